@@ -1,0 +1,1 @@
+"""Deltamark: event-sourced change tracking."""

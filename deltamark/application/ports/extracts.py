@@ -1,0 +1,83 @@
+"""The port to the extracts of source systems: files that are read, cleansed and converted set-wise."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import pyarrow as pa
+from attrs import field, frozen
+
+from deltamark.domain.model import EntityAssociationMapping, EntityType, EntityTypeMapping
+from deltamark.domain.run import ExtractRead, SetAside
+from deltamark.domain.values import PropertyType
+
+
+@frozen(kw_only=True)
+class Cleansed:
+    """What the cleansing of an extract found besides its good rows.
+
+    :param read: which file was read, how many data rows it held, its digest.
+    :param set_aside: the rows that are not applied, each with line and reason, in line order.
+    :param incomplete: why this extract cannot show that something is gone (unreadable rows), or None; where
+        it is set nothing may be deleted or unlinked on its word.
+    :param messages: what a person must know beyond the rows set aside.
+    """
+
+    read: ExtractRead
+    set_aside: tuple[SetAside, ...] = field(converter=tuple, default=())
+    incomplete: str | None = None
+    messages: tuple[str, ...] = field(converter=tuple, default=())
+
+
+@frozen(kw_only=True)
+class ResourceExtract:
+    """The rows of one entity type, converted to its property types.
+
+    :param rows: an Arrow table, one row a resource, keys unique:
+        ``key`` (string, the primary key as canonical text),
+        ``line`` (int64, 1 is the header),
+        ``state`` (string: a JSON object of the mapped properties that have a value, sorted by identifier,
+        without white space),
+        and only where the extract has a command column ``command`` (insert, update, merge or delete).
+    :param kept: keys (string array) of rows that were set aside: their resources stay as they are.
+    """
+
+    rows: pa.Table
+    kept: pa.Array
+    cleansed: Cleansed
+
+
+@frozen(kw_only=True)
+class LinkExtract:
+    """The rows of one association.
+
+    :param rows: an Arrow table, distinct pairs: ``line`` (int64), ``value1``, ``value2`` (string, the key or
+        unique key of either end as canonical text), and ``command`` where the extract has a command column.
+    :param kept: first values (string array) of rows that were set aside: their links are not removed.
+    """
+
+    rows: pa.Table
+    kept: pa.Array
+    cleansed: Cleansed
+
+
+class Extracts(Protocol):
+    """Reads the connection tables of connectors.
+
+    Every method raises `SourceError` when the file cannot be read as a whole, before anything is compared.
+    """
+
+    def resources(
+        self, mapping: EntityTypeMapping, entity_type: EntityType, command_column: str | None
+    ) -> ResourceExtract:
+        """The cleansed rows of an entity type's connection table."""
+        ...
+
+    def links(
+        self,
+        mapping: EntityAssociationMapping,
+        types: tuple[PropertyType, PropertyType],
+        command_column: str | None,
+    ) -> LinkExtract:
+        """The cleansed pairs of an association's connection table; `types` are those of its two columns."""
+        ...

@@ -1,0 +1,1 @@
+"""Configuration: XML files and `deltamark.toml`."""

@@ -1,0 +1,1 @@
+"""The rules of Deltamark: pure data and decisions, no input or output."""

@@ -1,0 +1,109 @@
+"""Changes as the log gives them back, and where a reader stands in it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeAlias
+
+from attrs import frozen
+
+from deltamark.domain.link import LinkEvent
+from deltamark.domain.resource import ResourceEvent
+
+Position: TypeAlias = int
+"""The place of a change in the log: unique, increasing, never reused. 0 is before the first."""
+
+AnyChange: TypeAlias = ResourceEvent | LinkEvent
+
+
+@frozen(kw_only=True)
+class LoggedChange:
+    """A change with its position and, from the record of its run, the names of job, task and file."""
+
+    position: Position
+    event: AnyChange
+    run: int
+    job: str
+    task: str
+    file: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When it happened, UTC."""
+        return self.event.at
+
+    @property
+    def kind(self) -> str:
+        """`created`, `updated`, `deleted`, `linked` or `unlinked`."""
+        return type(self.event).__name__.lower()
+
+
+@frozen
+class RunMoment:
+    """The moment when a run ended; written `run:N`."""
+
+    run: int
+
+
+When: TypeAlias = Position | datetime | RunMoment
+"""A moment in the life of a store: a position, a time (with zone), or the end of a run."""
+
+
+@frozen(kw_only=True)
+class Horizon:
+    """The position up to which the changes of a connector were discarded, by which task of which run."""
+
+    connector: str
+    position: Position
+    run: int
+    task: str
+
+
+@frozen(kw_only=True)
+class DirtyResource:
+    """A resource that a task would compute; `since` is the position of the first change it has not seen.
+
+    `since` is 0 where the task would compute everything: it never ran, or its rules changed.
+    """
+
+    task: str
+    entity_type: str
+    key: str
+    since: Position
+
+
+@frozen(kw_only=True)
+class CorrelationKey:
+    """The value of a correlation rule for one resource on one side of it."""
+
+    rule: str
+    side: str
+    entity_type: str
+    key: str
+    value: str
+
+
+@frozen(kw_only=True)
+class MatchedPair:
+    """A source and a target resource whose keys for a rule are equal, with the rule's confidence."""
+
+    rule: str
+    value: str
+    source_entity_type: str
+    source_key: str
+    target_entity_type: str
+    target_key: str
+    confidence: int
+
+
+__all__ = [
+    "AnyChange",
+    "CorrelationKey",
+    "DirtyResource",
+    "Horizon",
+    "LoggedChange",
+    "MatchedPair",
+    "Position",
+    "RunMoment",
+    "When",
+]

@@ -1,0 +1,97 @@
+"""What can go wrong for a user, each error with its data; the class words the message once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from deltamark.domain.location import Location
+from deltamark.domain.values import shown
+
+
+class DeltamarkError(Exception):
+    """The base of every error that Deltamark raises for a user to act on."""
+
+
+@frozen(order=True)
+class Fault:
+    """One thing that is wrong with a configuration, and where."""
+
+    location: Location | None
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.message}" if self.location else self.message
+
+
+class ConfigurationError(DeltamarkError):
+    """A configuration cannot be used; `faults` lists everything that is wrong with it, in file order."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class UsageError(DeltamarkError):
+    """A call names something that does not exist or says something that cannot be meant."""
+
+
+class SourceError(DeltamarkError):
+    """An extract cannot be read; nothing was compared and nothing changed.
+
+    :param where: file, and as far as they apply line and column name.
+    :param problem: what is wrong, a clause without a full stop.
+    :param value: the offending value; the message quotes its first 80 characters.
+    :param advice: what to do next, a sentence.
+    """
+
+    def __init__(
+        self,
+        where: Location,
+        problem: str,
+        *,
+        value: str | None = None,
+        advice: str = "Correct the extract and run the job again.",
+    ) -> None:
+        self.where = where
+        self.problem = problem
+        self.value = value
+        self.advice = advice
+        quoted = f" (read: {shown(value)})" if value is not None else ""
+        super().__init__(f"{where}: {problem}{quoted}. Nothing was changed. {advice}")
+
+
+class ThresholdExceeded(DeltamarkError):
+    """A synchronization would change more than it may; its changes were held back."""
+
+    def __init__(self, connector: str, reason: str, advice: str) -> None:
+        self.connector = connector
+        self.reason = reason
+        super().__init__(f"{connector}: {reason}. Nothing was changed. {advice}")
+
+
+class HistoryDiscarded(DeltamarkError):
+    """What was asked for lies below the horizon: the changes were discarded and are gone.
+
+    :param horizon: the position up to which changes were discarded.
+    """
+
+    def __init__(self, connector: str, horizon: int, run: int, task: str) -> None:
+        self.connector = connector
+        self.horizon = horizon
+        self.run = run
+        self.task = task
+        super().__init__(
+            f"the changes of connector {connector} up to position {horizon} were discarded by task {task} in "
+            f"run {run} (DoNotDeleteChanges is false there). Ask for what lies after it: --after {horizon} "
+            f"(in Python: after={horizon})."
+        )
+
+
+class ConcurrentRun(DeltamarkError):
+    """Another process is writing to the store, or changed what this task had read."""
+
+
+class StoreError(DeltamarkError):
+    """The store cannot be opened, read or written; it is as it was before."""

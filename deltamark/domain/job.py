@@ -1,0 +1,200 @@
+"""Jobs and tasks: what runs, in which order, and why a task does not run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import ClassVar, TypeAlias
+
+from attrs import field, frozen
+
+from deltamark.domain.location import Location
+from deltamark.domain.model import DisplayNames, location_field, names_field
+
+
+class SynchronizationMode(Enum):
+    """What an extract says: everything there is, or only what happened since the last one."""
+
+    INITIAL = 0
+    COMPLETE = 1
+    INCREMENTAL = 2
+
+
+@frozen(kw_only=True)
+class Task:
+    """One piece of work in a job.
+
+    `level` -1 means document order; tasks of a job either all have a level or none has. `parents` are the
+    identifiers that `TaskDependsOnTask` names. A task without an identifier is named after what it does.
+    """
+
+    kind: ClassVar[str] = "Task"
+
+    identifier: str = field(default="")
+    level: int = -1
+    continue_on_error: bool = False
+    agent: str | None = None
+    parents: tuple[str, ...] = field(converter=tuple, default=())
+    display_names: DisplayNames = names_field()
+    location: Location | None = location_field()
+
+    def __attrs_post_init__(self) -> None:
+        if not self.identifier:
+            object.__setattr__(self, "identifier", self._default_identifier())
+
+    def _default_identifier(self) -> str:
+        return self.kind.removesuffix("Task")
+
+    @property
+    def display_name(self) -> str:
+        """The display name in the first language, or the identifier."""
+        return self.display_names.get(1, self.identifier)
+
+
+@frozen(kw_only=True)
+class PrepareSynchronizationTask(Task):
+    """Cleanses the extracts of a connector for the synchronization that follows."""
+
+    kind: ClassVar[str] = "PrepareSynchronizationTask"
+
+    connector: str
+    synchronization_mode: SynchronizationMode = SynchronizationMode.COMPLETE
+    type: str = "None"
+    column_name: str | None = None
+
+    def _default_identifier(self) -> str:
+        return f"PrepareSynchronization{self.connector}"
+
+
+@frozen(kw_only=True)
+class SynchronizeTask(Task):
+    """Brings a connector's resources and links to what its extracts say.
+
+    With `do_not_delete_changes` the changes stay in the log; without it they are discarded once they are
+    applied, and history below that point is gone.
+    """
+
+    kind: ClassVar[str] = "SynchronizeTask"
+
+    connector: str
+    do_not_delete_changes: bool = False
+    force_synchronization: bool = False
+    orphans: bool = False
+    type: str = "None"
+
+    def _default_identifier(self) -> str:
+        return f"Synchronize{self.connector}"
+
+
+@frozen(kw_only=True)
+class SetRecentlyModifiedFlagTask(Task):
+    """Flags the resources that changed."""
+
+    kind: ClassVar[str] = "SetRecentlyModifiedFlagTask"
+
+
+@frozen(kw_only=True)
+class ComputeCorrelationKeysTask(Task):
+    """Computes the correlation keys of the flagged resources (`dirty`), or of all."""
+
+    kind: ClassVar[str] = "ComputeCorrelationKeysTask"
+
+    dirty: bool = False
+    all_entity_type: bool = False
+    batch_size: int = 0
+    entity_types: tuple[str, ...] = field(converter=tuple, default=())
+
+
+@frozen
+class Step:
+    """A call of a task that is configured outside the job, at a level of its own if it gives one."""
+
+    task: str
+    level: int | None = None
+    location: Location | None = location_field()
+
+
+@frozen
+class TaskOverride:
+    """A call of an existing task with some attributes changed.
+
+    `changes` maps attribute names of the task's class to their new values.
+    """
+
+    kind: str
+    identifier: str
+    changes: Mapping[str, object] = field(factory=dict, converter=dict)
+    location: Location | None = location_field()
+
+
+Call: TypeAlias = Task | Step | TaskOverride
+
+
+@frozen
+class Job:
+    """A named graph of tasks."""
+
+    identifier: str
+    tasks: tuple[Call, ...] = field(converter=tuple, default=())
+    agent: str | None = None
+    cron_tab_expression: str | None = None
+    cron_time_zone: int = 0
+    is_incremental: bool = False
+    log_level: str | None = None
+    user_start_denied: bool = False
+    display_names: DisplayNames = names_field()
+    location: Location | None = location_field()
+
+    @property
+    def display_name(self) -> str:
+        """The display name in the first language, or the identifier."""
+        return self.display_names.get(1, self.identifier)
+
+
+class TaskState(Enum):
+    """How a task of a run ended, or that it has not."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    WARNING = "warning"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@frozen
+class Outcome:
+    """What a task left for the tasks that depend on it: its state, and whether it had an effect."""
+
+    state: TaskState
+    effect: bool = False
+
+
+def in_order(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+    """The tasks as they run: by level where levels are given, in document order otherwise."""
+    return tuple(sorted(tasks, key=lambda task: task.level))
+
+
+def reason_to_skip(task: Task, outcomes: Mapping[str, Outcome]) -> str | None:
+    """Why `task` must not run after these outcomes of its parents, or None when it runs.
+
+    A child runs when at least one parent completed with an effect and no parent failed or was blocked. A
+    flag task runs beside a failed or blocked parent when another parent had an effect: the changes of the
+    others must be flagged. Parents that are not part of the run do not count.
+    """
+    parents = {name: outcomes[name] for name in task.parents if name in outcomes}
+    if not parents:
+        return None
+    stopped = [name for name, o in parents.items() if o.state in (TaskState.FAILED, TaskState.BLOCKED)]
+    if stopped and not isinstance(task, SetRecentlyModifiedFlagTask):
+        name = stopped[0]
+        state = "failed" if parents[name].state is TaskState.FAILED else "was blocked"
+        return f"its parent task {name} {state}"
+    if any(o.effect for o in parents.values()):
+        return None
+    if stopped:
+        return f"no parent task changed anything ({stopped[0]} did not complete)"
+    if all(o.state is TaskState.SKIPPED for o in parents.values()):
+        return f"its parent task {next(iter(parents))} was skipped"
+    return f"its parent task {next(iter(parents))} changed nothing"

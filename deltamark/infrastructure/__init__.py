@@ -1,0 +1,1 @@
+"""The adapters: stores, extracts, columnar work, the command line."""

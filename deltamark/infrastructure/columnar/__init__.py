@@ -1,0 +1,1 @@
+"""Set-wise work on Arrow tables, done by DuckDB."""

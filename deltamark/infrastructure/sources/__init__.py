@@ -1,0 +1,1 @@
+"""Extracts: files of source systems."""

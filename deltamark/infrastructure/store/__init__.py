@@ -1,0 +1,1 @@
+"""Stores on the recorders of the eventsourcing library."""
