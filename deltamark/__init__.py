@@ -1,1 +1,126 @@
-"""Deltamark: event-sourced change tracking."""
+"""Deltamark: event-sourced change tracking.
+
+Synchronize resources from source systems, remember every change, compute only on what is dirty::
+
+    from deltamark import Engine
+
+    with Engine.open("sqlite:///deltamark.db", configuration="configuration", export_output="exports") as engine:
+        run = engine.run_job("Nightly")
+"""
+
+from deltamark.application.history import ExportedResource
+from deltamark.application.run_job import Observer
+from deltamark.bootstrap import Engine
+from deltamark.domain.changes import (
+    CorrelationKey,
+    DirtyResource,
+    Horizon,
+    LoggedChange,
+    MatchedPair,
+    RunMoment,
+    When,
+)
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.errors import (
+    ConcurrentRun,
+    ConfigurationError,
+    DeltamarkError,
+    Fault,
+    HistoryDiscarded,
+    SourceError,
+    StoreError,
+    ThresholdExceeded,
+    UsageError,
+)
+from deltamark.domain.job import (
+    ComputeCorrelationKeysTask,
+    Job,
+    PrepareSynchronizationTask,
+    SetRecentlyModifiedFlagTask,
+    Step,
+    SynchronizationMode,
+    SynchronizeTask,
+    TaskOverride,
+    TaskState,
+)
+from deltamark.domain.link import Linked, LinkRef, Unlinked
+from deltamark.domain.model import (
+    Agent,
+    Connection,
+    Connector,
+    EntityAssociation,
+    EntityAssociationMapping,
+    EntityType,
+    EntityTypeMapping,
+    Policy,
+    Property,
+    PropertyMapping,
+    PropertyRef,
+    Thresholds,
+)
+from deltamark.domain.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
+from deltamark.domain.rules import ResourceCorrelationRule, ResourceType
+from deltamark.domain.run import Counts, JobRun, SetAside, TaskRun
+from deltamark.domain.values import PropertyType
+from deltamark.version import __version__
+
+__all__ = [
+    "Agent",
+    "Change",
+    "ComputeCorrelationKeysTask",
+    "ConcurrentRun",
+    "Configuration",
+    "ConfigurationError",
+    "Connection",
+    "Connector",
+    "CorrelationKey",
+    "Counts",
+    "Created",
+    "Deleted",
+    "DeltamarkError",
+    "DirtyResource",
+    "Engine",
+    "EntityAssociation",
+    "EntityAssociationMapping",
+    "EntityType",
+    "EntityTypeMapping",
+    "ExportedResource",
+    "Fault",
+    "HistoryDiscarded",
+    "Horizon",
+    "Job",
+    "JobRun",
+    "LinkRef",
+    "Linked",
+    "LoggedChange",
+    "MatchedPair",
+    "Observer",
+    "Policy",
+    "PrepareSynchronizationTask",
+    "Property",
+    "PropertyMapping",
+    "PropertyRef",
+    "PropertyType",
+    "Resource",
+    "ResourceCorrelationRule",
+    "ResourceRef",
+    "ResourceType",
+    "RunMoment",
+    "SetAside",
+    "SetRecentlyModifiedFlagTask",
+    "SourceError",
+    "Step",
+    "StoreError",
+    "SynchronizationMode",
+    "SynchronizeTask",
+    "TaskOverride",
+    "TaskRun",
+    "TaskState",
+    "ThresholdExceeded",
+    "Thresholds",
+    "Unlinked",
+    "Updated",
+    "UsageError",
+    "When",
+    "__version__",
+]

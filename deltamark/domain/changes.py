@@ -51,9 +51,13 @@ When: TypeAlias = Position | datetime | RunMoment
 
 @frozen(kw_only=True)
 class Horizon:
-    """The position up to which the changes of a connector were discarded, by which task of which run."""
+    """The position up to which changes were discarded, by which task of which run.
+
+    :param subject: the entity type or association whose changes they were.
+    """
 
     connector: str
+    subject: str
     position: Position
     run: int
     task: str

@@ -22,6 +22,7 @@ from deltamark.domain.model import (
     Policy,
 )
 from deltamark.domain.rules import ResourceCorrelationRule, ResourceType
+from deltamark.domain.sequences import as_tuple
 
 
 @frozen(kw_only=True)
@@ -31,19 +32,19 @@ class Configuration:
     A configuration that `deltamark.domain.checks.faults` finds nothing in can be run.
     """
 
-    agents: tuple[Agent, ...] = field(converter=tuple, default=())
-    policies: tuple[Policy, ...] = field(converter=tuple, default=())
-    connectors: tuple[Connector, ...] = field(converter=tuple, default=())
-    connections: tuple[Connection, ...] = field(converter=tuple, default=())
-    entity_types: tuple[EntityType, ...] = field(converter=tuple, default=())
-    associations: tuple[EntityAssociation, ...] = field(converter=tuple, default=())
-    entity_type_mappings: tuple[EntityTypeMapping, ...] = field(converter=tuple, default=())
-    association_mappings: tuple[EntityAssociationMapping, ...] = field(converter=tuple, default=())
-    resource_types: tuple[ResourceType, ...] = field(converter=tuple, default=())
-    correlation_rules: tuple[ResourceCorrelationRule, ...] = field(converter=tuple, default=())
-    tasks: tuple[Task, ...] = field(converter=tuple, default=())
+    agents: tuple[Agent, ...] = field(converter=as_tuple, default=())
+    policies: tuple[Policy, ...] = field(converter=as_tuple, default=())
+    connectors: tuple[Connector, ...] = field(converter=as_tuple, default=())
+    connections: tuple[Connection, ...] = field(converter=as_tuple, default=())
+    entity_types: tuple[EntityType, ...] = field(converter=as_tuple, default=())
+    associations: tuple[EntityAssociation, ...] = field(converter=as_tuple, default=())
+    entity_type_mappings: tuple[EntityTypeMapping, ...] = field(converter=as_tuple, default=())
+    association_mappings: tuple[EntityAssociationMapping, ...] = field(converter=as_tuple, default=())
+    resource_types: tuple[ResourceType, ...] = field(converter=as_tuple, default=())
+    correlation_rules: tuple[ResourceCorrelationRule, ...] = field(converter=as_tuple, default=())
+    tasks: tuple[Task, ...] = field(converter=as_tuple, default=())
     """Tasks outside any job, for a `Step` to call."""
-    jobs: tuple[Job, ...] = field(converter=tuple, default=())
+    jobs: tuple[Job, ...] = field(converter=as_tuple, default=())
 
     def all_tasks(self) -> Iterator[Task]:
         """Every task that is defined, inside jobs and outside, in document order."""
@@ -104,6 +105,4 @@ def merged(parts: Iterable[Configuration]) -> Configuration:
     """One configuration that says what all `parts` say, in their order."""
     together = list(parts)
     names = [attribute.name for attribute in fields(Configuration)]
-    return Configuration(
-        **{name: [item for part in together for item in getattr(part, name)] for name in names}
-    )
+    return Configuration(**{name: [item for part in together for item in getattr(part, name)] for name in names})

@@ -9,7 +9,8 @@ from typing import ClassVar, TypeAlias
 from attrs import field, frozen
 
 from deltamark.domain.location import Location
-from deltamark.domain.model import DisplayNames, location_field, names_field
+from deltamark.domain.model import Connector, DisplayNames, JobUse, location_field, names_field
+from deltamark.domain.sequences import as_tuple
 
 
 class SynchronizationMode(Enum):
@@ -34,7 +35,7 @@ class Task:
     level: int = -1
     continue_on_error: bool = False
     agent: str | None = None
-    parents: tuple[str, ...] = field(converter=tuple, default=())
+    parents: tuple[str, ...] = field(converter=as_tuple, default=())
     display_names: DisplayNames = names_field()
     location: Location | None = location_field()
 
@@ -102,7 +103,7 @@ class ComputeCorrelationKeysTask(Task):
     dirty: bool = False
     all_entity_type: bool = False
     batch_size: int = 0
-    entity_types: tuple[str, ...] = field(converter=tuple, default=())
+    entity_types: tuple[str, ...] = field(converter=as_tuple, default=())
 
 
 @frozen
@@ -135,7 +136,7 @@ class Job:
     """A named graph of tasks."""
 
     identifier: str
-    tasks: tuple[Call, ...] = field(converter=tuple, default=())
+    tasks: tuple[Call, ...] = field(converter=as_tuple, default=())
     agent: str | None = None
     cron_tab_expression: str | None = None
     cron_time_zone: int = 0
@@ -198,3 +199,14 @@ def reason_to_skip(task: Task, outcomes: Mapping[str, Outcome]) -> str | None:
     if all(o.state is TaskState.SKIPPED for o in parents.values()):
         return f"its parent task {next(iter(parents))} was skipped"
     return f"its parent task {next(iter(parents))} changed nothing"
+
+
+def reason_connector_is_out(connector: Connector, job: Job) -> str | None:
+    """Why a job must not synchronize a connector, or None when it may."""
+    if connector.is_deactivated:
+        return f"connector {connector.identifier} is deactivated"
+    use = connector.incremental_job if job.is_incremental else connector.complete_job
+    if use in (JobUse.NOT_USED, JobUse.ONLY_PROVISIONING):
+        kind = "incremental" if job.is_incremental else "complete"
+        return f"connector {connector.identifier} is not synchronized by {kind} jobs"
+    return None

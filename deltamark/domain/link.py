@@ -67,9 +67,7 @@ class LinkSnapshot(Event):
     live: bool
 
     def apply(self, link: Link | None) -> Link:
-        return Link(
-            originator_id=self.originator_id, version=self.originator_version, ref=self.ref, live=self.live
-        )
+        return Link(originator_id=self.originator_id, version=self.originator_version, ref=self.ref, live=self.live)
 
 
 LinkFact: TypeAlias = LinkEvent | LinkSnapshot

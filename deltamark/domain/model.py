@@ -8,6 +8,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from deltamark.domain.location import Location
+from deltamark.domain.sequences import as_tuple
 from deltamark.domain.values import PropertyType
 
 DisplayNames = Mapping[int, str]
@@ -127,7 +128,7 @@ class EntityType:
     """A kind of resource: a person, an account, a group."""
 
     identifier: str
-    properties: tuple[Property, ...] = field(converter=tuple, default=())
+    properties: tuple[Property, ...] = field(converter=as_tuple, default=())
     display_names: DisplayNames = names_field()
     location: Location | None = location_field()
 
@@ -187,7 +188,7 @@ class EntityTypeMapping:
     identifier: str
     connector: str
     connection_table: str
-    properties: tuple[PropertyMapping, ...] = field(converter=tuple, default=())
+    properties: tuple[PropertyMapping, ...] = field(converter=as_tuple, default=())
     thresholds: Thresholds = Thresholds()
     encoding: str | None = None
     delimiter: str | None = None

@@ -52,3 +52,47 @@ def rule_names(rules: Iterable[ResourceCorrelationRule]) -> tuple[tuple[str, Res
         seen[rule.resource_type] = seen.get(rule.resource_type, 0) + 1
         named.append((rule.identifier or f"{rule.resource_type}_{seen[rule.resource_type]}", rule))
     return tuple(named)
+
+
+@frozen
+class KeySide:
+    """One side of a correlation rule: what is read of which entity type, and how the key is made of it."""
+
+    rule: str
+    side: str
+    entity_type: str
+    binding: str | None
+    expression: str | None
+    location: Location | None = location_field()
+
+    @property
+    def definition(self) -> tuple[str, ...]:
+        """What the value depends on besides the resource; part of the digest of a consumer's rules."""
+        return (self.rule, self.side, self.entity_type, self.binding or "", self.expression or "")
+
+
+def key_sides(rules: Iterable[ResourceCorrelationRule], resource_types: Iterable[ResourceType]) -> tuple[KeySide, ...]:
+    """Both sides of every rule, in configuration order."""
+    types = {resource_type.identifier: resource_type for resource_type in resource_types}
+    sides = []
+    for name, rule in rule_names(rules):
+        owner = types[rule.resource_type]
+        sides += [
+            KeySide(
+                name,
+                "source",
+                owner.source_entity_type,
+                rule.source_binding,
+                rule.source_expression,
+                location=rule.location,
+            ),
+            KeySide(
+                name,
+                "target",
+                owner.target_entity_type,
+                rule.target_binding,
+                rule.target_expression,
+                location=rule.location,
+            ),
+        ]
+    return tuple(sides)

@@ -10,6 +10,7 @@ from attrs import evolve, field, fields, frozen
 
 from deltamark.domain.events import Event
 from deltamark.domain.job import TaskState
+from deltamark.domain.sequences import as_tuple
 
 
 @frozen(kw_only=True)
@@ -84,7 +85,7 @@ class RunStarted(RunEvent):
     host: str
     process: int
     forced: bool = False
-    tasks: tuple[PlannedTask, ...] = field(converter=tuple, default=())
+    tasks: tuple[PlannedTask, ...] = field(converter=as_tuple, default=())
 
 
 @frozen(kw_only=True)
@@ -99,13 +100,14 @@ class RowsSetAside(RunEvent):
     """Rows that a task did not apply; at most 1,000 in one event."""
 
     task: int
-    rows: tuple[SetAside, ...] = field(converter=tuple, default=())
+    rows: tuple[SetAside, ...] = field(converter=as_tuple, default=())
 
 
 @frozen(kw_only=True)
 class ChangesDiscarded(RunEvent):
     """A task discarded changes of a connector: those of its log up to `up_to`.
 
+    :param entity_types: the entity types whose resources those changes concern.
     :param first: the lowest position discarded.
     :param count: how many changes.
     :param digest: SHA-256 over the discarded events in position order, hexadecimal.
@@ -114,6 +116,7 @@ class ChangesDiscarded(RunEvent):
 
     task: int
     connector: str
+    entity_types: tuple[str, ...] = field(converter=as_tuple)
     first: int
     up_to: int
     count: int
@@ -130,8 +133,8 @@ class TaskEnded(RunEvent):
     effect: bool = False
     counts: Counts = Counts()
     seconds: float = 0.0
-    extracts: tuple[ExtractRead, ...] = field(converter=tuple, default=())
-    messages: tuple[str, ...] = field(converter=tuple, default=())
+    extracts: tuple[ExtractRead, ...] = field(converter=as_tuple, default=())
+    messages: tuple[str, ...] = field(converter=as_tuple, default=())
 
 
 @frozen(kw_only=True)
@@ -214,9 +217,7 @@ def _evolved(run: JobRun | None, event: RunEvent) -> JobRun:
             host=event.host,
             process=event.process,
             forced=event.forced,
-            tasks=tuple(
-                TaskRun(ordinal=t.ordinal, identifier=t.identifier, kind=t.kind) for t in event.tasks
-            ),
+            tasks=tuple(TaskRun(ordinal=t.ordinal, identifier=t.identifier, kind=t.kind) for t in event.tasks),
         )
     assert run is not None, "a run starts before anything else happens in it"
     run = evolve(run, version=event.originator_version)

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from deltamark.domain.model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.run import ExtractRead, SetAside
+from deltamark.domain.sequences import as_tuple
 from deltamark.domain.values import PropertyType
 
 
@@ -24,9 +25,9 @@ class Cleansed:
     """
 
     read: ExtractRead
-    set_aside: tuple[SetAside, ...] = field(converter=tuple, default=())
+    set_aside: tuple[SetAside, ...] = field(converter=as_tuple, default=())
     incomplete: str | None = None
-    messages: tuple[str, ...] = field(converter=tuple, default=())
+    messages: tuple[str, ...] = field(converter=as_tuple, default=())
 
 
 @frozen(kw_only=True)

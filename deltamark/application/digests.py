@@ -1,0 +1,35 @@
+"""Digests of configurations and rules: whether what was computed with is what is configured now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+from attrs import asdict
+
+from deltamark.domain.configuration import Configuration
+
+
+def configuration_digest(configuration: Configuration) -> str:
+    """SHA-256 of everything a configuration says; where it is written does not count."""
+    plain = asdict(
+        configuration,
+        filter=lambda attribute, _: attribute.name != "location",
+        value_serializer=lambda _, __, value: value.name if isinstance(value, Enum) else value,
+    )
+    return digest_of(plain)
+
+
+def digest_of(plain: Any) -> str:
+    """SHA-256 of plain JSON data, hexadecimal."""
+    text = json.dumps(plain, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Iterable):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no plain form")

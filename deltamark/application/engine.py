@@ -1,0 +1,290 @@
+"""The engine: the public face of Deltamark for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from deltamark.application import history
+from deltamark.application.compute_keys import Workload, workload
+from deltamark.application.export import as_table
+from deltamark.application.history import ExportedResource
+from deltamark.application.match import matched_pairs
+from deltamark.application.ports.store import Reading
+from deltamark.application.run_job import Observer, run_job
+from deltamark.application.services import Services
+from deltamark.domain.changes import (
+    CorrelationKey,
+    DirtyResource,
+    Horizon,
+    LoggedChange,
+    MatchedPair,
+    Position,
+    When,
+)
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.errors import UsageError
+from deltamark.domain.job import ComputeCorrelationKeysTask
+from deltamark.domain.link import LinkRef
+from deltamark.domain.model import EntityType
+from deltamark.domain.nearest import hint
+from deltamark.domain.resource import Resource, ResourceRef
+from deltamark.domain.rules import rule_names
+from deltamark.domain.run import JobRun
+
+
+class Engine:
+    """A store with a configuration: runs jobs, and answers what is, was, changed and is dirty.
+
+    Use it in a `with` block, or call `close`. One engine may be used from several threads.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration that the engine was opened with."""
+        return self._services.configuration
+
+    def run_job(
+        self,
+        job: str,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        observer: Observer | None = None,
+        rehearsed: Callable[[Iterator[LoggedChange]], None] | None = None,
+    ) -> JobRun:
+        """Runs a job and gives back its record; look at its `state` and at that of its tasks.
+
+        Each task is one transaction: it happened whole or not at all.
+
+        :param force: lets pass what a threshold would hold back (an empty extract).
+        :param dry_run: does everything and then undoes it.
+        :param rehearsed: with `dry_run`, is given the changes that would have been made.
+        :raises UsageError: if there is no such job.
+        :raises StoreError: if the store cannot be written.
+        """
+        found = self.configuration.job(job)
+        if found is None:
+            names = [job.identifier for job in self.configuration.jobs]
+            raise UsageError(f"there is no job {job!r}{hint(job, names)}")
+        with self._services.store.rehearsal() if dry_run else nullcontext():
+            run = run_job(self._services, found, forced=force, observer=observer or Observer())
+            if dry_run and rehearsed is not None:
+                rehearsed(self.changes(run=run.number))
+        return run
+
+    def changes(
+        self,
+        after: Position = 0,
+        until: When | None = None,
+        *,
+        entity_type: str | None = None,
+        key: str | None = None,
+        run: int | None = None,
+    ) -> Iterator[LoggedChange]:
+        """The log, oldest first.
+
+        Reads in chunks: memory does not grow with the log. Sees the store as it is when the iteration begins.
+
+        :param after: exclusive; 0 is before the first change.
+        :param until: the last moment, inclusive; None for the present.
+        :raises HistoryDiscarded: if `after` lies below a horizon of the entity types asked for.
+        :raises UsageError: for an entity type, run or moment that does not exist.
+        """
+        if entity_type is not None:
+            self._entity_type(entity_type)
+        with self._services.store.reading() as reading:
+            last = None if until is None else history.position_of(reading, until)
+            if run is None or after:
+                history.position_of(reading, after)
+                history.refuse_below(history.horizon_of(reading, self.configuration, entity_type), after)
+            else:
+                self._refuse_discarded_run(reading.horizons(), run)
+            wanted = history.ChangeFilter(entity_type=entity_type, key=key, run=run)
+            yield from history.changes(reading, after, last, wanted)
+
+    def _refuse_discarded_run(self, horizons: Sequence[Horizon], run: int) -> None:
+        with self._services.store.reading() as reading:
+            summary = reading.run(run, with_rows=False)
+        if summary is not None:
+            mine = [horizon for horizon in horizons if _changed(summary.run, horizon.subject)]
+            history.refuse_below(max(mine, key=lambda horizon: horizon.position, default=None), summary.first)
+
+    def horizon(self, entity_type: str | None = None) -> Horizon | None:
+        """The highest horizon of an entity type, or of all: changes up to it were discarded. None without any."""
+        with self._services.store.reading() as reading:
+            return history.horizon_of(reading, self.configuration, entity_type)
+
+    def history(self, entity_type: str, key: str, *, after: Position = 0) -> list[LoggedChange]:
+        """One resource's changes and those of its links, oldest first.
+
+        :raises HistoryDiscarded: if `after` lies below the horizon of the entity type.
+        :raises UsageError: for an entity type that does not exist, or a resource that never did.
+        """
+        found = list(self.changes(after, entity_type=entity_type, key=key))
+        if not found:
+            with self._services.store.reading() as reading:
+                if reading.resource(ResourceRef(entity_type, key)) is None:
+                    raise UsageError(f"there never was a {entity_type} with the key {key!r}.")
+        return found
+
+    def resource(self, entity_type: str, key: str, at: When | None = None) -> Resource | None:
+        """A resource now, or as it was; None if it did not exist then.
+
+        :raises HistoryDiscarded: if the moment lies below the horizon.
+        :raises UsageError: for an entity type or moment that does not exist.
+        """
+        self._entity_type(entity_type)
+        with self._services.store.reading() as reading:
+            position = self._moment(reading, entity_type, at)
+            found = history.resource_at(reading, ResourceRef(entity_type, key), position)
+        return found if found is not None and found.live else None
+
+    def links(self, entity_type: str, key: str, at: When | None = None) -> list[LinkRef]:
+        """The links of a resource now, or as they were, in both directions; raises as `resource` does."""
+        self._entity_type(entity_type)
+        with self._services.store.reading() as reading:
+            position = self._moment(reading, entity_type, at)
+            return history.links_of(reading, ResourceRef(entity_type, key), position)
+
+    def _moment(self, reading: Reading, entity_type: str, at: When | None) -> Position | None:
+        if at is None:
+            return None
+        position = history.position_of(reading, at)
+        history.refuse_below(history.horizon_of(reading, self.configuration, entity_type), position)
+        return position
+
+    def _entity_type(self, identifier: str) -> EntityType:
+        found = self.configuration.entity_type(identifier)
+        if found is None:
+            names = [entity_type.identifier for entity_type in self.configuration.entity_types]
+            raise UsageError(f"there is no entity type {identifier!r}{hint(identifier, names)}")
+        return found
+
+    def export_resources(self, entity_type: str, at: When | None = None) -> Iterator[ExportedResource]:
+        """All resources of a type in key order, now or as they were, with the links that start at them.
+
+        Reads in chunks; raises as `resource` does.
+        """
+        self._entity_type(entity_type)
+        with self._services.store.reading() as reading:
+            position = self._moment(reading, entity_type, at)
+            yield from history.exported(reading, self.configuration, entity_type, position)
+
+    def export(self, entity_type: str, at: When | None = None) -> pa.Table:
+        """All resources of a type in key order as an Arrow table.
+
+        A column for each property in the order of the entity type, typed, then one of keys (a list of texts)
+        for each association that starts at the type. Raises as `resource` does.
+        """
+        found = self._entity_type(entity_type)
+        return as_table(found, self.configuration.associations, self.export_resources(entity_type, at))
+
+    def dirty(self, entity_type: str | None = None, *, task: str | None = None) -> list[DirtyResource]:
+        """What the dirty tasks, or one of them, would compute now, by task, entity type and key.
+
+        :raises UsageError: for an entity type or task that does not exist, or a task that is not dirty.
+        """
+        if entity_type is not None:
+            self._entity_type(entity_type)
+        found = []
+        with self._services.store.reading() as reading:
+            for consumer in self._dirty_tasks(task):
+                work = workload(reading, self.configuration, consumer)
+                for name in work.entity_types:
+                    if entity_type not in (None, name):
+                        continue
+                    found += [
+                        DirtyResource(task=consumer.identifier, entity_type=name, key=key, since=since)
+                        for key, since in _dirty_rows(reading, name, work)
+                    ]
+        return found
+
+    def _dirty_tasks(self, task: str | None) -> list[ComputeCorrelationKeysTask]:
+        consumers = [
+            consumer
+            for consumer in self.configuration.all_tasks()
+            if isinstance(consumer, ComputeCorrelationKeysTask) and consumer.dirty
+        ]
+        if task is None:
+            return consumers
+        chosen = [consumer for consumer in consumers if consumer.identifier == task]
+        if not chosen:
+            raise UsageError(
+                f'there is no task {task!r} with Dirty="true"{hint(task, [c.identifier for c in consumers])}'
+            )
+        return chosen
+
+    def keys(self, rule: str | None = None) -> Iterator[CorrelationKey]:
+        """Correlation keys by rule, side and resource.
+
+        :raises UsageError: for a rule that does not exist.
+        """
+        self._rule(rule)
+        with self._services.store.reading() as reading:
+            yield from reading.correlation_keys(None if rule is None else [rule])
+
+    def matches(self, rule: str | None = None) -> Iterator[MatchedPair]:
+        """The pairs of a source and a target resource whose keys are equal; raises as `keys` does."""
+        self._rule(rule)
+        with self._services.store.reading() as reading:
+            yield from matched_pairs(reading, self.configuration, rule)
+
+    def _rule(self, rule: str | None) -> None:
+        names = [name for name, _ in rule_names(self.configuration.correlation_rules)]
+        if rule is not None and rule not in names:
+            raise UsageError(f"there is no correlation rule {rule!r}{hint(rule, names)}")
+
+    def runs(self, newest: int | None = None) -> list[JobRun]:
+        """The runs, oldest first, without the rows they set aside; only the `newest` ones if given."""
+        with self._services.store.reading() as reading:
+            return [summary.run for summary in reading.runs(newest)]
+
+    def run(self, number: int) -> JobRun:
+        """One run with the rows it set aside.
+
+        :raises UsageError: if there is no run of that number.
+        """
+        with self._services.store.reading() as reading:
+            summary = reading.run(number)
+        if summary is None:
+            raise UsageError(f"there is no run {number}. `deltamark runs` lists them.")
+        return summary.run
+
+    def position(self, when: When | None = None) -> Position:
+        """The position of a moment, or of the newest event.
+
+        :raises UsageError: for a moment that does not exist.
+        """
+        with self._services.store.reading() as reading:
+            return reading.head() if when is None else history.position_of(reading, when)
+
+    def close(self) -> None:
+        """Closes the store. The engine cannot be used afterwards."""
+        self._services.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _dirty_rows(reading: Reading, entity_type: str, work: Workload) -> list[tuple[str, Position]]:
+    if work.everything:
+        return [(key, 0) for key, _ in reading.states_at(entity_type, None)]
+    flagged = reading.flagged(entity_type, work.after)
+    return list(zip(flagged.column("key").to_pylist(), flagged.column("since").to_pylist(), strict=True))
+
+
+def _changed(run: JobRun, subject: str) -> bool:
+    return any(read.subject == subject and task.counts.changed for task in run.tasks for read in task.extracts)

@@ -1,0 +1,47 @@
+"""Retention: discarding a connector's changes, on record, without losing a flag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from deltamark.application.ports.store import Discarded, Subjects, Writing
+from deltamark.application.services import Scope
+from deltamark.domain.flags import FLAG_PROJECTION
+from deltamark.domain.run import ChangesDiscarded
+
+
+def discard_changes(tx: Writing, subjects: Subjects, scope: Scope, ends_of_links: Iterable[str]) -> list[str]:
+    """Discards all changes of a connector, these and earlier ones; returns what to tell about it.
+
+    Changes that no flag task had seen make the next one flag every resource of these types: it may do too
+    much, never too little.
+    """
+    place = tx.place(FLAG_PROJECTION)
+    seen = place.position if place else 0
+    concerned = tuple(dict.fromkeys([*subjects.entity_types, *sorted(ends_of_links)]))
+
+    def event(stream: str, version: int, at: datetime, discarded: Discarded) -> ChangesDiscarded:
+        return ChangesDiscarded(
+            originator_id=stream,
+            originator_version=version,
+            at=at,
+            run=scope.run,
+            task=scope.ordinal,
+            connector=subjects.connector,
+            entity_types=concerned,
+            first=discarded.first,
+            up_to=discarded.last,
+            count=discarded.count,
+            digest=discarded.digest,
+            unread=discarded.last > seen,
+        )
+
+    discarded = tx.discard(subjects, event, scope.run)
+    if discarded is None:
+        return []
+    unread = ", before a flag task saw them: the next one flags every resource" if discarded.last > seen else ""
+    return [
+        f"discarded {discarded.count} changes of {subjects.connector} up to position {discarded.last} "
+        f"(DoNotDeleteChanges is false){unread}"
+    ]

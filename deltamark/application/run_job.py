@@ -1,0 +1,244 @@
+"""Running a job: its tasks in order, each in one transaction, each on record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+
+from attrs import frozen
+
+from deltamark.application.compute_keys import computing_keys
+from deltamark.application.digests import configuration_digest
+from deltamark.application.flag import flagging
+from deltamark.application.ports.store import Writing
+from deltamark.application.services import Apply, Done, Scope, Services, Skip
+from deltamark.application.synchronize import Prepared, preparing, synchronizing
+from deltamark.domain.errors import DeltamarkError, ThresholdExceeded
+from deltamark.domain.job import (
+    ComputeCorrelationKeysTask,
+    Job,
+    Outcome,
+    PrepareSynchronizationTask,
+    SetRecentlyModifiedFlagTask,
+    SynchronizeTask,
+    Task,
+    TaskState,
+    in_order,
+    reason_to_skip,
+)
+from deltamark.domain.run import (
+    JobRun,
+    PlannedTask,
+    RowsSetAside,
+    RunEnded,
+    RunStarted,
+    SetAside,
+    TaskEnded,
+    TaskRun,
+    TaskStarted,
+    state_of_run,
+)
+
+ROWS_IN_ONE_EVENT = 1_000
+
+
+class Observer:
+    """Is told what a run does; this one does nothing."""
+
+    def task_started(self, run: int, task: TaskRun) -> None:
+        """A task begins."""
+
+    def task_ended(self, run: int, task: TaskRun) -> None:
+        """A task ended, or was skipped."""
+
+
+def run_job(services: Services, job: Job, *, forced: bool, observer: Observer) -> JobRun:
+    """Runs a job; gives back its record, also where tasks failed.
+
+    A task that fails leaves the store as it was before that task, and the record says why. Errors that are no
+    `DeltamarkError`, and interruptions, are put on record too and then raised again.
+    """
+    return _Running(services, job, forced=forced, observer=observer).result()
+
+
+@frozen
+class _Ended:
+    """How a task ended, before it is on record."""
+
+    done: Done
+    state: TaskState
+    seconds: float = 0.0
+    error: BaseException | None = None
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        return self.done.messages
+
+
+class _Running:
+    """One run while it goes on."""
+
+    def __init__(self, services: Services, job: Job, *, forced: bool, observer: Observer) -> None:
+        self._services = services
+        self._job = job
+        self._forced = forced
+        self._observer = observer
+        self._tasks = in_order(services.configuration.called_by(job))
+        self._memory: dict[str, Prepared] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        self._number = self._start()
+
+    def result(self) -> JobRun:
+        """Runs all tasks."""
+        stopped_by: Task | None = None
+        error: BaseException | None = None
+        for ordinal, task in enumerate(self._tasks, 1):
+            if stopped_by is not None:
+                ended = _skipped(f"task {stopped_by.identifier} failed before it")
+                self._record(ordinal, ended)
+            else:
+                ended = self._run_task(ordinal, task)
+            self._outcomes[task.identifier] = Outcome(ended.state, ended.done.effect)
+            if ended.state is TaskState.FAILED and not task.continue_on_error and stopped_by is None:
+                stopped_by = task
+            if ended.error is not None and not isinstance(ended.error, DeltamarkError):
+                error, stopped_by = ended.error, task
+        self._end(stopped=stopped_by is not None)
+        if error is not None:
+            raise error
+        return self._now()
+
+    def _run_task(self, ordinal: int, task: Task) -> _Ended:
+        reason = reason_to_skip(task, self._outcomes)
+        if reason is not None:
+            ended = _skipped(reason)
+            self._record(ordinal, ended)
+        else:
+            ended = self._work(ordinal, task)
+        self._observer.task_ended(self._number, self._now().task(ordinal))
+        return ended
+
+    def _work(self, ordinal: int, task: Task) -> _Ended:
+        self._append(
+            lambda s, v, at: TaskStarted(originator_id=s, originator_version=v, at=at, run=self._number, task=ordinal)
+        )
+        self._observer.task_started(self._number, self._now().task(ordinal))
+        started = time.perf_counter()
+        try:
+            apply = self._planned(task)
+            if isinstance(apply, Skip):
+                ended = _skipped(apply.reason)
+                self._record(ordinal, ended)
+                return ended
+            with self._services.store.transaction() as tx:
+                done = apply(tx, self._scope(ordinal))
+                ended = _Ended(done, done.state, time.perf_counter() - started)
+                self._record_in(tx, ordinal, ended)
+            return ended
+        except ThresholdExceeded as e:
+            ended = _Ended(Done(messages=[str(e)]), TaskState.BLOCKED, time.perf_counter() - started, e)
+        except DeltamarkError as e:
+            ended = _Ended(Done(messages=[str(e)]), TaskState.FAILED, time.perf_counter() - started, e)
+        except BaseException as e:
+            words = "interrupted" if isinstance(e, KeyboardInterrupt) else f"internal error: {type(e).__name__}: {e}"
+            ended = _Ended(Done(messages=[words]), TaskState.FAILED, time.perf_counter() - started, e)
+        self._record(ordinal, ended)
+        return ended
+
+    def _scope(self, ordinal: int) -> Scope:
+        return Scope(run=self._number, ordinal=ordinal, job=self._job, forced=self._forced)
+
+    def _planned(self, task: Task) -> Apply | Skip:
+        match task:
+            case PrepareSynchronizationTask():
+                return preparing(self._services, task, self._job, self._memory)
+            case SynchronizeTask():
+                return synchronizing(self._services, task, self._job, self._memory)
+            case SetRecentlyModifiedFlagTask():
+                return flagging(task)
+            case ComputeCorrelationKeysTask():
+                return computing_keys(self._services, task)
+        raise AssertionError(f"{task.kind} has no use case")
+
+    def _start(self) -> int:
+        operator = self._services.operator
+        planned = [
+            PlannedTask(ordinal=n, identifier=task.identifier, kind=task.kind) for n, task in enumerate(self._tasks, 1)
+        ]
+        digest = configuration_digest(self._services.configuration)
+
+        def event(stream: str, number: int, at: datetime) -> RunStarted:
+            return RunStarted(
+                originator_id=stream,
+                originator_version=1,
+                at=at,
+                run=number,
+                job=self._job.identifier,
+                configuration_digest=digest,
+                user=operator.user,
+                host=operator.host,
+                process=operator.process,
+                forced=self._forced,
+                tasks=planned,
+            )
+
+        with self._services.store.transaction() as tx:
+            return tx.start_run(event)
+
+    def _end(self, *, stopped: bool) -> None:
+        state = state_of_run(self._now().tasks, stopped=stopped)
+        self._append(
+            lambda s, v, at: RunEnded(originator_id=s, originator_version=v, at=at, run=self._number, state=state)
+        )
+
+    def _append(self, build: Callable[[str, int, datetime], TaskStarted | RunEnded]) -> None:
+        with self._services.store.transaction() as tx:
+            tx.append_to_run(build, self._number)
+
+    def _record(self, ordinal: int, ended: _Ended) -> None:
+        with self._services.store.transaction() as tx:
+            self._record_in(tx, ordinal, ended)
+
+    def _record_in(self, tx: Writing, ordinal: int, ended: _Ended) -> None:
+        """Puts on record how a task ended, in the same transaction as what it did."""
+        for rows in _in_chunks(ended.done.set_aside):
+            tx.append_to_run(
+                lambda s, v, at, rows=rows: RowsSetAside(  # type: ignore[misc]
+                    originator_id=s, originator_version=v, at=at, run=self._number, task=ordinal, rows=rows
+                ),
+                self._number,
+            )
+        tx.append_to_run(
+            lambda s, v, at: TaskEnded(
+                originator_id=s,
+                originator_version=v,
+                at=at,
+                run=self._number,
+                task=ordinal,
+                state=ended.state,
+                effect=ended.done.effect,
+                counts=ended.done.counts,
+                seconds=round(ended.seconds, 6),
+                extracts=ended.done.extracts,
+                messages=ended.messages,
+            ),
+            self._number,
+        )
+
+    def _now(self) -> JobRun:
+        with self._services.store.reading() as reading:
+            summary = reading.run(self._number)
+        assert summary is not None, "a run that was started is on record"
+        return summary.run
+
+
+def _skipped(reason: str) -> _Ended:
+    return _Ended(Done(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
+
+
+def _in_chunks(rows: Sequence[SetAside]) -> Iterator[tuple[SetAside, ...]]:
+    remaining = iter(rows)
+    while chunk := tuple(islice(remaining, ROWS_IN_ONE_EVENT)):
+        yield chunk

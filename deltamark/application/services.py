@@ -1,0 +1,82 @@
+"""What the use cases work with: the store, the extracts, the columnar engine, and who runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pyarrow as pa
+from attrs import field, frozen
+
+from deltamark.application.ports.columnar import Comparer, Evaluator
+from deltamark.application.ports.extracts import Extracts
+from deltamark.application.ports.store import Store, Writing
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.job import Job, TaskState
+from deltamark.domain.run import Counts, ExtractRead, RunEvent, SetAside
+from deltamark.domain.sequences import as_tuple
+
+OrphanWriter = Callable[[int, str, pa.Table], str]
+"""Writes the orphaned pairs of an association in a run to a file; returns its name."""
+
+
+@frozen(kw_only=True)
+class Operator:
+    """Who runs a job, where."""
+
+    user: str
+    host: str
+    process: int
+
+
+@frozen(kw_only=True)
+class Services:
+    """The parts that use cases are given; made in one place, `deltamark.bootstrap`."""
+
+    store: Store
+    configuration: Configuration
+    extracts: Extracts
+    comparer: Comparer
+    evaluator: Evaluator
+    write_orphans: OrphanWriter
+    operator: Operator
+
+
+@frozen(kw_only=True)
+class Scope:
+    """The task of a run that is being worked on; `ordinal` counts from 1."""
+
+    run: int
+    ordinal: int
+    job: Job
+    forced: bool
+
+
+@frozen(kw_only=True)
+class Done:
+    """What a task did. `effect` is what the tasks that depend on it look at."""
+
+    counts: Counts = Counts()
+    effect: bool = False
+    set_aside: tuple[SetAside, ...] = field(converter=as_tuple, default=())
+    extracts: tuple[ExtractRead, ...] = field(converter=as_tuple, default=())
+    messages: tuple[str, ...] = field(converter=as_tuple, default=())
+    warned: bool = False
+
+    @property
+    def state(self) -> TaskState:
+        """Completed, or warning where rows were set aside or something must be looked at."""
+        return TaskState.WARNING if self.set_aside or self.warned else TaskState.COMPLETED
+
+
+@frozen
+class Skip:
+    """A task that found before its work that it must not run, and why."""
+
+    reason: str
+
+
+Apply = Callable[[Writing, Scope], Done]
+"""The part of a task that happens inside its one transaction."""
+
+BuildRunEvent = Callable[[str, int, datetime], RunEvent]

@@ -1,0 +1,321 @@
+"""Synchronizing: bringing a connector's resources and links to what its extracts say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+from attrs import field, frozen
+
+from deltamark.application.ports.columnar import LinkSides
+from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
+from deltamark.application.ports.store import LinkEnds, Subjects, Writing
+from deltamark.application.retain import discard_changes
+from deltamark.application.services import Apply, Done, Scope, Services, Skip
+from deltamark.domain.errors import ThresholdExceeded
+from deltamark.domain.events import Cause
+from deltamark.domain.job import (
+    Job,
+    PrepareSynchronizationTask,
+    SynchronizationMode,
+    SynchronizeTask,
+    reason_connector_is_out,
+)
+from deltamark.domain.model import EntityAssociationMapping, EntityTypeMapping, PropertyRef
+from deltamark.domain.run import Counts, ExtractRead, SetAside
+from deltamark.domain.values import PropertyType
+
+
+@frozen(kw_only=True)
+class Prepared:
+    """The cleansed extracts of a connector, and how they are to be applied."""
+
+    resources: tuple[tuple[EntityTypeMapping, ResourceExtract], ...]
+    links: tuple[tuple[EntityAssociationMapping, LinkExtract], ...]
+    command_column: str | None = None
+    reported: bool = field(default=False, eq=False)
+    """Whether a preparation task has put the rows set aside on record already."""
+
+    @property
+    def extracts(self) -> list[ResourceExtract | LinkExtract]:
+        """All extracts, resources first."""
+        return [extract for _, extract in self.resources] + [extract for _, extract in self.links]
+
+    @property
+    def reads(self) -> tuple[ExtractRead, ...]:
+        """The files that were read."""
+        return tuple(extract.cleansed.read for extract in self.extracts)
+
+    @property
+    def set_aside(self) -> tuple[SetAside, ...]:
+        """The rows that cleansing set aside, file by file."""
+        return tuple(row for extract in self.extracts for row in extract.cleansed.set_aside)
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """What a person must know about the extracts."""
+        return tuple(
+            message
+            for extract in self.extracts
+            for message in (*extract.cleansed.messages, *filter(None, [extract.cleansed.incomplete]))
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many rows are there to apply."""
+        return sum(extract.rows.num_rows for extract in self.extracts)
+
+
+def prepared(services: Services, connector: str, command_column: str | None = None) -> Prepared:
+    """Reads and cleanses all connection tables of a connector.
+
+    :raises SourceError: for the first one that cannot be read; nothing is compared then.
+    """
+    configuration = services.configuration
+    resources, links = configuration.mappings_of_connector(connector)
+    read = []
+    for mapping in resources:
+        entity_type = configuration.entity_type(mapping.identifier)
+        assert entity_type is not None
+        read.append((mapping, services.extracts.resources(mapping, entity_type, command_column)))
+    return Prepared(
+        resources=tuple(read),
+        links=tuple((m, services.extracts.links(m, _end_types(services, m), command_column)) for m in links),
+        command_column=command_column,
+    )
+
+
+def _end_types(services: Services, mapping: EntityAssociationMapping) -> tuple[PropertyType, PropertyType]:
+    return (
+        _property_type(services, mapping.entity_property_mapping1),
+        _property_type(services, mapping.entity_property_mapping2),
+    )
+
+
+def _property_type(services: Services, ref: PropertyRef) -> PropertyType:
+    entity_type = services.configuration.entity_type(ref.entity_type)
+    found = entity_type.property(ref.property) if entity_type else None
+    assert found is not None, f"{ref}: a checked configuration maps declared properties"
+    return found.type
+
+
+def preparing(
+    services: Services, task: PrepareSynchronizationTask, job: Job, memory: dict[str, Prepared]
+) -> Apply | Skip:
+    """Cleanses the extracts of a connector and keeps them for the synchronization later in the run."""
+    out = _reason_out(services, task.connector, job)
+    if out:
+        return Skip(out)
+    incremental = task.synchronization_mode is SynchronizationMode.INCREMENTAL
+    ready = prepared(services, task.connector, task.column_name if incremental else None)
+    memory[task.connector] = Prepared(
+        resources=ready.resources, links=ready.links, command_column=ready.command_column, reported=True
+    )
+
+    def apply(tx: Writing, scope: Scope) -> Done:
+        counts = Counts(read=sum(read.rows for read in ready.reads), set_aside=len(ready.set_aside))
+        return Done(
+            counts=counts,
+            effect=ready.rows > 0 or not incremental,
+            set_aside=ready.set_aside,
+            extracts=ready.reads,
+            messages=ready.messages,
+            warned=_incomplete(ready),
+        )
+
+    return apply
+
+
+def synchronizing(services: Services, task: SynchronizeTask, job: Job, memory: dict[str, Prepared]) -> Apply | Skip:
+    """Reads a connector's extracts unless they are prepared, then applies them in one transaction."""
+    out = _reason_out(services, task.connector, job)
+    if out:
+        return Skip(out)
+    ready = memory.pop(task.connector, None) or prepared(services, task.connector)
+
+    def apply(tx: Writing, scope: Scope) -> Done:
+        synchronization = _Synchronization(services, tx, task, scope, ready)
+        return synchronization.done()
+
+    return apply
+
+
+def _reason_out(services: Services, connector: str, job: Job) -> str | None:
+    found = services.configuration.connector(connector)
+    assert found is not None, f"{connector}: a checked configuration names existing connectors"
+    return reason_connector_is_out(found, job)
+
+
+def _incomplete(ready: Prepared) -> bool:
+    return any(extract.cleansed.incomplete for extract in ready.extracts)
+
+
+class _Synchronization:
+    """One synchronization inside its transaction."""
+
+    def __init__(self, services: Services, tx: Writing, task: SynchronizeTask, scope: Scope, ready: Prepared) -> None:
+        self._services = services
+        self._tx = tx
+        self._task = task
+        self._scope = scope
+        self._ready = ready
+        self._cause = Cause(scope.run, scope.ordinal)
+        self._counts = Counts()
+        self._set_aside: list[SetAside] = []
+        self._messages: list[str] = []
+
+    def done(self) -> Done:
+        """Applies resources, then links, then retention."""
+        ready = self._ready
+        for mapping, extract in ready.resources:
+            self._resources(mapping, extract)
+        for link_mapping, link_extract in ready.links:
+            self._links(link_mapping, link_extract)
+        if not self._task.do_not_delete_changes:
+            self._messages += discard_changes(self._tx, self._subjects(), self._scope, self._ends_of_links())
+        own = () if ready.reported else ready.set_aside
+        self._counts += Counts(read=sum(read.rows for read in ready.reads), set_aside=len(own) + len(self._set_aside))
+        return Done(
+            counts=self._counts,
+            effect=self._counts.changed > 0,
+            set_aside=(*own, *self._set_aside),
+            extracts=ready.reads,
+            messages=(*(() if ready.reported else ready.messages), *self._messages),
+            warned=_incomplete(ready),
+        )
+
+    def _resources(self, mapping: EntityTypeMapping, extract: ResourceExtract) -> None:
+        entity_type = self._services.configuration.entity_type(mapping.entity_type)
+        assert entity_type is not None
+        comparer = self._services.comparer
+        if self._ready.command_column is None:
+            self._refuse_empty(mapping.entity_type, extract, self._tx.held_count(mapping.entity_type), "resources")
+            compared = comparer.resources(extract, self._tx.held(mapping.entity_type), entity_type)
+        else:
+            keys = extract.rows.column("key").combine_chunks()
+            compared = comparer.commands(extract, self._tx.held_among(mapping.entity_type, keys), entity_type)
+        changes = compared.changes
+        unlinked = self._tx.append_resources(mapping.entity_type, changes, self._cause)
+        self._counts += Counts(
+            inserted=changes.created.num_rows,
+            updated=changes.updated.num_rows,
+            deleted=changes.deleted.num_rows,
+            unlinked=unlinked,
+        )
+        file = extract.cleansed.read.file
+        self._set_aside += [
+            SetAside(file=file, line=line, key=key, reason="the row updates a resource that does not exist")
+            for key, line in _rows(compared.unknown, "key", "line")
+        ]
+
+    def _links(self, mapping: EntityAssociationMapping, extract: LinkExtract) -> None:
+        association = self._services.configuration.association(mapping.association)
+        assert association is not None
+        complete = self._ready.command_column is None
+        if complete:
+            self._refuse_empty(mapping.association, extract, self._tx.links_held_count(mapping.association), "links")
+        sides = self._sides(mapping, extract, complete=complete)
+        compared = self._services.comparer.links(extract, sides, association, complete=complete)
+        ends = LinkEnds(
+            association=mapping.association,
+            source=mapping.entity_property_mapping1.entity_type,
+            target=mapping.entity_property_mapping2.entity_type,
+        )
+        self._tx.append_links(ends, compared.changes, self._cause)
+        self._counts += Counts(linked=compared.changes.linked.num_rows, unlinked=compared.changes.unlinked.num_rows)
+        self._report_orphans(mapping, extract.cleansed.read.file, compared.orphans)
+        self._set_aside += _unresolved(mapping, extract, compared.ambiguous, "more than one {type} has this {property}")
+        self._set_aside += [
+            SetAside(
+                file=extract.cleansed.read.file,
+                line=line,
+                column=mapping.column2,
+                value=value2,
+                key=value1,
+                reason=f"{association.identifier} allows one link here and another one was kept",
+            )
+            for line, value1, value2 in _rows(compared.surplus, "line", "value1", "value2")
+        ]
+
+    def _sides(self, mapping: EntityAssociationMapping, extract: LinkExtract, *, complete: bool) -> LinkSides:
+        one, two = mapping.entity_property_mapping1, mapping.entity_property_mapping2
+        among = (
+            (None, None)
+            if complete
+            else tuple(extract.rows.column(name).combine_chunks().unique().drop_null() for name in ("value1", "value2"))
+        )
+        first = self._tx.identities(one.entity_type, self._key_or_property(one), among[0])
+        second = self._tx.identities(two.entity_type, self._key_or_property(two), among[1])
+        touching = None
+        if not complete:
+            streams = first.column("stream").to_pylist() + second.column("stream").to_pylist()
+            touching = pa.array(streams, type=pa.int64())
+        return LinkSides(first=first, second=second, held=self._tx.links_held(mapping.association, touching))
+
+    def _key_or_property(self, ref: PropertyRef) -> str | None:
+        """None where the property is the key of its type: keys are found without reading states."""
+        mapping = self._services.configuration.mapping_of(ref.entity_type)
+        return None if mapping is not None and mapping.primary_key.identifier == ref.property else ref.property
+
+    def _report_orphans(self, mapping: EntityAssociationMapping, file: str, orphans: pa.Table) -> None:
+        if self._task.orphans and orphans.num_rows:
+            written = self._services.write_orphans(self._scope.run, mapping.association, orphans)
+            self._messages.append(f"{orphans.num_rows} links of {mapping.association} to missing resources: {written}")
+        self._set_aside += _unresolved_rows(mapping, file, orphans, "no {type} has this {property}")
+
+    def _refuse_empty(self, subject: str, extract: ResourceExtract | LinkExtract, held: int, what: str) -> None:
+        if extract.cleansed.read.rows or not held or self._scope.forced or self._task.force_synchronization:
+            return
+        raise ThresholdExceeded(
+            self._task.connector,
+            f"{extract.cleansed.read.file} holds a header and no row, "
+            f"which would remove all {held} {what} of {subject}",
+            "If the source is truly empty, run again with --force.",
+        )
+
+    def _subjects(self) -> Subjects:
+        return Subjects(
+            connector=self._task.connector,
+            task=self._task.identifier,
+            entity_types=tuple(mapping.entity_type for mapping, _ in self._ready.resources),
+            associations=tuple(mapping.association for mapping, _ in self._ready.links),
+        )
+
+    def _ends_of_links(self) -> set[str]:
+        return {
+            ref.entity_type
+            for mapping, _ in self._ready.links
+            for ref in (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
+        }
+
+
+def _unresolved(
+    mapping: EntityAssociationMapping, extract: LinkExtract, pairs: pa.Table, reason: str
+) -> list[SetAside]:
+    return _unresolved_rows(mapping, extract.cleansed.read.file, pairs, reason)
+
+
+def _unresolved_rows(mapping: EntityAssociationMapping, file: str, pairs: pa.Table, reason: str) -> list[SetAside]:
+    ends = {
+        1: (mapping.column1, mapping.entity_property_mapping1),
+        2: (mapping.column2, mapping.entity_property_mapping2),
+    }
+    found = []
+    for line, value1, value2, missing in _rows(pairs, "line", "value1", "value2", "missing"):
+        column, ref = ends[missing]
+        found.append(
+            SetAside(
+                file=file,
+                line=line,
+                column=column,
+                value=value1 if missing == 1 else value2,
+                key=value1,
+                reason=reason.format(type=ref.entity_type, property=ref.property),
+            )
+        )
+    return found
+
+
+def _rows(table: pa.Table, *names: str) -> Iterable[tuple[Any, ...]]:
+    return zip(*(table.column(name).to_pylist() for name in names), strict=True)

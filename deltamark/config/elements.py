@@ -1,0 +1,107 @@
+"""How the schema describes an element, and how the parts of one become an object of the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import NOTHING, evolve, fields_dict, frozen
+
+from deltamark.config.kinds import Kind
+from deltamark.domain.location import Location
+from deltamark.domain.model import Thresholds
+
+LANGUAGES = {f"DisplayName_L{number}": number for number in range(1, 17)}
+
+
+@frozen
+class Attribute:
+    """An attribute of an element.
+
+    `field` is the argument of the domain class that it fills; None accepts the attribute without giving it
+    a meaning. Two attributes of one field are two spellings of the same thing. An attribute that is not
+    given leaves the default to the domain class.
+    """
+
+    name: str
+    kind: Kind
+    field: str | None = None
+    required: bool = False
+    is_threshold: bool = False
+
+
+@frozen
+class Parts:
+    """What was read of one element, ready to build the object that it stands for."""
+
+    element: Element
+    location: Location
+    values: Mapping[str, Any]
+    thresholds: Mapping[str, int]
+    display_names: Mapping[int, str]
+    children: Mapping[str, list[Any]]
+
+
+@frozen
+class Element:
+    """An element of the vocabulary.
+
+    `into` is the field of the parent's object that collects these elements. `names` says whether display
+    names are accepted; `needs_name`, whether the one in the first language must be given.
+    """
+
+    name: str
+    build: Callable[[Parts], Any]
+    into: str = ""
+    attributes: tuple[Attribute, ...] = ()
+    children: tuple[Element, ...] = ()
+    names: bool = True
+    needs_name: bool = False
+    builds: type[Any] | None = None
+
+    def attribute(self, name: str) -> Attribute | None:
+        """The attribute of that name, or None."""
+        return next((attribute for attribute in self.attributes if attribute.name == name), None)
+
+    def child(self, name: str) -> Element | None:
+        """The child element of that name, or None."""
+        return next((child for child in self.children if child.name == name), None)
+
+    def attribute_names(self) -> tuple[str, ...]:
+        """Every attribute that may be written, display names included."""
+        names = tuple(attribute.name for attribute in self.attributes)
+        return names + tuple(LANGUAGES) if self.names else names
+
+    def default(self, attribute: Attribute) -> Any:
+        """What holds when the attribute is not written, as the domain class says; None if nothing does."""
+        if attribute.field is None or self.builds is None:
+            return None
+        if attribute.is_threshold:
+            return getattr(fields_dict(self.builds)["thresholds"].default, attribute.field)
+        default = fields_dict(self.builds)[attribute.field].default
+        return None if default is NOTHING else default
+
+
+def element(
+    name: str,
+    builds: type[Any],
+    into: str,
+    *attributes: Attribute,
+    children: tuple[Element, ...] = (),
+    names: bool = True,
+    needs_name: bool = False,
+) -> Element:
+    """An element that builds a domain class from the fields its attributes and children fill."""
+    base: Thresholds | None = None
+    if "thresholds" in fields_dict(builds):
+        base = fields_dict(builds)["thresholds"].default
+
+    def build(parts: Parts) -> Any:
+        arguments: dict[str, Any] = {**parts.values, **parts.children, "location": parts.location}
+        if parts.display_names:
+            arguments["display_names"] = parts.display_names
+        if base is not None and parts.thresholds:
+            arguments["thresholds"] = evolve(base, **parts.thresholds)
+        return builds(**arguments)
+
+    return Element(name, build, into, attributes, children, names, needs_name, builds)

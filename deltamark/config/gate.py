@@ -1,0 +1,205 @@
+"""What a configuration file must be before it is read at all.
+
+Options of an XML parser are not a policy: lxml, told not to resolve entities, drops their text silently,
+still expands those in attributes, accepts a DOCTYPE and takes minutes over an element with many attributes.
+This gate lets nothing of that reach it. It reads the bytes once with expat, opens no file and no connection.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import NoReturn
+from xml.parsers import expat
+
+from deltamark.domain.errors import Fault
+from deltamark.domain.location import Location
+from deltamark.domain.values import shown
+
+LARGEST_FILE = 1024 * 1024
+DEEPEST = 64
+MOST_ATTRIBUTES = 64
+MOST_ELEMENTS = 50_000
+LONGEST_TEXT = 64 * 1024
+LONGEST_NAME = 1000
+
+XINCLUDE = "http://www.w3.org/2001/XInclude"
+SEPARATOR = " "
+"""Between namespace and name, as expat reports names: a blank can stand in neither."""
+
+WIDE = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+    b"<\0": "UTF-16",
+    b"\0<": "UTF-16",
+}
+"""How files in wide encodings begin, with and without a byte order mark."""
+
+ADVICE = {
+    expat.errors.XML_ERROR_NO_ELEMENTS: "the file holds no element; it needs the root `ConfigurationFile`",
+    expat.errors.XML_ERROR_INVALID_TOKEN: (
+        "this is not well-formed XML; & is written &amp; and < is written &lt; in values, and every value "
+        "stands in quotes"
+    ),
+    expat.errors.XML_ERROR_DUPLICATE_ATTRIBUTE: "the element has the same attribute twice; keep one",
+    expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT: (
+        "something follows the end of the root element; a file has one root, `ConfigurationFile`"
+    ),
+    expat.errors.XML_ERROR_MISPLACED_XML_PI: (
+        "the XML declaration does not stand at the very beginning of the file; remove what stands before it"
+    ),
+    expat.errors.XML_ERROR_UNDEFINED_ENTITY: (
+        "an entity that XML does not know; only &amp; &lt; &gt; &quot; &apos; and &#…; are available"
+    ),
+    expat.errors.XML_ERROR_BAD_CHAR_REF: "a character reference that names no character of XML; remove it",
+    expat.errors.XML_ERROR_UNBOUND_PREFIX: (
+        "a namespace prefix that is not declared; remove it or declare it with xmlns:…"
+    ),
+}
+
+
+class _Refused(Exception):
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+
+def refusal(data: bytes, file: str) -> Fault | None:
+    """Why the bytes of `file` are not read as a configuration, or None if they may be parsed.
+
+    The fault carries line and column. Takes time in proportion to the size of the data, which is limited.
+    """
+    return _bytes_refused(data, file) or _Gate(file).pass_through(data)
+
+
+def _bytes_refused(data: bytes, file: str) -> Fault | None:
+    if len(data) > LARGEST_FILE:
+        return Fault(Location(file), "the file is larger than 1 MiB; split it into several files of one folder")
+    for start, encoding in WIDE.items():
+        if data.startswith(start):
+            return Fault(Location(file, 1, "1"), f"the file is written in {encoding}; save it as UTF-8")
+    if not data.removeprefix(codecs.BOM_UTF8).strip():
+        return Fault(Location(file, 1), "the file is empty; it needs the root element `ConfigurationFile`")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = _place(data, error.start, file)
+        return Fault(place, f"the byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8")
+    if b"\0" in data:
+        return Fault(_place(data, data.index(b"\0"), file), "the file holds a NUL byte; remove it")
+    return None
+
+
+def _place(data: bytes, offset: int, file: str) -> Location:
+    line_start = data.rfind(b"\n", 0, offset) + 1
+    return Location(file, data.count(b"\n", 0, offset) + 1, str(offset - line_start + 1))
+
+
+class _Gate:
+    """One pass of expat over one file, which ends at the first thing to refuse."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.open: list[tuple[str, int]] = []
+        self.text_sizes = [0]
+        self.elements = 0
+        self.namespaces = 0
+        self.parser = expat.ParserCreate("utf-8", SEPARATOR)
+        self.parser.ordered_attributes = True
+        self.parser.buffer_text = True
+        self.parser.XmlDeclHandler = self._declaration
+        self.parser.StartDoctypeDeclHandler = self._doctype
+        self.parser.EntityDeclHandler = self._entity
+        self.parser.ProcessingInstructionHandler = self._instruction
+        self.parser.StartNamespaceDeclHandler = self._namespace
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._text
+
+    def pass_through(self, data: bytes) -> Fault | None:
+        try:
+            self.parser.Parse(data, True)
+        except _Refused as refused:
+            return Fault(self._here(), refused.message)
+        except expat.ExpatError as error:
+            return Fault(Location(self.file, error.lineno, str(error.offset + 1)), self._explained(error))
+        return None
+
+    def _here(self) -> Location:
+        return Location(self.file, self.parser.CurrentLineNumber, str(self.parser.CurrentColumnNumber + 1))
+
+    def _explained(self, error: expat.ExpatError) -> str:
+        message = expat.errors.messages[error.code]
+        if self.open and message in (
+            expat.errors.XML_ERROR_TAG_MISMATCH,
+            expat.errors.XML_ERROR_NO_ELEMENTS,
+            expat.errors.XML_ERROR_UNCLOSED_TOKEN,
+        ):
+            name, line = self.open[-1]
+            return f"`{name}`, opened in line {line}, is not closed here; write `</{name}>` where it ends"
+        return ADVICE.get(message, f"this is not well-formed XML ({message})")
+
+    def _declaration(self, version: str, encoding: str | None, standalone: int) -> None:
+        if version != "1.0":
+            self._refuse(f'XML version {shown(version)} is not read; write version="1.0"')
+        if encoding is not None and encoding.lower() != "utf-8":
+            self._refuse(
+                f'the file declares the encoding {shown(encoding)}; save it as UTF-8 and write encoding="UTF-8"'
+            )
+
+    def _doctype(self, name: str, system: str | None, public: str | None, has_subset: bool) -> None:
+        self._refuse("a DOCTYPE is not accepted in a configuration; remove it")
+
+    def _entity(self, *_: object) -> None:
+        self._refuse("entity declarations are not accepted in a configuration; write the text itself")
+
+    def _instruction(self, target: str, data: str) -> None:
+        self._refuse(f"the processing instruction {shown(target)} is not accepted; remove it")
+
+    def _namespace(self, prefix: str | None, uri: str | None) -> None:
+        self.namespaces += 1
+        if self.namespaces > MOST_ATTRIBUTES:
+            self._refuse_attributes()
+        self._check_value(prefix or "xmlns", uri or "")
+
+    def _start(self, tag: str, attributes: list[str]) -> None:
+        namespace, _, name = tag.rpartition(SEPARATOR)
+        if namespace == XINCLUDE:
+            self._refuse("XInclude is not accepted; put the file into the configuration folder instead")
+        self._check_name(name)
+        self.elements += 1
+        if self.elements > MOST_ELEMENTS:
+            self._refuse(f"the file holds more than {MOST_ELEMENTS:,} elements; split it into several files")
+        if len(self.open) >= DEEPEST:
+            self._refuse(f"elements are nested more than {DEEPEST} deep")
+        if len(attributes) // 2 + self.namespaces > MOST_ATTRIBUTES:
+            self._refuse_attributes()
+        self.namespaces = 0
+        for attribute, value in zip(attributes[::2], attributes[1::2], strict=True):
+            self._check_name(attribute)
+            self._check_value(attribute, value)
+        self.open.append((name, self.parser.CurrentLineNumber))
+        self.text_sizes.append(0)
+
+    def _end(self, tag: str) -> None:
+        self.open.pop()
+        self.text_sizes.pop()
+
+    def _text(self, text: str) -> None:
+        self.text_sizes[-1] += len(text.encode())
+        if self.text_sizes[-1] > LONGEST_TEXT:
+            self._refuse("an element holds more than 64 KB of text; shorten it")
+
+    def _check_name(self, name: str) -> None:
+        if len(name) > LONGEST_NAME:
+            self._refuse(f"the name {shown(name)} is longer than {LONGEST_NAME} characters")
+
+    def _check_value(self, name: str, value: str) -> None:
+        if len(value.encode()) > LONGEST_TEXT:
+            self._refuse(f"the value of `{name}` is longer than 64 KB; shorten it")
+
+    def _refuse_attributes(self) -> NoReturn:
+        self._refuse(f"an element has more than {MOST_ATTRIBUTES} attributes")
+
+    def _refuse(self, message: str) -> NoReturn:
+        raise _Refused(message)

@@ -1,0 +1,150 @@
+"""Where the store, the configuration and the extracts are: `deltamark.toml`, environment, options."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from deltamark.config.files import ConfigurationFile, content, display_name
+from deltamark.domain.errors import ConfigurationError, Fault
+from deltamark.domain.location import Location
+from deltamark.domain.nearest import hint
+from deltamark.domain.values import shown
+
+FILE_NAME = "deltamark.toml"
+TABLE = "deltamark"
+DEFAULTS = {
+    "store": "sqlite:///deltamark.db",
+    "configuration": "configuration",
+    "export_output": "exports",
+}
+ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in DEFAULTS}
+SQLITE = "sqlite:///"
+POSITION = re.compile(r"(?P<problem>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)\Z", re.DOTALL)
+
+
+@frozen
+class Settings:
+    """Where one workspace keeps its things.
+
+    `store` is a URL, `configuration` one XML file or a folder, `export_output` the folder of the extracts.
+    """
+
+    store: str
+    configuration: Path
+    export_output: Path
+
+
+def load_settings(
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    store: str | None = None,
+    configuration: str | Path | None = None,
+    export_output: str | Path | None = None,
+) -> Settings:
+    """The settings of the workspace in `directory`.
+
+    An option wins over the environment (an empty variable counts as unset), which wins over
+    `deltamark.toml`, which wins over the defaults. Relative paths of the file and of the defaults are
+    relative to `directory`, also the one in a `sqlite:///` URL; those of options and environment are left
+    as they are. Nothing has to exist yet, not even the file.
+
+    :raises ConfigurationError: if the file cannot be read or says what is not understood.
+    """
+    written = DEFAULTS | _file_settings(directory)
+    chosen = {
+        "store": _located_store(directory, written["store"]),
+        "configuration": str(directory / written["configuration"]),
+        "export_output": str(directory / written["export_output"]),
+    }
+    chosen |= {key: environment[name] for key, name in ENVIRONMENT.items() if environment.get(name)}
+    options = {"store": store, "configuration": configuration, "export_output": export_output}
+    for key, option in options.items():
+        if option is not None:
+            chosen[key] = _not_empty(key, str(option))
+    return Settings(chosen["store"], Path(chosen["configuration"]), Path(chosen["export_output"]))
+
+
+def _located_store(directory: Path, url: str) -> str:
+    """A URL whose relative SQLite path is relative to `directory`."""
+    if not url.startswith(SQLITE):
+        return url
+    path = url.removeprefix(SQLITE)
+    if path.startswith((":memory:", "/")) or not path:
+        return url
+    return f"{SQLITE}{(directory / path).as_posix()}"
+
+
+def _not_empty(key: str, value: str) -> str:
+    if not value.strip():
+        option = f"--{key.replace('_', '-')}"
+        raise ConfigurationError([Fault(None, f"the option {option} is empty; leave it out or give a value")])
+    return value
+
+
+def _file_settings(directory: Path) -> dict[str, str]:
+    path = directory / FILE_NAME
+    if not path.exists() and not path.is_symlink():
+        return {}
+    file = ConfigurationFile(path, display_name(path))
+    text = _text(file)
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError([_syntax_fault(error, file, text)]) from error
+    faults = list(_faults(document, file, text))
+    if faults:
+        raise ConfigurationError(faults)
+    return dict(document.get(TABLE, {}))
+
+
+def _text(file: ConfigurationFile) -> str:
+    data = content(file)
+    if isinstance(data, Fault):
+        raise ConfigurationError([data])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            [Fault(Location(file.name, line), "the file is not UTF-8; save it as UTF-8")]
+        ) from error
+
+
+def _syntax_fault(error: tomllib.TOMLDecodeError, file: ConfigurationFile, text: str) -> Fault:
+    match = POSITION.match(str(error))
+    if match is None:  # "at end of document" is all that it says there
+        return Fault(Location(file.name, text.count("\n") + 1), f"this is not TOML: {error}")
+    return Fault(Location(file.name, int(match["line"]), match["column"]), f"this is not TOML: {match['problem']}")
+
+
+def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> Iterator[Fault]:
+    for key in document:
+        if key in DEFAULTS:
+            yield Fault(_place(file, text, key), f"{key} stands outside [{TABLE}]; write it below that line")
+        elif key != TABLE:
+            yield Fault(_place(file, text, key), f"unknown key {shown(key)}{hint(key, [TABLE])}")
+    table = document.get(TABLE, {})
+    if not isinstance(table, dict):
+        yield Fault(_place(file, text, TABLE), f"{shown(TABLE)} is not a table; write [{TABLE}] in a line")
+        return
+    for key, value in table.items():
+        if key not in DEFAULTS:
+            yield Fault(_place(file, text, key), f"unknown key {shown(key)} in [{TABLE}]{hint(key, DEFAULTS)}")
+        elif not isinstance(value, str) or not value.strip() or "\0" in value:
+            yield Fault(_place(file, text, key), f"{key} is {shown(value)}, which is not a text in quotes")
+
+
+def _place(file: ConfigurationFile, text: str, key: str) -> Location:
+    """The first line that begins with a key, as far as that can be seen without parsing again."""
+    begins = re.compile(rf"""\s*\[?\s*["']?{re.escape(key)}\b""")
+    for number, line in enumerate(text.splitlines(), 1):
+        if begins.match(line):
+            return Location(file.name, number)
+    return Location(file.name)

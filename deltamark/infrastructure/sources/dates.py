@@ -1,0 +1,135 @@
+"""SQL that reads instants: ISO 8601, file times, and patterns as .NET writes them."""
+
+from __future__ import annotations
+
+import re
+
+from deltamark.domain.errors import SourceError
+from deltamark.domain.location import Location
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
+_ZONE = r"(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])"
+_ISO = f"{_DAY}([T ]{_TIME}{_ZONE}?)?"
+_MICROSECONDS_FROM_1601 = 11_644_473_600_000_000
+
+_FIELDS = {
+    "yyyy": ("year", "[0-9]{4}"),
+    "yy": ("short_year", "[0-9]{2}"),
+    "MM": ("month", "[0-9]{2}"),
+    "M": ("month", "[0-9]{1,2}"),
+    "dd": ("day", "[0-9]{2}"),
+    "d": ("day", "[0-9]{1,2}"),
+    "HH": ("hour", "[0-9]{2}"),
+    "H": ("hour", "[0-9]{1,2}"),
+    "hh": ("short_hour", "(?:0[1-9]|1[0-2])"),
+    "h": ("short_hour", "(?:0?[1-9]|1[0-2])"),
+    "mm": ("minute", "[0-9]{2}"),
+    "m": ("minute", "[0-9]{1,2}"),
+    "ss": ("second", "[0-9]{2}"),
+    "s": ("second", "[0-9]{1,2}"),
+    "tt": ("half", "[AaPp][Mm]"),
+    **{"f" * digits: ("fraction", f"[0-9]{{{digits}}}") for digits in range(1, 7)},
+}
+_TOKENS = re.compile(r"'([^']*)'|\\(.)|(y+|M+|d+|H+|h+|m+|s+|f+|t+)|([A-Za-z])|(.)", re.DOTALL)
+
+
+def iso_instant(cell: str) -> str:
+    """An ISO 8601 date, or date and time with ``T`` or a blank between; without a zone it is UTC.
+
+    NULL where it is none, or not in the years 0001 to 9999 of UTC.
+    """
+    zone = rf"regexp_extract({cell}, ':.*([+-][0-9]{{2}}):?[0-9]{{2}}$', 1)"
+    minutes = rf"regexp_extract({cell}, ':.*[+-][0-9]{{2}}:?([0-9]{{2}})$', 1)"
+    local = rf"try_cast(regexp_replace({cell}, '(:.*?)(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$', '\1') as timestamp)"
+    offset = (
+        f"case when {zone} = '' then 0 "
+        f"else 60 * {zone}::integer + case when {zone} like '-%' then -1 else 1 end * {minutes}::integer end"
+    )
+    return f"case when regexp_full_match({cell}, '{_ISO}') then {_canonical(f'({local} - to_minutes({offset}))')} end"
+
+
+def filetime(cell: str) -> str:
+    """A count of 100 ns since 1601-01-01 UTC, as Active Directory writes it, to the microsecond below."""
+    ticks = f"try_cast({cell} as bigint)"
+    instant = f"make_timestamp({ticks} // 10 - {_MICROSECONDS_FROM_1601})"
+    return f"case when regexp_full_match({cell}, '[0-9]+') then {_canonical(instant)} end"
+
+
+def patterned_instant(cell: str, pattern: str, where: Location) -> str:
+    """A date written like `pattern`, in UTC: ``yyyy-MM-dd HH:mm:ss`` and such.
+
+    A year of two digits lies in 1950 to 2049. Text in single quotes, behind a backslash, ``T`` and ``Z``
+    stand for themselves, as all that is not a letter.
+
+    :raises SourceError: at letters that have no meaning, or when year, month or day is missing.
+    """
+    expression, names = _expression(pattern, where)
+    if not {"month", "day"} <= set(names) or not {"year", "short_year"} & set(names):
+        raise _not_understood(pattern, "it must say year, month and day", where)
+    if ("short_hour" in names) != ("half" in names):
+        raise _not_understood(pattern, "hh and tt belong together; HH counts to 23", where)
+    listed = ", ".join(f"'{name}'" for name in names)
+    parts = f"regexp_extract({cell}, '^(?:{expression})$', [{listed}])"
+    clock = _clock(parts, names)
+    spelled = (
+        f"({_year(parts, names)} || '-' || {_two(parts, 'month')} || '-' || {_two(parts, 'day')} || 'T' || {clock})"
+    )
+    return f"case when regexp_full_match({cell}, '{expression}') then {iso_instant(spelled)} end"
+
+
+def _canonical(instant: str) -> str:
+    fraction = f"case when epoch_us({instant}) % 1000000 <> 0 then strftime({instant}, '.%f') else '' end"
+    spelled = f"strftime({instant}, '%Y-%m-%dT%H:%M:%S') || {fraction} || 'Z'"
+    return f"case when year({instant}) between 1 and 9999 then {spelled} end"
+
+
+def _expression(pattern: str, where: Location) -> tuple[str, list[str]]:
+    parts: list[str] = []
+    names: list[str] = []
+    for token in _TOKENS.finditer(pattern):
+        quoted, escaped, field, letter, other = token.groups()
+        if field is not None:
+            if field not in _FIELDS:
+                raise _not_understood(pattern, f"{field} has no meaning", where)
+            name, expression = _FIELDS[field]
+            if name in names:
+                raise _not_understood(pattern, f"it says the {name.removeprefix('short_')} twice", where)
+            names.append(name)
+            parts.append(f"({expression})")
+            continue
+        if letter is not None and letter not in "TZ":
+            raise _not_understood(pattern, f"{letter} has no meaning", where)
+        plain = next(text for text in (quoted, escaped, letter, other) if text is not None)
+        parts.append(re.escape(plain).replace("'", "''"))
+    return "".join(parts), names
+
+
+def _year(parts: str, names: list[str]) -> str:
+    if "year" in names:
+        return f"{parts}.year"
+    return f"(case when {parts}.short_year < '50' then '20' else '19' end || {parts}.short_year)"
+
+
+def _clock(parts: str, names: list[str]) -> str:
+    hour = _two(parts, "hour") if "hour" in names else "'00'"
+    if "short_hour" in names:
+        shift = f"case when lower({parts}.half) = 'pm' then 12 else 0 end"
+        hour = f"lpad(({parts}.short_hour::integer % 12 + {shift})::varchar, 2, '0')"
+    minute = _two(parts, "minute") if "minute" in names else "'00'"
+    second = _two(parts, "second") if "second" in names else "'00'"
+    fraction = f" || '.' || {parts}.fraction" if "fraction" in names else ""
+    return f"{hour} || ':' || {minute} || ':' || {second}{fraction}"
+
+
+def _two(parts: str, name: str) -> str:
+    return f"lpad({parts}.{name}, 2, '0')"
+
+
+def _not_understood(pattern: str, problem: str, where: Location) -> SourceError:
+    return SourceError(
+        where,
+        f"the mapping's Format cannot be understood: {problem}",
+        value=pattern,
+        advice="Say 1601date, or something like yyyy-MM-dd HH:mm:ss.",
+    )

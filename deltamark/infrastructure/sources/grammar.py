@@ -1,0 +1,108 @@
+"""The grammar of CSV (RFC 4180), as regular expressions over bytes for one delimiter and one line end.
+
+Stricter than most readers where they guess: a quote opens a field only as its very first character, and after
+the closing quote only a delimiter or the end of the row may follow. A quote elsewhere in an unquoted field
+stands for itself.
+"""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+
+class UnclosedQuote(Exception):
+    """A quoted field is never closed, or closed in a later line where no field can end.
+
+    :param position: where the field starts.
+    """
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        super().__init__(position)
+
+
+@frozen
+class Row:
+    """A row as it stands in the text.
+
+    :param fields: the values, unquoted.
+    :param end: the position behind its line end.
+    :param flaw: what makes it unreadable, a clause, or None.
+    """
+
+    fields: tuple[bytes, ...]
+    end: int
+    flaw: str | None
+
+
+class Grammar:
+    """How rows of `columns` fields look.
+
+    :param delimiter: one ASCII character.
+    :param end: ``b"\\n"``, which also matches CRLF, or ``b"\\r"``.
+    """
+
+    def __init__(self, delimiter: bytes, end: bytes, columns: int) -> None:
+        mark = re.escape(delimiter)
+        self.end = end
+        self.delimiter = delimiter
+        self.row_end = rb"\r?\n" if end == b"\n" else rb"\r"
+        plain = rb'[^"\r\n' + mark + rb"]*+"
+        closed = rb"(?=[\r\n" + mark + rb"])"
+
+        def row(excluded: bytes) -> bytes:
+            inside = rb'[^"' + excluded + rb"]*+"
+            cell = rb'(?:"' + inside + rb'(?:""' + inside + rb')*+"' + closed + rb"|" + plain + rb")"
+            more = rb"(?:" + mark + cell + rb"){" + str(columns - 1).encode() + rb"}" if columns > 1 else b""
+            return rb"(?!" + self.row_end + rb")" + cell + more + self.row_end
+
+        self.rows_of_one_line = re.compile(rb"(?:" + row(end) + rb")*+")
+        self.row_of_many_lines = re.compile(row(b""))
+        self.blank_line = re.compile(self.row_end)
+        self._quoted = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
+        inner_return = rb"|\r(?!\n)" if end == b"\n" else b""
+        self._unquoted = re.compile(rb"(?:[^\r\n" + mark + rb"]++" + inner_return + rb")*+")
+
+    def row_at(self, text: bytes, position: int, *, is_all: bool) -> Row | None:
+        """The row that starts there, whatever its number of fields and however malformed.
+
+        :param is_all: whether nothing follows `text`; if not, None says that the row goes on behind it.
+        :raises UnclosedQuote: if a quoted field has no proper end.
+        """
+        fields: list[bytes] = []
+        flaw: str | None = None
+        while True:
+            quoted = text.startswith(b'"', position)
+            field = (self._quoted if quoted else self._unquoted).match(text, position)
+            if field is None or (field.end() == len(text) and not is_all):
+                if is_all:
+                    raise UnclosedQuote(position)
+                return None
+            value, position = field.group(), field.end()
+            if quoted:
+                rest = self._unquoted.match(text, position)
+                assert rest is not None, "it matches nothing at least"
+                if rest.group():
+                    if self.end in value:
+                        raise UnclosedQuote(field.start())
+                    flaw = flaw or "text follows a closing quote"
+                    position = rest.end()
+                value = value[1:-1].replace(b'""', b'"')
+            else:
+                flaw = flaw or _flaw_of(value)
+            fields.append(value)
+            if text.startswith(self.delimiter, position):
+                position += 1
+                continue
+            end = self.blank_line.match(text, position)
+            return Row(tuple(fields), end.end(), flaw) if end else None
+
+
+def _flaw_of(unquoted: bytes) -> str | None:
+    if b"\r" in unquoted:
+        return "a carriage return stands in the row, outside quotes"
+    if unquoted[:1] in (b" ", b"\t") and unquoted.lstrip(b" \t").startswith(b'"'):
+        return "a blank stands before an opening quote"
+    return None

@@ -1,0 +1,40 @@
+"""Rows of a database cursor as Arrow tables, and back, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+CHUNK = 50_000
+"""Rows handled at a time: enough to amortise a call, few enough to stay small."""
+
+
+class Cursor(Protocol):
+    """What a database cursor must do here."""
+
+    def fetchmany(self, size: int) -> Sequence[Sequence[Any]]:
+        """The next rows, at most `size`."""
+        ...
+
+
+def to_table(cursor: Cursor, schema: pa.Schema) -> pa.Table:
+    """All remaining rows of a cursor as a table of that schema."""
+    batches = []
+    while rows := cursor.fetchmany(CHUNK):
+        columns = zip(*rows, strict=True)
+        arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+        batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    return pa.Table.from_batches(batches, schema=schema)
+
+
+def chunks(table: pa.Table, size: int = CHUNK) -> Iterator[pa.Table]:
+    """The table in slices of at most `size` rows."""
+    for start in range(0, table.num_rows, size):
+        yield table.slice(start, size)
+
+
+def tuples(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of some columns as tuples."""
+    return zip(*(table.column(name).to_pylist() for name in names), strict=True)

@@ -1,0 +1,162 @@
+"""The embedded store: one SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eventsourcing.persistence import PersistenceError
+from eventsourcing.sqlite import SQLiteCursor
+
+from deltamark.application.ports.store import Clock, Discarded, Reading, Subjects, Writing
+from deltamark.domain.errors import ConcurrentRun, StoreError
+from deltamark.infrastructure.store import sqlite_schema
+from deltamark.infrastructure.store.mapper import ChangeMapper
+from deltamark.infrastructure.store.sqlite_appending import Appending
+from deltamark.infrastructure.store.sqlite_connection import LOCK_TIMEOUT_S, ChangeConnection, ChangeDatastore
+from deltamark.infrastructure.store.sqlite_discarding import Discarding
+from deltamark.infrastructure.store.sqlite_log import RunQueries
+from deltamark.infrastructure.store.sqlite_queries import ProjectionQueries
+from deltamark.infrastructure.store.sqlite_recorder import ChangeRecorder
+from deltamark.infrastructure.store.sqlite_writing import ProjectionWriting
+
+
+class SQLiteReading(RunQueries, ProjectionQueries):
+    """All queries, in one reading transaction."""
+
+
+class SQLiteWriting(Appending, Discarding, ProjectionWriting):
+    """All queries and commands, in one writing transaction."""
+
+
+class SQLiteStore:
+    """A store in one file, for one machine. Safe to use from several threads and processes.
+
+    :raises StoreError: if the file cannot be opened, is not a store, or is one of a newer version.
+    """
+
+    def __init__(self, path: Path, clock: Clock, *, create: bool = True, lock_timeout_s: int = LOCK_TIMEOUT_S) -> None:
+        self._path = path
+        self._clock = clock
+        self._mapper = ChangeMapper()
+        sqlite_schema.check_file(path)
+        if not create and not path.exists():
+            raise StoreError(
+                f"{path}: there is no store yet. Run a job first (`deltamark run JOB`), or name another with --store."
+            )
+        self._datastore = ChangeDatastore(path, lock_timeout_s=lock_timeout_s)
+        self._rehearsed: SQLiteCursor | None = None
+        try:
+            with self._explaining():
+                self._recorder = ChangeRecorder(self._datastore)
+                self._prepare()
+        except BaseException:
+            self._datastore.close()
+            raise
+
+    def _prepare(self) -> None:
+        if self._path.exists() and self._path.stat().st_size:
+            with self._datastore.transaction(commit=False) as c:
+                if not sqlite_schema.is_new(c):
+                    sqlite_schema.check_version(c, self._path)
+                    return
+        with self._datastore.transaction(commit=True) as c:
+            # Two processes may have come this far: the second finds the tables of the first.
+            if sqlite_schema.is_new(c):
+                sqlite_schema.prepare(c, self._path)
+                self._recorder._create_table(c)
+
+    @property
+    def recorder(self) -> ChangeRecorder:
+        """The recorder of the log, for projections of the `eventsourcing` library."""
+        return self._recorder
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """See `Store.reading`."""
+        with self._explaining():
+            if self._rehearsed is not None:
+                yield SQLiteReading(self._rehearsed.sqlite_cursor.connection, self._mapper)
+                return
+            with (
+                self._datastore.get_connection(commit=False) as connection,
+                connection.transaction(commit=False),
+            ):
+                assert isinstance(connection, ChangeConnection)
+                yield SQLiteReading(connection.raw, self._mapper)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writing]:
+        """See `Store.transaction`."""
+        with self._explaining():
+            if self._rehearsed is not None:
+                with self._savepoint(self._rehearsed) as rehearsed:
+                    yield rehearsed
+                return
+            with self._datastore.transaction(commit=True) as c:
+                writing = SQLiteWriting(c, self._recorder, self._mapper, self._clock)
+                yield writing
+                writing.finish()
+
+    @contextmanager
+    def _savepoint(self, c: SQLiteCursor) -> Iterator[Writing]:
+        c.execute("SAVEPOINT rehearsed")
+        try:
+            writing = _RehearsedWriting(c, self._recorder, self._mapper, self._clock)
+            yield writing
+            writing.finish()
+        except BaseException:
+            c.execute("ROLLBACK TO rehearsed")
+            raise
+        finally:
+            c.execute("RELEASE rehearsed")
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """See `Store.rehearsal`."""
+        with self._explaining(), self._datastore.get_connection(commit=True) as connection:
+            assert isinstance(connection, ChangeConnection)
+            cursor = connection.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            self._rehearsed = cursor
+            try:
+                yield
+            finally:
+                self._rehearsed = None
+                connection.rollback()
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError as e:
+            raise _conflict(e) from e
+        except sqlite3.Error as e:
+            raise sqlite_schema.explained(e, self._path) from e
+        except PersistenceError as e:
+            cause = e.__cause__
+            if isinstance(cause, sqlite3.IntegrityError):
+                raise _conflict(cause) from e
+            if isinstance(cause, sqlite3.Error):
+                raise sqlite_schema.explained(cause, self._path) from e
+            raise StoreError(f"store {self._path}: {e}. What was being written was undone.") from e
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with self._explaining():
+            self._datastore.close()
+
+
+class _RehearsedWriting(SQLiteWriting):
+    """In a rehearsal nothing is discarded: what would be is still to be shown."""
+
+    def discard(self, subjects: Subjects, build: object, run: int) -> Discarded | None:
+        return None
+
+
+def _conflict(error: sqlite3.IntegrityError) -> ConcurrentRun:
+    return ConcurrentRun(
+        f"another process changed the same resources at the same time ({error}). Nothing was changed. Run again."
+    )

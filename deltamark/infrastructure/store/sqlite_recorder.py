@@ -1,0 +1,149 @@
+"""The log: the event-sourcing library's recorder with positions that are never reused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
+from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
+
+EVENTS_TABLE = "stored_events"
+
+CREATE_EVENTS = f"""CREATE TABLE IF NOT EXISTS {EVENTS_TABLE} (
+    notification_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    originator_id NOT NULL,
+    originator_version INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    state BLOB NOT NULL,
+    UNIQUE (originator_id, originator_version)
+)"""
+
+INSERT_EVENT = f"""INSERT INTO {EVENTS_TABLE}
+    (notification_id, originator_id, originator_version, topic, state) VALUES (?, ?, ?, ?, ?)"""
+
+
+def stream_key(originator_id: UUID | str) -> str | int:
+    """A stream as it is stored: our own numbers as integers, so that they stay in order and small."""
+    if isinstance(originator_id, UUID):
+        return originator_id.hex
+    return int(originator_id) if _is_number(originator_id) else originator_id
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19 and (text == "0" or text[0] != "0")
+
+
+class ChangeRecorder(SQLiteProcessRecorder):
+    """Inserts in batches, under positions that an AUTOINCREMENT sequence hands out once and for all.
+
+    The library's own table uses SQLite's rowid, which is given again after the newest rows were deleted; a
+    reader that had seen the old row would never see the new one.
+    """
+
+    def __init__(self, datastore: SQLiteDatastore, *, events_table_name: str = EVENTS_TABLE) -> None:
+        assert events_table_name == EVENTS_TABLE, "table names are fixed: they stand in SQL text"
+        super().__init__(datastore, events_table_name=events_table_name)
+        self.select_max_notification_id_statement = f"SELECT MAX(notification_id) FROM {EVENTS_TABLE}"
+        self.select_events_statement = (
+            f"SELECT originator_id, originator_version, topic, state FROM {EVENTS_TABLE} WHERE originator_id=? "
+        )
+
+    def construct_create_table_statements(self) -> list[str]:
+        """The library's statements, with the table of events replaced."""
+        return [
+            CREATE_EVENTS if EVENTS_TABLE in statement else statement
+            for statement in super().construct_create_table_statements()
+        ]
+
+    def next_position(self, c: SQLiteCursor) -> int:
+        """The position that the next event will take. Call it inside a writing transaction."""
+        c.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (EVENTS_TABLE,))
+        row = c.fetchone()
+        return (row[0] if row else 0) + 1
+
+    def insert_rows(self, c: SQLiteCursor, rows: Iterable[Sequence[Any]]) -> None:
+        """Inserts rows of (position, stream, version, topic, state), positions from `next_position` on."""
+        c.executemany(INSERT_EVENT, rows)
+
+    def _insert_events(
+        self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        first = self.next_position(c)
+        self.insert_rows(
+            c,
+            [
+                (first + n, stream_key(e.originator_id), e.originator_version, e.topic, e.state)
+                for n, e in enumerate(stored_events)
+            ],
+        )
+        tracking = kwargs.get("tracking")
+        if tracking is not None:
+            self._insert_tracking(c, tracking)
+        return range(first, first + len(stored_events))
+
+    def convert_originator_id(self, originator_id: Any) -> UUID | str:
+        """The stream as the library knows it."""
+        return super().convert_originator_id(str(originator_id))
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """One stream's events, as the library asks for them."""
+        statement = self.select_events_statement
+        params: list[Any] = [stream_key(originator_id)]
+        if gt is not None:
+            statement += "AND originator_version>? "
+            params.append(gt)
+        if lte is not None:
+            statement += "AND originator_version<=? "
+            params.append(lte)
+        statement += f"ORDER BY originator_version {'DESC' if desc else 'ASC'} LIMIT ?"
+        params.append(-1 if limit is None else limit)
+        with self.datastore.transaction(commit=False) as c:
+            c.execute(statement, params)
+            return [StoredEvent(self.convert_originator_id(row[0]), row[1], row[2], row[3]) for row in c.fetchall()]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """A range of the log in position order."""
+        first = None if start is None else start + (0 if inclusive_of_start else 1)
+        conditions = ["notification_id >= ?"] * (first is not None) + ["notification_id <= ?"] * (stop is not None)
+        params: list[Any] = [bound for bound in (first, stop) if bound is not None]
+        if topics:
+            conditions.append(f"topic IN ({','.join('?' * len(topics))})")
+            params += topics
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        with self.datastore.transaction(commit=False) as c:
+            c.execute(
+                "SELECT notification_id, originator_id, originator_version, topic, state "
+                f"FROM {EVENTS_TABLE} {where}ORDER BY notification_id LIMIT ?",
+                [*params, limit],
+            )
+            return [
+                Notification(
+                    id=row[0],
+                    originator_id=self.convert_originator_id(row[1]),
+                    originator_version=row[2],
+                    topic=row[3],
+                    state=row[4],
+                )
+                for row in c.fetchall()
+            ]
+
+
+__all__ = ["CREATE_EVENTS", "EVENTS_TABLE", "ChangeRecorder", "IntegrityError", "stream_key"]

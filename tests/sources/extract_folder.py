@@ -1,0 +1,85 @@
+"""A folder of extracts to read in tests, and the mappings that read them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from deltamark.domain.model import (
+    EntityAssociationMapping,
+    EntityType,
+    EntityTypeMapping,
+    Property,
+    PropertyMapping,
+    PropertyRef,
+)
+from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.sources.folder import FolderExtracts
+from deltamark.infrastructure.sources.unpacking import UnpackLimits
+
+STRING = PropertyType.STRING
+
+
+class Folder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.limits = UnpackLimits()
+
+    def write(self, name: str, content: bytes | str) -> Path:
+        path = self.path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def read(self, content=None, /, file="people.csv", command=None, format=None, **types):
+        """Read `people` with these columns; the first is the key."""
+        if content is not None:
+            self.write(file, content)
+        types = types or {"id": STRING, "name": STRING}
+        return self.read_mapped(types, command=command, format=format)
+
+    def read_mapped(self, types, command=None, format=None, encoding=None, delimiter=None, table="people"):
+        entity_type = EntityType("Person", [Property(f"P{i}", kind) for i, kind in enumerate(types.values())])
+        mapping = EntityTypeMapping(
+            "Person",
+            "HR",
+            table,
+            [
+                PropertyMapping(f"P{i}", column, is_primary_key=i == 0, format=format if i else None)
+                for i, column in enumerate(types)
+            ],
+            encoding=encoding,
+            delimiter=delimiter,
+        )
+        return FolderExtracts(self.path, self.limits).resources(mapping, entity_type, command)
+
+    def links(self, content, types=(STRING, STRING), command=None):
+        self.write("members.csv", content)
+        mapping = EntityAssociationMapping(
+            "Members", "HR", "members", "group", "member", PropertyRef("Group", "Id"), PropertyRef("Person", "Id")
+        )
+        return FolderExtracts(self.path).links(mapping, types, command)
+
+
+def states(extract):
+    """Key -> values, by property."""
+    return {row["key"]: json.loads(row["state"]) for row in extract.rows.to_pylist()}
+
+
+def lines(extract):
+    return extract.rows["line"].to_pylist()
+
+
+def aside(extract):
+    """(line, column, reason, value) of the rows set aside."""
+    return [(s.line, s.column, s.reason, s.value) for s in extract.cleansed.set_aside]
+
+
+def pairs(extract):
+    return [tuple(row.values())[1:] for row in extract.rows.to_pylist()]
+
+
+def _three(folder, text):
+    return folder.read(text, id=STRING, a=STRING, b=STRING)
+
+
+Folder.read_keeping_all = _three
