@@ -13,8 +13,9 @@ from deltamark.application.compute_keys import computing_keys
 from deltamark.application.digests import configuration_digest
 from deltamark.application.flag import flagging
 from deltamark.application.ports.store import Writing
+from deltamark.application.prepare import Prepared, preparing
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
-from deltamark.application.synchronize import Prepared, preparing, synchronizing
+from deltamark.application.synchronize import synchronizing
 from deltamark.domain.errors import DeltamarkError, ThresholdExceeded
 from deltamark.domain.job import (
     ComputeCorrelationKeysTask,

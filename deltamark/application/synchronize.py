@@ -3,158 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
-from attrs import field, frozen
 
-from deltamark.application.ports.columnar import LinkSides
+from deltamark.application.ports.columnar import LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
-from deltamark.application.ports.store import LinkEnds, Subjects, Writing
+from deltamark.application.ports.store import LinkEnds, Reading, Subjects, Writing
+from deltamark.application.prepare import Prepared, prepared, reason_out
 from deltamark.application.retain import discard_changes
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
 from deltamark.domain.errors import ThresholdExceeded
 from deltamark.domain.events import Cause
 from deltamark.domain.job import (
     Job,
-    PrepareSynchronizationTask,
-    SynchronizationMode,
     SynchronizeTask,
-    reason_connector_is_out,
 )
 from deltamark.domain.model import EntityAssociationMapping, EntityTypeMapping, PropertyRef
-from deltamark.domain.run import Counts, ExtractRead, SetAside
-from deltamark.domain.values import PropertyType
+from deltamark.domain.run import Counts, SetAside
 
-
-@frozen(kw_only=True)
-class Prepared:
-    """The cleansed extracts of a connector, and how they are to be applied."""
-
-    resources: tuple[tuple[EntityTypeMapping, ResourceExtract], ...]
-    links: tuple[tuple[EntityAssociationMapping, LinkExtract], ...]
-    command_column: str | None = None
-    reported: bool = field(default=False, eq=False)
-    """Whether a preparation task has put the rows set aside on record already."""
-
-    @property
-    def extracts(self) -> list[ResourceExtract | LinkExtract]:
-        """All extracts, resources first."""
-        return [extract for _, extract in self.resources] + [extract for _, extract in self.links]
-
-    @property
-    def reads(self) -> tuple[ExtractRead, ...]:
-        """The files that were read."""
-        return tuple(extract.cleansed.read for extract in self.extracts)
-
-    @property
-    def set_aside(self) -> tuple[SetAside, ...]:
-        """The rows that cleansing set aside, file by file."""
-        return tuple(row for extract in self.extracts for row in extract.cleansed.set_aside)
-
-    @property
-    def messages(self) -> tuple[str, ...]:
-        """What a person must know about the extracts."""
-        return tuple(
-            message
-            for extract in self.extracts
-            for message in (*extract.cleansed.messages, *filter(None, [extract.cleansed.incomplete]))
-        )
-
-    @property
-    def rows(self) -> int:
-        """How many rows are there to apply."""
-        return sum(extract.rows.num_rows for extract in self.extracts)
-
-
-def prepared(services: Services, connector: str, command_column: str | None = None) -> Prepared:
-    """Reads and cleanses all connection tables of a connector.
-
-    :raises SourceError: for the first one that cannot be read; nothing is compared then.
-    """
-    configuration = services.configuration
-    resources, links = configuration.mappings_of_connector(connector)
-    read = []
-    for mapping in resources:
-        entity_type = configuration.entity_type(mapping.identifier)
-        assert entity_type is not None
-        read.append((mapping, services.extracts.resources(mapping, entity_type, command_column)))
-    return Prepared(
-        resources=tuple(read),
-        links=tuple((m, services.extracts.links(m, _end_types(services, m), command_column)) for m in links),
-        command_column=command_column,
-    )
-
-
-def _end_types(services: Services, mapping: EntityAssociationMapping) -> tuple[PropertyType, PropertyType]:
-    return (
-        _property_type(services, mapping.entity_property_mapping1),
-        _property_type(services, mapping.entity_property_mapping2),
-    )
-
-
-def _property_type(services: Services, ref: PropertyRef) -> PropertyType:
-    entity_type = services.configuration.entity_type(ref.entity_type)
-    found = entity_type.property(ref.property) if entity_type else None
-    assert found is not None, f"{ref}: a checked configuration maps declared properties"
-    return found.type
-
-
-def preparing(
-    services: Services, task: PrepareSynchronizationTask, job: Job, memory: dict[str, Prepared]
-) -> Apply | Skip:
-    """Cleanses the extracts of a connector and keeps them for the synchronization later in the run."""
-    out = _reason_out(services, task.connector, job)
-    if out:
-        return Skip(out)
-    incremental = task.synchronization_mode is SynchronizationMode.INCREMENTAL
-    ready = prepared(services, task.connector, task.column_name if incremental else None)
-    memory[task.connector] = Prepared(
-        resources=ready.resources, links=ready.links, command_column=ready.command_column, reported=True
-    )
-
-    def apply(tx: Writing, scope: Scope) -> Done:
-        counts = Counts(read=sum(read.rows for read in ready.reads), set_aside=len(ready.set_aside))
-        return Done(
-            counts=counts,
-            effect=ready.rows > 0 or not incremental,
-            set_aside=ready.set_aside,
-            extracts=ready.reads,
-            messages=ready.messages,
-            warned=_incomplete(ready),
-        )
-
-    return apply
+Compared = dict[str, ResourceComparison]
+"""Entity type -> what its extract changes."""
 
 
 def synchronizing(services: Services, task: SynchronizeTask, job: Job, memory: dict[str, Prepared]) -> Apply | Skip:
-    """Reads a connector's extracts unless they are prepared, then applies them in one transaction."""
-    out = _reason_out(services, task.connector, job)
+    """Reads a connector's extracts unless they are prepared, then applies them in one transaction.
+
+    Resources are compared before the transaction, with the state as it is then; should anybody change
+    resources in between, they are compared again inside it.
+    """
+    out = reason_out(services, task.connector, job)
     if out:
         return Skip(out)
-    ready = memory.pop(task.connector, None) or prepared(services, task.connector)
+    with services.store.reading() as view:
+        position = view.head()
+        ready, held = _read_side_by_side(services, task, memory, view)
+        compared = _compared(services, view, ready, held)
+    del held
 
     def apply(tx: Writing, scope: Scope) -> Done:
-        synchronization = _Synchronization(services, tx, task, scope, ready)
-        return synchronization.done()
+        current = _compared(services, tx, ready, {}) if tx.changed_since(position) else compared
+        return _Synchronization(services, tx, task, scope, ready, current).done()
 
     return apply
 
 
-def _reason_out(services: Services, connector: str, job: Job) -> str | None:
-    found = services.configuration.connector(connector)
-    assert found is not None, f"{connector}: a checked configuration names existing connectors"
-    return reason_connector_is_out(found, job)
+def _read_side_by_side(
+    services: Services, task: SynchronizeTask, memory: dict[str, Prepared], view: Reading
+) -> tuple[Prepared, dict[str, pa.Table]]:
+    """The extracts, and the state to compare them with: read at the same time, for neither waits for the other."""
+    ready = memory.pop(task.connector, None)
+    if ready is not None:
+        return ready, {}
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        reading = beside.submit(prepared, services, task.connector)
+        resources, _ = services.configuration.mappings_of_connector(task.connector)
+        held = {mapping.entity_type: view.held(mapping.entity_type) for mapping in resources}
+        return reading.result(), held
 
 
-def _incomplete(ready: Prepared) -> bool:
-    return any(extract.cleansed.incomplete for extract in ready.extracts)
+def _compared(services: Services, view: Reading, ready: Prepared, held: dict[str, pa.Table]) -> Compared:
+    found = {}
+    for mapping, extract in ready.resources:
+        name = mapping.entity_type
+        entity_type = services.configuration.entity_type(name)
+        assert entity_type is not None
+        if ready.command_column is None:
+            state = held[name] if name in held else view.held(name)
+            found[name] = services.comparer.resources(extract, state, entity_type)
+        else:
+            keys = extract.rows.column("key").combine_chunks()
+            found[name] = services.comparer.commands(extract, view.held_among(name, keys), entity_type)
+    return found
 
 
 class _Synchronization:
     """One synchronization inside its transaction."""
 
-    def __init__(self, services: Services, tx: Writing, task: SynchronizeTask, scope: Scope, ready: Prepared) -> None:
+    def __init__(
+        self,
+        services: Services,
+        tx: Writing,
+        task: SynchronizeTask,
+        scope: Scope,
+        ready: Prepared,
+        compared: Compared,
+    ) -> None:
+        self._compared = compared
         self._services = services
         self._tx = tx
         self._task = task
@@ -182,19 +118,13 @@ class _Synchronization:
             set_aside=(*own, *self._set_aside),
             extracts=ready.reads,
             messages=(*(() if ready.reported else ready.messages), *self._messages),
-            warned=_incomplete(ready),
+            warned=ready.incomplete,
         )
 
     def _resources(self, mapping: EntityTypeMapping, extract: ResourceExtract) -> None:
-        entity_type = self._services.configuration.entity_type(mapping.entity_type)
-        assert entity_type is not None
-        comparer = self._services.comparer
         if self._ready.command_column is None:
             self._refuse_empty(mapping.entity_type, extract, self._tx.held_count(mapping.entity_type), "resources")
-            compared = comparer.resources(extract, self._tx.held(mapping.entity_type), entity_type)
-        else:
-            keys = extract.rows.column("key").combine_chunks()
-            compared = comparer.commands(extract, self._tx.held_among(mapping.entity_type, keys), entity_type)
+        compared = self._compared[mapping.entity_type]
         changes = compared.changes
         unlinked = self._tx.append_resources(mapping.entity_type, changes, self._cause)
         self._counts += Counts(

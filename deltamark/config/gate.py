@@ -60,8 +60,8 @@ ADVICE = {
 
 
 class _Refused(Exception):
-    def __init__(self, message: str) -> None:
-        self.message = message
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
 
 
 def refusal(data: bytes, file: str) -> Fault | None:
@@ -101,7 +101,7 @@ class _Gate:
     def __init__(self, file: str) -> None:
         self.file = file
         self.open: list[tuple[str, int]] = []
-        self.text_sizes = [0]
+        self.text_size = 0
         self.elements = 0
         self.namespaces = 0
         self.parser = expat.ParserCreate("utf-8", SEPARATOR)
@@ -120,7 +120,7 @@ class _Gate:
         try:
             self.parser.Parse(data, True)
         except _Refused as refused:
-            return Fault(self._here(), refused.message)
+            return refused.fault
         except expat.ExpatError as error:
             return Fault(Location(self.file, error.lineno, str(error.offset + 1)), self._explained(error))
         return None
@@ -179,16 +179,16 @@ class _Gate:
             self._check_name(attribute)
             self._check_value(attribute, value)
         self.open.append((name, self.parser.CurrentLineNumber))
-        self.text_sizes.append(0)
+        self.text_size = 0
 
     def _end(self, tag: str) -> None:
         self.open.pop()
-        self.text_sizes.pop()
+        self.text_size = 0
 
     def _text(self, text: str) -> None:
-        self.text_sizes[-1] += len(text.encode())
-        if self.text_sizes[-1] > LONGEST_TEXT:
-            self._refuse("an element holds more than 64 KB of text; shorten it")
+        self.text_size += len(text.encode())
+        if self.text_size > LONGEST_TEXT:
+            self._refuse("more than 64 KB of text without an element in it; shorten it")
 
     def _check_name(self, name: str) -> None:
         if len(name) > LONGEST_NAME:
@@ -202,4 +202,4 @@ class _Gate:
         self._refuse(f"an element has more than {MOST_ATTRIBUTES} attributes")
 
     def _refuse(self, message: str) -> NoReturn:
-        raise _Refused(message)
+        raise _Refused(Fault(self._here(), message))

@@ -16,14 +16,14 @@ from deltamark.domain.job_checks import job_faults
 from deltamark.domain.mapping_checks import mapping_faults
 from deltamark.domain.references import Index, reference_faults
 
-MOST_FAULTS = 500
+MOST_FAULTS = 200
 """More would help nobody, and finding the nearest name for each takes its time."""
 
 
 def faults(configuration: Configuration) -> tuple[Fault, ...]:
     """Everything that keeps a configuration from running, in file order; empty when it can run.
 
-    At most 500 faults. Looks at nothing but the configuration itself.
+    At most 200 faults. Looks at nothing but the configuration itself.
     """
     index = Index.of(configuration)
     found = chain(

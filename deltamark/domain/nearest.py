@@ -34,7 +34,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def hint(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest known one, or the few that there are."""
-    names = list(dict.fromkeys(known))
+    names = sorted(set(known))
     guess = nearest(name, names)
     if guess is not None:
         return f"; did you mean {shown(guess)}?"

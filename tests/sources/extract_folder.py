@@ -30,21 +30,21 @@ class Folder:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def read(self, content=None, /, file="people.csv", command=None, format=None, **types):
+    def read(self, content=None, /, file="people.csv", command=None, pattern=None, **types):
         """Read `people` with these columns; the first is the key."""
         if content is not None:
             self.write(file, content)
         types = types or {"id": STRING, "name": STRING}
-        return self.read_mapped(types, command=command, format=format)
+        return self.read_mapped(types, command=command, pattern=pattern)
 
-    def read_mapped(self, types, command=None, format=None, encoding=None, delimiter=None, table="people"):
+    def read_mapped(self, types, command=None, pattern=None, encoding=None, delimiter=None, table="people"):
         entity_type = EntityType("Person", [Property(f"P{i}", kind) for i, kind in enumerate(types.values())])
         mapping = EntityTypeMapping(
             "Person",
             "HR",
             table,
             [
-                PropertyMapping(f"P{i}", column, is_primary_key=i == 0, format=format if i else None)
+                PropertyMapping(f"P{i}", column, is_primary_key=i == 0, format=pattern if i else None)
                 for i, column in enumerate(types)
             ],
             encoding=encoding,

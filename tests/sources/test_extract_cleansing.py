@@ -8,7 +8,9 @@ from deltamark.domain.values import PropertyType as T
 def test_a_row_without_key_is_set_aside(folder):
     found = folder.read("id,name\n,a\n  ,b\n\u00a0\t,c\n\u200b,d\nk,e\n")
 
-    assert aside(found) == [(n, "id", "the key is empty", v) for n, v in [(2, None), (3, "  "), (4, "\u00a0\t"), (5, "\u200b")]]
+    assert aside(found) == [
+        (n, "id", "the key is empty", v) for n, v in [(2, None), (3, "  "), (4, "\u00a0\t"), (5, "\u200b")]
+    ]
     assert states(found) == {"k": {"P0": "k", "P1": "e"}}
     assert found.kept.to_pylist() == []
     assert found.cleansed.incomplete is None
@@ -85,9 +87,7 @@ def test_rows_of_another_width_are_set_aside_and_nothing_may_be_deleted(folder):
         (4, None, "the row has 3 columns, the header has 2", "long,a,b"),
     ]
     assert lines(found) == [2, 5]
-    assert found.cleansed.incomplete == (
-        "2 rows could not be read; nothing is deleted on the word of this extract"
-    )
+    assert found.cleansed.incomplete == ("2 rows could not be read; nothing is deleted on the word of this extract")
     assert found.cleansed.read.rows == 4
 
 

@@ -43,7 +43,10 @@ READ = [
     (T.BYTES, "QUJD RA==", '"QUJDRA=="'),
     (T.BINARY, "QR==", '"QQ=="'),
     (T.FOREIGN_KEY, " 007", '" 007"'),
-    *((T.STRING, text, json.dumps(text)) for text in ("00123", "1e5", "TRUE", "NULL", "N/A", "-", "=cmd|'/c calc'!A1", "'; --")),
+    *(
+        (T.STRING, text, json.dumps(text))
+        for text in ("00123", "1e5", "TRUE", "NULL", "N/A", "-", "=cmd|'/c calc'!A1", "'; --")
+    ),
 ]
 
 REFUSED = [
@@ -75,9 +78,7 @@ def test_a_value_that_does_not_fit_sets_its_row_aside_and_keeps_its_key(folder, 
 
     found = folder.read(text, id=T.STRING, name=kind)
 
-    assert aside(found) == [
-        (i + 3, "name", f"the value is not {kind.described}", cell) for i, cell in enumerate(cells)
-    ]
+    assert aside(found) == [(i + 3, "name", f"the value is not {kind.described}", cell) for i, cell in enumerate(cells)]
     assert found.kept.to_pylist() == [f"k{i}" for i in range(len(cells))]
     assert [s.key for s in found.cleansed.set_aside] == found.kept.to_pylist()
     assert states(found) == {"good": {"P0": "good"}}
@@ -109,7 +110,7 @@ FORMATS = [
 
 @pytest.mark.parametrize(("pattern", "cell", "expected"), FORMATS)
 def test_a_date_is_read_as_its_format_says(folder, pattern, cell, expected):
-    found = folder.read(f"id,name\nk,{cell}\n", id=T.STRING, name=T.DATE_TIME, format=pattern)
+    found = folder.read(f"id,name\nk,{cell}\n", id=T.STRING, name=T.DATE_TIME, pattern=pattern)
 
     assert states(found) == {"k": {"P0": "k", "P1": expected}}
 
@@ -129,7 +130,7 @@ def test_a_date_is_read_as_its_format_says(folder, pattern, cell, expected):
     ],
 )
 def test_a_date_that_is_not_as_its_format_says_is_set_aside(folder, pattern, cell):
-    found = folder.read(f"id,name\nk,{cell}\n", id=T.STRING, name=T.DATE_TIME, format=pattern)
+    found = folder.read(f"id,name\nk,{cell}\n", id=T.STRING, name=T.DATE_TIME, pattern=pattern)
 
     assert aside(found) == [(2, "name", "the value is not a date", cell)]
 
@@ -137,15 +138,18 @@ def test_a_date_that_is_not_as_its_format_says_is_set_aside(folder, pattern, cel
 def test_file_times_that_mean_never_are_no_value(folder):
     text = "id,name\nk,0\nl,9223372036854775807\nm,\n"
 
-    found = folder.read(text, id=T.STRING, name=T.DATE_TIME, format="1601date")
+    found = folder.read(text, id=T.STRING, name=T.DATE_TIME, pattern="1601date")
 
     assert states(found) == {"k": {"P0": "k"}, "l": {"P0": "l"}, "m": {"P0": "m"}}
 
 
-@pytest.mark.parametrize("pattern", ["yyyy-MM-dd G", "MM-dd", "yyyyy-MM-dd", "yyyy-MM-dd hh:mm", "yyyy-MM-dd fffffff", "dd/dd/yyyy MM", "x'; drop"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["yyyy-MM-dd G", "MM-dd", "yyyyy-MM-dd", "yyyy-MM-dd hh:mm", "yyyy-MM-dd fffffff", "dd/dd/yyyy MM", "x'; drop"],
+)
 def test_a_format_without_meaning_names_the_mapping(folder, pattern):
     with pytest.raises(SourceError, match="Format cannot be understood"):
-        folder.read("id,name\nk,1\n", id=T.STRING, name=T.DATE_TIME, format=pattern)
+        folder.read("id,name\nk,1\n", id=T.STRING, name=T.DATE_TIME, pattern=pattern)
 
 
 @pytest.mark.parametrize(

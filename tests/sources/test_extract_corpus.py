@@ -31,8 +31,6 @@ def test_an_extract_of_the_corpus_comes_out_as_documented(folder, case):
     except SourceError as error:
         outcome = "refuse"
         problem = (error.where.line, error.where.column, str(error))
-        assert str(error).startswith(f"people{ending}")
-        assert "Nothing was changed." in str(error)
 
     assert outcome == case["outcome"], problem
     if problem:
@@ -40,6 +38,9 @@ def test_an_extract_of_the_corpus_comes_out_as_documented(folder, case):
         assert re.search(case["message"], message), message
         assert case.get("line") in (None, line)
         assert case.get("column") in (None, column)
+    if outcome == "refuse":
+        assert message.startswith(f"people{ending}")
+        assert "Nothing was changed." in message
     if found is not None:
         assert found.rows["key"].to_pylist() == case["keys"]
         assert case.get("lines") in (None, lines(found))
@@ -73,6 +74,6 @@ def test_80_a_header_of_too_many_columns_is_refused(folder):
         folder.read(",".join(f"c{i}" for i in range(5000)) + "\n")
 
 
-def test_79_a_row_longer_than_64_MB_is_refused_cleanly(folder):
+def test_79_a_row_longer_than_64_megabytes_is_refused_cleanly(folder):
     with pytest.raises(SourceError, match=re.escape("people.csv:2: the row that starts here is longer than 64 MB")):
         folder.read(b'id,name\nk,"' + b"x" * (150 << 20) + b'"\n')

@@ -64,9 +64,11 @@ def test_any_text_is_refused_or_every_row_of_it_is_accounted_for(body):
     with tempfile.TemporaryDirectory() as path:
         try:
             found = Folder(Path(path)).read_keeping_all(text)
-        except SourceError as error:
-            assert '"' in body or "cut off" in error.problem
-            return
+        except SourceError as refused:
+            problem, found = refused.problem, None
+    if found is None:
+        assert '"' in body or "cut off" in problem
+        return
     if "\r" in body:
         return
     rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=False) if row][1:]
@@ -79,7 +81,17 @@ def test_any_text_is_refused_or_every_row_of_it_is_accounted_for(body):
 
 
 def test_texts_stand_in_json_as_orjson_writes_them(folder):
-    nasty = ["q\"uote", "back\\slash", "/", *map(chr, range(1, 160)), "\u2028\u2029", "é", "😀", "\ufffe\ud7ff\u202e", "👩\u200d🚀"]
+    nasty = [
+        'q"uote',
+        "back\\slash",
+        "/",
+        *map(chr, range(1, 160)),
+        "\u2028\u2029",
+        "é",
+        "😀",
+        "\ufffe\ud7ff\u202e",
+        "👩\u200d🚀",
+    ]
     quoted = "".join(f'k{i},"{value.replace(chr(34), chr(34) * 2)}"\n' for i, value in enumerate(nasty))
 
     found = folder.read("id,name\n" + quoted)

@@ -12,6 +12,7 @@ from deltamark.domain.values import PropertyType as T
 
 MOMENT = dt.datetime(2024, 1, 2, 3, 4, 5, 600000)
 PARIS = dt.timezone(dt.timedelta(hours=1))
+ZONED = pa.array([MOMENT.replace(tzinfo=PARIS)], pa.timestamp("us", "Europe/Paris"))
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ PARIS = dt.timezone(dt.timedelta(hours=1))
         (pa.array([MOMENT], pa.timestamp("us")), T.DATE_TIME, "2024-01-02T03:04:05.600000Z"),
         (pa.array([MOMENT], pa.timestamp("ns")), T.DATE_TIME, "2024-01-02T03:04:05.600000Z"),
         (pa.array([MOMENT], pa.timestamp("ms")), T.DATE_TIME, "2024-01-02T03:04:05.600000Z"),
-        (pa.array([MOMENT.replace(tzinfo=PARIS)], pa.timestamp("us", "Europe/Paris")), T.DATE_TIME, "2024-01-02T02:04:05.600000Z"),
+        (ZONED, T.DATE_TIME, "2024-01-02T02:04:05.600000Z"),
         (pa.array([dt.date(2024, 2, 29)]), T.DATE_TIME, "2024-02-29T00:00:00Z"),
         (pa.array([b"ABCD"]), T.BYTES, "QUJDRA=="),
         (pa.array([b"ABCD"], pa.binary(4)), T.BINARY, "QUJDRA=="),
@@ -62,7 +63,7 @@ def test_values_that_do_not_fit_are_set_aside_by_row(folder):
 def test_nested_columns_are_refused_by_name_where_they_are_mapped(folder):
     pq.write_table(pa.table({"id": ["k"], "name": [["x"]]}), folder.path / "people.parquet")
 
-    with pytest.raises(SourceError, match="people.parquet:name: the column holds nested values"):
+    with pytest.raises(SourceError, match=r"people\.parquet:name: the column holds nested values"):
         folder.read()
 
     assert states(folder.read(id=STRING)) == {"k": {"P0": "k"}}

@@ -117,6 +117,10 @@ class Reading(Protocol):
         """The position of the newest event, 0 in an empty store."""
         ...
 
+    def changed_since(self, position: Position) -> bool:
+        """Whether any resource or link was changed, or a change discarded, beyond a position."""
+        ...
+
     def held(self, entity_type: str) -> pa.Table:
         """The live resources of an entity type: ``key``, ``state``."""
         ...

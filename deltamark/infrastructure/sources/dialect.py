@@ -144,7 +144,7 @@ def _nearest(name: str, names: Sequence[str]) -> str:
     same = folded.get(name.strip().casefold())
     if same is not None:
         return f" (there is {shown(same)}: upper and lower case and blanks count)"
-    near = difflib.get_close_matches(name.casefold(), list(folded)[:MOST_COLUMNS], n=1)
+    near = difflib.get_close_matches(name.casefold(), list(folded)[:MOST_COLUMNS], n=1, cutoff=0.5)
     return f" (the nearest is {shown(folded[near[0]])})" if near else ""
 
 

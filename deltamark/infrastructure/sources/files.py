@@ -78,16 +78,12 @@ def opened(folder: Path, table: str) -> Iterator[ExtractFile]:
         raise SourceError(
             where, f"the file cannot be opened ({_why(error)})", advice=f"Make {path} readable for this user."
         ) from error
+    before = os.fstat(descriptor)
+    problem = _unfit(before)
+    if problem is not None:
+        os.close(descriptor)
+        raise SourceError(where, problem[0], advice=problem[1])
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise SourceError(where, f"this is {_kind(before.st_mode)}, not a file", advice=_PUT_A_FILE)
-        if before.st_size == 0:
-            raise SourceError(
-                where,
-                "the file is empty (0 bytes)",
-                advice="An extract without rows still has its header; see why the export wrote nothing.",
-            )
         yield ExtractFile(path, ending, before.st_size, stream)
         _check_unchanged(path, before, where)
 
@@ -150,6 +146,16 @@ _FLAGS = (
     | getattr(os, "O_BINARY", 0)
 )
 _PUT_A_FILE = "Put the extract itself there and run the job again."
+
+
+def _unfit(status: os.stat_result) -> tuple[str, str] | None:
+    """Why what was opened cannot be an extract, and what to do about it."""
+    if not stat.S_ISREG(status.st_mode):
+        return f"this is {_kind(status.st_mode)}, not a file", _PUT_A_FILE
+    if status.st_size == 0:
+        advice = "An extract without rows still has its header; see why the export wrote nothing."
+        return "the file is empty (0 bytes)", advice
+    return None
 
 
 def _check_unchanged(path: Path, before: os.stat_result, where: Location) -> None:

@@ -6,9 +6,8 @@ import codecs
 import gzip
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 from attrs import field, frozen
@@ -20,11 +19,16 @@ from deltamark.infrastructure.sources.files import ExtractFile, check_signature
 CHUNK = 8 << 20
 """Bytes read at a time."""
 
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+_SHOWN = {"cp1252": "windows-1252", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
 _PACKED = {".csv.gz": (b"\x1f\x8b", "a gzip file"), ".csv.zst": (b"\x28\xb5\x2f\xfd", "a Zstandard file")}
 _ENCODINGS = {
     "utf-8": "utf-8",
-    "utf-16": "utf-16",
+    "utf-16": "utf-16-le",  # unless a byte order mark says otherwise
     "utf-16-le": "utf-16-le",
     "utf-16le": "utf-16-le",
     "utf-16-be": "utf-16-be",
@@ -119,9 +123,7 @@ def _head(file: ExtractFile) -> bytes:
 
 
 def _marked(head: bytes) -> str | None:
-    if head.startswith(codecs.BOM_UTF8):
-        return "utf-8"
-    return "utf-16" if head.startswith(_UTF16_MARKS) else None
+    return next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None)
 
 
 def _write(path: Path, chunks: Iterator[bytes]) -> None:
@@ -171,18 +173,10 @@ def _decoded(chunks: Iterator[bytes], encoding: str, file: ExtractFile) -> Itera
             lines += text.count("\n")
             yield text.encode("utf-8")
         yield decoder.decode(b"", final=True).encode("utf-8")
-    except UnicodeError as error:
-        line = None
-        if isinstance(error, UnicodeDecodeError):
-            before = cast(Callable[..., str], error.object[: error.start].decode)(encoding, "ignore")
-            line = lines + before.count("\n") + 1
+    except UnicodeDecodeError as error:
+        before = bytes(error.object[: error.start]).decode(encoding, "ignore")
         raise SourceError(
-            file.at(line), f"there are bytes that {_shown(encoding)} does not know", advice=_DECLARE
+            file.at(lines + before.count("\n") + 1),
+            f"there are bytes that {_SHOWN[encoding]} does not know",
+            advice="State the file's Encoding on the mapping, or export it as UTF-8.",
         ) from error
-
-
-_DECLARE = "State the file's Encoding on the mapping, or export it as UTF-8."
-
-
-def _shown(encoding: str) -> str:
-    return {"cp1252": "windows-1252"}.get(encoding, encoding).upper().replace("WINDOWS", "windows")

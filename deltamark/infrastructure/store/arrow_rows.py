@@ -11,6 +11,9 @@ CHUNK = 50_000
 """Rows handled at a time: enough to amortise a call, few enough to stay small."""
 
 
+_PORTION = 2_000
+
+
 class Cursor(Protocol):
     """What a database cursor must do here."""
 
@@ -20,9 +23,12 @@ class Cursor(Protocol):
 
 
 def to_table(cursor: Cursor, schema: pa.Schema) -> pa.Table:
-    """All remaining rows of a cursor as a table of that schema."""
+    """All remaining rows of a cursor as a table of that schema.
+
+    In small portions: many tuples alive at once would set off the garbage collector again and again.
+    """
     batches = []
-    while rows := cursor.fetchmany(CHUNK):
+    while rows := cursor.fetchmany(_PORTION):
         columns = zip(*rows, strict=True)
         arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
         batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))

@@ -34,6 +34,12 @@ class LogQueries(StateQueries):
         """See `Reading.head`."""
         return self._one("SELECT max(notification_id) FROM stored_events") or 0
 
+    def changed_since(self, position: int) -> bool:
+        """See `Reading.changed_since`."""
+        sql = """SELECT EXISTS (SELECT 1 FROM stored_events WHERE notification_id>?
+            AND topic IN (SELECT value FROM json_each(?)))"""
+        return bool(self._one(sql, (position, orjson.dumps([*CHANGE_TOPICS, CHANGES_DISCARDED]).decode())))
+
     def _event(self, row: tuple[Any, ...]) -> tuple[int, Any]:
         position, stream, version, topic, state = row
         return position, self._mapper.event(str(stream), version, topic, state)

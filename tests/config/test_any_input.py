@@ -1,0 +1,123 @@
+"""Laws of loading: whatever the bytes, there is a configuration or there are faults with their places."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deltamark.config.loader import load
+from deltamark.config.reader import read
+from deltamark.config.schema import NOT_BUILT, all_elements
+from deltamark.domain.checks import faults
+from deltamark.domain.errors import ConfigurationError
+
+ELEMENTS = all_elements()
+NAMES = sorted({*ELEMENTS, *NOT_BUILT, "Unknown"})
+ATTRIBUTES = sorted(
+    {name for parents in ELEMENTS.values() for p in parents for c in p.children for name in c.attribute_names()}
+)
+VALUES = st.sampled_from(
+    [
+        "",
+        "A",
+        "A:B",
+        "A:C",
+        "true",
+        "0",
+        "1",
+        "-1",
+        "5",
+        "String",
+        "0 0 * * * *",
+        "x y",
+        "../x",
+        "é",
+        "tab",
+        "utf-8",
+        "Id",
+    ]
+)
+
+
+@st.composite
+def elements(draw: st.DrawFn, depth: int = 3) -> str:
+    """An element of the vocabulary with attributes and children of the vocabulary, sound or not."""
+    name = draw(st.sampled_from(NAMES))
+    written = draw(st.dictionaries(st.sampled_from(ATTRIBUTES), VALUES, max_size=6))
+    inside = "".join(draw(st.lists(elements(depth - 1), max_size=3))) if depth else ""
+    attributes = "".join(f' {key}="{value}"' for key, value in written.items())
+    return f"<{name}{attributes}>{inside}</{name}>"
+
+
+def check(data: bytes) -> None:
+    configuration, wrong = read(data, "a.xml")
+
+    assert (configuration is None) == bool(wrong)
+    assert all(fault.location.file == "a.xml" and fault.message for fault in wrong if fault.location)
+    if configuration is not None:
+        for fault in faults(configuration):
+            assert fault.location is not None
+
+
+@given(st.lists(elements(), max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_any_elements_give_a_configuration_or_faults(written):
+    check(f"<ConfigurationFile>{''.join(written)}</ConfigurationFile>".encode())
+
+
+@given(st.binary(max_size=60), st.integers(0, 400), st.integers(0, 40))
+@settings(max_examples=300, deadline=None)
+def test_any_damage_to_a_file_gives_a_configuration_or_faults(damage, place, cut):
+    sound = (
+        b'<?xml version="1.0" encoding="utf-8"?><ConfigurationFile xmlns="urn:x"><Connector Identifier="C"/>'
+        b'<EntityType Identifier="T"><Property Identifier="K" Type="2"/></EntityType><Job Identifier="J" '
+        b'DisplayName_L1="j"><SynchronizeTask Connector="C" DisplayName_L1="s" Level="1">...</SynchronizeTask>'
+        b'<Step Task="SynchronizeC" Level="2"/></Job></ConfigurationFile>'
+    )
+    assert read(sound, "a.xml")[0] is not None
+
+    check(sound[:place] + damage + sound[place + cut :])
+
+
+def test_the_largest_sound_configuration_loads_in_time(tmp_path):
+    tasks = "".join(
+        f'<SetRecentlyModifiedFlagTask Identifier="F{n}" DisplayName_L1="f" Level="{n}">'
+        f'<TaskDependsOnTask ParentTask="F{n - 1 if n else n + 1}"/></SetRecentlyModifiedFlagTask>'
+        for n in range(1, 3000)
+    )
+    properties = "".join(f'<Property Identifier="P{n}"/>' for n in range(4000))
+    mapped = "".join(f'<Property Identifier="P{n}" ConnectionColumn="c"/>' for n in range(1, 4000))
+    text = (
+        '<ConfigurationFile><Connector Identifier="C"/>'
+        f'<EntityType Identifier="T">{properties}</EntityType>'
+        '<EntityTypeMapping Identifier="T" Connector="C" ConnectionTable="t">'
+        f'<Property Identifier="P0" ConnectionColumn="k" IsPrimaryKey="1"/>{mapped}</EntityTypeMapping>'
+        '<SetRecentlyModifiedFlagTask Identifier="F0" DisplayName_L1="f" Level="0"/>'
+        f'<Job Identifier="J" DisplayName_L1="j"><Step Task="F0"/>{tasks}</Job></ConfigurationFile>'
+    )
+    path = tmp_path / "large.xml"
+    path.write_text(text)
+    started = time.monotonic()
+
+    configuration = load(path)
+
+    assert time.monotonic() - started < 2
+    assert len(configuration.jobs[0].tasks) == 3000
+
+
+def test_two_spellings_of_one_attribute_must_agree(tmp_path):
+    path = tmp_path / "a.xml"
+    path.write_text(
+        '<ConfigurationFile><Job Identifier="J" DisplayName_L1="j"><Step Task="A" Identifier="B"/></Job>'
+        "</ConfigurationFile>"
+    )
+
+    with pytest.raises(ConfigurationError) as refused:
+        load(path)
+
+    assert [fault.message for fault in refused.value.faults] == [
+        '`Step` says "A" in `Task` and "B" in `Identifier`, which mean the same; keep one'
+    ]

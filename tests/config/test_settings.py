@@ -1,0 +1,112 @@
+"""Settings: the file, over it the environment, over both the options."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deltamark.config.settings import Settings, load_settings
+from deltamark.domain.errors import ConfigurationError
+
+FILE = """[deltamark]
+store = "sqlite:///data/log.db"
+configuration = "xml"
+export_output = "/srv/exports"
+"""
+
+
+def refusals(folder: Path, text: str | bytes) -> list[str]:
+    (folder / "deltamark.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(folder, {})
+    return [str(fault).removeprefix(f"{folder}/") for fault in refused.value.faults]
+
+
+def test_without_a_file_the_defaults_lie_in_the_folder(tmp_path):
+    assert load_settings(tmp_path, {}) == Settings(
+        f"sqlite:///{tmp_path}/deltamark.db", tmp_path / "configuration", tmp_path / "exports"
+    )
+
+
+def test_in_the_working_directory_the_defaults_read_as_documented():
+    assert load_settings(Path(), {}) == Settings("sqlite:///deltamark.db", Path("configuration"), Path("exports"))
+
+
+def test_relative_paths_of_the_file_are_relative_to_it(tmp_path):
+    (tmp_path / "deltamark.toml").write_text(FILE)
+
+    assert load_settings(tmp_path, {}) == Settings(
+        f"sqlite:///{tmp_path}/data/log.db", tmp_path / "xml", Path("/srv/exports")
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////srv/log.db", "sqlite:///:memory:", "postgresql://user@host/db", "sqlite://"]
+)
+def test_a_store_that_is_no_relative_path_is_left_as_it_is(url, tmp_path):
+    (tmp_path / "deltamark.toml").write_text(f'[deltamark]\nstore = "{url}"')
+
+    assert load_settings(tmp_path, {}).store == url
+
+
+def test_the_environment_wins_over_the_file_and_options_over_both(tmp_path):
+    (tmp_path / "deltamark.toml").write_text(FILE)
+    environment = {
+        "DELTAMARK_STORE": "sqlite:///env.db",
+        "DELTAMARK_CONFIGURATION": "env",
+        "DELTAMARK_EXPORT_OUTPUT": "",
+    }
+
+    settings = load_settings(tmp_path, environment, configuration="option")
+
+    assert settings == Settings("sqlite:///env.db", Path("option"), Path("/srv/exports"))
+
+
+def test_every_setting_has_a_variable_and_an_option(tmp_path):
+    variables = {f"DELTAMARK_{name}": name for name in ("STORE", "CONFIGURATION", "EXPORT_OUTPUT")}
+
+    assert load_settings(tmp_path, variables) == Settings("STORE", Path("CONFIGURATION"), Path("EXPORT_OUTPUT"))
+    assert load_settings(tmp_path, variables, store="s", configuration=Path("c"), export_output="e") == Settings(
+        "s", Path("c"), Path("e")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            '[deltamark]\n\nstroe = "x"',
+            r'deltamark\.toml:3: unknown key "stroe" in \[deltamark\]; did you mean "store"\?',
+        ),
+        ('[deltamrk]\nstore = "x"', r'deltamark\.toml:1: unknown key "deltamrk"; did you mean "deltamark"\?'),
+        ('store = "x"', r"deltamark\.toml:1: store stands outside \[deltamark\]; write it below that line"),
+        ("deltamark = 1", r'deltamark\.toml:1: "deltamark" is not a table'),
+        ("[deltamark]\nstore = 1", r'deltamark\.toml:2: store is "1", which is not a text in quotes'),
+        ('[deltamark]\nconfiguration = " "', r"deltamark\.toml:2: configuration is .* not a text in quotes"),
+        ("[deltamark]\nstore = x", r"deltamark\.toml:2:9: this is not TOML: Invalid value"),
+        ("[deltamark]\nstore =", r"deltamark\.toml:2: this is not TOML: Invalid value"),
+        (b"[deltamark]\nstore = '\xff'", r"deltamark\.toml:2: the file is not UTF-8"),
+    ],
+)
+def test_what_the_file_says_wrongly_is_told_with_its_line(text, told, tmp_path):
+    (message,) = refusals(tmp_path, text)
+
+    assert re.match(told, message), message
+
+
+def test_all_wrong_keys_are_told_at_once(tmp_path):
+    assert len(refusals(tmp_path, '[deltamark]\na = "1"\nb = "2"\n[other]\n')) == 3
+
+
+def test_a_folder_in_the_place_of_the_file_is_told(tmp_path):
+    (tmp_path / "deltamark.toml").mkdir()
+
+    with pytest.raises(ConfigurationError, match=r"deltamark\.toml: .*(regular|read)"):
+        load_settings(tmp_path, {})
+
+
+def test_an_empty_option_is_told(tmp_path):
+    with pytest.raises(ConfigurationError, match="the option --export-output is empty"):
+        load_settings(tmp_path, {}, export_output="")
