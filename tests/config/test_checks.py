@@ -232,6 +232,21 @@ def test_a_configuration_built_in_python_is_checked_too():
     ]
 
 
+def test_names_that_look_the_same_are_the_same_wherever_they_come_from():
+    configuration = Configuration(connectors=[Connector("\u00e9"), Connector("e\u0301")])
+
+    assert [fault.message for fault in faults(configuration)] == [
+        'connector "e\u0301" is configured twice; rename or remove one'
+    ]
+
+
+def test_a_fault_of_a_task_is_not_told_again_for_each_override_of_it(configuration_text, messages_of):
+    broken = KEYS.replace("true", "false")
+    override = '<ComputeCorrelationKeysTaskOverride Identifier="K" Dirty="1" />'
+
+    assert len(messages_of(configuration_text(broken + job(override)))) == 1
+
+
 @given(st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdef"), max_size=3).map(tuple)))
 def test_a_circle_is_found_exactly_when_a_task_can_reach_itself(parents):
     reach = {name: {p for p in ps if p != name} for name, ps in parents.items()}

@@ -101,8 +101,9 @@ def test_what_is_too_big_is_refused_before_it_costs_anything(name, tmp_path):
         wrapped("<Agent>" + "." * 65_000 + "</Agent>"),
         wrapped("<Agent/>  \n" * 49_999),
         wrapped(("<Agent/>" + " " * 60_000) * 17),
+        wrapped("." * 60_000 + "<Agent>" + "." * 60_000 + "</Agent>"),
     ],
-    ids=["depth", "attributes", "text", "elements", "size"],
+    ids=["depth", "attributes", "text", "elements", "size", "texts"],
 )
 def test_the_gate_lets_through_what_keeps_its_limits(within):
     assert refusal(within.encode(), "a.xml") is None

@@ -73,6 +73,13 @@ def test_a_row_that_cannot_be_converted_contradicts_the_others_of_its_key(folder
     assert found.kept.to_pylist() == ["k"]
 
 
+def test_a_value_that_does_not_fit_is_not_the_same_as_no_value(folder):
+    found = folder.read("id,name\nk,\nk,x\n", id=T.STRING, name=T.INT32)
+
+    assert [line for line, *_ in aside(found)] == [2, 3]
+    assert found.kept.to_pylist() == ["k"]
+
+
 def test_keys_that_are_one_after_conversion_are_duplicates(folder):
     found = folder.read("id,name\n7,a\n007,a\n", id=T.INT32, name=T.STRING)
 

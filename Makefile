@@ -1,0 +1,44 @@
+# What a contributor needs. `make demo` and `make test` set up everything they need in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check soak bench docs clean
+
+demo: .venv/.run
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The laws with many more examples: some minutes, and a seed to repeat them.
+soak: .venv/.dev
+	DELTAMARK_SOAK=1 $(BIN)/python -m pytest -m law --hypothesis-show-statistics
+
+# PEOPLE=1000000 make bench is the full size.
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks $(if $(PEOPLE),--people $(PEOPLE))
+
+docs: .venv/.dev
+	$(BIN)/python -m docs.generate_reference
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Deltamark needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.run: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ .venv/.run
+
+clean:
+	rm -rf .venv demo build dist

@@ -1,0 +1,103 @@
+"""The people that the benchmarks use, and the configuration for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from deltamark import (
+    ComputeCorrelationKeysTask,
+    Configuration,
+    Connector,
+    EntityType,
+    EntityTypeMapping,
+    Job,
+    PrepareSynchronizationTask,
+    Property,
+    PropertyMapping,
+    ResourceCorrelationRule,
+    ResourceType,
+    SetRecentlyModifiedFlagTask,
+    Step,
+    SynchronizationMode,
+    SynchronizeTask,
+)
+from deltamark.infrastructure.company import generate
+
+COLUMNS = (
+    "EmployeeId",
+    "FirstName",
+    "LastName",
+    "Mail",
+    "Phone",
+    "Title",
+    "Location",
+    "HireDate",
+    "Department",
+    "Manager",
+)
+
+
+def configuration() -> Configuration:
+    """Ten text properties; a job for complete extracts and one for extracts with a command column."""
+    flag = SetRecentlyModifiedFlagTask(parents=["SynchronizeHR"])
+    keys = ComputeCorrelationKeysTask(dirty=True, entity_types=["HR_Person"], parents=["SetRecentlyModifiedFlag"])
+    synchronize = SynchronizeTask(connector="HR", do_not_delete_changes=True)
+    prepare = PrepareSynchronizationTask(
+        connector="HR", synchronization_mode=SynchronizationMode.INCREMENTAL, column_name="Command"
+    )
+    return Configuration(
+        connectors=[Connector("HR")],
+        entity_types=[EntityType("HR_Person", [Property(name, is_key=name == COLUMNS[0]) for name in COLUMNS])],
+        entity_type_mappings=[
+            EntityTypeMapping(
+                "HR_Person",
+                "HR",
+                "HR_Person",
+                [PropertyMapping(name, name, is_primary_key=name == COLUMNS[0]) for name in COLUMNS],
+            )
+        ],
+        resource_types=[ResourceType("Person", "HR_Person", "HR_Person")],
+        correlation_rules=[
+            ResourceCorrelationRule(
+                "Person",
+                source_binding="Mail",
+                source_expression="ToLower",
+                target_binding="LastName",
+                target_expression="Simplify",
+            )
+        ],
+        tasks=[synchronize, flag, keys, prepare],
+        jobs=[
+            Job("Complete", [Step("SynchronizeHR")]),
+            Job("Flagged", [Step("SetRecentlyModifiedFlag"), Step("ComputeCorrelationKeys")]),
+            Job(
+                "Incremental",
+                [
+                    Step("PrepareSynchronizationHR"),
+                    Step("SynchronizeHR"),
+                    Step("SetRecentlyModifiedFlag"),
+                    Step("ComputeCorrelationKeys"),
+                ],
+            ),
+        ],
+    )
+
+
+def write_people(folder: Path, people: int) -> tuple[Path, Path, Path]:
+    """A first day, a second with 1 % of the people changed, and those changes (at most 1,000) as commands."""
+    generate(folder, people=people, seed=1, accounts=False, groups=False)
+    first, second, commands = folder / "HR_Person.csv", folder / "second.csv", folder / "commands.csv"
+    with duckdb.connect() as db:
+        db.execute(f"CREATE TABLE people AS FROM read_csv('{first}', all_varchar=true, header=true)")
+        changed = "row_number() OVER () % 100 = 0"
+        db.execute(
+            f"COPY (SELECT * REPLACE (CASE WHEN {changed} THEN Title || ' II' ELSE Title END AS Title) "
+            f"FROM people) TO '{second}' (HEADER)"
+        )
+        db.execute(
+            f"COPY (SELECT * REPLACE (Title || ' III' AS Title), 'update' AS Command FROM people "
+            f"ORDER BY EmployeeId LIMIT 1000) TO '{commands}' (HEADER)"
+        )
+    return first, second, commands

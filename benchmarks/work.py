@@ -1,0 +1,72 @@
+"""The pieces of work that are measured, each started in a process of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.data import configuration
+from benchmarks.measuring import report
+from deltamark import Engine, TaskState
+from deltamark.infrastructure.store.sqlite_recorder import CREATE_EVENTS
+from deltamark.infrastructure.store.sqlite_schema import TABLES
+
+
+def job(store: str, exports: str, name: str) -> None:
+    """Runs a job of the benchmark's configuration; opening the store counts."""
+    with Engine.open(f"sqlite:///{store}", configuration=configuration(), export_output=exports) as engine:
+        run = engine.run_job(name)
+    assert run.state is TaskState.COMPLETED, run
+
+
+def main(work: str, *arguments: str) -> None:
+    """Measures one piece of work."""
+    match work:
+        case "job":
+            report(lambda: job(*arguments))
+        case "raw":
+            _raw(*arguments)
+        case "compare":
+            report(lambda: _compare(*arguments))
+
+
+def _raw(store: str, copy: str) -> None:
+    """Inserts the very rows of a store by plain `executemany` into the same tables with the same settings."""
+    source = sqlite3.connect(store)
+    events = source.execute("SELECT * FROM stored_events WHERE topic='c1' ORDER BY notification_id").fetchall()
+    resources = source.execute("SELECT * FROM resources ORDER BY stream").fetchall()
+    source.close()
+    Path(copy).unlink(missing_ok=True)
+    target = sqlite3.connect(copy, isolation_level=None)
+    for setting in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-64000", "wal_autocheckpoint=4000"):
+        target.execute(f"PRAGMA {setting}")
+    target.execute(CREATE_EVENTS)
+    for statement in TABLES:
+        target.execute(statement)
+
+    def insert() -> None:
+        target.execute("BEGIN IMMEDIATE")
+        target.executemany("INSERT INTO stored_events VALUES (?,?,?,?,?)", events)
+        target.executemany("INSERT INTO resources VALUES (?,?,?,?,?,?,?)", resources)
+        target.execute("COMMIT")
+
+    report(insert)
+    target.close()
+
+
+def _compare(first: str, second: str) -> None:
+    """What DuckDB needs to find the differing rows of two CSV files."""
+    with duckdb.connect() as db:
+        db.execute("SET threads=2")
+        db.execute(
+            """SELECT count(*) FROM read_csv(?, all_varchar=true, header=true) a
+            FULL JOIN read_csv(?, all_varchar=true, header=true) b USING (EmployeeId) WHERE a IS DISTINCT FROM b""",
+            [first, second],
+        ).fetchall()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
