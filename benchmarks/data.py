@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
+from deltamark.infrastructure.company import generate
 
 from deltamark import (
     ComputeCorrelationKeysTask,
@@ -23,7 +24,6 @@ from deltamark import (
     SynchronizationMode,
     SynchronizeTask,
 )
-from deltamark.infrastructure.company import generate
 
 COLUMNS = (
     "EmployeeId",

@@ -11,8 +11,8 @@ import duckdb
 from benchmarks.data import configuration
 from benchmarks.measuring import report
 from deltamark import Engine, TaskState
-from deltamark.infrastructure.store.sqlite_recorder import CREATE_EVENTS
-from deltamark.infrastructure.store.sqlite_schema import TABLES
+from deltamark.infrastructure.store.sqlite.recorder import CREATE_EVENTS
+from deltamark.infrastructure.store.sqlite.schema import TABLES
 
 
 def job(store: str, exports: str, name: str) -> None:

@@ -20,8 +20,8 @@ from deltamark.infrastructure.columnar.comparer import DuckComparer
 from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
 from deltamark.infrastructure.sources.folder import FolderExtracts
 from deltamark.infrastructure.sources.orphans import orphan_writer
-from deltamark.infrastructure.store.sqlite import SQLiteStore
-from deltamark.infrastructure.store.sqlite_schema import path_of
+from deltamark.infrastructure.store.sqlite.schema import path_of
+from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 
 
 def utc_now() -> datetime:

@@ -22,9 +22,9 @@ from deltamark.infrastructure.store.mapper import (
     from_micros,
     to_micros,
 )
-from deltamark.infrastructure.store.sqlite_log import RunQueries
-from deltamark.infrastructure.store.sqlite_queries import STREAM_STATES, ProjectionQueries
-from deltamark.infrastructure.store.sqlite_recorder import ChangeRecorder
+from deltamark.infrastructure.store.sqlite.log import RunQueries
+from deltamark.infrastructure.store.sqlite.queries import STREAM_STATES, ProjectionQueries
+from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
 
 
 class Session(RunQueries, ProjectionQueries):

@@ -11,7 +11,7 @@ import orjson
 from deltamark.application.ports.store import Discarded, Subjects
 from deltamark.domain.run import ChangesDiscarded
 from deltamark.infrastructure.store.mapper import CHANGE_TOPICS, LINK_SNAPSHOT, RESOURCE_SNAPSHOT
-from deltamark.infrastructure.store.sqlite_writing import RunWriting
+from deltamark.infrastructure.store.sqlite.writing import RunWriting
 
 _DOOMED = """INSERT INTO temp.doomed
     SELECT e.notification_id, e.originator_id FROM stored_events e CROSS JOIN resources r ON r.stream = e.originator_id

@@ -19,7 +19,7 @@ from deltamark.domain.run import ChangesDiscarded, RunEvent, fold_run
 from deltamark.domain.values import Values
 from deltamark.infrastructure.store.mapper import CHANGE_TOPICS, to_micros
 from deltamark.infrastructure.store.run_payload import CHANGES_DISCARDED, ROWS_SET_ASIDE
-from deltamark.infrastructure.store.sqlite_queries import StateQueries
+from deltamark.infrastructure.store.sqlite.queries import StateQueries
 
 _READ = 2_000
 """Events read at a time: memory does not grow with the log."""

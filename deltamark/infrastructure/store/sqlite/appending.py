@@ -16,7 +16,7 @@ from deltamark.domain.events import Cause
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.bulk_payload import Head, link_payloads, resource_payloads
 from deltamark.infrastructure.store.mapper import CREATED, DELETED, LINKED, UNLINKED, UPDATED
-from deltamark.infrastructure.store.sqlite_writing import Session
+from deltamark.infrastructure.store.sqlite.writing import Session
 
 _INSERT_EVENT = """INSERT INTO stored_events (notification_id, originator_id, originator_version, topic, state)
     VALUES (?, ?, ?, ?, CAST(? AS BLOB))"""

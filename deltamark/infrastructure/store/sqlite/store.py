@@ -12,15 +12,15 @@ from eventsourcing.sqlite import SQLiteCursor
 
 from deltamark.application.ports.store import Clock, Discarded, Reading, Subjects, Writing
 from deltamark.domain.errors import ConcurrentRun, StoreError
-from deltamark.infrastructure.store import sqlite_schema
 from deltamark.infrastructure.store.mapper import ChangeMapper
-from deltamark.infrastructure.store.sqlite_appending import Appending
-from deltamark.infrastructure.store.sqlite_connection import LOCK_TIMEOUT_S, ChangeConnection, ChangeDatastore
-from deltamark.infrastructure.store.sqlite_discarding import Discarding
-from deltamark.infrastructure.store.sqlite_log import RunQueries
-from deltamark.infrastructure.store.sqlite_queries import ProjectionQueries
-from deltamark.infrastructure.store.sqlite_recorder import ChangeRecorder
-from deltamark.infrastructure.store.sqlite_writing import ProjectionWriting
+from deltamark.infrastructure.store.sqlite import schema
+from deltamark.infrastructure.store.sqlite.appending import Appending
+from deltamark.infrastructure.store.sqlite.connection import LOCK_TIMEOUT_S, ChangeConnection, ChangeDatastore
+from deltamark.infrastructure.store.sqlite.discarding import Discarding
+from deltamark.infrastructure.store.sqlite.log import RunQueries
+from deltamark.infrastructure.store.sqlite.queries import ProjectionQueries
+from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
+from deltamark.infrastructure.store.sqlite.writing import ProjectionWriting
 
 
 class SQLiteReading(RunQueries, ProjectionQueries):
@@ -41,7 +41,7 @@ class SQLiteStore:
         self._path = path
         self._clock = clock
         self._mapper = ChangeMapper()
-        sqlite_schema.check_file(path)
+        schema.check_file(path)
         if not create and not path.exists():
             raise StoreError(
                 f"{path}: there is no store yet. Run a job first (`deltamark run JOB`), or name another with --store."
@@ -59,13 +59,13 @@ class SQLiteStore:
     def _prepare(self) -> None:
         if self._path.exists() and self._path.stat().st_size:
             with self._datastore.transaction(commit=False) as c:
-                if not sqlite_schema.is_new(c):
-                    sqlite_schema.check_version(c, self._path)
+                if not schema.is_new(c):
+                    schema.check_version(c, self._path)
                     return
         with self._datastore.transaction(commit=True) as c:
             # Two processes may have come this far: the second finds the tables of the first.
-            if sqlite_schema.is_new(c):
-                sqlite_schema.prepare(c, self._path)
+            if schema.is_new(c):
+                schema.prepare(c, self._path)
                 self._recorder._create_table(c)
 
     @property
@@ -134,13 +134,13 @@ class SQLiteStore:
         except sqlite3.IntegrityError as e:
             raise _conflict(e) from e
         except sqlite3.Error as e:
-            raise sqlite_schema.explained(e, self._path) from e
+            raise schema.explained(e, self._path) from e
         except PersistenceError as e:
             cause = e.__cause__
             if isinstance(cause, sqlite3.IntegrityError):
                 raise _conflict(cause) from e
             if isinstance(cause, sqlite3.Error):
-                raise sqlite_schema.explained(cause, self._path) from e
+                raise schema.explained(cause, self._path) from e
             raise StoreError(f"store {self._path}: {e}. What was being written was undone.") from e
 
     def close(self) -> None:
