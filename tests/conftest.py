@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -16,14 +16,14 @@ NewStore = Callable[[], str]
 
 
 @pytest.fixture(params=STORES)
-def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewStore]:
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> NewStore:
     """Gives the URL of another new store with every call; all are gone after the test."""
     numbers = count(1)
 
     def new() -> str:
         return f"sqlite:///{tmp_path}/store-{next(numbers)}.db"
 
-    yield new
+    return new
 
 
 @pytest.fixture
