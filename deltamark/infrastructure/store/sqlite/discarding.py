@@ -58,7 +58,7 @@ class Discarding(RunWriting):
         self._many(
             """INSERT INTO horizons (subject, connector, position, run, task) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (subject) DO UPDATE SET connector=excluded.connector, position=excluded.position,
-            run=excluded.run, task=excluded.task""",
+            run=excluded.run, task=excluded.task WHERE excluded.position > position""",
             [
                 (subject, subjects.connector, last, run, subjects.task)
                 for subject in (*subjects.entity_types, *subjects.associations)

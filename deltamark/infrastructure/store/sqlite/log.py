@@ -20,6 +20,7 @@ from deltamark.domain.values import Values
 from deltamark.infrastructure.store.mapper import CHANGE_TOPICS, to_micros
 from deltamark.infrastructure.store.run_payload import CHANGES_DISCARDED, ROWS_SET_ASIDE
 from deltamark.infrastructure.store.sqlite.queries import StateQueries
+from deltamark.infrastructure.store.whole_streams import whole
 
 _READ = 2_000
 """Events read at a time: memory does not grow with the log."""
@@ -62,6 +63,9 @@ class LogQueries(StateQueries):
             yield from self._facts(stream, until)
 
     def _facts(self, stream: int, until: int | None) -> Iterator[tuple[int, Any]]:
+        return whole(stream, self._stored_facts(stream, until))
+
+    def _stored_facts(self, stream: int, until: int | None) -> Iterator[tuple[int, Any]]:
         snapshot = "SELECT position, stream, version, topic, state FROM snapshots WHERE stream=?"
         for row in self._rows(snapshot, (stream,)):
             yield self._event(row)
@@ -89,7 +93,7 @@ class LogQueries(StateQueries):
         for stream, key, position, live, state in self._rows(sql, (self._type_id(entity_type),)):
             if until is None or position <= until:
                 if live:
-                    yield key, orjson.loads(state)
+                    yield key, self._values(key, state)
                 continue
             resource = self.fold_stream(stream, until)
             if resource is not None and resource.live:
@@ -151,9 +155,16 @@ class RunQueries(LogQueries):
             (*parameters, with_rows, ROWS_SET_ASIDE),
         )
         for (number, first, last), events in groupby(rows, key=itemgetter(0, 1, 2)):
-            run = fold_run(cast(RunEvent, self._event(row[3:])[1]) for row in events)
+            facts = [cast(RunEvent, self._event(row[3:])[1]) for row in events]
+            try:
+                run = fold_run(facts)
+            except (AssertionError, AttributeError, IndexError):
+                run = None
             if run is None:
-                raise StoreError(f"run {number} has no events: the store was altered. Restore a backup.")
+                raise StoreError(
+                    f"run {number} cannot be read: events of it are missing or wrong. The store was altered or is "
+                    "damaged. Restore a backup."
+                )
             yield RunSummary(run=run, first=first, last=last)
 
     def discards(self, after: int) -> list[tuple[int, ChangesDiscarded]]:

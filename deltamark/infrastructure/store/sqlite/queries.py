@@ -6,15 +6,19 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from deltamark.application.ports.store import Place
+from deltamark.application.ports.store import KeyRule, Place
 from deltamark.domain.changes import CorrelationKey, Horizon
+from deltamark.domain.errors import StoreError
 from deltamark.domain.link import LinkRef
 from deltamark.domain.resource import Resource, ResourceRef
-from deltamark.infrastructure.store.arrow_rows import CHUNK, to_table
+from deltamark.domain.values import Values, shown
+from deltamark.infrastructure.store.arrow_rows import CHUNK, as_array, to_table
 from deltamark.infrastructure.store.mapper import ChangeMapper
 
 STATES = pa.schema([("key", pa.string()), ("state", pa.string())])
@@ -24,6 +28,16 @@ LINKS = pa.schema(
     [("source", pa.int64()), ("target", pa.int64()), ("source_key", pa.string()), ("target_key", pa.string())]
 )
 FLAGGED = pa.schema([("key", pa.string()), ("since", pa.int64()), ("live", pa.bool_())])
+_FLAGGED_ROWS = pa.schema([("key", pa.string()), ("since", pa.int64()), ("live", pa.int8())])
+
+_STREAMS = 4_000
+"""How many streams are read at a time."""
+
+_SEPARATOR = b"\x1e"
+
+# In the order of the table: by the index on keys, every row would be a search of its own.
+_IN_STREAMS = "FROM resources NOT INDEXED WHERE stream>=? AND stream<? AND entity_type=? AND live"
+_JOINED = f"SELECT group_concat(key, char(30)), group_concat(state, char(30)), count(*) {_IN_STREAMS}"
 
 _KEYS = """SELECT n.name, n.side, e.name, r.key, k.value FROM correlation_keys k
     JOIN rules n ON n.id = k.rule JOIN resources r ON r.stream = k.resource
@@ -42,11 +56,22 @@ class Queries:
     def __init__(self, connection: sqlite3.Connection, mapper: ChangeMapper) -> None:
         self._connection = connection
         self._mapper = mapper
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 
     def _cursor(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         cursor = self._connection.cursor()
+        self._cursors.add(cursor)
         cursor.row_factory = None
         return cursor.execute(sql, parameters)
+
+    def close(self) -> None:
+        """Ends every query, also those that somebody still holds half read.
+
+        As long as one is open, SQLite keeps the whole connection at its view: the next to use that connection
+        would see the past.
+        """
+        for cursor in tuple(self._cursors):
+            cursor.close()
 
     @contextmanager
     def _texts_as_bytes(self) -> Iterator[None]:
@@ -66,6 +91,18 @@ class Queries:
         while rows := cursor.fetchmany(CHUNK):
             yield from rows
 
+    def _values(self, key: str, state: str) -> Values:
+        try:
+            values = orjson.loads(state)
+        except ValueError:
+            values = None
+        if not isinstance(values, dict):
+            raise StoreError(
+                f"the state of the resource {shown(key)} cannot be read. The store was altered or is damaged. "
+                "Restore a backup."
+            )
+        return values
+
     def _type_id(self, entity_type: str) -> int:
         return self._one("SELECT id FROM entity_types WHERE name=?", (entity_type,)) or 0
 
@@ -78,10 +115,31 @@ class StateQueries(Queries):
 
     def held(self, entity_type: str) -> pa.Table:
         """See `Reading.held`."""
-        # In the order of the table: by the index on keys, every row would be a search of its own.
-        sql = "SELECT key, state FROM resources NOT INDEXED WHERE entity_type=? AND live"
+        kind = self._type_id(entity_type)
+        last = self._one("SELECT max(stream) FROM resources") or 0
         with self._texts_as_bytes():
-            return to_table(self._cursor(sql, (self._type_id(entity_type),)), STATES)
+            tables = [self._held_between(kind, start) for start in range(1, last + 1, _STREAMS)]
+        return pa.concat_tables([STATES.empty_table(), *tables])
+
+    def _held_between(self, kind: int, start: int) -> pa.Table:
+        """The live resources of a range of streams, joined to two long texts by SQLite: no object for each row.
+
+        States are JSON, which escapes control characters, so the separator stands in none of them. A range
+        where a key holds it, or whose texts would be too long for SQLite, is read row by row.
+        """
+        span = (start, start + _STREAMS, kind)
+        try:
+            keys, states, count = self._cursor(_JOINED, span).fetchone()
+        except sqlite3.DataError:
+            keys, states, count = None, None, -1
+        if count == 0:
+            return STATES.empty_table()
+        if keys is not None and all(text.count(_SEPARATOR) == count - 1 for text in (keys, states)):
+            columns = [
+                pc.list_flatten(pc.split_pattern(as_array([text], pa.string()), "\x1e")) for text in (keys, states)
+            ]
+            return pa.Table.from_arrays(columns, schema=STATES)
+        return to_table(self._cursor(f"SELECT key, state {_IN_STREAMS}", span), STATES)
 
     def held_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
         """See `Reading.held_among`."""
@@ -138,7 +196,7 @@ class StateQueries(Queries):
     def links_of(self, ref: ResourceRef) -> list[LinkRef]:
         """See `Reading.links_of`."""
         stream = self.stream_of(ref)
-        return [] if stream is None else [link for _, _, link in self.link_rows(stream) if _]
+        return [] if stream is None else [link for live, _, link in self.link_rows(stream) if live]
 
     def link_rows(self, stream: int) -> list[tuple[bool, int, LinkRef]]:
         """All links that one resource ever had: whether live, the link's stream, and the pair."""
@@ -166,7 +224,7 @@ class StateQueries(Queries):
             return None
         stream, version, live, state = row
         return Resource(
-            originator_id=str(stream), version=version, ref=ref, values=orjson.loads(state), live=bool(live)
+            originator_id=str(stream), version=version, ref=ref, values=self._values(ref.key, state), live=bool(live)
         )
 
 
@@ -175,15 +233,29 @@ class ProjectionQueries(Queries):
 
     def place(self, consumer: str) -> Place | None:
         """See `Reading.place`."""
-        row = self._cursor("SELECT position, digest FROM places WHERE consumer=?", (consumer,)).fetchone()
-        return Place(position=row[0], digest=row[1]) if row else None
+        sql = "SELECT position, digest, (SELECT max(notification_id) FROM stored_events) FROM places WHERE consumer=?"
+        row = self._cursor(sql, (consumer,)).fetchone()
+        if row is None:
+            return None
+        position, digest, head = row
+        if position > (head or 0):
+            raise StoreError(
+                f"{consumer} stands at position {position}, beyond the log, which ends at {head}: it would pass over "
+                "changes. The store was altered or is damaged. Restore a backup."
+            )
+        return Place(position=position, digest=digest)
 
     def flagged(self, entity_type: str, after: int) -> pa.Table:
         """See `Reading.flagged`."""
         sql = """SELECT r.key, f.since, r.live FROM
             (SELECT resource, min(position) AS since FROM flags WHERE position>? GROUP BY resource) f
             CROSS JOIN resources r ON r.stream = f.resource WHERE r.entity_type=? ORDER BY r.key"""
-        return to_table(self._cursor(sql, (after, self._type_id(entity_type))), FLAGGED)
+        return to_table(self._cursor(sql, (after, self._type_id(entity_type))), _FLAGGED_ROWS).cast(FLAGGED)
+
+    def rules_computed(self) -> set[KeyRule]:
+        """See `Reading.rules_computed`."""
+        rows = self._rows("SELECT name, side, entity_type, digest FROM rules WHERE digest<>''")
+        return {KeyRule(name=n, side=s, entity_type=e, digest=d) for n, s, e, d in rows}
 
     def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:
         """See `Reading.correlation_keys`."""

@@ -9,7 +9,12 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
 
+from deltamark.domain.errors import StoreError
+
 EVENTS_TABLE = "stored_events"
+
+LAST_POSITION = 2**62
+"""No log comes near it; SQLite itself would go on to 2**63-1."""
 
 CREATE_EVENTS = f"""CREATE TABLE IF NOT EXISTS {EVENTS_TABLE} (
     notification_id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -59,9 +64,17 @@ class ChangeRecorder(SQLiteProcessRecorder):
 
     def next_position(self, c: SQLiteCursor) -> int:
         """The position that the next event will take. Call it inside a writing transaction."""
-        c.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (EVENTS_TABLE,))
-        row = c.fetchone()
-        return (row[0] if row else 0) + 1
+        c.execute(
+            f"""SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name=?), 0),
+            coalesce((SELECT max(notification_id) FROM {EVENTS_TABLE}), 0))""",
+            (EVENTS_TABLE,),
+        )
+        (last,) = c.fetchone()
+        if last >= LAST_POSITION:
+            raise StoreError(
+                f"no position is left after {last}: no log is that long, the store was altered. Restore a backup."
+            )
+        return int(last) + 1
 
     def insert_rows(self, c: SQLiteCursor, rows: Iterable[Sequence[Any]]) -> None:
         """Inserts rows of (position, stream, version, topic, state), positions from `next_position` on."""
@@ -81,7 +94,7 @@ class ChangeRecorder(SQLiteProcessRecorder):
         tracking = kwargs.get("tracking")
         if tracking is not None:
             self._insert_tracking(c, tracking)
-        return range(first, first + len(stored_events))
+        return list(range(first, first + len(stored_events)))
 
     def convert_originator_id(self, originator_id: Any) -> UUID | str:
         """The stream as the library knows it."""

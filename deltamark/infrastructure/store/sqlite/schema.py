@@ -11,10 +11,13 @@ from urllib.parse import unquote
 
 from eventsourcing.sqlite import SQLiteCursor
 
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import ConcurrentRun, StoreError
 
 APPLICATION_ID = 0x44_4D_52_4B
 """Marks the file as Deltamark's ("DMRK"), https://sqlite.org/pragma.html#pragma_application_id."""
+
+_HEAD = 108
+"""How many bytes of a file tell whether it is a store: the header of SQLite, and that of its first page."""
 
 SCHEMA_VERSION = 1
 """Raised by one with every change of the tables below."""
@@ -60,11 +63,13 @@ TABLES = (
         PRIMARY KEY (position, resource)
     ) WITHOUT ROWID""",
     "CREATE TABLE places (consumer TEXT PRIMARY KEY, position INTEGER NOT NULL, digest TEXT NOT NULL)",
+    # `digest`: of the definition that the keys of all resources were last computed with; empty before.
     """CREATE TABLE rules (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL,
         side TEXT NOT NULL,
         entity_type TEXT NOT NULL,
+        digest TEXT NOT NULL,
         UNIQUE (name, side, entity_type)
     )""",
     """CREATE TABLE correlation_keys (
@@ -137,9 +142,35 @@ def check_file(path: Path) -> None:
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: permission denied. Name a file that you may read and write.")
     with path.open("rb") as file:
-        head = file.read(16)
-    if head and head != b"SQLite format 3\0":
+        _check_head(file.read(_HEAD), path)
+    _check_journal(path)
+
+
+def _check_head(head: bytes, path: Path) -> None:
+    """Refuses what is no store by its first bytes: SQLite would change some of them by opening it.
+
+    A store that was made in full bears its marks there, whatever its write-ahead log holds besides: they were
+    written with its first table. See https://sqlite.org/fileformat2.html#the_database_header.
+    """
+    if not head:
+        return
+    if head[:16] != b"SQLite format 3\0":
         raise StoreError(f"{path} is not a Deltamark store: it is not an SQLite database. Name another file.")
+    if len(head) < _HEAD:
+        raise StoreError(f"store {path}: the file is damaged (it ends in its first page). Restore a backup.")
+    version, application, cells = (int.from_bytes(head[a:b]) for a, b in ((60, 64), (68, 72), (103, 105)))
+    if cells:
+        _refuse_foreign(application, version, path)
+
+
+def _check_journal(path: Path) -> None:
+    """Refuses a rollback journal beside a store: a store has none, and SQLite would play it into the store."""
+    journal = Path(f"{path}-journal")
+    if path.stat().st_size and journal.is_file() and journal.stat().st_size:
+        raise StoreError(
+            f"{journal} lies beside the store and is none of its files: opening the store would write into it what "
+            "another database had. Move it away."
+        )
 
 
 def prepare(c: SQLiteCursor, path: Path) -> None:
@@ -175,17 +206,8 @@ def check_version(c: SQLiteCursor, path: Path) -> None:
     """
     c.execute("PRAGMA application_id")
     application = c.fetchone()[0]
-    if application != APPLICATION_ID:
-        raise StoreError(
-            f"{path} is an SQLite database of another application, not a Deltamark store. Name another file."
-        )
     c.execute("PRAGMA user_version")
-    version = c.fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} was written by a newer version of Deltamark (store version {version}; this one knows "
-            f"{SCHEMA_VERSION}). Upgrade Deltamark."
-        )
+    _refuse_foreign(application, c.fetchone()[0], path)
     c.execute("SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name")
     strangers = [row[0] for row in c.fetchall()]
     if strangers:
@@ -195,7 +217,19 @@ def check_version(c: SQLiteCursor, path: Path) -> None:
         )
 
 
-def explained(error: sqlite3.Error, path: Path) -> StoreError:
+def _refuse_foreign(application: int, version: int, path: Path) -> None:
+    if application != APPLICATION_ID:
+        raise StoreError(
+            f"{path} is an SQLite database of another application, not a Deltamark store. Name another file."
+        )
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer version of Deltamark (store version {version}; this one knows "
+            f"{SCHEMA_VERSION}). Upgrade Deltamark."
+        )
+
+
+def explained(error: sqlite3.Error, path: Path) -> StoreError | ConcurrentRun:
     """The words for an error of SQLite."""
     name = getattr(error, "sqlite_errorname", "") or ""
     text = str(error)
@@ -211,12 +245,16 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError:
             "Check that the folder exists and that you may write there.",
         )
     elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        what, advice = "another process holds it locked", "Wait until that process has ended, then run again."
+        return ConcurrentRun(
+            f"store {path}: another process holds it locked. What was being written was undone. Wait until that "
+            "process has ended, then run again."
+        )
     elif name.startswith("SQLITE_IOERR"):
         what, advice = (
             f"reading or writing failed ({name})",
             "Check the disk, its free space and your limits.",
         )
     else:
-        what, advice = f"{text} ({name})" if name else text, "Run with --debug for details."
+        what = f"{text} ({name})" if name else text
+        advice = "The store was altered or is damaged: restore a backup. (Or is this our fault? --debug shows details.)"
     return StoreError(f"store {path}: {what}. What was being written was undone. {advice}")

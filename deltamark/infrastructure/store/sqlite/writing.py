@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ import pyarrow as pa
 from eventsourcing.sqlite import SQLiteCursor
 
 from deltamark.application.ports.store import Clock, KeyRule, Place
+from deltamark.domain.errors import StoreError
 from deltamark.domain.events import Event
 from deltamark.domain.flags import FLAG_PROJECTION
 from deltamark.domain.run import RunEvent
@@ -26,6 +27,8 @@ from deltamark.infrastructure.store.sqlite.log import RunQueries
 from deltamark.infrastructure.store.sqlite.queries import STREAM_STATES, ProjectionQueries
 from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
 
+_END_OF_TIME = to_micros(datetime.max.replace(tzinfo=UTC))
+
 
 class Session(RunQueries, ProjectionQueries):
     """The transaction itself: its time, its positions and its streams.
@@ -38,8 +41,18 @@ class Session(RunQueries, ProjectionQueries):
         self._c = cursor
         self._recorder = recorder
         self._next = self._first = recorder.next_position(cursor)
-        last_at, self._stream, self._run = self._cursor("SELECT last_at, next_stream, next_run FROM store").fetchone()
+        last_at, self._stream, self._run = self._stand()
         self._micros = max(to_micros(clock()), last_at + 1)
+
+    def _stand(self) -> tuple[int, int, int]:
+        """The newest time in the log, the next stream and the next run."""
+        match self._cursor("SELECT last_at, next_stream, next_run FROM store").fetchone():
+            case (int(last_at), int(stream), int(run)) if last_at < _END_OF_TIME:
+                return last_at, stream, run
+        raise StoreError(
+            "the time of the store, or where it goes on, cannot be read. The store was altered or is damaged. "
+            "Restore a backup."
+        )
 
     def now(self) -> datetime:
         """See `Writing.now`."""
@@ -159,9 +172,11 @@ class ProjectionWriting(Session):
         sql = "SELECT stream, state FROM resources WHERE entity_type=? AND live"
         return to_table(self._cursor(sql, (self._type_id(entity_type),)), STREAM_STATES)
 
-    def put_keys(self, rule: KeyRule, values: pa.Table) -> int:
+    def put_keys(self, rule: KeyRule, values: pa.Table, *, everything: bool) -> int:
         """See `Writing.put_keys`."""
         number = self._rule(rule)
+        if everything:
+            self._execute("UPDATE rules SET digest=? WHERE id=?", (rule.digest, number))
         self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS fresh (resource INTEGER PRIMARY KEY, value TEXT)")
         written = 0
         for chunk in chunks(values):
@@ -183,7 +198,7 @@ class ProjectionWriting(Session):
     def _rule(self, rule: KeyRule) -> int:
         names = (rule.name, rule.side, rule.entity_type)
         found = self._one("SELECT id FROM rules WHERE name=? AND side=? AND entity_type=?", names)
-        sql = "INSERT INTO rules (name, side, entity_type) VALUES (?, ?, ?) RETURNING id"
+        sql = "INSERT INTO rules (name, side, entity_type, digest) VALUES (?, ?, ?, '') RETURNING id"
         return int(found) if found else int(self._one(sql, names))
 
     def keep_rules(self, rules: Iterable[KeyRule]) -> int:
