@@ -25,6 +25,8 @@ from deltamark.infrastructure.store.whole_streams import whole
 _READ = 2_000
 """Events read at a time: memory does not grow with the log."""
 
+# Where events are looked up by the stream of another table, that stream stands behind a plus: without it, SQLite
+# would convert every stored stream to a number first and scan the whole log.
 _EVENT = "notification_id, originator_id, originator_version, topic, state"
 
 
@@ -79,7 +81,7 @@ class LogQueries(StateQueries):
         stream = self.stream_of(ref)
         if stream is None:
             return
-        sql = f"""SELECT {_EVENT} FROM links l CROSS JOIN stored_events e ON e.originator_id = l.stream
+        sql = f"""SELECT {_EVENT} FROM links l CROSS JOIN stored_events e ON e.originator_id = +l.stream
             WHERE l.source=?1 OR l.target=?1 ORDER BY notification_id"""
         for row in self._rows(sql, (stream,)):
             yield self._event(row)
@@ -150,7 +152,7 @@ class RunQueries(LogQueries):
     def _folded(self, which: str, parameters: tuple[Any, ...], *, with_rows: bool) -> Iterator[RunSummary]:
         rows = self._rows(
             f"""SELECT r.number, r.first, r.last, {_EVENT} FROM runs r
-            CROSS JOIN stored_events e ON e.originator_id = r.stream
+            CROSS JOIN stored_events e ON e.originator_id = +r.stream
             WHERE {which} AND (? OR e.topic<>?) ORDER BY r.number, e.originator_version""",
             (*parameters, with_rows, ROWS_SET_ASIDE),
         )
