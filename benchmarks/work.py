@@ -12,7 +12,8 @@ from benchmarks.data import configuration
 from benchmarks.measuring import report
 from deltamark import Engine, TaskState
 from deltamark.infrastructure.store.sqlite.recorder import CREATE_EVENTS
-from deltamark.infrastructure.store.sqlite.schema import TABLES
+from deltamark.infrastructure.store.sqlite.schema import TYPES
+from deltamark.infrastructure.store.tables import STEPS
 
 
 def job(store: str, exports: str, name: str) -> None:
@@ -44,8 +45,9 @@ def _raw(store: str, copy: str) -> None:
     for setting in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-64000", "wal_autocheckpoint=4000"):
         target.execute(f"PRAGMA {setting}")
     target.execute(CREATE_EVENTS)
-    for statement in TABLES:
-        target.execute(statement)
+    for step in STEPS:
+        for statement in step.statements(TYPES):
+            target.execute(statement)
 
     def insert() -> None:
         target.execute("BEGIN IMMEDIATE")
