@@ -55,6 +55,14 @@ def workload(reading: Reading, configuration: Configuration, task: ComputeCorrel
     )
 
 
+def is_due(reading: Reading, configuration: Configuration, task: ComputeCorrelationKeysTask) -> bool:
+    """Whether a dirty task has something to compute."""
+    work = workload(reading, configuration, task)
+    if work.everything:
+        return any(reading.held_count(name) for name in work.entity_types)
+    return any(reading.flagged(name, work.after).num_rows for name in work.entity_types)
+
+
 def _definition(configuration: Configuration, side: KeySide) -> list[object]:
     entity_type = configuration.entity_type(side.entity_type)
     types = [(p.identifier, p.type.label) for p in entity_type.properties] if entity_type else []

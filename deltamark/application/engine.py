@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from types import TracebackType
 from typing import Self
@@ -88,6 +88,7 @@ class Engine:
         entity_type: str | None = None,
         key: str | None = None,
         run: int | None = None,
+        kept_only: bool = False,
     ) -> Iterator[LoggedChange]:
         """The log, oldest first.
 
@@ -95,6 +96,8 @@ class Engine:
 
         :param after: exclusive; 0 is before the first change.
         :param until: the last moment, inclusive; None for the present.
+        :param kept_only: gives what was not discarded instead of raising `HistoryDiscarded`; `horizons` says what
+            is missing then.
         :raises HistoryDiscarded: if `after` lies below a horizon of the entity types asked for.
         :raises UsageError: for an entity type, run or moment that does not exist.
         """
@@ -102,33 +105,36 @@ class Engine:
             self._entity_type(entity_type)
         with self._services.store.reading() as reading:
             last = None if until is None else history.position_of(reading, until)
-            if run is None or after:
-                history.position_of(reading, after)
-                history.refuse_below(history.horizon_of(reading, self.configuration, entity_type), after)
-            else:
-                self._refuse_discarded_run(reading.horizons(), run)
+            history.position_of(reading, after)
+            if not kept_only:
+                self._refuse_discarded(reading, after, entity_type, run)
             wanted = history.ChangeFilter(entity_type=entity_type, key=key, run=run)
             yield from history.changes(reading, after, last, wanted)
 
-    def _refuse_discarded_run(self, horizons: Sequence[Horizon], run: int) -> None:
-        with self._services.store.reading() as reading:
-            summary = reading.run(run, with_rows=False)
+    def _refuse_discarded(self, reading: Reading, after: Position, entity_type: str | None, run: int | None) -> None:
+        if run is None or after:
+            history.refuse_below(history.horizon_of(reading, self.configuration, entity_type), after)
+            return
+        summary = reading.run(run, with_rows=False)
         if summary is not None:
-            mine = [horizon for horizon in horizons if _changed(summary.run, horizon.subject)]
+            mine = [horizon for horizon in reading.horizons() if _changed(summary.run, horizon.subject)]
             history.refuse_below(max(mine, key=lambda horizon: horizon.position, default=None), summary.first)
 
-    def horizon(self, entity_type: str | None = None) -> Horizon | None:
-        """The highest horizon of an entity type, or of all: changes up to it were discarded. None without any."""
+    def horizons(self, entity_type: str | None = None) -> list[Horizon]:
+        """How far changes of an entity type and of associations, or of all, were discarded; by name."""
         with self._services.store.reading() as reading:
-            return history.horizon_of(reading, self.configuration, entity_type)
+            return history.horizons_of(reading, self.configuration, entity_type)
 
-    def history(self, entity_type: str, key: str, *, after: Position = 0) -> list[LoggedChange]:
+    def history(
+        self, entity_type: str, key: str, *, after: Position = 0, kept_only: bool = False
+    ) -> list[LoggedChange]:
         """One resource's changes and those of its links, oldest first.
 
+        :param kept_only: as for `changes`.
         :raises HistoryDiscarded: if `after` lies below the horizon of the entity type.
         :raises UsageError: for an entity type that does not exist, or a resource that never did.
         """
-        found = list(self.changes(after, entity_type=entity_type, key=key))
+        found = list(self.changes(after, entity_type=entity_type, key=key, kept_only=kept_only))
         if not found:
             with self._services.store.reading() as reading:
                 if reading.resource(ResourceRef(entity_type, key)) is None:

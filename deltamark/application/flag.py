@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from deltamark.application.ports.store import Place, Writing
+from deltamark.application.ports.store import Place, Reading, Writing
 from deltamark.application.services import Apply, Done, Scope
 from deltamark.domain.flags import FLAG_PROJECTION
 from deltamark.domain.job import SetRecentlyModifiedFlagTask
 from deltamark.domain.run import Counts
+
+
+def has_unflagged_changes(reading: Reading) -> bool:
+    """Whether something changed, or was discarded, since the last flag task."""
+    place = reading.place(FLAG_PROJECTION)
+    return reading.changed_since(place.position if place else 0)
 
 
 def flagging(task: SetRecentlyModifiedFlagTask) -> Apply:

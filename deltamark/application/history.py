@@ -50,13 +50,26 @@ def _run(reading: Reading, number: int) -> RunSummary:
     return summary
 
 
-def horizon_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> Horizon | None:
-    """The highest horizon that a reader of an entity type's changes (None: of all) must respect."""
-    concerned = [
+def horizons_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> list[Horizon]:
+    """The horizons that a reader of an entity type's changes, its links included, must respect; None: all."""
+    return [
         horizon
         for horizon in reading.horizons()
-        if entity_type is None or horizon.subject == entity_type or configuration.entity_type(horizon.subject) is None
+        if entity_type is None or _touches(configuration, entity_type, horizon)
     ]
+
+
+def _touches(configuration: Configuration, entity_type: str, horizon: Horizon) -> bool:
+    """Whether a horizon concerns an entity type; one of an association that is configured no more may."""
+    association = configuration.association(horizon.subject)
+    if association is not None:
+        return entity_type in (association.property1.entity_type, association.property2.entity_type)
+    return horizon.subject == entity_type or configuration.entity_type(horizon.subject) is None
+
+
+def horizon_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> Horizon | None:
+    """The highest horizon that a reader of an entity type's changes (None: of all) must respect."""
+    concerned = horizons_of(reading, configuration, entity_type)
     return max(concerned, key=lambda horizon: horizon.position, default=None)
 
 

@@ -9,9 +9,9 @@ from itertools import islice
 
 from attrs import frozen
 
-from deltamark.application.compute_keys import computing_keys
+from deltamark.application.compute_keys import computing_keys, is_due
 from deltamark.application.digests import configuration_digest
-from deltamark.application.flag import flagging
+from deltamark.application.flag import flagging, has_unflagged_changes
 from deltamark.application.ports.store import Writing
 from deltamark.application.prepare import Prepared, preparing
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
@@ -113,6 +113,8 @@ class _Running:
 
     def _run_task(self, ordinal: int, task: Task) -> _Ended:
         reason = reason_to_skip(task, self._outcomes)
+        if reason is not None and self._has_work(task):
+            reason = reason_to_skip(task, self._outcomes, has_work=True)
         if reason is not None:
             ended = _skipped(reason)
             self._record(ordinal, ended)
@@ -120,6 +122,16 @@ class _Running:
             ended = self._work(ordinal, task)
         self._observer.task_ended(self._number, self._now().task(ordinal))
         return ended
+
+    def _has_work(self, task: Task) -> bool:
+        """Whether an earlier run left work for a task that follows the changes."""
+        with self._services.store.reading() as reading:
+            match task:
+                case SetRecentlyModifiedFlagTask():
+                    return has_unflagged_changes(reading)
+                case ComputeCorrelationKeysTask(dirty=True):
+                    return is_due(reading, self._services.configuration, task)
+        return False
 
     def _work(self, ordinal: int, task: Task) -> _Ended:
         self._append(

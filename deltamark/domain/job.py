@@ -177,12 +177,15 @@ def in_order(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
     return tuple(sorted(tasks, key=lambda task: task.level))
 
 
-def reason_to_skip(task: Task, outcomes: Mapping[str, Outcome]) -> str | None:
+def reason_to_skip(task: Task, outcomes: Mapping[str, Outcome], *, has_work: bool = False) -> str | None:
     """Why `task` must not run after these outcomes of its parents, or None when it runs.
 
     A child runs when at least one parent completed with an effect and no parent failed or was blocked. A
     flag task runs beside a failed or blocked parent when another parent had an effect: the changes of the
     others must be flagged. Parents that are not part of the run do not count.
+
+    :param has_work: whether an earlier run, which failed or was killed, left work for this task: it runs then
+        although its parents had no effect, or what was left would stay stale.
     """
     parents = {name: outcomes[name] for name in task.parents if name in outcomes}
     if not parents:
@@ -192,7 +195,7 @@ def reason_to_skip(task: Task, outcomes: Mapping[str, Outcome]) -> str | None:
         name = stopped[0]
         state = "failed" if parents[name].state is TaskState.FAILED else "was blocked"
         return f"its parent task {name} {state}"
-    if any(o.effect for o in parents.values()):
+    if has_work or any(o.effect for o in parents.values()):
         return None
     if stopped:
         return f"no parent task changed anything ({stopped[0]} did not complete)"

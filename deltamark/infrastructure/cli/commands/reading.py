@@ -1,0 +1,173 @@
+"""Commands that read the log and the state: changes, one resource, all resources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deltamark.bootstrap import Engine
+from deltamark.domain.changes import LoggedChange, When
+from deltamark.domain.errors import UsageError
+from deltamark.domain.resource import Resource
+from deltamark.infrastructure.cli.documents import change_document, exported_document, resource_document
+from deltamark.infrastructure.cli.exporting import export_listing, write_export
+from deltamark.infrastructure.cli.moments import WHEN, Name
+from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace, say
+from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, plain, render
+
+_CHANGE_MEMBERS = (
+    "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
+    "run", "job", "task", "file", "line",
+)  # fmt: skip
+
+
+def _resource_of(document: Document) -> str:
+    return f"{document['entity_type']} {document['key']}"
+
+
+def _what_changed(document: Document) -> str:
+    if "association" in document:
+        return f"{document['association']}: {document['other_entity_type']} {document['other_key']}"
+    return ", ".join(_one_value(document["change"], name, c) for name, c in document["changes"].items())
+
+
+def _one_value(kind: str, name: str, change: dict[str, Any]) -> str:
+    match kind:
+        case "created":
+            return f"{name}={_shown(change['after'])}"
+        case "deleted":
+            return f"{name}={_shown(change['before'])}"
+    return f"{name}: {_shown(change['before'])} → {_shown(change['after'])}"
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else plain(value)
+
+
+def change_listing(changes: Iterable[LoggedChange]) -> Listing:
+    """Changes as rows."""
+    return Listing(
+        documents=(change_document(change) for change in changes),
+        columns=[member(name) for name in _CHANGE_MEMBERS],
+        table=[
+            member("position"),
+            Column("at", lambda document: document["at"][:19].replace("T", " ")),
+            member("change"),
+            Column("resource", _resource_of),
+            Column("what", _what_changed),
+            member("run"),
+            member("task"),
+        ],
+    )
+
+
+@click.command(epilog="Example: deltamark changes --type HR_Person --after 120 --format jsonl")
+@click.option("--after", type=click.IntRange(0), metavar="POSITION", help="Only those beyond this position.")
+@click.option("--until", type=WHEN, metavar="WHEN", help="Only those up to a position, a time or run:N.")
+@click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only those of an entity type.")
+@click.option("--key", type=Name("KEY"), metavar="KEY", help="Only those of one key.")
+@click.option("--run", type=click.IntRange(1), metavar="RUN", help="Only those of one run.")
+@format_option
+@pass_workspace
+def changes(
+    workspace: Workspace,
+    after: int | None,
+    until: When | None,
+    entity_type: str | None,
+    key: str | None,
+    run: int | None,
+    form: Format,
+) -> None:
+    """Shows the log, oldest first.
+
+    Where changes were discarded (DoNotDeleteChanges is false), the rest is shown and a note says so; asked for
+    with --after, a position below the horizon is refused.
+    """
+    with workspace.engine() as engine:
+        kept_only = after is None and run is None
+        found = engine.changes(after or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only)
+        render(change_listing(found), form)
+        if kept_only:
+            _tell_horizons(engine, entity_type)
+
+
+def _tell_horizons(engine: Engine, entity_type: str | None) -> None:
+    for horizon in engine.horizons(entity_type):
+        say(
+            f"Not shown: changes of {horizon.subject} up to position {horizon.position}, discarded by task "
+            f"{horizon.task} in run {horizon.run} (DoNotDeleteChanges is false)."
+        )
+
+
+@click.command(epilog="Example: deltamark history HR_Person E00042")
+@click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
+@click.argument("key", type=Name("KEY"))
+@format_option
+@pass_workspace
+def history(workspace: Workspace, entity_type: str, key: str, form: Format) -> None:
+    """Shows the changes of one resource and of its links, oldest first."""
+    with workspace.engine() as engine:
+        render(change_listing(engine.history(entity_type, key, kept_only=True)), form)
+        _tell_horizons(engine, entity_type)
+
+
+@click.command(epilog="Example: deltamark show HR_Person E00042 --at run:1")
+@click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
+@click.argument("key", type=Name("KEY"))
+@click.option("--at", type=WHEN, metavar="WHEN", help="As it was at a position, a time or the end of run:N.")
+@format_option
+@pass_workspace
+def show(workspace: Workspace, entity_type: str, key: str, at: When | None, form: Format) -> None:
+    """Shows one resource with its links, now or as it was."""
+    with workspace.engine() as engine:
+        found = engine.resource(entity_type, key, at=at)
+        if found is None:
+            raise UsageError(_why_not(engine, entity_type, key, at))
+        document = resource_document(found, engine.links(entity_type, key, at=at))
+    rows = [document] if form is Format.JSONL else _rows_of(found, document)
+    render(Listing(documents=rows, columns=[member("name"), member("value")]), form)
+
+
+def _why_not(engine: Engine, entity_type: str, key: str, at: When | None) -> str:
+    # Raises on its own if there never was such a resource.
+    newest = engine.history(entity_type, key, kept_only=True)[-1:]
+    if at is not None:
+        return f"there was no {entity_type} {key} at that moment. `deltamark history` shows when there was."
+    where = f" at position {newest[0].position}, in run {newest[0].run}" if newest else ""
+    return f"{entity_type} {key} was deleted{where}. Show it as it was with --at."
+
+
+def _rows_of(found: Resource, document: Document) -> list[Document]:
+    rows = [{"name": name, "value": value} for name, value in found.values.items()]
+    rows += [{"name": name, "value": key} for name, keys in document["links"].items() for key in keys]
+    return rows + [{"name": f"{name} (from)", "value": k} for name, ks in document["linked_from"].items() for k in ks]
+
+
+@click.command(epilog="Example: deltamark export HR_Person --at run:1 -o people.csv")
+@click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
+@click.option("--at", type=WHEN, metavar="WHEN", help="As they were at a position, a time or the end of run:N.")
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to a file; its ending (.csv, .jsonl, .parquet) says how.",
+)
+@format_option
+@pass_workspace
+def export(workspace: Workspace, entity_type: str, at: When | None, file: Path | None, form: Format) -> None:
+    """Shows all resources of a type in key order with their links, now or as they were."""
+    with workspace.engine() as engine:
+        if file is not None:
+            rows = write_export(engine, entity_type, at, file)
+            say(f"{rows:,} resources of {entity_type} written to {file}.")
+            return
+        resources = (exported_document(resource) for resource in engine.export_resources(entity_type, at))
+        render(export_listing(engine.configuration, entity_type, resources), form)
+
+
+COMMANDS: tuple[click.Command, ...] = (changes, history, show, export)

@@ -1,0 +1,137 @@
+"""Commands about runs: running a job, and looking at what ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import click
+import orjson
+
+from deltamark.domain.changes import LoggedChange
+from deltamark.domain.job import TaskState
+from deltamark.domain.run import JobRun, SetAside
+from deltamark.infrastructure.cli.commands.reading import change_listing
+from deltamark.infrastructure.cli.documents import run_document, set_aside_document, time_of
+from deltamark.infrastructure.cli.moments import Name
+from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace, say
+from deltamark.infrastructure.cli.progress import RunProgress
+from deltamark.infrastructure.cli.rendering import Column, Format, Listing, member, one_line, render, write
+
+STATUS = {TaskState.FAILED: 1, TaskState.BLOCKED: 3}
+_SHOWN = 20
+_COUNTS = (
+    "read", "inserted", "updated", "deleted", "linked", "unlinked", "set_aside", "flagged", "computed", "written",
+)  # fmt: skip
+TASK_COLUMNS = [member(name) for name in ("task", "state", *_COUNTS, "seconds")]
+
+
+@click.command(epilog="Example: deltamark run Incremental --dry-run")
+@click.argument("job", type=Name("JOB"))
+@click.option("--force", is_flag=True, help="Let pass what a threshold would hold back, such as an empty extract.")
+@click.option("--dry-run", is_flag=True, help="Do everything but commit, and show what would change.")
+@format_option
+@pass_workspace
+def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format) -> int:
+    """Runs a job and shows what its tasks did.
+
+    Exit status 0 when it is done (with or without warnings), 1 if a task failed, 3 if a threshold blocked it.
+    """
+    with workspace.engine(create=True) as engine:
+        done = engine.run_job(
+            job,
+            force=force,
+            dry_run=dry_run,
+            observer=RunProgress(),
+            rehearsed=(lambda changes: _show_changes(changes, form)) if dry_run else None,
+        )
+    _print_run(done, form, dry_run=dry_run)
+    return STATUS.get(done.state, 0)
+
+
+def _show_changes(changes: Iterator[LoggedChange], form: Format) -> None:
+    if form is not Format.TABLE:
+        render(change_listing(changes), form)
+        return
+    first = list(islice(changes, _SHOWN))
+    render(change_listing(first), form)
+    more = sum(1 for _ in changes)
+    if more:
+        say(f"… and {more:,} more changes; --format jsonl shows all.")
+
+
+def _print_run(run: JobRun, form: Format, *, dry_run: bool) -> None:
+    document = run_document(run, dry_run=dry_run)
+    if form is Format.JSONL:
+        write([orjson.dumps(document) + b"\n"])
+        return
+    render(Listing(documents=document["tasks"], columns=TASK_COLUMNS, table=_without_zeros(document["tasks"])), form)
+    say(f"{'Dry run, nothing was kept' if dry_run else f'Run {run.number}'}: {run.state.value}.")
+    if run.set_aside and form is Format.TABLE:
+        _tell_set_aside(run.set_aside, "" if dry_run else f"`deltamark runs {run.number}` lists all.")
+
+
+def _without_zeros(tasks: Iterable[dict[str, Any]]) -> list[Column]:
+    """The columns of tasks without the counts that are zero throughout."""
+    tasks = list(tasks)
+    return [c for c in TASK_COLUMNS if c.title not in _COUNTS or any(c.cell(task) for task in tasks)]
+
+
+def _tell_set_aside(rows: tuple[SetAside, ...], how_to_see_all: str) -> None:
+    say(f"{len(rows):,} rows were set aside; their resources are as they were. {how_to_see_all}".rstrip())
+    for row in rows[:_SHOWN]:
+        say("  " + one_line(_set_aside_line(row)))
+
+
+def _set_aside_line(row: SetAside) -> str:
+    place = ":".join(str(part) for part in (row.file, row.line, row.column) if part is not None)
+    read = f" (read: {row.value[:80]!r})" if row.value is not None else ""
+    return f"{place}: {row.reason}{read}"
+
+
+@click.command(epilog="Example: deltamark runs 2")
+@click.argument("run", required=False, type=click.IntRange(1))
+@click.option("--newest", type=click.IntRange(1), metavar="N", help="Only the newest N runs.")
+@format_option
+@pass_workspace
+def runs(workspace: Workspace, run: int | None, newest: int | None, form: Format) -> None:
+    """Shows past runs, or one RUN with its tasks, messages and the rows it set aside."""
+    with workspace.engine() as engine:
+        if run is None:
+            _print_runs(engine.runs(newest), form)
+        else:
+            _print_one(engine.run(run), form)
+
+
+def _print_runs(found: Iterable[JobRun], form: Format) -> None:
+    changed = Column("changes", lambda document: sum(_changes(task) for task in document["tasks"]))
+    columns = [member(name) for name in ("run", "job", "state", "started_at", "ended_at")]
+    columns += [changed, *(member(name) for name in ("user", "host"))]
+    render(Listing(documents=(run_document(run) for run in found), columns=columns), form)
+
+
+def _changes(task: dict[str, Any]) -> int:
+    return sum(int(task[name]) for name in ("inserted", "updated", "deleted", "linked", "unlinked"))
+
+
+def _print_one(run: JobRun, form: Format) -> None:
+    document = run_document(run) | {"set_aside": [set_aside_document(row) for row in run.set_aside]}
+    if form is Format.JSONL:
+        write([orjson.dumps(document) + b"\n"])
+        return
+    if form is Format.TABLE:
+        by = f"by {run.user} on {run.host} (process {run.process})"
+        click.echo(f"Run {run.number} of {run.job}: {run.state.value}")
+        click.echo(f"started {time_of(run.started_at)}, ended {time_of(run.ended_at) or '-'}, {by}")
+    render(Listing(documents=document["tasks"], columns=TASK_COLUMNS, table=_without_zeros(document["tasks"])), form)
+    if form is not Format.TABLE:
+        return
+    for task in run.tasks:
+        for message in task.messages:
+            click.echo(f"{task.identifier}: {one_line(message)}")
+    for row in run.set_aside:
+        click.echo(f"set aside: {one_line(_set_aside_line(row))}")
+
+
+COMMANDS: tuple[click.Command, ...] = (run, runs)

@@ -1,0 +1,127 @@
+"""What the engine gives back, as the documents that JSON lines show (see the reference of formats)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import asdict
+
+from deltamark.application.history import ExportedResource
+from deltamark.domain.changes import CorrelationKey, DirtyResource, LoggedChange, MatchedPair
+from deltamark.domain.errors import Fault
+from deltamark.domain.link import LinkRef
+from deltamark.domain.resource import Resource, ResourceEvent
+from deltamark.domain.run import JobRun, SetAside, TaskRun
+
+
+def time_of(at: datetime | None) -> str | None:
+    """A time in ISO 8601, UTC, with microseconds."""
+    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def change_document(change: LoggedChange) -> dict[str, Any]:
+    """A change of the log."""
+    event = change.event
+    head = {"position": change.position, "at": time_of(change.at), "change": change.kind}
+    if isinstance(event, ResourceEvent):
+        what: dict[str, Any] = {
+            "entity_type": event.ref.entity_type,
+            "key": event.ref.key,
+            "changes": {n: {"before": c.before, "after": c.after} for n, c in event.changes.items()},
+        }
+    else:
+        what = {
+            "association": event.ref.association,
+            "entity_type": event.ref.source.entity_type,
+            "key": event.ref.source.key,
+            "other_entity_type": event.ref.target.entity_type,
+            "other_key": event.ref.target.key,
+        }
+    cause = {"run": change.run, "job": change.job, "task": change.task}
+    if change.file is not None:
+        cause |= {"file": change.file, "line": event.cause.line}
+    return {**head, **what, **cause}
+
+
+def exported_document(resource: ExportedResource) -> dict[str, Any]:
+    """A resource of an export."""
+    return {"key": resource.key, "properties": dict(resource.values), "links": resource.links}
+
+
+def resource_document(resource: Resource, links: Iterable[LinkRef]) -> dict[str, Any]:
+    """One resource: as in an export, and with the links that lead to it."""
+    leading: dict[str, list[str]] = {}
+    arriving: dict[str, list[str]] = {}
+    for link in links:
+        if link.source == resource.ref:
+            leading.setdefault(link.association, []).append(link.target.key)
+        if link.target == resource.ref:
+            arriving.setdefault(link.association, []).append(link.source.key)
+    return {
+        "entity_type": resource.ref.entity_type,
+        "key": resource.ref.key,
+        "properties": dict(resource.values),
+        "links": leading,
+        "linked_from": arriving,
+    }
+
+
+def task_document(task: TaskRun) -> dict[str, Any]:
+    """A task of a run."""
+    return {
+        "task": task.identifier,
+        "state": task.state.value,
+        **asdict(task.counts),
+        "seconds": task.seconds,
+        "messages": list(task.messages),
+    }
+
+
+def run_document(run: JobRun, *, dry_run: bool = False) -> dict[str, Any]:
+    """A run with its tasks; a dry run leaves nothing behind, not even its number."""
+    return {
+        "run": None if dry_run else run.number,
+        "job": run.job,
+        "state": run.state.value,
+        "started_at": time_of(run.started_at),
+        "ended_at": time_of(run.ended_at),
+        "user": run.user,
+        "host": run.host,
+        "forced": run.forced,
+        "dry_run": dry_run,
+        "tasks": [task_document(task) for task in run.tasks],
+    }
+
+
+def set_aside_document(row: SetAside) -> dict[str, Any]:
+    """A row that was not applied."""
+    return asdict(row)
+
+
+def dirty_document(resource: DirtyResource) -> dict[str, Any]:
+    """A resource that a task would compute."""
+    return asdict(resource)
+
+
+def key_document(key: CorrelationKey) -> dict[str, Any]:
+    """A correlation key."""
+    return asdict(key)
+
+
+def pair_document(pair: MatchedPair) -> dict[str, Any]:
+    """A matched pair."""
+    return asdict(pair)
+
+
+def fault_document(severity: str, fault: Fault) -> dict[str, Any]:
+    """A fault or a warning of a configuration."""
+    place = fault.location
+    return {
+        "severity": severity,
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "column": place.column if place else None,
+        "message": fault.message,
+    }

@@ -1,0 +1,63 @@
+"""Moments and texts as users write them on the command line."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+import click
+
+from deltamark.domain.changes import RunMoment, When
+from deltamark.domain.values import shown
+
+_RUN = re.compile(r"run:([0-9]{1,18})\Z")
+_POSITION = re.compile(r"[0-9]{1,18}\Z")
+
+
+class Moment(click.ParamType[When]):
+    """A position, an ISO 8601 time with its zone, or `run:N`."""
+
+    name = "WHEN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> When:
+        """The moment that a text names."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        if run := _RUN.match(value):
+            return RunMoment(int(run.group(1)))
+        if _POSITION.match(value):
+            return int(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{shown(value)} is no moment. Write a position (42), a time (2026-11-24T08:15:30Z) or the end of a "
+                "run (run:7).",
+                param,
+                ctx,
+            )
+        if moment.tzinfo is None:
+            self.fail(f"{shown(value)} has no time zone. Write {moment.isoformat()}Z for UTC.", param, ctx)
+        return moment
+
+
+class Name(click.ParamType[str]):
+    """A text that can be looked up: not empty, and made of characters."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text itself."""
+        text = str(value)
+        if not text:
+            self.fail("an empty text names nothing.", param, ctx)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{shown(text)} is not valid UTF-8.", param, ctx)
+        return text
+
+
+WHEN = Moment()

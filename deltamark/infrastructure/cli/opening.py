@@ -1,0 +1,92 @@
+"""The workspace that a command works in: its settings, its configuration, its engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from attrs import frozen
+
+from deltamark.bootstrap import Engine, checked_configuration
+from deltamark.config.settings import Settings, load_settings
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.errors import DeltamarkError, StoreError
+from deltamark.infrastructure.cli.rendering import Format
+
+
+class NothingStarted(DeltamarkError):
+    """The store could not even be opened."""
+
+
+@frozen
+class Workspace:
+    """What the options before the command say; nothing is opened until it is asked for."""
+
+    store: str | None
+    configuration: str | None
+    export_output: str | None
+    debug: bool
+
+    def settings(self) -> Settings:
+        """The settings of the working directory.
+
+        :raises ConfigurationError: if `deltamark.toml` cannot be read.
+        """
+        return load_settings(
+            Path(),
+            os.environ,
+            store=self.store,
+            configuration=self.configuration,
+            export_output=self.export_output,
+        )
+
+    def loaded(self) -> Configuration:
+        """The configuration, checked.
+
+        :raises ConfigurationError: with every fault.
+        """
+        return checked_configuration(self.settings().configuration)
+
+    @contextmanager
+    def engine(self, *, create: bool = False) -> Iterator[Engine]:
+        """The engine, closed at the end of the block.
+
+        :param create: whether a store that is not there is made.
+        :raises ConfigurationError: with every fault.
+        :raises NothingStarted: if the store cannot be opened.
+        """
+        settings = self.settings()
+        try:
+            engine = Engine.open(
+                settings.store,
+                configuration=settings.configuration,
+                export_output=settings.export_output,
+                create=create,
+            )
+        except StoreError as e:
+            raise NothingStarted(str(e)) from e
+        with engine:
+            yield engine
+
+
+pass_workspace = click.make_pass_decorator(Workspace)
+
+
+def format_option(command: click.decorators.FC) -> click.decorators.FC:
+    """`--format`, for commands that print rows."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice([form.value for form in Format]),
+        callback=lambda _, __, value: Format(value),
+        default=Format.TABLE.value,
+        help="A table for people; jsonl (one object a line) or csv for programs.",
+    )(command)
+
+
+def say(text: str) -> None:
+    """A word to the user: on standard error, so that standard output holds results only."""
+    click.echo(text, err=True)

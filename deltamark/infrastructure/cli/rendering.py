@@ -1,0 +1,157 @@
+"""Rows as text: a table for people, CSV and JSON lines for programs, of the very same rows.
+
+Rows are written as they come: memory does not grow with their number. On a terminal a table is drawn by rich, in
+a pipe it is plain columns that are never cut.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import chain, islice
+from typing import Any, TypeAlias
+
+import orjson
+from attrs import frozen
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Document: TypeAlias = Mapping[str, Any]
+"""A row as JSON lines give it."""
+
+_AT_A_TIME = 500
+
+
+class Format(Enum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+@frozen
+class Column:
+    """A column of a table or of CSV: its title, and its cell for a document."""
+
+    title: str
+    cell: Callable[[Document], object]
+
+
+def member(name: str) -> Column:
+    """The column of one member of the documents."""
+    return Column(name, lambda document: document.get(name))
+
+
+@frozen(kw_only=True)
+class Listing:
+    """Rows to print.
+
+    :param columns: what CSV shows, and a table too unless `table` says otherwise.
+    """
+
+    documents: Iterable[Document]
+    columns: Sequence[Column]
+    table: Sequence[Column] | None = None
+
+
+def render(listing: Listing, form: Format) -> None:
+    """Prints the rows on standard output."""
+    match form:
+        case Format.JSONL:
+            write(orjson.dumps(document) + b"\n" for document in listing.documents)
+        case Format.CSV:
+            write(csv_lines(listing))
+        case Format.TABLE:
+            print_table(listing.table or listing.columns, listing.documents)
+
+
+def write(lines: Iterable[bytes]) -> None:
+    """Writes UTF-8 on standard output, in large pieces."""
+    remaining = iter(lines)
+    while chunk := list(islice(remaining, _AT_A_TIME)):
+        sys.stdout.buffer.write(b"".join(chunk))
+    sys.stdout.buffer.flush()
+
+
+def csv_lines(listing: Listing) -> Iterator[bytes]:
+    """The rows as lines of CSV, header first."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    header = [[column.title for column in listing.columns]]
+    for row in chain(header, ([plain(c.cell(d)) for c in listing.columns] for d in listing.documents)):
+        buffer.seek(0)
+        buffer.truncate()
+        writer.writerow(row)
+        yield buffer.getvalue().encode("utf-8", "backslashreplace")
+
+
+def plain(value: object) -> str:
+    """A value as text: nothing for null, JSON for what is no scalar."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case int() | float():
+            return str(value)
+    return orjson.dumps(value).decode()
+
+
+def one_line(text: str) -> str:
+    """A text without what would move the cursor or colour the screen."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def print_table(columns: Sequence[Column], documents: Iterable[Document]) -> None:
+    """Prints a table: drawn on a terminal, plain columns elsewhere."""
+    console = Console(file=sys.stdout, highlight=False)
+    remaining = iter(documents)
+    widths = [len(column.title) for column in columns]
+    is_first = True
+    while chunk := list(islice(remaining, _AT_A_TIME)):
+        rows = [[one_line(plain(column.cell(document))) for column in columns] for document in chunk]
+        numeric = [all(isinstance(c.cell(d), int | float | None) for d in chunk) for c in columns]
+        widths = [max(width, *(len(row[n]) for row in rows)) for n, width in enumerate(widths)]
+        if console.is_terminal:
+            console.print(_drawn(columns, rows, numeric, with_header=is_first))
+        else:
+            _print_plain(columns, rows, widths, numeric, with_header=is_first)
+        is_first = False
+
+
+def _drawn(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], numeric: Sequence[bool], *, with_header: bool
+) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_header=with_header, pad_edge=False, header_style="bold")
+    for column, is_number in zip(columns, numeric, strict=True):
+        table.add_column(column.title, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _print_plain(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[int],
+    numeric: Sequence[bool],
+    *,
+    with_header: bool,
+) -> None:
+    lines = [[column.title for column in columns]] if with_header else []
+    for row in chain(lines, rows):
+        cells = [
+            cell.rjust(width) if is_number else cell.ljust(width)
+            for cell, width, is_number in zip(row, widths, numeric, strict=True)
+        ]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
