@@ -20,6 +20,7 @@ STORES = ("sqlite", "postgresql")
 """Every kind of store: a test that asks for one runs on each."""
 
 NewStore = Callable[[], str]
+EveryStore = Callable[[], dict[str, str]]
 
 _schemas = count(1)
 
@@ -64,6 +65,14 @@ def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewSto
 def _new_files(folder: Path) -> NewStore:
     numbers = count(1)
     return lambda: f"sqlite:///{folder}/store-{next(numbers)}.db"
+
+
+@pytest.fixture
+def every_store(tmp_path: Path, postgresql_database: str) -> Iterator[EveryStore]:
+    """Gives the URLs of new stores, one of each kind, by kind."""
+    files = _new_files(tmp_path)
+    with _new_schemas(postgresql_database) as schemas:
+        yield lambda: {"sqlite": files(), "postgresql": schemas()}
 
 
 @contextmanager
