@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -31,7 +31,12 @@ _SETTINGS = {
 }
 
 # The server ends with the process that started it, however that ends: its end of the pipe closes then.
-_GUARD = '"$@" </dev/null & server=$!; read _; kill -INT $server; wait $server'
+_GUARD = """
+"$@" </dev/null & server=$!
+(read _; kill -INT $server) <&3 3<&- &
+wait $server
+kill $! 2>/dev/null
+"""
 
 
 class Server:
@@ -69,12 +74,18 @@ class Server:
 
     def start(self) -> None:
         """Starts the server and waits until it can be used."""
+        deadline = monotonic() + _START_TIMEOUT_S
+        while not self._came_up():
+            # After a kill, it refuses to start until the last process of the one before has noticed its end.
+            assert monotonic() < deadline, f"PostgreSQL did not start:\n{self.log()}"
+
+    def _came_up(self) -> bool:
         settings = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self._data)]
         command = [str(self._binaries / "postgres"), "-D", str(self._data), *address, *settings]
         with (self._folder / "log").open("ab") as log:
-            self._guard = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, "server", *command],
+            guard = subprocess.Popen(
+                ["/bin/sh", "-c", f"exec 3<&0\n{_GUARD}", "server", *command],
                 cwd="/",
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -82,22 +93,16 @@ class Server:
                 start_new_session=True,
                 **self._as_user,
             )
-        self._wait()
-
-    def _wait(self) -> None:
-        deadline = monotonic() + _START_TIMEOUT_S
-        while True:
+        while guard.poll() is None:
             try:
                 psycopg.connect(self.url("postgres"), connect_timeout=5).close()
-                return
-            except psycopg.OperationalError as e:
-                assert self._guard is not None
-                if self._guard.poll() is not None or monotonic() > deadline:
-                    raise AssertionError(f"PostgreSQL did not start:\n{self.log()}") from e
-            try:
-                self._guard.wait(0.05)
-            except subprocess.TimeoutExpired:
-                continue
+                self._guard = guard
+                return True
+            except psycopg.OperationalError:
+                with suppress(subprocess.TimeoutExpired):
+                    guard.wait(0.05)
+        guard.communicate()
+        return False
 
     def url(self, database: str, **parameters: str) -> str:
         """The URL of a database of this server, through the socket."""

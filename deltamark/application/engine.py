@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from threading import Event
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from deltamark.application import history
 from deltamark.application.compute_keys import Workload, workload
 from deltamark.application.export import as_table
+from deltamark.application.follow import Following, follow
 from deltamark.application.history import ExportedResource
 from deltamark.application.match import matched_pairs
 from deltamark.application.ports.store import Reading
@@ -110,6 +112,42 @@ class Engine:
                 self._refuse_discarded(reading, after, entity_type, run)
             wanted = history.ChangeFilter(entity_type=entity_type, key=key, run=run)
             yield from history.changes(reading, after, last, wanted)
+
+    def follow(
+        self,
+        after: Position | None = None,
+        *,
+        entity_type: str | None = None,
+        key: str | None = None,
+        kept_only: bool = False,
+        timeout: float | None = None,
+        stop: Event | None = None,
+    ) -> Iterator[LoggedChange]:
+        """The log as it grows: every change beyond a position, oldest first, once; then it waits for more.
+
+        It goes on when the server of the store was away for some minutes. To go on later, another time, give the
+        position of the last change that was worked on. PostgreSQL tells of new changes at once; an SQLite file is
+        looked at ten times a second.
+
+        :param after: exclusive; None: what happens from now on.
+        :param kept_only: as for `changes`.
+        :param timeout: ends after so many seconds without a change; None: waits for ever.
+        :param stop: ends soon after this is set, in another thread or a signal handler.
+        :raises HistoryDiscarded: if changes beyond the place reached were discarded before they were read.
+        :raises StoreUnreachable: if the server of the store stays away.
+        :raises UsageError: for an entity type or position that does not exist.
+        """
+        if entity_type is not None:
+            self._entity_type(entity_type)
+        with self._services.store.reading() as reading:
+            place = reading.head() if after is None else history.position_of(reading, after)
+        following = Following(
+            wanted=history.ChangeFilter(entity_type=entity_type, key=key),
+            kept_only=kept_only,
+            timeout_s=timeout,
+            stop=stop or Event(),
+        )
+        return follow(self._services.store, self.configuration, place, following)
 
     def _refuse_discarded(self, reading: Reading, after: Position, entity_type: str | None, run: int | None) -> None:
         if run is None or after:

@@ -10,8 +10,8 @@ import pyarrow as pa
 CHUNK = 50_000
 """Rows handled at a time: enough to amortise a call, few enough to stay small."""
 
-
-_PORTION = 2_000
+PORTION = 2_000
+"""Rows fetched at a time: many tuples alive at once would set off the garbage collector again and again."""
 
 
 class Cursor(Protocol):
@@ -23,12 +23,9 @@ class Cursor(Protocol):
 
 
 def to_table(cursor: Cursor, schema: pa.Schema) -> pa.Table:
-    """All remaining rows of a cursor as a table of that schema.
-
-    In small portions: many tuples alive at once would set off the garbage collector again and again.
-    """
+    """All remaining rows of a cursor as a table of that schema."""
     batches = []
-    while rows := cursor.fetchmany(_PORTION):
+    while rows := cursor.fetchmany(PORTION):
         columns = zip(*rows, strict=True)
         arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
         batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))

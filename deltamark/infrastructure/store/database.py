@@ -117,7 +117,10 @@ class Database(ABC):
 
     @abstractmethod
     def temporary(self, name: str, columns: Mapping[str, str]) -> None:
-        """An empty table for this transaction alone: column -> ``number`` or ``text``, the first being its key."""
+        """An empty table for this transaction alone: column -> ``number`` or ``text``.
+
+        No two rows have the same value in the first column.
+        """
 
 
 def length(columns: Mapping[str, Column]) -> int:

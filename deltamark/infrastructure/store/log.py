@@ -55,13 +55,9 @@ class LogQueries(StateQueries):
     def changes(self, after: int, until: int | None) -> Iterator[tuple[int, AnyChange]]:
         """See `Reading.changes`."""
         last = self.head() if until is None else until
-        topics = self._db.array(CHANGE_TOPICS)
         sql = f"""SELECT {_EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
-            AND {self._db.among_texts("topic", 3)} ORDER BY notification_id LIMIT {_READ}"""
-        while rows := self._db.all(sql, (after, last, topics)):
-            for row in rows:
-                yield self._event(row)
-            after = rows[-1][0]
+            AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
+        return map(self._event, self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS))))
 
     def facts(self, ref: ResourceRef, until: int | None = None) -> Iterator[tuple[int, ResourceFact]]:
         """See `Reading.facts`."""

@@ -20,7 +20,9 @@ class Types:
     :param text: texts that are ordered by their bytes in UTF-8.
     :param numbered: a primary key that the database hands out.
     :param clustered: after a table that is found by its primary key alone.
-    :param indexed: a text in an index, as index expressions; long texts may be cut in some way.
+    :param indexed: a text in an index, which may hold only its beginning.
+    :param found_exactly: a text in an index of which no two rows may have the same, as index expressions.
+    :param refers_to: after a column whose values are the keys of another table.
     """
 
     number: str
@@ -31,6 +33,7 @@ class Types:
     clustered: str
     indexed: Callable[[str], str]
     found_exactly: Callable[[str], str]
+    refers_to: Callable[[str], str]
 
 
 @frozen
@@ -56,7 +59,7 @@ def _first(t: Types) -> Sequence[str]:
         # The current state: one row a resource, kept after its deletion so that its stream can go on.
         f"""CREATE TABLE resources (
             stream {t.number} PRIMARY KEY,
-            entity_type {t.number} NOT NULL REFERENCES entity_types,
+            entity_type {t.number} NOT NULL{t.refers_to("entity_types")},
             key {t.text} NOT NULL,
             version {t.number} NOT NULL,
             position {t.number} NOT NULL,
@@ -66,7 +69,7 @@ def _first(t: Types) -> Sequence[str]:
         f"CREATE UNIQUE INDEX resources_by_key ON resources (entity_type, {t.found_exactly('key')})",
         f"""CREATE TABLE links (
             stream {t.number} PRIMARY KEY,
-            association {t.number} NOT NULL REFERENCES associations,
+            association {t.number} NOT NULL{t.refers_to("associations")},
             source {t.number} NOT NULL,
             target {t.number} NOT NULL,
             version {t.number} NOT NULL,
@@ -91,7 +94,7 @@ def _first(t: Types) -> Sequence[str]:
             UNIQUE (name, side, entity_type)
         )""",
         f"""CREATE TABLE correlation_keys (
-            rule {t.number} NOT NULL REFERENCES rules,
+            rule {t.number} NOT NULL{t.refers_to("rules")},
             resource {t.number} NOT NULL,
             value {t.text} NOT NULL,
             PRIMARY KEY (rule, resource)

@@ -18,13 +18,13 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.postgresql.address import Address
-from deltamark.infrastructure.store.postgresql.faults import LOCK_TIMEOUT_S
+from deltamark.infrastructure.store.postgresql.faults import LOCK_TIMEOUT_S, is_away
 
 OLDEST_SERVER = 14
 OLDEST_CLIENT = (3, 2)
 
 _CONNECT_TIMEOUT_S = 10
-_RECONNECT_S = 15.0
+RECONNECT_S = 15.0
 """How long a store that was reached before is tried again: a server that restarts is back in that time."""
 
 _KEPT = 4
@@ -43,9 +43,12 @@ _SESSION = SQL(
 class Pool:
     """Connections in autocommit mode. An error of connecting is raised as it is, to the caller that had it."""
 
-    def __init__(self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+    def __init__(
+        self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S, reconnect_s: float = RECONNECT_S
+    ) -> None:
         self._address = address
         self._lock_timeout_s = lock_timeout_s
+        self._reconnect_s = reconnect_s
         self._idle: list[Connection[DictRow]] = []
         self._guard = threading.Lock()
         self._was_reached = False
@@ -114,13 +117,13 @@ class Pool:
         """
         if self._closed:
             raise StoreError(f"store {self._address}: it was closed. Open it again.")
-        deadline = monotonic() + _RECONNECT_S
+        deadline = monotonic() + self._reconnect_s
         pause_s = 0.05
         while True:
             try:
                 connection = self._connected()
-            except psycopg.OperationalError:
-                if not self._was_reached or monotonic() > deadline:
+            except psycopg.OperationalError as e:
+                if not self._was_reached or not is_away(e) or monotonic() > deadline:
                     raise
                 sleep(pause_s)
                 pause_s = min(2 * pause_s, 1.0)
@@ -175,12 +178,14 @@ class Pool:
 class ChangeDatastore(PostgresDatastore):
     """The connections to one store, as the event-sourcing library's recorders know them."""
 
-    def __init__(self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+    def __init__(
+        self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S, reconnect_s: float = RECONNECT_S
+    ) -> None:
         super().__init__(
             dbname="", host="", port="", user="", password="", schema=address.schema, originator_id_type="text"
         )
         self.pool.close()
-        self.connections = Pool(address, lock_timeout_s=lock_timeout_s)
+        self.connections = Pool(address, lock_timeout_s=lock_timeout_s, reconnect_s=reconnect_s)
 
     @contextmanager
     def get_connection(self) -> Iterator[Connection[DictRow]]:

@@ -13,12 +13,11 @@ from psycopg import Connection, Cursor, ServerCursor
 from psycopg.rows import DictRow, tuple_row
 from psycopg.types.string import ByteaBinaryLoader
 
-from deltamark.infrastructure.store.arrow_rows import to_table
+from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
 from deltamark.infrastructure.store.database import Column, Database, length
 from deltamark.infrastructure.store.postgresql.copying import HEADER, TRAILER, copy_rows
 from deltamark.infrastructure.store.postgresql.schema import PREFIX
 
-_FETCHED = 2_000
 _TYPES = {"number": "BIGINT", "text": 'TEXT COLLATE "C"'}
 
 _PARAMETER = re.compile(r"\?(\d+)")
@@ -101,7 +100,7 @@ class PostgreSQLDatabase(Database):
         """See `Database.rows`."""
         with self._server_cursor() as cursor:
             cursor.execute(_statement(sql), _given(parameters), binary=True)
-            while rows := cursor.fetchmany(_FETCHED):
+            while rows := cursor.fetchmany(PORTION):
                 yield from rows
 
     def table(self, sql: str, parameters: Sequence[Any], schema: pa.Schema) -> pa.Table:
@@ -163,7 +162,7 @@ class PostgreSQLDatabase(Database):
 
     def temporary(self, name: str, columns: Mapping[str, str]) -> None:
         """See `Database.temporary`."""
-        (key, kind), *others = columns.items()
-        rest = "".join(f", {column} {_TYPES[kind]}" for column, kind in others)
-        self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({key} {_TYPES[kind]} PRIMARY KEY{rest}) ON COMMIT DROP")
+        # Without an index: these tables are joined as a whole, and filled in far less time.
+        typed = ", ".join(f"{column} {_TYPES[kind]}" for column, kind in columns.items())
+        self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}) ON COMMIT DROP")
         self.execute(f"TRUNCATE {name}")

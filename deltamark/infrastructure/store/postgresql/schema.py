@@ -27,6 +27,8 @@ TYPES = Types(
     found_exactly=lambda column: (
         f"left({column}, {PREFIX}), (CASE WHEN octet_length({column}) > {PREFIX} THEN md5({column}) ELSE '' END)"
     ),
+    # PostgreSQL would look at every row of a bulk insert again by itself, for a number that was looked up just before.
+    refers_to=lambda table: "",
 )
 
 _VERSION = "SELECT version FROM schema_version"

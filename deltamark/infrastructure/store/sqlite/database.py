@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from deltamark.infrastructure.store.arrow_rows import CHUNK, to_table
+from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
 from deltamark.infrastructure.store.database import Column, Database, Same
 
 _TYPES = {"number": "INTEGER", "text": "TEXT"}
@@ -80,7 +80,7 @@ class SQLiteDatabase(Database):
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """See `Database.rows`."""
         cursor = self._cursor(sql, parameters)
-        while rows := cursor.fetchmany(CHUNK):
+        while rows := cursor.fetchmany(PORTION):
             yield from rows
 
     def table(self, sql: str, parameters: Sequence[Any], schema: pa.Schema) -> pa.Table:

@@ -27,6 +27,7 @@ TYPES = Types(
     clustered=" WITHOUT ROWID",
     indexed=lambda column: column,
     found_exactly=lambda column: column,
+    refers_to=lambda table: f" REFERENCES {table}",
 )
 
 

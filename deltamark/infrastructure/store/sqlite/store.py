@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor
 
-from deltamark.application.ports.store import Clock, Reading, Writing
+from deltamark.application.ports.store import Clock, Reading, Watch, Writing
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.mapper import ChangeMapper
 from deltamark.infrastructure.store.sqlite import schema
@@ -19,6 +20,8 @@ from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
 from deltamark.infrastructure.store.tables import STEPS, Step
 from deltamark.infrastructure.store.views import RehearsedWriting, StoreReading, StoreWriting, conflict
+
+_POLL_S = 0.1
 
 
 class SQLiteStore:
@@ -129,6 +132,11 @@ class SQLiteStore:
                 connection.rollback()
 
     @contextmanager
+    def watching(self) -> Iterator[Watch]:
+        """See `Store.watching`."""
+        yield _Polling()
+
+    @contextmanager
     def _explaining(self) -> Iterator[None]:
         try:
             yield
@@ -148,3 +156,11 @@ class SQLiteStore:
         """See `Store.close`."""
         with self._explaining():
             self._datastore.close()
+
+
+class _Polling:
+    """A watch on a file: nobody tells of a commit, so the log is looked at again and again."""
+
+    def wait(self, timeout_s: float, stop: threading.Event) -> None:
+        """See `Watch.wait`."""
+        stop.wait(min(timeout_s, _POLL_S))
