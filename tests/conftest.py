@@ -75,6 +75,13 @@ def every_store(tmp_path: Path, postgresql_database: str) -> Iterator[EveryStore
         yield lambda: {"sqlite": files(), "postgresql": schemas()}
 
 
+@pytest.fixture
+def postgresql_url(postgresql_database: str) -> Iterator[str]:
+    """The URL of a new store in PostgreSQL, for tests about PostgreSQL itself."""
+    with _new_schemas(postgresql_database) as new:
+        yield new()
+
+
 @contextmanager
 def _new_schemas(database: str) -> Iterator[NewStore]:
     """Stores side by side in one database, each in a schema: much quicker than a database each."""
