@@ -13,20 +13,27 @@ rm -rf "$place"
 cp -R "$here/company" "$place"
 cd "$place"
 
-echo "A company of 100 people, their accounts and groups: $(pwd)"
+printf 'A company of 100 people, their accounts and groups, in %s.\n' "$(pwd)"
+printf 'The first run loads everything and computes everything.\n'
 show deltamark run Incremental
 
 printf '\nA day passes: the source systems write new extracts.\n'
 cp exports-day-1/* exports/
-show deltamark dirty
+printf 'The second run finds what is different, flags it, and computes keys for that alone.\n'
 show deltamark run Incremental
 
-printf '\nWhat the second run changed:\n'
+printf '\nEverything that the second run changed is in the log:\n'
 show deltamark changes --run 2
 
-printf '\nHow people and accounts match by their keys (the first five):\n'
+printf '\nHow people and accounts match by their keys (the first five pairs):\n'
 printf '\n$ deltamark keys --pairs | head -n 6\n'
 deltamark keys --pairs | head -n 6
 
-printf '\nAll of this stands in %s: go on from there, for example with\n' "$place"
-printf '    cd %s && ../.venv/bin/deltamark runs 2\n' "$place"
+printf '\nWhat is left to compute (nothing):\n'
+show deltamark dirty
+
+printf '\nAll of this stands in the folder %s. Go on from there, for example with\n' "$place"
+printf '    . .venv/bin/activate && cd %s\n' "$place"
+printf '    deltamark runs 2\n'
+printf '    deltamark show HR_Person E00002 --at run:1\n'
+printf 'The tutorial is docs/tutorial.md.\n'

@@ -1,0 +1,210 @@
+"""What the elements and attributes of a configuration mean, for the reference.
+
+Which elements and attributes there are, of which type and with which default, is the schema's to say; a test holds
+these texts against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deltamark.config.elements import Attribute, Element
+from deltamark.config.schema import ROOT
+
+ELEMENTS = {
+    "ConfigurationFile": "The root of every file. Any XML namespace on it is accepted. All `*.xml` files below the "
+    "configuration folder are read and count as one configuration.",
+    "Agent": "A machine that runs tasks in other products. Accepted so that configurations load unchanged.",
+    "Policy": "A group of rules. Accepted so that configurations load unchanged.",
+    "Connector": "A source system. Its entity types and associations are synchronized together, by one task.",
+    "Connection": "How other products obtain the extracts of a connector. Here extracts are files, see "
+    "`ConnectionTable` of `EntityTypeMapping`.",
+    "EntityType": "A kind of resource: a person, an account, a group.",
+    "EntityType/Property": "A property that resources of the entity type may hold. A property that only an "
+    "association names need not be declared.",
+    "EntityAssociation": "Links between the resources of two entity types, in both directions.",
+    "EntityTypeMapping": "Which extract feeds an entity type.",
+    "EntityTypeMapping/Property": "Which column feeds a property. Columns that no mapping names are not read.",
+    "EntityAssociationMapping": "Which extract feeds an association: each row links the resource found by `Column1` "
+    "to the one found by `Column2`. A row whose second cell is empty says that there is no link.",
+    "ResourceType": "Target resources (accounts) that belong to source resources (people).",
+    "ResourceCorrelationRule": "How a source and a target resource are recognized as belonging together: a key is "
+    "computed for either side, and equal keys match. A side is a binding, a binding with functions, or an SQL "
+    "expression alone; see [how to correlate accounts with people](../how-to/correlate-accounts-with-people.md).",
+    "PrepareSynchronizationTask": "Reads and cleanses the extracts of a connector for the `SynchronizeTask` after it "
+    "in the same run. Needed for extracts with a command column; otherwise `SynchronizeTask` does this by itself.",
+    "SynchronizeTask": "Brings the resources and links of a connector to what its extracts say.",
+    "SetRecentlyModifiedFlagTask": "Flags the resources that changed since it last ran, and both ends of links that "
+    "changed. It reads the changes of all connectors.",
+    "ComputeCorrelationKeysTask": "Computes the correlation keys of the entity types that it names. A key is written "
+    "only where it differs.",
+    "Job": "A named list of tasks: tasks themselves, `Step`s that call tasks defined outside, and overrides. The "
+    "tasks run one after another, in document order or in the order of their levels.",
+    "TaskDependsOnTask": "Makes a task wait for what another one did. The task runs if at least one of these parents "
+    "had an effect and none failed or was blocked. It is skipped otherwise, and the run says why. A parent that is "
+    "not part of the run does not count. A flag task runs beside a failed parent, for the changes of the others.",
+    "TaskEntityType": "An entity type that the task covers.",
+    "Step": "Calls a task that is defined outside the job.",
+}
+"""Element, or parent/element where one name means two things -> what it stands for."""
+
+_ENDS = "`EntityType:Property`, a property with `IsPrimaryKey` or `IsUniqueKey` in the mapping of that type."
+
+MEANINGS = {
+    "Connector Agent": "Accepted; must exist.",
+    "Connector IsDeactivated": "Tasks of the connector are skipped.",
+    "Connector CompleteJob": "Whether jobs that are not incremental synchronize it: `NotUsed` and "
+    "`OnlyProvisioning` skip its tasks there.",
+    "Connector IncrementalJob": "The same for jobs with `IsIncremental`.",
+    "Connection Connector": "Whose extracts these are.",
+    "Connection Package": "The kind of source. Accepted, without meaning here.",
+    "EntityType Identifier": "The name of the type.",
+    "EntityType/Property Identifier": "The name of the property; `Id` is reserved. Names that differ in letter case "
+    "only are refused.",
+    "EntityType/Property Type": "The type of its values, by name or number; see [types](formats.md#types).",
+    "EntityType/Property IsKey": "Identifies a resource of a type that has no mapping.",
+    "EntityType/Property TargetColumnIndex": "Accepted, without meaning here.",
+    "EntityAssociation Property1": "The navigation property of the type whose key stands in `Column1`; it leads to "
+    "the other type.",
+    "EntityAssociation Property2": "The way back.",
+    "EntityAssociation IsProperty1Collection": "Whether one resource of the first type may have several links.",
+    "EntityAssociation IsProperty2Collection": "Whether one resource of the second type may have several links.",
+    "EntityTypeMapping Identifier": "The entity type.",
+    "EntityTypeMapping Connector": "The connector that feeds it.",
+    "EntityTypeMapping ConnectionTable": "The extract: the file of that name with the ending `.csv`, `.csv.gz`, "
+    "`.csv.zst` or `.parquet` in the folder of the extracts.",
+    "EntityTypeMapping Encoding": "How the file is written; UTF-8 if it does not say. A byte order mark in the file "
+    "outranks this.",
+    "EntityTypeMapping Delimiter": "What separates the columns; found in the header if it does not say.",
+    "EntityTypeMapping/Property Identifier": "The property.",
+    "EntityTypeMapping/Property ConnectionColumn": "The column, exactly as the header spells it.",
+    "EntityTypeMapping/Property IsPrimaryKey": "Its values identify the resources. Exactly one property is marked.",
+    "EntityTypeMapping/Property IsUniqueKey": "Associations may find resources by it. At most three are marked.",
+    "EntityTypeMapping/Property Format": "How dates are written, such as `dd/MM/yyyy` or `1601date`; see "
+    "[dates](formats.md#dates). Without it they are ISO 8601. No meaning for other types.",
+    "EntityAssociationMapping Identifier": "The association.",
+    "EntityAssociationMapping Connector": "The connector that feeds it.",
+    "EntityAssociationMapping ConnectionTable": "As for `EntityTypeMapping`; it may be the same extract.",
+    "EntityAssociationMapping Encoding": "As for `EntityTypeMapping`.",
+    "EntityAssociationMapping Delimiter": "As for `EntityTypeMapping`.",
+    "EntityAssociationMapping Column1": "The column that finds the first resource.",
+    "EntityAssociationMapping Column2": "The column that finds the second resource.",
+    "EntityAssociationMapping EntityPropertyMapping1": f"By what `Column1` finds it: {_ENDS}",
+    "EntityAssociationMapping EntityPropertyMapping2": f"By what `Column2` finds it: {_ENDS}",
+    "ResourceType SourceEntityType": "The owners, people for instance.",
+    "ResourceType TargetEntityType": "What they own, accounts for instance.",
+    "ResourceType Policy": "Accepted; must exist.",
+    "ResourceCorrelationRule Identifier": "The name under which keys are listed; without it `ResourceType_n`, the "
+    "n-th rule of its resource type.",
+    "ResourceCorrelationRule ResourceType": "Which sources and targets it compares.",
+    "ResourceCorrelationRule Policy": "Accepted; must exist.",
+    "ResourceCorrelationRule SourceBinding": "The property of the source that is read.",
+    "ResourceCorrelationRule SourceExpression": "Functions over the binding, such as `RemoveDiacritics|ToLower`, or "
+    "an expression such as `SQL:person: person.LastName || person.FirstName`, or `Literal:x`.",
+    "ResourceCorrelationRule TargetBinding": "The property of the target that is read.",
+    "ResourceCorrelationRule TargetExpression": "As `SourceExpression`.",
+    "ResourceCorrelationRule SourceMatchedConfidenceLevel": "How sure a match is; below 100 a person is to confirm "
+    "it. It is shown with the pairs.",
+    "PrepareSynchronizationTask Connector": "Whose extracts.",
+    "PrepareSynchronizationTask SynchronizationMode": "`Initial` and `Complete`: the extracts hold everything. "
+    "`Incremental`: they hold what happened, and `ColumnName` says what.",
+    "PrepareSynchronizationTask Type": "Accepted, without meaning here.",
+    "PrepareSynchronizationTask ColumnName": "The command column of extracts of the mode `Incremental`: `insert` (or "
+    "`add`), `update`, `delete`, `merge`, in any letter case.",
+    "SynchronizeTask Connector": "Whose resources and links.",
+    "SynchronizeTask DoNotDeleteChanges": "`true` keeps the changes in the log. `false` discards all changes of the "
+    "connector once the task is done; see [keep or discard changes](../how-to/keep-or-discard-changes.md).",
+    "SynchronizeTask ForceSynchronization": "Lets pass what a threshold would hold back, like `--force`, every time.",
+    "SynchronizeTask Orphans": "Writes links to missing resources to `orphans/ASSOCIATION-runN.csv` in the folder of "
+    "the extracts.",
+    "SynchronizeTask Type": "Accepted, without meaning here.",
+    "ComputeCorrelationKeysTask Dirty": "Computes only the resources flagged since the task last ran. It still "
+    "computes everything when it runs for the first time or when its rules changed.",
+    "ComputeCorrelationKeysTask AllEntityType": "Covers every entity type that a rule reads.",
+    "ComputeCorrelationKeysTask BatchSize": "Accepted; the engine chooses.",
+    "Job Identifier": "What `deltamark run` is given.",
+    "Job Agent": "Accepted; must exist.",
+    "Job CronTabExpression": "When the job is to start, six fields (seconds first) or five. Checked and shown by "
+    "`deltamark jobs`; this version starts nothing by itself, see "
+    "[run from cron or systemd](../how-to/run-from-cron-or-systemd.md).",
+    "Job CronTimeZone": "The time zone of that expression. Accepted, without meaning as yet.",
+    "Job IsIncremental": "Whether `IncrementalJob` or `CompleteJob` of a connector says if the job synchronizes it.",
+    "Job LogLevel": "Accepted, without meaning here.",
+    "Job UserStartDenied": "Only the schedule may start the job. Accepted, without meaning as yet.",
+    "TaskDependsOnTask ParentTask": "The task that comes first.",
+    "TaskEntityType EntityType": "The entity type.",
+    "TaskEntityType Identifier": "Another spelling of `EntityType`.",
+    "Step Task": "The task.",
+    "Step Identifier": "Another spelling of `Task`.",
+    "Step Level": "The level of the task in this job.",
+}
+"""Element and attribute -> what it means."""
+
+_TASKS = {
+    "Identifier": "The name of the task, unique in the whole configuration; without it, the element without `Task` "
+    "and, where there is one, the connector: `SynchronizeHR`.",
+    "Level": "Its place in the job: lower levels run first. -1 is document order. All tasks of a job have a level, or "
+    "none. Tasks of one level run one after another, too.",
+    "ContinueOnError": "A failure of this task does not end the run, which then ends in warning.",
+    "Agent": "Accepted; must exist.",
+    "OpenIdClient": "Accepted, without meaning here.",
+}
+"""The attributes that all tasks have."""
+
+_NAMED = {"Agent", "Policy", "Connector", "Connection", "EntityAssociation", "ResourceType"}
+"""The elements whose identifier is just their name."""
+
+
+def sections() -> Iterator[tuple[str, Element, tuple[str, ...]]]:
+    """Each element with its name in these texts and those that it may stand in, the root first; no overrides."""
+    found: dict[int, tuple[str, Element, list[str]]] = {}
+    waiting: list[tuple[str, Element]] = [("", ROOT)]
+    while waiting:
+        parent, element = waiting.pop(0)
+        if element.name.endswith("Override"):
+            continue
+        if id(element) not in found:
+            path = f"{parent}/{element.name}"
+            found[id(element)] = (path if path in ELEMENTS else element.name, element, [])
+            waiting += [(element.name, child) for child in element.children]
+        if parent:
+            found[id(element)][2].append(parent)
+    return ((name, element, tuple(dict.fromkeys(parents))) for name, element, parents in found.values())
+
+
+def meaning(name: str, element: Element, attribute: Attribute) -> str | None:
+    """What an attribute means, or None if these texts do not say."""
+    if attribute.is_threshold:
+        return _limit(attribute.name)
+    text = MEANINGS.get(f"{name} {attribute.name}")
+    if text is None and name.endswith("Task"):
+        text = _TASKS.get(attribute.name)
+    if text is None and name in _NAMED and attribute.name == "Identifier":
+        text = "Its name."
+    return text
+
+
+def _limit(name: str) -> str:
+    what = "links" if "Link" in name else "lines"
+    change = next(word for word in ("Inserted", "Updated", "Deleted") if word in name)
+    unit = "percentage" if "Percentage" in name else "number"
+    return f"Largest {unit} of {change.lower()} {what}; 0 is no limit. Read and kept, **not yet enforced**."
+
+
+def unexplained() -> list[str]:
+    """Elements and attributes without a text."""
+    missing = [name for name, _, _ in sections() if name not in ELEMENTS]
+    missing += [
+        f"{name} {attribute.name}"
+        for name, element, _ in sections()
+        for attribute in element.attributes
+        if meaning(name, element, attribute) is None
+    ]
+    return missing
+
+
+def superfluous() -> list[str]:
+    """Texts about elements and attributes that do not exist."""
+    names = {name for name, _, _ in sections()}
+    pairs = {f"{name} {attribute.name}" for name, element, _ in sections() for attribute in element.attributes}
+    return sorted((set(ELEMENTS) - names) | (set(MEANINGS) - pairs))

@@ -1,0 +1,367 @@
+"""Writes the pages of the reference that the code itself can give: `make docs`.
+
+The configuration comes from the schema, the command line from its own help, the Python interface from its
+signatures and docstrings. A test asserts that the pages are those that this program writes.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import attrs
+import click
+
+import deltamark
+from deltamark.config.elements import Attribute, Element
+from deltamark.config.schema import NOT_BUILT
+from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.cli.main import deltamark as command_line
+from docs.configuration_texts import ELEMENTS, meaning, sections
+
+FOLDER = Path(__file__).parent / "reference"
+GENERATED = "<!-- Written by `make docs` from the code. Do not edit. -->\n\n"
+WIDTH = 80
+
+
+def configuration() -> str:
+    """The page about the elements of a configuration."""
+    parts = [GENERATED + _CONFIGURATION.strip()]
+    parts += [_element(name, element, parents) for name, element, parents in sections()]
+    parts.append(_OVERRIDES.strip())
+    listed = "\n".join(f"- `{name}`" for name in sorted(NOT_BUILT))
+    parts.append(f"{_NOT_BUILT.strip()}\n\n{listed}")
+    parts.append(_AFTER_CONFIGURATION.strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def _element(name: str, element: Element, parents: tuple[str, ...]) -> str:
+    path = name.split("/")
+    title = f"`{path[-1]}`" + (f" of `{path[0]}`" if len(path) == 2 else "")
+    lines = [f"## {title}", "", ELEMENTS[name]]
+    if parents:
+        lines += ["", f"Stands in {_listed(parents)}."]
+    if element.children:
+        children = [child.name for child in element.children if not child.name.endswith("Override")]
+        lines += ["", f"Children: {_listed(children)}."]
+    if element.names or element.attributes:
+        lines += ["", "| attribute | value | default | meaning |", "| --- | --- | --- | --- |"]
+        lines += [_attribute(name, element, attribute) for attribute in element.attributes]
+    if element.names:
+        default = "required" if element.needs_name else ""
+        lines.append(f"| `DisplayName_L1` … `DisplayName_L16` | a text | {default} | The name in up to 16 languages. |")
+    return "\n".join(lines)
+
+
+def _attribute(name: str, element: Element, attribute: Attribute) -> str:
+    kind = _escaped(attribute.kind.described)
+    text = _escaped(meaning(name, element, attribute) or "")
+    return f"| `{attribute.name}` | {kind} | {_default(element, attribute)} | {text} |"
+
+
+def _default(element: Element, attribute: Attribute) -> str:
+    spellings = [other for other in element.attributes if other.field == attribute.field is not None]
+    if any(other.required for other in spellings):
+        return "required" if len(spellings) == 1 else "required, in one of two spellings"
+    value = element.default(attribute)
+    match value:
+        case None | "":
+            return ""
+        case bool():
+            return f"`{str(value).lower()}`"
+        case PropertyType():
+            return f"`{value.label}`"
+        case enum.Enum():
+            return f"`{value.name.title().replace('_', '')}`"
+    if attribute.name == "CronTimeZone":
+        return "`UTC`"
+    return f"`{value}`"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def commands() -> str:
+    """The page about the command line."""
+    parts = [GENERATED + _COMMANDS.strip(), f"## `deltamark`\n\n{_help('deltamark', command_line)}"]
+    parts += [
+        f"## `deltamark {name}`\n\n{_help(f'deltamark {name}', command)}"
+        for name, command in sorted(command_line.commands.items())
+    ]
+    parts.append(_AFTER_COMMANDS.strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def _help(name: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+    context.help_option_names = ["-h", "--help"]
+    return f"```text\n{command.get_help(context)}\n```"
+
+
+def python() -> str:
+    """The page about the Python interface."""
+    parts = [GENERATED + _PYTHON.strip()]
+    for title, names in _groups().items():
+        parts.append(f"## {title}")
+        parts += [_public(name) for name in names]
+    parts.append(_AFTER_PYTHON.strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def _groups() -> Mapping[str, list[str]]:
+    groups: dict[str, list[str]] = {
+        "The engine": ["Engine", "Observer"],
+        "What it gives back": [],
+        "Changes": ["Change", "Created", "Updated", "Deleted", "Linked", "Unlinked"],
+        "A configuration in Python": [],
+        "Errors": [],
+        "Version": ["__version__"],
+    }
+    placed = {name for names in groups.values() for name in names}
+    for name in deltamark.__all__:
+        if name not in placed:
+            groups[_group_of(name)].append(name)
+    return groups
+
+
+def _group_of(name: str) -> str:
+    kind = getattr(deltamark, name)
+    if inspect.isclass(kind) and issubclass(kind, Exception):
+        return "Errors"
+    module = getattr(kind, "__module__", "")
+    if name not in ("When", "TaskState", "Fault") and module.rsplit(".", 1)[-1] in (
+        "configuration", "job", "model", "rules", "values",
+    ):  # fmt: skip
+        return "A configuration in Python"
+    return "Errors" if name == "Fault" else "What it gives back"
+
+
+def _public(name: str) -> str:
+    value = getattr(deltamark, name)
+    if name == "__version__":
+        return f"### `{name}`\n\nThe version, a text."
+    if name == "When":
+        return f"### `{name}`\n\n{_WHEN}"
+    doc = _prose(inspect.getdoc(value) or "")
+    if inspect.isclass(value) and issubclass(value, enum.Enum):
+        return f"### `{name}`\n\n{doc}\n\nMembers: {_listed(member.name for member in value)}."
+    parts = [f"### `{name}`", doc]
+    if attrs.has(value):
+        parts.insert(1, _signature(name, _constructor(value)))
+    elif value.__init__ is not object.__init__ and name != "Engine" and not issubclass(value, Exception):
+        parts.insert(1, _signature(name, inspect.signature(value)))
+    parts += [_member(name, member, value) for member in _members(value)]
+    return "\n\n".join(parts)
+
+
+def _members(kind: type) -> list[str]:
+    """The public methods and properties: all of the engine, those of its own for other classes."""
+    found = dir(kind) if kind is deltamark.Engine else list(vars(kind))
+    names = [n for n in found if not n.startswith("_") and _is_member(inspect.getattr_static(kind, n))]
+    return sorted(names, key=lambda n: (n != "open", n)) if kind is deltamark.Engine else names
+
+
+def _is_member(member: object) -> bool:
+    return isinstance(member, property | classmethod) or inspect.isfunction(member)
+
+
+def _member(owner: str, name: str, kind: type) -> str:
+    static = inspect.getattr_static(kind, name)
+    doc = _prose(inspect.getdoc(static) or inspect.getdoc(getattr(kind, name)) or "")
+    if isinstance(static, property):
+        returns = inspect.signature(static.fget).return_annotation if static.fget else ""
+        return f"#### `{owner}.{name}`\n\n{_code(f'{name}: {returns}')}\n\n{doc}"
+    signature = inspect.signature(getattr(kind, name))
+    own = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
+    return f"#### `{owner}.{name}`\n\n{_signature(name, signature.replace(parameters=own))}\n\n{doc}"
+
+
+def _constructor(kind: type) -> inspect.Signature:
+    """The arguments that make an object of a class: with the types of its fields, whatever they convert from."""
+    declared = attrs.fields_dict(kind)
+    parameters = [
+        p.replace(annotation=declared[p.name].type, default=_plain(declared[p.name].default))
+        for p in inspect.signature(kind).parameters.values()
+    ]
+    return inspect.Signature(parameters)
+
+
+def _plain(default: object) -> object:
+    if default is attrs.NOTHING:
+        return inspect.Parameter.empty
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        return _Shown("{}")
+    if attrs.has(type(default)):
+        is_bare = default == type(default)()
+        return _Shown(f"{type(default).__name__}()" if is_bare else "…")
+    return default
+
+
+class _Shown:
+    """A default as it is to be shown."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _signature(name: str, signature: inspect.Signature) -> str:
+    parts, is_keyword_only = [], False
+    for parameter in signature.parameters.values():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and not is_keyword_only:
+            parts.append("*")
+            is_keyword_only = True
+        parts.append(_parameter(parameter))
+    returns = signature.return_annotation
+    end = f" -> {_type(returns)}" if returns is not inspect.Signature.empty else ""
+    one_line = f"{name}({', '.join(parts)}){end}"
+    if len(one_line) <= 100:
+        return _code(one_line)
+    return _code(f"{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){end}")
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    text = parameter.name
+    if parameter.annotation is not inspect.Parameter.empty:
+        text += f": {_type(parameter.annotation)}"
+    if parameter.default is not inspect.Parameter.empty:
+        default = parameter.default
+        shown = str(default) if isinstance(default, enum.Enum) else repr(default)
+        if inspect.isfunction(default):
+            shown = default.__name__
+        text += f" = {shown}"
+    return text
+
+
+def _type(annotation: object) -> str:
+    """An annotation as it is written in the code, without the modules."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])", "", text)
+
+
+def _code(text: str) -> str:
+    return f"```text\n{text}\n```"
+
+
+def _prose(doc: str) -> str:
+    """A docstring as Markdown: parameters and errors as a list."""
+    text = doc.replace("``", "`")
+    text = re.sub(r"::\n\n((?: {4}.*\n?|\n)+)", lambda m: f":\n\n```text\n{textwrap.dedent(m[1]).strip()}\n```\n", text)
+    lines: list[str] = []
+    for line in text.splitlines():
+        field = re.match(r":(?:param )?(\w+)(?: (\w+))?: ?(.*)", line)
+        if field is None:
+            lines.append(line)
+            continue
+        if lines and lines[-1] and not lines[-1].startswith(("- ", "  ")):
+            lines.append("")
+        if line.startswith(":raises"):
+            lines.append(f"- raises `{field[2]}` {field[3]}")
+        else:
+            lines.append(f"- `{field[1]}`: {field[3]}")
+    return "\n".join(re.sub(r"^ {4,}(?=\S)", "  ", line) for line in lines).strip()
+
+
+_CONFIGURATION = """
+# Configuration
+
+Here you look up every element and attribute of a configuration: what it may hold, what holds when you leave it
+out, and what it means.
+
+A configuration is one XML file, or all `*.xml` files below a folder. Element and attribute names count with their
+letter case. An unknown element or attribute is refused with file, line and the nearest known name. Booleans are
+`true`, `false`, `1` and `0`. Where a value is one of several names, the number in parentheses means the same.
+
+`deltamark validate` tells everything that is wrong with a configuration, and warns of what can run but is hardly
+meant. Files must be UTF-8 without a DOCTYPE, entities, processing instructions and XInclude, and at most 1 MiB each.
+"""
+
+_OVERRIDES = """
+## Overrides
+
+`PrepareSynchronizationTaskOverride`, `SynchronizeTaskOverride`, `SetRecentlyModifiedFlagTaskOverride` and
+`ComputeCorrelationKeysTaskOverride` stand in a `Job`. Each calls the existing task that its `Identifier` names, with
+those attributes and children changed that it gives. All attributes and children of the task can be given.
+
+```xml
+<Job Identifier="Complete" DisplayName_L1="Everything">
+  <ComputeCorrelationKeysTaskOverride Identifier="ComputeCorrelationKeys" Dirty="false" />
+</Job>
+```
+"""
+
+_NOT_BUILT = """
+## Known, but not built yet
+
+These elements, and overrides of these tasks, are refused by name.
+"""
+
+_AFTER_CONFIGURATION = """
+## Where to go next
+
+- [Configure an incremental job](../how-to/configure-an-incremental-job.md)
+- [Map your own extracts](../how-to/map-your-own-extracts.md)
+- [Formats](formats.md): types, dates, what an extract may look like
+"""
+
+_COMMANDS = """
+# Command line
+
+Here you look up every command and option of `deltamark`. This is what `--help` prints.
+
+Results go to standard output, everything else to standard error. Where rows are printed, `--format` chooses a table,
+JSON lines or CSV; see [formats](formats.md). `WHEN` is a position (`42`), a time in ISO 8601 with its zone
+(`2026-11-24T08:15:30Z`), or the end of a run (`run:7`). The exit statuses are listed with the
+[errors](errors.md#exit-statuses).
+"""
+
+_AFTER_COMMANDS = """
+## Where to go next
+
+- [Tutorial](../tutorial.md): the commands in use
+- [Formats](formats.md): what the commands print, settings
+- [Errors](errors.md): exit statuses and what to do
+"""
+
+_PYTHON = """
+# Python
+
+Here you look up every name that you can import from `deltamark`, with its signature. All of it is typed; the classes
+are immutable. The classes of a configuration are those that the XML loader builds, so whatever the
+[configuration reference](configuration.md) says of an element holds for its class.
+"""
+
+_WHEN = """A moment: a position (an `int`), a `datetime` with a time zone, or a `RunMoment`. A type alias."""
+
+_AFTER_PYTHON = """
+## Where to go next
+
+- [Use the Python API](../how-to/use-the-python-api.md)
+- [Errors](errors.md): what is raised when, and what to do
+"""
+
+PAGES: Mapping[str, Callable[[], str]] = {"cli.md": commands, "configuration.md": configuration, "python.md": python}
+
+
+def written(folder: Path) -> Iterator[Path]:
+    """Writes every generated page into a folder; gives their paths as it goes."""
+    for name, page in PAGES.items():
+        path = folder / name
+        path.write_text(page(), encoding="utf-8")
+        yield path
+
+
+if __name__ == "__main__":
+    for path in written(FOLDER):
+        print(path)
