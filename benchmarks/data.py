@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
-from deltamark.infrastructure.company import generate
 
 from deltamark import (
     ComputeCorrelationKeysTask,
@@ -24,6 +23,7 @@ from deltamark import (
     SynchronizationMode,
     SynchronizeTask,
 )
+from deltamark.infrastructure.company import generate
 
 COLUMNS = (
     "EmployeeId",

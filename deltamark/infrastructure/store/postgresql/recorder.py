@@ -82,7 +82,7 @@ class ChangeRecorder(PostgresProcessRecorder):
                 },
             )
             db.positions_given(positions[-1])
-            return positions
+            return list(positions)
 
     def select_events(
         self,

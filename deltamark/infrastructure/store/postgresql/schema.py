@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.database import Database
@@ -31,8 +31,6 @@ TYPES = Types(
     refers_to=lambda table: "",
 )
 
-_VERSION = "SELECT version FROM schema_version"
-
 
 def version_of(db: Database, address: Address) -> int:
     """The version of the store in a schema; 0 where the schema is empty or not there.
@@ -52,7 +50,8 @@ def version_of(db: Database, address: Address) -> int:
             f"store {address}: the schema {address.schema} holds tables of another application "
             f"({', '.join(sorted(names)[:3])}). Name another schema: …?schema=NAME"
         )
-    return int(db.one(_VERSION))
+    # By its full name: to a user who may not look into the schema, its tables would only seem not to be there.
+    return int(db.one(f"SELECT version FROM {address.schema}.schema_version"))
 
 
 def missing_steps(db: Database, address: Address, steps: Sequence[Step]) -> Sequence[Step]:
@@ -63,10 +62,12 @@ def missing_steps(db: Database, address: Address, steps: Sequence[Step]) -> Sequ
     return steps_from(version_of(db, address), steps, f"store {address}")
 
 
-def prepare(db: Database, address: Address, steps: Sequence[Step]) -> None:
+def prepare(db: Database, address: Address, steps: Sequence[Step], create_log: Callable[[], None]) -> None:
     """Creates the tables of a new store, or brings those of an older one up to date.
 
     Call it inside a writing transaction, under `LOCK`.
+
+    :param create_log: makes the tables of the log, which are the event-sourcing library's.
 
     :raises StoreError: for a schema of another application, or of a newer Deltamark.
     """
@@ -79,4 +80,5 @@ def prepare(db: Database, address: Address, steps: Sequence[Step]) -> None:
             db.execute(statement)
         if step.version == 1:
             db.execute(NEW_STORE, (secrets.token_hex(16),))
+            create_log()
         db.execute("UPDATE schema_version SET version=?1", (step.version,))

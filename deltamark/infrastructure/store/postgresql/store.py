@@ -76,8 +76,12 @@ class PostgreSQLStore:
                 )
         with self._connection(f"BEGIN; SELECT pg_advisory_xact_lock({schema.LOCK})") as connection:
             # Two processes may have come this far: the second finds what the first made.
-            schema.prepare(PostgreSQLDatabase(connection), self._address, self._steps)
-            self._recorder._create_table(connection.cursor())
+            schema.prepare(
+                PostgreSQLDatabase(connection),
+                self._address,
+                self._steps,
+                lambda: self._recorder._create_table(connection.cursor()),
+            )
             connection.execute("COMMIT")
 
     def _connection(self, begin: str) -> AbstractContextManager[Connection[DictRow]]:

@@ -6,7 +6,7 @@ import os
 import secrets
 import sqlite3
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -69,10 +69,12 @@ def check_file(path: Path) -> None:
         raise StoreError(f"{path} is not a Deltamark store: it is not an SQLite database. Name another file.")
 
 
-def prepare(c: SQLiteCursor, path: Path, steps: Sequence[Step]) -> None:
+def prepare(c: SQLiteCursor, path: Path, steps: Sequence[Step], create_log: Callable[[SQLiteCursor], None]) -> None:
     """Creates the tables of a new store, or brings those of an older one up to date.
 
     Call it inside a writing transaction.
+
+    :param create_log: makes the tables of the log, which are the event-sourcing library's.
 
     :raises StoreError: for a database of another application, or of a newer Deltamark.
     """
@@ -83,6 +85,7 @@ def prepare(c: SQLiteCursor, path: Path, steps: Sequence[Step]) -> None:
         if step.version == 1:
             c.execute(NEW_STORE, (secrets.token_hex(16),))
             c.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            create_log(c)
         c.execute(f"PRAGMA user_version={step.version}")
 
 

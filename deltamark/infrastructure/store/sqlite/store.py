@@ -65,8 +65,7 @@ class SQLiteStore:
                     return
         with self._datastore.transaction(commit=True) as c:
             # Two processes may have come this far: the second finds what the first made.
-            schema.prepare(c, self._path, self._steps)
-            self._recorder._create_table(c)
+            schema.prepare(c, self._path, self._steps, self._recorder._create_table)
 
     @staticmethod
     def _database(c: SQLiteCursor) -> SQLiteDatabase:
