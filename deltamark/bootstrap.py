@@ -8,14 +8,15 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deltamark.application import engine
+from deltamark.application import arguments, engine
 from deltamark.application.ports.store import Clock, Store
 from deltamark.application.services import Operator, Services
 from deltamark.config.loader import load
 from deltamark.domain.checks import faults
 from deltamark.domain.configuration import Configuration
-from deltamark.domain.errors import ConfigurationError, Fault, StoreError
+from deltamark.domain.errors import ConfigurationError, Fault, StoreError, UsageError
 from deltamark.domain.rules import key_sides
+from deltamark.domain.shape import shape_faults
 from deltamark.infrastructure.columnar.comparer import DuckComparer
 from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
 from deltamark.infrastructure.sources.folder import FolderExtracts
@@ -57,12 +58,17 @@ class Engine(engine.Engine):
         :param clock: gives the time of changes and runs.
         :raises ConfigurationError: with every fault of the configuration.
         :raises StoreError: if the store cannot be opened.
+        :raises UsageError: for an argument of a wrong type.
         """
+        arguments.text("store, a URL such as sqlite:///deltamark.db,", store)
+        arguments.boolean("create", create)
+        folder = _path("export_output", export_output)
+        if not callable(clock):
+            raise UsageError("clock is a function that gives the present time as a datetime with a time zone.")
         checked = checked_configuration(configuration)
-        folder = Path(export_output)
         return cls(
             Services(
-                store=open_store(store, clock, create=create),
+                store=open_store(store, _with_zone(clock), create=create),
                 configuration=checked,
                 extracts=FolderExtracts(folder),
                 comparer=DuckComparer(),
@@ -79,11 +85,11 @@ def checked_configuration(configuration: Configuration | str | os.PathLike[str])
     :raises ConfigurationError: with every fault.
     """
     if isinstance(configuration, Configuration):
-        found = faults(configuration)
+        found = shape_faults(configuration) or faults(configuration)
         if found:
             raise ConfigurationError(found)
     else:
-        configuration = load(Path(configuration))
+        configuration = load(_path("configuration", configuration))
     evaluator = DuckEvaluator()
     wrong: list[Fault] = []
     for side in key_sides(configuration.correlation_rules, configuration.resource_types):
@@ -93,6 +99,25 @@ def checked_configuration(configuration: Configuration | str | os.PathLike[str])
     if wrong:
         raise ConfigurationError(wrong)
     return configuration
+
+
+def _path(what: str, value: object) -> Path:
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        kinds = "a Configuration or a path" if what == "configuration" else "a path"
+        raise UsageError(f"{what} is {kinds}, not {type(value).__name__}.")
+    return Path(value)
+
+
+def _with_zone(clock: Clock) -> Clock:
+    """The clock, refused when it gives what is no time in a zone: the log would not know when."""
+
+    def now() -> datetime:
+        at = clock()
+        if not isinstance(at, datetime) or at.tzinfo is None:
+            raise UsageError(f"the clock gave {at!r}. It must give a datetime with a time zone, such as UTC.")
+        return at
+
+    return now
 
 
 def open_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> Store:
@@ -118,6 +143,6 @@ def _without_password(url: str) -> str:
 
 def _user() -> str:
     try:
-        return getpass.getuser()
+        return getpass.getuser().encode(errors="backslashreplace").decode()
     except (KeyError, OSError):
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"

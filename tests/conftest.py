@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -13,8 +13,14 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import settings
 
+from tests.laws import SOAK
 from tests.postgresql import running
+
+settings.register_profile("soak", max_examples=4_000, deadline=None, print_blob=True)
+if SOAK:
+    settings.load_profile("soak")
 
 STORES = ("sqlite", "postgresql")
 """Every kind of store: a test that asks for one runs on each."""
@@ -51,35 +57,19 @@ def _new_database(url: str) -> Iterator[str]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-@pytest.fixture(params=STORES)
-def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewStore]:
-    """Gives the URL of another new store with every call; all are gone after the test."""
-    if request.param == "sqlite":
-        place: AbstractContextManager[NewStore] = nullcontext(_new_files(tmp_path))
-    else:
-        place = _new_schemas(request.getfixturevalue("postgresql_database"))
-    with place as new:
-        yield new
+@contextmanager
+def stores(kind: str, folder: Path, database: Callable[[], str]) -> Iterator[NewStore]:
+    """A block in which there can be any number of new stores of a kind; they are gone after it.
 
-
-def _new_files(folder: Path) -> NewStore:
+    :param database: gives the URL of a PostgreSQL database to keep them in; called only if need be.
+    """
+    assert kind in STORES
+    if kind == "postgresql":
+        with _new_schemas(database()) as new:
+            yield new
+        return
     numbers = count(1)
-    return lambda: f"sqlite:///{folder}/store-{next(numbers)}.db"
-
-
-@pytest.fixture
-def every_store(tmp_path: Path, postgresql_database: str) -> Iterator[EveryStore]:
-    """Gives the URLs of new stores, one of each kind, by kind."""
-    files = _new_files(tmp_path)
-    with _new_schemas(postgresql_database) as schemas:
-        yield lambda: {"sqlite": files(), "postgresql": schemas()}
-
-
-@pytest.fixture
-def postgresql_url(postgresql_database: str) -> Iterator[str]:
-    """The URL of a new store in PostgreSQL, for tests about PostgreSQL itself."""
-    with _new_schemas(postgresql_database) as new:
-        yield new()
+    yield lambda: f"sqlite:///{folder}/store-{next(numbers)}.db"
 
 
 @contextmanager
@@ -96,6 +86,39 @@ def _new_schemas(database: str) -> Iterator[NewStore]:
     with psycopg.connect(database, autocommit=True) as connection:
         for name in made:
             connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
+
+
+def _database_for(request: pytest.FixtureRequest) -> Callable[[], str]:
+    return lambda: request.getfixturevalue("postgresql_database")
+
+
+@pytest.fixture(params=STORES)
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewStore]:
+    """Gives the URL of another new store with every call; all are gone after the test."""
+    with stores(request.param, tmp_path, _database_for(request)) as new:
+        yield new
+
+
+@pytest.fixture(scope="module", params=STORES)
+def lasting_store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a new store that all tests of a module share: for tests that only read."""
+    with stores(request.param, tmp_path_factory.mktemp("lasting"), _database_for(request)) as new:
+        yield new()
+
+
+@pytest.fixture
+def every_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EveryStore]:
+    """Gives the URLs of new stores, one of each kind, by kind."""
+    with ExitStack() as stack:
+        kinds = {kind: stack.enter_context(stores(kind, tmp_path, _database_for(request))) for kind in STORES}
+        yield lambda: {kind: new() for kind, new in kinds.items()}
+
+
+@pytest.fixture
+def postgresql_url(postgresql_database: str) -> Iterator[str]:
+    """The URL of a new store in PostgreSQL, for tests about PostgreSQL itself."""
+    with _new_schemas(postgresql_database) as new:
+        yield new()
 
 
 @pytest.fixture

@@ -37,7 +37,8 @@ def workload(reading: Reading, configuration: Configuration, task: ComputeCorrel
         for side in key_sides(configuration.correlation_rules, configuration.resource_types)
         if task.all_entity_type or side.entity_type in task.entity_types
     )
-    digest = digest_of([_definition(configuration, side) for side in sides])
+    rules = [_rule(configuration, side) for side in sides]
+    digest = digest_of([rule.digest for rule in rules])
     place = reading.place(task.identifier)
     everything = None
     if not task.dirty:
@@ -46,6 +47,8 @@ def workload(reading: Reading, configuration: Configuration, task: ComputeCorrel
         everything = "the task runs for the first time"
     elif place.digest != digest:
         everything = "its rules changed since it last ran"
+    elif not reading.rules_computed().issuperset(rules):
+        everything = "another task computed with other rules since it last ran"
     return Workload(
         sides=sides,
         entity_types=tuple(dict.fromkeys(side.entity_type for side in sides)),
@@ -63,10 +66,11 @@ def is_due(reading: Reading, configuration: Configuration, task: ComputeCorrelat
     return any(reading.flagged(name, work.after).num_rows for name in work.entity_types)
 
 
-def _definition(configuration: Configuration, side: KeySide) -> list[object]:
+def _rule(configuration: Configuration, side: KeySide) -> KeyRule:
     entity_type = configuration.entity_type(side.entity_type)
     types = [(p.identifier, p.type.label) for p in entity_type.properties] if entity_type else []
-    return [*side.definition, sorted(types)]
+    digest = digest_of([*side.definition, sorted(types)])
+    return KeyRule(name=side.rule, side=side.side, entity_type=side.entity_type, digest=digest)
 
 
 def computing_keys(services: Services, task: ComputeCorrelationKeysTask) -> Apply:
@@ -83,7 +87,8 @@ def computing_keys(services: Services, task: ComputeCorrelationKeysTask) -> Appl
             computed += states.num_rows
             for side in (side for side in work.sides if side.entity_type == name):
                 values = services.evaluator.values(side, entity_type, states)
-                written += tx.put_keys(_rule(side), values)
+                rule = _rule(services.configuration, side)
+                written += tx.put_keys(rule, values, everything=work.everything is not None)
         if work.everything:
             written += tx.drop_keys_of_deleted()
         flags = tx.place(FLAG_PROJECTION)
@@ -109,8 +114,5 @@ def _messages(task: ComputeCorrelationKeysTask, work: Workload, removed: int) ->
 
 
 def _rules(configuration: Configuration) -> Iterable[KeyRule]:
-    return [_rule(side) for side in key_sides(configuration.correlation_rules, configuration.resource_types)]
-
-
-def _rule(side: KeySide) -> KeyRule:
-    return KeyRule(name=side.rule, side=side.side, entity_type=side.entity_type)
+    sides = key_sides(configuration.correlation_rules, configuration.resource_types)
+    return [_rule(configuration, side) for side in sides]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from threading import Event
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
 
-from deltamark.application import history
+from deltamark.application import arguments, history
 from deltamark.application.compute_keys import Workload, workload
 from deltamark.application.export import as_table
 from deltamark.application.follow import Following, follow
 from deltamark.application.history import ExportedResource
 from deltamark.application.match import matched_pairs
-from deltamark.application.ports.store import Reading
+from deltamark.application.ports.store import Reading, Store
 from deltamark.application.run_job import Observer, run_job
 from deltamark.application.services import Services
 from deltamark.domain.changes import (
@@ -30,23 +31,38 @@ from deltamark.domain.changes import (
 )
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import UsageError
-from deltamark.domain.job import ComputeCorrelationKeysTask
+from deltamark.domain.job import ComputeCorrelationKeysTask, Job
 from deltamark.domain.link import LinkRef
 from deltamark.domain.model import EntityType
 from deltamark.domain.nearest import hint
 from deltamark.domain.resource import Resource, ResourceRef
 from deltamark.domain.rules import rule_names
 from deltamark.domain.run import JobRun
+from deltamark.domain.values import shown
 
 
 class Engine:
     """A store with a configuration: runs jobs, and answers what is, was, changed and is dirty.
 
-    Use it in a `with` block, or call `close`. One engine may be used from several threads.
+    Use it in a `with` block, or call `close`. One engine may be used from several threads; a process that was
+    forked opens its own. Every method raises `UsageError` for an argument of a wrong type, and after `close`.
     """
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._is_closed = False
+        self._rehearsing = threading.local()
+
+    @property
+    def _store(self) -> Store:
+        if self._is_closed:
+            raise UsageError("this engine is closed. Open another one with Engine.open.")
+        if os.getpid() != self._services.operator.process:
+            raise UsageError(
+                f"this engine was opened by process {self._services.operator.process}, of which this one "
+                f"({os.getpid()}) was forked. Open another one here with Engine.open."
+            )
+        return self._services.store
 
     @property
     def configuration(self) -> Configuration:
@@ -68,19 +84,41 @@ class Engine:
 
         :param force: lets pass what a threshold would hold back (an empty extract).
         :param dry_run: does everything and then undoes it.
+        :param observer: is told what happens, between the transactions, by the thread that runs the job. What it
+            raises stops the run, which is put on record as failed, and comes out of this method.
         :param rehearsed: with `dry_run`, is given the changes that would have been made.
-        :raises UsageError: if there is no such job.
+        :raises UsageError: if there is no such job, or if this is called inside a dry run.
         :raises StoreError: if the store cannot be written.
         """
-        found = self.configuration.job(job)
-        if found is None:
-            names = [job.identifier for job in self.configuration.jobs]
-            raise UsageError(f"there is no job {job!r}{hint(job, names)}")
-        with self._services.store.rehearsal() if dry_run else nullcontext():
+        store = self._store
+        found = self._job(job)
+        arguments.boolean("force", force)
+        if observer is not None and not all(callable(getattr(observer, name, None)) for name in _OBSERVED):
+            raise UsageError(f"an observer has the methods of deltamark.Observer; {type(observer).__name__} has not.")
+        arguments.boolean("dry_run", dry_run)
+        if getattr(self._rehearsing, "now", False):
+            raise UsageError("a dry run is going on in this thread: what runs inside it would be undone with it.")
+        with self._rehearsal(store) if dry_run else nullcontext():
             run = run_job(self._services, found, forced=force, observer=observer or Observer())
             if dry_run and rehearsed is not None:
                 rehearsed(self.changes(run=run.number))
         return run
+
+    @contextmanager
+    def _rehearsal(self, store: Store) -> Iterator[None]:
+        with store.rehearsal():
+            self._rehearsing.now = True
+            try:
+                yield
+            finally:
+                self._rehearsing.now = False
+
+    def _job(self, identifier: str) -> Job:
+        found = self.configuration.job(arguments.text("a job", identifier))
+        if found is None:
+            names = [job.identifier for job in self.configuration.jobs]
+            raise UsageError(f"there is no job {shown(identifier)}{hint(identifier, names)}")
+        return found
 
     def changes(
         self,
@@ -94,7 +132,8 @@ class Engine:
     ) -> Iterator[LoggedChange]:
         """The log, oldest first.
 
-        Reads in chunks: memory does not grow with the log. Sees the store as it is when the iteration begins.
+        Reads in chunks: memory does not grow with the log. Sees the store as it is when the iteration begins;
+        what only the store can tell is refused then, not before.
 
         :param after: exclusive; 0 is before the first change.
         :param until: the last moment, inclusive; None for the present.
@@ -103,14 +142,26 @@ class Engine:
         :raises HistoryDiscarded: if `after` lies below a horizon of the entity types asked for.
         :raises UsageError: for an entity type, run or moment that does not exist.
         """
+        arguments.position("after", after)
+        arguments.moment("until", until)
+        arguments.boolean("kept_only", kept_only)
         if entity_type is not None:
             self._entity_type(entity_type)
-        with self._services.store.reading() as reading:
+        wanted = history.ChangeFilter(
+            entity_type=entity_type,
+            key=arguments.optional_text("a key", key),
+            run=None if run is None else arguments.whole_number("the number of a run", run),
+        )
+        return self._changes(self._store, after, until, wanted, kept_only=kept_only)
+
+    def _changes(
+        self, store: Store, after: Position, until: When | None, wanted: history.ChangeFilter, *, kept_only: bool
+    ) -> Iterator[LoggedChange]:
+        with store.reading() as reading:
             last = None if until is None else history.position_of(reading, until)
             history.position_of(reading, after)
             if not kept_only:
-                self._refuse_discarded(reading, after, entity_type, run)
-            wanted = history.ChangeFilter(entity_type=entity_type, key=key, run=run)
+                self._refuse_discarded(reading, after, wanted.entity_type, wanted.run)
             yield from history.changes(reading, after, last, wanted)
 
     def follow(
@@ -121,7 +172,7 @@ class Engine:
         key: str | None = None,
         kept_only: bool = False,
         timeout: float | None = None,
-        stop: Event | None = None,
+        stop: threading.Event | None = None,
     ) -> Iterator[LoggedChange]:
         """The log as it grows: every change beyond a position, oldest first, once; then it waits for more.
 
@@ -137,17 +188,22 @@ class Engine:
         :raises StoreUnreachable: if the server of the store stays away.
         :raises UsageError: for an entity type or position that does not exist.
         """
+        if after is not None:
+            arguments.position("after", after)
         if entity_type is not None:
             self._entity_type(entity_type)
-        with self._services.store.reading() as reading:
-            place = reading.head() if after is None else history.position_of(reading, after)
+        if not isinstance(stop, threading.Event | None):
+            raise UsageError(f"stop is a threading.Event, not {type(stop).__name__}.")
         following = Following(
-            wanted=history.ChangeFilter(entity_type=entity_type, key=key),
-            kept_only=kept_only,
-            timeout_s=timeout,
-            stop=stop or Event(),
+            wanted=history.ChangeFilter(entity_type=entity_type, key=arguments.optional_text("a key", key)),
+            kept_only=arguments.boolean("kept_only", kept_only),
+            timeout_s=arguments.optional_seconds("timeout", timeout),
+            stop=stop or threading.Event(),
         )
-        return follow(self._services.store, self.configuration, place, following)
+        store = self._store
+        with store.reading() as reading:
+            place = reading.head() if after is None else history.position_of(reading, after)
+        return follow(store, self.configuration, place, following)
 
     def _refuse_discarded(self, reading: Reading, after: Position, entity_type: str | None, run: int | None) -> None:
         if run is None or after:
@@ -155,12 +211,18 @@ class Engine:
             return
         summary = reading.run(run, with_rows=False)
         if summary is not None:
-            mine = [horizon for horizon in reading.horizons() if _changed(summary.run, horizon.subject)]
+            concerned = history.horizons_of(reading, self.configuration, entity_type)
+            mine = [horizon for horizon in concerned if _changed(summary.run, horizon.subject)]
             history.refuse_below(max(mine, key=lambda horizon: horizon.position, default=None), summary.first)
 
     def horizons(self, entity_type: str | None = None) -> list[Horizon]:
-        """How far changes of an entity type and of associations, or of all, were discarded; by name."""
-        with self._services.store.reading() as reading:
+        """How far changes of an entity type and of associations, or of all, were discarded; by name.
+
+        :raises UsageError: for an entity type that does not exist.
+        """
+        if entity_type is not None:
+            self._entity_type(entity_type)
+        with self._store.reading() as reading:
             return history.horizons_of(reading, self.configuration, entity_type)
 
     def history(
@@ -172,11 +234,12 @@ class Engine:
         :raises HistoryDiscarded: if `after` lies below the horizon of the entity type.
         :raises UsageError: for an entity type that does not exist, or a resource that never did.
         """
+        ref = self._ref(entity_type, key)
         found = list(self.changes(after, entity_type=entity_type, key=key, kept_only=kept_only))
         if not found:
-            with self._services.store.reading() as reading:
-                if reading.resource(ResourceRef(entity_type, key)) is None:
-                    raise UsageError(f"there never was a {entity_type} with the key {key!r}.")
+            with self._store.reading() as reading:
+                if reading.resource(ref) is None:
+                    raise UsageError(f"there never was a {entity_type} with the key {shown(key)}.")
         return found
 
     def resource(self, entity_type: str, key: str, at: When | None = None) -> Resource | None:
@@ -185,18 +248,20 @@ class Engine:
         :raises HistoryDiscarded: if the moment lies below the horizon.
         :raises UsageError: for an entity type or moment that does not exist.
         """
-        self._entity_type(entity_type)
-        with self._services.store.reading() as reading:
+        ref = self._ref(entity_type, key)
+        arguments.moment("at", at)
+        with self._store.reading() as reading:
             position = self._moment(reading, entity_type, at)
-            found = history.resource_at(reading, ResourceRef(entity_type, key), position)
+            found = history.resource_at(reading, ref, position)
         return found if found is not None and found.live else None
 
     def links(self, entity_type: str, key: str, at: When | None = None) -> list[LinkRef]:
         """The links of a resource now, or as they were, in both directions; raises as `resource` does."""
-        self._entity_type(entity_type)
-        with self._services.store.reading() as reading:
+        ref = self._ref(entity_type, key)
+        arguments.moment("at", at)
+        with self._store.reading() as reading:
             position = self._moment(reading, entity_type, at)
-            return history.links_of(reading, ResourceRef(entity_type, key), position)
+            return history.links_of(reading, ref, position)
 
     def _moment(self, reading: Reading, entity_type: str, at: When | None) -> Position | None:
         if at is None:
@@ -206,19 +271,26 @@ class Engine:
         return position
 
     def _entity_type(self, identifier: str) -> EntityType:
-        found = self.configuration.entity_type(identifier)
+        found = self.configuration.entity_type(arguments.text("an entity type", identifier))
         if found is None:
             names = [entity_type.identifier for entity_type in self.configuration.entity_types]
-            raise UsageError(f"there is no entity type {identifier!r}{hint(identifier, names)}")
+            raise UsageError(f"there is no entity type {shown(identifier)}{hint(identifier, names)}")
         return found
+
+    def _ref(self, entity_type: str, key: str) -> ResourceRef:
+        return ResourceRef(self._entity_type(entity_type).identifier, arguments.text("a key", key))
 
     def export_resources(self, entity_type: str, at: When | None = None) -> Iterator[ExportedResource]:
         """All resources of a type in key order, now or as they were, with the links that start at them.
 
-        Reads in chunks; raises as `resource` does.
+        Reads in chunks; raises as `resource` does, when the iteration begins.
         """
         self._entity_type(entity_type)
-        with self._services.store.reading() as reading:
+        arguments.moment("at", at)
+        return self._exported(self._store, entity_type, at)
+
+    def _exported(self, store: Store, entity_type: str, at: When | None) -> Iterator[ExportedResource]:
+        with store.reading() as reading:
             position = self._moment(reading, entity_type, at)
             yield from history.exported(reading, self.configuration, entity_type, position)
 
@@ -239,7 +311,7 @@ class Engine:
         if entity_type is not None:
             self._entity_type(entity_type)
         found = []
-        with self._services.store.reading() as reading:
+        with self._store.reading() as reading:
             for consumer in self._dirty_tasks(task):
                 work = workload(reading, self.configuration, consumer)
                 for name in work.entity_types:
@@ -259,10 +331,11 @@ class Engine:
         ]
         if task is None:
             return consumers
+        arguments.text("a task", task)
         chosen = [consumer for consumer in consumers if consumer.identifier == task]
         if not chosen:
             raise UsageError(
-                f'there is no task {task!r} with Dirty="true"{hint(task, [c.identifier for c in consumers])}'
+                f'there is no task {shown(task)} with Dirty="true"{hint(task, [c.identifier for c in consumers])}'
             )
         return chosen
 
@@ -272,23 +345,31 @@ class Engine:
         :raises UsageError: for a rule that does not exist.
         """
         self._rule(rule)
-        with self._services.store.reading() as reading:
+        return self._keys(self._store, rule)
+
+    def _keys(self, store: Store, rule: str | None) -> Iterator[CorrelationKey]:
+        with store.reading() as reading:
             yield from reading.correlation_keys(None if rule is None else [rule])
 
     def matches(self, rule: str | None = None) -> Iterator[MatchedPair]:
         """The pairs of a source and a target resource whose keys are equal; raises as `keys` does."""
         self._rule(rule)
-        with self._services.store.reading() as reading:
+        return self._matches(self._store, rule)
+
+    def _matches(self, store: Store, rule: str | None) -> Iterator[MatchedPair]:
+        with store.reading() as reading:
             yield from matched_pairs(reading, self.configuration, rule)
 
     def _rule(self, rule: str | None) -> None:
         names = [name for name, _ in rule_names(self.configuration.correlation_rules)]
-        if rule is not None and rule not in names:
-            raise UsageError(f"there is no correlation rule {rule!r}{hint(rule, names)}")
+        if rule is not None and arguments.text("a rule", rule) not in names:
+            raise UsageError(f"there is no correlation rule {shown(rule)}{hint(rule, names)}")
 
     def runs(self, newest: int | None = None) -> list[JobRun]:
         """The runs, oldest first, without the rows they set aside; only the `newest` ones if given."""
-        with self._services.store.reading() as reading:
+        if newest is not None:
+            arguments.whole_number("the number of newest runs", newest)
+        with self._store.reading() as reading:
             return [summary.run for summary in reading.runs(newest)]
 
     def run(self, number: int) -> JobRun:
@@ -296,7 +377,8 @@ class Engine:
 
         :raises UsageError: if there is no run of that number.
         """
-        with self._services.store.reading() as reading:
+        arguments.whole_number("the number of a run", number)
+        with self._store.reading() as reading:
             summary = reading.run(number)
         if summary is None:
             raise UsageError(f"there is no run {number}. `deltamark runs` lists them.")
@@ -307,12 +389,18 @@ class Engine:
 
         :raises UsageError: for a moment that does not exist.
         """
-        with self._services.store.reading() as reading:
+        arguments.moment("when", when)
+        with self._store.reading() as reading:
             return reading.head() if when is None else history.position_of(reading, when)
 
     def close(self) -> None:
-        """Closes the store. The engine cannot be used afterwards."""
-        self._services.store.close()
+        """Closes the store. The engine cannot be used afterwards; closing it again does nothing.
+
+        In a process that was forked from the one that opened it, the store is left to that one.
+        """
+        if not self._is_closed and os.getpid() == self._services.operator.process:
+            self._services.store.close()
+        self._is_closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -321,6 +409,9 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+_OBSERVED = ("task_started", "task_ended")
 
 
 def _dirty_rows(reading: Reading, entity_type: str, work: Workload) -> list[tuple[str, Position]]:

@@ -61,10 +61,12 @@ def horizons_of(reading: Reading, configuration: Configuration, entity_type: str
 
 def _touches(configuration: Configuration, entity_type: str, horizon: Horizon) -> bool:
     """Whether a horizon concerns an entity type; one of an association that is configured no more may."""
+    if horizon.subject == entity_type:
+        return True
     association = configuration.association(horizon.subject)
     if association is not None:
         return entity_type in (association.property1.entity_type, association.property2.entity_type)
-    return horizon.subject == entity_type or configuration.entity_type(horizon.subject) is None
+    return configuration.entity_type(horizon.subject) is None
 
 
 def horizon_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> Horizon | None:

@@ -7,6 +7,7 @@ from attrs import evolve, frozen
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.store import Writing
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
+from deltamark.application.withholding import without_rows_set_aside
 from deltamark.domain.job import Job, PrepareSynchronizationTask, SynchronizationMode, reason_connector_is_out
 from deltamark.domain.model import EntityAssociationMapping, EntityTypeMapping, PropertyRef
 from deltamark.domain.run import Counts, ExtractRead, SetAside
@@ -70,11 +71,11 @@ def prepared(services: Services, connector: str, command_column: str | None = No
         entity_type = configuration.entity_type(mapping.identifier)
         assert entity_type is not None
         read.append((mapping, services.extracts.resources(mapping, entity_type, command_column)))
-    return Prepared(
-        resources=tuple(read),
-        links=tuple((m, services.extracts.links(m, _end_types(services, m), command_column)) for m in links),
-        command_column=command_column,
-    )
+    pairs = []
+    for link_mapping in links:
+        extract = services.extracts.links(link_mapping, _end_types(services, link_mapping), command_column)
+        pairs.append((link_mapping, without_rows_set_aside(link_mapping, extract, read)))
+    return Prepared(resources=tuple(read), links=tuple(pairs), command_column=command_column)
 
 
 def _end_types(services: Services, mapping: EntityAssociationMapping) -> tuple[PropertyType, PropertyType]:

@@ -59,7 +59,7 @@ def run_job(services: Services, job: Job, *, forced: bool, observer: Observer) -
     """Runs a job; gives back its record, also where tasks failed.
 
     A task that fails leaves the store as it was before that task, and the record says why. Errors that are no
-    `DeltamarkError`, and interruptions, are put on record too and then raised again.
+    `DeltamarkError`, interruptions, and whatever the observer raises are put on record too and then raised again.
     """
     return _Running(services, job, forced=forced, observer=observer).result()
 
@@ -89,39 +89,48 @@ class _Running:
         self._tasks = in_order(services.configuration.called_by(job))
         self._memory: dict[str, Prepared] = {}
         self._outcomes: dict[str, Outcome] = {}
+        self._is_observed = True
+        self._error: BaseException | None = None
+        """What is no error of a task, and comes out of the run when it is on record."""
         self._number = self._start()
 
     def result(self) -> JobRun:
         """Runs all tasks."""
-        stopped_by: Task | None = None
-        error: BaseException | None = None
+        stop: str | None = None
         for ordinal, task in enumerate(self._tasks, 1):
-            if stopped_by is not None:
-                ended = _skipped(f"task {stopped_by.identifier} failed before it")
-                self._record(ordinal, ended)
-            else:
-                ended = self._run_task(ordinal, task)
+            ended = self._run_task(ordinal, task) if stop is None else self._skip(ordinal, stop)
             self._outcomes[task.identifier] = Outcome(ended.state, ended.done.effect)
-            if ended.state is TaskState.FAILED and not task.continue_on_error and stopped_by is None:
-                stopped_by = task
-            if ended.error is not None and not isinstance(ended.error, DeltamarkError):
-                error, stopped_by = ended.error, task
-        self._end(stopped=stopped_by is not None)
-        if error is not None:
-            raise error
+            if ended.error is not None and not isinstance(ended.error, DeltamarkError) and self._error is None:
+                self._error = ended.error
+            if stop is None and ended.state is TaskState.FAILED and (self._error or not task.continue_on_error):
+                stop = f"task {task.identifier} failed before it"
+            self._tell(self._observer.task_ended, ordinal)
+            if stop is None and self._error is not None:
+                stop = f"the observer of the run failed ({_in_words(self._error)})"
+        self._end(stopped=stop is not None)
+        if self._error is not None:
+            raise self._error
         return self._now()
+
+    def _tell(self, method: Callable[[int, TaskRun], None], ordinal: int) -> None:
+        """Tells the observer; what it raises is kept and stops the run, and it is told nothing more."""
+        if self._is_observed:
+            try:
+                method(self._number, self._now().task(ordinal))
+            except BaseException as e:
+                self._is_observed = False
+                self._error = self._error or e
+
+    def _skip(self, ordinal: int, reason: str) -> _Ended:
+        ended = _Ended(Done(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
+        self._record(ordinal, ended)
+        return ended
 
     def _run_task(self, ordinal: int, task: Task) -> _Ended:
         reason = reason_to_skip(task, self._outcomes)
         if reason is not None and self._has_work(task):
             reason = reason_to_skip(task, self._outcomes, has_work=True)
-        if reason is not None:
-            ended = _skipped(reason)
-            self._record(ordinal, ended)
-        else:
-            ended = self._work(ordinal, task)
-        self._observer.task_ended(self._number, self._now().task(ordinal))
-        return ended
+        return self._work(ordinal, task) if reason is None else self._skip(ordinal, reason)
 
     def _has_work(self, task: Task) -> bool:
         """Whether an earlier run left work for a task that follows the changes."""
@@ -137,14 +146,14 @@ class _Running:
         self._append(
             lambda s, v, at: TaskStarted(originator_id=s, originator_version=v, at=at, run=self._number, task=ordinal)
         )
-        self._observer.task_started(self._number, self._now().task(ordinal))
+        self._tell(self._observer.task_started, ordinal)
         started = time.perf_counter()
         try:
+            if self._error is not None:
+                raise self._error
             apply = self._planned(task)
             if isinstance(apply, Skip):
-                ended = _skipped(apply.reason)
-                self._record(ordinal, ended)
-                return ended
+                return self._skip(ordinal, apply.reason)
             with self._services.store.transaction() as tx:
                 done = apply(tx, self._scope(ordinal))
                 ended = _Ended(done, done.state, time.perf_counter() - started)
@@ -152,11 +161,8 @@ class _Running:
             return ended
         except ThresholdExceeded as e:
             ended = _Ended(Done(messages=[str(e)]), TaskState.BLOCKED, time.perf_counter() - started, e)
-        except DeltamarkError as e:
-            ended = _Ended(Done(messages=[str(e)]), TaskState.FAILED, time.perf_counter() - started, e)
         except BaseException as e:
-            words = "interrupted" if isinstance(e, KeyboardInterrupt) else f"internal error: {type(e).__name__}: {e}"
-            ended = _Ended(Done(messages=[words]), TaskState.FAILED, time.perf_counter() - started, e)
+            ended = _Ended(Done(messages=[_in_words(e)]), TaskState.FAILED, time.perf_counter() - started, e)
         self._record(ordinal, ended)
         return ended
 
@@ -201,7 +207,7 @@ class _Running:
             return tx.start_run(event)
 
     def _end(self, *, stopped: bool) -> None:
-        state = state_of_run(self._now().tasks, stopped=stopped)
+        state = TaskState.FAILED if self._error else state_of_run(self._now().tasks, stopped=stopped)
         self._append(
             lambda s, v, at: RunEnded(originator_id=s, originator_version=v, at=at, run=self._number, state=state)
         )
@@ -247,8 +253,12 @@ class _Running:
         return summary.run
 
 
-def _skipped(reason: str) -> _Ended:
-    return _Ended(Done(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
+def _in_words(error: BaseException) -> str:
+    """What goes on record; a name of a file that is no Unicode text can stand in it and must not spoil it."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    words = str(error) if isinstance(error, DeltamarkError) else f"internal error: {type(error).__name__}: {error}"
+    return words.encode(errors="backslashreplace").decode()
 
 
 def _in_chunks(rows: Sequence[SetAside]) -> Iterator[tuple[SetAside, ...]]:

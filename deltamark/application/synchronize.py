@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -123,7 +123,7 @@ class _Synchronization:
 
     def _resources(self, mapping: EntityTypeMapping, extract: ResourceExtract) -> None:
         if self._ready.command_column is None:
-            self._refuse_empty(mapping.entity_type, extract, self._tx.held_count(mapping.entity_type), "resources")
+            self._refuse_empty(mapping.entity_type, extract, self._tx.held_count, "resources")
         compared = self._compared[mapping.entity_type]
         changes = compared.changes
         unlinked = self._tx.append_resources(mapping.entity_type, changes, self._cause)
@@ -144,7 +144,7 @@ class _Synchronization:
         assert association is not None
         complete = self._ready.command_column is None
         if complete:
-            self._refuse_empty(mapping.association, extract, self._tx.links_held_count(mapping.association), "links")
+            self._refuse_empty(mapping.association, extract, self._tx.links_held_count, "links")
         sides = self._sides(mapping, extract, complete=complete)
         compared = self._services.comparer.links(extract, sides, association, complete=complete)
         ends = LinkEnds(
@@ -194,8 +194,13 @@ class _Synchronization:
             self._messages.append(f"{orphans.num_rows} links of {mapping.association} to missing resources: {written}")
         self._set_aside += _unresolved_rows(mapping, file, orphans, "no {type} has this {property}")
 
-    def _refuse_empty(self, subject: str, extract: ResourceExtract | LinkExtract, held: int, what: str) -> None:
-        if extract.cleansed.read.rows or not held or self._scope.forced or self._task.force_synchronization:
+    def _refuse_empty(
+        self, subject: str, extract: ResourceExtract | LinkExtract, count: Callable[[str], int], what: str
+    ) -> None:
+        if extract.cleansed.read.rows or self._scope.forced or self._task.force_synchronization:
+            return
+        held = count(subject)
+        if not held:
             return
         raise ThresholdExceeded(
             self._task.connector,

@@ -194,3 +194,12 @@ def test_commands_of_links_must_not_contradict_each_other(folder):
     assert pairs(found) == [("g", "a", "insert"), ("h", "b", "delete")]
     assert [line for line, *_ in aside(found)] == [4, 5, 7]
     assert found.kept.to_pylist() == ["h"]
+
+
+def test_a_command_without_a_second_value_is_about_all_links_of_the_first(folder):
+    text = "group,member,do\ng,,delete\nh,,update\nk,,nothing\n,,\n"
+
+    found = folder.links(text, command="do")
+
+    assert pairs(found) == [("g", None, "delete"), ("h", None, "update")]
+    assert [(line, column) for line, column, *_ in aside(found)] == [(4, "do")]

@@ -53,7 +53,8 @@ class LinkExtract:
     """The rows of one association.
 
     :param rows: an Arrow table, distinct pairs: ``line`` (int64), ``value1``, ``value2`` (string, the key or
-        unique key of either end as canonical text), and ``command`` where the extract has a command column.
+        unique key of either end as canonical text), and ``command`` where the extract has a command column;
+        there, and only there, ``value2`` may be null: the command is about whatever links the first value has.
     :param kept: first values (string array) of rows that were set aside: their links are not removed.
     """
 

@@ -75,11 +75,15 @@ class LinkEnds:
 
 @frozen(kw_only=True)
 class KeyRule:
-    """One side (source or target) of a correlation rule, and the entity type that it reads."""
+    """One side (source or target) of a correlation rule, and the entity type that it reads.
+
+    :param digest: of its definition: keys that another definition gave are not its keys.
+    """
 
     name: str
     side: str
     entity_type: str
+    digest: str
 
 
 @frozen(kw_only=True)
@@ -213,6 +217,10 @@ class Reading(Protocol):
         """Resources with flags beyond a position: ``key``, ``since``, ``live``, in key order."""
         ...
 
+    def rules_computed(self) -> set[KeyRule]:
+        """The rules that the keys of all resources were computed with, the last time that all were."""
+        ...
+
     def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:
         """The keys of some rules, or of all, ordered by rule, side and resource."""
         ...
@@ -236,7 +244,8 @@ class Writing(Reading, Protocol):
     def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Cause) -> int:
         """Writes the changes to log and state; returns how many links of deleted resources it removed.
 
-        :raises ConcurrentRun: if a resource is no longer at the version that was compared.
+        :raises ConcurrentRun: if a resource to create is there already, or one to update or delete is not. Whether
+            anything else changed since it was compared is for the caller to ask: `changed_since`.
         """
         ...
 
@@ -279,15 +288,16 @@ class Writing(Reading, Protocol):
         """All live resources: ``stream``, ``state``."""
         ...
 
-    def put_keys(self, rule: KeyRule, values: pa.Table) -> int:
+    def put_keys(self, rule: KeyRule, values: pa.Table, *, everything: bool) -> int:
         """Sets the keys of a rule for the resources in `values` (``stream``, ``value``; null: none).
 
-        Only values that differ are written; returns how many.
+        Only values that differ are written; returns how many. With `everything`, `values` are those of all
+        resources, and the rule is from now on among `rules_computed`.
         """
         ...
 
     def keep_rules(self, rules: Iterable[KeyRule]) -> int:
-        """Removes the keys of all other rules; returns how many."""
+        """Removes the keys of all other rules, whatever their definition; returns how many."""
         ...
 
     def drop_keys_of_deleted(self) -> int:

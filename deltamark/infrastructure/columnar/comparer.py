@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
 import pyarrow as pa
 
 from deltamark.application.ports.columnar import LinkComparison, LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
+from deltamark.domain.errors import StoreError
 from deltamark.domain.model import EntityAssociation, EntityType
+from deltamark.domain.values import shown
 from deltamark.infrastructure.columnar.comparing import compare_commands, compare_complete
 from deltamark.infrastructure.columnar.linking import compare_links
 
@@ -16,14 +22,28 @@ class DuckComparer:
 
     def resources(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
         """See `Comparer.resources`."""
-        return compare_complete(extract, held, entity_type)
+        with _states_readable(entity_type):
+            return compare_complete(extract, held, entity_type)
 
     def commands(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
         """See `Comparer.commands`."""
-        return compare_commands(extract, held, entity_type)
+        with _states_readable(entity_type):
+            return compare_commands(extract, held, entity_type)
 
     def links(
         self, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
     ) -> LinkComparison:
         """See `Comparer.links`."""
         return compare_links(extract, sides, association, complete=complete)
+
+
+@contextmanager
+def _states_readable(entity_type: EntityType) -> Iterator[None]:
+    """What cannot be taken apart is a state: those of the extract were made a moment ago."""
+    try:
+        yield
+    except duckdb.InvalidInputException as e:
+        raise StoreError(
+            f"the state of a {entity_type.identifier} cannot be read ({shown(str(e))}). The store was altered or is "
+            "damaged. Restore a backup."
+        ) from e

@@ -8,8 +8,12 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
+from deltamark.domain.errors import DeltamarkError
+
 MEMORY_LIMIT = "1GB"
 THREADS = 2
+_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of whatever a signal handler raised while a query ran."""
 
 
 @contextmanager
@@ -17,6 +21,9 @@ def locked_down(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory database that holds these tables and can read nothing else.
 
     Arrow tables are scanned where they lie; Python variables cannot be reached.
+
+    :raises DeltamarkError: if a query needs too much memory.
+    :raises KeyboardInterrupt: if a signal interrupted a query.
     """
     connection = duckdb.connect(
         ":memory:",
@@ -27,6 +34,7 @@ def locked_down(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
             "preserve_insertion_order": "false",
+            "ieee_floating_point_ops": "false",  # dividing by zero is an error, not "inf"
         },
     )
     try:
@@ -35,6 +43,15 @@ def locked_down(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")
         yield connection
+    except duckdb.OutOfMemoryException as e:
+        raise DeltamarkError(
+            f"comparing or computing needs more memory than {MEMORY_LIMIT}. Nothing was changed. Look for values of "
+            "many megabytes in the extracts."
+        ) from e
+    except RuntimeError as e:
+        if str(e) == _INTERRUPTED:
+            raise KeyboardInterrupt from e
+        raise
     finally:
         connection.close()
 

@@ -21,6 +21,9 @@ VALUES = pa.schema([("stream", pa.int64()), ("value", pa.string())])
 
 _LONGEST_KEY = 4_096
 
+_STREAM, _STATE, _VALUE = '"the stream"', '"the state"', '"the value"'
+"""Columns beside those of the properties; no property can be called that, but one may be called State."""
+
 _SQL_TYPE = {
     PropertyType.BYTE: "BIGINT",
     PropertyType.INT16: "BIGINT",
@@ -68,12 +71,12 @@ class DuckEvaluator:
             ) from e
 
     def _values(self, compiled: _Compiled, entity_type: EntityType, states: pa.Table) -> pa.Table:
-        columns = ", ".join(_column(name, entity_type) for name in compiled.reads)
+        columns = "".join(f", {_column(name, entity_type)}" for name in compiled.reads)
         value = f"CAST({compiled.sql} AS VARCHAR)"
-        sql = f"""SELECT stream, CASE WHEN state IS NULL OR value = '' OR length(value) > {_LONGEST_KEY} THEN NULL
-                ELSE value END AS value FROM (
-            SELECT stream, state, {value} AS value FROM (
-                SELECT stream, state{", " + columns if columns else ""} FROM states))"""
+        sql = f"""SELECT {_STREAM} AS stream, CASE WHEN {_STATE} IS NULL OR {_VALUE} = ''
+                OR length({_VALUE}) > {_LONGEST_KEY} THEN NULL ELSE {_VALUE} END AS value FROM (
+            SELECT {_STREAM}, {_STATE}, {value} AS {_VALUE} FROM (
+                SELECT stream AS {_STREAM}, state AS {_STATE}{columns} FROM states))"""
         with locked_down(states=states) as db:
             return arrow(db, sql, VALUES)
 
@@ -100,7 +103,7 @@ def _compiled(side: KeySide, entity_type: EntityType) -> _Compiled:
         checked = scalar_sql(expression, entity_type)
         return _Compiled(checked.sql, checked.reads)
     if expression.startswith("Literal:"):
-        return _Compiled(literal(expression.removeprefix("Literal:")), ())
+        return _Compiled(literal((side.expression or "").lstrip().removeprefix("Literal:")), ())
     name = _bound(side, entity_type)
     sql = f"CAST({quoted(name)} AS VARCHAR)"
     for function in filter(None, expression.split("|")):

@@ -31,8 +31,8 @@ def _remove_diacritics(text: str) -> str:
     sql = f"nfc_normalize({text})"
     for letter, plain in _SPECIAL.items():
         sql = f"replace({sql}, {literal(letter)}, {literal(plain)})"
-        if letter.upper() != letter and len(letter.upper()) == 1:
-            sql = f"replace({sql}, {literal(letter.upper())}, {literal(plain.upper())})"
+        capital = "ẞ" if letter == "ß" else letter.upper()
+        sql = f"replace({sql}, {literal(capital)}, {literal(plain.upper())})"
     return f"strip_accents({sql})"
 
 

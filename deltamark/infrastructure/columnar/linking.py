@@ -30,7 +30,8 @@ def compare_links(
     """See `Comparer.links`.
 
     An end that may have only one link keeps the one with the smallest key where an extract gives several, so
-    that the order of rows never decides.
+    that the order of rows never decides. A row that was set aside, and one whose values more than one resource
+    has, removes no link of the resources that its first value may mean.
     """
     rows = extract.rows
     if "command" not in rows.column_names:
@@ -57,7 +58,8 @@ def compare_links(
 
 _UNLINKED_COMPLETE = """SELECT h.*, NULL::BIGINT AS line FROM held h
     ANTI JOIN pairs p ON p.source = h.source AND p.target = h.target
-    WHERE h.source NOT IN (SELECT f.stream FROM kept k JOIN first f ON f.value = k.value)"""
+    WHERE h.source NOT IN (SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
+        UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1)"""
 
 
 def _columns(table: str = "") -> str:
@@ -104,11 +106,17 @@ def _keep_single(db: duckdb.DuckDBPyConnection, association: EntityAssociation) 
     return pa.concat_tables(surplus)
 
 
+_REPLACING = """SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1
+    WHERE c.n1 = 1 AND c.n2 <= 1 AND c.command <> 'delete' AND NOT (c.command = 'merge' AND c.value2 IS NULL)"""
+"""The sources that lead elsewhere now, to nobody or to somebody missing; a merged row that says nothing of it
+leaves the link alone."""
+
+
 def _unlinked_commanded(association: EntityAssociation) -> str:
     """Links that commands remove: those deleted by name, those of a deleted or emptied source, those replaced."""
     replaced = []
     if not association.is_property1_collection:
-        replaced.append("h.source IN (SELECT source FROM resolved WHERE command <> 'delete')")
+        replaced.append(f"h.source IN ({_REPLACING})")
     if not association.is_property2_collection:
         replaced.append("h.target IN (SELECT target FROM pairs)")
     standing = "NOT EXISTS (SELECT 1 FROM pairs p WHERE p.source = h.source AND p.target = h.target)"

@@ -7,6 +7,7 @@ generated from the checked tree.
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import sqlglot
 from attrs import frozen
@@ -18,7 +19,8 @@ from deltamark.domain.nearest import hint
 from deltamark.domain.values import shown
 
 LONGEST = 4_000
-DEEPEST = 60
+DEEPEST = 24
+"""Brackets within brackets. The parser needs some 25 frames of Python's 1,000 for each."""
 MOST_NODES = 600
 
 _FORM = re.compile(r"^SQL:\s*([A-Za-z_][A-Za-z0-9_]{0,60})\s*:(.*)$", re.DOTALL)
@@ -97,21 +99,29 @@ def scalar_sql(expression: str, entity_type: EntityType) -> ScalarSql:
     """
     if len(expression) > LONGEST:
         raise Refused(f"is longer than {LONGEST} characters")
+    # On a stack of its own: how deep an expression may nest must not depend on how deep the caller is.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        return beside.submit(_scalar_sql, expression, entity_type).result()
+
+
+def _scalar_sql(expression: str, entity_type: EntityType) -> ScalarSql:
     form = _FORM.match(expression.strip())
     if form is None:
         raise Refused("must look like SQL:person: person.Mail, with a name between the colons")
     variable, text = form.groups()
-    tree = _parsed(text)
+    tree = exp.Paren(this=_parsed(text))  # so that a column that is the whole expression can be replaced, too
     reads = _checked(tree, variable, entity_type)
-    return ScalarSql(tree.sql(dialect="duckdb"), reads)
+    return ScalarSql(tree.sql(dialect="duckdb", comments=False), reads)
 
 
 def _parsed(text: str) -> exp.Expr:
-    if max(text.count("("), text.count(" NOT ")) > DEEPEST:
-        raise Refused(f"nests deeper than {DEEPEST}")
+    if _depth(text) > DEEPEST or text.count("[") > DEEPEST:
+        raise Refused(f"nests deeper than {DEEPEST} brackets")
     try:
         trees = sqlglot.parse(text, read="duckdb")
-    except (SqlglotError, RecursionError) as e:
+    except RecursionError as e:
+        raise Refused("nests too deep") from e
+    except SqlglotError as e:
         reason = re.sub(r"\x1b\[[0-9;]*m", "", str(e).splitlines()[0]) if str(e) else type(e).__name__
         raise Refused(f"does not parse: {reason}") from e
     if len(trees) != 1 or trees[0] is None:
@@ -119,6 +129,18 @@ def _parsed(text: str) -> exp.Expr:
     tree = trees[0]
     assert isinstance(tree, exp.Expr)
     return tree
+
+
+def _depth(text: str) -> int:
+    """How many brackets are open at once, at most; those in texts count too, which only asks for shorter texts."""
+    deepest = depth = 0
+    for char in text:
+        if char in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in ")]}":
+            depth = max(depth - 1, 0)
+    return deepest
 
 
 def _checked(tree: exp.Expr, variable: str, entity_type: EntityType) -> tuple[str, ...]:

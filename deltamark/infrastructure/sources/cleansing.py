@@ -55,7 +55,8 @@ def sifted_resources(connection: duckdb.DuckDBPyConnection, fetched: Fetched, wo
 def sifted_links(connection: duckdb.DuckDBPyConnection, fetched: Fetched, wording: Wording, file: str) -> Sifted:
     """Set aside the rows with a fault, and the pairs that stand in several rows with differing commands.
 
-    Rows without a second value are passed over, and so are all but the first of equal rows.
+    Rows without a second value are passed over unless they carry a command (it speaks of all links of the first),
+    and so are all but the first of equal rows.
 
     :param fetched: rows of ``key`` (the first value), ``value2``, ``fault``, ``fault_value``, ``line``.
     """
@@ -66,7 +67,8 @@ def sifted_links(connection: duckdb.DuckDBPyConnection, fetched: Fetched, wordin
     pairs = _counted(connection, "count(distinct (key, value2)) filter (value2 is not null)")
     if _has_faults(rows) or pairs < rows.num_rows:
         faults = _faulty_links(connection, has_commands=wording.command_column is not None)
-        gone = _lines(connection, _PASSED_OVER) + [row["line"] for row in faults]
+        passed_over = _PASSED_OVER_COMMANDS if wording.command_column is not None else _PASSED_OVER
+        gone = _lines(connection, passed_over) + [row["line"] for row in faults]
     connection.unregister("fetched")
     return _sifted(fetched, faults, gone, wording, file)
 
@@ -78,6 +80,7 @@ _PASSED_OVER = """
     join (select key, value2, min(line) as first from fetched where fault is null group by all having count(*) > 1) d
     on d.key = f.key and d.value2 = f.value2
     where f.fault is null and f.line > d.first"""
+_PASSED_OVER_COMMANDS = _PASSED_OVER.replace("value2 is null", "value2 is null and key is null", 1)
 
 
 def _has_faults(rows: pa.Table) -> bool:

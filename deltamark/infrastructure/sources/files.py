@@ -51,7 +51,7 @@ class ExtractFile:
     @property
     def name(self) -> str:
         """The file name, as messages and runs say it."""
-        return self.path.name
+        return self.path.name.encode(errors="backslashreplace").decode()
 
     @property
     def where(self) -> Location:

@@ -63,7 +63,8 @@ class FolderExtracts:
     ) -> LinkExtract:
         """The cleansed pairs of an association's connection table.
 
-        Rows without a second value say that there is no link; they and repeated pairs are passed over.
+        Rows without a second value say that there is no link; they and repeated pairs are passed over. With a
+        command column they stay: the command is about whatever links the first value has.
 
         :raises SourceError: as for `resources`.
         """

@@ -89,16 +89,18 @@ def link_query(
 ) -> Query:
     """The query for ``key`` (the first value), ``value2``, ``fault``, ``fault_value`` and ``command``.
 
-    A row whose second cell is empty has no fault and no `value2`.
+    A row whose second cell is empty has no `value2`, and no fault unless it carries a command.
     """
     at = mapping.location or Location(mapping.connection_table)
     columns = [
         _column(name, kind, number, None, at)
         for number, (name, kind) in enumerate(zip((mapping.column1, mapping.column2), types, strict=True))
     ]
-    void = "not coalesce(h1, false)"
+    void = f"(not coalesce(h1, false) or {_blank('w1')})"
+    if command_column is not None:
+        void = f"({_blank('w0')} and {void})"
     selected = f"t0 as key, case when {_blank('w1')} then null else t1 end as value2"
-    return _query(columns, 0, command_column, selected, passed_over=f"({void} or {_blank('w1')})")
+    return _query(columns, 0, command_column, selected, passed_over=void)
 
 
 def _column(name: str, kind: PropertyType, number: int, pattern: str | None, at: Location) -> _Column:

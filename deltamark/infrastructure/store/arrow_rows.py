@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from deltamark.domain.errors import StoreError
+from deltamark.domain.values import shown
+
 CHUNK = 50_000
 """Rows handled at a time: enough to amortise a call, few enough to stay small."""
 
@@ -23,13 +26,30 @@ class Cursor(Protocol):
 
 
 def to_table(cursor: Cursor, schema: pa.Schema) -> pa.Table:
-    """All remaining rows of a cursor as a table of that schema."""
+    """All remaining rows of a cursor as a table of that schema.
+
+    :raises StoreError: for a value that is none of its column's type.
+    """
     batches = []
     while rows := cursor.fetchmany(PORTION):
         columns = zip(*rows, strict=True)
-        arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+        arrays = [as_array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
     return pa.Table.from_batches(batches, schema=schema)
+
+
+def as_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Values out of a store as an array.
+
+    :raises StoreError: for a value that is none of that type.
+    """
+    try:
+        return pa.array(values, type=kind)
+    except (pa.ArrowException, OverflowError) as e:
+        raise StoreError(
+            f"a row of the store cannot be read ({shown(str(e))}): the store was altered or is damaged. "
+            "Restore a backup."
+        ) from e
 
 
 def chunks(table: pa.Table, size: int = CHUNK) -> Iterator[pa.Table]:

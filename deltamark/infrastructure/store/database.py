@@ -13,6 +13,8 @@ from typing import Any, ClassVar, TypeAlias
 import pyarrow as pa
 from attrs import frozen
 
+from deltamark.domain.errors import StoreError
+
 
 @frozen
 class Same:
@@ -96,6 +98,14 @@ class Database(ABC):
         """All rows as an Arrow table of that schema."""
 
     @abstractmethod
+    def held(self, entity_type: int, schema: pa.Schema) -> pa.Table:
+        """The key and the state of the live resources of an entity type: as fast as the database can give them."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends every query, also those that somebody still holds half read."""
+
+    @abstractmethod
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Runs a statement; returns how many rows it wrote."""
 
@@ -121,6 +131,22 @@ class Database(ABC):
 
         No two rows have the same value in the first column.
         """
+
+
+LAST_POSITION = 2**62
+"""No log comes near it; the databases themselves would go on to 2**63-1."""
+
+
+def position_after(newest: int) -> int:
+    """The position that the next event takes.
+
+    :raises StoreError: if there is none.
+    """
+    if newest >= LAST_POSITION:
+        raise StoreError(
+            f"no position is left after {newest}: no log is that long, the store was altered. Restore a backup."
+        )
+    return newest + 1
 
 
 def length(columns: Mapping[str, Column]) -> int:

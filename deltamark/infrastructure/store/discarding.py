@@ -36,7 +36,7 @@ class Discarding(RunWriting):
             self._db.execute(
                 """INSERT INTO horizons (subject, connector, position, run, task) VALUES (?1, ?2, ?3, ?4, ?5)
                 ON CONFLICT (subject) DO UPDATE SET connector=excluded.connector, position=excluded.position,
-                run=excluded.run, task=excluded.task""",
+                run=excluded.run, task=excluded.task WHERE excluded.position > horizons.position""",
                 (subject, subjects.connector, last, run, subjects.task),
             )
         self.append_to_run(lambda stream, version, at: build(stream, version, at, discarded), run)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby, islice
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any, cast
-
-import orjson
 
 from deltamark.application.ports.store import RunSummary
 from deltamark.domain.changes import AnyChange
@@ -20,6 +18,7 @@ from deltamark.domain.values import Values
 from deltamark.infrastructure.store.mapper import CHANGE_TOPICS, to_micros
 from deltamark.infrastructure.store.queries import StateQueries
 from deltamark.infrastructure.store.run_payload import CHANGES_DISCARDED, ROWS_SET_ASIDE
+from deltamark.infrastructure.store.whole_streams import whole
 
 _READ = 2_000
 """Events read at a time: memory does not grow with the log."""
@@ -63,7 +62,7 @@ class LogQueries(StateQueries):
         """See `Reading.facts`."""
         stream = self.stream_of(ref)
         if stream is not None:
-            yield from self._facts([stream], until)
+            yield from whole(stream, self._facts([stream], until))
 
     def _facts(self, streams: Sequence[int], until: int | None) -> Iterator[tuple[int, Any]]:
         """The snapshots and events of some streams, stream by stream, oldest first."""
@@ -74,8 +73,10 @@ class LogQueries(StateQueries):
         return map(self._event, self._db.rows(sql, (self._db.array(streams), _END if until is None else until)))
 
     def _facts_by_stream(self, streams: Sequence[int], until: int) -> Iterator[tuple[int, Iterator[Any]]]:
-        facts = (fact for _, fact in self._facts(streams, until)) if streams else iter(())
-        return ((int(stream), group) for stream, group in groupby(facts, key=attrgetter("originator_id")))
+        facts = self._facts(streams, until) if streams else iter(())
+        for text, group in groupby(facts, key=lambda found: found[1].originator_id):
+            stream = int(text)
+            yield stream, (fact for _, fact in whole(stream, group))
 
     def link_changes_of(self, ref: ResourceRef) -> Iterator[tuple[int, AnyChange]]:
         """See `Reading.link_changes_of`."""
@@ -99,7 +100,7 @@ class LogQueries(StateQueries):
             for stream, key, position, live, state in rows:
                 if position <= last:
                     if live:
-                        yield key, orjson.loads(state)
+                        yield key, self._values(key, state)
                 elif stream in past:
                     yield key, past[stream].values
 
@@ -158,9 +159,16 @@ class RunQueries(LogQueries):
             (*parameters, with_rows, ROWS_SET_ASIDE),
         )
         for (number, first, last), events in groupby(rows, key=itemgetter(0, 1, 2)):
-            run = fold_run(cast(RunEvent, self._event(row[3:])[1]) for row in events)
+            facts = [cast(RunEvent, self._event(row[3:])[1]) for row in events]
+            try:
+                run = fold_run(facts)
+            except (AssertionError, AttributeError, IndexError):
+                run = None
             if run is None:
-                raise StoreError(f"run {number} has no events: the store was altered. Restore a backup.")
+                raise StoreError(
+                    f"run {number} cannot be read: events of it are missing or wrong. The store was altered or is "
+                    "damaged. Restore a backup."
+                )
             yield RunSummary(run=run, first=first, last=last)
 
     def discards(self, after: int) -> list[tuple[int, ChangesDiscarded]]:

@@ -40,6 +40,7 @@ from deltamark.domain.resource import (
     Updated,
 )
 from deltamark.domain.run import RunEvent
+from deltamark.domain.values import shown
 from deltamark.infrastructure.store.run_payload import RUN_TOPICS, run_event, run_payload
 
 CREATED, UPDATED, DELETED = "c1", "u1", "d1"
@@ -129,12 +130,12 @@ class ChangeMapper(Mapper[str]):
             build = _BUILDERS[topic]
         except KeyError:
             raise StoreError(
-                f"event {version} of stream {stream} has the unknown topic {topic!r}: it was written by a newer "
+                f"event {version} of stream {stream} has the unknown topic {shown(topic)}: it was written by a newer "
                 "version of Deltamark, or the store was altered. Upgrade Deltamark, or restore a backup."
             ) from None
         try:
             return build(stream, version, self.transcoder.decode(state))
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as e:
             raise StoreError(
                 f"event {version} of stream {stream} ({topic}) cannot be read: {type(e).__name__}: {e}. The store "
                 "was altered or is damaged. Restore a backup."

@@ -74,9 +74,11 @@ class FlagWriting(Session):
 class KeyWriting(Session):
     """Correlation keys."""
 
-    def put_keys(self, rule: KeyRule, values: pa.Table) -> int:
+    def put_keys(self, rule: KeyRule, values: pa.Table, *, everything: bool) -> int:
         """See `Writing.put_keys`."""
         number = self._rule(rule)
+        if everything:
+            self._db.execute("UPDATE rules SET digest=?1 WHERE id=?2", (rule.digest, number))
         written = 0
         for chunk in chunks(values):
             self._db.temporary("fresh", {"resource": "number", "value": "text"})
@@ -99,7 +101,7 @@ class KeyWriting(Session):
     def _rule(self, rule: KeyRule) -> int:
         names = (rule.name, rule.side, rule.entity_type)
         found = self._db.one("SELECT id FROM rules WHERE name=?1 AND side=?2 AND entity_type=?3", names)
-        sql = "INSERT INTO rules (name, side, entity_type) VALUES (?1, ?2, ?3) RETURNING id"
+        sql = "INSERT INTO rules (name, side, entity_type, digest) VALUES (?1, ?2, ?3, '') RETURNING id"
         return int(found or self._db.one(sql, names))
 
     def keep_rules(self, rules: Iterable[KeyRule]) -> int:

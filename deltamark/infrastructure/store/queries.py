@@ -8,10 +8,12 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from deltamark.application.ports.store import Place
+from deltamark.application.ports.store import KeyRule, Place
 from deltamark.domain.changes import CorrelationKey, Horizon
+from deltamark.domain.errors import StoreError
 from deltamark.domain.link import LinkRef
 from deltamark.domain.resource import Resource, ResourceRef
+from deltamark.domain.values import Values, shown
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.mapper import ChangeMapper
 
@@ -22,6 +24,7 @@ LINKS = pa.schema(
     [("source", pa.int64()), ("target", pa.int64()), ("source_key", pa.string()), ("target_key", pa.string())]
 )
 FLAGGED = pa.schema([("key", pa.string()), ("since", pa.int64()), ("live", pa.bool_())])
+_FLAGGED_ROWS = pa.schema([("key", pa.string()), ("since", pa.int64()), ("live", pa.int8())])
 
 _KEYS = """SELECT n.name, n.side, e.name, r.key, k.value FROM correlation_keys k
     JOIN rules n ON n.id = k.rule JOIN resources r ON r.stream = k.resource
@@ -38,6 +41,22 @@ class Queries:
         self._db = database
         self._mapper = mapper
 
+    def close(self) -> None:
+        """Ends every query, also those that somebody still holds half read."""
+        self._db.close()
+
+    def _values(self, key: str, state: str) -> Values:
+        try:
+            values = orjson.loads(state)
+        except ValueError:
+            values = None
+        if not isinstance(values, dict):
+            raise StoreError(
+                f"the state of the resource {shown(key)} cannot be read. The store was altered or is damaged. "
+                "Restore a backup."
+            )
+        return values
+
     def _type_id(self, entity_type: str) -> int:
         return self._db.one("SELECT id FROM entity_types WHERE name=?1", (entity_type,)) or 0
 
@@ -50,9 +69,7 @@ class StateQueries(Queries):
 
     def held(self, entity_type: str) -> pa.Table:
         """See `Reading.held`."""
-        # In the order of the table: by the index on keys, every row would be a search of its own.
-        sql = f"SELECT key, state FROM resources {self._db.unindexed} WHERE entity_type=?1 AND live"
-        return self._db.table(sql, (self._type_id(entity_type),), STATES)
+        return self._db.held(self._type_id(entity_type), STATES)
 
     def held_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
         """See `Reading.held_among`."""
@@ -135,7 +152,7 @@ class StateQueries(Queries):
             return None
         stream, version, live, state = row
         return Resource(
-            originator_id=str(stream), version=version, ref=ref, values=orjson.loads(state), live=bool(live)
+            originator_id=str(stream), version=version, ref=ref, values=self._values(ref.key, state), live=bool(live)
         )
 
     def _resource_row(self, ref: ResourceRef) -> tuple[Any, ...] | None:
@@ -149,15 +166,29 @@ class ProjectionQueries(Queries):
 
     def place(self, consumer: str) -> Place | None:
         """See `Reading.place`."""
-        row = self._db.row("SELECT position, digest FROM places WHERE consumer=?1", (consumer,))
-        return Place(position=row[0], digest=row[1]) if row else None
+        sql = "SELECT position, digest, (SELECT max(notification_id) FROM stored_events) FROM places WHERE consumer=?1"
+        row = self._db.row(sql, (consumer,))
+        if row is None:
+            return None
+        position, digest, head = row
+        if position > (head or 0):
+            raise StoreError(
+                f"{consumer} stands at position {position}, beyond the log, which ends at {head}: it would pass over "
+                "changes. The store was altered or is damaged. Restore a backup."
+            )
+        return Place(position=position, digest=digest)
 
     def flagged(self, entity_type: str, after: int) -> pa.Table:
         """See `Reading.flagged`."""
-        sql = f"""SELECT r.key, f.since, r.live FROM
+        sql = f"""SELECT r.key, f.since, CASE WHEN r.live THEN 1 ELSE 0 END FROM
             (SELECT resource, min(position) AS since FROM flags WHERE position>?1 GROUP BY resource) f
             {self._db.straight} resources r ON r.stream = f.resource WHERE r.entity_type=?2 ORDER BY r.key"""
-        return self._db.table(sql, (after, self._type_id(entity_type)), FLAGGED)
+        return self._db.table(sql, (after, self._type_id(entity_type)), _FLAGGED_ROWS).cast(FLAGGED)
+
+    def rules_computed(self) -> set[KeyRule]:
+        """See `Reading.rules_computed`."""
+        rows = self._db.all("SELECT name, side, entity_type, digest FROM rules WHERE digest<>''")
+        return {KeyRule(name=n, side=s, entity_type=e, digest=d) for n, s, e, d in rows}
 
     def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:
         """See `Reading.correlation_keys`."""

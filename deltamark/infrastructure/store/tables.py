@@ -86,11 +86,13 @@ def _first(t: Types) -> Sequence[str]:
             PRIMARY KEY (position, resource)
         ){t.clustered}""",
         f"CREATE TABLE places (consumer {t.text} PRIMARY KEY, position {t.number} NOT NULL, digest {t.text} NOT NULL)",
+        # `digest`: of the definition that the keys of all resources were last computed with; empty before.
         f"""CREATE TABLE rules (
             id {t.numbered},
             name {t.text} NOT NULL,
             side {t.text} NOT NULL,
             entity_type {t.text} NOT NULL,
+            digest {t.text} NOT NULL,
             UNIQUE (name, side, entity_type)
         )""",
         f"""CREATE TABLE correlation_keys (

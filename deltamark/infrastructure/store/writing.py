@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from deltamark.application.ports.store import Clock
+from deltamark.domain.errors import StoreError
 from deltamark.domain.events import Event
 from deltamark.domain.run import RunEvent
-from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.database import Database, position_after
 from deltamark.infrastructure.store.log import RunQueries
 from deltamark.infrastructure.store.mapper import ChangeMapper, from_micros, to_micros
 from deltamark.infrastructure.store.queries import ProjectionQueries
+
+_END_OF_TIME = to_micros(datetime.max.replace(tzinfo=UTC))
 
 _INSERT_EVENT = """INSERT INTO stored_events (notification_id, originator_id, originator_version, topic, state)
     VALUES (?1, ?2, ?3, ?4, ?5)"""
@@ -25,11 +28,19 @@ class Session(RunQueries, ProjectionQueries):
 
     def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
         super().__init__(database, mapper)
-        self._next = self._first = database.newest_position() + 1
-        row = database.row("SELECT last_at, next_stream, next_run FROM store")
-        assert row is not None, "a store that was opened has its one row"
-        last_at, self._stream, self._run = row
+        self._next = self._first = position_after(database.newest_position())
+        last_at, self._stream, self._run = self._stand()
         self._micros = max(to_micros(clock()), last_at + 1)
+
+    def _stand(self) -> tuple[int, int, int]:
+        """The newest time in the log, the next stream and the next run."""
+        match self._db.row("SELECT last_at, next_stream, next_run FROM store"):
+            case (int(last_at), int(stream), int(run)) if last_at < _END_OF_TIME:
+                return last_at, stream, run
+        raise StoreError(
+            "the time of the store, or where it goes on, cannot be read. The store was altered or is damaged. "
+            "Restore a backup."
+        )
 
     def now(self) -> datetime:
         """See `Writing.now`."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import count
 from typing import Any
+from weakref import WeakSet
 
 import pyarrow as pa
 from psycopg import Connection, Cursor, ServerCursor
@@ -42,6 +43,7 @@ class PostgreSQLDatabase(Database):
 
     def __init__(self, connection: Connection[DictRow]) -> None:
         self._connection = connection
+        self._cursors: WeakSet[ServerCursor[tuple[Any, ...]]] = WeakSet()
 
     def array(self, values: Sequence[Any]) -> Any:
         """See `Database.array`."""
@@ -110,9 +112,23 @@ class PostgreSQLDatabase(Database):
             cursor.execute(_statement(sql), _given(parameters), binary=True)
             return to_table(cursor, schema)
 
+    def held(self, entity_type: int, schema: pa.Schema) -> pa.Table:
+        """See `Database.held`."""
+        return self.table("SELECT key, state FROM resources WHERE entity_type=?1 AND live", (entity_type,), schema)
+
+    def close(self) -> None:
+        """See `Database.close`.
+
+        Not later, when its reader lets go of it: another may have the connection by then.
+        """
+        for cursor in tuple(self._cursors):
+            cursor.close()
+
     def _server_cursor(self) -> ServerCursor[tuple[Any, ...]]:
         """A cursor that fetches what is asked for: rows beyond that stay with the server."""
-        return self._connection.cursor(name=f"deltamark_{next(_names)}", row_factory=tuple_row)
+        cursor = self._connection.cursor(name=f"deltamark_{next(_names)}", row_factory=tuple_row)
+        self._cursors.add(cursor)
+        return cursor
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """See `Database.execute`."""
@@ -149,7 +165,9 @@ class PostgreSQLDatabase(Database):
 
     def newest_position(self) -> int:
         """See `Database.newest_position`."""
-        return int(self.one("SELECT position FROM log_end"))
+        sql = """SELECT greatest((SELECT position FROM log_end),
+            (SELECT coalesce(max(notification_id), 0) FROM stored_events))"""
+        return int(self.one(sql))
 
     def positions_given(self, newest: int) -> None:
         """See `Database.positions_given`."""

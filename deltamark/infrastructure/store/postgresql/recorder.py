@@ -11,6 +11,7 @@ from eventsourcing.persistence import Notification, ProgrammingError, StoredEven
 from eventsourcing.postgres import PostgresProcessRecorder
 from psycopg.sql import SQL, Composed
 
+from deltamark.infrastructure.store.database import position_after
 from deltamark.infrastructure.store.postgresql.connection import ChangeDatastore
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 
@@ -69,7 +70,7 @@ class ChangeRecorder(PostgresProcessRecorder):
                 return None if tracking is None else []
             connection.execute(LOCK_LOG)
             db = PostgreSQLDatabase(connection)
-            first = db.newest_position() + 1
+            first = position_after(db.newest_position())
             positions = range(first, first + len(stored_events))
             db.insert(
                 EVENTS_TABLE,

@@ -102,10 +102,14 @@ class PostgreSQLStore:
         """See `Store.reading`."""
         with self._explaining():
             if self._rehearsed is not None:
-                yield StoreReading(PostgreSQLDatabase(self._rehearsed), self._mapper)
+                with closing(StoreReading(PostgreSQLDatabase(self._rehearsed), self._mapper)) as view:
+                    yield view
                 return
-            with self._connection(_READ) as connection:
-                yield StoreReading(PostgreSQLDatabase(connection), self._mapper)
+            with (
+                self._connection(_READ) as connection,
+                closing(StoreReading(PostgreSQLDatabase(connection), self._mapper)) as view,
+            ):
+                yield view
 
     @contextmanager
     def transaction(self) -> Iterator[Writing]:
@@ -115,8 +119,10 @@ class PostgreSQLStore:
                 with self._savepoint(self._rehearsed) as rehearsed:
                     yield rehearsed
                 return
-            with self._connection(_WRITE) as connection:
-                writing = StoreWriting(PostgreSQLDatabase(connection), self._mapper, self._clock)
+            with (
+                self._connection(_WRITE) as connection,
+                closing(StoreWriting(PostgreSQLDatabase(connection), self._mapper, self._clock)) as writing,
+            ):
                 yield writing
                 writing.finish()
                 self._commit(connection)
@@ -154,9 +160,9 @@ class PostgreSQLStore:
     def _savepoint(self, connection: Connection[DictRow]) -> Iterator[Writing]:
         connection.execute("SAVEPOINT rehearsed")
         try:
-            writing = RehearsedWriting(PostgreSQLDatabase(connection), self._mapper, self._clock)
-            yield writing
-            writing.finish()
+            with closing(RehearsedWriting(PostgreSQLDatabase(connection), self._mapper, self._clock)) as writing:
+                yield writing
+                writing.finish()
         except BaseException:
             connection.execute("ROLLBACK TO rehearsed")
             raise

@@ -23,10 +23,18 @@ from eventsourcing.sqlite import (
 )
 from filelock import FileLock, Timeout
 
-from deltamark.domain.errors import ConcurrentRun
+from deltamark.domain.errors import ConcurrentRun, StoreError
 
 LOCK_TIMEOUT_S = 60
-_CACHE_KIB = 64_000
+_SETTINGS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "trusted_schema=OFF",
+    "cell_size_check=ON",
+    "cache_size=-64000",
+    "temp_store=MEMORY",
+)
 
 
 class ImmediateTransaction(SQLiteTransaction):
@@ -69,17 +77,37 @@ class ChangeConnectionPool(SQLiteConnectionPool):
         connection.raw.execute("PRAGMA wal_autocheckpoint=4000")
         return connection
 
+    def put_connection(self, conn: SQLiteConnection) -> None:
+        """Takes a connection back; after the end of the pool, closes it."""
+        with self._put_condition:
+            if self.closed:
+                conn.close()
+            else:
+                super().put_connection(conn)
+
+    def close(self) -> None:
+        """Closes the connections at rest; one in use is closed when it comes back.
+
+        To close it while another thread reads through it would crash the process.
+        """
+        with self._put_condition:
+            self._in_use.clear()
+            super().close()
+
     def _prepared(self) -> ChangeConnection:
-        raw = super()._create_connection()._sqlite_conn
-        for setting in (
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "trusted_schema=OFF",
-            "cell_size_check=ON",
-            f"cache_size=-{_CACHE_KIB}",
-            "temp_store=MEMORY",
-        ):
-            raw.execute(f"PRAGMA {setting}")
+        raw = sqlite3.connect(
+            self.db_name, uri=True, check_same_thread=False, isolation_level=None, timeout=self.lock_timeout or 0
+        )
+        try:
+            for setting in _SETTINGS:
+                raw.execute(f"PRAGMA {setting}")
+        except BaseException as e:
+            # Now, not when the error is forgotten: an open connection keeps files beside the store.
+            raw.close()
+            if isinstance(e, UnicodeDecodeError):
+                raise sqlite3.DatabaseError("the names of its tables are no text") from e
+            raise
+        raw.row_factory = sqlite3.Row
         return ChangeConnection(raw, max_age=self.max_age)
 
 
@@ -95,10 +123,17 @@ class ChangeDatastore(SQLiteDatastore):
         self._writer: ChangeConnection | None = None
         self._mine = threading.Lock()
         self._everyones = FileLock(f"{path.absolute()}.lock", timeout=lock_timeout_s, thread_local=False)
+        self._lock_timeout_s = lock_timeout_s
 
     @contextmanager
     def get_connection(self, *, commit: bool) -> Iterator[SQLiteConnection]:
-        """A reading connection from the pool, or the writing one, for this block alone."""
+        """A reading connection from the pool, or the writing one, for this block alone.
+
+        :raises StoreError: after the end of the datastore.
+        :raises ConcurrentRun: if another process goes on writing for longer than the timeout.
+        """
+        if self.pool.closed:
+            raise StoreError("the store was closed. Open it again.")
         if not commit:
             with super().get_connection(commit=False) as connection:
                 yield connection
@@ -115,9 +150,14 @@ class ChangeDatastore(SQLiteDatastore):
             self._everyones.acquire()
         except Timeout:
             raise ConcurrentRun(
-                f"another process has been writing to this store for more than {LOCK_TIMEOUT_S} seconds. Nothing "
+                f"another process has been writing to this store for more than {self._lock_timeout_s} seconds. Nothing "
                 "was changed. Wait until its run has ended (`deltamark runs` shows it), then run again."
             ) from None
+        except OSError as e:
+            raise StoreError(
+                f"{self._everyones.lock_file}: {e.strerror}. This file keeps writers apart; it could not be opened. "
+                "Make the store's folder writable, or remove what stands in the way."
+            ) from e
         try:
             yield
         finally:

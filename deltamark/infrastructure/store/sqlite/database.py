@@ -7,12 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from typing import Any
+from weakref import WeakSet
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
+from deltamark.infrastructure.store.arrow_rows import PORTION, as_array, to_table
 from deltamark.infrastructure.store.database import Column, Database, Same
+
+_STREAMS = 4_000
+"""How many streams are read at a time."""
+
+_SEPARATOR = b"\x1e"
+
+# In the order of the table: by the index on keys, every row would be a search of its own.
+_IN_STREAMS = "FROM resources NOT INDEXED WHERE stream>=?1 AND stream<?2 AND entity_type=?3 AND live"
+_JOINED = f"SELECT group_concat(key, char(30)), group_concat(state, char(30)), count(*) {_IN_STREAMS}"
 
 _TYPES = {"number": "INTEGER", "text": "TEXT"}
 
@@ -25,6 +36,16 @@ class SQLiteDatabase(Database):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def close(self) -> None:
+        """See `Database.close`.
+
+        As long as one is open, SQLite keeps the whole connection at its view: the next to use that connection
+        would see the past.
+        """
+        for cursor in tuple(self._cursors):
+            cursor.close()
 
     def array(self, values: Sequence[Any]) -> Any:
         """See `Database.array`."""
@@ -65,6 +86,7 @@ class SQLiteDatabase(Database):
 
     def _cursor(self, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
         cursor = self._connection.cursor()
+        self._cursors.add(cursor)
         cursor.row_factory = None
         return cursor.execute(sql, parameters)
 
@@ -87,6 +109,33 @@ class SQLiteDatabase(Database):
         """See `Database.table`."""
         with self._texts_as_bytes():
             return to_table(self._cursor(sql, parameters), schema)
+
+    def held(self, entity_type: int, schema: pa.Schema) -> pa.Table:
+        """See `Database.held`."""
+        last = self.one("SELECT max(stream) FROM resources") or 0
+        with self._texts_as_bytes():
+            tables = [self._held_between(entity_type, start, schema) for start in range(1, last + 1, _STREAMS)]
+        return pa.concat_tables([schema.empty_table(), *tables])
+
+    def _held_between(self, kind: int, start: int, schema: pa.Schema) -> pa.Table:
+        """The live resources of a range of streams, joined to two long texts by SQLite: no object for each row.
+
+        States are JSON, which escapes control characters, so the separator stands in none of them. A range
+        where a key holds it, or whose texts would be too long for SQLite, is read row by row.
+        """
+        span = (start, start + _STREAMS, kind)
+        try:
+            keys, states, count = self._cursor(_JOINED, span).fetchone()
+        except sqlite3.DataError:
+            keys, states, count = None, None, -1
+        if count == 0:
+            return schema.empty_table()
+        if keys is not None and all(text.count(_SEPARATOR) == count - 1 for text in (keys, states)):
+            columns = [
+                pc.list_flatten(pc.split_pattern(as_array([text], pa.string()), "\x1e")) for text in (keys, states)
+            ]
+            return pa.Table.from_arrays(columns, schema=schema)
+        return to_table(self._cursor(f"SELECT key, state {_IN_STREAMS}", span), schema)
 
     @contextmanager
     def _texts_as_bytes(self) -> Iterator[None]:
@@ -116,7 +165,9 @@ class SQLiteDatabase(Database):
 
     def newest_position(self) -> int:
         """See `Database.newest_position`. SQLite keeps it by itself, for a table with AUTOINCREMENT."""
-        return self.one("SELECT seq FROM sqlite_sequence WHERE name='stored_events'") or 0
+        sql = """SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name='stored_events'), 0),
+            coalesce((SELECT max(notification_id) FROM stored_events), 0))"""
+        return int(self.one(sql))
 
     def positions_given(self, newest: int) -> None:
         """See `Database.positions_given`."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
+
+from deltamark.infrastructure.store.database import position_after
+from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 
 EVENTS_TABLE = "stored_events"
 
@@ -57,22 +60,12 @@ class ChangeRecorder(SQLiteProcessRecorder):
             for statement in super().construct_create_table_statements()
         ]
 
-    def next_position(self, c: SQLiteCursor) -> int:
-        """The position that the next event will take. Call it inside a writing transaction."""
-        c.execute("SELECT seq FROM sqlite_sequence WHERE name=?", (EVENTS_TABLE,))
-        row = c.fetchone()
-        return (row[0] if row else 0) + 1
-
-    def insert_rows(self, c: SQLiteCursor, rows: Iterable[Sequence[Any]]) -> None:
-        """Inserts rows of (position, stream, version, topic, state), positions from `next_position` on."""
-        c.executemany(INSERT_EVENT, rows)
-
     def _insert_events(
         self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **kwargs: Any
     ) -> Sequence[int] | None:
-        first = self.next_position(c)
-        self.insert_rows(
-            c,
+        first = position_after(SQLiteDatabase(c.sqlite_cursor.connection).newest_position())
+        c.executemany(
+            INSERT_EVENT,
             [
                 (first + n, stream_key(e.originator_id), e.originator_version, e.topic, e.state)
                 for n, e in enumerate(stored_events)
@@ -81,7 +74,7 @@ class ChangeRecorder(SQLiteProcessRecorder):
         tracking = kwargs.get("tracking")
         if tracking is not None:
             self._insert_tracking(c, tracking)
-        return range(first, first + len(stored_events))
+        return list(range(first, first + len(stored_events)))
 
     def convert_originator_id(self, originator_id: Any) -> UUID | str:
         """The stream as the library knows it."""

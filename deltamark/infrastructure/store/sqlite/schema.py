@@ -12,11 +12,14 @@ from urllib.parse import unquote
 
 from eventsourcing.sqlite import SQLiteCursor
 
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import ConcurrentRun, StoreError
 from deltamark.infrastructure.store.tables import NEW_STORE, Step, Types, steps_from
 
 APPLICATION_ID = 0x44_4D_52_4B
 """Marks the file as Deltamark's ("DMRK"), https://sqlite.org/pragma.html#pragma_application_id."""
+
+_HEAD = 108
+"""How many bytes of a file tell whether it is a store: the header of SQLite, and that of its first page."""
 
 TYPES = Types(
     number="INTEGER",
@@ -43,7 +46,7 @@ def path_of(url: str) -> Path:
     return Path(name)
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, steps: Sequence[Step]) -> None:
     """Refuses what cannot become or be a store before SQLite touches it.
 
     :raises StoreError: for a directory, a device or FIFO, a file of something else, a missing folder.
@@ -64,9 +67,35 @@ def check_file(path: Path) -> None:
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: permission denied. Name a file that you may read and write.")
     with path.open("rb") as file:
-        head = file.read(16)
-    if head and head != b"SQLite format 3\0":
+        _check_head(file.read(_HEAD), path, steps)
+    _check_journal(path)
+
+
+def _check_head(head: bytes, path: Path, steps: Sequence[Step]) -> None:
+    """Refuses what is no store by its first bytes: SQLite would change some of them by opening it.
+
+    A store that was made in full bears its marks there, whatever its write-ahead log holds besides: they were
+    written with its first table. See https://sqlite.org/fileformat2.html#the_database_header.
+    """
+    if not head:
+        return
+    if head[:16] != b"SQLite format 3\0":
         raise StoreError(f"{path} is not a Deltamark store: it is not an SQLite database. Name another file.")
+    if len(head) < _HEAD:
+        raise StoreError(f"store {path}: the file is damaged (it ends in its first page). Restore a backup.")
+    version, application, cells = (int.from_bytes(head[a:b]) for a, b in ((60, 64), (68, 72), (103, 105)))
+    if cells:
+        _steps_of_ours(application, version, path, steps)
+
+
+def _check_journal(path: Path) -> None:
+    """Refuses a rollback journal beside a store: a store has none, and SQLite would play it into the store."""
+    journal = Path(f"{path}-journal")
+    if path.stat().st_size and journal.is_file() and journal.stat().st_size:
+        raise StoreError(
+            f"{journal} lies beside the store and is none of its files: opening the store would write into it what "
+            "another database had. Move it away."
+        )
 
 
 def prepare(c: SQLiteCursor, path: Path, steps: Sequence[Step], create_log: Callable[[SQLiteCursor], None]) -> None:
@@ -102,12 +131,8 @@ def missing_steps(c: SQLiteCursor, path: Path, steps: Sequence[Step]) -> Sequenc
     """
     c.execute("PRAGMA application_id")
     application = c.fetchone()[0]
-    if application != APPLICATION_ID:
-        raise StoreError(
-            f"{path} is an SQLite database of another application, not a Deltamark store. Name another file."
-        )
     c.execute("PRAGMA user_version")
-    missing = steps_from(c.fetchone()[0], steps, str(path))
+    missing = _steps_of_ours(application, c.fetchone()[0], path, steps)
     c.execute("SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name")
     strangers = [row[0] for row in c.fetchall()]
     if strangers:
@@ -118,7 +143,15 @@ def missing_steps(c: SQLiteCursor, path: Path, steps: Sequence[Step]) -> Sequenc
     return missing
 
 
-def explained(error: sqlite3.Error, path: Path) -> StoreError:
+def _steps_of_ours(application: int, version: int, path: Path, steps: Sequence[Step]) -> Sequence[Step]:
+    if application != APPLICATION_ID:
+        raise StoreError(
+            f"{path} is an SQLite database of another application, not a Deltamark store. Name another file."
+        )
+    return steps_from(version, steps, str(path))
+
+
+def explained(error: sqlite3.Error, path: Path) -> StoreError | ConcurrentRun:
     """The words for an error of SQLite."""
     name = getattr(error, "sqlite_errorname", "") or ""
     text = str(error)
@@ -134,12 +167,16 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError:
             "Check that the folder exists and that you may write there.",
         )
     elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        what, advice = "another process holds it locked", "Wait until that process has ended, then run again."
+        return ConcurrentRun(
+            f"store {path}: another process holds it locked. What was being written was undone. Wait until that "
+            "process has ended, then run again."
+        )
     elif name.startswith("SQLITE_IOERR"):
         what, advice = (
             f"reading or writing failed ({name})",
             "Check the disk, its free space and your limits.",
         )
     else:
-        what, advice = f"{text} ({name})" if name else text, "Run with --debug for details."
+        what = f"{text} ({name})" if name else text
+        advice = "The store was altered or is damaged: restore a backup. (Or is this our fault? --debug shows details.)"
     return StoreError(f"store {path}: {what}. What was being written was undone. {advice}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from eventsourcing.persistence import PersistenceError
@@ -43,13 +43,13 @@ class SQLiteStore:
         self._steps = steps
         self._clock = clock
         self._mapper = ChangeMapper()
-        schema.check_file(path)
-        if not create and not path.exists():
+        schema.check_file(path, steps)
+        if not create and not (path.exists() and path.stat().st_size):
             raise StoreError(
                 f"{path}: there is no store yet. Run a job first (`deltamark run JOB`), or name another with --store."
             )
         self._datastore = ChangeDatastore(path, lock_timeout_s=lock_timeout_s)
-        self._rehearsed: SQLiteCursor | None = None
+        self._rehearsals = threading.local()
         try:
             with self._explaining():
                 self._recorder = ChangeRecorder(self._datastore)
@@ -72,6 +72,11 @@ class SQLiteStore:
         return SQLiteDatabase(c.sqlite_cursor.connection)
 
     @property
+    def _rehearsed(self) -> SQLiteCursor | None:
+        """The transaction that this thread rehearses in; other threads take no part in it."""
+        return getattr(self._rehearsals, "cursor", None)
+
+    @property
     def recorder(self) -> ChangeRecorder:
         """The recorder of the log, for projections of the `eventsourcing` library."""
         return self._recorder
@@ -81,14 +86,16 @@ class SQLiteStore:
         """See `Store.reading`."""
         with self._explaining():
             if self._rehearsed is not None:
-                yield StoreReading(self._database(self._rehearsed), self._mapper)
+                with closing(StoreReading(self._database(self._rehearsed), self._mapper)) as view:
+                    yield view
                 return
             with (
                 self._datastore.get_connection(commit=False) as connection,
                 connection.transaction(commit=False),
             ):
                 assert isinstance(connection, ChangeConnection)
-                yield StoreReading(SQLiteDatabase(connection.raw), self._mapper)
+                with closing(StoreReading(SQLiteDatabase(connection.raw), self._mapper)) as view:
+                    yield view
 
     @contextmanager
     def transaction(self) -> Iterator[Writing]:
@@ -98,23 +105,33 @@ class SQLiteStore:
                 with self._savepoint(self._rehearsed) as rehearsed:
                     yield rehearsed
                 return
-            with self._datastore.transaction(commit=True) as c:
-                writing = StoreWriting(self._database(c), self._mapper, self._clock)
+            with (
+                self._datastore.transaction(commit=True) as c,
+                closing(StoreWriting(self._database(c), self._mapper, self._clock)) as writing,
+            ):
                 yield writing
                 writing.finish()
 
     @contextmanager
     def _savepoint(self, c: SQLiteCursor) -> Iterator[Writing]:
+        connection = c.sqlite_cursor.connection
+        if not connection.in_transaction:
+            raise self._rehearsals.ended_by
         c.execute("SAVEPOINT rehearsed")
         try:
-            writing = RehearsedWriting(self._database(c), self._mapper, self._clock)
-            yield writing
-            writing.finish()
-        except BaseException:
-            c.execute("ROLLBACK TO rehearsed")
+            with closing(RehearsedWriting(self._database(c), self._mapper, self._clock)) as writing:
+                yield writing
+                writing.finish()
+        except BaseException as e:
+            if connection.in_transaction:
+                c.execute("ROLLBACK TO rehearsed")
+            else:
+                # SQLite undid everything at once, as it may on a full disk: what came now would be committed.
+                self._rehearsals.ended_by = e
             raise
         finally:
-            c.execute("RELEASE rehearsed")
+            if connection.in_transaction:
+                c.execute("RELEASE rehearsed")
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
@@ -123,11 +140,11 @@ class SQLiteStore:
             assert isinstance(connection, ChangeConnection)
             cursor = connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
-            self._rehearsed = cursor
+            self._rehearsals.cursor = cursor
             try:
                 yield
             finally:
-                self._rehearsed = None
+                self._rehearsals.cursor = None
                 connection.rollback()
 
     @contextmanager

@@ -1,0 +1,108 @@
+"""What callers hand in, looked at before anything is done with it: a wrong type is told as one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from deltamark.domain.changes import Position, RunMoment, When
+from deltamark.domain.errors import UsageError
+from deltamark.domain.values import shown
+
+LARGEST = 2**63 - 1
+"""The largest number that a store can hold."""
+
+
+def text(what: str, value: object) -> str:
+    """The value, which must be a text.
+
+    :raises UsageError: if it is something else, or no Unicode text.
+    """
+    if not isinstance(value, str):
+        raise UsageError(f"{what} is given as a text, not as {_described(value)}.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} {shown(value)} is no Unicode text: it holds half of a character.") from None
+    return value
+
+
+def optional_text(what: str, value: object) -> str | None:
+    """The value, which must be a text or None; raises as `text` does."""
+    return None if value is None else text(what, value)
+
+
+def whole_number(what: str, value: object, *, least: int = 0) -> int:
+    """The value, which must be a whole number.
+
+    :raises UsageError: if it is something else, below `least`, or larger than any store can hold.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(f"{what} is given as a whole number, not as {_described(value)}.")
+    if not least <= value <= LARGEST:
+        raise UsageError(f"{what} is a whole number from {least} to {LARGEST}, not {shown(_digits(value))}.")
+    return value
+
+
+def boolean(what: str, value: object) -> bool:
+    """The value, which must be True or False.
+
+    :raises UsageError: if it is something else: a text such as "false" would count as true.
+    """
+    if not isinstance(value, bool):
+        raise UsageError(f"{what} is True or False, not {_described(value)}.")
+    return value
+
+
+def optional_seconds(what: str, value: object) -> float | None:
+    """The value, which must be a number of seconds, or None.
+
+    :raises UsageError: if it is something else, or below 0.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise UsageError(f"{what} is a number of seconds, 0 or more, or None, not {_described(value)}.")
+    return float(value)
+
+
+def position(what: str, value: object) -> Position:
+    """The value, which must be a position; whether it is in the log is for the store to say.
+
+    :raises UsageError: if it is no whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(f"{what} is a position in the log, a whole number, not {_described(value)}.")
+    return value
+
+
+def moment(what: str, value: object) -> When | None:
+    """The value, which must name a moment, or None.
+
+    :raises UsageError: if it is neither a position, a time nor the end of a run.
+    """
+    if value is None or isinstance(value, datetime):
+        return value
+    if isinstance(value, RunMoment):
+        whole_number("the number of a run", value.run)
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(
+            f"{what} is a moment: a position (42), a datetime with a time zone, or RunMoment(7), "
+            f"not {_described(value)}."
+        )
+    return value
+
+
+def _described(value: object) -> str:
+    return "None" if value is None else f"{shown(_safe_repr(value), 40)} ({type(value).__name__})"
+
+
+def _safe_repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # whatever a stranger's class does when it is shown: the message is still to be given
+        return "<cannot be shown>"
+
+
+def _digits(value: int) -> str:
+    return str(value) if abs(value) < 10**40 else f"a number of {value.bit_length()} bits"

@@ -1,0 +1,267 @@
+"""Given events, when one more happens, then this is what stands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from attrs.exceptions import FrozenInstanceError
+
+from deltamark.domain.events import Cause
+from deltamark.domain.job import TaskState
+from deltamark.domain.link import Link, Linked, LinkRef, LinkSnapshot, Unlinked, fold_link
+from deltamark.domain.resource import (
+    Change,
+    Created,
+    Deleted,
+    Resource,
+    ResourceRef,
+    ResourceSnapshot,
+    Updated,
+    fold,
+)
+from deltamark.domain.run import (
+    ChangesDiscarded,
+    Counts,
+    ExtractRead,
+    JobRun,
+    PlannedTask,
+    RowsSetAside,
+    RunEnded,
+    RunStarted,
+    SetAside,
+    TaskEnded,
+    TaskRun,
+    TaskStarted,
+    fold_run,
+)
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ANN, SALES = ResourceRef("Person", "Ann"), ResourceRef("Team", "Sales")
+MEMBER = LinkRef("Members", SALES, ANN)
+WHY = Cause(run=1, task=1, line=2)
+
+
+def of_ann(version):
+    return {"originator_id": "7", "originator_version": version, "at": AT, "cause": WHY, "ref": ANN}
+
+
+def created(version=1, **values):
+    return Created(**of_ann(version), values=values)
+
+
+def updated(version=2, **updates):
+    return Updated(**of_ann(version), updates={name: Change(*pair) for name, pair in updates.items()})
+
+
+def deleted(version=2, **values):
+    return Deleted(**of_ann(version), values=values)
+
+
+def ann(version, *, live=True, **values):
+    return Resource(originator_id="7", version=version, ref=ANN, values=values, live=live)
+
+
+def linked(version=1):
+    return Linked(originator_id="9", originator_version=version, at=AT, cause=WHY, ref=MEMBER)
+
+
+def unlinked(version=2):
+    return Unlinked(originator_id="9", originator_version=version, at=AT, cause=WHY, ref=MEMBER)
+
+
+@pytest.mark.parametrize(
+    ("given", "when", "then"),
+    [
+        ([], created(Mail="a@b"), ann(1, Mail="a@b")),
+        ([], created(), ann(1)),
+        ([created(Mail="a@b", Age=1)], updated(Mail=("a@b", "c@d")), ann(2, Mail="c@d", Age=1)),
+        ([created(Mail="a@b", Age=1)], updated(Mail=("a@b", None)), ann(2, Age=1)),
+        ([created(Mail="a@b")], updated(Age=(None, 0), Active=(None, False)), ann(2, Mail="a@b", Age=0, Active=False)),
+        ([created(Mail="a@b")], deleted(Mail="a@b"), ann(2, live=False)),
+        ([created(Mail="a@b"), deleted(Mail="a@b")], created(3, Age=5), ann(3, Age=5)),
+    ],
+)
+def test_a_resource_is_what_its_changes_made_of_it(given, when, then):
+    assert fold([*given, when]) == then
+
+
+@pytest.mark.parametrize(
+    ("given", "when", "then"),
+    [
+        ([], linked(), True),
+        ([linked()], unlinked(), False),
+        ([linked(), unlinked()], linked(3), True),
+    ],
+)
+def test_a_link_stands_after_linked_and_not_after_unlinked(given, when, then):
+    link = fold_link([*given, when])
+
+    assert link == Link(originator_id="9", version=when.originator_version, ref=MEMBER, live=then)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [created(Mail="a@b"), updated(Mail=("a@b", "c@d"))],
+        [created(Mail="a@b"), deleted(Mail="a@b")],
+        [created(Mail="a@b")],
+    ],
+)
+def test_a_resource_folds_from_a_snapshot_as_from_the_events_that_it_replaced(events):
+    whole = fold(events)
+
+    snapshot = ResourceSnapshot(
+        originator_id="7", originator_version=whole.version, at=AT, ref=ANN, values=whole.values, live=whole.live
+    )
+
+    assert fold([snapshot]) == whole
+    again = created(whole.version + 1, Age=1)
+    assert fold([snapshot, again]) == fold([*events, again])
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_link_folds_from_a_snapshot(live):
+    snapshot = LinkSnapshot(originator_id="9", originator_version=4, at=AT, ref=MEMBER, live=live)
+
+    assert fold_link([snapshot]) == Link(originator_id="9", version=4, ref=MEMBER, live=live)
+
+
+def test_without_events_there_is_nothing():
+    assert (fold([]), fold_link([]), fold_run([])) == (None, None, None)
+
+
+@pytest.mark.parametrize("first", [updated(1, Mail=("a", "b")), deleted(1)])
+def test_a_stream_that_does_not_begin_with_a_creation_is_a_bug_and_told_as_one(first):
+    with pytest.raises(AssertionError, match="created before"):
+        fold([first])
+
+
+@pytest.mark.parametrize(
+    ("event", "changes"),
+    [
+        (created(Mail="a@b", Age=0), {"Mail": Change(None, "a@b"), "Age": Change(None, 0)}),
+        (updated(Mail=("a@b", None)), {"Mail": Change("a@b", None)}),
+        (deleted(Mail="a@b"), {"Mail": Change("a@b", None)}),
+    ],
+)
+def test_every_change_tells_before_and_after(event, changes):
+    assert event.changes == changes
+
+
+@pytest.mark.parametrize(
+    "event", [created(Mail="a"), updated(Mail=("a", "b")), deleted(Mail="a"), linked(), unlinked()]
+)
+def test_an_event_cannot_be_altered(event):
+    for name in ("originator_version", "at", "ref"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(event, name, None)
+
+
+def test_applying_an_event_leaves_the_resource_before_it_as_it_was():
+    before = fold([created(Mail="a@b")])
+
+    updated(Mail=("a@b", "c@d")).apply(before)
+
+    assert before == ann(1, Mail="a@b")
+
+
+def of_run(version):
+    return {"originator_id": "3", "originator_version": version, "at": AT, "run": 5}
+
+
+STARTED = RunStarted(
+    **of_run(1),
+    job="Nightly",
+    configuration_digest="d",
+    user="u",
+    host="h",
+    process=1,
+    tasks=[
+        PlannedTask(ordinal=1, identifier="Sync", kind="SynchronizeTask"),
+        PlannedTask(ordinal=2, identifier="Flag", kind="F"),
+    ],
+)
+ROW = SetAside(file="a.csv", line=3, reason="the key is empty")
+READ = ExtractRead(subject="Person", file="a.csv", rows=2, digest="e")
+DISCARDED = ChangesDiscarded(
+    **of_run(4),
+    task=1,
+    connector="HR",
+    entity_types=["Person"],
+    first=2,
+    up_to=3,
+    count=2,
+    digest="f",
+    unread=True,
+)
+ENDED = TaskEnded(
+    **of_run(5),
+    task=1,
+    state=TaskState.WARNING,
+    effect=True,
+    counts=Counts(read=2, inserted=1, set_aside=1),
+    seconds=0.5,
+    extracts=[READ],
+    messages=["look"],
+)
+
+
+def test_a_run_that_started_has_all_its_tasks_before_it():
+    run = fold_run([STARTED])
+
+    assert (run.number, run.job, run.state, run.ended_at) == (5, "Nightly", TaskState.RUNNING, None)
+    assert [(t.identifier, t.state) for t in run.tasks] == [("Sync", TaskState.PENDING), ("Flag", TaskState.PENDING)]
+
+
+def test_a_run_tells_what_each_task_did():
+    events = [
+        STARTED,
+        TaskStarted(**of_run(2), task=1),
+        RowsSetAside(**of_run(3), task=1, rows=[ROW]),
+        DISCARDED,
+        ENDED,
+    ]
+
+    run = fold_run(events)
+
+    assert run.task(1) == TaskRun(
+        ordinal=1,
+        identifier="Sync",
+        kind="SynchronizeTask",
+        state=TaskState.WARNING,
+        effect=True,
+        counts=Counts(read=2, inserted=1, set_aside=1),
+        started_at=AT,
+        ended_at=AT,
+        seconds=0.5,
+        extracts=(READ,),
+        messages=("look",),
+        discarded=(DISCARDED,),
+    )
+    assert run.task(2).state is TaskState.PENDING
+    assert (run.set_aside, run.version, run.state) == ((ROW,), 5, TaskState.RUNNING)
+
+
+def test_a_run_that_ended_has_a_state_and_a_time():
+    run = fold_run([STARTED, RunEnded(**of_run(2), state=TaskState.FAILED)])
+
+    assert isinstance(run, JobRun)
+    assert (run.state, run.ended_at) == (TaskState.FAILED, AT)
+
+
+def test_the_counts_of_a_run_are_those_of_its_tasks_together():
+    flag = TaskEnded(**of_run(6), task=2, state=TaskState.COMPLETED, counts=Counts(flagged=4, set_aside=2))
+
+    run = fold_run([STARTED, ENDED, flag])
+
+    assert run.counts == Counts(read=2, inserted=1, set_aside=3, flagged=4)
+
+
+def test_changes_are_counted_and_nothing_else():
+    every = Counts(
+        read=1, inserted=2, updated=4, deleted=8, linked=16, unlinked=32, set_aside=64, flagged=128,
+        computed=256, written=512,
+    )  # fmt: skip
+
+    assert every.changed == 2 + 4 + 8 + 16 + 32

@@ -1,0 +1,81 @@
+"""A configuration that Python code built may hold anything: what is of a wrong type is told, with its name."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.job import Job, SetRecentlyModifiedFlagTask, SynchronizeTask
+from deltamark.domain.model import (
+    Connector,
+    EntityAssociation,
+    EntityType,
+    EntityTypeMapping,
+    Property,
+    PropertyMapping,
+    PropertyRef,
+)
+from deltamark.domain.sequences import as_tuple
+from deltamark.domain.shape import shape_faults
+
+RIGHT = Configuration(
+    connectors=[Connector("HR", display_names={1: "Staff"})],
+    entity_types=[EntityType("Person", [Property("Number", is_key=True)])],
+    associations=[EntityAssociation("Boss", PropertyRef("Person", "Boss"), PropertyRef("Person", "Reports"))],
+    entity_type_mappings=[EntityTypeMapping("Person", "HR", "people", [PropertyMapping("Number", "number")])],
+    jobs=[Job("J", [SynchronizeTask(connector="HR"), SetRecentlyModifiedFlagTask()])],
+)
+
+
+def test_a_configuration_of_the_right_types_has_no_fault():
+    assert shape_faults(RIGHT) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"connectors": [Connector(5)]}, 'Connector: identifier is "5" (int), not a text'),
+        ({"connectors": [Connector(None)]}, "Connector: identifier is None, not a text"),
+        ({"connectors": [Connector("HR", is_deactivated="no")]}, 'is_deactivated is "no" (str), not True or False'),
+        ({"connectors": [Connector("HR", thresholds=None)]}, 'Connector "HR": thresholds is None, not Thresholds'),
+        (
+            {"connectors": [Connector("HR", display_names={"1": "a"})]},
+            'Connector "HR": display_names is dict, not a mapping from a whole number to a text',
+        ),
+        ({"connectors": ["HR"]}, 'Configuration: connectors is a sequence of Connector and holds "HR" (str)'),
+        (
+            {"entity_types": [EntityType("Person", [Property("Number", "String")])]},
+            'Property "Number": type is "String" (str), not PropertyType',
+        ),
+        (
+            {"entity_types": [EntityType("Person", ["Number"])]},
+            'EntityType "Person": properties is a sequence of Property and holds "Number" (str)',
+        ),
+        (
+            {"associations": [EntityAssociation("Boss", "Person:Boss", PropertyRef("Person", 1))]},
+            'EntityAssociation "Boss": property1 is "Person:Boss" (str), not PropertyRef',
+        ),
+        ({"jobs": [Job("J", [SynchronizeTask(connector=None)])]}, "connector is None, not a text"),
+        ({"jobs": [Job("J", [SynchronizeTask(connector="HR", level="2")])]}, 'level is "2" (str), not a whole number'),
+        ({"jobs": [Job("J", [SynchronizeTask(connector="HR", level=True)])]}, 'level is "True" (bool), not a whole'),
+        ({"jobs": [Job("J", [None])]}, "holds None"),
+        ({"jobs": [Job("J", cron_time_zone=None)]}, 'Job "J": cron_time_zone is None, not a whole number'),
+    ],
+)  # fmt: skip
+def test_a_field_of_another_type_is_named(changes, message):
+    told = [fault.message for fault in shape_faults(evolve(RIGHT, **changes))]
+
+    assert any(message in line for line in told), told
+
+
+def test_every_fault_is_told():
+    wrong = evolve(RIGHT, connectors=[Connector(1), Connector(2)], jobs=[Job(3)])
+
+    assert len(shape_faults(wrong)) == 3
+
+
+def test_a_text_is_not_taken_for_a_sequence_of_its_characters():
+    with pytest.raises(TypeError, match=r"write \['Sync'\] for a sequence of one"):
+        SetRecentlyModifiedFlagTask(parents="Sync")
+    assert as_tuple(name for name in "ab") == ("a", "b")

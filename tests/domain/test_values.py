@@ -1,0 +1,61 @@
+"""Values: when two are equal, and how messages show them."""
+
+from __future__ import annotations
+
+import pytest
+
+from deltamark.domain.values import PropertyType, same_value, shown
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (3435, 3435.0, True),
+        (0.0, -0.0, True),
+        (1, 1.0000001, False),
+        (2**63 - 1, 2**63 - 2, False),
+        (True, True, True),
+        (True, 1, False),
+        (False, 0, False),
+        (False, None, False),
+        ("1", 1, False),
+        ("", None, False),
+        (None, None, True),
+        ("a", "A", False),
+        ("é", "e\u0301", False),
+        ("a", "a ", False),
+    ],
+)
+def test_values_are_equal_as_typed_values(one, other, same):
+    assert same_value(one, other) is same
+    assert same_value(other, one) is same
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("abc", '"abc"'),
+        (12, '"12"'),
+        (None, '"None"'),
+        ("a\nb\tc", '"a\\x0ab\\x09c"'),
+        ("\x1b[31m", '"\\x1b[31m"'),
+        ("a\u202eb", '"a\\u202eb"'),
+        ("é✓", '"é✓"'),
+        ("x" * 80, '"' + "x" * 80 + '"'),
+        ("x" * 81, '"' + "x" * 80 + '"…'),
+        ("", '""'),
+    ],
+)
+def test_a_message_shows_a_value_on_one_line_cut_and_without_control_characters(value, text):
+    assert shown(value) == text
+
+
+@pytest.mark.parametrize("kind", PropertyType)
+def test_a_type_is_named_by_name_or_number(kind):
+    assert PropertyType.named(kind.label) is kind
+    assert PropertyType.named(str(kind.number)) is kind
+
+
+@pytest.mark.parametrize("text", ["", "string", "11", "13", "-1", "1.0", " String", "STRING"])
+def test_what_names_no_type_is_none(text):
+    assert PropertyType.named(text) is None

@@ -1,0 +1,101 @@
+"""What users are told before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.job import (
+    ComputeCorrelationKeysTask,
+    Job,
+    SetRecentlyModifiedFlagTask,
+    Step,
+    SynchronizeTask,
+    TaskOverride,
+)
+from deltamark.domain.location import Location
+from deltamark.domain.model import Connector, EntityType
+from deltamark.domain.warnings import warnings
+
+SYNC = SynchronizeTask(identifier="Sync", connector="AD", do_not_delete_changes=True)
+DISCARDING = SynchronizeTask(identifier="Sync", connector="AD")
+FLAG = SetRecentlyModifiedFlagTask(identifier="Flag", parents=["Sync"])
+KEYS = ComputeCorrelationKeysTask(identifier="Keys", dirty=True, entity_types=["User"], parents=["Flag"])
+ALL_KEYS = ComputeCorrelationKeysTask(identifier="Keys", all_entity_type=True)
+
+
+def told(*tasks, outside=(), **job):
+    configuration = Configuration(
+        connectors=[Connector("AD")], entity_types=[EntityType("User")], tasks=outside, jobs=[Job("J", tasks, **job)]
+    )
+    return [fault.message for fault in warnings(configuration)]
+
+
+def test_the_job_that_remembers_flags_and_computes_is_told_nothing():
+    assert told(SYNC, FLAG, KEYS) == []
+
+
+def test_a_dirty_task_without_a_flag_task_before_it():
+    (message,) = told(SYNC, KEYS)
+
+    assert message == (
+        'task "Keys" of job "J" works on flagged resources (Dirty), but no SetRecentlyModifiedFlagTask runs before it; '
+        "put one before it"
+    )
+
+
+def test_a_flag_task_after_the_dirty_one_is_not_before_it():
+    messages = told(KEYS, FLAG)
+
+    assert any("no SetRecentlyModifiedFlagTask runs before it" in message for message in messages)
+
+
+def test_levels_decide_what_is_before():
+    assert told(evolve(KEYS, level=5), evolve(FLAG, level=3), evolve(SYNC, level=2)) == []
+
+
+def test_a_flag_task_after_a_synchronization_that_discards_its_changes():
+    (message,) = told(DISCARDING, FLAG, KEYS)
+
+    assert '"Sync" before it discards its changes' in message
+    assert 'set DoNotDeleteChanges="true" there' in message
+
+
+def test_the_same_task_twice():
+    (message,) = told(Step("Sync"), Step("Sync"), outside=[SYNC])
+
+    assert message == 'task "Sync" runs twice in job "J"'
+
+
+@pytest.mark.parametrize(
+    ("cron", "is_told"),
+    [("0 */10 * * * *", True), ("0 0 * * * *", False), ("0 0 3 * * *", False), ("0,30 * * * *", True), (None, False)],
+)
+def test_all_entity_types_more_than_once_an_hour(cron, is_told):
+    messages = told(ALL_KEYS, cron_tab_expression=cron)
+
+    assert [("covers all entity types" in message) for message in messages] == [True] * is_told
+
+
+def test_a_task_before_the_one_that_it_depends_on():
+    (message,) = told(FLAG, SYNC)
+
+    assert message.startswith('task "Flag" runs before "Sync", on which it depends, in job "J"')
+
+
+def test_an_override_counts_as_what_it_makes_of_the_task():
+    call = TaskOverride("SynchronizeTask", "Sync", {"do_not_delete_changes": False})
+
+    (message,) = told(call, FLAG, outside=[SYNC])
+
+    assert "discards its changes" in message
+
+
+def test_warnings_name_their_place_in_file_order():
+    late = evolve(KEYS, parents=[], location=Location("b.xml", 9))
+    early = evolve(late, identifier="Keys2", location=Location("a.xml", 30))
+    first = evolve(late, identifier="Keys3", location=Location("a.xml", 4))
+    configuration = Configuration(entity_types=[EntityType("User")], jobs=[Job("J", [late, early, first])])
+
+    assert [str(fault.location) for fault in warnings(configuration)] == ["a.xml:4", "a.xml:30", "b.xml:9"]

@@ -1,0 +1,102 @@
+"""A row that is set aside leaves its resource as it is, and its links too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deltamark import (
+    Configuration,
+    Connector,
+    Engine,
+    EntityAssociation,
+    EntityAssociationMapping,
+    EntityType,
+    EntityTypeMapping,
+    Job,
+    Property,
+    PropertyMapping,
+    PropertyRef,
+    PropertyType,
+    SynchronizeTask,
+    TaskState,
+)
+
+Synchronize = Callable[..., TaskState]
+
+
+@pytest.fixture
+def engine(store_url: str, tmp_path: Path) -> Iterator[Engine]:
+    number = PropertyRef("Person", "Number")
+    configuration = Configuration(
+        connectors=[Connector("HR")],
+        entity_types=[
+            EntityType("Person", [Property("Number", is_key=True), Property("Hired", PropertyType.DATE_TIME)])
+        ],
+        associations=[
+            EntityAssociation(
+                "Manager",
+                PropertyRef("Person", "Manager"),
+                PropertyRef("Person", "Reports"),
+                is_property2_collection=True,
+            )
+        ],
+        entity_type_mappings=[
+            EntityTypeMapping(
+                "Person",
+                "HR",
+                "people",
+                [PropertyMapping("Number", "number", is_primary_key=True), PropertyMapping("Hired", "hired")],
+            )
+        ],
+        association_mappings=[EntityAssociationMapping("Manager", "HR", "people", "number", "manager", number, number)],
+        jobs=[Job("Load", [SynchronizeTask(connector="HR", do_not_delete_changes=True)])],
+    )
+    with Engine.open(store_url, configuration=configuration, export_output=tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def synchronize(engine: Engine, tmp_path: Path) -> Synchronize:
+    def run(*rows: str) -> TaskState:
+        (tmp_path / "people.csv").write_text("\n".join(["number,hired,manager", *rows, ""]))
+        return engine.run_job("Load").state
+
+    return run
+
+
+def managers(engine: Engine) -> dict[str, list[str]]:
+    return {row.key: row.links.get("Manager", []) for row in engine.export_resources("Person")}
+
+
+FIRST_DAY = ("1,2020-01-01,", "2,2020-01-01,1", "3,2020-01-01,1", "4,2020-01-01,1")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(("3,soon,2",), id="a value that cannot be converted"),
+        pytest.param(("3,soon,",), id="a value that cannot be converted, and no manager"),
+        pytest.param(("3,2020-01-01,2", "3,2021-01-01,4"), id="a key that stands in two rows"),
+    ],
+)
+def test_a_person_whose_row_is_set_aside_keeps_the_manager(
+    engine: Engine, synchronize: Synchronize, rows: tuple[str, ...]
+) -> None:
+    synchronize(*FIRST_DAY)
+
+    state = synchronize(*FIRST_DAY[:2], *rows, "4,2020-01-01,2")
+
+    assert state is TaskState.WARNING
+    assert managers(engine) == {"1": [], "2": ["1"], "3": ["1"], "4": ["2"]}
+
+
+def test_the_same_row_twice_still_moves_the_person(engine: Engine, synchronize: Synchronize) -> None:
+    synchronize(*FIRST_DAY)
+
+    state = synchronize(*FIRST_DAY[:2], "3,2020-01-01,2", "3,2020-01-01,2", FIRST_DAY[3])
+
+    assert state is TaskState.WARNING
+    assert managers(engine)["3"] == ["2"]

@@ -1,0 +1,202 @@
+"""Changes of resources and links as a task hands them to a store, in the domain's words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import pyarrow as pa
+
+from deltamark.application.ports.store import Discarded, LinkChanges, LinkEnds, Reading, ResourceChanges, Store, Writing
+from deltamark.domain.changes import AnyChange
+from deltamark.domain.events import Cause
+from deltamark.domain.job import TaskState
+from deltamark.domain.link import LinkRef
+from deltamark.domain.resource import ResourceRef
+from deltamark.domain.run import ChangesDiscarded, PlannedTask, RunEnded, RunStarted
+from deltamark.domain.values import Value, Values
+
+ROWS = pa.schema([("key", pa.string()), ("line", pa.int64()), ("state", pa.string())])
+UPDATES = pa.schema([*ROWS, ("changes", pa.string())])
+PAIRS = pa.schema(
+    [
+        ("source", pa.int64()),
+        ("target", pa.int64()),
+        ("source_key", pa.string()),
+        ("target_key", pa.string()),
+        ("line", pa.int64()),
+    ]
+)
+KEYS = pa.schema([("stream", pa.int64()), ("value", pa.string())])
+
+CAUSE = Cause(1, 1)
+PERSON, GROUP = "Person", "Group"
+MEMBERS = LinkEnds(association="Members", source=GROUP, target=PERSON)
+
+Updates = Mapping[str, tuple[Values, Values]]
+"""Key -> values before and after."""
+
+
+def text(plain: object) -> str:
+    """JSON without white space, as states are written."""
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def rows(states: Mapping[str, Values]) -> pa.Table:
+    """Created or deleted resources; the first stands in line 2."""
+    found = [(key, line, text(values)) for line, (key, values) in enumerate(states.items(), 2)]
+    return _table(found, ROWS)
+
+
+def updates(states: Updates) -> pa.Table:
+    """Updated resources."""
+    return _table(
+        [(key, 2, text(after), text(_difference(was, after))) for key, (was, after) in states.items()], UPDATES
+    )
+
+
+def _difference(before: Values, after: Values) -> dict[str, list[Value]]:
+    names = sorted(before.keys() | after.keys())
+    return {n: [before.get(n), after.get(n)] for n in names if before.get(n) != after.get(n)}
+
+
+def _table(found: Iterable[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*found, strict=True)) or [[] for _ in schema]
+    arrays = [pa.array(column, type=f.type) for column, f in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def changes(
+    created: Mapping[str, Values] | None = None,
+    updated: Updates | None = None,
+    deleted: Mapping[str, Values] | None = None,
+) -> ResourceChanges:
+    """What a comparison found."""
+    return ResourceChanges(created=rows(created or {}), updated=updates(updated or {}), deleted=rows(deleted or {}))
+
+
+def create(tx: Writing, entity_type: str, states: Mapping[str, Values]) -> None:
+    """Creates resources, also ones that were deleted before."""
+    tx.append_resources(entity_type, changes(created=states), CAUSE)
+
+
+def update(tx: Writing, entity_type: str, states: Updates) -> None:
+    """Updates resources."""
+    tx.append_resources(entity_type, changes(updated=states), CAUSE)
+
+
+def delete(tx: Writing, entity_type: str, states: Mapping[str, Values]) -> int:
+    """Deletes resources; gives back how many links went with them."""
+    return tx.append_resources(entity_type, changes(deleted=states), CAUSE)
+
+
+def link(tx: Writing, *pairs: tuple[str, str]) -> None:
+    """Puts people into groups: pairs of group and person."""
+    tx.append_links(MEMBERS, LinkChanges(linked=_pairs(tx, pairs), unlinked=PAIRS.empty_table()), CAUSE)
+
+
+def unlink(tx: Writing, *pairs: tuple[str, str]) -> None:
+    """Takes people out of groups."""
+    tx.append_links(MEMBERS, LinkChanges(linked=PAIRS.empty_table(), unlinked=_pairs(tx, pairs)), CAUSE)
+
+
+def _pairs(tx: Writing, pairs: Iterable[tuple[str, str]]) -> pa.Table:
+    groups, people = streams(tx, GROUP), streams(tx, PERSON)
+    return _table([(groups[g], people[p], g, p, 2) for g, p in pairs], PAIRS)
+
+
+def streams(reading: Reading, entity_type: str) -> dict[str, int]:
+    """Key -> stream, of the live resources."""
+    found = reading.identities(entity_type, None, None)
+    return dict(zip(found.column("key").to_pylist(), found.column("stream").to_pylist(), strict=True))
+
+
+def keys_of(states: Mapping[int, str | None]) -> pa.Table:
+    """Correlation keys by stream."""
+    return _table(list(states.items()), KEYS)
+
+
+def start_run(tx: Writing, job: str = "Nightly") -> int:
+    """Starts a run of one task."""
+
+    def started(stream: str, number: int, at: datetime) -> RunStarted:
+        return RunStarted(
+            originator_id=stream,
+            originator_version=1,
+            at=at,
+            run=number,
+            job=job,
+            configuration_digest="d",
+            user="u",
+            host="h",
+            process=1,
+            tasks=[PlannedTask(ordinal=1, identifier="SynchronizeHR", kind="SynchronizeTask")],
+        )
+
+    return tx.start_run(started)
+
+
+def end_run(tx: Writing, run: int) -> None:
+    """Ends a run."""
+    tx.append_to_run(
+        lambda stream, version, at: RunEnded(
+            originator_id=stream, originator_version=version, at=at, run=run, state=TaskState.COMPLETED
+        ),
+        run,
+    )
+
+
+def discarded_event(run: int, unread: bool = True):
+    """Makes the record of a discard."""
+
+    def build(stream: str, version: int, at: datetime, discarded: Discarded) -> ChangesDiscarded:
+        return ChangesDiscarded(
+            originator_id=stream,
+            originator_version=version,
+            at=at,
+            run=run,
+            task=1,
+            connector="HR",
+            entity_types=(PERSON,),
+            first=discarded.first,
+            up_to=discarded.last,
+            count=discarded.count,
+            digest=discarded.digest,
+            unread=unread,
+        )
+
+    return build
+
+
+def held(reading: Reading, entity_type: str = PERSON) -> dict[str, Values]:
+    """The live resources as the state has them."""
+    return {row["key"]: json.loads(row["state"]) for row in reading.held(entity_type).to_pylist()}
+
+
+def log(reading: Reading) -> list[tuple[int, AnyChange]]:
+    """All changes."""
+    return list(reading.changes(0, None))
+
+
+def visible(store: Store) -> tuple[object, ...]:
+    """Everything that a reader of people, groups and members can see."""
+    with store.reading() as reading:
+        return (
+            held(reading),
+            held(reading, GROUP),
+            sorted(reading.links_from("Members")),
+            [(event.originator_id, event) for _, event in log(reading)],
+            [summary.run for summary in reading.runs()],
+            reading.horizons(),
+            list(reading.correlation_keys(None)),
+            [(name, reading.flagged(name, 0).to_pylist()) for name in (PERSON, GROUP)],
+        )
+
+
+def person(key: str) -> ResourceRef:
+    return ResourceRef(PERSON, key)
+
+
+def membership(group: str, member: str) -> LinkRef:
+    return LinkRef("Members", ResourceRef(GROUP, group), ResourceRef(PERSON, member))

@@ -1,0 +1,158 @@
+"""Payloads made column by column are, byte for byte, those that the mapper makes event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from deltamark.domain.events import Cause
+from deltamark.domain.link import Linked, LinkRef, Unlinked
+from deltamark.domain.resource import Change, Created, Deleted, ResourceRef, Updated
+from deltamark.domain.values import Value
+from deltamark.infrastructure.store.bulk_payload import Head, link_payloads, resource_payloads
+from deltamark.infrastructure.store.mapper import ChangeMapper, from_micros
+
+MICROS = 1_795_508_130_123_456
+
+ODD = '"\\/\x01\x08\t\n\x0c\r\x1f\x7f\x80\x9f \xa0é\u0301\u2028\u2029\ufeff\ufffd\uffff😀\U0010ffff{}[]:,0a'
+TEXTS = st.text(st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=["Cs"])), max_size=12)
+NAMES = st.text(st.sampled_from('AZaz09_-"é😀'), min_size=1, max_size=8)
+VALUES: st.SearchStrategy[Value] = st.one_of(
+    TEXTS,
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+STATES = st.dictionaries(NAMES, VALUES, max_size=4)
+LINES = st.one_of(st.none(), st.integers(1, 2**40))
+CAUSES = st.builds(Cause, st.integers(1, 2**31), st.integers(1, 999))
+
+
+def canonical(plain: dict[str, Any]) -> str:
+    return orjson.dumps(dict(sorted(plain.items()))).decode()
+
+
+def column(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    return pa.array(values, type=kind)
+
+
+def one_by_one(events: Sequence[Any]) -> list[bytes]:
+    mapper = ChangeMapper()
+    return [mapper.to_stored_event(event).state for event in events]
+
+
+def head(number: int) -> dict[str, Any]:
+    return {"originator_id": str(number), "originator_version": 1, "at": from_micros(MICROS)}
+
+
+def with_line(cause: Cause, line: int | None) -> Cause:
+    return Cause(cause.run, cause.task, line)
+
+
+@settings(max_examples=200, deadline=None)
+@given(CAUSES, NAMES, st.lists(st.tuples(TEXTS, LINES, STATES), max_size=5), st.sampled_from([Created, Deleted]))
+@example(Cause(1, 1), 'P"', [('"', None, {}), ("\u2028", 2, {"n": "\\"}), ("\x1f", 3, {"n": "\x7f"})], Created)
+@example(Cause(1, 1), "P", [("plain", None, {"n": 1e22}), ("é😀", 7, {"n": -0.0})], Deleted)
+def test_payloads_of_created_and_deleted_resources_are_the_mapper_s(
+    cause: Cause, entity_type: str, found: list[tuple[str, int | None, dict[str, Value]]], kind: type
+) -> None:
+    keys, lines, states = ([row[n] for row in found] for n in range(3))
+
+    bulk = resource_payloads(
+        Head(MICROS, cause),
+        entity_type,
+        column(keys, pa.string()),
+        column(lines, pa.int64()),
+        column([canonical(state) for state in states], pa.string()),
+    )
+
+    events = [
+        kind(**head(n), cause=with_line(cause, line), ref=ResourceRef(entity_type, key), values=state)
+        for n, (key, line, state) in enumerate(found)
+    ]
+    assert bulk.to_pylist() == one_by_one(events)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    CAUSES, st.lists(st.tuples(TEXTS, LINES, st.dictionaries(NAMES, st.tuples(VALUES, VALUES), min_size=1)), max_size=4)
+)
+def test_payloads_of_updated_resources_are_the_mapper_s(
+    cause: Cause, found: list[tuple[str, int | None, dict[str, tuple[Value, Value]]]]
+) -> None:
+    keys, lines, updates = ([row[n] for row in found] for n in range(3))
+
+    bulk = resource_payloads(
+        Head(MICROS, cause),
+        "Person",
+        column(keys, pa.string()),
+        column(lines, pa.int64()),
+        column([canonical({name: list(pair) for name, pair in update.items()}) for update in updates], pa.string()),
+    )
+
+    events = [
+        Updated(
+            **head(n),
+            cause=with_line(cause, line),
+            ref=ResourceRef("Person", key),
+            updates={name: Change(*pair) for name, pair in update.items()},
+        )
+        for n, (key, line, update) in enumerate(found)
+    ]
+    assert bulk.to_pylist() == one_by_one(events)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    CAUSES,
+    NAMES,
+    NAMES,
+    NAMES,
+    st.lists(st.tuples(TEXTS, TEXTS, LINES), max_size=5),
+    st.sampled_from([Linked, Unlinked]),
+)
+@example(Cause(1, 1), "A", "G", "P", [('"', "plain", None), ("plain", "\\", 2)], Linked)
+def test_payloads_of_links_are_the_mapper_s(
+    cause: Cause, association: str, source: str, target: str, found: list[tuple[str, str, int | None]], kind: type
+) -> None:
+    sources, targets, lines = ([row[n] for row in found] for n in range(3))
+
+    bulk = link_payloads(
+        Head(MICROS, cause),
+        association,
+        (source, target),
+        column(sources, pa.string()),
+        column(targets, pa.string()),
+        column(lines, pa.int64()),
+    )
+
+    events = [
+        kind(
+            **head(n),
+            cause=with_line(cause, line),
+            ref=LinkRef(association, ResourceRef(source, one), ResourceRef(target, other)),
+        )
+        for n, (one, other, line) in enumerate(found)
+    ]
+    assert bulk.to_pylist() == one_by_one(events)
+
+
+def test_control_a_text_put_between_quotes_as_it_is_would_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deltamark.infrastructure.store.bulk_payload._TO_ESCAPE", r"[\x00]")
+
+    (payload,) = resource_payloads(
+        Head(MICROS, Cause(1, 1)),
+        "Person",
+        column(['a"b'], pa.string()),
+        column([None], pa.int64()),
+        column(["{}"], pa.string()),
+    )
+
+    event = Created(**head(1), cause=Cause(1, 1), ref=ResourceRef("Person", 'a"b'), values={})
+    assert payload.as_py() != one_by_one([event])[0]

@@ -1,0 +1,50 @@
+"""A store that was closed says so, whoever uses it, and closing harms nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event, Thread
+
+import pytest
+
+from deltamark.bootstrap import open_store
+from deltamark.domain.errors import StoreError
+from tests.store.builders import PERSON, create, held
+
+
+def test_a_closed_store_says_that_it_is_closed(store_url: str, clock: Callable) -> None:
+    store = open_store(store_url, clock)
+    with store.transaction() as tx:
+        create(tx, PERSON, {"1": {}})
+    store.close()
+    store.close()
+
+    for use in (store.reading, store.transaction, store.rehearsal):
+        with pytest.raises(StoreError, match=r"closed\. Open it again"), use():
+            pass
+
+
+def test_closing_while_another_thread_reads_lets_it_read_on(store_url: str, clock: Callable) -> None:
+    store = open_store(store_url, clock)
+    with store.transaction() as tx:
+        create(tx, PERSON, {str(n): {"Name": "x" * 100} for n in range(5_000)})
+    begun, closed, found = Event(), Event(), []
+
+    def read() -> None:
+        with store.reading() as reading:
+            changes = reading.changes(0, None)
+            next(changes)
+            begun.set()
+            assert closed.wait(30)
+            found.extend(changes)
+            found.append(len(held(reading)))
+
+    thread = Thread(target=read)
+    thread.start()
+    assert begun.wait(30)
+    store.close()
+    closed.set()
+    thread.join(30)
+
+    assert len(found) == 5_000
+    assert found[-1] == 5_000

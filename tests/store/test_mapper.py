@@ -1,0 +1,205 @@
+"""What is written of an event is that event again, and a stored row can make nothing but an event."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from attrs import evolve
+from eventsourcing.persistence import StoredEvent
+
+from deltamark.domain.errors import StoreError
+from deltamark.domain.events import Cause, Event
+from deltamark.domain.job import TaskState
+from deltamark.domain.link import Linked, LinkRef, LinkSnapshot, Unlinked
+from deltamark.domain.resource import Change, Created, Deleted, ResourceRef, ResourceSnapshot, Updated
+from deltamark.domain.run import (
+    ChangesDiscarded,
+    Counts,
+    ExtractRead,
+    PlannedTask,
+    RowsSetAside,
+    RunEnded,
+    RunStarted,
+    SetAside,
+    TaskEnded,
+    TaskStarted,
+)
+from deltamark.infrastructure.store.mapper import _BUILDERS, ChangeMapper
+
+AT = datetime(2026, 11, 24, 8, 15, 30, 123456, tzinfo=UTC)
+HEAD: dict[str, Any] = {"originator_id": "7", "originator_version": 3, "at": AT}
+REF = ResourceRef("HR_Person", 'E"42\u2028\\')
+LINK = LinkRef("Members", ResourceRef("Group", "G1"), REF)
+VALUES = {"Name": "Zoë 😀\x01", "Level": 3, "Rate": 2.5, "Active": False}
+
+EVENTS: list[Event] = [
+    Created(**HEAD, cause=Cause(1, 2, 3), ref=REF, values=VALUES),
+    Created(**HEAD, cause=Cause(1, 2), ref=REF, values={}),
+    Updated(**HEAD, cause=Cause(1, 2, 3), ref=REF, updates={"Name": Change(None, "x"), "Level": Change(3, None)}),
+    Deleted(**HEAD, cause=Cause(1, 2), ref=REF, values=VALUES),
+    Linked(**HEAD, cause=Cause(1, 2, 3), ref=LINK),
+    Unlinked(**HEAD, cause=Cause(1, 2), ref=LINK),
+    ResourceSnapshot(**HEAD, ref=REF, values=VALUES, live=True),
+    LinkSnapshot(**HEAD, ref=LINK, live=False),
+    RunStarted(
+        **HEAD,
+        run=1,
+        job="Nightly",
+        configuration_digest="ab",
+        user="u",
+        host="h",
+        process=4,
+        forced=True,
+        tasks=[PlannedTask(ordinal=1, identifier="T", kind="SynchronizeTask")],
+    ),
+    TaskStarted(**HEAD, run=1, task=1),
+    RowsSetAside(
+        **HEAD,
+        run=1,
+        task=1,
+        rows=[
+            SetAside(file="a.csv", line=2, column="c", reason="r", value="v", key="k"),
+            SetAside(file="a.csv", line=None, reason="r"),
+        ],
+    ),
+    ChangesDiscarded(
+        **HEAD,
+        run=1,
+        task=1,
+        connector="HR",
+        entity_types=["HR_Person"],
+        first=1,
+        up_to=9,
+        count=9,
+        digest="ab",
+        unread=True,
+    ),
+    TaskEnded(
+        **HEAD,
+        run=1,
+        task=1,
+        state=TaskState.WARNING,
+        effect=True,
+        counts=Counts(read=4, inserted=1),
+        seconds=0.25,
+        extracts=[ExtractRead(subject="HR_Person", file="a.csv", rows=4, digest="ab")],
+        messages=["look"],
+    ),
+    RunEnded(**HEAD, run=1, state=TaskState.BLOCKED),
+]
+
+
+@pytest.fixture
+def mapper() -> ChangeMapper:
+    return ChangeMapper()
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_comes_back_as_it_was_written(mapper: ChangeMapper, event: Event) -> None:
+    stored = mapper.to_stored_event(event)
+
+    assert mapper.to_domain_event(stored) == event
+    assert (stored.originator_id, stored.originator_version) == ("7", 3)
+    assert len(stored.topic) <= 3
+
+
+def test_every_topic_of_the_registry_has_an_event_here(mapper: ChangeMapper) -> None:
+    assert {mapper.to_stored_event(event).topic for event in EVENTS} == set(_BUILDERS)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+        datetime.max.replace(tzinfo=UTC),
+    ],
+    ids=str,
+)
+def test_no_microsecond_is_lost_in_any_year(mapper: ChangeMapper, at: datetime) -> None:
+    event = evolve(EVENTS[0], at=at)
+
+    assert mapper.to_domain_event(mapper.to_stored_event(event)) == event
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["os:system", "this:s", "", "c" * 10_240, "c2", "C1", "c1 ", "deltamark.domain.resource:Created", "builtins:eval"],
+    ids=lambda topic: topic[:40] or "empty",
+)
+def test_a_topic_that_is_not_in_the_registry_imports_nothing_and_is_refused(mapper: ChangeMapper, topic: str) -> None:
+    sys.modules.pop("this", None)
+    before = set(sys.modules)
+
+    with pytest.raises(StoreError, match=r"event 3 of stream 7 has the unknown topic .*Upgrade Deltamark, or restore"):
+        mapper.to_domain_event(StoredEvent("7", 3, topic, b"{}"))
+
+    assert set(sys.modules) == before
+
+
+def test_a_message_about_a_topic_of_any_length_can_be_read(mapper: ChangeMapper) -> None:
+    with pytest.raises(StoreError) as caught:
+        mapper.event("7", 3, "c\n\x1b[31m" * 2000, b"{}")
+
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_control_the_library_s_own_mapper_imports_what_a_row_names() -> None:
+    from eventsourcing.persistence import JSONTranscoder, Mapper
+
+    sys.modules.pop("this", None)
+
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever it raises, the harm is done before
+        Mapper(JSONTranscoder()).to_domain_event(StoredEvent("7", 3, "this:s", b"{}"))
+
+    assert "this" in sys.modules
+
+
+GOOD_HEAD = b'"a":1,"r":1,"t":1,"e":"P","k":"1"'
+
+
+@pytest.mark.parametrize(
+    ("topic", "state"),
+    [
+        ("c1", b""),
+        ("c1", b"{"),
+        ("c1", b"\xff\xfe"),
+        ("c1", b"null"),
+        ("c1", b"[]"),
+        ("c1", b"7"),
+        ("c1", b'"c1"'),
+        ("c1", b"{}"),
+        ("c1", b"[" * 100_000),
+        ("c1", b"{" + GOOD_HEAD + b"}"),
+        ("c1", b"{" + GOOD_HEAD + b',"v":7}'),
+        ("c1", b"{" + GOOD_HEAD + b',"v":[1,2]}'),
+        ("c1", b"{" + GOOD_HEAD + b',"v":NaN}'),
+        ("c1", b'{"a":"yesterday","r":1,"t":1,"e":"P","k":"1","v":{}}'),
+        ("c1", b'{"a":1e300,"r":1,"t":1,"e":"P","k":"1","v":{}}'),
+        ("c1", b'{"a":-99999999999999999,"r":1,"t":1,"e":"P","k":"1","v":{}}'),
+        ("u1", b"{" + GOOD_HEAD + b',"v":{"Name":"x"}}'),
+        ("u1", b"{" + GOOD_HEAD + b',"v":{"Name":[1]}}'),
+        ("u1", b"{" + GOOD_HEAD + b',"v":{"Name":[1,2,3]}}'),
+        ("l1", b"{" + GOOD_HEAD + b"}"),
+        ("s1", b"{" + GOOD_HEAD + b',"v":{}}'),
+        ("rs1", b'{"a":1,"run":1}'),
+        ("te1", b'{"a":1,"run":1,"task":1,"state":"sleeping"}'),
+        ("te1", b'{"a":1,"run":1,"task":1,"state":"completed","counts":{"eaten":1}}'),
+        ("te1", b'{"a":1,"run":1,"task":1,"state":"completed","extracts":[1]}'),
+        ("sa1", b'{"a":1,"run":1,"task":1,"rows":7}'),
+    ],
+)
+def test_a_damaged_payload_is_refused_with_its_stream_and_version(
+    mapper: ChangeMapper, topic: str, state: bytes
+) -> None:
+    with pytest.raises(
+        StoreError, match=rf"event 3 of stream 7 \({topic}\) cannot be read: .*Restore a backup"
+    ) as caught:
+        mapper.event("7", 3, topic, state)
+
+    assert len(str(caught.value)) < 400

@@ -1,0 +1,375 @@
+"""Kills, full disks and locks: a task happened whole or not at all, and the next run puts everything right."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from deltamark import ConcurrentRun, Engine, StoreError, TaskState
+from deltamark.domain.resource import Created, Deleted, Updated
+from deltamark.infrastructure.store.sqlite.store import SQLiteStore
+from tests.store import children
+from tests.store.builders import create, visible
+from tests.store.workspace import GROUP, PERSON, Workspace, everything
+
+KILLED = -9
+FILE_TOO_LONG = -25
+STATEMENT_KILLS, BYTE_KILLS = 15, 10
+
+
+@pytest.fixture(scope="module")
+def first_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the store of the first day, closed, and the extracts of the second."""
+    space = Workspace(tmp_path_factory.mktemp("first"))
+    space.first_day()
+    assert space.run().state is TaskState.COMPLETED
+    space.second_day()
+    return space.folder
+
+
+@pytest.fixture(scope="module")
+def after(first_day: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    """Everything after a second day without harm."""
+    space = copied(first_day, tmp_path_factory.mktemp("after"))
+    assert space.run().state is TaskState.COMPLETED
+    return asked(space)
+
+
+@pytest.fixture(scope="module")
+def statements(first_day: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The statements that the run of the second day executes, by their first words."""
+    space = copied(first_day, tmp_path_factory.mktemp("count"))
+    assert children.ended(children.run_until_statement, space.folder, 0) == 0
+    return (space.folder / "statements").read_text().split()
+
+
+@pytest.fixture(scope="module")
+def instants(statements: list[str]) -> list[int]:
+    """When to kill: between all transactions, and all over the rest."""
+    found = [number for number, word in enumerate(statements, 1) if word == "BEGIN"]
+    assert 3 < len(found) < STATEMENT_KILLS - 3
+    others = STATEMENT_KILLS - len(found)
+    return found + [1 + n * (len(statements) - 1) // (others - 1) for n in range(others)]
+
+
+@pytest.fixture
+def space(first_day: Path, tmp_path: Path) -> Workspace:
+    """The first day's store, of its own for a test."""
+    return copied(first_day, tmp_path)
+
+
+def copied(folder: Path, into: Path) -> Workspace:
+    shutil.copytree(folder, into / "space")
+    return Workspace(into / "space")
+
+
+def asked(space: Workspace) -> tuple[object, ...]:
+    with space.engine() as engine:
+        return everything(engine)
+
+
+def harm_in(space: Workspace) -> list[str]:
+    """What must never be found: damage, a state that is not its log, a task half done."""
+    with closing(sqlite3.connect(space.path)) as db:
+        found = [row[0] for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        found += [f"violated: {row}" for row in db.execute("PRAGMA foreign_key_check")]
+    with space.engine() as engine:
+        for name in (PERSON, GROUP):
+            state = {row.key: dict(row.values) for row in engine.export_resources(name)}
+            if state != folded(engine, name):
+                found.append(f"the state of {name} is not its log")
+        made = Counter((change.run, change.event.cause.task) for change in engine.changes())
+        for run in engine.runs():
+            for task in run.tasks:
+                if made[run.number, task.ordinal] != task.counts.changed:
+                    found.append(f"run {run.number}, {task.identifier}: {task.counts.changed} counted, not all made")
+    return found
+
+
+def folded(engine: Engine, name: str) -> dict[str, dict[str, object]]:
+    """The log by plain Python."""
+    state: dict[str, dict[str, object]] = {}
+    for event in (change.event for change in engine.changes()):
+        match event:
+            case Created() if event.ref.entity_type == name:
+                state[event.ref.key] = dict(event.values)
+            case Updated() if event.ref.entity_type == name:
+                state[event.ref.key] |= {n: change.after for n, change in event.updates.items()}
+            case Deleted() if event.ref.entity_type == name:
+                del state[event.ref.key]
+    return state
+
+
+# Kills
+
+
+@pytest.mark.parametrize("part", range(STATEMENT_KILLS))
+def test_a_run_killed_at_any_statement_did_each_task_whole_or_not_at_all(
+    space: Workspace, instants: list[int], after: tuple, part: int
+) -> None:
+    assert children.ended(children.run_until_statement, space.folder, instants[part]) == KILLED
+
+    assert harm_in(space) == []
+    assert space.run().state is TaskState.COMPLETED
+    assert asked(space) == after
+    assert harm_in(space) == []
+
+
+@pytest.mark.parametrize("part", range(BYTE_KILLS))
+def test_a_run_killed_in_the_midst_of_a_write_did_each_task_whole_or_not_at_all(
+    space: Workspace, after: tuple, part: int
+) -> None:
+    limit = 33_000 + part * 12_345  # torn anywhere in a page of the write-ahead log
+
+    assert children.ended(children.run_until_byte, space.folder, limit) == FILE_TOO_LONG
+
+    assert harm_in(space) == []
+    assert space.run().state is TaskState.COMPLETED
+    assert asked(space) == after
+
+
+def test_a_store_whose_making_was_killed_can_be_made_again(first_day: Path, tmp_path: Path, after: tuple) -> None:
+    for last in (1, 5, 20, 31):
+        space = copied(first_day, tmp_path / str(last))
+        space.path.unlink()
+        assert children.ended(children.run_until_statement, space.folder, last) == KILLED
+
+        assert space.run().state is TaskState.COMPLETED
+        assert harm_in(space) == []
+
+
+def test_control_without_transactions_a_killed_run_leaves_half_a_task(
+    first_day: Path, tmp_path: Path, statements: list[str]
+) -> None:
+    found = []
+    for part in (2, 3, 4, 5):
+        space = copied(first_day, tmp_path / str(part))
+        process = children.CONTEXT.Process(
+            target=children.run_until_statement,
+            args=(space.folder, part * len(statements) // 8),
+            kwargs={"transactions": False},
+        )
+        process.start()
+        process.join(children.PATIENCE_S)
+        found += harm_in(space)
+
+    assert found
+
+
+# Full disks
+
+
+def limit_pages(engine: Engine, more: int | None) -> None:
+    """Lets the store grow by so many pages, or as it likes."""
+    store = engine._services.store
+    assert isinstance(store, SQLiteStore)
+    with store._datastore.get_connection(commit=True) as connection:
+        (pages,) = connection.raw.execute("PRAGMA page_count").fetchone()  # type: ignore[attr-defined]
+        limit = 2**30 if more is None else pages + more
+        connection.raw.execute(f"PRAGMA max_page_count={limit}")  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def growing(tmp_path: Path) -> Workspace:
+    """A store of a few people, and an extract of many."""
+    space = Workspace(tmp_path)
+    space.first_day()
+    space.run()
+    space.second_day(3_000)
+    return space
+
+
+@pytest.mark.parametrize("more", [2, 10, 40, 100])
+def test_a_full_disk_fails_the_task_leaves_the_store_and_is_forgotten_when_there_is_space(
+    growing: Workspace, tmp_path_factory: pytest.TempPathFactory, more: int
+) -> None:
+    with growing.engine() as engine:
+        before = everything(engine)
+        limit_pages(engine, more)
+
+        run = engine.run_job("Nightly")
+
+        assert run.state is TaskState.FAILED
+        (message,) = run.tasks[0].messages
+        assert "store.db: the disk is full. What was being written was undone. Free some space" in message
+        assert [task.state for task in run.tasks[1:]] == [TaskState.SKIPPED] * 2
+        assert everything(engine) == before
+        limit_pages(engine, None)
+        assert engine.run_job("Nightly").state is TaskState.COMPLETED
+    assert harm_in(growing) == []
+    assert len(everything_people(growing)) == 3_000
+
+
+def everything_people(space: Workspace) -> set[str]:
+    with space.engine() as engine:
+        return {row.key for row in engine.export_resources(PERSON)}
+
+
+def run_again_and_again(engine: Engine) -> None:
+    """Each record takes some of the space that is left in the last pages."""
+    for _ in range(200):
+        engine.run_job("Nightly")
+
+
+def test_a_disk_too_full_even_for_the_record_of_the_run_is_told_at_once(growing: Workspace) -> None:
+    with growing.engine() as engine:
+        before = everything(engine)
+        limit_pages(engine, 0)
+        with pytest.raises(StoreError, match=r"the disk is full.*Free some space"):
+            run_again_and_again(engine)
+        limit_pages(engine, None)
+
+        assert everything(engine) == before
+        assert engine.run_job("Nightly").state is TaskState.COMPLETED
+    assert harm_in(growing) == []
+
+
+@pytest.mark.parametrize("more", [0, 40])
+def test_a_dry_run_on_a_full_disk_leaves_no_trace(growing: Workspace, more: int) -> None:
+    with growing.engine() as engine:
+        before, runs = everything(engine), engine.runs()
+        limit_pages(engine, more)
+
+        try:
+            told = "\n".join(m for task in engine.run_job("Nightly", dry_run=True).tasks for m in task.messages)
+        except StoreError as error:
+            told = str(error)
+
+        assert "the disk is full" in told
+        assert (everything(engine), engine.runs()) == (before, runs)
+        limit_pages(engine, None)
+        assert engine.run_job("Nightly", dry_run=True).state is TaskState.COMPLETED
+        assert (everything(engine), engine.runs()) == (before, runs)
+        assert engine.run_job("Nightly").state is TaskState.COMPLETED
+
+
+@pytest.mark.parametrize("limit", [34_000, 60_000, 110_000, 165_000])
+def test_a_write_that_fails_in_a_commit_fails_the_task_and_spoils_nothing(
+    space: Workspace, after: tuple, limit: int
+) -> None:
+    assert children.ended(children.run_where_files_end_at, space.folder, limit) == 0
+
+    told = (space.folder / "told").read_text("utf-8")
+    assert told.startswith(("failed\n", "StoreError\n"))
+    assert "the disk is full" in told or "reading or writing failed (SQLITE_IOERR_WRITE)" in told
+    assert (space.folder / "again").read_text() == "completed"
+    assert asked(space) == after
+    assert harm_in(space) == []
+
+
+# Locks
+
+
+@pytest.fixture
+def holder(tmp_path: Path, clock: Callable) -> Iterator[Path]:
+    """A store whose write lock another process holds."""
+    path = tmp_path / "store.db"
+    SQLiteStore(path, clock).close()
+    holding, release = children.CONTEXT.Event(), children.CONTEXT.Event()
+    process = children.started(children.hold, path, holding, release)
+    assert holding.wait(children.PATIENCE_S)
+    yield path
+    release.set()
+    process.join(children.PATIENCE_S)
+    assert process.exitcode == 0
+
+
+def test_a_store_that_another_process_goes_on_writing_to_is_told_after_the_timeout(
+    holder: Path, clock: Callable
+) -> None:
+    store = SQLiteStore(holder, clock, lock_timeout_s=1)
+    before = visible(store)  # reading needs no lock
+
+    with (
+        pytest.raises(ConcurrentRun, match=r"more than 1 seconds\. Nothing was changed\. Wait until its run has ended"),
+        store.transaction() as tx,
+    ):
+        create(tx, PERSON, {"1": {}})
+
+    assert visible(store) == before
+    store.close()
+
+
+def test_a_store_that_another_program_holds_locked_is_told_after_the_timeout(tmp_path: Path, clock: Callable) -> None:
+    store = SQLiteStore(tmp_path / "store.db", clock, lock_timeout_s=1)
+    with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ConcurrentRun, match="another process holds it locked"), store.transaction() as tx:
+            create(tx, PERSON, {"1": {}})
+
+    with store.transaction() as tx:
+        create(tx, PERSON, {"1": {}})
+    store.close()
+
+
+# Permissions
+
+
+@pytest.fixture
+def guarded(first_day: Path) -> Iterator[Workspace]:
+    """A store in a folder that anybody can reach: the folders of tests are their owner's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # noqa: S103
+        space = copied(first_day, Path(folder))
+        space.path.with_name("store.db.lock").unlink(missing_ok=True)
+        if os.getuid() == 0:
+            for path in (space.folder, *space.folder.iterdir()):
+                os.chown(path, 65534, 65534)
+        yield space
+        os.chmod(space.folder, 0o755)  # noqa: S103
+
+
+def told_to_nobody(space: Workspace) -> list[str]:
+    receiving, sending = children.CONTEXT.Pipe(duplex=False)
+    process = children.started(children.use_as_nobody, space.folder, sending)
+    sending.close()
+    process.join(children.PATIENCE_S)
+    told = []
+    while receiving.poll():
+        try:
+            told.append(receiving.recv())
+        except EOFError:
+            break
+    assert process.exitcode == 0, told
+    return told
+
+
+def test_control_nobody_may_use_a_store_of_its_own(guarded: Workspace) -> None:
+    position, state = told_to_nobody(guarded)
+
+    assert position.isdigit()
+    assert state == "completed"
+
+
+def test_191_a_store_that_may_not_be_read_is_refused(guarded: Workspace) -> None:
+    guarded.path.chmod(0)
+
+    assert all("store.db: permission denied. Name a file that you may read" in told for told in told_to_nobody(guarded))
+
+
+def test_191_a_store_that_may_not_be_written_is_refused_with_that_reason(guarded: Workspace) -> None:
+    before = guarded.path.read_bytes()
+    guarded.path.chmod(0o444)
+
+    *_, told = told_to_nobody(guarded)
+
+    assert "cannot be written (read-only file, folder or file system)" in told
+    assert guarded.path.read_bytes() == before
+
+
+def test_191_a_store_in_a_folder_that_may_not_be_written_is_refused_with_that_reason(guarded: Workspace) -> None:
+    before = guarded.path.read_bytes()
+    guarded.folder.chmod(0o555)
+
+    for told in told_to_nobody(guarded):
+        assert "store.db" in told
+        assert "rit" in told  # cannot be written; make it writable
+    assert guarded.path.read_bytes() == before

@@ -1,0 +1,775 @@
+"""What every store promises: one text of expectations, run on each kind of store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+from threading import Event, Thread
+
+import pyarrow as pa
+import pytest
+from attrs import evolve
+
+from deltamark.application.ports.store import KeyRule, Place, Store, Subjects
+from deltamark.bootstrap import open_store
+from deltamark.domain.changes import CorrelationKey
+from deltamark.domain.errors import ConcurrentRun, StoreError
+from deltamark.domain.flags import FLAG_PROJECTION
+from deltamark.domain.job import TaskState
+from deltamark.domain.link import Linked, Unlinked
+from deltamark.domain.resource import Created, Deleted, ResourceSnapshot, Updated, fold
+from tests.store.builders import (
+    CAUSE,
+    GROUP,
+    PERSON,
+    changes,
+    create,
+    delete,
+    discarded_event,
+    end_run,
+    held,
+    keys_of,
+    link,
+    log,
+    membership,
+    person,
+    start_run,
+    streams,
+    unlink,
+    update,
+    visible,
+)
+
+ANN, BOB = {"Name": "Ann"}, {"Name": "Bob", "Level": 2, "Active": True, "Rate": 0.5}
+PEOPLE = Subjects(connector="HR", task="SynchronizeHR", entity_types=(PERSON,), associations=("Members",))
+
+
+@pytest.fixture
+def store(store_url: str, clock: Callable[[], datetime]) -> Iterator[Store]:
+    store = open_store(store_url, clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def company(store: Store) -> Store:
+    """Two people, one group, Ann is in it; a run is on record."""
+    with store.transaction() as tx:
+        start_run(tx)
+        create(tx, PERSON, {"1": ANN, "2": BOB})
+        create(tx, GROUP, {"G": {}})
+        link(tx, ("G", "1"))
+    return store
+
+
+# Resources
+
+
+def test_an_empty_store_answers_everything_with_nothing(store: Store) -> None:
+    with store.reading() as reading:
+        assert reading.head() == 0
+        assert log(reading) == []
+        assert held(reading) == {}
+        assert reading.held_count(PERSON) == reading.links_held_count("Members") == 0
+        assert reading.held_among(PERSON, pa.array(["1"])).num_rows == 0
+        assert reading.links_held("Members").num_rows == 0
+        assert reading.resource(person("1")) is None
+        assert list(reading.facts(person("1"))) == list(reading.link_changes_of(person("1"))) == []
+        assert reading.links_of(person("1")) == reading.links_of_at(person("1"), 0) == []
+        assert list(reading.states_at(PERSON, None)) == list(reading.links_at("Members", 0)) == []
+        assert reading.run(1) is None
+        assert reading.runs() == reading.runs(newest=3) == reading.horizons() == reading.discards(0) == []
+        assert reading.place("anyone") is None
+        assert list(reading.correlation_keys(None)) == list(reading.matching_keys(["R"])) == []
+        assert reading.flagged(PERSON, 0).num_rows == 0
+        assert not reading.changed_since(0)
+
+
+def test_created_resources_stand_in_state_and_log_with_their_lines(company: Store) -> None:
+    with company.reading() as reading:
+        events = [event for _, event in log(reading) if isinstance(event, Created) and event.ref.entity_type == PERSON]
+
+        assert held(reading) == {"1": ANN, "2": BOB}
+        assert [(e.ref, dict(e.values), e.originator_version, e.cause.line) for e in events] == [
+            (person("1"), ANN, 1, 2),
+            (person("2"), BOB, 1, 3),
+        ]
+        assert reading.held_count(PERSON) == 2
+        assert reading.held_among(PERSON, pa.array(["2", "3"])).column("key").to_pylist() == ["2"]
+
+
+def test_an_update_records_the_difference_and_keeps_the_rest(company: Store) -> None:
+    after = {"Name": "Bob", "Level": 3, "Rate": 0.5}
+
+    with company.transaction() as tx:
+        update(tx, PERSON, {"2": (BOB, after)})
+
+    with company.reading() as reading:
+        _, event = log(reading)[-1]
+        assert isinstance(event, Updated)
+        assert {name: (c.before, c.after) for name, c in event.updates.items()} == {
+            "Active": (True, None),
+            "Level": (2, 3),
+        }
+        found = reading.resource(person("2"))
+        assert found is not None
+        assert (dict(found.values), found.version, found.live) == (after, 2, True)
+
+
+def test_a_deleted_resource_is_gone_from_the_state_and_keeps_its_past(company: Store) -> None:
+    with company.transaction() as tx:
+        delete(tx, PERSON, {"2": BOB})
+
+    with company.reading() as reading:
+        found = reading.resource(person("2"))
+        assert held(reading) == {"1": ANN}
+        assert found is not None
+        assert (dict(found.values), found.version, found.live) == ({}, 2, False)
+        assert [type(fact) for _, fact in reading.facts(person("2"))] == [Created, Deleted]
+        assert streams(reading, PERSON).keys() == {"1"}
+
+
+def test_a_revived_resource_goes_on_with_its_stream(company: Store) -> None:
+    with company.transaction() as tx:
+        delete(tx, PERSON, {"2": BOB})
+
+    with company.transaction() as tx:
+        create(tx, PERSON, {"2": {"Name": "Bobby"}, "3": ANN})
+
+    with company.reading() as reading:
+        facts = [fact for _, fact in reading.facts(person("2"))]
+        assert [(type(fact), fact.originator_version) for fact in facts] == [(Created, 1), (Deleted, 2), (Created, 3)]
+        assert len({fact.originator_id for fact in facts}) == 1
+        assert held(reading) == {"1": ANN, "2": {"Name": "Bobby"}, "3": ANN}
+
+
+def test_one_call_may_delete_create_and_update(company: Store) -> None:
+    both = changes(created={"3": ANN}, updated={"2": (BOB, ANN)}, deleted={"1": ANN})
+
+    with company.transaction() as tx:
+        assert tx.append_resources(PERSON, both, CAUSE) == 1  # Ann's membership
+
+    with company.reading() as reading:
+        assert held(reading) == {"2": ANN, "3": ANN}
+        assert sorted(type(event).__name__ for _, event in log(reading)[-4:]) == [
+            "Created",
+            "Deleted",
+            "Unlinked",
+            "Updated",
+        ]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        '"',
+        "\\",
+        "'; DROP TABLE resources; --",
+        "é",
+        "e\u0301",
+        "\u2028",
+        "😀",
+        " ",
+        "%s",
+        "$1",
+        "\x01",
+        "\x1e",
+        "\x1f",
+        "K" * 5000,
+    ],
+)
+def test_any_key_and_value_comes_back_as_it_was(store: Store, key: str) -> None:
+    values = {"Name": key, 'a"b': key}
+    with store.transaction() as tx:
+        create(tx, PERSON, {key: values, key + "x": {}})
+        delete(tx, PERSON, {key + "x": {}})
+        create(tx, GROUP, {key: {}})
+        link(tx, (key, key))
+
+    with store.reading() as reading:
+        assert held(reading) == {key: values}
+        assert list(reading.links_from("Members")) == [(key, key)]
+        assert reading.links_of(person(key)) == [membership(key, key)]
+        assert fold(fact for _, fact in reading.facts(person(key))) == reading.resource(person(key))
+        assert log(reading)[0][1].ref == person(key)
+
+
+def test_identities_are_found_by_key_and_by_property(company: Store) -> None:
+    with company.reading() as reading:
+        numbers = streams(reading, PERSON)
+        by_name = reading.identities(PERSON, "Name", None).to_pylist()
+        some = reading.identities(PERSON, "Name", pa.array(["Bob", "Eve"])).to_pylist()
+        by_key = reading.identities(PERSON, None, pa.array(["1", "1", "9"])).to_pylist()
+
+        assert sorted(row["value"] for row in by_name) == ["Ann", "Bob"]
+        assert some == [{"value": "Bob", "stream": numbers["2"], "key": "2"}]
+        assert by_key == [{"value": "1", "stream": numbers["1"], "key": "1"}]
+        assert reading.identities(PERSON, "Level", None).column("value").to_pylist() == ["2"]
+
+
+# Conflicts
+
+
+@pytest.mark.parametrize("what", ["create", "delete", "revive", "update of what is gone", "link", "unlink", "relink"])
+def test_of_two_tasks_that_compared_the_same_state_the_second_is_refused(company: Store, what: str) -> None:
+    if what == "revive":
+        with company.transaction() as tx:
+            delete(tx, PERSON, {"2": BOB})
+    if what == "relink":
+        with company.transaction() as tx:
+            unlink(tx, ("G", "1"))
+    first, second = {
+        "create": 2 * (lambda tx: create(tx, PERSON, {"3": ANN}),),
+        "delete": 2 * (lambda tx: delete(tx, PERSON, {"2": BOB}),),
+        "revive": 2 * (lambda tx: create(tx, PERSON, {"2": BOB}),),
+        "update of what is gone": (
+            lambda tx: delete(tx, PERSON, {"2": BOB}),
+            lambda tx: update(tx, PERSON, {"2": (BOB, ANN)}),
+        ),
+        "link": 2 * (lambda tx: link(tx, ("G", "2")),),
+        "unlink": 2 * (lambda tx: unlink(tx, ("G", "1")),),
+        "relink": 2 * (lambda tx: link(tx, ("G", "1")),),
+    }[what]
+    with company.transaction() as tx:
+        first(tx)
+    before = visible(company)
+
+    def too_late() -> None:
+        with company.transaction() as tx:
+            create(tx, PERSON, {"8": ANN, "9": BOB})
+            second(tx)
+
+    with pytest.raises(ConcurrentRun, match=r"Nothing was changed\. Run again"):
+        too_late()
+
+    assert visible(company) == before
+
+
+def test_whether_anything_changed_since_a_position_can_be_asked_inside_the_transaction(company: Store) -> None:
+    with company.reading() as reading:
+        compared_at = reading.head()
+    with company.transaction() as tx:
+        run = start_run(tx)
+        assert not tx.changed_since(compared_at)  # the record of runs is no change
+        update(tx, PERSON, {"2": (BOB, ANN)})
+        end_run(tx, run)
+
+    with company.transaction() as tx:
+        assert tx.changed_since(compared_at)
+        assert not tx.changed_since(tx.head())
+
+
+def test_a_key_created_twice_in_one_call_is_refused_whole(company: Store) -> None:
+    before = visible(company)
+    twice = pa.concat_tables([changes(created={"7": ANN}).created] * 2)
+
+    with pytest.raises((ConcurrentRun, StoreError)), company.transaction() as tx:
+        tx.append_resources(PERSON, type(changes())(created=twice, updated=changes().updated, deleted=twice[:0]), CAUSE)
+
+    assert visible(company) == before
+
+
+# Links
+
+
+def test_links_are_linked_unlinked_and_linked_again_in_one_stream(company: Store) -> None:
+    with company.transaction() as tx:
+        unlink(tx, ("G", "1"))
+    with company.transaction() as tx:
+        link(tx, ("G", "1"), ("G", "2"))
+
+    with company.reading() as reading:
+        events = [event for _, event in reading.link_changes_of(person("1"))]
+        assert [(type(e), e.originator_version) for e in events] == [(Linked, 1), (Unlinked, 2), (Linked, 3)]
+        assert list(reading.links_from("Members")) == [("G", "1"), ("G", "2")]
+        assert reading.links_held_count("Members") == 2
+        assert reading.links_of(person("2")) == [membership("G", "2")]
+
+
+def test_links_are_found_by_the_streams_at_their_ends(company: Store) -> None:
+    with company.transaction() as tx:
+        create(tx, GROUP, {"H": {}})
+        link(tx, ("G", "2"), ("H", "2"))
+    with company.reading() as reading:
+        people, groups = streams(reading, PERSON), streams(reading, GROUP)
+
+        def touching(*numbers: int) -> list[tuple[str, str]]:
+            found = reading.links_held("Members", pa.array(numbers, type=pa.int64()))
+            return sorted((row["source_key"], row["target_key"]) for row in found.to_pylist())
+
+        assert touching(people["2"]) == [("G", "2"), ("H", "2")]
+        assert touching(groups["G"], people["1"]) == [("G", "1"), ("G", "2")]
+        assert touching() == []
+
+
+@pytest.mark.parametrize(("entity_type", "states"), [(PERSON, {"1": ANN}), (GROUP, {"G": {}})])
+def test_deleting_a_resource_at_either_end_unlinks_it(company: Store, entity_type: str, states: dict) -> None:
+    with company.transaction() as tx:
+        assert delete(tx, entity_type, states) == 1
+
+    with company.reading() as reading:
+        assert list(reading.links_from("Members")) == []
+        assert [type(event) for _, event in log(reading)[-2:]] == [Unlinked, Deleted]
+
+
+def test_a_link_between_two_resources_deleted_together_is_unlinked_once(company: Store) -> None:
+    with company.transaction() as tx:
+        assert delete(tx, PERSON, {"1": ANN, "2": BOB}) + delete(tx, GROUP, {"G": {}}) == 1
+
+
+# Flags, places, keys
+
+
+def test_flags_mark_what_changed_and_both_ends_of_changed_links(company: Store) -> None:
+    with company.transaction() as tx:
+        head = tx.head()
+        assert tx.flag_changes(0) == 3
+        tx.move_place(FLAG_PROJECTION, Place(position=head, digest=""))
+    with company.transaction() as tx:
+        create(tx, PERSON, {"3": ANN})
+        unlink(tx, ("G", "1"))
+        since = tx.head()
+
+    with company.transaction() as tx:
+        assert tx.flag_changes(head) == 3  # 3 itself, and both ends of the link
+
+    with company.reading() as reading:
+        assert reading.flagged(PERSON, head).to_pylist() == [
+            {"key": "1", "since": since, "live": True},
+            {"key": "3", "since": since - 1, "live": True},
+        ]
+        assert reading.flagged(GROUP, head).column("key").to_pylist() == ["G"]
+        assert reading.flagged(PERSON, since).num_rows == 0
+
+
+def test_flagging_the_same_changes_twice_flags_nothing_more(company: Store) -> None:
+    with company.transaction() as tx:
+        tx.flag_changes(0)
+    before = visible(company)
+
+    with company.transaction() as tx:
+        tx.flag_changes(0)
+
+    assert visible(company) == before
+
+
+def test_a_deleted_resource_stays_flagged_without_a_state(company: Store) -> None:
+    with company.transaction() as tx:
+        delete(tx, PERSON, {"2": BOB})
+        tx.flag_changes(0)
+
+    with company.transaction() as tx:
+        flagged = {row["stream"]: row["state"] for row in tx.flagged_states(PERSON, 0).to_pylist()}
+        (ann,) = streams(tx, PERSON).values()
+        assert flagged.pop(ann) == '{"Name":"Ann"}'
+        assert list(flagged.values()) == [None]
+        assert tx.all_states(PERSON).to_pylist() == [{"stream": ann, "state": '{"Name":"Ann"}'}]
+        assert {row["key"]: row["live"] for row in tx.flagged(PERSON, 0).to_pylist()} == {"1": True, "2": False}
+
+
+def test_flags_that_every_consumer_has_read_are_forgotten(company: Store) -> None:
+    with company.transaction() as tx:
+        head = tx.head()
+        tx.flag_changes(0)
+        tx.move_place(FLAG_PROJECTION, Place(position=head, digest=""))
+        tx.forget_flags()
+        assert tx.flagged(PERSON, 0).num_rows == 2  # no consumer yet: nobody has read them
+
+        tx.move_place("quick", Place(position=head, digest="d"))
+        tx.move_place("slow", Place(position=head - 3, digest="d"))  # before Bob, the group and the link
+        tx.forget_flags()
+        assert tx.flagged(PERSON, 0).column("key").to_pylist() == ["1", "2"]
+
+        tx.move_place("slow", Place(position=head, digest="e"))
+        tx.forget_flags()
+        assert tx.flagged(PERSON, 0).num_rows == tx.flagged(GROUP, 0).num_rows == 0
+
+
+def test_all_resources_of_some_types_can_be_flagged_also_deleted_ones(company: Store) -> None:
+    with company.transaction() as tx:
+        delete(tx, PERSON, {"2": BOB})
+        end_run(tx, 1)
+
+        assert tx.flag_all([PERSON, "Unheard"], tx.head()) == 2
+
+        assert tx.flagged(PERSON, tx.head() - 1).column("key").to_pylist() == ["1", "2"]
+        assert tx.flagged(GROUP, tx.head() - 1).num_rows == 0
+
+
+def test_a_place_is_where_it_was_last_moved(company: Store) -> None:
+    with company.transaction() as tx:
+        tx.move_place("task", Place(position=3, digest="a"))
+        tx.move_place("task", Place(position=5, digest="b"))
+        tx.move_place("other", Place(position=1, digest="c"))
+
+    with company.reading() as reading:
+        assert reading.place("task") == Place(position=5, digest="b")
+        assert reading.place("other") == Place(position=1, digest="c")
+
+
+SOURCE, TARGET = (KeyRule(name="R", side=side, entity_type=PERSON, digest="d") for side in ("source", "target"))
+
+
+def test_only_keys_that_differ_are_written(company: Store) -> None:
+    with company.transaction() as tx:
+        ann, bob = (streams(tx, PERSON)[key] for key in "12")
+
+        assert tx.put_keys(SOURCE, keys_of({ann: "a", bob: "b"}), everything=False) == 2
+        assert tx.put_keys(SOURCE, keys_of({ann: "a", bob: "b"}), everything=False) == 0
+        assert tx.put_keys(SOURCE, keys_of({ann: "a", bob: "c"}), everything=False) == 1
+        assert tx.put_keys(SOURCE, keys_of({bob: None}), everything=False) == 1
+        assert tx.put_keys(SOURCE, keys_of({bob: None}), everything=False) == 0
+        assert tx.put_keys(SOURCE, keys_of({}), everything=False) == 0
+
+    with company.reading() as reading:
+        expected = [CorrelationKey(rule="R", side="source", entity_type=PERSON, key="1", value="a")]
+        assert list(reading.correlation_keys(None)) == list(reading.correlation_keys(["R", "S"])) == expected
+        assert list(reading.correlation_keys(["S"])) == []
+
+
+def test_matching_keys_are_those_that_both_sides_have(company: Store) -> None:
+    with company.transaction() as tx:
+        ann, bob = (streams(tx, PERSON)[key] for key in "12")
+        tx.put_keys(SOURCE, keys_of({ann: "x", bob: "y"}), everything=False)
+        tx.put_keys(TARGET, keys_of({ann: "z", bob: "x"}), everything=False)
+        tx.put_keys(
+            KeyRule(name="S", side="target", entity_type=PERSON, digest="d"), keys_of({ann: "y"}), everything=False
+        )
+
+    with company.reading() as reading:
+        matching = [(k.rule, k.value, k.side, k.key) for k in reading.matching_keys(["R", "S"])]
+        assert matching == [("R", "x", "source", "1"), ("R", "x", "target", "2")]
+
+
+def test_keys_of_rules_that_are_gone_and_of_resources_that_are_gone_are_removed(company: Store) -> None:
+    with company.transaction() as tx:
+        ann, bob = (streams(tx, PERSON)[key] for key in "12")
+        tx.put_keys(SOURCE, keys_of({ann: "a", bob: "b"}), everything=False)
+        tx.put_keys(TARGET, keys_of({ann: "a"}), everything=False)
+
+        assert tx.keep_rules([SOURCE]) == 1
+        assert tx.keep_rules([SOURCE]) == 0
+        delete(tx, PERSON, {"2": BOB})
+        assert tx.drop_keys_of_deleted() == 1
+
+        assert [(k.side, k.key) for k in tx.correlation_keys(None)] == [("source", "1")]
+
+
+def test_the_rules_that_all_keys_were_computed_with_are_known_by_their_definition(company: Store) -> None:
+    changed = evolve(SOURCE, digest="e")
+    with company.transaction() as tx:
+        tx.put_keys(SOURCE, keys_of({}), everything=True)
+        tx.put_keys(TARGET, keys_of({}), everything=False)
+        assert tx.rules_computed() & {SOURCE, TARGET} == {SOURCE}
+
+        tx.put_keys(changed, keys_of({}), everything=False)
+        assert tx.rules_computed() & {SOURCE, changed} == {SOURCE}
+        tx.put_keys(changed, keys_of({}), everything=True)
+        assert tx.rules_computed() & {SOURCE, changed} == {changed}
+
+        tx.keep_rules([])
+    with company.reading() as reading:
+        assert reading.rules_computed() == set()
+
+
+# Runs
+
+
+def test_runs_are_numbered_from_one_and_come_back_with_their_positions(store: Store) -> None:
+    for _ in range(3):
+        with store.transaction() as tx:
+            run = start_run(tx)
+        with store.transaction() as tx:
+            end_run(tx, run)
+
+    with store.reading() as reading:
+        runs = reading.runs()
+        assert [(s.run.number, s.first, s.last, s.run.state) for s in runs] == [
+            (n, 2 * n - 1, 2 * n, TaskState.COMPLETED) for n in (1, 2, 3)
+        ]
+        assert reading.runs(newest=2) == runs[1:]
+        assert reading.runs(newest=0) == []
+        assert reading.run(2) == runs[1]
+
+
+# Retention
+
+
+def test_discarded_changes_are_gone_and_snapshots_take_their_place(company: Store) -> None:
+    with company.transaction() as tx:
+        delete(tx, PERSON, {"2": BOB})
+        unlink(tx, ("G", "1"))
+    with company.reading() as reading:
+        head = reading.head()
+
+    with company.transaction() as tx:
+        discarded = tx.discard(PEOPLE, discarded_event(1), 1)
+
+    assert discarded is not None
+    assert (discarded.first, discarded.last, discarded.count) == (2, head, 5)
+    with company.reading() as reading:
+        assert [event.ref.entity_type for _, event in log(reading)] == [GROUP]
+        assert {(h.subject, h.position, h.run, h.task) for h in reading.horizons()} == {
+            (subject, head, 1, "SynchronizeHR") for subject in (PERSON, "Members")
+        }
+        ((position, fact),) = reading.facts(person("2"))
+        assert isinstance(fact, ResourceSnapshot)
+        assert (position, fact.live, fact.originator_version) == (head - 1, False, 2)
+        assert fold([fact]) == reading.resource(person("2"))
+        assert held(reading) == dict(reading.states_at(PERSON, head)) == {"1": ANN}
+        assert list(reading.links_at("Members", head)) == []
+        ((at, event),) = reading.discards(0)
+        assert (at, event.count, event.digest) == (head + 1, 5, discarded.digest)
+
+
+def test_folding_goes_on_from_a_snapshot(company: Store) -> None:
+    with company.transaction() as tx:
+        tx.discard(PEOPLE, discarded_event(1), 1)
+        horizon = tx.head()
+    with company.transaction() as tx:
+        update(tx, PERSON, {"1": (ANN, BOB)})
+        unlink(tx, ("G", "1"))
+    with company.transaction() as tx:
+        delete(tx, PERSON, {"1": BOB})
+
+    with company.reading() as reading:
+        states = [dict(reading.states_at(PERSON, horizon + n)).get("1") for n in range(4)]
+        assert states == [ANN, BOB, BOB, None]
+        assert [list(reading.links_at("Members", horizon + n)) for n in (0, 1, 2)] == [[("G", "1")], [("G", "1")], []]
+        assert reading.links_of_at(person("1"), horizon) == [membership("G", "1")]
+        assert fold(fact for _, fact in reading.facts(person("1"))) == reading.resource(person("1"))
+
+
+def test_nothing_is_discarded_twice(company: Store) -> None:
+    with company.transaction() as tx:
+        assert tx.discard(PEOPLE, discarded_event(1), 1) is not None
+
+    before = visible(company)
+    with company.transaction() as tx:
+        assert tx.discard(PEOPLE, discarded_event(1), 1) is None
+    assert visible(company) == before
+
+    with company.transaction() as tx:
+        create(tx, PERSON, {"3": ANN})
+        again = tx.discard(PEOPLE, discarded_event(1), 1)
+    assert again is not None
+    assert again.count == 1
+
+
+def test_the_digest_of_a_discard_depends_on_what_was_discarded(new_store: Callable[[], str], clock: Callable) -> None:
+    def digest(name: str) -> str:
+        frozen_at = clock()
+        store = open_store(new_store(), lambda: frozen_at)
+        with store.transaction() as tx:
+            start_run(tx)
+            create(tx, PERSON, {"1": {"Name": name}})
+            found = tx.discard(PEOPLE, discarded_event(1), 1)
+        store.close()
+        assert found is not None
+        return found.digest
+
+    assert digest("Ann") != digest("Eve")
+
+
+# Transactions
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, ConcurrentRun], ids=lambda e: e.__name__)
+def test_a_transaction_that_raises_leaves_no_trace(company: Store, error: type[BaseException]) -> None:
+    before = visible(company)
+
+    def interrupted() -> None:
+        with company.transaction() as tx:
+            run = start_run(tx)
+            create(tx, PERSON, {"3": ANN})
+            update(tx, PERSON, {"2": (BOB, ANN)})
+            link(tx, ("G", "2"))
+            delete(tx, PERSON, {"1": ANN})
+            tx.put_keys(SOURCE, keys_of({streams(tx, PERSON)["2"]: "x"}), everything=False)
+            tx.flag_changes(0)
+            tx.move_place("task", Place(position=1, digest="d"))
+            tx.discard(PEOPLE, discarded_event(run), run)
+            raise error("in the middle")
+
+    with pytest.raises(error):
+        interrupted()
+
+    assert visible(company) == before
+    with company.transaction() as tx:
+        assert tx.place("task") is None
+        assert start_run(tx) == 2
+        create(tx, PERSON, {"3": ANN})
+
+
+def test_a_view_stays_as_it_was_while_others_commit(company: Store) -> None:
+    with company.reading() as reading:
+        before = held(reading), log(reading), reading.head()
+        with company.transaction() as tx:
+            create(tx, PERSON, {"3": ANN})
+            update(tx, PERSON, {"2": (BOB, ANN)})
+
+        assert (held(reading), log(reading), reading.head()) == before
+
+    with company.reading() as reading:
+        assert held(reading).keys() == {"1", "2", "3"}
+
+
+def test_a_writer_waits_for_the_other_so_that_a_reader_never_meets_a_higher_position_first(
+    company: Store, store_url: str, clock: Callable[[], datetime]
+) -> None:
+    started = Event()
+
+    def second() -> None:
+        other = open_store(store_url, clock)
+        started.set()
+        with other.transaction() as tx:
+            create(tx, PERSON, {"4": ANN})
+        other.close()
+
+    before = visible(company)
+    thread = Thread(target=second)
+    with company.transaction() as tx:
+        create(tx, PERSON, {"3": ANN})
+        thread.start()
+        assert started.wait(30)
+        thread.join(0.2)  # it waits, or would be seen with a higher position than what is not yet there
+        assert visible(company) == before
+    thread.join(30)
+
+    with company.reading() as reading:
+        assert [event.ref for _, event in log(reading)[-2:]] == [person("3"), person("4")]
+
+
+def test_what_is_not_committed_is_seen_inside_and_nowhere_else(company: Store) -> None:
+    before = visible(company)
+
+    with company.transaction() as tx:
+        create(tx, PERSON, {"3": ANN})
+        assert held(tx).keys() == {"1", "2", "3"}
+        assert visible(company) == before
+
+
+def test_a_store_opened_twice_is_one_store(company: Store, store_url: str, clock: Callable[[], datetime]) -> None:
+    other = open_store(store_url, clock)
+    with other.transaction() as tx:
+        create(tx, PERSON, {"3": ANN})
+    with company.transaction() as tx:
+        create(tx, PERSON, {"4": ANN})
+
+    assert visible(company) == visible(other)
+    other.close()
+    with open_store(store_url, clock, create=False).reading() as reading:
+        assert held(reading).keys() == {"1", "2", "3", "4"}
+
+
+# Time
+
+
+def test_time_in_a_store_never_goes_back_even_if_the_clock_does(store_url: str, clock: Callable[[], datetime]) -> None:
+    start = clock()
+    times = iter([start, start - timedelta(days=400), start, start + timedelta(seconds=1), start - timedelta(days=1)])
+    store = open_store(store_url, lambda: next(times))
+    told = []
+    for key in "12345":
+        with store.transaction() as tx:
+            told.append(tx.now())
+            create(tx, PERSON, {key: ANN})
+    with store.reading() as reading:
+        written = [event.at for _, event in log(reading)]
+        found = [reading.position_at(at) for at in told]
+    store.close()
+
+    assert written == told
+    assert all(earlier < later for earlier, later in pairwise(told))
+    assert found == [1, 2, 3, 4, 5]
+
+
+def test_a_time_names_the_newest_event_that_is_not_younger(store: Store) -> None:
+    with store.transaction() as tx:
+        first = tx.now()
+        create(tx, PERSON, {"1": ANN, "2": BOB})
+    with store.transaction() as tx:
+        tx.move_place("task", Place(position=2, digest=""))  # no event, no position
+    with store.transaction() as tx:
+        second = tx.now()
+        create(tx, PERSON, {"3": ANN})
+
+    tick = timedelta(microseconds=1)
+    with store.reading() as reading:
+        moments = [first - tick, first, second - tick, second, second + timedelta(days=9999)]
+        assert [reading.position_at(at) for at in moments] == [0, 2, 2, 3, 3]
+
+
+# Rehearsals
+
+
+def deleted_and_undone(store: Store) -> None:
+    with store.transaction() as tx:
+        delete(tx, PERSON, {"2": BOB})
+        raise ValueError("undone")
+
+
+def test_a_rehearsal_shows_what_would_be_and_leaves_no_trace(company: Store) -> None:
+    before = visible(company)
+
+    with company.rehearsal():
+        with company.transaction() as tx:
+            run = start_run(tx)
+            create(tx, PERSON, {"3": ANN})
+        with company.transaction() as tx:
+            update(tx, PERSON, {"3": (ANN, BOB)})
+            assert tx.discard(PEOPLE, discarded_event(run), run) is None  # it is still to be shown
+        with pytest.raises(ValueError, match="undone"):
+            deleted_and_undone(company)
+        with company.reading() as reading:
+            assert held(reading) == {"1": ANN, "2": BOB, "3": BOB}
+            assert [event.ref for _, event in log(reading)][-2:] == [person("3")] * 2
+        assert visible(company) != before
+
+    assert visible(company) == before
+    with company.transaction() as tx:
+        assert start_run(tx) == 2
+        create(tx, PERSON, {"3": ANN})
+
+
+def test_a_rehearsal_that_raises_leaves_no_trace(company: Store) -> None:
+    before = visible(company)
+
+    def interrupted() -> None:
+        with company.rehearsal():
+            with company.transaction() as tx:
+                create(tx, PERSON, {"3": ANN})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+    assert visible(company) == before
+
+
+def test_other_threads_take_no_part_in_a_rehearsal(company: Store) -> None:
+    before = visible(company)
+    seen: list[object] = []
+    reading_done, about_to_write = Event(), Event()
+
+    def other() -> None:
+        seen.append(visible(company))
+        reading_done.set()
+        about_to_write.set()
+        with company.transaction() as tx:
+            create(tx, PERSON, {"4": ANN})
+
+    thread = Thread(target=other)
+    with company.rehearsal():
+        with company.transaction() as tx:
+            create(tx, PERSON, {"3": ANN})
+        thread.start()
+        assert reading_done.wait(30)
+        assert about_to_write.wait(30)
+        thread.join(0.2)  # it waits for the end of the rehearsal, or has taken part in it wrongly
+    thread.join(30)
+
+    assert seen == [before]
+    with company.reading() as reading:
+        assert held(reading).keys() == {"1", "2", "4"}
