@@ -156,6 +156,8 @@ class StateQueries(Queries):
         )
 
     def _resource_row(self, ref: ResourceRef) -> tuple[Any, ...] | None:
+        if "\0" in ref.key:
+            return None  # an extract with such a key is refused, and PostgreSQL could not even be asked for it
         sql = f"""SELECT stream, version, live, state FROM resources
             WHERE entity_type=?1 AND {self._db.same("key", "?2")}"""
         return self._db.row(sql, (self._type_id(ref.entity_type), ref.key))
