@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from deltamark.domain.errors import ConfigurationError, DeltamarkError, HistoryDiscarded, UsageError
 from deltamark.domain.nearest import hint
 from deltamark.infrastructure.cli.commands import inspecting, reading, running, workspace
-from deltamark.infrastructure.cli.opening import NothingStarted, Workspace, say
+from deltamark.infrastructure.cli.opening import NothingStarted, Workspace
+from deltamark.infrastructure.cli.stopping import Stopping
+from deltamark.infrastructure.cli.streams import (
+    OutputLost,
+    ReaderGone,
+    escape_what_cannot_be_written,
+    leave,
+    open_missing,
+    results,
+    say,
+    tell,
+)
 from deltamark.version import __version__
 
 FAILED, NOT_STARTED = 1, 2
-INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + 13
 
 DEBUG = "--debug"
@@ -25,7 +34,19 @@ _NOT_STARTED = (ConfigurationError, UsageError, HistoryDiscarded, NothingStarted
 
 
 class Commands(click.Group):
-    """The group of all commands; guesses what a mistyped one means."""
+    """The group of all commands; guesses what a mistyped one means, and tells output that is lost apart."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """See `click.Command.make_context`; prints the help, for example."""
+        with results():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See `click.Command.invoke`."""
+        with results():
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+            return status
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -66,33 +87,45 @@ for module in (workspace, running, reading, inspecting):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with its status.
 
-    0 done, 1 a task failed, 2 bad usage or configuration and nothing was started, 3 blocked by a threshold.
+    0 done, 1 a task failed, 2 bad usage or configuration and nothing was started, 3 blocked by a threshold;
+    128 and the number of the signal where one stopped it.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(status_of(arguments))
+    open_missing()
+    stopping = Stopping()
+    try:
+        with stopping.watching():
+            status = status_of(sys.argv[1:] if arguments is None else arguments, stopping)
+    except KeyboardInterrupt:  # once more, while the first one was being put on record
+        status = stopping.status
+    leave()
+    sys.exit(status)
 
 
-def status_of(arguments: Sequence[str]) -> int:
+def status_of(arguments: Sequence[str], stopping: Stopping | None = None) -> int:
     """Runs the command line and gives its exit status; says what went wrong on standard error."""
-    _prepare_streams()
+    stopping = stopping or Stopping()
+    escape_what_cannot_be_written()
     try:
         status = deltamark.main(list(arguments), prog_name="deltamark", standalone_mode=False)
-        sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except click.exceptions.Exit as e:
         return e.exit_code
     except click.ClickException as e:
-        _tell(e.show)
+        _complain(e)
         return e.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _tell(lambda: say("Interrupted. What was finished is kept; the task that was running was undone."))
-        return INTERRUPTED
-    except BrokenPipeError:
-        _leave_pipe()
+        return _stopped(stopping)
+    except ReaderGone:
         return BROKEN_PIPE
+    except OutputLost as e:
+        reason = getattr(e.__cause__, "strerror", None) or "it was closed"
+        say(f"deltamark: standard output cannot be written: {reason}. What was finished before is kept.")
+        return FAILED
     except DeltamarkError as e:
         return _explain(e, NOT_STARTED if isinstance(e, _NOT_STARTED) else FAILED, debug=DEBUG in arguments)
     except Exception as e:
+        if stopping.signal is not None:  # a library made its own error of it
+            return _stopped(stopping)
         words = RuntimeError(
             f"an error inside Deltamark: {type(e).__name__}: {e}. The store is as the last finished task left it. "
             "Run again with --debug (before the command) and report what it prints."
@@ -100,38 +133,29 @@ def status_of(arguments: Sequence[str]) -> int:
         return _explain(words, FAILED, debug=DEBUG in arguments)
 
 
+def _stopped(stopping: Stopping) -> int:
+    say("Interrupted. What was finished is kept; the task that was running was undone.")
+    return stopping.status
+
+
+def _complain(error: click.ClickException) -> None:
+    """Says how a command is used, and what was wrong with how it was."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if context is not None and message == context.get_help():
+        tell(error.show)
+        return
+    if context is not None:
+        say(f"{context.get_usage()}\nTry `{context.command_path} --help`.\n")
+    say(f"deltamark: {message}")
+
+
 def _explain(error: Exception, status: int, *, debug: bool) -> int:
     if debug:
-        _tell(traceback.print_exc)
+        tell(traceback.print_exc)
     lead = "" if isinstance(error, ConfigurationError) and error.faults else "deltamark: "
-    _tell(lambda: say(f"{lead}{error}"))
+    say(f"{lead}{error}")
     return status
-
-
-def _tell(words: Callable[[], object]) -> None:
-    """Says something on standard error if there is still one."""
-    if sys.stderr is None:
-        return
-    try:
-        words()
-    except (OSError, ValueError):
-        return
-
-
-def _prepare_streams() -> None:
-    """Lets output never fail for want of a character."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
-
-
-def _leave_pipe() -> None:
-    """Whoever read the output has gone: keep Python from complaining about it at exit."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        return
 
 
 if __name__ == "__main__":

@@ -1,18 +1,22 @@
-"""Moments and texts as users write them on the command line."""
+"""Moments, numbers and texts as users write them on the command line."""
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime
 from typing import Any
 
 import click
 
+from deltamark.application.arguments import LARGEST
 from deltamark.domain.changes import RunMoment, When
 from deltamark.domain.values import shown
 
 _RUN = re.compile(r"run:([0-9]{1,18})\Z")
 _POSITION = re.compile(r"[0-9]{1,18}\Z")
+_NUMBER = re.compile(r"[0-9]{1,19}\Z")
+_UNREAD = re.compile(r"[\ud800-\udfff]")
 
 
 class Moment(click.ParamType[When]):
@@ -42,6 +46,21 @@ class Moment(click.ParamType[When]):
         return moment
 
 
+class WholeNumber(click.ParamType[int]):
+    """A whole number in plain digits, not below `least` and no larger than a store can hold."""
+
+    def __init__(self, name: str, least: int) -> None:
+        self.name = name
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number that a text writes."""
+        text = str(value)
+        if not _NUMBER.match(text) or not self._least <= int(text) <= LARGEST:
+            self.fail(f"{shown(text)} is no whole number from {self._least} on.", param, ctx)
+        return int(text)
+
+
 class Name(click.ParamType[str]):
     """A text that can be looked up: not empty, and made of characters."""
 
@@ -54,10 +73,10 @@ class Name(click.ParamType[str]):
         if not text:
             self.fail("an empty text names nothing.", param, ctx)
         try:
-            text.encode()
-        except UnicodeEncodeError:
+            # Python could not read it by the rules of the locale: it is UTF-8 all the same, or nothing.
+            return os.fsencode(text).decode() if _UNREAD.search(text) else text
+        except UnicodeError:
             self.fail(f"{shown(text)} is not valid UTF-8.", param, ctx)
-        return text
 
 
 WHEN = Moment()

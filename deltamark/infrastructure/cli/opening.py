@@ -85,8 +85,3 @@ def format_option(command: click.decorators.FC) -> click.decorators.FC:
         default=Format.TABLE.value,
         help="A table for people; jsonl (one object a line) or csv for programs.",
     )(command)
-
-
-def say(text: str) -> None:
-    """A word to the user: on standard error, so that standard output holds results only."""
-    click.echo(text, err=True)

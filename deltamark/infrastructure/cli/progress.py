@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from deltamark.application.run_job import Observer
 from deltamark.domain.job import TaskState
 from deltamark.domain.run import Counts, TaskRun
+from deltamark.infrastructure.cli.rendering import one_line
+from deltamark.infrastructure.cli.streams import say
 
 _STYLES = {
     TaskState.COMPLETED: "green",
@@ -48,41 +53,55 @@ def line_of(task: TaskRun) -> str:
 class RunProgress(Observer):
     """On a terminal a line that lives while a task runs; in a pipe a line when it has ended.
 
-    Everything goes to standard error: standard output is for results.
+    Everything goes to standard error: standard output is for results. Where standard error is gone, the run goes
+    on unseen. Used in a `with` block, it leaves no half line behind, however the run ends.
     """
 
     def __init__(self) -> None:
         self._console = Console(file=sys.stderr, highlight=False)
         self._live: Progress | None = None
-        self._id: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
 
     def task_started(self, run: int, task: TaskRun) -> None:
         """See `Observer.task_started`."""
         if not self._console.is_terminal:
             return
-        self._live = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._live.start()
-        self._id = self._live.add_task(task.identifier, total=None)
+        with suppress(OSError, ValueError):
+            self._live = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                TimeElapsedColumn(),
+                console=self._console,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.add_task(one_line(task.identifier), total=None)
+            self._live.start()
 
     def task_ended(self, run: int, task: TaskRun) -> None:
         """See `Observer.task_ended`."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-        if self._console.is_terminal:
-            self._console.print(Text(line_of(task), style=_STYLES.get(task.state, "")), soft_wrap=True)
-            if task.state is not TaskState.SKIPPED:
-                for message in task.messages:
-                    self._console.print(Text(f"  {message}"), soft_wrap=True)
-            return
-        sys.stderr.write(line_of(task) + "\n")
+        self._stop()
+        lines = [line_of(task)]
         if task.state is not TaskState.SKIPPED:
-            for message in task.messages:
-                sys.stderr.write(f"  {message}\n")
-        sys.stderr.flush()
+            lines += [f"  {message}" for message in task.messages]
+        if not self._console.is_terminal:
+            say("\n".join(map(one_line, lines)))
+            return
+        with suppress(OSError, ValueError):
+            for n, line in enumerate(lines):
+                style = "" if n else _STYLES.get(task.state, "")
+                self._console.print(Text(one_line(line), style=style), soft_wrap=True)
+
+    def _stop(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            with suppress(OSError, ValueError):
+                live.stop()

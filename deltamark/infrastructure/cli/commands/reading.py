@@ -12,11 +12,13 @@ from deltamark.bootstrap import Engine
 from deltamark.domain.changes import LoggedChange, When
 from deltamark.domain.errors import UsageError
 from deltamark.domain.resource import Resource
+from deltamark.domain.values import shown
 from deltamark.infrastructure.cli.documents import change_document, exported_document, resource_document
 from deltamark.infrastructure.cli.exporting import export_listing, write_export
-from deltamark.infrastructure.cli.moments import WHEN, Name
-from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace, say
+from deltamark.infrastructure.cli.moments import WHEN, Name, WholeNumber
+from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
 from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, plain, render
+from deltamark.infrastructure.cli.streams import say
 
 _CHANGE_MEMBERS = (
     "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
@@ -65,11 +67,11 @@ def change_listing(changes: Iterable[LoggedChange]) -> Listing:
 
 
 @click.command(epilog="Example: deltamark changes --type HR_Person --after 120 --format jsonl")
-@click.option("--after", type=click.IntRange(0), metavar="POSITION", help="Only those beyond this position.")
+@click.option("--after", type=WholeNumber("POSITION", 0), metavar="POSITION", help="Only those beyond this position.")
 @click.option("--until", type=WHEN, metavar="WHEN", help="Only those up to a position, a time or run:N.")
 @click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only those of an entity type.")
 @click.option("--key", type=Name("KEY"), metavar="KEY", help="Only those of one key.")
-@click.option("--run", type=click.IntRange(1), metavar="RUN", help="Only those of one run.")
+@click.option("--run", type=WholeNumber("RUN", 1), metavar="RUN", help="Only those of one run.")
 @format_option
 @pass_workspace
 def changes(
@@ -135,9 +137,9 @@ def _why_not(engine: Engine, entity_type: str, key: str, at: When | None) -> str
     # Raises on its own if there never was such a resource.
     newest = engine.history(entity_type, key, kept_only=True)[-1:]
     if at is not None:
-        return f"there was no {entity_type} {key} at that moment. `deltamark history` shows when there was."
+        return f"there was no {entity_type} {shown(key)} at that moment. `deltamark history` shows when there was."
     where = f" at position {newest[0].position}, in run {newest[0].run}" if newest else ""
-    return f"{entity_type} {key} was deleted{where}. Show it as it was with --at."
+    return f"{entity_type} {shown(key)} was deleted{where}. Show it as it was with --at."
 
 
 def _rows_of(found: Resource, document: Document) -> list[Document]:

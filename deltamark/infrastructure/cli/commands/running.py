@@ -14,10 +14,11 @@ from deltamark.domain.job import TaskState
 from deltamark.domain.run import JobRun, SetAside
 from deltamark.infrastructure.cli.commands.reading import change_listing
 from deltamark.infrastructure.cli.documents import run_document, set_aside_document, time_of
-from deltamark.infrastructure.cli.moments import Name
-from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace, say
+from deltamark.infrastructure.cli.moments import Name, WholeNumber
+from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
 from deltamark.infrastructure.cli.progress import RunProgress
 from deltamark.infrastructure.cli.rendering import Column, Format, Listing, member, one_line, render, write
+from deltamark.infrastructure.cli.streams import say
 
 STATUS = {TaskState.FAILED: 1, TaskState.BLOCKED: 3}
 _SHOWN = 20
@@ -36,14 +37,16 @@ TASK_COLUMNS = [member(name) for name in ("task", "state", *_COUNTS, "seconds")]
 def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format) -> int:
     """Runs a job and shows what its tasks did.
 
+    A dry run prints the changes first; with --format csv it prints nothing else.
+
     Exit status 0 when it is done (with or without warnings), 1 if a task failed, 3 if a threshold blocked it.
     """
-    with workspace.engine(create=True) as engine:
+    with workspace.engine(create=True) as engine, RunProgress() as progress:
         done = engine.run_job(
             job,
             force=force,
             dry_run=dry_run,
-            observer=RunProgress(),
+            observer=progress,
             rehearsed=(lambda changes: _show_changes(changes, form)) if dry_run else None,
         )
     _print_run(done, form, dry_run=dry_run)
@@ -66,10 +69,15 @@ def _print_run(run: JobRun, form: Format, *, dry_run: bool) -> None:
     if form is Format.JSONL:
         write([orjson.dumps(document) + b"\n"])
         return
-    render(Listing(documents=document["tasks"], columns=TASK_COLUMNS, table=_without_zeros(document["tasks"])), form)
+    if not (dry_run and form is Format.CSV):  # there the rows are the changes: two tables are no CSV
+        _print_tasks(document["tasks"], form)
     say(f"{'Dry run, nothing was kept' if dry_run else f'Run {run.number}'}: {run.state.value}.")
     if run.set_aside and form is Format.TABLE:
         _tell_set_aside(run.set_aside, "" if dry_run else f"`deltamark runs {run.number}` lists all.")
+
+
+def _print_tasks(tasks: list[dict[str, Any]], form: Format) -> None:
+    render(Listing(documents=tasks, columns=TASK_COLUMNS, table=_without_zeros(tasks)), form)
 
 
 def _without_zeros(tasks: Iterable[dict[str, Any]]) -> list[Column]:
@@ -91,8 +99,8 @@ def _set_aside_line(row: SetAside) -> str:
 
 
 @click.command(epilog="Example: deltamark runs 2")
-@click.argument("run", required=False, type=click.IntRange(1))
-@click.option("--newest", type=click.IntRange(1), metavar="N", help="Only the newest N runs.")
+@click.argument("run", required=False, type=WholeNumber("RUN", 1))
+@click.option("--newest", type=WholeNumber("N", 1), metavar="N", help="Only the newest N runs.")
 @format_option
 @pass_workspace
 def runs(workspace: Workspace, run: int | None, newest: int | None, form: Format) -> None:
@@ -124,7 +132,7 @@ def _print_one(run: JobRun, form: Format) -> None:
         by = f"by {run.user} on {run.host} (process {run.process})"
         click.echo(f"Run {run.number} of {run.job}: {run.state.value}")
         click.echo(f"started {time_of(run.started_at)}, ended {time_of(run.ended_at) or '-'}, {by}")
-    render(Listing(documents=document["tasks"], columns=TASK_COLUMNS, table=_without_zeros(document["tasks"])), form)
+    _print_tasks(document["tasks"], form)
     if form is not Format.TABLE:
         return
     for task in run.tasks:

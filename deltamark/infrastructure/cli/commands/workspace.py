@@ -14,8 +14,9 @@ from deltamark.domain.job import ComputeCorrelationKeysTask, Job, PrepareSynchro
 from deltamark.domain.warnings import warnings
 from deltamark.infrastructure.cli.documents import fault_document
 from deltamark.infrastructure.cli.moments import Name
-from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace, say
+from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
 from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, render
+from deltamark.infrastructure.cli.streams import say
 from deltamark.infrastructure.company import write_workspace
 
 

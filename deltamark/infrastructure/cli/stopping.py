@@ -1,0 +1,48 @@
+"""Stopping from outside: Ctrl-C, a service manager's SIGTERM, a terminal that is closed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # Windows has no SIGHUP
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to stop: the running task is undone and put on record as interrupted."""
+
+
+class Stopping:
+    """Which signal asked the process to stop, if one did.
+
+    Kept beside the exception, which may be lost on its way through a library that was interrupted.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit status that shells give a process that a signal ended."""
+        return 128 + (signal.SIGINT if self.signal is None else self.signal)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Raises `Stopped` in the block when a signal comes, except those that whoever started us ignores."""
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        watched = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+        for number in watched:
+            signal.signal(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in watched:
+                signal.signal(number, before[number] or signal.SIG_DFL)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        raise Stopped

@@ -1,0 +1,293 @@
+"""Closed streams, odd locales, signals, two at once: what only a process can show."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from deltamark.infrastructure.columnar.duck import locked_down
+from tests.cli.processes import COMMAND, LONGEST_S, ended, environment, pausing_at, run, started
+from tests.cli.test_commands import rows_of_the_log
+from tests.cli.workspace import LATER
+
+ALL_PEOPLE = ["E1", "E2", "E3"]
+SYNCHRONIZING = ("discard_changes", "deltamark.application.synchronize")
+COMPARING = ("compare_complete", "deltamark.infrastructure.columnar.comparer")
+
+
+def shell(folder, script: str, **options) -> tuple[int, bytes, str]:
+    """Runs a shell script in which `deltamark` is the command."""
+    text = f'deltamark() {{ "{COMMAND[0]}" {COMMAND[1]} {COMMAND[2]} "$@"; }}\n{script}'
+    return run(folder, text, program=("bash", "-c"), **options)
+
+
+# Streams
+
+
+@pytest.mark.parametrize("unbuffered", [None, "1"])
+@pytest.mark.parametrize("form", ["table", "jsonl"])
+def test_144_a_reader_that_goes_away_is_no_error_to_tell(past, form, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    env = environment(PYTHONUNBUFFERED=unbuffered)
+    status, _, err = run(past.folder, "changes", "--format", form, stdout=writer, env=env)
+    os.close(writer)
+
+    assert (status, err) == (141, "")
+
+
+def test_144_head_gets_its_line(past):
+    status, out, err = shell(past.folder, "deltamark changes --format jsonl | head -1; exit ${PIPESTATUS[0]}")
+
+    assert json.loads(out)["position"] == 3
+    assert (status in (0, 141), err) == (True, "")
+
+
+def test_144_help_that_nobody_reads_is_no_error_to_tell(past):
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    for arguments in (["--help"], ["run", "--help"]):
+        assert run(past.folder, *arguments, stdout=writer)[0::2] == (141, "")
+    os.close(writer)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_144_145_and_140_a_run_does_its_work_with_streams_that_were_closed_from_the_start(company, closed):
+    status, _, err = shell(company.folder, f"deltamark run OnlyFlag {closed}")
+
+    assert status == 0, err
+    assert "Traceback" not in err
+    (recorded,) = company.jsonl("runs")
+    assert recorded["state"] == "completed"
+    assert [p["key"] for p in company.jsonl("export", "HR_Person")] == ALL_PEOPLE
+
+
+def test_145_a_run_goes_on_when_nobody_reads_its_words(company):
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    status, out, _ = run(company.folder, "run", "OnlyFlag", "--format", "jsonl", stderr=writer)
+    os.close(writer)
+
+    assert status == 0
+    assert json.loads(out)["state"] == "completed"
+    assert company.jsonl("runs")[0]["state"] == "completed"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", [None, "1"])
+@pytest.mark.parametrize("form", ["table", "jsonl"])
+def test_145_output_that_cannot_be_written_is_told(past, form, unbuffered):
+    env = environment(PYTHONUNBUFFERED=unbuffered)
+    status, _, err = shell(past.folder, f"deltamark changes --format {form} > /dev/full", env=env)
+
+    assert status == 1
+    assert err == (
+        "deltamark: standard output cannot be written: No space left on device. What was finished before is kept.\n"
+    )
+
+
+# Locale and surroundings
+
+ASCII = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": None}
+
+
+def test_146_a_locale_without_our_letters_changes_how_they_are_shown_and_not_what_they_are(past):
+    plain = environment(**ASCII)
+
+    status, out, _ = run(past.folder, "export", "HR_Person", "--format", "jsonl", env=plain)
+    table = run(past.folder, "export", "HR_Person", env=plain)
+
+    assert (status, out) == (0, past.done("export", "HR_Person", "--format", "jsonl").out)
+    assert table[0] == 0
+    assert b"B\\xf6b" in table[1]
+    assert run(past.folder, "history", "HR_Person", "E1", env=plain)[1].count(b"\\u2192") == 1
+
+
+def test_146_what_is_typed_is_read_as_utf_8_whatever_the_locale(company):
+    company.extract(users="login,mail\nzoë,z@x.example\n")
+    company.done("run", "Forgetful")
+
+    for env in (environment(**ASCII), environment(LANG="C.UTF-8", LC_ALL="C.UTF-8")):
+        status, out, err = run(company.folder, "show", "AD_User", "zoë", "--format", "jsonl", env=env)
+
+        assert status == 0, err
+        assert json.loads(out)["key"] == "zoë"
+
+
+def test_147_neither_home_nor_a_user_name_is_needed(company):
+    bare = {"PYTHONPATH": environment()["PYTHONPATH"], "PATH": "/nowhere", "TMPDIR": "/nowhere"}
+
+    status, _, err = run(company.folder, "run", "OnlyFlag", env=bare)
+
+    assert status == 0, err
+    assert company.jsonl("runs")[0]["user"]
+
+
+def test_147_a_user_name_that_is_no_text_is_recorded_all_the_same(company):
+    env = {**os.environb, b"PYTHONPATH": os.fsencode(environment()["PYTHONPATH"]), b"LOGNAME": b"zo\xff"}
+
+    process = subprocess.run(
+        [*COMMAND, "run", "OnlyFlag"],
+        cwd=company.folder,
+        env=env,
+        capture_output=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+
+    assert process.returncode == 0, process.stderr
+    assert company.jsonl("runs")[0]["user"] == "zo\\udcff"
+
+
+def test_147_a_working_directory_that_is_gone_is_told(company, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    for arguments in (
+        ["jobs"],
+        ["run", "Incremental"],
+        ["validate"],
+        ["--configuration", "x", "--store", company.store, "runs"],
+    ):
+        answer = company.deltamark(*arguments)
+
+        assert answer.status == 2, answer.err
+        assert "Traceback" not in answer.err
+        assert "an error inside" not in answer.err
+        assert "no such file or folder" in answer.err + answer.text
+    assert company.deltamark("--help").status == 0
+
+
+def test_147_a_store_in_a_folder_that_is_gone_is_told(company, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    answer = company.deltamark(
+        "--configuration", str(company.folder / "configuration"), "--store", "sqlite:///x.db", "runs"
+    )
+
+    assert answer.status == 2
+    assert "Traceback" not in answer.err
+
+
+# Signals
+
+STOPS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+@pytest.mark.parametrize(("number", "status"), STOPS, ids=[number.name for number, _ in STOPS])
+def test_148_a_run_that_is_stopped_undoes_its_task_and_puts_it_on_record(company, number, status):
+    company.done("run", "OnlyFlag")
+    company.extract(**LATER)
+    before = company.done("export", "HR_Person").out
+    process = started(company.folder, "run", "OnlyFlag", program=pausing_at(*COMPARING))
+    assert process.stdout.readline() == b"reached\n"
+
+    process.send_signal(number)
+    found, _, err = ended(process)
+
+    assert found == status
+    assert "Interrupted. What was finished is kept; the task that was running was undone." in err
+    assert "Traceback" not in err
+    assert company.done("export", "HR_Person").out == before
+    stopped = company.jsonl("runs")[-1]
+    assert (stopped["run"], stopped["state"]) == (2, "failed")
+    assert [(task["state"], task["messages"][:1]) for task in stopped["tasks"][:2]] == [
+        ("failed", ["interrupted"]),
+        ("skipped", ["skipped: task SynchronizeHR failed before it"]),
+    ]
+    assert company.jsonl("run", "OnlyFlag")[0]["tasks"][0]["updated"] == 1
+
+
+def test_148_a_task_that_is_stopped_inside_its_transaction_leaves_nothing(company):
+    process = started(company.folder, "run", "Forgetful", program=pausing_at(*SYNCHRONIZING))
+    assert process.stdout.readline() == b"reached\n"
+
+    process.terminate()
+
+    assert ended(process)[0] == 143
+    assert company.jsonl("export", "AD_User") == []
+    assert company.jsonl("changes") == []
+    assert company.jsonl("runs")[0]["state"] == "failed"
+    assert company.jsonl("run", "Forgetful")[0]["tasks"][0]["inserted"] == 5
+
+
+def test_148_a_second_signal_stops_at_once_without_a_traceback(company):
+    # The second one comes while the first is being put on record.
+    then = "import deltamark.application.run_job as r; o = r._Running._record; "
+    then += "r._Running._record = lambda *a: signal.raise_signal(signal.SIGTERM) or o(*a); signal.pause()"
+    process = started(company.folder, "run", "OnlyFlag", program=pausing_at(*COMPARING, then=then))
+    assert process.stdout.readline() == b"reached\n"
+
+    process.terminate()
+    status, _, err = ended(process)
+
+    assert status == 143
+    assert "Traceback" not in err
+    assert company.jsonl("changes") == []
+    assert company.jsonl("run", "OnlyFlag")[-1]["state"] == "completed"
+
+
+def test_148_a_dry_run_that_is_stopped_leaves_the_log_as_it_was(company):
+    company.done("run", "OnlyFlag")
+    company.extract(**LATER)
+    before = rows_of_the_log(company.store)
+    process = started(company.folder, "run", "OnlyFlag", "--dry-run", program=pausing_at(*COMPARING))
+    assert process.stdout.readline() == b"reached\n"
+
+    process.terminate()
+
+    assert ended(process)[0] == 143
+    assert rows_of_the_log(company.store) == before
+
+
+def test_148_who_ignores_hangups_is_not_stopped_by_one(company):
+    program = pausing_at(*COMPARING, then="signal.raise_signal(signal.SIGHUP)")
+
+    status, _, err = run(
+        company.folder, "run", "OnlyFlag", program=("bash", "-c", 'trap "" HUP; exec "$0" "$@"', *program)
+    )
+
+    assert status == 0, err
+
+
+def test_148_an_interrupted_query_is_an_interruption():
+    with pytest.raises(KeyboardInterrupt), locked_down():
+        raise RuntimeError("Query interrupted")  # all that DuckDB leaves of what a signal handler raised
+
+
+# Two at once
+
+
+def test_148_two_runs_at_once_record_every_change_once(company):
+    first = started(
+        company.folder,
+        "run",
+        "Incremental",
+        program=pausing_at(*COMPARING, then="sys.stdin.readline()"),
+        stdin=subprocess.PIPE,
+    )
+    assert first.stdout.readline() == b"reached\n"
+    second = started(company.folder, "run", "Incremental")
+
+    first.stdin.write(b"go on\n")
+    first.stdin.flush()
+    statuses = [ended(process)[0] for process in (first, second)]
+
+    assert statuses == [0, 0]
+    changes = company.jsonl("changes")
+    assert len(changes) == 16
+    assert len({(c["change"], c["entity_type"], c["key"], c.get("other_key")) for c in changes}) == 16
+    assert [r["state"] for r in company.jsonl("runs")] == ["completed", "completed"]
+    assert [p["key"] for p in company.jsonl("export", "HR_Person")] == ALL_PEOPLE

@@ -1,0 +1,109 @@
+"""On a terminal: tables are drawn, colours used, and progress leaves nothing behind."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.cli.processes import pausing_at
+from tests.cli.terminal import SPINNER, in_terminal
+from tests.cli.test_processes import COMPARING
+from tests.cli.workspace import EXTRACTS
+
+
+def test_146_a_run_draws_its_progress_and_leaves_only_its_results(company):
+    shown = in_terminal(company.folder, "run", "Incremental")
+
+    assert shown.status == 0
+    assert SPINNER.search(shown.raw)
+    assert not any(SPINNER.search(line) for line in shown.screen)
+    assert shown.cursor_is_visible
+    assert shown.unknown == ()
+    told = [line for line in shown.screen if line]
+    assert [line.split(":")[0] for line in told[:4]] == ["SynchronizeHR", "SynchronizeAD", "Flag", "Keys"]
+    assert re.match(r"SynchronizeHR: completed, 8 read, 5 inserted, 3 linked \(\d+\.\d\d s\)\Z", told[0])
+    assert "32" in shown.colours
+    assert told[-1] == "Run 1: completed."
+    assert sum(line.count("━") + line.count("─") for line in told) > 20
+
+
+def test_146_standard_output_holds_nothing_but_json_lines_also_in_a_terminal(past):
+    shown = in_terminal(past.folder, "keys", "--format", "jsonl")
+
+    assert [line[0] for line in shown.screen if line] == ["{"] * 6
+    assert "\x1b" not in shown.raw
+
+
+def test_146_no_color_is_respected(company):
+    shown = in_terminal(company.folder, "run", "Incremental", NO_COLOR="1")
+
+    assert shown.status == 0
+    assert shown.colours == set()
+    assert shown.cursor_is_visible
+
+
+def test_146_a_terminal_that_can_do_nothing_gets_plain_text(company):
+    shown = in_terminal(company.folder, "run", "Incremental", TERM="dumb")
+
+    assert shown.status == 0
+    assert "\x1b" not in shown.raw
+    assert not SPINNER.search(shown.raw)
+
+
+@pytest.mark.parametrize("command", [["changes"], ["export", "HR_Person"], ["jobs"]])
+def test_146_a_narrow_terminal_loses_no_value_and_no_line_is_wider(past, command):
+    shown = in_terminal(past.folder, *command, columns=20)
+
+    assert shown.status == 0
+    assert all(len(line) <= 20 for line in shown.screen)
+    assert "Traceback" not in shown.raw
+
+
+def test_146_a_table_is_drawn_with_every_value(past):
+    shown = in_terminal(past.folder, "export", "HR_Person")
+
+    text = "\n".join(shown.screen)
+    assert all(value in text for value in ("key", "Staff", "Böb", "2000.5", "2024-02-03T00:00:00Z"))
+    assert "─" in text
+    assert "─" not in past.done("export", "HR_Person").text
+
+
+def test_146_a_value_that_speaks_to_terminals_is_not_understood(company):
+    evil = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x9b5m"
+    company.extract(users=f"login,mail\nada,{evil}\n{evil},x\n", members="group,login\n")
+
+    ran = in_terminal(company.folder, "run", "Forgetful")
+    shown = [in_terminal(company.folder, *c, NO_COLOR="1") for c in (["export", "AD_User"], ["show", "AD_User", evil])]
+
+    assert ran.status == 0
+    for answer in shown:
+        assert answer.status == 0
+        assert not re.search("\x1b\\]|\x1b\\[2J|\x1b\\[31m|\x9b|\x07", answer.raw)
+        assert answer.unknown == ()
+    assert "\\x1b]0;owned\\x07" in shown[0].raw.replace("\r\n", "")
+
+
+def test_146_a_failure_is_told_in_a_terminal_with_its_place(company):
+    company.extract(users=EXTRACTS["users"].replace("login", "Login"))
+
+    shown = in_terminal(company.folder, "run", "Forgetful", columns=60)
+
+    assert shown.status == 1
+    assert "31" in shown.colours
+    assert any(line.startswith("  users.csv:1:login: ") for line in shown.screen)
+
+
+def test_148_ctrl_c_in_a_terminal_stops_the_run_and_gives_the_cursor_back(company):
+    paused = pausing_at(*COMPARING, then="open('reached', 'w').close(); signal.pause()", word="")
+
+    shown = in_terminal(company.folder, "run", "Incremental", program=paused, keys=b"\x03")
+
+    assert shown.status == 130
+    assert shown.cursor_is_visible
+    assert not any(SPINNER.search(line) for line in shown.screen)
+    told = "\n".join(shown.screen)
+    assert "SynchronizeHR: failed" in told
+    assert "Interrupted. What was finished is kept; the task that was running was undone." in told
+    assert "Traceback" not in told
+    assert company.jsonl("runs")[0]["state"] == "failed"
