@@ -131,7 +131,7 @@ def open_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> Stor
     if kind in SCHEMES:
         return PostgreSQLStore(url, clock, create=create)
     raise StoreError(
-        f"{_without_password(url)!r} names no store that Deltamark knows. Write sqlite:///deltamark.db or "
+        f"{_without_password(url)!r}: no store of this kind is known. Write sqlite:///deltamark.db or "
         "postgresql://user@host/database, for example."
     )
 
