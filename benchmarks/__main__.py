@@ -1,85 +1,116 @@
-"""`make bench`: the speed of the main job against the raw work under it."""
+"""`make bench`: the speed of the main job against the raw work under it, on every kind of store."""
 
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+from attrs import frozen
 
 from benchmarks.data import write_people
 from benchmarks.measuring import ROUNDS, Measure, measured
+from benchmarks.places import Place, places
+
+
+@frozen
+class People:
+    """The extracts of the benchmark, and the folder where the jobs look for them."""
+
+    count: int
+    first: Path
+    second: Path
+    commands: Path
+    exports: Path
+
+    def export(self, extract: Path) -> None:
+        """Makes an extract the one that the next job reads."""
+        shutil.copy(extract, self.exports / "HR_Person.csv")
+
+
+@frozen
+class Result:
+    """What was measured on one kind of store."""
+
+    load: Measure
+    complete: Measure
+    incremental: Measure
 
 
 @click.command()
 @click.option("--people", default=1_000_000, show_default=True, help="How many people the directory has.")
-def main(people: int) -> None:
+@click.option(
+    "--store",
+    "stores",
+    multiple=True,
+    default=("sqlite", "postgresql"),
+    show_default=True,
+    help="sqlite, postgresql (a server is started), or the URL of a server where databases may be created.",
+)
+def main(people: int, stores: tuple[str, ...]) -> None:
     """Measures first load, complete synchronization and the incremental job; prints ratios."""
-    with tempfile.TemporaryDirectory(prefix="deltamark-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="deltamark-bench-") as name, places(stores, Path(name)) as where:
         folder = Path(name)
         print(f"{people:,} people with 10 properties; medians of {ROUNDS} rounds, each in a process of its own")
-        first, second, commands = write_people(folder, people)
-        exports, store, loaded = folder / "exports", folder / "store.db", folder / "loaded.db"
-        exports.mkdir()
-        extract = exports / "HR_Person.csv"
+        extracts = People(people, *write_people(folder, people), folder / "exports")
+        extracts.exports.mkdir()
+        compare = measured("compare", str(extracts.first), str(extracts.second))
+        results = [_measured(place, extracts, compare) for place in where]
+        for place, result in zip(where[1:], results[1:], strict=True):
+            print(f"{place.kind} against {where[0].kind}")
+            _ratio("complete synchronization", result.complete, results[0].complete, 2.0)
+            _ratio("incremental job", result.incremental, results[0].incremental, 2.0)
 
-        def empty() -> None:
-            _remove(store)
-            shutil.copy(first, extract)
 
-        load = measured("job", str(store), str(exports), "Complete", before=empty)
-        raw = measured("raw", str(store), str(folder / "raw.db"))
-        _line("first load", load, people, "resources/s")
-        _ratio("against executemany of the same rows", load, raw, 2.5)
+def _measured(place: Place, people: People, compare: Measure) -> Result:
+    print(place.kind)
 
-        _copy(store, loaded)
+    def empty() -> None:
+        place.empty()
+        people.export(people.first)
 
-        def changed() -> None:
-            _copy(loaded, store)
-            shutil.copy(second, extract)
+    load = _job(place, people, "Complete", empty)
+    _line("first load", load, people.count, "resources/s")
+    _ratio(f"against {place.raw_work} of the same rows", load, measured("raw", place.url), place.raw_goal)
+    place.keep()
 
-        complete = measured("job", str(store), str(exports), "Complete", before=changed)
-        compare = measured("compare", str(first), str(second))
-        _line("complete synchronization, 1 % changed", complete, people, "rows/s")
-        _ratio("against DuckDB comparing the two files", complete, compare, 4.0)
+    def changed() -> None:
+        place.restore()
+        people.export(people.second)
 
-        shutil.copy(first, extract)
-        _copy(loaded, store)
-        measured_once = measured("job", str(store), str(exports), "Flagged")
-        _copy(store, loaded)
+    complete = _job(place, people, "Complete", changed)
+    _line("complete synchronization, 1 % changed", complete, people.count, "rows/s")
+    _ratio("against DuckDB comparing the two files", complete, compare, 4.0)
 
-        def delta() -> None:
-            _copy(loaded, store)
-            shutil.copy(commands, extract)
+    people.export(people.first)
+    place.restore()
+    flagged = measured("job", place.url, str(people.exports), "Flagged", rounds=1)
+    place.keep()
 
-        incremental = measured("job", str(store), str(exports), "Incremental", before=delta)
-        _line("incremental job, 1,000 changed", incremental, 1_000, "changes/s")
-        print(f"    (the flag task and the keys of everybody before: {measured_once.seconds:.2f} s)")
+    def delta() -> None:
+        place.restore()
+        people.export(people.commands)
+
+    incremental = _job(place, people, "Incremental", delta)
+    _line("incremental job, 1,000 changed", incremental, 1_000, "changes/s")
+    print(f"    (the flag task and the keys of everybody before: {flagged.seconds:.2f} s)")
+    return Result(load, complete, incremental)
+
+
+def _job(place: Place, people: People, job: str, before: Callable[[], None]) -> Measure:
+    return measured("job", place.url, str(people.exports), job, before=before)
 
 
 def _line(what: str, measure: Measure, count: int, unit: str) -> None:
     rate = f"{count / measure.seconds:,.0f} {unit}"
-    print(f"{what}: {measure.seconds:.2f} s, {rate}, peak {measure.megabytes:,.0f} MB")
+    print(f"  {what}: {measure.seconds:.2f} s, {rate}, peak {measure.megabytes:,.0f} MB", flush=True)
 
 
 def _ratio(what: str, ours: Measure, theirs: Measure, goal: float) -> None:
     ratio = ours.seconds / theirs.seconds
-    print(f"    {what} ({theirs.seconds:.2f} s): {ratio:.2f} times (goal: at most {goal})")
-
-
-def _copy(source: Path, target: Path) -> None:
-    _remove(target)
-    with sqlite3.connect(source) as one, sqlite3.connect(target) as other:
-        one.backup(other)
-    one.close()
-    other.close()
-
-
-def _remove(store: Path) -> None:
-    for suffix in ("", "-wal", "-shm", ".lock"):
-        Path(f"{store}{suffix}").unlink(missing_ok=True)
+    print(f"    {what} ({theirs.seconds:.2f} s): {ratio:.2f} times (goal: at most {goal})", flush=True)
 
 
 if __name__ == "__main__":

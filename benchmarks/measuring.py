@@ -23,10 +23,10 @@ class Measure:
     megabytes: float
 
 
-def measured(work: str, *arguments: str, before: Callable[[], None] | None = None) -> Measure:
-    """The medians of `ROUNDS` rounds of `python -m benchmarks.work WORK …`; `before` is called before each."""
-    rounds = []
-    for _ in range(ROUNDS):
+def measured(work: str, *arguments: str, before: Callable[[], None] | None = None, rounds: int = ROUNDS) -> Measure:
+    """The medians of some rounds of `python -m benchmarks.work WORK …`; `before` is called before each."""
+    found = []
+    for _ in range(rounds):
         if before is not None:
             before()
         output = subprocess.run(
@@ -34,8 +34,8 @@ def measured(work: str, *arguments: str, before: Callable[[], None] | None = Non
         )
         if output.returncode:
             raise SystemExit(f"{work} failed:\n{output.stderr}")
-        rounds.append(json.loads(output.stdout.splitlines()[-1]))
-    return Measure(median(r["seconds"] for r in rounds), median(r["megabytes"] for r in rounds))
+        found.append(json.loads(output.stdout.splitlines()[-1]))
+    return Measure(median(r["seconds"] for r in found), median(r["megabytes"] for r in found))
 
 
 def report(work: Callable[[], None]) -> None:

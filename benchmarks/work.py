@@ -7,17 +7,21 @@ import sys
 from pathlib import Path
 
 import duckdb
+import psycopg
 
 from benchmarks.data import configuration
 from benchmarks.measuring import report
 from deltamark import Engine, TaskState
 from deltamark.infrastructure.store.sqlite.recorder import CREATE_EVENTS
-from deltamark.infrastructure.store.sqlite.schema import TABLES
+from deltamark.infrastructure.store.sqlite.schema import TYPES, path_of
+from deltamark.infrastructure.store.tables import STEPS
+
+EVENTS = " WHERE topic = 'c1'"
 
 
 def job(store: str, exports: str, name: str) -> None:
     """Runs a job of the benchmark's configuration; opening the store counts."""
-    with Engine.open(f"sqlite:///{store}", configuration=configuration(), export_output=exports) as engine:
+    with Engine.open(store, configuration=configuration(), export_output=exports) as engine:
         run = engine.run_job(name)
     assert run.state is TaskState.COMPLETED, run
 
@@ -33,19 +37,28 @@ def main(work: str, *arguments: str) -> None:
             report(lambda: _compare(*arguments))
 
 
-def _raw(store: str, copy: str) -> None:
+def _raw(store: str) -> None:
+    if store.startswith("sqlite:"):
+        _raw_file(path_of(store))
+    else:
+        _raw_database(store)
+
+
+def _raw_file(store: Path) -> None:
     """Inserts the very rows of a store by plain `executemany` into the same tables with the same settings."""
     source = sqlite3.connect(store)
     events = source.execute("SELECT * FROM stored_events WHERE topic='c1' ORDER BY notification_id").fetchall()
     resources = source.execute("SELECT * FROM resources ORDER BY stream").fetchall()
     source.close()
-    Path(copy).unlink(missing_ok=True)
+    copy = store.with_name("raw.db")
+    copy.unlink(missing_ok=True)
     target = sqlite3.connect(copy, isolation_level=None)
     for setting in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-64000", "wal_autocheckpoint=4000"):
         target.execute(f"PRAGMA {setting}")
     target.execute(CREATE_EVENTS)
-    for statement in TABLES:
-        target.execute(statement)
+    for step in STEPS:
+        for statement in step.statements(TYPES):
+            target.execute(statement)
 
     def insert() -> None:
         target.execute("BEGIN IMMEDIATE")
@@ -55,6 +68,29 @@ def _raw(store: str, copy: str) -> None:
 
     report(insert)
     target.close()
+    copy.unlink()
+
+
+def _raw_database(store: str) -> None:
+    """Copies the very rows of a store into tables like its own."""
+    with psycopg.connect(store, autocommit=True) as connection:
+        connection.execute("SET search_path TO deltamark; DROP SCHEMA IF EXISTS raw CASCADE; CREATE SCHEMA raw")
+        rows = {}
+        for table, order in (("stored_events", "notification_id"), ("resources", "stream")):
+            query = f"SELECT * FROM {table}{EVENTS if table == 'stored_events' else ''} ORDER BY {order}"
+            with connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT BINARY)".encode()) as out:
+                rows[table] = b"".join(out)
+            connection.execute(f"CREATE TABLE raw.{table} (LIKE {table} INCLUDING ALL)".encode())
+        connection.execute("CHECKPOINT")
+
+        def insert() -> None:
+            with connection.transaction():
+                for table, data in rows.items():
+                    with connection.cursor().copy(f"COPY raw.{table} FROM STDIN (FORMAT BINARY)".encode()) as into:
+                        into.write(data)
+
+        report(insert)
+        connection.execute("DROP SCHEMA raw CASCADE")
 
 
 def _compare(first: str, second: str) -> None:

@@ -29,6 +29,7 @@ from deltamark.domain.errors import (
     HistoryDiscarded,
     SourceError,
     StoreError,
+    StoreUnreachable,
     ThresholdExceeded,
     UsageError,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "SourceError",
     "Step",
     "StoreError",
+    "StoreUnreachable",
     "SynchronizationMode",
     "SynchronizeTask",
     "TaskOverride",

@@ -21,6 +21,8 @@ from deltamark.infrastructure.columnar.comparer import DuckComparer
 from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
 from deltamark.infrastructure.sources.folder import FolderExtracts
 from deltamark.infrastructure.sources.orphans import orphan_writer
+from deltamark.infrastructure.store.postgresql.address import SCHEMES
+from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.sqlite.schema import path_of
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 
@@ -49,7 +51,7 @@ class Engine(engine.Engine):
     ) -> Engine:
         """Opens a store with a configuration.
 
-        :param store: a URL such as ``sqlite:///deltamark.db``.
+        :param store: a URL such as ``sqlite:///deltamark.db`` or ``postgresql://user@host/database``.
         :param configuration: a `Configuration`, or the XML file or folder to load it from.
         :param export_output: the folder of the extracts.
         :param create: whether a store that is not there is made; otherwise it is an error.
@@ -124,12 +126,14 @@ def open_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> Stor
     :raises StoreError: if it cannot be opened, or if no store of this kind is known.
     """
     kind = url.split(":", 1)[0]
-    if kind != "sqlite":
-        raise StoreError(
-            f"{_without_password(url)!r}: this version keeps its store in SQLite. Write sqlite:///deltamark.db, "
-            "for example."
-        )
-    return SQLiteStore(path_of(url), clock, create=create)
+    if kind == "sqlite":
+        return SQLiteStore(path_of(url), clock, create=create)
+    if kind in SCHEMES:
+        return PostgreSQLStore(url, clock, create=create)
+    raise StoreError(
+        f"{_without_password(url)!r}: no store of this kind is known. Write sqlite:///deltamark.db or "
+        "postgresql://user@host/database, for example."
+    )
 
 
 def _without_password(url: str) -> str:

@@ -39,10 +39,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("airports")
 
 
-def test_every_release_leaves_exactly_itself_and_records_exactly_its_difference(folder: Path) -> None:
+def test_every_release_leaves_exactly_itself_and_records_exactly_its_difference(folder: Path, store_url: str) -> None:
     before: dict[str, Record] = {}
     differences = []
-    with Engine.open(f"sqlite:///{folder}/airports.db", configuration=configuration(), export_output=folder) as engine:
+    with Engine.open(store_url, configuration=configuration(), export_output=folder) as engine:
         for release in RELEASES:
             shutil.copy(release, folder / "airports.csv.gz")
             after = records(release)
@@ -59,9 +59,9 @@ def test_every_release_leaves_exactly_itself_and_records_exactly_its_difference(
     assert differences == [(28135, 0, 0), (256, 27550, 166), (131, 839, 82)]
 
 
-def test_the_same_release_again_appends_nothing_but_the_record_of_the_run(folder: Path) -> None:
+def test_the_same_release_again_appends_nothing_but_the_record_of_the_run(folder: Path, store_url: str) -> None:
     shutil.copy(RELEASES[-1], folder / "airports.csv.gz")
-    with Engine.open(f"sqlite:///{folder}/again.db", configuration=configuration(), export_output=folder) as engine:
+    with Engine.open(store_url, configuration=configuration(), export_output=folder) as engine:
         engine.run_job("Load")
         before = engine.position()
 
@@ -72,9 +72,9 @@ def test_the_same_release_again_appends_nothing_but_the_record_of_the_run(folder
         assert engine.position() == before + 4  # the run started, its task started, ended, and the run ended
 
 
-def test_the_past_releases_can_be_exported_again(folder: Path) -> None:
+def test_the_past_releases_can_be_exported_again(folder: Path, store_url: str) -> None:
     ends = []
-    with Engine.open(f"sqlite:///{folder}/past.db", configuration=configuration(), export_output=folder) as engine:
+    with Engine.open(store_url, configuration=configuration(), export_output=folder) as engine:
         for release in RELEASES:
             shutil.copy(release, folder / "airports.csv.gz")
             ends.append(engine.run_job("Load").ended_at)
@@ -85,9 +85,9 @@ def test_the_past_releases_can_be_exported_again(folder: Path) -> None:
             assert past == records(release)
 
 
-def test_a_line_of_the_extract_is_named_for_every_change(folder: Path) -> None:
+def test_a_line_of_the_extract_is_named_for_every_change(folder: Path, store_url: str) -> None:
     shutil.copy(RELEASES[0], folder / "airports.csv.gz")
-    with Engine.open(f"sqlite:///{folder}/lines.db", configuration=configuration(), export_output=folder) as engine:
+    with Engine.open(store_url, configuration=configuration(), export_output=folder) as engine:
         engine.run_job("Load")
 
         changes = list(engine.changes())

@@ -86,7 +86,7 @@ def test_the_wheel_built_from_the_source_distribution_installs_and_runs(tmp_path
     site = next((place / "lib").glob("python*/site-packages"))
     ours = next(path for path in sys.path if path.endswith("site-packages"))
     (site / "dependencies.pth").write_text(ours + "\n")
-    shown = run(place / "bin" / "python", "-c", "import deltamark; print(deltamark.__file__)", cwd=tmp_path)
+    shown = run(place / "bin" / "python", "-I", "-c", "import deltamark; print(deltamark.__file__)", cwd=tmp_path)
 
     assert shown.returncode == 0, shown.stderr
     assert Path(shown.stdout.strip()).is_relative_to(site)

@@ -53,6 +53,18 @@ def boolean(what: str, value: object) -> bool:
     return value
 
 
+def optional_seconds(what: str, value: object) -> float | None:
+    """The value, which must be a number of seconds, or None.
+
+    :raises UsageError: if it is something else, or below 0.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise UsageError(f"{what} is a number of seconds, 0 or more, or None, not {_described(value)}.")
+    return float(value)
+
+
 def position(what: str, value: object) -> Position:
     """The value, which must be a position; whether it is in the log is for the store to say.
 

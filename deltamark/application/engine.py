@@ -14,6 +14,7 @@ import pyarrow as pa
 from deltamark.application import arguments, history
 from deltamark.application.compute_keys import Workload, workload
 from deltamark.application.export import as_table
+from deltamark.application.follow import Following, follow
 from deltamark.application.history import ExportedResource
 from deltamark.application.match import matched_pairs
 from deltamark.application.ports.store import Reading, Store
@@ -155,6 +156,47 @@ class Engine:
             if not kept_only:
                 self._refuse_discarded(reading, after, wanted.entity_type, wanted.run)
             yield from history.changes(reading, after, last, wanted)
+
+    def follow(
+        self,
+        after: Position | None = None,
+        *,
+        entity_type: str | None = None,
+        key: str | None = None,
+        kept_only: bool = False,
+        timeout: float | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LoggedChange]:
+        """The log as it grows: every change beyond a position, oldest first, once; then it waits for more.
+
+        It goes on when the server of the store was away for some minutes. To go on later, another time, give the
+        position of the last change that was worked on. PostgreSQL tells of new changes at once; an SQLite file is
+        looked at ten times a second.
+
+        :param after: exclusive; None: what happens from now on.
+        :param kept_only: as for `changes`.
+        :param timeout: ends after so many seconds without a change; None: waits for ever.
+        :param stop: ends soon after this is set, in another thread or a signal handler.
+        :raises HistoryDiscarded: if changes beyond the place reached were discarded before they were read.
+        :raises StoreUnreachable: if the server of the store stays away.
+        :raises UsageError: for an entity type or position that does not exist.
+        """
+        if after is not None:
+            arguments.position("after", after)
+        if entity_type is not None:
+            self._entity_type(entity_type)
+        if not isinstance(stop, threading.Event | None):
+            raise UsageError(f"stop is a threading.Event, not {type(stop).__name__}.")
+        following = Following(
+            wanted=history.ChangeFilter(entity_type=entity_type, key=arguments.optional_text("a key", key)),
+            kept_only=arguments.boolean("kept_only", kept_only),
+            timeout_s=arguments.optional_seconds("timeout", timeout),
+            stop=stop or threading.Event(),
+        )
+        store = self._store
+        with store.reading() as reading:
+            place = reading.head() if after is None else history.position_of(reading, after)
+        return follow(store, self.configuration, place, following)
 
     def _refuse_discarded(self, reading: Reading, after: Position, entity_type: str | None, run: int | None) -> None:
         if run is None or after:

@@ -95,3 +95,7 @@ class ConcurrentRun(DeltamarkError):
 
 class StoreError(DeltamarkError):
     """The store cannot be opened, read or written; it is as it was before."""
+
+
+class StoreUnreachable(StoreError):
+    """The server of the store cannot be reached, or the connection to it was lost: it may be there again later."""

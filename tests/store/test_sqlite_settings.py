@@ -45,7 +45,7 @@ def test_a_reading_connection_cannot_write(store: SQLiteStore) -> None:
     assert setting(store, "query_only", commit=False) == 1
     assert setting(store, "query_only", commit=True) == 0
     with pytest.raises(StoreError, match="cannot be written"), store.reading() as reading:
-        reading._connection.execute("DELETE FROM runs")  # type: ignore[attr-defined]
+        reading._db._connection.execute("DELETE FROM runs")  # type: ignore[attr-defined]
 
 
 def test_only_the_writing_connection_checkpoints(store: SQLiteStore) -> None:
@@ -99,7 +99,7 @@ def test_a_closed_store_is_one_file(store: SQLiteStore, path: Path) -> None:
 def test_a_query_that_was_left_half_read_does_not_keep_the_next_reader_in_the_past(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deltamark.infrastructure.store.sqlite.queries.CHUNK", 1)
+    monkeypatch.setattr("deltamark.infrastructure.store.sqlite.database.PORTION", 1)
     with store.transaction() as tx:
         create(tx, PERSON, {"1": {}, "2": {}})
         left_over = tx.states_at(PERSON, None)

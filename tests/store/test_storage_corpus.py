@@ -60,7 +60,7 @@ def instead(path: Path, content: bytes) -> None:
 
 def dice(seed: int) -> random.Random:
     """The same throws every time."""
-    return random.Random(seed)  # noqa: S311
+    return random.Random(seed)
 
 
 def sql(identifier: str, *statements: str, **pragmas: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from threading import Event
 from typing import Protocol
 
 import pyarrow as pa
@@ -314,6 +315,19 @@ class Writing(Reading, Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Tells when the log may have grown."""
+
+    def wait(self, timeout_s: float, stop: Event) -> None:
+        """Returns when something was committed since the last call, when the time is over or `stop` is set.
+
+        It may return sooner; after a lost connection it does, for something may have been missed.
+
+        :raises StoreUnreachable: if the connection was lost and there is no other to be had.
+        """
+        ...
+
+
 class Store(Protocol):
     """Where Deltamark keeps its log and the projections of it."""
 
@@ -330,6 +344,10 @@ class Store(Protocol):
 
     def rehearsal(self) -> AbstractContextManager[None]:
         """All transactions inside the block see one another and are undone at its end."""
+        ...
+
+    def watching(self) -> AbstractContextManager[Watch]:
+        """A watch on the log for the time of the `with` block. What is committed from its beginning on is told."""
         ...
 
     def close(self) -> None:

@@ -13,8 +13,8 @@ from deltamark.domain.values import shown
 CHUNK = 50_000
 """Rows handled at a time: enough to amortise a call, few enough to stay small."""
 
-
-_PORTION = 2_000
+PORTION = 2_000
+"""Rows fetched at a time: many tuples alive at once would set off the garbage collector again and again."""
 
 
 class Cursor(Protocol):
@@ -29,11 +29,9 @@ def to_table(cursor: Cursor, schema: pa.Schema) -> pa.Table:
     """All remaining rows of a cursor as a table of that schema.
 
     :raises StoreError: for a value that is none of its column's type.
-
-    In small portions: many tuples alive at once would set off the garbage collector again and again.
     """
     batches = []
-    while rows := cursor.fetchmany(_PORTION):
+    while rows := cursor.fetchmany(PORTION):
         columns = zip(*rows, strict=True)
         arrays = [as_array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))

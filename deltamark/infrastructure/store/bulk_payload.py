@@ -38,13 +38,13 @@ def json_texts(texts: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise('"', texts, '"', "")
 
 
-def resource_payloads(head: Head, entity_type: str, key: pa.Array, line: pa.Array, values: pa.Array) -> list[str]:
+def resource_payloads(head: Head, entity_type: str, key: pa.Array, line: pa.Array, values: pa.Array) -> pa.Array:
     """The payloads of created, updated or deleted resources of one entity type."""
     middle = f'"e":{_text(entity_type)},"k":'
     joined = pc.binary_join_element_wise(
         *head.columns(line), middle, json_texts(key), ',"v":', values, "}", "", null_handling="emit_null"
     )
-    return joined.to_pylist()  # type: ignore[no-any-return]
+    return joined.cast(pa.binary())
 
 
 def link_payloads(
@@ -54,14 +54,14 @@ def link_payloads(
     source_key: pa.Array,
     target_key: pa.Array,
     line: pa.Array,
-) -> list[str]:
+) -> pa.Array:
     """The payloads of linked or unlinked pairs of one association."""
     middle = f'"n":{_text(association)},"e":{_text(types[0])},"k":'
     other = f',"f":{_text(types[1])},"o":'
     joined = pc.binary_join_element_wise(
         *head.columns(line), middle, json_texts(source_key), other, json_texts(target_key), "}", ""
     )
-    return joined.to_pylist()  # type: ignore[no-any-return]
+    return joined.cast(pa.binary())
 
 
 def _text(text: str) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
 
-from deltamark.domain.errors import StoreError
+from deltamark.infrastructure.store.database import position_after
+from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 
 EVENTS_TABLE = "stored_events"
-
-LAST_POSITION = 2**62
-"""No log comes near it; SQLite itself would go on to 2**63-1."""
 
 CREATE_EVENTS = f"""CREATE TABLE IF NOT EXISTS {EVENTS_TABLE} (
     notification_id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -62,30 +60,12 @@ class ChangeRecorder(SQLiteProcessRecorder):
             for statement in super().construct_create_table_statements()
         ]
 
-    def next_position(self, c: SQLiteCursor) -> int:
-        """The position that the next event will take. Call it inside a writing transaction."""
-        c.execute(
-            f"""SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name=?), 0),
-            coalesce((SELECT max(notification_id) FROM {EVENTS_TABLE}), 0))""",
-            (EVENTS_TABLE,),
-        )
-        (last,) = c.fetchone()
-        if last >= LAST_POSITION:
-            raise StoreError(
-                f"no position is left after {last}: no log is that long, the store was altered. Restore a backup."
-            )
-        return int(last) + 1
-
-    def insert_rows(self, c: SQLiteCursor, rows: Iterable[Sequence[Any]]) -> None:
-        """Inserts rows of (position, stream, version, topic, state), positions from `next_position` on."""
-        c.executemany(INSERT_EVENT, rows)
-
     def _insert_events(
         self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **kwargs: Any
     ) -> Sequence[int] | None:
-        first = self.next_position(c)
-        self.insert_rows(
-            c,
+        first = position_after(SQLiteDatabase(c.sqlite_cursor.connection).newest_position())
+        c.executemany(
+            INSERT_EVENT,
             [
                 (first + n, stream_key(e.originator_id), e.originator_version, e.topic, e.state)
                 for n, e in enumerate(stored_events)

@@ -6,12 +6,14 @@ import os
 import secrets
 import sqlite3
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 from eventsourcing.sqlite import SQLiteCursor
 
 from deltamark.domain.errors import ConcurrentRun, StoreError
+from deltamark.infrastructure.store.tables import NEW_STORE, Step, Types, steps_from
 
 APPLICATION_ID = 0x44_4D_52_4B
 """Marks the file as Deltamark's ("DMRK"), https://sqlite.org/pragma.html#pragma_application_id."""
@@ -19,93 +21,16 @@ APPLICATION_ID = 0x44_4D_52_4B
 _HEAD = 108
 """How many bytes of a file tell whether it is a store: the header of SQLite, and that of its first page."""
 
-SCHEMA_VERSION = 1
-"""Raised by one with every change of the tables below."""
-
-TABLES = (
-    # One row: which store this is, and the newest time in its log (time in a store never goes back).
-    """CREATE TABLE store (
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        epoch TEXT NOT NULL,
-        last_at INTEGER NOT NULL,
-        next_stream INTEGER NOT NULL,
-        next_run INTEGER NOT NULL
-    )""",
-    "CREATE TABLE entity_types (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE associations (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    # The current state: one row a resource, kept after its deletion so that its stream can go on.
-    """CREATE TABLE resources (
-        stream INTEGER PRIMARY KEY,
-        entity_type INTEGER NOT NULL REFERENCES entity_types,
-        key TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        position INTEGER NOT NULL,
-        live INTEGER NOT NULL,
-        state TEXT NOT NULL
-    )""",
-    "CREATE UNIQUE INDEX resources_by_key ON resources (entity_type, key)",
-    """CREATE TABLE links (
-        stream INTEGER PRIMARY KEY,
-        association INTEGER NOT NULL REFERENCES associations,
-        source INTEGER NOT NULL,
-        target INTEGER NOT NULL,
-        version INTEGER NOT NULL,
-        position INTEGER NOT NULL,
-        live INTEGER NOT NULL
-    )""",
-    "CREATE UNIQUE INDEX links_by_source ON links (association, source, target)",
-    "CREATE INDEX links_by_target ON links (target, association)",
-    "CREATE INDEX links_of_source ON links (source)",
-    # Which resources are dirty: the change at `position` concerns the resource.
-    """CREATE TABLE flags (
-        position INTEGER NOT NULL,
-        resource INTEGER NOT NULL,
-        PRIMARY KEY (position, resource)
-    ) WITHOUT ROWID""",
-    "CREATE TABLE places (consumer TEXT PRIMARY KEY, position INTEGER NOT NULL, digest TEXT NOT NULL)",
-    # `digest`: of the definition that the keys of all resources were last computed with; empty before.
-    """CREATE TABLE rules (
-        id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL,
-        side TEXT NOT NULL,
-        entity_type TEXT NOT NULL,
-        digest TEXT NOT NULL,
-        UNIQUE (name, side, entity_type)
-    )""",
-    """CREATE TABLE correlation_keys (
-        rule INTEGER NOT NULL REFERENCES rules,
-        resource INTEGER NOT NULL,
-        value TEXT NOT NULL,
-        PRIMARY KEY (rule, resource)
-    ) WITHOUT ROWID""",
-    "CREATE INDEX correlation_keys_by_value ON correlation_keys (rule, value)",
-    """CREATE TABLE runs (
-        number INTEGER PRIMARY KEY,
-        stream INTEGER NOT NULL UNIQUE,
-        version INTEGER NOT NULL,
-        first INTEGER NOT NULL,
-        last INTEGER NOT NULL
-    )""",
-    # When the log grew: every position up to `position` is no younger than `at`.
-    "CREATE TABLE moments (position INTEGER PRIMARY KEY, at INTEGER NOT NULL)",
-    "CREATE INDEX moments_by_time ON moments (at)",
-    # `subject`: the entity type or association whose changes up to `position` were discarded.
-    """CREATE TABLE horizons (
-        subject TEXT PRIMARY KEY,
-        connector TEXT NOT NULL,
-        position INTEGER NOT NULL,
-        run INTEGER NOT NULL,
-        task TEXT NOT NULL
-    )""",
-    # What a stream's discarded events left: folding starts here. `position`: all events of the stream up to
-    # it were discarded.
-    """CREATE TABLE snapshots (
-        stream INTEGER PRIMARY KEY,
-        version INTEGER NOT NULL,
-        position INTEGER NOT NULL,
-        topic TEXT NOT NULL,
-        state BLOB NOT NULL
-    )""",
+TYPES = Types(
+    number="INTEGER",
+    text="TEXT",
+    flag="INTEGER",
+    bytes="BLOB",
+    numbered="INTEGER PRIMARY KEY",
+    clustered=" WITHOUT ROWID",
+    indexed=lambda column: column,
+    found_exactly=lambda column: column,
+    refers_to=lambda table: f" REFERENCES {table}",
 )
 
 
@@ -121,7 +46,7 @@ def path_of(url: str) -> Path:
     return Path(name)
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, steps: Sequence[Step]) -> None:
     """Refuses what cannot become or be a store before SQLite touches it.
 
     :raises StoreError: for a directory, a device or FIFO, a file of something else, a missing folder.
@@ -142,11 +67,11 @@ def check_file(path: Path) -> None:
     if not os.access(path, os.R_OK):
         raise StoreError(f"{path}: permission denied. Name a file that you may read and write.")
     with path.open("rb") as file:
-        _check_head(file.read(_HEAD), path)
+        _check_head(file.read(_HEAD), path, steps)
     _check_journal(path)
 
 
-def _check_head(head: bytes, path: Path) -> None:
+def _check_head(head: bytes, path: Path, steps: Sequence[Step]) -> None:
     """Refuses what is no store by its first bytes: SQLite would change some of them by opening it.
 
     A store that was made in full bears its marks there, whatever its write-ahead log holds besides: they were
@@ -160,7 +85,7 @@ def _check_head(head: bytes, path: Path) -> None:
         raise StoreError(f"store {path}: the file is damaged (it ends in its first page). Restore a backup.")
     version, application, cells = (int.from_bytes(head[a:b]) for a, b in ((60, 64), (68, 72), (103, 105)))
     if cells:
-        _refuse_foreign(application, version, path)
+        _steps_of_ours(application, version, path, steps)
 
 
 def _check_journal(path: Path) -> None:
@@ -173,24 +98,24 @@ def _check_journal(path: Path) -> None:
         )
 
 
-def prepare(c: SQLiteCursor, path: Path) -> None:
-    """Creates the tables of a new store, or checks that those of an existing one can be used.
+def prepare(c: SQLiteCursor, path: Path, steps: Sequence[Step], create_log: Callable[[SQLiteCursor], None]) -> None:
+    """Creates the tables of a new store, or brings those of an older one up to date.
 
     Call it inside a writing transaction.
 
+    :param create_log: makes the tables of the log, which are the event-sourcing library's.
+
     :raises StoreError: for a database of another application, or of a newer Deltamark.
     """
-    if is_new(c):
-        for statement in TABLES:
+    missing = steps if is_new(c) else missing_steps(c, path, steps)
+    for step in missing:
+        for statement in step.statements(TYPES):
             c.execute(statement)
-        c.execute(
-            "INSERT INTO store (one, epoch, last_at, next_stream, next_run) VALUES (1, ?, 0, 1, 1)",
-            (secrets.token_hex(16),),
-        )
-        c.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        c.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        return
-    check_version(c, path)
+        if step.version == 1:
+            c.execute(NEW_STORE, (secrets.token_hex(16),))
+            c.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            create_log(c)
+        c.execute(f"PRAGMA user_version={step.version}")
 
 
 def is_new(c: SQLiteCursor) -> bool:
@@ -199,15 +124,15 @@ def is_new(c: SQLiteCursor) -> bool:
     return bool(c.fetchone()[0] == 0)
 
 
-def check_version(c: SQLiteCursor, path: Path) -> None:
-    """Refuses a database that is not a store of this version.
+def missing_steps(c: SQLiteCursor, path: Path, steps: Sequence[Step]) -> Sequence[Step]:
+    """What an existing store still needs; refuses a database that is no store, or one of a newer version.
 
     :raises StoreError: as said.
     """
     c.execute("PRAGMA application_id")
     application = c.fetchone()[0]
     c.execute("PRAGMA user_version")
-    _refuse_foreign(application, c.fetchone()[0], path)
+    missing = _steps_of_ours(application, c.fetchone()[0], path, steps)
     c.execute("SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name")
     strangers = [row[0] for row in c.fetchall()]
     if strangers:
@@ -215,18 +140,15 @@ def check_version(c: SQLiteCursor, path: Path) -> None:
             f"{path} holds triggers or views that Deltamark did not make ({', '.join(strangers)}). The store was "
             "altered. Remove them, or restore a backup."
         )
+    return missing
 
 
-def _refuse_foreign(application: int, version: int, path: Path) -> None:
+def _steps_of_ours(application: int, version: int, path: Path, steps: Sequence[Step]) -> Sequence[Step]:
     if application != APPLICATION_ID:
         raise StoreError(
             f"{path} is an SQLite database of another application, not a Deltamark store. Name another file."
         )
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} was written by a newer version of Deltamark (store version {version}; this one knows "
-            f"{SCHEMA_VERSION}). Upgrade Deltamark."
-        )
+    return steps_from(version, steps, str(path))
 
 
 def explained(error: sqlite3.Error, path: Path) -> StoreError | ConcurrentRun:

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor
 
-from deltamark.application.ports.store import Clock, Discarded, Reading, Subjects, Writing
-from deltamark.domain.errors import ConcurrentRun, StoreError
+from deltamark.application.ports.store import Clock, Reading, Watch, Writing
+from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.mapper import ChangeMapper
 from deltamark.infrastructure.store.sqlite import schema
-from deltamark.infrastructure.store.sqlite.appending import Appending
 from deltamark.infrastructure.store.sqlite.connection import LOCK_TIMEOUT_S, ChangeConnection, ChangeDatastore
-from deltamark.infrastructure.store.sqlite.discarding import Discarding
-from deltamark.infrastructure.store.sqlite.log import RunQueries
-from deltamark.infrastructure.store.sqlite.queries import ProjectionQueries
+from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
-from deltamark.infrastructure.store.sqlite.writing import ProjectionWriting
+from deltamark.infrastructure.store.tables import STEPS, Step
+from deltamark.infrastructure.store.views import RehearsedWriting, StoreReading, StoreWriting, conflict
 
-
-class SQLiteReading(RunQueries, ProjectionQueries):
-    """All queries, in one reading transaction."""
-
-
-class SQLiteWriting(Appending, Discarding, ProjectionWriting):
-    """All queries and commands, in one writing transaction."""
+_POLL_S = 0.1
 
 
 class SQLiteStore:
@@ -38,11 +30,20 @@ class SQLiteStore:
     :raises StoreError: if the file cannot be opened, is not a store, or is one of a newer version.
     """
 
-    def __init__(self, path: Path, clock: Clock, *, create: bool = True, lock_timeout_s: int = LOCK_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        create: bool = True,
+        lock_timeout_s: int = LOCK_TIMEOUT_S,
+        steps: Sequence[Step] = STEPS,
+    ) -> None:
         self._path = path
+        self._steps = steps
         self._clock = clock
         self._mapper = ChangeMapper()
-        schema.check_file(path)
+        schema.check_file(path, steps)
         if not create and not (path.exists() and path.stat().st_size):
             raise StoreError(
                 f"{path}: there is no store yet. Run a job first (`deltamark run JOB`), or name another with --store."
@@ -60,14 +61,15 @@ class SQLiteStore:
     def _prepare(self) -> None:
         if self._path.exists() and self._path.stat().st_size:
             with self._datastore.transaction(commit=False) as c:
-                if not schema.is_new(c):
-                    schema.check_version(c, self._path)
+                if not schema.is_new(c) and not schema.missing_steps(c, self._path, self._steps):
                     return
         with self._datastore.transaction(commit=True) as c:
-            # Two processes may have come this far: the second finds the tables of the first.
-            if schema.is_new(c):
-                schema.prepare(c, self._path)
-                self._recorder._create_table(c)
+            # Two processes may have come this far: the second finds what the first made.
+            schema.prepare(c, self._path, self._steps, self._recorder._create_table)
+
+    @staticmethod
+    def _database(c: SQLiteCursor) -> SQLiteDatabase:
+        return SQLiteDatabase(c.sqlite_cursor.connection)
 
     @property
     def _rehearsed(self) -> SQLiteCursor | None:
@@ -84,7 +86,7 @@ class SQLiteStore:
         """See `Store.reading`."""
         with self._explaining():
             if self._rehearsed is not None:
-                with closing(SQLiteReading(self._rehearsed.sqlite_cursor.connection, self._mapper)) as view:
+                with closing(StoreReading(self._database(self._rehearsed), self._mapper)) as view:
                     yield view
                 return
             with (
@@ -92,7 +94,7 @@ class SQLiteStore:
                 connection.transaction(commit=False),
             ):
                 assert isinstance(connection, ChangeConnection)
-                with closing(SQLiteReading(connection.raw, self._mapper)) as view:
+                with closing(StoreReading(SQLiteDatabase(connection.raw), self._mapper)) as view:
                     yield view
 
     @contextmanager
@@ -105,7 +107,7 @@ class SQLiteStore:
                 return
             with (
                 self._datastore.transaction(commit=True) as c,
-                closing(SQLiteWriting(c, self._recorder, self._mapper, self._clock)) as writing,
+                closing(StoreWriting(self._database(c), self._mapper, self._clock)) as writing,
             ):
                 yield writing
                 writing.finish()
@@ -117,7 +119,7 @@ class SQLiteStore:
             raise self._rehearsals.ended_by
         c.execute("SAVEPOINT rehearsed")
         try:
-            with closing(_RehearsedWriting(c, self._recorder, self._mapper, self._clock)) as writing:
+            with closing(RehearsedWriting(self._database(c), self._mapper, self._clock)) as writing:
                 yield writing
                 writing.finish()
         except BaseException as e:
@@ -146,17 +148,22 @@ class SQLiteStore:
                 connection.rollback()
 
     @contextmanager
+    def watching(self) -> Iterator[Watch]:
+        """See `Store.watching`."""
+        yield _Polling()
+
+    @contextmanager
     def _explaining(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.IntegrityError as e:
-            raise _conflict(e) from e
+            raise conflict(e) from e
         except sqlite3.Error as e:
             raise schema.explained(e, self._path) from e
         except PersistenceError as e:
             cause = e.__cause__
             if isinstance(cause, sqlite3.IntegrityError):
-                raise _conflict(cause) from e
+                raise conflict(cause) from e
             if isinstance(cause, sqlite3.Error):
                 raise schema.explained(cause, self._path) from e
             raise StoreError(f"store {self._path}: {e}. What was being written was undone.") from e
@@ -167,14 +174,9 @@ class SQLiteStore:
             self._datastore.close()
 
 
-class _RehearsedWriting(SQLiteWriting):
-    """In a rehearsal nothing is discarded: what would be is still to be shown."""
+class _Polling:
+    """A watch on a file: nobody tells of a commit, so the log is looked at again and again."""
 
-    def discard(self, subjects: Subjects, build: object, run: int) -> Discarded | None:
-        return None
-
-
-def _conflict(error: sqlite3.IntegrityError) -> ConcurrentRun:
-    return ConcurrentRun(
-        f"another process changed the same resources at the same time ({error}). Nothing was changed. Run again."
-    )
+    def wait(self, timeout_s: float, stop: threading.Event) -> None:
+        """See `Watch.wait`."""
+        stop.wait(min(timeout_s, _POLL_S))

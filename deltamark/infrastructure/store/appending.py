@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import repeat
+from collections.abc import Sequence
 from typing import Any
 
-import orjson
 import pyarrow as pa
 from attrs import frozen
 
@@ -15,11 +13,9 @@ from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.events import Cause
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.bulk_payload import Head, link_payloads, resource_payloads
+from deltamark.infrastructure.store.database import Column, Same
 from deltamark.infrastructure.store.mapper import CREATED, DELETED, LINKED, UNLINKED, UPDATED
-from deltamark.infrastructure.store.sqlite.writing import Session
-
-_INSERT_EVENT = """INSERT INTO stored_events (notification_id, originator_id, originator_version, topic, state)
-    VALUES (?, ?, ?, ?, CAST(? AS BLOB))"""
+from deltamark.infrastructure.store.writing import Session
 
 
 @frozen
@@ -39,7 +35,7 @@ class Appending(Session):
         kind = self._named("entity_types", entity_type)
         head = Head(self._micros, cause)
         unlinked = sum(self._unlink_ends(kind, chunk, cause) for chunk in chunks(changes.deleted))
-        is_empty = self._one("SELECT 1 FROM resources WHERE entity_type=? LIMIT 1", (kind,)) is None
+        is_empty = self._db.one("SELECT 1 FROM resources WHERE entity_type=?1 LIMIT 1", (kind,)) is None
         for chunk in chunks(changes.deleted):
             self._change(kind, entity_type, head, DELETED, chunk)
         for chunk in chunks(changes.created):
@@ -48,15 +44,18 @@ class Appending(Session):
             self._change(kind, entity_type, head, UPDATED, chunk)
         return unlinked
 
-    def _events(
-        self,
-        streams: Sequence[int],
-        versions: Iterator[int] | Sequence[int],
-        topic: str,
-        payloads: Sequence[str],
-    ) -> range:
+    def _events(self, streams: Sequence[int], versions: Column, topic: str, payloads: pa.Array) -> range:
         positions = self._positions(len(payloads))
-        self._many(_INSERT_EVENT, zip(positions, streams, versions, repeat(topic), payloads, strict=False))
+        self._db.insert(
+            "stored_events",
+            {
+                "notification_id": positions,
+                "originator_id": streams,
+                "originator_version": versions,
+                "topic": Same(topic),
+                "state": payloads,
+            },
+        )
         return positions
 
     def _create(self, kind: int, entity_type: str, head: Head, chunk: pa.Table, is_empty: bool) -> None:
@@ -72,10 +71,18 @@ class Appending(Session):
                 key, line, state = (chunk.column(name).combine_chunks() for name in ("key", "line", "state"))
         payloads = resource_payloads(head, entity_type, key, line, state)
         streams = self._streams(len(payloads))
-        positions = self._events(streams, repeat(1), CREATED, payloads)
-        self._many(
-            "INSERT INTO resources (stream, entity_type, key, version, position, live, state) VALUES (?,?,?,1,?,1,?)",
-            zip(streams, repeat(kind), key.to_pylist(), positions, state.to_pylist(), strict=False),
+        positions = self._events(streams, Same(1), CREATED, payloads)
+        self._db.insert(
+            "resources",
+            {
+                "stream": streams,
+                "entity_type": Same(kind),
+                "key": key,
+                "version": Same(1),
+                "position": positions,
+                "live": Same(True),
+                "state": state,
+            },
         )
 
     def _revive(self, kind: int, entity_type: str, head: Head, chunk: pa.Table) -> None:
@@ -85,50 +92,44 @@ class Appending(Session):
         """Appends to streams that exist: each must be as live, and at the version, that it was read with."""
         key, line = chunk.column("key").combine_chunks(), chunk.column("line").combine_chunks()
         stored = self._stored(kind, key)
-        was_live = 0 if topic == CREATED else 1
+        was_live = topic != CREATED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
             raise _changed_meanwhile(entity_type)
         values = chunk.column("changes" if topic == UPDATED else "state").combine_chunks()
         payloads = resource_payloads(head, entity_type, key, line, values)
         versions = [version + 1 for version in stored.versions]
         positions = self._events(stored.streams, versions, topic, payloads)
-        states = repeat("{}") if topic == DELETED else chunk.column("state").to_pylist()
-        done = self._many(
-            "UPDATE resources SET version=?, position=?, live=?, state=? WHERE stream=? AND version=?",
-            zip(
-                versions,
-                positions,
-                repeat(0 if topic == DELETED else 1),
-                states,
-                stored.streams,
-                stored.versions,
-                strict=False,
-            ),
+        state = Same("{}") if topic == DELETED else chunk.column("state").combine_chunks()
+        done = self._db.update(
+            "resources",
+            {"version": versions, "position": positions, "live": Same(topic != DELETED), "state": state},
+            {"stream": stored.streams, "version": stored.versions},
         )
         if done != len(payloads):
             raise _changed_meanwhile(entity_type)
 
     def _stored(self, kind: int, keys: pa.Array) -> _Stored:
-        rows = self._cursor(
-            """SELECT coalesce(r.stream, 0), coalesce(r.version, 0), coalesce(r.live, 0) FROM json_each(?) w
-            LEFT JOIN resources r ON r.entity_type=? AND r.key=w.value ORDER BY w.key""",
-            (orjson.dumps(keys.to_pylist()).decode(), kind),
-        ).fetchall()
-        return _columns(rows)
+        sql = f"""SELECT coalesce(r.stream, 0), coalesce(r.version, 0), coalesce(r.live, FALSE)
+            FROM {self._db.each_text(1, "w")}
+            LEFT JOIN resources r ON r.entity_type=?2 AND {self._db.same("r.key", "w.value")} ORDER BY w.key"""
+        return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
 
     def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Cause) -> int:
         """Removes the links of resources that are about to be deleted."""
-        streams = orjson.dumps(list(self._stored(kind, deleted.column("key").combine_chunks()).streams)).decode()
-        rows = self._cursor(
-            """SELECT DISTINCT a.name, st.name, tt.name, l.source, l.target, s.key, t.key FROM (
-                SELECT l.* FROM json_each(?1) w CROSS JOIN links l ON l.source = w.value WHERE l.live
-                UNION SELECT l.* FROM json_each(?1) w CROSS JOIN links l ON l.target = w.value WHERE l.live) l
+        streams = self._db.array(self._stored(kind, deleted.column("key").combine_chunks()).streams)
+        ends = " UNION ".join(
+            f"""SELECT l.* FROM {self._db.each_number(1, "w")} {self._db.straight} links l ON l.{end} = w.value
+            WHERE l.live"""
+            for end in ("source", "target")
+        )
+        rows = self._db.all(
+            f"""SELECT a.name, st.name, tt.name, l.source, l.target, s.key, t.key FROM ({ends}) l
             JOIN associations a ON a.id = l.association
             JOIN resources s ON s.stream = l.source JOIN entity_types st ON st.id = s.entity_type
             JOIN resources t ON t.stream = l.target JOIN entity_types tt ON tt.id = t.entity_type
             ORDER BY 1, 2, 3, 6, 7""",
             (streams,),
-        ).fetchall()
+        )
         groups: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
         for association, source_type, target_type, *pair in rows:
             groups.setdefault((association, source_type, target_type), []).append((*pair, None))
@@ -162,11 +163,18 @@ class Appending(Session):
             pairs = pairs.filter(pa.compute.invert(old))
         payloads = self._link_payloads(ends, pairs, cause)
         streams = self._streams(len(payloads))
-        positions = self._events(streams, repeat(1), LINKED, payloads)
-        sources, targets = pairs.column("source").to_pylist(), pairs.column("target").to_pylist()
-        self._many(
-            "INSERT INTO links (stream, association, source, target, version, position, live) VALUES (?,?,?,?,1,?,1)",
-            zip(streams, repeat(association), sources, targets, positions, strict=False),
+        positions = self._events(streams, Same(1), LINKED, payloads)
+        self._db.insert(
+            "links",
+            {
+                "stream": streams,
+                "association": Same(association),
+                "source": pairs.column("source").to_pylist(),
+                "target": pairs.column("target").to_pylist(),
+                "version": Same(1),
+                "position": positions,
+                "live": Same(True),
+            },
         )
 
     def _unlink(self, ends: LinkEnds, pairs: pa.Table, cause: Cause) -> None:
@@ -174,17 +182,18 @@ class Appending(Session):
 
     def _change_links(self, ends: LinkEnds, topic: str, pairs: pa.Table, cause: Cause) -> None:
         stored = self._stored_links(self._named("associations", ends.association), pairs)
-        was_live = 1 if topic == UNLINKED else 0
+        was_live = topic == UNLINKED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
             raise _changed_meanwhile(ends.association)
         versions = [version + 1 for version in stored.versions]
         positions = self._events(stored.streams, versions, topic, self._link_payloads(ends, pairs, cause))
-        self._many(
-            "UPDATE links SET version=?, position=?, live=? WHERE stream=?",
-            zip(versions, positions, repeat(1 - was_live), stored.streams, strict=False),
+        self._db.update(
+            "links",
+            {"version": versions, "position": positions, "live": Same(not was_live)},
+            {"stream": stored.streams},
         )
 
-    def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, cause: Cause) -> list[str]:
+    def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, cause: Cause) -> pa.Array:
         source, target, line = (pairs.column(name).combine_chunks() for name in ("source_key", "target_key", "line"))
         return link_payloads(
             Head(self._micros, cause), ends.association, (ends.source, ends.target), source, target, line
@@ -192,13 +201,10 @@ class Appending(Session):
 
     def _stored_links(self, association: int, pairs: pa.Table) -> _Stored:
         ends = list(zip(pairs.column("source").to_pylist(), pairs.column("target").to_pylist(), strict=True))
-        rows = self._cursor(
-            """SELECT coalesce(l.stream, 0), coalesce(l.version, 0), coalesce(l.live, 0) FROM json_each(?) w
-            LEFT JOIN links l ON l.association=? AND l.source=json_extract(w.value, '$[0]')
-            AND l.target=json_extract(w.value, '$[1]') ORDER BY w.key""",
-            (orjson.dumps(ends).decode(), association),
-        ).fetchall()
-        return _columns(rows)
+        sql = f"""SELECT coalesce(l.stream, 0), coalesce(l.version, 0), coalesce(l.live, FALSE)
+            FROM {self._db.each_pair(1, "w")}
+            LEFT JOIN links l ON l.association=?2 AND l.source=w.first AND l.target=w.second ORDER BY w.key"""
+        return _columns(self._db.all(sql, (self._db.array(ends), association)))
 
 
 PAIRS = pa.schema(

@@ -1,0 +1,154 @@
+"""What the queries of a store need of a database: its way to run statements, and the few words in which it differs.
+
+The statements themselves are written once, for every database. Parameters are numbered (``?1``); a set of values
+goes into a statement as one parameter, made by `array`: no statement is ever put together from data.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import pyarrow as pa
+from attrs import frozen
+
+from deltamark.domain.errors import StoreError
+
+
+@frozen
+class Same:
+    """A column that has one value in every row."""
+
+    value: bool | int | str
+
+
+Column: TypeAlias = range | Sequence[int] | pa.Array | Same
+"""The values of a column for some rows: whole numbers, an Arrow array of text or bytes, or the same throughout."""
+
+
+class Database(ABC):
+    """One connection inside a transaction."""
+
+    straight: ClassVar[str]
+    """Joins in the order written: what stands left is small, what stands right is found by an index."""
+
+    unindexed: ClassVar[str]
+    """After a table's name: read it in its own order, not by an index."""
+
+    @abstractmethod
+    def array(self, values: Sequence[Any]) -> Any:
+        """A parameter that holds many values: texts, numbers or pairs of numbers."""
+
+    @abstractmethod
+    def among_texts(self, column: str, parameter: int) -> str:
+        """Whether a column is one of the texts of a parameter."""
+
+    @abstractmethod
+    def among_numbers(self, column: str, parameter: int) -> str:
+        """Whether a column is one of the numbers of a parameter."""
+
+    @abstractmethod
+    def each_text(self, parameter: int, name: str) -> str:
+        """The texts of a parameter as a table with the columns ``key`` (their order) and ``value``."""
+
+    @abstractmethod
+    def each_number(self, parameter: int, name: str) -> str:
+        """The numbers of a parameter as a table with the columns ``key`` (their order) and ``value``."""
+
+    @abstractmethod
+    def each_pair(self, parameter: int, name: str) -> str:
+        """The pairs of numbers of a parameter as a table: ``key`` (their order), ``first``, ``second``."""
+
+    @abstractmethod
+    def same(self, indexed: str, other: str) -> str:
+        """Whether two texts are equal; an index on the first is used."""
+
+    @abstractmethod
+    def json_property(self, column: str, parameter: int) -> str:
+        """The member of a JSON object that a parameter names, as text."""
+
+    @abstractmethod
+    def json_string(self, text: str) -> str:
+        """A text as a JSON string."""
+
+    @abstractmethod
+    def as_bytes(self, text: str) -> str:
+        """A text as its bytes in UTF-8."""
+
+    @abstractmethod
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """The first row."""
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """The first column of the first row; None where there is no row."""
+        row = self.row(sql, parameters)
+        return row[0] if row else None
+
+    @abstractmethod
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows at once."""
+
+    @abstractmethod
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows, read in chunks: memory does not grow with their number."""
+
+    @abstractmethod
+    def table(self, sql: str, parameters: Sequence[Any], schema: pa.Schema) -> pa.Table:
+        """All rows as an Arrow table of that schema."""
+
+    @abstractmethod
+    def held(self, entity_type: int, schema: pa.Schema) -> pa.Table:
+        """The key and the state of the live resources of an entity type: as fast as the database can give them."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends every query, also those that somebody still holds half read."""
+
+    @abstractmethod
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Runs a statement; returns how many rows it wrote."""
+
+    @abstractmethod
+    def insert(self, table: str, columns: Mapping[str, Column]) -> None:
+        """Inserts many rows."""
+
+    @abstractmethod
+    def update(self, table: str, columns: Mapping[str, Column], found_by: Mapping[str, Column]) -> int:
+        """Sets `columns` in the rows that have the values of `found_by`, row by row; returns how many it found."""
+
+    @abstractmethod
+    def newest_position(self) -> int:
+        """The newest position that was ever given to an event; 0 in a new store. Only where writing is allowed."""
+
+    @abstractmethod
+    def positions_given(self, newest: int) -> None:
+        """Keeps the newest position for the transactions to come, and wakes those who follow once it is committed."""
+
+    @abstractmethod
+    def temporary(self, name: str, columns: Mapping[str, str]) -> None:
+        """An empty table for this transaction alone: column -> ``number`` or ``text``.
+
+        No two rows have the same value in the first column.
+        """
+
+
+LAST_POSITION = 2**62
+"""No log comes near it; the databases themselves would go on to 2**63-1."""
+
+
+def position_after(newest: int) -> int:
+    """The position that the next event takes.
+
+    :raises StoreError: if there is none.
+    """
+    if newest >= LAST_POSITION:
+        raise StoreError(
+            f"no position is left after {newest}: no log is that long, the store was altered. Restore a backup."
+        )
+    return newest + 1
+
+
+def length(columns: Mapping[str, Column]) -> int:
+    """How many rows some columns stand for."""
+    return next(len(column) for column in columns.values() if not isinstance(column, Same))

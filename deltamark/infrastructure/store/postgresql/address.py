@@ -1,0 +1,65 @@
+"""Where a PostgreSQL store is: the URL of its database, and the schema in it."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import psycopg
+from attrs import field, frozen
+from psycopg.conninfo import conninfo_to_dict
+
+from deltamark.domain.errors import StoreError
+
+SCHEMES = ("postgresql", "postgres")
+DEFAULT_SCHEMA = "deltamark"
+
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,49}")
+_EXAMPLE = "Write postgresql://user@host/database, for example."
+
+
+@frozen(kw_only=True)
+class Address:
+    """A database, a schema in it, and how to connect. Its text never shows a password."""
+
+    schema: str
+    parameters: dict[str, str] = field(repr=False)
+
+    def __str__(self) -> str:
+        given = self.parameters
+        user = quote(given["user"], safe="") + "@" if "user" in given else ""
+        host = given.get("host", given.get("hostaddr", ""))
+        place = f"{quote(host, safe=',:')}:{given['port']}" if "port" in given else quote(host, safe=",:")
+        schema = "" if self.schema == DEFAULT_SCHEMA else f"?schema={self.schema}"
+        return f"postgresql://{user}{place}/{given.get('dbname', '')}{schema}"
+
+
+def address_of(url: str) -> Address:
+    """The address that a `postgresql://` URL names, in the form that PostgreSQL's own programs take.
+
+    Parameters may follow, such as ``?sslmode=verify-full``; ``schema`` is ours and names the schema of the store,
+    `deltamark` where it is not given. A password is best kept out of the URL: in ``PGPASSWORD`` or ``~/.pgpass``.
+
+    :raises StoreError: if the URL is none.
+    """
+    # The words of the parsers quote what they could not read, and that may be a part of the password.
+    try:
+        parts = urlsplit(url)
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise StoreError(f"the URL of the store cannot be read. {_EXAMPLE}") from None
+    schema = dict(pairs).get("schema", DEFAULT_SCHEMA)
+    if not _SCHEMA_NAME.fullmatch(schema):
+        raise StoreError(
+            "the schema in the URL of the store is none: up to 50 small letters, digits and underscores, such as "
+            "?schema=deltamark."
+        )
+    query = urlencode([(name, value) for name, value in pairs if name != "schema"], quote_via=quote)
+    try:
+        parameters = conninfo_to_dict(urlunsplit(parts._replace(query=query)))
+    except psycopg.Error:
+        raise StoreError(
+            "the URL of the store cannot be read: PostgreSQL does not know one of its parameters, or a character "
+            f"must be written as % and two digits. {_EXAMPLE}"
+        ) from None
+    return Address(schema=schema, parameters={name: str(value) for name, value in parameters.items() if value})

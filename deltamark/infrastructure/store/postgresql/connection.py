@@ -1,0 +1,234 @@
+"""Connections to a PostgreSQL store: made when needed, kept for the next, replaced when the server dropped them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic, sleep
+from typing import Any
+
+import psycopg
+from eventsourcing import persistence
+from eventsourcing.postgres import PostgresDatastore
+from psycopg import Connection, errors
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
+from psycopg.sql import SQL, Identifier, Literal
+
+from deltamark.domain.errors import StoreError
+from deltamark.infrastructure.store.postgresql.address import Address
+from deltamark.infrastructure.store.postgresql.faults import LOCK_TIMEOUT_S, is_away
+
+OLDEST_SERVER = 14
+OLDEST_CLIENT = (3, 2)
+
+_CONNECT_TIMEOUT_S = 10
+RECONNECT_S = 15.0
+"""How long a store that was reached before is tried again: a server that restarts is back in that time."""
+
+_KEPT = 4
+"""Connections kept open while nobody uses them."""
+
+# A process that vanished without a word must not hold the writers' lock for hours: the server looks after two
+# minutes. Sorting a million keys in memory wants more than the default; compiling our statements never pays.
+_SESSION = SQL(
+    """SET search_path TO {schema}, pg_temp; SET lock_timeout TO {lock_timeout}; SET jit TO off; SET work_mem TO '64MB';
+    SET idle_in_transaction_session_timeout TO 0; SET client_min_messages TO warning; SET timezone TO 'UTC';
+    SET tcp_keepalives_idle TO 60; SET tcp_keepalives_interval TO 15; SET tcp_keepalives_count TO 4;
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"""
+)
+
+
+class Pool:
+    """Connections in autocommit mode. An error of connecting is raised as it is, to the caller that had it."""
+
+    def __init__(
+        self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S, reconnect_s: float = RECONNECT_S
+    ) -> None:
+        self._address = address
+        self._lock_timeout_s = lock_timeout_s
+        self._reconnect_s = reconnect_s
+        self._idle: list[Connection[DictRow]] = []
+        self._guard = threading.Lock()
+        self._was_reached = False
+        self._closed = False
+
+    @contextmanager
+    def connection(self, begin: str = "") -> Iterator[Connection[DictRow]]:
+        """A connection for this block alone.
+
+        :param begin: statements that open a transaction. A kept connection may have been dropped by the server in
+            the meantime; these statements then run on another one: nothing can have happened on the first.
+        """
+        connection = self._begun(begin)
+        try:
+            yield connection
+        finally:
+            self._put_back(connection)
+
+    def _begun(self, begin: str) -> Connection[DictRow]:
+        while (kept := self._kept()) is not None:
+            try:
+                if begin:
+                    kept.execute(begin)
+                return kept
+            except psycopg.OperationalError:
+                if not kept.broken:
+                    self._put_back(kept)
+                    raise
+        connection = self.connect()
+        try:
+            if begin:
+                connection.execute(begin)
+        except BaseException:
+            self._put_back(connection)
+            raise
+        return connection
+
+    def _kept(self) -> Connection[DictRow] | None:
+        """A kept connection that the server has not dropped, as far as can be seen from here."""
+        while True:
+            with self._guard:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            with suppress(psycopg.Error):
+                connection.pgconn.consume_input()
+                if not connection.broken:
+                    return connection
+            connection.close()
+
+    def _put_back(self, connection: Connection[DictRow]) -> None:
+        with suppress(psycopg.Error):
+            if connection.info.transaction_status is not TransactionStatus.IDLE and not connection.broken:
+                connection.execute("ROLLBACK")
+            if connection.info.transaction_status is TransactionStatus.IDLE:
+                with self._guard:
+                    if not self._closed and len(self._idle) < _KEPT:
+                        self._idle.append(connection)
+                        return
+        connection.close()
+
+    def connect(self) -> Connection[DictRow]:
+        """A new connection, which the caller closes.
+
+        :raises psycopg.Error: if there is none to be had; at once where this store was never reached.
+        """
+        if self._closed:
+            raise StoreError(f"store {self._address}: it was closed. Open it again.")
+        deadline = monotonic() + self._reconnect_s
+        pause_s = 0.05
+        while True:
+            try:
+                connection = self._connected()
+            except psycopg.OperationalError as e:
+                if not self._was_reached or not is_away(e) or monotonic() > deadline:
+                    raise
+                sleep(pause_s)
+                pause_s = min(2 * pause_s, 1.0)
+                continue
+            self._was_reached = True
+            return connection
+
+    def _connected(self) -> Connection[DictRow]:
+        options: dict[str, Any] = {
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "application_name": "deltamark",
+            "keepalives_idle": 60,
+            "keepalives_interval": 15,
+            "keepalives_count": 4,
+            **self._address.parameters,
+            "client_encoding": "UTF8",
+        }
+        connection = Connection.connect(**options, autocommit=True, row_factory=dict_row)
+        try:
+            self._check(connection)
+            timeout = Literal(f"{int(self._lock_timeout_s * 1000)}ms")
+            settings = _SESSION.format(schema=Identifier(self._address.schema), lock_timeout=timeout)
+            connection.execute(settings)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check(self, connection: Connection[DictRow]) -> None:
+        version = connection.info.server_version
+        if version < OLDEST_SERVER * 10_000:
+            raise StoreError(
+                f"store {self._address}: the server is PostgreSQL {version // 10_000}; Deltamark needs "
+                f"{OLDEST_SERVER} or newer. Upgrade the server."
+            )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise StoreError(
+                f"store {self._address}: the database is encoded as {encoding}; Deltamark needs UTF8. Create another "
+                "one: createdb --encoding=UTF8 --template=template0 NAME"
+            )
+
+    def close(self) -> None:
+        """Closes the connections that are kept; those in use close when they are given back."""
+        with self._guard:
+            self._closed = True
+            kept, self._idle = self._idle, []
+        for connection in kept:
+            connection.close()
+
+
+class ChangeDatastore(PostgresDatastore):
+    """The connections to one store, as the event-sourcing library's recorders know them."""
+
+    def __init__(
+        self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S, reconnect_s: float = RECONNECT_S
+    ) -> None:
+        super().__init__(
+            dbname="", host="", port="", user="", password="", schema=address.schema, originator_id_type="text"
+        )
+        self.pool.close()
+        self.connections = Pool(address, lock_timeout_s=lock_timeout_s, reconnect_s=reconnect_s)
+
+    @contextmanager
+    def get_connection(self) -> Iterator[Connection[DictRow]]:
+        """A connection from the pool; errors are the library's."""
+        try:
+            with self.connections.connection() as connection:
+                yield connection
+        except psycopg.Error as e:
+            raise _translated(e)(str(e)) from e
+
+    def register_type_adapters(self) -> None:
+        """None: our rows are copied, not sent as composite values."""
+
+    def close(self) -> None:
+        """Closes every connection."""
+        connections = getattr(self, "connections", None)
+        if connections is not None:
+            connections.close()
+
+
+_TRANSLATED: tuple[tuple[type[psycopg.Error], type[persistence.PersistenceError]], ...] = (
+    (errors.InterfaceError, persistence.InterfaceError),
+    (errors.OperationalError, persistence.OperationalError),
+    (errors.DataError, persistence.DataError),
+    (errors.IntegrityError, persistence.IntegrityError),
+    (errors.InternalError, persistence.InternalError),
+    (errors.ProgrammingError, persistence.ProgrammingError),
+    (errors.NotSupportedError, persistence.NotSupportedError),
+    (errors.DatabaseError, persistence.DatabaseError),
+)
+
+
+def _translated(error: psycopg.Error) -> Callable[[str], persistence.PersistenceError]:
+    return next((ours for theirs, ours in _TRANSLATED if isinstance(error, theirs)), persistence.PersistenceError)
+
+
+def check_client(version: str = psycopg.__version__) -> None:
+    """Refuses a client library that is too old.
+
+    :raises StoreError: as said.
+    """
+    numbers = tuple(int(part) for part in version.split(".")[:2])
+    if numbers < OLDEST_CLIENT:
+        raise StoreError(
+            f"psycopg {version} is installed; Deltamark needs 3.2 or newer. Upgrade it: pip install -U psycopg"
+        )

@@ -1,0 +1,81 @@
+"""Rows in the binary format of PostgreSQL's COPY, made column by column.
+
+A row is the number of its fields, then each field as its length and its bytes, all numbers big-endian
+(https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS). Arrow joins the parts of all rows at
+once and leaves them one after the other in one buffer, which is what COPY is to be given.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from struct import pack
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deltamark.infrastructure.store.database import Column, Same, length
+
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+
+_LONG = pa.large_binary()
+"""Many rows together may be longer than the 2 GiB that Arrow's smaller type holds."""
+
+_NULL_LENGTH = -1
+
+
+def copy_rows(columns: Mapping[str, Column]) -> memoryview:
+    """The rows of some columns, without header and trailer."""
+    count = length(columns)
+    if not count:
+        return memoryview(b"")
+    parts: list[pa.Array | pa.Scalar] = []
+    constant = pack(">h", len(columns))
+    for column in columns.values():
+        if isinstance(column, Same):
+            constant += _field(column.value)
+            continue
+        before, values = _parts(column)
+        parts += [pa.scalar(constant + before, _LONG), *values]
+        constant = b""
+    if constant:
+        parts.append(pa.scalar(constant, _LONG))
+    rows = pc.binary_join_element_wise(*parts, pa.scalar(b"", _LONG))
+    _, offsets, data = rows.buffers()
+    last = memoryview(offsets).cast("q")[count]
+    return memoryview(data)[:last]
+
+
+def _field(value: bool | int | str) -> bytes:
+    if isinstance(value, bool):
+        return pack(">i?", 1, value)
+    if isinstance(value, int):
+        return pack(">iq", 8, value)
+    encoded = value.encode()
+    return pack(">i", len(encoded)) + encoded
+
+
+def _parts(column: range | Sequence[int] | pa.Array) -> tuple[bytes, Iterator[pa.Array]]:
+    """What stands before every value, and the parts of the values."""
+    if not isinstance(column, pa.Array):
+        return pack(">i", 8), iter([_fixed(array("q", column))])
+    lengths = pc.fill_null(pc.binary_length(column).cast(pa.int32()), _NULL_LENGTH)
+    filled = pc.fill_null(column.cast(_LONG), b"") if column.null_count else column.cast(_LONG)
+    return b"", iter([_fixed(_integers(lengths)), filled])
+
+
+def _integers(values: pa.Array) -> array[int]:
+    numbers = array("i")
+    numbers.frombytes(memoryview(values.buffers()[1])[4 * values.offset : 4 * (values.offset + len(values))])
+    return numbers
+
+
+def _fixed(numbers: array[int]) -> pa.Array:
+    """Numbers as their bytes, big-endian."""
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    width = numbers.itemsize
+    plain = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(numbers), [None, pa.py_buffer(numbers)])
+    return plain.cast(_LONG)

@@ -1,0 +1,186 @@
+"""A PostgreSQL connection as the database that the queries need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import count
+from typing import Any
+from weakref import WeakSet
+
+import pyarrow as pa
+from psycopg import Connection, Cursor, ServerCursor
+from psycopg.rows import DictRow, tuple_row
+from psycopg.types.string import ByteaBinaryLoader
+
+from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
+from deltamark.infrastructure.store.database import Column, Database, length
+from deltamark.infrastructure.store.postgresql.copying import HEADER, TRAILER, copy_rows
+from deltamark.infrastructure.store.postgresql.schema import PREFIX
+
+_TYPES = {"number": "BIGINT", "text": 'TEXT COLLATE "C"'}
+
+_PARAMETER = re.compile(r"\?(\d+)")
+_names = count(1)
+
+
+@cache
+def _statement(sql: str) -> bytes:
+    """Our numbered parameters as psycopg's named ones. Statements are few: their texts are all in this package."""
+    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")).encode()
+
+
+def _given(parameters: Sequence[Any]) -> dict[str, Any]:
+    return {str(number): value for number, value in enumerate(parameters, 1)}
+
+
+class PostgreSQLDatabase(Database):
+    """See `Database`. Many values in one parameter are an array."""
+
+    straight = "JOIN"  # the planner of PostgreSQL finds the order
+    unindexed = ""
+
+    def __init__(self, connection: Connection[DictRow]) -> None:
+        self._connection = connection
+        self._cursors: WeakSet[ServerCursor[tuple[Any, ...]]] = WeakSet()
+
+    def array(self, values: Sequence[Any]) -> Any:
+        """See `Database.array`."""
+        return [list(value) if isinstance(value, tuple) else value for value in values]
+
+    def among_texts(self, column: str, parameter: int) -> str:
+        """See `Database.among_texts`."""
+        return f"{column} = ANY(?{parameter}::text[])"
+
+    def among_numbers(self, column: str, parameter: int) -> str:
+        """See `Database.among_numbers`."""
+        return f"{column} = ANY(?{parameter}::bigint[])"
+
+    def each_text(self, parameter: int, name: str) -> str:
+        """See `Database.each_text`."""
+        return f"unnest(?{parameter}::text[]) WITH ORDINALITY AS {name} (value, key)"
+
+    def each_number(self, parameter: int, name: str) -> str:
+        """See `Database.each_number`."""
+        return f"unnest(?{parameter}::bigint[]) WITH ORDINALITY AS {name} (value, key)"
+
+    def each_pair(self, parameter: int, name: str) -> str:
+        """See `Database.each_pair`."""
+        return f"""(SELECT key, pairs[key][1] AS first, pairs[key][2] AS second FROM
+            (SELECT ?{parameter}::bigint[] AS pairs) p, generate_subscripts(pairs, 1) AS key) {name}"""
+
+    def same(self, indexed: str, other: str) -> str:
+        """See `Database.same`. An index holds the beginning of a text, as many characters as always fit."""
+        return f"(left({indexed}, {PREFIX}) = left({other}, {PREFIX}) AND {indexed} = {other})"
+
+    def json_property(self, column: str, parameter: int) -> str:
+        """See `Database.json_property`."""
+        return f"({column}::json ->> ?{parameter}::text)"
+
+    def json_string(self, text: str) -> str:
+        """See `Database.json_string`."""
+        return f"to_json({text})::text"
+
+    def as_bytes(self, text: str) -> str:
+        """See `Database.as_bytes`."""
+        return f"convert_to({text}, 'UTF8')"
+
+    def _cursor(self, sql: str, parameters: Sequence[Any], *, binary: bool = True) -> Cursor[tuple[Any, ...]]:
+        cursor = self._connection.cursor(row_factory=tuple_row)
+        return cursor.execute(_statement(sql), _given(parameters), binary=binary)
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """See `Database.row`."""
+        return self._cursor(sql, parameters).fetchone()
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """See `Database.all`."""
+        return self._cursor(sql, parameters).fetchall()
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """See `Database.rows`."""
+        with self._server_cursor() as cursor:
+            cursor.execute(_statement(sql), _given(parameters), binary=True)
+            while rows := cursor.fetchmany(PORTION):
+                yield from rows
+
+    def table(self, sql: str, parameters: Sequence[Any], schema: pa.Schema) -> pa.Table:
+        """See `Database.table`. Texts stay the UTF-8 that Arrow wants: no Python texts are made of them."""
+        with self._server_cursor() as cursor:
+            cursor.adapters.register_loader("text", ByteaBinaryLoader)
+            cursor.execute(_statement(sql), _given(parameters), binary=True)
+            return to_table(cursor, schema)
+
+    def held(self, entity_type: int, schema: pa.Schema) -> pa.Table:
+        """See `Database.held`."""
+        return self.table("SELECT key, state FROM resources WHERE entity_type=?1 AND live", (entity_type,), schema)
+
+    def close(self) -> None:
+        """See `Database.close`.
+
+        Not later, when its reader lets go of it: another may have the connection by then.
+        """
+        for cursor in tuple(self._cursors):
+            cursor.close()
+
+    def _server_cursor(self) -> ServerCursor[tuple[Any, ...]]:
+        """A cursor that fetches what is asked for: rows beyond that stay with the server."""
+        cursor = self._connection.cursor(name=f"deltamark_{next(_names)}", row_factory=tuple_row)
+        self._cursors.add(cursor)
+        return cursor
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """See `Database.execute`."""
+        return self._cursor(sql, parameters).rowcount
+
+    def insert(self, table: str, columns: Mapping[str, Column]) -> None:
+        """See `Database.insert`."""
+        if not length(columns):
+            return
+        rows = copy_rows(columns)
+        with self._connection.cursor().copy(
+            f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)".encode()
+        ) as copy:
+            copy.write(HEADER)
+            copy.write(rows)
+            copy.write(TRAILER)
+
+    def update(self, table: str, columns: Mapping[str, Column], found_by: Mapping[str, Column]) -> int:
+        """See `Database.update`: the rows are copied to a table beside and joined there."""
+        if not length(found_by):
+            return 0
+        staged = {**columns, **{f"by_{name}": column for name, column in found_by.items()}}
+        self._stage(table, columns, found_by)
+        self.insert("staged", staged)
+        settings = ", ".join(f"{name} = s.{name}" for name in columns)
+        conditions = " AND ".join(f"t.{name} = s.by_{name}" for name in found_by)
+        return self.execute(f"UPDATE {table} t SET {settings} FROM staged s WHERE {conditions}")
+
+    def _stage(self, table: str, columns: Mapping[str, Column], found_by: Mapping[str, Column]) -> None:
+        """An empty table `staged` with columns of the same types."""
+        chosen = ", ".join([*columns, *(f"{name} AS by_{name}" for name in found_by)])
+        self.execute("DROP TABLE IF EXISTS staged")
+        self.execute(f"CREATE TEMP TABLE staged ON COMMIT DROP AS SELECT {chosen} FROM {table} WITH NO DATA")
+
+    def newest_position(self) -> int:
+        """See `Database.newest_position`."""
+        sql = """SELECT greatest((SELECT position FROM log_end),
+            (SELECT coalesce(max(notification_id), 0) FROM stored_events))"""
+        return int(self.one(sql))
+
+    def positions_given(self, newest: int) -> None:
+        """See `Database.positions_given`."""
+        self.execute("UPDATE log_end SET position=?1", (newest,))
+        self.execute("SELECT pg_notify(?1, '')", (self.channel(),))
+
+    def channel(self) -> str:
+        """Where those who follow are told of new events."""
+        return f"deltamark_{self.one('SELECT current_schema()')}"
+
+    def temporary(self, name: str, columns: Mapping[str, str]) -> None:
+        """See `Database.temporary`."""
+        # Without an index: these tables are joined as a whole, and filled in far less time.
+        typed = ", ".join(f"{column} {_TYPES[kind]}" for column, kind in columns.items())
+        self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}) ON COMMIT DROP")
+        self.execute(f"TRUNCATE {name}")

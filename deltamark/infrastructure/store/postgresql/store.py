@@ -1,0 +1,214 @@
+"""The shared store: a schema of a PostgreSQL database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from time import monotonic, sleep
+
+import psycopg
+from eventsourcing.persistence import PersistenceError
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from deltamark.application.ports.store import Clock, Reading, Watch, Writing
+from deltamark.domain.errors import StoreError, StoreUnreachable
+from deltamark.infrastructure.store.mapper import ChangeMapper
+from deltamark.infrastructure.store.postgresql import schema
+from deltamark.infrastructure.store.postgresql.address import address_of
+from deltamark.infrastructure.store.postgresql.connection import RECONNECT_S, ChangeDatastore, check_client
+from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
+from deltamark.infrastructure.store.postgresql.faults import LOCK_TIMEOUT_S, explained
+from deltamark.infrastructure.store.postgresql.listening import Listening
+from deltamark.infrastructure.store.postgresql.recorder import LOCK_LOG, ChangeRecorder
+from deltamark.infrastructure.store.tables import STEPS, Step
+from deltamark.infrastructure.store.views import RehearsedWriting, StoreReading, StoreWriting
+
+_DECIDED_S = 10.0
+_ASK_AGAIN_S = 0.1
+"""A server that lost its client in a commit goes on with it: how long, and how often it is asked."""
+
+_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITE = f"BEGIN; {LOCK_LOG}"
+
+
+class PostgreSQLStore:
+    """A store in a schema of a database. Safe to use from several threads, processes and machines.
+
+    :raises StoreError: if the database cannot be reached or used, or holds a store of a newer version.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        create: bool = True,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        reconnect_s: float = RECONNECT_S,
+        steps: Sequence[Step] = STEPS,
+    ) -> None:
+        check_client()
+        self._address = address_of(url)
+        self._clock = clock
+        self._steps = steps
+        self._mapper = ChangeMapper()
+        self._datastore = ChangeDatastore(self._address, lock_timeout_s=lock_timeout_s, reconnect_s=reconnect_s)
+        self._recorder = ChangeRecorder(self._datastore)
+        self._rehearsals = threading.local()
+        try:
+            with self._explaining():
+                self._prepare(create=create)
+        except BaseException:
+            self._datastore.close()
+            raise
+
+    def _prepare(self, *, create: bool) -> None:
+        with self._connection(_READ) as connection:
+            database = PostgreSQLDatabase(connection)
+            if not schema.missing_steps(database, self._address, self._steps):
+                return
+            if not create and not schema.version_of(database, self._address):
+                raise StoreError(
+                    f"{self._address}: there is no store yet. Run a job first (`deltamark run JOB`), or name another "
+                    "with --store."
+                )
+        with self._connection(f"BEGIN; SELECT pg_advisory_xact_lock({schema.LOCK})") as connection:
+            # Two processes may have come this far: the second finds what the first made.
+            schema.prepare(
+                PostgreSQLDatabase(connection),
+                self._address,
+                self._steps,
+                lambda: self._recorder._create_table(connection.cursor()),
+            )
+            connection.execute("COMMIT")
+
+    def _connection(self, begin: str) -> AbstractContextManager[Connection[DictRow]]:
+        return self._datastore.connections.connection(begin)
+
+    @property
+    def _rehearsed(self) -> Connection[DictRow] | None:
+        """The transaction that this thread rehearses in; other threads take no part in it."""
+        return getattr(self._rehearsals, "connection", None)
+
+    @property
+    def recorder(self) -> ChangeRecorder:
+        """The recorder of the log, for projections of the `eventsourcing` library."""
+        return self._recorder
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """See `Store.reading`."""
+        with self._explaining():
+            if self._rehearsed is not None:
+                with closing(StoreReading(PostgreSQLDatabase(self._rehearsed), self._mapper)) as view:
+                    yield view
+                return
+            with (
+                self._connection(_READ) as connection,
+                closing(StoreReading(PostgreSQLDatabase(connection), self._mapper)) as view,
+            ):
+                yield view
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writing]:
+        """See `Store.transaction`."""
+        with self._explaining():
+            if self._rehearsed is not None:
+                with self._savepoint(self._rehearsed) as rehearsed:
+                    yield rehearsed
+                return
+            with (
+                self._connection(_WRITE) as connection,
+                closing(StoreWriting(PostgreSQLDatabase(connection), self._mapper, self._clock)) as writing,
+            ):
+                yield writing
+                writing.finish()
+                self._commit(connection)
+
+    def _commit(self, connection: Connection[DictRow]) -> None:
+        """Commits. Where the connection is lost before the server said that it did, asks it again."""
+        transaction = PostgreSQLDatabase(connection).one("SELECT pg_current_xact_id()::text")
+        try:
+            connection.execute("COMMIT")
+        except psycopg.OperationalError as lost:
+            if not connection.broken:
+                raise
+            if not self._was_committed(transaction, lost):
+                raise
+
+    def _was_committed(self, transaction: str, lost: psycopg.Error) -> bool:
+        deadline = monotonic() + _DECIDED_S
+        try:
+            with self._connection("") as other:
+                while True:
+                    state = PostgreSQLDatabase(other).one("SELECT pg_xact_status(?1::xid8)", (transaction,))
+                    if state != "in progress":
+                        return bool(state == "committed")
+                    if monotonic() > deadline:
+                        break
+                    sleep(_ASK_AGAIN_S)
+        except psycopg.Error:
+            pass
+        raise StoreUnreachable(
+            f"store {self._address}: the connection was lost while the server committed, and it cannot be asked "
+            "whether it did. `deltamark runs` shows, when it is back, whether the task has ended. Run again then."
+        ) from lost
+
+    @contextmanager
+    def _savepoint(self, connection: Connection[DictRow]) -> Iterator[Writing]:
+        connection.execute("SAVEPOINT rehearsed")
+        try:
+            with closing(RehearsedWriting(PostgreSQLDatabase(connection), self._mapper, self._clock)) as writing:
+                yield writing
+                writing.finish()
+        except BaseException:
+            connection.execute("ROLLBACK TO rehearsed")
+            raise
+        finally:
+            connection.execute("RELEASE rehearsed")
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """See `Store.rehearsal`."""
+        with self._explaining(), self._connection(_WRITE) as connection:
+            self._rehearsals.connection = connection
+            try:
+                yield
+            finally:
+                self._rehearsals.connection = None
+
+    @contextmanager
+    def watching(self) -> Iterator[Watch]:
+        """See `Store.watching`."""
+        with self._explaining(), closing(Listening(self._datastore.connections, self._recorder.channel_name)) as watch:
+            yield _Explained(watch, self._explaining)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as e:
+            raise explained(e, self._address) from e
+        except PersistenceError as e:
+            if isinstance(e.__cause__, psycopg.Error):
+                raise explained(e.__cause__, self._address) from e
+            raise StoreError(f"store {self._address}: {e}. What was being written was undone.") from e
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._datastore.close()
+
+
+class _Explained:
+    """A watch whose errors are explained."""
+
+    def __init__(self, watch: Watch, explaining: Callable[[], AbstractContextManager[None]]) -> None:
+        self._watch = watch
+        self._explaining = explaining
+
+    def wait(self, timeout_s: float, stop: threading.Event) -> None:
+        """See `Watch.wait`."""
+        with self._explaining():
+            self._watch.wait(timeout_s, stop)

@@ -1,0 +1,192 @@
+"""An SQLite connection as the database that the queries need."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import repeat
+from typing import Any
+from weakref import WeakSet
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deltamark.infrastructure.store.arrow_rows import PORTION, as_array, to_table
+from deltamark.infrastructure.store.database import Column, Database, Same
+
+_STREAMS = 4_000
+"""How many streams are read at a time."""
+
+_SEPARATOR = b"\x1e"
+
+# In the order of the table: by the index on keys, every row would be a search of its own.
+_IN_STREAMS = "FROM resources NOT INDEXED WHERE stream>=?1 AND stream<?2 AND entity_type=?3 AND live"
+_JOINED = f"SELECT group_concat(key, char(30)), group_concat(state, char(30)), count(*) {_IN_STREAMS}"
+
+_TYPES = {"number": "INTEGER", "text": "TEXT"}
+
+
+class SQLiteDatabase(Database):
+    """See `Database`. Many values in one parameter are a JSON array."""
+
+    straight = "CROSS JOIN"
+    unindexed = "NOT INDEXED"
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def close(self) -> None:
+        """See `Database.close`.
+
+        As long as one is open, SQLite keeps the whole connection at its view: the next to use that connection
+        would see the past.
+        """
+        for cursor in tuple(self._cursors):
+            cursor.close()
+
+    def array(self, values: Sequence[Any]) -> Any:
+        """See `Database.array`."""
+        return orjson.dumps(values).decode()
+
+    def among_texts(self, column: str, parameter: int) -> str:
+        """See `Database.among_texts`."""
+        return f"{column} IN (SELECT value FROM json_each(?{parameter}))"
+
+    among_numbers = among_texts
+
+    def each_text(self, parameter: int, name: str) -> str:
+        """See `Database.each_text`."""
+        return f"json_each(?{parameter}) {name}"
+
+    each_number = each_text
+
+    def each_pair(self, parameter: int, name: str) -> str:
+        """See `Database.each_pair`."""
+        return f"""(SELECT key, json_extract(value, '$[0]') AS first, json_extract(value, '$[1]') AS second
+            FROM json_each(?{parameter})) {name}"""
+
+    def same(self, indexed: str, other: str) -> str:
+        """See `Database.same`."""
+        return f"{indexed} = {other}"
+
+    def json_property(self, column: str, parameter: int) -> str:
+        """See `Database.json_property`."""
+        return f"""CAST(json_extract({column}, '$."' || ?{parameter} || '"') AS TEXT)"""
+
+    def json_string(self, text: str) -> str:
+        """See `Database.json_string`."""
+        return f"json_quote({text})"
+
+    def as_bytes(self, text: str) -> str:
+        """See `Database.as_bytes`."""
+        return f"CAST({text} AS BLOB)"
+
+    def _cursor(self, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
+        cursor = self._connection.cursor()
+        self._cursors.add(cursor)
+        cursor.row_factory = None
+        return cursor.execute(sql, parameters)
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """See `Database.row`."""
+        found: tuple[Any, ...] | None = self._cursor(sql, parameters).fetchone()
+        return found
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """See `Database.all`."""
+        return self._cursor(sql, parameters).fetchall()
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """See `Database.rows`."""
+        cursor = self._cursor(sql, parameters)
+        while rows := cursor.fetchmany(PORTION):
+            yield from rows
+
+    def table(self, sql: str, parameters: Sequence[Any], schema: pa.Schema) -> pa.Table:
+        """See `Database.table`."""
+        with self._texts_as_bytes():
+            return to_table(self._cursor(sql, parameters), schema)
+
+    def held(self, entity_type: int, schema: pa.Schema) -> pa.Table:
+        """See `Database.held`."""
+        last = self.one("SELECT max(stream) FROM resources") or 0
+        with self._texts_as_bytes():
+            tables = [self._held_between(entity_type, start, schema) for start in range(1, last + 1, _STREAMS)]
+        return pa.concat_tables([schema.empty_table(), *tables])
+
+    def _held_between(self, kind: int, start: int, schema: pa.Schema) -> pa.Table:
+        """The live resources of a range of streams, joined to two long texts by SQLite: no object for each row.
+
+        States are JSON, which escapes control characters, so the separator stands in none of them. A range
+        where a key holds it, or whose texts would be too long for SQLite, is read row by row.
+        """
+        span = (start, start + _STREAMS, kind)
+        try:
+            keys, states, count = self._cursor(_JOINED, span).fetchone()
+        except sqlite3.DataError:
+            keys, states, count = None, None, -1
+        if count == 0:
+            return schema.empty_table()
+        if keys is not None and all(text.count(_SEPARATOR) == count - 1 for text in (keys, states)):
+            columns = [
+                pc.list_flatten(pc.split_pattern(as_array([text], pa.string()), "\x1e")) for text in (keys, states)
+            ]
+            return pa.Table.from_arrays(columns, schema=schema)
+        return to_table(self._cursor(f"SELECT key, state {_IN_STREAMS}", span), schema)
+
+    @contextmanager
+    def _texts_as_bytes(self) -> Iterator[None]:
+        """Lets texts be read as the UTF-8 that Arrow wants, without making Python texts of them."""
+        factory, self._connection.text_factory = self._connection.text_factory, bytes
+        try:
+            yield
+        finally:
+            self._connection.text_factory = factory
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """See `Database.execute`."""
+        return self._cursor(sql, parameters).rowcount
+
+    def insert(self, table: str, columns: Mapping[str, Column]) -> None:
+        """See `Database.insert`."""
+        marks = ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+        self._connection.executemany(sql, _rows(columns.values()))
+
+    def update(self, table: str, columns: Mapping[str, Column], found_by: Mapping[str, Column]) -> int:
+        """See `Database.update`."""
+        settings = ", ".join(f"{name}=?" for name in columns)
+        conditions = " AND ".join(f"{name}=?" for name in found_by)
+        sql = f"UPDATE {table} SET {settings} WHERE {conditions}"
+        return self._connection.executemany(sql, _rows([*columns.values(), *found_by.values()])).rowcount
+
+    def newest_position(self) -> int:
+        """See `Database.newest_position`. SQLite keeps it by itself, for a table with AUTOINCREMENT."""
+        sql = """SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name='stored_events'), 0),
+            coalesce((SELECT max(notification_id) FROM stored_events), 0))"""
+        return int(self.one(sql))
+
+    def positions_given(self, newest: int) -> None:
+        """See `Database.positions_given`."""
+
+    def temporary(self, name: str, columns: Mapping[str, str]) -> None:
+        """See `Database.temporary`."""
+        (key, kind), *others = columns.items()
+        rest = "".join(f", {column} {_TYPES[kind]}" for column, kind in others)
+        self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({key} {_TYPES[kind]} PRIMARY KEY{rest})")
+        self.execute(f"DELETE FROM temp.{name}")
+
+
+def _rows(columns: Iterable[Column]) -> Iterator[tuple[Any, ...]]:
+    """Ends with the shortest column: those that are the same in every row have no end."""
+    return zip(*(_values(column) for column in columns), strict=False)
+
+
+def _values(column: Column) -> Iterable[Any]:
+    if isinstance(column, Same):
+        return repeat(column.value)
+    values: Iterable[Any] = column.to_pylist() if isinstance(column, pa.Array) else column
+    return values

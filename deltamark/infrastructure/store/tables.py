@@ -1,0 +1,153 @@
+"""The tables of a store, and the steps by which older stores come to have them.
+
+Written once for every database; `Types` holds the words in which their definitions differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+
+from deltamark.domain.errors import StoreError
+
+
+@frozen(kw_only=True)
+class Types:
+    """How a database writes the types of columns.
+
+    :param number: whole numbers of 64 bits.
+    :param text: texts that are ordered by their bytes in UTF-8.
+    :param numbered: a primary key that the database hands out.
+    :param clustered: after a table that is found by its primary key alone.
+    :param indexed: a text in an index, which may hold only its beginning.
+    :param found_exactly: a text in an index of which no two rows may have the same, as index expressions.
+    :param refers_to: after a column whose values are the keys of another table.
+    """
+
+    number: str
+    text: str
+    flag: str
+    bytes: str
+    numbered: str
+    clustered: str
+    indexed: Callable[[str], str]
+    found_exactly: Callable[[str], str]
+    refers_to: Callable[[str], str]
+
+
+@frozen
+class Step:
+    """One change of the tables: leads from the version before to `version`."""
+
+    version: int
+    statements: Callable[[Types], Sequence[str]]
+
+
+def _first(t: Types) -> Sequence[str]:
+    return (
+        # One row: which store this is, and the newest time in its log (time in a store never goes back).
+        f"""CREATE TABLE store (
+            one {t.number} PRIMARY KEY CHECK (one = 1),
+            epoch {t.text} NOT NULL,
+            last_at {t.number} NOT NULL,
+            next_stream {t.number} NOT NULL,
+            next_run {t.number} NOT NULL
+        )""",
+        f"CREATE TABLE entity_types (id {t.numbered}, name {t.text} NOT NULL UNIQUE)",
+        f"CREATE TABLE associations (id {t.numbered}, name {t.text} NOT NULL UNIQUE)",
+        # The current state: one row a resource, kept after its deletion so that its stream can go on.
+        f"""CREATE TABLE resources (
+            stream {t.number} PRIMARY KEY,
+            entity_type {t.number} NOT NULL{t.refers_to("entity_types")},
+            key {t.text} NOT NULL,
+            version {t.number} NOT NULL,
+            position {t.number} NOT NULL,
+            live {t.flag} NOT NULL,
+            state {t.text} NOT NULL
+        )""",
+        f"CREATE UNIQUE INDEX resources_by_key ON resources (entity_type, {t.found_exactly('key')})",
+        f"""CREATE TABLE links (
+            stream {t.number} PRIMARY KEY,
+            association {t.number} NOT NULL{t.refers_to("associations")},
+            source {t.number} NOT NULL,
+            target {t.number} NOT NULL,
+            version {t.number} NOT NULL,
+            position {t.number} NOT NULL,
+            live {t.flag} NOT NULL
+        )""",
+        "CREATE UNIQUE INDEX links_by_source ON links (association, source, target)",
+        "CREATE INDEX links_by_target ON links (target, association)",
+        "CREATE INDEX links_of_source ON links (source)",
+        # Which resources are dirty: the change at `position` concerns the resource.
+        f"""CREATE TABLE flags (
+            position {t.number} NOT NULL,
+            resource {t.number} NOT NULL,
+            PRIMARY KEY (position, resource)
+        ){t.clustered}""",
+        f"CREATE TABLE places (consumer {t.text} PRIMARY KEY, position {t.number} NOT NULL, digest {t.text} NOT NULL)",
+        # `digest`: of the definition that the keys of all resources were last computed with; empty before.
+        f"""CREATE TABLE rules (
+            id {t.numbered},
+            name {t.text} NOT NULL,
+            side {t.text} NOT NULL,
+            entity_type {t.text} NOT NULL,
+            digest {t.text} NOT NULL,
+            UNIQUE (name, side, entity_type)
+        )""",
+        f"""CREATE TABLE correlation_keys (
+            rule {t.number} NOT NULL{t.refers_to("rules")},
+            resource {t.number} NOT NULL,
+            value {t.text} NOT NULL,
+            PRIMARY KEY (rule, resource)
+        ){t.clustered}""",
+        f"CREATE INDEX correlation_keys_by_value ON correlation_keys (rule, {t.indexed('value')})",
+        f"""CREATE TABLE runs (
+            number {t.number} PRIMARY KEY,
+            stream {t.number} NOT NULL UNIQUE,
+            version {t.number} NOT NULL,
+            first {t.number} NOT NULL,
+            last {t.number} NOT NULL
+        )""",
+        # When the log grew: every position up to `position` is no younger than `at`.
+        f"CREATE TABLE moments (position {t.number} PRIMARY KEY, at {t.number} NOT NULL)",
+        "CREATE INDEX moments_by_time ON moments (at)",
+        # `subject`: the entity type or association whose changes up to `position` were discarded.
+        f"""CREATE TABLE horizons (
+            subject {t.text} PRIMARY KEY,
+            connector {t.text} NOT NULL,
+            position {t.number} NOT NULL,
+            run {t.number} NOT NULL,
+            task {t.text} NOT NULL
+        )""",
+        # What a stream's discarded events left: folding starts here. `position`: all events of the stream up to
+        # it were discarded.
+        f"""CREATE TABLE snapshots (
+            stream {t.number} PRIMARY KEY,
+            version {t.number} NOT NULL,
+            position {t.number} NOT NULL,
+            topic {t.text} NOT NULL,
+            state {t.bytes} NOT NULL
+        )""",
+    )
+
+
+STEPS: Sequence[Step] = (Step(1, _first),)
+"""Every change of the tables since the first, in order; one that was released is never altered."""
+
+NEW_STORE = "INSERT INTO store (one, epoch, last_at, next_stream, next_run) VALUES (1, ?1, 0, 1, 1)"
+
+
+def steps_from(version: int, steps: Sequence[Step], name: str) -> Sequence[Step]:
+    """The steps that a store of some version still needs, in order.
+
+    :param name: how messages call the store.
+    :raises StoreError: if it was written by a newer Deltamark: there is no way back.
+    """
+    known = steps[-1].version
+    if version > known:
+        raise StoreError(
+            f"{name} was written by a newer version of Deltamark (store version {version}; this one knows {known}). "
+            "Upgrade Deltamark."
+        )
+    return [step for step in steps if step.version > version]

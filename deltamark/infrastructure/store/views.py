@@ -1,0 +1,34 @@
+"""What a store gives to use cases: a view of it, or one transaction."""
+
+from __future__ import annotations
+
+from deltamark.application.ports.store import Discarded, Subjects
+from deltamark.domain.errors import ConcurrentRun
+from deltamark.infrastructure.store.appending import Appending
+from deltamark.infrastructure.store.discarding import Discarding
+from deltamark.infrastructure.store.log import RunQueries
+from deltamark.infrastructure.store.projecting import FlagWriting, KeyWriting
+from deltamark.infrastructure.store.queries import ProjectionQueries
+
+
+class StoreReading(RunQueries, ProjectionQueries):
+    """All queries, in one reading transaction."""
+
+
+class StoreWriting(Appending, Discarding, FlagWriting, KeyWriting):
+    """All queries and commands, in one writing transaction."""
+
+
+class RehearsedWriting(StoreWriting):
+    """In a rehearsal nothing is discarded: what would be is still to be shown."""
+
+    def discard(self, subjects: Subjects, build: object, run: int) -> Discarded | None:
+        """Discards nothing."""
+        return None
+
+
+def conflict(error: Exception) -> ConcurrentRun:
+    """The words for a constraint that another writer's rows broke."""
+    return ConcurrentRun(
+        f"another process changed the same resources at the same time ({error}). Nothing was changed. Run again."
+    )

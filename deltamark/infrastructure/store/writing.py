@@ -1,0 +1,99 @@
+"""One writing transaction: its time, positions and streams, and the record of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from deltamark.application.ports.store import Clock
+from deltamark.domain.errors import StoreError
+from deltamark.domain.events import Event
+from deltamark.domain.run import RunEvent
+from deltamark.infrastructure.store.database import Database, position_after
+from deltamark.infrastructure.store.log import RunQueries
+from deltamark.infrastructure.store.mapper import ChangeMapper, from_micros, to_micros
+from deltamark.infrastructure.store.queries import ProjectionQueries
+
+_END_OF_TIME = to_micros(datetime.max.replace(tzinfo=UTC))
+
+_INSERT_EVENT = """INSERT INTO stored_events (notification_id, originator_id, originator_version, topic, state)
+    VALUES (?1, ?2, ?3, ?4, ?5)"""
+
+
+class Session(RunQueries, ProjectionQueries):
+    """The transaction itself.
+
+    Positions, streams and the time are kept here while the transaction runs and written at its end.
+    """
+
+    def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
+        super().__init__(database, mapper)
+        self._next = self._first = position_after(database.newest_position())
+        last_at, self._stream, self._run = self._stand()
+        self._micros = max(to_micros(clock()), last_at + 1)
+
+    def _stand(self) -> tuple[int, int, int]:
+        """The newest time in the log, the next stream and the next run."""
+        match self._db.row("SELECT last_at, next_stream, next_run FROM store"):
+            case (int(last_at), int(stream), int(run)) if last_at < _END_OF_TIME:
+                return last_at, stream, run
+        raise StoreError(
+            "the time of the store, or where it goes on, cannot be read. The store was altered or is damaged. "
+            "Restore a backup."
+        )
+
+    def now(self) -> datetime:
+        """See `Writing.now`."""
+        return from_micros(self._micros)
+
+    def _positions(self, count: int) -> range:
+        first, self._next = self._next, self._next + count
+        return range(first, self._next)
+
+    def _streams(self, count: int) -> range:
+        first, self._stream = self._stream, self._stream + count
+        return range(first, self._stream)
+
+    def _append(self, event: Event) -> int:
+        stored = self._mapper.to_stored_event(event)
+        (position,) = self._positions(1)
+        row = (position, int(event.originator_id), stored.originator_version, stored.topic, stored.state)
+        self._db.execute(_INSERT_EVENT, row)
+        return position
+
+    def _named(self, table: str, name: str) -> int:
+        found = self._db.one(f"SELECT id FROM {table} WHERE name=?1", (name,))
+        return int(found or self._db.one(f"INSERT INTO {table} (name) VALUES (?1) RETURNING id", (name,)))
+
+    def finish(self) -> None:
+        """Writes what was kept back; the last thing before the commit."""
+        newest = self._next - 1
+        if newest >= self._first:
+            self._db.execute("INSERT INTO moments (position, at) VALUES (?1, ?2)", (newest, self._micros))
+            self._db.positions_given(newest)
+        sql = "UPDATE store SET last_at=?1, next_stream=?2, next_run=?3"
+        self._db.execute(sql, (self._micros, self._stream, self._run))
+
+
+class RunWriting(Session):
+    """The record of runs."""
+
+    def start_run(self, build: Callable[[str, int, datetime], RunEvent]) -> int:
+        """See `Writing.start_run`."""
+        (stream,) = self._streams(1)
+        number: int = self._run
+        self._run = number + 1
+        position = self._append(build(str(stream), number, self.now()))
+        self._db.execute(
+            "INSERT INTO runs (number, stream, version, first, last) VALUES (?1, ?2, 1, ?3, ?3)",
+            (number, stream, position),
+        )
+        return number
+
+    def append_to_run(self, build: Callable[[str, int, datetime], RunEvent], run: int) -> None:
+        """See `Writing.append_to_run`."""
+        row = self._db.row("SELECT stream, version FROM runs WHERE number=?1", (run,))
+        assert row is not None, "only a run that was started goes on"
+        stream, version = row
+        position = self._append(build(str(stream), version + 1, self.now()))
+        self._db.execute("UPDATE runs SET version=?1, last=?2 WHERE number=?3", (version + 1, position, run))
