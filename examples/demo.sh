@@ -29,7 +29,7 @@ printf '\nHow people and accounts match by their keys (the first five pairs):\n'
 printf '\n$ deltamark keys --pairs | head -n 6\n'
 deltamark keys --pairs | head -n 6
 
-printf '\nWhat is left to compute (nothing):\n'
+printf '\nWhat is left to compute: nothing, so the table has no row:\n'
 show deltamark dirty
 
 printf '\nAll of this stands in the folder %s. Go on from there, for example with\n' "$place"

@@ -14,12 +14,15 @@ from deltamark.domain.flags import FLAG_PROJECTION
 from deltamark.domain.job import ComputeCorrelationKeysTask
 from deltamark.domain.rules import KeySide, key_sides
 from deltamark.domain.run import Counts
+from deltamark.domain.wording import how_many
 
 
 @frozen(kw_only=True)
 class Workload:
     """What a task must compute now.
 
+    :param after: where the task stands: everything up to there is in what it computed.
+    :param outdated: why nothing of what it computed counts, or None where it does.
     :param everything: why all resources are computed, or None where only those with flags beyond `after` are.
     """
 
@@ -27,6 +30,7 @@ class Workload:
     entity_types: tuple[str, ...]
     digest: str
     after: int
+    outdated: str | None
     everything: str | None
 
 
@@ -40,29 +44,30 @@ def workload(reading: Reading, configuration: Configuration, task: ComputeCorrel
     rules = [_rule(configuration, side) for side in sides]
     digest = digest_of([rule.digest for rule in rules])
     place = reading.place(task.identifier)
-    everything = None
-    if not task.dirty:
-        everything = "Dirty is false"
-    elif place is None:
-        everything = "the task runs for the first time"
+    outdated = None
+    if place is None:
+        outdated = "the task runs for the first time"
     elif place.digest != digest:
-        everything = "its rules changed since it last ran"
+        outdated = "its rules changed since it last ran"
     elif not reading.rules_computed().issuperset(rules):
-        everything = "another task computed with other rules since it last ran"
+        outdated = "another task computed with other rules since it last ran"
     return Workload(
         sides=sides,
         entity_types=tuple(dict.fromkeys(side.entity_type for side in sides)),
         digest=digest,
         after=place.position if place else 0,
-        everything=everything,
+        outdated=outdated,
+        everything=outdated if task.dirty else "Dirty is false",
     )
 
 
 def is_due(reading: Reading, configuration: Configuration, task: ComputeCorrelationKeysTask) -> bool:
-    """Whether a dirty task has something to compute."""
+    """Whether what the task computed is no longer what it would compute now."""
     work = workload(reading, configuration, task)
-    if work.everything:
+    if work.outdated:
         return any(reading.held_count(name) for name in work.entity_types)
+    if work.everything:
+        return reading.changed_since(work.after)
     return any(reading.flagged(name, work.after).num_rows for name in work.entity_types)
 
 
@@ -91,8 +96,7 @@ def computing_keys(services: Services, task: ComputeCorrelationKeysTask) -> Appl
                 written += tx.put_keys(rule, values, everything=work.everything is not None)
         if work.everything:
             written += tx.drop_keys_of_deleted()
-        flags = tx.place(FLAG_PROJECTION)
-        tx.move_place(task.identifier, Place(position=flags.position if flags else 0, digest=work.digest))
+        tx.move_place(task.identifier, Place(position=_reached(tx, work), digest=work.digest))
         return Done(
             counts=Counts(computed=computed, written=written + removed),
             effect=written + removed > 0,
@@ -102,12 +106,20 @@ def computing_keys(services: Services, task: ComputeCorrelationKeysTask) -> Appl
     return apply
 
 
+def _reached(tx: Writing, work: Workload) -> int:
+    """How far in the log the computed keys are true: to its end if all are, else as far as changes were flagged."""
+    if work.everything:
+        return tx.head()
+    flags = tx.place(FLAG_PROJECTION)
+    return max(work.after, flags.position if flags else 0)
+
+
 def _messages(task: ComputeCorrelationKeysTask, work: Workload, removed: int) -> list[str]:
     messages = []
-    if task.dirty and work.everything:
-        messages.append(f"computed everything: {work.everything}")
+    if task.dirty and work.outdated:
+        messages.append(f"computed everything: {work.outdated}")
     if removed:
-        messages.append(f"removed {removed} keys of rules that are no longer configured")
+        messages.append(f"removed {how_many(removed, 'key')} of rules that are no longer configured")
     if not work.sides:
         messages.append("no correlation rule reads the entity types of this task")
     return messages

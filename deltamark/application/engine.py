@@ -91,7 +91,7 @@ class Engine:
         :raises StoreError: if the store cannot be written.
         """
         store = self._store
-        found = self._job(job)
+        found = job_named(job, self.configuration)
         arguments.boolean("force", force)
         if observer is not None and not all(callable(getattr(observer, name, None)) for name in _OBSERVED):
             raise UsageError(f"an observer has the methods of deltamark.Observer; {type(observer).__name__} has not.")
@@ -112,13 +112,6 @@ class Engine:
                 yield
             finally:
                 self._rehearsing.now = False
-
-    def _job(self, identifier: str) -> Job:
-        found = self.configuration.job(arguments.text("a job", identifier))
-        if found is None:
-            names = [job.identifier for job in self.configuration.jobs]
-            raise UsageError(f"there is no job {shown(identifier)}{hint(identifier, names)}")
-        return found
 
     def changes(
         self,
@@ -301,7 +294,7 @@ class Engine:
         for each association that starts at the type. Raises as `resource` does.
         """
         found = self._entity_type(entity_type)
-        return as_table(found, self.configuration.associations, self.export_resources(entity_type, at))
+        return as_table(self.configuration, found, self.export_resources(entity_type, at))
 
     def dirty(self, entity_type: str | None = None, *, task: str | None = None) -> list[DirtyResource]:
         """What the dirty tasks, or one of them, would compute now, by task, entity type and key.
@@ -412,6 +405,18 @@ class Engine:
 
 
 _OBSERVED = ("task_started", "task_ended")
+
+
+def job_named(identifier: str, configuration: Configuration) -> Job:
+    """The job of that identifier.
+
+    :raises UsageError: if there is none; names the nearest one.
+    """
+    found = configuration.job(arguments.text("a job", identifier))
+    if found is None:
+        names = [job.identifier for job in configuration.jobs]
+        raise UsageError(f"there is no job {shown(identifier)}{hint(identifier, names)}")
+    return found
 
 
 def _dirty_rows(reading: Reading, entity_type: str, work: Workload) -> list[tuple[str, Position]]:

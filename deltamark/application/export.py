@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from deltamark.application.history import ExportedResource
-from deltamark.domain.model import EntityAssociation, EntityType
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.model import EntityType
 from deltamark.domain.values import PropertyType, Value
 
 _CHUNK = 20_000
@@ -44,18 +45,14 @@ _DECODE: dict[PropertyType, Callable[[Any], Any]] = {
 }
 
 
-def as_table(
-    entity_type: EntityType, associations: Iterable[EntityAssociation], resources: Iterable[ExportedResource]
-) -> pa.Table:
+def as_table(configuration: Configuration, entity_type: EntityType, resources: Iterable[ExportedResource]) -> pa.Table:
     """A table of resources: a typed column a property, then a list of keys an association.
 
     A value of another type than its property now has (the configuration changed and the resource was not
     synchronized since) is null.
     """
-    associations = tuple(associations)
-    ends = [a.identifier for a in associations if a.property1.entity_type == entity_type.identifier]
-    navigation = {a.property1.property for a in associations if a.property1.entity_type == entity_type.identifier}
-    properties = [p for p in entity_type.properties if p.identifier not in navigation]
+    properties = configuration.valued_properties(entity_type)
+    ends = [association.identifier for association in configuration.associations_from(entity_type.identifier)]
     fields = [pa.field(p.identifier, _ARROW[p.type]) for p in properties]
     fields += [pa.field(name, pa.list_(pa.string())) for name in ends if name not in {f.name for f in fields}]
     schema = pa.schema(fields)

@@ -7,6 +7,7 @@ from deltamark.application.services import Apply, Done, Scope
 from deltamark.domain.flags import FLAG_PROJECTION
 from deltamark.domain.job import SetRecentlyModifiedFlagTask
 from deltamark.domain.run import Counts
+from deltamark.domain.wording import how_many
 
 
 def has_unflagged_changes(reading: Reading) -> bool:
@@ -27,8 +28,8 @@ def flagging(task: SetRecentlyModifiedFlagTask) -> Apply:
             if discarded.unread:
                 everything = tx.flag_all(discarded.entity_types, position)
                 messages.append(
-                    f"{discarded.count} changes of {discarded.connector} were discarded before they were flagged: "
-                    f"flagged all {everything} resources of {', '.join(discarded.entity_types)}"
+                    f"{how_many(discarded.count, 'change')} of {discarded.connector} discarded before being flagged: "
+                    f"flagged all {how_many(everything, 'resource')} of {', '.join(discarded.entity_types)}"
                 )
         flagged = tx.flag_changes(after)
         tx.move_place(FLAG_PROJECTION, Place(position=head, digest=""))

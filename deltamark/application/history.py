@@ -172,8 +172,7 @@ def exported(
     """All resources of a type in key order, with the links that start at them."""
     associations = [
         (association.identifier, _LinksByKey(_pairs(reading, association.identifier, position)))
-        for association in configuration.associations
-        if association.property1.entity_type == entity_type
+        for association in configuration.associations_from(entity_type)
     ]
     for key, values in reading.states_at(entity_type, position):
         links = {name: found for name, by_key in associations if (found := by_key.of(key))}

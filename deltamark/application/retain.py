@@ -9,6 +9,7 @@ from deltamark.application.ports.store import Discarded, Subjects, Writing
 from deltamark.application.services import Scope
 from deltamark.domain.flags import FLAG_PROJECTION
 from deltamark.domain.run import ChangesDiscarded
+from deltamark.domain.wording import how_many
 
 
 def discard_changes(tx: Writing, subjects: Subjects, scope: Scope, ends_of_links: Iterable[str]) -> list[str]:
@@ -42,6 +43,6 @@ def discard_changes(tx: Writing, subjects: Subjects, scope: Scope, ends_of_links
         return []
     unread = ", before a flag task saw them: the next one flags every resource" if discarded.last > seen else ""
     return [
-        f"discarded {discarded.count} changes of {subjects.connector} up to position {discarded.last} "
+        f"discarded {how_many(discarded.count, 'change')} of {subjects.connector} up to position {discarded.last} "
         f"(DoNotDeleteChanges is false){unread}"
     ]

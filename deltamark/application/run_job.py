@@ -138,7 +138,7 @@ class _Running:
             match task:
                 case SetRecentlyModifiedFlagTask():
                     return has_unflagged_changes(reading)
-                case ComputeCorrelationKeysTask(dirty=True):
+                case ComputeCorrelationKeysTask():
                     return is_due(reading, self._services.configuration, task)
         return False
 

@@ -20,6 +20,8 @@ from deltamark.domain.model import (
     EntityType,
     EntityTypeMapping,
     Policy,
+    Property,
+    PropertyRef,
 )
 from deltamark.domain.rules import ResourceCorrelationRule, ResourceType
 from deltamark.domain.sequences import as_tuple
@@ -83,6 +85,21 @@ class Configuration:
         return (
             tuple(m for m in self.entity_type_mappings if m.connector == connector),
             tuple(m for m in self.association_mappings if m.connector == connector),
+        )
+
+    def associations_from(self, entity_type: str) -> tuple[EntityAssociation, ...]:
+        """The associations whose links start at an entity type."""
+        return tuple(a for a in self.associations if a.property1.entity_type == entity_type)
+
+    def valued_properties(self, entity_type: EntityType) -> tuple[Property, ...]:
+        """The properties that hold a value of their own: those that no association uses to lead elsewhere."""
+        mapping = self.mapping_of(entity_type.identifier)
+        mapped = {p.identifier for p in mapping.properties} if mapping else set()
+        ends = {end for a in self.associations for end in (a.property1, a.property2)}
+        return tuple(
+            p
+            for p in entity_type.properties
+            if p.identifier in mapped or PropertyRef(entity_type.identifier, p.identifier) not in ends
         )
 
     def called_by(self, job: Job) -> tuple[Task, ...]:

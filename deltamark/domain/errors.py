@@ -84,8 +84,8 @@ class HistoryDiscarded(DeltamarkError):
         self.task = task
         super().__init__(
             f"the changes of connector {connector} up to position {horizon} were discarded by task {task} in "
-            f"run {run} (DoNotDeleteChanges is false there). Ask for what lies after it: --after {horizon} "
-            f"(in Python: after={horizon})."
+            f"run {run} (DoNotDeleteChanges is false there). Ask for what lies after it: from position "
+            f"{horizon} on (--after {horizon}, in Python after={horizon})."
         )
 
 

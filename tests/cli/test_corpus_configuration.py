@@ -30,7 +30,7 @@ def test_each_fault_is_printed_with_its_file_and_line(company, name):
         mine = [line for line in answer.lines if line.startswith(f"{path}:{expected['line']}:")]
         assert any(re.search(expected["message"], line) for line in mine), answer.text
         count = len(answer.lines)
-        assert answer.err == f"{count} fault{'s' * (count > 1)}; nothing can be run before they are corrected.\n"
+        assert answer.err == f"{count} fault{'s' * (count > 1)}; nothing can be run before that is corrected.\n"
     else:
         assert answer.err.startswith("The configuration can be run")
 

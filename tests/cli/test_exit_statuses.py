@@ -31,7 +31,7 @@ def test_0_set_aside_rows_are_told_with_their_place(company):
 
     answer = company.done("run", "Forgetful")
 
-    assert "1 rows were set aside; their resources are as they were. `deltamark runs 1` lists all." in answer.err
+    assert "1 row was set aside; its resource is as before. `deltamark runs 1` lists all." in answer.err
     assert "  users.csv:5:login: the key is empty\n" in answer.err
 
 
@@ -43,7 +43,7 @@ def test_1_a_failed_task_is_told_and_put_on_record(company):
     assert answer.status == 1
     (run,) = answer.documents
     assert [task["state"] for task in run["tasks"]] == ["failed", "skipped", "skipped", "skipped"]
-    assert "SynchronizeHR: failed, nothing to do" in answer.err
+    assert "SynchronizeHR: failed (" in answer.err
     assert "  people.csv:1:" in answer.err
     assert "Nothing was changed." in answer.err
     assert "Traceback" not in answer.err

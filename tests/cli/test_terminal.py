@@ -22,7 +22,7 @@ def test_146_a_run_draws_its_progress_and_leaves_only_its_results(company):
     assert shown.unknown == ()
     told = [line for line in shown.screen if line]
     assert [line.split(":")[0] for line in told[:4]] == ["SynchronizeHR", "SynchronizeAD", "Flag", "Keys"]
-    assert re.match(r"SynchronizeHR: completed, 8 read, 5 inserted, 3 linked \(\d+\.\d\d s\)\Z", told[0])
+    assert re.match(r"SynchronizeHR: completed \(\d+\.\d\d s\)\Z", told[0])
     assert "32" in shown.colours
     assert told[-1] == "Run 1: completed."
     assert sum(line.count("━") + line.count("─") for line in told) > 20

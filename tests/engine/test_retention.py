@@ -38,8 +38,8 @@ def test_history_below_the_horizon_is_refused_naming_horizon_run_and_task(forget
     assert (error.connector, error.horizon, error.run, error.task) == ("HR", horizon, 1, "SynchronizeHR")
     assert str(error) == (
         f"the changes of connector HR up to position {horizon} were discarded by task SynchronizeHR in run 1 "
-        f"(DoNotDeleteChanges is false there). Ask for what lies after it: --after {horizon} (in Python: "
-        f"after={horizon})."
+        f"(DoNotDeleteChanges is false there). Ask for what lies after it: from position {horizon} "
+        f"on (--after {horizon}, in Python after={horizon})."
     )
 
 
@@ -166,9 +166,7 @@ def test_changes_discarded_before_they_were_flagged_make_the_next_flag_task_flag
 
     flag, keys = task(run, "SetRecentlyModifiedFlag"), task(run, "Keys")
     assert (flag.counts.flagged, keys.counts.computed) == (3, 3)
-    assert flag.messages == (
-        "1 changes of HR were discarded before they were flagged: flagged all 3 resources of Person",
-    )
+    assert flag.messages == ("1 change of HR discarded before being flagged: flagged all 3 resources of Person",)
     assert "before a flag task saw them: the next one flags every resource" in task(run, "SynchronizeHR").messages[0]
     assert forgetful.keys()["target", "1"] == "ANNA"
 

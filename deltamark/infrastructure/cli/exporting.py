@@ -25,11 +25,9 @@ def export_listing(configuration: Configuration, entity_type: str, documents: It
     An end that may have one link shows its key, one that may have several a JSON list.
     """
     found = configuration.entity_type(entity_type)
-    properties = found.properties if found else ()
-    starting = [a for a in configuration.associations if a.property1.entity_type == entity_type]
-    navigation = {a.property1.property for a in starting}
-    columns = [member("key")]
-    columns += [_property(p.identifier) for p in properties if p.identifier not in navigation]
+    properties = configuration.valued_properties(found) if found else ()
+    columns = [member("key"), *(_property(p.identifier) for p in properties)]
+    starting = configuration.associations_from(entity_type)
     columns += [_links(a.identifier, is_collection=a.is_property1_collection) for a in starting]
     return Listing(documents=documents, columns=columns)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from attrs import frozen
 
+from deltamark.application.engine import job_named
 from deltamark.bootstrap import Engine, checked_configuration
 from deltamark.config.settings import Settings, load_settings
 from deltamark.domain.configuration import Configuration
@@ -51,18 +52,23 @@ class Workspace:
         return checked_configuration(self.settings().configuration)
 
     @contextmanager
-    def engine(self, *, create: bool = False) -> Iterator[Engine]:
+    def engine(self, *, create: bool = False, job: str | None = None) -> Iterator[Engine]:
         """The engine, closed at the end of the block.
 
         :param create: whether a store that is not there is made.
+        :param job: a job that must exist, or nothing is opened.
         :raises ConfigurationError: with every fault.
+        :raises UsageError: if there is no such job.
         :raises NothingStarted: if the store cannot be opened.
         """
         settings = self.settings()
+        configuration = checked_configuration(settings.configuration)
+        if job is not None:
+            job_named(job, configuration)
         try:
             engine = Engine.open(
                 settings.store,
-                configuration=settings.configuration,
+                configuration=configuration,
                 export_output=settings.export_output,
                 create=create,
             )

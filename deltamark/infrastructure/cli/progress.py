@@ -13,7 +13,7 @@ from rich.text import Text
 
 from deltamark.application.run_job import Observer
 from deltamark.domain.job import TaskState
-from deltamark.domain.run import Counts, TaskRun
+from deltamark.domain.run import TaskRun
 from deltamark.infrastructure.cli.rendering import one_line
 from deltamark.infrastructure.cli.streams import say
 
@@ -26,28 +26,11 @@ _STYLES = {
 }
 
 
-def counted(counts: Counts) -> str:
-    """What a task did, in words: only what is not zero."""
-    words = (
-        (counts.read, "read"),
-        (counts.inserted, "inserted"),
-        (counts.updated, "updated"),
-        (counts.deleted, "deleted"),
-        (counts.linked, "linked"),
-        (counts.unlinked, "unlinked"),
-        (counts.set_aside, "set aside"),
-        (counts.flagged, "flagged"),
-        (counts.computed, "computed"),
-        (counts.written, "written"),
-    )
-    return ", ".join(f"{number:,} {word}" for number, word in words if number) or "nothing to do"
-
-
 def line_of(task: TaskRun) -> str:
     """How a task ended, in one line."""
     if task.state is TaskState.SKIPPED:
         return f"{task.identifier}: {'; '.join(task.messages)}"
-    return f"{task.identifier}: {task.state.value}, {counted(task.counts)} ({task.seconds:.2f} s)"
+    return f"{task.identifier}: {task.state.value} ({task.seconds:.2f} s)"
 
 
 class RunProgress(Observer):

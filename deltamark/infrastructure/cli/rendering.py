@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import orjson
 from attrs import frozen
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -37,10 +38,14 @@ class Format(Enum):
 
 @frozen
 class Column:
-    """A column of a table or of CSV: its title, and its cell for a document."""
+    """A column of a table or of CSV: its title, and its cell for a document.
+
+    Numbers stand on the right; `is_number` says so of texts that are numbers.
+    """
 
     title: str
     cell: Callable[[Document], object]
+    is_number: bool = False
 
 
 def member(name: str) -> Column:
@@ -118,10 +123,10 @@ def print_table(columns: Sequence[Column], documents: Iterable[Document]) -> Non
     remaining = iter(documents)
     widths = [len(column.title) for column in columns]
     is_first = True
-    while chunk := list(islice(remaining, _AT_A_TIME)):
+    while (chunk := list(islice(remaining, _AT_A_TIME))) or is_first:
         rows = [[one_line(plain(column.cell(document))) for column in columns] for document in chunk]
-        numeric = [all(isinstance(c.cell(d), int | float | None) for d in chunk) for c in columns]
-        widths = [max(width, *(len(row[n]) for row in rows)) for n, width in enumerate(widths)]
+        numeric = [c.is_number or all(isinstance(c.cell(d), int | float | None) for d in chunk) for c in columns]
+        widths = [max([width, *(cell_len(row[n]) for row in rows)]) for n, width in enumerate(widths)]
         if console.is_terminal:
             console.print(_drawn(columns, rows, numeric, with_header=is_first))
         else:
@@ -150,8 +155,11 @@ def _print_plain(
 ) -> None:
     lines = [[column.title for column in columns]] if with_header else []
     for row in chain(lines, rows):
-        cells = [
-            cell.rjust(width) if is_number else cell.ljust(width)
-            for cell, width, is_number in zip(row, widths, numeric, strict=True)
-        ]
+        cells = [_padded(cell, width, is_number) for cell, width, is_number in zip(row, widths, numeric, strict=True)]
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _padded(cell: str, width: int, is_number: bool) -> str:
+    """A cell as wide as its column on a screen, where some characters take two places and some none."""
+    blanks = " " * (width - cell_len(cell))
+    return blanks + cell if is_number else cell + blanks

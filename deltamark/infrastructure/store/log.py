@@ -26,6 +26,8 @@ _READ = 2_000
 _END = 2**63 - 1
 """Beyond every position."""
 
+# Where events are looked up by the stream of another table, that stream stands behind a plus: without it, SQLite
+# would convert every stored stream to a number first and scan the whole log.
 _EVENT = "notification_id, originator_id, originator_version, topic, state"
 
 
@@ -83,7 +85,7 @@ class LogQueries(StateQueries):
         stream = self.stream_of(ref)
         if stream is None:
             return
-        sql = f"""SELECT {_EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = l.stream
+        sql = f"""SELECT {_EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
             WHERE l.source=?1 OR l.target=?1 ORDER BY notification_id"""
         for row in self._db.rows(sql, (stream,)):
             yield self._event(row)
@@ -154,7 +156,7 @@ class RunQueries(LogQueries):
     def _folded(self, which: str, parameters: tuple[Any, ...], *, with_rows: bool) -> Iterator[RunSummary]:
         rows = self._db.rows(
             f"""SELECT r.number, r.first, r.last, {_EVENT} FROM runs r
-            {self._db.straight} stored_events e ON e.originator_id = r.stream
+            {self._db.straight} stored_events e ON e.originator_id = +r.stream
             WHERE {which} AND (?2 OR e.topic<>?3) ORDER BY r.number, e.originator_version""",
             (*parameters, with_rows, ROWS_SET_ASIDE),
         )

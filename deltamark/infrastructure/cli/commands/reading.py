@@ -97,10 +97,13 @@ def changes(
 
 
 def _tell_horizons(engine: Engine, entity_type: str | None) -> None:
+    discards: dict[tuple[int, int, str], list[str]] = {}
     for horizon in engine.horizons(entity_type):
+        discards.setdefault((horizon.position, horizon.run, horizon.task), []).append(horizon.subject)
+    for (position, run, task), subjects in discards.items():
         say(
-            f"Not shown: changes of {horizon.subject} up to position {horizon.position}, discarded by task "
-            f"{horizon.task} in run {horizon.run} (DoNotDeleteChanges is false)."
+            f"Not shown: changes of {', '.join(subjects)} up to position {position}, discarded by task {task} in "
+            f"run {run} (DoNotDeleteChanges is false)."
         )
 
 

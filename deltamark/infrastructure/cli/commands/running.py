@@ -12,6 +12,7 @@ import orjson
 from deltamark.domain.changes import LoggedChange
 from deltamark.domain.job import TaskState
 from deltamark.domain.run import JobRun, SetAside
+from deltamark.domain.wording import how_many
 from deltamark.infrastructure.cli.commands.reading import change_listing
 from deltamark.infrastructure.cli.documents import run_document, set_aside_document, time_of
 from deltamark.infrastructure.cli.moments import Name, WholeNumber
@@ -41,7 +42,7 @@ def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format
 
     Exit status 0 when it is done (with or without warnings), 1 if a task failed, 3 if a threshold blocked it.
     """
-    with workspace.engine(create=True) as engine, RunProgress() as progress:
+    with workspace.engine(create=True, job=job) as engine, RunProgress() as progress:
         done = engine.run_job(
             job,
             force=force,
@@ -81,13 +82,16 @@ def _print_tasks(tasks: list[dict[str, Any]], form: Format) -> None:
 
 
 def _without_zeros(tasks: Iterable[dict[str, Any]]) -> list[Column]:
-    """The columns of tasks without the counts that are zero throughout."""
+    """The columns of tasks for people: without the counts that are zero throughout, seconds rounded."""
     tasks = list(tasks)
-    return [c for c in TASK_COLUMNS if c.title not in _COUNTS or any(c.cell(task) for task in tasks)]
+    counts = [member(name) for name in _COUNTS if any(task[name] for task in tasks)]
+    seconds = Column("seconds", lambda task: f"{task['seconds']:.2f}", is_number=True)
+    return [member("task"), member("state"), *counts, seconds]
 
 
 def _tell_set_aside(rows: tuple[SetAside, ...], how_to_see_all: str) -> None:
-    say(f"{len(rows):,} rows were set aside; their resources are as they were. {how_to_see_all}".rstrip())
+    were = "was set aside; its resource is" if len(rows) == 1 else "were set aside; their resources are"
+    say(f"{how_many(len(rows), 'row')} {were} as before. {how_to_see_all}".rstrip())
     for row in rows[:_SHOWN]:
         say("  " + one_line(_set_aside_line(row)))
 

@@ -12,6 +12,7 @@ from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import ConfigurationError
 from deltamark.domain.job import ComputeCorrelationKeysTask, Job, PrepareSynchronizationTask, SynchronizeTask, Task
 from deltamark.domain.warnings import warnings
+from deltamark.domain.wording import how_many
 from deltamark.infrastructure.cli.documents import fault_document
 from deltamark.infrastructure.cli.moments import Name
 from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
@@ -46,12 +47,13 @@ def validate(workspace: Workspace, form: Format) -> int:
         configuration = workspace.loaded()
     except ConfigurationError as e:
         _print_faults([fault_document("error", fault) for fault in e.faults], form)
-        say(f"{len(e.faults)} fault{'s' * (len(e.faults) != 1)}; nothing can be run before they are corrected.")
+        say(f"{how_many(len(e.faults), 'fault')}; nothing can be run before that is corrected.")
         return 2
     _print_faults([fault_document("warning", fault) for fault in warnings(configuration)], form)
     say(
-        f"The configuration can be run: {len(configuration.jobs)} jobs, {len(configuration.connectors)} connectors, "
-        f"{len(configuration.entity_types)} entity types."
+        f"The configuration can be run: {how_many(len(configuration.jobs), 'job')}, "
+        f"{how_many(len(configuration.connectors), 'connector')}, "
+        f"{how_many(len(configuration.entity_types), 'entity type')}."
     )
     return 0
 
