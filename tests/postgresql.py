@@ -116,7 +116,12 @@ class Server:
     def kill(self) -> None:
         """Kills the server and all its processes at once, as a crash of the machine would."""
         assert self._guard is not None
+        postmaster = int((self._data / "postmaster.pid").read_text().splitlines()[0])
+        children = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True, check=True).stdout
         os.killpg(self._guard.pid, signal.SIGKILL)
+        for child in children.split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
         self._guard.communicate()
         self._guard = None
 

@@ -65,10 +65,11 @@ def ran(engine: Engine) -> JobRun | StoreError:
 
 
 class At:
-    """Does something at the n-th statement of the store."""
+    """Does something at the n-th statement of the store, or before rows are inserted into a table of it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._n = 0
+        self._table = ""
         self._what = lambda _: None
         self.happened = True
         cursor, insert = PostgreSQLDatabase._cursor, PostgreSQLDatabase.insert
@@ -77,15 +78,22 @@ class At:
             self._count(database)
             return cursor(database, *arguments, **options)  # type: ignore[arg-type]
 
-        def counted_insert(database: PostgreSQLDatabase, *arguments: object) -> None:
+        def counted_insert(database: PostgreSQLDatabase, table: str, *arguments: object) -> None:
             self._count(database)
-            insert(database, *arguments)  # type: ignore[arg-type]
+            if table == self._table:
+                self._table = ""
+                self.happened = True
+                self._what(database)  # type: ignore[no-untyped-call]
+            insert(database, table, *arguments)  # type: ignore[arg-type]
 
         monkeypatch.setattr(PostgreSQLDatabase, "_cursor", counted_cursor)
         monkeypatch.setattr(PostgreSQLDatabase, "insert", counted_insert)
 
     def statement(self, n: int, what: object) -> None:
         self._n, self._what, self.happened = n, what, False  # type: ignore[assignment]
+
+    def insertion_into(self, table: str, what: object) -> None:
+        self._table, self._what, self.happened = table, what, False  # type: ignore[assignment]
 
     def _count(self, database: PostgreSQLDatabase) -> None:
         self._n -= 1
@@ -142,7 +150,7 @@ def test_a_server_killed_in_a_synchronization_and_started_again_lost_nothing(
             server.kill()
             Thread(target=server.start).start()
 
-        at.statement(45, kill)
+        at.insertion_into("links", kill)
         run = engine.run_job("Complete", force=True)
 
         assert at.happened
@@ -275,11 +283,11 @@ def test_a_statement_timeout_fails_the_task_and_says_what_to_raise(
         database._connection.execute("SELECT pg_sleep(60)")
 
     with opened(url, tmp_path) as engine:
-        at.statement(40, slow)
+        at.insertion_into("links", slow)
         run = engine.run_job("Complete")
 
         (failed,) = [task for task in run.tasks if task.state is TaskState.FAILED]
         assert "statement_timeout" in failed.messages[0]
-        at.statement(0, None)
+        assert at.happened
         assert engine.run_job("Complete", force=True).state in (TaskState.COMPLETED, TaskState.WARNING)
     assert_log_folds_to_state(url)

@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 import psycopg
 from eventsourcing.persistence import PersistenceError
-from psycopg import Connection
+from psycopg import Connection, errors
 from psycopg.rows import DictRow
 
 from deltamark.application.ports.store import Clock, Reading, Watch, Writing
@@ -149,6 +149,8 @@ class PostgreSQLStore:
                     if monotonic() > deadline:
                         break
                     sleep(_ASK_AGAIN_S)
+        except errors.InvalidParameterValue:
+            return False  # "in the future": the server crashed and came back without ever having heard of it
         except psycopg.Error:
             pass
         raise StoreUnreachable(
