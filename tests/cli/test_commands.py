@@ -309,7 +309,7 @@ def test_what_was_discarded_is_told_with_the_rest(two_days):
     below = two_days.deltamark("changes", "--after", "0")
 
     assert {c["entity_type"] for c in answer.documents} == {"HR_Person", "HR_Department"}
-    assert "Not shown: changes of AD_User up to position" in answer.err
+    assert "Not shown: changes of AD_Group, AD_User, Members up to position" in answer.err
     assert below.status == 2
     assert "discarded by task SynchronizeAndForget in run 3" in below.err
     assert two_days.jsonl("history", "AD_User", "ada") == []
