@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import venv
@@ -69,6 +70,14 @@ def test_no_code_imports_a_layer_by_its_link() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             assert not {name.split(".")[0] for name in names} & set(LAYERS), path
+
+
+def test_no_group_is_repeated_possessively() -> None:
+    """Python 3.11.0 to 3.11.4, which distributions still bring, match that wrongly (cpython issue 106052)."""
+    possessive = re.compile(r"\)[*+?]\+")
+    assert possessive.search('rb"(?:ab)*+"')
+    for path in ROOT.glob("deltamark/**/*.py"):
+        assert not possessive.search(path.read_text()), path
 
 
 def test_the_wheel_built_from_the_source_distribution_installs_and_runs(tmp_path: Path) -> None:

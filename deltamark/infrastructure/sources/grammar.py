@@ -3,6 +3,10 @@
 Stricter than most readers where they guess: a quote opens a field only as its very first character, and after
 the closing quote only a delimiter or the end of the row may follow. A quote elsewhere in an unquoted field
 stands for itself.
+
+Only a class of characters is repeated possessively: more than that matches wrongly in Python 3.11.0 to 3.11.4
+(https://github.com/python/cpython/issues/106052). Groups are repeated in atomic groups, and so many times at most that
+what the regular expression engine remembers of them stays small.
 """
 
 from __future__ import annotations
@@ -10,6 +14,10 @@ from __future__ import annotations
 import re
 
 from attrs import frozen
+
+_MOST_ROWS = 2_000
+_MOST_QUOTES = 1_000
+"""Repetitions at a time; a row with more doubled quotes in a field is read by `Grammar.row_at`."""
 
 
 class UnclosedQuote(Exception):
@@ -54,16 +62,16 @@ class Grammar:
 
         def row(excluded: bytes) -> bytes:
             inside = rb'[^"' + excluded + rb"]*+"
-            cell = rb'(?:"' + inside + rb'(?:""' + inside + rb')*+"' + closed + rb"|" + plain + rb")"
+            quotes = rb'(?:""' + inside + rb"){0," + str(_MOST_QUOTES).encode() + rb"}"
+            cell = rb'(?:"(?>' + inside + quotes + rb')"' + closed + rb"|" + plain + rb")"
             more = rb"(?:" + mark + cell + rb"){" + str(columns - 1).encode() + rb"}" if columns > 1 else b""
             return rb"(?!" + self.row_end + rb")" + cell + more + self.row_end
 
-        self.rows_of_one_line = re.compile(rb"(?:" + row(end) + rb")*+")
+        self.rows_of_one_line = re.compile(rb"(?>(?:" + row(end) + rb"){0," + str(_MOST_ROWS).encode() + rb"})")
         self.row_of_many_lines = re.compile(row(b""))
         self.blank_line = re.compile(self.row_end)
-        self._quoted = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
-        inner_return = rb"|\r(?!\n)" if end == b"\n" else b""
-        self._unquoted = re.compile(rb"(?:[^\r\n" + mark + rb"]++" + inner_return + rb")*+")
+        self._doubled = re.compile(rb'(?>(?:[^"]*+""){1,' + str(_MOST_QUOTES).encode() + rb"})")
+        self._stop = re.compile(rb"[\n" + mark + rb"]|\r\n" if end == b"\n" else rb"[\r\n" + mark + rb"]")
 
     def row_at(self, text: bytes, position: int, *, is_all: bool) -> Row | None:
         """The row that starts there, whatever its number of fields and however malformed.
@@ -75,20 +83,19 @@ class Grammar:
         flaw: str | None = None
         while True:
             quoted = text.startswith(b'"', position)
-            field = (self._quoted if quoted else self._unquoted).match(text, position)
-            if field is None or (field.end() == len(text) and not is_all):
+            stop = self._quoted_end(text, position) if quoted else self._unquoted_end(text, position)
+            if stop is None or (stop == len(text) and not is_all):
                 if is_all:
                     raise UnclosedQuote(position)
                 return None
-            value, position = field.group(), field.end()
+            start, position, value = position, stop, text[position:stop]
             if quoted:
-                rest = self._unquoted.match(text, position)
-                assert rest is not None, "it matches nothing at least"
-                if rest.group():
+                rest = self._unquoted_end(text, position)
+                if rest > position:
                     if self.end in value:
-                        raise UnclosedQuote(field.start())
+                        raise UnclosedQuote(start)
                     flaw = flaw or "text follows a closing quote"
-                    position = rest.end()
+                    position = rest
                 value = value[1:-1].replace(b'""', b'"')
             else:
                 flaw = flaw or _flaw_of(value)
@@ -98,6 +105,19 @@ class Grammar:
                 continue
             end = self.blank_line.match(text, position)
             return Row(tuple(fields), end.end(), flaw) if end else None
+
+    def _quoted_end(self, text: bytes, position: int) -> int | None:
+        """Behind the closing quote of the field that a quote opens there; None where there is none."""
+        position += 1
+        while doubled := self._doubled.match(text, position):
+            position = doubled.end()
+        closing = text.find(b'"', position)
+        return closing + 1 if closing >= 0 else None
+
+    def _unquoted_end(self, text: bytes, position: int) -> int:
+        """Where a delimiter, the end of the row or the end of the text follows."""
+        stop = self._stop.search(text, position)
+        return stop.start() if stop else len(text)
 
 
 def _flaw_of(unquoted: bytes) -> str | None:
