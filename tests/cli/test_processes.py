@@ -273,6 +273,38 @@ def test_148_an_interrupted_query_is_an_interruption():
         raise RuntimeError("Query interrupted")  # all that DuckDB leaves of what a signal handler raised
 
 
+# Following
+
+FORMS = ["jsonl", "csv", "table"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_changes_are_shown_as_they_happen_until_interrupted(company, form):
+    company.done("run", "OnlyFlag")
+    seen = company.jsonl("changes")[-1]["position"]
+    process = started(company.folder, "changes", "--follow", "--after", str(seen), "--format", form)
+    company.extract(**LATER)
+
+    company.done("run", "OnlyFlag")
+
+    told = company.done("changes", "--after", str(seen), "--format", form).out.splitlines()
+    assert len(told) > 3
+    lines = [process.stdout.readline().rstrip(b"\n") for _ in told]
+    process.send_signal(signal.SIGTERM)
+    status, rest, err = ended(process)
+    assert [line.split() for line in lines] == [line.split() for line in told]
+    assert (status, rest, err) == (0, b"", "")
+
+
+def test_following_the_past_is_refused(company):
+    company.done("run", "OnlyFlag")
+
+    answer = company.deltamark("changes", "--follow", "--run", "1")
+
+    assert answer.status == 2
+    assert "--until and --run are about the past" in answer.err
+
+
 # Two at once
 
 

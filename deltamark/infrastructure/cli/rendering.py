@@ -58,30 +58,37 @@ class Listing:
     """Rows to print.
 
     :param columns: what CSV shows, and a table too unless `table` says otherwise.
+    :param is_live: whether rows come one by one as things happen: each is shown at once.
     """
 
     documents: Iterable[Document]
     columns: Sequence[Column]
     table: Sequence[Column] | None = None
+    is_live: bool = False
+
+    @property
+    def at_a_time(self) -> int:
+        """How many rows are printed together."""
+        return 1 if self.is_live else _AT_A_TIME
 
 
 def render(listing: Listing, form: Format) -> None:
     """Prints the rows on standard output."""
     match form:
         case Format.JSONL:
-            write(orjson.dumps(document) + b"\n" for document in listing.documents)
+            write((orjson.dumps(document) + b"\n" for document in listing.documents), listing.at_a_time)
         case Format.CSV:
-            write(csv_lines(listing))
+            write(csv_lines(listing), listing.at_a_time)
         case Format.TABLE:
-            print_table(listing.table or listing.columns, listing.documents)
+            print_table(listing)
 
 
-def write(lines: Iterable[bytes]) -> None:
-    """Writes UTF-8 on standard output, in large pieces."""
+def write(lines: Iterable[bytes], at_a_time: int = _AT_A_TIME) -> None:
+    """Writes UTF-8 on standard output, some lines together."""
     remaining = iter(lines)
-    while chunk := list(islice(remaining, _AT_A_TIME)):
+    while chunk := list(islice(remaining, at_a_time)):
         sys.stdout.buffer.write(b"".join(chunk))
-    sys.stdout.buffer.flush()
+        sys.stdout.buffer.flush()
 
 
 def csv_lines(listing: Listing) -> Iterator[bytes]:
@@ -117,21 +124,25 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def print_table(columns: Sequence[Column], documents: Iterable[Document]) -> None:
-    """Prints a table: drawn on a terminal, plain columns elsewhere."""
+def print_table(listing: Listing) -> None:
+    """Prints a table: drawn on a terminal, plain columns elsewhere and where rows come one by one."""
+    columns = listing.table or listing.columns
     console = Console(file=sys.stdout, highlight=False)
-    remaining = iter(documents)
+    remaining = iter(listing.documents)
     widths = [len(column.title) for column in columns]
+    chunk = [] if listing.is_live else list(islice(remaining, _AT_A_TIME))
     is_first = True
-    while (chunk := list(islice(remaining, _AT_A_TIME))) or is_first:
+    while chunk or is_first:
         rows = [[one_line(plain(column.cell(document))) for column in columns] for document in chunk]
         numeric = [c.is_number or all(isinstance(c.cell(d), int | float | None) for d in chunk) for c in columns]
         widths = [max([width, *(cell_len(row[n]) for row in rows)]) for n, width in enumerate(widths)]
-        if console.is_terminal:
+        if console.is_terminal and not listing.is_live:
             console.print(_drawn(columns, rows, numeric, with_header=is_first))
         else:
             _print_plain(columns, rows, widths, numeric, with_header=is_first)
+            sys.stdout.flush()
         is_first = False
+        chunk = list(islice(remaining, listing.at_a_time))
 
 
 def _drawn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,10 @@ def _shown(value: object) -> str:
     return "nothing" if value is None else plain(value)
 
 
-def change_listing(changes: Iterable[LoggedChange]) -> Listing:
-    """Changes as rows."""
+def change_listing(changes: Iterable[LoggedChange], *, is_live: bool = False) -> Listing:
+    """Changes as rows; shown one by one where they come as they happen."""
     return Listing(
+        is_live=is_live,
         documents=(change_document(change) for change in changes),
         columns=[member(name) for name in _CHANGE_MEMBERS],
         table=[
@@ -72,6 +74,7 @@ def change_listing(changes: Iterable[LoggedChange]) -> Listing:
 @click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only those of an entity type.")
 @click.option("--key", type=Name("KEY"), metavar="KEY", help="Only those of one key.")
 @click.option("--run", type=WholeNumber("RUN", 1), metavar="RUN", help="Only those of one run.")
+@click.option("--follow", is_flag=True, help="Wait for more and show each as it happens, until interrupted.")
 @format_option
 @pass_workspace
 def changes(
@@ -81,14 +84,23 @@ def changes(
     entity_type: str | None,
     key: str | None,
     run: int | None,
+    follow: bool,
     form: Format,
 ) -> None:
     """Shows the log, oldest first.
 
     Where changes were discarded (DoNotDeleteChanges is false), the rest is shown and a note says so; asked for
-    with --after, a position below the horizon is refused.
+    with --after, a position below the horizon is refused. With --follow it begins with what happens from now on,
+    or behind --after.
     """
+    if follow and not (until is None and run is None):
+        raise UsageError("--follow shows what is still to happen; --until and --run are about the past. Use one.")
     with workspace.engine() as engine:
+        if follow:
+            # To be interrupted is how it ends.
+            with suppress(KeyboardInterrupt):
+                render(change_listing(engine.follow(after, entity_type=entity_type, key=key), is_live=True), form)
+            return
         kept_only = after is None and run is None
         found = engine.changes(after or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only)
         render(change_listing(found), form)
