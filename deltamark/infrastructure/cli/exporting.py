@@ -15,6 +15,7 @@ from deltamark.bootstrap import Engine
 from deltamark.domain.changes import When
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import UsageError
+from deltamark.infrastructure.cli.counting import counted
 from deltamark.infrastructure.cli.documents import exported_document
 from deltamark.infrastructure.cli.rendering import Column, Document, Listing, csv_lines, member
 
@@ -80,7 +81,7 @@ def _umask() -> int:
 
 
 def _write_csv(engine: Engine, entity_type: str, at: When | None, stream: BinaryIO) -> int:
-    documents = (exported_document(resource) for resource in engine.export_resources(entity_type, at))
+    documents = (exported_document(resource) for resource in counted(engine.export_resources(entity_type, at)))
     rows = -1  # the header
     for line in csv_lines(export_listing(engine.configuration, entity_type, documents)):
         stream.write(line)
@@ -90,7 +91,7 @@ def _write_csv(engine: Engine, entity_type: str, at: When | None, stream: Binary
 
 def _write_jsonl(engine: Engine, entity_type: str, at: When | None, stream: BinaryIO) -> int:
     rows = 0
-    for resource in engine.export_resources(entity_type, at):
+    for resource in counted(engine.export_resources(entity_type, at)):
         stream.write(orjson.dumps(exported_document(resource)) + b"\n")
         rows += 1
     return rows

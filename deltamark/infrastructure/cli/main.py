@@ -11,7 +11,7 @@ import click
 
 from deltamark.domain.errors import ConfigurationError, DeltamarkError, HistoryDiscarded, UsageError
 from deltamark.domain.nearest import hint
-from deltamark.infrastructure.cli.commands import inspecting, reading, running, workspace
+from deltamark.infrastructure.cli.commands import inspecting, keeping, reading, running, workspace
 from deltamark.infrastructure.cli.opening import NothingStarted, Workspace
 from deltamark.infrastructure.cli.stopping import Stopping
 from deltamark.infrastructure.cli.streams import (
@@ -79,7 +79,7 @@ def deltamark(
     ctx.obj = Workspace(store, configuration, export_output, debug)
 
 
-for module in (workspace, running, reading, inspecting):
+for module in (workspace, running, reading, inspecting, keeping):
     for command in module.COMMANDS:
         deltamark.add_command(command)
 

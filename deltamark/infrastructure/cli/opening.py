@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
 from attrs import frozen
 
 from deltamark.application.engine import job_named
-from deltamark.bootstrap import Engine, checked_configuration
+from deltamark.application.ports.store import Store
+from deltamark.bootstrap import Engine, checked_configuration, open_store
 from deltamark.config.settings import Settings, load_settings
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import DeltamarkError, StoreError
@@ -76,6 +77,20 @@ class Workspace:
             raise NothingStarted(str(e)) from e
         with engine:
             yield engine
+
+    @contextmanager
+    def opened_store(self, *, create: bool = False) -> Iterator[Store]:
+        """The store alone, without a configuration, closed at the end of the block.
+
+        :param create: whether a store that is not there is made.
+        :raises NothingStarted: if it cannot be opened.
+        """
+        try:
+            store = open_store(self.settings().store, create=create)
+        except StoreError as e:
+            raise NothingStarted(str(e)) from e
+        with closing(store):
+            yield store
 
 
 pass_workspace = click.make_pass_decorator(Workspace)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from deltamark.application.run_job import Observer
@@ -16,6 +17,9 @@ from deltamark.domain.job import TaskState
 from deltamark.domain.run import TaskRun
 from deltamark.infrastructure.cli.rendering import one_line
 from deltamark.infrastructure.cli.streams import say
+
+_PATIENCE_S = 1.0
+"""How long nobody needs to be told that something goes on."""
 
 _STYLES = {
     TaskState.COMPLETED: "green",
@@ -88,3 +92,46 @@ class RunProgress(Observer):
         if live is not None:
             with suppress(OSError, ValueError):
                 live.stop()
+
+
+class CopyProgress:
+    """On a terminal a bar, for copying that lasts longer than a second; in a pipe nothing. See `RunProgress`."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._begun_at = monotonic()
+        self._live: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            with suppress(OSError, ValueError):
+                live.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Is told how much of the whole was copied."""
+        with suppress(OSError, ValueError):
+            if self._live is None and monotonic() - self._begun_at > _PATIENCE_S:
+                self._live = self._bar()
+            if self._live is not None:
+                self._live.update(self._live.task_ids[0], completed=done, total=total)
+
+    def _bar(self) -> Progress:
+        console = Console(file=sys.stderr, highlight=False)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+        bar = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        bar.add_task(one_line(self._what))
+        bar.start()
+        return bar

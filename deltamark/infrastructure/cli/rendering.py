@@ -15,12 +15,14 @@ from itertools import chain, islice
 from typing import Any, TypeAlias
 
 import orjson
-from attrs import frozen
+from attrs import evolve, frozen
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from deltamark.infrastructure.cli.counting import counted
 
 Document: TypeAlias = Mapping[str, Any]
 """A row as JSON lines give it."""
@@ -74,6 +76,8 @@ class Listing:
 
 def render(listing: Listing, form: Format) -> None:
     """Prints the rows on standard output."""
+    if not (listing.is_live or sys.stdout.isatty()):
+        listing = evolve(listing, documents=counted(listing.documents))
     match form:
         case Format.JSONL:
             write((orjson.dumps(document) + b"\n" for document in listing.documents), listing.at_a_time)
