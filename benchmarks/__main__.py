@@ -14,6 +14,8 @@ from benchmarks.data import write_people
 from benchmarks.measuring import ROUNDS, Measure, measured
 from benchmarks.places import Place, places
 
+FOLLOWED_MS = 100
+
 
 @frozen
 class People:
@@ -96,6 +98,9 @@ def _measured(place: Place, people: People, compare: Measure) -> Result:
     incremental = _job(place, people, "Incremental", delta)
     _line("incremental job, 1,000 changed", incremental, 1_000, "changes/s")
     print(f"    (the flag task and the keys of everybody before: {flagged.seconds:.2f} s)")
+    place.restore()
+    delay = measured("follow", place.url, rounds=1)
+    print(f"  a follower sees a commit after {delay.seconds * 1000:.0f} ms (goal: at most {FOLLOWED_MS})", flush=True)
     return Result(load, complete, incremental)
 
 

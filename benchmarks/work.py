@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
+from benchmarks import following
 from benchmarks.data import configuration
 from benchmarks.measuring import report
 from deltamark import Engine, TaskState
@@ -33,6 +34,8 @@ def main(work: str, *arguments: str) -> None:
             report(lambda: job(*arguments))
         case "raw":
             _raw(*arguments)
+        case "follow":
+            following.report(*arguments)
         case "compare":
             report(lambda: _compare(*arguments))
 

@@ -1,0 +1,69 @@
+"""How soon a follower sees what another process committed; here another thread, with connections of its own."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+
+from benchmarks.data import COLUMNS, configuration
+from deltamark import Engine, Observer, TaskRun
+
+COMMITS = 30
+
+
+class _Watch(Observer):
+    """Notes when a synchronization was committed."""
+
+    committed: float
+
+    def task_ended(self, run: int, task: TaskRun) -> None:
+        """See `Observer.task_ended`."""
+        if task.kind == "SynchronizeTask":
+            self.committed = time.perf_counter()
+
+
+def delays(store: str) -> list[float]:
+    """Seconds from a commit until a follower has the change, for `COMMITS` commits of one change each.
+
+    Negative where the follower was told before the one who committed went on.
+    """
+    seen: list[float] = []
+    arrived, stop = threading.Event(), threading.Event()
+    with tempfile.TemporaryDirectory() as folder:
+        extract = Path(folder) / "HR_Person.csv"
+        configured = configuration()
+        with (
+            Engine.open(store, configuration=configured, export_output=folder) as writer,
+            Engine.open(store, configuration=configured, export_output=folder) as reader,
+        ):
+            changes = reader.follow(writer.position(), stop=stop)
+
+            def follow() -> None:
+                for _ in changes:
+                    seen.append(time.perf_counter())
+                    arrived.set()
+
+            follower = threading.Thread(target=follow)
+            follower.start()
+            found = []
+            for number in range(COMMITS):
+                values = ("Z0000001", *(f"{name} {number}" for name in COLUMNS[1:]), "merge")
+                extract.write_text(",".join((*COLUMNS, "Command")) + "\n" + ",".join(values) + "\n")
+                arrived.clear()
+                watch = _Watch()
+                writer.run_job("Incremental", observer=watch)
+                if not arrived.wait(30):
+                    raise SystemExit("the follower saw nothing for 30 seconds")
+                found.append(seen[-1] - watch.committed)
+            stop.set()
+            follower.join()
+    return found
+
+
+def report(store: str) -> None:
+    """Prints the median as JSON."""
+    print(json.dumps({"seconds": median(delays(store)), "megabytes": 0}))
