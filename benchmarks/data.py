@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import duckdb
@@ -85,10 +86,15 @@ def configuration() -> Configuration:
     )
 
 
-def write_people(folder: Path, people: int) -> tuple[Path, Path, Path]:
+def extracts_in(folder: Path) -> tuple[Path, Path, Path]:
     """A first day, a second with 1 % of the people changed, and those changes (at most 1,000) as commands."""
+    return folder / "HR_Person.csv", folder / "second.csv", folder / "commands.csv"
+
+
+def write_people(folder: Path, people: int) -> None:
+    """Writes the extracts of `extracts_in`."""
     generate(folder, people=people, seed=1, accounts=False, groups=False)
-    first, second, commands = folder / "HR_Person.csv", folder / "second.csv", folder / "commands.csv"
+    first, second, commands = extracts_in(folder)
     with duckdb.connect() as db:
         db.execute(f"CREATE TABLE people AS FROM read_csv('{first}', all_varchar=true, header=true)")
         changed = "row_number() OVER () % 100 = 0"
@@ -100,4 +106,7 @@ def write_people(folder: Path, people: int) -> tuple[Path, Path, Path]:
             f"COPY (SELECT * REPLACE (Title || ' III' AS Title), 'update' AS Command FROM people "
             f"ORDER BY EmployeeId LIMIT 1000) TO '{commands}' (HEADER)"
         )
-    return first, second, commands
+
+
+if __name__ == "__main__":
+    write_people(Path(sys.argv[1]), int(sys.argv[2]))
