@@ -16,9 +16,10 @@ check: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The laws with many more examples: some minutes, and a seed to repeat them.
+# The laws with many more examples, and many processes on one store for two minutes; with seeds to repeat them.
+# DELTAMARK_SOAK_SECONDS and DELTAMARK_SOAK_SEED choose others.
 soak: .venv/.dev
-	DELTAMARK_SOAK=1 $(BIN)/python -m pytest -m law --hypothesis-show-statistics
+	DELTAMARK_SOAK=1 $(BIN)/python -m pytest -m "law or soak" --hypothesis-show-statistics
 
 # PEOPLE=1000000 make bench is the full size.
 bench: .venv/.dev

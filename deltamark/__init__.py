@@ -8,6 +8,7 @@ Synchronize resources from source systems, remember every change, compute only o
         run = engine.run_job("Nightly")
 """
 
+from deltamark.application.back_up import Backup
 from deltamark.application.history import ExportedResource
 from deltamark.application.run_job import Observer
 from deltamark.bootstrap import Engine
@@ -22,6 +23,7 @@ from deltamark.domain.changes import (
 )
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import (
+    AlreadyRunning,
     ConcurrentRun,
     ConfigurationError,
     DeltamarkError,
@@ -30,6 +32,7 @@ from deltamark.domain.errors import (
     SourceError,
     StoreError,
     StoreUnreachable,
+    TakenOver,
     ThresholdExceeded,
     UsageError,
 )
@@ -67,6 +70,8 @@ from deltamark.version import __version__
 
 __all__ = [
     "Agent",
+    "AlreadyRunning",
+    "Backup",
     "Change",
     "ComputeCorrelationKeysTask",
     "ConcurrentRun",
@@ -115,6 +120,7 @@ __all__ = [
     "StoreUnreachable",
     "SynchronizationMode",
     "SynchronizeTask",
+    "TakenOver",
     "TaskOverride",
     "TaskRun",
     "TaskState",

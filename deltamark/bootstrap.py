@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -134,6 +135,26 @@ def open_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> Stor
         f"{_without_password(url)!r}: no store of this kind is known. Write sqlite:///deltamark.db or "
         "postgresql://user@host/database, for example."
     )
+
+
+def grants(url: str, *, writer: str | None, reader: str | None) -> str:
+    """The SQL by which the owner of a store in PostgreSQL lets one role run jobs and another read.
+
+    To be asked for as the role that owns the store, or will: the store is made if there is none yet, or brought up to
+    date.
+
+    :raises UsageError: for a role that cannot be let in like that, or a store in a file.
+    :raises StoreError: if the store cannot be opened.
+    """
+    if url.startswith("sqlite:"):
+        raise UsageError(
+            "an SQLite store is a file, which knows no roles. Who may write to it, and who may only read it, is told "
+            "by the rights of the file and of its folder."
+        )
+    store = open_store(url)
+    assert isinstance(store, PostgreSQLStore), "there are two kinds of stores"
+    with closing(store):
+        return store.grants(writer=writer, reader=reader)
 
 
 def _without_password(url: str) -> str:

@@ -109,6 +109,12 @@ class Server:
         more = "".join(f"&{name}={value}" for name, value in parameters.items())
         return f"postgresql://{USER}@/{database}?host={self._data}&port={self.port}{more}"
 
+    def run(self, program: str, *arguments: str, **environment: str) -> None:
+        """Runs one of PostgreSQL's own programs, of the version of the server."""
+        command = [str(self._binaries / program), *arguments]
+        done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+        assert not done.returncode, f"{program} failed:\n{done.stdout}{done.stderr}"
+
     def log(self) -> str:
         """What the server said."""
         return (self._folder / "log").read_text(errors="replace")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
+from pathlib import Path
 
 from deltamark.domain.changes import Position, RunMoment, When
 from deltamark.domain.errors import UsageError
@@ -29,6 +31,19 @@ def text(what: str, value: object) -> str:
 def optional_text(what: str, value: object) -> str | None:
     """The value, which must be a text or None; raises as `text` does."""
     return None if value is None else text(what, value)
+
+
+def path(what: str, value: object) -> Path:
+    """The value as a path.
+
+    :raises UsageError: if it is none.
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise UsageError(f"{what} is given as a path, not as {_described(value)}.")
+    found = Path(value)
+    if "\0" in str(found):
+        raise UsageError(f"{what} is no path: it holds a NUL character.")
+    return found
 
 
 def whole_number(what: str, value: object, *, least: int = 0) -> int:

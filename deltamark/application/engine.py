@@ -12,13 +12,15 @@ from typing import Self
 import pyarrow as pa
 
 from deltamark.application import arguments, history
+from deltamark.application.back_up import Backup, back_up, nobody
 from deltamark.application.compute_keys import Workload, workload
 from deltamark.application.export import as_table
 from deltamark.application.follow import Following, follow
 from deltamark.application.history import ExportedResource
+from deltamark.application.leases import refuse_if_running
 from deltamark.application.match import matched_pairs
 from deltamark.application.ports.store import Reading, Store
-from deltamark.application.run_job import Observer, run_job
+from deltamark.application.run_job import Observer, run_job, tasks_to_lease
 from deltamark.application.services import Services
 from deltamark.domain.changes import (
     CorrelationKey,
@@ -80,13 +82,18 @@ class Engine:
     ) -> JobRun:
         """Runs a job and gives back its record; look at its `state` and at that of its tasks.
 
-        Each task is one transaction: it happened whole or not at all.
+        Each task is one transaction: it happened whole or not at all. A task never runs twice at once, here or on
+        other machines; jobs that share no task may run side by side. A run whose process died is ended on record by
+        the next one that wants its tasks, a minute after it was heard from last.
 
         :param force: lets pass what a threshold would hold back (an empty extract).
         :param dry_run: does everything and then undoes it.
         :param observer: is told what happens, between the transactions, by the thread that runs the job. What it
             raises stops the run, which is put on record as failed, and comes out of this method.
         :param rehearsed: with `dry_run`, is given the changes that would have been made.
+        :raises AlreadyRunning: if another run runs one of the tasks, also for a dry run; nothing was started.
+        :raises TakenOver: if this process was stopped, or cut off from the store, for so long that another run took
+            the tasks over; nothing was written since.
         :raises UsageError: if there is no such job, or if this is called inside a dry run.
         :raises StoreError: if the store cannot be written.
         """
@@ -98,8 +105,9 @@ class Engine:
         arguments.boolean("dry_run", dry_run)
         if getattr(self._rehearsing, "now", False):
             raise UsageError("a dry run is going on in this thread: what runs inside it would be undone with it.")
+        refuse_if_running(store, tasks_to_lease(self._services, found))
         with self._rehearsal(store) if dry_run else nullcontext():
-            run = run_job(self._services, found, forced=force, observer=observer or Observer())
+            run = run_job(self._services, found, forced=force, observer=observer or Observer(), is_rehearsal=dry_run)
             if dry_run and rehearsed is not None:
                 rehearsed(self.changes(run=run.number))
         return run
@@ -385,6 +393,19 @@ class Engine:
         arguments.moment("when", when)
         with self._store.reading() as reading:
             return reading.head() if when is None else history.position_of(reading, when)
+
+    def backup(self, file: str | os.PathLike[str], *, overwrite: bool = False) -> Backup:
+        """Copies an SQLite store to a file, whole, while jobs run; the copy is a store itself.
+
+        It holds everything that was committed before the call, and takes its name when it is complete, checked and on
+        the disk. Jobs do not wait for it.
+
+        :param overwrite: whether a file of that name is replaced.
+        :raises UsageError: if there must be no copy in that place; for a store in PostgreSQL, names the command.
+        :raises StoreError: if the copy cannot be written; then nothing is left of it.
+        """
+        target = arguments.path("file", file)
+        return back_up(self._store, target, overwrite=arguments.boolean("overwrite", overwrite), told=nobody)
 
     def close(self) -> None:
         """Closes the store. The engine cannot be used afterwards; closing it again does nothing.

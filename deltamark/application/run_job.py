@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from itertools import islice
 
@@ -12,6 +13,7 @@ from attrs import frozen
 from deltamark.application.compute_keys import computing_keys, is_due
 from deltamark.application.digests import configuration_digest
 from deltamark.application.flag import flagging, has_unflagged_changes
+from deltamark.application.leases import check_kept, heard_from, make_free, naming_the_other_run
 from deltamark.application.ports.store import Writing
 from deltamark.application.prepare import Prepared, preparing
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
@@ -55,13 +57,25 @@ class Observer:
         """A task ended, or was skipped."""
 
 
-def run_job(services: Services, job: Job, *, forced: bool, observer: Observer) -> JobRun:
+def tasks_to_lease(services: Services, job: Job) -> tuple[str, ...]:
+    """The tasks of a job, each once, by identifier: as long as a run runs them, no other one may."""
+    return tuple(dict.fromkeys(task.identifier for task in services.configuration.called_by(job)))
+
+
+def run_job(services: Services, job: Job, *, forced: bool, observer: Observer, is_rehearsal: bool = False) -> JobRun:
     """Runs a job; gives back its record, also where tasks failed.
 
     A task that fails leaves the store as it was before that task, and the record says why. Errors that are no
     `DeltamarkError`, interruptions, and whatever the observer raises are put on record too and then raised again.
+
+    :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
+    :raises TakenOver: if another run took this one for dead and its tasks over.
     """
-    return _Running(services, job, forced=forced, observer=observer).result()
+    running = _Running(services, job, forced=forced, observer=observer)
+    # Nobody sees the leases of a rehearsal, and nobody can take them: it keeps all others from writing.
+    kept = nullcontext() if is_rehearsal else heard_from(services.store, running.number, services.lease_s)
+    with kept:
+        return running.result()
 
 
 @frozen
@@ -87,12 +101,13 @@ class _Running:
         self._forced = forced
         self._observer = observer
         self._tasks = in_order(services.configuration.called_by(job))
+        self._leased = tasks_to_lease(services, job)
         self._memory: dict[str, Prepared] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._is_observed = True
         self._error: BaseException | None = None
         """What is no error of a task, and comes out of the run when it is on record."""
-        self._number = self._start()
+        self.number = self._start()
 
     def result(self) -> JobRun:
         """Runs all tasks."""
@@ -116,7 +131,7 @@ class _Running:
         """Tells the observer; what it raises is kept and stops the run, and it is told nothing more."""
         if self._is_observed:
             try:
-                method(self._number, self._now().task(ordinal))
+                method(self.number, self._now().task(ordinal))
             except BaseException as e:
                 self._is_observed = False
                 self._error = self._error or e
@@ -143,9 +158,13 @@ class _Running:
         return False
 
     def _work(self, ordinal: int, task: Task) -> _Ended:
-        self._append(
-            lambda s, v, at: TaskStarted(originator_id=s, originator_version=v, at=at, run=self._number, task=ordinal)
-        )
+        with self._transaction() as tx:
+            tx.append_to_run(
+                lambda s, v, at: TaskStarted(
+                    originator_id=s, originator_version=v, at=at, run=self.number, task=ordinal
+                ),
+                self.number,
+            )
         self._tell(self._observer.task_started, ordinal)
         started = time.perf_counter()
         try:
@@ -154,7 +173,7 @@ class _Running:
             apply = self._planned(task)
             if isinstance(apply, Skip):
                 return self._skip(ordinal, apply.reason)
-            with self._services.store.transaction() as tx:
+            with self._transaction() as tx:
                 done = apply(tx, self._scope(ordinal))
                 ended = _Ended(done, done.state, time.perf_counter() - started)
                 self._record_in(tx, ordinal, ended)
@@ -167,7 +186,7 @@ class _Running:
         return ended
 
     def _scope(self, ordinal: int) -> Scope:
-        return Scope(run=self._number, ordinal=ordinal, job=self._job, forced=self._forced)
+        return Scope(run=self.number, ordinal=ordinal, job=self._job, forced=self._forced)
 
     def _planned(self, task: Task) -> Apply | Skip:
         match task:
@@ -203,21 +222,31 @@ class _Running:
                 tasks=planned,
             )
 
+        store = self._services.store
+        with naming_the_other_run(store, self._leased), store.transaction() as tx:
+            make_free(tx, self._leased)
+            number = tx.start_run(event)
+            tx.take_leases(number, self._leased, self._services.lease_s)
+            return number
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Writing]:
+        """A transaction of the run, which writes nothing once another run has taken its tasks over."""
         with self._services.store.transaction() as tx:
-            return tx.start_run(event)
+            check_kept(tx, self.number, self._leased, self._services.lease_s)
+            yield tx
 
     def _end(self, *, stopped: bool) -> None:
         state = TaskState.FAILED if self._error else state_of_run(self._now().tasks, stopped=stopped)
-        self._append(
-            lambda s, v, at: RunEnded(originator_id=s, originator_version=v, at=at, run=self._number, state=state)
-        )
-
-    def _append(self, build: Callable[[str, int, datetime], TaskStarted | RunEnded]) -> None:
-        with self._services.store.transaction() as tx:
-            tx.append_to_run(build, self._number)
+        with self._transaction() as tx:
+            tx.append_to_run(
+                lambda s, v, at: RunEnded(originator_id=s, originator_version=v, at=at, run=self.number, state=state),
+                self.number,
+            )
+            tx.release_leases(self.number)
 
     def _record(self, ordinal: int, ended: _Ended) -> None:
-        with self._services.store.transaction() as tx:
+        with self._transaction() as tx:
             self._record_in(tx, ordinal, ended)
 
     def _record_in(self, tx: Writing, ordinal: int, ended: _Ended) -> None:
@@ -225,16 +254,16 @@ class _Running:
         for rows in _in_chunks(ended.done.set_aside):
             tx.append_to_run(
                 lambda s, v, at, rows=rows: RowsSetAside(  # type: ignore[misc]
-                    originator_id=s, originator_version=v, at=at, run=self._number, task=ordinal, rows=rows
+                    originator_id=s, originator_version=v, at=at, run=self.number, task=ordinal, rows=rows
                 ),
-                self._number,
+                self.number,
             )
         tx.append_to_run(
             lambda s, v, at: TaskEnded(
                 originator_id=s,
                 originator_version=v,
                 at=at,
-                run=self._number,
+                run=self.number,
                 task=ordinal,
                 state=ended.state,
                 effect=ended.done.effect,
@@ -243,12 +272,12 @@ class _Running:
                 extracts=ended.done.extracts,
                 messages=ended.messages,
             ),
-            self._number,
+            self.number,
         )
 
     def _now(self) -> JobRun:
         with self._services.store.reading() as reading:
-            summary = reading.run(self._number)
+            summary = reading.run(self.number)
         assert summary is not None, "a run that was started is on record"
         return summary.run
 

@@ -16,6 +16,9 @@ from deltamark.domain.job import Job, TaskState
 from deltamark.domain.run import Counts, ExtractRead, RunEvent, SetAside
 from deltamark.domain.sequences import as_tuple
 
+LEASE_S = 60.0
+"""How long a run that is not heard from keeps its tasks, in seconds; it is heard from three times in that."""
+
 OrphanWriter = Callable[[int, str, pa.Table], str]
 """Writes the orphaned pairs of an association in a run to a file; returns its name."""
 
@@ -31,7 +34,10 @@ class Operator:
 
 @frozen(kw_only=True)
 class Services:
-    """The parts that use cases are given; made in one place, `deltamark.bootstrap`."""
+    """The parts that use cases are given; made in one place, `deltamark.bootstrap`.
+
+    :param lease_s: how long a run that is not heard from keeps its tasks.
+    """
 
     store: Store
     configuration: Configuration
@@ -40,6 +46,7 @@ class Services:
     evaluator: Evaluator
     write_orphans: OrphanWriter
     operator: Operator
+    lease_s: float = LEASE_S
 
 
 @frozen(kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from attrs import frozen
 
@@ -90,7 +91,50 @@ class HistoryDiscarded(DeltamarkError):
 
 
 class ConcurrentRun(DeltamarkError):
-    """Another process is writing to the store, or changed what this task had read."""
+    """Another process is writing to the store, runs the same task, or changed what this task had read."""
+
+
+class AlreadyRunning(ConcurrentRun):
+    """A task of the job is being run already, by this process or another one; nothing was started.
+
+    :param task: the task that both runs call.
+    :param run: the number of the other run; `job`, `user`, `host` and `process` say whose it is.
+    :param since: when it took the task.
+    :param heard_at: when its process was heard from last.
+    """
+
+    def __init__(
+        self, task: str, *, run: int, job: str, user: str, host: str, process: int, since: datetime, heard_at: datetime
+    ) -> None:
+        self.task = task
+        self.run = run
+        self.job = job
+        self.user = user
+        self.host = host
+        self.process = process
+        self.since = since
+        self.heard_at = heard_at
+        super().__init__(
+            f"task {task} is being run already: by run {run} of job {job}, since {to_the_second(since)}, by {user} on "
+            f"{host} (process {process}). Nothing was started. Run again when it has ended (`deltamark runs {run}` "
+            f"shows it). It was heard from last at {to_the_second(heard_at)}: if its process is gone, its tasks are "
+            "free about a minute after that."
+        )
+
+
+class TakenOver(ConcurrentRun):
+    """A run was taken for dead and another one took its tasks over: it must not write any more.
+
+    :param run: the number of the run that was taken for dead.
+    """
+
+    def __init__(self, run: int) -> None:
+        self.run = run
+        super().__init__(
+            "nothing was heard from this process for so long (was it stopped, or cut off from the store?) that another "
+            f"run took the tasks of run {run} over. What run {run} had finished is kept, the rest was undone, and "
+            "nothing was written since. `deltamark runs` shows the other run."
+        )
 
 
 class StoreError(DeltamarkError):
@@ -99,3 +143,8 @@ class StoreError(DeltamarkError):
 
 class StoreUnreachable(StoreError):
     """The server of the store cannot be reached, or the connection to it was lost: it may be there again later."""
+
+
+def to_the_second(at: datetime) -> str:
+    """A time as messages show it: ISO 8601, UTC."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -265,3 +265,20 @@ def state_of_run(tasks: Iterable[TaskRun], *, stopped: bool) -> TaskState:
     if states & {TaskState.FAILED, TaskState.WARNING}:
         return TaskState.WARNING
     return TaskState.COMPLETED
+
+
+def end_of_dead_task(run: JobRun) -> tuple[TaskRun, TaskState] | None:
+    """The task at which a run stopped whose process died, and how that task ended: failed where it had begun, skipped
+    where it had not. None where all had ended.
+    """
+    for task in run.tasks:
+        if task.state is TaskState.RUNNING:
+            return task, TaskState.FAILED
+        if task.state is TaskState.PENDING:
+            return task, TaskState.SKIPPED
+    return None
+
+
+def end_of_dead_run(run: JobRun) -> TaskState:
+    """How a run ended whose process died: failed, unless all its tasks had ended by then."""
+    return TaskState.FAILED if end_of_dead_task(run) else state_of_run(run.tasks, stopped=True)

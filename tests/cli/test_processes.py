@@ -308,7 +308,7 @@ def test_following_the_past_is_refused(company):
 # Two at once
 
 
-def test_148_two_runs_at_once_record_every_change_once(company):
+def test_148_of_two_runs_at_once_one_is_refused_by_the_name_of_the_other(company):
     first = started(
         company.folder,
         "run",
@@ -317,13 +317,19 @@ def test_148_two_runs_at_once_record_every_change_once(company):
         stdin=subprocess.PIPE,
     )
     assert first.stdout.readline() == b"reached\n"
-    second = started(company.folder, "run", "Incremental")
 
+    status, out, err = run(company.folder, "run", "OnlyFlag", "--format", "jsonl")
+    seen = company.jsonl("runs")
     first.stdin.write(b"go on\n")
     first.stdin.flush()
-    statuses = [ended(process)[0] for process in (first, second)]
 
-    assert statuses == [0, 0]
+    assert (status, out) == (2, b"")
+    assert "deltamark: task SynchronizeHR is being run already: by run 1 of job Incremental, since 20" in err
+    assert f"(process {first.pid}). Nothing was started. Run again when it has ended (`deltamark runs 1`" in err
+    assert "Traceback" not in err
+    assert [r["state"] for r in seen] == ["running"]
+    assert ended(first)[0] == 0
+    assert company.done("run", "Incremental").status == 0
     changes = company.jsonl("changes")
     assert len(changes) == 16
     assert len({(c["change"], c["entity_type"], c["key"], c.get("other_key")) for c in changes}) == 16

@@ -5,12 +5,14 @@ from __future__ import annotations
 import enum
 import os
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from deltamark import (
+    AlreadyRunning,
     Configuration,
     ConfigurationError,
     Connector,
@@ -367,12 +369,15 @@ def test_iterations_may_be_nested(staffed):
 
 
 def test_an_engine_works_in_other_threads_at_the_same_time(staffed):
-    found, errors = [], []
+    found, errors, ran = [], [], [1]
 
     def work():
         try:
             for _ in range(5):
-                found.append(staffed.engine.run_job("People").counts.changed)
+                with suppress(AlreadyRunning):  # of several runs of a task, one at a time
+                    run = staffed.engine.run_job("People")
+                    ran.append(run.number)
+                    assert run.counts.changed == 0
                 found.append(len(list(staffed.engine.changes())) - 2)
         except BaseException as e:
             errors.append(e)
@@ -383,8 +388,8 @@ def test_an_engine_works_in_other_threads_at_the_same_time(staffed):
     for thread in threads:
         thread.join()
 
-    assert (errors, found) == ([], [0] * 40)
-    assert [run.number for run in staffed.engine.runs()] == list(range(1, 22))
+    assert (errors, found) == ([], [0] * 20)
+    assert [run.number for run in staffed.engine.runs()] == sorted(ran)
 
 
 def test_two_engines_on_one_store_see_what_the_other_did(staffed, clock):

@@ -11,6 +11,7 @@ import resource
 import signal
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -84,6 +85,7 @@ def run_where_files_end_at(folder: Path, limit: int) -> None:
     Notes what became of the first run.
     """
     space = Workspace(folder)
+    space.between_looks = timedelta(minutes=2)  # what the first run could not give back is free for the second
     with space.engine() as engine:
         engine.position()
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

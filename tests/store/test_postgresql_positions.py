@@ -115,7 +115,7 @@ def test_an_overlapping_transaction_waits_so_that_a_follower_skips_nothing(url: 
 
 def wait_until_locked_out(beside: Beside, thread: Thread) -> None:
     """Asks the server until the second transaction waits for a lock. It neither goes on nor ends meanwhile."""
-    sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'stored_events'::regclass"
+    sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'log_end'::regclass"
     while beside.execute(sql).fetchone() == (0,):
         assert thread.is_alive(), "the second transaction did not wait"
 

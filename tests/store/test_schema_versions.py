@@ -37,7 +37,8 @@ def broken(types: Types) -> Sequence[str]:
     return ("INSERT INTO notes (run) VALUES (99)", "INSERT INTO nowhere VALUES (1)")
 
 
-SECOND, THIRD = Step(2, notes), Step(3, filled)
+NOW = STEPS[-1].version
+SECOND, THIRD = Step(NOW + 1, notes), Step(NOW + 2, filled)
 
 
 def with_a_run(url: str) -> str:
@@ -83,7 +84,9 @@ def test_a_new_store_takes_all_steps_at_once(store_url: str) -> None:
 def test_a_newer_store_is_refused_and_left_alone(store_url: str) -> None:
     opened(store_url, (*STEPS, SECOND)).close()
 
-    with pytest.raises(StoreError, match=r"newer version of Deltamark \(store version 2; this one knows 1\)"):
+    with pytest.raises(
+        StoreError, match=rf"newer version of Deltamark \(store version {NOW + 1}; this one knows {NOW}\)"
+    ):
         opened(store_url)
 
     opened(store_url, (*STEPS, SECOND)).close()
@@ -93,7 +96,7 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(store_url: str) -> None:
     url = with_a_run(store_url)
 
     with pytest.raises(StoreError):
-        opened(url, (*STEPS, SECOND, Step(3, broken)))
+        opened(url, (*STEPS, SECOND, Step(NOW + 2, broken)))
 
     store = opened(url)
     with store.reading() as view:

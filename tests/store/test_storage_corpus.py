@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from deltamark import DeltamarkError, StoreError, TaskState
+from deltamark.infrastructure.store.tables import STEPS
 from tests.store.workspace import Workspace, ask_everything
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "storage" / "expected.toml"
@@ -168,7 +169,7 @@ def _(path: Path) -> None:
     executed(path, "VACUUM", journal_mode="WAL")
 
 
-sql("newer-version", user_version=2)
+sql("newer-version", user_version=STEPS[-1].version + 1)
 
 
 # 199 to 202: files cut, missing, or of others
@@ -344,7 +345,7 @@ def used(space: Workspace) -> str | None:
     Whatever is wrong must be told as a `DeltamarkError`, or as the message of a task that failed.
     """
     wrong: list[str] = []
-    with space.engine() as engine:
+    with space.later().engine() as engine:
         for use in (ask_everything, *2 * (lambda engine: engine.run_job("Nightly"),)):
             try:
                 run = use(engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from threading import Event
 from typing import Protocol
 
@@ -113,6 +114,21 @@ class RunSummary:
     run: JobRun
     first: Position
     last: Position
+
+
+@frozen(kw_only=True)
+class Lease:
+    """A run's right to a task: as long as it holds, no other run may start that task.
+
+    :param heard_at: when the run renewed it last.
+    :param is_live: whether it held when it was read; one that has expired may be taken over.
+    """
+
+    task: str
+    run: int
+    taken_at: datetime
+    heard_at: datetime
+    is_live: bool
 
 
 class Reading(Protocol):
@@ -233,6 +249,10 @@ class Reading(Protocol):
         """The discards on record beyond a position."""
         ...
 
+    def leases(self, tasks: Sequence[str]) -> list[Lease]:
+        """The leases of some tasks, also those that have expired, by task."""
+        ...
+
 
 class Writing(Reading, Protocol):
     """One transaction: everything in it happens, or nothing."""
@@ -259,6 +279,22 @@ class Writing(Reading, Protocol):
 
     def append_to_run(self, build: Callable[[str, int, datetime], RunEvent], run: int) -> None:
         """Appends to a run the event that `build` makes of stream, next version and time."""
+        ...
+
+    def drop_expired_leases(self, tasks: Sequence[str]) -> list[Lease]:
+        """Drops the expired leases of some tasks with all others of the same runs; gives one for each such run."""
+        ...
+
+    def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
+        """Takes the leases of some tasks, which nobody holds; they expire so long after this transaction."""
+        ...
+
+    def keeps_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
+        """Whether a run still holds the leases of its tasks; if it does, this transaction renews them at its end."""
+        ...
+
+    def release_leases(self, run: int) -> None:
+        """Gives back the leases of a run."""
         ...
 
     def flag_changes(self, after: Position) -> int:
@@ -346,8 +382,30 @@ class Store(Protocol):
         """All transactions inside the block see one another and are undone at its end."""
         ...
 
+    def renew_leases(self, run: int, time_to_live_s: float) -> bool:
+        """Renews the leases of a run in a transaction of its own; returns whether it could.
+
+        Never waits longer than about a second, whoever is writing meanwhile. With 0 they expire at once.
+
+        :raises StoreError: if the store cannot be written.
+        """
+        ...
+
     def watching(self) -> AbstractContextManager[Watch]:
         """A watch on the log for the time of the `with` block. What is committed from its beginning on is told."""
+        ...
+
+    def backup(self, target: Path, *, overwrite: bool, told: Callable[[int, int], None]) -> Position:
+        """Copies the store to a file while others write to it; gives the newest position in the log of the copy.
+
+        The copy is the store at one instant: it holds everything that was committed before the call. It gets its name
+        when it is complete, checked and on the disk.
+
+        :param overwrite: whether a file of that name is replaced.
+        :param told: is given how much of the whole was copied, again and again.
+        :raises UsageError: if no copy may stand in that place, or if the store is copied by other means; says which.
+        :raises StoreError: if the copy cannot be written; then nothing is left of it.
+        """
         ...
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from deltamark.domain.errors import ConfigurationError, DeltamarkError, HistoryDiscarded, UsageError
+from deltamark.domain.errors import AlreadyRunning, ConfigurationError, DeltamarkError, HistoryDiscarded, UsageError
 from deltamark.domain.nearest import hint
 from deltamark.infrastructure.cli.commands import inspecting, keeping, reading, running, workspace
 from deltamark.infrastructure.cli.opening import NothingStarted, Workspace
@@ -30,7 +30,7 @@ FAILED, NOT_STARTED = 1, 2
 BROKEN_PIPE = 128 + 13
 
 DEBUG = "--debug"
-_NOT_STARTED = (ConfigurationError, UsageError, HistoryDiscarded, NothingStarted)
+_NOT_STARTED = (ConfigurationError, UsageError, HistoryDiscarded, NothingStarted, AlreadyRunning)
 
 
 class Commands(click.Group):

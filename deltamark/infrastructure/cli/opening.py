@@ -79,14 +79,13 @@ class Workspace:
             yield engine
 
     @contextmanager
-    def opened_store(self, *, create: bool = False) -> Iterator[Store]:
+    def opened_store(self) -> Iterator[Store]:
         """The store alone, without a configuration, closed at the end of the block.
 
-        :param create: whether a store that is not there is made.
         :raises NothingStarted: if it cannot be opened.
         """
         try:
-            store = open_store(self.settings().store, create=create)
+            store = open_store(self.settings().store, create=False)
         except StoreError as e:
             raise NothingStarted(str(e)) from e
         with closing(store):

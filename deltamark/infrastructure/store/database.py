@@ -77,6 +77,10 @@ class Database(ABC):
         """A text as its bytes in UTF-8."""
 
     @abstractmethod
+    def present(self, parameter: int) -> str:
+        """The present time in microseconds: that of a server, which all who use it share, or else of a parameter."""
+
+    @abstractmethod
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row."""
 
@@ -124,6 +128,14 @@ class Database(ABC):
     @abstractmethod
     def positions_given(self, newest: int) -> None:
         """Keeps the newest position for the transactions to come, and wakes those who follow once it is committed."""
+
+    @abstractmethod
+    def discard_events(self, record: int) -> int:
+        """Deletes the changes that the table `doomed` names; returns how many.
+
+        Snapshots, horizons and the record of the discard, at position `record`, are written already, in the same
+        transaction.
+        """
 
     @abstractmethod
     def temporary(self, name: str, columns: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from deltamark.application.ports.store import Discarded, Subjects
+from deltamark.domain.errors import StoreError
 from deltamark.domain.run import ChangesDiscarded
 from deltamark.infrastructure.store.mapper import CHANGE_TOPICS, LINK_SNAPSHOT, RESOURCE_SNAPSHOT
 from deltamark.infrastructure.store.writing import RunWriting
@@ -31,7 +32,6 @@ class Discarding(RunWriting):
         discarded = Discarded(first=first, last=last, count=count, digest=self._digest())
         self._keep_resources()
         self._keep_links()
-        self._db.execute("DELETE FROM stored_events WHERE notification_id IN (SELECT position FROM doomed)")
         for subject in (*subjects.entity_types, *subjects.associations):
             self._db.execute(
                 """INSERT INTO horizons (subject, connector, position, run, task) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -40,6 +40,11 @@ class Discarding(RunWriting):
                 (subject, subjects.connector, last, run, subjects.task),
             )
         self.append_to_run(lambda stream, version, at: build(stream, version, at, discarded), run)
+        if self._db.discard_events(record=self._next - 1) != count:
+            raise StoreError(
+                f"the {count} changes to discard are not those that snapshots and the record of the run stand for. "
+                "Nothing was discarded. The store was altered or is damaged: restore a backup."
+            )
         return discarded
 
     def _collect(self, subjects: Subjects) -> None:

@@ -132,7 +132,20 @@ def _first(t: Types) -> Sequence[str]:
     )
 
 
-STEPS: Sequence[Step] = (Step(1, _first),)
+def _leases(t: Types) -> Sequence[str]:
+    return (
+        # Which run may run a task, and until when. Beside the log: who holds what now is no history.
+        f"""CREATE TABLE leases (
+            task {t.text} PRIMARY KEY,
+            run {t.number} NOT NULL,
+            taken_at {t.number} NOT NULL,
+            heard_at {t.number} NOT NULL,
+            until {t.number} NOT NULL
+        )""",
+    )
+
+
+STEPS: Sequence[Step] = (Step(1, _first), Step(2, _leases))
 """Every change of the tables since the first, in order; one that was released is never altered."""
 
 NEW_STORE = "INSERT INTO store (one, epoch, last_at, next_stream, next_run) VALUES (1, ?1, 0, 1, 1)"

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from deltamark.application.ports.store import Discarded, Subjects
+from deltamark.application.ports.store import Clock, Discarded, Subjects
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.infrastructure.store.appending import Appending
+from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.discarding import Discarding
+from deltamark.infrastructure.store.leasing import LeaseQueries
 from deltamark.infrastructure.store.log import RunQueries
+from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
 from deltamark.infrastructure.store.projecting import FlagWriting, KeyWriting
 from deltamark.infrastructure.store.queries import ProjectionQueries
+from deltamark.infrastructure.store.writing_leases import LeaseWriting
 
 
-class StoreReading(RunQueries, ProjectionQueries):
+class StoreReading(RunQueries, ProjectionQueries, LeaseQueries):
     """All queries, in one reading transaction."""
 
+    def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
+        super().__init__(database, mapper)
+        self._clock = clock
 
-class StoreWriting(Appending, Discarding, FlagWriting, KeyWriting):
+    def _host_time(self) -> int:
+        return to_micros(self._clock())
+
+
+class StoreWriting(Appending, Discarding, FlagWriting, KeyWriting, LeaseWriting):
     """All queries and commands, in one writing transaction."""
 
 

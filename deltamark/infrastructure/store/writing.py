@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from time import monotonic
 
 from deltamark.application.ports.store import Clock
 from deltamark.domain.errors import StoreError
 from deltamark.domain.events import Event
 from deltamark.domain.run import RunEvent
 from deltamark.infrastructure.store.database import Database, position_after
+from deltamark.infrastructure.store.leasing import LeaseQueries
 from deltamark.infrastructure.store.log import RunQueries
 from deltamark.infrastructure.store.mapper import ChangeMapper, from_micros, to_micros
 from deltamark.infrastructure.store.queries import ProjectionQueries
@@ -20,7 +22,7 @@ _INSERT_EVENT = """INSERT INTO stored_events (notification_id, originator_id, or
     VALUES (?1, ?2, ?3, ?4, ?5)"""
 
 
-class Session(RunQueries, ProjectionQueries):
+class Session(RunQueries, ProjectionQueries, LeaseQueries):
     """The transaction itself.
 
     Positions, streams and the time are kept here while the transaction runs and written at its end.
@@ -30,7 +32,8 @@ class Session(RunQueries, ProjectionQueries):
         super().__init__(database, mapper)
         self._next = self._first = position_after(database.newest_position())
         last_at, self._stream, self._run = self._stand()
-        self._micros = max(to_micros(clock()), last_at + 1)
+        self._began_at, self._began = to_micros(clock()), monotonic()
+        self._micros = max(self._began_at, last_at + 1)
 
     def _stand(self) -> tuple[int, int, int]:
         """The newest time in the log, the next stream and the next run."""
@@ -45,6 +48,9 @@ class Session(RunQueries, ProjectionQueries):
     def now(self) -> datetime:
         """See `Writing.now`."""
         return from_micros(self._micros)
+
+    def _host_time(self) -> int:
+        return self._began_at + int((monotonic() - self._began) * 1_000_000)
 
     def _positions(self, count: int) -> range:
         first, self._next = self._next, self._next + count

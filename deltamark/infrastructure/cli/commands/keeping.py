@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from deltamark import bootstrap
 from deltamark.application.back_up import back_up
+from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.cli.moments import Name
-from deltamark.infrastructure.cli.opening import Workspace, pass_workspace
+from deltamark.infrastructure.cli.opening import NothingStarted, Workspace, pass_workspace
 from deltamark.infrastructure.cli.progress import CopyProgress
 from deltamark.infrastructure.cli.rendering import one_line
 from deltamark.infrastructure.cli.streams import say
@@ -39,8 +41,10 @@ def grants(workspace: Workspace, writer: str | None, reader: str | None) -> None
     To be called by the role that will own the store: it is made if there is none yet, or brought up to date. The
     statements take from the two roles whatever else they may do with its tables.
     """
-    with workspace.opened_store(create=True) as store:
-        statements = store.grants(writer=writer, reader=reader)
+    try:
+        statements = bootstrap.grants(workspace.settings().store, writer=writer, reader=reader)
+    except StoreError as e:
+        raise NothingStarted(str(e)) from e
     click.echo(statements, nl=False)
 
 

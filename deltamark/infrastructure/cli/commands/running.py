@@ -40,7 +40,8 @@ def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format
 
     A dry run prints the changes first; with --format csv it prints nothing else.
 
-    Exit status 0 when it is done (with or without warnings), 1 if a task failed, 3 if a threshold blocked it.
+    Exit status 0 when it is done (with or without warnings), 1 if a task failed, 2 if another run is running one of
+    the tasks, 3 if a threshold blocked it.
     """
     with workspace.engine(create=True, job=job) as engine, RunProgress() as progress:
         done = engine.run_job(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from psycopg.conninfo import conninfo_to_dict
 
 from deltamark.domain.errors import StoreError
@@ -63,3 +65,10 @@ def address_of(url: str) -> Address:
             f"must be written as % and two digits. {_EXAMPLE}"
         ) from None
     return Address(schema=schema, parameters={name: str(value) for name, value in parameters.items() if value})
+
+
+def dump_command(address: Address, file: Path) -> str:
+    """The command that copies a store to a file, for a shell. It names no password."""
+    database = evolve(address, schema=DEFAULT_SCHEMA)  # the program knows no ?schema=
+    options = ("--format=custom", f"--schema={address.schema}", f"--file={file}")
+    return shlex.join(["pg_dump", *options, str(database)])

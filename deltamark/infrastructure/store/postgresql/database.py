@@ -17,6 +17,7 @@ from psycopg.types.string import ByteaBinaryLoader
 from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
 from deltamark.infrastructure.store.database import Column, Database, length
 from deltamark.infrastructure.store.postgresql.copying import HEADER, TRAILER, copy_rows
+from deltamark.infrastructure.store.postgresql.retention import DISCARD_EVENTS
 from deltamark.infrastructure.store.postgresql.schema import PREFIX
 
 _TYPES = {"number": "BIGINT", "text": 'TEXT COLLATE "C"'}
@@ -85,6 +86,10 @@ class PostgreSQLDatabase(Database):
     def as_bytes(self, text: str) -> str:
         """See `Database.as_bytes`."""
         return f"convert_to({text}, 'UTF8')"
+
+    def present(self, parameter: int) -> str:
+        """See `Database.present`."""
+        return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
     def _cursor(self, sql: str, parameters: Sequence[Any], *, binary: bool = True) -> Cursor[tuple[Any, ...]]:
         cursor = self._connection.cursor(row_factory=tuple_row)
@@ -177,6 +182,10 @@ class PostgreSQLDatabase(Database):
     def channel(self) -> str:
         """Where those who follow are told of new events."""
         return f"deltamark_{self.one('SELECT current_schema()')}"
+
+    def discard_events(self, record: int) -> int:
+        """See `Database.discard_events`. The role that writes may not do it itself: the owner's function does."""
+        return int(self.one(f"SELECT {DISCARD_EVENTS}(?1)", (record,)))
 
     def temporary(self, name: str, columns: Mapping[str, str]) -> None:
         """See `Database.temporary`."""

@@ -31,6 +31,14 @@ _LOST = (
     "Check host and port in the URL and that the server is up, then run again.",
 )
 
+_MAY_ONLY_READ = (
+    "the user may read it, but not write to it",
+    "Run jobs as the role that writes, or have the owner of the store let this one write: `deltamark grants`.",
+)
+
+WRITERS_TABLE = "log_end"
+"""What every writer locks first. A server says the name in every language."""
+
 _BY_KIND: tuple[tuple[Kinds, str, str], ...] = (
     ((errors.InvalidPassword, errors.InvalidAuthorizationSpecification), *_NOT_LET_IN),
     ((errors.InvalidCatalogName,), *_NO_DATABASE),
@@ -40,7 +48,8 @@ _BY_KIND: tuple[tuple[Kinds, str, str], ...] = (
     (
         (errors.InsufficientPrivilege,),
         "the user may not do this ({text})",
-        "Grant the user what is missing: CREATE and TEMPORARY on the database to make a store, and its tables.",
+        "The owner of the store makes it, brings it up to date and lets others in: `deltamark grants`. To make one, a "
+        "user needs CREATE on the database.",
     ),
     (
         (errors.ReadOnlySqlTransaction,),
@@ -103,6 +112,8 @@ def is_away(error: psycopg.Error) -> bool:
 def _words(error: psycopg.Error) -> tuple[type[StoreError], str, str]:
     if isinstance(error, _AWAY):
         return StoreUnreachable, *_ENDED
+    if isinstance(error, errors.InsufficientPrivilege) and WRITERS_TABLE in _text(error):
+        return StoreError, *_MAY_ONLY_READ
     for kinds, what, advice in _BY_KIND:
         if isinstance(error, kinds):
             return StoreError, what, advice

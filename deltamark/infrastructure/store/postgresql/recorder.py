@@ -14,6 +14,7 @@ from psycopg.sql import SQL, Composed
 from deltamark.infrastructure.store.database import position_after
 from deltamark.infrastructure.store.postgresql.connection import ChangeDatastore
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
+from deltamark.infrastructure.store.postgresql.faults import WRITERS_TABLE
 
 EVENTS_TABLE = "stored_events"
 
@@ -39,8 +40,12 @@ CREATE_LOG_END = """CREATE TABLE IF NOT EXISTS log_end (
     position BIGINT NOT NULL
 )"""
 
-LOCK_LOG = f"LOCK TABLE {EVENTS_TABLE} IN EXCLUSIVE MODE"
-"""One writer at a time, from its first position to its commit: a follower that saw a position has seen all below."""
+LOCK_LOG = f"LOCK TABLE {WRITERS_TABLE} IN EXCLUSIVE MODE"
+"""One writer at a time, from its first position to its commit: a follower that saw a position has seen all below.
+
+Every writer takes its positions from this table. Only who may change a table may lock it, and the role that writes may
+not change what stands in the log.
+"""
 
 
 class ChangeRecorder(PostgresProcessRecorder):

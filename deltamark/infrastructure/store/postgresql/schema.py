@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.postgresql.address import Address
+from deltamark.infrastructure.store.postgresql.retention import CREATE_DISCARD_EVENTS
 from deltamark.infrastructure.store.tables import NEW_STORE, Step, Types, steps_from
 
 PREFIX = 600
@@ -81,4 +82,6 @@ def prepare(db: Database, address: Address, steps: Sequence[Step], create_log: C
         if step.version == 1:
             db.execute(NEW_STORE, (secrets.token_hex(16),))
             create_log()
+            for statement in CREATE_DISCARD_EVENTS:
+                db.execute(statement)
         db.execute("UPDATE schema_version SET version=?1", (step.version,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
 from time import monotonic, sleep
 
 import psycopg
@@ -13,13 +14,16 @@ from psycopg import Connection, errors
 from psycopg.rows import DictRow
 
 from deltamark.application.ports.store import Clock, Reading, Watch, Writing
-from deltamark.domain.errors import StoreError, StoreUnreachable
-from deltamark.infrastructure.store.mapper import ChangeMapper
+from deltamark.domain.changes import Position
+from deltamark.domain.errors import StoreError, StoreUnreachable, UsageError
+from deltamark.infrastructure.store.leasing import renew
+from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
 from deltamark.infrastructure.store.postgresql import schema
-from deltamark.infrastructure.store.postgresql.address import address_of
+from deltamark.infrastructure.store.postgresql.address import address_of, dump_command
 from deltamark.infrastructure.store.postgresql.connection import RECONNECT_S, ChangeDatastore, check_client
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.faults import LOCK_TIMEOUT_S, explained
+from deltamark.infrastructure.store.postgresql.grants import grants
 from deltamark.infrastructure.store.postgresql.listening import Listening
 from deltamark.infrastructure.store.postgresql.recorder import LOCK_LOG, ChangeRecorder
 from deltamark.infrastructure.store.tables import STEPS, Step
@@ -30,7 +34,10 @@ _ASK_AGAIN_S = 0.1
 """A server that lost its client in a commit goes on with it: how long, and how often it is asked."""
 
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_WRITE = f"BEGIN; {LOCK_LOG}"
+# Whatever the server's default: under a stricter level, a heartbeat would fail the transaction beside which it beats.
+_WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK_LOG}"
+_RENEW = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout TO '1s'"
+"""Without the writers' lock, which another may hold for as long as it takes."""
 
 
 class PostgreSQLStore:
@@ -102,12 +109,12 @@ class PostgreSQLStore:
         """See `Store.reading`."""
         with self._explaining():
             if self._rehearsed is not None:
-                with closing(StoreReading(PostgreSQLDatabase(self._rehearsed), self._mapper)) as view:
+                with closing(StoreReading(PostgreSQLDatabase(self._rehearsed), self._mapper, self._clock)) as view:
                     yield view
                 return
             with (
                 self._connection(_READ) as connection,
-                closing(StoreReading(PostgreSQLDatabase(connection), self._mapper)) as view,
+                closing(StoreReading(PostgreSQLDatabase(connection), self._mapper, self._clock)) as view,
             ):
                 yield view
 
@@ -181,11 +188,30 @@ class PostgreSQLStore:
             finally:
                 self._rehearsals.connection = None
 
+    def renew_leases(self, run: int, time_to_live_s: float) -> bool:
+        """See `Store.renew_leases`."""
+        with self._explaining(), self._connection(_RENEW) as connection:
+            done = renew(PostgreSQLDatabase(connection), run, time_to_live_s, to_micros(self._clock()))
+            connection.execute("COMMIT")
+            return done
+
     @contextmanager
     def watching(self) -> Iterator[Watch]:
         """See `Store.watching`."""
         with self._explaining(), closing(Listening(self._datastore.connections, self._recorder.channel_name)) as watch:
             yield _Explained(watch, self._explaining)
+
+    def backup(self, target: Path, *, overwrite: bool, told: Callable[[int, int], None]) -> Position:
+        """See `Store.backup`: PostgreSQL brings a program for it."""
+        raise UsageError(
+            f"store {self._address}: PostgreSQL's own program makes the backup, also while jobs run:\n"
+            f"  {dump_command(self._address, target)}"
+        )
+
+    def grants(self, *, writer: str | None, reader: str | None) -> str:
+        """The SQL by which the owner lets one role write and another read; raises as `grants.grants` does."""
+        with self._explaining(), self._connection(_READ) as connection:
+            return grants(PostgreSQLDatabase(connection), self._address, writer=writer, reader=reader)
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

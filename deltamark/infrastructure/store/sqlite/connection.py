@@ -139,10 +139,35 @@ class ChangeDatastore(SQLiteDatastore):
                 yield connection
             return
         with self._mine, self._locked():
-            if self._writer is None:
-                assert isinstance(self.pool, ChangeConnectionPool)
-                self._writer = self.pool.writer()
-            yield self._writer
+            yield self._writing()
+
+    @contextmanager
+    def writer_at_rest(self, patience_s: float) -> Iterator[ChangeConnection | None]:
+        """The writing connection for this block alone; None if others write for longer than that."""
+        if not self._mine.acquire(timeout=patience_s):
+            yield None
+            return
+        try:
+            if self.pool.closed:
+                yield None
+                return
+            try:
+                self._everyones.acquire(timeout=patience_s)
+            except (Timeout, OSError):
+                yield None
+                return
+            try:
+                yield self._writing()
+            finally:
+                self._everyones.release()
+        finally:
+            self._mine.release()
+
+    def _writing(self) -> ChangeConnection:
+        if self._writer is None:
+            assert isinstance(self.pool, ChangeConnectionPool)
+            self._writer = self.pool.writer()
+        return self._writer
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -84,6 +84,10 @@ class SQLiteDatabase(Database):
         """See `Database.as_bytes`."""
         return f"CAST({text} AS BLOB)"
 
+    def present(self, parameter: int) -> str:
+        """See `Database.present`. All who use a file are on one machine and have one clock."""
+        return f"?{parameter}"
+
     def _cursor(self, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
         cursor = self._connection.cursor()
         self._cursors.add(cursor)
@@ -171,6 +175,10 @@ class SQLiteDatabase(Database):
 
     def positions_given(self, newest: int) -> None:
         """See `Database.positions_given`."""
+
+    def discard_events(self, record: int) -> int:
+        """See `Database.discard_events`."""
+        return self.execute("DELETE FROM stored_events WHERE notification_id IN (SELECT position FROM doomed)")
 
     def temporary(self, name: str, columns: Mapping[str, str]) -> None:
         """See `Database.temporary`."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor
 
 from deltamark.application.ports.store import Clock, Reading, Watch, Writing
+from deltamark.domain.changes import Position
 from deltamark.domain.errors import StoreError
-from deltamark.infrastructure.store.mapper import ChangeMapper
+from deltamark.infrastructure.store.leasing import renew, to_span
+from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
 from deltamark.infrastructure.store.sqlite import schema
+from deltamark.infrastructure.store.sqlite.backup import check_target, copy_store
 from deltamark.infrastructure.store.sqlite.connection import LOCK_TIMEOUT_S, ChangeConnection, ChangeDatastore
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
@@ -22,6 +26,12 @@ from deltamark.infrastructure.store.tables import STEPS, Step
 from deltamark.infrastructure.store.views import RehearsedWriting, StoreReading, StoreWriting, conflict
 
 _POLL_S = 0.1
+
+_UNCOUNTED_S = 0.25
+"""A transaction that kept others from writing for longer than that does not count for their leases."""
+
+_PATIENCE_S = 0.5
+"""How long the renewal of a lease waits for others that write, in this process and then in others."""
 
 
 class SQLiteStore:
@@ -86,7 +96,7 @@ class SQLiteStore:
         """See `Store.reading`."""
         with self._explaining():
             if self._rehearsed is not None:
-                with closing(StoreReading(self._database(self._rehearsed), self._mapper)) as view:
+                with closing(StoreReading(self._database(self._rehearsed), self._mapper, self._clock)) as view:
                     yield view
                 return
             with (
@@ -94,7 +104,7 @@ class SQLiteStore:
                 connection.transaction(commit=False),
             ):
                 assert isinstance(connection, ChangeConnection)
-                with closing(StoreReading(SQLiteDatabase(connection.raw), self._mapper)) as view:
+                with closing(StoreReading(SQLiteDatabase(connection.raw), self._mapper, self._clock)) as view:
                     yield view
 
     @contextmanager
@@ -105,12 +115,34 @@ class SQLiteStore:
                 with self._savepoint(self._rehearsed) as rehearsed:
                     yield rehearsed
                 return
-            with (
-                self._datastore.transaction(commit=True) as c,
-                closing(StoreWriting(self._database(c), self._mapper, self._clock)) as writing,
-            ):
-                yield writing
-                writing.finish()
+            with self._standing_still() as (connection, renewed):
+                with (
+                    connection.transaction(commit=True) as c,
+                    closing(StoreWriting(self._database(c), self._mapper, self._clock)) as writing,
+                ):
+                    yield writing
+                    writing.finish()
+                renewed.extend(writing.renewed[:1] if writing.renewed else ())
+
+    @contextmanager
+    def _standing_still(self) -> Iterator[tuple[ChangeConnection, list[int]]]:
+        """The writing connection. The time for which the block keeps others from writing does not count for their
+        leases: nobody could renew one in it, and nobody could take one over.
+
+        The block adds the run whose leases it renewed to the list.
+        """
+        with self._datastore.get_connection(commit=True) as connection:
+            assert isinstance(connection, ChangeConnection)
+            began, renewed = monotonic(), list[int]()
+            try:
+                yield connection, renewed
+            finally:
+                stood_still_s = monotonic() - began
+                if stood_still_s > _UNCOUNTED_S and not connection.raw.in_transaction:
+                    # Should it fail: what the block did stands all the same, and who loses a lease notices.
+                    with suppress(sqlite3.Error):
+                        sql = f"UPDATE leases SET until = until + ?1 {'WHERE run <> ?2' if renewed else ''}"
+                        connection.raw.execute(sql, (to_span(stood_still_s), *renewed))
 
     @contextmanager
     def _savepoint(self, c: SQLiteCursor) -> Iterator[Writing]:
@@ -136,8 +168,7 @@ class SQLiteStore:
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
         """See `Store.rehearsal`."""
-        with self._explaining(), self._datastore.get_connection(commit=True) as connection:
-            assert isinstance(connection, ChangeConnection)
+        with self._explaining(), self._standing_still() as (connection, _):
             cursor = connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
             self._rehearsals.cursor = cursor
@@ -147,10 +178,32 @@ class SQLiteStore:
                 self._rehearsals.cursor = None
                 connection.rollback()
 
+    def renew_leases(self, run: int, time_to_live_s: float) -> bool:
+        """See `Store.renew_leases`."""
+        with self._explaining(), self._datastore.writer_at_rest(_PATIENCE_S) as connection:
+            if connection is None:
+                return False
+            with connection.transaction(commit=True) as c:
+                return renew(self._database(c), run, time_to_live_s, to_micros(self._clock()))
+
     @contextmanager
     def watching(self) -> Iterator[Watch]:
         """See `Store.watching`."""
         yield _Polling()
+
+    def backup(self, target: Path, *, overwrite: bool, told: Callable[[int, int], None]) -> Position:
+        """See `Store.backup`."""
+        check_target(self._path, target, overwrite=overwrite)
+        with (
+            self._explaining(),
+            self._datastore.get_connection(commit=False) as connection,
+            connection.transaction(commit=False),
+        ):
+            assert isinstance(connection, ChangeConnection)
+            with closing(SQLiteDatabase(connection.raw)) as database:  # its first question settles what it sees
+                position: Position = database.one("SELECT max(notification_id) FROM stored_events") or 0
+            copy_store(connection.raw, self._path, target, overwrite=overwrite, told=told)
+        return position
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

@@ -1,0 +1,107 @@
+"""Who may do what with a PostgreSQL store: the statements by which its owner lets a writer and a reader in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import frozen
+from psycopg.sql import Identifier
+
+from deltamark.domain.errors import UsageError
+from deltamark.domain.values import shown
+from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.postgresql.address import Address
+from deltamark.infrastructure.store.postgresql.retention import DISCARD_EVENTS
+
+_LONGEST_NAME = 63
+"""Bytes; PostgreSQL cuts off what is longer, and would let another role in."""
+
+_EVERYBODY = ("public", "none")
+"""Names of no role: even in quotes, `public` means everybody."""
+
+_KEPT = ("horizons", "snapshots", "runs", "store", "log_end")
+"""Tables in which nothing is ever deleted."""
+
+
+@frozen(kw_only=True)
+class _Place:
+    """Where the store is and whose it is, as the server says."""
+
+    database: str
+    schema: str
+    owner: str
+
+
+def grants(db: Database, address: Address, *, writer: str | None, reader: str | None) -> str:
+    """The statements that give two roles just what they need, and take from them whatever else they had.
+
+    :param writer: runs jobs; it adds to the log, and neither changes nor deletes what stands there.
+    :param reader: reads everything.
+    :raises UsageError: for a role that is not there, or that these statements could not hold back.
+    """
+    if writer is None and reader is None:
+        raise UsageError("no role was named. Name one that writes (--writer), one that only reads (--reader), or both.")
+    if writer == reader:
+        raise UsageError(f"{shown(str(writer))} cannot both write and only read. Name two roles.")
+    database, owner = db.all(
+        "SELECT current_database()::text, pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE nspname = ?1",
+        (address.schema,),
+    )[0]
+    for role in (writer, reader):
+        if role is not None:
+            _check(db, role, owner)
+    place = _Place(database=_quoted(database), schema=_quoted(address.schema), owner=owner)
+    statements = [
+        *([] if writer is None else _to_writer(place, _quoted(writer))),
+        *([] if reader is None else _to_reader(place, _quoted(reader))),
+    ]
+    lines = [f"-- For the owner of the store, {_one_line(owner)}, to run; once more after every upgrade of Deltamark."]
+    return "\n".join([*lines, "BEGIN;", *(f"{statement};" for statement in statements), "COMMIT;"]) + "\n"
+
+
+def _to_writer(place: _Place, role: str) -> Iterator[str]:
+    yield f"GRANT CONNECT, TEMPORARY ON DATABASE {place.database} TO {role}"
+    yield from _to_look(place, role)
+    tables = f"ALL TABLES IN SCHEMA {place.schema}"
+    yield f"GRANT INSERT, UPDATE, DELETE ON {tables} TO {role}"
+    yield f"REVOKE UPDATE, DELETE ON {place.schema}.stored_events FROM {role}"
+    yield f"REVOKE DELETE ON {', '.join(f'{place.schema}.{table}' for table in _KEPT)} FROM {role}"
+    yield f"REVOKE INSERT, UPDATE, DELETE ON {place.schema}.schema_version FROM {role}"
+    yield f"GRANT EXECUTE ON FUNCTION {place.schema}.{DISCARD_EVENTS}(bigint) TO {role}"
+
+
+def _to_reader(place: _Place, role: str) -> Iterator[str]:
+    yield f"GRANT CONNECT ON DATABASE {place.database} TO {role}"
+    yield from _to_look(place, role)
+
+
+def _to_look(place: _Place, role: str) -> Iterator[str]:
+    """What both need; first it takes all that they had."""
+    for what in (f"ALL TABLES IN SCHEMA {place.schema}", f"ALL SEQUENCES IN SCHEMA {place.schema}"):
+        yield f"REVOKE ALL ON {what} FROM {role}"
+    yield f"REVOKE ALL ON FUNCTION {place.schema}.{DISCARD_EVENTS}(bigint) FROM PUBLIC, {role}"
+    yield f"REVOKE ALL ON SCHEMA {place.schema} FROM {role}"
+    yield f"GRANT USAGE ON SCHEMA {place.schema} TO {role}"
+    yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {place.schema} TO {role}"
+    yield f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {place.schema} TO {role}"  # pg_dump asks for them
+
+
+def _check(db: Database, role: str, owner: str) -> None:
+    if not role or "\0" in role or len(role.encode()) > _LONGEST_NAME or role in _EVERYBODY:
+        raise UsageError(f"{shown(role)} is not the name of a role. Name one that the server has.")
+    found = db.row(
+        "SELECT rolsuper, pg_has_role(rolname, ?2, 'MEMBER') FROM pg_roles WHERE rolname = ?1", (role, owner)
+    )
+    if found is None:
+        raise UsageError(f"there is no role {shown(role)}. Create it first: CREATE ROLE {_quoted(role)} LOGIN")
+    if any(found):
+        why = "is a superuser" if found[0] else f"is, or may act as, {shown(owner)}, the owner of the store"
+        raise UsageError(f"{shown(role)} {why}: no grant holds it back. Name a role that has no rights of its own.")
+
+
+def _quoted(name: str) -> str:
+    return Identifier(name).as_string(None)
+
+
+def _one_line(name: str) -> str:
+    return " ".join(name.split())

@@ -1,0 +1,153 @@
+"""A copy of an SQLite store, made while others go on writing to it.
+
+It is read through a reading connection, in one transaction: the copy is the store at one instant, the writers do not
+wait, and nobody else checkpoints (ADR 0002). SQLite's backup API copies the pages, those that are still in the
+write-ahead log among them: https://sqlite.org/backup.html.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from deltamark.domain.errors import StoreError, UsageError
+
+Told = Callable[[int, int], None]
+"""Is given how much of the whole was copied."""
+
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database; it would take such a file for the copy's own."""
+
+_PAGES = 1_000
+"""Copied at a time: a step lasts some milliseconds, then somebody may interrupt."""
+
+_OF_THE_STORE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ")
+
+
+def check_target(store: Path, target: Path, *, overwrite: bool) -> None:
+    """Refuses to write a copy where it would do harm.
+
+    :raises UsageError: for a folder that is not there, a file that is (unless `overwrite`), a file of the store, a file
+        that some program has open as a database.
+    """
+    if not target.name or target.is_dir():
+        raise UsageError(f"{target} is a folder. Name a file in it for the backup.")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target}: the folder {target.parent} does not exist. Create it or name another.")
+    for own in (store, *(Path(f"{store}{ending}") for ending in (*_BESIDE, ".lock"))):
+        if _place(own) == _place(target) or (own.exists() and target.exists() and own.samefile(target)):
+            raise UsageError(f"{target} belongs to the store itself. Name another file for the backup.")
+    for beside in (Path(f"{target}{ending}") for ending in _BESIDE):
+        if os.path.lexists(beside):
+            raise UsageError(
+                f"{beside} is there: some program has {target} open as a database, or left it in the midst of a write. "
+                "Name another file for the backup."
+            )
+    if os.path.lexists(target):
+        if not overwrite:
+            raise _exists(target)
+        if not stat.S_ISREG(target.lstat().st_mode):
+            raise UsageError(f"{target} is not a regular file. Name another file for the backup.")
+
+
+def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwrite: bool, told: Told) -> None:
+    """Copies a store whole or not at all: under another name until it is checked and on the disk.
+
+    :param source: a connection inside a reading transaction: what that sees is what is copied.
+    :param overwrite: whether a file of that name is replaced, by one that is complete.
+    :raises StoreError: if the copy cannot be written, or is not whole; then nothing is left of it.
+    """
+    part = target.with_name(f".deltamark-backup-{secrets.token_hex(8)}")
+    try:
+        with _explaining(store, target):
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            _copy_pages(source, part, told)
+            _check(part, store)
+            part.chmod(stat.S_IMODE(store.stat().st_mode))
+            _to_disk(part)
+            _give_name(part, target, overwrite=overwrite)
+            _to_disk(target.parent)
+    finally:
+        for left in (part, *(Path(f"{part}{ending}") for ending in _BESIDE)):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _copy_pages(source: sqlite3.Connection, part: Path, told: Told) -> None:
+    with closing(sqlite3.connect(part, isolation_level=None)) as copy:
+        # Nobody sees the copy before it is complete: it needs no journal, and is synchronized once, at the end.
+        copy.execute("PRAGMA journal_mode=OFF")
+        copy.execute("PRAGMA synchronous=OFF")
+        source.backup(copy, pages=_PAGES, progress=lambda _, remaining, total: told(total - remaining, total))
+
+
+def _check(part: Path, store: Path) -> None:
+    """Reads the whole copy again."""
+    with closing(sqlite3.connect(f"{part.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as copy:
+        copy.execute("PRAGMA cell_size_check=ON")
+        found = " ".join(copy.execute("PRAGMA integrity_check(1)").fetchone()[0].split())
+    if found != "ok":
+        raise StoreError(
+            f"store {store}: its copy is damaged ({found}), and so may be the store. Nothing was left of the copy. "
+            "Restore an older backup."
+        )
+
+
+def _give_name(part: Path, target: Path, *, overwrite: bool) -> None:
+    if overwrite:
+        part.replace(target)
+        return
+    try:
+        target.hardlink_to(part)  # unlike renaming, it replaces nothing that came there meanwhile
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            raise _exists(target) from None
+        part.rename(target)
+
+
+def _exists(target: Path) -> UsageError:
+    return UsageError(
+        f"{target} is there already. Name another file for the backup, or allow to replace it "
+        "(--overwrite, in Python overwrite=True)."
+    )
+
+
+def _place(path: Path) -> Path:
+    return path.parent.resolve() / path.name
+
+
+def _to_disk(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+@contextmanager
+def _explaining(store: Path, target: Path) -> Iterator[None]:
+    """What goes wrong is the copy's, not the store's, unless SQLite says so."""
+    try:
+        yield
+    except sqlite3.Error as e:
+        name = getattr(e, "sqlite_errorname", "") or ""
+        if name.startswith(_OF_THE_STORE):
+            raise
+        reason = "the disk is full" if name.startswith("SQLITE_FULL") else f"{e} ({name})" if name else str(e)
+        raise _not_written(target, reason) from e
+    except OSError as e:
+        raise _not_written(target, e.strerror or str(e)) from e
+
+
+def _not_written(target: Path, reason: str) -> StoreError:
+    return StoreError(
+        f"{target}: the backup cannot be written: {reason}. Nothing was left of it; the store was not touched. Check "
+        "the free space there and your rights, then try again."
+    )

@@ -1,0 +1,445 @@
+"""PostgreSQL: the owner of a store, the role that writes and the role that only reads, each with just its rights."""
+
+from __future__ import annotations
+
+import shlex
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg import errors
+from psycopg.sql import SQL, Identifier, Literal
+
+from deltamark import Engine, StoreError, UsageError
+from deltamark.bootstrap import grants, utc_now
+from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
+from deltamark.infrastructure.store.tables import STEPS, Step
+from tests.docs.pages import ROOT, blocks_of
+from tests.postgresql import Server, running
+from tests.store.company import KEYS, Company, configuration
+from tests.store.test_stores_agree import answers, ticking
+
+OWNER, WRITER, READER, STRANGER = "owner", 'jobs "at night"', "Audit-Team", "stranger"
+SECRET = "s3cret/päss word"
+DATABASE = 'The "directory"'
+SCHEMA = "deltamark"
+
+Connection = psycopg.Connection[tuple[object, ...]]
+As = Callable[[str], Connection]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server with four roles that have a password and no rights, not even those that everybody has."""
+    with running() as server:
+        with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+            for role in (OWNER, WRITER, READER, STRANGER):
+                admin.execute(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(role), Literal(SECRET)))
+        yield server
+
+
+@contextmanager
+def new_database(server: Server, template: str = "template0") -> Iterator[None]:
+    """A database of the owner's in which nobody else has a right."""
+    name = Identifier(DATABASE)
+    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+        made = SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
+        admin.execute(made.format(name, Identifier(OWNER), Identifier(template)))
+        admin.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+        yield
+        admin.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[None]:
+    """An empty database."""
+    with new_database(server):
+        yield
+
+
+def url_of(server: Server, role: str, schema: str = SCHEMA) -> str:
+    return (
+        f"postgresql://{quote(role)}:{quote(SECRET, safe='')}@127.0.0.1:{server.port}/{quote(DATABASE)}?schema={schema}"
+    )
+
+
+def connected(server: Server, role: str) -> Connection:
+    """A role's own connection to the tables of the store, past Deltamark."""
+    connection = psycopg.connect(url_of(server, role).split("?")[0], autocommit=True)
+    connection.execute(f"SET search_path TO {SCHEMA}".encode())
+    return connection
+
+
+@pytest.fixture
+def as_role(server: Server) -> Iterator[As]:
+    """Gives connections of roles."""
+    with ExitStack() as stack:
+        yield lambda role: stack.enter_context(closing(connected(server, role)))
+
+
+def let_in(server: Server) -> None:
+    """The owner makes the store and executes what it says about the two roles."""
+    statements = grants(url_of(server, OWNER), writer=WRITER, reader=READER)
+    with closing(connected(server, OWNER)) as owner:
+        owner.execute(statements.encode())
+
+
+class Days:
+    """The same days for everybody who runs the jobs: the changes of people are discarded, the others kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "exports"
+        self._company = Company(self.folder, seed=5)
+
+    def engine(self, url: str) -> Engine:
+        return Engine.open(url, configuration=configuration(keep=False), export_output=self.folder, clock=ticking())
+
+    def run(self, *engines: Engine) -> None:
+        for job in ("Complete", "Incremental", "Complete"):
+            (self._company.complete_day if job == "Complete" else self._company.incremental_day)()
+            for engine in engines:
+                assert engine.run_job(job, force=True).state.value in ("completed", "warning")
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Days:
+    return Days(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def template(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with a store in which the writer has run its jobs."""
+    days = Days(tmp_path_factory.mktemp("past"))
+    with new_database(server):
+        let_in(server)
+        with days.engine(url_of(server, WRITER)) as writer:
+            days.run(writer)
+        with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+            admin.execute(SQL("ALTER DATABASE {} RENAME TO past").format(Identifier(DATABASE)))
+    return "past"
+
+
+@pytest.fixture
+def past(server: Server, template: str) -> Iterator[None]:
+    """A store in which the writer has run its jobs, of its own for a test."""
+    with new_database(server, template):
+        let_in(server)
+        yield
+
+
+def rows_of_the_log(connection: Connection) -> list[tuple[object, ...]]:
+    return connection.execute(f"SELECT * FROM {SCHEMA}.stored_events ORDER BY 1".encode()).fetchall()
+
+
+@pytest.mark.usefixtures("database")
+def test_the_writer_runs_every_job_with_retention_as_the_owner_does(server: Server, as_role: As, days: Days) -> None:
+    let_in(server)
+    with days.engine(url_of(server, OWNER, "of_the_owner")) as owner, days.engine(url_of(server, WRITER)) as writer:
+        days.run(owner, writer)
+
+        by_owner, by_writer = answers(owner, KEYS[:5]), answers(writer, KEYS[:5])
+
+    assert by_writer == by_owner
+    assert by_writer["horizons"]
+    assert by_writer["keys"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE stored_events SET topic = 'u1' WHERE notification_id = 1",
+        "DELETE FROM stored_events",
+        "TRUNCATE stored_events",
+        "DROP TABLE stored_events",
+        "ALTER TABLE stored_events ADD COLUMN mine int",
+        "CREATE TRIGGER t BEFORE INSERT ON stored_events EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "INSERT INTO stored_events SELECT * FROM stored_events ON CONFLICT (notification_id) DO UPDATE SET topic='u1'",
+        "UPDATE schema_version SET version = 0",
+        "DELETE FROM horizons",
+        "DELETE FROM snapshots",
+        "DELETE FROM runs",
+        "CREATE TABLE deltamark.mine (id int)",
+        "CREATE FUNCTION deltamark.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "ALTER FUNCTION discard_events RENAME TO mine",
+        "SET ROLE owner",
+    ],
+)
+@pytest.mark.usefixtures("past")
+def test_the_server_refuses_the_writer_to_touch_what_stands_in_the_log(as_role: As, statement: str) -> None:
+    before = rows_of_the_log(as_role(OWNER))
+
+    with pytest.raises(errors.InsufficientPrivilege):
+        as_role(WRITER).execute(statement.encode())
+
+    assert rows_of_the_log(as_role(OWNER)) == before
+
+
+RECORD = """INSERT INTO stored_events (notification_id, originator_id, originator_version, topic, state)
+    SELECT max(notification_id) + 1, 1000000, 1, '{topic}', convert_to(json_build_object('first', {first}, 'up_to',
+    max(notification_id), 'count', {count})::text, 'UTF8') FROM stored_events"""
+DISCARD = "SELECT discard_events(max(notification_id)) FROM stored_events"
+COVER = """INSERT INTO snapshots SELECT stream, version, position, 's1', convert_to(state, 'UTF8') FROM resources
+    ON CONFLICT (stream) DO UPDATE SET position = excluded.position"""
+BELOW = """INSERT INTO horizons SELECT name, 'HR', {position}, 1, 'T' FROM entity_types
+    ON CONFLICT (subject) DO UPDATE SET position = excluded.position"""
+COUNT_OF_RESOURCES = "(SELECT count(*) FROM stored_events JOIN resources ON stream = originator_id)"
+TRUE_RECORD = RECORD.format(topic="cd1", first=1, count=COUNT_OF_RESOURCES)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [DISCARD],
+        ["SELECT discard_events(notification_id) FROM stored_events WHERE topic = 'cd1' LIMIT 1"],
+        [COVER, BELOW.format(position=2**40)],
+        [TRUE_RECORD],
+        [TRUE_RECORD, COVER],
+        [TRUE_RECORD, BELOW.format(position=2**40)],
+        [COVER, BELOW.format(position=2), TRUE_RECORD],
+        [COVER, BELOW.format(position=2**40), "UPDATE snapshots SET position = 1", TRUE_RECORD],
+        [COVER, BELOW.format(position=2**40), RECORD.format(topic="te1", first=1, count=COUNT_OF_RESOURCES)],
+        [COVER, BELOW.format(position=2**40), RECORD.format(topic="cd1", first=2**40, count=COUNT_OF_RESOURCES)],
+        [COVER, BELOW.format(position=2**40), RECORD.format(topic="cd1", first=1, count=1)],
+        ["CREATE TEMP TABLE stored_events AS SELECT * FROM deltamark.stored_events", DISCARD],
+    ],
+    ids=[
+        "no record", "an old record", "no record, all else", "neither snapshot nor horizon", "no horizon",
+        "no snapshot", "a horizon too low", "snapshots too old", "another event", "other positions",
+        "another count", "tables of one's own",
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("past")
+def test_nothing_is_discarded_but_what_record_snapshots_and_horizon_stand_for(
+    as_role: As, statements: list[str]
+) -> None:
+    before = rows_of_the_log(as_role(OWNER))
+    writer = as_role(WRITER)
+
+    with writer.transaction():
+        for statement in statements:
+            writer.execute(statement.encode())
+        discarded = writer.execute(b"SELECT deltamark.discard_events(max(notification_id)) FROM stored_events")
+        assert discarded.fetchone() == (0,)
+
+    assert rows_of_the_log(as_role(OWNER))[: len(before)] == before
+
+
+@pytest.mark.usefixtures("past")
+def test_nothing_is_discarded_on_the_word_of_a_record_that_was_committed_before(as_role: As) -> None:
+    before = rows_of_the_log(as_role(OWNER))
+    writer = as_role(WRITER)
+    writer.execute(TRUE_RECORD.encode())
+
+    for statement in (COVER, BELOW.format(position=2**40)):
+        writer.execute(statement.encode())
+
+    assert writer.execute(DISCARD.encode()).fetchone() == (0,)
+    assert rows_of_the_log(as_role(OWNER))[: len(before)] == before
+
+
+@pytest.mark.usefixtures("past")
+def test_control_with_all_three_the_same_changes_are_discarded_and_the_record_stays(as_role: As) -> None:
+    writer = as_role(WRITER)
+
+    with writer.transaction():
+        for statement in (COVER, BELOW.format(position=2**40), TRUE_RECORD):
+            writer.execute(statement.encode())
+        discarded = writer.execute(DISCARD.encode()).fetchone()
+
+    kept = writer.execute(f"SELECT {COUNT_OF_RESOURCES}, count(*) FROM stored_events WHERE topic='cd1'".encode())
+    assert discarded is not None
+    assert discarded > (0,)
+    assert kept.fetchone() == (0, 4)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_discard_that_the_server_does_not_allow_undoes_the_task(server: Server, as_role: As, days: Days) -> None:
+    let_in(server)
+    as_role(OWNER).execute(
+        b"""CREATE OR REPLACE FUNCTION deltamark.discard_events(record bigint) RETURNS bigint LANGUAGE sql
+        AS 'SELECT 0::bigint'"""
+    )
+    with days.engine(url_of(server, WRITER)) as writer:
+        days._company.complete_day()
+
+        run = writer.run_job("Complete", force=True)
+
+        assert run.state.value == "failed"
+        assert any("Nothing was discarded" in message for task in run.tasks for message in task.messages)
+        assert not writer.horizons()
+        assert not list(writer.export_resources("Person"))
+
+
+@pytest.mark.usefixtures("past")
+def test_the_reader_gets_every_answer_that_the_owner_gets(server: Server, days: Days) -> None:
+    with days.engine(url_of(server, OWNER)) as owner, days.engine(url_of(server, READER)) as reader:
+        assert answers(reader, KEYS[:5]) == answers(owner, KEYS[:5])
+        assert reader.export("Person").num_rows
+        assert [run.number for run in reader.runs()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.usefixtures("past")
+def test_a_reader_who_runs_a_job_is_told_that_it_may_only_read(server: Server, days: Days, dry_run: bool) -> None:
+    with days.engine(url_of(server, READER)) as reader:
+        with pytest.raises(StoreError) as caught:
+            reader.run_job("Complete", dry_run=dry_run)
+
+        assert "the user may read it, but not write to it" in str(caught.value)
+        assert "deltamark grants" in str(caught.value)
+        assert SECRET not in told(caught.value)
+        assert len(reader.runs()) == 3
+
+
+@pytest.mark.usefixtures("past")
+def test_the_server_refuses_the_reader_every_change_of_every_table(as_role: As) -> None:
+    tables = as_role(OWNER).execute(b"SELECT tablename FROM pg_tables WHERE schemaname = 'deltamark'").fetchall()
+    reader = as_role(READER)
+
+    assert len(tables) > 10
+    for (table,) in tables:
+        for statement in (f"INSERT INTO {table} DEFAULT VALUES", f"DELETE FROM {table}", f"TRUNCATE {table}"):
+            with pytest.raises(errors.InsufficientPrivilege):
+                reader.execute(statement.encode())
+    with pytest.raises(errors.InsufficientPrivilege):
+        reader.execute(DISCARD.encode())
+
+
+@pytest.mark.usefixtures("database")
+def test_a_reader_who_listens_is_told_of_what_the_writer_commits(server: Server, as_role: As, days: Days) -> None:
+    let_in(server)
+    reader = as_role(READER)
+    reader.execute(b"LISTEN deltamark_deltamark")
+    with days.engine(url_of(server, WRITER)) as writer, days.engine(url_of(server, READER)) as following:
+        days.run(writer)
+
+        assert next(reader.notifies(timeout=60, stop_after=1)).channel == "deltamark_deltamark"
+        assert next(following.follow(0, kept_only=True, timeout=60)).position > 0
+
+
+@pytest.mark.usefixtures("database")
+def test_a_role_without_grants_is_told_whom_to_ask(server: Server, as_role: As, days: Days) -> None:
+    let_in(server)
+    as_role(OWNER).execute(SQL("GRANT CONNECT ON DATABASE {} TO stranger").format(Identifier(DATABASE)))
+
+    with pytest.raises(StoreError, match=r"permission denied for schema deltamark.*`deltamark grants`") as caught:
+        days.engine(url_of(server, STRANGER))
+
+    assert SECRET not in told(caught.value)
+
+
+def told(error: Exception) -> str:
+    return "".join(traceback.format_exception(error)) + repr(error)
+
+
+@pytest.mark.usefixtures("database")
+def test_granting_again_takes_back_whatever_else_the_roles_were_given(server: Server, as_role: As) -> None:
+    let_in(server)
+    owner = as_role(OWNER)
+    for role in map(Identifier, (WRITER, READER)):
+        owner.execute(SQL("GRANT ALL ON ALL TABLES IN SCHEMA deltamark TO {}").format(role))
+        owner.execute(SQL("GRANT ALL ON SCHEMA deltamark TO {}").format(role))
+        owner.execute(SQL("GRANT ALL ON FUNCTION deltamark.discard_events TO {}, PUBLIC").format(role))
+
+    let_in(server)
+
+    for role, statement in (
+        (WRITER, "DELETE FROM stored_events"),
+        (WRITER, "CREATE TABLE deltamark.mine (id int)"),
+        (READER, "DELETE FROM links"),
+        (READER, "SELECT discard_events(1)"),
+    ):
+        with pytest.raises(errors.InsufficientPrivilege):
+            as_role(role).execute(statement.encode())
+
+
+@pytest.mark.usefixtures("past")
+def test_retention_goes_on_when_the_schema_has_another_name(server: Server, as_role: As, days: Days) -> None:
+    as_role(OWNER).execute(b"ALTER SCHEMA deltamark RENAME TO renamed")
+
+    with days.engine(url_of(server, WRITER, "renamed")) as writer:
+        before = writer.horizons()[0].position
+        days.run(writer)
+
+        assert writer.horizons()[0].position > before
+
+
+@pytest.mark.parametrize(
+    ("writer", "reader", "words"),
+    [
+        (None, None, "no role was named"),
+        (WRITER, WRITER, "cannot both write and only read"),
+        ("nobody here", None, 'there is no role .nobody here.. Create it first: CREATE ROLE "nobody here" LOGIN'),
+        (None, "public", "is not the name of a role"),
+        (None, "", "is not the name of a role"),
+        ("x" * 64, None, "is not the name of a role"),
+        (OWNER, None, "the owner of the store: no grant holds it back"),
+        (None, "deltamark", "is a superuser: no grant holds it back"),
+    ],
+)
+@pytest.mark.usefixtures("database")
+def test_roles_that_cannot_be_let_in_are_refused(
+    server: Server, writer: str | None, reader: str | None, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        grants(url_of(server, OWNER), writer=writer, reader=reader)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_role_that_may_act_as_the_owner_is_refused(server: Server) -> None:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+        admin.execute(b"GRANT owner TO stranger")
+        try:
+            with pytest.raises(UsageError, match="may act as"):
+                grants(url_of(server, OWNER), writer=STRANGER, reader=None)
+        finally:
+            admin.execute(b"REVOKE owner FROM stranger")
+
+
+@pytest.mark.usefixtures("past")
+def test_the_reader_may_make_the_backup_and_the_copy_has_the_same_rights(
+    server: Server, days: Days, tmp_path: Path, as_role: As
+) -> None:
+    with days.engine(url_of(server, READER)) as reader:
+        expected = answers(reader, KEYS[:5])
+        with pytest.raises(UsageError, match="pg_dump") as caught:
+            reader.backup(tmp_path / "copy.dump")
+    server.run(*shlex.split(str(caught.value).splitlines()[-1]), PGPASSWORD=SECRET)
+    as_role(OWNER).execute(b"DROP SCHEMA deltamark CASCADE")
+
+    database = url_of(server, OWNER).split("?")[0]
+    server.run("pg_restore", "--exit-on-error", "--single-transaction", f"--dbname={database}", f"{tmp_path}/copy.dump")
+
+    with days.engine(url_of(server, READER)) as reader, days.engine(url_of(server, WRITER)) as writer:
+        assert answers(reader, KEYS[:5]) == expected
+        days.run(writer)
+    with pytest.raises(errors.InsufficientPrivilege):
+        as_role(WRITER).execute(b"DELETE FROM stored_events")
+
+
+def test_the_statements_are_those_that_the_documentation_shows(server: Server) -> None:
+    page = (ROOT / "docs" / "how-to" / "let-one-role-write-and-one-read.md").read_text("utf-8")
+    made, shown = (block.text for block in blocks_of(page) if block.language == "sql")
+    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+        for statement in made.splitlines():
+            admin.execute(statement.encode())
+
+        printed = grants(f"postgresql://keeper:…@127.0.0.1:{server.port}/directory", writer="jobs", reader="audit")
+
+        assert printed == shown
+        admin.execute(b"DROP DATABASE directory WITH (FORCE)")
+
+
+@pytest.mark.usefixtures("past")
+@pytest.mark.parametrize("role", [WRITER, READER])
+def test_after_an_upgrade_the_others_are_told_to_wait_for_the_owner(server: Server, role: str) -> None:
+    steps = [*STEPS, Step(STEPS[-1].version + 1, lambda t: [f"CREATE TABLE newer (id {t.number})"])]
+
+    with pytest.raises(StoreError, match=r"The owner of the store .* brings it up to date .*`deltamark grants`"):
+        PostgreSQLStore(url_of(server, role), utc_now, steps=steps)
+    PostgreSQLStore(url_of(server, OWNER), utc_now, steps=steps).close()
+    PostgreSQLStore(url_of(server, role), utc_now, steps=steps).close()
