@@ -13,12 +13,13 @@ import pyarrow as pa
 
 from deltamark.application import arguments, history
 from deltamark.application.back_up import Backup, back_up, nobody
-from deltamark.application.compute_keys import Workload, workload
+from deltamark.application.dirty import dirty_resources
 from deltamark.application.export import as_table
 from deltamark.application.follow import Following, follow
 from deltamark.application.history import ExportedResource
 from deltamark.application.leases import refuse_if_running
 from deltamark.application.match import matched_pairs
+from deltamark.application.naming import check_rule, dirty_tasks, entity_type_named, job_named
 from deltamark.application.ports.store import Reading, Store
 from deltamark.application.run_job import Observer, run_job, tasks_to_lease
 from deltamark.application.services import Services
@@ -33,12 +34,8 @@ from deltamark.domain.changes import (
 )
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import UsageError
-from deltamark.domain.job import ComputeCorrelationKeysTask, Job
 from deltamark.domain.link import LinkRef
-from deltamark.domain.model import EntityType
-from deltamark.domain.nearest import hint
 from deltamark.domain.resource import Resource, ResourceRef
-from deltamark.domain.rules import rule_names
 from deltamark.domain.run import JobRun
 from deltamark.domain.values import shown
 
@@ -147,7 +144,7 @@ class Engine:
         arguments.moment("until", until)
         arguments.boolean("kept_only", kept_only)
         if entity_type is not None:
-            self._entity_type(entity_type)
+            entity_type_named(entity_type, self.configuration)
         wanted = history.ChangeFilter(
             entity_type=entity_type,
             key=arguments.optional_text("a key", key),
@@ -192,7 +189,7 @@ class Engine:
         if after is not None:
             arguments.position("after", after)
         if entity_type is not None:
-            self._entity_type(entity_type)
+            entity_type_named(entity_type, self.configuration)
         if not isinstance(stop, threading.Event | None):
             raise UsageError(f"stop is a threading.Event, not {type(stop).__name__}.")
         following = Following(
@@ -222,7 +219,7 @@ class Engine:
         :raises UsageError: for an entity type that does not exist.
         """
         if entity_type is not None:
-            self._entity_type(entity_type)
+            entity_type_named(entity_type, self.configuration)
         with self._store.reading() as reading:
             return history.horizons_of(reading, self.configuration, entity_type)
 
@@ -271,22 +268,15 @@ class Engine:
         history.refuse_below(history.horizon_of(reading, self.configuration, entity_type), position)
         return position
 
-    def _entity_type(self, identifier: str) -> EntityType:
-        found = self.configuration.entity_type(arguments.text("an entity type", identifier))
-        if found is None:
-            names = [entity_type.identifier for entity_type in self.configuration.entity_types]
-            raise UsageError(f"there is no entity type {shown(identifier)}{hint(identifier, names)}")
-        return found
-
     def _ref(self, entity_type: str, key: str) -> ResourceRef:
-        return ResourceRef(self._entity_type(entity_type).identifier, arguments.text("a key", key))
+        return ResourceRef(entity_type_named(entity_type, self.configuration).identifier, arguments.text("a key", key))
 
     def export_resources(self, entity_type: str, at: When | None = None) -> Iterator[ExportedResource]:
         """All resources of a type in key order, now or as they were, with the links that start at them.
 
         Reads in chunks; raises as `resource` does, when the iteration begins.
         """
-        self._entity_type(entity_type)
+        entity_type_named(entity_type, self.configuration)
         arguments.moment("at", at)
         return self._exported(self._store, entity_type, at)
 
@@ -301,7 +291,7 @@ class Engine:
         A column for each property in the order of the entity type, typed, then one of keys (a list of texts)
         for each association that starts at the type. Raises as `resource` does.
         """
-        found = self._entity_type(entity_type)
+        found = entity_type_named(entity_type, self.configuration)
         return as_table(self.configuration, found, self.export_resources(entity_type, at))
 
     def dirty(self, entity_type: str | None = None, *, task: str | None = None) -> list[DirtyResource]:
@@ -310,42 +300,17 @@ class Engine:
         :raises UsageError: for an entity type or task that does not exist, or a task that is not dirty.
         """
         if entity_type is not None:
-            self._entity_type(entity_type)
-        found = []
+            entity_type_named(entity_type, self.configuration)
+        consumers = dirty_tasks(task, self.configuration)
         with self._store.reading() as reading:
-            for consumer in self._dirty_tasks(task):
-                work = workload(reading, self.configuration, consumer)
-                for name in work.entity_types:
-                    if entity_type not in (None, name):
-                        continue
-                    found += [
-                        DirtyResource(task=consumer.identifier, entity_type=name, key=key, since=since)
-                        for key, since in _dirty_rows(reading, name, work)
-                    ]
-        return found
-
-    def _dirty_tasks(self, task: str | None) -> list[ComputeCorrelationKeysTask]:
-        consumers = [
-            consumer
-            for consumer in self.configuration.all_tasks()
-            if isinstance(consumer, ComputeCorrelationKeysTask) and consumer.dirty
-        ]
-        if task is None:
-            return consumers
-        arguments.text("a task", task)
-        chosen = [consumer for consumer in consumers if consumer.identifier == task]
-        if not chosen:
-            raise UsageError(
-                f'there is no task {shown(task)} with Dirty="true"{hint(task, [c.identifier for c in consumers])}'
-            )
-        return chosen
+            return list(dirty_resources(reading, self.configuration, consumers, entity_type))
 
     def keys(self, rule: str | None = None) -> Iterator[CorrelationKey]:
         """Correlation keys by rule, side and resource.
 
         :raises UsageError: for a rule that does not exist.
         """
-        self._rule(rule)
+        check_rule(rule, self.configuration)
         return self._keys(self._store, rule)
 
     def _keys(self, store: Store, rule: str | None) -> Iterator[CorrelationKey]:
@@ -354,17 +319,12 @@ class Engine:
 
     def matches(self, rule: str | None = None) -> Iterator[MatchedPair]:
         """The pairs of a source and a target resource whose keys are equal; raises as `keys` does."""
-        self._rule(rule)
+        check_rule(rule, self.configuration)
         return self._matches(self._store, rule)
 
     def _matches(self, store: Store, rule: str | None) -> Iterator[MatchedPair]:
         with store.reading() as reading:
             yield from matched_pairs(reading, self.configuration, rule)
-
-    def _rule(self, rule: str | None) -> None:
-        names = [name for name, _ in rule_names(self.configuration.correlation_rules)]
-        if rule is not None and arguments.text("a rule", rule) not in names:
-            raise UsageError(f"there is no correlation rule {shown(rule)}{hint(rule, names)}")
 
     def runs(self, newest: int | None = None) -> list[JobRun]:
         """The runs, oldest first, without the rows they set aside; only the `newest` ones if given."""
@@ -426,25 +386,6 @@ class Engine:
 
 
 _OBSERVED = ("task_started", "task_ended")
-
-
-def job_named(identifier: str, configuration: Configuration) -> Job:
-    """The job of that identifier.
-
-    :raises UsageError: if there is none; names the nearest one.
-    """
-    found = configuration.job(arguments.text("a job", identifier))
-    if found is None:
-        names = [job.identifier for job in configuration.jobs]
-        raise UsageError(f"there is no job {shown(identifier)}{hint(identifier, names)}")
-    return found
-
-
-def _dirty_rows(reading: Reading, entity_type: str, work: Workload) -> list[tuple[str, Position]]:
-    if work.everything:
-        return [(key, 0) for key, _ in reading.states_at(entity_type, None)]
-    flagged = reading.flagged(entity_type, work.after)
-    return list(zip(flagged.column("key").to_pylist(), flagged.column("since").to_pylist(), strict=True))
 
 
 def _changed(run: JobRun, subject: str) -> bool:

@@ -100,3 +100,41 @@ def test_the_same_row_twice_still_moves_the_person(engine: Engine, synchronize: 
 
     assert state is TaskState.WARNING
     assert managers(engine)["3"] == ["2"]
+
+
+def test_a_link_that_stays_because_its_row_was_set_aside_keeps_its_end_to_itself(
+    store_url: str, tmp_path: Path
+) -> None:
+    """A head of one department may not become the head of another while nobody can say that the first lets go."""
+    code, number = PropertyRef("Department", "Code"), PropertyRef("Person", "Number")
+    configuration = Configuration(
+        connectors=[Connector("HR")],
+        entity_types=[
+            EntityType("Person", [Property("Number", is_key=True)]),
+            EntityType("Department", [Property("Code", is_key=True), Property("Since", PropertyType.DATE_TIME)]),
+        ],
+        associations=[EntityAssociation("Head", PropertyRef("Department", "Head"), PropertyRef("Person", "HeadOf"))],
+        entity_type_mappings=[
+            EntityTypeMapping("Person", "HR", "people", [PropertyMapping("Number", "number", is_primary_key=True)]),
+            EntityTypeMapping(
+                "Department",
+                "HR",
+                "departments",
+                [PropertyMapping("Code", "code", is_primary_key=True), PropertyMapping("Since", "since")],
+            ),
+        ],
+        association_mappings=[EntityAssociationMapping("Head", "HR", "departments", "code", "head", code, number)],
+        jobs=[Job("Load", [SynchronizeTask(connector="HR", do_not_delete_changes=True)])],
+    )
+    (tmp_path / "people.csv").write_text("number\n1\n2\n")
+    with Engine.open(store_url, configuration=configuration, export_output=tmp_path) as engine:
+        (tmp_path / "departments.csv").write_text("code,since,head\nB,2020-01-01,1\nA,2020-01-01,2\n")
+        engine.run_job("Load")
+        (tmp_path / "departments.csv").write_text("code,since,head\nB,soon,2\nA,2020-01-01,1\n")
+
+        run = engine.run_job("Load")
+
+        heads = {row.key: row.links.get("Head") for row in engine.export_resources("Department")}
+        assert heads == {"A": None, "B": ["1"]}
+        reasons = [row.reason for row in engine.run(run.number).set_aside]
+        assert reasons == ["the value is not a date", "Head allows one link here and another one was kept"]

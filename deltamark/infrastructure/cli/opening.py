@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from attrs import frozen
 
-from deltamark.application.engine import job_named
+from deltamark.application.naming import job_named
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import Engine, checked_configuration, open_store
 from deltamark.config.settings import Settings, load_settings

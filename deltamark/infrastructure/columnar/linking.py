@@ -31,7 +31,8 @@ def compare_links(
 
     An end that may have only one link keeps the one with the smallest key where an extract gives several, so
     that the order of rows never decides. A row that was set aside, and one whose values more than one resource
-    has, removes no link of the resources that its first value may mean.
+    has, removes no link of the resources that its first value may mean; where an end may have only one link, those
+    that stay so come before any that the extract gives.
     """
     rows = extract.rows
     if "command" not in rows.column_names:
@@ -39,12 +40,11 @@ def compare_links(
     kept = pa.table({"value": extract.kept})
     with locked_down(incoming=rows, first=sides.first, second=sides.second, held=sides.held, kept=kept) as db:
         _resolve(db)
+        _spare(db, nothing=not complete, everything=extract.cleansed.incomplete is not None)
         surplus = _keep_single(db, association)
         linked = f"""SELECT p.* FROM pairs p ANTI JOIN held h ON p.source = h.source AND p.target = h.target
             ORDER BY p.line, {_columns("p")}"""
         unlinked = _UNLINKED_COMPLETE if complete else _unlinked_commanded(association)
-        if complete and extract.cleansed.incomplete:
-            unlinked = f"SELECT * FROM ({unlinked}) WHERE FALSE"
         return LinkComparison(
             changes=LinkChanges(
                 linked=arrow(db, f"SELECT {_columns()} FROM ({linked})", PAIRS),
@@ -58,8 +58,7 @@ def compare_links(
 
 _UNLINKED_COMPLETE = """SELECT h.*, NULL::BIGINT AS line FROM held h
     ANTI JOIN pairs p ON p.source = h.source AND p.target = h.target
-    WHERE h.source NOT IN (SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
-        UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1)"""
+    ANTI JOIN spared s ON s.source = h.source AND s.target = h.target"""
 
 
 def _columns(table: str = "") -> str:
@@ -85,13 +84,24 @@ def _resolve(db: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _spare(db: duckdb.DuckDBPyConnection, *, nothing: bool, everything: bool) -> None:
+    """Fills `spared` with the links that stay, whatever the rows say that could be read."""
+    sources = """SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
+        UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1"""
+    which = "FALSE" if nothing else "TRUE" if everything else f"h.source IN ({sources})"
+    db.execute(f"CREATE TEMP TABLE spared AS SELECT h.* FROM held h WHERE {which}")
+
+
 def _keep_single(db: duckdb.DuckDBPyConnection, association: EntityAssociation) -> pa.Table:
     """Fills `pairs` with those that may stand; gives back the surplus ones."""
     db.execute(
         """CREATE TEMP TABLE pairs AS
         SELECT source, target, any_value(source_key) AS source_key, any_value(target_key) AS target_key,
-            min(line) AS line, arg_min(value1, line) AS value1, arg_min(value2, line) AS value2
-        FROM resolved WHERE command <> 'delete' AND target IS NOT NULL GROUP BY source, target"""
+            min(line) AS line, arg_min(value1, line) AS value1, arg_min(value2, line) AS value2,
+            bool_or(is_spared) AS is_spared
+        FROM (SELECT *, FALSE AS is_spared FROM resolved WHERE command <> 'delete' AND target IS NOT NULL
+            UNION ALL BY NAME SELECT *, TRUE AS is_spared FROM spared)
+        GROUP BY source, target"""
     )
     surplus = [VALUES.empty_table()]
     for single, end, by in (
@@ -99,9 +109,15 @@ def _keep_single(db: duckdb.DuckDBPyConnection, association: EntityAssociation) 
         (not association.is_property2_collection, "target", "source_key"),
     ):
         if single:
-            ranked = f"row_number() OVER (PARTITION BY {end} ORDER BY {by}) > 1"
+            ranked = f"row_number() OVER (PARTITION BY {end} ORDER BY is_spared DESC, {by}) > 1"
             db.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS SELECT *, {ranked} AS surplus FROM pairs")
-            surplus.append(arrow(db, "SELECT line, value1, value2 FROM ranked WHERE surplus ORDER BY line", VALUES))
+            surplus.append(
+                arrow(
+                    db,
+                    "SELECT line, value1, value2 FROM ranked WHERE surplus AND line IS NOT NULL ORDER BY line",
+                    VALUES,
+                )
+            )
             db.execute("CREATE OR REPLACE TEMP TABLE pairs AS SELECT * EXCLUDE surplus FROM ranked WHERE NOT surplus")
     return pa.concat_tables(surplus)
 

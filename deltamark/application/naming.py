@@ -1,0 +1,70 @@
+"""What callers name must exist in the configuration; a wrong name is told with the nearest one that does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from deltamark.application import arguments
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.errors import UsageError
+from deltamark.domain.job import ComputeCorrelationKeysTask, Job
+from deltamark.domain.model import EntityType
+from deltamark.domain.nearest import hint
+from deltamark.domain.rules import rule_names
+from deltamark.domain.values import shown
+
+
+def job_named(identifier: str, configuration: Configuration) -> Job:
+    """The job of that identifier.
+
+    :raises UsageError: if there is none.
+    """
+    found = configuration.job(arguments.text("a job", identifier))
+    if found is None:
+        raise _unknown("job", identifier, (job.identifier for job in configuration.jobs))
+    return found
+
+
+def entity_type_named(identifier: str, configuration: Configuration) -> EntityType:
+    """The entity type of that identifier.
+
+    :raises UsageError: if there is none.
+    """
+    found = configuration.entity_type(arguments.text("an entity type", identifier))
+    if found is None:
+        raise _unknown("entity type", identifier, (item.identifier for item in configuration.entity_types))
+    return found
+
+
+def dirty_tasks(task: str | None, configuration: Configuration) -> list[ComputeCorrelationKeysTask]:
+    """The tasks that compute only what is dirty: all, or the one of an identifier.
+
+    :raises UsageError: if there is none of that identifier.
+    """
+    consumers = [
+        consumer
+        for consumer in configuration.all_tasks()
+        if isinstance(consumer, ComputeCorrelationKeysTask) and consumer.dirty
+    ]
+    if task is None:
+        return consumers
+    arguments.text("a task", task)
+    chosen = [consumer for consumer in consumers if consumer.identifier == task]
+    if not chosen:
+        known = [consumer.identifier for consumer in consumers]
+        raise UsageError(f'there is no task {shown(task)} with Dirty="true"{hint(task, known)}')
+    return chosen
+
+
+def check_rule(rule: str | None, configuration: Configuration) -> None:
+    """Checks that there is a correlation rule of that name; None names none.
+
+    :raises UsageError: if there is not.
+    """
+    names = [name for name, _ in rule_names(configuration.correlation_rules)]
+    if rule is not None and arguments.text("a rule", rule) not in names:
+        raise _unknown("correlation rule", rule, names)
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
+    return UsageError(f"there is no {what} {shown(name)}{hint(name, known)}")
