@@ -31,6 +31,10 @@ _LOST = (
     "Check host and port in the URL and that the server is up, then run again.",
 )
 
+_CANNOT_WRITE = (
+    "the server cannot write ({text})",
+    "Look at the disk of the server, its free space and its limits, then run again.",
+)
 _MAY_ONLY_READ = (
     "the user may read it, but not write to it",
     "Run jobs as the role that writes, or have the owner of the store let this one write: `deltamark grants`.",
@@ -122,6 +126,8 @@ def _words(error: psycopg.Error) -> tuple[type[StoreError], str, str]:
             if re.search(sign, str(error)):
                 return StoreError, what, advice
         return StoreUnreachable, *_LOST
+    if re.match(r"could not (extend|write|create|fsync|flush)\b", _text(error)):
+        return StoreError, *_CANNOT_WRITE
     state = f" ({error.sqlstate})" if error.sqlstate else ""
     return StoreError, "{text}" + state, "Run with --debug for details."
 
