@@ -13,6 +13,7 @@ import click
 from attrs import frozen
 
 from benchmarks.data import extracts_in
+from benchmarks.deriving import SMALL, Company, derived
 from benchmarks.measuring import ROUNDS, Measure, measured
 from benchmarks.places import Place, places
 
@@ -54,7 +55,7 @@ class Result:
     help="sqlite, postgresql (a server is started), or the URL of a server where databases may be created.",
 )
 def main(people: int, stores: tuple[str, ...]) -> None:
-    """Measures first load, complete synchronization and the incremental job; prints ratios."""
+    """Measures loading, synchronizing, computing and the incremental job; prints ratios."""
     with tempfile.TemporaryDirectory(prefix="deltamark-bench-") as name, places(stores, Path(name)) as where:
         folder = Path(name)
         print(f"{people:,} people with 10 properties; medians of {ROUNDS} rounds, each in a process of its own")
@@ -62,11 +63,15 @@ def main(people: int, stores: tuple[str, ...]) -> None:
         subprocess.run([sys.executable, "-m", "benchmarks.data", name, str(people)], check=True)
         extracts = People(people, *extracts_in(folder), folder / "exports")
         extracts.exports.mkdir()
-        results = [_measured(place, extracts) for place in where]
-        for place, result in zip(where[1:], results[1:], strict=True):
+        companies = [Company.written(size, folder / f"company-{size}") for size in (SMALL, max(people, SMALL + 1))]
+        results = [(_measured(place, extracts), derived(place, *companies)) for place in where]
+        first, computed = results[0]
+        for place, (result, values) in zip(where[1:], results[1:], strict=True):
             print(f"{place.kind} against {where[0].kind}")
-            _ratio("complete synchronization", result.complete, results[0].complete, 2.0)
-            _ratio("incremental job", result.incremental, results[0].incremental, 2.0)
+            _ratio("complete synchronization", result.complete, first.complete, 2.0)
+            _ratio("incremental job", result.incremental, first.incremental, 2.0)
+            _ratio("complete computation", values.everything, computed.everything, 2.0)
+            _ratio("incremental job with derived values", values.incremental, computed.incremental, 2.0)
 
 
 def _measured(place: Place, people: People) -> Result:

@@ -7,20 +7,42 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 
-from attrs import frozen
+from attrs import field, frozen
+
+from deltamark import JobRun
 
 ROUNDS = 3
 
 
 @frozen
+class Done:
+    """What one task of a measured job did: medians of its seconds, and the values that it computed."""
+
+    seconds: float
+    executed: int
+    necessary: int
+
+
+@frozen
 class Measure:
-    """Seconds and peak memory in megabytes, the medians of some rounds."""
+    """Seconds and peak memory in megabytes, the medians of some rounds; of a job, its tasks by identifier."""
 
     seconds: float
     megabytes: float
+    tasks: Mapping[str, Done] = field(factory=dict)
+
+    @property
+    def executed(self) -> int:
+        """How many values the tasks computed."""
+        return sum(done.executed for done in self.tasks.values())
+
+    @property
+    def necessary(self) -> int:
+        """How many of them differed."""
+        return sum(done.necessary for done in self.tasks.values())
 
 
 def measured(work: str, *arguments: str, before: Callable[[], None] | None = None, rounds: int = ROUNDS) -> Measure:
@@ -35,12 +57,25 @@ def measured(work: str, *arguments: str, before: Callable[[], None] | None = Non
         if output.returncode:
             raise SystemExit(f"{work} failed:\n{output.stderr}")
         found.append(json.loads(output.stdout.splitlines()[-1]))
-    return Measure(median(r["seconds"] for r in found), median(r["megabytes"] for r in found))
+    tasks = {
+        name: Done(median(r["tasks"][name]["seconds"] for r in found), done["executed"], done["necessary"])
+        for name, done in found[-1]["tasks"].items()
+    }
+    return Measure(median(r["seconds"] for r in found), median(r["megabytes"] for r in found), tasks)
 
 
-def report(work: Callable[[], None]) -> None:
-    """Does the work and prints its time and this process's peak memory as JSON."""
+def report(work: Callable[[], JobRun | None]) -> None:
+    """Does the work and prints its time and this process's peak memory as JSON, and what the tasks of a job did."""
     started = time.perf_counter()
-    work()
+    run = work()
     seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    tasks = {
+        task.identifier: {
+            "seconds": task.seconds,
+            "executed": task.counts.executed,
+            "necessary": task.counts.necessary,
+        }
+        for task in (run.tasks if run else ())
+    }
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "megabytes": megabytes, "tasks": tasks}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -123,6 +124,8 @@ def places(stores: Sequence[str], folder: Path) -> Iterator[list[Place]]:
 def _copy(source: Path, target: Path) -> None:
     _remove(target)
     shutil.copy(source, target)
+    with target.open("rb") as copy:
+        os.fsync(copy.fileno())  # or the first commit would wait for the copy to reach the disk
 
 
 def _remove(store: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks import following
+from benchmarks import company_data, following
 from benchmarks.data import configuration
 from benchmarks.measuring import report
-from deltamark import Engine, TaskState
+from deltamark import Configuration, Engine, JobRun, TaskState
 from deltamark.infrastructure.store.sqlite.recorder import CREATE_EVENTS
 from deltamark.infrastructure.store.sqlite.schema import TYPES, path_of
 from deltamark.infrastructure.store.tables import STEPS
@@ -20,18 +20,23 @@ from deltamark.infrastructure.store.tables import STEPS
 EVENTS = " WHERE topic = 'c1'"
 
 
-def job(store: str, exports: str, name: str) -> None:
-    """Runs a job of the benchmark's configuration; opening the store counts."""
-    with Engine.open(store, configuration=configuration(), export_output=exports) as engine:
+def job(configured: Configuration, store: str, exports: str, name: str) -> JobRun:
+    """Runs a job; opening the store counts."""
+    with Engine.open(store, configuration=configured, export_output=exports) as engine:
         run = engine.run_job(name)
     assert run.state is TaskState.COMPLETED, run
+    return run
 
 
 def main(work: str, *arguments: str) -> None:
     """Measures one piece of work."""
     match work:
         case "job":
-            report(lambda: job(*arguments))
+            configured = configuration()
+            report(lambda: job(configured, *arguments))
+        case "derive":
+            configured = company_data.configuration()
+            report(lambda: job(configured, *arguments))
         case "raw":
             _raw(*arguments)
         case "follow":
@@ -52,6 +57,7 @@ def _raw_file(store: Path) -> None:
     source = sqlite3.connect(store)
     events = source.execute("SELECT * FROM stored_events WHERE topic='c1' ORDER BY notification_id").fetchall()
     resources = source.execute("SELECT * FROM resources ORDER BY stream").fetchall()
+    marks = ",".join("?" * len(resources[0]))
     source.close()
     copy = store.with_name("raw.db")
     copy.unlink(missing_ok=True)
@@ -66,7 +72,7 @@ def _raw_file(store: Path) -> None:
     def insert() -> None:
         target.execute("BEGIN IMMEDIATE")
         target.executemany("INSERT INTO stored_events VALUES (?,?,?,?,?)", events)
-        target.executemany("INSERT INTO resources VALUES (?,?,?,?,?,?,?)", resources)
+        target.executemany(f"INSERT INTO resources VALUES ({marks})", resources)
         target.execute("COMMIT")
 
     report(insert)

@@ -12,7 +12,9 @@ from deltamark.application.back_up import Backup
 from deltamark.application.history import ExportedResource
 from deltamark.application.run_job import Observer
 from deltamark.bootstrap import Engine
+from deltamark.domain.causes import Cause, Explanation
 from deltamark.domain.changes import (
+    Classification,
     CorrelationKey,
     DirtyResource,
     Horizon,
@@ -22,6 +24,8 @@ from deltamark.domain.changes import (
     When,
 )
 from deltamark.domain.configuration import Configuration
+from deltamark.domain.derivations import Derivation
+from deltamark.domain.differences import Difference, Verification
 from deltamark.domain.errors import (
     AlreadyRunning,
     ConcurrentRun,
@@ -46,6 +50,8 @@ from deltamark.domain.job import (
     SynchronizeTask,
     TaskOverride,
     TaskState,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
 )
 from deltamark.domain.link import Linked, LinkRef, Unlinked
 from deltamark.domain.model import (
@@ -63,7 +69,12 @@ from deltamark.domain.model import (
     Thresholds,
 )
 from deltamark.domain.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
-from deltamark.domain.rules import ResourceCorrelationRule, ResourceType
+from deltamark.domain.rules import (
+    EntityPropertyExpression,
+    ResourceClassificationRule,
+    ResourceCorrelationRule,
+    ResourceType,
+)
 from deltamark.domain.run import Counts, JobRun, SetAside, TaskRun
 from deltamark.domain.values import PropertyType
 from deltamark.version import __version__
@@ -72,7 +83,9 @@ __all__ = [
     "Agent",
     "AlreadyRunning",
     "Backup",
+    "Cause",
     "Change",
+    "Classification",
     "ComputeCorrelationKeysTask",
     "ConcurrentRun",
     "Configuration",
@@ -84,12 +97,16 @@ __all__ = [
     "Created",
     "Deleted",
     "DeltamarkError",
+    "Derivation",
+    "Difference",
     "DirtyResource",
     "Engine",
     "EntityAssociation",
     "EntityAssociationMapping",
+    "EntityPropertyExpression",
     "EntityType",
     "EntityTypeMapping",
+    "Explanation",
     "ExportedResource",
     "Fault",
     "HistoryDiscarded",
@@ -108,6 +125,7 @@ __all__ = [
     "PropertyRef",
     "PropertyType",
     "Resource",
+    "ResourceClassificationRule",
     "ResourceCorrelationRule",
     "ResourceRef",
     "ResourceType",
@@ -127,8 +145,11 @@ __all__ = [
     "ThresholdExceeded",
     "Thresholds",
     "Unlinked",
+    "UpdateClassificationTask",
+    "UpdateEntityPropertyExpressionsTask",
     "Updated",
     "UsageError",
+    "Verification",
     "When",
     "__version__",
 ]

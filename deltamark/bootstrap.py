@@ -10,15 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deltamark.application import arguments, engine
+from deltamark.application.planning import planned
 from deltamark.application.ports.store import Clock, Store
 from deltamark.application.services import Operator, Services
 from deltamark.config.loader import load
 from deltamark.domain.checks import faults
 from deltamark.domain.configuration import Configuration
-from deltamark.domain.errors import ConfigurationError, Fault, StoreError, UsageError
-from deltamark.domain.rules import key_sides
+from deltamark.domain.errors import ConfigurationError, StoreError, UsageError
+from deltamark.domain.plan import Plan
 from deltamark.domain.shape import shape_faults
 from deltamark.infrastructure.columnar.comparer import DuckComparer
+from deltamark.infrastructure.columnar.duck import Workbench
 from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
 from deltamark.infrastructure.sources.folder import FolderExtracts
 from deltamark.infrastructure.sources.orphans import orphan_writer
@@ -66,40 +68,42 @@ class Engine(engine.Engine):
         folder = _path("export_output", export_output)
         if not callable(clock):
             raise UsageError("clock is a function that gives the present time as a datetime with a time zone.")
-        checked = checked_configuration(configuration)
+        workbench = Workbench()
+        checked, plan, evaluator = _checked(configuration, workbench)
         return cls(
             Services(
                 store=open_store(store, _with_zone(clock), create=create),
                 configuration=checked,
                 extracts=FolderExtracts(folder),
-                comparer=DuckComparer(),
-                evaluator=DuckEvaluator(),
+                comparer=DuckComparer(workbench),
+                evaluator=evaluator,
+                plan=plan,
                 write_orphans=orphan_writer(folder / "orphans"),
                 operator=Operator(user=_user(), host=socket.gethostname(), process=os.getpid()),
             )
         )
 
 
-def checked_configuration(configuration: Configuration | str | os.PathLike[str]) -> Configuration:
-    """The configuration, loaded if need be, with its expressions checked.
+def checked_configuration(configuration: Configuration | str | os.PathLike[str]) -> tuple[Configuration, Plan]:
+    """The configuration, loaded if need be, with its expressions checked, and the plan of what it derives.
 
-    :raises ConfigurationError: with every fault.
+    :raises ConfigurationError: with every fault. Expressions are looked at once the rest is sound.
     """
+    checked, plan, _ = _checked(configuration, Workbench())
+    return checked, plan
+
+
+def _checked(
+    configuration: Configuration | str | os.PathLike[str], workbench: Workbench
+) -> tuple[Configuration, Plan, DuckEvaluator]:
     if isinstance(configuration, Configuration):
         found = shape_faults(configuration) or faults(configuration)
         if found:
             raise ConfigurationError(found)
     else:
         configuration = load(_path("configuration", configuration))
-    evaluator = DuckEvaluator()
-    wrong: list[Fault] = []
-    for side in key_sides(configuration.correlation_rules, configuration.resource_types):
-        entity_type = configuration.entity_type(side.entity_type)
-        assert entity_type is not None
-        wrong += evaluator.faults(side, entity_type)
-    if wrong:
-        raise ConfigurationError(wrong)
-    return configuration
+    evaluator = DuckEvaluator(configuration, workbench=workbench)
+    return configuration, planned(configuration, evaluator), evaluator
 
 
 def _path(what: str, value: object) -> Path:

@@ -27,17 +27,29 @@ ELEMENTS = {
     "EntityTypeMapping/Property": "Which column feeds a property. Columns that no mapping names are not read.",
     "EntityAssociationMapping": "Which extract feeds an association: each row links the resource found by `Column1` "
     "to the one found by `Column2`. A row whose second cell is empty says that there is no link.",
+    "EntityPropertyExpression": "How a property is computed from other properties, of the resource itself or of those "
+    "that its links lead to. A computed property is one that no mapping fills; it is neither the key nor a navigation "
+    "property, and has one expression. What it reads may be computed, too: that is computed first. Circles are "
+    "refused.",
     "ResourceType": "Target resources (accounts) that belong to source resources (people).",
     "ResourceCorrelationRule": "How a source and a target resource are recognized as belonging together: a key is "
     "computed for either side, and equal keys match. A side is a binding, a binding with functions, or an SQL "
     "expression alone; see [how to correlate accounts with people](../how-to/correlate-accounts-with-people.md).",
+    "ResourceClassificationRule": "When a resource of the target entity type is of a resource type: where the "
+    "expression is true. Of several rules that are true for a resource, the one with the highest confidence counts; of "
+    "equals, the first.",
     "PrepareSynchronizationTask": "Reads and cleanses the extracts of a connector for the `SynchronizeTask` after it "
     "in the same run. Needed for extracts with a command column; otherwise `SynchronizeTask` does this by itself.",
     "SynchronizeTask": "Brings the resources and links of a connector to what its extracts say.",
-    "SetRecentlyModifiedFlagTask": "Flags the resources that changed since it last ran, and both ends of links that "
-    "changed. It reads the changes of all connectors.",
+    "SetRecentlyModifiedFlagTask": "Flags the resources that changed since it last ran, and those whose computed "
+    "values read what changed, over however many links. It reads the changes of all connectors.",
+    "UpdateEntityPropertyExpressionsTask": "Computes the properties that have an `EntityPropertyExpression`, of the "
+    "entity types that it names, in the order in which they read each other. Values that differ are changes of their "
+    "resources, as synchronized ones are.",
     "ComputeCorrelationKeysTask": "Computes the correlation keys of the entity types that it names. A key is written "
     "only where it differs.",
+    "UpdateClassificationTask": "Finds out of which resource type each resource is, by the classification rules of the "
+    "entity types that it names.",
     "Job": "A named list of tasks: tasks themselves, `Step`s that call tasks defined outside, and overrides. The "
     "tasks run one after another, in document order or in the order of their levels.",
     "TaskDependsOnTask": "Makes a task wait for what another one did. The task runs if at least one of these parents "
@@ -91,6 +103,15 @@ MEANINGS = {
     "EntityAssociationMapping Column2": "The column that finds the second resource.",
     "EntityAssociationMapping EntityPropertyMapping1": f"By what `Column1` finds it: {_ENDS}",
     "EntityAssociationMapping EntityPropertyMapping2": f"By what `Column2` finds it: {_ENDS}",
+    "EntityPropertyExpression Identifier": "Its name; messages use it.",
+    "EntityPropertyExpression EntityType": "Whose property it is.",
+    "EntityPropertyExpression Property": "The property that is computed. Its declared type is the type of the value.",
+    "EntityPropertyExpression Binding": "What is read: a property, or a path over navigation properties such as "
+    "`Manager.Department.Name`; also written `EntityType:Path`. Alone, it is the value.",
+    "EntityPropertyExpression Expression": "Functions over the binding, such as `RemoveDiacritics|ToLower`, or an "
+    "expression such as `SQL:person: person.LastName || ' ' || person.Manager.LastName`, or `Literal:x`.",
+    "EntityPropertyExpression Priority": "Among properties that do not read each other, the lower one is computed "
+    "first. It changes no value: what is read is computed first, whatever the priorities say.",
     "ResourceType SourceEntityType": "The owners, people for instance.",
     "ResourceType TargetEntityType": "What they own, accounts for instance.",
     "ResourceType Policy": "Accepted; must exist.",
@@ -98,13 +119,21 @@ MEANINGS = {
     "n-th rule of its resource type.",
     "ResourceCorrelationRule ResourceType": "Which sources and targets it compares.",
     "ResourceCorrelationRule Policy": "Accepted; must exist.",
-    "ResourceCorrelationRule SourceBinding": "The property of the source that is read.",
+    "ResourceCorrelationRule SourceBinding": "The property of the source that is read, or a path to "
+    "one such as `Manager.Department.Name`.",
     "ResourceCorrelationRule SourceExpression": "Functions over the binding, such as `RemoveDiacritics|ToLower`, or "
     "an expression such as `SQL:person: person.LastName || person.FirstName`, or `Literal:x`.",
-    "ResourceCorrelationRule TargetBinding": "The property of the target that is read.",
+    "ResourceCorrelationRule TargetBinding": "As `SourceBinding`, of the target.",
     "ResourceCorrelationRule TargetExpression": "As `SourceExpression`.",
     "ResourceCorrelationRule SourceMatchedConfidenceLevel": "How sure a match is; below 100 a person is to confirm "
     "it. It is shown with the pairs.",
+    "ResourceClassificationRule Identifier": "Its name; without it `ResourceType_n`, the n-th rule of its resource "
+    "type.",
+    "ResourceClassificationRule ResourceType": "What the resources are for which the expression is true.",
+    "ResourceClassificationRule Policy": "Accepted; must exist.",
+    "ResourceClassificationRule TargetExpression": "A condition over the target resource, such as "
+    "`SQL:user: user.Kind = 'admin'`.",
+    "ResourceClassificationRule ResourceTypeIdentificationConfidenceLevel": "How sure the rule is.",
     "PrepareSynchronizationTask Connector": "Whose extracts.",
     "PrepareSynchronizationTask SynchronizationMode": "`Initial` and `Complete`: the extracts hold everything. "
     "`Incremental`: they hold what happened, and `ColumnName` says what.",
@@ -118,10 +147,6 @@ MEANINGS = {
     "SynchronizeTask Orphans": "Writes links to missing resources to `orphans/ASSOCIATION-runN.csv` in the folder of "
     "the extracts.",
     "SynchronizeTask Type": "Accepted, without meaning here.",
-    "ComputeCorrelationKeysTask Dirty": "Computes only the resources flagged since the task last ran. It still "
-    "computes everything when it runs for the first time or when its rules changed.",
-    "ComputeCorrelationKeysTask AllEntityType": "Covers every entity type that a rule reads.",
-    "ComputeCorrelationKeysTask BatchSize": "Accepted; the engine chooses.",
     "Job Identifier": "What `deltamark run` is given.",
     "Job Agent": "Accepted; must exist.",
     "Job CronTabExpression": "When the job is to start, six fields (seconds first) or five. Checked and shown by "
@@ -151,6 +176,16 @@ _TASKS = {
 }
 """The attributes that all tasks have."""
 
+_COMPUTING = {
+    "Dirty": "Computes only what is flagged since the task last ran. It still computes everything when it runs for the "
+    "first time, and all values of a rule that is new or changed.",
+    "AllEntityType": "Covers every entity type for which it has something to compute.",
+    "BatchSize": "Accepted; the engine chooses.",
+    "BatchSelectSize": "Accepted; the engine chooses.",
+    "BatchUpdateSize": "Accepted; the engine chooses.",
+}
+"""The attributes that the tasks which compute something have."""
+
 _NAMED = {"Agent", "Policy", "Connector", "Connection", "EntityAssociation", "ResourceType"}
 """The elements whose identifier is just their name."""
 
@@ -178,7 +213,7 @@ def meaning(name: str, element: Element, attribute: Attribute) -> str | None:
         return _limit(attribute.name)
     text = MEANINGS.get(f"{name} {attribute.name}")
     if text is None and name.endswith("Task"):
-        text = _TASKS.get(attribute.name)
+        text = _TASKS.get(attribute.name) or _COMPUTING.get(attribute.name)
     if text is None and name in _NAMED and attribute.name == "Identifier":
         text = "Its name."
     return text

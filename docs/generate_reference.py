@@ -19,6 +19,7 @@ import click
 import deltamark
 from deltamark.config.elements import Attribute, Element
 from deltamark.config.schema import NOT_BUILT
+from deltamark.config.task_elements import JOB
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.cli.main import deltamark as command_line
 from docs.configuration_texts import ELEMENTS, meaning, sections
@@ -32,7 +33,8 @@ def configuration() -> str:
     """The page about the elements of a configuration."""
     parts = [GENERATED + _CONFIGURATION.strip()]
     parts += [_element(name, element, parents) for name, element, parents in sections()]
-    parts.append(_OVERRIDES.strip())
+    overrides = "\n".join(f"- `{child.name}`" for child in JOB.children if child.name.endswith("Override"))
+    parts.append(_OVERRIDES.strip().replace("{overrides}", overrides))
     listed = "\n".join(f"- `{name}`" for name in sorted(NOT_BUILT))
     parts.append(f"{_NOT_BUILT.strip()}\n\n{listed}")
     parts.append(_AFTER_CONFIGURATION.strip())
@@ -290,9 +292,10 @@ meant. Files must be UTF-8 without a DOCTYPE, entities, processing instructions 
 _OVERRIDES = """
 ## Overrides
 
-`PrepareSynchronizationTaskOverride`, `SynchronizeTaskOverride`, `SetRecentlyModifiedFlagTaskOverride` and
-`ComputeCorrelationKeysTaskOverride` stand in a `Job`. Each calls the existing task that its `Identifier` names, with
-those attributes and children changed that it gives. All attributes and children of the task can be given.
+These stand in a `Job`. Each calls the existing task that its `Identifier` names, with those attributes and children
+changed that it gives. All attributes and children of the task can be given.
+
+{overrides}
 
 ```xml
 <Job Identifier="Complete" DisplayName_L1="Everything">

@@ -19,15 +19,20 @@ show deltamark run Incremental
 
 printf '\nA day passes: the source systems write new extracts.\n'
 cp exports-day-1/* exports/
-printf 'The second run finds what is different, flags it, and computes keys for that alone.\n'
+printf 'The second run finds what is different, flags what depends on it, and computes that alone.\n'
 show deltamark run Incremental
 
-printf '\nEverything that the second run changed is in the log:\n'
+printf '\nEverything that the second run changed is in the log, what it computed too: a department has a new name, so all\n'
+printf 'who work there have a new path.\n'
 show deltamark changes --run 2
 
 printf '\nHow people and accounts match by their keys (the first five pairs):\n'
 printf '\n$ deltamark keys --pairs | head -n 6\n'
 deltamark keys --pairs | head -n 6
+
+printf '\nWhat the accounts are (the first five):\n'
+printf '\n$ deltamark classifications | head -n 6\n'
+deltamark classifications | head -n 6
 
 printf '\nWhat is left to compute: nothing, so the table has no row:\n'
 show deltamark dirty

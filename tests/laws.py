@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 SOAK = os.environ.get("DELTAMARK_SOAK") == "1"
 """Whether to take the time for many more examples (`make soak`)."""
@@ -30,3 +31,17 @@ def law(examples: int) -> Callable[[Any], Any]:
         return pytest.mark.law(chosen(test))
 
     return marked
+
+
+def lives(machine: Any, *, examples: int, steps: int) -> None:
+    """Lets a state machine live so many lives of so many steps each, and 15 times as many in a soak."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples * (TIMES if SOAK else 1),
+            stateful_step_count=steps,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from deltamark.application.compute_keys import Workload, workload
+import pyarrow as pa
+
 from deltamark.application.ports.store import Reading
-from deltamark.domain.changes import DirtyResource, Position
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.job import ComputeCorrelationKeysTask
+from deltamark.application.workload import flagged, workload
+from deltamark.domain.changes import DirtyResource
+from deltamark.domain.job import ComputingTask
+from deltamark.domain.plan import Plan
 
 
 def dirty_resources(
-    reading: Reading,
-    configuration: Configuration,
-    consumers: Iterable[ComputeCorrelationKeysTask],
-    entity_type: str | None,
+    reading: Reading, plan: Plan, consumers: Iterable[ComputingTask], entity_type: str | None
 ) -> Iterator[DirtyResource]:
     """What each of some tasks would compute, by entity type and key; of one entity type, or of all."""
     for consumer in consumers:
-        work = workload(reading, configuration, consumer)
+        work = workload(reading, plan, consumer)
         for name in work.entity_types:
-            if entity_type in (None, name):
-                for key, since in _flagged(reading, name, work):
-                    yield DirtyResource(task=consumer.identifier, entity_type=name, key=key, since=since)
-
-
-def _flagged(reading: Reading, entity_type: str, work: Workload) -> Iterable[tuple[str, Position]]:
-    if work.everything:
-        return ((key, 0) for key, _ in reading.states_at(entity_type, None))
-    flagged = reading.flagged(entity_type, work.after)
-    return zip(flagged.column("key").to_pylist(), flagged.column("since").to_pylist(), strict=True)
+            if entity_type not in (None, name):
+                continue
+            shares = work.of(name)
+            if any(share.everything for share in shares):
+                for key, _ in reading.states_at(name, None):
+                    yield DirtyResource(task=consumer.identifier, entity_type=name, key=key, since=0)
+                continue
+            flags = flagged(reading, shares).group_by("stream").aggregate([("since", "min")])
+            since = dict(zip(flags.column("stream").to_pylist(), flags.column("since_min").to_pylist(), strict=True))
+            for resource in reading.names(pa.array(since, pa.int64())).to_pylist():
+                yield DirtyResource(
+                    task=consumer.identifier, entity_type=name, key=resource["key"], since=since[resource["stream"]]
+                )

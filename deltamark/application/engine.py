@@ -13,34 +13,24 @@ import pyarrow as pa
 
 from deltamark.application import arguments, history
 from deltamark.application.back_up import Backup, back_up, nobody
-from deltamark.application.dirty import dirty_resources
+from deltamark.application.deriving import Deriving
 from deltamark.application.export import as_table
 from deltamark.application.follow import Following, follow
 from deltamark.application.history import ExportedResource
 from deltamark.application.leases import refuse_if_running
-from deltamark.application.match import matched_pairs
-from deltamark.application.naming import check_rule, dirty_tasks, entity_type_named, job_named
+from deltamark.application.naming import entity_type_named, job_named
 from deltamark.application.ports.store import Reading, Store
 from deltamark.application.run_job import Observer, run_job, tasks_to_lease
 from deltamark.application.services import Services
-from deltamark.domain.changes import (
-    CorrelationKey,
-    DirtyResource,
-    Horizon,
-    LoggedChange,
-    MatchedPair,
-    Position,
-    When,
-)
-from deltamark.domain.configuration import Configuration
+from deltamark.domain.changes import Horizon, LoggedChange, Position, When
 from deltamark.domain.errors import UsageError
 from deltamark.domain.link import LinkRef
-from deltamark.domain.resource import Resource, ResourceRef
+from deltamark.domain.resource import Resource
 from deltamark.domain.run import JobRun
 from deltamark.domain.values import shown
 
 
-class Engine:
+class Engine(Deriving):
     """A store with a configuration: runs jobs, and answers what is, was, changed and is dirty.
 
     Use it in a `with` block, or call `close`. One engine may be used from several threads; a process that was
@@ -48,25 +38,8 @@ class Engine:
     """
 
     def __init__(self, services: Services) -> None:
-        self._services = services
-        self._is_closed = False
+        super().__init__(services)
         self._rehearsing = threading.local()
-
-    @property
-    def _store(self) -> Store:
-        if self._is_closed:
-            raise UsageError("this engine is closed. Open another one with Engine.open.")
-        if os.getpid() != self._services.operator.process:
-            raise UsageError(
-                f"this engine was opened by process {self._services.operator.process}, of which this one "
-                f"({os.getpid()}) was forked. Open another one here with Engine.open."
-            )
-        return self._services.store
-
-    @property
-    def configuration(self) -> Configuration:
-        """The configuration that the engine was opened with."""
-        return self._services.configuration
 
     def run_job(
         self,
@@ -268,9 +241,6 @@ class Engine:
         history.refuse_below(history.horizon_of(reading, self.configuration, entity_type), position)
         return position
 
-    def _ref(self, entity_type: str, key: str) -> ResourceRef:
-        return ResourceRef(entity_type_named(entity_type, self.configuration).identifier, arguments.text("a key", key))
-
     def export_resources(self, entity_type: str, at: When | None = None) -> Iterator[ExportedResource]:
         """All resources of a type in key order, now or as they were, with the links that start at them.
 
@@ -293,38 +263,6 @@ class Engine:
         """
         found = entity_type_named(entity_type, self.configuration)
         return as_table(self.configuration, found, self.export_resources(entity_type, at))
-
-    def dirty(self, entity_type: str | None = None, *, task: str | None = None) -> list[DirtyResource]:
-        """What the dirty tasks, or one of them, would compute now, by task, entity type and key.
-
-        :raises UsageError: for an entity type or task that does not exist, or a task that is not dirty.
-        """
-        if entity_type is not None:
-            entity_type_named(entity_type, self.configuration)
-        consumers = dirty_tasks(task, self.configuration)
-        with self._store.reading() as reading:
-            return list(dirty_resources(reading, self.configuration, consumers, entity_type))
-
-    def keys(self, rule: str | None = None) -> Iterator[CorrelationKey]:
-        """Correlation keys by rule, side and resource.
-
-        :raises UsageError: for a rule that does not exist.
-        """
-        check_rule(rule, self.configuration)
-        return self._keys(self._store, rule)
-
-    def _keys(self, store: Store, rule: str | None) -> Iterator[CorrelationKey]:
-        with store.reading() as reading:
-            yield from reading.correlation_keys(None if rule is None else [rule])
-
-    def matches(self, rule: str | None = None) -> Iterator[MatchedPair]:
-        """The pairs of a source and a target resource whose keys are equal; raises as `keys` does."""
-        check_rule(rule, self.configuration)
-        return self._matches(self._store, rule)
-
-    def _matches(self, store: Store, rule: str | None) -> Iterator[MatchedPair]:
-        with store.reading() as reading:
-            yield from matched_pairs(reading, self.configuration, rule)
 
     def runs(self, newest: int | None = None) -> list[JobRun]:
         """The runs, oldest first, without the rows they set aside; only the `newest` ones if given."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from deltamark.application import arguments
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import UsageError
-from deltamark.domain.job import ComputeCorrelationKeysTask, Job
+from deltamark.domain.job import ComputingTask, Job
 from deltamark.domain.model import EntityType
 from deltamark.domain.nearest import hint
 from deltamark.domain.rules import rule_names
@@ -36,15 +36,13 @@ def entity_type_named(identifier: str, configuration: Configuration) -> EntityTy
     return found
 
 
-def dirty_tasks(task: str | None, configuration: Configuration) -> list[ComputeCorrelationKeysTask]:
+def dirty_tasks(task: str | None, configuration: Configuration) -> list[ComputingTask]:
     """The tasks that compute only what is dirty: all, or the one of an identifier.
 
     :raises UsageError: if there is none of that identifier.
     """
     consumers = [
-        consumer
-        for consumer in configuration.all_tasks()
-        if isinstance(consumer, ComputeCorrelationKeysTask) and consumer.dirty
+        consumer for consumer in configuration.all_tasks() if isinstance(consumer, ComputingTask) and consumer.dirty
     ]
     if task is None:
         return consumers

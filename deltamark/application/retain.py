@@ -7,7 +7,6 @@ from datetime import datetime
 
 from deltamark.application.ports.store import Discarded, Subjects, Writing
 from deltamark.application.services import Scope
-from deltamark.domain.flags import FLAG_PROJECTION
 from deltamark.domain.run import ChangesDiscarded
 from deltamark.domain.wording import how_many
 
@@ -18,8 +17,7 @@ def discard_changes(tx: Writing, subjects: Subjects, scope: Scope, ends_of_links
     Changes that no flag task had seen make the next one flag every resource of these types: it may do too
     much, never too little.
     """
-    place = tx.place(FLAG_PROJECTION)
-    seen = place.position if place else 0
+    seen = tx.flagged_to()
     concerned = tuple(dict.fromkeys([*subjects.entity_types, *sorted(ends_of_links)]))
 
     def event(stream: str, version: int, at: datetime, discarded: Discarded) -> ChangesDiscarded:

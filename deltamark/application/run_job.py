@@ -10,7 +10,8 @@ from itertools import islice
 
 from attrs import frozen
 
-from deltamark.application.compute_keys import computing_keys, is_due
+from deltamark.application.compute_properties import computing_properties
+from deltamark.application.compute_rules import computing_rules
 from deltamark.application.digests import configuration_digest
 from deltamark.application.flag import flagging, has_unflagged_changes
 from deltamark.application.leases import check_kept, heard_from, make_free, naming_the_other_run
@@ -18,9 +19,11 @@ from deltamark.application.ports.store import Writing
 from deltamark.application.prepare import Prepared, preparing
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
 from deltamark.application.synchronize import synchronizing
+from deltamark.application.workload import is_due
 from deltamark.domain.errors import DeltamarkError, ThresholdExceeded
 from deltamark.domain.job import (
     ComputeCorrelationKeysTask,
+    ComputingTask,
     Job,
     Outcome,
     PrepareSynchronizationTask,
@@ -28,6 +31,8 @@ from deltamark.domain.job import (
     SynchronizeTask,
     Task,
     TaskState,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
     in_order,
     reason_to_skip,
 )
@@ -153,8 +158,8 @@ class _Running:
             match task:
                 case SetRecentlyModifiedFlagTask():
                     return has_unflagged_changes(reading)
-                case ComputeCorrelationKeysTask():
-                    return is_due(reading, self._services.configuration, task)
+                case ComputingTask():
+                    return is_due(reading, self._services.plan, task)
         return False
 
     def _work(self, ordinal: int, task: Task) -> _Ended:
@@ -195,9 +200,11 @@ class _Running:
             case SynchronizeTask():
                 return synchronizing(self._services, task, self._job, self._memory)
             case SetRecentlyModifiedFlagTask():
-                return flagging(task)
-            case ComputeCorrelationKeysTask():
-                return computing_keys(self._services, task)
+                return flagging(self._services)
+            case UpdateEntityPropertyExpressionsTask():
+                return computing_properties(self._services, task)
+            case ComputeCorrelationKeysTask() | UpdateClassificationTask():
+                return computing_rules(self._services, task)
         raise AssertionError(f"{task.kind} has no use case")
 
     def _start(self) -> int:

@@ -13,6 +13,7 @@ from deltamark.application.ports.extracts import Extracts
 from deltamark.application.ports.store import Store, Writing
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.job import Job, TaskState
+from deltamark.domain.plan import Plan
 from deltamark.domain.run import Counts, ExtractRead, RunEvent, SetAside
 from deltamark.domain.sequences import as_tuple
 
@@ -36,11 +37,13 @@ class Operator:
 class Services:
     """The parts that use cases are given; made in one place, `deltamark.bootstrap`.
 
+    :param plan: of what the configuration derives.
     :param lease_s: how long a run that is not heard from keeps its tasks.
     """
 
     store: Store
     configuration: Configuration
+    plan: Plan
     extracts: Extracts
     comparer: Comparer
     evaluator: Evaluator

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from deltamark.application.compute_properties import clear_mapped_properties
 from deltamark.application.ports.columnar import LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.store import LinkEnds, Reading, Subjects, Writing
@@ -20,7 +21,7 @@ from deltamark.domain.job import (
     Job,
     SynchronizeTask,
 )
-from deltamark.domain.model import EntityAssociationMapping, EntityTypeMapping, PropertyRef
+from deltamark.domain.model import EntityAssociation, EntityAssociationMapping, EntityTypeMapping, PropertyRef
 from deltamark.domain.run import Counts, SetAside
 
 Compared = dict[str, ResourceComparison]
@@ -104,6 +105,8 @@ class _Synchronization:
     def done(self) -> Done:
         """Applies resources, then links, then retention."""
         ready = self._ready
+        fed = [mapping.entity_type for mapping, _ in ready.resources]
+        self._messages += clear_mapped_properties(self._services, self._tx, self._cause, fed)
         for mapping, extract in ready.resources:
             self._resources(mapping, extract)
         for link_mapping, link_extract in ready.links:
@@ -145,7 +148,7 @@ class _Synchronization:
         complete = self._ready.command_column is None
         if complete:
             self._refuse_empty(mapping.association, extract, self._tx.links_held_count, "links")
-        sides = self._sides(mapping, extract, complete=complete)
+        sides = self._sides(mapping, association, extract, complete=complete)
         compared = self._services.comparer.links(extract, sides, association, complete=complete)
         ends = LinkEnds(
             association=mapping.association,
@@ -168,7 +171,9 @@ class _Synchronization:
             for line, value1, value2 in _rows(compared.surplus, "line", "value1", "value2")
         ]
 
-    def _sides(self, mapping: EntityAssociationMapping, extract: LinkExtract, *, complete: bool) -> LinkSides:
+    def _sides(
+        self, mapping: EntityAssociationMapping, association: EntityAssociation, extract: LinkExtract, *, complete: bool
+    ) -> LinkSides:
         one, two = mapping.entity_property_mapping1, mapping.entity_property_mapping2
         among = (
             (None, None)
@@ -177,11 +182,15 @@ class _Synchronization:
         )
         first = self._tx.identities(one.entity_type, self._key_or_property(one), among[0])
         second = self._tx.identities(two.entity_type, self._key_or_property(two), among[1])
-        touching = None
+        sources = targets = None
         if not complete:
-            streams = first.column("stream").to_pylist() + second.column("stream").to_pylist()
-            touching = pa.array(streams, type=pa.int64())
-        return LinkSides(first=first, second=second, held=self._tx.links_held(mapping.association, touching))
+            sources = first.column("stream").combine_chunks()
+            # Where many links may lead to one target, those of others that lead there are none of our business: a
+            # department has thousands, whoever joins it.
+            if not association.is_property2_collection:
+                targets = second.column("stream").combine_chunks()
+        held = self._tx.links_held(mapping.association, sources, targets)
+        return LinkSides(first=first, second=second, held=held)
 
     def _key_or_property(self, ref: PropertyRef) -> str | None:
         """None where the property is the key of its type: keys are found without reading states."""

@@ -8,6 +8,7 @@ This gate lets nothing of that reach it. It reads the bytes once with expat, ope
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from typing import NoReturn
 from xml.parsers import expat
 
@@ -69,7 +70,19 @@ def refusal(data: bytes, file: str) -> Fault | None:
 
     The fault carries line and column. Takes time in proportion to the size of the data, which is limited.
     """
-    return _bytes_refused(data, file) or _Gate(file).pass_through(data)
+    return passed(data, file)[0]
+
+
+def passed(data: bytes, file: str) -> tuple[Fault | None, Sequence[int]]:
+    """What `refusal` says, and the lines in which the elements begin, in document order.
+
+    lxml tells the line in which the tag of an element ends, which may be some lines below.
+    """
+    refused = _bytes_refused(data, file)
+    if refused is not None:
+        return refused, ()
+    gate = _Gate(file)
+    return gate.pass_through(data), gate.lines
 
 
 def _bytes_refused(data: bytes, file: str) -> Fault | None:
@@ -102,7 +115,7 @@ class _Gate:
         self.file = file
         self.open: list[tuple[str, int]] = []
         self.text_size = 0
-        self.elements = 0
+        self.lines: list[int] = []
         self.namespaces = 0
         self.parser = expat.ParserCreate("utf-8", SEPARATOR)
         self.parser.ordered_attributes = True
@@ -167,8 +180,8 @@ class _Gate:
         if namespace == XINCLUDE:
             self._refuse("XInclude is not accepted; put the file into the configuration folder instead")
         self._check_name(name)
-        self.elements += 1
-        if self.elements > MOST_ELEMENTS:
+        self.lines.append(self.parser.CurrentLineNumber)
+        if len(self.lines) > MOST_ELEMENTS:
             self._refuse(f"the file holds more than {MOST_ELEMENTS:,} elements; split it into several files")
         if len(self.open) >= DEEPEST:
             self._refuse(f"elements are nested more than {DEEPEST} deep")

@@ -68,7 +68,7 @@ def _boolean(text: str) -> bool:
 
 
 def whole_number(lowest: int, highest: int) -> Kind:
-    """A whole number in ASCII digits, without sign (but for -1), blanks and separators."""
+    """A whole number in ASCII digits, without blanks and separators."""
     described = f"a whole number from {lowest} to {highest}"
 
     def parse(text: str) -> int:
@@ -149,6 +149,7 @@ def _delimiter(text: str) -> str:
 BOOLEAN = Kind("a Boolean (true, false, 1 or 0)", _boolean)
 COUNT = whole_number(0, LARGEST_COUNT)
 PERCENTAGE = whole_number(0, 100)
+PRIORITY = whole_number(-LARGEST_COUNT, LARGEST_COUNT)
 LEVEL = whole_number(-1, LARGEST_COUNT)
 CONFIDENCE = whole_number(0, 150)
 COLUMN_INDEX = whole_number(-1, LARGEST_COUNT)

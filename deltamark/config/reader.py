@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from attrs import field, frozen
 from lxml import etree
 
 from deltamark.config.elements import LANGUAGES, Attribute, Element, Parts
-from deltamark.config.gate import refusal
+from deltamark.config.gate import passed
 from deltamark.config.kinds import Unacceptable
 from deltamark.config.schema import ROOT, ROOT_NAME, all_elements, is_not_built
 from deltamark.domain.configuration import Configuration
@@ -37,14 +37,15 @@ def read(data: bytes, file: str) -> tuple[Configuration | None, tuple[Fault, ...
 
     There is a configuration only when there are no faults. Reads no other file and opens no connection.
     """
-    refused = refusal(data, file)
+    refused, lines = passed(data, file)
     if refused is not None:
         return None, (refused,)
     try:
         root = etree.fromstring(data, _parser())
     except etree.XMLSyntaxError as error:
         return None, (Fault(Location(file, error.lineno), f"this is not well-formed XML ({error.msg})"),)
-    reader = _Reader(file, etree.QName(root).namespace)
+    begins = dict(zip(root.iter(etree.Element), lines, strict=True))
+    reader = _Reader(file, etree.QName(root).namespace, begins)
     configuration = reader.read_root(root)
     return (None if reader.faults else configuration), tuple(reader.faults)
 
@@ -71,6 +72,8 @@ class _Reader:
 
     file: str
     namespace: str | None
+    begins: dict[etree._Element, int]
+    """The line in which each element begins."""
     faults: list[Fault] = field(factory=list)
 
     def read_root(self, root: etree._Element) -> Configuration | None:
@@ -180,7 +183,7 @@ class _Reader:
             raise _TooManyFaults
 
     def _place(self, node: etree._Element) -> Location:
-        return Location(self.file, cast(int, node.sourceline))
+        return Location(self.file, self.begins[node])
 
 
 def _misplaced(name: str, parent: Element) -> str:

@@ -15,6 +15,7 @@ from deltamark.config.kinds import (
     ENTITY_TYPE_NAME,
     IDENTIFIER,
     PERCENTAGE,
+    PRIORITY,
     PROPERTY_NAME,
     PROPERTY_REFERENCE,
     PROPERTY_TYPE,
@@ -38,14 +39,17 @@ from deltamark.domain.model import (
     Property,
     PropertyMapping,
 )
-from deltamark.domain.rules import ResourceCorrelationRule, ResourceType
+from deltamark.domain.rules import (
+    EntityPropertyExpression,
+    ResourceClassificationRule,
+    ResourceCorrelationRule,
+    ResourceType,
+)
 
 ROOT_NAME = "ConfigurationFile"
 
 NOT_BUILT = frozenset(
     {
-        "EntityPropertyExpression",
-        "ResourceClassificationRule",
         "ActivityInstanceActorTask",
         "BuildRoleModelTask",
         "ComputeRiskScoresTask",
@@ -68,8 +72,6 @@ NOT_BUILT = frozenset(
         "SendNotificationsTask",
         "SendRoleModelNotificationsTask",
         "SetInternalUserProfilesTask",
-        "UpdateClassificationTask",
-        "UpdateEntityPropertyExpressionsTask",
         "UpdateParametersContextDisplayNamesTask",
     }
 )
@@ -194,6 +196,18 @@ ASSOCIATION_MAPPING = element(
     *_short_link_limits(),
     names=False,
 )
+PROPERTY_EXPRESSION = element(
+    "EntityPropertyExpression",
+    EntityPropertyExpression,
+    "property_expressions",
+    NAME,
+    Attribute("EntityType", REFERENCE, "entity_type", required=True),
+    Attribute("Property", REFERENCE, "property", required=True),
+    Attribute("Binding", TEXT, "binding"),
+    Attribute("Expression", TEXT, "expression"),
+    Attribute("Priority", PRIORITY, "priority"),
+    names=False,
+)
 RESOURCE_TYPE = element(
     "ResourceType",
     ResourceType,
@@ -217,6 +231,17 @@ CORRELATION_RULE = element(
     Attribute("SourceMatchedConfidenceLevel", CONFIDENCE, "source_matched_confidence_level"),
     names=False,
 )
+CLASSIFICATION_RULE = element(
+    "ResourceClassificationRule",
+    ResourceClassificationRule,
+    "classification_rules",
+    Attribute("Identifier", IDENTIFIER, "identifier"),
+    Attribute("ResourceType", REFERENCE, "resource_type", required=True),
+    POLICY_NAMED,
+    Attribute("TargetExpression", TEXT, "target_expression", required=True),
+    Attribute("ResourceTypeIdentificationConfidenceLevel", CONFIDENCE, "resource_type_identification_confidence_level"),
+    names=False,
+)
 
 
 def _configuration(parts: Parts) -> Configuration:
@@ -235,8 +260,10 @@ ROOT = Element(
         ASSOCIATION,
         ENTITY_TYPE_MAPPING,
         ASSOCIATION_MAPPING,
+        PROPERTY_EXPRESSION,
         RESOURCE_TYPE,
         CORRELATION_RULE,
+        CLASSIFICATION_RULE,
         *TASKS,
         JOB,
     ),

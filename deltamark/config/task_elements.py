@@ -17,6 +17,7 @@ from deltamark.config.kinds import (
 )
 from deltamark.domain.job import (
     ComputeCorrelationKeysTask,
+    ComputingTask,
     Job,
     PrepareSynchronizationTask,
     SetRecentlyModifiedFlagTask,
@@ -25,6 +26,8 @@ from deltamark.domain.job import (
     SynchronizeTask,
     Task,
     TaskOverride,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
 )
 
 SYNCHRONIZATION_MODE = numbered(
@@ -81,6 +84,18 @@ def _task(builds: type[Task], *attributes: Attribute, children: tuple[Element, .
     return element(builds.kind, builds, "tasks", *COMMON, *attributes, children=(PARENT, *children), needs_name=True)
 
 
+def _computing(builds: type[ComputingTask], *attributes: Attribute) -> Element:
+    return _task(
+        builds,
+        Attribute("Dirty", BOOLEAN, "dirty"),
+        Attribute("AllEntityType", BOOLEAN, "all_entity_type"),
+        *attributes,
+        children=(TASK_ENTITY_TYPE,),
+    )
+
+
+BATCH_SIZE = Attribute("BatchSize", COUNT, "batch_size")
+
 TASKS = (
     _task(
         PrepareSynchronizationTask,
@@ -98,13 +113,13 @@ TASKS = (
         TYPE,
     ),
     _task(SetRecentlyModifiedFlagTask),
-    _task(
-        ComputeCorrelationKeysTask,
-        Attribute("Dirty", BOOLEAN, "dirty"),
-        Attribute("AllEntityType", BOOLEAN, "all_entity_type"),
-        Attribute("BatchSize", COUNT, "batch_size"),
-        children=(TASK_ENTITY_TYPE,),
+    _computing(
+        UpdateEntityPropertyExpressionsTask,
+        Attribute("BatchSelectSize", COUNT, "batch_select_size"),
+        Attribute("BatchUpdateSize", COUNT, "batch_update_size"),
     ),
+    _computing(ComputeCorrelationKeysTask, BATCH_SIZE),
+    _computing(UpdateClassificationTask, BATCH_SIZE),
 )
 
 

@@ -35,7 +35,7 @@ class LoggedChange:
     @property
     def kind(self) -> str:
         """`created`, `updated`, `deleted`, `linked` or `unlinked`."""
-        return type(self.event).__name__.lower()
+        return self.event.kind
 
 
 @frozen
@@ -100,8 +100,20 @@ class MatchedPair:
     confidence: int
 
 
+@frozen(kw_only=True)
+class Classification:
+    """The resource type that was found for a resource: by which rule, with what confidence."""
+
+    entity_type: str
+    key: str
+    resource_type: str
+    rule: str
+    confidence: int
+
+
 __all__ = [
     "AnyChange",
+    "Classification",
     "CorrelationKey",
     "DirtyResource",
     "Horizon",

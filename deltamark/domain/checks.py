@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain, islice
 
+from deltamark.domain.computed_checks import computed_faults
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import Fault
 from deltamark.domain.identifiers import identifier_faults
@@ -30,6 +31,7 @@ def faults(configuration: Configuration) -> tuple[Fault, ...]:
         identifier_faults(configuration),
         reference_faults(configuration, index),
         mapping_faults(configuration, index),
+        computed_faults(configuration, index),
         job_faults(configuration, index),
     )
     return in_file_order(islice(found, MOST_FAULTS))

@@ -6,6 +6,7 @@ The XML loader builds it, and so can Python code: the classes are the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 from attrs import evolve, field, fields, frozen
@@ -23,7 +24,12 @@ from deltamark.domain.model import (
     Property,
     PropertyRef,
 )
-from deltamark.domain.rules import ResourceCorrelationRule, ResourceType
+from deltamark.domain.rules import (
+    EntityPropertyExpression,
+    ResourceClassificationRule,
+    ResourceCorrelationRule,
+    ResourceType,
+)
 from deltamark.domain.sequences import as_tuple
 
 
@@ -43,7 +49,9 @@ class Configuration:
     entity_type_mappings: tuple[EntityTypeMapping, ...] = field(converter=as_tuple, default=())
     association_mappings: tuple[EntityAssociationMapping, ...] = field(converter=as_tuple, default=())
     resource_types: tuple[ResourceType, ...] = field(converter=as_tuple, default=())
+    property_expressions: tuple[EntityPropertyExpression, ...] = field(converter=as_tuple, default=())
     correlation_rules: tuple[ResourceCorrelationRule, ...] = field(converter=as_tuple, default=())
+    classification_rules: tuple[ResourceClassificationRule, ...] = field(converter=as_tuple, default=())
     tasks: tuple[Task, ...] = field(converter=as_tuple, default=())
     """Tasks outside any job, for a `Step` to call."""
     jobs: tuple[Job, ...] = field(converter=as_tuple, default=())
@@ -53,6 +61,12 @@ class Configuration:
         yield from self.tasks
         for job in self.jobs:
             yield from (call for call in job.tasks if isinstance(call, Task))
+
+    def all_calls(self) -> Iterator[Task]:
+        """Every task as it is defined and as it is called, with its steps and overrides resolved."""
+        yield from self.all_tasks()
+        for job in self.jobs:
+            yield from self.called_by(job)
 
     def job(self, identifier: str) -> Job | None:
         """The job of that identifier, or None."""
@@ -90,6 +104,18 @@ class Configuration:
     def associations_from(self, entity_type: str) -> tuple[EntityAssociation, ...]:
         """The associations whose links start at an entity type."""
         return tuple(a for a in self.associations if a.property1.entity_type == entity_type)
+
+    def associations_at(self, entity_type: str) -> tuple[EntityAssociation, ...]:
+        """The associations whose links start or end at an entity type."""
+        return self._associations_at.get(entity_type, ())
+
+    @cached_property
+    def _associations_at(self) -> dict[str, tuple[EntityAssociation, ...]]:
+        found: dict[str, tuple[EntityAssociation, ...]] = {}
+        for association in self.associations:
+            for name in {association.property1.entity_type, association.property2.entity_type}:
+                found[name] = (*found.get(name, ()), association)
+        return found
 
     def valued_properties(self, entity_type: EntityType) -> tuple[Property, ...]:
         """The properties that hold a value of their own: those that no association uses to lead elsewhere."""

@@ -41,6 +41,10 @@ def identifier_faults(configuration: Configuration) -> Iterator[Fault]:
         "correlation rule",
         ((name, rule.location) for name, rule in rule_names(configuration.correlation_rules)),
     )
+    yield from _repeated(
+        "classification rule",
+        ((name, rule.location) for name, rule in rule_names(configuration.classification_rules)),
+    )
     for mapping in configuration.entity_type_mappings:
         yield from _table_faults(mapping)
     for links in configuration.association_mappings:
@@ -62,6 +66,7 @@ def _kinds(configuration: Configuration) -> Iterator[tuple[str, Iterable[_Identi
     yield "association", configuration.associations, identifier_problem
     yield "mapping of entity type", configuration.entity_type_mappings, _no_problem
     yield "mapping of association", configuration.association_mappings, _no_problem
+    yield "property expression", configuration.property_expressions, identifier_problem
     yield "resource type", configuration.resource_types, identifier_problem
     yield "task", configuration.all_tasks(), identifier_problem
     yield "job", configuration.jobs, identifier_problem

@@ -95,15 +95,46 @@ class SetRecentlyModifiedFlagTask(Task):
 
 
 @frozen(kw_only=True)
-class ComputeCorrelationKeysTask(Task):
-    """Computes the correlation keys of the flagged resources (`dirty`), or of all."""
+class ComputingTask(Task):
+    """Computes derived values of the flagged resources (`dirty`), or of all, of some entity types or of all."""
 
-    kind: ClassVar[str] = "ComputeCorrelationKeysTask"
+    computes: ClassVar[str] = "values"
+    """What it computes, in a sentence."""
 
     dirty: bool = False
     all_entity_type: bool = False
-    batch_size: int = 0
     entity_types: tuple[str, ...] = field(converter=as_tuple, default=())
+
+
+@frozen(kw_only=True)
+class UpdateEntityPropertyExpressionsTask(ComputingTask):
+    """Computes the properties that have an expression."""
+
+    kind: ClassVar[str] = "UpdateEntityPropertyExpressionsTask"
+    computes: ClassVar[str] = "computed properties"
+
+    batch_select_size: int = 0
+    batch_update_size: int = 0
+
+
+@frozen(kw_only=True)
+class ComputeCorrelationKeysTask(ComputingTask):
+    """Computes correlation keys."""
+
+    kind: ClassVar[str] = "ComputeCorrelationKeysTask"
+    computes: ClassVar[str] = "correlation keys"
+
+    batch_size: int = 0
+
+
+@frozen(kw_only=True)
+class UpdateClassificationTask(ComputingTask):
+    """Finds out of which resource type each target resource is."""
+
+    kind: ClassVar[str] = "UpdateClassificationTask"
+    computes: ClassVar[str] = "classifications"
+
+    batch_size: int = 0
 
 
 @frozen

@@ -12,7 +12,7 @@ from deltamark.domain.cron_shape import cron_problem
 from deltamark.domain.errors import Fault
 from deltamark.domain.job import (
     Call,
-    ComputeCorrelationKeysTask,
+    ComputingTask,
     Job,
     PrepareSynchronizationTask,
     Step,
@@ -59,7 +59,7 @@ def _task_faults(task: Task) -> Iterator[Fault]:
             f"{where} names a command column (ColumnName), which only SynchronizationMode Incremental reads; "
             "set that mode or remove ColumnName",
         )
-    if isinstance(task, ComputeCorrelationKeysTask) and not (task.all_entity_type or task.entity_types):
+    if isinstance(task, ComputingTask) and not (task.all_entity_type or task.entity_types):
         yield Fault(
             task.location,
             f'{where} does not say which entity types it covers; give TaskEntityType elements or AllEntityType="true"',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from attrs import evolve, frozen
 
@@ -34,6 +34,9 @@ class Link:
 class LinkEvent(Event):
     """A change of one link."""
 
+    kind: ClassVar[str]
+    """What users call such a change."""
+
     cause: Cause
     ref: LinkRef
 
@@ -46,6 +49,8 @@ class LinkEvent(Event):
 class Linked(LinkEvent):
     """Two resources were linked, for the first time or again."""
 
+    kind: ClassVar[str] = "linked"
+
     def apply(self, link: Link | None) -> Link:
         return Link(originator_id=self.originator_id, version=self.originator_version, ref=self.ref)
 
@@ -53,6 +58,8 @@ class Linked(LinkEvent):
 @frozen(kw_only=True)
 class Unlinked(LinkEvent):
     """Two resources are linked no more."""
+
+    kind: ClassVar[str] = "unlinked"
 
     def apply(self, link: Link | None) -> Link:
         assert link is not None, "resources are linked before they are unlinked"

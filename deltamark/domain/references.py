@@ -9,7 +9,7 @@ from attrs import frozen
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import Fault
 from deltamark.domain.job import (
-    ComputeCorrelationKeysTask,
+    ComputingTask,
     PrepareSynchronizationTask,
     Step,
     SynchronizeTask,
@@ -19,6 +19,7 @@ from deltamark.domain.job import (
 from deltamark.domain.location import Location
 from deltamark.domain.model import EntityTypeMapping, PropertyRef
 from deltamark.domain.nearest import hint
+from deltamark.domain.rules import ResourceClassificationRule, ResourceCorrelationRule
 from deltamark.domain.values import shown
 
 
@@ -75,7 +76,7 @@ def task_reference_faults(task: Task, index: Index) -> Iterator[Fault]:
     yield from _unknown("agent", task.agent, index.agents, where, task.location)
     if isinstance(task, (PrepareSynchronizationTask, SynchronizeTask)):
         yield from _unknown("connector", task.connector, index.connectors, where, task.location)
-    if isinstance(task, ComputeCorrelationKeysTask):
+    if isinstance(task, ComputingTask):
         for name in task.entity_types:
             yield from _unknown("entity type", name, index.properties, where, task.location)
     for parent in task.parents:
@@ -143,7 +144,11 @@ def _of_the_rules(configuration: Configuration, index: Index) -> Iterator[Fault]
         yield from _unknown("policy", resource_type.policy, index.policies, where, location)
         for name in (resource_type.source_entity_type, resource_type.target_entity_type):
             yield from _unknown("entity type", name, index.properties, where, location)
-    for rule in configuration.correlation_rules:
-        where = "a correlation rule"
+    rules: tuple[ResourceCorrelationRule | ResourceClassificationRule, ...] = (
+        *configuration.correlation_rules,
+        *configuration.classification_rules,
+    )
+    for rule in rules:
+        where = f"a {rule.kind} rule"
         yield from _unknown("resource type", rule.resource_type, index.resource_types, where, rule.location)
         yield from _unknown("policy", rule.policy, index.policies, where, rule.location)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from functools import cached_property
+from typing import ClassVar, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from deltamark.domain.events import Cause, Event
 from deltamark.domain.values import Value, Values
@@ -32,18 +33,31 @@ class ResourceRef:
 
 @frozen(kw_only=True)
 class Resource:
-    """A resource at some moment. `live` is False after its deletion; its stream may go on."""
+    """A resource at some moment. `live` is False after its deletion; its stream may go on.
+
+    :param synchronized: the values that a source gave.
+    :param computed: the values that were computed of it, and of others that it is linked to.
+    """
 
     originator_id: str
     version: int
     ref: ResourceRef
-    values: Values
+    synchronized: Values
+    computed: Values = field(factory=dict)
     live: bool = True
+
+    @cached_property
+    def values(self) -> Values:
+        """All values; of a property that has both, the computed one."""
+        return {**self.synchronized, **self.computed}
 
 
 @frozen(kw_only=True)
 class ResourceEvent(Event):
     """A change of one resource."""
+
+    kind: ClassVar[str]
+    """What users call such a change."""
 
     cause: Cause
     ref: ResourceRef
@@ -62,6 +76,8 @@ class ResourceEvent(Event):
 class Created(ResourceEvent):
     """A resource came into being, for the first time or again after its deletion."""
 
+    kind: ClassVar[str] = "created"
+
     values: Values
 
     def apply(self, resource: Resource | None) -> Resource:
@@ -69,7 +85,7 @@ class Created(ResourceEvent):
             originator_id=self.originator_id,
             version=self.originator_version,
             ref=self.ref,
-            values=dict(self.values),
+            synchronized=dict(self.values),
         )
 
     @property
@@ -81,17 +97,14 @@ class Created(ResourceEvent):
 class Updated(ResourceEvent):
     """Some properties of a resource took new values. Only those that differ are recorded, at least one."""
 
+    kind: ClassVar[str] = "updated"
+
     updates: Mapping[str, Change]
 
     def apply(self, resource: Resource | None) -> Resource:
         assert resource is not None, "a resource is created before it is updated"
-        values = dict(resource.values)
-        for name, change in self.updates.items():
-            if change.after is None:
-                values.pop(name, None)
-            else:
-                values[name] = change.after
-        return evolve(resource, version=self.originator_version, values=values)
+        values = _updated(resource.synchronized, self.updates)
+        return evolve(resource, version=self.originator_version, synchronized=values)
 
     @property
     def changes(self) -> Mapping[str, Change]:
@@ -99,18 +112,48 @@ class Updated(ResourceEvent):
 
 
 @frozen(kw_only=True)
-class Deleted(ResourceEvent):
-    """A resource ceased to be. Its last values are recorded."""
+class Computed(ResourceEvent):
+    """Some computed properties of a resource took new values. Only those that differ are recorded, at least one."""
 
-    values: Values
+    kind: ClassVar[str] = "updated"
+
+    updates: Mapping[str, Change]
 
     def apply(self, resource: Resource | None) -> Resource:
-        assert resource is not None, "a resource is created before it is deleted"
-        return evolve(resource, version=self.originator_version, values={}, live=False)
+        assert resource is not None, "a resource is created before anything is computed of it"
+        values = _updated(resource.computed, self.updates)
+        return evolve(resource, version=self.originator_version, computed=values)
 
     @property
     def changes(self) -> Mapping[str, Change]:
-        return {name: Change(value, None) for name, value in self.values.items()}
+        return self.updates
+
+
+def _updated(values: Values, updates: Mapping[str, Change]) -> Values:
+    after = {**values, **{name: change.after for name, change in updates.items()}}
+    return {name: value for name, value in after.items() if value is not None}
+
+
+@frozen(kw_only=True)
+class Deleted(ResourceEvent):
+    """A resource ceased to be. Its last values are recorded.
+
+    :param values: those that its source gave.
+    :param computed: those that were computed.
+    """
+
+    kind: ClassVar[str] = "deleted"
+
+    values: Values
+    computed: Values = field(factory=dict)
+
+    def apply(self, resource: Resource | None) -> Resource:
+        assert resource is not None, "a resource is created before it is deleted"
+        return evolve(resource, version=self.originator_version, synchronized={}, computed={}, live=False)
+
+    @property
+    def changes(self) -> Mapping[str, Change]:
+        return {name: Change(value, None) for name, value in {**self.values, **self.computed}.items()}
 
 
 @frozen(kw_only=True)
@@ -119,6 +162,7 @@ class ResourceSnapshot(Event):
 
     ref: ResourceRef
     values: Values
+    computed: Values = field(factory=dict)
     live: bool
 
     def apply(self, resource: Resource | None) -> Resource:
@@ -126,7 +170,8 @@ class ResourceSnapshot(Event):
             originator_id=self.originator_id,
             version=self.originator_version,
             ref=self.ref,
-            values=dict(self.values),
+            synchronized=dict(self.values),
+            computed=dict(self.computed),
             live=self.live,
         )
 

@@ -1,8 +1,9 @@
-"""Rules over resources: which source and target resources belong together."""
+"""Rules over resources: what is computed of them, which belong together, and what each is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar, TypeVar
 
 from attrs import frozen
 
@@ -30,6 +31,8 @@ class ResourceCorrelationRule:
     expression alone. `source_matched_confidence_level` below 100 means that a person confirms the match.
     """
 
+    kind: ClassVar[str] = "correlation"
+
     resource_type: str
     source_binding: str | None = None
     source_expression: str | None = None
@@ -41,58 +44,51 @@ class ResourceCorrelationRule:
     location: Location | None = location_field()
 
 
-def rule_names(rules: Iterable[ResourceCorrelationRule]) -> tuple[tuple[str, ResourceCorrelationRule], ...]:
+@frozen
+class ResourceClassificationRule:
+    """Whether a target resource is of a resource type, as an expression says that gives a Boolean.
+
+    Of the rules that hold for a resource, that with the highest `resource_type_identification_confidence_level`
+    counts; of equals, the first.
+    """
+
+    kind: ClassVar[str] = "classification"
+
+    resource_type: str
+    target_expression: str | None = None
+    resource_type_identification_confidence_level: int = 0
+    policy: str | None = None
+    identifier: str | None = None
+    location: Location | None = location_field()
+
+
+@frozen
+class EntityPropertyExpression:
+    """How a property is computed: from a binding (a dependency path), an expression over it, or an expression alone.
+
+    `priority`: of expressions that do not read each other's results, the lower one runs first.
+    """
+
+    identifier: str
+    entity_type: str
+    property: str
+    binding: str | None = None
+    expression: str | None = None
+    priority: int = 0
+    location: Location | None = location_field()
+
+
+_Rule = TypeVar("_Rule", ResourceCorrelationRule, ResourceClassificationRule)
+
+
+def rule_names(rules: Iterable[_Rule]) -> tuple[tuple[str, _Rule], ...]:
     """Each rule with the name that users see.
 
     Its identifier, or `ResourceType_n`, the n-th rule of its resource type in configuration order.
     """
     seen: dict[str, int] = {}
-    named = []
+    named: list[tuple[str, _Rule]] = []
     for rule in rules:
         seen[rule.resource_type] = seen.get(rule.resource_type, 0) + 1
         named.append((rule.identifier or f"{rule.resource_type}_{seen[rule.resource_type]}", rule))
     return tuple(named)
-
-
-@frozen
-class KeySide:
-    """One side of a correlation rule: what is read of which entity type, and how the key is made of it."""
-
-    rule: str
-    side: str
-    entity_type: str
-    binding: str | None
-    expression: str | None
-    location: Location | None = location_field()
-
-    @property
-    def definition(self) -> tuple[str, ...]:
-        """What the value depends on besides the resource; part of the digest of a consumer's rules."""
-        return (self.rule, self.side, self.entity_type, self.binding or "", self.expression or "")
-
-
-def key_sides(rules: Iterable[ResourceCorrelationRule], resource_types: Iterable[ResourceType]) -> tuple[KeySide, ...]:
-    """Both sides of every rule, in configuration order."""
-    types = {resource_type.identifier: resource_type for resource_type in resource_types}
-    sides = []
-    for name, rule in rule_names(rules):
-        owner = types[rule.resource_type]
-        sides += [
-            KeySide(
-                name,
-                "source",
-                owner.source_entity_type,
-                rule.source_binding,
-                rule.source_expression,
-                location=rule.location,
-            ),
-            KeySide(
-                name,
-                "target",
-                owner.target_entity_type,
-                rule.target_binding,
-                rule.target_expression,
-                location=rule.location,
-            ),
-        ]
-    return tuple(sides)

@@ -15,7 +15,11 @@ from deltamark.domain.sequences import as_tuple
 
 @frozen(kw_only=True)
 class Counts:
-    """How many rows, resources and links a task handled."""
+    """How many rows, resources and links a task handled.
+
+    `computed` counts resources, `executed` the values computed for them (one expression for one resource is one
+    value), `necessary` those values among them that came out differently.
+    """
 
     read: int = 0
     inserted: int = 0
@@ -26,6 +30,8 @@ class Counts:
     set_aside: int = 0
     flagged: int = 0
     computed: int = 0
+    executed: int = 0
+    necessary: int = 0
     written: int = 0
 
     def __add__(self, other: Counts) -> Counts:

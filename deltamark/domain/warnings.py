@@ -8,28 +8,31 @@ from typing import TypeAlias
 from deltamark.domain.checks import in_file_order
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.cron_shape import fires_more_than_hourly
+from deltamark.domain.derived_warnings import computed_too_late, contradicted_priorities, never_covered
 from deltamark.domain.errors import Fault
 from deltamark.domain.job import (
     Call,
-    ComputeCorrelationKeysTask,
+    ComputingTask,
     Job,
     SetRecentlyModifiedFlagTask,
     SynchronizeTask,
     Task,
 )
 from deltamark.domain.location import Location
+from deltamark.domain.plan import Plan
 from deltamark.domain.values import shown
 
 Called: TypeAlias = tuple[Call, Task]
 """A call in a job, with the task that it resolves to."""
 
 
-def warnings(configuration: Configuration) -> tuple[Fault, ...]:
+def warnings(configuration: Configuration, plan: Plan) -> tuple[Fault, ...]:
     """What users probably do not mean, in file order. None of it keeps a job from running.
 
     :param configuration: one in which `deltamark.domain.checks.faults` finds nothing.
+    :param plan: of what it derives.
     """
-    found: list[Fault] = []
+    found = [*contradicted_priorities(plan), *never_covered(configuration, plan)]
     for job in configuration.jobs:
         written = list(zip(job.tasks, configuration.called_by(job), strict=True))
         running = sorted(written, key=lambda called: called[1].level)
@@ -38,6 +41,7 @@ def warnings(configuration: Configuration) -> tuple[Fault, ...]:
         found += _called_twice(job, written)
         found += _everything_too_often(job, written)
         found += _before_its_parent(job, running)
+        found += computed_too_late(job, running, plan)
     return in_file_order(found)
 
 
@@ -51,7 +55,7 @@ def _dirty_without_flag(job: Job, running: Sequence[Called]) -> Iterator[Fault]:
         task = called[1]
         if isinstance(task, SetRecentlyModifiedFlagTask):
             return
-        if isinstance(task, ComputeCorrelationKeysTask) and task.dirty:
+        if isinstance(task, ComputingTask) and task.dirty:
             yield Fault(
                 _place(called),
                 f"task {shown(task.identifier)} of job {shown(job.identifier)} works on flagged resources "
@@ -93,7 +97,7 @@ def _everything_too_often(job: Job, written: Sequence[Called]) -> Iterator[Fault
         return
     for called in written:
         task = called[1]
-        if isinstance(task, ComputeCorrelationKeysTask) and task.all_entity_type:
+        if isinstance(task, ComputingTask) and task.all_entity_type:
             yield Fault(
                 _place(called),
                 f"task {shown(task.identifier)} covers all entity types (AllEntityType), and job "

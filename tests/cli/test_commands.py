@@ -12,7 +12,10 @@ import pytest
 from deltamark.bootstrap import open_store
 from tests.cli.workspace import LATER, Workspace
 
-COUNTS = ["read", "inserted", "updated", "deleted", "linked", "unlinked", "set_aside", "flagged", "computed", "written"]
+COUNTS = [
+    "read", "inserted", "updated", "deleted", "linked", "unlinked", "set_aside", "flagged", "computed", "executed",
+    "necessary", "written",
+]  # fmt: skip
 CAUSE = ["run", "job", "task"]
 CHANGED = ["position", "at", "change", "entity_type", "key", "changes", *CAUSE]
 LINKED = ["position", "at", "change", "association", "entity_type", "key", "other_entity_type", "other_key", *CAUSE]
@@ -125,8 +128,8 @@ def test_a_run_ends_with_one_object_that_tells_it_whole(company):
     assert [{name: task[name] for name in COUNTS if task[name]} for task in run["tasks"]] == [
         {"read": 8, "inserted": 5, "linked": 3},
         {"read": 8, "inserted": 5, "linked": 3},
-        {"flagged": 10},
-        {"computed": 6, "written": 5},
+        {"flagged": 6},
+        {"computed": 6, "executed": 6, "necessary": 5, "written": 5},
     ]
     assert all(TIME.match(run[name]) for name in ("started_at", "ended_at"))
 
@@ -144,6 +147,8 @@ def test_a_run_tells_its_tasks_on_standard_error_and_its_result_on_standard_outp
         "linked",
         "flagged",
         "computed",
+        "executed",
+        "necessary",
         "written",
         "seconds",
     ]
@@ -330,6 +335,7 @@ def test_a_resource_is_shown_as_it_is_and_as_it_was(past):
             "Active": True, "Hired": "2024-01-02T00:00:00Z", "Mail": "ada.l@x.example", "Name": "Ada", "Number": "E1",
             "Salary": 1000.0,
         },
+        "computed": [],
         "links": {"Staff": ["D2"]},
         "linked_from": {},
     }  # fmt: skip
@@ -337,8 +343,8 @@ def test_a_resource_is_shown_as_it_is_and_as_it_was(past):
     (department,) = past.jsonl("show", "HR_Department", "D1")
     assert (department["links"], department["linked_from"]) == ({}, {"Staff": ["E2", "E4"]})
     assert table_of(past.done("show", "HR_Person", "E1", "--format", "csv").text) == [
-        *({"name": name, "value": plain(value)} for name, value in now["properties"].items()),
-        {"name": "Staff", "value": "D2"},
+        *({"name": name, "value": plain(value), "computed": ""} for name, value in now["properties"].items()),
+        {"name": "Staff", "value": "D2", "computed": ""},
     ]
     assert "Staff (from)  E4" in past.done("show", "HR_Department", "D1").text
 

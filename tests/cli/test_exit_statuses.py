@@ -1,4 +1,4 @@
-"""Exit statuses 0 to 3, and that a traceback is for those who ask for one."""
+"""Exit statuses 0 to 3 (4 stands in `test_verify`), and that a traceback is for those who ask for one."""
 
 from __future__ import annotations
 
@@ -81,6 +81,8 @@ NOT_STARTED = {
     "a key that is none": ["show", "HR_Person", "E9"],
     "a position that is none": ["changes", "--after", "9999"],
     "a rule that is none": ["keys", "--rule", "none"],
+    "a resource that never was": ["why", "HR_Person", "E9"],
+    "nothing to verify": ["verify"],
     "a configuration that is not there": ["--configuration", "nowhere", "run", "Incremental"],
     "a store of an unknown kind": ["--store", "oracle://db", "run", "Incremental"],
     "an ending that says nothing": ["export", "HR_Person", "-o", "people.xlsx"],

@@ -26,7 +26,8 @@ ODD = {
 }
 COMMANDS = [
     ["changes"], ["history", "HR_Person", "k{mark}"], ["export", "HR_Person"], ["export", "AD_Group"], ["keys"],
-    ["keys", "--pairs"], ["show", "HR_Person", "k{escape}"], ["dirty"], ["runs"], ["runs", "1"], ["jobs"], ["tasks"],
+    ["keys", "--pairs"], ["show", "HR_Person", "k{escape}"], ["dirty"], ["classifications"],
+    ["why", "HR_Person", "k{title}"], ["verify", "--derived"], ["runs"], ["runs", "1"], ["jobs"], ["tasks"],
 ]  # fmt: skip
 
 
@@ -99,7 +100,9 @@ def test_csv_is_exact(odd, tmp_path):
         ["{}"], ["run", "{}"], ["export", "{}"], ["show", "HR_Person", "{}"], ["show", "HR_Person", "{}", "--at", "0"],
         ["changes", "--until", "{}"], ["changes", "--after", "{}"], ["changes", "--{}"], ["keys", "--rule", "{}"],
         ["jobs", "{}"], ["jobs", "--format", "{}"], ["--store", "{}", "runs"], ["--configuration", "{}", "jobs"],
-        ["export", "HR_Person", "-o", "{}"], ["dirty", "--task", "{}"],
+        ["export", "HR_Person", "-o", "{}"], ["dirty", "--task", "{}"], ["why", "HR_Person", "{}"], ["why", "{}", "k"],
+        ["why", "HR_Person", "E1", "--task", "{}"],
+        ["classifications", "--type", "{}"], ["verify", "--derived", "--sample", "{}"],
     ],
     ids=lambda command: " ".join(command),
 )  # fmt: skip

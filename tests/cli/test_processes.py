@@ -178,6 +178,7 @@ def test_147_a_store_in_a_folder_that_is_gone_is_told(company, tmp_path, monkeyp
     )
 
     assert answer.status == 2
+    assert "the working directory is not there any more" in answer.err
     assert "Traceback" not in answer.err
 
 

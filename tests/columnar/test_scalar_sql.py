@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from datetime import datetime
 
 import duckdb
 import pyarrow as pa
 import pytest
 
-from deltamark import DeltamarkError
 from deltamark.infrastructure.columnar.duck import locked_down
-from tests.columnar.evaluation import fault, faults, value, values
+from tests.columnar.language import refusal, value
 
 ANN = {
     "Name": "Ann",
@@ -18,7 +17,13 @@ ANN = {
     "Age": 30,
     "Weight": 61.5,
     "Active": True,
-    "Born": "1996-01-02T00:00:00Z",
+    "Born": datetime(1996, 1, 2),
+    "Manager.Name": "Bob",
+    "Manager.Department.Label": "Sales",
+    "Reports.Name": ["Cid", "Cid", "Dora"],
+    "Reports.Age": [30, 40],
+    "Reports.Born": [datetime(1990, 1, 2), datetime(1991, 1, 2)],
+    "Reports.Mail": [],
 }
 
 
@@ -58,6 +63,41 @@ ANN = {
         ("'it''s; --'", "it's; --"),
         ("p.State", None),
         ("p.Name || p.State", None),
+        ("p.Name || p.Age || p.Born || p.Active", "Ann301996-01-02T00:00:00Ztrue"),
+        ("cast(p.Born as varchar)", "1996-01-02T00:00:00Z"),
+        ("cast(p.Born as date)", "1996-01-02"),
+        ("cast('2020-01-01T00:00:00+02:00' as timestamp)", "2019-12-31T22:00:00Z"),
+        ("try_cast(p.Name as date)", None),
+        ("try_cast(p.Name as bigint)", None),
+        ("p.Manager.Name || p.Manager.Department.Label", "BobSales"),
+        ("p.Born > '1990-01-01' and p.Born < '1996-01-02T00:00:00-01:00'", "true"),
+        ("p.Age = '30'", "true"),
+        ("p.Age in ('29', '30')", "true"),
+        ("p.Age + p.Weight", "91.5"),
+        ("p.Age / 4", "7.5"),
+        ("p.Age // 4", "7"),
+        ("2147483647 + 1", "2147483648"),
+        ("p.Name is distinct from p.State", "true"),
+        ("p.Name not like 'B_%_%_%'", "true"),
+        ("p.Name ilike '%a_%_%N%'", "false"),
+        ("p.Mail like '%@_%.%e'", "true"),
+        ("trim(both 'A' from p.Name)", "nn"),
+        ("trim(leading from '  a')", "a"),
+        ("trim('\t\u00a0a ')", "a"),
+        ("position('@' in p.Mail)", "4"),
+        ("date_part('dow', p.Born)", "2"),
+        ("list_contains(p.Reports.Name, p.Name)", "false"),
+        ("list_contains(p.Reports.Age, 40)", "true"),
+        ("array_to_string(p.Reports.Born, '/')", "1990-01-02T00:00:00Z/1991-01-02T00:00:00Z"),
+        ("array_to_string(p.Reports.Mail, '/')", ""),
+        ("len(coalesce(p.Reports.Name, p.Reports.Mail))", "3"),
+        ("p.Reports.Name is null", "false"),
+        ("if(p.Active, p.Name, null)", "Ann"),
+        ("trim(p.Name) = TRIM(p.Name)", "true"),
+        ("simplify(p.Name) || TOSOUNDEX(p.Name)", "ANNA500"),
+        ("ParseLocalDate('31/12/2020', 'Romance Standard Time', 'dd/MM/yyyy')", "2020-12-30T23:00:00Z"),
+        ("FormatLocalDate(p.Born, 'Romance Standard Time', 'dd/MM/yyyy HH:mm')", "02/01/1996 01:00"),
+        ("null", None),
     ],
 )
 def test_what_is_allowed_is_evaluated(text, then):
@@ -69,72 +109,79 @@ def test_the_variable_may_have_any_name(form):
     assert value(form, **ANN) == "Ann"
 
 
-REFUSED = [
-    # queries and statements
-    "(select 1)", "exists (select 1)", "p.Name in (select 'Ann')", "p.Name = any (select 'Ann')", "select p.Name",
-    "with x as (select 1) select 1", "values (1)", "1 union select 2", "p.Name from states",
-    "p.Name; drop table states", "1; select 2", ";", "insert into states values (1)", "update states set state = 1",
-    "delete from states", "drop table states", "create table x (a int)",
-    "copy states to '/tmp/x'", "pragma database_list", "attach '/tmp/x.db'", "install httpfs", "load httpfs",
-    "set memory_limit = '1TB'", "call pragma_version()", "export database '/tmp/x'", "use main", "describe states",
-    # what reads files, the environment, settings, other tables
-    "read_csv('/etc/passwd')", "read_text('/etc/passwd')", "read_blob('/etc/passwd')", "read_parquet('x')", "glob('*')",
-    "read_json('x')", "sniff_csv('x')", "getenv('HOME')", "current_setting('home_directory')", "getvariable('x')",
-    "'/etc/passwd'.x", "duckdb_settings()", "version()", "current_user", "current_schema()", "query('select 1')",
-    "query_table('states')", "pg_typeof(1)", "nextval('x')", "txid_current()",
-    # what is not about one resource, or not the same every time
-    "count(*)", "max(p.Age)", "sum(p.Age) over ()", "row_number() over (order by p.Age)", "string_agg(p.Name)",
-    "unnest([1, 2])", "generate_series(1, 10)", "range(1000000000)", "*", "p.*", "columns('.*')",
-    "random()", "now()", "current_date", "current_timestamp", "uuid()", "gen_random_uuid()",
-    # what makes a lot out of little, and what is not needed
-    "repeat('a', 1000000000)", "lpad('a', 1000000000, 'x')", "rpad('a', 1000000000, 'x')", "space(1000000000)",
-    "list_transform([1], x -> x)", "apply([1], lambda x: x)", "x -> x", "[1, 2, 3]", "{'a': 1}", "map {'a': 1}",
-    "struct_pack(a := 1)",
-    "p.Name[1]", "p.Name.upper()", "regexp_matches(p.Name, '(a+)+$')", "p.Name ~ '(a+)+$'", "p.Name similar to 'a'",
-    "md5(p.Name)", "format('{}', p.Name)", "printf('%s', p.Name)", "p.Name collate nocase", "interval 1 day",
-    "cast(p.Name as blob)", "cast(p.Name as json)", "cast(p.Name as int[])", "p.Name::struct(a int)",
-    "cast(p.Age as decimal(38, 2))",
-    "?", "$1", ":x", "@x", "$x", "p.Name as x", "p.Name, p.Mail", "default", "e'\\x41'", "$$x$$", "x'41'",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", REFUSED)
-def test_everything_else_is_refused(text):
-    assert len(faults(f"SQL:p: {text}")) == 1
-
-
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("(select 1)", 'uses "Subquery", which is not allowed in an expression'),
         ("read_text('/etc/passwd')", 'uses "read_text", which is not allowed in an expression'),
+        ("lowr(p.Name)", 'uses "lowr", which is not allowed in an expression; did you mean "lower"?'),
+        ("tosoundx(p.Name)", 'uses "tosoundx", which is not allowed in an expression; did you mean "ToSoundex"?'),
         ("sum(p.Age) over ()", 'uses "Window", which is not allowed in an expression'),
         ("p.Name; select 1", "must be one expression"),
         ("", "must be one expression"),
         ("p.Name in (select 'a')", "holds a subquery, which is not allowed in an expression"),
         ("p.Nmae", 'names "Nmae", which is no property of Person; did you mean "Name"?'),
         ("p.name", 'names "name", which is no property of Person; did you mean "Name"?'),
+        ("p.Reprots", 'names "Reprots", which is no property of Person; did you mean "Reports"?'),
+        ("p.Manager.Nmae", 'names "Manager.Nmae", which is no property of Person; did you mean "Name"?'),
+        (
+            "p.Managr.Name",
+            'names "Managr.Name", which leads over "Managr", which is no navigation property of Person; '
+            'did you mean "Manager"?',
+        ),
+        (
+            "p.Manager.Department",
+            'names "Manager.Department", which leads to Department and is no value; go on to one of its properties: '
+            "Manager.Department.Code, Manager.Department.Label, Manager.Department.Budget, Manager.Department.Size",
+        ),
         ("q.Name", 'names "q.Name"; write p.Property'),
         ("Name", 'names "Name"; write p.Property'),
         ("p", 'names "p"; write p.Property'),
         ("states.state", 'names "states.state"; write p.Property'),
         (
-            "p.Manager.Name",
-            'reads over the path "Manager.Name"; this version evaluates properties of the resource itself',
-        ),
-        (
             "cast(p.Name as blob)",
             'converts to "VARBINARY"; allowed are BIGINT, BOOLEAN, DATE, DOUBLE, INT, TEXT, TIMESTAMP, VARCHAR',
         ),
+        ("p.Name + 1", "calculates with a text; join texts with ||"),
+        ("p.Name * 2", "calculates with a text; convert it with cast(… as double)"),
+        ("-p.Name", "negates a text; it must be a number"),
+        ("p.Name = 1", "mixes a text and a whole number in a comparison; convert one of them with cast(… as …)"),
+        ("coalesce(p.State, p.Age)", "mixes a text and a whole number in coalesce; convert one"),
+        ("not p.Name", "uses a text as a condition in NOT; compare it with something"),
+        ("p.Age and p.Active", "uses a whole number as a condition in AND; compare it with something"),
+        ("case when p.Name then 1 end", "uses a text as a condition in a case; compare it with something"),
+        ("upper(p.Age)", "gives upper a whole number where it takes a text; convert it with cast(… as …)"),
+        ("left(p.Name)", "gives left 1 arguments; write left(text, count)"),
+        ("p.Born - p.Born", "subtracts a date with time and a date with time; dates are moved by"),
+        ("p.Born + 1", "adds a date with time and a whole number; dates are moved by intervals (+ interval 3 day)"),
+        ("interval 3 day", "gives an interval; add it to a date or subtract it from one"),
+        ("cast(p.Age as date)", "converts a whole number to DATE; take its parts with date_part('year', …)"),
+        ("date_trunc('fortnight', p.Born)", 'uses date_trunc with the unit "fortnight"'),
+        ("date_part('yaer', p.Born)", 'takes the part "yaer" of a date; did you mean "year"?'),
+        ("p.Name like p.Mail", "uses LIKE with a pattern that is no literal text; write contains(text, searched)"),
+        ("ParseLocalDate(p.Name, p.Mail, 'yyyy')", "gives ParseLocalDate a parameter that is no literal"),
+        ("ToSoundex()", "calls ToSoundex without the value that it is applied to"),
+        ("ToSoundex(p.Reports.Name)", "applies ToSoundex to several values; make one of them first"),
+        ("p.Reports.Name", "gives a list, and a property holds one value; make one of it, such as"),
+        ("p.Reports.Age + 1", "uses a list as a single value; make one of it, such as with array_to_string(…, ', ')"),
+        ("p.Name in p.Reports.Name", "uses IN with something that is no list in brackets; write list_contains"),
+        ("list_first(p.Name)", "gives list_first a text; it takes a path over a collection"),
+        ("list_sum(p.Reports.Name)", "gives list_sum a list (a text each); it takes numbers"),
+        ("regexp_matches(p.Name, '(')", 'holds the regular expression "(", which does not compile: missing )'),
+        ("repeat(p.Name, 101)", 'calls repeat with "101"; write a whole number up to 100'),
+        ("repeat(repeat(p.Name, 99), 2)", "may make a text of more than 100 times the length of what it reads"),
     ],
-)
+)  # fmt: skip
 def test_the_message_says_what_is_refused_and_what_may_be_meant(text, told):
-    assert fault(f"SQL:p: {text}") == told
+    found = refusal(f"SQL:p: {text}")
+
+    assert found.startswith(told)
+    assert not told.endswith("?") or found == told
 
 
 @pytest.mark.parametrize("text", ["p.Name ||", "((p.Name)", "'open", "p.Name p.Mail", "case when", "/* open", "lower("])
 def test_what_does_not_parse_says_so(text):
-    assert fault(f"SQL:p: {text}").startswith("does not parse: ")
+    assert refusal(f"SQL:p: {text}").startswith("does not parse: ")
 
 
 @pytest.mark.parametrize(
@@ -142,44 +189,9 @@ def test_what_does_not_parse_says_so(text):
 )
 def test_another_form_is_refused_and_the_right_one_shown(form):
     if form == "SQL p.Name":
-        assert fault(form, "Name") == 'uses "SQL p.Name", which is no function'
+        assert refusal(form, "Name") == 'uses "SQL p.Name", which is no function'
     else:
-        assert fault(form) == "must look like SQL:person: person.Mail, with a name between the colons"
-
-
-BOMBS = {
-    "300 brackets": "(" * 300 + "p.Name" + ")" * 300,
-    "300 open brackets": "(" * 300,
-    "300 square brackets": "[" * 300 + "]" * 300,
-    "300 braces": "{" * 300,
-    "5,000 characters": "p.Name || '" + "x" * 5_000 + "'",
-    "indices": "p.Name" + "[1]" * 1_300,
-    "casts": "p.Name" + "::text" * 600,
-    "path": "p" + ".a" * 1_900,
-    "minus": "- " * 1_900 + "1",
-    "not": "not " * 990 + "true",
-    "case": "case when true then " * 150 + "1" + " end" * 150,
-    "sums": "+".join(["1"] * 1_900),
-    "concatenations": "||".join(["p.Name"] * 480),
-    "conjunctions": " and ".join(["true"] * 400),
-    "functions": "coalesce(" * 200 + "p.Name" + ")" * 200,
-    "list": "p.Name in (" + ",".join(["'a'"] * 950) + ")",
-    "arrows": "->".join(["p.Name"] * 400),
-    "comments": "/*" * 1_900,
-    "intervals": "interval " * 440,
-    "tests": "p.Name" + " is null" * 490,
-    "at signs": "@" * 3_000,
-}
-
-
-@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
-def test_a_bomb_is_refused_at_once(bomb):
-    faults("SQL:p: 1")
-    started = time.process_time()
-
-    assert len(faults(f"SQL:p: {bomb}")) == 1
-
-    assert time.process_time() - started < 1
+        assert refusal(form) == "must look like SQL:person: person.Mail, with a name between the colons"
 
 
 def test_how_deep_an_expression_may_nest_does_not_depend_on_who_asks():
@@ -189,31 +201,14 @@ def test_how_deep_an_expression_may_nest_does_not_depend_on_who_asks():
         return from_below(depth - 1) if depth else value(deep, **ANN)
 
     assert from_below(0) == from_below(600) == "Ann"
-    assert fault(deep.replace("p.Name", "(p.Name)")) == "nests deeper than 24 brackets"
+    assert refusal(deep.replace("p.Name", "(p.Name)")) == "nests deeper than 24 brackets"
 
 
 def test_the_longest_expression_is_evaluated():
     text = "p.Name || '" + "x" * (4_000 - len("SQL:p: p.Name || ''")) + "'"
 
     assert value(f"SQL:p: {text}", **ANN).startswith("Annxxx")
-    assert fault(f"SQL:p: {text}x") == "is longer than 4000 characters"
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["cast(p.Name as bigint)", "9223372036854775807 * p.Age", "p.Age / (p.Age - 30)", "not p.Name"],
-)
-def test_an_expression_that_fails_for_some_value_says_which_rule_and_what_to_do(text):
-    with pytest.raises(DeltamarkError) as failed:
-        values(f"SQL:p: {text}", ANN)
-
-    assert str(failed.value).startswith("the source expression of rule Rule_1 failed: ")
-    assert "Nothing was changed. Correct the expression so that it holds for every value" in str(failed.value)
-    assert "\n" not in str(failed.value)
-
-
-def test_a_value_of_another_type_than_declared_is_nothing():
-    assert values("SQL:p: p.Age + 1", {"Age": "old"}, {"Age": 1}) == [None, "2"]
+    assert refusal(f"SQL:p: {text}x") == "is longer than 4000 characters"
 
 
 REACHING = [

@@ -75,6 +75,22 @@ def test_a_company_has_as_many_people_as_asked_for(people: int, tmp_path: Path) 
     assert len(company.members) > people
 
 
+def test_a_company_has_as_many_departments_as_asked_for(tmp_path: Path) -> None:
+    generate(tmp_path, people=200, departments=33)
+
+    day = Day.read(tmp_path)
+    assert len(day.departments) == 33
+    assert {person["Department"] for person in day.people.values()} == set(day.departments)
+
+
+@pytest.mark.parametrize("departments", [9, 101])
+def test_a_company_without_the_people_for_its_departments_is_refused(departments: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"from 10 to 100 departments here, not {departments}"):
+        generate(tmp_path / "new", people=200, departments=departments)
+
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize(("people", "day"), [(20, 0), (20, 200), (100, 1), (100, 250), (10_000, 0), (10_000, 5)])
 def test_everything_that_an_extract_names_exists(people: int, day: int, tmp_path: Path) -> None:
     company = Day.of(tmp_path, people, day)

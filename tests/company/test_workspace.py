@@ -13,6 +13,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from deltamark import Engine, LinkRef, LoggedChange, TaskState, Thresholds, UsageError
+from deltamark.bootstrap import checked_configuration
 from deltamark.config.settings import load_settings
 from deltamark.domain.warnings import warnings
 from deltamark.infrastructure.company import generate, write_workspace
@@ -27,8 +28,11 @@ CHAIN = [
     "SynchronizeHR_DoNotDeleteChanges",
     "SynchronizeActiveDirectory_DoNotDeleteChanges",
     "SetRecentlyModifiedFlag",
+    "UpdateEntityPropertyExpressions_Incremental",
     "ComputeCorrelationKeys_Incremental",
+    "UpdateClassification_Incremental",
 ]
+SYNCHRONIZING = CHAIN[:2]
 
 
 @pytest.fixture
@@ -87,6 +91,12 @@ def links(day: Day) -> set[Link]:
     }
 
 
+def computed_of(engine: Engine, entity_type: str, key: str) -> Values:
+    resource = engine.resource(entity_type, key)
+    assert resource is not None
+    return dict(resource.computed)
+
+
 def recorded_resources(changes: Iterable[LoggedChange]) -> dict[tuple[str, str], dict[str, tuple[object, object]]]:
     return {
         (change.event.ref.entity_type, change.event.ref.key): {
@@ -111,7 +121,7 @@ def test_the_files_are_named_and_nothing_else_is_written(tmp_path: Path) -> None
     names = {path.relative_to(tmp_path / "new" / "workspace").as_posix() for path in written}
     assert names == {
         "deltamark.toml",
-        *(f"configuration/{name}.xml" for name in ("model", "hr", "ad", "rules", "jobs")),
+        *(f"configuration/{name}.xml" for name in ("model", "hr", "ad", "properties", "rules", "jobs")),
         *(f"exports/{name}" for name in EXTRACTS),
     }
     assert set(contents(tmp_path / "new" / "workspace")) == names
@@ -126,7 +136,7 @@ def test_its_settings_lead_to_its_configuration_and_extracts(workspace: Path) ->
 
 
 def test_its_configuration_loads_without_a_warning(engine: Engine) -> None:
-    assert warnings(engine.configuration) == ()
+    assert warnings(*checked_configuration(engine.configuration)) == ()
     assert [job.identifier for job in engine.configuration.jobs] == ["Incremental", "Complete"]
 
 
@@ -135,7 +145,7 @@ def test_every_file_of_the_configuration_explains_itself(workspace: Path) -> Non
         assert "<!--" in file.read_text(encoding="utf-8"), f"{file.name} has no comment"
 
 
-def test_the_incremental_job_loads_the_first_day_and_computes_all_keys(engine: Engine, workspace: Path) -> None:
+def test_the_incremental_job_loads_the_first_day_and_computes_everything(engine: Engine, workspace: Path) -> None:
     run = engine.run_job("Incremental")
 
     day = Day.read(workspace / "exports")
@@ -144,18 +154,24 @@ def test_the_incremental_job_loads_the_first_day_and_computes_all_keys(engine: E
     assert run.counts.set_aside == 0
     assert run.counts.inserted == len(resources(day))
     assert run.counts.linked == len(links(day))
-    assert run.tasks[3].counts.computed == len(day.people) + len(day.accounts)
+    assert [task.counts.computed for task in run.tasks[3:]] == [
+        len(day.people) + len(day.departments),
+        len(day.people) + len(day.accounts),
+        len(day.accounts),
+    ]
 
 
 def test_the_second_run_records_exactly_what_differs_between_the_days(engine: Engine, workspace: Path) -> None:
     before = Day.read(workspace / "exports")
     engine.run_job("Incremental")
+    computed = {ref: computed_of(engine, *ref) for ref in resources(before)}
 
     generate(workspace / "exports", people=100, day=1)
     run = engine.run_job("Incremental")
 
     after = Day.read(workspace / "exports")
     old, new = resources(before), resources(after)
+    old |= {ref: old[ref] | computed[ref] for ref in old.keys() - new.keys()}  # who goes takes everything along
     true = {
         ref: {
             name: (old.get(ref, {}).get(name), new.get(ref, {}).get(name))
@@ -165,46 +181,96 @@ def test_the_second_run_records_exactly_what_differs_between_the_days(engine: En
         for ref in old.keys() | new.keys()
         if old.get(ref) != new.get(ref)
     }
-    changes = list(engine.changes(run=run.number))
-    assert [task.state for task in run.tasks] == [TaskState.COMPLETED] * 4
+    changes = [change for change in engine.changes(run=run.number) if change.task in SYNCHRONIZING]
+    assert [task.state for task in run.tasks] == [TaskState.COMPLETED] * 6
     assert recorded_resources(changes) == true
     assert recorded_links(changes, "linked") == sorted(links(after) - links(before))
     assert recorded_links(changes, "unlinked") == sorted(links(before) - links(after))
     assert len(changes) == run.counts.changed
 
 
-def test_the_second_run_computes_the_keys_of_what_changed_and_of_nothing_else(engine: Engine, workspace: Path) -> None:
+def test_the_second_run_computes_what_reads_what_changed_and_nothing_else(engine: Engine, workspace: Path) -> None:
     engine.run_job("Incremental")
     generate(workspace / "exports", people=100, day=1)
 
     run = engine.run_job("Incremental")
 
-    assert 0 < run.tasks[3].counts.computed < 40
-    assert 0 < run.tasks[3].counts.written < 20
+    for task in run.tasks[3:]:
+        assert 0 < task.counts.computed < 40
+        assert 0 < task.counts.written <= task.counts.executed < 40
 
 
-def test_a_day_without_changes_skips_flags_and_keys(engine: Engine) -> None:
+def test_a_renamed_department_reaches_the_people_who_work_there(engine: Engine, workspace: Path) -> None:
+    engine.run_job("Incremental")
+    generate(workspace / "exports", people=100, day=1)
+
+    run = engine.run_job("Incremental")
+
+    computed = [change for change in engine.changes(run=run.number) if change.task == CHAIN[3]]
+    after = Day.read(workspace / "exports")
+    renamed = {
+        change.event.ref.key
+        for change in engine.changes(run=run.number, entity_type="HR_Department")
+        if change.kind == "updated" and change.task == CHAIN[0]
+    }
+    people = {key for key, row in after.people.items() if row["Department"] in renamed}
+    assert people
+    assert people <= {change.event.ref.key for change in computed}
+
+
+def test_computed_properties_are_what_a_person_would_expect(engine: Engine, workspace: Path) -> None:
+    engine.run_job("Incremental")
+
+    person, department = engine.resource("HR_Person", "E00021"), engine.resource("HR_Department", "D0006")
+    assert person is not None
+    assert department is not None
+    manager = engine.resource("HR_Person", "E00007")
+    assert manager is not None
+    assert person.computed == {
+        "DisplayName": f"{person.values['FirstName']} {person.values['LastName']}",
+        "ManagerName": f"{manager.values['FirstName']} {manager.values['LastName']}",
+        "DepartmentPath": "Executive Board / Human Resources",
+    }
+    staff = [row for row in Day.read(workspace / "exports").people.values() if row["Department"] == "D0006"]
+    assert department.computed == {"Staff": len(staff)}
+
+
+def test_accounts_of_programs_are_told_from_those_of_people(engine: Engine, workspace: Path) -> None:
+    engine.run_job("Incremental")
+
+    found = {each.key: each.resource_type for each in engine.classifications("Directory_User")}
+
+    accounts = Day.read(workspace / "exports").accounts
+    assert found == {
+        login: "Department_ServiceAccount" if row["Description"] == "Service account" else "Person_Account"
+        for login, row in accounts.items()
+    }
+    assert set(found.values()) == {"Department_ServiceAccount", "Person_Account"}
+
+
+def test_a_day_without_changes_skips_flags_and_what_is_computed(engine: Engine) -> None:
     engine.run_job("Incremental")
 
     run = engine.run_job("Incremental")
 
     assert run.state is TaskState.COMPLETED
-    assert [task.state for task in run.tasks] == [TaskState.COMPLETED] * 2 + [TaskState.SKIPPED] * 2
+    assert [task.state for task in run.tasks] == [TaskState.COMPLETED] * 2 + [TaskState.SKIPPED] * 4
 
 
 def test_the_complete_job_computes_everything_and_finds_nothing_to_correct(engine: Engine, workspace: Path) -> None:
     engine.run_job("Incremental")
     generate(workspace / "exports", people=100, day=1)
     engine.run_job("Incremental")
-    keys = list(engine.keys())
+    keys, position = list(engine.keys()), engine.position()
 
     run = engine.run_job("Complete")
 
     day = Day.read(workspace / "exports")
-    assert [task.state for task in run.tasks] == [TaskState.COMPLETED] * 3
-    assert run.counts.computed == len(day.people) + len(day.accounts)
+    assert [task.state for task in run.tasks] == [TaskState.COMPLETED] * 5
+    assert run.counts.computed == 2 * len(day.people) + len(day.departments) + 2 * len(day.accounts)
     assert run.counts.written == 0
     assert list(engine.keys()) == keys
+    assert list(engine.changes(position)) == []
 
 
 def test_both_rules_match_people_that_the_other_does_not(engine: Engine) -> None:
@@ -232,7 +298,7 @@ def test_a_workspace_of_another_size_goes_on_for_a_week(
         for day in range(8):
             generate(tmp_path / "exports", people=people, seed=3, day=day)
             run = engine.run_job("Incremental")
-            assert [task.state for task in run.tasks] == [TaskState.COMPLETED] * 4
+            assert [task.state for task in run.tasks] == [TaskState.COMPLETED] * 6
             assert run.counts.set_aside == 0
 
 
@@ -327,5 +393,5 @@ def test_the_wheel_holds_the_template(tmp_path: Path) -> None:
     place = "deltamark/infrastructure/company/template"
     names = zipfile.ZipFile(wheel).namelist()
     template = {file.relative_to(root).as_posix() for file in (root / place).rglob("*") if file.is_file()}
-    assert len(template) == 6
+    assert len(template) == 7
     assert template <= set(names)

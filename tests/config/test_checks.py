@@ -21,6 +21,7 @@ from deltamark.domain.job import (
 from deltamark.domain.job_checks import dependency_cycles
 from deltamark.domain.model import Connector, EntityType, Property
 from deltamark.domain.nearest import hint, nearest
+from deltamark.domain.plan import Plan
 from deltamark.domain.warnings import warnings
 
 SYNC = '<SynchronizeTask Identifier="S" DisplayName_L1="s" Connector="AD" />'
@@ -319,7 +320,7 @@ def warned(*jobs: Job) -> list[str]:
         connectors=[Connector("HR")], entity_types=[EntityType("T", [Property("K")])], jobs=jobs
     )
     assert faults(configuration) == ()
-    return [str(warning) for warning in warnings(configuration)]
+    return [str(warning) for warning in warnings(configuration, Plan())]
 
 
 KEPT = SynchronizeTask(connector="HR", do_not_delete_changes=True)
@@ -356,7 +357,7 @@ def test_the_same_task_twice_is_told_with_its_line(configured, tmp_path):
         SYNC + job('\n<Step Task="S" />\n<SynchronizeTaskOverride Identifier="S" Orphans="1" />')
     )
 
-    (warning,) = warnings(configuration)
+    (warning,) = warnings(configuration, Plan())
 
     assert (warning.location.file, warning.location.line) == (str(tmp_path / "jobs.xml"), 20)
     assert re.search(r'task "S" runs twice in job "J"; the first time is at .*:19', warning.message)

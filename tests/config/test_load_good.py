@@ -84,6 +84,14 @@ def test_everything_knows_its_line(configured, tmp_path):
     assert configuration.job("Incremental").location == Location(file, 19)
 
 
+def test_an_element_is_placed_where_it_begins_however_many_lines_its_tag_takes(load_text):
+    text = (
+        '<!-- 1\n -->\n<ConfigurationFile>\n<Agent\n  Identifier="A"\n/>\n<Agent Identifier=\n"B"/></ConfigurationFile>'
+    )
+
+    assert [agent.location.line for agent in load_text(text).agents] == [4, 7]
+
+
 @pytest.mark.parametrize(
     "opening",
     [

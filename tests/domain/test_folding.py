@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
+from deltamark.domain.changes import LoggedChange
 from deltamark.domain.events import Cause
 from deltamark.domain.job import TaskState
 from deltamark.domain.link import Link, Linked, LinkRef, LinkSnapshot, Unlinked, fold_link
 from deltamark.domain.resource import (
     Change,
+    Computed,
     Created,
     Deleted,
     Resource,
@@ -54,12 +56,18 @@ def updated(version=2, **updates):
     return Updated(**of_ann(version), updates={name: Change(*pair) for name, pair in updates.items()})
 
 
-def deleted(version=2, **values):
-    return Deleted(**of_ann(version), values=values)
+def computed(version=2, **updates):
+    return Computed(**of_ann(version), updates={name: Change(*pair) for name, pair in updates.items()})
 
 
-def ann(version, *, live=True, **values):
-    return Resource(originator_id="7", version=version, ref=ANN, values=values, live=live)
+def deleted(version=2, computed=None, **values):
+    return Deleted(**of_ann(version), values=values, computed=computed or {})
+
+
+def ann(version, *, live=True, computed=None, **values):
+    return Resource(
+        originator_id="7", version=version, ref=ANN, synchronized=values, computed=computed or {}, live=live
+    )
 
 
 def linked(version=1):
@@ -80,10 +88,23 @@ def unlinked(version=2):
         ([created(Mail="a@b")], updated(Age=(None, 0), Active=(None, False)), ann(2, Mail="a@b", Age=0, Active=False)),
         ([created(Mail="a@b")], deleted(Mail="a@b"), ann(2, live=False)),
         ([created(Mail="a@b"), deleted(Mail="a@b")], created(3, Age=5), ann(3, Age=5)),
+        ([created(Mail="a@b")], computed(Team=(None, "x")), ann(2, Mail="a@b", computed={"Team": "x"})),
+        ([created(), computed(Team=(None, "x"))], computed(3, Team=("x", None)), ann(3)),
+        ([created(Mail="a"), computed(Mail=(None, "b"))], updated(3, Mail=("a", None)), ann(3, computed={"Mail": "b"})),
+        ([created(Mail="a"), computed(Mail=(None, "b"))], computed(3, Mail=("b", None)), ann(3, Mail="a")),
+        ([created(), computed(Team=(None, "x"))], deleted(3, {"Team": "x"}), ann(3, live=False)),
+        ([created(), computed(Team=(None, "x")), deleted(3, {"Team": "x"})], created(4, Age=5), ann(4, Age=5)),
     ],
 )
 def test_a_resource_is_what_its_changes_made_of_it(given, when, then):
     assert fold([*given, when]) == then
+
+
+def test_of_a_property_with_both_the_computed_value_counts():
+    resource = fold([created(Mail="a@b", Age=0), computed(Mail=(None, "c@d"), Team=(None, "x"))])
+
+    assert resource.values == {"Mail": "c@d", "Age": 0, "Team": "x"}
+    assert resource.computed == {"Mail": "c@d", "Team": "x"}
 
 
 @pytest.mark.parametrize(
@@ -106,13 +127,20 @@ def test_a_link_stands_after_linked_and_not_after_unlinked(given, when, then):
         [created(Mail="a@b"), updated(Mail=("a@b", "c@d"))],
         [created(Mail="a@b"), deleted(Mail="a@b")],
         [created(Mail="a@b")],
+        [created(Mail="a@b"), computed(Mail=(None, "c@d"), Team=(None, "x"))],
     ],
 )
 def test_a_resource_folds_from_a_snapshot_as_from_the_events_that_it_replaced(events):
     whole = fold(events)
 
     snapshot = ResourceSnapshot(
-        originator_id="7", originator_version=whole.version, at=AT, ref=ANN, values=whole.values, live=whole.live
+        originator_id="7",
+        originator_version=whole.version,
+        at=AT,
+        ref=ANN,
+        values=whole.synchronized,
+        computed=whole.computed,
+        live=whole.live,
     )
 
     assert fold([snapshot]) == whole
@@ -131,7 +159,7 @@ def test_without_events_there_is_nothing():
     assert (fold([]), fold_link([]), fold_run([])) == (None, None, None)
 
 
-@pytest.mark.parametrize("first", [updated(1, Mail=("a", "b")), deleted(1)])
+@pytest.mark.parametrize("first", [updated(1, Mail=("a", "b")), computed(1, Mail=("a", "b")), deleted(1)])
 def test_a_stream_that_does_not_begin_with_a_creation_is_a_bug_and_told_as_one(first):
     with pytest.raises(AssertionError, match="created before"):
         fold([first])
@@ -142,7 +170,12 @@ def test_a_stream_that_does_not_begin_with_a_creation_is_a_bug_and_told_as_one(f
     [
         (created(Mail="a@b", Age=0), {"Mail": Change(None, "a@b"), "Age": Change(None, 0)}),
         (updated(Mail=("a@b", None)), {"Mail": Change("a@b", None)}),
+        (computed(Team=("x", None)), {"Team": Change("x", None)}),
         (deleted(Mail="a@b"), {"Mail": Change("a@b", None)}),
+        (
+            deleted(2, {"Mail": "c@d", "Team": "x"}, Mail="a@b"),
+            {"Mail": Change("c@d", None), "Team": Change("x", None)},
+        ),
     ],
 )
 def test_every_change_tells_before_and_after(event, changes):
@@ -150,12 +183,27 @@ def test_every_change_tells_before_and_after(event, changes):
 
 
 @pytest.mark.parametrize(
-    "event", [created(Mail="a"), updated(Mail=("a", "b")), deleted(Mail="a"), linked(), unlinked()]
+    "event", [created(Mail="a"), updated(Mail=("a", "b")), computed(Mail=("a", "b")), deleted(), linked(), unlinked()]
 )
 def test_an_event_cannot_be_altered(event):
     for name in ("originator_version", "at", "ref"):
         with pytest.raises(FrozenInstanceError):
             setattr(event, name, None)
+
+
+@pytest.mark.parametrize(
+    ("event", "word"),
+    [
+        (created(), "created"),
+        (updated(), "updated"),
+        (computed(), "updated"),
+        (deleted(), "deleted"),
+        (linked(), "linked"),
+        (unlinked(), "unlinked"),
+    ],
+)
+def test_every_change_has_the_word_that_users_know(event, word):
+    assert LoggedChange(position=1, event=event, run=1, job="J", task="T").kind == word
 
 
 def test_applying_an_event_leaves_the_resource_before_it_as_it_was():

@@ -6,7 +6,13 @@ import pytest
 from attrs import evolve
 
 from deltamark.domain.configuration import Configuration
-from deltamark.domain.job import Job, SetRecentlyModifiedFlagTask, SynchronizeTask
+from deltamark.domain.job import (
+    Job,
+    SetRecentlyModifiedFlagTask,
+    SynchronizeTask,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
+)
 from deltamark.domain.model import (
     Connector,
     EntityAssociation,
@@ -16,6 +22,7 @@ from deltamark.domain.model import (
     PropertyMapping,
     PropertyRef,
 )
+from deltamark.domain.rules import EntityPropertyExpression, ResourceClassificationRule
 from deltamark.domain.sequences import as_tuple
 from deltamark.domain.shape import shape_faults
 
@@ -24,7 +31,9 @@ RIGHT = Configuration(
     entity_types=[EntityType("Person", [Property("Number", is_key=True)])],
     associations=[EntityAssociation("Boss", PropertyRef("Person", "Boss"), PropertyRef("Person", "Reports"))],
     entity_type_mappings=[EntityTypeMapping("Person", "HR", "people", [PropertyMapping("Number", "number")])],
-    jobs=[Job("J", [SynchronizeTask(connector="HR"), SetRecentlyModifiedFlagTask()])],
+    property_expressions=[EntityPropertyExpression("Full", "Person", "Full", "Number")],
+    classification_rules=[ResourceClassificationRule("Staff", "SQL:p: true")],
+    jobs=[Job("J", [SynchronizeTask(connector="HR"), SetRecentlyModifiedFlagTask(), UpdateClassificationTask()])],
 )
 
 
@@ -60,6 +69,30 @@ def test_a_configuration_of_the_right_types_has_no_fault():
         ({"jobs": [Job("J", [SynchronizeTask(connector="HR", level="2")])]}, 'level is "2" (str), not a whole number'),
         ({"jobs": [Job("J", [SynchronizeTask(connector="HR", level=True)])]}, 'level is "True" (bool), not a whole'),
         ({"jobs": [Job("J", [None])]}, "holds None"),
+        (
+            {"property_expressions": [EntityPropertyExpression("Full", "Person", None)]},
+            'EntityPropertyExpression "Full": property is None, not a text',
+        ),
+        (
+            {"property_expressions": [EntityPropertyExpression("Full", "Person", "Full", priority="1")]},
+            'EntityPropertyExpression "Full": priority is "1" (str), not a whole number',
+        ),
+        (
+            {"property_expressions": [ResourceClassificationRule("R", "SQL:r: true")]},
+            "property_expressions is a sequence of EntityPropertyExpression and holds ResourceClassificationRule",
+        ),
+        (
+            {"classification_rules": [ResourceClassificationRule("R", 5)]},
+            'ResourceClassificationRule: target_expression is "5" (int), not a text or None',
+        ),
+        (
+            {"jobs": [Job("J", [UpdateEntityPropertyExpressionsTask(dirty="yes", all_entity_type=True)])]},
+            'dirty is "yes" (str), not True or False',
+        ),
+        (
+            {"jobs": [Job("J", [UpdateClassificationTask(entity_types=[5])])]},
+            'entity_types is a sequence of a text and holds "5" (int)',
+        ),
         ({"jobs": [Job("J", cron_time_zone=None)]}, 'Job "J": cron_time_zone is None, not a whole number'),
     ],
 )  # fmt: skip

@@ -13,31 +13,37 @@ from deltamark.domain.job import (
     Step,
     SynchronizeTask,
     TaskOverride,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
 )
 from deltamark.domain.location import Location
 from deltamark.domain.model import Connector, EntityType
+from deltamark.domain.plan import Plan
 from deltamark.domain.warnings import warnings
 
 SYNC = SynchronizeTask(identifier="Sync", connector="AD", do_not_delete_changes=True)
 DISCARDING = SynchronizeTask(identifier="Sync", connector="AD")
 FLAG = SetRecentlyModifiedFlagTask(identifier="Flag", parents=["Sync"])
 KEYS = ComputeCorrelationKeysTask(identifier="Keys", dirty=True, entity_types=["User"], parents=["Flag"])
-ALL_KEYS = ComputeCorrelationKeysTask(identifier="Keys", all_entity_type=True)
 
 
 def told(*tasks, outside=(), **job):
     configuration = Configuration(
         connectors=[Connector("AD")], entity_types=[EntityType("User")], tasks=outside, jobs=[Job("J", tasks, **job)]
     )
-    return [fault.message for fault in warnings(configuration)]
+    return [fault.message for fault in warnings(configuration, Plan())]
 
 
 def test_the_job_that_remembers_flags_and_computes_is_told_nothing():
     assert told(SYNC, FLAG, KEYS) == []
 
 
-def test_a_dirty_task_without_a_flag_task_before_it():
-    (message,) = told(SYNC, KEYS)
+COMPUTING = [UpdateEntityPropertyExpressionsTask, ComputeCorrelationKeysTask, UpdateClassificationTask]
+
+
+@pytest.mark.parametrize("kind", COMPUTING)
+def test_a_dirty_task_without_a_flag_task_before_it(kind):
+    (message,) = told(SYNC, kind(identifier="Keys", dirty=True, entity_types=["User"]))
 
     assert message == (
         'task "Keys" of job "J" works on flagged resources (Dirty), but no SetRecentlyModifiedFlagTask runs before it; '
@@ -72,8 +78,9 @@ def test_the_same_task_twice():
     ("cron", "is_told"),
     [("0 */10 * * * *", True), ("0 0 * * * *", False), ("0 0 3 * * *", False), ("0,30 * * * *", True), (None, False)],
 )
-def test_all_entity_types_more_than_once_an_hour(cron, is_told):
-    messages = told(ALL_KEYS, cron_tab_expression=cron)
+@pytest.mark.parametrize("kind", COMPUTING)
+def test_all_entity_types_more_than_once_an_hour(kind, cron, is_told):
+    messages = told(kind(all_entity_type=True), cron_tab_expression=cron)
 
     assert [("covers all entity types" in message) for message in messages] == [True] * is_told
 
@@ -98,4 +105,4 @@ def test_warnings_name_their_place_in_file_order():
     first = evolve(late, identifier="Keys3", location=Location("a.xml", 4))
     configuration = Configuration(entity_types=[EntityType("User")], jobs=[Job("J", [late, early, first])])
 
-    assert [str(fault.location) for fault in warnings(configuration)] == ["a.xml:4", "a.xml:30", "b.xml:9"]
+    assert [str(fault.location) for fault in warnings(configuration, Plan())] == ["a.xml:4", "a.xml:30", "b.xml:9"]

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from tests.conftest import NewStore
 from tests.engine.house import House, configuration
+from tests.engine.organisation.running import Organisation
+from tests.engine.organisation.setting import Setting
 
 NewHouse = Callable[..., House]
+NewOrganisation = Callable[..., Organisation]
 
 
 @pytest.fixture
@@ -33,3 +38,29 @@ def new_house(new_store: NewStore, tmp_path: Path, clock: Callable[[], datetime]
 def house(new_house: NewHouse) -> House:
     """A house that keeps all changes."""
     return new_house()
+
+
+@pytest.fixture
+def new_organisation(new_store: NewStore, tmp_path: Path, clock: Callable[[], datetime]) -> Iterator[NewOrganisation]:
+    """Gives another organisation with every call; all are closed after the test."""
+    numbers, made = count(1), []
+
+    def new(setting: Setting | None = None, **said: Any) -> Organisation:
+        folder = tmp_path / f"organisation-{next(numbers)}"
+        made.append(Organisation(new_store(), folder, clock, setting or Setting(**said)))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.engine.close()
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory, where there is such a thing: for tests that make thousands of small stores."""
+    shared = Path("/dev/shm")  # noqa: S108 (the folder made in it is the test's own)
+    if not shared.is_dir() or not os.access(shared, os.W_OK):
+        yield tmp_path
+        return
+    with TemporaryDirectory(dir=shared, prefix="deltamark-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

@@ -37,7 +37,8 @@ from deltamark import (
     TaskRun,
     TaskState,
 )
-from deltamark.application.ports.store import KeyRule
+from deltamark.application.ports.store import DerivedRule
+from deltamark.domain.derivations import Kind
 
 PROPERTIES = {
     "Number": PropertyType.STRING,
@@ -228,7 +229,7 @@ class House:
             person = tx.resource(ResourceRef("Person", number))
             assert person is not None
             values = pa.table({"stream": pa.array([int(person.originator_id)], pa.int64()), "value": [value]})
-            rule = KeyRule(name="Owner_1", side=side, entity_type="Person", digest="")
+            rule = DerivedRule(kind=Kind(side), name="Owner_1", entity_type="Person", digest="")
             assert tx.put_keys(rule, values, everything=False) == 1
 
     def changes(self, **asked: Any) -> list[tuple[str, str]]:

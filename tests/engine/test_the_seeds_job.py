@@ -28,8 +28,9 @@ from deltamark import (
     SynchronizeTask,
     TaskState,
 )
-from deltamark.application.ports.store import KeyRule
+from deltamark.application.ports.store import DerivedRule
 from deltamark.config.loader import load
+from deltamark.domain.derivations import Kind
 
 MODEL = """
   <Connector Identifier="AD" DisplayName_L1="Active Directory" />
@@ -161,7 +162,7 @@ class Directory:
             user = tx.resource(ResourceRef("Directory_User", login))
             values = pa.table({"stream": pa.array([int(user.originator_id)], pa.int64()), "value": [value]})
             tx.put_keys(
-                KeyRule(name="Account_1", side="source", entity_type="Directory_User", digest=""),
+                DerivedRule(kind=Kind.SOURCE_KEY, name="Account_1", entity_type="Directory_User", digest=""),
                 values,
                 everything=False,
             )
@@ -208,7 +209,7 @@ def test_the_tasks_run_by_level_and_end_well(directory):
         (FLAG, TaskState.COMPLETED),
         (KEYS, TaskState.COMPLETED),
     ]
-    assert (run.counts.inserted, run.counts.flagged, run.counts.computed, run.counts.written) == (3, 3, 2, 4)
+    assert (run.counts.inserted, run.counts.flagged, run.counts.computed, run.counts.written) == (3, 2, 2, 4)
 
 
 def test_which_resources_were_created_updated_and_deleted_is_remembered_after_synchronization(directory):
@@ -227,13 +228,13 @@ def test_which_resources_were_created_updated_and_deleted_is_remembered_after_sy
     assert directory.engine.horizons() == []
 
 
-def test_all_changed_resources_are_tagged_and_no_other(directory):
+def test_all_changed_resources_that_something_is_derived_of_are_tagged_and_no_other(directory):
     directory.holds(ANN, BOB, CEM).run()
 
     run = directory.holds("ann,new@x.example,Ann", BOB, groups=("staff", "guests")).run()
 
-    assert run.task(2).counts.flagged == 3  # ann, cem and the group guests
-    assert run.task(3).counts.computed == 2  # ann and cem: the task is about users
+    assert run.task(2).counts.flagged == 2  # ann and cem; of the new group, guests, nothing is derived
+    assert run.task(3).counts.computed == 2
 
 
 def test_keys_are_computed_for_the_tagged_resources_only(directory):
@@ -247,13 +248,23 @@ def test_keys_are_computed_for_the_tagged_resources_only(directory):
     assert directory.keys()["source", "bob"] == "never computed"
 
 
-def test_a_changed_resource_is_computed_anew_even_where_its_stored_key_is_wrong(directory):
+def test_the_keys_that_read_what_changed_are_computed_anew_even_where_the_stored_one_is_wrong(directory):
     directory.holds(ANN, BOB).run()
     directory.plant("bob", "never computed")
 
-    directory.holds(ANN, "bob,Bob@x.example,Robert").run()
+    directory.holds(ANN, "bob,Bob@y.example,Bob").run()
 
-    assert directory.keys()["source", "bob"] == "bob@x.example"
+    assert directory.keys()["source", "bob"] == "bob@y.example"
+
+
+def test_the_keys_that_do_not_read_what_changed_are_left_alone(directory):
+    directory.holds(ANN, BOB).run()
+    directory.plant("bob", "never computed")
+
+    run = directory.holds(ANN, "bob,Bob@x.example,Robert").run()
+
+    assert (run.counts.executed, run.counts.necessary) == (1, 1)
+    assert directory.keys()["source", "bob"] == "never computed"
     assert directory.keys()["target", "bob"] == "ROBERT"
 
 

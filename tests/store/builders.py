@@ -8,7 +8,16 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from deltamark.application.ports.store import Discarded, LinkChanges, LinkEnds, Reading, ResourceChanges, Store, Writing
+from deltamark.application.ports.store import (
+    ComputedChanges,
+    Discarded,
+    LinkChanges,
+    LinkEnds,
+    Reading,
+    ResourceChanges,
+    Store,
+    Writing,
+)
 from deltamark.domain.changes import AnyChange
 from deltamark.domain.events import Cause
 from deltamark.domain.job import TaskState
@@ -29,6 +38,8 @@ PAIRS = pa.schema(
     ]
 )
 KEYS = pa.schema([("stream", pa.int64()), ("value", pa.string())])
+CLASSIFIED = pa.schema([("stream", pa.int64()), ("value", pa.bool_())])
+COMPUTED = pa.schema([("stream", pa.int64()), ("computed", pa.string()), ("changes", pa.string())])
 
 CAUSE = Cause(1, 1)
 PERSON, GROUP = "Person", "Group"
@@ -91,19 +102,26 @@ def delete(tx: Writing, entity_type: str, states: Mapping[str, Values]) -> int:
     return tx.append_resources(entity_type, changes(deleted=states), CAUSE)
 
 
-def link(tx: Writing, *pairs: tuple[str, str]) -> None:
-    """Puts people into groups: pairs of group and person."""
-    tx.append_links(MEMBERS, LinkChanges(linked=_pairs(tx, pairs), unlinked=PAIRS.empty_table()), CAUSE)
+def compute(tx: Writing, entity_type: str, states: Updates) -> None:
+    """Gives resources other computed values."""
+    known = streams(tx, entity_type)
+    found = [(known[key], text(after), text(_difference(was, after))) for key, (was, after) in states.items()]
+    tx.put_computed(ComputedChanges(entity_type=entity_type, rows=_table(found, COMPUTED)), CAUSE)
 
 
-def unlink(tx: Writing, *pairs: tuple[str, str]) -> None:
-    """Takes people out of groups."""
-    tx.append_links(MEMBERS, LinkChanges(linked=PAIRS.empty_table(), unlinked=_pairs(tx, pairs)), CAUSE)
+def link(tx: Writing, *pairs: tuple[str, str], ends: LinkEnds = MEMBERS) -> None:
+    """Links pairs of source and target: puts people into groups, unless told otherwise."""
+    tx.append_links(ends, LinkChanges(linked=_pairs(tx, ends, pairs), unlinked=PAIRS.empty_table()), CAUSE)
 
 
-def _pairs(tx: Writing, pairs: Iterable[tuple[str, str]]) -> pa.Table:
-    groups, people = streams(tx, GROUP), streams(tx, PERSON)
-    return _table([(groups[g], people[p], g, p, 2) for g, p in pairs], PAIRS)
+def unlink(tx: Writing, *pairs: tuple[str, str], ends: LinkEnds = MEMBERS) -> None:
+    """Takes links away again."""
+    tx.append_links(ends, LinkChanges(linked=PAIRS.empty_table(), unlinked=_pairs(tx, ends, pairs)), CAUSE)
+
+
+def _pairs(tx: Writing, ends: LinkEnds, pairs: Iterable[tuple[str, str]]) -> pa.Table:
+    sources, targets = streams(tx, ends.source), streams(tx, ends.target)
+    return _table([(sources[one], targets[other], one, other, 2) for one, other in pairs], PAIRS)
 
 
 def streams(reading: Reading, entity_type: str) -> dict[str, int]:
@@ -115,6 +133,11 @@ def streams(reading: Reading, entity_type: str) -> dict[str, int]:
 def keys_of(states: Mapping[int, str | None]) -> pa.Table:
     """Correlation keys by stream."""
     return _table(list(states.items()), KEYS)
+
+
+def classified_as(holds: Mapping[int, bool | None]) -> pa.Table:
+    """Whether a rule holds, by stream."""
+    return _table(list(holds.items()), CLASSIFIED)
 
 
 def start_run(tx: Writing, job: str = "Nightly") -> int:
@@ -190,7 +213,10 @@ def visible(store: Store) -> tuple[object, ...]:
             [summary.run for summary in reading.runs()],
             reading.horizons(),
             list(reading.correlation_keys(None)),
-            [(name, reading.flagged(name, 0).to_pylist()) for name in (PERSON, GROUP)],
+            reading.watched(),
+            reading.flagged(list(reading.watched()), 0, 0).to_pylist(),
+            [list(reading.states_at(name, None)) for name in (PERSON, GROUP)],
+            [list(reading.classifications(name)) for name in (PERSON, GROUP)],
         )
 
 

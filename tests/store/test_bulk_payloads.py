@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deltamark.domain.events import Cause
 from deltamark.domain.link import Linked, LinkRef, Unlinked
-from deltamark.domain.resource import Change, Created, Deleted, ResourceRef, Updated
+from deltamark.domain.resource import Change, Computed, Created, Deleted, ResourceRef, Updated
 from deltamark.domain.values import Value
 from deltamark.infrastructure.store.bulk_payload import Head, link_payloads, resource_payloads
 from deltamark.infrastructure.store.mapper import ChangeMapper, from_micros
@@ -80,11 +80,37 @@ def test_payloads_of_created_and_deleted_resources_are_the_mapper_s(
 
 
 @settings(max_examples=100, deadline=None)
+@given(CAUSES, st.lists(st.tuples(TEXTS, LINES, STATES, STATES), max_size=5))
+@example(Cause(1, 1), [("plain", None, {}, {}), ("é😀", 7, {"n": 1}, {"n": "\\"})])
+def test_payloads_of_deleted_resources_with_computed_values_are_the_mapper_s(
+    cause: Cause, found: list[tuple[str, int | None, dict[str, Value], dict[str, Value]]]
+) -> None:
+    keys, lines, states, computed = ([row[n] for row in found] for n in range(4))
+
+    bulk = resource_payloads(
+        Head(MICROS, cause),
+        "Person",
+        column(keys, pa.string()),
+        column(lines, pa.int64()),
+        column([canonical(state) for state in states], pa.string()),
+        column([canonical(values) for values in computed], pa.string()),
+    )
+
+    events = [
+        Deleted(**head(n), cause=with_line(cause, line), ref=ResourceRef("Person", key), values=state, computed=values)
+        for n, (key, line, state, values) in enumerate(found)
+    ]
+    assert bulk.to_pylist() == one_by_one(events)
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    CAUSES, st.lists(st.tuples(TEXTS, LINES, st.dictionaries(NAMES, st.tuples(VALUES, VALUES), min_size=1)), max_size=4)
+    CAUSES,
+    st.lists(st.tuples(TEXTS, LINES, st.dictionaries(NAMES, st.tuples(VALUES, VALUES), min_size=1)), max_size=4),
+    st.sampled_from([Updated, Computed]),
 )
-def test_payloads_of_updated_resources_are_the_mapper_s(
-    cause: Cause, found: list[tuple[str, int | None, dict[str, tuple[Value, Value]]]]
+def test_payloads_of_updated_and_computed_resources_are_the_mapper_s(
+    cause: Cause, found: list[tuple[str, int | None, dict[str, tuple[Value, Value]]]], kind: type
 ) -> None:
     keys, lines, updates = ([row[n] for row in found] for n in range(3))
 
@@ -97,7 +123,7 @@ def test_payloads_of_updated_resources_are_the_mapper_s(
     )
 
     events = [
-        Updated(
+        kind(
             **head(n),
             cause=with_line(cause, line),
             ref=ResourceRef("Person", key),

@@ -14,7 +14,7 @@ from deltamark.domain.errors import StoreError
 from deltamark.domain.events import Cause, Event
 from deltamark.domain.job import TaskState
 from deltamark.domain.link import Linked, LinkRef, LinkSnapshot, Unlinked
-from deltamark.domain.resource import Change, Created, Deleted, ResourceRef, ResourceSnapshot, Updated
+from deltamark.domain.resource import Change, Computed, Created, Deleted, ResourceRef, ResourceSnapshot, Updated
 from deltamark.domain.run import (
     ChangesDiscarded,
     Counts,
@@ -39,10 +39,13 @@ EVENTS: list[Event] = [
     Created(**HEAD, cause=Cause(1, 2, 3), ref=REF, values=VALUES),
     Created(**HEAD, cause=Cause(1, 2), ref=REF, values={}),
     Updated(**HEAD, cause=Cause(1, 2, 3), ref=REF, updates={"Name": Change(None, "x"), "Level": Change(3, None)}),
+    Computed(**HEAD, cause=Cause(1, 2), ref=REF, updates={"Name": Change(None, "x"), "Level": Change(3, None)}),
     Deleted(**HEAD, cause=Cause(1, 2), ref=REF, values=VALUES),
+    Deleted(**HEAD, cause=Cause(1, 2), ref=REF, values=VALUES, computed={"Team": "x", "Name": "y"}),
     Linked(**HEAD, cause=Cause(1, 2, 3), ref=LINK),
     Unlinked(**HEAD, cause=Cause(1, 2), ref=LINK),
     ResourceSnapshot(**HEAD, ref=REF, values=VALUES, live=True),
+    ResourceSnapshot(**HEAD, ref=REF, values=VALUES, computed={"Team": "x", "Name": "y"}, live=True),
     LinkSnapshot(**HEAD, ref=LINK, live=False),
     RunStarted(
         **HEAD,
@@ -108,6 +111,15 @@ def test_an_event_comes_back_as_it_was_written(mapper: ChangeMapper, event: Even
 
 def test_every_topic_of_the_registry_has_an_event_here(mapper: ChangeMapper) -> None:
     assert {mapper.to_stored_event(event).topic for event in EVENTS} == set(_BUILDERS)
+
+
+@pytest.mark.parametrize("event", [Deleted(**HEAD, cause=Cause(1, 2), ref=REF, values=VALUES)])
+def test_without_computed_values_a_payload_is_what_it_was_before_there_were_any(
+    mapper: ChangeMapper, event: Event
+) -> None:
+    payload = mapper.transcoder.decode(mapper.to_stored_event(event).state)
+
+    assert payload.keys() == {"a", "r", "t", "e", "k", "v"}
 
 
 @pytest.mark.parametrize(
@@ -185,6 +197,8 @@ GOOD_HEAD = b'"a":1,"r":1,"t":1,"e":"P","k":"1"'
         ("u1", b"{" + GOOD_HEAD + b',"v":{"Name":"x"}}'),
         ("u1", b"{" + GOOD_HEAD + b',"v":{"Name":[1]}}'),
         ("u1", b"{" + GOOD_HEAD + b',"v":{"Name":[1,2,3]}}'),
+        ("p1", b"{" + GOOD_HEAD + b',"v":{"Name":"x"}}'),
+        ("d1", b"{" + GOOD_HEAD + b',"v":{},"c":7}'),
         ("l1", b"{" + GOOD_HEAD + b"}"),
         ("s1", b"{" + GOOD_HEAD + b',"v":{}}'),
         ("rs1", b'{"a":1,"run":1}'),

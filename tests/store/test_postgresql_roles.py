@@ -16,6 +16,7 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from deltamark import Engine, StoreError, UsageError
 from deltamark.bootstrap import grants, utc_now
+from deltamark.infrastructure.store.postgresql import statistics
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.tables import STEPS, Step
 from tests.docs.pages import ROOT, blocks_of
@@ -34,8 +35,11 @@ As = Callable[[str], Connection]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server with four roles that have a password and no rights, not even those that everybody has."""
-    with running() as server:
+    """A server with four roles that have a password and no rights, not even those that everybody has.
+
+    By itself it looks at no table: what it knows of them, a role has had it look at.
+    """
+    with running({"autovacuum": "off"}) as server:
         with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
             for role in (OWNER, WRITER, READER, STRANGER):
                 admin.execute(SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(Identifier(role), Literal(SECRET)))
@@ -146,6 +150,19 @@ def test_the_writer_runs_every_job_with_retention_as_the_owner_does(server: Serv
     assert by_writer == by_owner
     assert by_writer["horizons"]
     assert by_writer["keys"]
+
+
+@pytest.mark.usefixtures("past")
+def test_the_writer_goes_on_though_only_the_owner_may_renew_statistics(
+    server: Server, as_role: As, days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "FEWEST", 1)
+
+    with days.engine(url_of(server, WRITER)) as writer:
+        days.run(writer)
+
+    known = as_role(OWNER).execute("SELECT count(*) FROM pg_stats WHERE schemaname = %s", (SCHEMA,)).fetchone()
+    assert known == (0,)
 
 
 @pytest.mark.parametrize(

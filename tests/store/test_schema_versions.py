@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Barrier, Thread
 from typing import Any
 
 import pytest
 
 from deltamark import StoreError
+from deltamark.application.ports.store import DerivedRule, Place, Subjects
 from deltamark.bootstrap import utc_now
+from deltamark.domain.derivations import Kind
+from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
+from deltamark.infrastructure.store.postgresql.retention import CREATE_DISCARD_EVENTS
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.sqlite.schema import path_of
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 from deltamark.infrastructure.store.tables import STEPS, Step, Types
+from tests.store.builders import PERSON, compute, create, delete, discarded_event, person
+from tests.store.organization import existence
 from tests.store.test_postgresql_positions import started
 
 Store = SQLiteStore | PostgreSQLStore
@@ -104,6 +112,82 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(store_url: str) -> None:
     store.close()
     store = opened(url, (*STEPS, SECOND, THIRD))
     assert noted(store) == [(1, "none")]
+    store.close()
+
+
+BEFORE_COMPUTED_VALUES = STEPS[:2]
+
+
+def before_computed_values(url: str, *statements: str) -> str:
+    """A store of the second version, in which some statements were executed."""
+    store = opened(url, BEFORE_COMPUTED_VALUES)
+    with raw(store) as database:
+        for statement in statements:
+            database.execute(statement)
+    store.close()
+    return url
+
+
+@contextmanager
+def raw(store: Store) -> Iterator[Database]:
+    """The tables themselves, in a transaction."""
+    if isinstance(store, SQLiteStore):
+        with store._datastore.transaction(commit=True) as cursor:
+            yield store._database(cursor)
+    else:
+        with store._connection("BEGIN") as connection:
+            yield PostgreSQLDatabase(connection)
+            connection.execute("COMMIT")
+
+
+def test_a_store_from_before_computed_values_keeps_its_resources_and_how_far_they_were_flagged(store_url: str) -> None:
+    url = before_computed_values(
+        store_url,
+        "INSERT INTO entity_types (id, name) VALUES (1, 'Person')",
+        """INSERT INTO resources (stream, entity_type, key, version, position, live, state)
+            VALUES (1, 1, 'Ann', 1, 2, TRUE, '{"Name":"Ann"}')""",
+        "UPDATE store SET next_stream=2",
+        """INSERT INTO stored_events (notification_id, originator_id, originator_version, topic, state)
+            VALUES (2, '1', 1, 'c1', '{"a":1,"r":1,"t":1,"e":"Person","k":"Ann","v":{"Name":"Ann"}}')""",
+        "INSERT INTO flags (position, resource) VALUES (2, 1)",
+        "INSERT INTO places (consumer, position, digest) VALUES ('*flags*', 2, ''), ('ComputeKeys', 2, 'd')",
+        "INSERT INTO rules (name, side, entity_type, digest) VALUES ('R', 'source', 'Person', 'd')",
+        "INSERT INTO correlation_keys (rule, resource, value) SELECT id, 1, 'ann' FROM rules",
+    )
+
+    store = opened(url)
+
+    rule = DerivedRule(kind=Kind.SOURCE_KEY, name="R", entity_type="Person", digest="d")
+    with store.reading() as reading:
+        assert reading.resource(person("Ann")).values == dict(reading.states_at(PERSON, None))["Ann"] == {"Name": "Ann"}
+        assert reading.flagged_to() == 2
+        assert reading.places("ComputeKeys") == {}
+        assert reading.rules_computed() == {rule}
+        assert [key.value for key in reading.correlation_keys(None)] == ["ann"]
+        assert (reading.newest_flag(), reading.watched()) == (0, {})
+    with store.transaction() as tx:
+        tx.watch([existence(PERSON)])
+        compute(tx, PERSON, {"Ann": ({}, {"Mail": "a@b"})})
+        delete(tx, PERSON, {"Ann": {"Name": "Ann"}})
+        assert tx.flag_changes(2) == 1
+        tx.move_place("ComputeKeys", [rule], Place(flag=tx.newest_flag(), position=tx.head()))
+    store.close()
+
+
+def test_an_older_store_discards_computed_values_too(postgresql_url: str) -> None:
+    older = CREATE_DISCARD_EVENTS[0].replace("'p1'", "'u1'")
+    store = opened(before_computed_values(postgresql_url, older))
+    with store.transaction() as tx:
+        run = tx.start_run(started)
+        create(tx, PERSON, {"Ann": {}})
+        compute(tx, PERSON, {"Ann": ({}, {"Mail": "a@b"})})
+
+    with store.transaction() as tx:
+        subjects = Subjects(connector="HR", task="T", entity_types=(PERSON,), associations=())
+        discarded = tx.discard(subjects, discarded_event(run), run)
+
+    assert discarded is not None
+    assert discarded.count == 2
     store.close()
 
 

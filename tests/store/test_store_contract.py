@@ -11,19 +11,22 @@ import pyarrow as pa
 import pytest
 from attrs import evolve
 
-from deltamark.application.ports.store import KeyRule, Place, Store, Subjects
+from deltamark.application.ports.store import DerivedRule, Place, Store, Subjects
 from deltamark.bootstrap import open_store
 from deltamark.domain.changes import CorrelationKey
+from deltamark.domain.derivations import Kind
 from deltamark.domain.errors import ConcurrentRun, StoreError
-from deltamark.domain.flags import FLAG_PROJECTION
 from deltamark.domain.job import TaskState
 from deltamark.domain.link import Linked, Unlinked
+from deltamark.domain.paths import Hop
 from deltamark.domain.resource import Created, Deleted, ResourceSnapshot, Updated, fold
 from tests.store.builders import (
     CAUSE,
     GROUP,
     PERSON,
     changes,
+    classified_as,
+    compute,
     create,
     delete,
     discarded_event,
@@ -40,6 +43,7 @@ from tests.store.builders import (
     update,
     visible,
 )
+from tests.store.organization import existence
 
 ANN, BOB = {"Name": "Ann"}, {"Name": "Bob", "Level": 2, "Active": True, "Rate": 0.5}
 PEOPLE = Subjects(connector="HR", task="SynchronizeHR", entity_types=(PERSON,), associations=("Members",))
@@ -80,9 +84,13 @@ def test_an_empty_store_answers_everything_with_nothing(store: Store) -> None:
         assert list(reading.states_at(PERSON, None)) == list(reading.links_at("Members", 0)) == []
         assert reading.run(1) is None
         assert reading.runs() == reading.runs(newest=3) == reading.horizons() == reading.discards(0) == []
-        assert reading.place("anyone") is None
+        assert reading.places("anyone") == reading.watched() == {}
+        assert reading.flagged_to() == reading.newest_flag() == 0
+        assert list(reading.classifications(PERSON)) == []
+        assert reading.states(PERSON).num_rows == reading.names(pa.array([1], pa.int64())).num_rows == 0
+        assert reading.ends(Hop("Members", True)).num_rows == 0
         assert list(reading.correlation_keys(None)) == list(reading.matching_keys(["R"])) == []
-        assert reading.flagged(PERSON, 0).num_rows == 0
+        assert reading.flagged([existence(PERSON)], 0, 0).num_rows == 0
         assert not reading.changed_since(0)
 
 
@@ -294,13 +302,14 @@ def test_links_are_found_by_the_streams_at_their_ends(company: Store) -> None:
     with company.reading() as reading:
         people, groups = streams(reading, PERSON), streams(reading, GROUP)
 
-        def touching(*numbers: int) -> list[tuple[str, str]]:
-            found = reading.links_held("Members", pa.array(numbers, type=pa.int64()))
+        def held(**ends: list[int]) -> list[tuple[str, str]]:
+            found = reading.links_held("Members", **{end: pa.array(each, pa.int64()) for end, each in ends.items()})
             return sorted((row["source_key"], row["target_key"]) for row in found.to_pylist())
 
-        assert touching(people["2"]) == [("G", "2"), ("H", "2")]
-        assert touching(groups["G"], people["1"]) == [("G", "1"), ("G", "2")]
-        assert touching() == []
+        assert held(targets=[people["2"]]) == [("G", "2"), ("H", "2")]
+        assert held(sources=[groups["G"]]) == [("G", "1"), ("G", "2")]
+        assert held(sources=[groups["G"]], targets=[people["2"]]) == [("G", "1"), ("G", "2"), ("H", "2")]
+        assert held(sources=[people["2"]]) == held(targets=[]) == []
 
 
 @pytest.mark.parametrize(("entity_type", "states"), [(PERSON, {"1": ANN}), (GROUP, {"G": {}})])
@@ -318,97 +327,13 @@ def test_a_link_between_two_resources_deleted_together_is_unlinked_once(company:
         assert delete(tx, PERSON, {"1": ANN, "2": BOB}) + delete(tx, GROUP, {"G": {}}) == 1
 
 
-# Flags, places, keys
+# Keys and classifications
 
 
-def test_flags_mark_what_changed_and_both_ends_of_changed_links(company: Store) -> None:
-    with company.transaction() as tx:
-        head = tx.head()
-        assert tx.flag_changes(0) == 3
-        tx.move_place(FLAG_PROJECTION, Place(position=head, digest=""))
-    with company.transaction() as tx:
-        create(tx, PERSON, {"3": ANN})
-        unlink(tx, ("G", "1"))
-        since = tx.head()
-
-    with company.transaction() as tx:
-        assert tx.flag_changes(head) == 3  # 3 itself, and both ends of the link
-
-    with company.reading() as reading:
-        assert reading.flagged(PERSON, head).to_pylist() == [
-            {"key": "1", "since": since, "live": True},
-            {"key": "3", "since": since - 1, "live": True},
-        ]
-        assert reading.flagged(GROUP, head).column("key").to_pylist() == ["G"]
-        assert reading.flagged(PERSON, since).num_rows == 0
-
-
-def test_flagging_the_same_changes_twice_flags_nothing_more(company: Store) -> None:
-    with company.transaction() as tx:
-        tx.flag_changes(0)
-    before = visible(company)
-
-    with company.transaction() as tx:
-        tx.flag_changes(0)
-
-    assert visible(company) == before
-
-
-def test_a_deleted_resource_stays_flagged_without_a_state(company: Store) -> None:
-    with company.transaction() as tx:
-        delete(tx, PERSON, {"2": BOB})
-        tx.flag_changes(0)
-
-    with company.transaction() as tx:
-        flagged = {row["stream"]: row["state"] for row in tx.flagged_states(PERSON, 0).to_pylist()}
-        (ann,) = streams(tx, PERSON).values()
-        assert flagged.pop(ann) == '{"Name":"Ann"}'
-        assert list(flagged.values()) == [None]
-        assert tx.all_states(PERSON).to_pylist() == [{"stream": ann, "state": '{"Name":"Ann"}'}]
-        assert {row["key"]: row["live"] for row in tx.flagged(PERSON, 0).to_pylist()} == {"1": True, "2": False}
-
-
-def test_flags_that_every_consumer_has_read_are_forgotten(company: Store) -> None:
-    with company.transaction() as tx:
-        head = tx.head()
-        tx.flag_changes(0)
-        tx.move_place(FLAG_PROJECTION, Place(position=head, digest=""))
-        tx.forget_flags()
-        assert tx.flagged(PERSON, 0).num_rows == 2  # no consumer yet: nobody has read them
-
-        tx.move_place("quick", Place(position=head, digest="d"))
-        tx.move_place("slow", Place(position=head - 3, digest="d"))  # before Bob, the group and the link
-        tx.forget_flags()
-        assert tx.flagged(PERSON, 0).column("key").to_pylist() == ["1", "2"]
-
-        tx.move_place("slow", Place(position=head, digest="e"))
-        tx.forget_flags()
-        assert tx.flagged(PERSON, 0).num_rows == tx.flagged(GROUP, 0).num_rows == 0
-
-
-def test_all_resources_of_some_types_can_be_flagged_also_deleted_ones(company: Store) -> None:
-    with company.transaction() as tx:
-        delete(tx, PERSON, {"2": BOB})
-        end_run(tx, 1)
-
-        assert tx.flag_all([PERSON, "Unheard"], tx.head()) == 2
-
-        assert tx.flagged(PERSON, tx.head() - 1).column("key").to_pylist() == ["1", "2"]
-        assert tx.flagged(GROUP, tx.head() - 1).num_rows == 0
-
-
-def test_a_place_is_where_it_was_last_moved(company: Store) -> None:
-    with company.transaction() as tx:
-        tx.move_place("task", Place(position=3, digest="a"))
-        tx.move_place("task", Place(position=5, digest="b"))
-        tx.move_place("other", Place(position=1, digest="c"))
-
-    with company.reading() as reading:
-        assert reading.place("task") == Place(position=5, digest="b")
-        assert reading.place("other") == Place(position=1, digest="c")
-
-
-SOURCE, TARGET = (KeyRule(name="R", side=side, entity_type=PERSON, digest="d") for side in ("source", "target"))
+SOURCE, TARGET, CLASSES = (
+    DerivedRule(kind=kind, name="R", entity_type=PERSON, digest="d")
+    for kind in (Kind.SOURCE_KEY, Kind.TARGET_KEY, Kind.CLASSIFICATION)
+)
 
 
 def test_only_keys_that_differ_are_written(company: Store) -> None:
@@ -433,44 +358,92 @@ def test_matching_keys_are_those_that_both_sides_have(company: Store) -> None:
         ann, bob = (streams(tx, PERSON)[key] for key in "12")
         tx.put_keys(SOURCE, keys_of({ann: "x", bob: "y"}), everything=False)
         tx.put_keys(TARGET, keys_of({ann: "z", bob: "x"}), everything=False)
-        tx.put_keys(
-            KeyRule(name="S", side="target", entity_type=PERSON, digest="d"), keys_of({ann: "y"}), everything=False
-        )
+        tx.put_keys(evolve(TARGET, name="S"), keys_of({ann: "y"}), everything=False)
 
     with company.reading() as reading:
         matching = [(k.rule, k.value, k.side, k.key) for k in reading.matching_keys(["R", "S"])]
         assert matching == [("R", "x", "source", "1"), ("R", "x", "target", "2")]
 
 
-def test_keys_of_rules_that_are_gone_and_of_resources_that_are_gone_are_removed(company: Store) -> None:
+def test_keys_computed_for_all_are_those_of_live_resources_alone(company: Store) -> None:
+    with company.transaction() as tx:
+        create(tx, GROUP, {"3": {}})
+        create(tx, PERSON, {"3": ANN})
+        ann, bob, eve = (streams(tx, PERSON)[key] for key in "123")
+        tx.put_keys(SOURCE, keys_of({ann: "a", bob: "b", eve: "e"}), everything=False)
+        tx.put_keys(TARGET, keys_of({bob: "b"}), everything=False)
+        delete(tx, PERSON, {"2": BOB})
+
+        assert tx.put_keys(SOURCE, keys_of({ann: "a", eve: None}), everything=True) == 2
+
+        assert [(k.side, k.key) for k in tx.correlation_keys(None)] == [("source", "1"), ("target", "2")]
+        assert tx.keys_held(evolve(SOURCE, digest="e")).to_pylist() == [{"stream": ann, "value": "a"}]
+        assert tx.keys_held(evolve(SOURCE, name="S")).num_rows == 0
+
+
+def test_only_classifications_that_differ_are_written(company: Store) -> None:
+    other = evolve(CLASSES, name="Q")
     with company.transaction() as tx:
         ann, bob = (streams(tx, PERSON)[key] for key in "12")
-        tx.put_keys(SOURCE, keys_of({ann: "a", bob: "b"}), everything=False)
-        tx.put_keys(TARGET, keys_of({ann: "a"}), everything=False)
 
-        assert tx.keep_rules([SOURCE]) == 1
-        assert tx.keep_rules([SOURCE]) == 0
+        assert tx.put_classifications(CLASSES, classified_as({ann: True, bob: False}), everything=False) == 1
+        assert tx.put_classifications(CLASSES, classified_as({ann: True, bob: True}), everything=False) == 1
+        assert tx.put_classifications(CLASSES, classified_as({bob: None}), everything=False) == 1
+        assert tx.put_classifications(CLASSES, classified_as({}), everything=False) == 0
+        assert tx.put_classifications(other, classified_as({ann: True, bob: True}), everything=False) == 2
+
+    with company.reading() as reading:
+        assert list(reading.classifications(PERSON)) == [("1", ["Q", "R"]), ("2", ["Q"])]
+        assert list(reading.classifications(GROUP)) == list(reading.classifications("Unheard")) == []
+        assert reading.classified(evolve(CLASSES, digest="e")).to_pylist() == [ann]
+        assert reading.classified(evolve(CLASSES, kind=Kind.SOURCE_KEY)).to_pylist() == []
+
+
+def test_classifications_computed_for_all_are_those_of_live_resources_alone(company: Store) -> None:
+    with company.transaction() as tx:
+        ann, bob = (streams(tx, PERSON)[key] for key in "12")
+        tx.put_classifications(CLASSES, classified_as({ann: True, bob: True}), everything=False)
         delete(tx, PERSON, {"2": BOB})
-        assert tx.drop_keys_of_deleted() == 1
 
-        assert [(k.side, k.key) for k in tx.correlation_keys(None)] == [("source", "1")]
+        assert tx.put_classifications(CLASSES, classified_as({ann: True}), everything=True) == 1
+
+        assert list(tx.classifications(PERSON)) == [("1", ["R"])]
+        assert tx.rules_computed() == {CLASSES}
 
 
-def test_the_rules_that_all_keys_were_computed_with_are_known_by_their_definition(company: Store) -> None:
+def test_rules_are_removed_with_what_they_gave_and_where_consumers_stand_with_them(company: Store) -> None:
+    with company.transaction() as tx:
+        ann, bob = (streams(tx, PERSON)[key] for key in "12")
+        tx.put_keys(SOURCE, keys_of({ann: "a", bob: "b"}), everything=True)
+        tx.put_keys(TARGET, keys_of({ann: "a"}), everything=True)
+        tx.put_classifications(CLASSES, classified_as({ann: True}), everything=True)
+        tx.move_place("task", [SOURCE, TARGET, CLASSES], Place(flag=0, position=1))
+
+        assert tx.remove_rules([evolve(SOURCE, digest="another"), CLASSES, evolve(SOURCE, name="unheard")]) == 3
+        assert tx.remove_rules([SOURCE, CLASSES]) == 0
+
+    with company.reading() as reading:
+        assert [(k.side, k.key) for k in reading.correlation_keys(None)] == [("target", "1")]
+        assert list(reading.classifications(PERSON)) == []
+        assert reading.rules_computed() == {TARGET}
+        assert reading.places("task").keys() == {TARGET}
+
+
+def test_the_rules_that_all_values_were_computed_with_are_known_by_their_definition(company: Store) -> None:
     changed = evolve(SOURCE, digest="e")
+    name = DerivedRule(kind=Kind.PROPERTY, name="Mail", entity_type=PERSON, digest="f")
     with company.transaction() as tx:
         tx.put_keys(SOURCE, keys_of({}), everything=True)
         tx.put_keys(TARGET, keys_of({}), everything=False)
-        assert tx.rules_computed() & {SOURCE, TARGET} == {SOURCE}
+        assert tx.rules_computed() == {SOURCE}
 
         tx.put_keys(changed, keys_of({}), everything=False)
-        assert tx.rules_computed() & {SOURCE, changed} == {SOURCE}
+        assert tx.rules_computed() == {SOURCE}
         tx.put_keys(changed, keys_of({}), everything=True)
-        assert tx.rules_computed() & {SOURCE, changed} == {changed}
+        assert tx.rules_computed() == {changed}
 
-        tx.keep_rules([])
-    with company.reading() as reading:
-        assert reading.rules_computed() == set()
+        tx.computed_all([name, SOURCE])
+        assert tx.rules_computed() == {SOURCE, name}
 
 
 # Runs
@@ -587,8 +560,11 @@ def test_a_transaction_that_raises_leaves_no_trace(company: Store, error: type[B
             link(tx, ("G", "2"))
             delete(tx, PERSON, {"1": ANN})
             tx.put_keys(SOURCE, keys_of({streams(tx, PERSON)["2"]: "x"}), everything=False)
-            tx.flag_changes(0)
-            tx.move_place("task", Place(position=1, digest="d"))
+            compute(tx, PERSON, {"2": ({}, {"Mail": "x"})})
+            tx.watch([existence(PERSON)])
+            assert tx.flag_changes(0) > 0
+            tx.move_flags(tx.head())
+            tx.move_place("task", [SOURCE], Place(flag=1, position=1))
             tx.discard(PEOPLE, discarded_event(run), run)
             raise error("in the middle")
 
@@ -597,7 +573,8 @@ def test_a_transaction_that_raises_leaves_no_trace(company: Store, error: type[B
 
     assert visible(company) == before
     with company.transaction() as tx:
-        assert tx.place("task") is None
+        assert tx.places("task") == {}
+        assert tx.flagged_to() == tx.newest_flag() == 0
         assert start_run(tx) == 2
         create(tx, PERSON, {"3": ANN})
 
@@ -690,7 +667,7 @@ def test_a_time_names_the_newest_event_that_is_not_younger(store: Store) -> None
         first = tx.now()
         create(tx, PERSON, {"1": ANN, "2": BOB})
     with store.transaction() as tx:
-        tx.move_place("task", Place(position=2, digest=""))  # no event, no position
+        tx.move_place("task", [SOURCE], Place(flag=0, position=2))  # no event, no position
     with store.transaction() as tx:
         second = tx.now()
         create(tx, PERSON, {"3": ANN})

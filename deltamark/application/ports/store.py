@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +13,11 @@ import pyarrow as pa
 from attrs import frozen
 
 from deltamark.domain.changes import AnyChange, CorrelationKey, Horizon, Position
+from deltamark.domain.derivations import Kind
 from deltamark.domain.events import Cause
-from deltamark.domain.link import LinkRef
-from deltamark.domain.resource import Resource, ResourceFact, ResourceRef
+from deltamark.domain.link import LinkEvent, LinkRef
+from deltamark.domain.paths import Dependency, Hop
+from deltamark.domain.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
 from deltamark.domain.run import ChangesDiscarded, JobRun, RunEvent
 from deltamark.domain.values import Values
 
@@ -58,11 +60,28 @@ class LinkChanges:
 
 
 @frozen(kw_only=True)
-class Place:
-    """How far a consumer has read, and the digest of the rules that it computed with."""
+class ComputedChanges:
+    """New values of computed properties of the resources of one entity type.
 
+    :param rows: an Arrow table of ``stream``, ``computed`` (a JSON object of all computed properties that have a
+        value, sorted, without white space) and ``changes`` (a JSON object: property -> [before, after], only those
+        that differ, at least one).
+    """
+
+    entity_type: str
+    rows: pa.Table
+
+
+@frozen(kw_only=True)
+class Place:
+    """How far a consumer stands with one derivation.
+
+    :param flag: the number of the newest flag that it has read.
+    :param position: what it computed holds for every change up to there.
+    """
+
+    flag: int
     position: Position
-    digest: str
 
 
 @frozen(kw_only=True)
@@ -75,14 +94,14 @@ class LinkEnds:
 
 
 @frozen(kw_only=True)
-class KeyRule:
-    """One side (source or target) of a correlation rule, and the entity type that it reads.
+class DerivedRule:
+    """A derivation as the store knows it.
 
-    :param digest: of its definition: keys that another definition gave are not its keys.
+    :param digest: of its definition: values that another definition gave are not its values.
     """
 
+    kind: Kind
     name: str
-    side: str
     entity_type: str
     digest: str
 
@@ -162,10 +181,13 @@ class Reading(Protocol):
         """
         ...
 
-    def links_held(self, association: str, touching: pa.Array | None = None) -> pa.Table:
+    def links_held(
+        self, association: str, sources: pa.Array | None = None, targets: pa.Array | None = None
+    ) -> pa.Table:
         """The live links: ``source``, ``target``, ``source_key``, ``target_key``.
 
-        :param touching: only links with an end among these streams (int64); None for all.
+        :param sources: only links that start at one of these streams (int64), or end at one of `targets`; all where
+            neither is given.
         """
         ...
 
@@ -187,6 +209,28 @@ class Reading(Protocol):
 
     def facts(self, ref: ResourceRef, until: Position | None = None) -> Iterator[tuple[Position, ResourceFact]]:
         """One resource's snapshots and events, oldest first."""
+        ...
+
+    def stream_of(self, ref: ResourceRef) -> int | None:
+        """The stream of a resource, also of a deleted one; None if there never was one."""
+        ...
+
+    def changes_of(self, streams: pa.Array, after: Position) -> Iterator[tuple[Position, ResourceEvent]]:
+        """The changes of the resources of these streams (int64) beyond a position, oldest first."""
+        ...
+
+    def link_changes_at(self, hop: Hop, near: pa.Array, after: Position) -> Iterator[tuple[Position, LinkEvent]]:
+        """The changes beyond a position of links of a hop's association that start, in the direction of the hop, at
+        these streams (int64), oldest first.
+        """
+        ...
+
+    def keys_held(self, rule: DerivedRule) -> pa.Table:
+        """The keys that a rule gave, whatever its definition: ``stream``, ``value``."""
+        ...
+
+    def classified(self, rule: DerivedRule) -> pa.Array:
+        """The streams of the resources that a classification rule holds for (int64), whatever its definition."""
         ...
 
     def link_changes_of(self, ref: ResourceRef) -> Iterator[tuple[Position, AnyChange]]:
@@ -225,16 +269,59 @@ class Reading(Protocol):
         """How far changes were discarded, by entity type and association."""
         ...
 
-    def place(self, consumer: str) -> Place | None:
-        """Where a consumer stands, or None if it never ran."""
+    def flagged_to(self) -> Position:
+        """How far in the log changes were flagged; 0 before the first time."""
         ...
 
-    def flagged(self, entity_type: str, after: Position) -> pa.Table:
-        """Resources with flags beyond a position: ``key``, ``since``, ``live``, in key order."""
+    def newest_flag(self) -> int:
+        """The number of the newest flag that was ever set; 0 before the first."""
         ...
 
-    def rules_computed(self) -> set[KeyRule]:
-        """The rules that the keys of all resources were computed with, the last time that all were."""
+    def watched(self) -> dict[Dependency, Position]:
+        """The dependencies that are flagged for, each with the position from which on: every change of it beyond
+        that position, and up to `flagged_to`, was flagged.
+        """
+        ...
+
+    def places(self, consumer: str) -> dict[DerivedRule, Place]:
+        """Where a consumer stands with each derivation that it computed; the digests are those it computed with."""
+        ...
+
+    def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: Position) -> pa.Table:
+        """Flags with a number greater than `after`, set by a change at a position greater than `beyond`.
+
+        :returns: ``stream`` and ``dependency`` (the place in the sequence that was given, from 0), each pair once,
+            with ``since``, the first position.
+        """
+        ...
+
+    def states(self, entity_type: str, among: pa.Array | None = None) -> pa.Table:
+        """Resources: ``stream``, ``state`` (what was synchronized) and ``computed`` (what was computed of it).
+
+        :param among: of any entity type: only these streams (int64); a deleted one has a null ``state``. None for
+            all live resources of the entity type, in the order of their streams.
+        """
+        ...
+
+    def names(self, streams: pa.Array) -> pa.Table:
+        """The resources of some streams: ``stream``, ``entity_type``, ``key``, ``live``; in order of type and key."""
+        ...
+
+    def ends(self, hop: Hop, near: pa.Array | None = None) -> pa.Table:
+        """The live links of a hop's association: ``near`` and ``far``, streams in the direction of the hop.
+
+        :param near: only links from these streams (int64); None for all.
+        """
+        ...
+
+    def rules_computed(self) -> set[DerivedRule]:
+        """The derivations, each with the definition that the values of all resources were last computed with."""
+        ...
+
+    def classifications(self, entity_type: str) -> Iterator[tuple[str, list[str]]]:
+        """The resources of an entity type that some classification rule holds for: key and names of the rules, by
+        key.
+        """
         ...
 
     def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:
@@ -297,47 +384,76 @@ class Writing(Reading, Protocol):
         """Gives back the leases of a run."""
         ...
 
-    def flag_changes(self, after: Position) -> int:
-        """Flags every resource that a change beyond `after` touched, with both ends of changed links.
+    def watch(self, dependencies: Iterable[Dependency]) -> None:
+        """From now on these dependencies are flagged for, and no others.
 
-        Returns how many resources now carry a flag beyond `after`.
+        One that was not so far begins at `flagged_to`. The flags of those that are dropped are dropped with them.
         """
         ...
 
-    def flag_all(self, entity_types: Iterable[str], position: Position) -> int:
-        """Flags every resource of some entity types at a position; returns how many."""
+    def flag_changes(self, after: Position, *, only: Iterable[Dependency] | None = None) -> int:
+        """Flags every resource with a watched dependency on something that a change beyond `after` touched.
+
+        Links are followed as they are now. A resource is flagged once for a dependency, at the first of those
+        changes. Returns how many resources were flagged.
+
+        :param only: of the watched dependencies; None for all.
+        """
+        ...
+
+    def flag_all(self, dependencies: Iterable[Dependency], position: Position) -> int:
+        """Flags every resource that there is for these (watched) dependencies, at a position; returns how many."""
+        ...
+
+    def flag(self, streams: pa.Array, dependency: Dependency, position: Position) -> None:
+        """Flags these resources for a watched dependency."""
+        ...
+
+    def move_flags(self, position: Position) -> None:
+        """Says that changes up to a position were flagged."""
         ...
 
     def forget_flags(self) -> None:
         """Drops the flags that every consumer has read."""
         ...
 
-    def move_place(self, consumer: str, place: Place) -> None:
-        """Moves a consumer's place."""
+    def move_place(self, consumer: str, rules: Iterable[DerivedRule], place: Place) -> None:
+        """Moves a consumer's place with some derivations; with others it stays where it was."""
         ...
 
-    def flagged_states(self, entity_type: str, after: Position) -> pa.Table:
-        """The flagged resources: ``stream``, ``state`` (null where deleted)."""
-        ...
+    def keep_consumers(self, kept: Mapping[str, Iterable[DerivedRule]]) -> list[str]:
+        """Drops the places of all other consumers, and of these with all other derivations (digests do not count).
 
-    def all_states(self, entity_type: str) -> pa.Table:
-        """All live resources: ``stream``, ``state``."""
-        ...
-
-    def put_keys(self, rule: KeyRule, values: pa.Table, *, everything: bool) -> int:
-        """Sets the keys of a rule for the resources in `values` (``stream``, ``value``; null: none).
-
-        Only values that differ are written; returns how many. With `everything`, `values` are those of all
-        resources, and the rule is from now on among `rules_computed`.
+        :returns: the names of the consumers that have no place any more.
         """
         ...
 
-    def keep_rules(self, rules: Iterable[KeyRule]) -> int:
-        """Removes the keys of all other rules, whatever their definition; returns how many."""
+    def put_computed(self, changes: ComputedChanges, cause: Cause) -> None:
+        """Writes new values of computed properties to log and state."""
         ...
 
-    def drop_keys_of_deleted(self) -> int:
-        """Removes the keys of resources that were deleted; returns how many."""
+    def put_keys(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
+        """Sets the keys of a rule for the resources in `values` (``stream``, ``value``; null: none).
+
+        Only values that differ are written; returns how many. With `everything`, `values` are those of all live
+        resources of the entity type, others lose theirs, and the rule is from now on among `rules_computed`.
+        """
+        ...
+
+    def put_classifications(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
+        """Sets whether a classification rule holds for the resources in `values` (``stream``, ``value``: a Boolean;
+        null is no); otherwise like `put_keys`.
+        """
+        ...
+
+    def computed_all(self, rules: Iterable[DerivedRule]) -> None:
+        """Says that the values of these derivations were computed for all resources."""
+        ...
+
+    def remove_rules(self, rules: Iterable[DerivedRule]) -> int:
+        """Forgets some derivations, whatever their definition, with the keys and classifications that they gave
+        (computed properties are set to nothing before); returns how many keys and classifications that were.
+        """
         ...
 
     def discard(

@@ -9,7 +9,10 @@ from typing import Any
 from attrs import asdict
 
 from deltamark.application.history import ExportedResource
-from deltamark.domain.changes import CorrelationKey, DirtyResource, LoggedChange, MatchedPair
+from deltamark.domain.causes import Cause
+from deltamark.domain.changes import Classification, CorrelationKey, DirtyResource, LoggedChange, MatchedPair
+from deltamark.domain.derivations import Kind
+from deltamark.domain.differences import Difference
 from deltamark.domain.errors import Fault
 from deltamark.domain.link import LinkRef
 from deltamark.domain.resource import Resource, ResourceEvent
@@ -51,7 +54,7 @@ def exported_document(resource: ExportedResource) -> dict[str, Any]:
 
 
 def resource_document(resource: Resource, links: Iterable[LinkRef]) -> dict[str, Any]:
-    """One resource: as in an export, and with the links that lead to it."""
+    """One resource: as in an export, with the names of its computed properties and the links that lead to it."""
     leading: dict[str, list[str]] = {}
     arriving: dict[str, list[str]] = {}
     for link in links:
@@ -63,6 +66,7 @@ def resource_document(resource: Resource, links: Iterable[LinkRef]) -> dict[str,
         "entity_type": resource.ref.entity_type,
         "key": resource.ref.key,
         "properties": dict(resource.values),
+        "computed": sorted(resource.computed),
         "links": leading,
         "linked_from": arriving,
     }
@@ -103,6 +107,54 @@ def set_aside_document(row: SetAside) -> dict[str, Any]:
 def dirty_document(resource: DirtyResource) -> dict[str, Any]:
     """A resource that a task would compute."""
     return asdict(resource)
+
+
+def cause_document(cause: Cause) -> dict[str, Any]:
+    """Why a task would compute a resource: a change with what led from it to the resource.
+
+    `task` is the one that would compute; the task that made the change is `changed_by`.
+    """
+    nothing = {"position": cause.position, "at": None, "change": None, "entity_type": None, "key": None}
+    change = nothing if cause.change is None else change_document(cause.change)
+    made = {"run": "run", "job": "job", "task": "changed_by", "file": "file", "line": "line"}
+    where = {member: change.pop(name) for name, member in made.items() if name in change}
+    why = {
+        "path": cause.path,
+        "property": cause.property,
+        "task": cause.task,
+        "computes": list(cause.computes),
+        "reason": cause.reason,
+    }
+    return {**change, **why, **where}
+
+
+_KINDS = {
+    Kind.PROPERTY: {"kind": "property"},
+    Kind.SOURCE_KEY: {"kind": "key", "side": "source"},
+    Kind.TARGET_KEY: {"kind": "key", "side": "target"},
+    Kind.CLASSIFICATION: {"kind": "classification"},
+}
+
+
+def difference_document(difference: Difference) -> dict[str, Any]:
+    """A derived value that is not what computing it anew gives."""
+    derivation, newest = difference.derivation, difference.newest_change
+    return {
+        **_KINDS[derivation.kind],
+        "entity_type": difference.ref.entity_type,
+        "key": difference.ref.key,
+        "property" if derivation.kind is Kind.PROPERTY else "rule": derivation.name,
+        "stored": difference.stored,
+        "recomputed": difference.recomputed,
+        "pending": difference.is_pending,
+        "chain": list(difference.chain),
+        "newest_change": None if newest is None else change_document(newest),
+    }
+
+
+def classification_document(classification: Classification) -> dict[str, Any]:
+    """The resource type of a resource."""
+    return asdict(classification)
 
 
 def key_document(key: CorrelationKey) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import click
 
 from deltamark.domain.errors import AlreadyRunning, ConfigurationError, DeltamarkError, HistoryDiscarded, UsageError
 from deltamark.domain.nearest import hint
-from deltamark.infrastructure.cli.commands import inspecting, keeping, reading, running, workspace
+from deltamark.infrastructure.cli.commands import inspecting, keeping, reading, running, verifying, workspace
 from deltamark.infrastructure.cli.opening import NothingStarted, Workspace
 from deltamark.infrastructure.cli.stopping import Stopping
 from deltamark.infrastructure.cli.streams import (
@@ -79,7 +79,7 @@ def deltamark(
     ctx.obj = Workspace(store, configuration, export_output, debug)
 
 
-for module in (workspace, running, reading, inspecting, keeping):
+for module in (workspace, running, reading, inspecting, verifying, keeping):
     for command in module.COMMANDS:
         deltamark.add_command(command)
 
@@ -87,8 +87,8 @@ for module in (workspace, running, reading, inspecting, keeping):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with its status.
 
-    0 done, 1 a task failed, 2 bad usage or configuration and nothing was started, 3 blocked by a threshold;
-    128 and the number of the signal where one stopped it.
+    0 done, 1 a task failed, 2 bad usage or configuration and nothing was started, 3 blocked by a threshold,
+    4 `verify` found a fault; 128 and the number of the signal where one stopped it.
     """
     open_missing()
     stopping = Stopping()

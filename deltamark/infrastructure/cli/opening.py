@@ -16,6 +16,7 @@ from deltamark.bootstrap import Engine, checked_configuration, open_store
 from deltamark.config.settings import Settings, load_settings
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import DeltamarkError, StoreError
+from deltamark.domain.plan import Plan
 from deltamark.infrastructure.cli.rendering import Format
 
 
@@ -45,8 +46,8 @@ class Workspace:
             export_output=self.export_output,
         )
 
-    def loaded(self) -> Configuration:
-        """The configuration, checked.
+    def loaded(self) -> tuple[Configuration, Plan]:
+        """The configuration, checked, and the plan of what it derives.
 
         :raises ConfigurationError: with every fault.
         """
@@ -63,7 +64,7 @@ class Workspace:
         :raises NothingStarted: if the store cannot be opened.
         """
         settings = self.settings()
-        configuration = checked_configuration(settings.configuration)
+        configuration, _ = checked_configuration(settings.configuration)
         if job is not None:
             job_named(job, configuration)
         try:

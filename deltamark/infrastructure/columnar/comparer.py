@@ -14,27 +14,31 @@ from deltamark.domain.errors import StoreError
 from deltamark.domain.model import EntityAssociation, EntityType
 from deltamark.domain.values import shown
 from deltamark.infrastructure.columnar.comparing import compare_commands, compare_complete
+from deltamark.infrastructure.columnar.duck import Workbench
 from deltamark.infrastructure.columnar.linking import compare_links
 
 
 class DuckComparer:
-    """Compares Arrow tables with DuckDB, in memory; larger ones spill to a temporary folder."""
+    """Compares Arrow tables with DuckDB, in memory."""
+
+    def __init__(self, workbench: Workbench | None = None) -> None:
+        self._workbench = workbench or Workbench()
 
     def resources(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
         """See `Comparer.resources`."""
         with _states_readable(entity_type):
-            return compare_complete(extract, held, entity_type)
+            return compare_complete(self._workbench, extract, held, entity_type)
 
     def commands(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
         """See `Comparer.commands`."""
         with _states_readable(entity_type):
-            return compare_commands(extract, held, entity_type)
+            return compare_commands(self._workbench, extract, held, entity_type)
 
     def links(
         self, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
     ) -> LinkComparison:
         """See `Comparer.links`."""
-        return compare_links(extract, sides, association, complete=complete)
+        return compare_links(self._workbench, extract, sides, association, complete=complete)
 
 
 @contextmanager

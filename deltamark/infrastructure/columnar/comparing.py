@@ -14,7 +14,7 @@ from deltamark.application.ports.extracts import ResourceExtract
 from deltamark.application.ports.store import ResourceChanges
 from deltamark.domain.model import EntityType
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.columnar.duck import arrow, literal, locked_down
+from deltamark.infrastructure.columnar.duck import Workbench, arrow, literal
 
 ROWS = pa.schema([("key", pa.string()), ("line", pa.int64()), ("state", pa.string())])
 UPDATES = pa.schema([*ROWS, ("changes", pa.string())])
@@ -31,7 +31,9 @@ _EXACT = 2**53
 """Whole numbers up to here are exact as floating point: beyond, only equal texts are equal numbers."""
 
 
-def compare_complete(extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
+def compare_complete(
+    workbench: Workbench, extract: ResourceExtract, held: pa.Table, entity_type: EntityType
+) -> ResourceComparison:
     """See `Comparer.resources`."""
     unknown = UNKNOWN.empty_table()
     if held.num_rows == 0:
@@ -40,7 +42,7 @@ def compare_complete(extract: ResourceExtract, held: pa.Table, entity_type: Enti
         return ResourceComparison(changes=changes, unknown=unknown)
     kept = pa.table({"key": extract.kept})
     deletes = "FALSE" if extract.cleansed.incomplete else "key NOT IN (SELECT key FROM kept)"
-    with locked_down(incoming=extract.rows, held=held, kept=kept) as db:
+    with workbench.holding(incoming=extract.rows, held=held, kept=kept) as db:
         db.execute(
             """CREATE TEMP TABLE differing AS
             SELECT key, i.line, i.state AS after, h.state AS before
@@ -55,13 +57,15 @@ def compare_complete(extract: ResourceExtract, held: pa.Table, entity_type: Enti
     return ResourceComparison(changes=changes, unknown=unknown)
 
 
-def compare_commands(extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
+def compare_commands(
+    workbench: Workbench, extract: ResourceExtract, held: pa.Table, entity_type: EntityType
+) -> ResourceComparison:
     """See `Comparer.commands`.
 
     ``insert`` of what is there updates it; ``update`` sets every mapped property; ``merge`` sets those that
     have a value and creates what is not there; ``delete`` of what is not there does nothing.
     """
-    with locked_down(incoming=extract.rows, held=held) as db:
+    with workbench.holding(incoming=extract.rows, held=held) as db:
         db.execute(
             """CREATE TEMP TABLE commanded AS
             SELECT i.key, i.line, i.command, i.state AS after, h.state AS before

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import duckdb
 import pyarrow as pa
 
-from deltamark.domain.errors import DeltamarkError
+from deltamark.domain.errors import DeltamarkError, UsageError
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2
@@ -25,6 +26,55 @@ def locked_down(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
     :raises DeltamarkError: if a query needs too much memory.
     :raises KeyboardInterrupt: if a signal interrupted a query.
     """
+    connection = _opened()
+    try:
+        with _faults_as_ours():
+            for name, table in tables.items():
+                connection.register(name, table)
+            yield connection
+    finally:
+        connection.close()
+
+
+class Workbench:
+    """One locked-down database for many tasks: opening one takes longer than comparing a thousand rows.
+
+    May be used from several threads; each task sees only its own tables.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._root: duckdb.DuckDBPyConnection | None = None
+
+    def prepare(self, preparing: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        """Adds to what every task finds, such as functions: what is created lives as long as this."""
+        with self._lock:
+            preparing(self._opened())
+
+    @contextmanager
+    def holding(self, **tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that holds these tables, as `locked_down`; what a task creates goes when it ends.
+
+        :raises DeltamarkError: if a query needs too much memory.
+        :raises KeyboardInterrupt: if a signal interrupted a query.
+        """
+        with self._lock:
+            connection = self._opened().cursor()
+        try:
+            with _faults_as_ours():
+                for name, table in tables.items():
+                    connection.register(name, table)
+                yield connection
+        finally:
+            connection.close()
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        if self._root is None:
+            self._root = _opened()
+        return self._root
+
+
+def _opened() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -38,11 +88,18 @@ def locked_down(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
         },
     )
     try:
-        for name, table in tables.items():
-            connection.register(name, table)
         connection.execute("SET enable_external_access=false")
-        connection.execute("SET lock_configuration=true")
-        yield connection
+    except duckdb.IOException as e:  # it asks where it is
+        connection.close()
+        raise UsageError("the working directory is not there any more. Go to one that is, and try again.") from e
+    connection.execute("SET lock_configuration=true")
+    return connection
+
+
+@contextmanager
+def _faults_as_ours() -> Iterator[None]:
+    try:
+        yield
     except duckdb.OutOfMemoryException as e:
         raise DeltamarkError(
             f"comparing or computing needs more memory than {MEMORY_LIMIT}. Nothing was changed. Look for values of "
@@ -52,8 +109,6 @@ def locked_down(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
         if str(e) == _INTERRUPTED:
             raise KeyboardInterrupt from e
         raise
-    finally:
-        connection.close()
 
 
 def quoted(identifier: str) -> str:

@@ -1,134 +1,160 @@
-"""Evaluating the expressions of rules over many resources at once."""
+"""The evaluator on DuckDB."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import duckdb
 import pyarrow as pa
-from attrs import frozen
+import pyarrow.compute as pc
 
-from deltamark.domain.errors import DeltamarkError, Fault
-from deltamark.domain.model import EntityType
-from deltamark.domain.nearest import hint
-from deltamark.domain.rules import KeySide
-from deltamark.domain.values import PropertyType, shown
-from deltamark.infrastructure.columnar.duck import arrow, literal, locked_down, quoted
-from deltamark.infrastructure.columnar.functions import FUNCTIONS, NOT_BUILT_YET
-from deltamark.infrastructure.columnar.scalar_sql import Refused, is_sql, scalar_sql
+from deltamark.application.ports.columnar import Computation, Inputs
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.derivations import Derivation, Kind
+from deltamark.domain.errors import Fault
+from deltamark.domain.paths import Read, route
+from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.columnar.computing import Step, computing_sql
+from deltamark.infrastructure.columnar.duck import Workbench, arrow, quoted
+from deltamark.infrastructure.columnar.evaluation import AT_ONCE, Evaluation
+from deltamark.infrastructure.columnar.expressions import Compiled, compiled, register
+from deltamark.infrastructure.columnar.failing import FAILURES, reason_of
+from deltamark.infrastructure.columnar.resource_rows import ResourceRows
+from deltamark.infrastructure.columnar.rule_values import Rule, tables_of, values_sql
+from deltamark.infrastructure.columnar.types import sql_type
 
-VALUES = pa.schema([("stream", pa.int64()), ("value", pa.string())])
-
-_LONGEST_KEY = 4_096
-
-_STREAM, _STATE, _VALUE = '"the stream"', '"the state"', '"the value"'
-"""Columns beside those of the properties; no property can be called that, but one may be called State."""
-
-_SQL_TYPE = {
-    PropertyType.BYTE: "BIGINT",
-    PropertyType.INT16: "BIGINT",
-    PropertyType.INT32: "BIGINT",
-    PropertyType.INT64: "BIGINT",
-    PropertyType.DOUBLE: "DOUBLE",
-    PropertyType.BOOL: "BOOLEAN",
-    PropertyType.DATE_TIME: "TIMESTAMP",
-}
-
-
-@frozen
-class _Compiled:
-    """SQL of a value over the columns that it reads."""
-
-    sql: str
-    reads: tuple[str, ...]
+_ROWS = pa.schema([("stream", pa.int64()), ("computed", pa.string()), ("changes", pa.string())])
+_COUNTED = pa.schema([*_ROWS, ("executed", pa.list_(pa.bool_())), ("necessary", pa.list_(pa.bool_()))])
 
 
 class DuckEvaluator:
-    """Evaluates with DuckDB, about as fast for a million resources as for a thousand calls."""
+    """Evaluates set-wise: most of the time for a thousand values goes into asking, not into computing.
 
-    def faults(self, side: KeySide, entity_type: EntityType) -> Sequence[Fault]:
-        """See `Evaluator.faults`."""
-        try:
-            compiled = _compiled(side, entity_type)
-            self._values(compiled, entity_type, pa.table({"stream": [1], "state": ["{}"]}))
-        except Refused as e:
-            return [Fault(side.location, f"the {side.side} expression of rule {side.rule} {e}")]
-        except duckdb.Error as e:
-            reason = str(e).splitlines()[0]
-            return [
-                Fault(side.location, f"the {side.side} expression of rule {side.rule} cannot be evaluated: {reason}")
-            ]
-        return []
+    Each expression is compiled once. May be used from several threads.
 
-    def values(self, side: KeySide, entity_type: EntityType, states: pa.Table) -> pa.Table:
-        """See `Evaluator.values`."""
-        try:
-            return self._values(_compiled(side, entity_type), entity_type, states)
-        except duckdb.Error as e:
-            raise DeltamarkError(
-                f"the {side.side} expression of rule {side.rule} failed: {str(e).splitlines()[0]}. Nothing was "
-                "changed. Correct the expression so that it holds for every value, and run again."
-            ) from e
-
-    def _values(self, compiled: _Compiled, entity_type: EntityType, states: pa.Table) -> pa.Table:
-        columns = "".join(f", {_column(name, entity_type)}" for name in compiled.reads)
-        value = f"CAST({compiled.sql} AS VARCHAR)"
-        sql = f"""SELECT {_STREAM} AS stream, CASE WHEN {_STATE} IS NULL OR {_VALUE} = ''
-                OR length({_VALUE}) > {_LONGEST_KEY} THEN NULL ELSE {_VALUE} END AS value FROM (
-            SELECT {_STREAM}, {_STATE}, {value} AS {_VALUE} FROM (
-                SELECT stream AS {_STREAM}, state AS {_STATE}{columns} FROM states))"""
-        with locked_down(states=states) as db:
-            return arrow(db, sql, VALUES)
-
-
-def _column(name: str, entity_type: EntityType) -> str:
-    declared = entity_type.property(name)
-    assert declared is not None, "expressions are checked before they are evaluated"
-    text = f"json_extract_string(state, {literal(f'$.{chr(34)}{name}{chr(34)}')})"
-    kind = _SQL_TYPE.get(declared.type)
-    return f"{f'TRY_CAST({text} AS {kind})' if kind else text} AS {quoted(name)}"
-
-
-def _compiled(side: KeySide, entity_type: EntityType) -> _Compiled:
-    """The SQL of one side of a rule.
-
-    :raises Refused: with what is wrong.
+    :param at_once: how many resources are worked on at once; their values must fit into memory.
     """
-    expression = (side.expression or "").strip()
-    if expression.upper().startswith("C#:"):
-        raise Refused(
-            "is C#, which is not evaluated; write it as SQL over the properties, such as SQL:person: lower(person.Mail)"
+
+    def __init__(
+        self, configuration: Configuration, *, workbench: Workbench | None = None, at_once: int = AT_ONCE
+    ) -> None:
+        self._configuration = configuration
+        self._at_once = at_once
+        self._workbench = workbench or Workbench()
+        self._compiled: dict[Derivation, Compiled] = {}
+
+    def reads(self, derivation: Derivation) -> tuple[Read, ...]:
+        """See `Evaluator.reads`."""
+        return self._of(derivation).reads
+
+    def fault(self, derivation: Derivation) -> Fault | None:
+        """See `Evaluator.fault`."""
+        one = self._of(derivation)
+        columns = ", ".join(
+            f"CAST(NULL AS {self._type(derivation, read)}) AS {quoted(str(read))}" for read in one.reads
         )
-    if is_sql(expression):
-        checked = scalar_sql(expression, entity_type)
-        return _Compiled(checked.sql, checked.reads)
-    if expression.startswith("Literal:"):
-        return _Compiled(literal((side.expression or "").lstrip().removeprefix("Literal:")), ())
-    name = _bound(side, entity_type)
-    sql = f"CAST({quoted(name)} AS VARCHAR)"
-    for function in filter(None, expression.split("|")):
-        sql = _applied(function.strip(), sql)
-    return _Compiled(sql, (name,))
+        sql = f"SELECT {one.sql} FROM (SELECT {columns or 'NULL'})"
+        with self._workbench.holding() as db:
+            try:
+                # What reads nothing has one value, and that can be tried; the rest depends on what it finds.
+                db.execute(sql if not one.reads else f"EXPLAIN {sql}").fetchall()
+            except FAILURES as e:
+                return Fault(derivation.location, f"{derivation.described} cannot be evaluated: {reason_of(e)}")
+        return None
 
-
-def _bound(side: KeySide, entity_type: EntityType) -> str:
-    binding = (side.binding or "").strip().removeprefix(f"{entity_type.identifier}:")
-    if not binding:
-        raise Refused("has no binding; name the property to read, or write an SQL expression")
-    if "." in binding:
-        raise Refused(f"reads over the path {shown(binding)}; this version evaluates properties of the resource itself")
-    if entity_type.property(binding) is None:
-        known = [p.identifier for p in entity_type.properties]
-        raise Refused(
-            f"is bound to {shown(binding)}, which is no property of {entity_type.identifier}{hint(binding, known)}"
+    def properties(self, derivations: Sequence[Derivation], inputs: Inputs) -> Computation:
+        """See `Evaluator.properties`."""
+        found = list(self.portions(derivations, inputs))
+        return Computation(
+            rows=pa.concat_tables([_ROWS.empty_table(), *(one.rows for one in found)]),
+            executed=sum(one.executed for one in found),
+            necessary=sum(one.necessary for one in found),
         )
-    return binding
+
+    def portions(self, derivations: Sequence[Derivation], inputs: Inputs) -> Iterator[Computation]:
+        """See `Evaluator.portions`."""
+        if not derivations:
+            return
+        evaluation = self._evaluation(derivations, inputs)
+        steps = [_step(n, *pair) for n, pair in enumerate(zip(derivations, evaluation.compiled, strict=True))]
+        names = sorted({*evaluation.own, *(step.name for step in steps)})
+
+        def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
+            sql = computing_sql(steps[: len(some)], evaluation.own, rows, _computed_names(db, rows))
+            return arrow(db, sql, _COUNTED)
+
+        due = _due_count([step.number for step in steps if step.sql is not None], inputs)
+        for found in evaluation.run(self._workbench, names, work):
+            executed, necessary = (
+                pc.sum(pc.list_flatten(found.column(n))).as_py() or 0 for n in ("executed", "necessary")
+            )
+            yield Computation(rows=found.select(_ROWS.names), executed=due + executed, necessary=necessary)
+            due = 0
+
+    def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> Sequence[pa.Table]:
+        """See `Evaluator.values`."""
+        if not derivations:
+            return []
+        evaluation = self._evaluation(derivations, inputs)
+        rules = [
+            Rule(number=n, sql=self._of(one).sql, is_boolean=one.result is PropertyType.BOOL)
+            for n, one in enumerate(derivations)
+        ]
+
+        def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
+            found: pa.Table = db.sql(values_sql(rules[: len(some)], evaluation.own, rows)).to_arrow_table()
+            return found
+
+        return tables_of(rules, pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work)))
+
+    def _evaluation(self, derivations: Sequence[Derivation], inputs: Inputs) -> Evaluation:
+        compiled = [None if _is_removed(one) else self._of(one) for one in derivations]
+        return Evaluation(self._configuration, derivations, compiled, inputs, at_once=self._at_once)
+
+    def _of(self, derivation: Derivation) -> Compiled:
+        found = self._compiled.get(derivation)
+        if found is None:
+            found = compiled(derivation, self._configuration)
+            sql = found.sql
+            self._workbench.prepare(lambda connection: register(connection, sql))
+            self._compiled[derivation] = found
+        return found
+
+    def _type(self, derivation: Derivation, read: Read) -> str:
+        """The type of the column of what is read; an expression that was compiled reads only what there is."""
+        way = route(self._configuration, derivation.entity_type, read.path)
+        at = self._configuration.entity_type(way.leads_to)
+        declared = at.property(read.property) if at else None
+        assert declared is not None
+        return sql_type(declared.type, is_collection=way.is_collection)
 
 
-def _applied(function: str, sql: str) -> str:
-    if function in FUNCTIONS:
-        return FUNCTIONS[function](sql)
-    name = function.split(":")[0]
-    if name in NOT_BUILT_YET:
-        raise Refused(f"uses {name}, which is known but not built yet")
-    raise Refused(f"uses {shown(name)}, which is no function{hint(name, [*FUNCTIONS, *NOT_BUILT_YET])}")
+def _is_removed(derivation: Derivation) -> bool:
+    return derivation.kind is Kind.PROPERTY and derivation.expression is None and derivation.binding is None
+
+
+def _step(number: int, derivation: Derivation, compiled: Compiled | None) -> Step:
+    own = frozenset(read.property for read in compiled.reads if not read.path) if compiled else frozenset()
+    sql = compiled.sql if compiled else None
+    return Step(number=number, name=derivation.name, kind=derivation.result, sql=sql, own=own)
+
+
+def _computed_names(db: duckdb.DuckDBPyConnection, rows: ResourceRows) -> list[str]:
+    """The names of all properties that have computed values in the resources at hand."""
+    due = "AND stream IN (SELECT stream FROM due_bits)" if rows.is_partial else ""
+    found = db.execute(
+        f"""SELECT DISTINCT unnest(names) FROM (
+            SELECT DISTINCT json_keys(computed) AS names FROM resources WHERE computed <> '{{}}' {due})"""
+    )
+    return [name for (name,) in found.fetchall()]
+
+
+def _due_count(derivations: Sequence[int], inputs: Inputs) -> int:
+    """How many values are due, of resources that there are."""
+    live = inputs.resources.filter(pc.is_valid(inputs.resources.column("state")))
+    if inputs.due is None:
+        return int(live.num_rows) * len(derivations)
+    is_live = pc.is_in(inputs.due.column("stream"), live.column("stream").combine_chunks())
+    is_counted = pc.is_in(inputs.due.column("derivation"), pa.array(derivations, pa.int64()))
+    count: int = pc.sum(pc.and_(is_live, is_counted)).as_py() or 0
+    return count

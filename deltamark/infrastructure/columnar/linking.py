@@ -9,7 +9,7 @@ from deltamark.application.ports.columnar import LinkComparison, LinkSides
 from deltamark.application.ports.extracts import LinkExtract
 from deltamark.application.ports.store import LinkChanges
 from deltamark.domain.model import EntityAssociation
-from deltamark.infrastructure.columnar.duck import arrow, locked_down
+from deltamark.infrastructure.columnar.duck import Workbench, arrow
 
 PAIRS = pa.schema(
     [
@@ -25,7 +25,7 @@ UNRESOLVED = pa.schema([*VALUES, ("missing", pa.int64())])
 
 
 def compare_links(
-    extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
+    workbench: Workbench, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
 ) -> LinkComparison:
     """See `Comparer.links`.
 
@@ -38,7 +38,7 @@ def compare_links(
     if "command" not in rows.column_names:
         rows = rows.append_column("command", pa.array(["insert"] * rows.num_rows, type=pa.string()))
     kept = pa.table({"value": extract.kept})
-    with locked_down(incoming=rows, first=sides.first, second=sides.second, held=sides.held, kept=kept) as db:
+    with workbench.holding(incoming=rows, first=sides.first, second=sides.second, held=sides.held, kept=kept) as db:
         _resolve(db)
         _spare(db, nothing=not complete, everything=extract.cleansed.incomplete is not None)
         surplus = _keep_single(db, association)
@@ -145,5 +145,8 @@ def _unlinked_commanded(association: EntityAssociation) -> str:
 
 
 def _unresolved(how_many: str) -> str:
+    """Rows that name no resource, or more than one. To delete what is gone, with its links, is no mistake: a row that
+    deletes a resource comes here when that was done.
+    """
     return f"""SELECT line, value1, value2, CASE WHEN n1 {how_many} THEN 1 ELSE 2 END AS missing FROM counted
-        WHERE n1 {how_many} OR n2 {how_many} ORDER BY line"""
+        WHERE (n1 {how_many} OR n2 {how_many}) AND NOT (command = 'delete' AND n1 = 0) ORDER BY line"""

@@ -1,22 +1,22 @@
-"""Scalar SQL expressions: parsed by sqlglot, checked against an allow-list, written anew for DuckDB.
+"""Scalar SQL expressions: parsed by sqlglot into a tree, within limits.
 
-Only what is listed here passes. The text of a configuration never reaches the database: what is evaluated is
-generated from the checked tree.
+The text of a configuration never reaches the database: what is evaluated is written anew from the tree, and only what
+`translating` knows passes.
 """
 
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
 
 import sqlglot
 from attrs import frozen
 from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
+from sqlglot.parsers.duckdb import DuckDBParser
 
-from deltamark.domain.model import EntityType
-from deltamark.domain.nearest import hint
-from deltamark.domain.values import shown
+from deltamark.domain.paths import ExpressionRefused
 
 LONGEST = 4_000
 DEEPEST = 24
@@ -24,67 +24,28 @@ DEEPEST = 24
 MOST_NODES = 600
 
 _FORM = re.compile(r"^SQL:\s*([A-Za-z_][A-Za-z0-9_]{0,60})\s*:(.*)$", re.DOTALL)
-
-_ALLOWED: tuple[type[exp.Expr], ...] = (
-    exp.Column,
-    exp.Identifier,
-    exp.Literal,
-    exp.Boolean,
-    exp.Null,
-    exp.Paren,
-    exp.DPipe,
-    exp.Add,
-    exp.Sub,
-    exp.Mul,
-    exp.Div,
-    exp.Mod,
-    exp.Neg,
-    exp.EQ,
-    exp.NEQ,
-    exp.GT,
-    exp.GTE,
-    exp.LT,
-    exp.LTE,
-    exp.And,
-    exp.Or,
-    exp.Not,
-    exp.Is,
-    exp.In,
-    exp.Between,
-    exp.Like,
-    exp.ILike,
-    exp.Case,
-    exp.If,
-    exp.Coalesce,
-    exp.Nullif,
-    exp.Upper,
-    exp.Lower,
-    exp.Trim,
-    exp.Length,
-    exp.Substring,
-    exp.Left,
-    exp.Right,
-    exp.Concat,
-    exp.Abs,
-    exp.Round,
-    exp.Cast,
-    exp.DataType,
-    exp.StrPosition,
-)
-
-_CASTS = {"VARCHAR", "TEXT", "BIGINT", "INT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"}
+_SPECIAL_SYNTAX = ("CAST", "TRY_CAST", "TRIM", "EXTRACT", "POSITION")
 
 
-class Refused(ValueError):
-    """An expression that does not parse or holds what is not allowed; the message is a clause."""
+class _Parser(DuckDBParser):
+    """Leaves every call as it is written: what a function means is for `sql_functions` to say, not for sqlglot."""
+
+    FUNCTIONS: ClassVar[dict[str, Any]] = {}
+    FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {name: DuckDBParser.FUNCTION_PARSERS[name] for name in _SPECIAL_SYNTAX}
+    NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": DuckDBParser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+
+
+class _Dialect(DuckDB):
+    Parser = _Parser
 
 
 @frozen
 class ScalarSql:
-    """A checked expression: SQL for DuckDB over the properties of one resource, and which it reads."""
+    """A parsed expression, and the variable that stands for the resource in it."""
 
-    sql: str
-    reads: tuple[str, ...]
+    variable: str
+    tree: exp.Expr
 
 
 def is_sql(expression: str) -> bool:
@@ -92,42 +53,35 @@ def is_sql(expression: str) -> bool:
     return expression.lstrip().upper().startswith("SQL:")
 
 
-def scalar_sql(expression: str, entity_type: EntityType) -> ScalarSql:
-    """Checks `SQL:variable: expression` over the properties of an entity type.
+def parsed_sql(expression: str) -> ScalarSql:
+    """Parses `SQL:variable: expression`. Needs a few hundred frames of the stack.
 
-    :raises Refused: with what is wrong.
+    :raises ExpressionRefused: with what is wrong.
     """
-    if len(expression) > LONGEST:
-        raise Refused(f"is longer than {LONGEST} characters")
-    # On a stack of its own: how deep an expression may nest must not depend on how deep the caller is.
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        return beside.submit(_scalar_sql, expression, entity_type).result()
-
-
-def _scalar_sql(expression: str, entity_type: EntityType) -> ScalarSql:
     form = _FORM.match(expression.strip())
     if form is None:
-        raise Refused("must look like SQL:person: person.Mail, with a name between the colons")
+        raise ExpressionRefused("must look like SQL:person: person.Mail, with a name between the colons")
     variable, text = form.groups()
-    tree = exp.Paren(this=_parsed(text))  # so that a column that is the whole expression can be replaced, too
-    reads = _checked(tree, variable, entity_type)
-    return ScalarSql(tree.sql(dialect="duckdb", comments=False), reads)
+    return ScalarSql(variable, _parsed(text))
 
 
 def _parsed(text: str) -> exp.Expr:
     if _depth(text) > DEEPEST or text.count("[") > DEEPEST:
-        raise Refused(f"nests deeper than {DEEPEST} brackets")
+        raise ExpressionRefused(f"nests deeper than {DEEPEST} brackets")
     try:
-        trees = sqlglot.parse(text, read="duckdb")
+        trees = sqlglot.parse(text, read=_Dialect)
     except RecursionError as e:
-        raise Refused("nests too deep") from e
+        raise ExpressionRefused("nests too deep") from e
     except SqlglotError as e:
         reason = re.sub(r"\x1b\[[0-9;]*m", "", str(e).splitlines()[0]) if str(e) else type(e).__name__
-        raise Refused(f"does not parse: {reason}") from e
+        raise ExpressionRefused(f"does not parse: {reason}") from e
     if len(trees) != 1 or trees[0] is None:
-        raise Refused("must be one expression")
+        raise ExpressionRefused("must be one expression")
     tree = trees[0]
     assert isinstance(tree, exp.Expr)
+    for count, _ in enumerate(tree.walk()):
+        if count > MOST_NODES:
+            raise ExpressionRefused(f"has more than {MOST_NODES} parts")
     return tree
 
 
@@ -141,45 +95,3 @@ def _depth(text: str) -> int:
         elif char in ")]}":
             depth = max(depth - 1, 0)
     return deepest
-
-
-def _checked(tree: exp.Expr, variable: str, entity_type: EntityType) -> tuple[str, ...]:
-    reads: dict[str, None] = {}
-    for count, node in enumerate(tree.walk()):
-        if count > MOST_NODES:
-            raise Refused(f"has more than {MOST_NODES} parts")
-        if not isinstance(node, _ALLOWED):
-            raise Refused(f"uses {shown(_name_of(node))}, which is not allowed in an expression")
-        if isinstance(node, exp.Column):
-            reads[_resolved(node, variable, entity_type)] = None
-        if isinstance(node, exp.DataType) and node.this.name not in _CASTS:
-            raise Refused(f"converts to {shown(node.this.name)}; allowed are {', '.join(sorted(_CASTS))}")
-        if isinstance(node, exp.In) and (node.args.get("query") or node.args.get("unnest")):
-            raise Refused("holds a subquery, which is not allowed in an expression")
-    return tuple(reads)
-
-
-def _name_of(node: exp.Expr) -> str:
-    if isinstance(node, exp.Anonymous):
-        return str(node.this)
-    return node.sql_name() if isinstance(node, exp.Func) else type(node).__name__
-
-
-def _resolved(column: exp.Column, variable: str, entity_type: EntityType) -> str:
-    """Points a column `variable.Property` at the property, and gives its name."""
-    parts = [part.name for part in column.parts]
-    if parts[0] != variable or len(parts) < 2:
-        raise Refused(f"names {shown('.'.join(parts))}; write {variable}.Property")
-    if len(parts) > 2:
-        raise Refused(
-            f"reads over the path {shown('.'.join(parts[1:]))}; "
-            "this version evaluates properties of the resource itself"
-        )
-    found = entity_type.property(parts[1])
-    if found is None:
-        known = [p.identifier for p in entity_type.properties]
-        raise Refused(
-            f"names {shown(parts[1])}, which is no property of {entity_type.identifier}{hint(parts[1], known)}"
-        )
-    column.replace(exp.column(exp.to_identifier(found.identifier, quoted=True)))
-    return found.identifier

@@ -19,12 +19,14 @@ class Company:
     """People and departments. Managers are a tree: whoever is above somebody is never below them.
 
     A company of a size and a seed is always the same, and so is each day of it.
+
+    :param departments: how many it has; None for one for every 40 people.
     """
 
-    def __init__(self, people: int, seed: int) -> None:
+    def __init__(self, people: int, seed: int, departments: int | None = None) -> None:
         self.size = people
         self.day = 0
-        self.departments = Departments(people)
+        self.departments = Departments(10 + people // 40 if departments is None else departments)
         self.staff = Staff(Names())
         self.seed = seed
         self.gone: list[int] = []

@@ -19,8 +19,7 @@ class Departments:
     the cities, then more and more branches in each.
     """
 
-    def __init__(self, people: int) -> None:
-        count = 10 + people // 40
+    def __init__(self, count: int) -> None:
         self.functions = min(len(FUNCTIONS), count // 2)
         self.names: list[str] = []
         self.parent = array("i")

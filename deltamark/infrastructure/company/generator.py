@@ -26,11 +26,19 @@ from deltamark.infrastructure.company.groups import Groups
 
 FEWEST_PEOPLE = 20
 MOST_PEOPLE = 5_000_000
+FEWEST_DEPARTMENTS = 10
 LAST_DAY = 10_000
 
 
 def generate(
-    folder: Path, *, people: int, seed: int = 1, day: int = 0, accounts: bool = True, groups: bool = True
+    folder: Path,
+    *,
+    people: int,
+    seed: int = 1,
+    day: int = 0,
+    departments: int | None = None,
+    accounts: bool = True,
+    groups: bool = True,
 ) -> list[Path]:
     """Writes the extracts of a company as they stand on one of its days; gives back the files.
 
@@ -41,12 +49,14 @@ def generate(
     :param folder: made if it is not there.
     :param people: how many there are on the first day, from 20 to 5,000,000; about 100 bytes of memory each.
     :param day: 0 is the first; at most 10,000.
+    :param departments: how many there are on the first day, from 10 to half as many as people; one for every 40
+        people unless given.
     :param accounts: whether the directory is written too.
     :param groups: whether its groups are.
     :raises UsageError: if there is no such company, or if the folder is a file.
     """
-    _check(folder, people, day, accounts=accounts, groups=groups)
-    company = Company(people, seed)
+    _check(folder, people, day, departments, accounts=accounts, groups=groups)
+    company = Company(people, seed, departments)
     directory = Directory(company) if accounts else None
     following = DirectoryDays(directory) if directory else None
     grouped = Groups(directory) if directory and groups else None
@@ -69,11 +79,16 @@ def generate(
     return files
 
 
-def _check(folder: Path, people: int, day: int, *, accounts: bool, groups: bool) -> None:
+def _check(folder: Path, people: int, day: int, departments: int | None, *, accounts: bool, groups: bool) -> None:
     if not FEWEST_PEOPLE <= people <= MOST_PEOPLE:
         raise UsageError(f"a company has from {FEWEST_PEOPLE} to {MOST_PEOPLE} people here, not {people}.")
     if not 0 <= day <= LAST_DAY:
         raise UsageError(f"a company's days are numbered from 0 to {LAST_DAY}; there is no day {day}.")
+    if departments is not None and not FEWEST_DEPARTMENTS <= departments <= people // 2:
+        raise UsageError(
+            f"a company of {people} people has from {FEWEST_DEPARTMENTS} to {people // 2} departments here, not "
+            f"{departments}."
+        )
     if groups and not accounts:
         raise UsageError("groups have accounts as their members: write the accounts too, or leave out the groups.")
     if folder.exists() and not folder.is_dir():

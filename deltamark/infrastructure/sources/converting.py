@@ -102,17 +102,22 @@ def _whole_number(cell: str, low: int, high: int) -> str:
     )
 
 
-def _number(cell: str) -> str:
-    """The shortest text that reads as the same double, spelled as orjson spells it."""
-    number = f"try_cast({cell} as double)"
+def canonical_double(number: str) -> str:
+    """The shortest text that reads as the same (finite) double, spelled as orjson spells it."""
     text = f"({number})::varchar"
-    spelled = (
+    return (
         f"case when {number} = 0 then '0.0' "
         f"when {text} like '%e-05' then to_json({number})::varchar "  # one exponent that orjson writes out
         f"else replace({text}, 'e-0', 'e-') end"
     )
+
+
+def _number(cell: str) -> str:
+    number = f"try_cast({cell} as double)"
     pattern = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
-    return f"case when regexp_full_match({cell}, '{pattern}') and isfinite({number}) then {spelled} end"
+    return (
+        f"case when regexp_full_match({cell}, '{pattern}') and isfinite({number}) then {canonical_double(number)} end"
+    )
 
 
 def _boolean(cell: str) -> str:

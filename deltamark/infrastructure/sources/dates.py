@@ -46,14 +46,15 @@ def iso_instant(cell: str) -> str:
         f"case when {zone} = '' then 0 "
         f"else 60 * {zone}::integer + case when {zone} like '-%' then -1 else 1 end * {minutes}::integer end"
     )
-    return f"case when regexp_full_match({cell}, '{_ISO}') then {_canonical(f'({local} - to_minutes({offset}))')} end"
+    instant = canonical_instant(f"({local} - to_minutes({offset}))")
+    return f"case when regexp_full_match({cell}, '{_ISO}') then {instant} end"
 
 
 def filetime(cell: str) -> str:
     """A count of 100 ns since 1601-01-01 UTC, as Active Directory writes it, to the microsecond below."""
     ticks = f"try_cast({cell} as bigint)"
     instant = f"make_timestamp({ticks} // 10 - {_MICROSECONDS_FROM_1601})"
-    return f"case when regexp_full_match({cell}, '[0-9]+') then {_canonical(instant)} end"
+    return f"case when regexp_full_match({cell}, '[0-9]+') then {canonical_instant(instant)} end"
 
 
 def patterned_instant(cell: str, pattern: str, where: Location) -> str:
@@ -64,11 +65,7 @@ def patterned_instant(cell: str, pattern: str, where: Location) -> str:
 
     :raises SourceError: at letters that have no meaning, or when year, month or day is missing.
     """
-    expression, names = _expression(pattern, where)
-    if not {"month", "day"} <= set(names) or not {"year", "short_year"} & set(names):
-        raise _not_understood(pattern, "it must say year, month and day", where)
-    if ("short_hour" in names) != ("half" in names):
-        raise _not_understood(pattern, "hh and tt belong together; HH counts to 23", where)
+    expression, names = understood(pattern, where)
     listed = ", ".join(f"'{name}'" for name in names)
     parts = f"regexp_extract({cell}, '^(?:{expression})$', [{listed}])"
     clock = _clock(parts, names)
@@ -78,7 +75,22 @@ def patterned_instant(cell: str, pattern: str, where: Location) -> str:
     return f"case when regexp_full_match({cell}, '{expression}') then {iso_instant(spelled)} end"
 
 
-def _canonical(instant: str) -> str:
+def understood(pattern: str, where: Location) -> tuple[str, list[str]]:
+    """A pattern as a regular expression (with its quotes doubled, to stand in an SQL text), and what its groups are:
+    year or short_year, month, day, hour, or short_hour and half, minute, second, fraction.
+
+    :raises SourceError: as `patterned_instant`.
+    """
+    expression, names = _expression(pattern, where)
+    if not {"month", "day"} <= set(names) or not {"year", "short_year"} & set(names):
+        raise _not_understood(pattern, "it must say year, month and day", where)
+    if ("short_hour" in names) != ("half" in names):
+        raise _not_understood(pattern, "hh and tt belong together; HH counts to 23", where)
+    return expression, names
+
+
+def canonical_instant(instant: str) -> str:
+    """A timestamp in UTC as canonical text; NULL where it is not in the years 0001 to 9999."""
     fraction = f"case when epoch_us({instant}) % 1000000 <> 0 then strftime({instant}, '.%f') else '' end"
     spelled = f"strftime({instant}, '%Y-%m-%dT%H:%M:%S') || {fraction} || 'Z'"
     return f"case when year({instant}) between 1 and 9999 then {spelled} end"

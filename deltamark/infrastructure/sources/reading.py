@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Protocol
 
 import duckdb
@@ -59,25 +61,42 @@ class Cells(Protocol):
         ...
 
 
-@contextmanager
-def engine(workplace: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB in memory that spills to `workplace` and loads nothing from elsewhere."""
-    connection = duckdb.connect(
-        config={
-            "threads": 2,
-            "memory_limit": MEMORY_LIMIT,
-            "temp_directory": str(workplace / "spill"),
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "preserve_insertion_order": True,
-        }
-    )
-    try:
-        connection.execute("set python_enable_replacements = false")
-        connection.execute("set enable_progress_bar = false")
-        yield connection
-    finally:
-        connection.close()
+class ReadingEngine:
+    """One DuckDB in memory for many extracts: opening one takes longer than reading a thousand rows.
+
+    It spills to a folder of its own and loads nothing from elsewhere. May be used from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._root: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for one extract."""
+        with self._lock:
+            if self._root is None:
+                self._root = self._opened()
+            connection = self._root.cursor()
+        try:
+            connection.execute("set python_enable_replacements = false")
+            connection.execute("set enable_progress_bar = false")
+            yield connection
+        finally:
+            connection.close()
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        self._workplace = TemporaryDirectory(prefix="deltamark-", ignore_cleanup_errors=True)
+        return duckdb.connect(
+            config={
+                "threads": 2,
+                "memory_limit": MEMORY_LIMIT,
+                "temp_directory": str(Path(self._workplace.name) / "spill"),
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "preserve_insertion_order": True,
+            }
+        )
 
 
 class CsvCells:

@@ -35,7 +35,7 @@ class Appending(Session):
         kind = self._named("entity_types", entity_type)
         head = Head(self._micros, cause)
         unlinked = sum(self._unlink_ends(kind, chunk, cause) for chunk in chunks(changes.deleted))
-        is_empty = self._db.one("SELECT 1 FROM resources WHERE entity_type=?1 LIMIT 1", (kind,)) is None
+        is_empty = changes.created.num_rows > 0 and self._has_no_resources(kind)
         for chunk in chunks(changes.deleted):
             self._change(kind, entity_type, head, DELETED, chunk)
         for chunk in chunks(changes.created):
@@ -43,6 +43,11 @@ class Appending(Session):
         for chunk in chunks(changes.updated):
             self._change(kind, entity_type, head, UPDATED, chunk)
         return unlinked
+
+    def _has_no_resources(self, kind: int) -> bool:
+        """By the index: many rows of other kinds, or what was left of those updated, may stand before the first."""
+        sql = "SELECT entity_type FROM resources WHERE entity_type>=?1 ORDER BY entity_type LIMIT 1"
+        return bool(self._db.one(sql, (kind,)) != kind)
 
     def _events(self, streams: Sequence[int], versions: Column, topic: str, payloads: pa.Array) -> range:
         positions = self._positions(len(payloads))
@@ -63,7 +68,7 @@ class Appending(Session):
         if not is_empty:
             stored = self._stored(kind, key)
             if any(stored.live):
-                raise _changed_meanwhile(entity_type)
+                raise changed_meanwhile(entity_type)
             if any(stored.streams):
                 was = pa.array([stream > 0 for stream in stored.streams])
                 self._revive(kind, entity_type, head, chunk.filter(was))
@@ -94,24 +99,33 @@ class Appending(Session):
         stored = self._stored(kind, key)
         was_live = topic != CREATED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
-            raise _changed_meanwhile(entity_type)
+            raise changed_meanwhile(entity_type)
         values = chunk.column("changes" if topic == UPDATED else "state").combine_chunks()
-        payloads = resource_payloads(head, entity_type, key, line, values)
+        computed = self._computed(stored.streams) if topic == DELETED else None
+        payloads = resource_payloads(head, entity_type, key, line, values, computed)
         versions = [version + 1 for version in stored.versions]
         positions = self._events(stored.streams, versions, topic, payloads)
-        state = Same("{}") if topic == DELETED else chunk.column("state").combine_chunks()
+        states: dict[str, Column] = {"state": Same("{}"), "computed": Same("{}")}
+        if topic != DELETED:
+            states = {"state": chunk.column("state").combine_chunks()}
         done = self._db.update(
             "resources",
-            {"version": versions, "position": positions, "live": Same(topic != DELETED), "state": state},
+            {"version": versions, "position": positions, "live": Same(topic != DELETED), **states},
             {"stream": stored.streams, "version": stored.versions},
         )
         if done != len(payloads):
-            raise _changed_meanwhile(entity_type)
+            raise changed_meanwhile(entity_type)
+
+    def _computed(self, streams: Sequence[int]) -> pa.Array:
+        """The computed values of some resources."""
+        sql = f"""SELECT r.computed FROM {self._db.each_number(1, "w")}
+            JOIN resources r ON r.stream = w.value ORDER BY w.key"""
+        return self._db.table(sql, (self._db.array(streams),), _COMPUTED).column("computed").combine_chunks()
 
     def _stored(self, kind: int, keys: pa.Array) -> _Stored:
         sql = f"""SELECT coalesce(r.stream, 0), coalesce(r.version, 0), coalesce(r.live, FALSE)
             FROM {self._db.each_text(1, "w")}
-            LEFT JOIN resources r ON r.entity_type=?2 AND {self._db.same("r.key", "w.value")} ORDER BY w.key"""
+            LEFT JOIN resources r ON r.entity_type=?2 AND {self._db.same_key("r.key", "w.value")} ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
 
     def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Cause) -> int:
@@ -156,7 +170,7 @@ class Appending(Session):
         association = self._named("associations", ends.association)
         stored = self._stored_links(association, pairs)
         if any(stored.live):
-            raise _changed_meanwhile(ends.association)
+            raise changed_meanwhile(ends.association)
         old = pa.array([stream > 0 for stream in stored.streams], type=pa.bool_())
         if pa.compute.any(old).as_py():
             self._change_links(ends, LINKED, pairs.filter(old), cause)
@@ -184,7 +198,7 @@ class Appending(Session):
         stored = self._stored_links(self._named("associations", ends.association), pairs)
         was_live = topic == UNLINKED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
-            raise _changed_meanwhile(ends.association)
+            raise changed_meanwhile(ends.association)
         versions = [version + 1 for version in stored.versions]
         positions = self._events(stored.streams, versions, topic, self._link_payloads(ends, pairs, cause))
         self._db.update(
@@ -207,6 +221,8 @@ class Appending(Session):
         return _columns(self._db.all(sql, (self._db.array(ends), association)))
 
 
+_COMPUTED = pa.schema([("computed", pa.string())])
+
 PAIRS = pa.schema(
     [
         ("source", pa.int64()),
@@ -223,7 +239,8 @@ def _columns(rows: list[tuple[int, int, int]]) -> _Stored:
     return _Stored(streams, versions, live)
 
 
-def _changed_meanwhile(subject: str) -> ConcurrentRun:
+def changed_meanwhile(subject: str) -> ConcurrentRun:
+    """The words for a resource or link that is not as it was when a task compared it."""
     return ConcurrentRun(
         f"{subject} was changed by someone else while this task compared it. Nothing was changed. Run again."
     )

@@ -38,13 +38,24 @@ def json_texts(texts: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise('"', texts, '"', "")
 
 
-def resource_payloads(head: Head, entity_type: str, key: pa.Array, line: pa.Array, values: pa.Array) -> pa.Array:
-    """The payloads of created, updated or deleted resources of one entity type."""
+def resource_payloads(
+    head: Head, entity_type: str, key: pa.Array, line: pa.Array, values: pa.Array, computed: pa.Array | None = None
+) -> pa.Array:
+    """The payloads of created, updated, computed or deleted resources of one entity type.
+
+    :param computed: the last computed values of deleted resources.
+    """
     middle = f'"e":{_text(entity_type)},"k":'
+    end = [values, "}"] if computed is None else [values, _where_any(computed), "}"]
     joined = pc.binary_join_element_wise(
-        *head.columns(line), middle, json_texts(key), ',"v":', values, "}", "", null_handling="emit_null"
+        *head.columns(line), middle, json_texts(key), ',"v":', *end, "", null_handling="emit_null"
     )
     return joined.cast(pa.binary())
+
+
+def _where_any(computed: pa.Array) -> pa.Array:
+    """The member for computed values; nothing where there are none."""
+    return pc.if_else(pc.equal(computed, "{}"), "", pc.binary_join_element_wise(',"c":', computed, ""))
 
 
 def link_payloads(

@@ -65,8 +65,19 @@ class Database(ABC):
         """Whether two texts are equal; an index on the first is used."""
 
     @abstractmethod
+    def same_key(self, indexed: str, other: str) -> str:
+        """Whether two keys of resources are equal; the index by which there is only one is used.
+
+        :param indexed: the column of the table `resources`.
+        """
+
+    @abstractmethod
     def json_property(self, column: str, parameter: int) -> str:
         """The member of a JSON object that a parameter names, as text."""
+
+    @abstractmethod
+    def each_member(self, payload: str, name: str) -> str:
+        """The names of the values in the payload of a change as a table with the column ``key``, row by row."""
 
     @abstractmethod
     def json_string(self, text: str) -> str:
@@ -138,11 +149,15 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def temporary(self, name: str, columns: Mapping[str, str]) -> None:
+    def temporary(self, name: str, columns: Mapping[str, str], *, key: int = 1) -> None:
         """An empty table for this transaction alone: column -> ``number`` or ``text``.
 
-        No two rows have the same value in the first column.
+        :param key: how many columns there are, from the first on, in which no two rows have the same.
         """
+
+    @abstractmethod
+    def look_at(self, temporary: str) -> None:
+        """Has the database plan for as many rows as a temporary table holds now."""
 
 
 LAST_POSITION = 2**62

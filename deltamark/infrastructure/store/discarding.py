@@ -72,7 +72,8 @@ class Discarding(RunWriting):
     def _keep_resources(self) -> None:
         quoted = self._db.json_string
         state = f"""'{{"a":' || CAST(?1 AS TEXT) || ',"e":' || {quoted("e.name")} || ',"k":' || {quoted("r.key")}
-            || ',"v":' || r.state || ',"live":' || CASE WHEN r.live THEN 'true' ELSE 'false' END || '}}'"""
+            || ',"v":' || r.state || CASE WHEN r.computed='{{}}' THEN '' ELSE ',"c":' || r.computed END
+            || ',"live":' || CASE WHEN r.live THEN 'true' ELSE 'false' END || '}}'"""
         self._db.execute(
             f"""INSERT INTO snapshots (stream, version, position, topic, state)
             SELECT r.stream, r.version, r.position, '{RESOURCE_SNAPSHOT}', {self._db.as_bytes(state)}

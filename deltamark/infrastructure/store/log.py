@@ -8,11 +8,14 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, cast
 
+import pyarrow as pa
+
 from deltamark.application.ports.store import RunSummary
-from deltamark.domain.changes import AnyChange
+from deltamark.domain.changes import AnyChange, Horizon
 from deltamark.domain.errors import StoreError
-from deltamark.domain.link import LinkRef, fold_link
-from deltamark.domain.resource import Resource, ResourceFact, ResourceRef, fold
+from deltamark.domain.link import LinkEvent, LinkRef, fold_link
+from deltamark.domain.paths import Hop
+from deltamark.domain.resource import Resource, ResourceEvent, ResourceFact, ResourceRef, fold
 from deltamark.domain.run import ChangesDiscarded, RunEvent, fold_run
 from deltamark.domain.values import Values
 from deltamark.infrastructure.store.mapper import CHANGE_TOPICS, to_micros
@@ -45,9 +48,10 @@ class LogQueries(StateQueries):
 
     def changed_since(self, position: int) -> bool:
         """See `Reading.changed_since`."""
-        sql = f"""SELECT EXISTS (SELECT 1 FROM stored_events WHERE notification_id>?1
-            AND {self._db.among_texts("topic", 2)})"""
-        return bool(self._db.one(sql, (position, self._db.array([*CHANGE_TOPICS, CHANGES_DISCARDED]))))
+        # In order: a planner that only wants to know whether there is one would begin with the oldest event.
+        sql = f"""SELECT notification_id FROM stored_events WHERE notification_id>?1
+            AND {self._db.among_texts("topic", 2)} ORDER BY notification_id LIMIT 1"""
+        return self._db.one(sql, (position, self._db.array([*CHANGE_TOPICS, CHANGES_DISCARDED]))) is not None
 
     def _event(self, row: tuple[Any, ...]) -> tuple[int, Any]:
         position, stream, version, topic, state = row
@@ -80,6 +84,21 @@ class LogQueries(StateQueries):
             stream = int(text)
             yield stream, (fact for _, fact in whole(stream, group))
 
+    def changes_of(self, streams: pa.Array, after: int) -> Iterator[tuple[int, ResourceEvent]]:
+        """See `Reading.changes_of`."""
+        # By stream, not by position: those are few, and the log is long.
+        sql = f"""SELECT {_EVENT} FROM stored_events WHERE {self._db.among_numbers("originator_id", 1)}
+            AND +notification_id>?2 ORDER BY +notification_id"""
+        return map(self._event, self._db.rows(sql, (self._db.array(streams.to_pylist()), after)))
+
+    def link_changes_at(self, hop: Hop, near: pa.Array, after: int) -> Iterator[tuple[int, LinkEvent]]:
+        """See `Reading.link_changes_at`."""
+        sql = f"""SELECT {_EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
+            WHERE l.association=?1 AND {self._db.among_numbers("l.source" if hop.forward else "l.target", 2)}
+            AND +notification_id>?3 ORDER BY +notification_id"""
+        given = (self._association_id(hop.association), self._db.array(near.to_pylist()), after)
+        return map(self._event, self._db.rows(sql, given))
+
     def link_changes_of(self, ref: ResourceRef) -> Iterator[tuple[int, AnyChange]]:
         """See `Reading.link_changes_of`."""
         stream = self.stream_of(ref)
@@ -96,13 +115,13 @@ class LogQueries(StateQueries):
         A resource that did not change since needs no folding; only the others cost their own changes.
         """
         last = _END if until is None else until
-        sql = "SELECT stream, key, position, live, state FROM resources WHERE entity_type=?1 ORDER BY key"
+        sql = "SELECT stream, key, position, live, state, computed FROM resources WHERE entity_type=?1 ORDER BY key"
         for rows in _portions(self._db.rows(sql, (self._type_id(entity_type),))):
-            past = self._resources_at([stream for stream, _, position, _, _ in rows if position > last], last)
-            for stream, key, position, live, state in rows:
+            past = self._resources_at([stream for stream, _, position, *_ in rows if position > last], last)
+            for stream, key, position, live, state, computed in rows:
                 if position <= last:
                     if live:
-                        yield key, self._values(key, state)
+                        yield key, {**self._values(key, state), **self._values(key, computed)}
                 elif stream in past:
                     yield key, past[stream].values
 
@@ -142,7 +161,7 @@ class LogQueries(StateQueries):
 
 
 class RunQueries(LogQueries):
-    """Runs, folded from their streams."""
+    """Runs, folded from their streams, and what they discarded."""
 
     def run(self, number: int, *, with_rows: bool = True) -> RunSummary | None:
         """See `Reading.run`."""
@@ -177,3 +196,8 @@ class RunQueries(LogQueries):
         """See `Reading.discards`."""
         sql = f"SELECT {_EVENT} FROM stored_events WHERE topic=?1 AND notification_id>?2 ORDER BY notification_id"
         return [self._event(row) for row in self._db.rows(sql, (CHANGES_DISCARDED, after))]
+
+    def horizons(self) -> list[Horizon]:
+        """See `Reading.horizons`."""
+        sql = "SELECT connector, subject, position, run, task FROM horizons ORDER BY subject, connector"
+        return [Horizon(connector=c, subject=s, position=p, run=r, task=t) for c, s, p, r, t in self._db.all(sql)]

@@ -9,7 +9,8 @@ payload of a change is one JSON object:
 ``t``  place of the task in the run, from 1
 ``l``  line of the extract, where there was one
 ``e``  entity type, ``k`` key (of the source, for a link)
-``v``  values (created, deleted), or property -> [before, after] (updated)
+``v``  values (created, deleted), or property -> [before, after] (updated, computed)
+``c``  computed values, where there were any (deleted)
 ``n``  association, ``f`` other entity type, ``o`` other key (links only)
 ====  ==================================================================
 
@@ -32,6 +33,7 @@ from deltamark.domain.events import Cause, Event
 from deltamark.domain.link import Linked, LinkEvent, LinkRef, LinkSnapshot, Unlinked
 from deltamark.domain.resource import (
     Change,
+    Computed,
     Created,
     Deleted,
     ResourceEvent,
@@ -43,11 +45,11 @@ from deltamark.domain.run import RunEvent
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.run_payload import RUN_TOPICS, run_event, run_payload
 
-CREATED, UPDATED, DELETED = "c1", "u1", "d1"
+CREATED, UPDATED, COMPUTED, DELETED = "c1", "u1", "p1", "d1"
 LINKED, UNLINKED = "l1", "x1"
 RESOURCE_SNAPSHOT, LINK_SNAPSHOT = "s1", "sl1"
 
-RESOURCE_TOPICS = (CREATED, UPDATED, DELETED)
+RESOURCE_TOPICS = (CREATED, UPDATED, DELETED, COMPUTED)
 LINK_TOPICS = (LINKED, UNLINKED)
 CHANGE_TOPICS = RESOURCE_TOPICS + LINK_TOPICS
 
@@ -55,6 +57,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOPIC_OF: Mapping[type[Event], str] = {
     Created: CREATED,
     Updated: UPDATED,
+    Computed: COMPUTED,
     Deleted: DELETED,
     Linked: LINKED,
     Unlinked: UNLINKED,
@@ -151,19 +154,25 @@ def _payload(event: Event) -> dict[str, Any]:
         if event.cause.line is not None:
             head["l"] = event.cause.line
     match event:
-        case Created() | Deleted():
+        case Created():
             return {**head, **_resource(event.ref), "v": dict(sorted(event.values.items()))}
-        case Updated():
+        case Deleted():
+            return {**head, **_resource(event.ref), **_all_values(event)}
+        case Updated() | Computed():
             updates = {name: [c.before, c.after] for name, c in sorted(event.updates.items())}
             return {**head, **_resource(event.ref), "v": updates}
         case ResourceSnapshot():
-            values = dict(sorted(event.values.items()))
-            return {**head, **_resource(event.ref), "v": values, "live": event.live}
+            return {**head, **_resource(event.ref), **_all_values(event), "live": event.live}
         case Linked() | Unlinked():
             return {**head, **_link(event.ref)}
         case LinkSnapshot():
             return {**head, **_link(event.ref), "live": event.live}
     raise AssertionError(f"{type(event).__name__} has a topic but no payload")
+
+
+def _all_values(event: Deleted | ResourceSnapshot) -> dict[str, Any]:
+    values = {"v": dict(sorted(event.values.items()))}
+    return {**values, "c": dict(sorted(event.computed.items()))} if event.computed else values
 
 
 def _resource(ref: ResourceRef) -> dict[str, str]:
@@ -201,12 +210,20 @@ def _created(s: str, v: int, p: dict[str, Any]) -> Event:
 
 
 def _updated(s: str, v: int, p: dict[str, Any]) -> Event:
-    updates = {name: Change(before, after) for name, (before, after) in p["v"].items()}
-    return Updated(**_common(s, v, p), cause=_cause(p), ref=_ref(p), updates=updates)
+    return Updated(**_common(s, v, p), cause=_cause(p), ref=_ref(p), updates=_updates(p))
+
+
+def _computed(s: str, v: int, p: dict[str, Any]) -> Event:
+    return Computed(**_common(s, v, p), cause=_cause(p), ref=_ref(p), updates=_updates(p))
+
+
+def _updates(p: dict[str, Any]) -> dict[str, Change]:
+    return {name: Change(before, after) for name, (before, after) in p["v"].items()}
 
 
 def _deleted(s: str, v: int, p: dict[str, Any]) -> Event:
-    return Deleted(**_common(s, v, p), cause=_cause(p), ref=_ref(p), values=dict(p["v"]))
+    values, computed = dict(p["v"]), dict(p.get("c", ()))
+    return Deleted(**_common(s, v, p), cause=_cause(p), ref=_ref(p), values=values, computed=computed)
 
 
 def _linked(s: str, v: int, p: dict[str, Any]) -> Event:
@@ -218,7 +235,8 @@ def _unlinked(s: str, v: int, p: dict[str, Any]) -> Event:
 
 
 def _resource_snapshot(s: str, v: int, p: dict[str, Any]) -> Event:
-    return ResourceSnapshot(**_common(s, v, p), ref=_ref(p), values=dict(p["v"]), live=p["live"])
+    values, computed = dict(p["v"]), dict(p.get("c", ()))
+    return ResourceSnapshot(**_common(s, v, p), ref=_ref(p), values=values, computed=computed, live=p["live"])
 
 
 def _link_snapshot(s: str, v: int, p: dict[str, Any]) -> Event:
@@ -235,6 +253,7 @@ def _run_builder(topic: str) -> Callable[[str, int, dict[str, Any]], Event]:
 _BUILDERS: Mapping[str, Callable[[str, int, dict[str, Any]], Event]] = {
     CREATED: _created,
     UPDATED: _updated,
+    COMPUTED: _computed,
     DELETED: _deleted,
     LINKED: _linked,
     UNLINKED: _unlinked,

@@ -1,15 +1,13 @@
-"""Queries of the current state: resources, links, flags, places, keys."""
+"""Queries of the current state: resources and links."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
-from deltamark.application.ports.store import KeyRule, Place
-from deltamark.domain.changes import CorrelationKey, Horizon
 from deltamark.domain.errors import StoreError
 from deltamark.domain.link import LinkRef
 from deltamark.domain.resource import Resource, ResourceRef
@@ -18,17 +16,10 @@ from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.mapper import ChangeMapper
 
 STATES = pa.schema([("key", pa.string()), ("state", pa.string())])
-STREAM_STATES = pa.schema([("stream", pa.int64()), ("state", pa.string())])
 IDENTITIES = pa.schema([("value", pa.string()), ("stream", pa.int64()), ("key", pa.string())])
 LINKS = pa.schema(
     [("source", pa.int64()), ("target", pa.int64()), ("source_key", pa.string()), ("target_key", pa.string())]
 )
-FLAGGED = pa.schema([("key", pa.string()), ("since", pa.int64()), ("live", pa.bool_())])
-_FLAGGED_ROWS = pa.schema([("key", pa.string()), ("since", pa.int64()), ("live", pa.int8())])
-
-_KEYS = """SELECT n.name, n.side, e.name, r.key, k.value FROM correlation_keys k
-    JOIN rules n ON n.id = k.rule JOIN resources r ON r.stream = k.resource
-    JOIN entity_types e ON e.id = r.entity_type"""
 
 _LINKED_KEYS = """SELECT l.source, l.target, s.key AS source_key, t.key AS target_key
     FROM links l JOIN resources s ON s.stream = l.source JOIN resources t ON t.stream = l.target"""
@@ -74,7 +65,7 @@ class StateQueries(Queries):
     def held_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
         """See `Reading.held_among`."""
         sql = f"""SELECT r.key, r.state FROM {self._db.each_text(1, "w")} {self._db.straight} resources r
-            ON r.entity_type=?2 AND {self._db.same("r.key", "w.value")} WHERE r.live"""
+            ON r.entity_type=?2 AND {self._db.same_key("r.key", "w.value")} WHERE r.live"""
         return self._db.table(sql, (self._db.array(keys.to_pylist()), self._type_id(entity_type)), STATES)
 
     def held_count(self, entity_type: str) -> int:
@@ -98,19 +89,22 @@ class StateQueries(Queries):
         else:
             sql = f"""SELECT r.key AS value, r.stream, r.key FROM
                 (SELECT DISTINCT value FROM {self._db.each_text(2, "v")}) w {self._db.straight} resources r
-                ON r.entity_type=?1 AND {self._db.same("r.key", "w.value")} WHERE r.live"""
+                ON r.entity_type=?1 AND {self._db.same_key("r.key", "w.value")} WHERE r.live"""
         return self._db.table(sql, found, IDENTITIES)
 
-    def links_held(self, association: str, touching: pa.Array | None = None) -> pa.Table:
+    def links_held(
+        self, association: str, sources: pa.Array | None = None, targets: pa.Array | None = None
+    ) -> pa.Table:
         """See `Reading.links_held`."""
-        name = self._association_id(association)
-        if touching is None:
-            return self._db.table(f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live", (name,), LINKS)
-        ends = [
-            f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live AND {self._db.among_numbers(f'l.{end}', 2)}"
-            for end in ("source", "target")
-        ]
-        return self._db.table(" UNION ".join(ends), (name, self._db.array(touching.to_pylist())), LINKS)
+        given: list[Any] = [self._association_id(association)]
+        queries = []
+        for end, streams in (("source", sources), ("target", targets)):
+            if streams is not None:
+                given.append(self._db.array(streams.to_pylist()))
+                among = self._db.among_numbers(f"l.{end}", len(given))
+                queries.append(f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live AND {among}")
+        everything = f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live"
+        return self._db.table(" UNION ".join(queries) or everything, given, LINKS)
 
     def links_held_count(self, association: str) -> int:
         """See `Reading.links_held_count`."""
@@ -150,70 +144,19 @@ class StateQueries(Queries):
         row = self._resource_row(ref)
         if row is None:
             return None
-        stream, version, live, state = row
+        stream, version, live, state, computed = row
         return Resource(
-            originator_id=str(stream), version=version, ref=ref, values=self._values(ref.key, state), live=bool(live)
+            originator_id=str(stream),
+            version=version,
+            ref=ref,
+            synchronized=self._values(ref.key, state),
+            computed=self._values(ref.key, computed),
+            live=bool(live),
         )
 
     def _resource_row(self, ref: ResourceRef) -> tuple[Any, ...] | None:
         if "\0" in ref.key:
             return None  # an extract with such a key is refused, and PostgreSQL could not even be asked for it
-        sql = f"""SELECT stream, version, live, state FROM resources
-            WHERE entity_type=?1 AND {self._db.same("key", "?2")}"""
+        sql = f"""SELECT stream, version, live, state, computed FROM resources
+            WHERE entity_type=?1 AND {self._db.same_key("key", "?2")}"""
         return self._db.row(sql, (self._type_id(ref.entity_type), ref.key))
-
-
-class ProjectionQueries(Queries):
-    """Flags, places, correlation keys and horizons."""
-
-    def place(self, consumer: str) -> Place | None:
-        """See `Reading.place`."""
-        sql = "SELECT position, digest, (SELECT max(notification_id) FROM stored_events) FROM places WHERE consumer=?1"
-        row = self._db.row(sql, (consumer,))
-        if row is None:
-            return None
-        position, digest, head = row
-        if position > (head or 0):
-            raise StoreError(
-                f"{consumer} stands at position {position}, beyond the log, which ends at {head}: it would pass over "
-                "changes. The store was altered or is damaged. Restore a backup."
-            )
-        return Place(position=position, digest=digest)
-
-    def flagged(self, entity_type: str, after: int) -> pa.Table:
-        """See `Reading.flagged`."""
-        sql = f"""SELECT r.key, f.since, CASE WHEN r.live THEN 1 ELSE 0 END FROM
-            (SELECT resource, min(position) AS since FROM flags WHERE position>?1 GROUP BY resource) f
-            {self._db.straight} resources r ON r.stream = f.resource WHERE r.entity_type=?2 ORDER BY r.key"""
-        return self._db.table(sql, (after, self._type_id(entity_type)), _FLAGGED_ROWS).cast(FLAGGED)
-
-    def rules_computed(self) -> set[KeyRule]:
-        """See `Reading.rules_computed`."""
-        rows = self._db.all("SELECT name, side, entity_type, digest FROM rules WHERE digest<>''")
-        return {KeyRule(name=n, side=s, entity_type=e, digest=d) for n, s, e, d in rows}
-
-    def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:
-        """See `Reading.correlation_keys`."""
-        order = "ORDER BY n.name, n.side, r.key"
-        if rules is None:
-            return self._keys(f"{_KEYS} {order}", ())
-        wanted = self._db.array(list(rules))
-        return self._keys(f"{_KEYS} WHERE {self._db.among_texts('n.name', 1)} {order}", (wanted,))
-
-    def matching_keys(self, rules: Sequence[str]) -> Iterator[CorrelationKey]:
-        """See `Reading.matching_keys`."""
-        sql = f"""{_KEYS} WHERE {self._db.among_texts("n.name", 1)} AND EXISTS (
-                SELECT 1 FROM rules m {self._db.straight} correlation_keys o
-                ON o.rule = m.id AND {self._db.same("o.value", "k.value")}
-                WHERE m.name = n.name AND m.side <> n.side)
-            ORDER BY n.name, k.value, n.side, r.key"""
-        return self._keys(sql, (self._db.array(list(rules)),))
-
-    def _keys(self, sql: str, parameters: Sequence[Any]) -> Iterator[CorrelationKey]:
-        for rule, side, entity_type, key, value in self._db.rows(sql, parameters):
-            yield CorrelationKey(rule=rule, side=side, entity_type=entity_type, key=key, value=value)
-
-    def horizons(self) -> list[Horizon]:
-        """See `Reading.horizons`."""
-        sql = "SELECT connector, subject, position, run, task FROM horizons ORDER BY subject, connector"
-        return [Horizon(connector=c, subject=s, position=p, run=r, task=t) for c, s, p, r, t in self._db.all(sql)]

@@ -145,7 +145,53 @@ def _leases(t: Types) -> Sequence[str]:
     )
 
 
-STEPS: Sequence[Step] = (Step(1, _first), Step(2, _leases))
+def _derived(t: Types) -> Sequence[str]:
+    return (
+        # What was computed of a resource, beside what its source says.
+        f"ALTER TABLE resources ADD COLUMN computed {t.text} NOT NULL DEFAULT '{{}}'",
+        # The number of the next flag, and that of the newest that was forgotten. Like streams, numbers of flags are
+        # taken in the transaction itself: a reader never sees a number whose flags it does not see.
+        f"ALTER TABLE store ADD COLUMN next_flag {t.number} NOT NULL DEFAULT 1",
+        f"ALTER TABLE store ADD COLUMN forgotten_flag {t.number} NOT NULL DEFAULT 0",
+        # What is flagged for. `hops` and `path` are JSON arrays; `property` is null for links and existence. `since`:
+        # every change beyond that position was flagged.
+        f"""CREATE TABLE dependencies (
+            id {t.numbered},
+            entity_type {t.text} NOT NULL,
+            hops {t.text} NOT NULL,
+            path {t.text} NOT NULL,
+            property {t.text},
+            leads_to {t.text} NOT NULL,
+            since {t.number} NOT NULL
+        )""",
+        # Which resources are dirty: what a resource depends on was changed, first at `position`. They are read from a
+        # number on, and forgotten up to one.
+        "DROP TABLE flags",
+        f"""CREATE TABLE flags (
+            number {t.number} PRIMARY KEY,
+            position {t.number} NOT NULL,
+            resource {t.number} NOT NULL,
+            dependency {t.number} NOT NULL
+        )""",
+        # In `places` stays how far changes were flagged; consumers begin anew, and compute everything once.
+        "DELETE FROM places WHERE consumer<>'*flags*'",
+        f"""CREATE TABLE consumed (
+            consumer {t.text} NOT NULL,
+            rule {t.number} NOT NULL{t.refers_to("rules")},
+            flag {t.number} NOT NULL,
+            position {t.number} NOT NULL,
+            digest {t.text} NOT NULL,
+            PRIMARY KEY (consumer, rule)
+        ){t.clustered}""",
+        f"""CREATE TABLE classifications (
+            rule {t.number} NOT NULL{t.refers_to("rules")},
+            resource {t.number} NOT NULL,
+            PRIMARY KEY (rule, resource)
+        ){t.clustered}""",
+    )
+
+
+STEPS: Sequence[Step] = (Step(1, _first), Step(2, _leases), Step(3, _derived))
 """Every change of the tables since the first, in order; one that was released is never altered."""
 
 NEW_STORE = "INSERT INTO store (one, epoch, last_at, next_stream, next_run) VALUES (1, ?1, 0, 1, 1)"

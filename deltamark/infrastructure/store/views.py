@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from deltamark.application.ports.store import Clock, Discarded, Subjects
 from deltamark.domain.errors import ConcurrentRun
-from deltamark.infrastructure.store.appending import Appending
+from deltamark.infrastructure.store.computing import ComputedWriting
 from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.derived import DerivedQueries
+from deltamark.infrastructure.store.deriving import DerivedWriting
 from deltamark.infrastructure.store.discarding import Discarding
+from deltamark.infrastructure.store.flagging import FlagWriting
+from deltamark.infrastructure.store.flags import FlagQueries
 from deltamark.infrastructure.store.leasing import LeaseQueries
 from deltamark.infrastructure.store.log import RunQueries
 from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
-from deltamark.infrastructure.store.projecting import FlagWriting, KeyWriting
-from deltamark.infrastructure.store.queries import ProjectionQueries
 from deltamark.infrastructure.store.writing_leases import LeaseWriting
 
 
-class StoreReading(RunQueries, ProjectionQueries, LeaseQueries):
+class StoreReading(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
     """All queries, in one reading transaction."""
 
     def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
@@ -26,7 +28,7 @@ class StoreReading(RunQueries, ProjectionQueries, LeaseQueries):
         return to_micros(self._clock())
 
 
-class StoreWriting(Appending, Discarding, FlagWriting, KeyWriting, LeaseWriting):
+class StoreWriting(ComputedWriting, Discarding, FlagWriting, DerivedWriting, LeaseWriting):
     """All queries and commands, in one writing transaction."""
 
 

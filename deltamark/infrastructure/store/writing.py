@@ -11,10 +11,11 @@ from deltamark.domain.errors import StoreError
 from deltamark.domain.events import Event
 from deltamark.domain.run import RunEvent
 from deltamark.infrastructure.store.database import Database, position_after
+from deltamark.infrastructure.store.derived import DerivedQueries
+from deltamark.infrastructure.store.flags import FlagQueries
 from deltamark.infrastructure.store.leasing import LeaseQueries
 from deltamark.infrastructure.store.log import RunQueries
 from deltamark.infrastructure.store.mapper import ChangeMapper, from_micros, to_micros
-from deltamark.infrastructure.store.queries import ProjectionQueries
 
 _END_OF_TIME = to_micros(datetime.max.replace(tzinfo=UTC))
 
@@ -22,24 +23,24 @@ _INSERT_EVENT = """INSERT INTO stored_events (notification_id, originator_id, or
     VALUES (?1, ?2, ?3, ?4, ?5)"""
 
 
-class Session(RunQueries, ProjectionQueries, LeaseQueries):
+class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
     """The transaction itself.
 
-    Positions, streams and the time are kept here while the transaction runs and written at its end.
+    Positions, streams, numbers of flags and the time are kept here while the transaction runs and written at its end.
     """
 
     def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
         super().__init__(database, mapper)
         self._next = self._first = position_after(database.newest_position())
-        last_at, self._stream, self._run = self._stand()
+        last_at, self._stream, self._run, self._flag = self._stand()
         self._began_at, self._began = to_micros(clock()), monotonic()
         self._micros = max(self._began_at, last_at + 1)
 
-    def _stand(self) -> tuple[int, int, int]:
-        """The newest time in the log, the next stream and the next run."""
-        match self._db.row("SELECT last_at, next_stream, next_run FROM store"):
-            case (int(last_at), int(stream), int(run)) if last_at < _END_OF_TIME:
-                return last_at, stream, run
+    def _stand(self) -> tuple[int, int, int, int]:
+        """The newest time in the log, the next stream, the next run and the next flag."""
+        match self._db.row("SELECT last_at, next_stream, next_run, next_flag FROM store"):
+            case (int(last_at), int(stream), int(run), int(flag)) if last_at < _END_OF_TIME:
+                return last_at, stream, run, flag
         raise StoreError(
             "the time of the store, or where it goes on, cannot be read. The store was altered or is damaged. "
             "Restore a backup."
@@ -60,6 +61,10 @@ class Session(RunQueries, ProjectionQueries, LeaseQueries):
         first, self._stream = self._stream, self._stream + count
         return range(first, self._stream)
 
+    def newest_flag(self) -> int:
+        """See `Reading.newest_flag`."""
+        return self._flag - 1
+
     def _append(self, event: Event) -> int:
         stored = self._mapper.to_stored_event(event)
         (position,) = self._positions(1)
@@ -77,8 +82,8 @@ class Session(RunQueries, ProjectionQueries, LeaseQueries):
         if newest >= self._first:
             self._db.execute("INSERT INTO moments (position, at) VALUES (?1, ?2)", (newest, self._micros))
             self._db.positions_given(newest)
-        sql = "UPDATE store SET last_at=?1, next_stream=?2, next_run=?3"
-        self._db.execute(sql, (self._micros, self._stream, self._run))
+        sql = "UPDATE store SET last_at=?1, next_stream=?2, next_run=?3, next_flag=?4"
+        self._db.execute(sql, (self._micros, self._stream, self._run, self._flag))
 
 
 class RunWriting(Session):

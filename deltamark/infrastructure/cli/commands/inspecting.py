@@ -1,13 +1,22 @@
-"""Commands about what is derived: what is dirty, and which keys were computed."""
+"""Commands about what is derived: what is dirty and why, which keys were computed, what was classified as what."""
 
 from __future__ import annotations
 
 import click
 
-from deltamark.infrastructure.cli.documents import dirty_document, key_document, pair_document
+from deltamark.domain.causes import Explanation
+from deltamark.infrastructure.cli.commands.reading import resource_of, what_changed
+from deltamark.infrastructure.cli.documents import (
+    cause_document,
+    classification_document,
+    dirty_document,
+    key_document,
+    pair_document,
+)
 from deltamark.infrastructure.cli.moments import Name
 from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
-from deltamark.infrastructure.cli.rendering import Format, Listing, member, render
+from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, one_line, render
+from deltamark.infrastructure.cli.streams import say
 
 
 @click.command(epilog="Example: deltamark dirty --type HR_Person")
@@ -19,11 +28,74 @@ def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form:
     """Shows the resources that the tasks with Dirty="true" would compute now.
 
     `since` is the position of the first change that the task has not seen, 0 where it would compute everything.
+    `deltamark why` tells more about one of them.
     """
     columns = [member(name) for name in ("task", "entity_type", "key", "since")]
     with workspace.engine() as engine:
         documents = [dirty_document(resource) for resource in engine.dirty(entity_type, task=task)]
     render(Listing(documents=documents, columns=columns), form)
+
+
+_CAUSE_MEMBERS = (
+    "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
+    "path", "property", "task", "computes", "reason", "run", "job", "changed_by", "file", "line",
+)  # fmt: skip
+
+
+@click.command(epilog="Example: deltamark why HR_Person E00042")
+@click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
+@click.argument("key", type=Name("KEY"))
+@click.option("--task", type=Name("TASK"), metavar="TASK", help="Only why one task would compute it.")
+@format_option
+@pass_workspace
+def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form: Format) -> None:
+    """Shows why tasks with Dirty="true" would compute a resource now.
+
+    Each row is a change, and the path from the resource to what changed; the path is empty where the resource itself
+    came, went or changed. Where there is nothing to compute, it says since when.
+    """
+    with workspace.engine() as engine:
+        found = engine.why(entity_type, key, task=task)
+    table = [
+        member("position"),
+        member("change"),
+        Column("resource", lambda document: resource_of(document) if document["change"] else ""),
+        Column("what", lambda document: what_changed(document) if document["change"] else ""),
+        Column("path", _whole_path),
+        member("task"),
+        Column("at", lambda document: (document["at"] or "")[:19].replace("T", " ")),
+        member("run"),
+        member("reason"),
+    ]
+    documents = [cause_document(cause) for cause in found.causes]
+    if documents or form is not Format.TABLE:
+        render(Listing(documents=documents, columns=[member(n) for n in _CAUSE_MEMBERS], table=table), form)
+    for line in _told(found, task):
+        say(line)
+
+
+def _whole_path(document: Document) -> str:
+    return ".".join(name for name in (document["path"], document["property"]) if name)
+
+
+def _told(found: Explanation, task: str | None) -> list[str]:
+    """What a person must know besides the causes."""
+    lines, name = [], one_line(str(found.ref))
+    if not found.derives:
+        who = 'no task with Dirty="true" derives' if task is None else f"task {task} does not derive"
+        return [f"{name} is never flagged: {who} anything of {found.ref.entity_type}."]
+    if not found.live:
+        lines.append(f"{name} was deleted; what was derived of it {'goes' if found.is_dirty else 'is gone'} too.")
+    elif not found.is_dirty:
+        lines.append(f"{name} is clean: every change up to position {found.clean_since} is in its derived values.")
+    if not found.all_flagged:
+        concern = f"{found.unflagged:,} of them concern{'s' if found.unflagged == 1 else ''} it"
+        concerned = concern if found.unflagged else "none concerns it"
+        lines.append(
+            f"Changes beyond position {found.flagged_to} have not been flagged yet; {concerned}. "
+            "Run a job with a SetRecentlyModifiedFlagTask."
+        )
+    return lines
 
 
 @click.command(epilog="Example: deltamark keys --rule Account_1 --pairs")
@@ -46,4 +118,19 @@ def keys(workspace: Workspace, rule: str | None, pairs: bool, form: Format) -> N
             render(Listing(documents=(key_document(k) for k in engine.keys(rule)), columns=columns), form)
 
 
-COMMANDS: tuple[click.Command, ...] = (dirty, keys)
+@click.command(epilog="Example: deltamark classifications --type AD_User")
+@click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only resources of an entity type.")
+@format_option
+@pass_workspace
+def classifications(workspace: Workspace, entity_type: str | None, form: Format) -> None:
+    """Shows of which resource type each resource was found to be, by which rule and with what confidence.
+
+    Of several rules that hold for a resource, the one with the highest confidence counts.
+    """
+    columns = [member(name) for name in ("entity_type", "key", "resource_type", "rule", "confidence")]
+    with workspace.engine() as engine:
+        documents = (classification_document(found) for found in engine.classifications(entity_type))
+        render(Listing(documents=documents, columns=columns), form)
+
+
+COMMANDS: tuple[click.Command, ...] = (dirty, why, keys, classifications)

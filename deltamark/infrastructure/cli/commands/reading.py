@@ -27,11 +27,13 @@ _CHANGE_MEMBERS = (
 )  # fmt: skip
 
 
-def _resource_of(document: Document) -> str:
+def resource_of(document: Document) -> str:
+    """The resource that a change is one of, in one text."""
     return f"{document['entity_type']} {document['key']}"
 
 
-def _what_changed(document: Document) -> str:
+def what_changed(document: Document) -> str:
+    """What a change did, in one text."""
     if "association" in document:
         return f"{document['association']}: {document['other_entity_type']} {document['other_key']}"
     return ", ".join(_one_value(document["change"], name, c) for name, c in document["changes"].items())
@@ -40,13 +42,14 @@ def _what_changed(document: Document) -> str:
 def _one_value(kind: str, name: str, change: dict[str, Any]) -> str:
     match kind:
         case "created":
-            return f"{name}={_shown(change['after'])}"
+            return f"{name}={shown_value(change['after'])}"
         case "deleted":
-            return f"{name}={_shown(change['before'])}"
-    return f"{name}: {_shown(change['before'])} → {_shown(change['after'])}"
+            return f"{name}={shown_value(change['before'])}"
+    return f"{name}: {shown_value(change['before'])} → {shown_value(change['after'])}"
 
 
-def _shown(value: object) -> str:
+def shown_value(value: object) -> str:
+    """A value in a sentence."""
     return "nothing" if value is None else plain(value)
 
 
@@ -60,8 +63,8 @@ def change_listing(changes: Iterable[LoggedChange], *, is_live: bool = False) ->
             member("position"),
             Column("at", lambda document: document["at"][:19].replace("T", " ")),
             member("change"),
-            Column("resource", _resource_of),
-            Column("what", _what_changed),
+            Column("resource", resource_of),
+            Column("what", what_changed),
             member("run"),
             member("task"),
         ],
@@ -138,14 +141,15 @@ def history(workspace: Workspace, entity_type: str, key: str, form: Format) -> N
 @format_option
 @pass_workspace
 def show(workspace: Workspace, entity_type: str, key: str, at: When | None, form: Format) -> None:
-    """Shows one resource with its links, now or as it was."""
+    """Shows one resource with its links, now or as it was; tells which of its properties are computed."""
     with workspace.engine() as engine:
         found = engine.resource(entity_type, key, at=at)
         if found is None:
             raise UsageError(_why_not(engine, entity_type, key, at))
         document = resource_document(found, engine.links(entity_type, key, at=at))
     rows = [document] if form is Format.JSONL else _rows_of(found, document)
-    render(Listing(documents=rows, columns=[member("name"), member("value")]), form)
+    columns = [member("name"), member("value"), member("computed")]
+    render(Listing(documents=rows, columns=columns, table=columns if document["computed"] else columns[:2]), form)
 
 
 def _why_not(engine: Engine, entity_type: str, key: str, at: When | None) -> str:
@@ -158,7 +162,10 @@ def _why_not(engine: Engine, entity_type: str, key: str, at: When | None) -> str
 
 
 def _rows_of(found: Resource, document: Document) -> list[Document]:
-    rows = [{"name": name, "value": value} for name, value in found.values.items()]
+    rows: list[Document] = [
+        {"name": name, "value": value, "computed": True if name in found.computed else None}
+        for name, value in found.values.items()
+    ]
     rows += [{"name": name, "value": key} for name, keys in document["links"].items() for key in keys]
     return rows + [{"name": f"{name} (from)", "value": k} for name, ks in document["linked_from"].items() for k in ks]
 

@@ -24,7 +24,8 @@ from deltamark.infrastructure.cli.streams import say
 STATUS = {TaskState.FAILED: 1, TaskState.BLOCKED: 3}
 _SHOWN = 20
 _COUNTS = (
-    "read", "inserted", "updated", "deleted", "linked", "unlinked", "set_aside", "flagged", "computed", "written",
+    "read", "inserted", "updated", "deleted", "linked", "unlinked", "set_aside", "flagged", "computed", "executed",
+    "necessary", "written",
 )  # fmt: skip
 TASK_COLUMNS = [member(name) for name in ("task", "state", *_COUNTS, "seconds")]
 

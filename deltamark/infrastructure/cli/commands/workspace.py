@@ -10,7 +10,7 @@ import click
 
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import ConfigurationError
-from deltamark.domain.job import ComputeCorrelationKeysTask, Job, PrepareSynchronizationTask, SynchronizeTask, Task
+from deltamark.domain.job import ComputingTask, Job, PrepareSynchronizationTask, SynchronizeTask, Task
 from deltamark.domain.warnings import warnings
 from deltamark.domain.wording import how_many
 from deltamark.infrastructure.cli.documents import fault_document
@@ -44,12 +44,12 @@ def validate(workspace: Workspace, form: Format) -> int:
     Exit status 2 if there is a fault; a configuration with warnings can be run.
     """
     try:
-        configuration = workspace.loaded()
+        configuration, plan = workspace.loaded()
     except ConfigurationError as e:
         _print_faults([fault_document("error", fault) for fault in e.faults], form)
         say(f"{how_many(len(e.faults), 'fault')}; nothing can be run before that is corrected.")
         return 2
-    _print_faults([fault_document("warning", fault) for fault in warnings(configuration)], form)
+    _print_faults([fault_document("warning", fault) for fault in warnings(configuration, plan)], form)
     say(
         f"The configuration can be run: {how_many(len(configuration.jobs), 'job')}, "
         f"{how_many(len(configuration.connectors), 'connector')}, "
@@ -74,7 +74,7 @@ def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
 @pass_workspace
 def jobs(workspace: Workspace, form: Format) -> None:
     """Shows the jobs that are configured."""
-    configuration = workspace.loaded()
+    configuration, _ = workspace.loaded()
     columns = [member(name) for name in ("job", "display_name", "is_incremental", "schedule", "tasks")]
     render(Listing(documents=[_job(job) for job in configuration.jobs], columns=columns), form)
 
@@ -94,10 +94,11 @@ def _job(job: Job) -> Document:
 @pass_workspace
 def tasks(workspace: Workspace, form: Format) -> None:
     """Shows the tasks of every job in the order in which they run, then those that no job calls."""
+    configuration, _ = workspace.loaded()
     names = ("job", "task", "kind", "level", "works_on", "dirty", "depends_on")
     columns = [member(name) for name in names[:-1]]
     columns.append(Column("depends_on", lambda document: ", ".join(document["depends_on"])))
-    render(Listing(documents=list(_tasks(workspace.loaded())), columns=columns), form)
+    render(Listing(documents=list(_tasks(configuration)), columns=columns), form)
 
 
 def _tasks(configuration: Configuration) -> Iterator[Document]:
@@ -118,7 +119,7 @@ def _task(job: str | None, task: Task) -> Document:
         "kind": task.kind,
         "level": None if task.level < 0 else task.level,
         "works_on": _works_on(task),
-        "dirty": task.dirty if isinstance(task, ComputeCorrelationKeysTask) else None,
+        "dirty": task.dirty if isinstance(task, ComputingTask) else None,
         "depends_on": list(task.parents),
     }
 
@@ -127,7 +128,7 @@ def _works_on(task: Task) -> str | None:
     match task:
         case SynchronizeTask() | PrepareSynchronizationTask():
             return task.connector
-        case ComputeCorrelationKeysTask():
+        case ComputingTask():
             return "all entity types" if task.all_entity_type else ", ".join(task.entity_types)
     return None
 

@@ -31,9 +31,11 @@ _KEPT = 4
 """Connections kept open while nobody uses them."""
 
 # A process that vanished without a word must not hold the writers' lock for hours: the server looks after two
-# minutes. Sorting a million keys in memory wants more than the default; compiling our statements never pays.
+# minutes. Sorting a million keys in memory wants more than the default; compiling our statements never pays. Nor does
+# a plan made once for all positions: most of ours stand at the end of the log, where hardly an event is left.
 _SESSION = SQL(
     """SET search_path TO {schema}, pg_temp; SET lock_timeout TO {lock_timeout}; SET jit TO off; SET work_mem TO '64MB';
+    SET plan_cache_mode TO force_custom_plan;
     SET idle_in_transaction_session_timeout TO 0; SET client_min_messages TO warning; SET timezone TO 'UTC';
     SET tcp_keepalives_idle TO 60; SET tcp_keepalives_interval TO 15; SET tcp_keepalives_count TO 4;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"""

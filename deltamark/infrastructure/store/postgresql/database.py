@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import count
@@ -18,10 +19,11 @@ from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
 from deltamark.infrastructure.store.database import Column, Database, length
 from deltamark.infrastructure.store.postgresql.copying import HEADER, TRAILER, copy_rows
 from deltamark.infrastructure.store.postgresql.retention import DISCARD_EVENTS
-from deltamark.infrastructure.store.postgresql.schema import PREFIX
+from deltamark.infrastructure.store.postgresql.schema import PREFIX, digest_of
 
 _TYPES = {"number": "BIGINT", "text": 'TEXT COLLATE "C"'}
 
+_ADDS = re.compile(r"\s*(?:INSERT INTO|UPDATE)\s+(\w+)")
 _PARAMETER = re.compile(r"\?(\d+)")
 _names = count(1)
 
@@ -44,6 +46,8 @@ class PostgreSQLDatabase(Database):
 
     def __init__(self, connection: Connection[DictRow]) -> None:
         self._connection = connection
+        self.added: Counter[str] = Counter()
+        """How many rows were inserted into each table, or updated in it."""
         self._cursors: WeakSet[ServerCursor[tuple[Any, ...]]] = WeakSet()
 
     def array(self, values: Sequence[Any]) -> Any:
@@ -75,9 +79,22 @@ class PostgreSQLDatabase(Database):
         """See `Database.same`. An index holds the beginning of a text, as many characters as always fit."""
         return f"(left({indexed}, {PREFIX}) = left({other}, {PREFIX}) AND {indexed} = {other})"
 
+    def same_key(self, indexed: str, other: str) -> str:
+        """See `Database.same_key`.
+
+        Every column of the index is compared: the planner then knows, without any statistics, that a key finds one
+        row. Otherwise it would take the table for one where many have the same, and sort it as a whole.
+        """
+        return f"({self.same(indexed, other)} AND {digest_of(indexed)} = {digest_of(other)})"
+
     def json_property(self, column: str, parameter: int) -> str:
         """See `Database.json_property`."""
         return f"({column}::json ->> ?{parameter}::text)"
+
+    def each_member(self, payload: str, name: str) -> str:
+        """See `Database.each_member`. A NUL in a value, which PostgreSQL would choke on, is read as another one."""
+        text = rf"replace(convert_from({payload}, 'UTF8'), '\u0000', '\u0001')"
+        return f"json_object_keys({text}::json -> 'v') AS {name} (key)"
 
     def json_string(self, text: str) -> str:
         """See `Database.json_string`."""
@@ -137,7 +154,10 @@ class PostgreSQLDatabase(Database):
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """See `Database.execute`."""
-        return self._cursor(sql, parameters).rowcount
+        count = self._cursor(sql, parameters).rowcount
+        if adding := _ADDS.match(sql):
+            self.added[adding[1]] += count
+        return count
 
     def insert(self, table: str, columns: Mapping[str, Column]) -> None:
         """See `Database.insert`."""
@@ -150,6 +170,7 @@ class PostgreSQLDatabase(Database):
             copy.write(HEADER)
             copy.write(rows)
             copy.write(TRAILER)
+        self.added[table] += length(columns)
 
     def update(self, table: str, columns: Mapping[str, Column], found_by: Mapping[str, Column]) -> int:
         """See `Database.update`: the rows are copied to a table beside and joined there."""
@@ -158,6 +179,8 @@ class PostgreSQLDatabase(Database):
         staged = {**columns, **{f"by_{name}": column for name, column in found_by.items()}}
         self._stage(table, columns, found_by)
         self.insert("staged", staged)
+        # Long texts make a new table look as if it held many more rows: enough to read all of the other one for.
+        self.execute(f"ANALYZE staged (by_{next(iter(found_by))})")
         settings = ", ".join(f"{name} = s.{name}" for name in columns)
         conditions = " AND ".join(f"t.{name} = s.by_{name}" for name in found_by)
         return self.execute(f"UPDATE {table} t SET {settings} FROM staged s WHERE {conditions}")
@@ -187,9 +210,13 @@ class PostgreSQLDatabase(Database):
         """See `Database.discard_events`. The role that writes may not do it itself: the owner's function does."""
         return int(self.one(f"SELECT {DISCARD_EVENTS}(?1)", (record,)))
 
-    def temporary(self, name: str, columns: Mapping[str, str]) -> None:
+    def temporary(self, name: str, columns: Mapping[str, str], *, key: int = 1) -> None:
         """See `Database.temporary`."""
         # Without an index: these tables are joined as a whole, and filled in far less time.
         typed = ", ".join(f"{column} {_TYPES[kind]}" for column, kind in columns.items())
         self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}) ON COMMIT DROP")
         self.execute(f"TRUNCATE {name}")
+
+    def look_at(self, temporary: str) -> None:
+        """See `Database.look_at`. Of a temporary table whoever made it is the owner."""
+        self.execute(f"ANALYZE {temporary}")

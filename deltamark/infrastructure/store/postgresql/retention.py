@@ -16,7 +16,7 @@ _TOPICS = ", ".join(f"'{topic}'" for topic in CHANGE_TOPICS)
 # The body is parsed once, when it is made (BEGIN ATOMIC): which tables and operators it means does not depend on
 # anybody's search_path, and goes on being right when the schema is renamed.
 CREATE_DISCARD_EVENTS = (
-    f"""CREATE FUNCTION {DISCARD_EVENTS}(record bigint) RETURNS bigint
+    f"""CREATE OR REPLACE FUNCTION {DISCARD_EVENTS}(record bigint) RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
         WITH

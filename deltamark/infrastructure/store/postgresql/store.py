@@ -26,6 +26,7 @@ from deltamark.infrastructure.store.postgresql.faults import LOCK_TIMEOUT_S, exp
 from deltamark.infrastructure.store.postgresql.grants import grants
 from deltamark.infrastructure.store.postgresql.listening import Listening
 from deltamark.infrastructure.store.postgresql.recorder import LOCK_LOG, ChangeRecorder
+from deltamark.infrastructure.store.postgresql.statistics import renew_statistics
 from deltamark.infrastructure.store.tables import STEPS, Step
 from deltamark.infrastructure.store.views import RehearsedWriting, StoreReading, StoreWriting
 
@@ -126,13 +127,13 @@ class PostgreSQLStore:
                 with self._savepoint(self._rehearsed) as rehearsed:
                     yield rehearsed
                 return
-            with (
-                self._connection(_WRITE) as connection,
-                closing(StoreWriting(PostgreSQLDatabase(connection), self._mapper, self._clock)) as writing,
-            ):
-                yield writing
-                writing.finish()
-                self._commit(connection)
+            with self._connection(_WRITE) as connection:
+                database = PostgreSQLDatabase(connection)
+                with closing(StoreWriting(database, self._mapper, self._clock)) as writing:
+                    yield writing
+                    writing.finish()
+                    self._commit(connection)
+                renew_statistics(connection, database.added)
 
     def _commit(self, connection: Connection[DictRow]) -> None:
         """Commits. Where the connection is lost before the server said that it did, asks it again."""

@@ -72,9 +72,17 @@ class SQLiteDatabase(Database):
         """See `Database.same`."""
         return f"{indexed} = {other}"
 
+    def same_key(self, indexed: str, other: str) -> str:
+        """See `Database.same_key`."""
+        return self.same(indexed, other)
+
     def json_property(self, column: str, parameter: int) -> str:
         """See `Database.json_property`."""
         return f"""CAST(json_extract({column}, '$."' || ?{parameter} || '"') AS TEXT)"""
+
+    def each_member(self, payload: str, name: str) -> str:
+        """See `Database.each_member`."""
+        return f"json_each(CAST({payload} AS TEXT), '$.v') {name}"
 
     def json_string(self, text: str) -> str:
         """See `Database.json_string`."""
@@ -180,12 +188,15 @@ class SQLiteDatabase(Database):
         """See `Database.discard_events`."""
         return self.execute("DELETE FROM stored_events WHERE notification_id IN (SELECT position FROM doomed)")
 
-    def temporary(self, name: str, columns: Mapping[str, str]) -> None:
+    def temporary(self, name: str, columns: Mapping[str, str], *, key: int = 1) -> None:
         """See `Database.temporary`."""
-        (key, kind), *others = columns.items()
-        rest = "".join(f", {column} {_TYPES[kind]}" for column, kind in others)
-        self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({key} {_TYPES[kind]} PRIMARY KEY{rest})")
+        typed = ", ".join(f"{column} {_TYPES[kind]}" for column, kind in columns.items())
+        unique = f"PRIMARY KEY ({', '.join(list(columns)[:key])})"
+        self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}, {unique}){' WITHOUT ROWID' if key > 1 else ''}")
         self.execute(f"DELETE FROM temp.{name}")
+
+    def look_at(self, temporary: str) -> None:
+        """See `Database.look_at`. Joins are made in the order written."""
 
 
 def _rows(columns: Iterable[Column]) -> Iterator[tuple[Any, ...]]:

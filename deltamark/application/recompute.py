@@ -1,0 +1,248 @@
+"""Computing derived values from scratch beside what is stored, without writing anything."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import evolve, frozen
+
+from deltamark.application.computing import naming_the_resource
+from deltamark.application.inputs import Gathering
+from deltamark.application.ports.columnar import Inputs
+from deltamark.application.ports.store import DerivedRule, Reading
+from deltamark.application.services import Services
+from deltamark.application.workload import rule_of
+from deltamark.domain.derivations import Kind
+from deltamark.domain.plan import Planned
+from deltamark.domain.values import Value, same_value
+
+
+@frozen(kw_only=True)
+class Found:
+    """A difference before it is explained: of which resource, by stream."""
+
+    planned: Planned
+    stream: int
+    stored: Value
+    recomputed: Value
+
+
+@frozen(kw_only=True)
+class Recomputed:
+    """What computing anew gave: how much was computed, and where the store differs."""
+
+    resources: int
+    values: int
+    found: tuple[Found, ...]
+
+
+def recompute(reading: Reading, services: Services, sample: int | None, seed: int = 0) -> Recomputed:
+    """Computes derived values anew and compares them with those stored.
+
+    Of all resources, values are computed from nothing, stage by stage, out of what was synchronized alone. Of a
+    sample, each is computed out of the values stored of what it reads.
+
+    :param sample: of how many resources of each entity type; None for all.
+    :param seed: which ones.
+    """
+    recomputing = _Whole(reading, services) if sample is None else _Sampled(reading, services, sample, seed)
+    return recomputing.result()
+
+
+class _Recomputing:
+    """Computing anew, one stage of one entity type after the other."""
+
+    def __init__(self, reading: Reading, services: Services) -> None:
+        self._reading = reading
+        self._services = services
+        self._found: list[Found] = []
+        self._values = 0
+        self._resources: dict[str, int] = {}
+
+    def result(self) -> Recomputed:
+        plan = self._services.plan
+        for planned in _stages(plan.of([Kind.PROPERTY])):
+            self._properties(planned)
+        self._finished()
+        for planned in _by_type(plan.of([Kind.SOURCE_KEY, Kind.TARGET_KEY, Kind.CLASSIFICATION])):
+            self._rules(planned)
+        return Recomputed(resources=sum(self._resources.values()), values=self._values, found=tuple(self._found))
+
+    def _inputs(self, planned: Sequence[Planned]) -> Inputs:
+        raise AssertionError("every way of recomputing says what it reads")
+
+    def _properties(self, planned: Sequence[Planned]) -> None:
+        raise AssertionError("every way of recomputing says what it does with properties")
+
+    def _finished(self) -> None:
+        """All properties were computed."""
+
+    def _evaluated(self, planned: Sequence[Planned], inputs: Inputs) -> pa.Table:
+        with naming_the_resource(self._reading):
+            done = self._services.evaluator.properties([one.derivation for one in planned], inputs)
+        self._count(inputs, len(planned))
+        return done.rows.select(["stream", "computed"])
+
+    def _compare(self, planned: Sequence[Planned], stored: pa.Table, new: pa.Table) -> None:
+        """Compares two tables of ``stream`` and ``computed`` for the same streams in the same order."""
+        differs = pc.not_equal(stored["computed"].combine_chunks(), new["computed"].combine_chunks())
+        stored, new = stored.filter(differs), new.filter(differs)
+        for stream, one, other in zip(
+            stored["stream"].to_pylist(), stored["computed"].to_pylist(), new["computed"].to_pylist(), strict=True
+        ):
+            before, after = json.loads(one), json.loads(other)
+            for found in planned:
+                name = found.derivation.name
+                if not same_value(before.get(name), after.get(name)):
+                    difference = Found(
+                        planned=found, stream=stream, stored=before.get(name), recomputed=after.get(name)
+                    )
+                    self._found.append(difference)
+
+    def _rules(self, planned: Sequence[Planned]) -> None:
+        inputs = self._inputs(planned)
+        with naming_the_resource(self._reading):
+            tables = self._services.evaluator.values([one.derivation for one in planned], inputs)
+        self._count(inputs, len(planned))
+        streams = inputs.resources["stream"].combine_chunks()
+        for one, table in zip(planned, tables, strict=True):
+            held = self._held(rule_of(one))
+            new = {s: v for s, v in zip(table["stream"].to_pylist(), table["value"].to_pylist(), strict=True) if v}
+            asked = self._asked(held, streams)
+            for stream in sorted(asked.keys() | new.keys()):
+                if asked.get(stream) != new.get(stream):
+                    self._found.append(
+                        Found(planned=one, stream=stream, stored=asked.get(stream), recomputed=new.get(stream))
+                    )
+
+    def _asked(self, held: dict[int, Value], streams: pa.Array) -> dict[int, Value]:
+        return held
+
+    def _held(self, rule: DerivedRule) -> dict[int, Value]:
+        if rule.kind is Kind.CLASSIFICATION:
+            return dict.fromkeys(self._reading.classified(rule).to_pylist(), True)
+        table = self._reading.keys_held(rule)
+        return dict(zip(table["stream"].to_pylist(), table["value"].to_pylist(), strict=True))
+
+    def _count(self, inputs: Inputs, derivations: int) -> None:
+        self._resources[inputs.entity_type] = inputs.resources.num_rows
+        self._values += inputs.resources.num_rows * derivations
+
+
+class _Whole(_Recomputing):
+    """Everything, out of what was synchronized."""
+
+    def __init__(self, reading: Reading, services: Services) -> None:
+        super().__init__(reading, services)
+        self._gathering = _FromNothing(reading, services)
+
+    def _inputs(self, planned: Sequence[Planned]) -> Inputs:
+        reads = [read for one in planned for read in one.reads]
+        return self._gathering.all(planned[0].derivation.entity_type, reads)
+
+    def _properties(self, planned: Sequence[Planned]) -> None:
+        inputs = self._inputs(planned)
+        self._gathering.hold(inputs.entity_type, self._evaluated(planned, inputs))
+
+    def _finished(self) -> None:
+        for planned in _by_type(self._services.plan.of([Kind.PROPERTY])):
+            self._compare(planned, *self._gathering.both(planned[0].derivation.entity_type))
+
+
+class _Sampled(_Recomputing):
+    """Some resources of each entity type, out of the values that are stored."""
+
+    def __init__(self, reading: Reading, services: Services, sample: int, seed: int) -> None:
+        super().__init__(reading, services)
+        self._gathering = Gathering(reading, services.configuration)
+        self._sample = sample
+        self._seed = seed
+        self._chosen: dict[str, pa.Array] = {}
+
+    def _inputs(self, planned: Sequence[Planned]) -> Inputs:
+        entity_type = planned[0].derivation.entity_type
+        if entity_type not in self._chosen:
+            streams = self._reading.states(entity_type)["stream"].to_pylist()
+            chance = random.Random(self._seed)  # noqa: S311 - which resources are looked at is no secret
+            chosen = chance.sample(sorted(streams), min(self._sample, len(streams)))
+            self._chosen[entity_type] = pa.array(sorted(chosen), pa.int64())
+        reads = [read for one in planned for read in one.reads]
+        return self._gathering.some(entity_type, self._chosen[entity_type], reads, None)
+
+    def _properties(self, planned: Sequence[Planned]) -> None:
+        inputs = self._inputs(planned)
+        stored = inputs.resources.select(["stream", "computed"])
+        emptied = _emptied(inputs, planned)
+        new = _overlaid(emptied.resources, self._evaluated(planned, emptied)).select(["stream", "computed"])
+        self._compare(planned, stored, new)
+
+    def _asked(self, held: dict[int, Value], streams: pa.Array) -> dict[int, Value]:
+        chosen = set(streams.to_pylist())
+        return {stream: value for stream, value in held.items() if stream in chosen}
+
+
+class _FromNothing(Gathering):
+    """Gathers resources as if nothing had been computed of them, but what this computes anew."""
+
+    def __init__(self, reading: Reading, services: Services) -> None:
+        super().__init__(reading, services.configuration)
+        self._whole: dict[str, pa.Table] = {}
+
+    def both(self, entity_type: str) -> tuple[pa.Table, pa.Table]:
+        """What the store holds of the computed properties, and what was computed anew: ``stream``, ``computed``."""
+        new = self._all_states(entity_type).select(["stream", "computed"])
+        return self._whole[entity_type].select(["stream", "computed"]), new
+
+    def hold(self, entity_type: str, computed: pa.Table) -> None:
+        """From now on resources have these computed properties: ``stream``, ``computed``."""
+        self._states[entity_type] = _overlaid(self._all_states(entity_type), computed)
+
+    def _all_states(self, entity_type: str) -> pa.Table:
+        if entity_type not in self._states:
+            whole = self._reading.states(entity_type)
+            self._whole[entity_type] = whole
+            nothing = pa.repeat(pa.scalar("{}", pa.string()), whole.num_rows)
+            place = whole.schema.get_field_index("computed")
+            self._states[entity_type] = whole.set_column(place, "computed", nothing)
+        return self._states[entity_type]
+
+
+def _overlaid(states: pa.Table, computed: pa.Table) -> pa.Table:
+    """The states with other computed properties where there are some: ``stream``, ``computed``."""
+    index = pc.index_in(states["stream"].combine_chunks(), computed["stream"].combine_chunks())
+    new = pc.coalesce(computed["computed"].combine_chunks().take(index), states["computed"].combine_chunks())
+    return states.set_column(states.schema.get_field_index("computed"), "computed", new)
+
+
+def _emptied(inputs: Inputs, planned: Sequence[Planned]) -> Inputs:
+    """The inputs with nothing computed yet of the properties of this stage, so that what changes is what they are."""
+    names = {one.derivation.name for one in planned}
+    texts = [
+        text if text == "{}" else _dumped({k: v for k, v in json.loads(text).items() if k not in names})
+        for text in inputs.resources["computed"].to_pylist()
+    ]
+    place = inputs.resources.schema.get_field_index("computed")
+    return evolve(inputs, resources=inputs.resources.set_column(place, "computed", pa.array(texts, pa.string())))
+
+
+def _dumped(values: dict[str, Value]) -> str:
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+
+
+def _stages(planned: Sequence[Planned]) -> Iterator[list[Planned]]:
+    groups: dict[tuple[int, str], list[Planned]] = {}
+    for one in planned:
+        groups.setdefault((one.stage, one.derivation.entity_type), []).append(one)
+    for _, found in sorted(groups.items(), key=lambda item: item[0][0]):
+        yield found
+
+
+def _by_type(planned: Sequence[Planned]) -> Iterator[list[Planned]]:
+    groups: dict[str, list[Planned]] = {}
+    for one in planned:
+        groups.setdefault(one.derivation.entity_type, []).append(one)
+    yield from groups.values()

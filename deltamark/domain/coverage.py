@@ -1,0 +1,26 @@
+"""Which derived values a computing task computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deltamark.domain.derivations import Kind
+from deltamark.domain.job import (
+    ComputeCorrelationKeysTask,
+    ComputingTask,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
+)
+from deltamark.domain.plan import Plan, Planned
+
+KINDS: Mapping[type[ComputingTask], frozenset[Kind]] = {
+    UpdateEntityPropertyExpressionsTask: frozenset({Kind.PROPERTY}),
+    ComputeCorrelationKeysTask: frozenset({Kind.SOURCE_KEY, Kind.TARGET_KEY}),
+    UpdateClassificationTask: frozenset({Kind.CLASSIFICATION}),
+}
+"""What each kind of task computes."""
+
+
+def covered(plan: Plan, task: ComputingTask) -> tuple[Planned, ...]:
+    """The derivations that a task computes, in the order of the plan."""
+    return plan.of(KINDS[type(task)], None if task.all_entity_type else task.entity_types)

@@ -1,0 +1,106 @@
+"""Commands that look whether what is stored is true."""
+
+from __future__ import annotations
+
+from random import SystemRandom
+from typing import Any
+
+import click
+
+from deltamark.domain.differences import Verification
+from deltamark.domain.errors import UsageError
+from deltamark.domain.job import TaskState
+from deltamark.domain.wording import how_many
+from deltamark.infrastructure.cli.commands.reading import shown_value
+from deltamark.infrastructure.cli.commands.running import STATUS
+from deltamark.infrastructure.cli.documents import difference_document
+from deltamark.infrastructure.cli.moments import WholeNumber
+from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
+from deltamark.infrastructure.cli.progress import RunProgress
+from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, render
+from deltamark.infrastructure.cli.streams import say
+
+FAULTY = 4
+_MEMBERS = (
+    "kind", "side", "entity_type", "key", "property", "rule", "stored", "recomputed", "pending", "chain",
+    "newest_change",
+)  # fmt: skip
+_SEEDS = 1_000_000
+
+
+@click.command(epilog="Example: deltamark verify --derived --sample 1000")
+@click.option("--derived", is_flag=True, help="Compute derived values anew and compare them with those stored.")
+@click.option("--sample", type=WholeNumber("N", 1), metavar="N", help="Only N resources of each entity type.")
+@click.option("--seed", type=WholeNumber("S", 0), metavar="S", help="Choose the sample as another time.")
+@click.option("--repair", is_flag=True, help="Compute what is wrong again, in a run on record.")
+@format_option
+@pass_workspace
+def verify(
+    workspace: Workspace, derived: bool, sample: int | None, seed: int | None, repair: bool, form: Format
+) -> int:
+    """Shows where derived values are not what computing them anew gives.
+
+    A difference is pending if the next incremental run puts it right; otherwise it is a fault.
+
+    Exit status 0 without a fault, or if every one was repaired; 4 with one; 1 if the repair failed.
+    """
+    if not derived:
+        raise UsageError("say what to verify: `deltamark verify --derived` compares derived values with new ones.")
+    if seed is not None and sample is None:
+        raise UsageError("--seed chooses a sample. Say with --sample how large it is.")
+    chosen = SystemRandom().randrange(_SEEDS) if seed is None and sample is not None else seed or 0
+    with workspace.engine() as engine:
+        found = engine.verify_derived(sample=sample, seed=chosen)
+        _print(found, form)
+        say(_summary(found, sample, chosen))
+        if not (repair and found.faults):
+            return FAULTY if found.faults else 0
+        with RunProgress() as progress:
+            run = engine.repair(found, observer=progress)
+        assert run is not None, "there are faults to repair"
+        say(f"Run {run.number}, the repair: {run.state.value}.")
+        if run.state is not TaskState.COMPLETED:
+            say("What is wrong stays flagged: the next run of these tasks computes it.")
+            return STATUS.get(run.state, FAULTY)
+        left = engine.verify_derived(sample=sample, seed=chosen).faults
+    faults = how_many(len(found.faults), "fault")
+    say(f"{len(left):,} of {faults} left. Verify again to see them." if left else f"{faults} repaired.")
+    return FAULTY if left else 0
+
+
+def _print(found: Verification, form: Format) -> None:
+    table = [
+        Column("found", lambda document: "pending" if document["pending"] else "FAULT"),
+        member("entity_type"),
+        member("key"),
+        Column("value", _name_of),
+        Column("stored", lambda document: shown_value(document["stored"])),
+        Column("recomputed", lambda document: shown_value(document["recomputed"])),
+        Column("newest change", _newest),
+        Column("because of", lambda document: " ← ".join(document["chain"])),
+    ]
+    if found.differences or form is not Format.TABLE:
+        documents = [difference_document(difference) for difference in found.differences]
+        render(Listing(documents=documents, columns=[member(name) for name in _MEMBERS], table=table), form)
+
+
+def _name_of(document: Document) -> str:
+    kind = f"{document['side']} key" if document["kind"] == "key" else document["kind"]
+    return f"{kind} {document['property'] if 'property' in document else document['rule']}"
+
+
+def _newest(document: Document) -> str:
+    newest: dict[str, Any] | None = document["newest_change"]
+    return "" if newest is None else f"position {newest['position']}, run {newest['run']}"
+
+
+def _summary(found: Verification, sample: int | None, seed: int) -> str:
+    pending = len(found.differences) - len(found.faults)
+    whole = "" if sample is None else f" (at most {sample:,} of each entity type, --seed {seed})"
+    return (
+        f"{how_many(found.values, 'derived value')} of {how_many(found.resources, 'resource')}{whole} compared: "
+        f"{how_many(len(found.faults), 'fault')}, {pending:,} pending."
+    )
+
+
+COMMANDS: tuple[click.Command, ...] = (verify,)

@@ -1,0 +1,82 @@
+"""Distinguished names of directories in one canonical spelling, as RFC 4514 (https://www.rfc-editor.org/rfc/rfc4514)
+writes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)*")
+_ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_MUST_BE_ESCAPED = re.compile(r'[\\",+;<>]')
+
+
+def formatted(text: str) -> str | None:
+    """A distinguished name with its types in capitals, no blanks around its signs, and what must be escaped behind a
+    backslash: two spellings of one name become equal. Values keep their letter case. None where a text is no
+    distinguished name.
+    """
+    names = []
+    for name in _split(text, ",;"):
+        pairs = [_pair(pair) for pair in _split(name, "+")]
+        if None in pairs:
+            return None
+        names.append("+".join(sorted(pair for pair in pairs if pair is not None)))
+    return ",".join(names)
+
+
+def _split(text: str, signs: str) -> Iterator[str]:
+    """The parts of a text between signs that stand neither in quotes nor behind a backslash."""
+    start, position, in_quotes = 0, 0, False
+    while position < len(text):
+        char = text[position]
+        if char == "\\":
+            position += 1
+        elif char == '"':
+            in_quotes = not in_quotes
+        elif char in signs and not in_quotes:
+            yield text[start:position]
+            start = position + 1
+        position += 1
+    yield text[start:]
+
+
+def _pair(text: str) -> str | None:
+    kind, sign, written = text.partition("=")
+    kind = kind.strip()
+    if not sign or not _TYPE.fullmatch(kind):
+        return None
+    value = _unescaped(written)
+    return None if value is None else f"{kind.upper()}={_escaped(value)}"
+
+
+def _unescaped(written: str) -> str | None:
+    """What a value says; None where it is not well written."""
+    text = written.lstrip(" ")
+    quoted = _QUOTED.fullmatch(text.rstrip(" "))
+    if quoted:
+        text = quoted.group(1)
+    else:
+        bare = text.rstrip(" ")
+        kept = (len(bare) - len(bare.rstrip("\\"))) % 2  # a blank behind a backslash counts
+        text = text[: len(bare) + kept]
+        if '"' in re.sub(r"\\.", "", text, flags=re.DOTALL):
+            return None
+    try:
+        return _ESCAPED.sub(_meant, text)
+    except UnicodeDecodeError:
+        return None
+
+
+def _meant(escaped: re.Match[str]) -> str:
+    octets, char = escaped.groups()
+    return str(char) if octets is None else bytes.fromhex(octets.replace("\\", "")).decode("utf-8")
+
+
+def _escaped(value: str) -> str:
+    text = _MUST_BE_ESCAPED.sub(lambda found: f"\\{found.group()}", value).replace("\0", "\\00")
+    if text.startswith((" ", "#")):
+        text = f"\\{text}"
+    return f"{text[:-1]}\\ " if len(value) > 1 and text.endswith(" ") else text

@@ -1,0 +1,148 @@
+"""Evaluating what an expression compiles to, over columns that a test gives, without anything around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.derivations import Derivation, Kind
+from deltamark.domain.model import EntityAssociation, EntityType, Property, PropertyRef
+from deltamark.domain.paths import ExpressionRefused, Read, route
+from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.columnar.duck import Workbench, quoted
+from deltamark.infrastructure.columnar.expressions import Compiled, compiled, register
+from deltamark.infrastructure.columnar.types import sql_type
+
+ARROW = {
+    "VARCHAR": pa.string(),
+    "BIGINT": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+_WORKBENCH = Workbench()
+
+_PERSON = EntityType(
+    "Person",
+    [
+        Property("Name"),
+        Property("Mail"),
+        Property("State"),
+        Property("Value"),
+        Property("Stream"),
+        Property("Age", PropertyType.INT32),
+        Property("Weight", PropertyType.DOUBLE),
+        Property("Active", PropertyType.BOOL),
+        Property("Born", PropertyType.DATE_TIME),
+        Property("Badge", PropertyType.GUID),
+        Property("Manager", PropertyType.FOREIGN_KEY),
+    ],
+)
+_DEPARTMENT = EntityType(
+    "Department",
+    [
+        Property("Code"),
+        Property("Label"),
+        Property("Budget", PropertyType.DOUBLE),
+        Property("Size", PropertyType.INT32),
+    ],
+)
+COMPANY = Configuration(
+    entity_types=[_PERSON, _DEPARTMENT],
+    associations=[
+        EntityAssociation(
+            "Person_Manager",
+            PropertyRef("Person", "Manager"),
+            PropertyRef("Person", "Reports"),
+            is_property2_collection=True,
+        ),
+        EntityAssociation(
+            "Person_Department",
+            PropertyRef("Person", "Department"),
+            PropertyRef("Department", "Members"),
+            is_property2_collection=True,
+        ),
+    ],
+)
+"""People with managers and reports, in departments with members."""
+
+
+def derivation(
+    expression: str | None,
+    binding: str | None = None,
+    result: PropertyType = PropertyType.STRING,
+    entity_type: str = "Person",
+) -> Derivation:
+    return Derivation(
+        kind=Kind.PROPERTY,
+        name="Computed",
+        entity_type=entity_type,
+        binding=binding,
+        expression=expression,
+        result=result,
+    )
+
+
+def reads(expression: str | None, binding: str | None = None, entity_type: str = "Person") -> list[str]:
+    """What an expression reads."""
+    found = compiled(derivation(expression, binding, entity_type=entity_type), COMPANY).reads
+    return [str(read) for read in found]
+
+
+def refusal(expression: str | None, binding: str | None = None, **of: Any) -> str:
+    """Why an expression is refused."""
+    try:
+        compiled(derivation(expression, binding, **of), COMPANY)
+    except ExpressionRefused as refused:
+        return str(refused)
+    raise AssertionError(f"{expression!r} is not refused")
+
+
+def values(
+    expression: str | None,
+    *people: dict[str, Any],
+    binding: str | None = None,
+    result: PropertyType = PropertyType.STRING,
+    entity_type: str = "Person",
+) -> list[Any]:
+    """The values for some people; a path that the expression reads is given as `{"Manager.Name": …}`."""
+    return evaluated(
+        compiled(derivation(expression, binding, result, entity_type), COMPANY), people, result, entity_type
+    )
+
+
+def evaluated(
+    what: Compiled, people: tuple[dict[str, Any], ...], result: PropertyType, entity_type: str = "Person"
+) -> list[Any]:
+    """The values of something compiled; their type is that of the property."""
+    columns = {str(read): _column(read, people, entity_type) for read in what.reads}
+    table = pa.table(columns | {"the number": pa.array(range(len(people)), pa.int64())})
+    _WORKBENCH.prepare(lambda connection: register(connection, what.sql))
+    with _WORKBENCH.holding(people=table) as db:
+        found = db.execute(
+            f"SELECT value, typeof(value) FROM (SELECT {what.sql} AS value, {quoted('the number')} AS n FROM people) "
+            "ORDER BY n"
+        ).fetchall()
+    assert {kind for _, kind in found} <= {sql_type(result)}, what.sql
+    return [value for value, _ in found]
+
+
+def value(
+    expression: str | None,
+    binding: str | None = None,
+    result: PropertyType = PropertyType.STRING,
+    entity_type: str = "Person",
+    **person: Any,
+) -> Any:
+    """The value for one person."""
+    (found,) = values(expression, person, binding=binding, result=result, entity_type=entity_type)
+    return found
+
+
+def _column(read: Read, people: tuple[dict[str, Any], ...], entity_type: str) -> pa.Array:
+    way = route(COMPANY, entity_type, read.path)
+    declared = COMPANY.entity_type(way.leads_to).property(read.property)  # type: ignore[union-attr]
+    kind = ARROW[sql_type(declared.type)]  # type: ignore[union-attr]
+    return pa.array([p.get(str(read)) for p in people], pa.list_(kind) if way.is_collection else kind)

@@ -1,0 +1,95 @@
+"""A configuration with its expressions: checked as a whole, and planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deltamark import ConfigurationError
+from deltamark.bootstrap import checked_configuration
+
+MODEL = """<ConfigurationFile>
+  <EntityType Identifier="Person">
+    <Property Identifier="Number" IsKey="true" />
+    <Property Identifier="Mail" /> <Property Identifier="Login" /> <Property Identifier="Label" />
+    <Property Identifier="Chief" Type="ForeignKey" />
+  </EntityType>
+  <EntityAssociation Identifier="Boss" Property1="Person:Chief" Property2="Person:Reports"
+      IsProperty2Collection="true" />
+  <ResourceType Identifier="R" SourceEntityType="Person" TargetEntityType="Person" />
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str], Path]:
+    """The model, and what a test adds to it from line 10 on, as a file."""
+
+    def write(more: str) -> Path:
+        path = tmp_path / "rules.xml"
+        path.write_text(f"{MODEL}{more}\n</ConfigurationFile>")
+        return path
+
+    return write
+
+
+def computing(name: str, **attributes: str) -> str:
+    said = "".join(f' {key}="{value}"' for key, value in attributes.items())
+    return f'<EntityPropertyExpression Identifier="{name}" EntityType="Person" Property="{name}"{said} />\n'
+
+
+def test_a_sound_configuration_comes_with_its_plan(written):
+    path = written(
+        computing("Label", Binding="Chief.Login", Expression="ToUpper")
+        + computing("Login", Expression="SQL:person: lower(person.Mail)")
+        + '<ResourceClassificationRule ResourceType="R" TargetExpression="SQL:p: p.Label IS NOT NULL" />'
+    )
+
+    configuration, plan = checked_configuration(path)
+
+    assert [rule.identifier for rule in configuration.property_expressions] == ["Label", "Login"]
+    assert [(one.derivation.name, one.stage, [*map(str, one.reads)]) for one in plan.derived] == [
+        ("Login", 0, ["Mail"]),
+        ("Label", 1, ["Chief.Login"]),
+        ("R_1", 1, ["Label"]),
+    ]
+    assert checked_configuration(configuration)[1] == plan
+
+
+def test_every_kind_of_fault_of_expressions_is_told_at_once_with_its_line(written):
+    path = written(
+        computing("Label", Binding="Person:Chief.Label")
+        + computing("Login", Binding="Chief.Malf", Expression="Trim")
+        + '<ResourceClassificationRule ResourceType="R" TargetExpression="SQL:p: p.Cheif.Mail IS NULL" />\n'
+        + '<ResourceClassificationRule ResourceType="R" TargetExpression="C#:p: p.Mail == null" />\n'
+        + '<ResourceCorrelationRule ResourceType="R" SourceBinding="Mail" TargetBinding="Mail" '
+        'TargetExpression="ToLowr" />'
+    )
+
+    with pytest.raises(ConfigurationError) as refused:
+        checked_configuration(path)
+
+    told = [(fault.location.line, fault.message) for fault in refused.value.faults]
+    assert [line for line, _ in told] == [10, 11, 12, 13, 14]
+    circle, binding, path_over, code, function = [message for _, message in told]
+    assert circle == "the expression of Person:Label reads the property that it computes; a value cannot need itself"
+    assert binding.startswith("the expression of Person:Login ")
+    assert 'Malf"' in binding
+    assert 'mean "Mail"' in binding
+    assert path_over.startswith("the expression of classification rule R_1 ")
+    assert '"Cheif"' in path_over
+    assert 'mean "Chief"' in path_over
+    assert code.startswith("the expression of classification rule R_2 ")
+    assert "SQL:" in code
+    assert function.startswith("the target expression of rule R_1 ")
+    assert 'mean "ToLower"' in function
+
+
+def test_expressions_are_looked_at_when_the_rest_is_sound(written):
+    path = written(computing("Label", Binding="Unknown") + '<Connection Identifier="N" Connector="HR" />')
+
+    with pytest.raises(ConfigurationError) as refused:
+        checked_configuration(path)
+
+    assert [fault.location.line for fault in refused.value.faults] == [11]

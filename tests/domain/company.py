@@ -1,0 +1,81 @@
+"""A model to derive values from: people with managers and departments, departments at sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attrs import evolve
+
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.derivations import Derivation, derivations
+from deltamark.domain.model import EntityAssociation, EntityType, Property, PropertyRef
+from deltamark.domain.paths import Read
+from deltamark.domain.plan import Plan, plan
+from deltamark.domain.rules import EntityPropertyExpression, ResourceType
+from deltamark.domain.values import PropertyType
+
+
+def ref(text: str) -> PropertyRef:
+    """`EntityType:Property`."""
+    entity_type, name = text.split(":")
+    return PropertyRef(entity_type, name)
+
+
+def association(identifier: str, property1: str, property2: str, *, one: bool = False, two: bool = True):
+    """An association; `one`, `two`: whether its properties lead to collections."""
+    return EntityAssociation(identifier, ref(property1), ref(property2), one, two)
+
+
+MODEL = Configuration(
+    entity_types=[
+        EntityType(
+            "Person",
+            [
+                Property("Number", is_key=True),
+                *(Property(name) for name in ("FirstName", "LastName", "Mail", "Login", "Full", "Line", "Chain")),
+                Property("Age", PropertyType.INT32),
+            ],
+        ),
+        EntityType("Department", [Property("Name", is_key=True), Property("Label"), Property("Heads")]),
+        EntityType("Site", [Property("City", is_key=True), Property("Plate")]),
+    ],
+    associations=[
+        association("Boss", "Person:Manager", "Person:Reports"),
+        association("Staff", "Person:Department", "Department:Members"),
+        association("Place", "Department:Site", "Site:Departments"),
+        association("Friends", "Person:Friends", "Person:FriendOf", one=True),
+    ],
+    resource_types=[ResourceType("Head", "Person", "Department"), ResourceType("Boss", "Person", "Person")],
+)
+
+
+def read(text: str) -> Read:
+    """A read as users write it: `Manager.Department.Name`."""
+    *path, name = text.split(".")
+    return Read(tuple(path), name)
+
+
+def computing(properties: Iterable[str], model: Configuration = MODEL, **priorities: int) -> Configuration:
+    """The model with an expression for each of these properties, `EntityType:Property`."""
+    expressions = [
+        EntityPropertyExpression(
+            f"Compute {name}", *name.split(":"), expression="…", priority=priorities.get(name.split(":")[1], 0)
+        )
+        for name in properties
+    ]
+    return evolve(model, property_expressions=expressions)
+
+
+def reads_of(configuration: Configuration, reads: Mapping[str, Iterable[str]]) -> dict[Derivation, tuple[Read, ...]]:
+    """What each derivation reads, given by `EntityType:Property` for properties and by name for rules."""
+    found = {}
+    for one in derivations(configuration):
+        name = f"{one.entity_type}:{one.name}"
+        found[one] = tuple(sorted(read(text) for text in reads.get(name, reads.get(one.name, ()))))
+    return found
+
+
+def plan_of(reads: Mapping[str, Iterable[str]], model: Configuration = MODEL, **priorities: int) -> Plan:
+    """The plan of properties that read these others."""
+    configuration = computing(reads, model, **priorities)
+    return plan(configuration, reads_of(configuration, reads))

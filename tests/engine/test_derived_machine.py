@@ -1,0 +1,32 @@
+"""An incremental run leaves exactly what a complete run would have left, whatever happened before."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from random import randrange
+from time import perf_counter
+
+import pytest
+from hypothesis import seed
+
+from tests.conftest import stores
+from tests.engine.derived_machine import DerivedMachine, counted
+from tests.laws import SOAK, lives
+
+SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
+
+
+@pytest.mark.law
+@pytest.mark.slow  # twenty thousand steps, of which every fourth runs a job
+@pytest.mark.parametrize(("kind", "examples"), [("sqlite", int(os.environ.get("EX", "180"))), ("postgresql", 20)])
+def test_incremental_runs_leave_what_complete_runs_leave(kind, examples, request, memory, clock, capsys):
+    started = perf_counter()
+    counted.clear()
+    with stores(kind, memory, lambda: request.getfixturevalue("postgresql_database")) as new:
+        machine = DerivedMachine.within(new, memory, clock, is_thorough=SOAK)
+        lives(seed(SEED)(machine), examples=examples, steps=100)
+
+    assert counted["steps"] > examples * 50
+    with capsys.disabled() if SOAK else nullcontext():
+        print(f"\n{kind}, seed {SEED}, {perf_counter() - started:.0f} s: {dict(counted)}")
