@@ -93,7 +93,7 @@ class _ComputedWriting:
         self._tx = tx
         self._cause = cause
         self._gathering = Gathering(tx, services.configuration)
-        self._awaited = awaited(tx, services.configuration, services.plan)
+        self._awaited = awaited(tx, services.plan)
         self._computed: list[pa.Array] = []
 
     @property

@@ -58,7 +58,7 @@ def flagging(services: Services) -> Apply:
 def _wanted(services: Services, tx: Writing) -> list[Dependency]:
     """The dependencies that somebody relies on; and in any case what came or went, for all to see what is new."""
     existence = [found for found in services.plan.dependencies if not found.hops and found.property is None]
-    return list(dict.fromkeys([*existence, *awaited(tx, services.configuration, services.plan)]))
+    return list(dict.fromkeys([*existence, *awaited(tx, services.plan)]))
 
 
 def _concerned(services: Services, discarded: ChangesDiscarded) -> list[Dependency]:

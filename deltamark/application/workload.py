@@ -9,7 +9,6 @@ from attrs import frozen
 
 from deltamark.application.digests import digest_of
 from deltamark.application.ports.store import DerivedRule, Place, Reading
-from deltamark.domain.configuration import Configuration
 from deltamark.domain.coverage import KINDS, covered
 from deltamark.domain.job import ComputingTask
 from deltamark.domain.paths import Dependency
@@ -176,17 +175,13 @@ def _names(rule: DerivedRule) -> tuple[str, str, str]:
     return rule.kind.value, rule.entity_type, rule.name
 
 
-def awaited(reading: Reading, configuration: Configuration, plan: Plan) -> list[Dependency]:
-    """The dependencies on whose flags some task relies: those of derivations that it has computed before.
+def awaited(reading: Reading, plan: Plan) -> list[Dependency]:
+    """The dependencies on whose flags some task relies: those of derivations that were computed before, by whatever
+    task; also by one that is not configured now, for it may come back before its place is dropped.
 
     For others no flags are needed: who computes a derivation for the first time computes everything.
     """
-    relied_on = {
-        _names(rule)
-        for task in configuration.all_tasks()
-        if isinstance(task, ComputingTask)
-        for rule in reading.places(task.identifier)
-    }
+    relied_on = {_names(rule) for rule in reading.rules_computed()}
     found: dict[Dependency, None] = {}
     for planned in plan.derived:
         if _names(rule_of(planned)) in relied_on:

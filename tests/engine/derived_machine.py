@@ -36,7 +36,7 @@ EDITS: st.SearchStrategy[Edit] = st.one_of(
     * [st.tuples(st.just("set"), st.just("Person"), PEOPLE, st.sampled_from(["Name", "Name", "Mail", "Nick"]), NAMES)],
     *2 * [st.tuples(st.just("set"), st.just("Department"), DEPARTMENTS, st.just("Title"), WORDS)],
     st.tuples(st.just("set"), st.just("Account"), ACCOUNTS, st.just("Kind"), WORDS),
-    *(st.tuples(st.just("drop"), st.just(name), keys) for name, keys in KEYS_OF.items()),
+    st.one_of(*(st.tuples(st.just("drop"), st.just(name), keys) for name, keys in KEYS_OF.items())),
     *(
         st.tuples(
             st.just("refer"), st.just(name), KEYS_OF[end.source], st.one_of(st.none(), *4 * [KEYS_OF[end.target]])
@@ -45,6 +45,11 @@ EDITS: st.SearchStrategy[Edit] = st.one_of(
         for _ in range(3 if name == "Manager" else 1)
     ),
 )
+
+
+FEW = st.lists(EDITS, max_size=4)
+THEN = st.sampled_from([None, "Incremental", "Follow", "Weekly"])
+"""What follows a step at once, so that what it did shows."""
 
 
 def lived(world: World, edits: Iterable[Edit]) -> None:
@@ -75,7 +80,15 @@ def begun(world: World) -> None:
 
 CHAINS = ["Incremental", "Incremental", "Incremental", "Follow", "Commands", "Complete"]
 """Jobs after which everything derived is current; so it is after a job of another consumer."""
-PARTS = [*CONNECTORS, *(f"{connector}Commands" for connector in CONNECTORS), "Flags", "Compute", "People"]
+PARTS = [
+    *CONNECTORS,
+    *(f"{connector}Commands" for connector in CONNECTORS),
+    "HR",
+    "Compute",
+    "Compute",
+    "Flags",
+    "People",
+]
 
 counted: Counter[str] = Counter()
 """What all machines did, for the figures."""
@@ -136,20 +149,6 @@ class DerivedMachine(RuleBasedStateMachine):
     def day(self, edits: list[Edit]) -> None:
         self._edit(edits)
 
-    @rule(edits=st.lists(EDITS, min_size=1, max_size=4), job=st.sampled_from(["HR", "HRCommands", "Org", "Flags"]))
-    def day_that_is_seen(self, edits: list[Edit], job: str) -> None:
-        self._edit(edits)
-        self.part(job)
-
-    @rule(edits=st.lists(EDITS, min_size=1, max_size=4), job=st.sampled_from(["Incremental", "Commands", "Weekly"]))
-    def day_that_is_followed(self, edits: list[Edit], job: str) -> None:
-        self._edit(edits)
-        if job == "Weekly" and job in self.organisation.setting.consumers:
-            self.part("HR")
-            self.consume(job)
-        else:
-            self.chain("Commands" if job == "Commands" else "Incremental", again=False)
-
     def _edit(self, edits: list[Edit]) -> None:
         for edit in edits:
             with self._step("edits"):
@@ -157,8 +156,9 @@ class DerivedMachine(RuleBasedStateMachine):
 
     # What is run.
 
-    @rule(job=st.sampled_from(CHAINS), again=st.sampled_from([False, False, False, True]))
-    def chain(self, job: str, again: bool) -> None:
+    @rule(edits=FEW, job=st.sampled_from(CHAINS), again=st.sampled_from([False, False, False, True]))
+    def chain(self, edits: list[Edit], job: str, again: bool) -> None:
+        self._edit(edits)
         with self._step("chains"):
             if job == "Commands" and self.is_mapping_new:
                 job = "Incremental"
@@ -166,14 +166,22 @@ class DerivedMachine(RuleBasedStateMachine):
             if again:
                 self._again(job)
 
-    @rule(consumer=st.sampled_from(["Weekly", "Late"]))
-    def consume(self, consumer: str) -> None:
+    @rule(edits=FEW, consumer=st.sampled_from(["Weekly", "Weekly", "Late"]))
+    def consume(self, edits: list[Edit], consumer: str) -> None:
+        self._edit(edits)
+        self._part("HR")
         with self._step("chains"):
             if consumer in self.organisation.setting.consumers:
                 self._chain(consumer)
 
-    @rule(job=st.sampled_from(PARTS))
-    def part(self, job: str) -> None:
+    @rule(edits=FEW, jobs=st.lists(st.sampled_from(PARTS), min_size=1, max_size=3), then=THEN)
+    def parts(self, edits: list[Edit], jobs: list[str], then: str | None) -> None:
+        self._edit(edits)
+        for job in jobs:
+            self._part(job)
+        self._then(then)
+
+    def _part(self, job: str) -> None:
         with self._step("parts"):
             if job == "HRCommands" and self.is_mapping_new:
                 job = "HR"
@@ -183,14 +191,26 @@ class DerivedMachine(RuleBasedStateMachine):
             if job == "HR":
                 self.is_mapping_new = False
 
-    @rule(job=st.sampled_from(["Incremental", "Follow", "Complete", "Compute", "HR"]), at=st.integers(1, 60))
-    def fail(self, job: str, at: int) -> None:
+    @rule(
+        edits=FEW,
+        job=st.sampled_from(["Incremental", "Follow", "Complete", "Compute", "HR"]),
+        at=st.integers(1, 60),
+        then=THEN,
+    )
+    def fail(self, edits: list[Edit], job: str, at: int, then: str | None) -> None:
+        self._edit(edits)
         with self._step("failures"):
             with failing(self.organisation.engine, at) as calls:
                 run = self.organisation.attempt(job)
             assert (run.state is TaskState.FAILED) == (len(calls) >= at)
             self._ran(run)
             counted["failed"] += run.state is TaskState.FAILED
+        self._then(then)
+
+    def _then(self, job: str | None) -> None:
+        if job in ("Incremental", "Follow", *self.organisation.setting.consumers):
+            with self._step("chains"):
+                self._chain(job)
 
     @rule(what=st.sampled_from(["reopen", "forget", "verify"]), sample=st.sampled_from([None, 1, 3]))
     def keep_house(self, what: str, sample: int | None) -> None:
@@ -207,16 +227,21 @@ class DerivedMachine(RuleBasedStateMachine):
 
     # What is edited.
 
-    @rule(data=st.data(), name=st.sampled_from([*PROPERTIES, "Person.Nick"]))
-    def formula(self, data: st.DataObject, name: str) -> None:
+    @rule(data=st.data(), name=st.sampled_from([*PROPERTIES, "Person.Nick"]), then=THEN)
+    def formula(self, data: st.DataObject, name: str, then: str | None) -> None:
         with self._step("configurations"):
             chosen = data.draw(st.sampled_from([None, *PROPERTIES[name]]))
             if name == "Person.Nick" and chosen is None and name in self.organisation.setting.properties:
                 self.is_mapping_new = True
             self.organisation.computing(**{name.replace(".", "_"): chosen})
+        self._then(then)
 
-    @rule(data=st.data(), what=st.sampled_from(["keys", "classes", "discarding", "renamed", "consumers", "people"]))
-    def edit(self, data: st.DataObject, what: str) -> None:
+    @rule(
+        data=st.data(),
+        what=st.sampled_from(["keys", "classes", "discarding", "renamed", "consumers", "people"]),
+        then=THEN,
+    )
+    def edit(self, data: st.DataObject, what: str, then: str | None) -> None:
         with self._step("configurations"):
             organisation, setting = self.organisation, self.organisation.setting
             match what:
@@ -240,6 +265,7 @@ class DerivedMachine(RuleBasedStateMachine):
                     organisation.edited(consumers=(*kept, *added))
                 case "people":
                     organisation.edited(of_people=not setting.of_people)
+        self._then(then)
 
     # What holds.
 

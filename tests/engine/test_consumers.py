@@ -152,3 +152,62 @@ def test_changes_that_were_discarded_before_they_were_flagged_cost_work_but_no_t
     followed.run("Weekly")
 
     assert followed.derived() == followed.by_hand()
+
+
+def test_links_that_were_discarded_before_they_were_flagged_count_in_the_middle_of_a_path_too(new_organisation):
+    accounts_of_managers = PROPERTIES["Person.Team"][2]
+    organisation = new_organisation(properties={"Person.Team": accounts_of_managers}, discarding=frozenset({"HR"}))
+    organisation.person("1", "Ann").person("2", "Bob").person("3", "Cem", manager="1")
+    organisation.account("a", owner="1", Kind="u").account("b", owner="2", Kind="v").run()
+    assert organisation.people("Team") == {"3": "u"}
+
+    organisation.person("3", "Cem", manager="2").run()
+
+    assert organisation.people("Team") == {"3": "v"}
+
+
+def test_a_task_that_was_away_for_a_time_misses_nothing_that_another_one_computed(new_organisation):
+    setting = Setting(properties={"Person.Label": PROPERTIES["Person.Label"][1]})
+    organisation = new_organisation(setting).person("1", "Ann")
+    organisation.run()
+    by_label = {"ByLabel": (PROPERTIES["Person.Greeting"][1], KEYS["ByMail"][1])}
+    organisation.edited(keys=by_label).run("Weekly")
+    assert organisation.correlated() == {("ByLabel", "source", "1", "ann")}
+    organisation.person("1", "Anna").run("HR")
+    organisation.run("Flags")
+
+    # Nobody is left who has computed the rule, and the one who is about to fails.
+    organisation.edited(consumers=())
+    with failing(organisation.engine, 10_000) as calls:
+        organisation.run("Compute", dry_run=True)
+    first_of_keys = calls.index("put_keys") + 1
+    with failing(organisation.engine, first_of_keys):
+        failed = organisation.attempt("Compute")
+    assert [found.state for found in failed.tasks[:2]] == [TaskState.COMPLETED, TaskState.FAILED]
+    organisation.edited(consumers=("Weekly",)).run("Weekly")
+
+    assert organisation.correlated() == {("ByLabel", "source", "1", "anna")}
+
+
+def test_a_rule_that_was_away_while_its_task_failed_is_computed_for_all_when_it_is_back(new_organisation):
+    by_label = {"ByLabel": (PROPERTIES["Person.Greeting"][1], KEYS["ByMail"][1])}
+    setting = Setting(properties={"Person.Label": PROPERTIES["Person.Label"][1]}, keys=by_label)
+    organisation = new_organisation(setting).person("1", "Ann")
+    organisation.run()
+    organisation.person("1", "Anna").run("HR")
+    organisation.run("Flags")
+
+    organisation.edited(keys={})
+    with failing(organisation.engine, 10_000) as calls:
+        organisation.run("Compute", dry_run=True)
+    of_keys = max(number for number, call in enumerate(calls) if call == "remove_rules")
+    with failing(organisation.engine, of_keys):
+        failed = organisation.attempt("Compute")
+    assert [found.state for found in failed.tasks[:2]] == [TaskState.COMPLETED, TaskState.FAILED]
+    run = organisation.edited(keys=by_label).run("Compute")
+
+    assert task(run, "Keys").messages == (
+        "computed everything: changes of what the rule reads were not flagged for it all the time since the task last "
+        "ran",
+    )
+    assert organisation.correlated() == {("ByLabel", "source", "1", "anna")}

@@ -224,8 +224,23 @@ def test_a_property_that_is_mapped_from_now_on_has_the_value_of_the_extract_and_
     assert told(nicked) == nicked.state()["Person"]
 
 
+@pytest.mark.parametrize("job", ["Follow", "Compute", "Commands"])
+def test_what_reads_a_property_follows_when_it_becomes_computed_though_nothing_is_synchronized(nicked, job):
+    reads = {"Person_Boss": PROPERTIES["Person.Boss"][2], "Person_Label": sql("x.Nick || '?'", lambda x: None)}
+    nicked.person("3", "Cem", manager="2").person("4", "Dee", manager="1").computing(**reads).run()
+    nicked.run("Weekly")
+    assert nicked.people("Boss") == {"3": "x", "4": "annie"}
+    assert nicked.people("Label") == {"1": "annie?", "2": "x?"}
+
+    nicked.computing(Person_Nick=NICK).run(job)
+
+    assert nicked.people("Boss") == {"4": "ann!"}
+    assert nicked.people("Label") == {"1": "ann!?", "3": "cem!?", "4": "dee!?"}
+    assert nicked.engine.verify_derived().differences == ()
+
+
 def test_what_reads_a_property_follows_when_it_becomes_computed_and_mapped_again(nicked):
-    reads = sql("x.Manager.Nick", lambda x: x.one("Manager.Nick"))
+    reads = PROPERTIES["Person.Boss"][2]
     nicked.person("3", "Cem", manager="2").person("4", "Dee", manager="1").computing(Person_Boss=reads).run()
     assert nicked.people("Boss") == {"3": "x", "4": "annie"}
 

@@ -67,6 +67,7 @@ def test_processes_that_share_a_store_lose_nothing_and_meet_no_error(store_url, 
                 assert each["seen"] == [change.position for change in engine.changes(after=each["start"])]
         engine.run_job("Keys")
         assert engine.dirty() == []
+        assert engine.verify_derived().differences == ()
     refused, compared = (sum(each.get(what, 0) for each in told.values()) for what in ("refused", "compared"))
     assert acknowledged
     assert compared

@@ -296,7 +296,7 @@ class Reading(Protocol):
         ...
 
     def states(self, entity_type: str, among: pa.Array | None = None) -> pa.Table:
-        """Resources: ``stream``, ``state`` (what was synchronized) and ``computed`` (what was computed of it).
+        """Resources: ``stream``, ``state`` (what was synchronized), ``computed`` (what was computed); by stream.
 
         :param among: of any entity type: only these streams (int64); a deleted one has a null ``state``. None for
             all live resources of the entity type, in the order of their streams.

@@ -36,7 +36,7 @@ class DerivedQueries(Queries):
         if among is None:
             sql = f"{columns} {self._db.unindexed} WHERE entity_type=?1 AND live ORDER BY stream"
             return self._db.table(sql, (self._type_id(entity_type),), _STATES)
-        sql = f"{columns} WHERE {self._db.among_numbers('stream', 1)}"
+        sql = f"{columns} WHERE {self._db.among_numbers('stream', 1)} ORDER BY stream"
         return self._db.table(sql, (self._db.array(among.to_pylist()),), _STATES)
 
     def names(self, streams: pa.Array) -> pa.Table:

@@ -115,6 +115,7 @@ PROPERTIES: Mapping[str, tuple[Formula, ...]] = {
     "Person.Boss": (
         sql("x.Manager.Name", lambda x: x.one("Manager.Name")),
         Formula(lambda x: applied(str.lower, x.one("Manager.Mail")), "ToLower", "Manager.Mail"),
+        sql("x.Manager.Nick", lambda x: x.one("Manager.Nick")),
     ),
     "Person.Unit": (
         sql("x.Manager.Department.Title", lambda x: x.one("Manager.Department.Title")),
@@ -123,6 +124,7 @@ PROPERTIES: Mapping[str, tuple[Formula, ...]] = {
     "Person.Team": (
         sql("array_to_string(x.Reports.Name, ',')", lambda x: joined(",", x.many("Reports.Name"))),
         sql("array_to_string(x.Deputies.Name, ';')", lambda x: joined(";", x.many("Deputies.Name"))),
+        sql("array_to_string(x.Manager.Accounts.Kind, ',')", lambda x: joined(",", x.many("Manager.Accounts.Kind"))),
     ),
     # Computed of computed over links: of a later stage, and of one later still.
     "Person.BossUnit": (
