@@ -220,7 +220,8 @@ class DerivedMachine(RuleBasedStateMachine):
                 self.organisation.reopened()
             elif what == "verify":
                 counted["verifications"] += 1
-                assert self.is_mapping_new or engine.verify_derived(sample=sample, seed=sample or 0).faults == ()
+                found = engine.verify_derived(sample=sample, seed=sample or 0)
+                assert self.is_mapping_new or found.faults == ()
             else:
                 with engine._services.store.transaction() as tx:
                     tx.forget_flags()

@@ -58,6 +58,7 @@ def test_what_csv_writes_is_read_back_with_its_line(rows, end, always, delimiter
 @example('a"b,"",c"')
 @example(' "x",y,z')
 @example("1,2,3\r\n4,5,6\n7,8,9")
+@example("a,,,")
 def test_any_text_is_refused_or_every_row_of_it_is_accounted_for(body):
     """The oracle is csv for the rows; what it does not mind, we may set aside or refuse, but not lose."""
     text = "id,a,b\n" + body + "\n"
@@ -73,7 +74,9 @@ def test_any_text_is_refused_or_every_row_of_it_is_accounted_for(body):
         return
     rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=False) if row][1:]
     good = [json.loads(r["state"]) for r in found.rows.to_pylist()]
-    expected = [{f"P{i}": v for i, v in enumerate(row) if v} for row in rows if len(row) == 3]
+    # A delimiter too many at the end of a row gives an empty cell more, with which nothing is lost.
+    whole = [row[:3] for row in rows if len(row) == 3 or (len(row) == 4 and not row[3])]
+    expected = [{f"P{i}": v for i, v in enumerate(row) if v} for row in whole]
 
     assert found.cleansed.read.rows == len(rows)
     assert len(good) + len(found.cleansed.set_aside) == len(rows)
