@@ -38,7 +38,7 @@ def flagging(services: Services) -> Apply:
         messages = []
         for position, discarded in tx.discards(after):
             if discarded.unread:
-                concerned = _concerned(services, discarded)
+                concerned = concerned_by(services, discarded)
                 everything = tx.flag_all(concerned, position)
                 messages.append(
                     f"{how_many(discarded.count, 'change')} of {discarded.connector} discarded before being flagged: "
@@ -61,7 +61,7 @@ def _wanted(services: Services, tx: Writing) -> list[Dependency]:
     return list(dict.fromkeys([*existence, *awaited(tx, services.plan)]))
 
 
-def _concerned(services: Services, discarded: ChangesDiscarded) -> list[Dependency]:
+def concerned_by(services: Services, discarded: ChangesDiscarded) -> list[Dependency]:
     """The dependencies on what a connector feeds: whatever of it changed may be among the discarded changes."""
     associations = {
         association.identifier

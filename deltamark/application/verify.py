@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pyarrow as pa
 from attrs import evolve
 
+from deltamark.application.flag import concerned_by
 from deltamark.application.ports.store import Reading
 from deltamark.application.recompute import Found, recompute
 from deltamark.application.services import Services
@@ -127,10 +128,17 @@ class _Pending:
         for task in services.configuration.all_calls():
             if isinstance(task, ComputingTask) and task.dirty:
                 self._add(reading, services, task)
+        self._add_discarded(reading, services)
 
     def explains(self, found: Found) -> bool:
         """Whether a difference is one of those."""
         return found.planned in self._wholly or (found.planned, found.stream) in self._flagged
+
+    def _add_discarded(self, reading: Reading, services: Services) -> None:
+        """What depends on changes that were discarded before they were flagged: the next flag task flags all of it."""
+        unread = [discarded for _, discarded in reading.discards(reading.flagged_to()) if discarded.unread]
+        concerned = {dependency for discarded in unread for dependency in concerned_by(services, discarded)}
+        self._wholly |= {found for found in services.plan.derived if concerned.intersection(found.dependencies)}
 
     def _add(self, reading: Reading, services: Services, task: ComputingTask) -> None:
         work = workload(reading, services.plan, task)

@@ -211,3 +211,26 @@ def test_a_rule_that_was_away_while_its_task_failed_is_computed_for_all_when_it_
         "ran",
     )
     assert organisation.correlated() == {("ByLabel", "source", "1", "anna")}
+
+
+def test_what_changes_left_that_were_discarded_before_they_were_flagged_is_pending_and_no_fault(followed):
+    # Without a task that never ran: what such a one would compute is pending anyway.
+    followed.edited(discarding=frozenset({"HR"}), of_people=False).person("1", "Anna", Mail="a@x").run("HR")
+
+    found = followed.engine.verify_derived()
+
+    assert {(one.derivation.name, one.ref.key) for one in found.differences} == {("Label", "1"), ("Boss", "2")}
+    assert found.faults == ()
+    followed.run("Follow")
+    assert followed.engine.verify_derived().differences == ()
+
+
+def test_a_resource_that_changed_before_and_after_a_complete_run_is_computed_for_the_later_change(followed):
+    # The first change is not flagged yet when everything is computed: it is flagged together with the second one.
+    followed.person("1", "Anna", Mail="a@x").run("Complete")
+
+    followed.person("1", "Anne", Mail="a@x").run()
+
+    assert followed.people("Label")["1"] == "Anne<a@x>"
+    assert followed.people("Boss")["2"] == "Anne"
+    assert followed.derived() == followed.by_hand()

@@ -174,6 +174,26 @@ def test_a_store_from_before_computed_values_keeps_its_resources_and_how_far_the
     store.close()
 
 
+def test_flags_of_a_store_from_before_they_told_their_newest_change_are_passed_over_by_nobody(store_url: str) -> None:
+    store = opened(store_url, STEPS[:3])
+    with store.transaction() as tx:
+        tx.watch([existence(PERSON)])
+        create(tx, PERSON, {"Ann": {}})
+    with raw(store) as database:
+        database.execute("INSERT INTO flags (number, position, resource, dependency) VALUES (1, 1, 1, 1)")
+        database.execute("INSERT INTO places (consumer, position, digest) VALUES ('*flags*', 7, '')")
+        database.execute("UPDATE store SET next_flag=2")
+    store.close()
+
+    store = opened(store_url)
+
+    with store.reading() as reading:
+        assert [beyond for beyond in range(9) if reading.flagged([existence(PERSON)], 0, beyond).num_rows] == [
+            *range(7)
+        ]
+    store.close()
+
+
 def test_an_older_store_discards_computed_values_too(postgresql_url: str) -> None:
     older = CREATE_DISCARD_EVENTS[0].replace("'p1'", "'u1'")
     store = opened(before_computed_values(postgresql_url, older))

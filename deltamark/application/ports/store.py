@@ -288,10 +288,11 @@ class Reading(Protocol):
         ...
 
     def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: Position) -> pa.Table:
-        """Flags with a number greater than `after`, set by a change at a position greater than `beyond`.
+        """Flags with a number greater than `after`, set by changes of which the newest is beyond a position.
 
         :returns: ``stream`` and ``dependency`` (the place in the sequence that was given, from 0), each pair once,
-            with ``since``, the first position.
+            with ``since``, a position beyond that: of the first change of the flagging, or, where that one is not
+            beyond it, of the newest.
         """
         ...
 
@@ -394,8 +395,8 @@ class Writing(Reading, Protocol):
     def flag_changes(self, after: Position, *, only: Iterable[Dependency] | None = None) -> int:
         """Flags every resource with a watched dependency on something that a change beyond `after` touched.
 
-        Links are followed as they are now. A resource is flagged once for a dependency, at the first of those
-        changes. Returns how many resources were flagged.
+        Links are followed as they are now. A resource is flagged once for a dependency, with the first and the newest
+        of those changes. Returns how many resources were flagged.
 
         :param only: of the watched dependencies; None for all.
         """

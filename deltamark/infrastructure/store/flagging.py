@@ -44,11 +44,11 @@ class FlagWriting(Walking):
         return int(self._db.one("SELECT count(DISTINCT resource) FROM flags WHERE number>?1", (newest,)))
 
     def _flag_all(self, found: str, parameters: Sequence[Any]) -> None:
-        """Flags what a query finds: ``position``, ``resource``, ``dependency``."""
+        """Flags what a query finds: ``position``, ``newest``, ``resource``, ``dependency``."""
         number = len(parameters) + 1
         self._flag += self._db.execute(
-            f"""INSERT INTO flags (number, position, resource, dependency)
-            SELECT CAST(?{number} AS BIGINT) + row_number() OVER (), f.position, f.resource, f.dependency
+            f"""INSERT INTO flags (number, position, newest, resource, dependency)
+            SELECT CAST(?{number} AS BIGINT) + row_number() OVER (), f.position, f.newest, f.resource, f.dependency
             FROM ({found}) f""",
             (*parameters, self.newest_flag()),
         )
@@ -61,8 +61,8 @@ class FlagWriting(Walking):
             kind = self._type_id(entity_type)
             for number, dependency in numbers.items():
                 if dependency.entity_type == entity_type:
-                    found = """SELECT CAST(?1 AS BIGINT) AS position, stream AS resource,
-                        CAST(?2 AS BIGINT) AS dependency FROM resources WHERE entity_type=?3"""
+                    found = """SELECT CAST(?1 AS BIGINT) AS position, CAST(?1 AS BIGINT) AS newest,
+                        stream AS resource, CAST(?2 AS BIGINT) AS dependency FROM resources WHERE entity_type=?3"""
                     self._flag_all(found, (position, number, kind))
             flagged += self._db.one("SELECT count(*) FROM resources WHERE entity_type=?1", (kind,))
         return flagged
@@ -70,8 +70,8 @@ class FlagWriting(Walking):
     def flag(self, streams: pa.Array, dependency: Dependency, position: int) -> None:
         """See `Writing.flag`."""
         for number in self._numbers([dependency]):
-            found = f"""SELECT CAST(?1 AS BIGINT) AS position, stream AS resource, CAST(?2 AS BIGINT) AS dependency
-                FROM resources WHERE {self._db.among_numbers("stream", 3)}"""
+            found = f"""SELECT CAST(?1 AS BIGINT) AS position, CAST(?1 AS BIGINT) AS newest, stream AS resource,
+                CAST(?2 AS BIGINT) AS dependency FROM resources WHERE {self._db.among_numbers("stream", 3)}"""
             self._flag_all(found, (position, number, self._db.array(streams.to_pylist())))
 
     def move_flags(self, position: int) -> None:

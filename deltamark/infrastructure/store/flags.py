@@ -87,7 +87,8 @@ class FlagQueries(Queries):
     def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: int) -> pa.Table:
         """See `Reading.flagged`."""
         numbers = self._numbers(dependencies)
-        sql = f"""SELECT resource, dependency, min(position) FROM flags WHERE number>?1 AND position>?2
+        first = "CASE WHEN position>?2 THEN position ELSE newest END"
+        sql = f"""SELECT resource, dependency, min({first}) FROM flags WHERE number>?1 AND newest>?2
             AND {self._db.among_numbers("dependency", 3)} GROUP BY resource, dependency ORDER BY resource, dependency"""
         found = self._db.table(sql, (after, beyond, self._db.array(list(numbers))), _FLAGS)
         place = {dependency: number for number, dependency in reversed(list(enumerate(dependencies)))}

@@ -191,7 +191,17 @@ def _derived(t: Types) -> Sequence[str]:
     )
 
 
-STEPS: Sequence[Step] = (Step(1, _first), Step(2, _leases), Step(3, _derived))
+def _newest(t: Types) -> Sequence[str]:
+    return (
+        # Who computed everything at some position has seen the changes up to there, but not those that came later and
+        # were flagged together with an earlier one: a flag tells its first and its newest. Of older flags the newest
+        # is unknown, and no later than what was flagged.
+        f"ALTER TABLE flags ADD COLUMN newest {t.number} NOT NULL DEFAULT 0",
+        "UPDATE flags SET newest = (SELECT position FROM places WHERE consumer='*flags*')",
+    )
+
+
+STEPS: Sequence[Step] = (Step(1, _first), Step(2, _leases), Step(3, _derived), Step(4, _newest))
 """Every change of the tables since the first, in order; one that was released is never altered."""
 
 NEW_STORE = "INSERT INTO store (one, epoch, last_at, next_stream, next_run) VALUES (1, ?1, 0, 1, 1)"

@@ -2,7 +2,8 @@
 
 A change touches what a dependency is on some `hops` links away from the resources that depend on it. The table
 `reached` holds which resources a dependency has come to, at which distance. Each step takes those at one distance a
-link nearer and keeps of each the first position, so that a resource to which a thousand links lead goes on once.
+link nearer and keeps of each the first and the newest position, so that a resource to which a thousand links lead goes
+on once.
 
 Links are followed as they are now. That is enough: where a path leads elsewhere than before, the first of its links
 that differs was itself added or removed, and the way to that one is the same as before.
@@ -20,11 +21,11 @@ from deltamark.infrastructure.store.mapper import COMPUTED, CREATED, DELETED, LI
 from deltamark.infrastructure.store.writing import Session
 
 Found = tuple[str, Sequence[Any]]
-"""A query for flags (``position``, ``resource``, ``dependency``) with its parameters."""
+"""A query for flags (``position``, ``newest``, ``resource``, ``dependency``) with its parameters."""
 
 _WANTED = {"dependency": "number", "entity_type": "number", "leads_to": "number", "hops": "number", "property": "text"}
 _STEPS = {"dependency": "number", "hops": "number", "association": "number", "forward": "number", "touched": "number"}
-_REACHED = {"hops": "number", "dependency": "number", "resource": "number", "position": "number"}
+_REACHED = dict.fromkeys(("hops", "dependency", "resource", "position", "newest"), "number")
 
 
 class Walking(Session):
@@ -97,7 +98,8 @@ class Walking(Session):
 
     def _existence(self, after: int) -> Found:
         """Resources that came into being, or ceased to be."""
-        sql = f"""SELECT min(e.notification_id) AS position, r.stream AS resource, w.dependency AS dependency
+        sql = f"""SELECT min(e.notification_id) AS position, max(e.notification_id) AS newest, r.stream AS resource,
+                w.dependency AS dependency
             FROM stored_events e {self._db.straight} resources r ON r.stream = +e.originator_id
             {self._db.straight} wanted w ON w.leads_to = r.entity_type AND w.hops = 0 AND w.property IS NULL
             WHERE {self._beyond()} GROUP BY r.stream, w.dependency"""
@@ -106,8 +108,8 @@ class Walking(Session):
     def _touch_values(self, after: int) -> int:
         """Reaches the resources themselves of which a property changed."""
         return self._db.execute(
-            f"""INSERT INTO reached (hops, dependency, resource, position)
-            SELECT min(w.hops), w.dependency, r.stream, min(e.notification_id)
+            f"""INSERT INTO reached (hops, dependency, resource, position, newest)
+            SELECT min(w.hops), w.dependency, r.stream, min(e.notification_id), max(e.notification_id)
             FROM stored_events e {self._db.straight} resources r ON r.stream = +e.originator_id
                 AND r.entity_type IN (SELECT leads_to FROM wanted WHERE property IS NOT NULL)
             {self._db.straight} {self._db.each_member("e.state", "m")} ON TRUE
@@ -120,8 +122,8 @@ class Walking(Session):
         """Reaches the nearer ends of links that were added or removed."""
         nearer = "CASE WHEN s.forward=1 THEN l.source ELSE l.target END"
         return self._db.execute(
-            f"""INSERT INTO reached (hops, dependency, resource, position)
-            SELECT min(s.hops)-1, s.dependency, {nearer}, min(e.notification_id)
+            f"""INSERT INTO reached (hops, dependency, resource, position, newest)
+            SELECT min(s.hops)-1, s.dependency, {nearer}, min(e.notification_id), max(e.notification_id)
             FROM stored_events e {self._db.straight} links l ON l.stream = +e.originator_id
             {self._db.straight} steps s ON s.association = l.association AND s.touched=1
             WHERE {self._beyond()} GROUP BY s.dependency, {nearer}""",
@@ -132,8 +134,8 @@ class Walking(Session):
         """From what is reached at a distance, one link nearer."""
         for forward, near, far in ((1, "source", "target"), (0, "target", "source")):
             self._db.execute(
-                f"""INSERT INTO reached (hops, dependency, resource, position)
-                SELECT CAST(?1 AS BIGINT)-1, f.dependency, l.{near}, min(f.position)
+                f"""INSERT INTO reached (hops, dependency, resource, position, newest)
+                SELECT CAST(?1 AS BIGINT)-1, f.dependency, l.{near}, min(f.position), max(f.newest)
                 FROM steps s {self._db.straight} reached f ON f.hops = s.hops AND f.dependency = s.dependency
                 {self._db.straight} links l ON l.association = s.association AND l.{far} = f.resource AND l.live
                 WHERE s.hops=?1 AND s.forward=?2 GROUP BY f.dependency, l.{near}""",
@@ -142,7 +144,8 @@ class Walking(Session):
 
     def _arrived(self) -> Found:
         """Those that depend; an association may once have led to resources of another entity type."""
-        sql = f"""SELECT f.position AS position, f.resource AS resource, f.dependency AS dependency
+        sql = f"""SELECT f.position AS position, f.newest AS newest, f.resource AS resource,
+                f.dependency AS dependency
             FROM wanted w {self._db.straight} reached f ON f.hops=0 AND f.dependency = w.dependency
             {self._db.straight} resources r ON r.stream = f.resource AND r.entity_type = w.entity_type"""
         return sql, ()
