@@ -12,12 +12,13 @@ from pathlib import Path
 from deltamark.application import arguments, engine
 from deltamark.application.planning import planned
 from deltamark.application.ports.store import Clock, Store
-from deltamark.application.services import Operator, Services
+from deltamark.application.services import Services
 from deltamark.config.loader import load
 from deltamark.domain.checks import faults
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import ConfigurationError, StoreError, UsageError
 from deltamark.domain.plan import Plan
+from deltamark.domain.run import Operator
 from deltamark.domain.shape import shape_faults
 from deltamark.infrastructure.columnar.comparer import DuckComparer
 from deltamark.infrastructure.columnar.duck import Workbench

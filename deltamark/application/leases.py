@@ -7,14 +7,16 @@ was stopped for longer than they live, and was taken for dead, writes nothing an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event, Thread
 
 from deltamark.application.ports.store import Lease, Reading, Store, Writing
 from deltamark.domain.errors import AlreadyRunning, ConcurrentRun, DeltamarkError, TakenOver, to_the_second
-from deltamark.domain.run import JobRun, RunEnded, TaskEnded, end_of_dead_run, end_of_dead_task
+from deltamark.domain.job import TaskState
+from deltamark.domain.run import JobRun, Operator, RunEnded, TaskEnded
+from deltamark.domain.run_states import end_of_dead_run, end_of_dead_tasks
 
 _BEATS = 3
 """How often a run is heard from in the time that its leases live."""
@@ -128,9 +130,9 @@ def _already_running(reading: Reading, held: Sequence[Lease], tasks: Sequence[st
         lease.task,
         run=lease.run,
         job=run.job,
-        user=run.user,
-        host=run.host,
-        process=run.process,
+        user=run.operator.user,
+        host=run.operator.host,
+        process=run.operator.process,
         since=lease.taken_at,
         heard_at=lease.heard_at,
     )
@@ -145,31 +147,33 @@ def _run_of(reading: Reading, lease: Lease) -> JobRun:
 def _end_dead_run(tx: Writing, lease: Lease) -> None:
     """Puts on record how a run ended whose process died."""
     number, run = lease.run, _run_of(tx, lease)
+    words = _in_words(run.operator, lease.heard_at)
+    for task, how in end_of_dead_tasks(run):
+        tx.append_to_run(_task_ended(number, task.ordinal, how, words), number)
     state = end_of_dead_run(run)
-    stopped_at = end_of_dead_task(run)
-    if stopped_at is not None:
-        task, how = stopped_at
-        words = _in_words(run, lease.heard_at)
-
-        def task_ended(stream: str, version: int, at: datetime) -> TaskEnded:
-            return TaskEnded(
-                originator_id=stream,
-                originator_version=version,
-                at=at,
-                run=number,
-                task=task.ordinal,
-                state=how,
-                messages=[words],
-            )
-
-        tx.append_to_run(task_ended, number)
     tx.append_to_run(
         lambda s, v, at: RunEnded(originator_id=s, originator_version=v, at=at, run=number, state=state), number
     )
 
 
-def _in_words(run: JobRun, heard_at: datetime) -> str:
+def _task_ended(run: int, ordinal: int, state: TaskState, words: str) -> Callable[[str, int, datetime], TaskEnded]:
+    def built(stream: str, version: int, at: datetime) -> TaskEnded:
+        return TaskEnded(
+            originator_id=stream,
+            originator_version=version,
+            at=at,
+            run=run,
+            task=ordinal,
+            state=state,
+            messages=[words],
+        )
+
+    return built
+
+
+def _in_words(operator: Operator, heard_at: datetime) -> str:
     return (
-        f"process {run.process} of {run.user} on {run.host} was not heard from since {to_the_second(heard_at)}: it was "
-        "killed, stopped or cut off from the store. What this task had not finished was undone. The next run took over."
+        f"process {operator.process} of {operator.user} on {operator.host} was not heard from since "
+        f"{to_the_second(heard_at)}: it was killed, stopped or cut off from the store. What this task had not finished "
+        "was undone. The next run took over."
     )

@@ -20,7 +20,7 @@ from deltamark.application.prepare import Prepared, preparing
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
 from deltamark.application.synchronize import synchronizing
 from deltamark.application.workload import is_due
-from deltamark.domain.errors import DeltamarkError, ThresholdExceeded
+from deltamark.domain.errors import DeltamarkError, ThresholdExceeded, UserStartDenied
 from deltamark.domain.job import (
     ComputeCorrelationKeysTask,
     ComputingTask,
@@ -37,6 +37,7 @@ from deltamark.domain.job import (
     reason_to_skip,
 )
 from deltamark.domain.run import (
+    BY_USER,
     JobRun,
     PlannedTask,
     RowsSetAside,
@@ -46,8 +47,10 @@ from deltamark.domain.run import (
     TaskEnded,
     TaskRun,
     TaskStarted,
-    state_of_run,
+    Trigger,
+    TriggerKind,
 )
+from deltamark.domain.run_states import state_of_run
 
 ROWS_IN_ONE_EVENT = 1_000
 
@@ -67,16 +70,27 @@ def tasks_to_lease(services: Services, job: Job) -> tuple[str, ...]:
     return tuple(dict.fromkeys(task.identifier for task in services.configuration.called_by(job)))
 
 
-def run_job(services: Services, job: Job, *, forced: bool, observer: Observer, is_rehearsal: bool = False) -> JobRun:
+def run_job(
+    services: Services,
+    job: Job,
+    *,
+    forced: bool,
+    observer: Observer,
+    is_rehearsal: bool = False,
+    trigger: Trigger = BY_USER,
+) -> JobRun:
     """Runs a job; gives back its record, also where tasks failed.
 
     A task that fails leaves the store as it was before that task, and the record says why. Errors that are no
     `DeltamarkError`, interruptions, and whatever the observer raises are put on record too and then raised again.
 
     :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
+    :raises UserStartDenied: if a user starts what only the schedule may start. A rehearsal is nobody denied.
     :raises TakenOver: if another run took this one for dead and its tasks over.
     """
-    running = _Running(services, job, forced=forced, observer=observer)
+    if job.user_start_denied and trigger.kind is TriggerKind.USER and not is_rehearsal:
+        raise UserStartDenied(job.identifier)
+    running = _Running(services, job, forced=forced, observer=observer, trigger=trigger)
     # Nobody sees the leases of a rehearsal, and nobody can take them: it keeps all others from writing.
     kept = nullcontext() if is_rehearsal else heard_from(services.store, running.number, services.lease_s)
     with kept:
@@ -100,8 +114,9 @@ class _Ended:
 class _Running:
     """One run while it goes on."""
 
-    def __init__(self, services: Services, job: Job, *, forced: bool, observer: Observer) -> None:
+    def __init__(self, services: Services, job: Job, *, forced: bool, observer: Observer, trigger: Trigger) -> None:
         self._services = services
+        self._trigger = trigger
         self._job = job
         self._forced = forced
         self._observer = observer
@@ -227,6 +242,9 @@ class _Running:
                 process=operator.process,
                 forced=self._forced,
                 tasks=planned,
+                trigger=self._trigger.kind,
+                due_at=self._trigger.due_at,
+                late=self._trigger.late,
             )
 
         store = self._services.store

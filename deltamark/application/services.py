@@ -14,7 +14,7 @@ from deltamark.application.ports.store import Store, Writing
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.job import Job, TaskState
 from deltamark.domain.plan import Plan
-from deltamark.domain.run import Counts, ExtractRead, RunEvent, SetAside
+from deltamark.domain.run import Counts, ExtractRead, Operator, RunEvent, SetAside
 from deltamark.domain.sequences import as_tuple
 
 LEASE_S = 60.0
@@ -22,15 +22,6 @@ LEASE_S = 60.0
 
 OrphanWriter = Callable[[int, str, pa.Table], str]
 """Writes the orphaned pairs of an association in a run to a file; returns its name."""
-
-
-@frozen(kw_only=True)
-class Operator:
-    """Who runs a job, where."""
-
-    user: str
-    host: str
-    process: int
 
 
 @frozen(kw_only=True)

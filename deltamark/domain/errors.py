@@ -72,6 +72,17 @@ class ThresholdExceeded(DeltamarkError):
         super().__init__(f"{connector}: {reason}. Nothing was changed. {advice}")
 
 
+class UserStartDenied(UsageError):
+    """A user wants to start a job that only the schedule may start; nothing was started."""
+
+    def __init__(self, job: str) -> None:
+        self.job = job
+        super().__init__(
+            f'job {job} may be started by the schedule only (UserStartDenied="true"). Nothing was started. '
+            "`deltamark schedule` starts it at its time; `deltamark run --dry-run` shows what it would do."
+        )
+
+
 class HistoryDiscarded(DeltamarkError):
     """What was asked for lies below the horizon: the changes were discarded and are gone.
 

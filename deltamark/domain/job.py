@@ -184,7 +184,7 @@ class Job:
 
 
 class TaskState(Enum):
-    """How a task of a run ended, or that it has not."""
+    """How a run or one of its tasks ended, or that it has not."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -193,6 +193,9 @@ class TaskState(Enum):
     BLOCKED = "blocked"
     FAILED = "failed"
     SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    ABORTED = "aborted"
+    """Its process died: what it had not finished was undone."""
 
 
 @frozen

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
+from enum import Enum
 from typing import TypeAlias
 
-from attrs import evolve, field, fields, frozen
+from attrs import field, fields, frozen
 
 from deltamark.domain.events import Event
 from deltamark.domain.job import TaskState
@@ -74,6 +74,38 @@ class PlannedTask:
     kind: str
 
 
+class TriggerKind(Enum):
+    """Who starts runs."""
+
+    USER = "user"
+    SCHEDULE = "schedule"
+
+
+@frozen
+class Trigger:
+    """What started a run.
+
+    :param due_at: when the schedule wanted it to start; None where a user started it.
+    :param late: whether that time had been missed.
+    """
+
+    kind: TriggerKind = TriggerKind.USER
+    due_at: datetime | None = None
+    late: bool = False
+
+
+BY_USER = Trigger()
+
+
+@frozen(kw_only=True)
+class Operator:
+    """Who runs a job, where."""
+
+    user: str
+    host: str
+    process: int
+
+
 @frozen(kw_only=True)
 class RunEvent(Event):
     """A fact of a run."""
@@ -92,6 +124,29 @@ class RunStarted(RunEvent):
     process: int
     forced: bool = False
     tasks: tuple[PlannedTask, ...] = field(converter=as_tuple, default=())
+    trigger: TriggerKind = TriggerKind.USER
+    due_at: datetime | None = None
+    late: bool = False
+
+
+@frozen(kw_only=True)
+class RunResumed(RunEvent):
+    """A run that had ended goes on: the tasks at these places, counted from 1, run again."""
+
+    configuration_digest: str
+    user: str
+    host: str
+    process: int
+    again: tuple[int, ...] = field(converter=as_tuple)
+
+
+@frozen(kw_only=True)
+class CancelRequested(RunEvent):
+    """Somebody wants a run to stop: what is running may finish, nothing else starts."""
+
+    user: str
+    host: str
+    process: int
 
 
 @frozen(kw_only=True)
@@ -99,6 +154,15 @@ class TaskStarted(RunEvent):
     """A task began."""
 
     task: int
+
+
+@frozen(kw_only=True)
+class TaskProgressed(RunEvent):
+    """A task got on, before the transaction in which it changes anything; `words` say how far."""
+
+    task: int
+    counts: Counts = Counts()
+    words: str = ""
 
 
 @frozen(kw_only=True)
@@ -150,7 +214,17 @@ class RunEnded(RunEvent):
     state: TaskState
 
 
-AnyRunEvent: TypeAlias = RunStarted | TaskStarted | RowsSetAside | ChangesDiscarded | TaskEnded | RunEnded
+AnyRunEvent: TypeAlias = (
+    RunStarted
+    | RunResumed
+    | CancelRequested
+    | TaskStarted
+    | TaskProgressed
+    | RowsSetAside
+    | ChangesDiscarded
+    | TaskEnded
+    | RunEnded
+)
 
 
 @frozen(kw_only=True)
@@ -169,6 +243,19 @@ class TaskRun:
     extracts: tuple[ExtractRead, ...] = ()
     messages: tuple[str, ...] = ()
     discarded: tuple[ChangesDiscarded, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
+    """The rows set aside (empty where only the summary was asked for)."""
+    progress: str = ""
+    """How far it got, while it is running."""
+
+
+@frozen(kw_only=True)
+class Resumption:
+    """A run went on: when, who let it, and the places of the tasks that ran again."""
+
+    at: datetime
+    operator: Operator
+    again: tuple[int, ...]
 
 
 @frozen(kw_only=True)
@@ -188,8 +275,24 @@ class JobRun:
     forced: bool
     tasks: tuple[TaskRun, ...]
     ended_at: datetime | None = None
-    set_aside: tuple[SetAside, ...] = ()
-    """The rows set aside, in the order of their tasks (empty where only the summary was asked for)."""
+    trigger: Trigger = BY_USER
+    resumed: tuple[Resumption, ...] = ()
+    cancelled_by: Operator | None = None
+    """Who asked it to stop, if somebody did."""
+
+    @property
+    def operator(self) -> Operator:
+        """Who runs it: who resumed it last, or who started it."""
+        return (
+            self.resumed[-1].operator
+            if self.resumed
+            else Operator(user=self.user, host=self.host, process=self.process)
+        )
+
+    @property
+    def set_aside(self) -> tuple[SetAside, ...]:
+        """The rows set aside, in the order of their tasks (empty where only the summary was asked for)."""
+        return tuple(row for task in self.tasks for row in task.set_aside)
 
     @property
     def counts(self) -> Counts:
@@ -199,92 +302,3 @@ class JobRun:
     def task(self, ordinal: int) -> TaskRun:
         """The task at that place, counted from 1."""
         return self.tasks[ordinal - 1]
-
-
-def fold_run(events: Iterable[RunEvent]) -> JobRun | None:
-    """The run that these facts of its stream, oldest first, leave."""
-    run: JobRun | None = None
-    for event in events:
-        run = _evolved(run, event)
-    return run
-
-
-def _evolved(run: JobRun | None, event: RunEvent) -> JobRun:
-    if isinstance(event, RunStarted):
-        return JobRun(
-            originator_id=event.originator_id,
-            version=event.originator_version,
-            number=event.run,
-            job=event.job,
-            state=TaskState.RUNNING,
-            started_at=event.at,
-            configuration_digest=event.configuration_digest,
-            user=event.user,
-            host=event.host,
-            process=event.process,
-            forced=event.forced,
-            tasks=tuple(TaskRun(ordinal=t.ordinal, identifier=t.identifier, kind=t.kind) for t in event.tasks),
-        )
-    assert run is not None, "a run starts before anything else happens in it"
-    run = evolve(run, version=event.originator_version)
-    match event:
-        case TaskStarted():
-            return _with_task(run, evolve(run.task(event.task), state=TaskState.RUNNING, started_at=event.at))
-        case RowsSetAside():
-            return evolve(run, set_aside=run.set_aside + event.rows)
-        case ChangesDiscarded():
-            task = run.task(event.task)
-            return _with_task(run, evolve(task, discarded=(*task.discarded, event)))
-        case TaskEnded():
-            ended = evolve(
-                run.task(event.task),
-                state=event.state,
-                effect=event.effect,
-                counts=event.counts,
-                ended_at=event.at,
-                seconds=event.seconds,
-                extracts=event.extracts,
-                messages=event.messages,
-            )
-            return _with_task(run, ended)
-        case RunEnded():
-            return evolve(run, state=event.state, ended_at=event.at)
-    raise AssertionError(f"{type(event).__name__} is not an event of a run")
-
-
-def _with_task(run: JobRun, task: TaskRun) -> JobRun:
-    tasks = tuple(task if t.ordinal == task.ordinal else t for t in run.tasks)
-    return evolve(run, tasks=tasks)
-
-
-def state_of_run(tasks: Iterable[TaskRun], *, stopped: bool) -> TaskState:
-    """How a run ends whose tasks ended like this; `stopped` when a failure kept later tasks from running.
-
-    Failed when a failure stopped it; blocked when a threshold did; warning when a task failed and the run
-    went on, or a task ended in warning; completed otherwise.
-    """
-    states = {task.state for task in tasks}
-    if stopped and TaskState.FAILED in states:
-        return TaskState.FAILED
-    if TaskState.BLOCKED in states:
-        return TaskState.BLOCKED
-    if states & {TaskState.FAILED, TaskState.WARNING}:
-        return TaskState.WARNING
-    return TaskState.COMPLETED
-
-
-def end_of_dead_task(run: JobRun) -> tuple[TaskRun, TaskState] | None:
-    """The task at which a run stopped whose process died, and how that task ended: failed where it had begun, skipped
-    where it had not. None where all had ended.
-    """
-    for task in run.tasks:
-        if task.state is TaskState.RUNNING:
-            return task, TaskState.FAILED
-        if task.state is TaskState.PENDING:
-            return task, TaskState.SKIPPED
-    return None
-
-
-def end_of_dead_run(run: JobRun) -> TaskState:
-    """How a run ended whose process died: failed, unless all its tasks had ended by then."""
-    return TaskState.FAILED if end_of_dead_task(run) else state_of_run(run.tasks, stopped=True)

@@ -8,9 +8,10 @@ import pytest
 from attrs import evolve
 
 from deltamark import JobRun, TaskRun, TaskState
-from deltamark.domain.run import end_of_dead_run, end_of_dead_task
+from deltamark.domain.run_states import as_aborted, end_of_dead_run, end_of_dead_tasks
 
 DONE, RUNNING, PENDING, FAILED = TaskState.COMPLETED, TaskState.RUNNING, TaskState.PENDING, TaskState.FAILED
+ABORTED, SKIPPED = TaskState.ABORTED, TaskState.SKIPPED
 
 
 def run(*states: TaskState) -> JobRun:
@@ -38,17 +39,23 @@ EMPTY = JobRun(
 @pytest.mark.parametrize(
     ("died", "stopped_at", "ended"),
     [
-        (run(RUNNING, PENDING), (1, FAILED), FAILED),
-        (run(DONE, RUNNING), (2, FAILED), FAILED),
-        (run(DONE, PENDING, PENDING), (2, TaskState.SKIPPED), FAILED),
-        (run(DONE, DONE), None, DONE),
-        (run(DONE, FAILED), None, FAILED),
-        (run(TaskState.BLOCKED, TaskState.SKIPPED), None, TaskState.BLOCKED),
+        (run(RUNNING, PENDING), [(1, ABORTED)], ABORTED),
+        (run(DONE, RUNNING), [(2, ABORTED)], ABORTED),
+        (run(RUNNING, DONE, RUNNING, PENDING), [(1, ABORTED), (3, ABORTED)], ABORTED),
+        (run(DONE, PENDING, PENDING), [(2, SKIPPED)], ABORTED),
+        (run(DONE, DONE), [], DONE),
+        (run(DONE, FAILED), [], FAILED),
+        (run(TaskState.BLOCKED, SKIPPED), [], TaskState.BLOCKED),
     ],
-    ids=["in the first", "in the last", "between two", "at the end", "after a failure", "after a block"],
+    ids=["in the first", "in the last", "in two at once", "between two", "at the end", "after a failure", "blocked"],
 )
-def test_a_run_whose_process_died_failed_where_it_stopped(died, stopped_at, ended):
-    found = end_of_dead_task(died)
-
-    assert (found and (found[0].ordinal, found[1])) == stopped_at
+def test_a_run_whose_process_died_was_aborted_where_it_stopped(died, stopped_at, ended):
+    assert [(task.ordinal, state) for task, state in end_of_dead_tasks(died)] == stopped_at
     assert end_of_dead_run(died) is ended
+
+
+def test_a_run_that_died_is_shown_as_aborted_before_that_is_on_record():
+    shown = as_aborted(run(DONE, RUNNING, RUNNING, PENDING))
+
+    assert shown.state is ABORTED
+    assert [task.state for task in shown.tasks] == [DONE, ABORTED, ABORTED, PENDING]

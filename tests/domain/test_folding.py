@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
 
 from deltamark.domain.changes import LoggedChange
@@ -23,20 +24,27 @@ from deltamark.domain.resource import (
     fold,
 )
 from deltamark.domain.run import (
+    CancelRequested,
     ChangesDiscarded,
     Counts,
     ExtractRead,
     JobRun,
+    Operator,
     PlannedTask,
+    Resumption,
     RowsSetAside,
     RunEnded,
+    RunResumed,
     RunStarted,
     SetAside,
     TaskEnded,
+    TaskProgressed,
     TaskRun,
     TaskStarted,
-    fold_run,
+    Trigger,
+    TriggerKind,
 )
+from deltamark.domain.run_folding import fold_run
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ANN, SALES = ResourceRef("Person", "Ann"), ResourceRef("Team", "Sales")
@@ -286,9 +294,50 @@ def test_a_run_tells_what_each_task_did():
         extracts=(READ,),
         messages=("look",),
         discarded=(DISCARDED,),
+        set_aside=(ROW,),
     )
     assert run.task(2).state is TaskState.PENDING
     assert (run.set_aside, run.version, run.state) == ((ROW,), 5, TaskState.RUNNING)
+
+
+def test_a_run_tells_how_far_its_task_got_until_it_has_ended():
+    progressed = TaskProgressed(**of_run(3), task=1, counts=Counts(read=9), words="read and compared")
+    begun = [STARTED, TaskStarted(**of_run(2), task=1), progressed]
+
+    half, whole = fold_run(begun), fold_run([*begun, ENDED])
+
+    assert (half.task(1).state, half.task(1).counts.read) == (TaskState.RUNNING, 9)
+    assert (half.task(1).progress, whole.task(1).progress) == ("read and compared", "")
+    assert whole.task(1).counts == ENDED.counts
+
+
+def test_a_run_knows_what_started_it():
+    by_schedule = evolve(STARTED, trigger=TriggerKind.SCHEDULE, due_at=AT, late=True)
+
+    assert fold_run([STARTED]).trigger == Trigger() == Trigger(TriggerKind.USER, None, False)
+    assert fold_run([by_schedule]).trigger == Trigger(TriggerKind.SCHEDULE, AT, True)
+
+
+def test_a_resumed_run_goes_on_with_what_runs_again_and_keeps_the_rest():
+    failed = TaskEnded(**of_run(6), task=2, state=TaskState.FAILED, counts=Counts(flagged=1), messages=["no"])
+    set_aside = [RowsSetAside(**of_run(3), task=1, rows=[ROW]), RowsSetAside(**of_run(4), task=2, rows=[ROW, ROW])]
+    resumed = RunResumed(**of_run(8), configuration_digest="e", user="eve", host="there", process=2, again=[2])
+
+    run = fold_run([STARTED, *set_aside, ENDED, failed, RunEnded(**of_run(7), state=TaskState.FAILED), resumed])
+
+    assert (run.state, run.ended_at, run.configuration_digest) == (TaskState.RUNNING, None, "e")
+    assert (run.task(1).state, run.task(1).set_aside) == (TaskState.WARNING, (ROW,))
+    assert run.task(2) == TaskRun(ordinal=2, identifier="Flag", kind="F")
+    assert (run.user, run.operator) == ("u", Operator(user="eve", host="there", process=2))
+    assert run.resumed == (Resumption(at=AT, operator=run.operator, again=(2,)),)
+
+
+def test_a_run_knows_who_wants_it_to_stop():
+    asked = CancelRequested(**of_run(2), user="eve", host="there", process=2)
+
+    run = fold_run([STARTED, asked])
+
+    assert (run.state, run.cancelled_by) == (TaskState.RUNNING, Operator(user="eve", host="there", process=2))
 
 
 def test_a_run_that_ended_has_a_state_and_a_time():

@@ -16,7 +16,8 @@ from deltamark.domain.job import (
     reason_to_skip,
 )
 from deltamark.domain.model import Connector, JobUse
-from deltamark.domain.run import TaskRun, state_of_run
+from deltamark.domain.run import TaskRun
+from deltamark.domain.run_states import state_of_run
 
 EFFECT = Outcome(TaskState.COMPLETED, effect=True)
 NOTHING = Outcome(TaskState.COMPLETED)
@@ -140,6 +141,21 @@ def test_a_run_ends_as_its_tasks_did(states, stopped, ends):
     tasks = [TaskRun(ordinal=n, identifier=f"T{n}", kind="K", state=state) for n, state in enumerate(states, 1)]
 
     assert state_of_run(tasks, stopped=stopped) is ends
+
+
+@pytest.mark.parametrize(
+    ("states", "stopped", "ends"),
+    [
+        ([S.COMPLETED, S.SKIPPED], False, S.CANCELLED),
+        ([S.BLOCKED, S.SKIPPED], False, S.CANCELLED),
+        ([S.FAILED, S.SKIPPED], False, S.CANCELLED),
+        ([S.FAILED, S.SKIPPED], True, S.FAILED),
+    ],
+)
+def test_a_run_that_somebody_stopped_was_cancelled_unless_a_failure_had_stopped_it(states, stopped, ends):
+    tasks = [TaskRun(ordinal=n, identifier=f"T{n}", kind="K", state=state) for n, state in enumerate(states, 1)]
+
+    assert state_of_run(tasks, stopped=stopped, cancelled=True) is ends
 
 
 @pytest.mark.parametrize("use", JobUse)

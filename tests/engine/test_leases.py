@@ -311,7 +311,7 @@ def test_a_run_that_could_not_even_be_put_on_record_leaves_its_tasks_to_the_next
             one.engine.run_job("People")
 
     assert other.run("People").number == 2
-    assert one.engine.run(1).state is TaskState.FAILED
+    assert one.engine.run(1).state is TaskState.ABORTED
 
 
 def _raising(error: type[BaseException]) -> Callable[..., None]:
@@ -333,7 +333,7 @@ def test_a_run_that_died_is_put_on_record_by_the_next_one(two):
 
     died = other.engine.run(1)
     assert (second.number, second.counts.inserted) == (2, 1)
-    assert (died.state, task(died, HR).state) == (TaskState.FAILED, TaskState.FAILED)
+    assert (died.state, task(died, HR).state) == (TaskState.ABORTED, TaskState.ABORTED)
     (message,) = task(died, HR).messages
     assert message.startswith(f"process {os.getpid()} of {died.user} on {died.host} was not heard from since 20")
     assert task(died, "Keys").state is TaskState.PENDING
@@ -426,7 +426,7 @@ def test_the_tasks_of_a_process_that_was_killed_are_free_when_its_leases_have_ex
 
     assert (second.number, second.counts.inserted) == (2, 1)
     died = house.engine.run(1)
-    assert [t.state for t in died.tasks] == [TaskState.FAILED, TaskState.PENDING, TaskState.PENDING]
+    assert [t.state for t in died.tasks] == [TaskState.ABORTED, TaskState.PENDING, TaskState.PENDING]
     assert f"process {process.pid} of" in task(died, HR).messages[0]
 
 

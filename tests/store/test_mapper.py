@@ -16,18 +16,23 @@ from deltamark.domain.job import TaskState
 from deltamark.domain.link import Linked, LinkRef, LinkSnapshot, Unlinked
 from deltamark.domain.resource import Change, Computed, Created, Deleted, ResourceRef, ResourceSnapshot, Updated
 from deltamark.domain.run import (
+    CancelRequested,
     ChangesDiscarded,
     Counts,
     ExtractRead,
     PlannedTask,
     RowsSetAside,
     RunEnded,
+    RunResumed,
     RunStarted,
     SetAside,
     TaskEnded,
+    TaskProgressed,
     TaskStarted,
+    TriggerKind,
 )
 from deltamark.infrastructure.store.mapper import _BUILDERS, ChangeMapper
+from deltamark.infrastructure.store.run_payload import run_event
 
 AT = datetime(2026, 11, 24, 8, 15, 30, 123456, tzinfo=UTC)
 HEAD: dict[str, Any] = {"originator_id": "7", "originator_version": 3, "at": AT}
@@ -58,7 +63,22 @@ EVENTS: list[Event] = [
         forced=True,
         tasks=[PlannedTask(ordinal=1, identifier="T", kind="SynchronizeTask")],
     ),
+    RunStarted(
+        **HEAD,
+        run=1,
+        job="Nightly",
+        configuration_digest="ab",
+        user="u",
+        host="h",
+        process=4,
+        trigger=TriggerKind.SCHEDULE,
+        due_at=AT,
+        late=True,
+    ),
+    RunResumed(**HEAD, run=1, configuration_digest="ab", user="u", host="h", process=4, again=[2, 3]),
+    CancelRequested(**HEAD, run=1, user="u", host="h", process=4),
     TaskStarted(**HEAD, run=1, task=1),
+    TaskProgressed(**HEAD, run=1, task=1, counts=Counts(read=4), words="read"),
     RowsSetAside(
         **HEAD,
         run=1,
@@ -111,6 +131,17 @@ def test_an_event_comes_back_as_it_was_written(mapper: ChangeMapper, event: Even
 
 def test_every_topic_of_the_registry_has_an_event_here(mapper: ChangeMapper) -> None:
     assert {mapper.to_stored_event(event).topic for event in EVENTS} == set(_BUILDERS)
+
+
+def test_a_run_that_was_started_before_there_was_a_schedule_was_started_by_a_user(mapper: ChangeMapper) -> None:
+    by_user = next(event for event in EVENTS if isinstance(event, RunStarted))
+    stored = mapper.to_stored_event(by_user)
+    payload = mapper.transcoder.decode(stored.state)
+
+    old = {name: value for name, value in payload.items() if name not in ("trigger", "due_at", "late")}
+
+    assert set(payload) - set(old) == {"trigger", "late"}
+    assert run_event(stored.topic, "7", 3, AT, old) == by_user
 
 
 @pytest.mark.parametrize("event", [Deleted(**HEAD, cause=Cause(1, 2), ref=REF, values=VALUES)])

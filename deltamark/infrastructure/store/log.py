@@ -16,7 +16,8 @@ from deltamark.domain.errors import StoreError
 from deltamark.domain.link import LinkEvent, LinkRef, fold_link
 from deltamark.domain.paths import Hop
 from deltamark.domain.resource import Resource, ResourceEvent, ResourceFact, ResourceRef, fold
-from deltamark.domain.run import ChangesDiscarded, RunEvent, fold_run
+from deltamark.domain.run import ChangesDiscarded, RunEvent
+from deltamark.domain.run_folding import fold_run
 from deltamark.domain.values import Values
 from deltamark.infrastructure.store.mapper import CHANGE_TOPICS, to_micros
 from deltamark.infrastructure.store.queries import StateQueries

@@ -11,6 +11,7 @@ from attrs import asdict, fields
 
 from deltamark.domain.job import TaskState
 from deltamark.domain.run import (
+    CancelRequested,
     ChangesDiscarded,
     Counts,
     ExtractRead,
@@ -18,10 +19,13 @@ from deltamark.domain.run import (
     RowsSetAside,
     RunEnded,
     RunEvent,
+    RunResumed,
     RunStarted,
     SetAside,
     TaskEnded,
+    TaskProgressed,
     TaskStarted,
+    TriggerKind,
 )
 
 RUN_TOPICS: Mapping[str, type[RunEvent]] = {
@@ -31,6 +35,9 @@ RUN_TOPICS: Mapping[str, type[RunEvent]] = {
     "cd1": ChangesDiscarded,
     "te1": TaskEnded,
     "re1": RunEnded,
+    "rr1": RunResumed,
+    "cr1": CancelRequested,
+    "tp1": TaskProgressed,
 }
 
 RUN_STARTED, CHANGES_DISCARDED, ROWS_SET_ASIDE, RUN_ENDED = "rs1", "cd1", "sa1", "re1"
@@ -43,8 +50,17 @@ def run_payload(event: RunEvent) -> dict[str, Any]:
     return asdict(
         event,
         filter=lambda attribute, value: attribute.name not in _HEAD and value is not None,
-        value_serializer=lambda _, __, value: value.value if isinstance(value, Enum) else value,
+        value_serializer=lambda _, __, value: _plain(value),
     )
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Enum():
+            return value.value
+        case datetime():
+            return value.isoformat()
+    return value
 
 
 def run_event(topic: str, stream: str, version: int, at: datetime, payload: Mapping[str, Any]) -> RunEvent:
@@ -58,6 +74,10 @@ def _value(name: str, value: Any) -> Any:
     match name:
         case "state":
             return TaskState(value)
+        case "trigger":
+            return TriggerKind(value)
+        case "due_at":
+            return datetime.fromisoformat(value)
         case "counts":
             return Counts(**value)
         case "extracts":
@@ -66,6 +86,6 @@ def _value(name: str, value: Any) -> Any:
             return tuple(SetAside(**{"line": None, **item}) for item in value)
         case "tasks":
             return tuple(PlannedTask(**item) for item in value)
-        case "messages" | "entity_types":
+        case "messages" | "entity_types" | "again":
             return tuple(value)
     return value
