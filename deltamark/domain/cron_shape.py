@@ -1,7 +1,6 @@
 """The shape of a cron expression: which fields it has and which values they may take.
 
-Six fields (second minute hour day month weekday) or five (without seconds). Says nothing about when the
-expression fires next.
+Six fields (second minute hour day month weekday) or five (without seconds). When it fires next is said by `cron`.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ from deltamark.domain.values import shown
 LONGEST = 200
 MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
-LONGEST_MONTHS = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 ANY_DAY = ("*", "?")
 
 PART = re.compile(
     r"(?P<first>\*|\?|[0-9]{1,3}|[A-Za-z]{3})(?:-(?P<last>[0-9]{1,3}|[A-Za-z]{3}))?(?:/(?P<step>[0-9]{1,3}))?\Z"
 )
-LAST_OR_NEAREST_DAY = re.compile(r"L|LW|W|(?P<day>[0-9]{1,2})[LW]\Z|L-(?P<before>[0-9]{1,2})\Z")
-LAST_OR_NTH_WEEKDAY = re.compile(r"L|(?P<day>[0-7]|[A-Za-z]{3})(?:L|#(?P<nth>[1-5]))\Z")
+LAST_DAY = re.compile(r"LW?\Z")
+LAST_OR_NTH_WEEKDAY = re.compile(r"(?:[0-7]L|(?:[0-7]|[A-Z]{3})#[1-5])\Z")
 
 
 @frozen
@@ -39,7 +37,7 @@ FIELDS = (
     _Field("second", 0, 59),
     _Field("minute", 0, 59),
     _Field("hour", 0, 23),
-    _Field("day", 1, 31, special=LAST_OR_NEAREST_DAY),
+    _Field("day", 1, 31, special=LAST_DAY),
     _Field("month", 1, 12, {name: number for number, name in enumerate(MONTHS, 1)}),
     _Field("weekday", 0, 7, {name: number for number, name in enumerate(WEEKDAYS)}, LAST_OR_NTH_WEEKDAY),
 )
@@ -49,18 +47,14 @@ class _Wrong(ValueError):
     pass
 
 
-def cron_problem(expression: str) -> str | None:
-    """What is wrong with a cron expression, as the end of a sentence that begins with it, or None."""
+def shape_problem(expression: str) -> str | None:
+    """What is wrong with the shape of a cron expression, as the end of a sentence that begins with it, or None."""
     if len(expression) > LONGEST:
         return f"is longer than {LONGEST} characters"
     try:
-        values = _values(expression)
+        _values(expression)
     except _Wrong as wrong:
         return str(wrong)
-    days, months = values["day"], values["month"]
-    weekday = expression.split()[-1]
-    if days and months and weekday in ANY_DAY and min(days) > max(LONGEST_MONTHS[m] for m in months):
-        return f"never fires: no such month has a day {min(days)}"
     return None
 
 
@@ -106,7 +100,7 @@ def _of_part(part: str, field: _Field) -> set[int]:
 
 
 def _of_special(part: str, field: _Field) -> set[int]:
-    """`L`, `W` and `#` depend on the month: the numbers in them are checked, the days stay open."""
+    """`L` and `#` depend on the month: the numbers in them are checked, the days stay open."""
     for number in re.findall(r"[0-9]+|[A-Za-z]{3}", part.partition("#")[0]):
         _number(number, field)
     return set()

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, fields
 
 from deltamark.domain.configuration import Configuration
-from deltamark.domain.cron_shape import cron_problem
+from deltamark.domain.cron import cron_problem
 from deltamark.domain.errors import Fault
 from deltamark.domain.job import (
     Call,

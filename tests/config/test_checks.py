@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from deltamark.domain.checks import faults
 from deltamark.domain.configuration import Configuration
-from deltamark.domain.cron_shape import cron_problem, fires_more_than_hourly
+from deltamark.domain.cron import cron_problem
+from deltamark.domain.cron_shape import fires_more_than_hourly
 from deltamark.domain.job import (
     ComputeCorrelationKeysTask,
     Job,
@@ -270,7 +271,7 @@ def test_a_chain_of_five_thousand_tasks_is_no_circle_and_no_recursion():
 
 @pytest.mark.parametrize(
     "expression",
-    ["0 0 6 * * MON-FRI", "0 6 * * *", "*/10 * * * * *", "0 0 0 L * ?", "0 0 0 15W * ?", "0 0 0 ? * 6#3",
+    ["0 0 6 * * MON-FRI", "0 6 * * *", "*/10 * * * * *", "0 0 0 L * ?", "0 0 0 LW * ?", "0 0 0 ? * 6#3",
      "0 0 0 ? jan,Feb 5L", "0 0-10/5,30 8-18 29 2 *", "0 0 0 31 1-3 *"],
 )  # fmt: skip
 def test_cron_expressions_of_both_lengths_are_accepted(expression):
@@ -283,7 +284,9 @@ def test_cron_expressions_of_both_lengths_are_accepted(expression):
         ("", "has 0 fields"), ("* * * * * * *", "has 7 fields"), ("60 0 0 * * *", "0 to 59"), ("0 24 * * *", "0 to 23"),
         ("0 0 0 * *", "1 to 31"), ("0 0 * 13 *", "1 to 12"), ("0 0 * * 8", "0 to 7"), ("30-10 * * * *", "backwards"),
         ("? * * * *", "a day or a weekday only"), ("*-5 * * * *", "not understood"), ("1,,2 * * * *", "not understood"),
-        ("0 0 31 4,6 *", "never fires"), ("0 0 40W * *", "1 to 31"), ("٣ * * * *", "not understood"),
+        ("0 0 31 4,6 *", "never fires"), ("0 0 40 * *", "1 to 31"), ("٣ * * * *", "not understood"),
+        ("0 0 15W * *", "not understood"), ("0 0 L-3 * *", "not understood"), ("0 0 * * L", "not understood"),
+        ("0 0 * * FRIL", "not understood"), ("0 0 L * MON#1", "never fires"),
         ("0 0 * * 3#6", "not understood"), ("* " * 200, "longer than 200"),
     ],
 )  # fmt: skip
