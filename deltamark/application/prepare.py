@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
+from deltamark.application.holding_back import reason_blocked
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.store import Writing
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
@@ -23,6 +24,8 @@ class Prepared:
     command_column: str | None = None
     reported: bool = False
     """Whether a preparation task has put the rows set aside on record already."""
+    is_first_load: bool = False
+    """Whether the configuration says that this fills an empty store: no limit counts then."""
 
     @property
     def extracts(self) -> list[ResourceExtract | LinkExtract]:
@@ -101,7 +104,8 @@ def preparing(
         return Skip(out)
     incremental = task.synchronization_mode is SynchronizationMode.INCREMENTAL
     ready = prepared(services, task.connector, task.column_name if incremental else None)
-    memory[task.connector] = evolve(ready, reported=True)
+    initial = task.synchronization_mode is SynchronizationMode.INITIAL
+    memory[task.connector] = evolve(ready, reported=True, is_first_load=initial)
 
     def apply(tx: Writing, scope: Scope) -> Done:
         counts = Counts(read=sum(read.rows for read in ready.reads), set_aside=len(ready.set_aside))
@@ -121,4 +125,8 @@ def reason_out(services: Services, connector: str, job: Job) -> str | None:
     """Why a job must not synchronize a connector, or None when it may."""
     found = services.configuration.connector(connector)
     assert found is not None, f"{connector}: a checked configuration names existing connectors"
-    return reason_connector_is_out(found, job)
+    out = reason_connector_is_out(found, job)
+    if out:
+        return out
+    with services.store.reading() as reading:
+        return reason_blocked(reading, services.configuration, connector, job)

@@ -7,8 +7,27 @@ from datetime import datetime
 
 from deltamark.application.ports.store import Discarded, Subjects, Writing
 from deltamark.application.services import Scope
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.job import SynchronizeTask
 from deltamark.domain.run import ChangesDiscarded
 from deltamark.domain.wording import how_many
+
+
+def discard_changes_of(configuration: Configuration, tx: Writing, task: SynchronizeTask, scope: Scope) -> list[str]:
+    """Discards all changes of the connector that a task synchronizes; see `discard_changes`."""
+    resources, links = configuration.mappings_of_connector(task.connector)
+    subjects = Subjects(
+        connector=task.connector,
+        task=task.identifier,
+        entity_types=tuple(mapping.entity_type for mapping in resources),
+        associations=tuple(mapping.association for mapping in links),
+    )
+    ends = {
+        ref.entity_type
+        for mapping in links
+        for ref in (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
+    }
+    return discard_changes(tx, subjects, scope, ends)
 
 
 def discard_changes(tx: Writing, subjects: Subjects, scope: Scope, ends_of_links: Iterable[str]) -> list[str]:

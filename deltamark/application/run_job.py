@@ -14,13 +14,14 @@ from deltamark.application.compute_properties import computing_properties
 from deltamark.application.compute_rules import computing_rules
 from deltamark.application.digests import configuration_digest
 from deltamark.application.flag import flagging, has_unflagged_changes
+from deltamark.application.holding_back import HeldBack
 from deltamark.application.leases import check_kept, heard_from, make_free, naming_the_other_run
 from deltamark.application.ports.store import Writing
 from deltamark.application.prepare import Prepared, preparing
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
 from deltamark.application.synchronize import synchronizing
 from deltamark.application.workload import is_due
-from deltamark.domain.errors import DeltamarkError, ThresholdExceeded, UserStartDenied
+from deltamark.domain.errors import DeltamarkError, UserStartDenied
 from deltamark.domain.job import (
     ComputeCorrelationKeysTask,
     ComputingTask,
@@ -198,8 +199,11 @@ class _Running:
                 ended = _Ended(done, done.state, time.perf_counter() - started)
                 self._record_in(tx, ordinal, ended)
             return ended
-        except ThresholdExceeded as e:
-            ended = _Ended(Done(messages=[str(e)]), TaskState.BLOCKED, time.perf_counter() - started, e)
+        except HeldBack as e:
+            with self._transaction() as tx:
+                ended = _Ended(e.keep(tx), TaskState.BLOCKED, time.perf_counter() - started, e)
+                self._record_in(tx, ordinal, ended)
+            return ended
         except BaseException as e:
             ended = _Ended(Done(messages=[_in_words(e)]), TaskState.FAILED, time.perf_counter() - started, e)
         self._record(ordinal, ended)

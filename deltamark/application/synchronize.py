@@ -7,20 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
+from attrs import evolve
 
 from deltamark.application.compute_properties import clear_mapped_properties
+from deltamark.application.holding_back import HeldBack, release
+from deltamark.application.judging import Effects
 from deltamark.application.ports.columnar import LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
-from deltamark.application.ports.store import LinkEnds, Reading, Subjects, Writing
+from deltamark.application.ports.pending import Pending
+from deltamark.application.ports.store import LinkEnds, Reading, Writing
 from deltamark.application.prepare import Prepared, prepared, reason_out
-from deltamark.application.retain import discard_changes
+from deltamark.application.retain import discard_changes_of
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
-from deltamark.domain.errors import ThresholdExceeded
 from deltamark.domain.events import Cause
-from deltamark.domain.job import (
-    Job,
-    SynchronizeTask,
-)
+from deltamark.domain.job import Job, SynchronizeTask
 from deltamark.domain.model import EntityAssociation, EntityAssociationMapping, EntityTypeMapping, PropertyRef
 from deltamark.domain.run import Counts, SetAside
 
@@ -33,6 +33,8 @@ def synchronizing(services: Services, task: SynchronizeTask, job: Job, memory: d
 
     Resources are compared before the transaction, with the state as it is then; should anybody change
     resources in between, they are compared again inside it.
+
+    :raises HeldBack: from the transaction, if it would change more than a threshold allows.
     """
     out = reason_out(services, task.connector, job)
     if out:
@@ -98,12 +100,13 @@ class _Synchronization:
         self._scope = scope
         self._ready = ready
         self._cause = Cause(scope.run, scope.ordinal)
+        self._effects = Effects(tx)
         self._counts = Counts()
         self._set_aside: list[SetAside] = []
         self._messages: list[str] = []
 
     def done(self) -> Done:
-        """Applies resources, then links, then retention."""
+        """Applies resources, then links; judges what that changed; then retention."""
         ready = self._ready
         fed = [mapping.entity_type for mapping, _ in ready.resources]
         self._messages += clear_mapped_properties(self._services, self._tx, self._cause, fed)
@@ -111,30 +114,68 @@ class _Synchronization:
             self._resources(mapping, extract)
         for link_mapping, link_extract in ready.links:
             self._links(link_mapping, link_extract)
+        self._judge()
+        if ready.command_column is None:
+            self._messages += release(self._tx, self._task.connector)
         if not self._task.do_not_delete_changes:
-            self._messages += discard_changes(self._tx, self._subjects(), self._scope, self._ends_of_links())
-        own = () if ready.reported else ready.set_aside
-        self._counts += Counts(read=sum(read.rows for read in ready.reads), set_aside=len(own) + len(self._set_aside))
+            self._messages += discard_changes_of(self._services.configuration, self._tx, self._task, self._scope)
+        read = self._read()
+        counts = self._counts + read.counts
+        return evolve(read, counts=counts, effect=counts.changed > 0, messages=(*read.messages, *self._messages))
+
+    def _read(self) -> Done:
+        """What was read and set aside, whatever becomes of the changes."""
+        ready = self._ready
+        set_aside = (*(() if ready.reported else ready.set_aside), *self._set_aside)
         return Done(
-            counts=self._counts,
-            effect=self._counts.changed > 0,
-            set_aside=(*own, *self._set_aside),
+            counts=Counts(read=sum(read.rows for read in ready.reads), set_aside=len(set_aside)),
+            set_aside=set_aside,
             extracts=ready.reads,
-            messages=(*(() if ready.reported else ready.messages), *self._messages),
+            messages=() if ready.reported else ready.messages,
             warned=ready.incomplete,
         )
 
+    def _judge(self) -> None:
+        if self._scope.forced or self._task.force_synchronization:
+            return
+        connector = self._services.configuration.connector(self._task.connector)
+        assert connector is not None, "a checked configuration names existing connectors"
+        reason = self._effects.reason_to_block(connector, limits=not self._ready.is_first_load)
+        if reason is None:
+            return
+        read = self._read()
+        pending = Pending(
+            connector=connector.identifier,
+            task=self._task.identifier,
+            job=self._scope.job.identifier,
+            at=self._tx.now(),
+            is_delta=self._ready.command_column is not None,
+            read=read.counts.read,
+            set_aside=read.counts.set_aside,
+            warned=read.warned,
+            extracts=read.extracts,
+            parts=self._effects.parts(),
+        )
+        raise HeldBack(
+            reason,
+            pending,
+            read,
+            self._scope,
+            is_rehearsed=self._tx.is_rehearsed,
+            hint="If the source is truly empty, run again with --force. " if self._effects.is_of_nothing else "",
+        )
+
     def _resources(self, mapping: EntityTypeMapping, extract: ResourceExtract) -> None:
-        if self._ready.command_column is None:
-            self._refuse_empty(mapping.entity_type, extract, self._tx.held_count, "resources")
+        self._look_for_rows(mapping.entity_type, extract, self._tx.held_count, "resources")
         compared = self._compared[mapping.entity_type]
         changes = compared.changes
-        unlinked = self._tx.append_resources(mapping.entity_type, changes, self._cause)
+        removed = self._tx.append_resources(mapping.entity_type, changes, self._cause)
+        self._effects.resources_changed(mapping, changes, removed)
         self._counts += Counts(
             inserted=changes.created.num_rows,
             updated=changes.updated.num_rows,
             deleted=changes.deleted.num_rows,
-            unlinked=unlinked,
+            unlinked=sum(removed.values()),
         )
         file = extract.cleansed.read.file
         self._set_aside += [
@@ -146,8 +187,7 @@ class _Synchronization:
         association = self._services.configuration.association(mapping.association)
         assert association is not None
         complete = self._ready.command_column is None
-        if complete:
-            self._refuse_empty(mapping.association, extract, self._tx.links_held_count, "links")
+        self._look_for_rows(mapping.association, extract, self._tx.links_held_count, "links")
         sides = self._sides(mapping, association, extract, complete=complete)
         compared = self._services.comparer.links(extract, sides, association, complete=complete)
         ends = LinkEnds(
@@ -156,6 +196,7 @@ class _Synchronization:
             target=mapping.entity_property_mapping2.entity_type,
         )
         self._tx.append_links(ends, compared.changes, self._cause)
+        self._effects.links_changed(mapping, ends, compared.changes)
         self._counts += Counts(linked=compared.changes.linked.num_rows, unlinked=compared.changes.unlinked.num_rows)
         self._report_orphans(mapping, extract.cleansed.read.file, compared.orphans)
         self._set_aside += _unresolved(mapping, extract, compared.ambiguous, "more than one {type} has this {property}")
@@ -203,35 +244,18 @@ class _Synchronization:
             self._messages.append(f"{orphans.num_rows} links of {mapping.association} to missing resources: {written}")
         self._set_aside += _unresolved_rows(mapping, file, orphans, "no {type} has this {property}")
 
-    def _refuse_empty(
+    def _look_for_rows(
         self, subject: str, extract: ResourceExtract | LinkExtract, count: Callable[[str], int], what: str
     ) -> None:
-        if extract.cleansed.read.rows or self._scope.forced or self._task.force_synchronization:
+        """A complete extract without a row would remove everything: that is never done unasked."""
+        if self._ready.command_column is not None or extract.cleansed.read.rows:
             return
         held = count(subject)
-        if not held:
-            return
-        raise ThresholdExceeded(
-            self._task.connector,
-            f"{extract.cleansed.read.file} holds a header and no row, "
-            f"which would remove all {held} {what} of {subject}",
-            "If the source is truly empty, run again with --force.",
-        )
-
-    def _subjects(self) -> Subjects:
-        return Subjects(
-            connector=self._task.connector,
-            task=self._task.identifier,
-            entity_types=tuple(mapping.entity_type for mapping, _ in self._ready.resources),
-            associations=tuple(mapping.association for mapping, _ in self._ready.links),
-        )
-
-    def _ends_of_links(self) -> set[str]:
-        return {
-            ref.entity_type
-            for mapping, _ in self._ready.links
-            for ref in (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
-        }
+        if held:
+            self._effects.found_empty(
+                f"{extract.cleansed.read.file} holds a header and no row, "
+                f"which would remove all {held} {what} of {subject}"
+            )
 
 
 def _unresolved(

@@ -72,6 +72,24 @@ class ThresholdExceeded(DeltamarkError):
         super().__init__(f"{connector}: {reason}. Nothing was changed. {advice}")
 
 
+class OutdatedChanges(DeltamarkError):
+    """Changes that a threshold held back can no longer be applied: what they are about was changed meanwhile.
+
+    :param run: the number of the run that held them back.
+    :param count: how many resources and links are not as they were; `first` tells of one of them.
+    """
+
+    def __init__(self, run: int, count: int, first: str) -> None:
+        self.run = run
+        self.count = count
+        self.first = first
+        more = f" and {count - 1:,} more" if count > 1 else ""
+        super().__init__(
+            f"what run {run} held back cannot be applied any more, for this is not as it was then: {first}{more}. "
+            f"Nothing was changed. Drop it (`deltamark cancel {run}`) and run the job again: it compares anew."
+        )
+
+
 class UserStartDenied(UsageError):
     """A user wants to start a job that only the schedule may start; nothing was started."""
 

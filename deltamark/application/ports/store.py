@@ -12,6 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 from attrs import frozen
 
+from deltamark.application.ports.pending import PendingReading, PendingWriting
 from deltamark.domain.changes import AnyChange, CorrelationKey, Horizon, Position
 from deltamark.domain.derivations import Kind
 from deltamark.domain.events import Cause
@@ -150,7 +151,7 @@ class Lease:
     is_live: bool
 
 
-class Reading(Protocol):
+class Reading(PendingReading, Protocol):
     """One consistent view of a store."""
 
     def head(self) -> Position:
@@ -169,8 +170,8 @@ class Reading(Protocol):
         """Those live resources of an entity type whose key is among `keys`: ``key``, ``state``."""
         ...
 
-    def held_count(self, entity_type: str) -> int:
-        """How many live resources of an entity type there are."""
+    def held_count(self, entity_type: str, at_most: int | None = None) -> int:
+        """How many live resources of an entity type there are; beyond `at_most` they are not counted."""
         ...
 
     def identities(self, entity_type: str, property_name: str | None, among: pa.Array | None) -> pa.Table:
@@ -191,8 +192,8 @@ class Reading(Protocol):
         """
         ...
 
-    def links_held_count(self, association: str) -> int:
-        """How many live links an association has."""
+    def links_held_count(self, association: str, at_most: int | None = None) -> int:
+        """How many live links an association has; beyond `at_most` they are not counted."""
         ...
 
     def resource(self, ref: ResourceRef) -> Resource | None:
@@ -342,15 +343,20 @@ class Reading(Protocol):
         ...
 
 
-class Writing(Reading, Protocol):
+class Writing(Reading, PendingWriting, Protocol):
     """One transaction: everything in it happens, or nothing."""
+
+    @property
+    def is_rehearsed(self) -> bool:
+        """Whether it is part of a rehearsal: what happens in it is undone in the end."""
+        ...
 
     def now(self) -> datetime:
         """The time of this transaction; never before that of an earlier one."""
         ...
 
-    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Cause) -> int:
-        """Writes the changes to log and state; returns how many links of deleted resources it removed.
+    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Cause) -> Mapping[str, int]:
+        """Writes the changes to log and state; returns how many links of deleted resources it removed, by association.
 
         :raises ConcurrentRun: if a resource to create is there already, or one to update or delete is not. Whether
             anything else changed since it was compared is for the caller to ask: `changed_since`.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -30,11 +31,13 @@ class _Stored:
 class Appending(Session):
     """Changes of resources and links."""
 
-    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Cause) -> int:
+    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Cause) -> Mapping[str, int]:
         """See `Writing.append_resources`."""
         kind = self._named("entity_types", entity_type)
         head = Head(self._micros, cause)
-        unlinked = sum(self._unlink_ends(kind, chunk, cause) for chunk in chunks(changes.deleted))
+        unlinked: Counter[str] = Counter()
+        for chunk in chunks(changes.deleted):
+            unlinked += self._unlink_ends(kind, chunk, cause)
         is_empty = changes.created.num_rows > 0 and self._has_no_resources(kind)
         for chunk in chunks(changes.deleted):
             self._change(kind, entity_type, head, DELETED, chunk)
@@ -128,8 +131,8 @@ class Appending(Session):
             LEFT JOIN resources r ON r.entity_type=?2 AND {self._db.same_key("r.key", "w.value")} ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
 
-    def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Cause) -> int:
-        """Removes the links of resources that are about to be deleted."""
+    def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Cause) -> Counter[str]:
+        """Removes the links of resources that are about to be deleted; counts them by association."""
         streams = self._db.array(self._stored(kind, deleted.column("key").combine_chunks()).streams)
         ends = " UNION ".join(
             f"""SELECT l.* FROM {self._db.each_number(1, "w")} {self._db.straight} links l ON l.{end} = w.value
@@ -157,7 +160,7 @@ class Appending(Session):
             )
             association, source_type, target_type = names
             self._unlink(LinkEnds(association=association, source=source_type, target=target_type), table, cause)
-        return len(rows)
+        return Counter(row[0] for row in rows)
 
     def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Cause) -> None:
         """See `Writing.append_links`."""

@@ -68,10 +68,15 @@ class StateQueries(Queries):
             ON r.entity_type=?2 AND {self._db.same_key("r.key", "w.value")} WHERE r.live"""
         return self._db.table(sql, (self._db.array(keys.to_pylist()), self._type_id(entity_type)), STATES)
 
-    def held_count(self, entity_type: str) -> int:
+    def held_count(self, entity_type: str, at_most: int | None = None) -> int:
         """See `Reading.held_count`."""
-        sql = "SELECT count(*) FROM resources WHERE entity_type=?1 AND live"
-        return int(self._db.one(sql, (self._type_id(entity_type),)))
+        found = "SELECT 1 AS one FROM resources WHERE entity_type=?1 AND live"
+        return self._count(found, self._type_id(entity_type), at_most)
+
+    def _count(self, found: str, kind: int, at_most: int | None) -> int:
+        if at_most is None:
+            return int(self._db.one(f"SELECT count(*) FROM ({found}) f", (kind,)))
+        return int(self._db.one(f"SELECT count(*) FROM ({found} LIMIT ?2) f", (kind, at_most)))
 
     def identities(self, entity_type: str, property_name: str | None, among: pa.Array | None) -> pa.Table:
         """See `Reading.identities`."""
@@ -106,10 +111,10 @@ class StateQueries(Queries):
         everything = f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live"
         return self._db.table(" UNION ".join(queries) or everything, given, LINKS)
 
-    def links_held_count(self, association: str) -> int:
+    def links_held_count(self, association: str, at_most: int | None = None) -> int:
         """See `Reading.links_held_count`."""
-        sql = "SELECT count(*) FROM links WHERE association=?1 AND live"
-        return int(self._db.one(sql, (self._association_id(association),)))
+        found = "SELECT 1 AS one FROM links WHERE association=?1 AND live"
+        return self._count(found, self._association_id(association), at_most)
 
     def links_from(self, association: str) -> Iterator[tuple[str, str]]:
         """See `Reading.links_from`."""

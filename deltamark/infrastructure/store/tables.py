@@ -201,7 +201,36 @@ def _newest(t: Types) -> Sequence[str]:
     )
 
 
-STEPS: Sequence[Step] = (Step(1, _first), Step(2, _leases), Step(3, _derived), Step(4, _newest))
+def _held_back(t: Types) -> Sequence[str]:
+    return (
+        # Which connectors incremental jobs leave out, and the task (by its place) of the run that blocked them.
+        f"""CREATE TABLE blocked (
+            connector {t.text} PRIMARY KEY,
+            run {t.number} NOT NULL,
+            task {t.number} NOT NULL,
+            since {t.number} NOT NULL,
+            needs_complete {t.flag} NOT NULL
+        )""",
+        # What such a task would have changed. Beside the log: it did not happen.
+        f"""CREATE TABLE pending (
+            run {t.number} NOT NULL,
+            task {t.number} NOT NULL,
+            part {t.number} NOT NULL,
+            head {t.text} NOT NULL,
+            digest {t.text} NOT NULL,
+            content {t.bytes} NOT NULL,
+            PRIMARY KEY (run, task, part)
+        )""",
+    )
+
+
+STEPS: Sequence[Step] = (
+    Step(1, _first),
+    Step(2, _leases),
+    Step(3, _derived),
+    Step(4, _newest),
+    Step(5, _held_back),
+)
 """Every change of the tables since the first, in order; one that was released is never altered."""
 
 NEW_STORE = "INSERT INTO store (one, epoch, last_at, next_stream, next_run) VALUES (1, ?1, 0, 1, 1)"

@@ -11,13 +11,14 @@ from deltamark.infrastructure.store.deriving import DerivedWriting
 from deltamark.infrastructure.store.discarding import Discarding
 from deltamark.infrastructure.store.flagging import FlagWriting
 from deltamark.infrastructure.store.flags import FlagQueries
+from deltamark.infrastructure.store.holding import Holding, PendingQueries
 from deltamark.infrastructure.store.leasing import LeaseQueries
 from deltamark.infrastructure.store.log import RunQueries
 from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
 from deltamark.infrastructure.store.writing_leases import LeaseWriting
 
 
-class StoreReading(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
+class StoreReading(RunQueries, FlagQueries, DerivedQueries, LeaseQueries, PendingQueries):
     """All queries, in one reading transaction."""
 
     def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
@@ -28,12 +29,16 @@ class StoreReading(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
         return to_micros(self._clock())
 
 
-class StoreWriting(ComputedWriting, Discarding, FlagWriting, DerivedWriting, LeaseWriting):
+class StoreWriting(ComputedWriting, Discarding, FlagWriting, DerivedWriting, LeaseWriting, Holding):
     """All queries and commands, in one writing transaction."""
+
+    is_rehearsed = False
 
 
 class RehearsedWriting(StoreWriting):
     """In a rehearsal nothing is discarded: what would be is still to be shown."""
+
+    is_rehearsed = True
 
     def discard(self, subjects: Subjects, build: object, run: int) -> Discarded | None:
         """Discards nothing."""
