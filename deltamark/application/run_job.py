@@ -55,6 +55,9 @@ from deltamark.domain.run_states import state_of_run
 
 ROWS_IN_ONE_EVENT = 1_000
 
+Claim = Callable[[Writing, int], None]
+"""Takes part in the transaction that starts a run, given its number; what it raises keeps the run from starting."""
+
 
 class Observer:
     """Is told what a run does; this one does nothing."""
@@ -79,19 +82,21 @@ def run_job(
     observer: Observer,
     is_rehearsal: bool = False,
     trigger: Trigger = BY_USER,
+    claim: Claim = lambda tx, run: None,
 ) -> JobRun:
     """Runs a job; gives back its record, also where tasks failed.
 
     A task that fails leaves the store as it was before that task, and the record says why. Errors that are no
     `DeltamarkError`, interruptions, and whatever the observer raises are put on record too and then raised again.
 
+    :param claim: see `Claim`.
     :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
     :raises UserStartDenied: if a user starts what only the schedule may start. A rehearsal is nobody denied.
     :raises TakenOver: if another run took this one for dead and its tasks over.
     """
     if job.user_start_denied and trigger.kind is TriggerKind.USER and not is_rehearsal:
         raise UserStartDenied(job.identifier)
-    running = _Running(services, job, forced=forced, observer=observer, trigger=trigger)
+    running = _Running(services, job, forced=forced, observer=observer, trigger=trigger, claim=claim)
     # Nobody sees the leases of a rehearsal, and nobody can take them: it keeps all others from writing.
     kept = nullcontext() if is_rehearsal else heard_from(services.store, running.number, services.lease_s)
     with kept:
@@ -115,9 +120,12 @@ class _Ended:
 class _Running:
     """One run while it goes on."""
 
-    def __init__(self, services: Services, job: Job, *, forced: bool, observer: Observer, trigger: Trigger) -> None:
+    def __init__(
+        self, services: Services, job: Job, *, forced: bool, observer: Observer, trigger: Trigger, claim: Claim
+    ) -> None:
         self._services = services
         self._trigger = trigger
+        self._claim = claim
         self._job = job
         self._forced = forced
         self._observer = observer
@@ -255,6 +263,7 @@ class _Running:
         with naming_the_other_run(store, self._leased), store.transaction() as tx:
             make_free(tx, self._leased)
             number = tx.start_run(event)
+            self._claim(tx, number)
             tx.take_leases(number, self._leased, self._services.lease_s)
             return number
 
