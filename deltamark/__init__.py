@@ -12,6 +12,7 @@ from deltamark.application.back_up import Backup
 from deltamark.application.history import ExportedResource
 from deltamark.application.run_job import Observer
 from deltamark.bootstrap import Engine
+from deltamark.config.writer import configuration_xml
 from deltamark.domain.causes import Cause, Explanation
 from deltamark.domain.changes import (
     Classification,
@@ -152,4 +153,5 @@ __all__ = [
     "Verification",
     "When",
     "__version__",
+    "configuration_xml",
 ]

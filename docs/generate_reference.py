@@ -21,6 +21,7 @@ from deltamark.config.elements import Attribute, Element
 from deltamark.config.schema import NOT_BUILT
 from deltamark.config.task_elements import JOB
 from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.cli.groups import leaves
 from deltamark.infrastructure.cli.main import deltamark as command_line
 from docs.configuration_texts import ELEMENTS, meaning, sections
 
@@ -96,8 +97,7 @@ def commands() -> str:
     """The page about the command line."""
     parts = [GENERATED + _COMMANDS.strip(), f"## `deltamark`\n\n{_help('deltamark', command_line)}"]
     parts += [
-        f"## `deltamark {name}`\n\n{_help(f'deltamark {name}', command)}"
-        for name, command in sorted(command_line.commands.items())
+        f"## `deltamark {name}`\n\n{_help(f'deltamark {name}', command)}" for name, command in leaves(command_line)
     ]
     parts.append(_AFTER_COMMANDS.strip())
     return "\n\n".join(parts) + "\n"
@@ -141,7 +141,7 @@ def _group_of(name: str) -> str:
         return "Errors"
     module = getattr(kind, "__module__", "")
     if name not in ("When", "TaskState", "Fault") and module.rsplit(".", 1)[-1] in (
-        "configuration", "job", "model", "rules", "values",
+        "configuration", "job", "model", "rules", "values", "writer",
     ):  # fmt: skip
         return "A configuration in Python"
     return "Errors" if name == "Fault" else "What it gives back"
@@ -154,6 +154,8 @@ def _public(name: str) -> str:
     if name == "When":
         return f"### `{name}`\n\n{_WHEN}"
     doc = _prose(inspect.getdoc(value) or "")
+    if inspect.isfunction(value):
+        return f"### `{name}`\n\n{_signature(name, inspect.signature(value))}\n\n{doc}"
     if inspect.isclass(value) and issubclass(value, enum.Enum):
         return f"### `{name}`\n\n{doc}\n\nMembers: {_listed(member.name for member in value)}."
     parts = [f"### `{name}`", doc]
@@ -286,7 +288,9 @@ letter case. An unknown element or attribute is refused with file, line and the 
 `true`, `false`, `1` and `0`. Where a value is one of several names, the number in parentheses means the same.
 
 `deltamark validate` tells everything that is wrong with a configuration, and warns of what can run but is hardly
-meant. Files must be UTF-8 without a DOCTYPE, entities, processing instructions and XInclude, and at most 1 MiB each.
+meant. `deltamark config export` writes all of it as one file, and `deltamark.configuration_xml` the XML of one that was
+built in Python. Files must be UTF-8 without a DOCTYPE, entities, processing instructions and XInclude, and at most
+1 MiB each.
 """
 
 _OVERRIDES = """

@@ -1,11 +1,11 @@
-"""How the schema describes an element, and how the parts of one become an object of the domain."""
+"""How the schema describes an element, how its parts become an object of the domain, and an object its parts again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import NOTHING, evolve, fields_dict, frozen
+from attrs import NOTHING, evolve, fields, fields_dict, frozen
 
 from deltamark.config.kinds import Kind
 from deltamark.domain.location import Location
@@ -32,26 +32,34 @@ class Attribute:
 
 @frozen
 class Parts:
-    """What was read of one element, ready to build the object that it stands for."""
+    """What an element says: what was read of it, ready to build the object that it stands for, or is to be written.
+
+    What does not differ from the defaults of the domain class is missing.
+    """
 
     element: Element
-    location: Location
+    location: Location | None
     values: Mapping[str, Any]
     thresholds: Mapping[str, int]
     display_names: Mapping[int, str]
     children: Mapping[str, list[Any]]
 
 
+Take = Callable[["Element", Any], Parts | None]
+
+
 @frozen
 class Element:
     """An element of the vocabulary.
 
-    `into` is the field of the parent's object that collects these elements. `names` says whether display
+    `build` makes an object of its parts; `take` gives the parts of an object, or None if it is none that the element
+    stands for. `into` is the field of the parent's object that collects these elements. `names` says whether display
     names are accepted; `needs_name`, whether the one in the first language must be given.
     """
 
     name: str
     build: Callable[[Parts], Any]
+    take: Take
     into: str = ""
     attributes: tuple[Attribute, ...] = ()
     children: tuple[Element, ...] = ()
@@ -104,4 +112,38 @@ def element(
             arguments["thresholds"] = evolve(base, **parts.thresholds)
         return builds(**arguments)
 
-    return Element(name, build, into, attributes, children, names, needs_name, builds)
+    return Element(name, build, taken_apart, into, attributes, children, names, needs_name, builds)
+
+
+_TAKEN_APART = ("location", "display_names", "thresholds")
+
+
+def taken_apart(element: Element, item: Any) -> Parts | None:
+    """The parts of an object of the very class that the element builds: whatever is not as by default."""
+    if type(item) is not element.builds:
+        return None
+    values = {a.name: getattr(item, a.name) for a in fields(type(item)) if _is_said(item, a)}
+    nested = {child.into for child in element.children}
+    return Parts(
+        element,
+        item.location,
+        {name: value for name, value in values.items() if name not in nested},
+        _limits(item),
+        getattr(item, "display_names", {}),
+        {name: list(values[name]) for name in values if name in nested},
+    )
+
+
+def _is_said(item: Any, attribute: Any) -> bool:
+    return attribute.name not in _TAKEN_APART and getattr(item, attribute.name) != attribute.default
+
+
+def _limits(item: Any) -> dict[str, int]:
+    """The limits that are not those of a class that states none."""
+    if not hasattr(item, "thresholds"):
+        return {}
+    base = fields_dict(type(item))["thresholds"].default
+    names = (attribute.name for attribute in fields(Thresholds))
+    return {
+        name: getattr(item.thresholds, name) for name in names if getattr(item.thresholds, name) != getattr(base, name)
+    }

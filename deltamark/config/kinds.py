@@ -44,6 +44,7 @@ class Unacceptable(ValueError):
 
 
 Parse: TypeAlias = Callable[[str], Any]
+Spell: TypeAlias = Callable[[Any], str]
 
 
 @frozen
@@ -51,11 +52,13 @@ class Kind:
     """A kind of attribute value.
 
     `parse` turns the text of an attribute into the value of the domain, or raises `Unacceptable`.
+    `spell` is its inverse: the text that is read back as a value; of several, the one that the reference shows.
     `described` is the kind in a phrase, for messages and for the reference.
     """
 
     described: str
     parse: Parse
+    spell: Spell = str
 
 
 def _boolean(text: str) -> bool:
@@ -65,6 +68,10 @@ def _boolean(text: str) -> bool:
         return False
     guess = nearest(text, ("true", "false"))
     raise Unacceptable("is not a Boolean; write true, false, 1 or 0" + (f" (did you mean {guess}?)" if guess else ""))
+
+
+def _spelled_boolean(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def whole_number(lowest: int, highest: int) -> Kind:
@@ -96,7 +103,10 @@ def choice(options: Mapping[str, Any], numbers: Mapping[str, Any] | None = None)
         guess = nearest(text, options)
         raise Unacceptable(f"is not {described}" + (f"; did you mean {guess}?" if guess else ""))
 
-    return Kind(described, parse)
+    def spell(value: Any) -> str:
+        return next((name for name, meant in options.items() if meant == value), str(value))
+
+    return Kind(described, parse, spell)
 
 
 def numbered(*pairs: tuple[int, str, Any]) -> Kind:
@@ -132,11 +142,22 @@ def _property_reference(text: str) -> PropertyRef:
     return PropertyRef(normalized(entity_type), normalized(name))
 
 
+def _function(text: str) -> str:
+    module, colon, name = text.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        raise Unacceptable("is not of the form package.module:function")
+    return text
+
+
 def _encoding(text: str) -> str:
     try:
         return ENCODINGS[re.sub("[-_ ]", "", text).lower()]
     except KeyError:
         raise Unacceptable("is not one of utf-8, utf-16, windows-1252") from None
+
+
+def _spelled_delimiter(value: str) -> str:
+    return "tab" if value == "\t" else value
 
 
 def _delimiter(text: str) -> str:
@@ -146,7 +167,7 @@ def _delimiter(text: str) -> str:
         raise Unacceptable("is not one of ; , | and tab") from None
 
 
-BOOLEAN = Kind("a Boolean (true, false, 1 or 0)", _boolean)
+BOOLEAN = Kind("a Boolean (true, false, 1 or 0)", _boolean, _spelled_boolean)
 COUNT = whole_number(0, LARGEST_COUNT)
 PERCENTAGE = whole_number(0, 100)
 PRIORITY = whole_number(-LARGEST_COUNT, LARGEST_COUNT)
@@ -160,6 +181,7 @@ PROPERTY_NAME = Kind("letters, digits and _, not beginning with a digit", _check
 TABLE = Kind("a file name without folder and ending", _checked(table_problem))
 REFERENCE = Kind("the identifier of something that is configured", _reference)
 PROPERTY_REFERENCE = Kind("EntityType:Property", _property_reference)
+FUNCTION_NAME = Kind("package.module:function", _function)
 ENCODING = Kind("one of utf-8, utf-16, windows-1252", _encoding)
-DELIMITER = Kind("one of ; , | and tab", _delimiter)
+DELIMITER = Kind("one of ; , | and tab", _delimiter, _spelled_delimiter)
 PROPERTY_TYPE = numbered(*((member.number, member.label, member) for member in PropertyType))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+from attrs import fields
 
 from deltamark.config.elements import Attribute, Element, Parts, element
 from deltamark.config.kinds import (
@@ -248,9 +251,16 @@ def _configuration(parts: Parts) -> Configuration:
     return Configuration(**parts.children)
 
 
+def _contents(element: Element, item: Any) -> Parts:
+    return Parts(
+        element, None, {}, {}, {}, {field.name: list(getattr(item, field.name)) for field in fields(type(item))}
+    )
+
+
 ROOT = Element(
     ROOT_NAME,
     _configuration,
+    _contents,
     children=(
         AGENT,
         POLICY,

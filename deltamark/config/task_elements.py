@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from deltamark.config.elements import Attribute, Element, Parts, element
+from attrs import evolve
+
+from deltamark.config.elements import Attribute, Element, Parts, Take, element, taken_apart
 from deltamark.config.kinds import (
     BOOLEAN,
     COUNT,
+    FUNCTION_NAME,
     IDENTIFIER,
     LEVEL,
     REFERENCE,
@@ -20,6 +24,7 @@ from deltamark.domain.job import (
     ComputingTask,
     Job,
     PrepareSynchronizationTask,
+    PythonTask,
     SetRecentlyModifiedFlagTask,
     Step,
     SynchronizationMode,
@@ -45,23 +50,28 @@ LOG_LEVEL = numbered(
 )
 
 
-def _named(field: str) -> Any:
+def _named(field: str) -> tuple[Callable[[Parts], Any], Take]:
+    """An element that stands for nothing but a name."""
+
     def build(parts: Parts) -> Any:
         return parts.values[field]
 
-    return build
+    def take(element: Element, item: Any) -> Parts:
+        return Parts(element, None, {field: item}, {}, {}, {})
+
+    return build, take
 
 
 PARENT = Element(
     "TaskDependsOnTask",
-    _named("parent"),
+    *_named("parent"),
     "parents",
     (Attribute("ParentTask", REFERENCE, "parent", required=True),),
     names=False,
 )
 TASK_ENTITY_TYPE = Element(
     "TaskEntityType",
-    _named("entity_type"),
+    *_named("entity_type"),
     "entity_types",
     (
         Attribute("EntityType", REFERENCE, "entity_type", required=True),
@@ -95,6 +105,15 @@ def _computing(builds: type[ComputingTask], *attributes: Attribute) -> Element:
 
 
 BATCH_SIZE = Attribute("BatchSize", COUNT, "batch_size")
+FUNCTION = Attribute("Function", FUNCTION_NAME, "function", required=True)
+
+
+def _taken_with_its_function(element: Element, item: Any) -> Parts | None:
+    """A task that holds its function is written with its name."""
+    if isinstance(item, PythonTask):
+        item = evolve(item, function=item.function_name)
+    return taken_apart(element, item)
+
 
 TASKS = (
     _task(
@@ -120,7 +139,12 @@ TASKS = (
     ),
     _computing(ComputeCorrelationKeysTask, BATCH_SIZE),
     _computing(UpdateClassificationTask, BATCH_SIZE),
+    evolve(_computing(PythonTask, FUNCTION, BATCH_SIZE), take=_taken_with_its_function),
 )
+
+
+def _has_items(value: object, kind: Any) -> bool:
+    return bool(value) and isinstance(value, kind)
 
 
 def _override(task: Element) -> Element:
@@ -133,8 +157,22 @@ def _override(task: Element) -> Element:
             changes["display_names"] = parts.display_names
         return TaskOverride(task.name, parts.values["identifier"], changes, location=parts.location)
 
-    attributes = tuple(Attribute(a.name, a.kind, a.field, required=a.name == "Identifier") for a in task.attributes)
-    return Element(f"{task.name}Override", build, "tasks", attributes, task.children, builds=task.builds)
+    def take(element: Element, item: Any) -> Parts | None:
+        if not isinstance(item, TaskOverride) or item.kind != task.name:
+            return None
+        changes: dict[str, Any] = dict(item.changes)
+        # What is changed to nothing, or to what it cannot be, stays among the values: no attribute says it.
+        names = changes.pop("display_names") if _has_items(changes.get("display_names"), Mapping) else {}
+        nested = {child.into for child in task.children}
+        children = {name: list(changes.pop(name)) for name in nested if _has_items(changes.get(name), list | tuple)}
+        return Parts(element, item.location, {"identifier": item.identifier, **changes}, {}, names, children)
+
+    attributes = tuple(
+        Attribute(a.name, a.kind, a.field, required=a.name == "Identifier")
+        for a in task.attributes
+        if a is not FUNCTION  # what a task writes belongs to it
+    )
+    return Element(f"{task.name}Override", build, take, "tasks", attributes, task.children, builds=task.builds)
 
 
 STEP = element(

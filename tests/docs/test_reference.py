@@ -14,6 +14,7 @@ import deltamark
 from deltamark.config.schema import NOT_BUILT, all_elements
 from deltamark.domain import errors
 from deltamark.infrastructure.cli.commands.running import STATUS
+from deltamark.infrastructure.cli.groups import leaves
 from deltamark.infrastructure.cli.main import FAILED, NOT_STARTED
 from deltamark.infrastructure.cli.main import deltamark as command_line
 from docs import configuration_texts
@@ -22,7 +23,7 @@ from tests.docs.pages import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
 LINES_OF_A_SCREEN = 24
-COMMANDS = sorted(command_line.commands)
+COMMANDS = dict(leaves(command_line))
 
 
 def text_of(page: str) -> str:
@@ -40,7 +41,7 @@ def test_generating_writes_every_page(tmp_path: Path) -> None:
 
 
 def help_of(name: str) -> str:
-    command = command_line.commands[name]
+    command = COMMANDS[name]
     return command.get_help(click.Context(command, info_name=name, max_content_width=80, terminal_width=80))
 
 
@@ -51,12 +52,12 @@ def test_a_command_has_help_that_fits_a_screen_and_shows_an_example(name: str) -
     assert len(lines) <= LINES_OF_A_SCREEN
     assert lines[-1].strip().startswith("Example: deltamark ")
     assert name in lines[-1]
-    assert command_line.commands[name].help
+    assert COMMANDS[name].help
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_says_what_it_does(name: str) -> None:
-    for parameter in command_line.commands[name].params:
+    for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
 
@@ -67,12 +68,12 @@ def test_every_command_stands_in_the_reference(name: str) -> None:
 
 
 def test_the_examples_of_the_commands_name_commands_and_options_that_exist() -> None:
-    for command in command_line.commands.values():
+    for command in COMMANDS.values():
         for call in (command.epilog or "").removeprefix("Example: ").split("&&"):
             words = call.split()
             if words[0] != "deltamark":
                 continue
-            called = next(command_line.commands[word] for word in words[1:] if word in command_line.commands)
+            called = next(command for name, command in COMMANDS.items() if f" {name} " in f" {call} ")
             known = {option for parameter in (*called.params, *command_line.params) for option in parameter.opts}
             assert {word for word in words if word.startswith("-")} <= known, call
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +16,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.infrastructure.cli.counting import counted
 from deltamark.infrastructure.cli.documents import exported_document
 from deltamark.infrastructure.cli.rendering import Column, Document, Listing, csv_lines, member
+from deltamark.infrastructure.cli.whole_files import whole_file
 
 
 def export_listing(configuration: Configuration, entity_type: str, documents: Iterable[Document]) -> Listing:
@@ -58,26 +57,8 @@ def write_export(engine: Engine, entity_type: str, at: When | None, file: Path) 
     write = writers.get(file.suffix.lower())
     if write is None:
         raise UsageError(f"{file}: the ending says how a file is written. Use one of {', '.join(writers)}.")
-    try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-", delete=False) as stream:
-            try:
-                rows = write(engine, entity_type, at, stream)  # type: ignore[arg-type]
-                stream.flush()
-                os.fsync(stream.fileno())
-            except BaseException:
-                Path(stream.name).unlink(missing_ok=True)
-                raise
-        os.chmod(stream.name, 0o666 & ~_umask())
-        os.replace(stream.name, file)
-    except OSError as e:
-        raise UsageError(f"{file} cannot be written: {e.strerror}. Name a file in a folder that you may write.") from e
-    return rows
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with whole_file(file) as stream:
+        return write(engine, entity_type, at, stream)
 
 
 def _write_csv(engine: Engine, entity_type: str, at: When | None, stream: BinaryIO) -> int:

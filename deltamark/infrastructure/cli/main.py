@@ -10,8 +10,16 @@ from typing import Any
 import click
 
 from deltamark.domain.errors import AlreadyRunning, ConfigurationError, DeltamarkError, HistoryDiscarded, UsageError
-from deltamark.domain.nearest import hint
-from deltamark.infrastructure.cli.commands import inspecting, keeping, reading, running, verifying, workspace
+from deltamark.infrastructure.cli.commands import (
+    configuring,
+    inspecting,
+    keeping,
+    reading,
+    running,
+    verifying,
+    workspace,
+)
+from deltamark.infrastructure.cli.groups import GuessingGroup
 from deltamark.infrastructure.cli.opening import NothingStarted, Workspace
 from deltamark.infrastructure.cli.stopping import Stopping
 from deltamark.infrastructure.cli.streams import (
@@ -33,8 +41,8 @@ DEBUG = "--debug"
 _NOT_STARTED = (ConfigurationError, UsageError, HistoryDiscarded, NothingStarted, AlreadyRunning)
 
 
-class Commands(click.Group):
-    """The group of all commands; guesses what a mistyped one means, and tells output that is lost apart."""
+class Commands(GuessingGroup):
+    """The group of all commands; tells output that is lost apart."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """See `click.Command.make_context`; prints the help, for example."""
@@ -47,14 +55,6 @@ class Commands(click.Group):
             status = super().invoke(ctx)
             sys.stdout.flush()
             return status
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the first argument names."""
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            ctx.fail(f"there is no command {args[0][:80]!r}{hint(args[0], self.commands)}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(
@@ -79,7 +79,7 @@ def deltamark(
     ctx.obj = Workspace(store, configuration, export_output, debug)
 
 
-for module in (workspace, running, reading, inspecting, verifying, keeping):
+for module in (workspace, configuring, running, reading, inspecting, verifying, keeping):
     for command in module.COMMANDS:
         deltamark.add_command(command)
 
