@@ -98,6 +98,7 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
     kinds.TABLE: TABLES,
     kinds.REFERENCE: NAMES,
     kinds.PROPERTY_REFERENCE: st.builds(PropertyRef, ENTITY_TYPES, PROPERTIES),
+    kinds.FUNCTION_NAME: st.from_regex(r"[a-z]{1,4}(\.[a-z_]{1,4})?:[a-zé_]{1,4}", fullmatch=True),
     kinds.ENCODING: st.sampled_from(sorted(set(kinds.ENCODINGS.values()))),
     kinds.DELIMITER: st.sampled_from(sorted(set(kinds.DELIMITERS.values()))),
     kinds.PROPERTY_TYPE: st.sampled_from(PropertyType),
