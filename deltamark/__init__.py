@@ -10,7 +10,7 @@ Synchronize resources from source systems, remember every change, compute only o
 
 from deltamark.application.back_up import Backup
 from deltamark.application.history import ExportedResource
-from deltamark.application.run_job import Observer
+from deltamark.application.running.observer import Observer
 from deltamark.bootstrap import Engine
 from deltamark.config.writer import configuration_xml
 from deltamark.domain.causes import Cause, Explanation

@@ -12,7 +12,8 @@ from deltamark.application.leases import refuse_if_running
 from deltamark.application.match import matched_pairs
 from deltamark.application.naming import check_rule, dirty_tasks, entity_type_named
 from deltamark.application.ports.store import Store
-from deltamark.application.run_job import Observer, run_job, tasks_to_lease
+from deltamark.application.run_job import run_job, tasks_to_lease
+from deltamark.application.running.observer import Observer
 from deltamark.application.services import Services
 from deltamark.application.verify import flag_for_repair, repair_job, verify_derived
 from deltamark.application.why import explanation

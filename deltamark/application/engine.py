@@ -20,7 +20,8 @@ from deltamark.application.history import ExportedResource
 from deltamark.application.leases import refuse_if_running
 from deltamark.application.naming import entity_type_named, job_named
 from deltamark.application.ports.store import Reading, Store
-from deltamark.application.run_job import Observer, run_job, tasks_to_lease
+from deltamark.application.run_job import run_job, tasks_to_lease
+from deltamark.application.running.observer import Observer
 from deltamark.application.services import Services
 from deltamark.domain.changes import Horizon, LoggedChange, Position, When
 from deltamark.domain.errors import UsageError

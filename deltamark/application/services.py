@@ -43,14 +43,34 @@ class Services:
     lease_s: float = LEASE_S
 
 
+@frozen
+class Progress:
+    """How far a task got: in words, and what it has counted so far."""
+
+    words: str
+    counts: Counts = Counts()
+
+
+Tell = Callable[[Progress], None]
+"""Tells whoever watches a run how far a task got."""
+
+
+def nobody(progress: Progress) -> None:
+    """Tells nobody."""
+
+
 @frozen(kw_only=True)
 class Scope:
-    """The task of a run that is being worked on; `ordinal` counts from 1."""
+    """The task of a run that is being worked on; `ordinal` counts from 1.
+
+    `tell` reaches the observer of the run alone: inside its transaction, a task puts on record nothing but its end.
+    """
 
     run: int
     ordinal: int
     job: Job
     forced: bool
+    tell: Tell = nobody
 
 
 @frozen(kw_only=True)

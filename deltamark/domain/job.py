@@ -198,46 +198,6 @@ class TaskState(Enum):
     """Its process died: what it had not finished was undone."""
 
 
-@frozen
-class Outcome:
-    """What a task left for the tasks that depend on it: its state, and whether it had an effect."""
-
-    state: TaskState
-    effect: bool = False
-
-
-def in_order(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
-    """The tasks as they run: by level where levels are given, in document order otherwise."""
-    return tuple(sorted(tasks, key=lambda task: task.level))
-
-
-def reason_to_skip(task: Task, outcomes: Mapping[str, Outcome], *, has_work: bool = False) -> str | None:
-    """Why `task` must not run after these outcomes of its parents, or None when it runs.
-
-    A child runs when at least one parent completed with an effect and no parent failed or was blocked. A
-    flag task runs beside a failed or blocked parent when another parent had an effect: the changes of the
-    others must be flagged. Parents that are not part of the run do not count.
-
-    :param has_work: whether an earlier run, which failed or was killed, left work for this task: it runs then
-        although its parents had no effect, or what was left would stay stale.
-    """
-    parents = {name: outcomes[name] for name in task.parents if name in outcomes}
-    if not parents:
-        return None
-    stopped = [name for name, o in parents.items() if o.state in (TaskState.FAILED, TaskState.BLOCKED)]
-    if stopped and not isinstance(task, SetRecentlyModifiedFlagTask):
-        name = stopped[0]
-        state = "failed" if parents[name].state is TaskState.FAILED else "was blocked"
-        return f"its parent task {name} {state}"
-    if has_work or any(o.effect for o in parents.values()):
-        return None
-    if stopped:
-        return f"no parent task changed anything ({stopped[0]} did not complete)"
-    if all(o.state is TaskState.SKIPPED for o in parents.values()):
-        return f"its parent task {next(iter(parents))} was skipped"
-    return f"its parent task {next(iter(parents))} changed nothing"
-
-
 def reason_connector_is_out(connector: Connector, job: Job) -> str | None:
     """Why a job must not synchronize a connector, or None when it may."""
     if connector.is_deactivated:

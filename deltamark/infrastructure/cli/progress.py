@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from deltamark.application.run_job import Observer
+from deltamark.application.running.observer import Observer
 from deltamark.domain.job import TaskState
 from deltamark.domain.run import TaskRun
 from deltamark.infrastructure.cli.rendering import one_line

@@ -1,0 +1,1 @@
+"""How a run goes on: who decides, who runs one task, who records, who is told."""

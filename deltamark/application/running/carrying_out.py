@@ -1,0 +1,161 @@
+"""A run from its first task to its end: group by group, until something stops it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from deltamark.application.holding_back import HeldBack
+from deltamark.application.running.deciding import reason_to_leave_out
+from deltamark.application.running.levels import Turns, side_by_side
+from deltamark.application.running.observer import Observer, Telling
+from deltamark.application.running.recording import Ended, Recording
+from deltamark.application.running.tasks import Work
+from deltamark.application.services import Done, Progress, Scope, Skip
+from deltamark.domain.decisions import Outcome
+from deltamark.domain.errors import DeltamarkError
+from deltamark.domain.job import TaskState
+from deltamark.domain.occurrences import Group, Occurrence
+from deltamark.domain.run import JobRun
+from deltamark.domain.run_states import state_of_run
+
+
+class CarryingOut:
+    """Carries out the tasks of a run that has started, or goes on."""
+
+    def __init__(self, record: Recording, work: Work, observer: Observer, *, forced: bool, is_rehearsal: bool) -> None:
+        self._record = record
+        self._work = work
+        self._telling = Telling(observer, record)
+        self._forced = forced
+        self._is_rehearsal = is_rehearsal
+        self._stop: str | None = None
+        """Why no further task starts."""
+        self._is_cancelled = False
+        self._error: BaseException | None = None
+        """What is no error of a task, and comes out of the run when it is on record."""
+
+    def result(self, groups: Sequence[Group]) -> JobRun:
+        """Runs the tasks of these groups, one group after another; gives the record of the run."""
+        for group in groups:
+            self._run(group)
+        now = self._record.now(with_rows=False)
+        state = state_of_run(
+            now.tasks, stopped=self._stop is not None and not self._is_cancelled, cancelled=self._is_cancelled
+        )
+        self._record.run_ended(TaskState.FAILED if self._error else state)
+        if self._error is not None:
+            raise self._error
+        return self._record.now()
+
+    def _run(self, group: Group) -> None:
+        if group and self._stop is None:
+            self._look_for_cancel()
+        chosen = []
+        for occurrence in group:
+            reason = self._stop or reason_to_leave_out(occurrence, self._work)
+            if reason is None:
+                chosen.append(occurrence)
+            else:
+                self._heed(occurrence, self._skipped(occurrence, reason))
+        if len(chosen) > 1 and not self._is_rehearsal:
+            self._run_side_by_side(chosen)
+            return
+        for occurrence in chosen:
+            # Of a level that is rehearsed, all tasks run whatever becomes of one: as if they ran at the same time.
+            if self._error is not None:
+                self._heed(occurrence, self._skipped(occurrence, self._stop or "the run was stopped"))
+            else:
+                self._heed(occurrence, self._worked(occurrence, Turns()))
+
+    def _run_side_by_side(self, group: Sequence[Occurrence]) -> None:
+        ended, interruption = side_by_side(self._worked, group, f"run {self._record.number}")
+        if interruption is not None:
+            self._error = self._error or interruption
+            self._stop = self._stop or "the run was interrupted"
+        for occurrence in group:
+            how = ended.get(occurrence.ordinal) or self._skipped(occurrence, "the run was interrupted")
+            self._heed(occurrence, how)
+
+    def _look_for_cancel(self) -> None:
+        asked_by = self._record.now(with_rows=False).cancelled_by
+        if asked_by is not None:
+            self._stop = f"the run was cancelled by {asked_by.user} on {asked_by.host}"
+            self._is_cancelled = True
+
+    def _heed(self, occurrence: Occurrence, ended: Ended) -> None:
+        """Keeps the outcome of a task for those that depend on it, and sees whether it stops the run."""
+        task = occurrence.task
+        self._work.outcomes[occurrence.ordinal] = Outcome(ended.state, ended.done.effect)
+        if ended.error is not None and not isinstance(ended.error, DeltamarkError):
+            self._error = self._error or ended.error
+        self._error = self._error or self._telling.error
+        if self._stop is not None:
+            return
+        if ended.state is TaskState.FAILED and (self._error or not task.continue_on_error):
+            self._stop = f"task {task.identifier} failed before it"
+        elif self._telling.error is not None:
+            self._stop = f"the observer of the run failed ({in_words(self._telling.error)})"
+
+    def _skipped(self, occurrence: Occurrence, reason: str) -> Ended:
+        ended = Ended(Done(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
+        self._record.task_ended(occurrence.ordinal, ended)
+        self._telling.ended(occurrence.ordinal)
+        return ended
+
+    def _worked(self, occurrence: Occurrence, turns: Turns) -> Ended:
+        """Runs one task, and puts on record how it ended: with what it did, or by itself where that was undone."""
+        ordinal = occurrence.ordinal
+        self._record.task_started(ordinal)
+        failed = self._telling.started(ordinal)
+        began = time.perf_counter()
+        try:
+            if failed is not None:
+                raise failed
+            ended = self._applied(occurrence, turns, began)
+        except BaseException as e:
+            done = Done(messages=[in_words(e)])
+            ended = Ended(done, TaskState.FAILED, time.perf_counter() - began, e)
+            self._record.task_ended(ordinal, ended)
+        self._telling.ended(ordinal)
+        return ended
+
+    def _applied(self, occurrence: Occurrence, turns: Turns, began: float) -> Ended:
+        ordinal = occurrence.ordinal
+        apply = self._work.planned(occurrence, lambda progress: self._progressed(ordinal, progress))
+        if isinstance(apply, Skip):
+            ended = Ended(Done(messages=[f"skipped: {apply.reason}"]), TaskState.SKIPPED)
+            self._record.task_ended(ordinal, ended)
+            return ended
+        with turns.turn(ordinal):
+            try:
+                with self._record.transaction() as tx:
+                    done = apply(tx, self._scope(ordinal))
+                    ended = Ended(done, done.state, time.perf_counter() - began)
+                    self._record.task_ended_in(tx, ordinal, ended)
+            except HeldBack as e:
+                with self._record.transaction() as tx:
+                    ended = Ended(e.keep(tx), TaskState.BLOCKED, time.perf_counter() - began, e)
+                    self._record.task_ended_in(tx, ordinal, ended)
+        return ended
+
+    def _progressed(self, ordinal: int, progress: Progress) -> None:
+        self._record.task_progressed(ordinal, progress)
+        self._telling.progressed(ordinal, progress)
+
+    def _scope(self, ordinal: int) -> Scope:
+        return Scope(
+            run=self._record.number,
+            ordinal=ordinal,
+            job=self._work.job,
+            forced=self._forced,
+            tell=lambda progress: self._telling.progressed(ordinal, progress),
+        )
+
+
+def in_words(error: BaseException) -> str:
+    """What goes on record; a name of a file that is no Unicode text can stand in it and must not spoil it."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    words = str(error) if isinstance(error, DeltamarkError) else f"internal error: {type(error).__name__}: {error}"
+    return words.encode(errors="backslashreplace").decode()

@@ -1,0 +1,96 @@
+"""What each kind of task does in a run, and whether an earlier run left it work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from deltamark.application.compute_properties import computing_properties
+from deltamark.application.compute_rules import computing_rules
+from deltamark.application.flag import flagging, has_unflagged_changes
+from deltamark.application.pending import apply_pending
+from deltamark.application.prepare import Prepared, preparing, reason_out
+from deltamark.application.services import Apply, Services, Skip, Tell
+from deltamark.application.synchronize import synchronizing
+from deltamark.application.workload import is_due
+from deltamark.domain.decisions import Outcome, reason_unprepared
+from deltamark.domain.job import (
+    ComputeCorrelationKeysTask,
+    ComputingTask,
+    Job,
+    PrepareSynchronizationTask,
+    SetRecentlyModifiedFlagTask,
+    SynchronizationMode,
+    SynchronizeTask,
+    Task,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
+)
+from deltamark.domain.occurrences import Occurrence
+
+
+@frozen(kw_only=True)
+class Work:
+    """What the tasks of a run have to hand: the parts that use cases need, and what tasks leave one another.
+
+    :param occurrences: all places of the job, by ordinal.
+    :param outcomes: of the tasks that have ended, by ordinal; grows while the run goes on.
+    :param pending: the places of the synchronizations that a person let go on: they apply what was held back.
+    """
+
+    services: Services
+    run: int
+    job: Job
+    occurrences: Mapping[int, Occurrence]
+    outcomes: dict[int, Outcome]
+    pending: frozenset[int] = frozenset()
+    memory: dict[str, Prepared] = field(factory=dict)
+
+    def planned(self, occurrence: Occurrence, tell: Tell) -> Apply | Skip:
+        """Everything that a task does before its transaction, and what it does in it.
+
+        :param tell: is told how far it got with what comes before.
+        """
+        services, task = self.services, occurrence.task
+        match task:
+            case PrepareSynchronizationTask():
+                return preparing(services, task, self.job, self.memory)
+            case SynchronizeTask():
+                return self._synchronizing(occurrence, task)
+            case SetRecentlyModifiedFlagTask():
+                return flagging(services)
+            case UpdateEntityPropertyExpressionsTask():
+                return computing_properties(services, task)
+            case ComputeCorrelationKeysTask() | UpdateClassificationTask():
+                return computing_rules(services, task)
+        raise AssertionError(f"{task.kind} has no use case")
+
+    def _synchronizing(self, occurrence: Occurrence, task: SynchronizeTask) -> Apply | Skip:
+        if occurrence.ordinal in self.pending:
+            return apply_pending(self.services, task, self.run, occurrence.ordinal)
+        if task.connector not in self.memory:
+            reason = self._reason_unprepared(occurrence)
+            if reason is not None:
+                return Skip(reason_out(self.services, task.connector, self.job) or reason)
+        return synchronizing(self.services, task, self.job, self.memory)
+
+    def _reason_unprepared(self, occurrence: Occurrence) -> str | None:
+        """A delta that nobody prepared, or that was applied already, must never be read as a complete extract."""
+        if occurrence.prepared_at is None:
+            return None
+        preparation = self.occurrences[occurrence.prepared_at].task
+        assert isinstance(preparation, PrepareSynchronizationTask)
+        if preparation.synchronization_mode is not SynchronizationMode.INCREMENTAL or preparation.column_name is None:
+            return None
+        return reason_unprepared(preparation.identifier, self.outcomes[occurrence.prepared_at])
+
+    def is_left_for(self, task: Task) -> bool:
+        """Whether an earlier run left work for a task that follows the changes."""
+        with self.services.store.reading() as reading:
+            match task:
+                case SetRecentlyModifiedFlagTask():
+                    return has_unflagged_changes(reading)
+                case ComputingTask():
+                    return is_due(reading, self.services.plan, task)
+        return False

@@ -1,0 +1,80 @@
+"""Which tasks run together, in which order, and whose outcome each of them looks at."""
+
+from __future__ import annotations
+
+import pytest
+
+from deltamark.domain.job import (
+    PrepareSynchronizationTask,
+    SetRecentlyModifiedFlagTask,
+    SynchronizeTask,
+)
+from deltamark.domain.occurrences import flattened, in_groups
+
+
+def at(name, level=-1, *parents):
+    return SetRecentlyModifiedFlagTask(identifier=name, level=level, parents=parents)
+
+
+def shown(tasks):
+    """The groups: the names of those that run together stand together."""
+    return " ".join("".join(place.task.identifier for place in group) for group in in_groups(tasks))
+
+
+def parents(tasks):
+    return [place.parents for place in flattened(in_groups(tasks))]
+
+
+@pytest.mark.parametrize(
+    ("levels", "groups"),
+    [
+        ([], ""),
+        ([-1, -1, -1], "a b c"),
+        ([0, 0, 0], "abc"),
+        ([3, 2, 5], "b a c"),
+        ([2, 1, 2], "b ac"),
+        ([10, 9, 0], "c b a"),
+        ([7, 7, 9], "ab c"),
+    ],
+)
+def test_tasks_of_one_level_run_together_and_others_one_after_another(levels, groups):
+    assert shown([at(name, level) for name, level in zip("abc", levels, strict=False)]) == groups
+
+
+def test_places_are_counted_in_running_order():
+    groups = in_groups([at("a", 2), at("b", 1), at("c", 2)])
+
+    assert [(place.ordinal, place.task.identifier) for place in flattened(groups)] == [(1, "b"), (2, "a"), (3, "c")]
+
+
+def test_a_parent_is_the_nearest_earlier_place_of_its_task():
+    tasks = [at("p"), at("c", -1, "p"), at("p"), at("c", -1, "p")]
+
+    assert parents(tasks) == [(), (1,), (), (3,)]
+
+
+def test_a_parent_that_stands_later_or_nowhere_is_waited_for_by_nobody():
+    assert parents([at("c", -1, "p", "q"), at("p")]) == [(), ()]
+    assert parents([at("c", 1, "p"), at("p", 2)]) == [(), ()]
+
+
+def test_a_parent_of_the_same_level_is_not_earlier():
+    assert parents([at("p", 1), at("c", 1, "p")]) == [(), ()]
+    assert parents([at("p", 0), at("p", 1), at("c", 1, "p")]) == [(), (), (1,)]
+
+
+def test_a_parent_that_is_named_twice_counts_once():
+    assert parents([at("p"), at("c", -1, "p", "p")]) == [(), (1,)]
+
+
+def prepare(connector):
+    return PrepareSynchronizationTask(connector=connector)
+
+
+def test_a_synchronization_knows_where_its_connector_was_prepared_last():
+    hr, ad = SynchronizeTask(connector="HR"), SynchronizeTask(connector="AD")
+
+    places = flattened(in_groups([hr, prepare("HR"), prepare("AD"), hr, ad, prepare("HR"), hr, hr]))
+
+    found = {place.ordinal: place.prepared_at for place in places if isinstance(place.task, SynchronizeTask)}
+    assert found == {1: None, 4: 2, 5: 3, 7: 6, 8: 6}
