@@ -20,11 +20,12 @@ from deltamark.domain.job import (
     Task,
     TaskOverride,
 )
+from deltamark.domain.level_checks import level_faults
 from deltamark.domain.nearest import hint
+from deltamark.domain.occurrences import NO_LEVEL
 from deltamark.domain.references import Index, task_reference_faults
 from deltamark.domain.values import shown
 
-NO_LEVEL = -1
 NOT_TO_OVERRIDE = ("identifier", "location")
 
 _Parents = Mapping[str, tuple[str, ...]]
@@ -38,7 +39,8 @@ def job_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
         for call in job.tasks:
             if isinstance(call, TaskOverride) and call.identifier in index.tasks:
                 yield from _override_faults(call, index)
-        yield from _level_faults(job, index)
+        resolved = ((call, _resolved(call, index)) for call in job.tasks)
+        yield from level_faults(job, [(call, task) for call, task in resolved if task is not None])
         yield from _cron_faults(job)
     yield from _dependency_faults(configuration, index)
 
@@ -102,21 +104,6 @@ def _resolved(call: Call, index: Index) -> Task | None:
     known = {item.name for item in fields(type(task))}.difference(NOT_TO_OVERRIDE)
     changes: dict[str, Any] = {name: value for name, value in call.changes.items() if name in known}
     return evolve(task, **changes)
-
-
-def _level_faults(job: Job, index: Index) -> Iterator[Fault]:
-    resolved = ((call, _resolved(call, index)) for call in job.tasks)
-    calls = [(call, task) for call, task in resolved if task is not None]
-    for call, task in calls[1:]:
-        first = calls[0][1]
-        if (task.level == NO_LEVEL) != (first.level == NO_LEVEL):
-            has, other_has = ("no", "one") if task.level == NO_LEVEL else ("a", "none")
-            yield Fault(
-                call.location,
-                f"in job {shown(job.identifier)}, task {shown(task.identifier)} has {has} Level and "
-                f"{shown(first.identifier)} has {other_has}; give all tasks of a job a Level, or none",
-            )
-            return
 
 
 def _cron_faults(job: Job) -> Iterator[Fault]:

@@ -107,11 +107,13 @@ def _everything_too_often(job: Job, written: Sequence[Called]) -> Iterator[Fault
 
 
 def _before_its_parent(job: Job, running: Sequence[Called]) -> Iterator[Fault]:
-    last = {task.identifier: position for position, (_, task) in enumerate(running)}
+    first: dict[str, int] = {}
+    for position, (_, task) in enumerate(running):
+        first.setdefault(task.identifier, position)
     for position, called in enumerate(running):
         task = called[1]
         for parent in task.parents:
-            if last.get(parent, -1) > position:
+            if first.get(parent, -1) > position:
                 yield Fault(
                     _place(called),
                     f"task {shown(task.identifier)} runs before {shown(parent)}, on which it depends, in job "

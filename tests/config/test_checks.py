@@ -140,6 +140,26 @@ FAULTS = {
         SYNC + FLAG + job('<Step Task="S" /><Step Task="F" Level="0" />'),
         '"F" has a Level and "S" has none',
     ),
+    "a task twice in one level": (
+        SYNC + job('<Step Task="S" Level="1" /><Step Task="S" Level="1" />'),
+        'task "S" is called twice in level 1 of job "J", and a task never runs twice at once',
+    ),
+    "a task and its parent in one level": (
+        SYNC
+        + job(
+            '<Step Task="S" Level="1" /><SetRecentlyModifiedFlagTask Identifier="P" DisplayName_L1="p" Level="1">'
+            '<TaskDependsOnTask ParentTask="S" /></SetRecentlyModifiedFlagTask>'
+        ),
+        'task "P" depends on "S", which is in the same level 1 of job "J" and runs at the same time; give it a higher',
+    ),
+    "a connector prepared and synchronized in one level": (
+        SYNC
+        + job(
+            '<Step Task="S" Level="1" />'
+            '<PrepareSynchronizationTask Identifier="P" DisplayName_L1="p" Connector="AD" Level="1" />'
+        ),
+        'task "S" synchronizes "AD" in the same level 1 of job "J" in which "P" prepares it; give it a higher Level',
+    ),
     "an override of another kind": (
         SYNC + job('<ComputeCorrelationKeysTaskOverride Identifier="S" Dirty="1" />'),
         "is a SynchronizeTask; write SynchronizeTaskOverride",

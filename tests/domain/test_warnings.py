@@ -85,6 +85,12 @@ def test_all_entity_types_more_than_once_an_hour(kind, cron, is_told):
     assert [("covers all entity types" in message) for message in messages] == [True] * is_told
 
 
+def test_a_task_between_two_calls_of_the_one_that_it_depends_on_looks_at_the_first():
+    messages = told(Step("Sync"), Step("Flag"), Step("Sync"), outside=[SYNC, FLAG])
+
+    assert not any("on which it depends" in message for message in messages)
+
+
 def test_a_task_before_the_one_that_it_depends_on():
     (message,) = told(FLAG, SYNC)
 
