@@ -1,0 +1,202 @@
+"""A company whose job has everything in it: a load, a delta, flags, computed properties and keys; and what must hold of
+its store whatever happened to the process.
+"""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from deltamark import (
+    Configuration,
+    Engine,
+    Job,
+    JobRun,
+    PrepareSynchronizationTask,
+    Step,
+    SynchronizationMode,
+    TaskState,
+)
+from deltamark.bootstrap import utc_now
+from tests.soak.roles import exported, fold, soaked
+from tests.store.company import ACCOUNT, KEYS, TEXTS, Company
+
+JOB, PEOPLE = "Everything", "OnlyPeople"
+TASKS = ("SynchronizeHR", "SynchronizeDirectory", "SetRecentlyModifiedFlag", "Properties", "ComputeCorrelationKeys")
+PARENTS = {
+    "SetRecentlyModifiedFlag": ("SynchronizeHR", "SynchronizeDirectory"),
+    "Properties": ("SetRecentlyModifiedFlag",),
+    "ComputeCorrelationKeys": ("SetRecentlyModifiedFlag", "Properties"),
+}
+"""So that what a run left undone when it died is found by the next, whose own synchronizations change nothing."""
+
+ENDED_WELL = (TaskState.COMPLETED, TaskState.WARNING)
+
+
+def configuration() -> Configuration:
+    """People are loaded whole, of accounts only what happened; then flags, properties over links, keys."""
+    known = soaked()
+    delta = PrepareSynchronizationTask(
+        connector="Directory", synchronization_mode=SynchronizationMode.INCREMENTAL, column_name="Command"
+    )
+    hr, *after = TASKS
+    return evolve(
+        known,
+        jobs=[Job(JOB, [Step(name) for name in (hr, delta.identifier, *after)]), Job(PEOPLE, [Step(hr)])],
+        tasks=[*(evolve(task, parents=PARENTS.get(task.identifier, ())) for task in known.tasks), delta],
+    )
+
+
+class Days:
+    """Writes a new day's extracts with every call; the same seed gives the same days."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._folder = folder
+        self._company = Company(folder, seed)
+        self._random = Random(seed)
+
+    def next(self) -> None:
+        """Everybody who is there now, and what happened to accounts. To apply that twice changes nothing."""
+        self._company.complete_day()
+        logins = self._random.sample(KEYS, self._random.randint(2, 12))
+        rows = [
+            (login, self._random.choice(TEXTS), self._random.choice(("merge", "merge", "delete"))) for login in logins
+        ]
+        with (self._folder / "Account.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([(*ACCOUNT, "Command"), *rows])
+
+
+def opened(url: str, folder: Path, *, lease_s: float = 60.0, clock: Callable[[], datetime] = utc_now) -> Engine:
+    """The engine over the company's extracts, with leases of that many seconds."""
+    engine = Engine.open(url, configuration=configuration(), export_output=folder, clock=clock)
+    engine._services = evolve(engine._services, lease_s=lease_s)
+    return engine
+
+
+@frozen
+class Seen:
+    """All that a user can see of the company; how often one tried is no part of it, nor are times and positions."""
+
+    state: Any
+    derived: Any
+    log: Any
+    counts: Any = field(repr=False)
+    """What each task changed, all runs together."""
+
+
+def seen(engine: Engine) -> Seen:
+    """The company as it is now."""
+    log = [
+        (c.kind, str(c.event.ref), getattr(c.event, "changes", None), c.task, c.file, c.event.cause.line)
+        for c in engine.changes()
+    ]
+    return Seen(
+        state=exported(engine),
+        derived=(list(engine.keys()), list(engine.matches()), engine.dirty()),
+        log=log,
+        counts=changed(engine),
+    )
+
+
+def changed(engine: Engine) -> dict[str, tuple[int, ...]]:
+    """Task -> how much it inserted, updated, deleted, linked, unlinked and wrote, all runs together."""
+    found: dict[str, tuple[int, ...]] = {}
+    for run in engine.runs():
+        for task in run.tasks:
+            c = task.counts
+            each = (c.inserted, c.updated, c.deleted, c.linked, c.unlinked, c.written)
+            found[task.identifier] = tuple(map(sum, zip(found.get(task.identifier, (0,) * 6), each, strict=True)))
+    return found
+
+
+def harm_in(engine: Engine) -> list[str]:
+    """What must never be found: damage, a state that is not its log, a task half done, time that went backwards."""
+    return [*_harm_in_log(engine), *_harm_in_state(engine), *_half_done(engine), *_harm_in_file(engine)]
+
+
+def _harm_in_log(engine: Engine) -> Iterator[str]:
+    """Positions increase, the versions of each stream are contiguous, and no time is before the one before it."""
+    events = engine._services.store.recorder.select_notifications(None, 10**6)  # type: ignore[attr-defined]
+    positions = [event.id for event in events]
+    if positions != sorted(set(positions)):
+        yield "positions do not increase"
+    versions: dict[Any, list[int]] = {}
+    for event in events:
+        versions.setdefault(event.originator_id, []).append(event.originator_version)
+    for stream, found in versions.items():
+        if found != list(range(1, len(found) + 1)):
+            yield f"stream {stream} has the versions {found}"
+    times = [change.event.at for change in engine.changes()]
+    if times != sorted(times):
+        yield "times in the log go backwards"
+
+
+def _harm_in_state(engine: Engine) -> Iterator[str]:
+    resources: dict[Any, Any] = {}
+    links: set[Any] = set()
+    try:
+        fold(engine.changes(), resources, links)
+    except (AssertionError, KeyError) as wrong:
+        yield f"the log contradicts itself: {wrong}"
+    if exported(engine) != (resources, links):
+        yield "the state is not its log"
+
+
+def _half_done(engine: Engine) -> Iterator[str]:
+    made = Counter((change.run, change.event.cause.task) for change in engine.changes())
+    for run in engine.runs():
+        yield from _wrong_record(run)
+        for task in run.tasks:
+            counted = task.counts.changed or task.counts.written * (task.identifier == "Properties")
+            if made.pop((run.number, task.ordinal), 0) != counted:
+                yield f"run {run.number}, {task.identifier}: {counted} changes counted, others are in the log"
+    if made:
+        yield f"changes of tasks that no run has: {made}"
+
+
+def _wrong_record(run: JobRun) -> Iterator[str]:
+    if run.ended_at is not None and run.ended_at < run.started_at:
+        yield f"run {run.number} ended before it started"
+    for task in run.tasks:
+        if task.seconds is not None and task.seconds < 0:
+            yield f"run {run.number}, {task.identifier} took {task.seconds} seconds"
+
+
+def _harm_in_file(engine: Engine) -> Iterator[str]:
+    path = getattr(engine._services.store, "_path", None)
+    if path is not None:
+        with closing(sqlite3.connect(path)) as db:
+            yield from (row[0] for row in db.execute("PRAGMA integrity_check") if row[0] != "ok")
+            yield from (f"violated: {row}" for row in db.execute("PRAGMA foreign_key_check"))
+
+
+def continued(engine: Engine) -> JobRun:
+    """Goes on with the run that did not end, or runs the job where there is none such."""
+    newest = next(iter(engine.runs(1)), None)
+    if newest is None or newest.job != JOB or newest.state in ENDED_WELL or not hasattr(engine, "resume"):
+        return engine.run_job(JOB)
+    return engine.resume(newest.number)
+
+
+def lives(seed: int, days: int, folder: Path) -> list[Seen]:
+    """What is seen after each day of a company to which nothing happens."""
+    extracts = Days(folder / "exports", seed)
+    with opened(f"sqlite:///{folder}/undisturbed.db", folder / "exports") as engine:
+        found = []
+        for _ in range(days):
+            extracts.next()
+            run = engine.run_job(JOB)
+            assert run.state in ENDED_WELL, [task.messages for task in run.tasks]
+            assert harm_in(engine) == []
+            assert engine.verify_derived().differences == ()
+            found.append(seen(engine))
+    return found

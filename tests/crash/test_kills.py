@@ -1,0 +1,115 @@
+"""A process that runs the job is killed at random instants: nothing is lost, doubled or half done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random, randrange
+from threading import Event
+
+import pytest
+
+from deltamark import AlreadyRunning, Engine, JobRun
+from tests.crash import children
+from tests.crash.company import ENDED_WELL, Days, Seen, continued, harm_in, lives, opened, seen
+from tests.laws import SOAK
+from tests.store.children import CONTEXT
+
+SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
+KILLS = 160 if SOAK else 11
+"""On each store."""
+KILLS_A_DAY = 2
+DAYS = -(-KILLS // KILLS_A_DAY)
+KILLED = -9
+STATEMENTS = 600
+"""About as many as a run has."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
+    """The days of the same company to which nothing happened."""
+    return lives(SEED, DAYS, tmp_path_factory.mktemp("undisturbed"))
+
+
+class Life:
+    """A company whose every run is killed some times before one may end."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._url = url
+        self._folder = folder
+        self._random = Random(SEED)
+        self._extracts = Days(folder, SEED)
+        self._seconds = 1.0
+        self.kills = self.missed = 0
+
+    def day(self) -> Engine:
+        """A day with its kills; gives the engine over what the last run left."""
+        self._extracts.next()
+        for _ in range(KILLS_A_DAY):
+            self._kill()
+            with opened(self._url, self._folder) as engine:
+                assert harm_in(engine) == [], f"seed {SEED}, kill {self.kills}"
+        engine = opened(self._url, self._folder, lease_s=children.LEASE_S)
+        run = as_soon_as_free(engine)
+        assert run.state in ENDED_WELL, [task.messages for task in run.tasks]
+        return engine
+
+    def _kill(self) -> None:
+        """Kills a process at a statement or by the clock; one that had ended before does not count."""
+        at_statement = self._random.randrange(1, STATEMENTS) if self._random.random() < 0.5 else 0
+        receiving, sending = CONTEXT.Pipe(duplex=False)
+        process = CONTEXT.Process(target=children.run, args=(self._url, self._folder, at_statement, sending))
+        process.start()
+        sending.close()
+        after_s = children.PATIENCE_S if at_statement else self._random.random() * self._seconds
+        try:
+            if receiving.poll(children.PATIENCE_S) and receiving.recv() == "begins" and not receiving.poll(after_s):
+                process.kill()
+        except EOFError:
+            pass  # it died before it began
+        process.join(children.PATIENCE_S)
+        assert process.exitcode in (0, KILLED)
+        self.kills += process.exitcode == KILLED
+        self.missed += process.exitcode != KILLED
+
+
+def as_soon_as_free(engine: Engine) -> JobRun:
+    """Goes on as soon as nobody takes the killed run for alive any more."""
+    turn = Event()
+    for _ in range(100 * children.PATIENCE_S):
+        try:
+            return continued(engine)
+        except AlreadyRunning:
+            turn.wait(0.01)
+    raise AssertionError("the leases of a killed run did not expire")
+
+
+@pytest.mark.soak
+@pytest.mark.slow  # a process, and a run after it, for each kill
+def test_a_life_of_kills_leaves_what_an_undisturbed_one_leaves(
+    store_url: str, tmp_path: Path, undisturbed: list[Seen], capsys: pytest.CaptureFixture[str]
+) -> None:
+    life = Life(store_url, tmp_path / "exports")
+
+    for day, expected in enumerate(undisturbed):
+        with life.day() as engine:
+            found = seen(engine)
+            assert found == expected, f"seed {SEED}, day {day}"
+            assert harm_in(engine) == [], f"seed {SEED}, day {day}"
+            assert engine.verify_derived().differences == ()
+    with capsys.disabled():
+        print(f"\n{store_url.split(':')[0]}, seed {SEED}: {life.kills} kills in {DAYS} days, {life.missed} too late")
+    assert life.kills >= KILLS * 2 // 3
+
+
+def test_control_a_store_that_commits_in_the_midst_of_a_task_is_caught(store_url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "exports"
+    Days(folder, 3).next()
+    process = CONTEXT.Process(target=children.run_and_commit_half, args=(store_url, folder))
+
+    process.start()
+    process.join(children.PATIENCE_S)
+
+    assert process.exitcode == KILLED
+    with opened(store_url, folder) as engine:
+        assert any("changes counted, others are in the log" in harm for harm in harm_in(engine))
