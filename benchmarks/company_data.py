@@ -33,6 +33,7 @@ from deltamark import (
     Step,
     SynchronizationMode,
     SynchronizeTask,
+    Thresholds,
     UpdateClassificationTask,
     UpdateEntityPropertyExpressionsTask,
 )
@@ -102,7 +103,7 @@ _EXPRESSIONS: tuple[_Made, ...] = (
 def configuration() -> Configuration:
     """Jobs that load, compute everything, and compute what a delta with a command column changed."""
     return Configuration(
-        connectors=[Connector("HR"), Connector("AD")],
+        connectors=[Connector("HR", thresholds=Thresholds()), Connector("AD", thresholds=Thresholds())],
         entity_types=[_entity_type(name) for name in _SYNCHRONIZED],
         associations=list(_associations()),
         entity_type_mappings=[_mapping(name) for name in _SYNCHRONIZED],

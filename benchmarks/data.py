@@ -23,6 +23,7 @@ from deltamark import (
     Step,
     SynchronizationMode,
     SynchronizeTask,
+    Thresholds,
 )
 from deltamark.infrastructure.company import generate
 
@@ -49,7 +50,7 @@ def configuration() -> Configuration:
         connector="HR", synchronization_mode=SynchronizationMode.INCREMENTAL, column_name="Command"
     )
     return Configuration(
-        connectors=[Connector("HR")],
+        connectors=[Connector("HR", thresholds=Thresholds())],
         entity_types=[EntityType("HR_Person", [Property(name, is_key=name == COLUMNS[0]) for name in COLUMNS])],
         entity_type_mappings=[
             EntityTypeMapping(

@@ -24,6 +24,7 @@ from deltamark.domain.changes import (
     RunMoment,
     When,
 )
+    PendingChange,
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.derivations import Derivation
 from deltamark.domain.differences import Difference, Verification
@@ -37,6 +38,7 @@ from deltamark.domain.errors import (
     SourceError,
     StoreError,
     StoreUnreachable,
+    OutdatedChanges,
     TakenOver,
     ThresholdExceeded,
     UsageError,
@@ -126,7 +128,11 @@ __all__ = [
     "PropertyRef",
     "PropertyType",
     "Resource",
+    "OutdatedChanges",
+    "Notice",
+    "NoticeKind",
     "ResourceClassificationRule",
+    "PendingChange",
     "ResourceCorrelationRule",
     "ResourceRef",
     "ResourceType",

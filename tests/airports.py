@@ -16,6 +16,7 @@ from deltamark import (
     PropertyMapping,
     PropertyType,
     SynchronizeTask,
+    Thresholds,
 )
 
 FOLDER = Path(__file__).parent / "data" / "airports"
@@ -29,7 +30,7 @@ Record = dict[str, str | float]
 def configuration() -> Configuration:
     """One connector, one entity type with every column, a job that keeps the changes."""
     return Configuration(
-        connectors=[Connector("World")],
+        connectors=[Connector("World", thresholds=Thresholds())],
         entity_types=[EntityType("Airport", [_property(name) for name in COLUMNS])],
         entity_type_mappings=[
             EntityTypeMapping(

@@ -19,13 +19,15 @@ from deltamark.application.follow import Following, follow
 from deltamark.application.history import ExportedResource
 from deltamark.application.leases import refuse_if_running
 from deltamark.application.naming import entity_type_named, job_named
+from deltamark.application.pending_changes import pending_changes
 from deltamark.application.ports.store import Reading, Store
 from deltamark.application.run_job import run_job, tasks_to_lease
 from deltamark.application.running.observer import Observer
 from deltamark.application.services import Services
-from deltamark.domain.changes import Horizon, LoggedChange, Position, When
+from deltamark.domain.changes import Horizon, LoggedChange, PendingChange, Position, When
 from deltamark.domain.errors import UsageError
 from deltamark.domain.link import LinkRef
+from deltamark.domain.job import TaskState
 from deltamark.domain.resource import Resource
 from deltamark.domain.run import JobRun
 from deltamark.domain.values import shown
@@ -49,7 +51,7 @@ class Engine(Deriving):
         force: bool = False,
         dry_run: bool = False,
         observer: Observer | None = None,
-        rehearsed: Callable[[Iterator[LoggedChange]], None] | None = None,
+        rehearsed: Callable[[Iterator[LoggedChange | PendingChange]], None] | None = None,
     ) -> JobRun:
         """Runs a job and gives back its record; look at its `state` and at that of its tasks.
 
@@ -57,7 +59,7 @@ class Engine(Deriving):
         other machines; jobs that share no task may run side by side. A run whose process died is ended on record by
         the next one that wants its tasks, a minute after it was heard from last.
 
-        :param force: lets pass what a threshold would hold back (an empty extract).
+        :param force: lets pass what a threshold would hold back.
         :param dry_run: does everything and then undoes it.
         :param observer: is told what happens, between the transactions, by the thread that runs the job. What it
             raises stops the run, which is put on record as failed, and comes out of this method.
@@ -80,12 +82,17 @@ class Engine(Deriving):
         with self._rehearsal(store) if dry_run else nullcontext():
             run = run_job(self._services, found, forced=force, observer=observer or Observer(), is_rehearsal=dry_run)
             if dry_run and rehearsed is not None:
-                rehearsed(self.changes(run=run.number))
+                rehearsed(self._rehearsed(run))
         return run
 
     @contextmanager
     def _rehearsal(self, store: Store) -> Iterator[None]:
         with store.rehearsal():
+    def _rehearsed(self, run: JobRun) -> Iterator[LoggedChange | PendingChange]:
+        yield from self.changes(run=run.number)
+        if any(task.state is TaskState.BLOCKED for task in run.tasks):
+            yield from self.pending(run.number)
+
             self._rehearsing.now = True
             try:
                 yield
@@ -139,6 +146,25 @@ class Engine(Deriving):
     def follow(
         self,
         after: Position | None = None,
+    def pending(self, run: int, *, entity_type: str | None = None, key: str | None = None) -> Iterator[PendingChange]:
+        """The changes that a threshold held back in a run, in the order in which they would be made.
+
+        They have no position, for they did not happen. They are kept until they are applied, dropped, or superseded by
+        a run that synchronizes the connector as a whole.
+
+        :raises UsageError: for an entity type or a run that does not exist, or a run that has no pending changes; when
+            the iteration begins.
+        """
+        arguments.whole_number("the number of a run", run)
+        if entity_type is not None:
+            entity_type_named(entity_type, self.configuration)
+        wanted = history.ChangeFilter(entity_type=entity_type, key=arguments.optional_text("a key", key))
+        return self._pending(self._store, run, wanted)
+
+    def _pending(self, store: Store, run: int, wanted: history.ChangeFilter) -> Iterator[PendingChange]:
+        with store.reading() as reading:
+            yield from pending_changes(reading, run, wanted)
+
         *,
         entity_type: str | None = None,
         key: str | None = None,

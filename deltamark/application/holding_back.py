@@ -69,7 +69,7 @@ class HeldBack(ThresholdExceeded):
 def counted(pending: Pending) -> str:
     """How many changes of which kind are pending, in words."""
     counts: dict[str, int] = {}
-    for part in pending.parts:
+    for part in filter(lambda part: part.is_change, pending.parts):
         kind, noun = _WORDS[part.kind]
         counts[f"{noun} {kind}"] = counts.get(f"{noun} {kind}", 0) + part.rows.num_rows
     return (
@@ -107,23 +107,28 @@ def release(tx: Writing, connector: str) -> list[str]:
     return [*messages, f"{connector} is not blocked any more: incremental jobs take it in again"]
 
 
-def reason_blocked(reading: Reading, configuration: Configuration, connector: str, job: Job) -> str | None:
+def reason_blocked(
+    reading: Reading, configuration: Configuration, connector: str, job: Job, *, forced: bool
+) -> str | None:
     """Why a job must leave a blocked connector out; None where it need not.
 
-    Incremental jobs do, and those that synchronize a delta of it: only a complete extract says everything again.
+    Incremental jobs do, unless they are forced, and those that synchronize a delta of it do in any case: only a
+    complete extract says everything again.
     """
     block = reading.block_of(connector)
-    if block is None or not (job.is_incremental or _prepares_delta(configuration, connector, job)):
+    if block is None:
         return None
+    is_delta = _prepares_delta(configuration, connector, job)
+    if not is_delta and (forced or not job.is_incremental):
+        return None
+    again = "a job that is not incremental and synchronizes its complete extracts"
     if block.task not in reading.pending_tasks(block.run):
-        return (
-            f"connector {connector} is blocked: the changes that run {block.run} held back were dropped. It takes part "
-            "again after a job that is not incremental has synchronized its complete extracts"
-        )
+        dropped = f"the changes that run {block.run} held back were dropped"
+        return f"connector {connector} is blocked: {dropped}. It takes part again after {again}"
     return (
-        f"connector {connector} is blocked by run {block.run}. `deltamark changes --pending {block.run}` lists what "
-        f"was held back; `deltamark resume {block.run}` applies it, and so does, in its way, a job that is not "
-        f"incremental; `deltamark cancel {block.run}` drops it"
+        f"connector {connector} is blocked by run {block.run}: `deltamark changes --pending {block.run}` lists what "
+        f"was held back. It takes part again after `deltamark resume {block.run}`, which applies that, "
+        f"`deltamark cancel {block.run}`, which drops it, or {again}"
     )
 
 

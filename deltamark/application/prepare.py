@@ -96,10 +96,15 @@ def _property_type(services: Services, ref: PropertyRef) -> PropertyType:
 
 
 def preparing(
-    services: Services, task: PrepareSynchronizationTask, job: Job, memory: dict[str, Prepared]
+    services: Services,
+    task: PrepareSynchronizationTask,
+    job: Job,
+    memory: dict[str, Prepared],
+    *,
+    forced: bool = False,
 ) -> Apply | Skip:
     """Cleanses the extracts of a connector and keeps them for the synchronization later in the run."""
-    out = reason_out(services, task.connector, job)
+    out = reason_out(services, task.connector, job, forced=forced)
     if out:
         return Skip(out)
     incremental = task.synchronization_mode is SynchronizationMode.INCREMENTAL
@@ -121,12 +126,15 @@ def preparing(
     return apply
 
 
-def reason_out(services: Services, connector: str, job: Job) -> str | None:
-    """Why a job must not synchronize a connector, or None when it may."""
+def reason_out(services: Services, connector: str, job: Job, *, forced: bool = False) -> str | None:
+    """Why a job must not synchronize a connector, or None when it may.
+
+    :param forced: whether a person said that thresholds let everything pass.
+    """
     found = services.configuration.connector(connector)
     assert found is not None, f"{connector}: a checked configuration names existing connectors"
     out = reason_connector_is_out(found, job)
     if out:
         return out
     with services.store.reading() as reading:
-        return reason_blocked(reading, services.configuration, connector, job)
+        return reason_blocked(reading, services.configuration, connector, job, forced=forced)

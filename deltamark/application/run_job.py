@@ -62,7 +62,12 @@ def run_job(
     event = _started_event(services, job, places, forced=forced, trigger=trigger)
     number = _started(services, leased, event, claim)
     work = Work(
-        services=services, run=number, job=job, occurrences={place.ordinal: place for place in places}, outcomes={}
+        services=services,
+        run=number,
+        job=job,
+        occurrences={place.ordinal: place for place in places},
+        outcomes={},
+        forced=forced,
     )
     record = Recording(services, number, leased)
     carrying_out = CarryingOut(record, work, observer, forced=forced, is_rehearsal=is_rehearsal)

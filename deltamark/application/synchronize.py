@@ -28,7 +28,9 @@ Compared = dict[str, ResourceComparison]
 """Entity type -> what its extract changes."""
 
 
-def synchronizing(services: Services, task: SynchronizeTask, job: Job, memory: dict[str, Prepared]) -> Apply | Skip:
+def synchronizing(
+    services: Services, task: SynchronizeTask, job: Job, memory: dict[str, Prepared], *, forced: bool = False
+) -> Apply | Skip:
     """Reads a connector's extracts unless they are prepared, then applies them in one transaction.
 
     Resources are compared before the transaction, with the state as it is then; should anybody change
@@ -36,7 +38,7 @@ def synchronizing(services: Services, task: SynchronizeTask, job: Job, memory: d
 
     :raises HeldBack: from the transaction, if it would change more than a threshold allows.
     """
-    out = reason_out(services, task.connector, job)
+    out = reason_out(services, task.connector, job, forced=forced)
     if out:
         return Skip(out)
     with services.store.reading() as view:

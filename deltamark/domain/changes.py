@@ -38,6 +38,31 @@ class LoggedChange:
         return self.event.kind
 
 
+@frozen(kw_only=True)
+class PendingChange:
+    """A change that a threshold held back: it did not happen, so it has no position.
+
+    The names of job, task and file are those of the run that held it back.
+    """
+
+    position: None = None
+    event: AnyChange
+    run: int
+    job: str
+    task: str
+    file: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When it was held back, UTC."""
+        return self.event.at
+
+    @property
+    def kind(self) -> str:
+        """`created`, `updated`, `deleted`, `linked` or `unlinked`."""
+        return self.event.kind
+
+
 @frozen
 class RunMoment:
     """The moment when a run ended; written `run:N`."""
@@ -119,6 +144,7 @@ __all__ = [
     "Horizon",
     "LoggedChange",
     "MatchedPair",
+    "PendingChange",
     "Position",
     "RunMoment",
     "When",

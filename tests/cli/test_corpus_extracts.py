@@ -19,7 +19,11 @@ CASES = tomllib.loads((CORPUS / "expected.toml").read_text("utf-8"))["case"]
 HELD = "id,name\nheld,Held\n"
 
 CONFIGURATION = """<ConfigurationFile>
-  <Connector Identifier="HR" />
+  <Connector Identifier="HR"
+    MaximumInsertedLines="0" MaximumUpdatedLines="0" MaximumDeletedLines="0"
+    MaximumLinkInsertedLines="0" MaximumLinkDeletedLines="0"
+    MaxPercentageInsertedLines="0" MaxPercentageUpdatedLines="0" MaxPercentageDeletedLines="0"
+    MaxLinkPercentageInsertedLines="0" MaxLinkPercentageDeletedLines="0" />
   <EntityType Identifier="Person">
     <Property Identifier="Number" IsKey="true" />
     <Property Identifier="Name" Type="{kind}" />

@@ -11,8 +11,16 @@ from deltamark.infrastructure.cli.main import status_of
 
 CONFIGURATION = """<?xml version="1.0" encoding="utf-8"?>
 <ConfigurationFile>
-  <Connector Identifier="HR" />
-  <Connector Identifier="AD" />
+  <Connector Identifier="HR"
+    MaximumInsertedLines="0" MaximumUpdatedLines="0" MaximumDeletedLines="0"
+    MaximumLinkInsertedLines="0" MaximumLinkDeletedLines="0"
+    MaxPercentageInsertedLines="0" MaxPercentageUpdatedLines="0" MaxPercentageDeletedLines="0"
+    MaxLinkPercentageInsertedLines="0" MaxLinkPercentageDeletedLines="0" />
+  <Connector Identifier="AD"
+    MaximumInsertedLines="0" MaximumUpdatedLines="0" MaximumDeletedLines="0"
+    MaximumLinkInsertedLines="0" MaximumLinkDeletedLines="0"
+    MaxPercentageInsertedLines="0" MaxPercentageUpdatedLines="0" MaxPercentageDeletedLines="0"
+    MaxLinkPercentageInsertedLines="0" MaxLinkPercentageDeletedLines="0" />
 
   <EntityType Identifier="HR_Person">
     <Property Identifier="Number" IsKey="true" />

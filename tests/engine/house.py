@@ -36,6 +36,7 @@ from deltamark import (
     SynchronizeTask,
     TaskRun,
     TaskState,
+    Thresholds,
 )
 from deltamark.application.ports.store import DerivedRule
 from deltamark.domain.derivations import Kind
@@ -56,6 +57,8 @@ RULES = (
     ),
 )
 
+NO_LIMITS = Thresholds()
+
 
 def configuration(
     *,
@@ -67,11 +70,18 @@ def configuration(
     members_by: tuple[str, str] = ("Code", "Number"),
     orphans: bool = False,
     force: bool = False,
+    limits: Thresholds = NO_LIMITS,
+    person_limits: Thresholds = NO_LIMITS,
+    teams_limits: Thresholds = NO_LIMITS,
+    member_limits: Thresholds = NO_LIMITS,
     flag_parents: Iterable[str] = ("SynchronizeHR",),
     more_tasks: Iterable[Any] = (),
     more_jobs: Iterable[Job] = (),
 ) -> Configuration:
-    """HR feeds people; Teams feeds teams and members. Jobs: see `jobs` below."""
+    """HR feeds people; Teams feeds teams and members. Jobs: see `jobs` below.
+
+    :param limits: of the connector HR; `person_limits` are those of its only mapping.
+    """
     tasks = [
         SynchronizeTask(connector="HR", do_not_delete_changes=keep_people, force_synchronization=force),
         SynchronizeTask(connector="Teams", do_not_delete_changes=keep_teams, orphans=orphans),
@@ -89,7 +99,7 @@ def configuration(
         *more_tasks,
     ]
     return Configuration(
-        connectors=[Connector("HR"), Connector("Teams")],
+        connectors=[Connector("HR", thresholds=limits), Connector("Teams", thresholds=teams_limits)],
         entity_types=[
             EntityType("Person", [Property(n, kind, is_key=n == "Number") for n, kind in PROPERTIES.items()]),
             EntityType("Team", [Property("Code", is_key=True), Property("Title")]),
@@ -112,6 +122,7 @@ def configuration(
                     PropertyMapping(n, n.lower(), is_primary_key=n == "Number", is_unique_key=n == "Mail")
                     for n in PROPERTIES
                 ],
+                person_limits,
             ),
             EntityTypeMapping(
                 "Team",
@@ -129,6 +140,7 @@ def configuration(
                 "person",
                 PropertyRef("Team", members_by[0]),
                 PropertyRef("Person", members_by[1]),
+                member_limits,
             )
         ],
         resource_types=[ResourceType("Owner", "Person", "Person")],

@@ -22,6 +22,7 @@ from deltamark import (
     PropertyType,
     SynchronizeTask,
     TaskState,
+    Thresholds,
 )
 
 Synchronize = Callable[..., TaskState]
@@ -31,7 +32,7 @@ Synchronize = Callable[..., TaskState]
 def engine(store_url: str, tmp_path: Path) -> Iterator[Engine]:
     number = PropertyRef("Person", "Number")
     configuration = Configuration(
-        connectors=[Connector("HR")],
+        connectors=[Connector("HR", thresholds=Thresholds())],
         entity_types=[
             EntityType("Person", [Property("Number", is_key=True), Property("Hired", PropertyType.DATE_TIME)])
         ],
@@ -108,7 +109,7 @@ def test_a_link_that_stays_because_its_row_was_set_aside_keeps_its_end_to_itself
     """A head of one department may not become the head of another while nobody can say that the first lets go."""
     code, number = PropertyRef("Department", "Code"), PropertyRef("Person", "Number")
     configuration = Configuration(
-        connectors=[Connector("HR")],
+        connectors=[Connector("HR", thresholds=Thresholds())],
         entity_types=[
             EntityType("Person", [Property("Number", is_key=True)]),
             EntityType("Department", [Property("Code", is_key=True), Property("Since", PropertyType.DATE_TIME)]),

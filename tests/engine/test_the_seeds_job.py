@@ -27,13 +27,18 @@ from deltamark import (
     SetRecentlyModifiedFlagTask,
     SynchronizeTask,
     TaskState,
+    Thresholds,
 )
 from deltamark.application.ports.store import DerivedRule
 from deltamark.config.loader import load
 from deltamark.domain.derivations import Kind
 
 MODEL = """
-  <Connector Identifier="AD" DisplayName_L1="Active Directory" />
+  <Connector Identifier="AD" DisplayName_L1="Active Directory"
+    MaximumInsertedLines="0" MaximumUpdatedLines="0" MaximumDeletedLines="0"
+    MaximumLinkInsertedLines="0" MaximumLinkDeletedLines="0"
+    MaxPercentageInsertedLines="0" MaxPercentageUpdatedLines="0" MaxPercentageDeletedLines="0"
+    MaxLinkPercentageInsertedLines="0" MaxLinkPercentageDeletedLines="0" />
   <EntityType Identifier="Directory_User" DisplayName_L1="User">
     <Property Identifier="Login" IsKey="true" />
     <Property Identifier="Mail" />
@@ -72,7 +77,7 @@ JOB = """
 """  # noqa: E501 - exactly as the guide writes its tasks
 
 IN_PYTHON = Configuration(
-    connectors=[Connector("AD", display_names={1: "Active Directory"})],
+    connectors=[Connector("AD", display_names={1: "Active Directory"}, thresholds=Thresholds())],
     entity_types=[
         EntityType(
             "Directory_User",

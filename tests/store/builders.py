@@ -99,7 +99,7 @@ def update(tx: Writing, entity_type: str, states: Updates) -> None:
 
 def delete(tx: Writing, entity_type: str, states: Mapping[str, Values]) -> int:
     """Deletes resources; gives back how many links went with them."""
-    return tx.append_resources(entity_type, changes(deleted=states), CAUSE)
+    return sum(tx.append_resources(entity_type, changes(deleted=states), CAUSE).values())
 
 
 def compute(tx: Writing, entity_type: str, states: Updates) -> None:

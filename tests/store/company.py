@@ -26,6 +26,7 @@ from deltamark import (
     Step,
     SynchronizationMode,
     SynchronizeTask,
+    Thresholds,
 )
 
 PERSON = ("Number", "Mail", "Level", "Active", "Department", "Note")
@@ -61,7 +62,7 @@ def configuration(*, keep: bool = True) -> Configuration:
         connector="HR", synchronization_mode=SynchronizationMode.INCREMENTAL, column_name="Command"
     )
     return Configuration(
-        connectors=[Connector("HR"), Connector("Directory")],
+        connectors=[Connector("HR", thresholds=Thresholds()), Connector("Directory", thresholds=Thresholds())],
         entity_types=[
             EntityType("Person", [_property(name) for name in PERSON]),
             EntityType("Department", [Property("Name", is_key=True)]),

@@ -21,6 +21,7 @@ from deltamark import (
     StoreError,
     SynchronizeTask,
     TaskState,
+    Thresholds,
 )
 from tests.postgresql import running
 
@@ -44,7 +45,7 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 def configuration() -> Configuration:
     names = ("Number", "Note")
     return Configuration(
-        connectors=[Connector("HR")],
+        connectors=[Connector("HR", thresholds=Thresholds())],
         entity_types=[EntityType("Person", [Property(name, is_key=name == "Number") for name in names])],
         entity_type_mappings=[
             EntityTypeMapping(

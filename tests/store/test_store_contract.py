@@ -156,7 +156,7 @@ def test_one_call_may_delete_create_and_update(company: Store) -> None:
     both = changes(created={"3": ANN}, updated={"2": (BOB, ANN)}, deleted={"1": ANN})
 
     with company.transaction() as tx:
-        assert tx.append_resources(PERSON, both, CAUSE) == 1  # Ann's membership
+        assert tx.append_resources(PERSON, both, CAUSE) == {"Members": 1}  # Ann's
 
     with company.reading() as reading:
         assert held(reading) == {"2": ANN, "3": ANN}

@@ -24,6 +24,7 @@ from deltamark import (
     ResourceType,
     SetRecentlyModifiedFlagTask,
     SynchronizeTask,
+    Thresholds,
 )
 
 PERSON, GROUP = "Person", "Group"
@@ -33,7 +34,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def configuration(*, keep: bool = True) -> Configuration:
     """People, groups and memberships; a nightly job that synchronizes, flags and computes keys."""
     return Configuration(
-        connectors=[Connector("HR")],
+        connectors=[Connector("HR", thresholds=Thresholds())],
         entity_types=[
             EntityType(
                 PERSON,

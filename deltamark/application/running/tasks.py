@@ -37,6 +37,7 @@ class Work:
     :param occurrences: all places of the job, by ordinal.
     :param outcomes: of the tasks that have ended, by ordinal; grows while the run goes on.
     :param pending: the places of the synchronizations that a person let go on: they apply what was held back.
+    :param forced: whether a person said that thresholds let everything pass.
     """
 
     services: Services
@@ -45,6 +46,7 @@ class Work:
     occurrences: Mapping[int, Occurrence]
     outcomes: dict[int, Outcome]
     pending: frozenset[int] = frozenset()
+    forced: bool = False
     memory: dict[str, Prepared] = field(factory=dict)
 
     def planned(self, occurrence: Occurrence, tell: Tell) -> Apply | Skip:
@@ -55,7 +57,7 @@ class Work:
         services, task = self.services, occurrence.task
         match task:
             case PrepareSynchronizationTask():
-                return preparing(services, task, self.job, self.memory)
+                return preparing(services, task, self.job, self.memory, forced=self.forced)
             case SynchronizeTask():
                 return self._synchronizing(occurrence, task)
             case SetRecentlyModifiedFlagTask():
@@ -72,8 +74,8 @@ class Work:
         if task.connector not in self.memory:
             reason = self._reason_unprepared(occurrence)
             if reason is not None:
-                return Skip(reason_out(self.services, task.connector, self.job) or reason)
-        return synchronizing(self.services, task, self.job, self.memory)
+                return Skip(reason_out(self.services, task.connector, self.job, forced=self.forced) or reason)
+        return synchronizing(self.services, task, self.job, self.memory, forced=self.forced)
 
     def _reason_unprepared(self, occurrence: Occurrence) -> str | None:
         """A delta that nobody prepared, or that was applied already, must never be read as a complete extract."""

@@ -10,7 +10,14 @@ from attrs import asdict
 
 from deltamark.application.history import ExportedResource
 from deltamark.domain.causes import Cause
-from deltamark.domain.changes import Classification, CorrelationKey, DirtyResource, LoggedChange, MatchedPair
+from deltamark.domain.changes import (
+    Classification,
+    CorrelationKey,
+    DirtyResource,
+    LoggedChange,
+    MatchedPair,
+    PendingChange,
+)
 from deltamark.domain.derivations import Kind
 from deltamark.domain.differences import Difference
 from deltamark.domain.errors import Fault
@@ -24,8 +31,8 @@ def time_of(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def change_document(change: LoggedChange) -> dict[str, Any]:
-    """A change of the log."""
+def change_document(change: LoggedChange | PendingChange) -> dict[str, Any]:
+    """A change of the log, or one that was held back: the same without a position."""
     event = change.event
     head = {"position": change.position, "at": time_of(change.at), "change": change.kind}
     if isinstance(event, ResourceEvent):

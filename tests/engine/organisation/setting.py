@@ -30,6 +30,7 @@ from deltamark import (
     SynchronizationMode,
     SynchronizeTask,
     TaskOverride,
+    Thresholds,
     UpdateClassificationTask,
     UpdateEntityPropertyExpressionsTask,
 )
@@ -90,7 +91,7 @@ class Setting:
     def configuration(self) -> Configuration:
         """As the engine reads it."""
         return Configuration(
-            connectors=[Connector(name) for name in CONNECTORS],
+            connectors=[Connector(name, thresholds=Thresholds()) for name in CONNECTORS],
             entity_types=[_entity_type(name) for name in TYPES],
             associations=[_association(self.association(name), ends) for name, ends in ASSOCIATIONS.items()],
             entity_type_mappings=[

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from deltamark.bootstrap import Engine
-from deltamark.domain.changes import LoggedChange, When
+from deltamark.domain.changes import LoggedChange, PendingChange, When
 from deltamark.domain.errors import UsageError
 from deltamark.domain.resource import Resource
 from deltamark.domain.values import shown
@@ -53,7 +53,7 @@ def shown_value(value: object) -> str:
     return "nothing" if value is None else plain(value)
 
 
-def change_listing(changes: Iterable[LoggedChange], *, is_live: bool = False) -> Listing:
+def change_listing(changes: Iterable[LoggedChange | PendingChange], *, is_live: bool = False) -> Listing:
     """Changes as rows; shown one by one where they come as they happen."""
     return Listing(
         is_live=is_live,
@@ -77,6 +77,9 @@ def change_listing(changes: Iterable[LoggedChange], *, is_live: bool = False) ->
 @click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only those of an entity type.")
 @click.option("--key", type=Name("KEY"), metavar="KEY", help="Only those of one key.")
 @click.option("--run", type=WholeNumber("RUN", 1), metavar="RUN", help="Only those of one run.")
+@click.option(
+    "--pending", type=WholeNumber("RUN", 1), metavar="RUN", help="Instead of the log, what a blocked run held back."
+)
 @click.option("--follow", is_flag=True, help="Wait for more and show each as it happens, until interrupted.")
 @format_option
 @pass_workspace
@@ -87,6 +90,7 @@ def changes(
     entity_type: str | None,
     key: str | None,
     run: int | None,
+    pending: int | None,
     follow: bool,
     form: Format,
 ) -> None:
@@ -94,11 +98,16 @@ def changes(
 
     Where changes were discarded (DoNotDeleteChanges is false), the rest is shown and a note says so; asked for
     with --after, a position below the horizon is refused. With --follow it begins with what happens from now on,
-    or behind --after.
+    or behind --after. What --pending shows did not happen: it has no position.
     """
+    if pending is not None and (follow or not (after is None and until is None and run is None)):
+        raise UsageError("--pending shows what did not happen; of the other options, --type and --key go with it.")
     if follow and not (until is None and run is None):
         raise UsageError("--follow shows what is still to happen; --until and --run are about the past. Use one.")
     with workspace.engine() as engine:
+        if pending is not None:
+            render(change_listing(engine.pending(pending, entity_type=entity_type, key=key)), form)
+            return
         if follow:
             # To be interrupted is how it ends.
             with suppress(KeyboardInterrupt):

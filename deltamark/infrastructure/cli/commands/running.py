@@ -9,7 +9,7 @@ from typing import Any
 import click
 import orjson
 
-from deltamark.domain.changes import LoggedChange
+from deltamark.domain.changes import LoggedChange, PendingChange
 from deltamark.domain.job import TaskState
 from deltamark.domain.run import JobRun, SetAside
 from deltamark.domain.wording import how_many
@@ -32,7 +32,7 @@ TASK_COLUMNS = [member(name) for name in ("task", "state", *_COUNTS, "seconds")]
 
 @click.command(epilog="Example: deltamark run Incremental --dry-run")
 @click.argument("job", type=Name("JOB"))
-@click.option("--force", is_flag=True, help="Let pass what a threshold would hold back, such as an empty extract.")
+@click.option("--force", is_flag=True, help="Let pass what a threshold would hold back.")
 @click.option("--dry-run", is_flag=True, help="Do everything but commit, and show what would change.")
 @format_option
 @pass_workspace
@@ -56,7 +56,7 @@ def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format
     return STATUS.get(done.state, 0)
 
 
-def _show_changes(changes: Iterator[LoggedChange], form: Format) -> None:
+def _show_changes(changes: Iterator[LoggedChange | PendingChange], form: Format) -> None:
     if form is not Format.TABLE:
         render(change_listing(changes), form)
         return
