@@ -11,6 +11,7 @@ Synchronize resources from source systems, remember every change, compute only o
 from deltamark.application.back_up import Backup
 from deltamark.application.history import ExportedResource
 from deltamark.application.running.observer import Observer
+from deltamark.application.user_tasks import task
 from deltamark.bootstrap import Engine
 from deltamark.config.writer import configuration_xml
 from deltamark.domain.causes import Cause, Explanation
@@ -21,10 +22,10 @@ from deltamark.domain.changes import (
     Horizon,
     LoggedChange,
     MatchedPair,
+    PendingChange,
     RunMoment,
     When,
 )
-    PendingChange,
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.derivations import Derivation
 from deltamark.domain.differences import Difference, Verification
@@ -42,11 +43,13 @@ from deltamark.domain.errors import (
     TakenOver,
     ThresholdExceeded,
     UsageError,
+    UserTaskFailed,
 )
 from deltamark.domain.job import (
     ComputeCorrelationKeysTask,
     Job,
     PrepareSynchronizationTask,
+    PythonTask,
     SetRecentlyModifiedFlagTask,
     Step,
     SynchronizationMode,
@@ -79,6 +82,7 @@ from deltamark.domain.rules import (
     ResourceType,
 )
 from deltamark.domain.run import Counts, JobRun, SetAside, TaskRun
+from deltamark.domain.user_function import UserTask
 from deltamark.domain.values import PropertyType
 from deltamark.version import __version__
 
@@ -127,6 +131,7 @@ __all__ = [
     "PropertyMapping",
     "PropertyRef",
     "PropertyType",
+    "PythonTask",
     "Resource",
     "OutdatedChanges",
     "Notice",
@@ -156,8 +161,11 @@ __all__ = [
     "UpdateEntityPropertyExpressionsTask",
     "Updated",
     "UsageError",
+    "UserTask",
+    "UserTaskFailed",
     "Verification",
     "When",
     "__version__",
     "configuration_xml",
+    "task",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +14,18 @@ from deltamark.application import arguments, engine
 from deltamark.application.planning import planned
 from deltamark.application.ports.store import Clock, Store
 from deltamark.application.services import Services
+from deltamark.application.user_tasks import registered
 from deltamark.config.loader import load
-from deltamark.domain.checks import faults
+from deltamark.config.task_modules import TaskModule, found_tasks
+from deltamark.domain.checks import MOST_FAULTS, faults, in_file_order
 from deltamark.domain.configuration import Configuration
-from deltamark.domain.errors import ConfigurationError, StoreError, UsageError
+from deltamark.domain.errors import ConfigurationError, Fault, StoreError, UsageError
+from deltamark.domain.function_checks import bound, function_faults
 from deltamark.domain.plan import Plan
 from deltamark.domain.run import Operator
 from deltamark.domain.shape import shape_faults
+from deltamark.domain.user_function import UserTask
+from deltamark.domain.user_tasks import functions_of
 from deltamark.infrastructure.columnar.comparer import DuckComparer
 from deltamark.infrastructure.columnar.duck import Workbench
 from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
@@ -50,6 +56,7 @@ class Engine(engine.Engine):
         *,
         configuration: Configuration | str | os.PathLike[str] = "configuration",
         export_output: str | os.PathLike[str] = "exports",
+        tasks: Iterable[UserTask] = (),
         create: bool = True,
         clock: Clock = utc_now,
     ) -> Engine:
@@ -58,6 +65,8 @@ class Engine(engine.Engine):
         :param store: a URL such as ``sqlite:///deltamark.db`` or ``postgresql://user@host/database``.
         :param configuration: a `Configuration`, or the XML file or folder to load it from.
         :param export_output: the folder of the extracts.
+        :param tasks: functions that `task` decorates, for a `PythonTask` to name; besides those of the entry point
+            group ``deltamark.tasks``, which is looked at where a task names one that is not among them.
         :param create: whether a store that is not there is made; otherwise it is an error.
         :param clock: gives the time of changes and runs.
         :raises ConfigurationError: with every fault of the configuration.
@@ -70,7 +79,7 @@ class Engine(engine.Engine):
         if not callable(clock):
             raise UsageError("clock is a function that gives the present time as a datetime with a time zone.")
         workbench = Workbench()
-        checked, plan, evaluator = _checked(configuration, workbench)
+        checked, plan, evaluator = _checked(configuration, workbench, tasks)
         return cls(
             Services(
                 store=open_store(store, _with_zone(clock), create=create),
@@ -85,26 +94,57 @@ class Engine(engine.Engine):
         )
 
 
-def checked_configuration(configuration: Configuration | str | os.PathLike[str]) -> tuple[Configuration, Plan]:
+def checked_configuration(
+    configuration: Configuration | str | os.PathLike[str],
+    tasks: Iterable[UserTask] = (),
+    modules: Iterable[TaskModule] = (),
+) -> tuple[Configuration, Plan]:
     """The configuration, loaded if need be, with its expressions checked, and the plan of what it derives.
 
-    :raises ConfigurationError: with every fault. Expressions are looked at once the rest is sound.
+    :param tasks: functions that tasks may name.
+    :param modules: modules that hold such functions; imported only if a task names one.
+    :raises ConfigurationError: with every fault. Expressions and functions are looked at once the rest is sound.
     """
-    checked, plan, _ = _checked(configuration, Workbench())
+    checked, plan, _ = _checked(configuration, Workbench(), tasks, modules)
     return checked, plan
 
 
 def _checked(
-    configuration: Configuration | str | os.PathLike[str], workbench: Workbench
+    configuration: Configuration | str | os.PathLike[str],
+    workbench: Workbench,
+    tasks: Iterable[UserTask] = (),
+    modules: Iterable[TaskModule] = (),
 ) -> tuple[Configuration, Plan, DuckEvaluator]:
+    known = registered(tasks)
     if isinstance(configuration, Configuration):
         found = shape_faults(configuration) or faults(configuration)
         if found:
             raise ConfigurationError(found)
     else:
         configuration = load(_path("configuration", configuration))
+    configuration = _with_functions(configuration, known, modules)
     evaluator = DuckEvaluator(configuration, workbench=workbench)
     return configuration, planned(configuration, evaluator), evaluator
+
+
+def _with_functions(
+    configuration: Configuration, known: Mapping[str, UserTask], modules: Iterable[TaskModule]
+) -> Configuration:
+    """The configuration with the functions that its tasks name.
+
+    :raises ConfigurationError: if one is not registered, or cannot do what it is declared to do.
+    """
+    known = {**{one.name: one for one in functions_of(configuration)}, **known}
+    whole, unknown = bound(configuration, known)
+    failed: tuple[Fault, ...] = ()
+    if unknown:
+        found = found_tasks(modules)
+        whole, unknown = bound(configuration, {**found.tasks, **known})
+        failed = found.faults
+    wrong = (*failed, *unknown) if unknown else tuple(function_faults(whole))
+    if wrong:
+        raise ConfigurationError(in_file_order(wrong)[:MOST_FAULTS])
+    return whole
 
 
 def _path(what: str, value: object) -> Path:

@@ -1,4 +1,4 @@
-"""Computing properties: stage by stage, so that each expression reads what those before it gave."""
+"""Computing properties, by expressions or a function: stage by stage, so that each reads what those before it gave."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
+from deltamark.application.calling_functions import function_portions
 from deltamark.application.computing import (
     Tally,
-    Turn,
     distinct,
     messages,
     move_places,
@@ -25,12 +25,14 @@ from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.application.workload import Share, awaited, workload
 from deltamark.domain.derivations import Derivation, Kind
 from deltamark.domain.events import Cause
-from deltamark.domain.job import UpdateEntityPropertyExpressionsTask
+from deltamark.domain.job import PythonTask, UpdateEntityPropertyExpressionsTask
 from deltamark.domain.wording import how_many
 
 
-def computing_properties(services: Services, task: UpdateEntityPropertyExpressionsTask) -> Apply:
-    """Computes the properties of the task's entity types that have an expression, and moves the task's place."""
+def computing_properties(services: Services, task: UpdateEntityPropertyExpressionsTask | PythonTask) -> Apply:
+    """Computes the properties of the task's entity types that have an expression, or that its function writes; moves
+    the task's place.
+    """
 
     def apply(tx: Writing, scope: Scope) -> Done:
         work = workload(tx, services.plan, task)
@@ -40,7 +42,7 @@ def computing_properties(services: Services, task: UpdateEntityPropertyExpressio
         writing.hand_over(work.shares)
         tally = writing.clear(work.gone)
         for shares in _stages(work.shares):
-            tally += writing.compute(shares)
+            tally += writing.compute(shares, task.batch_size if isinstance(task, PythonTask) else 0)
         if all_flagged:
             tx.move_flags(tx.head())
         move_places(tx, task, work)
@@ -108,31 +110,37 @@ class _ComputedWriting:
             if remove_synchronized(self._tx, self._gathering, entity_type, names, self._cause):
                 self._tx.flag_changes(before, only=self._awaited)
 
-    def compute(self, shares: Sequence[Share]) -> Tally:
-        """Computes the values of one stage that are due."""
+    def compute(self, shares: Sequence[Share], batch_size: int) -> Tally:
+        """Computes the values of one stage that are due.
+
+        :param batch_size: of a function; 0 as it declares.
+        """
         found = turn(self._tx, self._gathering, shares)
         if found is None:
             return Tally()
         self._computed += found.inputs.resources.column("stream").chunks
-        return self._write(found)
-
-    def _write(self, found: Turn) -> Tally:
-        derivations = [share.planned.derivation for share in found.shares]
-        return self._evaluate(derivations, found.inputs)
+        if shares[0].planned.derivation.maker is None:
+            return self._evaluate([share.planned.derivation for share in found.shares], found.inputs)
+        derivations = [share.planned.derivation for share in shares]
+        portions = function_portions(self._tx, self._services, derivations, found.inputs, batch_size)
+        return self._write(found.inputs.entity_type, portions)
 
     def _evaluate(self, derivations: Sequence[Derivation], inputs: Inputs) -> Tally:
+        with naming_the_resource(self._tx):
+            return self._write(inputs.entity_type, _ahead(self._services.evaluator.portions(derivations, inputs)))
+
+    def _write(self, entity_type: str, portions: Iterable[Computation]) -> Tally:
         """Portion by portion: what is written of a million resources does not fit into memory at once."""
         before, executed, necessary, computed = self._tx.head(), 0, 0, []
-        with naming_the_resource(self._tx):
-            for found in _ahead(self._services.evaluator.portions(derivations, inputs)):
-                executed, necessary = executed + found.executed, necessary + found.necessary
-                if found.rows.num_rows:
-                    # In an order of its own, so that every store tells the same.
-                    rows = found.rows.sort_by("stream")
-                    self._tx.put_computed(ComputedChanges(entity_type=inputs.entity_type, rows=rows), self._cause)
-                    computed.append(rows.select(["stream", "computed"]))
+        for found in portions:
+            executed, necessary = executed + found.executed, necessary + found.necessary
+            if found.rows.num_rows:
+                # In an order of its own, so that every store tells the same.
+                rows = found.rows.sort_by("stream")
+                self._tx.put_computed(ComputedChanges(entity_type=entity_type, rows=rows), self._cause)
+                computed.append(rows.select(["stream", "computed"]))
         if computed:
-            self._gathering.computed(inputs.entity_type, pa.concat_tables(computed))
+            self._gathering.computed(entity_type, pa.concat_tables(computed))
             self._tx.flag_changes(before, only=self._awaited)
         return Tally(executed=executed, necessary=necessary, written=necessary)
 
@@ -145,7 +153,7 @@ class _ComputedWriting:
             done = self._evaluate(removals, self._gathering.all(entity_type, ()))
             told = (
                 f"removed {how_many(done.written, 'value')} of {', '.join(f'{entity_type}:{name}' for name in names)}: "
-                f"{'it has' if len(names) == 1 else 'they have'} no expression any more"
+                f"nothing computes {'it' if len(names) == 1 else 'them'} any more"
             )
             tally += Tally(written=done.written, messages=(told,))
         self._tx.remove_rules(gone)

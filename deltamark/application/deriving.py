@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 from deltamark.application import arguments
+from deltamark.application.calling import refuse_inside_a_function
 from deltamark.application.classify import classifications
 from deltamark.application.dirty import dirty_resources
 from deltamark.application.leases import refuse_if_running
@@ -120,6 +121,7 @@ class Deriving:
             then computed out of the stored values of what it reads.
         :raises UsageError: for a sample that is no number of 1 or more.
         """
+        refuse_inside_a_function("Engine.verify_derived")
         if sample is not None:
             arguments.whole_number("the size of the sample", sample, least=1)
         arguments.whole_number("the seed", seed)
@@ -134,6 +136,7 @@ class Deriving:
         :raises AlreadyRunning: if one of these tasks runs now; the flags are set, and the next run repairs.
         :raises UsageError: if no task of the configuration computes what is wrong.
         """
+        refuse_inside_a_function("Engine.repair")
         store, faults = self._store, verification.faults
         if not faults:
             return None

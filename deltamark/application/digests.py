@@ -11,6 +11,7 @@ from typing import Any
 from attrs import asdict
 
 from deltamark.domain.configuration import Configuration
+from deltamark.domain.user_function import UserTask
 
 
 def configuration_digest(configuration: Configuration) -> str:
@@ -18,7 +19,7 @@ def configuration_digest(configuration: Configuration) -> str:
     plain = asdict(
         configuration,
         filter=lambda attribute, _: attribute.name != "location",
-        value_serializer=lambda _, __, value: value.name if isinstance(value, Enum) else value,
+        value_serializer=lambda _, __, value: _simple(value),
     )
     return digest_of(plain)
 
@@ -27,6 +28,12 @@ def digest_of(plain: Any) -> str:
     """SHA-256 of plain JSON data, hexadecimal."""
     text = json.dumps(plain, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _simple(value: Any) -> Any:
+    if isinstance(value, UserTask):
+        return [*value.definition, value.entity_types, value.reads, value.writes]
+    return value.name if isinstance(value, Enum) else value
 
 
 def _plain(value: Any) -> Any:

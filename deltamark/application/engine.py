@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from deltamark.application import arguments, history
 from deltamark.application.back_up import Backup, back_up, nobody
+from deltamark.application.calling import refuse_inside_a_function
 from deltamark.application.deriving import Deriving
 from deltamark.application.export import as_table
 from deltamark.application.follow import Following, follow
@@ -70,6 +71,7 @@ class Engine(Deriving):
         :raises UsageError: if there is no such job, or if this is called inside a dry run.
         :raises StoreError: if the store cannot be written.
         """
+        refuse_inside_a_function("Engine.run_job")
         store = self._store
         found = job_named(job, self.configuration)
         arguments.boolean("force", force)

@@ -10,27 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from deltamark.application.arrow_types import ARROW
 from deltamark.application.history import ExportedResource
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.model import EntityType
 from deltamark.domain.values import PropertyType, Value
 
 _CHUNK = 20_000
-
-_ARROW: dict[PropertyType, pa.DataType] = {
-    PropertyType.STRING: pa.string(),
-    PropertyType.FOREIGN_KEY: pa.string(),
-    PropertyType.GUID: pa.string(),
-    PropertyType.BYTES: pa.binary(),
-    PropertyType.BINARY: pa.binary(),
-    PropertyType.BYTE: pa.uint8(),
-    PropertyType.INT16: pa.int16(),
-    PropertyType.INT32: pa.int32(),
-    PropertyType.INT64: pa.int64(),
-    PropertyType.DOUBLE: pa.float64(),
-    PropertyType.BOOL: pa.bool_(),
-    PropertyType.DATE_TIME: pa.timestamp("us", tz="UTC"),
-}
 
 
 def _same(value: Any) -> Any:
@@ -53,7 +39,7 @@ def as_table(configuration: Configuration, entity_type: EntityType, resources: I
     """
     properties = configuration.valued_properties(entity_type)
     ends = [association.identifier for association in configuration.associations_from(entity_type.identifier)]
-    fields = [pa.field(p.identifier, _ARROW[p.type]) for p in properties]
+    fields = [pa.field(p.identifier, ARROW[p.type]) for p in properties]
     fields += [pa.field(name, pa.list_(pa.string())) for name in ends if name not in {f.name for f in fields}]
     schema = pa.schema(fields)
     batches = []
@@ -70,7 +56,7 @@ def as_table(configuration: Configuration, entity_type: EntityType, resources: I
 
 def _column(kind: PropertyType, values: list[Value]) -> pa.Array:
     decode = _DECODE.get(kind, _same)
-    arrow = _ARROW[kind]
+    arrow = ARROW[kind]
     try:
         return pa.array([None if value is None else decode(value) for value in values], type=arrow)
     except (ValueError, TypeError, pa.ArrowException):

@@ -11,6 +11,7 @@ from deltamark.domain.derivations import Derivation, derivations
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.paths import ExpressionRefused, Read
 from deltamark.domain.plan import Plan, circles, plan
+from deltamark.domain.user_tasks import reads_of
 
 
 def planned(configuration: Configuration, evaluator: Evaluator) -> Plan:
@@ -35,13 +36,19 @@ def _refused(
     """The expressions that cannot be read; what the others read is put into `reads`."""
     for derivation in derivations(configuration):
         try:
-            reads[derivation] = evaluator.reads(derivation)
+            reads[derivation] = _reads(configuration, evaluator, derivation)
         except ExpressionRefused as refused:
             yield Fault(derivation.location, f"{derivation.described} {refused}")
 
 
+def _reads(configuration: Configuration, evaluator: Evaluator, derivation: Derivation) -> tuple[Read, ...]:
+    if derivation.maker is None:
+        return evaluator.reads(derivation)
+    return reads_of(configuration, derivation.maker, derivation.entity_type)
+
+
 def _not_evaluated(reads: Mapping[Derivation, object], evaluator: Evaluator) -> Iterator[Fault]:
     for derivation in reads:
-        fault = evaluator.fault(derivation)
+        fault = evaluator.fault(derivation) if derivation.maker is None else None
         if fault is not None:
             yield fault

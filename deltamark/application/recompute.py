@@ -10,15 +10,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
+from deltamark.application.calling_functions import function_portions
 from deltamark.application.computing import naming_the_resource
 from deltamark.application.inputs import Gathering
 from deltamark.application.ports.columnar import Inputs
 from deltamark.application.ports.store import DerivedRule, Reading
 from deltamark.application.services import Services
 from deltamark.application.workload import rule_of
-from deltamark.domain.derivations import Kind
+from deltamark.domain.derivations import Derivation, Kind
 from deltamark.domain.plan import Planned
+from deltamark.domain.user_function import UserTask
 from deltamark.domain.values import Value, same_value
+
+_COMPUTED = pa.schema([("stream", pa.int64()), ("computed", pa.string())])
 
 
 @frozen(kw_only=True)
@@ -33,11 +37,12 @@ class Found:
 
 @frozen(kw_only=True)
 class Recomputed:
-    """What computing anew gave: how much was computed, and where the store differs."""
+    """What computing anew gave: how much was computed, where the store differs, and what was not looked at."""
 
     resources: int
     values: int
     found: tuple[Found, ...]
+    unverified: tuple[Derivation, ...]
 
 
 def recompute(reading: Reading, services: Services, sample: int | None, seed: int = 0) -> Recomputed:
@@ -70,7 +75,12 @@ class _Recomputing:
         self._finished()
         for planned in _by_type(plan.of([Kind.SOURCE_KEY, Kind.TARGET_KEY, Kind.CLASSIFICATION])):
             self._rules(planned)
-        return Recomputed(resources=sum(self._resources.values()), values=self._values, found=tuple(self._found))
+        return Recomputed(
+            resources=sum(self._resources.values()),
+            values=self._values,
+            found=tuple(self._found),
+            unverified=tuple(one.derivation for one in plan.derived if not is_verified(one.derivation)),
+        )
 
     def _inputs(self, planned: Sequence[Planned]) -> Inputs:
         raise AssertionError("every way of recomputing says what it reads")
@@ -82,10 +92,17 @@ class _Recomputing:
         """All properties were computed."""
 
     def _evaluated(self, planned: Sequence[Planned], inputs: Inputs) -> pa.Table:
-        with naming_the_resource(self._reading):
-            done = self._services.evaluator.properties([one.derivation for one in planned], inputs)
+        derivations = [one.derivation for one in planned]
+        if derivations[0].maker is None:
+            with naming_the_resource(self._reading):
+                rows = self._services.evaluator.properties(derivations, inputs).rows
+        else:
+            portions = function_portions(self._reading, self._services, derivations, inputs)
+            rows = pa.concat_tables(
+                [_COMPUTED.empty_table(), *(found.rows.select(_COMPUTED.names) for found in portions)]
+            )
         self._count(inputs, len(planned))
-        return done.rows.select(["stream", "computed"])
+        return rows.select(_COMPUTED.names)
 
     def _compare(self, planned: Sequence[Planned], stored: pa.Table, new: pa.Table) -> None:
         """Compares two tables of ``stream`` and ``computed`` for the same streams in the same order."""
@@ -146,10 +163,14 @@ class _Whole(_Recomputing):
 
     def _properties(self, planned: Sequence[Planned]) -> None:
         inputs = self._inputs(planned)
-        self._gathering.hold(inputs.entity_type, self._evaluated(planned, inputs))
+        if is_verified(planned[0].derivation):
+            self._gathering.hold(inputs.entity_type, self._evaluated(planned, inputs))
+        else:
+            self._gathering.keep(inputs.entity_type, {one.derivation.name for one in planned})
 
     def _finished(self) -> None:
-        for planned in _by_type(self._services.plan.of([Kind.PROPERTY])):
+        every = self._services.plan.of([Kind.PROPERTY])
+        for planned in _by_type([one for one in every if is_verified(one.derivation)]):
             self._compare(planned, *self._gathering.both(planned[0].derivation.entity_type))
 
 
@@ -174,6 +195,8 @@ class _Sampled(_Recomputing):
         return self._gathering.some(entity_type, self._chosen[entity_type], reads, None)
 
     def _properties(self, planned: Sequence[Planned]) -> None:
+        if not is_verified(planned[0].derivation):
+            return
         inputs = self._inputs(planned)
         stored = inputs.resources.select(["stream", "computed"])
         emptied = _emptied(inputs, planned)
@@ -200,6 +223,14 @@ class _FromNothing(Gathering):
     def hold(self, entity_type: str, computed: pa.Table) -> None:
         """From now on resources have these computed properties: ``stream``, ``computed``."""
         self._states[entity_type] = _overlaid(self._all_states(entity_type), computed)
+
+    def keep(self, entity_type: str, names: set[str]) -> None:
+        """From now on resources have the stored values of these properties."""
+        held = self._all_states(entity_type)
+        place = held.schema.get_field_index("computed")
+        pairs = zip(held["computed"].to_pylist(), self._whole[entity_type]["computed"].to_pylist(), strict=True)
+        texts = [_dumped(_with_stored(json.loads(new), json.loads(stored), names)) for new, stored in pairs]
+        self._states[entity_type] = held.set_column(place, "computed", pa.array(texts, pa.string()))
 
     def _all_states(self, entity_type: str) -> pa.Table:
         if entity_type not in self._states:
@@ -229,14 +260,23 @@ def _emptied(inputs: Inputs, planned: Sequence[Planned]) -> Inputs:
     return evolve(inputs, resources=inputs.resources.set_column(place, "computed", pa.array(texts, pa.string())))
 
 
+def _with_stored(new: dict[str, Value], stored: dict[str, Value], names: set[str]) -> dict[str, Value]:
+    return dict(sorted({**new, **{name: value for name, value in stored.items() if name in names}}.items()))
+
+
+def is_verified(derivation: Derivation) -> bool:
+    """Whether computing it anew must give what is stored: not where a function says that it may give something else."""
+    return derivation.maker is None or derivation.maker.deterministic
+
+
 def _dumped(values: dict[str, Value]) -> str:
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
 
 
 def _stages(planned: Sequence[Planned]) -> Iterator[list[Planned]]:
-    groups: dict[tuple[int, str], list[Planned]] = {}
+    groups: dict[tuple[int, str, UserTask | None], list[Planned]] = {}
     for one in planned:
-        groups.setdefault((one.stage, one.derivation.entity_type), []).append(one)
+        groups.setdefault((one.stage, one.derivation.entity_type, one.derivation.maker), []).append(one)
     for _, found in sorted(groups.items(), key=lambda item: item[0][0]):
         yield found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 from attrs import evolve
@@ -17,9 +17,11 @@ from deltamark.domain.changes import LoggedChange, Position
 from deltamark.domain.coverage import covered
 from deltamark.domain.derivations import Kind
 from deltamark.domain.differences import Difference, Verification
-from deltamark.domain.job import ComputingTask, Job
+from deltamark.domain.job import ComputeCorrelationKeysTask, ComputingTask, Job, UpdateClassificationTask
 from deltamark.domain.paths import Dependency, route
+from deltamark.domain.plan import Planned
 from deltamark.domain.resource import ResourceRef
+from deltamark.domain.user_function import UserTask
 
 REPAIR = "*repair*"
 """The name under which a repair stands among the runs; no job can be called that."""
@@ -35,7 +37,9 @@ def verify_derived(reading: Reading, services: Services, sample: int | None, see
         (explaining.difference(found) for found in done.found),
         key=lambda found: (found.ref, found.derivation.kind.value, found.derivation.name),
     )
-    return Verification(resources=done.resources, values=done.values, differences=tuple(differences))
+    return Verification(
+        resources=done.resources, values=done.values, differences=differences, unverified=done.unverified
+    )
 
 
 class _Explaining:
@@ -179,8 +183,21 @@ def repair_job(services: Services, faults: Sequence[Difference]) -> Job:
             }
             if names & wanted:
                 chosen.setdefault(task.identifier, evolve(task, dirty=True, parents=(), level=-1))
-    order = {kind: number for number, kind in enumerate(_IN_TURN)}
-    return Job(REPAIR, tasks=tuple(sorted(chosen.values(), key=lambda task: order[task.kind])))
+    return Job(REPAIR, tasks=(*_properties(services, chosen.values()), *_rules(chosen.values())))
 
 
-_IN_TURN = ("UpdateEntityPropertyExpressionsTask", "ComputeCorrelationKeysTask", "UpdateClassificationTask")
+def _properties(services: Services, tasks: Iterable[ComputingTask]) -> Iterator[ComputingTask]:
+    """The tasks that compute properties; one that reads what another gives after it, and once more if need be."""
+    stages: dict[tuple[int, UserTask | None], list[Planned]] = {}
+    for one in services.plan.of([Kind.PROPERTY]):
+        stages.setdefault((one.stage, one.derivation.maker), []).append(one)
+    last: list[ComputingTask] = []
+    for _, stage in sorted(stages.items(), key=lambda item: (item[0][0], item[0][1] is not None)):
+        running = [task for task in tasks if set(covered(services.plan, task)).intersection(stage)]
+        yield from (task for task in running if task not in last)
+        last = running or last
+
+
+def _rules(tasks: Iterable[ComputingTask]) -> Iterator[ComputingTask]:
+    for kind in (ComputeCorrelationKeysTask, UpdateClassificationTask):
+        yield from (task for task in tasks if isinstance(task, kind))

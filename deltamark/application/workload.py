@@ -155,14 +155,15 @@ class _Standing:
     def _outdated(self, planned: Planned, rule: DerivedRule, digest: str, place: Place) -> str | None:
         if not self._places:
             return "the task runs for the first time"
+        what = "rule" if planned.derivation.maker is None else "function"
         if not digest:
-            return "the rule is new to the task"
+            return f"the {what} is new to the task"
         if digest != rule.digest:
-            return "the rule changed since the task last ran"
+            return f"the {what} changed since the task last ran"
         if rule not in self.computed:
-            return "another task computed with another rule since the task last ran"
+            return f"another task computed with another {what} since the task last ran"
         if self._flagged_to > place.position and not self._is_watched(planned.dependencies, place):
-            return "changes of what the rule reads were not flagged for it all the time since the task last ran"
+            return f"changes of what the {what} reads were not flagged for it all the time since the task last ran"
         return None
 
     def _is_watched(self, dependencies: Iterable[Dependency], place: Place) -> bool:

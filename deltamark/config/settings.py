@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from deltamark.config.files import ConfigurationFile, content, display_name
+from deltamark.config.task_modules import TaskModule
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.location import Location
 from deltamark.domain.nearest import hint
@@ -23,6 +24,8 @@ DEFAULTS = {
     "configuration": "configuration",
     "export_output": "exports",
 }
+TASKS = "tasks"
+KEYS = (*DEFAULTS, TASKS)
 ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in DEFAULTS}
 SQLITE = "sqlite:///"
 POSITION = re.compile(r"(?P<problem>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)\Z", re.DOTALL)
@@ -32,12 +35,14 @@ POSITION = re.compile(r"(?P<problem>.*) \(at line (?P<line>\d+), column (?P<colu
 class Settings:
     """Where one workspace keeps its things.
 
-    `store` is a URL, `configuration` one XML file or a folder, `export_output` the folder of the extracts.
+    `store` is a URL, `configuration` one XML file or a folder, `export_output` the folder of the extracts, `tasks` the
+    modules that hold functions of the user's own.
     """
 
     store: str
     configuration: Path
     export_output: Path
+    tasks: tuple[TaskModule, ...] = ()
 
 
 def load_settings(
@@ -57,7 +62,8 @@ def load_settings(
 
     :raises ConfigurationError: if the file cannot be read or says what is not understood.
     """
-    written = DEFAULTS | _file_settings(directory)
+    said, place = _file_settings(directory)
+    written = DEFAULTS | said
     chosen = {
         "store": _located_store(directory, written["store"]),
         "configuration": str(directory / written["configuration"]),
@@ -68,7 +74,8 @@ def load_settings(
     for key, option in options.items():
         if option is not None:
             chosen[key] = _not_empty(key, str(option))
-    return Settings(chosen["store"], Path(chosen["configuration"]), Path(chosen["export_output"]))
+    modules = tuple(TaskModule(name, directory, place) for name in written.get(TASKS, ()))
+    return Settings(chosen["store"], Path(chosen["configuration"]), Path(chosen["export_output"]), modules)
 
 
 def _located_store(directory: Path, url: str) -> str:
@@ -88,10 +95,11 @@ def _not_empty(key: str, value: str) -> str:
     return value
 
 
-def _file_settings(directory: Path) -> dict[str, str]:
+def _file_settings(directory: Path) -> tuple[dict[str, Any], Location | None]:
+    """What the file says, and where it names modules of tasks."""
     path = directory / FILE_NAME
     if not path.exists() and not path.is_symlink():
-        return {}
+        return {}, None
     file = ConfigurationFile(path, display_name(path))
     text = _text(file)
     try:
@@ -101,7 +109,7 @@ def _file_settings(directory: Path) -> dict[str, str]:
     faults = list(_faults(document, file, text))
     if faults:
         raise ConfigurationError(faults)
-    return dict(document.get(TABLE, {}))
+    return dict(document.get(TABLE, {})), _place(file, text, TASKS)
 
 
 def _text(file: ConfigurationFile) -> str:
@@ -126,7 +134,7 @@ def _syntax_fault(error: tomllib.TOMLDecodeError, file: ConfigurationFile, text:
 
 def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> Iterator[Fault]:
     for key in document:
-        if key in DEFAULTS:
+        if key in KEYS:
             yield Fault(_place(file, text, key), f"{key} stands outside [{TABLE}]; write it below that line")
         elif key != TABLE:
             yield Fault(_place(file, text, key), f"unknown key {shown(key)}{hint(key, [TABLE])}")
@@ -135,10 +143,22 @@ def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> 
         yield Fault(_place(file, text, TABLE), f"{shown(TABLE)} is not a table; write [{TABLE}] in a line")
         return
     for key, value in table.items():
-        if key not in DEFAULTS:
-            yield Fault(_place(file, text, key), f"unknown key {shown(key)} in [{TABLE}]{hint(key, DEFAULTS)}")
+        if key not in KEYS:
+            yield Fault(_place(file, text, key), f"unknown key {shown(key)} in [{TABLE}]{hint(key, KEYS)}")
+        elif key == TASKS:
+            yield from _module_faults(value, _place(file, text, key))
         elif not isinstance(value, str) or not value.strip() or "\0" in value:
             yield Fault(_place(file, text, key), f"{key} is {shown(value)}, which is not a text in quotes")
+
+
+def _module_faults(value: object, place: Location) -> Iterator[Fault]:
+    if not isinstance(value, list):
+        yield Fault(place, f'{TASKS} is {shown(value)}, which is not a list of modules, such as ["company_tasks"]')
+        return
+    for name in value:
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            advice = "; leave the ending out" if isinstance(name, str) and name.endswith(".py") else ""
+            yield Fault(place, f"{TASKS} holds {shown(name)}, which is not the name of a module{advice}")
 
 
 def _place(file: ConfigurationFile, text: str, key: str) -> Location:

@@ -18,7 +18,7 @@ _COMPUTED_LINKS = "computed links are not built yet in this version; name a prop
 
 
 @frozen
-class _Model:
+class Declared:
     """What the model says of properties, so that looking one up costs nothing however many there are."""
 
     types: Mapping[PropertyRef, PropertyType]
@@ -27,7 +27,7 @@ class _Model:
     navigations: Mapping[PropertyRef, EntityAssociation]
 
     @classmethod
-    def of(cls, configuration: Configuration) -> _Model:
+    def of(cls, configuration: Configuration) -> Declared:
         declared = {
             PropertyRef(entity_type.identifier, item.identifier): item
             for entity_type in configuration.entity_types
@@ -47,17 +47,18 @@ class _Model:
 
 def computed_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
     """Property expressions and classification rules that nothing could carry out, whatever their expressions say."""
-    model = _Model.of(configuration)
+    model = Declared.of(configuration)
     first: dict[PropertyRef, EntityPropertyExpression] = {}
     for rule in configuration.property_expressions:
         computed = PropertyRef(rule.entity_type, rule.property)
-        yield from _target_faults(rule, computed, model, index)
+        where = f"property expression {shown(rule.identifier)}"
+        yield from target_faults(computed, model, index, where, rule.location)
         other = first.setdefault(computed, rule)
         if other is not rule:
             yield Fault(
                 rule.location,
                 f"{_subject(rule, computed)}, which property expression {shown(other.identifier)} "
-                f"computes already{_at(other.location)}; keep one of them",
+                f"computes already{at(other.location)}; keep one of them",
             )
         if not (_said(rule.binding) or _said(rule.expression)):
             yield Fault(
@@ -69,33 +70,36 @@ def computed_faults(configuration: Configuration, index: Index) -> Iterator[Faul
         yield from _classification_faults(name, classification)
 
 
-def _target_faults(
-    rule: EntityPropertyExpression, computed: PropertyRef, model: _Model, index: Index
+def target_faults(
+    computed: PropertyRef, model: Declared, index: Index, where: str, location: Location | None
 ) -> Iterator[Fault]:
-    """Why a property cannot be computed at all."""
-    says = _subject(rule, computed)
+    """Why a property cannot be computed at all.
+
+    :param where: what computes it, for messages.
+    """
+    says = f"{where} computes {shown(computed)}"
     association = model.navigations.get(computed)
     if computed in model.mapped:
         yield Fault(
-            rule.location,
-            f"{says}, which its mapping fills from an extract{_at(model.mapped[computed])}; compute another property, "
+            location,
+            f"{says}, which its mapping fills from an extract{at(model.mapped[computed])}; compute another property, "
             "or take it out of the mapping",
         )
     elif association is not None:
         yield Fault(
-            rule.location,
+            location,
             f"{says}, a navigation property of association {shown(association.identifier)}"
-            f"{_at(association.location)}; {_COMPUTED_LINKS}",
+            f"{at(association.location)}; {_COMPUTED_LINKS}",
         )
     elif computed not in model.types:
-        yield from unknown_property(computed, index, f"property expression {shown(rule.identifier)}", rule.location)
+        yield from unknown_property(computed, index, where, location)
     elif computed in model.keys:
         yield Fault(
-            rule.location,
+            location,
             f"{says}, which is the key of its entity type; it comes from an extract, compute another property",
         )
     elif model.types[computed] is PropertyType.FOREIGN_KEY:
-        yield Fault(rule.location, f"{says}, which is declared as ForeignKey; {_COMPUTED_LINKS}")
+        yield Fault(location, f"{says}, which is declared as ForeignKey; {_COMPUTED_LINKS}")
 
 
 def _classification_faults(name: str, rule: ResourceClassificationRule) -> Iterator[Fault]:
@@ -115,5 +119,6 @@ def _said(text: str | None) -> bool:
     return bool(text and text.strip())
 
 
-def _at(location: Location | None) -> str:
+def at(location: Location | None) -> str:
+    """A place in brackets, where there is one."""
     return f" (at {location})" if location else ""

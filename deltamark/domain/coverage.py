@@ -8,6 +8,7 @@ from deltamark.domain.derivations import Kind
 from deltamark.domain.job import (
     ComputeCorrelationKeysTask,
     ComputingTask,
+    PythonTask,
     UpdateClassificationTask,
     UpdateEntityPropertyExpressionsTask,
 )
@@ -17,10 +18,13 @@ KINDS: Mapping[type[ComputingTask], frozenset[Kind]] = {
     UpdateEntityPropertyExpressionsTask: frozenset({Kind.PROPERTY}),
     ComputeCorrelationKeysTask: frozenset({Kind.SOURCE_KEY, Kind.TARGET_KEY}),
     UpdateClassificationTask: frozenset({Kind.CLASSIFICATION}),
+    PythonTask: frozenset({Kind.PROPERTY}),
 }
 """What each kind of task computes."""
 
 
 def covered(plan: Plan, task: ComputingTask) -> tuple[Planned, ...]:
     """The derivations that a task computes, in the order of the plan."""
-    return plan.of(KINDS[type(task)], None if task.all_entity_type else task.entity_types)
+    found = plan.of(KINDS[type(task)], None if task.all_entity_type else task.entity_types)
+    maker = task.function if isinstance(task, PythonTask) else None
+    return tuple(planned for planned in found if planned.derivation.maker is maker)

@@ -8,6 +8,7 @@ from enum import Enum
 from attrs import frozen
 
 from deltamark.domain.configuration import Configuration
+from deltamark.domain.job import PythonTask
 from deltamark.domain.location import Location
 from deltamark.domain.model import location_field
 from deltamark.domain.rules import (
@@ -17,6 +18,8 @@ from deltamark.domain.rules import (
     ResourceType,
     rule_names,
 )
+from deltamark.domain.user_function import UserTask
+from deltamark.domain.user_tasks import written_by
 from deltamark.domain.values import PropertyType
 
 
@@ -35,6 +38,7 @@ class Derivation:
 
     :param name: the computed property, or the rule.
     :param result: the type of the value: that of the property; a text for a key; a Boolean for a classification.
+    :param maker: the user's function that gives the value; None where an expression does.
     """
 
     kind: Kind
@@ -44,6 +48,7 @@ class Derivation:
     expression: str | None = None
     result: PropertyType = PropertyType.STRING
     priority: int = 0
+    maker: UserTask | None = None
     location: Location | None = location_field()
 
     @property
@@ -61,11 +66,14 @@ class Derivation:
             self.bound_to,
             self.expression or "",
             self.result.label,
+            *(self.maker.definition if self.maker else ()),
         )
 
     @property
     def described(self) -> str:
         """The derivation as the subject of a sentence."""
+        if self.maker is not None:
+            return f"function {self.maker.name}, which computes {self.entity_type}:{self.name},"
         match self.kind:
             case Kind.PROPERTY:
                 return f"the expression of {self.entity_type}:{self.name}"
@@ -79,6 +87,7 @@ def derivations(configuration: Configuration) -> tuple[Derivation, ...]:
     types = {resource_type.identifier: resource_type for resource_type in configuration.resource_types}
     return (
         *_computed(configuration),
+        *_written(configuration),
         *_keys(configuration.correlation_rules, types),
         *_classifications(configuration.classification_rules, types),
     )
@@ -103,6 +112,25 @@ def _of_property(rule: EntityPropertyExpression, result: PropertyType) -> Deriva
         priority=rule.priority,
         location=rule.location,
     )
+
+
+def _written(configuration: Configuration) -> Iterator[Derivation]:
+    """What the functions of users give, each once, however many tasks call them."""
+    called: dict[UserTask, Location | None] = {}
+    for task in configuration.all_calls():
+        if isinstance(task, PythonTask) and isinstance(task.function, UserTask):
+            called.setdefault(task.function, task.location)
+    for function, location in called.items():
+        for name in function.entity_types:
+            for written in written_by(configuration, function, name):
+                yield Derivation(
+                    kind=Kind.PROPERTY,
+                    name=written.identifier,
+                    entity_type=name,
+                    result=written.type,
+                    maker=function,
+                    location=location,
+                )
 
 
 def _keys(rules: Iterable[ResourceCorrelationRule], types: dict[str, ResourceType]) -> Iterator[Derivation]:

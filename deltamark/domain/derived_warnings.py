@@ -8,9 +8,16 @@ from attrs import frozen
 
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.coverage import KINDS, covered
-from deltamark.domain.derivations import Kind
+from deltamark.domain.derivations import Derivation, Kind
 from deltamark.domain.errors import Fault
-from deltamark.domain.job import Call, ComputingTask, Job, Task, UpdateEntityPropertyExpressionsTask
+from deltamark.domain.job import (
+    Call,
+    ComputingTask,
+    Job,
+    PythonTask,
+    Task,
+    UpdateEntityPropertyExpressionsTask,
+)
 from deltamark.domain.location import Location
 from deltamark.domain.model import PropertyRef
 from deltamark.domain.plan import Plan, Planned
@@ -72,17 +79,26 @@ def computed_too_late(job: Job, running: Sequence[tuple[Call, Task]], plan: Plan
             continue
         needed = {read: None for one in covered(plan, task) for read in reads.by(one)}
         missing = [read for read in needed if not any(read in found for found in by_task[: number + 1])]
-        for later, found in zip(called[number + 1 :], by_task[number + 1 :], strict=True):
+        for place, (later, found) in enumerate(
+            zip(called[number + 1 :], by_task[number + 1 :], strict=True), number + 1
+        ):
             late = [read for read in missing if read in found]
             missing = [read for read in missing if read not in found]
-            if late:
+            readers = {one.derivation for one in covered(plan, task) if set(reads.by(one)) & set(late)}
+            if late and not _computed_again(readers, [task for _, task in called[place + 1 :]], plan):
                 yield _computed_later(job, (location, task), later, late)
         if missing:
-            yield _never_computed(job, (location, task), missing)
+            yield _never_computed(job, (location, task), missing, reads)
+
+
+def _computed_again(derivations: set[Derivation], tasks: Iterable[Task], plan: Plan) -> bool:
+    """Whether one of some tasks computes these again."""
+    computing = [task for task in tasks if isinstance(task, ComputingTask)]
+    return any(derivations <= {one.derivation for one in covered(plan, task)} for task in computing)
 
 
 def _properties_of(task: Task, plan: Plan) -> Iterator[PropertyRef]:
-    if isinstance(task, UpdateEntityPropertyExpressionsTask):
+    if isinstance(task, UpdateEntityPropertyExpressionsTask | PythonTask):
         for one in covered(plan, task):
             yield PropertyRef(one.derivation.entity_type, one.derivation.name)
 
@@ -96,12 +112,17 @@ def _computed_later(job: Job, reader: _Placed, later: _Placed, names: Sequence[P
     )
 
 
-def _never_computed(job: Job, reader: _Placed, names: Sequence[PropertyRef]) -> Fault:
+def _never_computed(job: Job, reader: _Placed, names: Sequence[PropertyRef], reads: _Reads) -> Fault:
     types = ", ".join(dict.fromkeys(name.entity_type for name in names))
+    makers = [reads.computed[name].derivation.maker for name in names]
+    functions = [maker.name for maker in dict.fromkeys(makers) if maker]
+    called = [f"a PythonTask that calls {shown(name)}" for name in functions]
+    if None in makers:
+        called.append(f"an UpdateEntityPropertyExpressionsTask that covers {types}")
     return Fault(
         reader[0],
         f"task {shown(reader[1].identifier)} of job {shown(job.identifier)} reads {_listed(names)}, which no task of "
-        f"this job computes; let an UpdateEntityPropertyExpressionsTask that covers {types} run before it",
+        f"this job computes; let {' and '.join(called)} run before it",
     )
 
 
@@ -118,7 +139,8 @@ def never_covered(configuration: Configuration, plan: Plan) -> Iterator[Fault]:
     for kind, kinds in KINDS.items():
         left: dict[str, list[Planned]] = {}
         for one in plan.of(kinds):
-            if one.derivation not in computed:
+            is_theirs = (one.derivation.maker is not None) == (kind is PythonTask)
+            if is_theirs and one.derivation not in computed:
                 left.setdefault(one.derivation.entity_type, []).append(one)
         for entity_type, uncovered in left.items():
             yield _not_covered(kind, entity_type, uncovered)

@@ -38,11 +38,14 @@ class Verification:
 
     :param values: how many derived values were computed anew.
     :param differences: by entity type, key and derivation.
+    :param unverified: what was not computed anew, because a function gives it that is not deterministic. What reads
+        it was computed out of the values stored.
     """
 
     resources: int
     values: int
     differences: tuple[Difference, ...] = field(converter=as_tuple, default=())
+    unverified: tuple[Derivation, ...] = field(converter=as_tuple, default=())
 
     @property
     def faults(self) -> tuple[Difference, ...]:

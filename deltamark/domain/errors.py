@@ -101,6 +101,22 @@ class UserStartDenied(UsageError):
         )
 
 
+class UserTaskFailed(DeltamarkError):
+    """A function of the user's own raised an exception, or gave what cannot be written; nothing was changed.
+
+    :param function: its name, `package.module:function`.
+    :param problem: what it did, a clause that follows the function.
+    :param traceback: the last lines of the traceback, as far as they are the user's; none for a wrong answer.
+    """
+
+    def __init__(self, function: str, problem: str, traceback: Sequence[str] = (), *, advice: str = "") -> None:
+        self.function = function
+        self.problem = problem
+        self.traceback = tuple(traceback)
+        advice = advice or "Correct the function and run the job again."
+        super().__init__("\n".join((f"function {function} {problem}. Nothing was changed. {advice}", *traceback)))
+
+
 class HistoryDiscarded(DeltamarkError):
     """What was asked for lies below the horizon: the changes were discarded and are gone.
 

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from deltamark.domain.location import Location
 from deltamark.domain.model import Connector, DisplayNames, JobUse, location_field, names_field
 from deltamark.domain.sequences import as_tuple
+from deltamark.domain.user_function import UserTask, function_name
 
 
 class SynchronizationMode(Enum):
@@ -135,6 +136,31 @@ class UpdateClassificationTask(ComputingTask):
     computes: ClassVar[str] = "classifications"
 
     batch_size: int = 0
+
+
+@frozen(kw_only=True)
+class PythonTask(ComputingTask):
+    """Computes properties with a function of the user's own, made by the decorator `deltamark.task`.
+
+    What is left out is as the function declares: `dirty` None, no entity types, a `batch_size` of 0. A function that
+    is named must be registered; nothing is imported because a configuration names it.
+    """
+
+    kind: ClassVar[str] = "PythonTask"
+    computes: ClassVar[str] = "properties of the function"
+
+    function: str | UserTask = field(eq=function_name)
+    dirty: bool | None = None  # type: ignore[assignment]  # a Boolean once the function is known
+    batch_size: int = 0
+
+    @property
+    def function_name(self) -> str:
+        """The name of the function, `package.module:function`."""
+        return function_name(self.function)
+
+    def _default_identifier(self) -> str:
+        name = self.function_name
+        return name.rpartition(":")[2].rpartition(".")[2] if isinstance(name, str) else super()._default_identifier()
 
 
 @frozen

@@ -15,6 +15,7 @@ from deltamark.domain.job import (
     ComputingTask,
     Job,
     PrepareSynchronizationTask,
+    PythonTask,
     Step,
     SynchronizationMode,
     Task,
@@ -26,7 +27,7 @@ from deltamark.domain.occurrences import NO_LEVEL
 from deltamark.domain.references import Index, task_reference_faults
 from deltamark.domain.values import shown
 
-NOT_TO_OVERRIDE = ("identifier", "location")
+NOT_TO_OVERRIDE = ("identifier", "location", "function")
 
 _Parents = Mapping[str, tuple[str, ...]]
 
@@ -61,7 +62,8 @@ def _task_faults(task: Task) -> Iterator[Fault]:
             f"{where} names a command column (ColumnName), which only SynchronizationMode Incremental reads; "
             "set that mode or remove ColumnName",
         )
-    if isinstance(task, ComputingTask) and not (task.all_entity_type or task.entity_types):
+    says_entity_types = isinstance(task, PythonTask)  # its function does
+    if isinstance(task, ComputingTask) and not (task.all_entity_type or task.entity_types or says_entity_types):
         yield Fault(
             task.location,
             f'{where} does not say which entity types it covers; give TaskEntityType elements or AllEntityType="true"',

@@ -21,8 +21,9 @@ _Computed = tuple[str, str]
 class Planned:
     """A derivation with what it reads and when it is computed.
 
-    :param stage: values of one stage read no computed property of the same or a later stage over links; what they
-        read of their own resource comes before them in the plan.
+    :param stage: values of one stage read no computed property of the same or a later stage over links, nor one that
+        something else makes, a function instead of expressions; what they read of their own resource comes before
+        them in the plan.
     :param definition: everything that its values depend on but the resources: two derivations with equal
         definitions give equal values.
     """
@@ -66,7 +67,12 @@ def plan(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]
     planned = []
     for one in _in_order(reads, needed, computed):
         stages[one] = max(
-            (stages[computed[name]] + over_links for name, over_links in needed[one] if name in computed), default=0
+            (
+                stages[computed[name]] + (over_links or computed[name].maker is not one.maker)
+                for name, over_links in needed[one]
+                if name in computed
+            ),
+            default=0,
         )
         planned.append(
             Planned(

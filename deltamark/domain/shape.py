@@ -17,6 +17,7 @@ from attrs import fields, has
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
+from deltamark.domain.user_function import UserTask
 from deltamark.domain.values import shown
 
 _WORDS = {str: "a text", int: "a whole number", bool: "True or False", type(None): "None"}
@@ -48,7 +49,7 @@ def _of(item: Any, location: Location | None) -> Iterator[Fault]:
             for part in value:
                 if has(type(part)):
                     yield from _of(part, location)
-        elif has(type(value)) and not isinstance(value, Location):
+        elif has(type(value)) and not isinstance(value, Location | UserTask):
             yield from _of(value, location)
 
 

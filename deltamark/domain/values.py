@@ -62,8 +62,12 @@ def same_value(one: Value, other: Value) -> bool:
 def shown(value: object, limit: int = 80) -> str:
     """A value as a message quotes it: one line, at most `limit` characters, control characters escaped."""
     text = value if isinstance(value, str) else str(value)
-    safe = "".join(_escaped(char) for char in text[:limit])
-    return f'"{safe}"' + ("…" if len(text) > limit else "")
+    return f'"{escaped(text[:limit])}"' + ("…" if len(text) > limit else "")
+
+
+def escaped(text: str) -> str:
+    """A text on one line, its control characters escaped."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def _escaped(char: str) -> str:

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from deltamark import Configuration
 from tests.conftest import NewStore
 from tests.engine.house import House, configuration
 from tests.engine.organisation.running import Organisation
 from tests.engine.organisation.setting import Setting
+from tests.engine.staff import Staff
 
 NewHouse = Callable[..., House]
 NewOrganisation = Callable[..., Organisation]
@@ -64,3 +66,17 @@ def memory(tmp_path: Path) -> Iterator[Path]:
         return
     with TemporaryDirectory(dir=shared, prefix="deltamark-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def new_staff(new_store: NewStore, tmp_path: Path, clock: Callable[[], datetime]) -> Iterator[Callable[..., Staff]]:
+    """Gives other staff with every call, with a store of its own; all are closed after the test."""
+    numbers, made = count(1), []
+
+    def new(configured: Configuration, **opened: Any) -> Staff:
+        made.append(Staff(new_store(), tmp_path / f"staff-{next(numbers)}", clock, configured, **opened))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.engine.close()

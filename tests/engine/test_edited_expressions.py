@@ -82,7 +82,7 @@ def test_the_values_of_a_removed_expression_are_removed_and_the_record_and_the_l
     run = five.computing(Person_Label=None).run()
 
     assert five.people("Label") == {}
-    assert task(run, "Properties").messages == ("removed 1 value of Person:Label: it has no expression any more",)
+    assert task(run, "Properties").messages == ("removed 1 value of Person:Label: nothing computes it any more",)
     ((change),) = list(five.engine.changes(run=run.number))
     assert (change.kind, change.event.ref.key, change.event.changes) == (
         "updated",

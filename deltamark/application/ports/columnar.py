@@ -14,6 +14,7 @@ from deltamark.domain.derivations import Derivation
 from deltamark.domain.errors import DeltamarkError, Fault
 from deltamark.domain.model import EntityAssociation, EntityType
 from deltamark.domain.paths import Read
+from deltamark.domain.user_tasks import Column
 
 
 @frozen(kw_only=True)
@@ -123,6 +124,10 @@ class EvaluationFailed(DeltamarkError):
         )
 
 
+STREAM = "the stream"
+"""The column of streams beside those of properties, of which none has a blank in its name."""
+
+
 class Evaluator(Protocol):
     """Checks and evaluates the expressions of the derivations of one configuration."""
 
@@ -167,5 +172,25 @@ class Evaluator(Protocol):
         An empty key is none, and so is one of more than 4,096 characters. Deleted resources have none.
 
         :raises EvaluationFailed, StoreError: as for `properties`.
+        """
+        ...
+
+    def tables(self, columns: Sequence[Column], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
+        """What functions of users read of live resources, in the order of their streams: ``the stream``, and each
+        column typed by its property; a list, sorted, where a path leads to several resources.
+
+        A stored value of another type than its property has now is null. `inputs.due` does not count.
+
+        :param at_once: the most resources of one table; there may be fewer.
+        :raises StoreError: if what the store holds of a resource cannot be read.
+        """
+        ...
+
+    def given(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:
+        """Compares properties that a function gave with those stored, of all resources of the inputs; they are live.
+
+        :param values: ``the stream``, and a column for each property, called by its name, with values as
+            `deltamark.application.answers` spells them.
+        :raises StoreError: if what the store holds of a resource cannot be read.
         """
         ...

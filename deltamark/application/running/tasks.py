@@ -20,6 +20,7 @@ from deltamark.domain.job import (
     ComputingTask,
     Job,
     PrepareSynchronizationTask,
+    PythonTask,
     SetRecentlyModifiedFlagTask,
     SynchronizationMode,
     SynchronizeTask,
@@ -62,7 +63,7 @@ class Work:
                 return self._synchronizing(occurrence, task)
             case SetRecentlyModifiedFlagTask():
                 return flagging(services)
-            case UpdateEntityPropertyExpressionsTask():
+            case UpdateEntityPropertyExpressionsTask() | PythonTask():
                 return computing_properties(services, task)
             case ComputeCorrelationKeysTask() | UpdateClassificationTask():
                 return computing_rules(services, task)

@@ -51,7 +51,8 @@ class Workspace:
 
         :raises ConfigurationError: with every fault.
         """
-        return checked_configuration(self.settings().configuration)
+        settings = self.settings()
+        return checked_configuration(settings.configuration, modules=settings.tasks)
 
     @contextmanager
     def engine(self, *, create: bool = False, job: str | None = None) -> Iterator[Engine]:
@@ -64,7 +65,7 @@ class Workspace:
         :raises NothingStarted: if the store cannot be opened.
         """
         settings = self.settings()
-        configuration, _ = checked_configuration(settings.configuration)
+        configuration, _ = checked_configuration(settings.configuration, modules=settings.tasks)
         if job is not None:
             job_named(job, configuration)
         try:

@@ -78,7 +78,7 @@ class RunProgress(Observer):
         self._stop()
         lines = [line_of(task)]
         if task.state is not TaskState.SKIPPED:
-            lines += [f"  {message}" for message in task.messages]
+            lines += [f"  {line}" for message in task.messages for line in message.split("\n")]
         if not self._console.is_terminal:
             say("\n".join(map(one_line, lines)))
             return

@@ -13,14 +13,16 @@ from deltamark.domain.configuration import Configuration
 from deltamark.domain.derivations import Derivation, Kind
 from deltamark.domain.errors import Fault
 from deltamark.domain.paths import Read, route
+from deltamark.domain.user_tasks import Column
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.columnar.computing import Step, computing_sql
 from deltamark.infrastructure.columnar.duck import Workbench, arrow, quoted
 from deltamark.infrastructure.columnar.evaluation import AT_ONCE, Evaluation
 from deltamark.infrastructure.columnar.expressions import Compiled, compiled, register
-from deltamark.infrastructure.columnar.failing import FAILURES, reason_of
+from deltamark.infrastructure.columnar.failing import FAILURES, reason_of, refuse_damage
 from deltamark.infrastructure.columnar.resource_rows import ResourceRows
 from deltamark.infrastructure.columnar.rule_values import Rule, tables_of, values_sql
+from deltamark.infrastructure.columnar.typed_tables import Answers, tables
 from deltamark.infrastructure.columnar.types import sql_type
 
 _ROWS = pa.schema([("stream", pa.int64()), ("computed", pa.string()), ("changes", pa.string())])
@@ -106,6 +108,32 @@ class DuckEvaluator:
             return found
 
         return tables_of(rules, pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work)))
+
+    def tables(self, columns: Sequence[Column], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
+        """See `Evaluator.tables`."""
+        return tables(self._configuration, columns, inputs, self._workbench, at_once)
+
+    def given(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:
+        """See `Evaluator.given`."""
+        steps = [
+            Step(number=n, name=one.name, kind=one.result, sql=Answers.column(one.name), own=frozenset())
+            for n, one in enumerate(derivations)
+        ]
+        with self._workbench.holding(resources=inputs.resources, answers=values) as db:
+            rows = ResourceRows(
+                names=[step.name for step in steps],
+                joins=Answers([step.name for step in steps]),
+                derivations=len(steps),
+                is_partial=False,
+            )
+            try:
+                found = arrow(db, computing_sql(steps, {}, rows, _computed_names(db, rows)), _COUNTED)
+            except FAILURES:
+                refuse_damage(db, "resources", inputs.entity_type)
+                raise
+        necessary = pc.sum(pc.list_flatten(found.column("necessary"))).as_py() or 0
+        executed = inputs.resources.num_rows * len(steps)
+        return Computation(rows=found.select(_ROWS.names), executed=executed, necessary=necessary)
 
     def _evaluation(self, derivations: Sequence[Derivation], inputs: Inputs) -> Evaluation:
         compiled = [None if _is_removed(one) else self._of(one) for one in derivations]

@@ -61,13 +61,14 @@ class Evaluation:
         :raises StoreError: if a state is damaged.
         """
         with workbench.holding() as db:
+            joins = self._prepared(db)
             rows = ResourceRows(
                 names=names,
-                joins=self._prepared(db),
+                joins=joins,
                 derivations=len(self.derivations),
                 is_partial=self.inputs.due is not None,
             )
-            for part in self._portions(rows.joins):
+            for part in self._portions(joins):
                 yield self._worked(db, rows, part, work)
 
     def _prepared(self, db: duckdb.DuckDBPyConnection) -> PathJoins:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
 from attrs import frozen
 
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.columnar.reading_paths import PathJoins
 from deltamark.infrastructure.columnar.spelling import json_paths, typed
 
 STREAM, STATE, COMPUTED = '"the stream"', '"the state"', '"the computed"'
@@ -18,6 +18,20 @@ STREAM, STATE, COMPUTED = '"the stream"', '"the state"', '"the computed"'
 _IN_STATE, _IN_COMPUTED = '"in the state"', '"in the computed"'
 _BITS = 60
 """Derivations whose being due one number tells."""
+
+
+class Joins(Protocol):
+    """What is joined to the table ``resources``."""
+
+    @property
+    def columns(self) -> list[str]:
+        """What it adds to each resource."""
+        ...
+
+    @property
+    def sql(self) -> str:
+        """The joins, each by the column ``stream``."""
+        ...
 
 
 @frozen(kw_only=True)
@@ -30,7 +44,7 @@ class ResourceRows:
     """
 
     names: Sequence[str]
-    joins: PathJoins
+    joins: Joins
     derivations: int
     is_partial: bool
 

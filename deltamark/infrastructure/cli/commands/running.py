@@ -143,7 +143,10 @@ def _print_one(run: JobRun, form: Format) -> None:
         return
     for task in run.tasks:
         for message in task.messages:
-            click.echo(f"{task.identifier}: {one_line(message)}")
+            first, *more = message.split("\n")  # the traceback of a user's function
+            click.echo(f"{task.identifier}: {one_line(first)}")
+            for line in more:
+                click.echo(f"  {one_line(line)}")
     for row in run.set_aside:
         click.echo(f"set aside: {one_line(_set_aside_line(row))}")
 
