@@ -17,9 +17,7 @@ import pytest
 Met = Callable[[Any, str], None]
 """Is told of every statement before it is sent: the connection, and the statement's text."""
 
-INJECTED = "injected: no space left"
-
-_FAILING = f"DO $$ BEGIN RAISE EXCEPTION '{INJECTED}' USING ERRCODE = '53100'; END $$".encode()
+_FAILING = b"DO $$ BEGIN RAISE EXCEPTION 'injected' USING ERRCODE = '53100'; END $$"
 
 
 @contextmanager
@@ -75,14 +73,18 @@ def _telling(method: Callable[..., Any], met: Met) -> Callable[..., Any]:
 class Count:
     """Counts statements, and does something at the one of that number: 0 only counts."""
 
-    def __init__(self, last: int = 0, what: Met = lambda connection, statement: None) -> None:
+    def __init__(self, last: int = 0, what: Met | None = None) -> None:
+        self.begin(last, what)
+
+    def begin(self, last: int = 0, what: Met | None = None) -> None:
+        """Begins again with the next statement."""
         self._last = last
         self._what = what
         self.statements: list[str] = []
 
     def __call__(self, connection: Any, statement: str) -> None:
         self.statements.append(statement)
-        if len(self.statements) == self._last:
+        if len(self.statements) == self._last and self._what is not None:
             self._what(connection, statement)
 
     @property
@@ -92,10 +94,12 @@ class Count:
 
 
 def fail(connection: Any, statement: str) -> None:
-    """The statement fails as on a full disk; as databases do, they undo the transaction where it was a commit."""
+    """The statement fails for lack of space; a commit that fails undoes the transaction, as SQLite does then."""
     if isinstance(connection, psycopg.Connection):
-        connection.execute(_FAILING)  # the server fails, and with it the transaction
+        connection.execute(_FAILING)  # the server itself fails, and its transaction with it
         raise AssertionError("the statement did not fail")
     if statement == "COMMIT":
         connection.rollback()
-    raise sqlite3.OperationalError(INJECTED)
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_WRITE"
+    raise error

@@ -1,0 +1,139 @@
+"""The store fails at any one statement of a run: one clear error, the store unharmed, and then as if it had not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deltamark import Engine, JobRun, StoreError, TaskState
+from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
+from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
+from tests.conftest import NewStore
+from tests.crash.company import ENDED_WELL, JOB, Days, harm_in, opened, seen
+from tests.crash.statements import Count, every_statement, fail
+from tests.laws import SOAK
+
+SEED = 11
+STRIDE = {"sqlite": 1 if SOAK else 23, "postgresql": 7 if SOAK else 97}
+"""In a soak, SQLite fails at every single statement. Primes share no rhythm with a run and meet all its parts."""
+
+MAY_FAIL = ("ANALYZE", "UPDATE leases SET until", "ROLLBACK")
+"""What comes after a commit only to help (statistics, the time that others lost while they could not write), and the
+end of what was only read."""
+
+TOLD = {"sqlite": "reading or writing failed (SQLITE_IOERR_WRITE)", "postgresql": "the disk of the server is full"}
+
+
+class Second:
+    """Stores as they were after a first day, each for another second day."""
+
+    def __init__(self, new_store: NewStore, folder: Path) -> None:
+        self._new_store = new_store
+        self._exports = folder / "exports"
+        self._first: Path | None = None
+        days = Days(self._exports, SEED)
+        for day in ("first", "second"):
+            days.next()
+            shutil.copytree(self._exports, self._exports.with_name(day))
+
+    def engine(self) -> Engine:
+        """Over another store, and the extracts of the second day."""
+        url = self._new_store()
+        if self._first is not None:
+            shutil.copy(self._first, url.removeprefix("sqlite:///"))
+            return opened(url, self._exports.with_name("second"))
+        with opened(url, self._exports.with_name("first")) as engine:
+            assert engine.run_job(JOB).state in ENDED_WELL
+        if url.startswith("sqlite"):
+            self._first = Path(url.removeprefix("sqlite:///"))
+            return self.engine()
+        return opened(url, self._exports.with_name("second"))
+
+
+@pytest.fixture
+def second(new_store: NewStore, tmp_path: Path) -> Second:
+    return Second(new_store, tmp_path)
+
+
+def ran(engine: Engine) -> JobRun | StoreError:
+    try:
+        return engine.run_job(JOB)
+    except StoreError as error:
+        return error
+
+
+def told(outcome: JobRun | StoreError) -> str:
+    if isinstance(outcome, StoreError):
+        return str(outcome)
+    return "; ".join(f"{task.identifier} {task.state.value} {task.messages}" for task in outcome.tasks)
+
+
+def is_told_once(outcome: JobRun | StoreError, words: str) -> bool:
+    """Whether there is one clear error, of one task or of the run itself; no task runs after it."""
+    if isinstance(outcome, StoreError):
+        return words in str(outcome)
+    failed, *others = [task for task in outcome.tasks if task.state is TaskState.FAILED]
+    (message,) = failed.messages
+    later = {task.state for task in outcome.tasks[failed.ordinal :]}
+    return not others and words in message and "was undone" in message and later <= {TaskState.SKIPPED}
+
+
+@pytest.mark.soak
+@pytest.mark.slow  # two runs for every so many statements of a run
+def test_a_store_that_fails_at_any_statement_fails_one_task_and_is_as_before(
+    second: Second, request: pytest.FixtureRequest
+) -> None:
+    kind = "postgresql" if "postgresql" in request.node.name else "sqlite"
+    with second.engine() as engine:
+        assert engine.run_job(JOB).state in ENDED_WELL
+        undisturbed = seen(engine)
+    count, number, failures = Count(), 1, 0
+    while True:
+        with every_statement(count), second.engine() as engine:
+            count.begin(number, fail)
+            outcome = ran(engine)
+            if not count.happened:
+                break
+            failing, number = number, number + STRIDE[kind]
+            at = f"statement {failing} of {kind}, {count.statements[failing - 1]!r}: {told(outcome)}"
+            if not isinstance(outcome, StoreError) and outcome.state in ENDED_WELL:
+                assert count.statements[failing - 1].startswith(MAY_FAIL), at
+                continue
+            failures += 1
+            assert is_told_once(outcome, TOLD[kind]), at
+            assert harm_in(engine) == [], at
+
+            assert engine.run_job(JOB).state in ENDED_WELL, at
+
+            assert seen(engine) == undisturbed, at
+            assert harm_in(engine) == [], at
+    assert failures > 300 / STRIDE[kind]
+
+
+def test_control_a_failure_that_is_swallowed_is_caught(second: Second, monkeypatch: pytest.MonkeyPatch) -> None:
+    with second.engine() as engine:
+        engine.run_job(JOB)
+        undisturbed = seen(engine)
+
+    with second.engine() as engine:
+        for database in (SQLiteDatabase, PostgreSQLDatabase):
+            monkeypatch.setattr(database, "insert", but_not_into("links", database.insert))
+        outcome = ran(engine)
+
+        assert not isinstance(outcome, StoreError)
+        assert harm_in(engine) != []
+        assert seen(engine) != undisturbed
+
+
+def but_not_into(table: str, insert: Callable[..., None]) -> Callable[..., None]:
+    """Insertions into all tables but one: those fail, and nobody says so."""
+
+    def inserted(database: Any, name: str, *arguments: Any) -> None:
+        if name != table:
+            insert(database, name, *arguments)
+
+    return inserted
