@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 
 from deltamark.application import arguments
@@ -34,6 +35,11 @@ class Deriving:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._is_closed = False
+        self._rehearsing = threading.local()
+
+    def _refuse_in_a_dry_run(self) -> None:
+        if getattr(self._rehearsing, "now", False):
+            raise UsageError("a dry run is going on in this thread: what runs inside it would be undone with it.")
 
     @property
     def _store(self) -> Store:

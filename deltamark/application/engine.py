@@ -14,36 +14,31 @@ import pyarrow as pa
 from deltamark.application import arguments, history
 from deltamark.application.back_up import Backup, back_up, nobody
 from deltamark.application.calling import refuse_inside_a_function
-from deltamark.application.deriving import Deriving
 from deltamark.application.export import as_table
 from deltamark.application.follow import Following, follow
 from deltamark.application.history import ExportedResource
-from deltamark.application.leases import refuse_if_running
+from deltamark.application.leases import as_they_are, refuse_if_running
 from deltamark.application.naming import entity_type_named, job_named
 from deltamark.application.pending_changes import pending_changes
 from deltamark.application.ports.store import Reading, Store
+from deltamark.application.resuming import Resuming
 from deltamark.application.run_job import run_job, tasks_to_lease
-from deltamark.application.running.observer import Observer
-from deltamark.application.services import Services
+from deltamark.application.running.observer import Observer, checked
 from deltamark.domain.changes import Horizon, LoggedChange, PendingChange, Position, When
 from deltamark.domain.errors import UsageError
-from deltamark.domain.link import LinkRef
 from deltamark.domain.job import TaskState
+from deltamark.domain.link import LinkRef
 from deltamark.domain.resource import Resource
 from deltamark.domain.run import JobRun
 from deltamark.domain.values import shown
 
 
-class Engine(Deriving):
+class Engine(Resuming):
     """A store with a configuration: runs jobs, and answers what is, was, changed and is dirty.
 
     Use it in a `with` block, or call `close`. One engine may be used from several threads; a process that was
     forked opens its own. Every method raises `UsageError` for an argument of a wrong type, and after `close`.
     """
-
-    def __init__(self, services: Services) -> None:
-        super().__init__(services)
-        self._rehearsing = threading.local()
 
     def run_job(
         self,
@@ -56,18 +51,23 @@ class Engine(Deriving):
     ) -> JobRun:
         """Runs a job and gives back its record; look at its `state` and at that of its tasks.
 
+        Tasks run one after another, or, where they have levels, those of a level at the same time.
+
         Each task is one transaction: it happened whole or not at all. A task never runs twice at once, here or on
         other machines; jobs that share no task may run side by side. A run whose process died is ended on record by
         the next one that wants its tasks, a minute after it was heard from last.
 
         :param force: lets pass what a threshold would hold back.
         :param dry_run: does everything and then undoes it.
-        :param observer: is told what happens, between the transactions, by the thread that runs the job. What it
-            raises stops the run, which is put on record as failed, and comes out of this method.
-        :param rehearsed: with `dry_run`, is given the changes that would have been made.
+        :param observer: is told what happens, by the thread that runs the task: tasks of a level have threads of their
+            own, but it is never told twice at once. What it raises stops the run, which is put on record as failed,
+            and comes out of this method.
+        :param rehearsed: with `dry_run`, is given the changes that would have been made, then those (without a
+            position) that a threshold would have held back.
         :raises AlreadyRunning: if another run runs one of the tasks, also for a dry run; nothing was started.
         :raises TakenOver: if this process was stopped, or cut off from the store, for so long that another run took
             the tasks over; nothing was written since.
+        :raises UserStartDenied: if only the schedule may start the job; a dry run is nobody denied.
         :raises UsageError: if there is no such job, or if this is called inside a dry run.
         :raises StoreError: if the store cannot be written.
         """
@@ -75,26 +75,24 @@ class Engine(Deriving):
         store = self._store
         found = job_named(job, self.configuration)
         arguments.boolean("force", force)
-        if observer is not None and not all(callable(getattr(observer, name, None)) for name in _OBSERVED):
-            raise UsageError(f"an observer has the methods of deltamark.Observer; {type(observer).__name__} has not.")
+        watching = checked(observer)
         arguments.boolean("dry_run", dry_run)
-        if getattr(self._rehearsing, "now", False):
-            raise UsageError("a dry run is going on in this thread: what runs inside it would be undone with it.")
+        self._refuse_in_a_dry_run()
         refuse_if_running(store, tasks_to_lease(self._services, found))
         with self._rehearsal(store) if dry_run else nullcontext():
-            run = run_job(self._services, found, forced=force, observer=observer or Observer(), is_rehearsal=dry_run)
+            run = run_job(self._services, found, forced=force, observer=watching, is_rehearsal=dry_run)
             if dry_run and rehearsed is not None:
                 rehearsed(self._rehearsed(run))
         return run
 
-    @contextmanager
-    def _rehearsal(self, store: Store) -> Iterator[None]:
-        with store.rehearsal():
     def _rehearsed(self, run: JobRun) -> Iterator[LoggedChange | PendingChange]:
         yield from self.changes(run=run.number)
         if any(task.state is TaskState.BLOCKED for task in run.tasks):
             yield from self.pending(run.number)
 
+    @contextmanager
+    def _rehearsal(self, store: Store) -> Iterator[None]:
+        with store.rehearsal():
             self._rehearsing.now = True
             try:
                 yield
@@ -145,9 +143,6 @@ class Engine(Deriving):
                 self._refuse_discarded(reading, after, wanted.entity_type, wanted.run)
             yield from history.changes(reading, after, last, wanted)
 
-    def follow(
-        self,
-        after: Position | None = None,
     def pending(self, run: int, *, entity_type: str | None = None, key: str | None = None) -> Iterator[PendingChange]:
         """The changes that a threshold held back in a run, in the order in which they would be made.
 
@@ -167,6 +162,9 @@ class Engine(Deriving):
         with store.reading() as reading:
             yield from pending_changes(reading, run, wanted)
 
+    def follow(
+        self,
+        after: Position | None = None,
         *,
         entity_type: str | None = None,
         key: str | None = None,
@@ -294,23 +292,27 @@ class Engine(Deriving):
         return as_table(self.configuration, found, self.export_resources(entity_type, at))
 
     def runs(self, newest: int | None = None) -> list[JobRun]:
-        """The runs, oldest first, without the rows they set aside; only the `newest` ones if given."""
+        """The runs, oldest first, without the rows they set aside; only the `newest` ones if given.
+
+        A run whose process was not heard from for a minute is shown as aborted, before anybody puts that on record.
+        """
         if newest is not None:
             arguments.whole_number("the number of newest runs", newest)
         with self._store.reading() as reading:
-            return [summary.run for summary in reading.runs(newest)]
+            return as_they_are(reading, [summary.run for summary in reading.runs(newest)])
 
     def run(self, number: int) -> JobRun:
-        """One run with the rows it set aside.
+        """One run with the rows it set aside; see `runs` for one whose process died.
 
         :raises UsageError: if there is no run of that number.
         """
         arguments.whole_number("the number of a run", number)
         with self._store.reading() as reading:
             summary = reading.run(number)
-        if summary is None:
-            raise UsageError(f"there is no run {number}. `deltamark runs` lists them.")
-        return summary.run
+            if summary is None:
+                raise UsageError(f"there is no run {number}. `deltamark runs` lists them.")
+            (found,) = as_they_are(reading, [summary.run])
+        return found
 
     def position(self, when: When | None = None) -> Position:
         """The position of a moment, or of the newest event.
@@ -350,9 +352,6 @@ class Engine(Deriving):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-_OBSERVED = ("task_started", "task_ended")
 
 
 def _changed(run: JobRun, subject: str) -> bool:

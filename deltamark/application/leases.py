@@ -7,7 +7,7 @@ was stopped for longer than they live, and was taken for dead, writes nothing an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event, Thread
@@ -16,7 +16,7 @@ from deltamark.application.ports.store import Lease, Reading, Store, Writing
 from deltamark.domain.errors import AlreadyRunning, ConcurrentRun, DeltamarkError, TakenOver, to_the_second
 from deltamark.domain.job import TaskState
 from deltamark.domain.run import JobRun, Operator, RunEnded, TaskEnded
-from deltamark.domain.run_states import end_of_dead_run, end_of_dead_tasks
+from deltamark.domain.run_states import as_aborted, end_of_dead_run, end_of_dead_tasks
 
 _BEATS = 3
 """How often a run is heard from in the time that its leases live."""
@@ -45,10 +45,39 @@ def make_free(tx: Writing, tasks: Sequence[str]) -> None:
     :raises AlreadyRunning: if a run that lives holds one of them.
     """
     for expired in tx.drop_expired_leases(tasks):
-        _end_dead_run(tx, expired)
+        _end_dead_run(tx, _run_of(tx, expired), expired.heard_at)
     held = tx.leases(tasks)
     if held:
         raise _already_running(tx, held, tasks)
+
+
+def end_if_dead(tx: Writing, number: int) -> JobRun | None:
+    """A run as it is on record, after it was ended there if its process died; None if there is none of that number."""
+    run = _on_record(tx, number)
+    if run is None or run.state is not TaskState.RUNNING:
+        return run
+    for expired in tx.drop_expired_leases([task.identifier for task in run.tasks]):
+        _end_dead_run(tx, _run_of(tx, expired), expired.heard_at)
+    run = _on_record(tx, number)
+    assert run is not None
+    if run.state is TaskState.RUNNING and number not in tx.live_runs():
+        _end_dead_run(tx, run, None)  # it holds no lease at all: it began before there were any
+        run = _on_record(tx, number)
+    return run
+
+
+def as_they_are(reading: Reading, runs: Iterable[JobRun]) -> list[JobRun]:
+    """Runs as they are: those that go on by their record, but of a process that died, are aborted."""
+    found = list(runs)
+    if not any(run.state is TaskState.RUNNING for run in found):
+        return found
+    live = reading.live_runs()
+    return [as_aborted(r) if r.state is TaskState.RUNNING and r.number not in live else r for r in found]
+
+
+def _on_record(reading: Reading, number: int) -> JobRun | None:
+    summary = reading.run(number, with_rows=False)
+    return None if summary is None else summary.run
 
 
 @contextmanager
@@ -144,15 +173,15 @@ def _run_of(reading: Reading, lease: Lease) -> JobRun:
     return summary.run
 
 
-def _end_dead_run(tx: Writing, lease: Lease) -> None:
+def _end_dead_run(tx: Writing, run: JobRun, heard_at: datetime | None) -> None:
     """Puts on record how a run ended whose process died."""
-    number, run = lease.run, _run_of(tx, lease)
-    words = _in_words(run.operator, lease.heard_at)
+    words = _in_words(run.operator, heard_at)
     for task, how in end_of_dead_tasks(run):
-        tx.append_to_run(_task_ended(number, task.ordinal, how, words), number)
+        tx.append_to_run(_task_ended(run.number, task.ordinal, how, words), run.number)
     state = end_of_dead_run(run)
     tx.append_to_run(
-        lambda s, v, at: RunEnded(originator_id=s, originator_version=v, at=at, run=number, state=state), number
+        lambda s, v, at: RunEnded(originator_id=s, originator_version=v, at=at, run=run.number, state=state),
+        run.number,
     )
 
 
@@ -171,9 +200,9 @@ def _task_ended(run: int, ordinal: int, state: TaskState, words: str) -> Callabl
     return built
 
 
-def _in_words(operator: Operator, heard_at: datetime) -> str:
+def _in_words(operator: Operator, heard_at: datetime | None) -> str:
+    since = "" if heard_at is None else f" since {to_the_second(heard_at)}"
     return (
-        f"process {operator.process} of {operator.user} on {operator.host} was not heard from since "
-        f"{to_the_second(heard_at)}: it was killed, stopped or cut off from the store. What this task had not finished "
-        "was undone. The next run took over."
+        f"process {operator.process} of {operator.user} on {operator.host} was not heard from{since}: it was killed, "
+        "stopped or cut off from the store. What this task had not finished was undone."
     )

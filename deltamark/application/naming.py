@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from deltamark.application import arguments
+from deltamark.application.ports.store import Reading
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import UsageError
 from deltamark.domain.job import ComputingTask, Job
 from deltamark.domain.model import EntityType
 from deltamark.domain.nearest import hint
 from deltamark.domain.rules import rule_names
+from deltamark.domain.run import JobRun
 from deltamark.domain.values import shown
 
 
@@ -34,6 +36,17 @@ def entity_type_named(identifier: str, configuration: Configuration) -> EntityTy
     if found is None:
         raise _unknown("entity type", identifier, (item.identifier for item in configuration.entity_types))
     return found
+
+
+def run_numbered(reading: Reading, number: int) -> JobRun:
+    """The run of that number, without the rows it set aside.
+
+    :raises UsageError: if there is none.
+    """
+    summary = reading.run(arguments.whole_number("the number of a run", number), with_rows=False)
+    if summary is None:
+        raise UsageError(f"there is no run {number}. `deltamark runs` lists them.")
+    return summary.run
 
 
 def dirty_tasks(task: str | None, configuration: Configuration) -> list[ComputingTask]:

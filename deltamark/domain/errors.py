@@ -117,6 +117,32 @@ class UserTaskFailed(DeltamarkError):
         super().__init__("\n".join((f"function {function} {problem}. Nothing was changed. {advice}", *traceback)))
 
 
+class CannotResume(UsageError):
+    """A run cannot go on; nothing was started.
+
+    :param run: its number.
+    :param reason: why, a clause.
+    """
+
+    def __init__(self, run: int, reason: str) -> None:
+        self.run = run
+        self.reason = reason
+        super().__init__(f"run {run} cannot be resumed: {reason}. `deltamark runs {run}` shows it.")
+
+
+class CannotCancel(UsageError):
+    """A run cannot be cancelled; nothing was changed.
+
+    :param run: its number.
+    :param reason: why, a clause.
+    """
+
+    def __init__(self, run: int, reason: str) -> None:
+        self.run = run
+        self.reason = reason
+        super().__init__(f"run {run} cannot be cancelled: {reason}. `deltamark runs {run}` shows it.")
+
+
 class HistoryDiscarded(DeltamarkError):
     """What was asked for lies below the horizon: the changes were discarded and are gone.
 

@@ -131,13 +131,17 @@ class RunStarted(RunEvent):
 
 @frozen(kw_only=True)
 class RunResumed(RunEvent):
-    """A run that had ended goes on: the tasks at these places, counted from 1, run again."""
+    """A run that had ended goes on: the tasks at these places, counted from 1, run again.
+
+    :param pending: those of them that apply what was held back; the rows that they set aside stay on record.
+    """
 
     configuration_digest: str
     user: str
     host: str
     process: int
     again: tuple[int, ...] = field(converter=as_tuple)
+    pending: tuple[int, ...] = field(converter=as_tuple, default=())
 
 
 @frozen(kw_only=True)

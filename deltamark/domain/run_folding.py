@@ -100,12 +100,19 @@ def _further(
 
 def _resumed(run: JobRun, event: RunResumed) -> JobRun:
     """What runs again begins anew; what had ended well stays as it is."""
+
+    def of(task: TaskRun) -> TaskRun:
+        if task.ordinal not in event.again:
+            return task
+        return evolve(_planned(task), set_aside=task.set_aside if task.ordinal in event.pending else ())
+
     return evolve(
         run,
         state=TaskState.RUNNING,
         ended_at=None,
+        cancelled_by=None,
         configuration_digest=event.configuration_digest,
-        tasks=tuple(_planned(task) if task.ordinal in event.again else task for task in run.tasks),
+        tasks=tuple(map(of, run.tasks)),
         resumed=(*run.resumed, Resumption(at=event.at, operator=_operator(event), again=event.again)),
     )
 

@@ -332,6 +332,24 @@ def test_a_resumed_run_goes_on_with_what_runs_again_and_keeps_the_rest():
     assert run.resumed == (Resumption(at=AT, operator=run.operator, again=(2,)),)
 
 
+def test_the_rows_that_a_blocked_task_set_aside_stay_when_it_applies_what_was_held_back():
+    rows = [RowsSetAside(**of_run(n), task=n - 1, rows=[ROW]) for n in (2, 3)]
+    resumed = RunResumed(
+        **of_run(4), configuration_digest="e", user="eve", host="there", process=2, again=[1, 2], pending=[2]
+    )
+
+    run = fold_run([STARTED, *rows, resumed])
+
+    assert [task.set_aside for task in run.tasks] == [(), (ROW,)]
+
+
+def test_a_run_that_goes_on_is_not_asked_to_stop_any_more():
+    asked = CancelRequested(**of_run(2), user="eve", host="there", process=2)
+    resumed = RunResumed(**of_run(3), configuration_digest="e", user="u", host="h", process=2, again=[1, 2])
+
+    assert fold_run([STARTED, asked, resumed]).cancelled_by is None
+
+
 def test_a_run_knows_who_wants_it_to_stop():
     asked = CancelRequested(**of_run(2), user="eve", host="there", process=2)
 

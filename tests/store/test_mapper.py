@@ -75,7 +75,7 @@ EVENTS: list[Event] = [
         due_at=AT,
         late=True,
     ),
-    RunResumed(**HEAD, run=1, configuration_digest="ab", user="u", host="h", process=4, again=[2, 3]),
+    RunResumed(**HEAD, run=1, configuration_digest="ab", user="u", host="h", process=4, again=[2, 3], pending=[3]),
     CancelRequested(**HEAD, run=1, user="u", host="h", process=4),
     TaskStarted(**HEAD, run=1, task=1),
     TaskProgressed(**HEAD, run=1, task=1, counts=Counts(read=4), words="read"),

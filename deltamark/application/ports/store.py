@@ -342,6 +342,10 @@ class Reading(PendingReading, Protocol):
         """The leases of some tasks, also those that have expired, by task."""
         ...
 
+    def live_runs(self) -> set[int]:
+        """The runs that hold a lease which has not expired: their processes were heard from."""
+        ...
+
 
 class Writing(Reading, PendingWriting, Protocol):
     """One transaction: everything in it happens, or nothing."""

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from deltamark.application.running.recording import Recording
 from deltamark.application.services import Progress
+from deltamark.domain.errors import UsageError
 from deltamark.domain.run import TaskRun
 
 
@@ -27,6 +28,19 @@ class Observer:
 
     def task_ended(self, run: int, task: TaskRun) -> None:
         """A task ended, or was skipped."""
+
+
+def checked(observer: Observer | None) -> Observer:
+    """An observer that a caller hands in, or one that does nothing.
+
+    :raises UsageError: if it is none.
+    """
+    if observer is None:
+        return Observer()
+    methods = [name for name in vars(Observer) if name.startswith("task_")]
+    if not all(callable(getattr(observer, name, None)) for name in methods):
+        raise UsageError(f"an observer has the methods of deltamark.Observer; {type(observer).__name__} has not.")
+    return observer
 
 
 class Telling:

@@ -32,6 +32,11 @@ class LeaseQueries(Queries):
         )
         return [lease(row) for row in rows]
 
+    def live_runs(self) -> set[int]:
+        """See `Reading.live_runs`."""
+        sql = f"SELECT DISTINCT run FROM leases WHERE until > {self._db.present(1)}"
+        return {run for (run,) in self._db.all(sql, (self._host_time(),))}
+
 
 def lease(row: tuple[Any, ...]) -> Lease:
     """A lease from its row, with whether it is live at the end.

@@ -86,6 +86,6 @@ def _value(name: str, value: Any) -> Any:
             return tuple(SetAside(**{"line": None, **item}) for item in value)
         case "tasks":
             return tuple(PlannedTask(**item) for item in value)
-        case "messages" | "entity_types" | "again":
+        case "messages" | "entity_types" | "again" | "pending":
             return tuple(value)
     return value
