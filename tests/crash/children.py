@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
 from typing import Any
 
+from deltamark import AlreadyRunning, Observer, TaskRun
 from deltamark.infrastructure.store.views import StoreWriting
 from tests.crash.company import JOB, continued, opened
 from tests.crash.statements import Count, every_statement
@@ -46,3 +50,48 @@ def run_and_commit_half(url: str, folder: Path) -> None:
     StoreWriting.append_links = commit_and_die  # type: ignore[method-assign]
     with opened(url, folder) as engine:
         engine.run_job(JOB)
+
+
+class WinsUntilTheOtherIsRefused(Observer):
+    """Holds a run at its first task until the other process has been refused: without leases it would go in vain."""
+
+    def __init__(self, refused: Flag, patience_s: float) -> None:
+        self._refused = refused
+        self._patience_s = patience_s
+
+    def task_started(self, run: int, task: TaskRun) -> None:
+        if task.ordinal == 1:
+            self._refused.wait(self._patience_s)
+
+
+def race(
+    url: str,
+    folder: Path,
+    jobs: Sequence[str],
+    at_once: Barrier,
+    refused: Flag,
+    told: Connection,
+    patience_s: float,
+    *,
+    leases: bool = True,
+) -> None:
+    """Starts job after job at the same instant as the other process, and tells how it went each time."""
+    if not leases:
+        switch_leases_off()
+    with opened(url, folder) as engine:
+        for job in jobs:
+            at_once.wait(PATIENCE_S)
+            try:
+                run = engine.run_job(job, observer=WinsUntilTheOtherIsRefused(refused, patience_s))
+                told.send(("ran", run.number, run.state.value, job, os.getpid()))
+            except AlreadyRunning as error:
+                told.send(("refused", error.run, str(error), error.job, error.process))
+                refused.set()
+            if at_once.wait(PATIENCE_S) == 0:
+                refused.clear()
+
+
+def switch_leases_off() -> None:
+    """What must never be: a run that asks nobody whether its tasks are being run."""
+    StoreWriting.take_leases = lambda *_: None  # type: ignore[method-assign]
+    StoreWriting.keeps_leases = lambda *_: True  # type: ignore[method-assign]
