@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import orjson
 import pyarrow as pa
 
+from deltamark.application.awaiting import Waiting
 from deltamark.application.ports import pending
 from deltamark.application.ports.pending import SCHEMAS, Part
 from deltamark.application.ports.store import LinkChanges, LinkEnds, ResourceChanges, Writing
@@ -28,6 +29,7 @@ class Effects:
         self._resources: list[tuple[EntityTypeMapping, ResourceChanges]] = []
         self._links: list[tuple[EntityAssociationMapping, LinkEnds, LinkChanges]] = []
         self._removed: Counter[str] = Counter()
+        self._waiting: list[Waiting] = []
         self._empty: list[str] = []
 
     def found_empty(self, reason: str) -> None:
@@ -50,6 +52,10 @@ class Effects:
     def links_changed(self, mapping: EntityAssociationMapping, ends: LinkEnds, changes: LinkChanges) -> None:
         """Links were changed, after all resources."""
         self._links.append((mapping, ends, changes))
+
+    def pairs_wait(self, waiting: Waiting) -> None:
+        """Pairs of an association wait from now on, or no more."""
+        self._waiting.append(waiting)
 
     def reason_to_block(self, connector: Connector, *, limits: bool) -> str | None:
         """Why this must not be committed before a person saw it, a clause; None where it may.
@@ -112,6 +118,10 @@ class Effects:
             for kind, rows in ((pending.UNLINKED, links.unlinked), (pending.LINKED, links.linked)):
                 if rows.num_rows:
                     yield Part(kind=kind, subject=ends.association, ends=(ends.source, ends.target), rows=rows)
+        for waiting in self._waiting:
+            for kind, pairs in ((pending.AWAITED, waiting.awaited), (pending.SETTLED, waiting.settled)):
+                if pairs:
+                    yield Part(kind=kind, subject=waiting.association, rows=_table(kind, sorted(pairs)))
 
     def _followed(self) -> Iterator[Part]:
         """What no comparison found, but followed from it: of that only the log tells."""
@@ -147,7 +157,7 @@ def _links_extent(association: str, linked: int, unlinked: int, held: Callable[[
     return Extent(linked=linked, unlinked=unlinked, links_held=held(association, linked) - linked + unlinked)
 
 
-def _table(kind: str, rows: list[tuple[str, str]] | list[tuple[str, str, None]]) -> pa.Table:
+def _table(kind: str, rows: Sequence[tuple[str, str]] | Sequence[tuple[str, str, None]]) -> pa.Table:
     schema = SCHEMAS[kind]
     columns = zip(*rows, strict=True)
     return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from deltamark.application.awaiting import Waiting, put_on_record
 from deltamark.application.compute_properties import clear_mapped_properties
 from deltamark.application.holding_back import counted
 from deltamark.application.outdated import refuse_if_outdated, refuse_other_removals
@@ -52,6 +53,8 @@ def apply_pending(services: Services, task: SynchronizeTask, run: int, ordinal: 
         fed, _ = services.configuration.mappings_of_connector(task.connector)
         messages += clear_mapped_properties(services, tx, cause, [mapping.entity_type for mapping in fed])
         counts = _apply_resources(tx, found, cause, run) + _apply_links(tx, found, cause)
+        for association in _subjects(found, kinds.AWAITED, kinds.SETTLED):
+            put_on_record(tx, _waiting(found, association), cause)
         drop_pending(tx, run, ordinal)
         tx.unblock(found.connector)
         messages.append(f"{found.connector} is not blocked any more: incremental jobs take it in again")
@@ -118,6 +121,14 @@ def _apply_links(tx: Writing, pending: Pending, cause: Cause) -> Counts:
         tx.append_links(LinkEnds(association=association, source=source, target=target), changes, cause)
         counts += Counts(linked=linked.num_rows, unlinked=unlinked.num_rows)
     return counts
+
+
+def _waiting(pending: Pending, association: str) -> Waiting:
+    awaited, settled = (
+        zip(*(_rows(pending, kind, association).column(name).to_pylist() for name in ("first", "second")), strict=True)
+        for kind in (kinds.AWAITED, kinds.SETTLED)
+    )
+    return Waiting(association=association, awaited=frozenset(awaited), settled=frozenset(settled))
 
 
 def _subjects(pending: Pending, *wanted: str) -> Iterable[str]:

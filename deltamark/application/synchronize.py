@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from attrs import evolve
 
+from deltamark.application.awaiting import Delta, of_complete, put_on_record
 from deltamark.application.compute_properties import clear_mapped_properties
 from deltamark.application.holding_back import HeldBack, release
 from deltamark.application.judging import Effects
@@ -18,7 +20,7 @@ from deltamark.application.ports.pending import Pending
 from deltamark.application.ports.store import LinkEnds, Reading, Writing
 from deltamark.application.prepare import Prepared, prepared, reason_out
 from deltamark.application.retain import discard_changes_of
-from deltamark.application.services import Apply, Done, Scope, Services, Skip
+from deltamark.application.services import Apply, Done, Progress, Scope, Services, Skip, Tell, nobody
 from deltamark.domain.events import Cause
 from deltamark.domain.job import Job, SynchronizeTask
 from deltamark.domain.model import EntityAssociation, EntityAssociationMapping, EntityTypeMapping, PropertyRef
@@ -29,7 +31,13 @@ Compared = dict[str, ResourceComparison]
 
 
 def synchronizing(
-    services: Services, task: SynchronizeTask, job: Job, memory: dict[str, Prepared], *, forced: bool = False
+    services: Services,
+    task: SynchronizeTask,
+    job: Job,
+    memory: dict[str, Prepared],
+    *,
+    forced: bool = False,
+    tell: Tell = nobody,
 ) -> Apply | Skip:
     """Reads a connector's extracts unless they are prepared, then applies them in one transaction.
 
@@ -44,8 +52,11 @@ def synchronizing(
     with services.store.reading() as view:
         position = view.head()
         ready, held = _read_side_by_side(services, task, memory, view)
+        rows = Counts(read=sum(read.rows for read in ready.reads))
+        tell(Progress("comparing", rows))
         compared = _compared(services, view, ready, held)
     del held
+    tell(Progress("waiting to write", rows))
 
     def apply(tx: Writing, scope: Scope) -> Done:
         current = _compared(services, tx, ready, {}) if tx.changed_since(position) else compared
@@ -106,14 +117,18 @@ class _Synchronization:
         self._counts = Counts()
         self._set_aside: list[SetAside] = []
         self._messages: list[str] = []
+        self._deltas: dict[str, Delta] = {}
 
     def done(self) -> Done:
         """Applies resources, then links; judges what that changed; then retention."""
         ready = self._ready
         fed = [mapping.entity_type for mapping, _ in ready.resources]
         self._messages += clear_mapped_properties(self._services, self._tx, self._cause, fed)
+        self._scope.tell(Progress("writing resources", self._counts))
+        self._deltas = {} if ready.command_column is None else self._waiting_before()
         for mapping, extract in ready.resources:
             self._resources(mapping, extract)
+        self._scope.tell(Progress("writing links", self._counts))
         for link_mapping, link_extract in ready.links:
             self._links(link_mapping, link_extract)
         self._judge()
@@ -185,13 +200,26 @@ class _Synchronization:
             for key, line in _rows(compared.unknown, "key", "line")
         ]
 
+    def _waiting_before(self) -> dict[str, Delta]:
+        configuration = self._services.configuration
+        return {
+            mapping.association: Delta(configuration, self._tx, mapping, self._compared)
+            for mapping, _ in self._ready.links
+        }
+
     def _links(self, mapping: EntityAssociationMapping, extract: LinkExtract) -> None:
         association = self._services.configuration.association(mapping.association)
         assert association is not None
         complete = self._ready.command_column is None
         self._look_for_rows(mapping.association, extract, self._tx.links_held_count, "links")
-        sides = self._sides(mapping, association, extract, complete=complete)
-        compared = self._services.comparer.links(extract, sides, association, complete=complete)
+        delta = self._deltas.get(mapping.association)
+        rows = extract if delta is None else delta.rows(extract)
+        sides = self._sides(mapping, association, rows, complete=complete)
+        rows = rows if delta is None else delta.without_taken(rows, sides)
+        compared = self._services.comparer.links(rows, sides, association, complete=complete)
+        waiting = of_complete(self._tx, association, rows, compared) if delta is None else delta.waiting(rows, compared)
+        put_on_record(self._tx, waiting, self._cause)
+        self._effects.pairs_wait(waiting)
         ends = LinkEnds(
             association=mapping.association,
             source=mapping.entity_property_mapping1.entity_type,
@@ -200,8 +228,9 @@ class _Synchronization:
         self._tx.append_links(ends, compared.changes, self._cause)
         self._effects.links_changed(mapping, ends, compared.changes)
         self._counts += Counts(linked=compared.changes.linked.num_rows, unlinked=compared.changes.unlinked.num_rows)
-        self._report_orphans(mapping, extract.cleansed.read.file, compared.orphans)
-        self._set_aside += _unresolved(mapping, extract, compared.ambiguous, "more than one {type} has this {property}")
+        self._report_orphans(mapping, extract.cleansed.read.file, _read_now(compared.orphans))
+        ambiguous = _read_now(compared.ambiguous)
+        self._set_aside += _unresolved(mapping, extract, ambiguous, "more than one {type} has this {property}")
         self._set_aside += [
             SetAside(
                 file=extract.cleansed.read.file,
@@ -285,6 +314,11 @@ def _unresolved_rows(mapping: EntityAssociationMapping, file: str, pairs: pa.Tab
             )
         )
     return found
+
+
+def _read_now(pairs: pa.Table) -> pa.Table:
+    """Those that stand in the extract: what waited was put on record when it was read."""
+    return pairs.filter(pc.is_valid(pairs.column("line")))
 
 
 def _rows(table: pa.Table, *names: str) -> Iterable[tuple[Any, ...]]:

@@ -199,6 +199,22 @@ class ChangesDiscarded(RunEvent):
 
 
 @frozen(kw_only=True)
+class PairsAwaited(RunEvent):
+    """A source names links to resources that are not there: they are made when the resources are.
+
+    At most 1,000 pairs in one event. A pair is the values of the two columns by which the extract names a link.
+
+    :param awaited: pairs that wait from now on.
+    :param settled: pairs that wait no more: they were linked, or the source does not name them any more.
+    """
+
+    task: int
+    association: str
+    awaited: tuple[tuple[str, str], ...] = field(converter=as_tuple, default=())
+    settled: tuple[tuple[str, str], ...] = field(converter=as_tuple, default=())
+
+
+@frozen(kw_only=True)
 class TaskEnded(RunEvent):
     """A task ended. `effect` is what its children look at; `messages` say what a person must know."""
 
@@ -226,6 +242,7 @@ AnyRunEvent: TypeAlias = (
     | TaskProgressed
     | RowsSetAside
     | ChangesDiscarded
+    | PairsAwaited
     | TaskEnded
     | RunEnded
 )

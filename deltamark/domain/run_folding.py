@@ -12,6 +12,7 @@ from deltamark.domain.run import (
     ChangesDiscarded,
     JobRun,
     Operator,
+    PairsAwaited,
     PlannedTask,
     Resumption,
     RowsSetAside,
@@ -65,6 +66,8 @@ def _evolved(run: JobRun | None, event: RunEvent) -> JobRun:
             return _resumed(run, event)
         case CancelRequested():
             return evolve(run, cancelled_by=_operator(event))
+        case PairsAwaited():
+            return run
         case RunEnded():
             return evolve(run, state=event.state, ended_at=event.at)
         case TaskStarted() | TaskProgressed() | RowsSetAside() | ChangesDiscarded() | TaskEnded():

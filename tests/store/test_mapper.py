@@ -20,6 +20,7 @@ from deltamark.domain.run import (
     ChangesDiscarded,
     Counts,
     ExtractRead,
+    PairsAwaited,
     PlannedTask,
     RowsSetAside,
     RunEnded,
@@ -100,6 +101,7 @@ EVENTS: list[Event] = [
         digest="ab",
         unread=True,
     ),
+    PairsAwaited(**HEAD, run=1, task=1, association="Manager", awaited=[("1", "9")], settled=[("2", "é")]),
     TaskEnded(
         **HEAD,
         run=1,

@@ -16,9 +16,11 @@ _KEY, _LINE, _STATE = ("key", pa.string()), ("line", pa.int64()), ("state", pa.s
 _CHANGES = ("changes", pa.string())
 _RESOURCES = pa.schema([_KEY, _LINE, _STATE])
 _LINKS = pa.schema([("source_key", pa.string()), ("target_key", pa.string()), _LINE])
+_PAIRS = pa.schema([("first", pa.string()), ("second", pa.string())])
 
 CREATED, UPDATED, DELETED, COMPUTED = "created", "updated", "deleted", "computed"
 LINKED, UNLINKED, REMOVED = "linked", "unlinked", "removed"
+AWAITED, SETTLED = "awaited", "settled"
 
 SCHEMAS: Mapping[str, pa.Schema] = {
     CREATED: _RESOURCES,
@@ -28,11 +30,14 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     LINKED: _LINKS,
     UNLINKED: _LINKS,
     REMOVED: _LINKS,
+    AWAITED: _PAIRS,
+    SETTLED: _PAIRS,
 }
 """Kind of changes -> their columns, with the meaning that they have in `ResourceChanges`; links are by keys.
 
 `COMPUTED`: values that expressions gave properties which a mapping feeds now. `REMOVED`: links that go with deleted
-resources. Both follow from the others and are kept to be shown and compared.
+resources. Both follow from the others and are kept to be shown and compared. `AWAITED` and `SETTLED`: pairs of an
+association that wait for a resource from then on, or no more (see `Waiting`): no changes of anything.
 """
 
 
@@ -49,6 +54,11 @@ class Part:
     subject: str
     ends: tuple[str, ...] = field(converter=as_tuple, default=())
     rows: pa.Table
+
+    @property
+    def is_change(self) -> bool:
+        """Whether resources or links are changed by it."""
+        return self.kind not in (AWAITED, SETTLED)
 
 
 @frozen(kw_only=True)

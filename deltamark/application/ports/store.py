@@ -12,6 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 from attrs import frozen
 
+from deltamark.application.ports.awaiting import AwaitingReading, AwaitingWriting
 from deltamark.application.ports.pending import PendingReading, PendingWriting
 from deltamark.domain.changes import AnyChange, CorrelationKey, Horizon, Position
 from deltamark.domain.derivations import Kind
@@ -151,7 +152,7 @@ class Lease:
     is_live: bool
 
 
-class Reading(PendingReading, Protocol):
+class Reading(PendingReading, AwaitingReading, Protocol):
     """One consistent view of a store."""
 
     def head(self) -> Position:
@@ -347,7 +348,7 @@ class Reading(PendingReading, Protocol):
         ...
 
 
-class Writing(Reading, PendingWriting, Protocol):
+class Writing(Reading, PendingWriting, AwaitingWriting, Protocol):
     """One transaction: everything in it happens, or nothing."""
 
     @property

@@ -15,6 +15,7 @@ from deltamark.domain.run import (
     ChangesDiscarded,
     Counts,
     ExtractRead,
+    PairsAwaited,
     PlannedTask,
     RowsSetAside,
     RunEnded,
@@ -38,6 +39,7 @@ RUN_TOPICS: Mapping[str, type[RunEvent]] = {
     "rr1": RunResumed,
     "cr1": CancelRequested,
     "tp1": TaskProgressed,
+    "pa1": PairsAwaited,
 }
 
 RUN_STARTED, CHANGES_DISCARDED, ROWS_SET_ASIDE, RUN_ENDED = "rs1", "cd1", "sa1", "re1"
@@ -86,6 +88,8 @@ def _value(name: str, value: Any) -> Any:
             return tuple(SetAside(**{"line": None, **item}) for item in value)
         case "tasks":
             return tuple(PlannedTask(**item) for item in value)
+        case "awaited" | "settled":
+            return tuple((str(first), str(second)) for first, second in value)
         case "messages" | "entity_types" | "again" | "pending":
             return tuple(value)
     return value

@@ -224,12 +224,26 @@ def _held_back(t: Types) -> Sequence[str]:
     )
 
 
+def _awaited(t: Types) -> Sequence[str]:
+    return (
+        # Links that a source names to resources that are not there yet, by the values that name their ends.
+        f"""CREATE TABLE awaited (
+            association {t.number} NOT NULL{t.refers_to("associations")},
+            first {t.text} NOT NULL,
+            second {t.text} NOT NULL
+        )""",
+        f"CREATE INDEX awaited_by_first ON awaited (association, {t.indexed('first')})",
+        f"CREATE INDEX awaited_by_second ON awaited (association, {t.indexed('second')})",
+    )
+
+
 STEPS: Sequence[Step] = (
     Step(1, _first),
     Step(2, _leases),
     Step(3, _derived),
     Step(4, _newest),
     Step(5, _held_back),
+    Step(7, _awaited),
 )
 """Every change of the tables since the first, in order; one that was released is never altered."""
 

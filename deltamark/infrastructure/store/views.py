@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deltamark.application.ports.store import Clock, Discarded, Subjects
 from deltamark.domain.errors import ConcurrentRun
+from deltamark.infrastructure.store.awaiting import Awaiting, AwaitingQueries
 from deltamark.infrastructure.store.computing import ComputedWriting
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.derived import DerivedQueries
@@ -18,7 +19,7 @@ from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
 from deltamark.infrastructure.store.writing_leases import LeaseWriting
 
 
-class StoreReading(RunQueries, FlagQueries, DerivedQueries, LeaseQueries, PendingQueries):
+class StoreReading(RunQueries, FlagQueries, DerivedQueries, LeaseQueries, PendingQueries, AwaitingQueries):
     """All queries, in one reading transaction."""
 
     def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
@@ -29,7 +30,7 @@ class StoreReading(RunQueries, FlagQueries, DerivedQueries, LeaseQueries, Pendin
         return to_micros(self._clock())
 
 
-class StoreWriting(ComputedWriting, Discarding, FlagWriting, DerivedWriting, LeaseWriting, Holding):
+class StoreWriting(ComputedWriting, Discarding, FlagWriting, DerivedWriting, LeaseWriting, Holding, Awaiting):
     """All queries and commands, in one writing transaction."""
 
     is_rehearsed = False

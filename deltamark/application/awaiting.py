@@ -1,0 +1,267 @@
+"""Awaiting: links that a source names to resources that are not there yet are made when the resources come.
+
+A complete extract says everything again each time; one with a command column says a thing once. So a row that leads to
+nobody is remembered, and so is one whose link went with the resource that it led to: after any sequence of deltas those
+links stand that a complete extract would have given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import evolve, frozen
+
+from deltamark.application.ports.awaiting import Pair
+from deltamark.application.ports.columnar import LinkComparison, LinkSides, ResourceComparison
+from deltamark.application.ports.extracts import LinkExtract
+from deltamark.application.ports.store import Reading, ResourceChanges, Writing
+from deltamark.domain.configuration import Configuration
+from deltamark.domain.events import Cause
+from deltamark.domain.model import EntityAssociation, EntityAssociationMapping, PropertyRef
+from deltamark.domain.run import PairsAwaited
+
+PAIRS_IN_ONE_EVENT = 1_000
+
+_INSERT, _DELETE, _MERGE = "insert", "delete", "merge"
+
+
+@frozen(kw_only=True)
+class Waiting:
+    """What becomes of the pairs of one association that wait.
+
+    :param awaited: pairs that wait from now on.
+    :param settled: pairs that wait no more.
+    """
+
+    association: str
+    awaited: frozenset[Pair] = frozenset()
+    settled: frozenset[Pair] = frozenset()
+
+
+def put_on_record(tx: Writing, waiting: Waiting, cause: Cause) -> None:
+    """Writes it to the log and to what waits; nothing where nothing becomes of them."""
+    if not waiting.awaited and not waiting.settled:
+        return
+    remaining = iter(
+        [*((pair, True) for pair in sorted(waiting.awaited)), *((p, False) for p in sorted(waiting.settled))]
+    )
+    while portion := list(islice(remaining, PAIRS_IN_ONE_EVENT)):
+
+        def event(stream: str, version: int, at: datetime, portion: list[tuple[Pair, bool]] = portion) -> PairsAwaited:
+            return PairsAwaited(
+                originator_id=stream,
+                originator_version=version,
+                at=at,
+                run=cause.run,
+                task=cause.task,
+                association=waiting.association,
+                awaited=[pair for pair, waits in portion if waits],
+                settled=[pair for pair, waits in portion if not waits],
+            )
+
+        tx.append_to_run(event, cause.run)
+    tx.put_awaited(waiting.association, waiting.awaited, waiting.settled)
+
+
+class Delta:
+    """The pairs of one association in extracts with a command column, with those that wait.
+
+    Made before the resources are changed: afterwards the links of deleted ones are gone.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        tx: Writing,
+        mapping: EntityAssociationMapping,
+        compared: Mapping[str, ResourceComparison],
+    ) -> None:
+        association = configuration.association(mapping.association)
+        assert association is not None
+        self._association = association
+        self._tx = tx
+        self._refs = (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
+        self._keys = tuple(_is_key(configuration, ref) for ref in self._refs)
+        self._changes = tuple(found.changes if (found := compared.get(ref.entity_type)) else None for ref in self._refs)
+        self._rows_are_resources = _rows_are_resources(configuration, mapping)
+        self._left = self._left_behind() if self._rows_are_resources else frozenset()
+        self._candidates: frozenset[Pair] = frozenset()
+        self._settled: frozenset[Pair] = frozenset()
+        self._known: set[Pair] = set()
+
+    def _left_behind(self) -> frozenset[Pair]:
+        """Pairs that are linked now and whose second resource is about to be deleted: their rows still stand."""
+        source_changes, target_changes = self._changes
+        if target_changes is None or not target_changes.deleted.num_rows:
+            return frozenset()
+        deleted = target_changes.deleted.column("key").combine_chunks()
+        targets = self._tx.identities(self._refs[1].entity_type, None, deleted).column("stream").combine_chunks()
+        held = self._tx.links_held(self._association.identifier, None, targets)
+        if source_changes is not None and source_changes.deleted.num_rows:
+            held = held.filter(
+                pc.invert(pc.is_in(held.column("source_key"), source_changes.deleted.column("key").combine_chunks()))
+            )
+        values = (self._values(held, 0, "source"), self._values(held, 1, "target"))
+        return frozenset((one, two) for one, two in zip(*values, strict=True) if one is not None and two is not None)
+
+    def _values(self, held: pa.Table, end: int, name: str) -> list[str | None]:
+        """By what an extract names the resources at one end of links."""
+        if self._keys[end]:
+            keys: list[str | None] = held.column(f"{name}_key").to_pylist()
+            return keys
+        streams = held.column(name).combine_chunks()
+        states = self._tx.states(self._refs[end].entity_type, streams.unique())
+        values = dict(
+            zip(
+                states.column("stream").to_pylist(),
+                _property(states.column("state").to_pylist(), self._refs[end].property),
+                strict=True,
+            )
+        )
+        return [values.get(stream) for stream in streams.to_pylist()]
+
+    def rows(self, extract: LinkExtract) -> LinkExtract:
+        """The rows of the extract, and those pairs that waited and may be linked now."""
+        gone = set() if self._rows_are_resources else self._of_deleted()
+        self._known = gone | self._tx.awaited(self._association.identifier, self._first(extract), self._arrived(1))
+        if not self._known and not self._left:
+            return extract
+        single = not self._association.is_property1_collection
+        self._settled = frozenset(gone | _superseded(self._known | self._left, extract.rows, single=single))
+        first, second = set(self._arrived(0)), set(self._arrived(1))
+        self._candidates = frozenset(
+            (one, two) for one, two in self._known - self._settled if one in first or two in second
+        )
+        return _with_pairs(extract, sorted(self._candidates))
+
+    def without_taken(self, extract: LinkExtract, sides: LinkSides) -> LinkExtract:
+        """The rows without the pairs that waited for whose first resource a link stands that it may have only once."""
+        if self._association.is_property1_collection or not self._candidates:
+            return extract
+        linked = pc.is_in(sides.first.column("stream"), sides.held.column("source").combine_chunks())
+        taken = set(sides.first.filter(linked).column("value").to_pylist())
+        left = frozenset(pair for pair in self._candidates if pair[0] not in taken)
+        if left == self._candidates:
+            return extract
+        rows = extract.rows.filter(pc.is_valid(extract.rows.column("line")))
+        self._candidates = left
+        return _with_pairs(evolve(extract, rows=rows), sorted(left))
+
+    def waiting(self, extract: LinkExtract, compared: LinkComparison) -> Waiting:
+        """What becomes of them after the comparison."""
+        is_named = pc.is_valid(compared.orphans.column("line"))
+        still = set(_pairs(compared.orphans.filter(pc.invert(is_named))))
+        ambiguous = set(_pairs(compared.ambiguous))
+        linked = self._candidates - still - ambiguous
+        orphans = compared.orphans.filter(is_named)
+        deleting = (
+            extract.rows.filter(pc.equal(extract.rows.column("command"), _DELETE)).column("line").combine_chunks()
+        )
+        orphans = orphans.filter(pc.invert(pc.is_in(orphans.column("line"), deleting)))
+        awaited = {pair for pair in _pairs(orphans) if pair[1] is not None} | (self._left - self._settled)
+        known = self._known - self._settled
+        return Waiting(
+            association=self._association.identifier,
+            awaited=frozenset(awaited - known),
+            settled=frozenset((self._settled & self._known | linked) - awaited),
+        )
+
+    def _first(self, extract: LinkExtract) -> Iterator[str]:
+        yield from extract.rows.column("value1").unique().to_pylist()
+        yield from self._arrived(0)
+
+    def _arrived(self, end: int) -> Iterator[str]:
+        """By what an extract names the resources of one end that were created, or have another value now."""
+        changes = self._changes[end]
+        if changes is None:
+            return
+        if self._keys[end]:
+            yield from changes.created.column("key").to_pylist()
+            return
+        for table in (changes.created, changes.updated):
+            yield from filter(None, _property(table.column("state").to_pylist(), self._refs[end].property))
+
+    def _of_deleted(self) -> set[Pair]:
+        """Pairs that wait and of which a resource is deleted: whoever comes back by that key comes without them."""
+        gone = [
+            _deleted_values(changes, ref, is_key)
+            for changes, ref, is_key in zip(self._changes, self._refs, self._keys, strict=True)
+        ]
+        if not any(gone):
+            return set()
+        return self._tx.awaited(self._association.identifier, *gone)
+
+
+def of_complete(tx: Reading, association: EntityAssociation, extract: LinkExtract, compared: LinkComparison) -> Waiting:
+    """What becomes of the pairs that wait when a complete extract was compared: those wait that it names in vain."""
+    before = tx.awaited(association.identifier)
+    named = {pair for pair in _pairs(compared.orphans) if pair[1] is not None}
+    if extract.cleansed.incomplete is not None:
+        settled = before & set(_pairs(extract.rows)) - named
+    else:
+        kept = set(extract.kept.to_pylist())
+        settled = {pair for pair in before - named if pair[0] not in kept}
+    return Waiting(association=association.identifier, awaited=frozenset(named - before), settled=frozenset(settled))
+
+
+def _superseded(waiting: set[Pair] | frozenset[Pair], rows: pa.Table, *, single: bool) -> set[Pair]:
+    """The pairs that wait no more because of what the rows say: deleted by name, or led elsewhere."""
+    emptied: set[str] = set()
+    deleted: set[Pair] = set()
+    for one, two, command in zip(
+        *(rows.column(name).to_pylist() for name in ("value1", "value2", "command")), strict=True
+    ):
+        if command == _DELETE:
+            if two is None:
+                emptied.add(one)
+            else:
+                deleted.add((one, two))
+        elif single and not (command == _MERGE and two is None):
+            emptied.add(one)
+    return {pair for pair in waiting if pair[0] in emptied or pair in deleted}
+
+
+def _with_pairs(extract: LinkExtract, pairs: list[Pair]) -> LinkExtract:
+    if not pairs:
+        return extract
+    one, two = zip(*pairs, strict=True)
+    schema = extract.rows.schema
+    given = {"line": [None] * len(pairs), "value1": one, "value2": two, "command": [_INSERT] * len(pairs)}
+    more = pa.table({name: pa.array(given[name], schema.field(name).type) for name in schema.names}, schema=schema)
+    return evolve(extract, rows=pa.concat_tables([extract.rows, more]))
+
+
+def _pairs(rows: pa.Table) -> Iterator[Pair]:
+    return zip(rows.column("value1").to_pylist(), rows.column("value2").to_pylist(), strict=True)
+
+
+def _property(states: Iterable[str | None], name: str) -> list[str | None]:
+    """The values of a property in JSON objects, as an extract writes them."""
+    values = (None if state is None else orjson.loads(state).get(name) for state in states)
+    return [value if value is None or isinstance(value, str) else orjson.dumps(value).decode() for value in values]
+
+
+def _deleted_values(changes: ResourceChanges | None, ref: PropertyRef, is_key: bool) -> set[str]:
+    if changes is None:
+        return set()
+    if is_key:
+        return set(changes.deleted.column("key").to_pylist())
+    return {
+        value for value in _property(changes.deleted.column("state").to_pylist(), ref.property) if value is not None
+    }
+
+
+def _is_key(configuration: Configuration, ref: PropertyRef) -> bool:
+    mapping = configuration.mapping_of(ref.entity_type)
+    return mapping is not None and mapping.primary_key.identifier == ref.property
+
+
+def _rows_are_resources(configuration: Configuration, mapping: EntityAssociationMapping) -> bool:
+    """Whether the pairs are columns of the extract of their first resources: they go when those go, and not before."""
+    of_first = configuration.mapping_of(mapping.entity_property_mapping1.entity_type)
+    return of_first is not None and of_first.connection_table == mapping.connection_table

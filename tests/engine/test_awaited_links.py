@@ -1,0 +1,276 @@
+"""Links to resources that are not there yet: after any deltas those stand that a complete extract would have given."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deltamark import (
+    Configuration,
+    Connector,
+    Engine,
+    EntityAssociation,
+    EntityAssociationMapping,
+    EntityType,
+    EntityTypeMapping,
+    Job,
+    PrepareSynchronizationTask,
+    Property,
+    PropertyMapping,
+    PropertyRef,
+    SynchronizationMode,
+    SynchronizeTask,
+    TaskState,
+    Thresholds,
+)
+from tests.laws import law
+
+NUMBER, BADGE = PropertyRef("Person", "Number"), PropertyRef("Person", "Badge")
+TEAM = PropertyRef("Team", "Name")
+
+Person = tuple[str, str, str]
+"""Badge, number of the manager, badge of the substitute."""
+
+
+def configuration(limits: Thresholds) -> Configuration:
+    person = [Property(name, is_key=name == "Number") for name in ("Number", "Badge")]
+    to_one = {"is_property2_collection": True}
+    return Configuration(
+        connectors=[Connector("HR", thresholds=limits)],
+        entity_types=[EntityType("Person", person), EntityType("Team", [Property("Name", is_key=True)])],
+        associations=[
+            EntityAssociation("Manager", PropertyRef("Person", "Manager"), PropertyRef("Person", "Reports"), **to_one),
+            EntityAssociation(
+                "Substitute", PropertyRef("Person", "Substitute"), PropertyRef("Person", "For"), **to_one
+            ),
+            EntityAssociation(
+                "Member",
+                PropertyRef("Team", "Members"),
+                PropertyRef("Person", "Teams"),
+                is_property1_collection=True,
+                is_property2_collection=True,
+            ),
+        ],
+        entity_type_mappings=[
+            EntityTypeMapping(
+                "Person",
+                "HR",
+                "people",
+                [
+                    PropertyMapping("Number", "number", is_primary_key=True),
+                    PropertyMapping("Badge", "badge", is_unique_key=True),
+                ],
+            ),
+            EntityTypeMapping("Team", "HR", "teams", [PropertyMapping("Name", "name", is_primary_key=True)]),
+        ],
+        association_mappings=[
+            EntityAssociationMapping("Manager", "HR", "people", "number", "manager", NUMBER, NUMBER),
+            EntityAssociationMapping("Substitute", "HR", "people", "number", "substitute", NUMBER, BADGE),
+            EntityAssociationMapping("Member", "HR", "members", "team", "person", TEAM, NUMBER),
+        ],
+        jobs=[
+            Job("Complete", [SynchronizeTask(connector="HR", do_not_delete_changes=True)]),
+            Job(
+                "Delta",
+                [
+                    PrepareSynchronizationTask(
+                        connector="HR", synchronization_mode=SynchronizationMode.INCREMENTAL, column_name="command"
+                    ),
+                    SynchronizeTask(identifier="SynchronizeDelta", connector="HR", do_not_delete_changes=True),
+                ],
+            ),
+        ],
+    )
+
+
+class House:
+    """A store, and the source that feeds it."""
+
+    def __init__(self, url: str, folder: Path, limits: Thresholds = Thresholds()) -> None:  # noqa: B008
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self.engine = Engine.open(url, configuration=configuration(limits), export_output=folder)
+
+    def complete(self, people: dict[str, Person], members: set[tuple[str, str]], teams: set[str]) -> None:
+        self._write("people", ["number", "badge", "manager", "substitute"], [[n, *p] for n, p in people.items()])
+        self._write("teams", ["name"], [[team] for team in sorted(teams)])
+        self._write("members", ["team", "person"], [list(pair) for pair in sorted(members)])
+        self._run("Complete")
+
+    def delta(
+        self,
+        people: list[tuple[str, str, str, str, str]] = [],  # noqa: B006
+        members: list[tuple[str, str, str]] = [],  # noqa: B006
+        teams: list[tuple[str, str]] = [],  # noqa: B006
+    ) -> None:
+        self._write("people", ["number", "badge", "manager", "substitute", "command"], people)
+        self._write("teams", ["name", "command"], teams)
+        self._write("members", ["team", "person", "command"], members)
+        self._run("Delta")
+
+    def _write(self, table: str, header: list[str], rows: object) -> None:
+        with (self._folder / f"{table}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([header, *rows])  # type: ignore[misc]
+
+    def _run(self, job: str) -> None:
+        self.state = self.engine.run_job(job).state
+        assert self.state is not TaskState.FAILED
+
+    def waiting(self, association: str) -> set[tuple[str, str]]:
+        with self.engine._services.store.reading() as reading:
+            return reading.awaited(association)
+
+    def links(self) -> dict[str, dict[str, dict[str, list[str]]]]:
+        return {
+            kind: {row.key: dict(row.links) for row in self.engine.export_resources(kind)}
+            for kind in ("Person", "Team")
+        }
+
+    def managers(self) -> dict[str, list[str]]:
+        return {row.key: row.links.get("Manager", []) for row in self.engine.export_resources("Person")}
+
+
+@pytest.fixture
+def house(store_url: str, tmp_path: Path) -> Iterator[House]:
+    made = House(store_url, tmp_path / "house")
+    yield made
+    made.engine.close()
+
+
+def test_a_manager_who_comes_later_is_linked_when_he_comes(house: House) -> None:
+    house.delta([("1", "", "9", "", "merge")])
+    assert house.managers() == {"1": []}
+
+    house.delta([("9", "", "", "", "insert")])
+
+    assert house.managers() == {"1": ["9"], "9": []}
+
+
+def test_what_a_complete_extract_names_in_vain_waits_too(house: House) -> None:
+    house.complete({"1": ("", "9", "")}, set(), set())
+
+    house.delta([("9", "", "", "", "insert")])
+
+    assert house.managers() == {"1": ["9"], "9": []}
+
+
+def test_a_manager_who_was_deleted_and_comes_back_is_linked_again(house: House) -> None:
+    house.complete({"1": ("", "9", ""), "9": ("", "", "")}, set(), set())
+
+    house.delta([("9", "", "", "", "delete")])
+    assert house.managers() == {"1": []}
+    house.delta([("9", "", "", "", "insert")])
+
+    assert house.managers() == {"1": ["9"], "9": []}
+
+
+def test_a_row_that_leads_elsewhere_meanwhile_waits_no_more(house: House) -> None:
+    house.delta([("1", "", "9", "", "merge"), ("2", "", "9", "", "merge"), ("3", "", "9", "", "merge")])
+    house.delta([("1", "", "2", "", "update"), ("2", "", "", "", "update"), ("3", "", "", "", "delete")])
+
+    house.delta([("9", "", "", "", "insert"), ("3", "", "", "", "insert")])
+
+    assert house.managers() == {"1": ["2"], "2": [], "3": [], "9": []}
+
+
+def test_a_complete_extract_says_anew_what_waits(house: House) -> None:
+    house.complete({"1": ("", "9", ""), "2": ("", "9", "")}, set(), set())
+    house.complete({"1": ("", "", ""), "2": ("", "9", "")}, set(), set())
+
+    house.delta([("9", "", "", "", "insert")])
+
+    assert house.managers() == {"1": [], "2": ["9"], "9": []}
+
+
+def test_a_resource_that_gets_the_value_that_a_row_names_is_linked(house: House) -> None:
+    house.complete({"1": ("", "", "B7"), "7": ("", "", "")}, set(), set())
+
+    house.delta([("7", "B7", "", "", "update")])
+
+    assert house.links()["Person"]["1"]["Substitute"] == ["7"]
+
+
+def test_a_member_of_a_team_that_is_deleted_does_not_come_back_unasked(house: House) -> None:
+    # The rows of a table of pairs belong to neither end: who comes back by an old key must not inherit old rights.
+    house.complete({"1": ("", "", "")}, {("Blue", "1"), ("Blue", "2")}, {"Blue"})
+    house.delta(teams=[("Blue", "delete")])
+
+    house.delta([("2", "", "", "", "insert")], teams=[("Blue", "insert")])
+
+    assert house.links()["Team"]["Blue"].get("Member", []) == []
+
+
+def test_what_waits_is_written_once(house: House) -> None:
+    house.complete({"1": ("", "9", "")}, set(), set())
+    head = [len(list(house.engine.changes()))]
+
+    house.complete({"1": ("", "9", "")}, set(), set())
+
+    assert house.waiting("Manager") == {("1", "9")}
+    assert len(list(house.engine.changes())) == head[0]
+
+
+def test_what_was_to_wait_waits_when_what_was_held_back_is_applied(store_url: str, tmp_path: Path) -> None:
+    house = House(store_url, tmp_path / "house", Thresholds(maximum_deleted_lines=1))
+    house.complete({"1": ("", "8", ""), "2": ("", "", ""), "3": ("", "", ""), "9": ("", "", "")}, set(), set())
+    house.delta(
+        [(n, "", "", "", "delete") for n in "23"] + [("1", "", "7", "", "update"), ("4", "", "6", "", "insert")]
+    )
+    assert house.state is TaskState.BLOCKED
+    assert house.waiting("Manager") == {("1", "8")}
+
+    house.engine.resume(house.engine.runs()[-1].number)
+
+    assert house.waiting("Manager") == {("1", "7"), ("4", "6")}
+    house.engine.close()
+
+
+NUMBERS, TEAMS = ("1", "2", "3", "4"), ("Blue", "Red")
+PEOPLE = st.tuples(st.sampled_from(("", "A", "B")), st.sampled_from(("", *NUMBERS)), st.sampled_from(("", "A", "B")))
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[dict[str, Person], set[tuple[str, str]], set[str]]:
+    people = draw(st.dictionaries(st.sampled_from(NUMBERS), PEOPLE))
+    taken: set[str] = set()
+    for number, (badge, *rest) in people.items():  # a badge names one person: more than one is a fault of the source
+        people[number] = ("" if badge in taken else badge, *rest)
+        taken.add(badge)
+    teams = draw(st.sets(st.sampled_from(TEAMS)))
+    members = draw(st.sets(st.tuples(st.sampled_from(TEAMS), st.sampled_from(NUMBERS))))
+    return people, members, teams
+
+
+@law(15)
+@given(st.lists(worlds(), min_size=2, max_size=5))
+def test_deltas_leave_the_links_that_complete_extracts_leave(
+    new_store: Callable[[], str], tmp_path: Path, days: list[tuple[dict[str, Person], set[tuple[str, str]], set[str]]]
+) -> None:
+    by_delta, at_once = House(new_store(), tmp_path / "delta"), House(new_store(), tmp_path / "complete")
+    people: dict[str, Person] = {}
+    members: set[tuple[str, str]] = set()
+    teams: set[str] = set()
+    for new_people, new_members, new_teams in days:
+        by_delta.delta(
+            [(n, *p, "update" if n in people else "insert") for n, p in new_people.items() if people.get(n) != p]
+            + [(n, "", "", "", "delete") for n in people if n not in new_people],
+            [(*pair, "insert") for pair in new_members - members]
+            + [(*pair, "delete") for pair in members - new_members]
+            # who comes back by an old key: the source says its pairs again
+            + [
+                (*p, "insert")
+                for p in new_members & members
+                if p[0] in new_teams - teams or p[1] in {*new_people} - {*people}
+            ],
+            [(t, "insert") for t in new_teams - teams] + [(t, "delete") for t in teams - new_teams],
+        )
+        people, members, teams = new_people, new_members, new_teams
+        at_once.complete(people, members, teams)
+        assert by_delta.links() == at_once.links()
+    by_delta.engine.close()
+    at_once.engine.close()
