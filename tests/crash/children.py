@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -11,9 +12,11 @@ from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
 from typing import Any
 
-from deltamark import AlreadyRunning, Observer, TaskRun
+from deltamark import AlreadyRunning, Engine, Observer, TaskRun
+from deltamark.infrastructure.store.sqlite import connection
 from deltamark.infrastructure.store.views import StoreWriting
-from tests.crash.company import JOB, continued, opened
+from tests.crash.company import JOB, Days, continued, opened
+from tests.crash.power import Acknowledged, Recorder
 from tests.crash.statements import Count, every_statement
 
 PATIENCE_S = 60
@@ -95,3 +98,29 @@ def switch_leases_off() -> None:
     """What must never be: a run that asks nobody whether its tasks are being run."""
     StoreWriting.take_leases = lambda *_: None  # type: ignore[method-assign]
     StoreWriting.keeps_leases = lambda *_: True  # type: ignore[method-assign]
+
+
+class Acknowledging(Observer):
+    """Notes, with what is written, up to where a user was told that the log is kept."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.engine: Engine | None = None
+
+    def task_ended(self, run: int, task: TaskRun) -> None:
+        assert self.engine is not None
+        self.recorder.operations.append(Acknowledged(self.engine.position()))
+
+
+def record(url: str, folder: Path, seed: int, days: int, synchronous: str) -> None:
+    """Runs some days and leaves what was written to the store, in order, in a file."""
+    settings = [s for s in connection._SETTINGS if not s.startswith("synchronous")]
+    connection._SETTINGS = (*settings, f"synchronous={synchronous}")  # type: ignore[assignment]
+    recorder = Recorder()
+    observer, extracts = Acknowledging(recorder), Days(folder, seed)
+    with opened(url, folder) as engine:
+        observer.engine = engine
+        for _ in range(days):
+            extracts.next()
+            engine.run_job(JOB, observer=observer)
+    (folder / "operations").write_bytes(pickle.dumps(recorder.operations))
