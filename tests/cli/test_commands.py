@@ -20,7 +20,10 @@ CAUSE = ["run", "job", "task"]
 CHANGED = ["position", "at", "change", "entity_type", "key", "changes", *CAUSE]
 LINKED = ["position", "at", "change", "association", "entity_type", "key", "other_entity_type", "other_key", *CAUSE]
 PLACE = ["file", "line"]
-RUN = ["run", "job", "state", "started_at", "ended_at", "user", "host", "forced", "dry_run", "tasks"]
+RUN = [
+    "run", "job", "state", "started_at", "ended_at", "user", "host", "forced", "trigger", "due_at", "late", "resumed",
+    "dry_run", "tasks",
+]  # fmt: skip
 TASK = ["task", "state", *COUNTS, "seconds", "messages"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")
 

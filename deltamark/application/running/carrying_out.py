@@ -20,6 +20,10 @@ from deltamark.domain.run import JobRun
 from deltamark.domain.run_states import state_of_run
 
 
+PATIENCE_S = 5.0
+"""How long a task must have been at work for its progress to be worth a transaction of its own."""
+
+
 class CarryingOut:
     """Carries out the tasks of a run that has started, or goes on."""
 
@@ -122,7 +126,7 @@ class CarryingOut:
 
     def _applied(self, occurrence: Occurrence, turns: Turns, began: float) -> Ended:
         ordinal = occurrence.ordinal
-        apply = self._work.planned(occurrence, lambda progress: self._progressed(ordinal, progress))
+        apply = self._work.planned(occurrence, lambda progress: self._progressed(ordinal, progress, began))
         if isinstance(apply, Skip):
             ended = Ended(Done(messages=[f"skipped: {apply.reason}"]), TaskState.SKIPPED)
             self._record.task_ended(ordinal, ended)
@@ -139,8 +143,9 @@ class CarryingOut:
                     self._record.task_ended_in(tx, ordinal, ended)
         return ended
 
-    def _progressed(self, ordinal: int, progress: Progress) -> None:
-        self._record.task_progressed(ordinal, progress)
+    def _progressed(self, ordinal: int, progress: Progress, began: float) -> None:
+        if time.perf_counter() - began >= PATIENCE_S:
+            self._record.task_progressed(ordinal, progress)
         self._telling.progressed(ordinal, progress)
 
     def _scope(self, ordinal: int) -> Scope:

@@ -37,8 +37,8 @@ class Work:
 
     :param occurrences: all places of the job, by ordinal.
     :param outcomes: of the tasks that have ended, by ordinal; grows while the run goes on.
-    :param pending: the places of the synchronizations that a person let go on: they apply what was held back.
     :param forced: whether a person said that thresholds let everything pass.
+    :param pending: the places of the synchronizations that a person let go on: they apply what was held back.
     """
 
     services: Services
@@ -46,8 +46,8 @@ class Work:
     job: Job
     occurrences: Mapping[int, Occurrence]
     outcomes: dict[int, Outcome]
-    pending: frozenset[int] = frozenset()
     forced: bool = False
+    pending: frozenset[int] = frozenset()
     memory: dict[str, Prepared] = field(factory=dict)
 
     def planned(self, occurrence: Occurrence, tell: Tell) -> Apply | Skip:
@@ -60,7 +60,7 @@ class Work:
             case PrepareSynchronizationTask():
                 return preparing(services, task, self.job, self.memory, forced=self.forced)
             case SynchronizeTask():
-                return self._synchronizing(occurrence, task)
+                return self._synchronizing(occurrence, task, tell)
             case SetRecentlyModifiedFlagTask():
                 return flagging(services)
             case UpdateEntityPropertyExpressionsTask() | PythonTask():
@@ -69,14 +69,14 @@ class Work:
                 return computing_rules(services, task)
         raise AssertionError(f"{task.kind} has no use case")
 
-    def _synchronizing(self, occurrence: Occurrence, task: SynchronizeTask) -> Apply | Skip:
+    def _synchronizing(self, occurrence: Occurrence, task: SynchronizeTask, tell: Tell) -> Apply | Skip:
         if occurrence.ordinal in self.pending:
             return apply_pending(self.services, task, self.run, occurrence.ordinal)
         if task.connector not in self.memory:
             reason = self._reason_unprepared(occurrence)
             if reason is not None:
                 return Skip(reason_out(self.services, task.connector, self.job, forced=self.forced) or reason)
-        return synchronizing(self.services, task, self.job, self.memory, forced=self.forced)
+        return synchronizing(self.services, task, self.job, self.memory, forced=self.forced, tell=tell)
 
     def _reason_unprepared(self, occurrence: Occurrence) -> str | None:
         """A delta that nobody prepared, or that was applied already, must never be read as a complete extract."""

@@ -23,7 +23,7 @@ from deltamark.domain.differences import Difference
 from deltamark.domain.errors import Fault
 from deltamark.domain.link import LinkRef
 from deltamark.domain.resource import Resource, ResourceEvent
-from deltamark.domain.run import JobRun, SetAside, TaskRun
+from deltamark.domain.run import JobRun, Resumption, SetAside, TaskRun
 
 
 def time_of(at: datetime | None) -> str | None:
@@ -101,8 +101,21 @@ def run_document(run: JobRun, *, dry_run: bool = False) -> dict[str, Any]:
         "user": run.user,
         "host": run.host,
         "forced": run.forced,
+        "trigger": run.trigger.kind.value,
+        "due_at": time_of(run.trigger.due_at),
+        "late": run.trigger.late,
+        "resumed": [_resumption_document(resumption) for resumption in run.resumed],
         "dry_run": dry_run,
         "tasks": [task_document(task) for task in run.tasks],
+    }
+
+
+def _resumption_document(resumption: Resumption) -> dict[str, Any]:
+    return {
+        "at": time_of(resumption.at),
+        "user": resumption.operator.user,
+        "host": resumption.operator.host,
+        "again": list(resumption.again),
     }
 
 

@@ -8,8 +8,9 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
+from attrs import asdict
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from deltamark.application.running.observer import Observer
@@ -27,6 +28,8 @@ _STYLES = {
     TaskState.SKIPPED: "dim",
     TaskState.BLOCKED: "magenta",
     TaskState.FAILED: "red",
+    TaskState.CANCELLED: "magenta",
+    TaskState.ABORTED: "red",
 }
 
 
@@ -38,7 +41,7 @@ def line_of(task: TaskRun) -> str:
 
 
 class RunProgress(Observer):
-    """On a terminal a line that lives while a task runs; in a pipe a line when it has ended.
+    """On a terminal a line that lives for each task that runs; in a pipe a line when it has ended.
 
     Everything goes to standard error: standard output is for results. Where standard error is gone, the run goes
     on unseen. Used in a `with` block, it leaves no half line behind, however the run ends.
@@ -47,6 +50,7 @@ class RunProgress(Observer):
     def __init__(self) -> None:
         self._console = Console(file=sys.stderr, highlight=False)
         self._live: Progress | None = None
+        self._lines: dict[int, TaskID] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -61,21 +65,21 @@ class RunProgress(Observer):
         if not self._console.is_terminal:
             return
         with suppress(OSError, ValueError):
-            self._live = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                TimeElapsedColumn(),
-                console=self._console,
-                transient=True,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.add_task(one_line(task.identifier), total=None)
-            self._live.start()
+            if self._live is None:
+                self._live = self._begun()
+            self._lines[task.ordinal] = self._live.add_task(one_line(task.identifier), total=None)
+            if not self._live.live.is_started:
+                self._live.start()
+
+    def task_progressed(self, run: int, task: TaskRun) -> None:
+        """See `Observer.task_progressed`."""
+        if self._live is not None and task.ordinal in self._lines:
+            with suppress(OSError, ValueError):
+                self._live.update(self._lines[task.ordinal], description=one_line(_how_far(task)))
 
     def task_ended(self, run: int, task: TaskRun) -> None:
         """See `Observer.task_ended`."""
-        self._stop()
+        self._remove(task.ordinal)
         lines = [line_of(task)]
         if task.state is not TaskState.SKIPPED:
             lines += [f"  {line}" for message in task.messages for line in message.split("\n")]
@@ -87,11 +91,38 @@ class RunProgress(Observer):
                 style = "" if n else _STYLES.get(task.state, "")
                 self._console.print(Text(one_line(line), style=style), soft_wrap=True)
 
+    def _begun(self) -> Progress:
+        return Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def _remove(self, ordinal: int) -> None:
+        """Takes the line of a task away; with the last one, all of the display."""
+        line = self._lines.pop(ordinal, None)
+        if not self._lines:
+            self._stop()
+        elif line is not None and self._live is not None:
+            with suppress(OSError, ValueError):
+                self._live.remove_task(line)
+
     def _stop(self) -> None:
         live, self._live = self._live, None
+        self._lines.clear()
         if live is not None:
             with suppress(OSError, ValueError):
                 live.stop()
+
+
+def _how_far(task: TaskRun) -> str:
+    """A task with how far it got, and what it counted, in one line."""
+    counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in asdict(task.counts).items() if count)
+    return f"{task.identifier}: {task.progress}" + (f" ({counts})" if counts else "")
 
 
 class CopyProgress:

@@ -1,8 +1,8 @@
-"""Commands about runs: running a job, and looking at what ran."""
+"""Commands about runs: running a job, going on with a run, stopping it, and looking at what ran."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -11,17 +11,17 @@ import orjson
 
 from deltamark.domain.changes import LoggedChange, PendingChange
 from deltamark.domain.job import TaskState
-from deltamark.domain.run import JobRun, SetAside
+from deltamark.domain.run import JobRun, Operator, SetAside, TriggerKind
 from deltamark.domain.wording import how_many
 from deltamark.infrastructure.cli.commands.reading import change_listing
 from deltamark.infrastructure.cli.documents import run_document, set_aside_document, time_of
 from deltamark.infrastructure.cli.moments import Name, WholeNumber
 from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
 from deltamark.infrastructure.cli.progress import RunProgress
-from deltamark.infrastructure.cli.rendering import Column, Format, Listing, member, one_line, render, write
+from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, one_line, render, write
 from deltamark.infrastructure.cli.streams import say
 
-STATUS = {TaskState.FAILED: 1, TaskState.BLOCKED: 3}
+STATUS = {TaskState.FAILED: 1, TaskState.CANCELLED: 1, TaskState.ABORTED: 1, TaskState.BLOCKED: 3}
 _SHOWN = 20
 _COUNTS = (
     "read", "inserted", "updated", "deleted", "linked", "unlinked", "set_aside", "flagged", "computed", "executed",
@@ -41,8 +41,8 @@ def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format
 
     A dry run prints the changes first; with --format csv it prints nothing else.
 
-    Exit status 0 when it is done (with or without warnings), 1 if a task failed, 2 if another run is running one of
-    the tasks, 3 if a threshold blocked it.
+    Exit status 0 when it is done (with or without warnings), 1 if a task failed or somebody cancelled it, 2 if another
+    run is running one of the tasks, 3 if a threshold blocked it.
     """
     with workspace.engine(create=True, job=job) as engine, RunProgress() as progress:
         done = engine.run_job(
@@ -56,6 +56,48 @@ def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format
     return STATUS.get(done.state, 0)
 
 
+@click.command(epilog="Example: deltamark resume 7")
+@click.argument("run", type=WholeNumber("RUN", 1))
+@format_option
+@pass_workspace
+def resume(workspace: Workspace, run: int, form: Format) -> int:
+    """Goes on with a RUN that was blocked, failed, was interrupted or died.
+
+    It goes on under its own number, from the first task that did not do its work. A blocked synchronization applies
+    exactly what was held back (`changes --pending RUN` lists it), whatever its extracts say now.
+
+    Exit status as of `run`; 2 also if the run cannot go on: the message says why.
+    """
+    with workspace.engine() as engine, RunProgress() as progress:
+        done = engine.resume(run, observer=progress)
+    _print_run(done, form)
+    return STATUS.get(done.state, 0)
+
+
+@click.command(epilog="Example: deltamark cancel 7")
+@click.argument("run", type=WholeNumber("RUN", 1))
+@pass_workspace
+def cancel(workspace: Workspace, run: int) -> None:
+    """Stops a RUN, wherever it runs, or drops what a blocked one holds back.
+
+    A run that goes on finishes the tasks that are running, starts no more, and ends as cancelled.
+
+    Exit status 2 if it has ended and holds nothing back.
+    """
+    with workspace.engine() as engine:
+        found = engine.cancel(run)
+    match found.state:
+        case TaskState.RUNNING:
+            say(f"Run {run} is asked to stop: it finishes what is running. `deltamark runs {run}` shows it.")
+        case TaskState.CANCELLED:
+            for task in found.tasks:
+                if task.state is TaskState.CANCELLED:
+                    say(one_line(f"{task.identifier}: {task.messages[-1]}"))
+            say(f"Run {run}: cancelled.")
+        case _:
+            say(f"Run {run}: {found.state.value}. Its process had died; that is on record now.")
+
+
 def _show_changes(changes: Iterator[LoggedChange | PendingChange], form: Format) -> None:
     if form is not Format.TABLE:
         render(change_listing(changes), form)
@@ -67,7 +109,7 @@ def _show_changes(changes: Iterator[LoggedChange | PendingChange], form: Format)
         say(f"… and {more:,} more changes; --format jsonl shows all.")
 
 
-def _print_run(run: JobRun, form: Format, *, dry_run: bool) -> None:
+def _print_run(run: JobRun, form: Format, *, dry_run: bool = False) -> None:
     document = run_document(run, dry_run=dry_run)
     if form is Format.JSONL:
         write([orjson.dumps(document) + b"\n"])
@@ -122,7 +164,16 @@ def _print_runs(found: Iterable[JobRun], form: Format) -> None:
     changed = Column("changes", lambda document: sum(_changes(task) for task in document["tasks"]))
     columns = [member(name) for name in ("run", "job", "state", "started_at", "ended_at")]
     columns += [changed, *(member(name) for name in ("user", "host"))]
-    render(Listing(documents=(run_document(run) for run in found), columns=columns), form)
+    more = [member(name) for name in ("trigger", "due_at", "late")]
+    more.append(Column("resumed", lambda document: len(document["resumed"])))
+    documents = [run_document(run) for run in found]
+    table = columns + [column for column in more if any(map(_is_worth_telling(column), documents))]
+    render(Listing(documents=documents, columns=columns + more, table=table), form)
+
+
+def _is_worth_telling(column: Column) -> Callable[[Document], bool]:
+    """Whether a run has in a column what not every run has."""
+    return lambda document: column.cell(document) not in (None, False, 0, TriggerKind.USER.value)
 
 
 def _changes(task: dict[str, Any]) -> int:
@@ -135,9 +186,7 @@ def _print_one(run: JobRun, form: Format) -> None:
         write([orjson.dumps(document) + b"\n"])
         return
     if form is Format.TABLE:
-        by = f"by {run.user} on {run.host} (process {run.process})"
-        click.echo(f"Run {run.number} of {run.job}: {run.state.value}")
-        click.echo(f"started {time_of(run.started_at)}, ended {time_of(run.ended_at) or '-'}, {by}")
+        _print_head(run)
     _print_tasks(document["tasks"], form)
     if form is not Format.TABLE:
         return
@@ -151,4 +200,21 @@ def _print_one(run: JobRun, form: Format) -> None:
         click.echo(f"set aside: {one_line(_set_aside_line(row))}")
 
 
-COMMANDS: tuple[click.Command, ...] = (run, runs)
+def _print_head(run: JobRun) -> None:
+    started_by = Operator(user=run.user, host=run.host, process=run.process)
+    click.echo(f"Run {run.number} of {run.job}: {run.state.value}")
+    click.echo(f"started {time_of(run.started_at)}, ended {time_of(run.ended_at) or '-'}, by {_in_words(started_by)}")
+    if run.trigger.kind is TriggerKind.SCHEDULE:
+        click.echo(f"started by the schedule, due {time_of(run.trigger.due_at)}{', late' if run.trigger.late else ''}")
+    for resumption in run.resumed:
+        names = ", ".join(run.task(ordinal).identifier for ordinal in resumption.again)
+        click.echo(f"resumed {time_of(resumption.at)} by {_in_words(resumption.operator)}: {one_line(names)}")
+    if run.cancelled_by is not None:
+        click.echo(f"asked to stop by {_in_words(run.cancelled_by)}")
+
+
+def _in_words(operator: Operator) -> str:
+    return one_line(f"{operator.user} on {operator.host} (process {operator.process})")
+
+
+COMMANDS: tuple[click.Command, ...] = (run, resume, cancel, runs)

@@ -1,0 +1,204 @@
+"""Going on with runs, stopping them, and what is shown of both."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from deltamark import Engine, Observer
+from deltamark.application.running.recording import Recording
+from deltamark.infrastructure.cli.commands import running
+from tests.cli.terminal import SPINNER, in_terminal
+from tests.cli.test_exit_statuses import broken
+from tests.cli.workspace import CONFIGURATION, EXTRACTS
+from tests.engine.test_leases import Running
+
+TOGETHER = """
+  <Job Identifier="Together" DisplayName_L1="Both sources at the same time">
+    <Step Task="SynchronizeHR" Level="1" />
+    <Step Task="SynchronizeAD" Level="1" />
+  </Job>
+</ConfigurationFile>"""
+
+
+@pytest.fixture
+def failed(company):
+    """A company in which the first run failed at its first task, for an extract that is repaired since."""
+    broken(company)
+    assert company.deltamark("run", "Incremental").status == 1
+    company.extract(people=EXTRACTS["people"])
+    return company
+
+
+def test_a_run_that_failed_goes_on_under_its_number(failed):
+    answer = failed.deltamark("resume", "1", "--format", "jsonl")
+
+    (run,) = answer.documents
+    assert (answer.status, run["run"], run["state"]) == (0, 1, "completed")
+    assert [task["state"] for task in run["tasks"]] == ["completed"] * 4
+    assert [resumption["again"] for resumption in run["resumed"]] == [[1, 2, 3, 4]]
+    assert "SynchronizeHR: completed (" in answer.err
+    assert len(failed.jsonl("runs")) == 1
+
+
+def test_that_a_run_went_on_is_shown(failed):
+    failed.done("resume", "1")
+
+    assert re.search(
+        r"^resumed 20\S+Z by \S+ on \S+ \(process \d+\): SynchronizeHR, SynchronizeAD, Flag, Keys$",
+        failed.done("runs", "1").text,
+        re.MULTILINE,
+    )
+    assert failed.done("runs").lines[0].split()[-1] == "resumed"
+
+
+def test_the_list_of_runs_has_no_column_for_what_never_happened(past):
+    assert past.done("runs").lines[0].split() == [
+        "run", "job", "state", "started_at", "ended_at", "changes", "user", "host",
+    ]  # fmt: skip
+    assert past.done("runs", "--format", "csv").lines[0] == (
+        "run,job,state,started_at,ended_at,changes,user,host,trigger,due_at,late,resumed"
+    )
+
+
+def test_2_a_run_that_cannot_go_on_is_told_why(company):
+    company.done("run", "Incremental")
+
+    answer = company.deltamark("resume", "1")
+
+    assert (answer.status, answer.out) == (2, b"")
+    assert answer.err == (
+        "deltamark: run 1 cannot be resumed: it has ended (completed) and nothing of it is left to do. "
+        "`deltamark runs 1` shows it.\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["resume", "cancel"])
+def test_2_a_run_that_never_was_is_told_so(failed, command):
+    answer = failed.deltamark(command, "7")
+
+    assert answer.status == 2
+    assert "there is no run 7" in answer.err
+
+
+def test_1_a_run_that_goes_on_and_fails_again_has_failed(failed):
+    broken(failed)
+
+    assert failed.deltamark("resume", "1").status == 1
+
+
+class House:
+    """What `Running` needs of a house."""
+
+    def __init__(self, company):
+        self.engine = Engine.open(company.store, configuration=company.folder / "configuration")
+
+
+def test_a_run_that_goes_on_is_asked_to_stop_and_ends_cancelled(company):
+    house = House(company)
+    with house.engine:
+        going_on = Running(house, "OnlyFlag")
+
+        answer = company.done("cancel", "1")
+        going_on.goes_on()
+
+    assert answer.err == "Run 1 is asked to stop: it finishes what is running. `deltamark runs 1` shows it.\n"
+    (run,) = company.jsonl("runs")
+    assert (run["state"], [task["state"] for task in run["tasks"]]) == ("cancelled", ["completed", "skipped"])
+    shown = company.done("runs", "1").text
+    assert "asked to stop by" in shown
+    assert "Flag: skipped: the run was cancelled by" in shown
+
+
+def test_1_a_run_that_somebody_cancels_was_not_done(company, monkeypatch):
+    class Cancelling(running.RunProgress):
+        def task_started(self, run, task):
+            assert by_somebody_else(lambda: House(company).engine.cancel(run)).cancelled_by is not None
+
+    monkeypatch.setattr(running, "RunProgress", Cancelling)
+
+    answer = company.deltamark("run", "OnlyFlag", "--format", "jsonl")
+
+    assert (answer.status, answer.documents[-1]["state"]) == (1, "cancelled")
+
+
+def by_somebody_else(work):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result(60)
+
+
+def test_2_a_run_that_has_ended_is_not_cancelled(failed):
+    answer = failed.deltamark("cancel", "1")
+
+    assert answer.status == 2
+    assert "run 1 cannot be cancelled: it has ended (failed) and holds nothing back" in answer.err
+
+
+def test_a_run_that_was_blocked_goes_on_or_is_cancelled(company):
+    limits = 'Identifier="HR"\n    MaximumInsertedLines='
+    company.configure(CONFIGURATION.replace(f'{limits}"0"', f'{limits}"1"'))
+    company.done("run", "Incremental")
+    more = EXTRACTS["people"] + "E7,Gus,,,,,D1\nE8,Hal,,,,,D1\n"
+    company.extract(people=more)
+    for run in ("2", "3"):
+        answer = company.deltamark("run", "OnlyFlag")
+        assert answer.status == 3
+        if run == "2":
+            dropped = company.done("cancel", "2")
+            assert "SynchronizeHR: dropped what was held back of HR" in dropped.err
+            assert dropped.err.endswith("Run 2: cancelled.\n")
+
+    assert company.deltamark("resume", "2").status == 2
+    resumed = company.jsonl("resume", "3")
+
+    assert [task["inserted"] for task in resumed[0]["tasks"]] == [2, 0]
+    assert [run["state"] for run in company.jsonl("runs")] == ["completed", "cancelled", "completed"]
+
+
+def test_a_job_that_only_the_schedule_may_start_is_refused_to_a_user(company):
+    job = '<Job Identifier="OnlyFlag"'
+    company.configure(CONFIGURATION.replace(job, f'{job} UserStartDenied="true"'))
+
+    answer = company.deltamark("run", "OnlyFlag")
+
+    assert answer.status == 2
+    assert answer.err.startswith("deltamark: job OnlyFlag may be started by the schedule only")
+    assert company.done("run", "OnlyFlag", "--dry-run")
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+def die(*arguments):
+    raise Died
+
+
+def test_a_run_whose_process_died_is_shown_as_aborted(company, monkeypatch):
+    class Dying(Observer):
+        task_started = die
+
+    with monkeypatch.context() as patch, House(company).engine as engine:
+        patch.setattr(Recording, "task_ended", die)
+        with pytest.raises(Died):
+            engine.run_job("OnlyFlag", observer=Dying())
+
+    (run,) = company.jsonl("runs")
+
+    assert (run["state"], run["ended_at"], run["tasks"][0]["state"]) == ("aborted", None, "aborted")
+    assert company.jsonl("resume", "1")[0]["state"] == "completed"
+
+
+def test_tasks_of_a_level_have_a_line_each_while_they_run(company):
+    company.configure(CONFIGURATION.replace("</ConfigurationFile>", TOGETHER))
+
+    shown = in_terminal(company.folder, "run", "Together")
+
+    assert shown.status == 0
+    assert SPINNER.search(shown.raw)
+    assert not any(SPINNER.search(line) for line in shown.screen)
+    assert shown.cursor_is_visible
+    told = [line.split(":")[0] for line in shown.screen if "completed (" in line]
+    assert sorted(told) == ["SynchronizeAD", "SynchronizeHR"]
