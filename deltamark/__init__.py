@@ -9,7 +9,9 @@ Synchronize resources from source systems, remember every change, compute only o
 """
 
 from deltamark.application.back_up import Backup
+from deltamark.application.health import Health, JobHealth
 from deltamark.application.history import ExportedResource
+from deltamark.application.notices import Notice, NoticeKind
 from deltamark.application.running.observer import Observer
 from deltamark.application.user_tasks import task
 from deltamark.bootstrap import Engine
@@ -36,10 +38,10 @@ from deltamark.domain.errors import (
     DeltamarkError,
     Fault,
     HistoryDiscarded,
+    OutdatedChanges,
     SourceError,
     StoreError,
     StoreUnreachable,
-    OutdatedChanges,
     TakenOver,
     ThresholdExceeded,
     UsageError,
@@ -116,15 +118,21 @@ __all__ = [
     "Explanation",
     "ExportedResource",
     "Fault",
+    "Health",
     "HistoryDiscarded",
     "Horizon",
     "Job",
+    "JobHealth",
     "JobRun",
     "LinkRef",
     "Linked",
     "LoggedChange",
     "MatchedPair",
+    "Notice",
+    "NoticeKind",
     "Observer",
+    "OutdatedChanges",
+    "PendingChange",
     "Policy",
     "PrepareSynchronizationTask",
     "Property",
@@ -133,11 +141,7 @@ __all__ = [
     "PropertyType",
     "PythonTask",
     "Resource",
-    "OutdatedChanges",
-    "Notice",
-    "NoticeKind",
     "ResourceClassificationRule",
-    "PendingChange",
     "ResourceCorrelationRule",
     "ResourceRef",
     "ResourceType",

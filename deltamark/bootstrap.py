@@ -10,6 +10,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from attrs import evolve
+
 from deltamark.application import arguments, engine
 from deltamark.application.planning import planned
 from deltamark.application.ports.store import Clock, Store
@@ -17,6 +19,7 @@ from deltamark.application.services import Services
 from deltamark.application.user_tasks import registered
 from deltamark.config.loader import load
 from deltamark.config.task_modules import TaskModule, found_tasks
+from deltamark.config.watching import WatchedFiles
 from deltamark.domain.checks import MOST_FAULTS, faults, in_file_order
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import ConfigurationError, Fault, StoreError, UsageError
@@ -35,6 +38,7 @@ from deltamark.infrastructure.store.postgresql.address import SCHEMES
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.sqlite.schema import path_of
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
+from deltamark.infrastructure.time_zone import local_zone
 
 
 def utc_now() -> datetime:
@@ -78,11 +82,14 @@ class Engine(engine.Engine):
         folder = _path("export_output", export_output)
         if not callable(clock):
             raise UsageError("clock is a function that gives the present time as a datetime with a time zone.")
-        workbench = Workbench()
+        workbench, clock = Workbench(), _with_zone(clock)
+        files = None if isinstance(configuration, Configuration) else _path("configuration", configuration)
+        tasks = tuple(registered(tasks).values())
+        reload = None if files is None else _Reloading(files, tasks)
         checked, plan, evaluator = _checked(configuration, workbench, tasks)
         return cls(
             Services(
-                store=open_store(store, _with_zone(clock), create=create),
+                store=open_store(store, clock, create=create),
                 configuration=checked,
                 extracts=FolderExtracts(folder),
                 comparer=DuckComparer(workbench),
@@ -90,8 +97,36 @@ class Engine(engine.Engine):
                 plan=plan,
                 write_orphans=orphan_writer(folder / "orphans"),
                 operator=Operator(user=_user(), host=socket.gethostname(), process=os.getpid()),
+                clock=clock,
+                local_zone=local_zone,
+                reload=reload,
             )
         )
+
+
+def watch_configuration(engine: Engine, files: Path, modules: Iterable[TaskModule]) -> None:
+    """Has the schedule of an engine that was opened with a `Configuration` load it again when these files are changed.
+
+    :param modules: hold functions that tasks may name; they are not loaded again.
+    """
+    engine._services = evolve(engine._services, reload=_Reloading(files, (), modules))
+
+
+class _Reloading:
+    """Loads a configuration again when its files were changed."""
+
+    def __init__(self, files: Path, tasks: Iterable[UserTask] = (), modules: Iterable[TaskModule] = ()) -> None:
+        self._path = files
+        self._files = WatchedFiles(files)
+        self._tasks, self._modules = tuple(tasks), tuple(modules)
+
+    def __call__(self, services: Services) -> Services | None:
+        if not self._files.changed():
+            return None
+        workbench = Workbench()
+        configuration, plan, evaluator = _checked(self._path, workbench, self._tasks, self._modules)
+        comparer = DuckComparer(workbench)
+        return evolve(services, configuration=configuration, plan=plan, evaluator=evaluator, comparer=comparer)
 
 
 def checked_configuration(

@@ -24,6 +24,7 @@ from deltamark.application.ports.store import Reading, Store
 from deltamark.application.resuming import Resuming
 from deltamark.application.run_job import run_job, tasks_to_lease
 from deltamark.application.running.observer import Observer, checked
+from deltamark.application.scheduling import Scheduling
 from deltamark.domain.changes import Horizon, LoggedChange, PendingChange, Position, When
 from deltamark.domain.errors import UsageError
 from deltamark.domain.job import TaskState
@@ -33,7 +34,7 @@ from deltamark.domain.run import JobRun
 from deltamark.domain.values import shown
 
 
-class Engine(Resuming):
+class Engine(Resuming, Scheduling):
     """A store with a configuration: runs jobs, and answers what is, was, changed and is dirty.
 
     Use it in a `with` block, or call `close`. One engine may be used from several threads; a process that was

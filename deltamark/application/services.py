@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TypeAlias
 
 import pyarrow as pa
 from attrs import field, frozen
 
+from deltamark.application.due import LocalZone
 from deltamark.application.ports.columnar import Comparer, Evaluator
 from deltamark.application.ports.extracts import Extracts
-from deltamark.application.ports.store import Store, Writing
+from deltamark.application.ports.store import Clock, Store, Writing
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.job import Job, TaskState
 from deltamark.domain.plan import Plan
@@ -19,6 +21,10 @@ from deltamark.domain.sequences import as_tuple
 
 LEASE_S = 60.0
 """How long a run that is not heard from keeps its tasks, in seconds; it is heard from three times in that."""
+
+Reload: TypeAlias = "Callable[[Services], Services | None]"
+"""Gives the services with the configuration as it is now, where it was changed since they were asked last; raises
+`ConfigurationError` where it has faults, once."""
 
 OrphanWriter = Callable[[int, str, pa.Table], str]
 """Writes the orphaned pairs of an association in a run to a file; returns its name."""
@@ -29,7 +35,10 @@ class Services:
     """The parts that use cases are given; made in one place, `deltamark.bootstrap`.
 
     :param plan: of what the configuration derives.
-    :param lease_s: how long a run that is not heard from keeps its tasks.
+    :param clock: that of the store.
+    :param lease_s: how long a run that is not heard from keeps its tasks, and a scheduler the lead.
+    :param local_zone: whose clock jobs with `CronTimeZone` ServerTime go by.
+    :param reload: None where the configuration cannot change.
     """
 
     store: Store
@@ -40,7 +49,10 @@ class Services:
     evaluator: Evaluator
     write_orphans: OrphanWriter
     operator: Operator
+    clock: Clock
     lease_s: float = LEASE_S
+    local_zone: LocalZone = lambda: UTC
+    reload: Reload | None = None
 
 
 @frozen

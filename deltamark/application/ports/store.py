@@ -14,6 +14,7 @@ from attrs import frozen
 
 from deltamark.application.ports.awaiting import AwaitingReading, AwaitingWriting
 from deltamark.application.ports.pending import PendingReading, PendingWriting
+from deltamark.application.ports.schedules import ScheduleReading, ScheduleWriting
 from deltamark.domain.changes import AnyChange, CorrelationKey, Horizon, Position
 from deltamark.domain.derivations import Kind
 from deltamark.domain.events import Cause
@@ -152,7 +153,7 @@ class Lease:
     is_live: bool
 
 
-class Reading(PendingReading, AwaitingReading, Protocol):
+class Reading(PendingReading, ScheduleReading, AwaitingReading, Protocol):
     """One consistent view of a store."""
 
     def head(self) -> Position:
@@ -348,7 +349,7 @@ class Reading(PendingReading, AwaitingReading, Protocol):
         ...
 
 
-class Writing(Reading, PendingWriting, AwaitingWriting, Protocol):
+class Writing(Reading, PendingWriting, ScheduleWriting, AwaitingWriting, Protocol):
     """One transaction: everything in it happens, or nothing."""
 
     @property

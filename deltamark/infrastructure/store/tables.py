@@ -224,6 +224,18 @@ def _held_back(t: Types) -> Sequence[str]:
     )
 
 
+def _schedules(t: Types) -> Sequence[str]:
+    return (
+        # How far the schedule of each job was handled. Beside the log: when a run was due stands in its record.
+        f"""CREATE TABLE schedules (
+            job {t.text} PRIMARY KEY,
+            timing {t.text} NOT NULL,
+            handled_to {t.number} NOT NULL,
+            run {t.number}
+        )""",
+    )
+
+
 def _awaited(t: Types) -> Sequence[str]:
     return (
         # Links that a source names to resources that are not there yet, by the values that name their ends.
@@ -243,6 +255,7 @@ STEPS: Sequence[Step] = (
     Step(3, _derived),
     Step(4, _newest),
     Step(5, _held_back),
+    Step(6, _schedules),
     Step(7, _awaited),
 )
 """Every change of the tables since the first, in order; one that was released is never altered."""

@@ -16,10 +16,13 @@ from deltamark.infrastructure.store.holding import Holding, PendingQueries
 from deltamark.infrastructure.store.leasing import LeaseQueries
 from deltamark.infrastructure.store.log import RunQueries
 from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
+from deltamark.infrastructure.store.schedules import ScheduleKeeping, ScheduleQueries
 from deltamark.infrastructure.store.writing_leases import LeaseWriting
 
 
-class StoreReading(RunQueries, FlagQueries, DerivedQueries, LeaseQueries, PendingQueries, AwaitingQueries):
+class StoreReading(
+    RunQueries, FlagQueries, DerivedQueries, LeaseQueries, PendingQueries, ScheduleQueries, AwaitingQueries
+):
     """All queries, in one reading transaction."""
 
     def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
@@ -30,7 +33,9 @@ class StoreReading(RunQueries, FlagQueries, DerivedQueries, LeaseQueries, Pendin
         return to_micros(self._clock())
 
 
-class StoreWriting(ComputedWriting, Discarding, FlagWriting, DerivedWriting, LeaseWriting, Holding, Awaiting):
+class StoreWriting(
+    ComputedWriting, Discarding, FlagWriting, DerivedWriting, LeaseWriting, Holding, ScheduleKeeping, Awaiting
+):
     """All queries and commands, in one writing transaction."""
 
     is_rehearsed = False

@@ -58,6 +58,7 @@ class Known:
             plan=plan,
             write_orphans=lambda run, association, orphans: "",
             operator=Operator(user="tester", host="here", process=os.getpid()),
+            clock=clock,
         )
 
 
