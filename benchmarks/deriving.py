@@ -49,6 +49,7 @@ def derived(place: Place, small: Company, large: Company) -> Derived:
     rate = found.everything.executed / found.everything.seconds
     _line("complete computation", found.everything, f"{rate:,.0f} values/s (goal: at least {VALUES_PER_SECOND:,})")
     _line("job of 1,000 changed rows", found.incremental, f"goal: at most {JOB_SECONDS:.0f} s")
+    print(f"      closing the store after it: {found.incremental.closing:.2f} s")
     ratio = found.incremental.seconds / little.incremental.seconds
     print(
         f"      against {small.people:,} people ({little.incremental.seconds:.2f} s): {ratio:.2f} times "

@@ -66,4 +66,4 @@ def delays(store: str) -> list[float]:
 
 def report(store: str) -> None:
     """Prints the median as JSON."""
-    print(json.dumps({"seconds": median(delays(store)), "megabytes": 0, "tasks": {}}))
+    print(json.dumps({"seconds": median(delays(store)), "closing": 0, "megabytes": 0, "tasks": {}}))

@@ -12,7 +12,7 @@ from statistics import median
 
 from attrs import field, frozen
 
-from deltamark import JobRun
+from deltamark import Engine, JobRun
 
 ROUNDS = 3
 
@@ -33,6 +33,8 @@ class Measure:
     seconds: float
     megabytes: float
     tasks: Mapping[str, Done] = field(factory=dict)
+    closing: float = 0.0
+    """Seconds that closing the store took: an SQLite file is tidied up then."""
 
     @property
     def executed(self) -> int:
@@ -61,14 +63,22 @@ def measured(work: str, *arguments: str, before: Callable[[], None] | None = Non
         name: Done(median(r["tasks"][name]["seconds"] for r in found), done["executed"], done["necessary"])
         for name, done in found[-1]["tasks"].items()
     }
-    return Measure(median(r["seconds"] for r in found), median(r["megabytes"] for r in found), tasks)
+    seconds, megabytes, closing = (median(r[name] for r in found) for name in ("seconds", "megabytes", "closing"))
+    return Measure(seconds, megabytes, tasks, closing)
 
 
-def report(work: Callable[[], JobRun | None]) -> None:
-    """Does the work and prints its time and this process's peak memory as JSON, and what the tasks of a job did."""
+def report(work: Callable[[], tuple[JobRun, Engine] | None]) -> None:
+    """Does the work and prints its time and this process's peak memory as JSON, and what the tasks of a job did.
+
+    What was opened for a job is closed: that is measured apart.
+    """
     started = time.perf_counter()
-    run = work()
-    seconds = time.perf_counter() - started
+    run, engine = work() or (None, None)
+    done = time.perf_counter()
+    if engine is not None:
+        engine.close()
+    closing = time.perf_counter() - done
+    seconds = done - started
     tasks = {
         task.identifier: {
             "seconds": task.seconds,
@@ -78,4 +88,4 @@ def report(work: Callable[[], JobRun | None]) -> None:
         for task in (run.tasks if run else ())
     }
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "megabytes": megabytes, "tasks": tasks}))
+    print(json.dumps({"seconds": seconds, "closing": closing, "megabytes": megabytes, "tasks": tasks}))

@@ -9,6 +9,7 @@ import pytest
 
 from deltamark.bootstrap import open_store
 from deltamark.domain.errors import StoreError
+from deltamark.infrastructure.store.sqlite.connection import CHECKPOINT_PAGES
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 from tests.store.builders import PERSON, create, held
 
@@ -49,7 +50,7 @@ def test_a_reading_connection_cannot_write(store: SQLiteStore) -> None:
 
 
 def test_only_the_writing_connection_checkpoints(store: SQLiteStore) -> None:
-    assert setting(store, "wal_autocheckpoint", commit=True) == 4000
+    assert setting(store, "wal_autocheckpoint", commit=True) == CHECKPOINT_PAGES
     assert setting(store, "wal_autocheckpoint", commit=False) == 0
 
 
@@ -76,13 +77,13 @@ def test_reading_changes_no_byte_of_the_store(store: SQLiteStore, path: Path) ->
 
 def test_the_log_of_the_database_is_emptied_when_it_has_grown(store: SQLiteStore, path: Path) -> None:
     written = 0
-    for start in range(0, 3_000, 250):
+    for start in range(0, 12_000, 1_000):
         with store.transaction() as tx:
-            create(tx, PERSON, {str(n): {"Name": "x" * 5_000} for n in range(start, start + 250)})
+            create(tx, PERSON, {str(n): {"Name": "x" * 5_000} for n in range(start, start + 1_000)})
         written = max(written, path.with_name("store.db-wal").stat().st_size)
 
-    assert written < 2 * 4000 * 4096
-    assert path.stat().st_size > 4000 * 4096
+    assert written < 2 * CHECKPOINT_PAGES * 4096
+    assert path.stat().st_size > CHECKPOINT_PAGES * 4096
 
 
 def test_a_closed_store_is_one_file(store: SQLiteStore, path: Path) -> None:
