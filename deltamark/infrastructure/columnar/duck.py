@@ -125,3 +125,12 @@ def arrow(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema) ->
     """The rows of a query as an Arrow table of that schema."""
     table: pa.Table = connection.sql(sql).to_arrow_table()
     return table.cast(schema)
+
+
+def planned_once(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    """The rows of a query as an Arrow table.
+
+    For long queries over few rows: asked for its rows, a query is planned twice, first only to learn its columns.
+    """
+    table: pa.Table = connection.sql(f"CREATE OR REPLACE TEMP TABLE found AS {sql}; FROM found").to_arrow_table()
+    return table

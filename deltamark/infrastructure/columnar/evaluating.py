@@ -16,7 +16,7 @@ from deltamark.domain.paths import Read, route
 from deltamark.domain.user_tasks import Column
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.columnar.computing import Step, computing_sql
-from deltamark.infrastructure.columnar.duck import Workbench, arrow, quoted
+from deltamark.infrastructure.columnar.duck import Workbench, planned_once, quoted
 from deltamark.infrastructure.columnar.evaluation import AT_ONCE, Evaluation
 from deltamark.infrastructure.columnar.expressions import Compiled, compiled, register
 from deltamark.infrastructure.columnar.failing import FAILURES, reason_of, refuse_damage
@@ -83,7 +83,7 @@ class DuckEvaluator:
 
         def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
             sql = computing_sql(steps[: len(some)], evaluation.own, rows, _computed_names(db, rows))
-            return arrow(db, sql, _COUNTED)
+            return planned_once(db, sql).cast(_COUNTED)
 
         due = _due_count([step.number for step in steps if step.sql is not None], inputs)
         for found in evaluation.run(self._workbench, names, work):
@@ -104,8 +104,7 @@ class DuckEvaluator:
         ]
 
         def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
-            found: pa.Table = db.sql(values_sql(rules[: len(some)], evaluation.own, rows)).to_arrow_table()
-            return found
+            return planned_once(db, values_sql(rules[: len(some)], evaluation.own, rows))
 
         return tables_of(rules, pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work)))
 
@@ -127,7 +126,7 @@ class DuckEvaluator:
                 is_partial=False,
             )
             try:
-                found = arrow(db, computing_sql(steps, {}, rows, _computed_names(db, rows)), _COUNTED)
+                found = planned_once(db, computing_sql(steps, {}, rows, _computed_names(db, rows))).cast(_COUNTED)
             except FAILURES:
                 refuse_damage(db, "resources", inputs.entity_type)
                 raise

@@ -18,7 +18,7 @@ from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.columnar.duck import Workbench
 from deltamark.infrastructure.columnar.expressions import Compiled
 from deltamark.infrastructure.columnar.failing import FAILURES, first_failing, reason_of, refuse_damage
-from deltamark.infrastructure.columnar.reading_paths import PathJoins, path_reads, prepared
+from deltamark.infrastructure.columnar.reading_paths import Path, PathJoins, path_reads, prepared
 from deltamark.infrastructure.columnar.resource_rows import ResourceRows, make_due_bits
 
 AT_ONCE = 50_000
@@ -53,6 +53,11 @@ class Evaluation:
         kinds = {one.identifier: one.type for one in entity_type.properties} if entity_type else {}
         return {read.property: kinds[read.property] for read in self.reads if not read.path}
 
+    @cached_property
+    def paths(self) -> Sequence[Path]:
+        """The paths over which they read."""
+        return path_reads(self.configuration, self.inputs.entity_type, self.reads)
+
     def run(self, workbench: Workbench, names: Sequence[str], work: Work) -> Iterator[pa.Table]:
         """What `work` gives for all resources, portion by portion in their order; one where there are none.
 
@@ -72,17 +77,19 @@ class Evaluation:
                 yield self._worked(db, rows, part, work)
 
     def _prepared(self, db: duckdb.DuckDBPyConnection) -> PathJoins:
-        paths = path_reads(self.configuration, self.inputs.entity_type, self.reads)
         if self.inputs.due is not None:
             make_due_bits(db, self.inputs.due, len(self.derivations))
         try:
-            return prepared(db, paths, self.inputs)
+            return prepared(db, self.paths, self.inputs, at_once=self.at_once)
         except FAILURES:
-            for path in paths:
-                if path.way.path in self.inputs.reached:
-                    db.register(path.reached, self.inputs.reached[path.way.path])
-                    refuse_damage(db, path.reached, path.way.leads_to)
+            self._refuse_damage_at_ends(db)
             raise
+
+    def _refuse_damage_at_ends(self, db: duckdb.DuckDBPyConnection) -> None:
+        for path in self.paths:
+            if path.way.path in self.inputs.reached:
+                db.register(path.reached, self.inputs.reached[path.way.path])
+                refuse_damage(db, path.reached, path.way.leads_to)
 
     def _portions(self, joins: PathJoins) -> Iterator[pa.Table]:
         resources = self.inputs.resources
@@ -96,6 +103,7 @@ class Evaluation:
             return work(db, rows, self.derivations)
         except FAILURES as e:
             refuse_damage(db, "resources", self.inputs.entity_type)
+            self._refuse_damage_at_ends(db)
             raise self._failure(db, rows, part, work, e) from e
 
     def _failure(

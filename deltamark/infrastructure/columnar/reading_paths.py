@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from math import prod
 
 import duckdb
 from attrs import evolve, frozen
@@ -59,12 +60,15 @@ class Path:
 class PathJoins:
     """The paths that are read, ready to be joined.
 
-    :param pairs: about how many pairs of a resource and one that a collection leads it to there are.
+    :param pairs: about how many pairs of a resource and one that a collection leads it to there are; 0 where they are
+        few.
+    :param is_kept: whether what is read at the ends of the paths stands in tables, to be read again and again.
     """
 
     paths: tuple[Path, ...]
     tables: Mapping[tuple[str, ...], str]
     pairs: int = 0
+    is_kept: bool = False
 
     @property
     def columns(self) -> list[str]:
@@ -102,10 +106,23 @@ class PathJoins:
         """Of each resource, by `near`, what the path finds."""
         value = "list_sort(list({0}) FILTER (WHERE {0} IS NOT NULL))" if path.way.is_collection else "min({0})"
         columns = ", ".join(f"{value.format(read.column)} AS {read.column}" for read in path.reads)
+        end = path.end if self.is_kept else f"({self.end_of(path)}) AS {path.end}"
         return (
             f"SELECT near, {columns} FROM ({self._pairs(path)}) AS pairs "
-            f"JOIN {path.end} ON {path.end}.stream = pairs.far GROUP BY near"
+            f"JOIN {end} ON {path.end}.stream = pairs.far GROUP BY near"
         )
+
+    def end_of(self, path: Path) -> str:
+        """The properties at the end of a path, by ``stream``, of whatever its last step leads to."""
+        names = [read.read.property for read in path.reads]
+        values = ", ".join(
+            f"{typed(f'coalesce(computed[{n}], state[{n}])', read.kind)} AS {read.column}"
+            for n, read in enumerate(path.reads, 1)
+        )
+        return f"""SELECT stream, {values} FROM (
+            SELECT stream, json_extract_string(state, {json_paths(names)}) AS state,
+                json_extract_string(computed, {json_paths(names)}) AS computed
+            FROM {path.reached} WHERE state IS NOT NULL AND stream IN (SELECT far FROM {self.tables[path.way.path]}))"""
 
     def _pairs(self, path: Path) -> str:
         """The resources with those that the path leads to, each once where it matters."""
@@ -139,33 +156,31 @@ def path_reads(configuration: Configuration, entity_type: str, reads: Iterable[R
     return tuple(found)
 
 
-def prepared(db: duckdb.DuckDBPyConnection, paths: Sequence[Path], inputs: Inputs) -> PathJoins:
-    """Makes the tables that the joins need: of links, and of what is read at the ends of paths."""
+def prepared(db: duckdb.DuckDBPyConnection, paths: Sequence[Path], inputs: Inputs, *, at_once: int) -> PathJoins:
+    """Makes the tables that the joins need: of links, and of what is read at the ends of paths.
+
+    :param at_once: of how many resources the paths are joined at once.
+    """
     tables: dict[tuple[str, ...], str] = {}
     for number, (path, links) in enumerate(inputs.links.items()):
         if links.num_rows:
             tables[path] = f"links_{number}"
             db.register(tables[path], links)
     joins = PathJoins(paths=tuple(paths), tables=tables)
-    pairs = [0]
-    for one in filter(joins.is_linked, paths):
+    linked = [one for one in paths if joins.is_linked(one)]
+    pairs = [_pair_count(db, joins.links_of(one)) for one in linked if _may_be_many(one, inputs)]
+    joins = evolve(joins, pairs=max(pairs, default=0))
+    joins = evolve(joins, is_kept=joins.most_rows(inputs.resources.num_rows, at_once) < inputs.resources.num_rows)
+    for one in linked:
         db.register(one.reached, inputs.reached[one.way.path])
-        db.execute(f"CREATE TEMP TABLE {one.end} AS {_end(one, tables[one.way.path])}")
-        if one.way.is_collection:
-            pairs.append(_pair_count(db, joins.links_of(one)))
-    return evolve(joins, pairs=max(pairs))
+        if joins.is_kept:
+            db.execute(f"CREATE TEMP TABLE {one.end} AS {joins.end_of(one)}")
+    return joins
 
 
-def _end(path: Path, links: str) -> str:
-    names = [read.read.property for read in path.reads]
-    values = ", ".join(
-        f"{typed(f'coalesce(computed[{n}], state[{n}])', read.kind)} AS {read.column}"
-        for n, read in enumerate(path.reads, 1)
-    )
-    return f"""SELECT stream, {values} FROM (
-            SELECT stream, json_extract_string(state, {json_paths(names)}) AS state,
-                json_extract_string(computed, {json_paths(names)}) AS computed
-            FROM {path.reached} WHERE state IS NOT NULL AND stream IN (SELECT far FROM {links}))"""
+def _may_be_many(path: Path, inputs: Inputs) -> bool:
+    """Whether a path can make more pairs than are worked on at once: no more than its steps have links, multiplied."""
+    return path.way.is_collection and prod(inputs.links[part].num_rows for part in _parts(path)) > MOST_PAIRS
 
 
 def _pair_count(db: duckdb.DuckDBPyConnection, links: Sequence[str]) -> int:

@@ -92,14 +92,13 @@ class ResourceRows:
 
 
 def make_due_bits(db: duckdb.DuckDBPyConnection, due: pa.Table, derivations: int) -> None:
-    """Makes the table ``due_bits`` out of pairs of a stream and a derivation."""
-    db.register("due", due)
-    words = ", ".join(
-        f"""bit_or(CASE WHEN derivation // {_BITS} = {n}
-            THEN 1::BIGINT << (derivation % {_BITS})::BIGINT ELSE 0 END)::BIGINT AS {_word(n)}"""
-        for n in range(_words(derivations))
-    )
-    db.execute(f"CREATE TEMP TABLE due_bits AS SELECT stream, {words} FROM due GROUP BY stream")
+    """Makes the table ``due_bits`` out of pairs of a stream and a derivation, each pair once."""
+    columns = {"stream": due.column("stream")}
+    for word in range(_words(derivations)):
+        bits = pa.array([1 << n % _BITS if n // _BITS == word else 0 for n in range(derivations)], pa.int64())
+        columns[f"due {word}"] = bits.take(due.column("derivation"))
+    summed = pa.table(columns).group_by("stream").aggregate([(name, "sum") for name in columns if name != "stream"])
+    db.register("due_bits", summed.rename_columns(list(columns)))
 
 
 def _words(derivations: int) -> int:
