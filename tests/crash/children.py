@@ -15,11 +15,10 @@ from typing import Any
 from deltamark import AlreadyRunning, Engine, Observer, TaskRun
 from deltamark.infrastructure.store.sqlite import connection
 from deltamark.infrastructure.store.views import StoreWriting
-from tests.crash.company import JOB, Days, continued, opened
+from tests.crash.company import JOB, PATIENCE_S, Days, continued, opened
 from tests.crash.power import Acknowledged, Recorder
 from tests.crash.statements import Count, every_statement
 
-PATIENCE_S = 60
 LEASE_S = 0.2
 """So short that nobody has to wait until a killed run is taken for dead."""
 

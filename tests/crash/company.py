@@ -12,6 +12,7 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from threading import Event
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -27,6 +28,7 @@ from deltamark import (
     TaskState,
 )
 from deltamark.bootstrap import utc_now
+from deltamark.domain.errors import CannotResume
 from tests.soak.roles import exported, fold, soaked
 from tests.store.company import ACCOUNT, KEYS, TEXTS, Company
 
@@ -39,6 +41,7 @@ PARENTS = {
 }
 """So that what a run left undone when it died is found by the next, whose own synchronizations change nothing."""
 
+PATIENCE_S = 60
 ENDED_WELL = (TaskState.COMPLETED, TaskState.WARNING)
 
 
@@ -180,11 +183,28 @@ def _harm_in_file(engine: Engine) -> Iterator[str]:
 
 
 def continued(engine: Engine) -> JobRun:
-    """Goes on with the run that did not end, or runs the job where there is none such."""
-    newest = next(iter(engine.runs(1)), None)
-    if newest is None or newest.job != JOB or newest.state in ENDED_WELL or not hasattr(engine, "resume"):
+    """Goes on with the run that did not end, once it is taken for dead; runs the job where nothing is left."""
+    newest = _once_dead(engine)
+    if newest is None or newest.state in ENDED_WELL:
         return engine.run_job(JOB)
-    return engine.resume(newest.number)
+    assert newest.state in (TaskState.ABORTED, TaskState.FAILED), newest.state
+    try:
+        return engine.resume(newest.number)
+    except CannotResume as error:  # it died when only its end was not yet on record
+        if "nothing of it is left to do" not in str(error):
+            raise
+        return engine.run_job(JOB)
+
+
+def _once_dead(engine: Engine) -> JobRun | None:
+    """The newest run, once nobody takes it for alive any more."""
+    turn = Event()
+    for _ in range(100 * PATIENCE_S):
+        newest = next(iter(engine.runs(1)), None)
+        if newest is None or newest.state is not TaskState.RUNNING:
+            return newest
+        turn.wait(0.01)
+    raise AssertionError("the leases of a killed run did not expire")
 
 
 def lives(seed: int, days: int, folder: Path) -> list[Seen]:

@@ -14,7 +14,7 @@ import pytest
 
 from deltamark.bootstrap import utc_now
 from tests.crash import children
-from tests.crash.company import ENDED_WELL, JOB, Days, harm_in, lives, opened, seen
+from tests.crash.company import ENDED_WELL, JOB, PATIENCE_S, Days, harm_in, lives, opened, seen
 from tests.crash.power import Acknowledged, Operation, acknowledged, after_power_cut, library
 from tests.laws import SOAK
 from tests.store.children import CONTEXT
@@ -32,7 +32,7 @@ def recorded(folder: Path, synchronous: str) -> list[Operation]:
     arguments = (f"sqlite:///{folder}/store.db", folder / "exports", SEED, DAYS, synchronous)
     process = CONTEXT.Process(target=children.record, args=arguments)
     process.start()
-    process.join(children.PATIENCE_S)
+    process.join(PATIENCE_S)
     assert process.exitcode == 0
     return list(pickle.loads((folder / "exports" / "operations").read_bytes()))  # noqa: S301 (our own)
 

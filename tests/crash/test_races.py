@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import children
-from tests.crash.company import ENDED_WELL, JOB, PEOPLE, Days, harm_in, opened
+from tests.crash.company import ENDED_WELL, JOB, PATIENCE_S, PEOPLE, Days, harm_in, opened
 from tests.laws import SOAK
 from tests.store.children import CONTEXT
 
@@ -36,10 +36,10 @@ def raced(
         processes.append(process)
     found = []
     for _ in jobs[0]:
-        assert all(end.poll(children.PATIENCE_S) for end in ends), "a process did not tell how it went"
+        assert all(end.poll(PATIENCE_S) for end in ends), "a process did not tell how it went"
         found.append([end.recv() for end in ends])
     for process in processes:
-        process.join(children.PATIENCE_S)
+        process.join(PATIENCE_S)
         assert process.exitcode == 0
     return found
 
@@ -76,7 +76,7 @@ def test_of_two_processes_that_start_at_the_same_instant_one_runs_and_one_is_ref
 ) -> None:
     same, other = [JOB] * RACES, [JOB if n % 2 else PEOPLE for n in range(RACES)]
 
-    races = raced(store_url, folder, (same, other), leases=True, patience_s=children.PATIENCE_S)
+    races = raced(store_url, folder, (same, other), leases=True, patience_s=PATIENCE_S)
 
     assert wrong_in(races) == []
     assert len(races) == RACES
