@@ -16,7 +16,8 @@ check: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The laws with many more examples, and many processes on one store for two minutes; with seeds to repeat them.
+# The laws with many more examples, many processes on one store for two minutes, and hundreds of kills, power cuts, races
+# and failing statements (docs/explanation/reliability.md); with seeds to repeat them.
 # DELTAMARK_SOAK_SECONDS and DELTAMARK_SOAK_SEED choose others.
 soak: .venv/.dev
 	DELTAMARK_SOAK=1 $(BIN)/python -m pytest -m "law or soak" --hypothesis-show-statistics
