@@ -8,7 +8,9 @@ from typing import Any
 
 from attrs import asdict
 
+from deltamark.application.health import Health
 from deltamark.application.history import ExportedResource
+from deltamark.application.notices import Notice
 from deltamark.domain.causes import Cause
 from deltamark.domain.changes import (
     Classification,
@@ -196,4 +198,37 @@ def fault_document(severity: str, fault: Fault) -> dict[str, Any]:
         "line": place.line if place else None,
         "column": place.column if place else None,
         "message": fault.message,
+    }
+
+
+def notice_document(notice: Notice) -> dict[str, Any]:
+    """Something that a scheduler tells."""
+    return {
+        "at": time_of(notice.at),
+        "what": notice.kind.value,
+        "job": notice.job,
+        "due_at": time_of(notice.due_at),
+        "late": notice.late,
+        "run": notice.run,
+        "state": None if notice.state is None else notice.state.value,
+        "message": notice.words or None,
+    }
+
+
+def health_document(health: Health) -> dict[str, Any]:
+    """How it stands with the schedule."""
+    jobs = [
+        {
+            "job": job.job,
+            "run": None if job.last is None else job.last.number,
+            "state": None if job.last is None else job.last.state.value,
+            "next_at": time_of(job.next_at),
+        }
+        for job in health.jobs
+    ]
+    return {
+        "well": health.is_well,
+        "scheduler": health.has_scheduler,
+        "problems": list(health.problems),
+        "jobs": jobs,
     }

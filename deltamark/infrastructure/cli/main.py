@@ -16,6 +16,7 @@ from deltamark.infrastructure.cli.commands import (
     keeping,
     reading,
     running,
+    scheduling,
     verifying,
     workspace,
 )
@@ -79,7 +80,7 @@ def deltamark(
     ctx.obj = Workspace(store, configuration, export_output, debug)
 
 
-for module in (workspace, configuring, running, reading, inspecting, verifying, keeping):
+for module in (workspace, configuring, running, scheduling, reading, inspecting, verifying, keeping):
     for command in module.COMMANDS:
         deltamark.add_command(command)
 

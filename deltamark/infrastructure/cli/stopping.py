@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
+from threading import Event, Thread
 from types import FrameType
 
 _SIGNALS = tuple(
@@ -46,3 +48,44 @@ class Stopping:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         raise Stopped
+
+
+@contextmanager
+def finishing_first(stop: Event) -> Iterator[None]:
+    """In the block, the first signal that asks the process to stop sets `stop`; the second does what the first would
+    have done before.
+
+    The handler hands the signal over to a thread: setting an event that the interrupted code is just waiting for would
+    wait for that code, for ever.
+    """
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    watched = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    asked = SimpleQueue[bool]()
+    is_asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal is_asked
+        handler = before[number]
+        if not is_asked:
+            is_asked = True
+            asked.put(True)
+        elif callable(handler):
+            handler(number, frame)
+        else:
+            raise KeyboardInterrupt
+
+    def wait() -> None:
+        if asked.get():
+            stop.set()
+
+    waiting = Thread(target=wait, name="waits for a signal", daemon=True)
+    waiting.start()
+    for number in watched:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number in watched:
+            signal.signal(number, before[number] or signal.SIG_DFL)
+        asked.put(False)
+        waiting.join()

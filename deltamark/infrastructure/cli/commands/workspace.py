@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from deltamark.application.due import next_due
+from deltamark.bootstrap import utc_now
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import ConfigurationError
 from deltamark.domain.job import ComputingTask, Job, PrepareSynchronizationTask, SynchronizeTask, Task
 from deltamark.domain.warnings import warnings
 from deltamark.domain.wording import how_many
-from deltamark.infrastructure.cli.documents import fault_document
+from deltamark.infrastructure.cli.documents import fault_document, time_of
 from deltamark.infrastructure.cli.moments import Name
 from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
 from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.infrastructure.cli.streams import say
 from deltamark.infrastructure.company import write_workspace
+from deltamark.infrastructure.time_zone import local_zone
 
 
 @click.command(epilog="Example: deltamark init company")
@@ -73,18 +77,20 @@ def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
 @format_option
 @pass_workspace
 def jobs(workspace: Workspace, form: Format) -> None:
-    """Shows the jobs that are configured."""
+    """Shows the jobs that are configured, and when those with a schedule are due next."""
     configuration, _ = workspace.loaded()
-    columns = [member(name) for name in ("job", "display_name", "is_incremental", "schedule", "tasks")]
-    render(Listing(documents=[_job(job) for job in configuration.jobs], columns=columns), form)
+    columns = [member(name) for name in ("job", "display_name", "is_incremental", "schedule", "next_at", "tasks")]
+    now = utc_now()
+    render(Listing(documents=[_job(job, now) for job in configuration.jobs], columns=columns), form)
 
 
-def _job(job: Job) -> Document:
+def _job(job: Job, now: datetime) -> Document:
     return {
         "job": job.identifier,
         "display_name": job.display_name,
         "is_incremental": job.is_incremental,
         "schedule": job.cron_tab_expression,
+        "next_at": time_of(next_due(job, now, local_zone)),
         "tasks": len(job.tasks),
     }
 

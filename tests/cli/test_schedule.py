@@ -1,0 +1,289 @@
+"""`deltamark schedule`, `health` and the times in `deltamark jobs`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from deltamark import Engine, Notice, NoticeKind
+from deltamark.infrastructure.cli.commands.scheduling import line_of
+from tests.cli.processes import COMMAND, LONGEST_S, ended, environment, pausing_at
+from tests.cli.workspace import CONFIGURATION, Workspace
+from tests.engine.timeline import Time, Timekeeper
+
+EVERY_SECOND = CONFIGURATION.replace('"0 6 * * *"', '"* * * * * *"')
+UNSCHEDULED = CONFIGURATION.replace('CronTabExpression="0 6 * * *"', "")
+SHORT_LEASES = (
+    sys.executable,
+    "-c",
+    """
+import sys
+from functools import partial
+import deltamark.bootstrap as bootstrap
+bootstrap.Services = partial(bootstrap.Services, lease_s=1.5)
+from deltamark.infrastructure.cli import main
+main.main(sys.argv[1:])
+""",
+)
+
+
+def test_jobs_shows_when_each_job_is_due_next(past):
+    incremental, only_flag, _ = past.jsonl("jobs")
+
+    due = datetime.fromisoformat(incremental["next_at"])
+    assert (due.hour, due.minute, due.second, due.utcoffset()) == (6, 0, 0, timedelta(0))
+    assert timedelta(0) < due - datetime.now(UTC) <= timedelta(days=1)
+    assert only_flag["next_at"] is None
+
+
+def test_without_a_scheduled_job_schedule_says_so(company):
+    company.configure(UNSCHEDULED)
+
+    answer = company.deltamark("schedule")
+
+    assert answer.status == 2
+    assert "no job has a CronTabExpression: there is nothing to run on a schedule" in answer.err
+
+
+# Health
+
+
+@pytest.fixture
+def at_six(company: Workspace) -> Iterator[Timekeeper]:
+    """A scheduler that has run the job at six o'clock."""
+    time = Time(datetime.now(UTC))
+    with Engine.open(company.store, configuration="configuration", clock=time) as engine:
+
+        class Opened:
+            """The scheduler needs nothing of a house but its engine."""
+
+        house = Opened()
+        house.engine = engine  # type: ignore[attr-defined]
+        keeper = Timekeeper(house, time)  # type: ignore[arg-type]
+        keeper.looks()
+        yield keeper
+
+
+def test_a_schedule_that_is_kept_is_well(company, at_six):
+    assert company.done("health", "--writable").text.startswith("All is well. The next job is Incremental, at 20")
+    (document,) = company.jsonl("health")
+    assert (document["well"], document["scheduler"], document["problems"]) == (True, True, [])
+    assert [job["job"] for job in document["jobs"]] == ["Incremental"]
+
+
+def test_health_says_that_no_scheduler_is_at_work(company, at_six):
+    at_six.scheduler.resign()
+
+    answer = company.deltamark("health")
+
+    assert (answer.status, answer.text) == (1, "no scheduler is at work. Start one: deltamark schedule\n")
+
+
+def test_health_needs_no_scheduler_where_nothing_is_scheduled(company):
+    company.configure(UNSCHEDULED)
+    company.done("run", "OnlyFlag")
+
+    assert company.done("health").text == "All is well; no job has a CronTabExpression.\n"
+
+
+def test_health_says_which_job_failed_until_it_went_well(company, at_six):
+    users = company.exports / "users.csv"
+    kept = users.read_text("utf-8")
+    users.unlink()
+    assert company.deltamark("run", "Incremental").status == 1
+
+    answer = company.deltamark("health")
+    assert (answer.status, answer.text) == (1, "the last run of job Incremental, 1, is failed. See: deltamark runs 1\n")
+
+    users.write_text(kept, "utf-8")
+    company.done("run", "Incremental")
+    company.done("health")
+
+
+def test_health_says_which_job_is_overdue(company, at_six):
+    with at_six.services.store.transaction() as tx:
+        (seen,) = tx.schedules()
+        tx.put_schedule(type(seen)(job=seen.job, timing=seen.timing, handled_to=seen.handled_to - timedelta(days=2)))
+
+    answer = company.deltamark("health")
+
+    assert answer.status == 1
+    assert "job Incremental was due at 20" in answer.text
+    assert "and was not started" in answer.text
+
+
+def test_health_says_what_is_wrong_with_a_configuration_or_a_store(company):
+    no_store = company.deltamark("health", "--format", "jsonl")
+    company.configure(EVERY_SECOND.replace("* * * * * *", "61 * * * *"))
+    no_configuration = company.deltamark("health", "--format", "csv")
+
+    assert no_store.status == no_configuration.status == 1
+    assert "there is no store yet" in no_store.documents[0]["problems"][0]
+    assert no_configuration.lines[0] == "problem"
+    assert "61" in no_configuration.text
+
+
+# What is said
+
+AT = datetime(2026, 1, 1, 13, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("notice", "line"),
+    [
+        ({"kind": NoticeKind.NEXT, "job": "A", "due_at": AT}, "A: next at 2026-01-01T13:00:00Z"),
+        ({"kind": NoticeKind.NEXT, "words": "no job"}, "Nothing to do: no job."),
+        ({"kind": NoticeKind.STARTED, "job": "A", "due_at": AT, "run": 3}, "A: run 3 started"),
+        (
+            {"kind": NoticeKind.STARTED, "job": "A", "due_at": AT, "run": 3, "late": True},
+            "A: run 3 started, late: it was due at 2026-01-01T13:00:00Z",
+        ),
+        ({"kind": NoticeKind.TROUBLE, "job": "A", "words": "oh"}, "A: oh"),
+        ({"kind": NoticeKind.TROUBLE, "words": "oh"}, "oh"),
+        (
+            {"kind": NoticeKind.REFUSED, "job": "A", "due_at": AT, "words": "busy"},
+            "A: due at 2026-01-01T13:00:00Z, tried again until it can start: busy",
+        ),
+    ],
+)
+def test_every_notice_is_a_line(notice, line):
+    assert line_of(Notice(at=AT, **notice)) == line
+
+
+# Processes
+
+
+@pytest.fixture
+def start(company: Workspace) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts another scheduler with every call, for a job that is due every second; none outlives the test."""
+    company.configure(EVERY_SECOND)
+    processes = []
+
+    def begin(program: tuple[str, ...] = COMMAND, *arguments: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [*program, "schedule", *arguments],
+            cwd=company.folder,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=_as_usual,
+        )
+        processes.append(process)
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def _as_usual() -> None:
+    """Whoever runs the tests may ignore signals, and that is inherited."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def heard(process: subprocess.Popen[bytes], what: str) -> dict:
+    """The next notice of a kind that a process prints."""
+    watchdog = threading.Timer(LONGEST_S, process.kill)
+    watchdog.start()
+    try:
+        for line in process.stdout:
+            notice = json.loads(line)
+            if notice["what"] == what:
+                return notice
+    finally:
+        watchdog.cancel()
+    raise AssertionError(f"it ended before that: {process.communicate()[1].decode()}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it_when_the_task_that_is_running_has_ended(number, start, company):
+    process = start(pausing_at("synchronizing", "deltamark.application.running.tasks", "sys.stdin.readline()"))
+    assert process.stdout.readline() == b"reached\n"
+
+    process.send_signal(number)
+    process.stdin.write(b"go on\n")
+    status, _, err = ended(process)
+
+    (run,) = company.jsonl("runs")
+    assert (status, run["state"], run["trigger"]) == (0, "cancelled", "schedule")
+    assert [task["state"] for task in run["tasks"]][:2] == ["completed", "skipped"]
+    assert err.splitlines()[-1] == "Stopped."
+    assert "no scheduler is at work" in company.deltamark("health").text
+
+
+def test_a_second_signal_ends_it_at_once(start, company):
+    pauses_twice = "sys.stdin.readline(); os.write(1, b'again\\n'); sys.stdin.readline()"
+    process = start(pausing_at("synchronizing", "deltamark.application.running.tasks", pauses_twice))
+    assert process.stdout.readline() == b"reached\n"
+
+    process.send_signal(signal.SIGTERM)
+    process.stdin.write(b"go on\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"again\n"
+    process.send_signal(signal.SIGTERM)
+    status, _, _ = ended(process)
+
+    (run,) = company.jsonl("runs")
+    assert (status, run["state"]) == (128 + signal.SIGTERM, "failed")
+    assert run["tasks"][0]["messages"] == ["interrupted"]
+
+
+def test_a_scheduler_that_waits_ends_at_once(start, company):
+    company.configure(CONFIGURATION)
+    process = start(COMMAND, "--format", "jsonl")
+    assert heard(process, "next")["job"] == "Incremental"
+
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process)[0] == 0
+
+
+@pytest.mark.slow  # the jobs are due every second, and a lease must expire
+def test_two_processes_start_each_run_once_and_one_takes_over_from_one_that_was_killed(start, company):
+    first = start(SHORT_LEASES, "--format", "jsonl")
+    heard(first, "ended")
+    second = start(SHORT_LEASES, "--format", "jsonl")
+    heard(second, "waits")
+    heard(first, "ended")
+
+    first.kill()
+    heard(second, "leads")
+    heard(second, "ended")
+    second.send_signal(signal.SIGTERM)
+    status, _, _ = ended(second)
+
+    runs = company.jsonl("runs")
+    due = [run["due_at"] for run in runs]
+    assert status == 0
+    assert len(runs) >= 3
+    assert Counter(due).most_common(1)[0][1] == 1
+    assert due == sorted(due)
+
+
+@pytest.mark.slow  # a changed configuration is loaded when it stayed as it is for a second
+def test_a_changed_configuration_is_loaded_and_a_broken_one_is_not(start, company):
+    company.configure(CONFIGURATION)
+    process = start(COMMAND, "--format", "jsonl")
+    heard(process, "next")
+
+    company.configure(CONFIGURATION.replace("0 6 * * *", "61 6 * * *"))
+    trouble = heard(process, "trouble")
+    company.configure(EVERY_SECOND)
+    heard(process, "reloaded")
+    heard(process, "ended")
+
+    assert "has faults; what was loaded before stays in force" in trouble["message"]
+    assert "company.xml" in trouble["message"]
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 0
