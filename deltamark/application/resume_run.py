@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from deltamark.application.running.observer import Observer
 from deltamark.application.running.recording import Recording
 from deltamark.application.running.tasks import Work
 from deltamark.application.services import Services
+from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import CannotResume
 from deltamark.domain.job import Job, TaskState
 from deltamark.domain.occurrences import Group, Occurrence, flattened
@@ -62,6 +64,7 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
         job=going_on.job,
         occurrences={place.ordinal: place for place in going_on.places},
         outcomes=dict(kept_outcomes(going_on.run, going_on.again)),
+        forced=run.forced,
         pending=going_on.pending,
     )
     groups = [tuple(place for place in group if place.ordinal in going_on.again) for group in going_on.groups]
@@ -90,8 +93,20 @@ def _going_on(services: Services, tx: Writing, number: int) -> _GoingOn:
     reason = reason_not_to_resume(run, None if job is None else places, later=later, has_pending=bool(pending))
     if reason is not None or job is None:
         raise CannotResume(number, reason or "")
-    again = places_to_run(run, places, pending, only_pending=later is not None)
+    leads_to = _leads_to(services.configuration)
+    again = places_to_run(run, places, pending, only_pending=later is not None, leads_to=leads_to)
     return _GoingOn(run=run, job=job, groups=groups, again=again, pending=pending & again)
+
+
+def _leads_to(configuration: Configuration) -> Mapping[str, Collection[str]]:
+    """Connector -> the connectors that feed the resources to which its links lead."""
+    found: dict[str, set[str]] = {}
+    for mapping in configuration.association_mappings:
+        for end in (mapping.entity_property_mapping1, mapping.entity_property_mapping2):
+            feeding = configuration.mapping_of(end.entity_type)
+            if feeding is not None and feeding.connector != mapping.connector:
+                found.setdefault(mapping.connector, set()).add(feeding.connector)
+    return found
 
 
 def _later(reading: Reading, run: JobRun) -> JobRun | None:

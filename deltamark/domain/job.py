@@ -64,6 +64,11 @@ class PrepareSynchronizationTask(Task):
     type: str = "None"
     column_name: str | None = None
 
+    @property
+    def is_delta(self) -> bool:
+        """Whether the extracts tell only what happened since the last ones, each row with its command."""
+        return self.synchronization_mode is SynchronizationMode.INCREMENTAL and self.column_name is not None
+
     def _default_identifier(self) -> str:
         return f"PrepareSynchronization{self.connector}"
 

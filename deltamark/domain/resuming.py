@@ -47,20 +47,29 @@ def reason_not_to_resume(
 
 
 def places_to_run(
-    run: JobRun, places: Sequence[Occurrence], pending: Collection[int], *, only_pending: bool = False
+    run: JobRun,
+    places: Sequence[Occurrence],
+    pending: Collection[int],
+    *,
+    only_pending: bool = False,
+    leads_to: Mapping[str, Collection[str]] | None = None,
 ) -> frozenset[int]:
     """The places whose tasks run again when a run goes on.
 
-    Those that did not do their work. The preparation of a synchronization among them, unless that applies what was
-    held back: what it had prepared was lost with its process, and a delta is never read as a complete extract. And of
-    flag and computing tasks those that follow them, for there may be new changes to follow.
+    Those that did not do their work. Later synchronizations of complete extracts with links that lead to what they
+    synchronize: they could not link what was not there. The preparation of a synchronization among them, unless that
+    applies what was held back: what it had prepared was lost with its process, and a delta is never read as a complete
+    extract. And of flag and computing tasks those that follow them, for there may be new changes to follow.
 
     :param pending: the places of synchronizations whose changes were held back.
     :param only_pending: leaves out the other preparations and synchronizations: a later run did their work.
+    :param leads_to: connector -> the connectors that feed the resources to which its links lead.
     """
     again = {task.ordinal for task in run.tasks if task.state not in DONE}
     if only_pending:
         again = {ordinal for ordinal in again if not _is_of_a_connector(places[ordinal - 1]) or ordinal in pending}
+    else:
+        again |= _linked_to(again, places, leads_to or {})
     again |= {
         place.prepared_at
         for place in places
@@ -69,6 +78,28 @@ def places_to_run(
     first = min(again, default=len(places))
     following = {place.ordinal for place in places if place.ordinal > first and _follows_changes(place)}
     return frozenset(again | following)
+
+
+def _linked_to(
+    again: Collection[int], places: Sequence[Occurrence], leads_to: Mapping[str, Collection[str]]
+) -> set[int]:
+    """The later places of synchronizations with links to what those of other places synchronize."""
+    first: dict[str, int] = {}
+    for place in places:
+        if place.ordinal in again and isinstance(place.task, SynchronizeTask):
+            first.setdefault(place.task.connector, place.ordinal)
+    return {
+        place.ordinal
+        for place in places
+        if isinstance(place.task, SynchronizeTask)
+        and not _is_delta(place, places)
+        and any(first.get(other, place.ordinal) < place.ordinal for other in leads_to.get(place.task.connector, ()))
+    }
+
+
+def _is_delta(place: Occurrence, places: Sequence[Occurrence]) -> bool:
+    preparation = None if place.prepared_at is None else places[place.prepared_at - 1].task
+    return isinstance(preparation, PrepareSynchronizationTask) and preparation.is_delta
 
 
 def _is_of_a_connector(place: Occurrence) -> bool:

@@ -9,6 +9,7 @@ from deltamark.domain.job import (
     ComputeCorrelationKeysTask,
     PrepareSynchronizationTask,
     SetRecentlyModifiedFlagTask,
+    SynchronizationMode,
     SynchronizeTask,
     TaskState,
 )
@@ -61,6 +62,27 @@ def run(*states, state=FAILED):
 )
 def test_what_did_not_do_its_work_runs_again(states, pending, again):
     assert places_to_run(run(*states), PLACES, pending) == again
+
+
+LINKED = {"AD": {"HR"}}
+
+
+def test_a_later_synchronization_that_could_not_link_what_was_not_there_runs_again():
+    beside = run(DONE, FAILED, DONE, DONE, DONE)
+
+    assert places_to_run(beside, PLACES, ()) == {PREPARE, HR, FLAG, KEYS}
+    assert places_to_run(beside, PLACES, (), leads_to=LINKED) == {PREPARE, HR, AD, FLAG, KEYS}
+    assert places_to_run(beside, PLACES, (), leads_to={"HR": {"AD"}}) == {PREPARE, HR, FLAG, KEYS}
+
+
+def test_one_of_a_delta_does_not_for_a_delta_is_applied_once():
+    delta = {"synchronization_mode": SynchronizationMode.INCREMENTAL, "column_name": "Command"}
+    tasks = [SynchronizeTask(connector="HR"), evolve(TASKS[0], connector="AD", **delta), *TASKS[2:]]
+    places = flattened(in_groups(tasks))
+
+    beside = run(FAILED, DONE, DONE, DONE, DONE)
+
+    assert places_to_run(beside, places, (), leads_to=LINKED) == {1, FLAG, KEYS}
 
 
 def test_after_a_later_run_only_what_was_held_back_is_done_and_what_follows_it():

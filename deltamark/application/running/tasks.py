@@ -22,7 +22,6 @@ from deltamark.domain.job import (
     PrepareSynchronizationTask,
     PythonTask,
     SetRecentlyModifiedFlagTask,
-    SynchronizationMode,
     SynchronizeTask,
     Task,
     UpdateClassificationTask,
@@ -84,7 +83,7 @@ class Work:
             return None
         preparation = self.occurrences[occurrence.prepared_at].task
         assert isinstance(preparation, PrepareSynchronizationTask)
-        if preparation.synchronization_mode is not SynchronizationMode.INCREMENTAL or preparation.column_name is None:
+        if not preparation.is_delta:
             return None
         return reason_unprepared(preparation.identifier, self.outcomes[occurrence.prepared_at])
 

@@ -177,7 +177,7 @@ class Organisation:
             if job in ("Commands", f"{connector}Commands"):
                 found[connector] = Commands.between(self._synchronized[connector], part)
                 self.extracts.commands(found[connector], self.setting)
-            elif job in ("Incremental", "Complete", connector):
+            elif job in ("Incremental", "Levels", "Complete", connector):
                 found[connector] = None
                 self.extracts.whole(part, self.setting)
         return found

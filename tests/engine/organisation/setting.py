@@ -166,6 +166,7 @@ class Setting:
         computed = [Step(name) for name in KINDS]
         yield Job("Incremental", [*synchronized, Step(FLAG), *computed])
         yield Job("Commands", [*prepared, *synchronized, Step(FLAG), *computed])
+        yield Job("Levels", [*_in_level(0, SYNCHRONIZING), *_in_level(1, [FLAG]), *_one_by_one(2, KINDS)])
         yield Job("Follow", [Step(FLAG), *computed])
         yield Job("Flags", [Step(FLAG)])
         yield Job("Compute", computed)
@@ -179,6 +180,14 @@ class Setting:
             yield Job(consumer, [Step(FLAG), *(Step(f"{consumer}{name}") for name in KINDS)])
         if self.of_people:
             yield Job("People", [Step(FLAG), Step("PeopleProperties"), Step("PeopleKeys")])
+
+
+def _in_level(level: int, names: Iterable[str]) -> Iterator[Step]:
+    return (Step(name, level) for name in names)
+
+
+def _one_by_one(first: int, names: Iterable[str]) -> Iterator[Step]:
+    return (Step(name, level) for level, name in enumerate(names, first))
 
 
 def _entity_type(name: str) -> EntityType:
