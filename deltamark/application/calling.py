@@ -8,7 +8,9 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from types import TracebackType
+from typing import TextIO
 
 import pyarrow as pa
 
@@ -22,6 +24,33 @@ ENDED_A_FORK = 70
 """The exit status of a forked process that came out of a function."""
 
 _calling: ContextVar[str] = ContextVar("the function that is being called", default="")
+
+
+class _Aside:
+    """Sends what is printed to standard error, as long as anybody in the process asks for it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._asked = 0
+        self._before: TextIO = sys.stdout
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._asked:
+                self._before, sys.stdout = sys.stdout, sys.stderr
+            self._asked += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked -= 1
+                if not self._asked:
+                    sys.stdout = self._before
+
+
+printing_aside = _Aside()
+"""A block in which code of users prints to standard error: standard output is for the results of commands."""
 
 
 def refuse_inside_a_function(what: str) -> None:
@@ -46,7 +75,8 @@ def call(function: UserTask, batch: pa.Table) -> object:
     with _guarded(function):
         token = _calling.set(function.name)
         try:
-            return function.function(batch)
+            with printing_aside():
+                return _of_the_user(function, batch)
         except KeyboardInterrupt:
             raise
         except SystemExit as e:
@@ -55,6 +85,11 @@ def call(function: UserTask, batch: pa.Table) -> object:
             raise UserTaskFailed(function.name, f"raised {type(e).__name__}", _lines(e)) from e
         finally:
             _calling.reset(token)
+
+
+def _of_the_user(function: UserTask, batch: pa.Table) -> object:
+    """Calls the function; in a traceback, what is above this frame is ours."""
+    return function.function(batch)
 
 
 @contextmanager
@@ -82,5 +117,10 @@ def _lines(error: BaseException) -> tuple[str, ...]:
 
 
 def _theirs(frames: TracebackType | None) -> TracebackType | None:
-    """The frames below the one that calls the function; none where it could not be called at all."""
-    return frames.tb_next if frames is not None else None
+    """The frames below the one that calls the function; all where there is none such."""
+    theirs = frames
+    while theirs is not None:
+        if theirs.tb_frame.f_code is _of_the_user.__code__:
+            return theirs.tb_next
+        theirs = theirs.tb_next
+    return frames

@@ -156,8 +156,9 @@ def _module_faults(value: object, place: Location) -> Iterator[Fault]:
         yield Fault(place, f'{TASKS} is {shown(value)}, which is not a list of modules, such as ["company_tasks"]')
         return
     for name in value:
-        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
-            advice = "; leave the ending out" if isinstance(name, str) and name.endswith(".py") else ""
+        is_file = isinstance(name, str) and name.endswith(".py")
+        if not isinstance(name, str) or is_file or not all(part.isidentifier() for part in name.split(".")):
+            advice = "; leave the ending out" if is_file else ""
             yield Fault(place, f"{TASKS} holds {shown(name)}, which is not the name of a module{advice}")
 
 

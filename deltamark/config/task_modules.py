@@ -13,10 +13,10 @@ from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from attrs import field, frozen
 
+from deltamark.application.calling import printing_aside
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.user_function import UserTask
@@ -67,11 +67,11 @@ def found_tasks(modules: Iterable[TaskModule]) -> FoundTasks:
                 )
             )
     for point in entry_points(group=GROUP):
-        at = _loaded(point)
-        if isinstance(at, Fault):
-            faults.append(at)
+        offered = _offered(point)
+        if isinstance(offered, Fault):
+            faults.append(offered)
         else:
-            tasks |= at
+            tasks |= offered
     return FoundTasks(tasks, tuple(faults))
 
 
@@ -87,9 +87,10 @@ def _imported(module: TaskModule) -> ModuleType | Fault:
     if module.folder is not None and str(module.folder.resolve()) not in sys.path:
         sys.path.append(str(module.folder.resolve()))
         importlib.invalidate_caches()
-    found: ModuleType | str = _without_failing(lambda: importlib.import_module(module.name))
-    if isinstance(found, str):
-        return Fault(module.location, f"{where} cannot be imported: {found}")
+    found = _loaded(lambda: importlib.import_module(module.name))
+    if isinstance(found, _Failed):
+        return Fault(module.location, f"{where} cannot be imported: {found.reason}")
+    assert isinstance(found, ModuleType), "what is imported is a module"
     hidden = _hidden(module, found)
     if hidden:
         return Fault(
@@ -109,12 +110,12 @@ def _hidden(module: TaskModule, imported: ModuleType) -> str | None:
     return spec.origin
 
 
-def _loaded(point: EntryPoint) -> dict[str, UserTask] | Fault:
+def _offered(point: EntryPoint) -> dict[str, UserTask] | Fault:
     owner = f" of {point.dist.name}" if point.dist else ""
     where = f"the entry point {shown(point.name)}{owner} (group {GROUP}, {shown(point.value)})"
-    found = _without_failing(point.load)
-    if isinstance(found, str):
-        return Fault(None, f"{where} cannot be loaded: {found}")
+    found = _loaded(point.load)
+    if isinstance(found, _Failed):
+        return Fault(None, f"{where} cannot be loaded: {found.reason}")
     if isinstance(found, UserTask):
         return {found.name: found, point.value: found}
     if isinstance(found, ModuleType):
@@ -122,14 +123,22 @@ def _loaded(point: EntryPoint) -> dict[str, UserTask] | Fault:
     return Fault(None, f"{where} names neither a module nor a function that @deltamark.task decorates")
 
 
-def _without_failing(load: Callable[[], object]) -> Any:
-    """What loading gives, or why it failed, as a text: a clause."""
+@frozen
+class _Failed:
+    """Why something could not be loaded, a clause."""
+
+    reason: str
+
+
+def _loaded(load: Callable[[], object]) -> object:
+    """What loading gives, or that it failed."""
     try:
-        return load()
+        with printing_aside():
+            return load()
     except KeyboardInterrupt:
         raise
     except BaseException as e:  # a module may do anything while it is imported
-        return f"{type(e).__name__}: {shown(e, _LONGEST)}{_line(e)}"
+        return _Failed(f"{type(e).__name__}: {shown(e, _LONGEST)}{_line(e)}")
 
 
 def _line(error: BaseException) -> str:

@@ -1,0 +1,426 @@
+"""Functions of users in a configuration: found only where they are registered, and checked before anything runs."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from attrs import evolve
+
+from deltamark import (
+    ConfigurationError,
+    Engine,
+    EntityAssociation,
+    EntityType,
+    Job,
+    Property,
+    PropertyRef,
+    PropertyType,
+    PythonTask,
+    Step,
+    TaskOverride,
+    UsageError,
+    UserTask,
+    configuration_xml,
+    task,
+)
+from deltamark.bootstrap import checked_configuration
+from deltamark.config import task_modules
+from deltamark.config.loader import load
+from deltamark.config.settings import load_settings
+from deltamark.config.task_modules import TaskModule, found_tasks
+from deltamark.domain.derivations import Kind
+from deltamark.domain.warnings import warnings
+from tests.engine.staff import calls, expressions_task, people_model
+
+XML = """<?xml version="1.0" encoding="utf-8"?>
+<ConfigurationFile>
+  <EntityType Identifier="Person">
+    <Property Identifier="Number" IsKey="true" />
+    <Property Identifier="Name" />
+    <Property Identifier="Score" Type="Int32" />
+  </EntityType>
+  <Job Identifier="Daily" DisplayName_L1="Daily">
+    {task}
+  </Job>
+</ConfigurationFile>
+"""
+TASK = '<PythonTask Identifier="Rate" DisplayName_L1="Rates" Function="{0}" />'
+
+
+@task(entity_types=["Person"], reads=["Name"], writes=["Score"])
+def rated(batch: pa.Table) -> pa.Table:
+    """Rates."""
+    return batch
+
+
+@task(entity_types=["Person"], dirty=False, batch_size=7)
+def everything(batch: pa.Table) -> pa.Table:
+    return batch
+
+
+HERE = f"{__name__}:rated"
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a configuration with these tasks in its job."""
+
+    def write(text: str) -> Path:
+        (tmp_path / "jobs.xml").write_text(XML.format(task=text))
+        return tmp_path / "jobs.xml"
+
+    return write
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes a module beside the configuration, which is forgotten after the test."""
+    names: list[str] = []
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def write(name: str, text: str) -> TaskModule:
+        names.append(name)
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+        return TaskModule(name, tmp_path)
+
+    yield write
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def task_of(configuration) -> PythonTask:
+    (called,) = configuration.called_by(configuration.jobs[0])
+    assert isinstance(called, PythonTask)
+    return called
+
+
+def faults(*asked, **more) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        checked_configuration(*asked, **more)
+    return [str(fault) for fault in refused.value.faults]
+
+
+def test_a_function_that_is_given_is_what_a_task_names(written):
+    configuration, plan = checked_configuration(written(TASK.format(HERE)), [rated])
+
+    found = task_of(configuration)
+    assert found.function is rated
+    assert (found.dirty, found.entity_types, found.batch_size) == (True, ("Person",), 0)
+    (one,) = plan.of([Kind.PROPERTY])
+    assert one.derivation.maker is rated
+    assert {str(dependency) for dependency in one.dependencies} == {"", "Name"}
+
+
+def test_what_the_task_says_counts_more_than_what_the_function_does(written):
+    said = TASK.format(f"{__name__}:everything").replace(" />", ' Dirty="true" BatchSize="3" Level="2"><TaskEntityType '
+                                                         'EntityType="Person" /></PythonTask>')  # fmt: skip
+    configuration, _ = checked_configuration(written(said), [everything])
+
+    found = task_of(configuration)
+    assert (found.dirty, found.batch_size, found.level, found.entity_types) == (True, 3, 2, ("Person",))
+
+
+def test_an_override_changes_what_a_task_says_but_not_its_function(written, tmp_path):
+    text = XML.format(task='<PythonTaskOverride Identifier="Rate" Dirty="false" BatchSize="5" />').replace(
+        "  <Job", f"  {TASK.format(HERE)}\n  <Job"
+    )
+    (tmp_path / "jobs.xml").write_text(text)
+    configuration, _ = checked_configuration(tmp_path / "jobs.xml", [rated])
+    assert (task_of(configuration).dirty, task_of(configuration).batch_size) == (False, 5)
+
+    (tmp_path / "jobs.xml").write_text(text.replace(' BatchSize="5"', ' Function="a:b"'))
+    assert "unknown attribute `Function` of `PythonTaskOverride`" in faults(tmp_path / "jobs.xml", [rated])[0]
+    calling = people_model([TaskOverride("PythonTask", "Rate", {"function": "a:b"})], tasks=[calls(rated)])
+    assert 'cannot change "function"' in faults(calling, [rated])[0]
+
+
+def test_a_function_that_is_not_registered_is_a_fault_with_its_line_and_how_to_register_it(written):
+    path = written("\n" + TASK.format(HERE.replace("rated", "rate")))
+
+    (told,) = faults(path, [rated])
+
+    assert told == (
+        f'{path}:10: PythonTask "Rate" names the function "{__name__}:rate", which is not registered; name its module '
+        'in deltamark.toml (tasks = ["company_tasks"]) or in the entry point group deltamark.tasks of an installed '
+        "package, "
+        f'or give the function to Engine.open(…, tasks=[…]); did you mean "{HERE}"?'
+    )
+
+
+def test_nothing_is_imported_because_a_configuration_names_it(written, module):
+    module("trap", "raise SystemExit('sprung')")
+    sys.path.append(str(written(TASK.format("trap:f")).parent))
+
+    (told,) = faults(written(TASK.format("trap:f")))
+
+    assert "which is not registered" in told
+    assert "trap" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["f", "a.b", ":f", "a:", "a b:f", "os:system('x')", "a:b:c", "../a:f", "a.:f"])
+def test_a_name_that_is_none_is_a_fault(written, name):
+    (told,) = faults(written(TASK.format(name)))
+
+    assert "is not of the form package.module:function" in told
+
+
+def test_a_module_that_is_registered_is_imported_only_if_a_task_needs_it(written, module):
+    its = module("company_tasks_a", GOOD)
+    checked_configuration(written(""), modules=[its])
+    assert "company_tasks_a" not in sys.modules
+
+    configuration, _ = checked_configuration(written(TASK.format("company_tasks_a:score")), modules=[its])
+
+    assert task_of(configuration).function_name == "company_tasks_a:score"
+    assert task_of(configuration).function(1) == 1
+
+
+GOOD = """
+    from deltamark import task
+
+    @task(entity_types=["Person"], reads=["Name"], writes=["Score"])
+    def score(batch):
+        return batch
+"""
+BROKEN = {
+    "an exception": ("x = 1 / 0", "cannot be imported: ZeroDivisionError: "),
+    "a mistake in it": ("def f(:", "cannot be imported: SyntaxError: "),
+    "an exit": ("import sys; sys.exit()", "cannot be imported: SystemExit: "),
+    "a module that is missing": ("import no_such_module_at_all", "No module named 'no_such_module_at_all'"),
+    "no task": ("def score(batch): return batch", "holds no task; decorate its functions with @deltamark.task"),
+    "a wrong decorator": (
+        'from deltamark import task\n@task(entity_types="Person")\ndef f(batch): return batch',
+        "cannot be imported: UsageError: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), BROKEN.values(), ids=BROKEN)
+def test_a_module_that_cannot_be_used_is_told_beside_the_function_that_is_missing(written, module, text, told):
+    its = module("company_tasks_b", text)
+
+    found = faults(written(TASK.format("company_tasks_b:score")), modules=[its])
+
+    assert any(told in fault for fault in found)
+    assert any("which is not registered" in fault for fault in found)
+    assert len(found) == 2
+
+
+def test_a_module_that_an_installed_one_hides_is_told(module, tmp_path):
+    its = module("attrs", GOOD)
+    sys.modules["attrs"] = __import__("attrs")
+    try:
+        found = found_tasks([its])
+    finally:
+        kept = __import__("attrs")
+    sys.modules["attrs"] = kept
+
+    assert "is the installed one" in str(found.faults[0])
+    assert str(tmp_path / "attrs.py") in str(found.faults[0])
+
+
+def entry_points(monkeypatch, *points: tuple[str, str]):
+    made = [EntryPoint(name=name, value=value, group=task_modules.GROUP) for name, value in points]
+    monkeypatch.setattr(task_modules, "entry_points", lambda group: EntryPoints(made).select(group=group))
+
+
+@pytest.mark.parametrize("value", [__name__, HERE])
+def test_a_function_is_found_through_an_entry_point_that_names_it_or_its_module(written, monkeypatch, value):
+    entry_points(monkeypatch, ("company", value))
+
+    configuration, _ = checked_configuration(written(TASK.format(HERE)))
+
+    assert task_of(configuration).function is rated
+
+
+def test_an_entry_point_that_is_broken_matters_only_where_a_function_is_missing(written, monkeypatch):
+    entry_points(monkeypatch, ("company", __name__), ("broken", "no_such_module"), ("number", f"{__name__}:HERE"))
+
+    checked_configuration(written(TASK.format(HERE)))
+
+    told = faults(written(TASK.format("no_such_module:f")))
+    assert (
+        'the entry point "broken" (group deltamark.tasks, "no_such_module") cannot be loaded: ModuleNotFound' in told[0]
+    )
+    assert "names neither a module nor a function that @deltamark.task decorates" in told[1]
+
+
+def test_engine_open_takes_functions_and_refuses_what_is_none(store_url, written):
+    path = written(TASK.format(HERE))
+    Engine.open(store_url, configuration=path, export_output=path.parent, tasks=[rated]).close()
+
+    for wrong, told in ((rated, "a list"), ([rated.function], "decorate the function"), ([1], "is no task")):
+        with pytest.raises(UsageError, match=told):
+            Engine.open(store_url, configuration=path, tasks=wrong)
+
+
+def test_two_functions_of_one_name_are_refused():
+    def made():
+        @task(entity_types=["Person"], writes=["Score"])
+        def same(batch):
+            return batch
+
+        return same
+
+    with pytest.raises(UsageError, match="two tasks are called"):
+        checked_configuration(people_model([]), [made(), made()])
+    assert "two functions are called" in faults(people_model([calls(made(), "A"), calls(made(), "B")]))[0]
+
+
+def test_what_is_written_as_xml_names_the_function_and_is_read_back_as_the_same(written):
+    loaded = load(written(TASK.format(HERE)))
+    in_python = evolve(loaded, jobs=[evolve(loaded.jobs[0], tasks=[PythonTask(
+        identifier="Rate", function=rated, display_names={1: "Rates"})])])  # fmt: skip
+
+    text = configuration_xml(in_python)
+
+    assert f'Function="{HERE}"' in text
+    assert in_python == loaded
+
+
+def test_settings_tell_the_modules_with_their_folder_and_line(tmp_path):
+    (tmp_path / "deltamark.toml").write_text('[deltamark]\nstore = "sqlite:///a.db"\ntasks = ["a_b", "c.d"]\n')
+
+    settings = load_settings(tmp_path, {})
+
+    assert settings.tasks == (TaskModule("a_b", tmp_path), TaskModule("c.d", tmp_path))
+    assert settings.tasks[0].location.line == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('"company_tasks"', "which is not a list of modules"),
+        ('["company_tasks.py"]', "leave the ending out"),
+        ('["../tasks"]', "which is not the name of a module"),
+        ("[1]", "which is not the name of a module"),
+        ('[""]', "which is not the name of a module"),
+    ],
+)
+def test_settings_that_name_no_modules_are_refused(tmp_path, said, told):
+    (tmp_path / "deltamark.toml").write_text(f"[deltamark]\n\ntasks = {said}\n")
+
+    with pytest.raises(ConfigurationError, match=told) as refused:
+        load_settings(tmp_path, {})
+
+    assert "deltamark.toml:3: " in str(refused.value)
+
+
+def declared(**said) -> UserTask:
+    def f(batch):
+        return batch
+
+    return task(**{"entity_types": ["Person"], "reads": ["Name"], "writes": ["Score"], **said})(f)
+
+
+CANNOT = {
+    "an entity type that is none": (declared(entity_types=["Persn"]), 'unknown entity type "Persn" of function'),
+    "a property that is none": (declared(writes=["Scor"]), 'unknown property of "Person" "Scor" in function'),
+    "what a mapping fills": (
+        declared(writes=["Mail"]),
+        'computes "Person:Mail", which its mapping fills from an extract',
+    ),
+    "the key": (declared(writes=["Number"]), "which its mapping fills from an extract"),
+    "links": (declared(writes=["Manager"]), "a navigation property of association"),
+    "what an expression computes": (declared(writes=["Note"]), 'which property expression "Note" computes already'),
+    "a path to nothing": (
+        declared(reads=["Manger.Name"]),
+        'reads "Manger.Name", which leads over "Manger", which is no',
+    ),
+    "a property at its end that is none": (
+        declared(reads=["Manager.Nam"]),
+        "which is no property of Person; did you mean",
+    ),
+    "a resource": (
+        declared(reads=["Manager"]),
+        "which leads to Person and is no value; go on to one of its properties",
+    ),
+    "too long a path": (declared(reads=[".".join(["Manager"] * 9 + ["Name"])]), "a path goes over 8 at most"),
+}
+
+
+@pytest.mark.parametrize(("function", "told"), CANNOT.values(), ids=CANNOT)
+def test_what_a_function_cannot_do_is_a_fault(function, told):
+    (first, *_) = faults(people_model([calls(function)], {"Note": "p.Name"}))
+
+    assert told in first
+
+
+def test_the_key_of_a_type_that_no_mapping_feeds_cannot_be_computed():
+    model = people_model([], entity_type_mappings=[], association_mappings=[])
+    jobs = [Job("Rate", [calls(declared(writes=["Number"]))])]
+
+    assert "which is the key of its entity type" in faults(evolve(model, jobs=jobs))[0]
+
+
+def test_a_reference_cannot_be_computed():
+    people = EntityType("Person", [Property("Number", is_key=True), Property("Ref", PropertyType.FOREIGN_KEY)])
+    model = people_model([], entity_types=[people], entity_type_mappings=[], association_mappings=[])
+    other = [EntityAssociation("A", PropertyRef("Person", "X"), PropertyRef("Person", "Y"))]
+    jobs = [Job("Rate", [calls(declared(reads=[], writes=["Ref"]))])]
+
+    assert "declared as ForeignKey" in faults(evolve(model, jobs=jobs, associations=other))[0]
+    assert "has no property that could be computed" in faults(
+        evolve(model, associations=other, jobs=[Job("Rate", [calls(declared(reads=[], writes=None))])])
+    )[0]  # fmt: skip
+
+
+def test_an_entity_type_that_is_none_of_the_functions_is_a_fault():
+    model = people_model([calls(declared(), entity_types=["Team"])])
+    teams = [*model.entity_types, EntityType("Team", [Property("Code", is_key=True)])]
+
+    assert (
+        'covers "Team", which is none of the entity types of function' in faults(evolve(model, entity_types=teams))[0]
+    )
+
+
+def test_a_circle_of_functions_and_expressions_is_refused():
+    function = declared(reads=["Note"])
+
+    (told,) = faults(people_model([calls(function), expressions_task()], {"Note": "p.Score"}))
+
+    assert "computed properties read each other in a circle: Person:Note -> Person:Score -> Person:Note" in told
+
+
+def test_two_functions_that_say_nothing_would_write_the_same():
+    def other(batch):
+        return batch
+
+    silent = task(entity_types=["Person"])(other)
+
+    told = faults(people_model([calls(declared(writes=None), "A"), calls(silent, "B")]))
+
+    assert "computes already; keep one of them" in told[0]
+
+
+def told(configuration) -> list[str]:
+    return [fault.message for fault in warnings(*checked_configuration(configuration))]
+
+
+def test_a_job_that_reads_what_a_function_computes_after_it_or_not_at_all_is_warned_of():
+    function, note = declared(), {"Note": "p.Score"}
+
+    assert told(people_model([calls(function), expressions_task()], note)) == []
+    assert "computes only after it" in told(people_model([expressions_task(), calls(function)], note))[0]
+
+    again = [Step("Expressions"), calls(function), Step("Expressions")]
+    model = people_model(again, note, tasks=[expressions_task()])
+    assert not [message for message in told(model) if "computes only after it" in message]
+
+    alone = people_model([expressions_task()], note, tasks=[calls(function)])
+    found = told(alone)
+    assert any("let a PythonTask that calls" in message and "run before it" in message for message in found)
+    assert any("no job computes the properties of the function of" in message for message in found)
+
+
+def test_a_task_without_entity_types_covers_all_that_its_function_does():
+    configuration, _ = checked_configuration(people_model([calls(declared())]))
+
+    (*_, found) = configuration.called_by(configuration.jobs[0])
+
+    assert found.entity_types == ("Person",)
