@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from deltamark import Job, Observer, SetRecentlyModifiedFlagTask, Step, SynchronizeTask, TaskState
+from deltamark.application.running import levels
 from tests.engine.house import task
 
 PATIENCE_S = 20
@@ -223,3 +224,39 @@ def test_an_observer_that_raises_in_a_level_comes_out_when_all_have_ended(levell
     ]
     assert run.state is TaskState.FAILED
     assert house.run("Levels").number == 2
+
+
+def test_a_signal_in_a_level_lets_nothing_more_be_written_and_is_put_on_record(levelled, monkeypatch):
+    house = levelled()
+    comparer, interrupted = house.engine._services.comparer, threading.Event()
+
+    class Comparing:
+        def resources(self, *arguments):
+            assert interrupted.wait(PATIENCE_S)
+            return comparer.resources(*arguments)
+
+        links = staticmethod(comparer.links)
+
+    def interrupt(futures):
+        raise KeyboardInterrupt
+
+    def hear(turns):
+        hears(turns)
+        interrupted.set()
+
+    hears = levels.Turns.interrupt
+    house.engine._services = evolve(house.engine._services, comparer=Comparing())
+    with monkeypatch.context() as patch:
+        patch.setattr(levels, "wait", interrupt)
+        patch.setattr(levels.Turns, "interrupt", hear)
+        with pytest.raises(KeyboardInterrupt):
+            house.engine.run_job("Levels")
+
+    run = house.engine.run(1)
+    assert run.state is TaskState.FAILED
+    assert {message for t in run.tasks[:2] for message in t.messages} <= {
+        "interrupted",
+        "skipped: the run was interrupted",  # its thread had not begun
+    }
+    assert house.names() == {}
+    assert house.engine.resume(1).state is TaskState.COMPLETED
