@@ -299,6 +299,25 @@ def test_the_reader_gets_every_answer_that_the_owner_gets(server: Server, days: 
         assert [run.number for run in reader.runs()] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("decide", [Engine.resume, Engine.cancel])
+@pytest.mark.usefixtures("past")
+def test_the_writer_holds_back_and_decides_and_the_reader_sees_what_is_held_back(
+    server: Server, days: Days, decide: Callable[[Engine, int], object]
+) -> None:
+    with days.engine(url_of(server, WRITER)) as writer, days.engine(url_of(server, READER)) as reader:
+        days._company.complete_day()
+        people = days.folder / "Person.csv"
+        people.write_text(people.read_text("utf-8").splitlines()[0] + "\n", "utf-8")
+
+        run = writer.run_job("Complete")
+
+        assert run.state.value == "blocked"
+        assert [change.event for change in reader.pending(run.number)] != []
+        decide(writer, run.number)
+        with pytest.raises(UsageError, match="has no pending changes"):
+            next(reader.pending(run.number))
+
+
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.usefixtures("past")
 def test_a_reader_who_runs_a_job_is_told_that_it_may_only_read(server: Server, days: Days, dry_run: bool) -> None:
