@@ -50,6 +50,8 @@ ELEMENTS = {
     "only where it differs.",
     "UpdateClassificationTask": "Finds out of which resource type each resource is, by the classification rules of the "
     "entity types that it names.",
+    "PythonTask": "Computes properties with a function of your own; see [write your own "
+    "task](../how-to/write-your-own-task.md).",
     "Job": "A named list of tasks: tasks themselves, `Step`s that call tasks defined outside, and overrides. The "
     "tasks run one after another, in document order or in the order of their levels.",
     "TaskDependsOnTask": "Makes a task wait for what another one did. The task runs if at least one of these parents "
@@ -147,15 +149,24 @@ MEANINGS = {
     "SynchronizeTask Orphans": "Writes links to missing resources to `orphans/ASSOCIATION-runN.csv` in the folder of "
     "the extracts.",
     "SynchronizeTask Type": "Accepted, without meaning here.",
+    "PythonTask Identifier": "The name of the task, unique in the whole configuration; without it, that of the function.",
+    "PythonTask Function": "The function, as `package.module:function`. It must be registered: its module is named in "
+    "`deltamark.toml` or in the entry point group `deltamark.tasks`, or it was given to `Engine.open`. Nothing is "
+    "imported because it stands here.",
+    "PythonTask Dirty": "Calls the function only for what is flagged since the task last ran. It is called for "
+    "everything when the task runs for the first time, and when the function changed. Without it, as the function "
+    "declares.",
+    "PythonTask AllEntityType": "Covers every entity type that the function declares, as also without any "
+    "`TaskEntityType`.",
+    "PythonTask BatchSize": "How many resources the function is given at once, at most; 0: as it declares.",
     "Job Identifier": "What `deltamark run` is given.",
     "Job Agent": "Accepted; must exist.",
-    "Job CronTabExpression": "When the job is to start, six fields (seconds first) or five. Checked and shown by "
-    "`deltamark jobs`; this version starts nothing by itself, see "
-    "[run from cron or systemd](../how-to/run-from-cron-or-systemd.md).",
-    "Job CronTimeZone": "The time zone of that expression. Accepted, without meaning as yet.",
+    "Job CronTabExpression": "When `deltamark schedule` starts the job, six fields (seconds first) or five; see "
+    "[run on a schedule](../how-to/run-on-a-schedule.md).",
+    "Job CronTimeZone": "Whose clock that expression speaks of: UTC, or that of the machine with the scheduler.",
     "Job IsIncremental": "Whether `IncrementalJob` or `CompleteJob` of a connector says if the job synchronizes it.",
     "Job LogLevel": "Accepted, without meaning here.",
-    "Job UserStartDenied": "Only the schedule may start the job. Accepted, without meaning as yet.",
+    "Job UserStartDenied": "Only `deltamark schedule` may start the job; for users, `run` refuses it. `resume` and a dry run are free to all.",
     "TaskDependsOnTask ParentTask": "The task that comes first.",
     "TaskEntityType EntityType": "The entity type.",
     "TaskEntityType Identifier": "Another spelling of `EntityType`.",
@@ -169,7 +180,7 @@ _TASKS = {
     "Identifier": "The name of the task, unique in the whole configuration; without it, the element without `Task` "
     "and, where there is one, the connector: `SynchronizeHR`.",
     "Level": "Its place in the job: lower levels run first. -1 is document order. All tasks of a job have a level, or "
-    "none. Tasks of one level run one after another, too.",
+    "none. Tasks of one level run at the same time; the next level begins when all have ended.",
     "ContinueOnError": "A failure of this task does not end the run, which then ends in warning.",
     "Agent": "Accepted; must exist.",
     "OpenIdClient": "Accepted, without meaning here.",

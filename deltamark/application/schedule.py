@@ -1,7 +1,7 @@
 """The scheduler: starts jobs when they are due, each due time once, whatever the number of schedulers.
 
 How far the schedule of a job was handled is moved in the transaction that starts its run, in which the scheduler also
-checks that it still leads: a due time is handled and its run is started, both or neither. See ADR 0023.
+checks that it still leads: a due time is handled and its run is started, both or neither. See ADR 0024.
 """
 
 from __future__ import annotations

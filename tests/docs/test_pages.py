@@ -29,7 +29,7 @@ SET_UP = {
 }
 """What stands in `sh` blocks, which are not run here: it sets up a machine, or it is these very tests."""
 
-LANGUAGES = {"console", "sh", "python", "xml", "csv", "toml", "text", "json", "ini", "crontab", "sql"}
+LANGUAGES = {"console", "sh", "python", "xml", "csv", "toml", "text", "json", "ini", "crontab", "sql", "dockerfile"}
 
 WITH_EXAMPLES = [
     page
