@@ -97,6 +97,16 @@ def test_commands_that_show_and_check_know_the_function(rated):
     assert any(cause["task"] == "Risk" and cause["path"] == "Department" for cause in causes)
 
 
+def test_what_verification_leaves_out_is_told(rated):
+    text = TASKS.replace('writes=["Risk"]', 'writes=["Risk"], deterministic=False')
+    (rated.folder / "company_tasks.py").write_text(text)
+    rated.done("run", "Incremental")
+
+    told = rated.done("verify", "--derived").err
+
+    assert "HR_Person:Risk was not compared: function company_tasks:risk_score is not deterministic." in told
+
+
 def test_an_exception_is_shown_with_the_users_traceback_and_put_on_record(rated):
     rated.extract(departments="code,title\nD1,Research\nD2,\n")
 

@@ -155,6 +155,7 @@ class Reader:
         errors = words if rest else output
         with contextlib.chdir(self.cwd), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             self.status = status_of(arguments)
+        _forget(self.folder)
         self.printed = _read(output)
         if rest:
             self._in_shell(rest, self.printed)
@@ -165,6 +166,14 @@ class Reader:
         with contextlib.chdir(self.cwd), contextlib.redirect_stdout(output):
             exec(compile(program, "page", "exec"), self.names)  # noqa: S102 (a program of our own documentation)
         self.printed = output.getvalue()
+
+
+def _forget(folder: Path) -> None:
+    """Forgets what was imported out of a folder: each command has a process of its own."""
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder.resolve()):
+            del sys.modules[name]
+    sys.path[:] = [place for place in sys.path if not Path(place or "/").is_relative_to(folder.resolve())]
 
 
 def _read(stream: io.TextIOWrapper) -> str:

@@ -97,9 +97,14 @@ def _newest(document: Document) -> str:
 def _summary(found: Verification, sample: int | None, seed: int) -> str:
     pending = len(found.differences) - len(found.faults)
     whole = "" if sample is None else f" (at most {sample:,} of each entity type, --seed {seed})"
+    left_out = "".join(
+        f"\n{one.entity_type}:{one.name} was not compared: function {one.maker.name} is not deterministic."
+        for one in found.unverified
+        if one.maker is not None
+    )
     return (
         f"{how_many(found.values, 'derived value')} of {how_many(found.resources, 'resource')}{whole} compared: "
-        f"{how_many(len(found.faults), 'fault')}, {pending:,} pending."
+        f"{how_many(len(found.faults), 'fault')}, {pending:,} pending.{left_out}"
     )
 
 
