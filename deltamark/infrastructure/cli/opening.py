@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 import click
 from attrs import frozen
@@ -18,6 +20,7 @@ from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import DeltamarkError, StoreError
 from deltamark.domain.plan import Plan
 from deltamark.infrastructure.cli.rendering import Format
+from deltamark.infrastructure.store.sqlite.schema import path_of
 
 
 class NothingStarted(DeltamarkError):
@@ -55,11 +58,12 @@ class Workspace:
         return checked_configuration(settings.configuration, modules=settings.tasks)
 
     @contextmanager
-    def engine(self, *, create: bool = False, job: str | None = None) -> Iterator[Engine]:
+    def engine(self, *, create: bool = False, job: str | None = None, dry_run: bool = False) -> Iterator[Engine]:
         """The engine, closed at the end of the block.
 
         :param create: whether a store that is not there is made.
         :param job: a job that must exist, or nothing is opened.
+        :param dry_run: whether no file is to be left behind where there is no store yet.
         :raises ConfigurationError: with every fault.
         :raises UsageError: if there is no such job.
         :raises NothingStarted: if the store cannot be opened.
@@ -68,17 +72,17 @@ class Workspace:
         configuration, _ = checked_configuration(settings.configuration, modules=settings.tasks)
         if job is not None:
             job_named(job, configuration)
-        try:
-            engine = Engine.open(
-                settings.store,
-                configuration=configuration,
-                export_output=settings.export_output,
-                create=create,
-            )
-        except StoreError as e:
-            raise NothingStarted(str(e)) from e
-        with engine:
-            yield engine
+        with ExitStack() as stack:
+            try:
+                engine = Engine.open(
+                    stack.enter_context(_scratch(settings.store)) if dry_run else settings.store,
+                    configuration=configuration,
+                    export_output=settings.export_output,
+                    create=create,
+                )
+            except StoreError as e:
+                raise NothingStarted(str(e)) from e
+            yield stack.enter_context(engine)
 
     @contextmanager
     def opened_store(self) -> Iterator[Store]:
@@ -92,6 +96,19 @@ class Workspace:
             raise NothingStarted(str(e)) from e
         with closing(store):
             yield store
+
+
+@contextmanager
+def _scratch(store: str) -> Iterator[str]:
+    """The store for a dry run: the one of that URL, or, where that is a file that is still to be made, one elsewhere
+    that is gone after the block.
+    """
+    path = path_of(store) if store.startswith("sqlite:") else None
+    if path is None or path.exists() or path.is_symlink() or not path.parent.is_dir():
+        yield store
+        return
+    with TemporaryDirectory(prefix="deltamark-") as folder:
+        yield f"sqlite:///{quote(folder)}/{quote(path.name)}"
 
 
 pass_workspace = click.make_pass_decorator(Workspace)

@@ -39,12 +39,13 @@ TASK_COLUMNS = [member(name) for name in ("task", "state", *_COUNTS, "seconds")]
 def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format) -> int:
     """Runs a job and shows what its tasks did.
 
-    A dry run prints the changes first; with --format csv it prints nothing else.
+    A dry run prints the changes first, those without a position being held back by a threshold; with --format csv it
+    prints nothing else.
 
     Exit status 0 when it is done (with or without warnings), 1 if a task failed or somebody cancelled it, 2 if another
     run is running one of the tasks, 3 if a threshold blocked it.
     """
-    with workspace.engine(create=True, job=job) as engine, RunProgress() as progress:
+    with workspace.engine(create=True, job=job, dry_run=dry_run) as engine, RunProgress() as progress:
         done = engine.run_job(
             job,
             force=force,
