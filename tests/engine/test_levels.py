@@ -185,6 +185,32 @@ def test_a_failure_that_may_be_stops_nothing_and_the_flags_of_the_others_are_set
     assert run.state is TaskState.WARNING
 
 
+def test_the_ends_of_a_level_are_told_in_the_order_of_its_places_whichever_comes_first(levelled):
+    house, told = levelled(), []
+    comparer, failed = house.engine._services.comparer, threading.Event()
+
+    class Comparing:
+        def resources(self, extract, *arguments):
+            if extract.cleansed.read.subject == "Person":
+                assert failed.wait(PATIENCE_S)
+                threading.Event().wait(0.05)
+                return comparer.resources(extract, *arguments)
+            failed.set()
+            raise RuntimeError("odd")
+
+        links = staticmethod(comparer.links)
+
+    class Listening(Observer):
+        def task_ended(self, run, task):
+            told.append((task.identifier, task.state))
+
+    house.engine._services = evolve(house.engine._services, comparer=Comparing())
+    with pytest.raises(RuntimeError):
+        house.engine.run_job("Levels", observer=Listening())
+
+    assert told[:2] == [("SynchronizeHR", TaskState.COMPLETED), ("SynchronizeTeams", TaskState.FAILED)]
+
+
 def test_the_observer_is_never_told_twice_at_once(levelled):
     house, inside, told = levelled(), [], []
 

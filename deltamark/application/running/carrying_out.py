@@ -19,7 +19,6 @@ from deltamark.domain.occurrences import Group, Occurrence
 from deltamark.domain.run import JobRun
 from deltamark.domain.run_states import state_of_run
 
-
 PATIENCE_S = 5.0
 """How long a task must have been at work for its progress to be worth a transaction of its own."""
 
@@ -70,10 +69,16 @@ class CarryingOut:
             if self._error is not None:
                 self._heed(occurrence, self._skipped(occurrence, self._stop or "the run was stopped"))
             else:
-                self._heed(occurrence, self._worked(occurrence, Turns()))
+                self._heed(occurrence, self._worked(occurrence, Turns(), self._begun(occurrence)))
 
     def _run_side_by_side(self, group: Sequence[Occurrence]) -> None:
-        ended, interruption = side_by_side(self._worked, group, f"run {self._record.number}")
+        # All begin before any is at work: so the log does not depend on which thread is quicker.
+        begun = {occurrence.ordinal: self._begun(occurrence) for occurrence in group}
+        ended, interruption = side_by_side(
+            lambda occurrence, turns: self._worked(occurrence, turns, begun[occurrence.ordinal]),
+            group,
+            f"run {self._record.number}",
+        )
         if interruption is not None:
             self._error = self._error or interruption
             self._stop = self._stop or "the run was interrupted"
@@ -107,11 +112,17 @@ class CarryingOut:
         self._telling.ended(occurrence.ordinal)
         return ended
 
-    def _worked(self, occurrence: Occurrence, turns: Turns) -> Ended:
-        """Runs one task, and puts on record how it ended: with what it did, or by itself where that was undone."""
+    def _begun(self, occurrence: Occurrence) -> BaseException | None:
+        """Puts on record that a task begins; gives what the observer raised of it."""
+        self._record.task_started(occurrence.ordinal)
+        return self._telling.started(occurrence.ordinal)
+
+    def _worked(self, occurrence: Occurrence, turns: Turns, failed: BaseException | None) -> Ended:
+        """Runs one task, and puts on record how it ended: with what it did, or by itself where that was undone.
+
+        :param failed: what keeps it from even beginning, if something does.
+        """
         ordinal = occurrence.ordinal
-        self._record.task_started(ordinal)
-        failed = self._telling.started(ordinal)
         began = time.perf_counter()
         try:
             if failed is not None:
@@ -120,6 +131,7 @@ class CarryingOut:
         except BaseException as e:
             done = Done(messages=[in_words(e)])
             ended = Ended(done, TaskState.FAILED, time.perf_counter() - began, e)
+            turns.wait(ordinal)
             self._record.task_ended(ordinal, ended)
         self._telling.ended(ordinal)
         return ended
@@ -129,6 +141,7 @@ class CarryingOut:
         apply = self._work.planned(occurrence, lambda progress: self._progressed(ordinal, progress, began))
         if isinstance(apply, Skip):
             ended = Ended(Done(messages=[f"skipped: {apply.reason}"]), TaskState.SKIPPED)
+            turns.wait(ordinal)
             self._record.task_ended(ordinal, ended)
             return ended
         with turns.turn(ordinal):

@@ -35,12 +35,14 @@ class Turns:
 
         :raises Interrupted: if the run was interrupted meanwhile.
         """
-        with self._moved:
-            self._moved.wait_for(
-                lambda: self._interrupted.is_set() or ordinal in self._waiting[:1] or not self._waiting
-            )
+        self.wait(ordinal)
         self.check()
         yield
+
+    def wait(self, ordinal: int) -> None:
+        """Waits until all tasks before one are through, or the run is interrupted."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._interrupted.is_set() or self._waiting[:1] in ([], [ordinal]))
 
     def through(self, ordinal: int) -> None:
         """A task will not write any more."""
