@@ -33,6 +33,8 @@ from deltamark.domain.derivations import Derivation
 from deltamark.domain.differences import Difference, Verification
 from deltamark.domain.errors import (
     AlreadyRunning,
+    CannotCancel,
+    CannotResume,
     ConcurrentRun,
     ConfigurationError,
     DeltamarkError,
@@ -45,6 +47,7 @@ from deltamark.domain.errors import (
     TakenOver,
     ThresholdExceeded,
     UsageError,
+    UserStartDenied,
     UserTaskFailed,
 )
 from deltamark.domain.job import (
@@ -83,7 +86,7 @@ from deltamark.domain.rules import (
     ResourceCorrelationRule,
     ResourceType,
 )
-from deltamark.domain.run import Counts, JobRun, SetAside, TaskRun
+from deltamark.domain.run import Counts, JobRun, Operator, Resumption, SetAside, TaskRun, Trigger, TriggerKind
 from deltamark.domain.user_function import UserTask
 from deltamark.domain.values import PropertyType
 from deltamark.version import __version__
@@ -92,6 +95,8 @@ __all__ = [
     "Agent",
     "AlreadyRunning",
     "Backup",
+    "CannotCancel",
+    "CannotResume",
     "Cause",
     "Change",
     "Classification",
@@ -131,6 +136,7 @@ __all__ = [
     "Notice",
     "NoticeKind",
     "Observer",
+    "Operator",
     "OutdatedChanges",
     "PendingChange",
     "Policy",
@@ -145,6 +151,7 @@ __all__ = [
     "ResourceCorrelationRule",
     "ResourceRef",
     "ResourceType",
+    "Resumption",
     "RunMoment",
     "SetAside",
     "SetRecentlyModifiedFlagTask",
@@ -160,11 +167,14 @@ __all__ = [
     "TaskState",
     "ThresholdExceeded",
     "Thresholds",
+    "Trigger",
+    "TriggerKind",
     "Unlinked",
     "UpdateClassificationTask",
     "UpdateEntityPropertyExpressionsTask",
     "Updated",
     "UsageError",
+    "UserStartDenied",
     "UserTask",
     "UserTaskFailed",
     "Verification",
