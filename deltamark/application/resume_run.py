@@ -54,6 +54,8 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
         run = run_numbered(reading, number)
     leased = _tasks(services, run)
     with naming_the_other_run(store, leased), store.transaction() as tx:
+        end_if_dead(tx, number)  # stays on record also where nothing is left to go on with
+    with naming_the_other_run(store, leased), store.transaction() as tx:
         going_on = _going_on(services, tx, number)
         make_free(tx, leased)
         _put_on_record(services, tx, going_on)

@@ -19,7 +19,6 @@ from deltamark.domain.job import Job
 from deltamark.domain.occurrences import Group, Occurrence, flattened, in_groups
 from deltamark.domain.run import BY_USER, JobRun, PlannedTask, RunStarted, Trigger, TriggerKind
 
-
 Claim = Callable[[Writing, int], None]
 """Takes part in the transaction that starts a run, given its number; what it raises keeps the run from starting."""
 
