@@ -7,6 +7,7 @@ from threading import Event
 
 from attrs import evolve, frozen
 
+from deltamark.application.cancel_run import cancel_run
 from deltamark.application.leading import Lead
 from deltamark.application.leases import refuse_if_running
 from deltamark.application.notices import NoticeKind, Telling
@@ -16,7 +17,7 @@ from deltamark.application.run_job import run_job, tasks_to_lease
 from deltamark.application.running.observer import Observer
 from deltamark.application.services import Services
 from deltamark.domain.job import Job, TaskState
-from deltamark.domain.run import CancelRequested, JobRun, TaskRun, Trigger, TriggerKind
+from deltamark.domain.run import JobRun, TaskRun, Trigger, TriggerKind
 
 LATE = timedelta(seconds=5)
 """What starts so long after it was due is late: it takes a moment to start in time, too."""
@@ -81,7 +82,7 @@ class ScheduledRun(Observer):
         self._observer.task_ended(run, task)
         if self._stop.is_set() and not self._is_cancelled:
             self._is_cancelled = True
-            self._cancel()
+            cancel_run(self._services, self._number)
 
     def _handle(self, tx: Writing, run: int) -> None:
         """Moves how far the schedule was handled, in the transaction that starts the run."""
@@ -91,22 +92,6 @@ class ScheduledRun(Observer):
         handled_to = max(self._services.clock(), self._due.at)
         tx.put_schedule(evolve(self._due.schedule, handled_to=handled_to, run=run))
         self._number = run
-
-    def _cancel(self) -> None:
-        operator, number = self._services.operator, self._number
-        with self._services.store.transaction() as tx:
-            tx.append_to_run(
-                lambda s, v, at: CancelRequested(
-                    originator_id=s,
-                    originator_version=v,
-                    at=at,
-                    run=number,
-                    user=operator.user,
-                    host=operator.host,
-                    process=operator.process,
-                ),
-                number,
-            )
 
     def _tell_started(self) -> None:
         if not self._is_told:

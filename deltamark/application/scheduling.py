@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 
 from deltamark.application import arguments
+from deltamark.application.calling import refuse_inside_a_function
 from deltamark.application.deriving import Deriving
 from deltamark.application.health import Health, health
 from deltamark.application.notices import Notice, Told
-from deltamark.application.running.observer import Observer
+from deltamark.application.running.observer import Observer, checked
 from deltamark.application.schedule import schedule
 from deltamark.application.services import Services
 from deltamark.domain.errors import UsageError
@@ -39,16 +40,21 @@ class Scheduling(Deriving):
         :param told: is told what the scheduler does, by the threads that do it; what it raises stops the run that is
             going on, and ends this.
         :param observer: is told what happens in every run, as in `run_job`.
-        :raises UsageError: if no job has a schedule.
+        :raises UsageError: if no job has a schedule, or if this is called inside a dry run or a function of a task.
         """
         if not isinstance(stop, threading.Event | None):
             raise UsageError(f"stop is a threading.Event, not {type(stop).__name__}.")
+        if told is not None and not callable(told):
+            raise UsageError(f"told is a function that is given notices, not {type(told).__name__}.")
+        watching = checked(observer)
+        refuse_inside_a_function("Engine.schedule")
+        self._refuse_in_a_dry_run()
         assert self._store
         schedule(
             self._services,
             stop=stop or threading.Event(),
             told=told or _nobody,
-            observer=observer or Observer(),
+            observer=watching,
             adopt=self._adopt,
         )
 

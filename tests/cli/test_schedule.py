@@ -206,6 +206,12 @@ def heard(process: subprocess.Popen[bytes], what: str) -> dict:
     raise AssertionError(f"it ended before that: {process.communicate()[1].decode()}")
 
 
+def until_it_has_nothing_to_do(process: subprocess.Popen[bytes]) -> None:
+    """Reads what a process prints until it says that the job is due in a while."""
+    while datetime.fromisoformat(heard(process, "next")["due_at"]) - datetime.now(UTC) < timedelta(seconds=2):
+        pass
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_when_the_task_that_is_running_has_ended(number, start, company):
     process = start(pausing_at("synchronizing", "deltamark.application.running.tasks", "sys.stdin.readline()"))
@@ -269,6 +275,25 @@ def test_two_processes_start_each_run_once_and_one_takes_over_from_one_that_was_
     assert len(runs) >= 3
     assert Counter(due).most_common(1)[0][1] == 1
     assert due == sorted(due)
+
+
+@pytest.mark.slow  # a lease must expire
+def test_a_process_that_was_stopped_until_another_took_over_starts_nothing_when_it_comes_back(start, company):
+    company.configure(EVERY_SECOND.replace("* * * * * *", "*/4 * * * * *"))
+    first = start(SHORT_LEASES, "--format", "jsonl")
+    heard(first, "ended")
+    second = start(SHORT_LEASES, "--format", "jsonl")
+    heard(second, "waits")
+    until_it_has_nothing_to_do(first)  # or it might have the lock of the store when it is stopped
+
+    first.send_signal(signal.SIGSTOP)
+    heard(second, "ended")
+    first.send_signal(signal.SIGCONT)
+    heard(first, "waits")
+    heard(second, "ended")
+
+    runs = company.jsonl("runs")
+    assert Counter(run["due_at"] for run in runs).most_common(1)[0][1] == 1
 
 
 @pytest.mark.slow  # a changed configuration is loaded when it stayed as it is for a second

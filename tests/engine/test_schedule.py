@@ -274,6 +274,19 @@ def test_without_a_schedule_there_is_nothing_to_do(new_house):
         house.engine.schedule()
 
 
+def test_a_schedule_is_not_kept_inside_a_dry_run(new_house):
+    house = new_house()
+
+    with pytest.raises(UsageError, match="a dry run is going on"):
+        house.engine.run_job("People", dry_run=True, rehearsed=lambda changes: house.engine.schedule())
+
+
+@pytest.mark.parametrize("wrong", [{"stop": 1}, {"told": 1}, {"observer": 1}])
+def test_what_cannot_be_meant_is_refused(wrong, new_house):
+    with pytest.raises(UsageError):
+        new_house().engine.schedule(**wrong)
+
+
 # Stopping
 
 
