@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from deltamark import Engine, Observer, StoreError, TaskRun, TaskState
 from tests.crash.company import ENDED_WELL, JOB, TASKS, Days, harm_in, lives, opened, seen
 from tests.laws import SOAK
@@ -40,6 +42,7 @@ def failed_on_a_full_disk(engine: Engine, task: str) -> set[str]:
     return failed
 
 
+@pytest.mark.soak
 def test_a_disk_that_is_full_from_some_task_on_is_forgotten_when_there_is_space_again(tmp_path: Path) -> None:
     expected = lives(SEED, DAYS, tmp_path)
     extracts = Days(tmp_path / "disk", SEED)

@@ -9,9 +9,11 @@ from random import Random, randrange
 
 import pytest
 
-from deltamark import Engine
+from deltamark import Engine, TaskState
+from deltamark.application.running.recording import Recording
+from deltamark.domain.errors import CannotResume
 from tests.crash import children
-from tests.crash.company import ENDED_WELL, PATIENCE_S, Days, Seen, continued, harm_in, lives, opened, seen
+from tests.crash.company import ENDED_WELL, JOB, PATIENCE_S, Days, Seen, continued, harm_in, lives, opened, seen
 from tests.laws import SOAK
 from tests.store.children import CONTEXT
 
@@ -108,3 +110,26 @@ def test_control_a_store_that_commits_in_the_midst_of_a_task_is_caught(store_url
     assert process.exitcode == KILLED
     with opened(store_url, folder) as engine:
         assert any("changes counted, others are in the log" in harm for harm in harm_in(engine))
+
+
+def test_a_run_that_died_when_only_its_end_was_missing_ends_as_its_tasks_did(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "exports"
+    Days(folder, 3).next()
+    with opened(store_url, folder) as engine:
+        monkeypatch.setattr(Recording, "run_ended", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.run_job(JOB)
+        monkeypatch.undo()
+        assert engine.run(1).state is TaskState.ABORTED
+
+        with pytest.raises(CannotResume, match="nothing of it is left to do"):
+            engine.resume(1)
+
+        assert engine.run(1).state in ENDED_WELL
+        assert harm_in(engine) == []
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
