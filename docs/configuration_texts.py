@@ -234,7 +234,7 @@ def _limit(name: str) -> str:
     what = "links" if "Link" in name else "lines"
     change = next(word for word in ("Inserted", "Updated", "Deleted") if word in name)
     unit = "percentage" if "Percentage" in name else "number"
-    return f"Largest {unit} of {change.lower()} {what}; 0 is no limit. Read and kept, **not yet enforced**."
+    return f"Largest {unit} of {change.lower()} {what}; 0 is no limit."
 
 
 def unexplained() -> list[str]:
