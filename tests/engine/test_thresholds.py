@@ -104,6 +104,19 @@ def test_links_that_go_with_deleted_resources_are_counted(new_house: NewHouse) -
     assert house.pairs() == {("T", "1"), ("U", "1")}
 
 
+def test_links_that_go_with_deleted_resources_are_those_of_their_association(new_house: NewHouse) -> None:
+    house = new_house(member_limits=Thresholds(maximum_link_deleted_lines=1))
+    house.people({"1": "Ann", "2": "Bob"}).run()
+    house.teams({"T": "Team", "U": "Other"}, ("T", "1"), ("T", "2"), ("U", "1")).run("Teams")
+
+    run = blocked(house.teams({"U": "Other"}, ("U", "1")), "Teams")
+
+    assert (
+        "2 links of Members would be removed; MaximumLinkDeletedLines of the association mapping Members"
+        in (run.task(1).messages[0])
+    )
+
+
 def test_the_message_says_what_can_be_done(new_house: NewHouse) -> None:
     house = new_house(limits=TWO_DELETED)
     house.people({"1": "Ann", "2": "Bob", "3": "Cem"}).run()
