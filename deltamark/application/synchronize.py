@@ -21,6 +21,7 @@ from deltamark.application.ports.store import LinkEnds, Reading, Writing
 from deltamark.application.prepare import Prepared, prepared, reason_out
 from deltamark.application.retain import discard_changes_of
 from deltamark.application.services import Apply, Done, Progress, Scope, Services, Skip, Tell, nobody
+from deltamark.domain.changes import Position
 from deltamark.domain.events import Cause
 from deltamark.domain.job import Job, SynchronizeTask
 from deltamark.domain.model import EntityAssociation, EntityAssociationMapping, EntityTypeMapping, PropertyRef
@@ -59,7 +60,7 @@ def synchronizing(
     tell(Progress("waiting to write", rows))
 
     def apply(tx: Writing, scope: Scope) -> Done:
-        current = _compared(services, tx, ready, {}) if tx.changed_since(position) else compared
+        current = _compared_again(services, tx, ready, compared, position)
         return _Synchronization(services, tx, task, scope, ready, current).done()
 
     return apply
@@ -77,6 +78,21 @@ def _read_side_by_side(
         resources, _ = services.configuration.mappings_of_connector(task.connector)
         held = {mapping.entity_type: view.held(mapping.entity_type) for mapping in resources}
         return reading.result(), held
+
+
+def _compared_again(
+    services: Services, tx: Writing, ready: Prepared, compared: Compared, position: Position
+) -> Compared:
+    """What was compared at a position, with that compared again which was changed since: a task that runs beside this
+    one changes other entity types.
+    """
+    if not tx.changed_since(position):
+        return compared
+    changed = tx.entity_types_changed_since(position)
+    if changed is None:
+        return _compared(services, tx, ready, {})
+    stale = tuple((mapping, extract) for mapping, extract in ready.resources if mapping.entity_type in changed)
+    return {**compared, **_compared(services, tx, evolve(ready, resources=stale), {})}
 
 
 def _compared(services: Services, view: Reading, ready: Prepared, held: dict[str, pa.Table]) -> Compared:

@@ -138,6 +138,29 @@ def test_the_task_that_is_ready_first_waits_for_its_turn_to_write(levelled):
     ]
 
 
+@pytest.mark.parametrize("discards", [False, True])
+def test_what_runs_beside_a_task_and_changes_other_entity_types_is_no_reason_to_compare_again(new_house, discards):
+    house = new_house(more_jobs=[LEVELS], keep_people=not discards, flag_parents=["SynchronizeHR", "SynchronizeTeams"])
+    house.people({"1": "Ann"}).teams({"A": "Alpha"}, ("A", "1"))
+    meeting(house)
+    comparer, compared = house.engine._services.comparer, []
+
+    class Counting:
+        def resources(self, extract, held, entity_type):
+            compared.append(entity_type.identifier)
+            return comparer.resources(extract, held, entity_type)
+
+        links = staticmethod(comparer.links)
+
+    house.engine._services = evolve(house.engine._services, comparer=Counting())
+
+    run = house.run("Levels")
+
+    assert [t.counts.inserted for t in run.tasks[:2]] == [1, 1]
+    # Discarded changes may have been of any entity type.
+    assert sorted(compared) == ["Person", *["Team"] * (2 if discards else 1)]
+
+
 def test_a_rehearsed_level_counts_the_same_and_leaves_nothing(levelled):
     house = levelled()
 

@@ -266,6 +266,8 @@ def test_whether_anything_changed_since_a_position_can_be_asked_inside_the_trans
     with company.transaction() as tx:
         assert tx.changed_since(compared_at)
         assert not tx.changed_since(tx.head())
+        assert tx.entity_types_changed_since(compared_at) == {PERSON}
+        assert tx.entity_types_changed_since(tx.head()) == set()
 
 
 def test_a_key_created_twice_in_one_call_is_refused_whole(company: Store) -> None:

@@ -164,6 +164,12 @@ class Reading(PendingReading, ScheduleReading, AwaitingReading, Protocol):
         """Whether any resource or link was changed, or a change discarded, beyond a position."""
         ...
 
+    def entity_types_changed_since(self, position: Position) -> set[str] | None:
+        """The entity types of which some resource was changed beyond a position; None where that cannot be told, for
+        changes were discarded since.
+        """
+        ...
+
     def held(self, entity_type: str) -> pa.Table:
         """The live resources of an entity type: ``key``, ``state``."""
         ...

@@ -198,6 +198,15 @@ class RunQueries(LogQueries):
         sql = f"SELECT {_EVENT} FROM stored_events WHERE topic=?1 AND notification_id>?2 ORDER BY notification_id"
         return [self._event(row) for row in self._db.rows(sql, (CHANGES_DISCARDED, after))]
 
+    def entity_types_changed_since(self, position: int) -> set[str] | None:
+        """See `Reading.entity_types_changed_since`."""
+        if self.discards(position):
+            return None
+        sql = f"""SELECT DISTINCT t.name FROM stored_events e
+            {self._db.straight} resources r ON r.stream = e.originator_id
+            {self._db.straight} entity_types t ON t.id = r.entity_type WHERE e.notification_id>?1"""
+        return {name for (name,) in self._db.all(sql, (position,))}
+
     def horizons(self) -> list[Horizon]:
         """See `Reading.horizons`."""
         sql = "SELECT connector, subject, position, run, task FROM horizons ORDER BY subject, connector"
