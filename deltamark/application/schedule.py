@@ -36,13 +36,16 @@ def schedule(
 ) -> None:
     """Runs jobs when they are due, until `stop` is set. A run that is going on then finishes what it is doing.
 
-    :raises UsageError: if no job has a schedule.
+    :raises UsageError: if no job has a schedule, or one goes by the time zone of this machine and that cannot be told.
     """
-    if not scheduled_jobs(services.configuration):
+    jobs = scheduled_jobs(services.configuration)
+    if not jobs:
         raise UsageError(
             "no job has a CronTabExpression: there is nothing to run on a schedule. Give a job one, such as "
             'CronTabExpression="0 0 6 * * *": every day at six.'
         )
+    for job in jobs:
+        next_due(job, services.clock(), services.local_zone)  # or it would be trouble, again and again
     scheduler = Scheduler(services, stop=stop, told=told, observer=observer, adopt=adopt)
     wait = wait or stop.wait
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from datetime import tzinfo
 
 import tzlocal
 
 from deltamark.domain.errors import UsageError
+from deltamark.domain.values import shown
 
 
 def local_zone() -> tzinfo:
@@ -20,7 +22,9 @@ def local_zone() -> tzinfo:
             warnings.simplefilter("ignore")  # of a system that says nothing at all: that is UTC
             return tzlocal.get_localzone()
     except (LookupError, ValueError, OSError) as e:
+        said = os.environ.get("TZ")
+        why = f"TZ is {shown(said)}" if said else " ".join(str(e).split())
         raise UsageError(
-            f"the time zone of this machine cannot be told ({e}), and a job goes by it. Set TZ, to Europe/Paris for "
+            f"the time zone of this machine cannot be told ({why}), and a job goes by it. Set TZ, to Europe/Paris for "
             'example, or let the job go by UTC: CronTimeZone="UTC".'
         ) from e

@@ -53,6 +53,18 @@ def test_without_a_scheduled_job_schedule_says_so(company):
     assert "no job has a CronTabExpression: there is nothing to run on a schedule" in answer.err
 
 
+@pytest.mark.parametrize("command", ["schedule", "jobs"])
+def test_a_time_zone_that_nobody_knows_is_told(command, company, monkeypatch):
+    company.configure(CONFIGURATION.replace('"0 6 * * *"', '"0 6 * * *" CronTimeZone="ServerTime"'))
+    monkeypatch.setenv("TZ", "Mars/Olympus")
+    monkeypatch.setattr("tzlocal.unix._cache_tz", None)
+
+    answer = company.deltamark(command)
+
+    assert answer.status == 2
+    assert 'the time zone of this machine cannot be told (TZ is "Mars/Olympus")' in answer.err
+
+
 # Health
 
 
