@@ -166,7 +166,8 @@ MEANINGS = {
     "Job CronTimeZone": "Whose clock that expression speaks of: UTC, or that of the machine with the scheduler.",
     "Job IsIncremental": "Whether `IncrementalJob` or `CompleteJob` of a connector says if the job synchronizes it.",
     "Job LogLevel": "Accepted, without meaning here.",
-    "Job UserStartDenied": "Only `deltamark schedule` may start the job; for users, `run` refuses it. `resume` and a dry run are free to all.",
+    "Job UserStartDenied": "Only `deltamark schedule` may start the job; for users, `run` refuses it. `resume` and a dry "
+    "run are free to all.",
     "TaskDependsOnTask ParentTask": "The task that comes first.",
     "TaskEntityType EntityType": "The entity type.",
     "TaskEntityType Identifier": "Another spelling of `EntityType`.",
