@@ -149,7 +149,8 @@ MEANINGS = {
     "SynchronizeTask Orphans": "Writes links to missing resources to `orphans/ASSOCIATION-runN.csv` in the folder of "
     "the extracts.",
     "SynchronizeTask Type": "Accepted, without meaning here.",
-    "PythonTask Identifier": "The name of the task, unique in the whole configuration; without it, that of the function.",
+    "PythonTask Identifier": "The name of the task, unique in the whole configuration; without it, that of the "
+    "function.",
     "PythonTask Function": "The function, as `package.module:function`. It must be registered: its module is named in "
     "`deltamark.toml` or in the entry point group `deltamark.tasks`, or it was given to `Engine.open`. Nothing is "
     "imported because it stands here.",
@@ -166,8 +167,8 @@ MEANINGS = {
     "Job CronTimeZone": "Whose clock that expression speaks of: UTC, or that of the machine with the scheduler.",
     "Job IsIncremental": "Whether `IncrementalJob` or `CompleteJob` of a connector says if the job synchronizes it.",
     "Job LogLevel": "Accepted, without meaning here.",
-    "Job UserStartDenied": "Only `deltamark schedule` may start the job; for users, `run` refuses it. `resume` and a dry "
-    "run are free to all.",
+    "Job UserStartDenied": "Only `deltamark schedule` may start the job; for users, `run` refuses it. `resume` and a "
+    "dry run are free to all.",
     "TaskDependsOnTask ParentTask": "The task that comes first.",
     "TaskEntityType EntityType": "The entity type.",
     "TaskEntityType Identifier": "Another spelling of `EntityType`.",
