@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.columnar.company import Company, computed, rule
+from tests.laws import SOAK, TIMES
 
 # The company as plain Python sees it: what a person reads, and what comes of it.
 
@@ -169,11 +173,10 @@ def test_computing_what_is_due_gives_what_computing_everything_gives_and_compute
 
 # Ternary logic: of a condition, its negation and its being null, one holds for each person.
 
-_NUMBERS = st.sampled_from(
-    ["p.Floor", "p.Weight", "p.Manager.Floor", "2", "-1.5", "p.Floor % 3", "coalesce(p.Floor, 1)"]
-)
-_TEXTS = st.sampled_from(["p.First", "p.Last", "p.Manager.First", "'Ann'", "''", "lower(p.First)", "p.First || p.Last"])
-_SIGNS = st.sampled_from(["=", "<>", "<", "<=", ">", ">="])
+NUMBERS = ["p.Floor", "p.Weight", "p.Manager.Floor", "2", "-1.5", "p.Floor % 3", "coalesce(p.Floor, 1)"]
+TEXTS = ["p.First", "p.Last", "p.Manager.First", "'Ann'", "''", "lower(p.First)", "p.First || p.Last"]
+SIGNS = ["=", "<>", "<", "<=", ">", ">="]
+_NUMBERS, _TEXTS, _SIGNS = st.sampled_from(NUMBERS), st.sampled_from(TEXTS), st.sampled_from(SIGNS)
 
 
 def _leaves() -> st.SearchStrategy[str]:
@@ -235,3 +238,55 @@ def test_of_a_condition_its_negation_and_its_being_null_one_holds_for_each_resou
         holds = [{person for person, value in found[3 * number + n].items() if value} for n in range(3)]
         assert sum(len(people) for people in holds) == 60, condition
         assert set.union(*holds) == set(MANY_PEOPLE.people), condition
+
+
+# The same of many conditions at once: each gives a digit, of how many of the three hold.
+
+CONDITIONS_AT_ONCE = 4
+"""In one expression, which may have so many parts."""
+
+
+def condition_of(random: Random, nesting: int = 1) -> str:
+    """A condition as `CONDITIONS` has them, drawn in a fraction of the time."""
+    number, text = (partial(random.choice, one) for one in (NUMBERS, TEXTS))
+    match random.randrange(11 if nesting else 8):
+        case 0 | 1:
+            found = f"{number()} {random.choice(SIGNS)} {number()}"
+        case 2:
+            found = f"{text()} {random.choice(SIGNS)} {text()}"
+        case 3:
+            found = f"{text()} like '%{random.choice('nA')}%'"
+        case 4:
+            found = f"{number()} in ({number()}, {number()})"
+        case 5:
+            found = f"{number()} not between {number()} and {number()}"
+        case 6:
+            found = f"{text()} not in ({text()}, 'Bob')"
+        case 7:
+            found = random.choice(["p.Active", "p.Manager.Active", f"{number()} is null", f"{text()} is not null"])
+        case 8:
+            found = f"not {condition_of(random, nesting - 1)}"
+        case other:
+            sign = "and" if other == 9 else "or"
+            found = f"{condition_of(random, nesting - 1)} {sign} {condition_of(random, nesting - 1)}"
+    return f"({found})"
+
+
+def how_many_hold(condition: str) -> str:
+    forms = (condition, f"not {condition}", f"{condition} is null")
+    return f"cast({' + '.join(f'case when {form} then 1 else 0 end' for form in forms)} as varchar)"
+
+
+@pytest.mark.law
+@pytest.mark.slow  # thousands of conditions; each is parsed and checked
+def test_of_each_of_thousands_of_conditions_one_of_three_holds_for_each_resource():
+    random = Random(9)
+    for _ in range(3_000 * (TIMES if SOAK else 1) // CONDITIONS_AT_ONCE // 50):
+        conditions = [[condition_of(random) for _ in range(CONDITIONS_AT_ONCE)] for _ in range(50)]
+        rules = [
+            rule(f"Rule{n}", f"SQL:p: {' || '.join(map(how_many_hold, some))}") for n, some in enumerate(conditions)
+        ]
+
+        for some, found in zip(conditions, MANY_PEOPLE.values(rules), strict=True):
+            assert set(found.values()) == {"1" * CONDITIONS_AT_ONCE}, some
+            assert len(found) == 60

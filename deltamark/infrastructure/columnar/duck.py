@@ -40,10 +40,13 @@ class Workbench:
     """One locked-down database for many tasks: opening one takes longer than comparing a thousand rows.
 
     May be used from several threads; each task sees only its own tables.
+
+    :param threads: how many of its own it works with; of few rows one makes the most.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, threads: int = THREADS) -> None:
         self._lock = Lock()
+        self._threads = threads
         self._root: duckdb.DuckDBPyConnection | None = None
 
     def prepare(self, preparing: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
@@ -70,16 +73,16 @@ class Workbench:
 
     def _opened(self) -> duckdb.DuckDBPyConnection:
         if self._root is None:
-            self._root = _opened()
+            self._root = _opened(self._threads)
         return self._root
 
 
-def _opened() -> duckdb.DuckDBPyConnection:
+def _opened(threads: int = THREADS) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": MEMORY_LIMIT,
-            "threads": THREADS,
+            "threads": threads,
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",

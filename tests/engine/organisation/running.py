@@ -14,8 +14,12 @@ from attrs import evolve
 
 from deltamark import Engine, JobRun, TaskState
 from deltamark.application.digests import configuration_digest
+from deltamark.application.planning import planned
 from deltamark.application.services import Operator, Services
-from deltamark.bootstrap import checked_configuration, open_store
+from deltamark.bootstrap import open_store
+from deltamark.domain.checks import faults
+from deltamark.domain.shape import shape_faults
+from deltamark.infrastructure.columnar.duck import Workbench
 from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
 from tests.engine.organisation.by_hand import ByHand, Held
 from tests.engine.organisation.extracts import Extracts
@@ -31,11 +35,11 @@ Clock = Callable[[], datetime]
 class Known:
     """Configurations that were checked and planned already; they come again and again in a long test."""
 
-    MOST = 24
-    """Each holds a database in memory."""
+    MOST = 100
 
     def __init__(self) -> None:
         self._found: dict[str, Any] = {}
+        self._workbench = Workbench(threads=1)
 
     def services(self, url: str, clock: Clock, setting: Setting, extracts: Any) -> Services:
         """What an engine is made of, but for extracts and comparer, which are of plain Python."""
@@ -43,15 +47,17 @@ class Known:
         digest = configuration_digest(configuration)
         found = self._found.pop(digest, None)
         if found is None:
-            checked, plan = checked_configuration(configuration)
-            found = (checked, plan, DuckEvaluator(checked))
+            assert not shape_faults(configuration)
+            assert not faults(configuration)
+            evaluator = DuckEvaluator(configuration, workbench=self._workbench)
+            found = (planned(configuration, evaluator), evaluator)
         self._found[digest] = found  # the newest; those that were not asked for lately make room
         while len(self._found) > self.MOST:
             del self._found[next(iter(self._found))]
-        checked, plan, evaluator = found
+        plan, evaluator = found
         return Services(
             store=open_store(url, clock),
-            configuration=checked,
+            configuration=configuration,
             extracts=extracts,
             comparer=PlainComparer(),
             evaluator=evaluator,
