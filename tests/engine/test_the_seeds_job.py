@@ -19,6 +19,7 @@ from deltamark import (
     EntityTypeMapping,
     Job,
     JobRun,
+    Observer,
     Property,
     PropertyMapping,
     ResourceCorrelationRule,
@@ -301,13 +302,10 @@ def test_what_is_dirty_can_be_asked_before_it_is_computed(directory):
 
     observed = []
 
-    class Asking:
+    class Asking(Observer):
         def task_started(self, run, task):
             if task.identifier == KEYS:
                 observed.extend(directory.engine.dirty("Directory_User", task=KEYS))
-
-        def task_ended(self, run, task):
-            """Nothing is asked here."""
 
     directory.engine.run_job("IncrementalAD", observer=Asking())
 
