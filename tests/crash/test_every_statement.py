@@ -18,7 +18,7 @@ from tests.crash.statements import Count, every_statement, fail
 from tests.laws import SOAK
 
 SEED = 11
-STRIDE = {"sqlite": 1 if SOAK else 23, "postgresql": 7 if SOAK else 97}
+STRIDE = {"sqlite": 1 if SOAK else 37, "postgresql": 7 if SOAK else 131}
 """In a soak, SQLite fails at every single statement. Primes share no rhythm with a run and meet all its parts."""
 
 MAY_FAIL = ("ANALYZE", "UPDATE leases SET until", "ROLLBACK")
