@@ -45,7 +45,7 @@ from deltamark.config.schema import ROOT
 from deltamark.domain.job import Task
 from deltamark.domain.location import Location
 from deltamark.domain.model import JobUse
-from deltamark.domain.names import identifier_problem, normalized, table_problem
+from deltamark.domain.names import identifier_problem, normalized, property_problem, table_problem
 from tests.cli.workspace import CONFIGURATION
 from tests.laws import law
 from tests.store import company as small_company
@@ -75,7 +75,7 @@ TEXTS = (
 WORDS = st.text("abcXYZ 0_-.éß&<'\"ø", min_size=1, max_size=9).map(normalized)
 NAMES = WORDS.map(str.strip).filter(lambda name: identifier_problem(name) is None)
 TABLES = NAMES.filter(lambda name: table_problem(name) is None)
-PROPERTIES = st.from_regex(r"[A-Z][a-z0-9_]{1,5}", fullmatch=True)
+PROPERTIES = st.from_regex(r"[A-Z][a-z0-9_]{1,5}", fullmatch=True).filter(lambda name: property_problem(name) is None)
 ENTITY_TYPES = st.from_regex(r"[A-Zé][a-z0-9_.-]{0,5}[a-z]", fullmatch=True).filter(lambda name: ".." not in name)
 
 
