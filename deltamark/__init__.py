@@ -29,6 +29,7 @@ from deltamark.domain.changes import (
     When,
 )
 from deltamark.domain.configuration import Configuration
+from deltamark.domain.deltas import LinkDelta, ResourceDelta
 from deltamark.domain.derivations import Derivation
 from deltamark.domain.differences import Difference, Verification
 from deltamark.domain.errors import (
@@ -50,6 +51,7 @@ from deltamark.domain.errors import (
     UserStartDenied,
     UserTaskFailed,
 )
+from deltamark.domain.holdings import HeldLink, HeldValue
 from deltamark.domain.job import (
     ComputeCorrelationKeysTask,
     Job,
@@ -124,11 +126,14 @@ __all__ = [
     "ExportedResource",
     "Fault",
     "Health",
+    "HeldLink",
+    "HeldValue",
     "HistoryDiscarded",
     "Horizon",
     "Job",
     "JobHealth",
     "JobRun",
+    "LinkDelta",
     "LinkRef",
     "Linked",
     "LoggedChange",
@@ -149,6 +154,7 @@ __all__ = [
     "Resource",
     "ResourceClassificationRule",
     "ResourceCorrelationRule",
+    "ResourceDelta",
     "ResourceRef",
     "ResourceType",
     "Resumption",

@@ -108,6 +108,16 @@ def moment(what: str, value: object) -> When | None:
     return value
 
 
+def some_moment(what: str, value: object) -> When:
+    """The value, which must name a moment; raises as `moment` does."""
+    found = moment(what, value)
+    if found is None:
+        raise UsageError(
+            f"{what} is a moment: a position (42), a datetime with a time zone, or RunMoment(7), not None."
+        )
+    return found
+
+
 def _described(value: object) -> str:
     return "None" if value is None else f"{shown(_safe_repr(value), 40)} ({type(value).__name__})"
 

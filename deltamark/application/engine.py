@@ -18,6 +18,7 @@ from deltamark.application.export import as_table
 from deltamark.application.follow import Following, follow
 from deltamark.application.history import ExportedResource
 from deltamark.application.leases import as_they_are, refuse_if_running
+from deltamark.application.looking_back import LookingBack
 from deltamark.application.naming import entity_type_named, job_named
 from deltamark.application.pending_changes import pending_changes
 from deltamark.application.ports.store import Reading, Store
@@ -34,7 +35,7 @@ from deltamark.domain.run import JobRun
 from deltamark.domain.values import shown
 
 
-class Engine(Resuming, Scheduling):
+class Engine(Resuming, Scheduling, LookingBack):
     """A store with a configuration: runs jobs, and answers what is, was, changed and is dirty.
 
     Use it in a `with` block, or call `close`. One engine may be used from several threads; a process that was

@@ -102,7 +102,7 @@ class ChangeFilter:
 
 
 class RunNames:
-    """Puts the names of job, task and file to changes, from the record of their runs."""
+    """Puts the names of job, task, user and file to changes, from the record of their runs."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -119,7 +119,17 @@ class RunNames:
         file = next((read.file for read in task.extracts if read.subject == subject), None)
         if event.cause.line is None:
             file = None
-        return LoggedChange(position=position, event=event, run=number, job=run.job, task=task.identifier, file=file)
+        user, trigger = run.caller_at(event.at)
+        return LoggedChange(
+            position=position,
+            event=event,
+            run=number,
+            job=run.job,
+            task=task.identifier,
+            user=user,
+            trigger=trigger,
+            file=file,
+        )
 
 
 def changes(reading: Reading, after: Position, until: Position | None, wanted: ChangeFilter) -> Iterator[LoggedChange]:

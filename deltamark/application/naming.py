@@ -9,7 +9,7 @@ from deltamark.application.ports.store import Reading
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import UsageError
 from deltamark.domain.job import ComputingTask, Job
-from deltamark.domain.model import EntityType
+from deltamark.domain.model import EntityAssociation, EntityType, Property, PropertyRef
 from deltamark.domain.nearest import hint
 from deltamark.domain.rules import rule_names
 from deltamark.domain.run import JobRun
@@ -35,6 +35,36 @@ def entity_type_named(identifier: str, configuration: Configuration) -> EntityTy
     found = configuration.entity_type(arguments.text("an entity type", identifier))
     if found is None:
         raise _unknown("entity type", identifier, (item.identifier for item in configuration.entity_types))
+    return found
+
+
+def property_named(identifier: str, entity_type: EntityType, configuration: Configuration) -> Property:
+    """The property of that identifier: one that holds values, synchronized or computed.
+
+    :raises UsageError: if there is none; one that leads to others is told as what it is.
+    """
+    valued = configuration.valued_properties(entity_type)
+    found = next((p for p in valued if p.identifier == arguments.text("a property", identifier)), None)
+    if found is not None:
+        return found
+    end = PropertyRef(entity_type.identifier, identifier)
+    for association in configuration.associations:
+        if end in (association.property1, association.property2):
+            raise UsageError(
+                f"{identifier} of {entity_type.identifier} holds no values: it leads to others by the association "
+                f"{association.identifier}. Ask for that association."
+            )
+    raise _unknown(f"property of {entity_type.identifier}", identifier, (p.identifier for p in valued))
+
+
+def association_named(identifier: str, configuration: Configuration) -> EntityAssociation:
+    """The association of that identifier.
+
+    :raises UsageError: if there is none.
+    """
+    found = configuration.association(arguments.text("an association", identifier))
+    if found is None:
+        raise _unknown("association", identifier, (item.identifier for item in configuration.associations))
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from deltamark.application.history import ChangeFilter
+from deltamark.application.naming import run_numbered
 from deltamark.application.ports import pending as kinds
 from deltamark.application.ports.pending import Part, Pending
 from deltamark.application.ports.store import Reading
@@ -16,6 +17,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.events import Cause
 from deltamark.domain.link import Linked, LinkRef, Unlinked
 from deltamark.domain.resource import Change, Created, Deleted, ResourceRef, Updated
+from deltamark.domain.run import JobRun
 
 
 def pending_changes(reading: Reading, run: int, wanted: ChangeFilter) -> Iterator[PendingChange]:
@@ -24,9 +26,8 @@ def pending_changes(reading: Reading, run: int, wanted: ChangeFilter) -> Iterato
     :raises UsageError: at once, if there is no such run, or if it has no pending changes.
     """
     found = [(ordinal, reading.pending(run, ordinal)) for ordinal in reading.pending_tasks(run)]
+    record = run_numbered(reading, run)
     if not found:
-        if reading.run(run, with_rows=False) is None:
-            raise UsageError(f"there is no run {run}. `deltamark runs` lists them.")
         raise UsageError(
             f"run {run} has no pending changes: it held nothing back, or they were applied, dropped or superseded. "
             f"`deltamark runs {run}` tells what became of its tasks."
@@ -35,20 +36,27 @@ def pending_changes(reading: Reading, run: int, wanted: ChangeFilter) -> Iterato
         change
         for ordinal, pending in found
         if pending is not None
-        for change in _of_task(reading, pending, run, ordinal)
+        for change in _of_task(reading, pending, record, ordinal)
         if wanted.admits(change.event)
     )
 
 
-def _of_task(reading: Reading, pending: Pending, run: int, ordinal: int) -> Iterator[PendingChange]:
+def _of_task(reading: Reading, pending: Pending, run: JobRun, ordinal: int) -> Iterator[PendingChange]:
+    user, trigger = run.caller_at(pending.at)
     for part in filter(lambda part: part.is_change, pending.parts):
         file = next((read.file for read in pending.extracts if read.subject == part.subject), None)
         computed = _computed(reading, part)
         for row in part.rows.to_pylist():
             line = row.get("line")
-            event = _event(part, row | {"computed": computed.get(row.get("key"))}, pending, Cause(run, ordinal, line))
+            cause = Cause(run.number, ordinal, line)
             yield PendingChange(
-                event=event, run=run, job=pending.job, task=pending.task, file=None if line is None else file
+                event=_event(part, row | {"computed": computed.get(row.get("key"))}, pending, cause),
+                run=run.number,
+                job=pending.job,
+                task=pending.task,
+                user=user,
+                trigger=trigger,
+                file=None if line is None else file,
             )
 
 

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from deltamark.domain.link import LinkEvent
 from deltamark.domain.resource import ResourceEvent
+from deltamark.domain.run import TriggerKind
 
 Position: TypeAlias = int
 """The place of a change in the log: unique, increasing, never reused. 0 is before the first."""
@@ -18,13 +19,19 @@ AnyChange: TypeAlias = ResourceEvent | LinkEvent
 
 @frozen(kw_only=True)
 class LoggedChange:
-    """A change with its position and, from the record of its run, the names of job, task and file."""
+    """A change with its position and, from the record of its run, the names of job, task, user and file.
+
+    :param user: on whose account it was made: who started the run, or had resumed it by then.
+    :param trigger: whether that was done by the user or by the schedule.
+    """
 
     position: Position
     event: AnyChange
     run: int
     job: str
     task: str
+    user: str
+    trigger: TriggerKind
     file: str | None = None
 
     @property
@@ -42,7 +49,7 @@ class LoggedChange:
 class PendingChange:
     """A change that a threshold held back: it did not happen, so it has no position.
 
-    The names of job, task and file are those of the run that held it back.
+    The names of job, task, user and file are those of the run that held it back.
     """
 
     position: None = None
@@ -50,6 +57,8 @@ class PendingChange:
     run: int
     job: str
     task: str
+    user: str
+    trigger: TriggerKind
     file: str | None = None
 
     @property

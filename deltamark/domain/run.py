@@ -310,6 +310,11 @@ class JobRun:
             else Operator(user=self.user, host=self.host, process=self.process)
         )
 
+    def caller_at(self, at: datetime) -> tuple[str, TriggerKind]:
+        """On whose account it ran at a time, and what had started it: one that goes on does so for who resumed it."""
+        resumed = [resumption for resumption in self.resumed if resumption.at <= at]
+        return (resumed[-1].operator.user, TriggerKind.USER) if resumed else (self.user, self.trigger.kind)
+
     @property
     def set_aside(self) -> tuple[SetAside, ...]:
         """The rows set aside, in the order of their tasks (empty where only the summary was asked for)."""

@@ -211,7 +211,9 @@ def test_an_event_cannot_be_altered(event):
     ],
 )
 def test_every_change_has_the_word_that_users_know(event, word):
-    assert LoggedChange(position=1, event=event, run=1, job="J", task="T").kind == word
+    said = {"job": "J", "task": "T", "user": "ann", "trigger": TriggerKind.USER}
+
+    assert LoggedChange(position=1, event=event, run=1, **said).kind == word
 
 
 def test_applying_an_event_leaves_the_resource_before_it_as_it_was():

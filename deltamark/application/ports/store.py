@@ -13,6 +13,7 @@ import pyarrow as pa
 from attrs import frozen
 
 from deltamark.application.ports.awaiting import AwaitingReading, AwaitingWriting
+from deltamark.application.ports.past import PastReading
 from deltamark.application.ports.pending import PendingReading, PendingWriting
 from deltamark.application.ports.schedules import ScheduleReading, ScheduleWriting
 from deltamark.domain.changes import AnyChange, CorrelationKey, Horizon, Position
@@ -153,7 +154,7 @@ class Lease:
     is_live: bool
 
 
-class Reading(PendingReading, ScheduleReading, AwaitingReading, Protocol):
+class Reading(PendingReading, ScheduleReading, AwaitingReading, PastReading, Protocol):
     """One consistent view of a store."""
 
     def head(self) -> Position:

@@ -32,10 +32,11 @@ _END = 2**63 - 1
 
 # Where events are looked up by the stream of another table, that stream stands behind a plus: without it, SQLite
 # would convert every stored stream to a number first and scan the whole log.
-_EVENT = "notification_id, originator_id, originator_version, topic, state"
+EVENT = "notification_id, originator_id, originator_version, topic, state"
 
 
-def _portions(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+def portions(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows, some at a time."""
     while portion := list(islice(rows, _READ)):
         yield portion
 
@@ -61,7 +62,7 @@ class LogQueries(StateQueries):
     def changes(self, after: int, until: int | None) -> Iterator[tuple[int, AnyChange]]:
         """See `Reading.changes`."""
         last = self.head() if until is None else until
-        sql = f"""SELECT {_EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
+        sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
             AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
         return map(self._event, self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS))))
 
@@ -75,7 +76,7 @@ class LogQueries(StateQueries):
         """The snapshots and events of some streams, stream by stream, oldest first."""
         sql = f"""SELECT position, stream, version, topic, state FROM snapshots
             WHERE {self._db.among_numbers("stream", 1)}
-            UNION ALL SELECT {_EVENT} FROM stored_events
+            UNION ALL SELECT {EVENT} FROM stored_events
             WHERE {self._db.among_numbers("originator_id", 1)} AND notification_id<=?2 ORDER BY 2, 3"""
         return map(self._event, self._db.rows(sql, (self._db.array(streams), _END if until is None else until)))
 
@@ -88,13 +89,13 @@ class LogQueries(StateQueries):
     def changes_of(self, streams: pa.Array, after: int) -> Iterator[tuple[int, ResourceEvent]]:
         """See `Reading.changes_of`."""
         # By stream, not by position: those are few, and the log is long.
-        sql = f"""SELECT {_EVENT} FROM stored_events WHERE {self._db.among_numbers("originator_id", 1)}
+        sql = f"""SELECT {EVENT} FROM stored_events WHERE {self._db.among_numbers("originator_id", 1)}
             AND +notification_id>?2 ORDER BY +notification_id"""
         return map(self._event, self._db.rows(sql, (self._db.array(streams.to_pylist()), after)))
 
     def link_changes_at(self, hop: Hop, near: pa.Array, after: int) -> Iterator[tuple[int, LinkEvent]]:
         """See `Reading.link_changes_at`."""
-        sql = f"""SELECT {_EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
+        sql = f"""SELECT {EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
             WHERE l.association=?1 AND {self._db.among_numbers("l.source" if hop.forward else "l.target", 2)}
             AND +notification_id>?3 ORDER BY +notification_id"""
         given = (self._association_id(hop.association), self._db.array(near.to_pylist()), after)
@@ -105,7 +106,7 @@ class LogQueries(StateQueries):
         stream = self.stream_of(ref)
         if stream is None:
             return
-        sql = f"""SELECT {_EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
+        sql = f"""SELECT {EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
             WHERE l.source=?1 OR l.target=?1 ORDER BY notification_id"""
         for row in self._db.rows(sql, (stream,)):
             yield self._event(row)
@@ -117,7 +118,7 @@ class LogQueries(StateQueries):
         """
         last = _END if until is None else until
         sql = "SELECT stream, key, position, live, state, computed FROM resources WHERE entity_type=?1 ORDER BY key"
-        for rows in _portions(self._db.rows(sql, (self._type_id(entity_type),))):
+        for rows in portions(self._db.rows(sql, (self._type_id(entity_type),))):
             past = self._resources_at([stream for stream, _, position, *_ in rows if position > last], last)
             for stream, key, position, live, state, computed in rows:
                 if position <= last:
@@ -141,7 +142,7 @@ class LogQueries(StateQueries):
         sql = """SELECT l.stream, l.position, l.live, s.key, t.key FROM links l
             JOIN resources s ON s.stream = l.source JOIN resources t ON t.stream = l.target
             WHERE l.association=?1 ORDER BY s.key, t.key"""
-        for rows in _portions(self._db.rows(sql, (self._association_id(association),))):
+        for rows in portions(self._db.rows(sql, (self._association_id(association),))):
             past = self._links_at([stream for stream, position, *_ in rows if position > until], until)
             for stream, position, live, source, target in rows:
                 if live if position <= until else stream in past:
@@ -175,7 +176,7 @@ class RunQueries(LogQueries):
 
     def _folded(self, which: str, parameters: tuple[Any, ...], *, with_rows: bool) -> Iterator[RunSummary]:
         rows = self._db.rows(
-            f"""SELECT r.number, r.first, r.last, {_EVENT} FROM runs r
+            f"""SELECT r.number, r.first, r.last, {EVENT} FROM runs r
             {self._db.straight} stored_events e ON e.originator_id = +r.stream
             WHERE {which} AND (?2 OR e.topic<>?3) ORDER BY r.number, e.originator_version""",
             (*parameters, with_rows, ROWS_SET_ASIDE),
@@ -195,7 +196,7 @@ class RunQueries(LogQueries):
 
     def discards(self, after: int) -> list[tuple[int, ChangesDiscarded]]:
         """See `Reading.discards`."""
-        sql = f"SELECT {_EVENT} FROM stored_events WHERE topic=?1 AND notification_id>?2 ORDER BY notification_id"
+        sql = f"SELECT {EVENT} FROM stored_events WHERE topic=?1 AND notification_id>?2 ORDER BY notification_id"
         return [self._event(row) for row in self._db.rows(sql, (CHANGES_DISCARDED, after))]
 
     def entity_types_changed_since(self, position: int) -> set[str] | None:

@@ -14,14 +14,14 @@ from deltamark.infrastructure.store.flagging import FlagWriting
 from deltamark.infrastructure.store.flags import FlagQueries
 from deltamark.infrastructure.store.holding import Holding, PendingQueries
 from deltamark.infrastructure.store.leasing import LeaseQueries
-from deltamark.infrastructure.store.log import RunQueries
 from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
+from deltamark.infrastructure.store.past import PastQueries
 from deltamark.infrastructure.store.schedules import ScheduleKeeping, ScheduleQueries
 from deltamark.infrastructure.store.writing_leases import LeaseWriting
 
 
 class StoreReading(
-    RunQueries, FlagQueries, DerivedQueries, LeaseQueries, PendingQueries, ScheduleQueries, AwaitingQueries
+    PastQueries, FlagQueries, DerivedQueries, LeaseQueries, PendingQueries, ScheduleQueries, AwaitingQueries
 ):
     """All queries, in one reading transaction."""
 
@@ -34,7 +34,15 @@ class StoreReading(
 
 
 class StoreWriting(
-    ComputedWriting, Discarding, FlagWriting, DerivedWriting, LeaseWriting, Holding, ScheduleKeeping, Awaiting
+    ComputedWriting,
+    Discarding,
+    FlagWriting,
+    DerivedWriting,
+    LeaseWriting,
+    Holding,
+    ScheduleKeeping,
+    Awaiting,
+    PastQueries,
 ):
     """All queries and commands, in one writing transaction."""
 
