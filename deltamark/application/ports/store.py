@@ -21,12 +21,16 @@ from deltamark.domain.derivations import Kind
 from deltamark.domain.events import Cause
 from deltamark.domain.link import LinkEvent, LinkRef
 from deltamark.domain.paths import Dependency, Hop
+from deltamark.domain.replaying import LogVerification, Replayed
 from deltamark.domain.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
 from deltamark.domain.run import ChangesDiscarded, JobRun, RunEvent
 from deltamark.domain.values import Values
 
 Clock = Callable[[], datetime]
 """Gives the present time, UTC."""
+
+Told = Callable[[int, int], None]
+"""Is given how much of the whole was done, again and again."""
 
 
 @frozen(kw_only=True)
@@ -355,6 +359,13 @@ class Reading(PendingReading, ScheduleReading, AwaitingReading, PastReading, Pro
         """The runs that hold a lease which has not expired: their processes were heard from."""
         ...
 
+    def verify(self, told: Told) -> LogVerification:
+        """Reads the whole log, looks whether it is whole, and compares what it gives with what is stored.
+
+        Memory does not grow with the log.
+        """
+        ...
+
 
 class Writing(Reading, PendingWriting, ScheduleWriting, AwaitingWriting, Protocol):
     """One transaction: everything in it happens, or nothing."""
@@ -483,6 +494,25 @@ class Writing(Reading, PendingWriting, ScheduleWriting, AwaitingWriting, Protoco
 
         `build` makes the event for the record from stream, version, time and what was discarded. Returns
         None where there was nothing to discard.
+        """
+        ...
+
+    def replay(self, told: Told) -> Replayed:
+        """Makes the stored state what the log gives: resources, links, runs, horizons and pairs that wait.
+
+        Rows that are as the log says are not written. Where resources or links were not, the places of all consumers
+        are forgotten: what is derived may have been computed out of wrong values, and is computed anew.
+
+        :raises StoreError: if the log is not whole.
+        """
+        ...
+
+    def fill_from(self, source: Reading, told: Told) -> Replayed:
+        """Fills this store, which is new, with the log of another one and what the log gives, and carries over what
+        stands beside the log, except leases.
+
+        :raises UsageError: if this store holds anything.
+        :raises StoreError: if the log of the other is not whole.
         """
         ...
 

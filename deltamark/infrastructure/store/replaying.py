@@ -51,6 +51,7 @@ class Replaying(Awaiting, ReplayQueries):
         recomputes = bool(comparison.wrong_resources or comparison.wrong_links)
         self._delete("links", comparison.wrong_links)
         self._delete("resources", comparison.wrong_resources)
+        self._delete("runs", comparison.wrong_runs)
         self._fold_again(comparison)
         self._put_horizons(comparison.folding)
         self._put_all_awaited(comparison.awaited())
@@ -81,9 +82,6 @@ class Replaying(Awaiting, ReplayQueries):
             folded.links = [row for row in folded.links if row.stream in wrong_links]
             folded.runs = [row for row in folded.runs if row.stream in wrong_runs]
             self.put_folded(folded)
-            wrong_runs.difference_update(run.stream for run in folded.runs)
-        for stream in wrong_runs:  # no event speaks of them
-            self._db.execute("DELETE FROM runs WHERE stream=?1", (stream,))
 
     def put_folded(self, folded: Folded) -> None:
         """Inserts the rows of new resources, links and runs; their versions and positions are those of the log."""
@@ -92,10 +90,7 @@ class Replaying(Awaiting, ReplayQueries):
             self._put_links([row for row in folded.links if row.live is live], live)
         for run in folded.runs:
             self._db.execute(
-                """INSERT INTO runs (number, stream, version, first, last) VALUES (?1, ?2, ?3, ?4, ?5)
-                ON CONFLICT (number) DO UPDATE SET stream=excluded.stream, version=excluded.version,
-                first=excluded.first, last=excluded.last""",
-                (run.number, run.stream, run.version, run.first, run.last),
+                "INSERT INTO runs (stream, number, version, first, last) VALUES (?1, ?2, ?3, ?4, ?5)", tuple(run)
             )
 
     def _put_resources(self, rows: Sequence[FoldedResource], live: bool) -> None:
