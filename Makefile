@@ -7,8 +7,9 @@ BIN := .venv/bin
 demo: .venv/.run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
+# On as many cores as there are; each has a PostgreSQL server of its own.
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

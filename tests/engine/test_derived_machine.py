@@ -17,19 +17,24 @@ from tests.laws import SOAK, TIMES, lives
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 
+PARTS = 4
+"""Each lives lives of its own, on whichever core is free."""
+
 
 @pytest.mark.law
 @pytest.mark.slow  # every step may run a job or two; a soak takes fifteen times as many
-@pytest.mark.parametrize(("kind", "steps"), [("sqlite", 20_000), ("postgresql", 500)])
-def test_incremental_runs_leave_what_complete_runs_leave(kind, steps, request, memory, clock, capsys):
+@pytest.mark.parametrize(
+    ("kind", "part", "steps"), [*(("sqlite", part, 20_000 // PARTS) for part in range(PARTS)), ("postgresql", 0, 500)]
+)
+def test_incremental_runs_leave_what_complete_runs_leave(kind, part, steps, request, memory, clock, capsys):
     started = perf_counter()
     counted.clear()
     with stores(kind, memory, lambda: request.getfixturevalue("postgresql_database")) as new:
         machine = DerivedMachine.within(new, memory, clock, is_thorough=SOAK)
-        for number in count(SEED):
+        for number in count(SEED + part * 1_000_000):
             lives(seed(number)(machine), examples=4, steps=40)
             if counted["steps"] >= steps * (TIMES if SOAK else 1):
                 break
 
     with capsys.disabled() if SOAK else nullcontext():
-        print(f"\n{kind}, seed {SEED}, {perf_counter() - started:.0f} s: {dict(counted)}")
+        print(f"\n{kind}, seed {SEED}, part {part}, {perf_counter() - started:.0f} s: {dict(counted)}")
