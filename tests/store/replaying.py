@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
 from deltamark.domain.replaying import LogVerification, Replayed
+from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
+from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
+from deltamark.infrastructure.store.sqlite.schema import path_of
 
 LOG = {
     "events": "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events",
@@ -71,9 +75,16 @@ def plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def alter(url: str, *statements: str) -> int:
-    """Alters the store with plain SQL; gives how many rows that met."""
-    with opened(url) as store, store.transaction() as tx:
-        return sum(tx._db.execute(statement) for statement in statements)
+    """Alters the store with plain SQL, past all that watches over it; gives how many rows that met."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(path_of(url))) as connection, connection:
+            return sum(connection.execute(statement).rowcount for statement in statements)
+    with opened(url) as store:
+        assert isinstance(store, PostgreSQLStore)
+        with store._connection("BEGIN") as connection:
+            met = sum(PostgreSQLDatabase(connection).execute(statement) for statement in statements)
+            connection.execute("COMMIT")
+    return met
 
 
 def verified(url: str) -> LogVerification:

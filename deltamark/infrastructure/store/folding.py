@@ -219,6 +219,8 @@ class LogFolding:
                 p = loads(payload)
                 subject = (p["e"], p["k"])
                 changes, at, _, _ = p["v"], p["a"], p["r"], p["t"]
+                if changes.__class__ is not dict:
+                    raise TypeError("values are no object")
                 if number != version + 1:
                     raise _Broken(_gap(version, number), place)
                 if subject != name:
@@ -229,8 +231,6 @@ class LogFolding:
                     raise _Broken(f"event {number} stands at position {place}, not beyond {position}", place)
                 if at != (moments.time if moments.low < place <= moments.high else moments.at(place)):
                     raise _Broken(moments.problem(place, at), place)
-                if changes.__class__ is not dict:
-                    raise TypeError("values are no object")
                 if live is (topic == CREATED):
                     raise _Broken(_impossible(number, topic, live), place)
                 if topic == UPDATED:

@@ -58,6 +58,8 @@ class Replaying(Awaiting, ReplayQueries):
         if recomputes:
             # What was derived may have been computed out of wrong values: without places, everything is computed.
             self._db.execute("DELETE FROM consumed")
+        numbers = (self._micros, self._stream, self._run)
+        self._db.execute("UPDATE store SET last_at=?1, next_stream=?2, next_run=?3", numbers)
         left = self.verify(told)
         if not left.is_sound:
             first = left.discrepancies[0]

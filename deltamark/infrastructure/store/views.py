@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from deltamark.application.ports.store import Clock, Discarded, Subjects
 from deltamark.domain.errors import ConcurrentRun
-from deltamark.infrastructure.store.awaiting import Awaiting, AwaitingQueries
+from deltamark.infrastructure.store.awaiting import AwaitingQueries
+from deltamark.infrastructure.store.carrying import Carrying
 from deltamark.infrastructure.store.computing import ComputedWriting
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.derived import DerivedQueries
@@ -16,12 +17,20 @@ from deltamark.infrastructure.store.holding import Holding, PendingQueries
 from deltamark.infrastructure.store.leasing import LeaseQueries
 from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
 from deltamark.infrastructure.store.past import PastQueries
+from deltamark.infrastructure.store.replaying import ReplayQueries
 from deltamark.infrastructure.store.schedules import ScheduleKeeping, ScheduleQueries
 from deltamark.infrastructure.store.writing_leases import LeaseWriting
 
 
 class StoreReading(
-    PastQueries, FlagQueries, DerivedQueries, LeaseQueries, PendingQueries, ScheduleQueries, AwaitingQueries
+    PastQueries,
+    FlagQueries,
+    DerivedQueries,
+    LeaseQueries,
+    PendingQueries,
+    ScheduleQueries,
+    AwaitingQueries,
+    ReplayQueries,
 ):
     """All queries, in one reading transaction."""
 
@@ -41,7 +50,7 @@ class StoreWriting(
     LeaseWriting,
     Holding,
     ScheduleKeeping,
-    Awaiting,
+    Carrying,
     PastQueries,
 ):
     """All queries and commands, in one writing transaction."""
