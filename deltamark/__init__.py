@@ -81,6 +81,7 @@ from deltamark.domain.model import (
     PropertyRef,
     Thresholds,
 )
+from deltamark.domain.replaying import Discrepancy, LogVerification, Replayed
 from deltamark.domain.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
 from deltamark.domain.rules import (
     EntityPropertyExpression,
@@ -116,6 +117,7 @@ __all__ = [
     "Derivation",
     "Difference",
     "DirtyResource",
+    "Discrepancy",
     "Engine",
     "EntityAssociation",
     "EntityAssociationMapping",
@@ -136,6 +138,7 @@ __all__ = [
     "LinkDelta",
     "LinkRef",
     "Linked",
+    "LogVerification",
     "LoggedChange",
     "MatchedPair",
     "Notice",
@@ -151,6 +154,7 @@ __all__ = [
     "PropertyRef",
     "PropertyType",
     "PythonTask",
+    "Replayed",
     "Resource",
     "ResourceClassificationRule",
     "ResourceCorrelationRule",

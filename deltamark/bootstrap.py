@@ -100,6 +100,7 @@ class Engine(engine.Engine):
                 clock=clock,
                 local_zone=local_zone,
                 reload=reload,
+                open_store=lambda url: open_store(url, clock),
             )
         )
 

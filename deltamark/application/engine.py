@@ -22,6 +22,7 @@ from deltamark.application.looking_back import LookingBack
 from deltamark.application.naming import entity_type_named, job_named
 from deltamark.application.pending_changes import pending_changes
 from deltamark.application.ports.store import Reading, Store
+from deltamark.application.rebuilding import Rebuilding
 from deltamark.application.resuming import Resuming
 from deltamark.application.run_job import run_job, tasks_to_lease
 from deltamark.application.running.observer import Observer, checked
@@ -35,7 +36,7 @@ from deltamark.domain.run import JobRun
 from deltamark.domain.values import shown
 
 
-class Engine(Resuming, Scheduling, LookingBack):
+class Engine(Resuming, Scheduling, LookingBack, Rebuilding):
     """A store with a configuration: runs jobs, and answers what is, was, changed and is dirty.
 
     Use it in a `with` block, or call `close`. One engine may be used from several threads; a process that was

@@ -26,6 +26,9 @@ Reload: TypeAlias = "Callable[[Services], Services | None]"
 """Gives the services with the configuration as it is now, where it was changed since they were asked last; raises
 `ConfigurationError` where it has faults, once."""
 
+OpenStore = Callable[[str], Store]
+"""Opens the store that a URL names; makes it if it is not there."""
+
 OrphanWriter = Callable[[int, str, pa.Table], str]
 """Writes the orphaned pairs of an association in a run to a file; returns its name."""
 
@@ -39,6 +42,7 @@ class Services:
     :param lease_s: how long a run that is not heard from keeps its tasks, and a scheduler the lead.
     :param local_zone: whose clock jobs with `CronTimeZone` ServerTime go by.
     :param reload: None where the configuration cannot change.
+    :param open_store: opens another store, made if it is not there; None where there are no others.
     """
 
     store: Store
@@ -53,6 +57,7 @@ class Services:
     lease_s: float = LEASE_S
     local_zone: LocalZone = lambda: UTC
     reload: Reload | None = None
+    open_store: OpenStore | None = None
 
 
 @frozen

@@ -249,8 +249,9 @@ def test_a_sample_says_which_one_and_can_be_taken_again(derived):
 
 
 WRONG = {
-    "nothing to verify": ([], "say what to verify: `deltamark verify --derived`"),
-    "repair of nothing": (["--repair"], "say what to verify"),
+    "repair of nothing": (["--repair"], "Add --derived"),
+    "a sample of the log": (["--sample", "1"], "Add --derived"),
+    "two kinds of rows in one csv": (["--log", "--derived", "--format", "csv"], "csv holds one kind of rows"),
     "a seed without a sample": (["--derived", "--seed", "1"], "--seed chooses a sample"),
     "an empty sample": (["--derived", "--sample", "0"], '"0" is no whole number from 1 on'),
     "a sample that is no number": (["--derived", "--sample", "all"], '"all" is no whole number from 1 on'),

@@ -15,6 +15,7 @@ from deltamark.infrastructure.cli.commands import (
     inspecting,
     keeping,
     reading,
+    replaying,
     running,
     scheduling,
     verifying,
@@ -80,7 +81,7 @@ def deltamark(
     ctx.obj = Workspace(store, configuration, export_output, debug)
 
 
-for module in (workspace, configuring, running, scheduling, reading, inspecting, verifying, keeping):
+for module in (workspace, configuring, running, scheduling, reading, inspecting, verifying, replaying, keeping):
     for command in module.COMMANDS:
         deltamark.add_command(command)
 

@@ -7,16 +7,18 @@ from typing import Any
 
 import click
 
+from deltamark.application.replay import verify_log
 from deltamark.domain.differences import Verification
 from deltamark.domain.errors import UsageError
 from deltamark.domain.job import TaskState
 from deltamark.domain.wording import how_many
 from deltamark.infrastructure.cli.commands.reading import shown_value
+from deltamark.infrastructure.cli.commands.replaying import show_verification
 from deltamark.infrastructure.cli.commands.running import STATUS
 from deltamark.infrastructure.cli.documents import difference_document
 from deltamark.infrastructure.cli.moments import WholeNumber
 from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
-from deltamark.infrastructure.cli.progress import RunProgress
+from deltamark.infrastructure.cli.progress import CopyProgress, RunProgress
 from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.infrastructure.cli.streams import say
 
@@ -29,6 +31,7 @@ _SEEDS = 1_000_000
 
 
 @click.command(epilog="Example: deltamark verify --derived --sample 1000")
+@click.option("--log", is_flag=True, help="Read the log, and compare the state with it; what is done by default.")
 @click.option("--derived", is_flag=True, help="Compute derived values anew and compare them with those stored.")
 @click.option("--sample", type=WholeNumber("N", 1), metavar="N", help="Only N resources of each entity type.")
 @click.option("--seed", type=WholeNumber("S", 0), metavar="S", help="Choose the sample as another time.")
@@ -36,18 +39,33 @@ _SEEDS = 1_000_000
 @format_option
 @pass_workspace
 def verify(
-    workspace: Workspace, derived: bool, sample: int | None, seed: int | None, repair: bool, form: Format
+    workspace: Workspace, log: bool, derived: bool, sample: int | None, seed: int | None, repair: bool, form: Format
 ) -> int:
-    """Shows where derived values are not what computing them anew gives.
+    """Shows where the log is not whole, and where the stored state is not what replaying it gives.
 
-    A difference is pending if the next incremental run puts it right; otherwise it is a fault.
+    With --derived, shows where derived values are not what computing them anew gives: a difference is pending if the
+    next incremental run puts it right, otherwise it is a fault. With --log --derived, both.
 
     Exit status 0 without a fault, or if every one was repaired; 4 with one; 1 if the repair failed.
     """
-    if not derived:
-        raise UsageError("say what to verify: `deltamark verify --derived` compares derived values with new ones.")
+    if not derived and (repair or sample is not None or seed is not None):
+        raise UsageError("--sample, --seed and --repair are for derived values. Add --derived.")
     if seed is not None and sample is None:
         raise UsageError("--seed chooses a sample. Say with --sample how large it is.")
+    if log and derived and form is Format.CSV:
+        raise UsageError("csv holds one kind of rows. Verify log and derived values one after the other.")
+    status = _verify_log(workspace, form) if log or not derived else 0
+    return (_verify_derived(workspace, sample, seed, repair, form) or status) if derived else status
+
+
+def _verify_log(workspace: Workspace, form: Format) -> int:
+    with workspace.opened_store() as store, CopyProgress("reading the log") as progress:
+        found = verify_log(store, progress)
+    show_verification(found, form)
+    return 0 if found.is_sound else FAULTY
+
+
+def _verify_derived(workspace: Workspace, sample: int | None, seed: int | None, repair: bool, form: Format) -> int:
     chosen = SystemRandom().randrange(_SEEDS) if seed is None and sample is not None else seed or 0
     with workspace.engine() as engine:
         found = engine.verify_derived(sample=sample, seed=chosen)

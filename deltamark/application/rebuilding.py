@@ -1,0 +1,51 @@
+"""The part of the engine that holds the stored state against the log, and makes it what the log gives."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from deltamark.application import arguments
+from deltamark.application.back_up import nobody
+from deltamark.application.calling import refuse_inside_a_function
+from deltamark.application.deriving import Deriving
+from deltamark.application.replay import replay, replay_into, verify_log
+from deltamark.domain.errors import UsageError
+from deltamark.domain.replaying import LogVerification, Replayed
+
+
+class Rebuilding(Deriving):
+    """An open store, and what its log says of it."""
+
+    def verify(self) -> LogVerification:
+        """Reads the whole log, looks whether it is whole, and compares what it gives with what is stored.
+
+        Compared are resources with their values, computed ones too, links, runs, horizons and the pairs that wait for
+        a resource. Jobs may run meanwhile: the store is seen as it is at one instant. Memory does not grow with the
+        log.
+
+        Whoever can alter the store can alter the log and the state alike; of that this tells nothing.
+        """
+        refuse_inside_a_function("Engine.verify")
+        return verify_log(self._store, nobody)
+
+    def replay(self, into: str | None = None) -> Replayed:
+        """Makes the stored state what the log gives, in one transaction: whoever reads meanwhile sees it as it was.
+
+        Rows that are as the log says are not written again. Where resources or links were not, the next runs compute
+        everything that is derived anew; otherwise flags, places and keys stay as they are.
+
+        :param into: the URL of a new store, of any kind, to fill with the log and what it gives, instead of this one.
+            Flags, keys, pending changes and schedules are carried over, leases are not.
+        :raises ConcurrentRun: while a run goes on.
+        :raises StoreError: if the log is not whole, or a store cannot be written; nothing was changed.
+        :raises UsageError: if the store to fill holds anything.
+        """
+        refuse_inside_a_function("Engine.replay")
+        self._refuse_in_a_dry_run()
+        if into is None:
+            return replay(self._store, nobody)
+        arguments.text("into, the URL of a new store,", into)
+        if self._services.open_store is None:
+            raise UsageError("this engine opens no other stores. Open it with Engine.open.")
+        with closing(self._services.open_store(into)) as target:
+            return replay_into(self._store, target, nobody)
