@@ -9,7 +9,7 @@ from deltamark.application.ports.store import Reading
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import UsageError
 from deltamark.domain.job import ComputingTask, Job
-from deltamark.domain.model import EntityAssociation, EntityType, Property, PropertyRef
+from deltamark.domain.model import Connector, EntityAssociation, EntityType, Property, PropertyRef
 from deltamark.domain.nearest import hint
 from deltamark.domain.rules import rule_names
 from deltamark.domain.run import JobRun
@@ -65,6 +65,17 @@ def association_named(identifier: str, configuration: Configuration) -> EntityAs
     found = configuration.association(arguments.text("an association", identifier))
     if found is None:
         raise _unknown("association", identifier, (item.identifier for item in configuration.associations))
+    return found
+
+
+def connector_named(identifier: str, configuration: Configuration) -> Connector:
+    """The connector of that identifier.
+
+    :raises UsageError: if there is none.
+    """
+    found = configuration.connector(arguments.text("a connector", identifier))
+    if found is None:
+        raise _unknown("connector", identifier, (item.identifier for item in configuration.connectors))
     return found
 
 

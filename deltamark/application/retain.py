@@ -2,52 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
+
+from attrs import frozen
 
 from deltamark.application.ports.store import Discarded, Subjects, Writing
 from deltamark.application.services import Scope
+from deltamark.domain.changes import Position
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.job import SynchronizeTask
 from deltamark.domain.run import ChangesDiscarded
 from deltamark.domain.wording import how_many
 
 
-def discard_changes_of(configuration: Configuration, tx: Writing, task: SynchronizeTask, scope: Scope) -> list[str]:
-    """Discards all changes of the connector that a task synchronizes; see `discard_changes`."""
-    resources, links = configuration.mappings_of_connector(task.connector)
-    subjects = Subjects(
-        connector=task.connector,
-        task=task.identifier,
-        entity_types=tuple(mapping.entity_type for mapping in resources),
-        associations=tuple(mapping.association for mapping in links),
-    )
+@frozen(kw_only=True)
+class Forgetting:
+    """Whose changes are discarded, and for whom that is put on record.
+
+    :param run: its number; `ordinal` is the place of the task in it.
+    :param concerned: the entity types of the resources that the changes concern, those at the ends of links too.
+    """
+
+    subjects: Subjects
+    concerned: tuple[str, ...]
+    run: int
+    ordinal: int
+
+
+def forgetting(configuration: Configuration, connector: str, *, task: str, run: int, ordinal: int) -> Forgetting:
+    """What a connector feeds, for a task that discards the changes of it."""
+    resources, links = configuration.mappings_of_connector(connector)
+    entity_types = tuple(mapping.entity_type for mapping in resources)
     ends = {
         ref.entity_type
         for mapping in links
         for ref in (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
     }
-    return discard_changes(tx, subjects, scope, ends)
+    return Forgetting(
+        subjects=Subjects(
+            connector=connector,
+            task=task,
+            entity_types=entity_types,
+            associations=tuple(mapping.association for mapping in links),
+        ),
+        concerned=tuple(dict.fromkeys([*entity_types, *sorted(ends)])),
+        run=run,
+        ordinal=ordinal,
+    )
 
 
-def discard_changes(tx: Writing, subjects: Subjects, scope: Scope, ends_of_links: Iterable[str]) -> list[str]:
-    """Discards all changes of a connector, these and earlier ones; returns what to tell about it.
+def discard_changes_of(configuration: Configuration, tx: Writing, task: SynchronizeTask, scope: Scope) -> list[str]:
+    """Discards all changes of the connector that a task synchronizes, these and earlier ones; returns what to tell
+    about it.
+    """
+    given = forgetting(configuration, task.connector, task=task.identifier, run=scope.run, ordinal=scope.ordinal)
+    seen = tx.flagged_to()
+    discarded = discard_changes(tx, given)
+    if discarded is None:
+        return []
+    unread = ", before a flag task saw them: the next one flags every resource" if discarded.last > seen else ""
+    return [
+        f"discarded {how_many(discarded.count, 'change')} of {task.connector} up to position {discarded.last} "
+        f"(DoNotDeleteChanges is false){unread}"
+    ]
+
+
+def discard_changes(
+    tx: Writing, given: Forgetting, *, up_to: Position | None = None, at_most: int | None = None
+) -> Discarded | None:
+    """Discards all changes of a connector, or the oldest; see `Writing.discard`.
 
     Changes that no flag task had seen make the next one flag every resource of these types: it may do too
     much, never too little.
     """
     seen = tx.flagged_to()
-    concerned = tuple(dict.fromkeys([*subjects.entity_types, *sorted(ends_of_links)]))
 
     def event(stream: str, version: int, at: datetime, discarded: Discarded) -> ChangesDiscarded:
         return ChangesDiscarded(
             originator_id=stream,
             originator_version=version,
             at=at,
-            run=scope.run,
-            task=scope.ordinal,
-            connector=subjects.connector,
-            entity_types=concerned,
+            run=given.run,
+            task=given.ordinal,
+            connector=given.subjects.connector,
+            entity_types=given.concerned,
             first=discarded.first,
             up_to=discarded.last,
             count=discarded.count,
@@ -55,11 +93,4 @@ def discard_changes(tx: Writing, subjects: Subjects, scope: Scope, ends_of_links
             unread=discarded.last > seen,
         )
 
-    discarded = tx.discard(subjects, event, scope.run)
-    if discarded is None:
-        return []
-    unread = ", before a flag task saw them: the next one flags every resource" if discarded.last > seen else ""
-    return [
-        f"discarded {how_many(discarded.count, 'change')} of {subjects.connector} up to position {discarded.last} "
-        f"(DoNotDeleteChanges is false){unread}"
-    ]
+    return tx.discard(given.subjects, event, given.run, up_to=up_to, at_most=at_most)

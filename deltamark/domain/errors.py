@@ -9,6 +9,7 @@ from attrs import frozen
 
 from deltamark.domain.location import Location
 from deltamark.domain.values import shown
+from deltamark.domain.wording import discarded_by
 
 
 class DeltamarkError(Exception):
@@ -155,9 +156,9 @@ class HistoryDiscarded(DeltamarkError):
         self.run = run
         self.task = task
         super().__init__(
-            f"the changes of connector {connector} up to position {horizon} were discarded by task {task} in "
-            f"run {run} (DoNotDeleteChanges is false there). Ask for what lies after it: from position "
-            f"{horizon} on (--after {horizon}, in Python after={horizon})."
+            f"the changes of connector {connector} up to position {horizon} were discarded by "
+            f"{discarded_by(task, run)}. Ask for what lies after it: from position {horizon} on (--after {horizon}, in "
+            f"Python after={horizon})."
         )
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from deltamark import HistoryDiscarded, JobRun, TaskState
+from deltamark.application.retaining import retain
 from tests.engine.organisation.formulas import ASSOCIATIONS, CLASSES, KEYS, PROPERTIES
 from tests.engine.organisation.running import Clock, Known, Organisation
 from tests.engine.organisation.setting import CONNECTORS, Setting
@@ -277,6 +278,19 @@ class DerivedMachine(RuleBasedStateMachine):
             else:
                 with engine._services.store.transaction() as tx:
                     tx.forget_flags()
+
+    @rule(connector=st.sampled_from(CONNECTORS), keep=st.integers(0, 12), even_unread=st.booleans(), then=THEN)
+    def discard(self, connector: str, keep: int, even_unread: bool, then: str | None) -> None:
+        with self._step("retentions"):
+            engine = self.organisation.engine
+            before = (self.organisation.state(), self.organisation.derived(), engine.dirty())
+            found = retain(
+                engine._services, connector, keep, even_unread=even_unread, told=lambda *_: None, at_a_time=5
+            )
+            counted["discarded"] += found.count
+            assert (self.organisation.state(), self.organisation.derived(), engine.dirty()) == before
+            self._log_is_whole()
+        self._then(then)
 
     # What is edited.
 

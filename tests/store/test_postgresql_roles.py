@@ -15,6 +15,7 @@ from psycopg import errors
 from psycopg.sql import SQL, Identifier, Literal
 
 from deltamark import Engine, StoreError, UsageError
+from deltamark.application.retaining import retain
 from deltamark.bootstrap import grants, utc_now
 from deltamark.infrastructure.store.postgresql import statistics
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
@@ -150,6 +151,23 @@ def test_the_writer_runs_every_job_with_retention_as_the_owner_does(server: Serv
     assert by_writer == by_owner
     assert by_writer["horizons"]
     assert by_writer["keys"]
+
+
+@pytest.mark.usefixtures("past")
+def test_the_writer_discards_what_is_older_than_what_is_kept(server: Server, as_role: As, days: Days) -> None:
+    kept_by_all = len(rows_of_the_log(as_role(OWNER)))
+    with days.engine(url_of(server, WRITER)) as writer:
+        changes = list(writer.changes(kept_only=True))
+        connector = writer.configuration.connectors[-1].identifier
+
+        found = retain(writer._services, connector, 2, even_unread=True, told=lambda done, total: None, at_a_time=3)
+
+        assert found.count > 3
+        assert len([*writer.changes(kept_only=True)]) == len(changes) - found.count
+        records = len(writer.run(found.run or 0).tasks[0].discarded)
+    assert records == -(-found.count // 3)
+    # Start and end of the run, and of its task, are in the log too.
+    assert len(rows_of_the_log(as_role(OWNER))) == kept_by_all - found.count + records + 4
 
 
 @pytest.mark.usefixtures("past")

@@ -15,6 +15,7 @@ from attrs import frozen
 from deltamark.application.ports.awaiting import AwaitingReading, AwaitingWriting
 from deltamark.application.ports.past import PastReading
 from deltamark.application.ports.pending import PendingReading, PendingWriting
+from deltamark.application.ports.retaining import RetentionReading, Space
 from deltamark.application.ports.schedules import ScheduleReading, ScheduleWriting
 from deltamark.domain.changes import AnyChange, CorrelationKey, Horizon, Position
 from deltamark.domain.derivations import Kind
@@ -158,7 +159,7 @@ class Lease:
     is_live: bool
 
 
-class Reading(PendingReading, ScheduleReading, AwaitingReading, PastReading, Protocol):
+class Reading(PendingReading, ScheduleReading, AwaitingReading, PastReading, RetentionReading, Protocol):
     """One consistent view of a store."""
 
     def head(self) -> Position:
@@ -488,12 +489,21 @@ class Writing(Reading, PendingWriting, ScheduleWriting, AwaitingWriting, Protoco
         ...
 
     def discard(
-        self, subjects: Subjects, build: Callable[[str, int, datetime, Discarded], ChangesDiscarded], run: int
+        self,
+        subjects: Subjects,
+        build: Callable[[str, int, datetime, Discarded], ChangesDiscarded],
+        run: int,
+        *,
+        up_to: Position | None = None,
+        at_most: int | None = None,
     ) -> Discarded | None:
-        """Discards all changes of these subjects: snapshots take their place and a horizon is set.
+        """Discards all changes of these subjects, or the oldest: snapshots take their place and a horizon is set.
 
         `build` makes the event for the record from stream, version, time and what was discarded. Returns
         None where there was nothing to discard.
+
+        :param up_to: those beyond that position stay.
+        :param at_most: discards no more than so many.
         """
         ...
 
@@ -571,6 +581,26 @@ class Store(Protocol):
         :param told: is given how much of the whole was copied, again and again.
         :raises UsageError: if no copy may stand in that place, or if the store is copied by other means; says which.
         :raises StoreError: if the copy cannot be written; then nothing is left of it.
+        """
+        ...
+
+    def space(self) -> Space:
+        """What the store takes on its disk."""
+        ...
+
+    def check_shrinkable(self) -> None:
+        """Checks that `shrink` can give space back.
+
+        :raises UsageError: if that is done by other means; says which.
+        """
+        ...
+
+    def shrink(self) -> None:
+        """Gives space that is free inside back to the disk. Takes as much again as the store holds, for a while, and
+        keeps others from writing.
+
+        :raises UsageError: as `check_shrinkable`.
+        :raises StoreError: if it cannot be done; then the store is as it was.
         """
         ...
 

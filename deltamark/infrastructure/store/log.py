@@ -53,11 +53,22 @@ class LogQueries(StateQueries):
         # In order: a planner that only wants to know whether there is one would begin with the oldest event.
         sql = f"""SELECT notification_id FROM stored_events WHERE notification_id>?1
             AND {self._db.among_texts("topic", 2)} ORDER BY notification_id LIMIT 1"""
-        return self._db.one(sql, (position, self._db.array([*CHANGE_TOPICS, CHANGES_DISCARDED]))) is not None
+        if self._db.one(sql, (position, self._db.array(CHANGE_TOPICS))) is not None:
+            return True
+        return bool(self._discarded_beyond(position))
 
     def _event(self, row: tuple[Any, ...]) -> tuple[int, Any]:
         position, stream, version, topic, state = row
         return position, self._mapper.event(str(stream), version, topic, state)
+
+    def discards(self, after: int) -> list[tuple[int, ChangesDiscarded]]:
+        """See `Reading.discards`."""
+        sql = f"SELECT {EVENT} FROM stored_events WHERE topic=?1 AND notification_id>?2 ORDER BY notification_id"
+        return [self._event(row) for row in self._db.rows(sql, (CHANGES_DISCARDED, after))]
+
+    def _discarded_beyond(self, position: int) -> list[ChangesDiscarded]:
+        """The discards that took changes beyond a position."""
+        return [discarded for _, discarded in self.discards(position) if discarded.up_to > position]
 
     def changes(self, after: int, until: int | None) -> Iterator[tuple[int, AnyChange]]:
         """See `Reading.changes`."""
@@ -194,14 +205,9 @@ class RunQueries(LogQueries):
                 )
             yield RunSummary(run=run, first=first, last=last)
 
-    def discards(self, after: int) -> list[tuple[int, ChangesDiscarded]]:
-        """See `Reading.discards`."""
-        sql = f"SELECT {EVENT} FROM stored_events WHERE topic=?1 AND notification_id>?2 ORDER BY notification_id"
-        return [self._event(row) for row in self._db.rows(sql, (CHANGES_DISCARDED, after))]
-
     def entity_types_changed_since(self, position: int) -> set[str] | None:
         """See `Reading.entity_types_changed_since`."""
-        if self.discards(position):
+        if self._discarded_beyond(position):
             return None
         sql = f"""SELECT DISTINCT t.name FROM stored_events e
             {self._db.straight} resources r ON r.stream = e.originator_id

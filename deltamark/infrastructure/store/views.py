@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deltamark.application.ports.store import Clock, Discarded, Subjects
+from deltamark.domain.changes import Position
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.infrastructure.store.awaiting import AwaitingQueries
 from deltamark.infrastructure.store.carrying import Carrying
@@ -16,6 +17,7 @@ from deltamark.infrastructure.store.flags import FlagQueries
 from deltamark.infrastructure.store.holding import Holding, PendingQueries
 from deltamark.infrastructure.store.leasing import LeaseQueries
 from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
+from deltamark.infrastructure.store.outgoing import RetentionQueries
 from deltamark.infrastructure.store.past import PastQueries
 from deltamark.infrastructure.store.replaying import ReplayQueries
 from deltamark.infrastructure.store.schedules import ScheduleKeeping, ScheduleQueries
@@ -31,6 +33,7 @@ class StoreReading(
     ScheduleQueries,
     AwaitingQueries,
     ReplayQueries,
+    RetentionQueries,
 ):
     """All queries, in one reading transaction."""
 
@@ -63,7 +66,15 @@ class RehearsedWriting(StoreWriting):
 
     is_rehearsed = True
 
-    def discard(self, subjects: Subjects, build: object, run: int) -> Discarded | None:
+    def discard(
+        self,
+        subjects: Subjects,
+        build: object,
+        run: int,
+        *,
+        up_to: Position | None = None,
+        at_most: int | None = None,
+    ) -> Discarded | None:
         """Discards nothing."""
         return None
 

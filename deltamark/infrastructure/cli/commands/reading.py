@@ -14,6 +14,7 @@ from deltamark.domain.changes import LoggedChange, PendingChange, When
 from deltamark.domain.errors import UsageError
 from deltamark.domain.resource import Resource
 from deltamark.domain.values import shown
+from deltamark.domain.wording import discarded_by
 from deltamark.infrastructure.cli.documents import change_document, exported_document, resource_document
 from deltamark.infrastructure.cli.exporting import export_listing, write_export
 from deltamark.infrastructure.cli.moments import WHEN, Name, WholeNumber
@@ -126,8 +127,8 @@ def _tell_horizons(engine: Engine, entity_type: str | None) -> None:
         discards.setdefault((horizon.position, horizon.run, horizon.task), []).append(horizon.subject)
     for (position, run, task), subjects in discards.items():
         say(
-            f"Not shown: changes of {', '.join(subjects)} up to position {position}, discarded by task {task} in "
-            f"run {run} (DoNotDeleteChanges is false)."
+            f"Not shown: changes of {', '.join(subjects)} up to position {position}, discarded by "
+            f"{discarded_by(task, run)}."
         )
 
 

@@ -13,6 +13,7 @@ from eventsourcing.persistence import PersistenceError
 from psycopg import Connection, errors
 from psycopg.rows import DictRow
 
+from deltamark.application.ports.retaining import Space
 from deltamark.application.ports.store import Clock, Reading, Watch, Writing
 from deltamark.domain.changes import Position
 from deltamark.domain.errors import StoreError, StoreUnreachable, UsageError
@@ -208,6 +209,24 @@ class PostgreSQLStore:
             f"store {self._address}: PostgreSQL's own program makes the backup, also while jobs run:\n"
             f"  {dump_command(self._address, target)}"
         )
+
+    def space(self) -> Space:
+        """See `Store.space`."""
+        sql = """SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
+            JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ?1 AND c.relkind = 'r'"""
+        with self._explaining(), self._connection(_READ) as connection:
+            return Space(size=PostgreSQLDatabase(connection).one(sql, (self._address.schema,)), free=None)
+
+    def check_shrinkable(self) -> None:
+        """See `Store.check_shrinkable`: PostgreSQL does it by itself, and its owner may do more."""
+        raise UsageError(
+            f"store {self._address}: PostgreSQL reuses the space by itself (autovacuum). To give it back to the disk, "
+            f"its owner can run VACUUM FULL on the tables of schema {self._address.schema}, at a time when no job runs."
+        )
+
+    def shrink(self) -> None:
+        """See `Store.shrink`."""
+        self.check_shrinkable()
 
     def grants(self, *, writer: str | None, reader: str | None) -> str:
         """The SQL by which the owner lets one role write and another read; raises as `grants.grants` does."""

@@ -12,6 +12,7 @@ from time import monotonic
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor
 
+from deltamark.application.ports.retaining import Space
 from deltamark.application.ports.store import Clock, Reading, Watch, Writing
 from deltamark.domain.changes import Position
 from deltamark.domain.errors import StoreError
@@ -204,6 +205,29 @@ class SQLiteStore:
                 position: Position = database.one("SELECT max(notification_id) FROM stored_events") or 0
             copy_store(connection.raw, self._path, target, overwrite=overwrite, told=told)
         return position
+
+    def space(self) -> Space:
+        """See `Store.space`."""
+        with self._explaining(), self._datastore.get_connection(commit=False) as connection:
+            assert isinstance(connection, ChangeConnection)
+            pages, free, size = (
+                int(connection.raw.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return Space(size=pages * size, free=free * size)
+
+    def check_shrinkable(self) -> None:
+        """See `Store.check_shrinkable`."""
+
+    def shrink(self) -> None:
+        """See `Store.shrink`."""
+        with self._explaining(), self._standing_still() as (connection, _):
+            connection.raw.execute("PRAGMA temp_store=FILE")  # the copy that it makes may be larger than the memory
+            try:
+                connection.raw.execute("VACUUM")
+                connection.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                connection.raw.execute("PRAGMA temp_store=MEMORY")
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
