@@ -13,9 +13,10 @@ from deltamark.domain.changes import Position
 from deltamark.domain.replaying import MOST_KEPT, Discrepancy, LogVerification
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.database import Database
-from deltamark.infrastructure.store.folding import Fault, Folded, LogFolding
+from deltamark.infrastructure.store.folding import Fault, Folded, FoldedRun, LogFolding
 from deltamark.infrastructure.store.horizons import expected_horizons
 from deltamark.infrastructure.store.mapper import ChangeMapper
+from deltamark.infrastructure.store.twins import twin_of
 
 Told = Callable[[int, int], None]
 """Is given how many streams of how many were read."""
@@ -50,6 +51,7 @@ class Comparison:
         self.resources = self.links = self.runs = 0
         self.wrong_resources, self.wrong_links, self.wrong_runs = array("q"), array("q"), array("q")
         self.next_run = 1
+        self._looked = 0
 
     @property
     def folding(self) -> LogFolding:
@@ -108,11 +110,22 @@ class Comparison:
                     continue
                 problem = "it is not there" if held is None else _problem(columns, held, row)
                 if problem:
+                    if held is None:
+                        self._look_for_twin(row, name(row))
                     self._differs(name(row), problem, _position(row))
                     wrong.append(row[0])
             for stream, held in stored.items():
                 self._differs(name(held), "no event speaks of it", _position(held))
                 wrong.append(stream)
+
+    def _look_for_twin(self, row: Any, name: str) -> None:
+        """Where a row was lost, a run may have begun a second stream: then the log is not whole any more."""
+        if isinstance(row, FoldedRun) or self._looked >= MOST_KEPT:
+            return
+        self._looked += 1
+        twin = twin_of(self._db, row)
+        if twin is not None:
+            self._fault(Fault(name, f"the log has two streams of it, {row.stream} and {twin}", row.position))
 
     def _compare_whole(self) -> None:
         self._compare_horizons()
