@@ -12,6 +12,7 @@ from deltamark.application.back_up import Backup
 from deltamark.application.health import Health, JobHealth
 from deltamark.application.history import ExportedResource
 from deltamark.application.notices import Notice, NoticeKind
+from deltamark.application.ports.retaining import Space
 from deltamark.application.running.observer import Observer
 from deltamark.application.user_tasks import task
 from deltamark.bootstrap import Engine
@@ -83,6 +84,7 @@ from deltamark.domain.model import (
 )
 from deltamark.domain.replaying import Discrepancy, LogVerification, Replayed
 from deltamark.domain.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
+from deltamark.domain.retention import Outgoing, Retention, Unread
 from deltamark.domain.rules import (
     EntityPropertyExpression,
     ResourceClassificationRule,
@@ -146,6 +148,7 @@ __all__ = [
     "Observer",
     "Operator",
     "OutdatedChanges",
+    "Outgoing",
     "PendingChange",
     "Policy",
     "PrepareSynchronizationTask",
@@ -162,10 +165,12 @@ __all__ = [
     "ResourceRef",
     "ResourceType",
     "Resumption",
+    "Retention",
     "RunMoment",
     "SetAside",
     "SetRecentlyModifiedFlagTask",
     "SourceError",
+    "Space",
     "Step",
     "StoreError",
     "StoreUnreachable",
@@ -180,6 +185,7 @@ __all__ = [
     "Trigger",
     "TriggerKind",
     "Unlinked",
+    "Unread",
     "UpdateClassificationTask",
     "UpdateEntityPropertyExpressionsTask",
     "Updated",

@@ -17,6 +17,7 @@ from deltamark.application.calling import refuse_inside_a_function
 from deltamark.application.export import as_table
 from deltamark.application.follow import Following, follow
 from deltamark.application.history import ExportedResource
+from deltamark.application.keeping import Keeping
 from deltamark.application.leases import as_they_are, refuse_if_running
 from deltamark.application.looking_back import LookingBack
 from deltamark.application.naming import entity_type_named, job_named
@@ -36,7 +37,7 @@ from deltamark.domain.run import JobRun
 from deltamark.domain.values import shown
 
 
-class Engine(Resuming, Scheduling, LookingBack, Rebuilding):
+class Engine(Resuming, Scheduling, Keeping, LookingBack, Rebuilding):
     """A store with a configuration: runs jobs, and answers what is, was, changed and is dirty.
 
     Use it in a `with` block, or call `close`. One engine may be used from several threads; a process that was

@@ -16,6 +16,7 @@ from deltamark.infrastructure.cli.commands import (
     keeping,
     reading,
     replaying,
+    retaining,
     running,
     scheduling,
     verifying,
@@ -81,7 +82,9 @@ def deltamark(
     ctx.obj = Workspace(store, configuration, export_output, debug)
 
 
-for module in (workspace, configuring, running, scheduling, reading, inspecting, verifying, replaying, keeping):
+for module in (
+    workspace, configuring, running, scheduling, reading, inspecting, verifying, replaying, keeping, retaining,
+):  # fmt: skip
     for command in module.COMMANDS:
         deltamark.add_command(command)
 

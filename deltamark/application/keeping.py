@@ -1,0 +1,69 @@
+"""The part of the engine that discards history: only what is old enough, and what nobody has still to read."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from deltamark.application import arguments
+from deltamark.application.back_up import nobody
+from deltamark.application.calling import refuse_inside_a_function
+from deltamark.application.deriving import Deriving
+from deltamark.application.naming import connector_named
+from deltamark.application.ports.retaining import Space
+from deltamark.application.retaining import Told, retain, would_retain
+from deltamark.domain.changes import RunMoment
+from deltamark.domain.retention import Retention, keep_of
+
+
+class Keeping(Deriving):
+    """An open store with a configuration, and how much of its history is kept."""
+
+    def retain(
+        self,
+        connector: str,
+        *,
+        keep: str | int | timedelta | RunMoment,
+        dry_run: bool = False,
+        even_unread: bool = False,
+        vacuum: bool = False,
+        told: Told = nobody,
+    ) -> Retention:
+        """Discards the changes of a connector that are older than what is kept; what is stays as it is.
+
+        Changes that no flag task has flagged, or that made resources dirty for a task that has not computed them yet,
+        are kept, and so is what lies beyond them; the result says whose they are. It is a run, which stands among the
+        others as job ``*retain*``, except where nothing is to be discarded. It works in transactions of some thousand
+        changes: wherever it is interrupted, the store is whole, and less history is left.
+
+        :param keep: a time span (``"90d"``, a timedelta): the changes that are younger; a number: the newest so many of
+            the connector; ``"run:7"`` or ``RunMoment(7)``: those since the beginning of that run.
+        :param dry_run: says what would be discarded, and writes nothing.
+        :param even_unread: discards unread changes too. The next flag task flags every resource that depends on the
+            connector where it had not seen some of them.
+        :param vacuum: gives the space to the disk afterwards, which takes as much again for a while (SQLite only).
+            Without it the store reuses the space.
+        :param told: is given how many changes were discarded, and of how many, again and again.
+        :raises AlreadyRunning: if the connector is being synchronized now; nothing was discarded.
+        :raises TakenOver: as `run_job`; what was discarded before stays so.
+        :raises UsageError: for a connector or a run that does not exist, for what does not say what to keep, and for
+            `vacuum` in PostgreSQL, which does it by itself; nothing was discarded.
+        """
+        refuse_inside_a_function("Engine.retain")
+        store = self._store
+        name = connector_named(connector, self.configuration).identifier
+        kept = keep_of(keep)
+        arguments.boolean("dry_run", dry_run)
+        arguments.boolean("even_unread", even_unread)
+        self._refuse_in_a_dry_run()
+        if arguments.boolean("vacuum", vacuum):
+            store.check_shrinkable()
+        if dry_run:
+            return would_retain(self._services, name, kept, even_unread=even_unread)
+        found = retain(self._services, name, kept, even_unread=even_unread, told=told)
+        if vacuum:
+            store.shrink()
+        return found
+
+    def space(self) -> Space:
+        """What the store takes on its disk, and how much of that is free inside."""
+        return self._store.space()
