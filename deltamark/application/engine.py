@@ -228,16 +228,17 @@ class Engine(Resuming, Scheduling, Keeping, LookingBack, Rebuilding):
             return history.horizons_of(reading, self.configuration, entity_type)
 
     def history(
-        self, entity_type: str, key: str, *, after: Position = 0, kept_only: bool = False
+        self, entity_type: str, key: str, *, after: Position = 0, until: When | None = None, kept_only: bool = False
     ) -> list[LoggedChange]:
-        """One resource's changes and those of its links, oldest first.
+        """One resource's changes and those of its links, oldest first; costs time in proportion to those.
 
+        :param until: the last moment, inclusive; None for the present.
         :param kept_only: as for `changes`.
         :raises HistoryDiscarded: if `after` lies below the horizon of the entity type.
         :raises UsageError: for an entity type that does not exist, or a resource that never did.
         """
         ref = self._ref(entity_type, key)
-        found = list(self.changes(after, entity_type=entity_type, key=key, kept_only=kept_only))
+        found = list(self.changes(after, until, entity_type=entity_type, key=key, kept_only=kept_only))
         if not found:
             with self._store.reading() as reading:
                 if reading.resource(ref) is None:

@@ -16,7 +16,7 @@ COUNTS = [
     "read", "inserted", "updated", "deleted", "linked", "unlinked", "set_aside", "flagged", "computed", "executed",
     "necessary", "written",
 ]  # fmt: skip
-CAUSE = ["run", "job", "task"]
+CAUSE = ["run", "job", "task", "user", "trigger"]
 CHANGED = ["position", "at", "change", "entity_type", "key", "changes", *CAUSE]
 LINKED = ["position", "at", "change", "association", "entity_type", "key", "other_entity_type", "other_key", *CAUSE]
 PLACE = ["file", "line"]
@@ -271,6 +271,8 @@ def test_changes_have_exactly_the_members_of_the_contract(past):
         "run": 2,
         "job": "Incremental",
         "task": "SynchronizeHR",
+        "user": past.jsonl("runs", "2")[0]["user"],
+        "trigger": "user",
         "file": "people.csv",
         "line": 2,
     }

@@ -14,7 +14,7 @@ from tests.cli.workspace import EXTRACTS, Workspace
 CHANGE = ["position", "at", "change", "entity_type", "key", "changes"]
 LINK = ["position", "at", "change", "association", "entity_type", "key", "other_entity_type", "other_key"]
 WHY = ["path", "property", "task", "computes", "reason"]
-WHENCE = ["run", "job", "changed_by", "file", "line"]
+WHENCE = ["run", "job", "changed_by", "user", "trigger", "file", "line"]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_link_that_changed_has_a_path_and_no_property(renamed):
     assert [(c["change"], c["path"], c["property"], c["other_key"], c["task"]) for c in causes] == [
         ("unlinked", "Department", None, "D2", "Properties"), ("linked", "Department", None, "D1", "Properties"),
     ]  # fmt: skip
-    assert [list(cause) for cause in causes] == [[*LINK, *WHY, *WHENCE[:3]], [*LINK, *WHY, *WHENCE]]
+    assert [list(cause) for cause in causes] == [[*LINK, *WHY, *WHENCE[:5]], [*LINK, *WHY, *WHENCE]]
     assert {cause["reason"] for cause in causes} == {"the links of Department are followed by Place"}
 
 
@@ -88,7 +88,8 @@ def test_the_three_forms_show_the_same_causes(renamed):
 
     assert len(causes) == len(rows) == 2
     assert list(rows[0]) == [
-        *CHANGE[:5], "association", "other_entity_type", "other_key", "changes", *WHY, *WHENCE,
+        *CHANGE[:5], "association", "other_entity_type", "other_key", "changes", *WHY,
+        "run", "job", "changed_by", "file", "line", "user", "trigger",
     ]  # fmt: skip
     assert [row["computes"] for row in rows] == [plain(cause["computes"]) for cause in causes]
     assert table[0].split() == ["position", "change", "resource", "what", "path", "task", "at", "run", "reason"]

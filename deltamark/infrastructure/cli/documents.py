@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,11 +20,13 @@ from deltamark.domain.changes import (
     MatchedPair,
     PendingChange,
 )
+from deltamark.domain.deltas import LinkDelta, ResourceDelta
 from deltamark.domain.derivations import Kind
 from deltamark.domain.differences import Difference
 from deltamark.domain.errors import Fault
+from deltamark.domain.holdings import HeldLink, HeldValue
 from deltamark.domain.link import LinkRef
-from deltamark.domain.resource import Resource, ResourceEvent
+from deltamark.domain.resource import Change, Resource, ResourceEvent, ResourceRef
 from deltamark.domain.run import JobRun, Resumption, SetAside, TaskRun
 
 
@@ -37,24 +39,54 @@ def change_document(change: LoggedChange | PendingChange) -> dict[str, Any]:
     """A change of the log, or one that was held back: the same without a position."""
     event = change.event
     head = {"position": change.position, "at": time_of(change.at), "change": change.kind}
-    if isinstance(event, ResourceEvent):
-        what: dict[str, Any] = {
-            "entity_type": event.ref.entity_type,
-            "key": event.ref.key,
-            "changes": {n: {"before": c.before, "after": c.after} for n, c in event.changes.items()},
-        }
-    else:
-        what = {
-            "association": event.ref.association,
-            "entity_type": event.ref.source.entity_type,
-            "key": event.ref.source.key,
-            "other_entity_type": event.ref.target.entity_type,
-            "other_key": event.ref.target.key,
-        }
-    cause = {"run": change.run, "job": change.job, "task": change.task}
+    what = _changed(event.ref, event.changes) if isinstance(event, ResourceEvent) else _pair(event.ref)
+    return {**head, **what, **_origin(change)}
+
+
+def _changed(ref: ResourceRef, changes: Mapping[str, Change]) -> dict[str, Any]:
+    values = {name: {"before": c.before, "after": c.after} for name, c in changes.items()}
+    return {"entity_type": ref.entity_type, "key": ref.key, "changes": values}
+
+
+def _pair(ref: LinkRef) -> dict[str, Any]:
+    return {
+        "association": ref.association,
+        "entity_type": ref.source.entity_type,
+        "key": ref.source.key,
+        "other_entity_type": ref.target.entity_type,
+        "other_key": ref.target.key,
+    }
+
+
+def _origin(change: LoggedChange | PendingChange) -> dict[str, Any]:
+    """Where a change comes from: run, job and task, on whose account, and the line of an extract if one said it."""
+    origin: dict[str, Any] = {"run": change.run, "job": change.job, "task": change.task}
+    origin |= {"user": change.user, "trigger": change.trigger.value}
     if change.file is not None:
-        cause |= {"file": change.file, "line": event.cause.line}
-    return {**head, **what, **cause}
+        origin |= {"file": change.file, "line": change.event.cause.line}
+    return origin
+
+
+def delta_document(delta: ResourceDelta | LinkDelta) -> dict[str, Any]:
+    """What differs between two moments: as a change, without position and cause."""
+    what = _changed(delta.ref, delta.changes) if isinstance(delta, ResourceDelta) else _pair(delta.ref)
+    return {"change": delta.kind, **what}
+
+
+def held_document(held: HeldValue | HeldLink) -> dict[str, Any]:
+    """Who had what: a value or a link, with the changes that it began and ended with."""
+    if isinstance(held, HeldValue):
+        ref = held.ref
+        what = {"entity_type": ref.entity_type, "key": ref.key, "property": held.property, "value": held.value}
+    else:
+        what = _pair(held.ref)
+    return {**what, "from": _bound(held.since), "until": _bound(held.until)}
+
+
+def _bound(change: LoggedChange | None) -> dict[str, Any] | None:
+    if change is None:
+        return None
+    return {"position": change.position, "at": time_of(change.at), **_origin(change)}
 
 
 def exported_document(resource: ExportedResource) -> dict[str, Any]:
@@ -138,7 +170,7 @@ def cause_document(cause: Cause) -> dict[str, Any]:
     """
     nothing = {"position": cause.position, "at": None, "change": None, "entity_type": None, "key": None}
     change = nothing if cause.change is None else change_document(cause.change)
-    made = {"run": "run", "job": "job", "task": "changed_by", "file": "file", "line": "line"}
+    made = {name: name for name in ("run", "job", "task", "user", "trigger", "file", "line")} | {"task": "changed_by"}
     where = {member: change.pop(name) for name, member in made.items() if name in change}
     why = {
         "path": cause.path,

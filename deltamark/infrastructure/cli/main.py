@@ -14,6 +14,7 @@ from deltamark.infrastructure.cli.commands import (
     configuring,
     inspecting,
     keeping,
+    looking_back,
     reading,
     replaying,
     retaining,
@@ -82,9 +83,12 @@ def deltamark(
     ctx.obj = Workspace(store, configuration, export_output, debug)
 
 
-for module in (
-    workspace, configuring, running, scheduling, reading, inspecting, verifying, replaying, keeping, retaining,
-):  # fmt: skip
+MODULES = (
+    workspace, configuring, running, scheduling, reading, looking_back, inspecting, verifying, replaying, keeping,
+    retaining,
+)  # fmt: skip
+
+for module in MODULES:
     for command in module.COMMANDS:
         deltamark.add_command(command)
 

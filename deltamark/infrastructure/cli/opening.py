@@ -119,7 +119,7 @@ def format_option(command: click.decorators.FC) -> click.decorators.FC:
     return click.option(
         "--format",
         "form",
-        type=click.Choice([form.value for form in Format]),
+        type=click.Choice([form.value for form in Format if form is not Format.CLOUDEVENTS]),
         callback=lambda _, __, value: Format(value),
         default=Format.TABLE.value,
         help="A table for people; jsonl (one object a line) or csv for programs.",

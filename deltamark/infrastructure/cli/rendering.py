@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deltamark.infrastructure.cli.counting import counted
+from deltamark.infrastructure.cli.spreadsheets import guarded
 
 Document: TypeAlias = Mapping[str, Any]
 """A row as JSON lines give it."""
@@ -36,6 +37,8 @@ class Format(Enum):
     TABLE = "table"
     JSONL = "jsonl"
     CSV = "csv"
+    CLOUDEVENTS = "cloudevents"
+    """JSON lines whose documents are CloudEvents: for changes alone."""
 
 
 @frozen
@@ -61,12 +64,14 @@ class Listing:
 
     :param columns: what CSV shows, and a table too unless `table` says otherwise.
     :param is_live: whether rows come one by one as things happen: each is shown at once.
+    :param is_for_spreadsheets: whether CSV must hold nothing that a spreadsheet takes for a formula.
     """
 
     documents: Iterable[Document]
     columns: Sequence[Column]
     table: Sequence[Column] | None = None
     is_live: bool = False
+    is_for_spreadsheets: bool = False
 
     @property
     def at_a_time(self) -> int:
@@ -79,7 +84,7 @@ def render(listing: Listing, form: Format) -> None:
     if not (listing.is_live or sys.stdout.isatty()):
         listing = evolve(listing, documents=counted(listing.documents))
     match form:
-        case Format.JSONL:
+        case Format.JSONL | Format.CLOUDEVENTS:
             write((orjson.dumps(document) + b"\n" for document in listing.documents), listing.at_a_time)
         case Format.CSV:
             write(csv_lines(listing), listing.at_a_time)
@@ -98,13 +103,22 @@ def write(lines: Iterable[bytes], at_a_time: int = _AT_A_TIME) -> None:
 def csv_lines(listing: Listing) -> Iterator[bytes]:
     """The rows as lines of CSV, header first."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    header = [[column.title for column in listing.columns]]
-    for row in chain(header, ([plain(c.cell(d)) for c in listing.columns] for d in listing.documents)):
+    # Quotes keep a spreadsheet that separates by other signs from taking a cell apart, and a part of it for a formula.
+    if listing.is_for_spreadsheets:
+        text, writer = _harmless, csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    else:
+        text, writer = plain, csv.writer(buffer, lineterminator="\n")
+    header = [[text(column.title) for column in listing.columns]]
+    for row in chain(header, ([text(c.cell(d)) for c in listing.columns] for d in listing.documents)):
         buffer.seek(0)
         buffer.truncate()
         writer.writerow(row)
         yield buffer.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _harmless(value: object) -> str:
+    """A value as a text that a spreadsheet takes for no formula; numbers are none."""
+    return guarded(value) if isinstance(value, str) else plain(value)
 
 
 def plain(value: object) -> str:

@@ -38,7 +38,7 @@ def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form:
 
 _CAUSE_MEMBERS = (
     "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
-    "path", "property", "task", "computes", "reason", "run", "job", "changed_by", "file", "line",
+    "path", "property", "task", "computes", "reason", "run", "job", "changed_by", "file", "line", "user", "trigger",
 )  # fmt: skip
 
 

@@ -8,23 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import click
+from attrs import evolve
 
 from deltamark.bootstrap import Engine
 from deltamark.domain.changes import LoggedChange, PendingChange, When
 from deltamark.domain.errors import UsageError
-from deltamark.domain.resource import Resource
+from deltamark.domain.resource import Resource, ResourceEvent
+from deltamark.domain.run import TriggerKind
 from deltamark.domain.values import shown
 from deltamark.domain.wording import discarded_by
+from deltamark.infrastructure.cli.cloud_events import cloud_event
 from deltamark.infrastructure.cli.documents import change_document, exported_document, resource_document
-from deltamark.infrastructure.cli.exporting import export_listing, write_export
+from deltamark.infrastructure.cli.exporting import export_listing, write_parquet
 from deltamark.infrastructure.cli.moments import WHEN, Name, WholeNumber
 from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
+from deltamark.infrastructure.cli.output import Output, ending_of, output_options
 from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, plain, render
 from deltamark.infrastructure.cli.streams import say
 
 _CHANGE_MEMBERS = (
     "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
-    "run", "job", "task", "file", "line",
+    "run", "job", "task", "file", "line", "user", "trigger",
 )  # fmt: skip
 
 
@@ -54,6 +58,11 @@ def shown_value(value: object) -> str:
     return "nothing" if value is None else plain(value)
 
 
+def by_whom(document: Document) -> str:
+    """On whose account a change was made, in a word: a user's, or the schedule's."""
+    return str(document["user" if document["trigger"] == TriggerKind.USER.value else "trigger"])
+
+
 def change_listing(changes: Iterable[LoggedChange | PendingChange], *, is_live: bool = False) -> Listing:
     """Changes as rows; shown one by one where they come as they happen."""
     return Listing(
@@ -68,21 +77,29 @@ def change_listing(changes: Iterable[LoggedChange | PendingChange], *, is_live: 
             Column("what", what_changed),
             member("run"),
             member("task"),
+            Column("by", by_whom),
         ],
     )
 
 
+def _logged(engine: Engine, changes: Iterable[LoggedChange], form: Format, *, is_live: bool = False) -> Listing:
+    """Changes of the log as rows, or as CloudEvents."""
+    listing = change_listing(changes, is_live=is_live)
+    if form is not Format.CLOUDEVENTS:
+        return listing
+    store = engine.epoch()
+    return evolve(listing, documents=(cloud_event(change, store) for change in changes))
+
+
 @click.command(epilog="Example: deltamark changes --type HR_Person --after 120 --format jsonl")
 @click.option("--after", type=WholeNumber("POSITION", 0), metavar="POSITION", help="Only those beyond this position.")
-@click.option("--until", type=WHEN, metavar="WHEN", help="Only those up to a position, a time or run:N.")
+@click.option("--until", type=WHEN, metavar="WHEN", help="Only those up to a moment.")
 @click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only those of an entity type.")
 @click.option("--key", type=Name("KEY"), metavar="KEY", help="Only those of one key.")
 @click.option("--run", type=WholeNumber("RUN", 1), metavar="RUN", help="Only those of one run.")
-@click.option(
-    "--pending", type=WholeNumber("RUN", 1), metavar="RUN", help="Instead of the log, what a blocked run held back."
-)
-@click.option("--follow", is_flag=True, help="Wait for more and show each as it happens, until interrupted.")
-@format_option
+@click.option("--pending", type=WholeNumber("RUN", 1), metavar="RUN", help="Instead, what a blocked run held back.")
+@click.option("--follow", is_flag=True, help="Show each as it happens, until interrupted.")
+@output_options(cloud_events=True)
 @pass_workspace
 def changes(
     workspace: Workspace,
@@ -94,6 +111,8 @@ def changes(
     pending: int | None,
     follow: bool,
     form: Format,
+    file: Path | None,
+    safe: bool,
 ) -> None:
     """Shows the log, oldest first.
 
@@ -103,20 +122,26 @@ def changes(
     """
     if pending is not None and (follow or not (after is None and until is None and run is None)):
         raise UsageError("--pending shows what did not happen; of the other options, --type and --key go with it.")
+    if pending is not None and form is Format.CLOUDEVENTS:
+        raise UsageError("--pending shows what did not happen, and a CloudEvent is something that did. Use jsonl.")
     if follow and not (until is None and run is None):
         raise UsageError("--follow shows what is still to happen; --until and --run are about the past. Use one.")
+    if follow and file is not None:
+        raise UsageError("--follow never ends, and a file appears when it is whole. Redirect standard output instead.")
+    output = Output(form=form, file=file, is_for_spreadsheets=safe)
     with workspace.engine() as engine:
         if pending is not None:
-            render(change_listing(engine.pending(pending, entity_type=entity_type, key=key)), form)
+            output.give(change_listing(engine.pending(pending, entity_type=entity_type, key=key)), "changes")
             return
         if follow:
             # To be interrupted is how it ends.
             with suppress(KeyboardInterrupt):
-                render(change_listing(engine.follow(after, entity_type=entity_type, key=key), is_live=True), form)
+                found = engine.follow(after, entity_type=entity_type, key=key)
+                output.give(_logged(engine, found, form, is_live=True), "changes")
             return
         kept_only = after is None and run is None
         found = engine.changes(after or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only)
-        render(change_listing(found), form)
+        output.give(_logged(engine, found, form), "changes")
         if kept_only:
             _tell_horizons(engine, entity_type)
 
@@ -135,13 +160,27 @@ def _tell_horizons(engine: Engine, entity_type: str | None) -> None:
 @click.command(epilog="Example: deltamark history HR_Person E00042")
 @click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
 @click.argument("key", type=Name("KEY"))
-@format_option
+@click.option("--after", type=WholeNumber("POSITION", 0), metavar="POSITION", help="Only those beyond this position.")
+@click.option("--until", type=WHEN, metavar="WHEN", help="Only those up to a moment.")
+@output_options(cloud_events=True)
 @pass_workspace
-def history(workspace: Workspace, entity_type: str, key: str, form: Format) -> None:
+def history(
+    workspace: Workspace,
+    entity_type: str,
+    key: str,
+    after: int | None,
+    until: When | None,
+    form: Format,
+    file: Path | None,
+    safe: bool,
+) -> None:
     """Shows the changes of one resource and of its links, oldest first."""
+    output = Output(form=form, file=file, is_for_spreadsheets=safe)
     with workspace.engine() as engine:
-        render(change_listing(engine.history(entity_type, key, kept_only=True)), form)
-        _tell_horizons(engine, entity_type)
+        found = engine.history(entity_type, key, after=after or 0, until=until, kept_only=after is None)
+        output.give(_logged(engine, found, form), "changes")
+        if after is None:
+            _tell_horizons(engine, entity_type)
 
 
 @click.command(epilog="Example: deltamark show HR_Person E00042 --at run:1")
@@ -164,11 +203,17 @@ def show(workspace: Workspace, entity_type: str, key: str, at: When | None, form
 
 def _why_not(engine: Engine, entity_type: str, key: str, at: When | None) -> str:
     # Raises on its own if there never was such a resource.
-    newest = engine.history(entity_type, key, kept_only=True)[-1:]
-    if at is not None:
-        return f"there was no {entity_type} {shown(key)} at that moment. `deltamark history` shows when there was."
-    where = f" at position {newest[0].position}, in run {newest[0].run}" if newest else ""
-    return f"{entity_type} {shown(key)} was deleted{where}. Show it as it was with --at."
+    own = [c for c in engine.history(entity_type, key, kept_only=True) if isinstance(c.event, ResourceEvent)]
+    if at is None:
+        where = f" at position {own[-1].position}, in run {own[-1].run}" if own else ""
+        return f"{entity_type} {shown(key)} was deleted{where}. Show it as it was with --at."
+    position = engine.position(at)
+    before, later = [c for c in own if c.position <= position], [c for c in own if c.position > position]
+    if before:
+        turn = f" It had been deleted at position {before[-1].position}, in run {before[-1].run}."
+    else:
+        turn = f" It was created at position {later[0].position}, in run {later[0].run}." if later else ""
+    return f"there was no {entity_type} {shown(key)} at that moment.{turn} `deltamark history` shows when there was."
 
 
 def _rows_of(found: Resource, document: Document) -> list[Document]:
@@ -183,25 +228,20 @@ def _rows_of(found: Resource, document: Document) -> list[Document]:
 @click.command(epilog="Example: deltamark export HR_Person --at run:1 -o people.csv")
 @click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
 @click.option("--at", type=WHEN, metavar="WHEN", help="As they were at a position, a time or the end of run:N.")
-@click.option(
-    "-o",
-    "--output",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write to a file; its ending (.csv, .jsonl, .parquet) says how.",
-)
-@format_option
+@output_options()
 @pass_workspace
-def export(workspace: Workspace, entity_type: str, at: When | None, file: Path | None, form: Format) -> None:
+def export(
+    workspace: Workspace, entity_type: str, at: When | None, form: Format, file: Path | None, safe: bool
+) -> None:
     """Shows all resources of a type in key order with their links, now or as they were."""
+    output = Output(form=form, file=file, is_for_spreadsheets=safe)
+    rows = f"resources of {entity_type}"
     with workspace.engine() as engine:
-        if file is not None:
-            rows = write_export(engine, entity_type, at, file)
-            say(f"{rows:,} resources of {entity_type} written to {file}.")
+        if file is not None and ending_of(file) == ".parquet":
+            say(f"{write_parquet(engine, entity_type, at, file):,} {rows} written to {file}.")
             return
         resources = (exported_document(resource) for resource in engine.export_resources(entity_type, at))
-        render(export_listing(engine.configuration, entity_type, resources), form)
+        output.give(export_listing(engine.configuration, entity_type, resources), rows)
 
 
 COMMANDS: tuple[click.Command, ...] = (changes, history, show, export)
