@@ -31,7 +31,7 @@ _SEEDS = 1_000_000
 
 
 @click.command(epilog="Example: deltamark verify --derived --sample 1000")
-@click.option("--log", is_flag=True, help="Read the log, and compare the state with it; what is done by default.")
+@click.option("--log", is_flag=True, help="Compare the state with the log; the default.")
 @click.option("--derived", is_flag=True, help="Compute derived values anew and compare them with those stored.")
 @click.option("--sample", type=WholeNumber("N", 1), metavar="N", help="Only N resources of each entity type.")
 @click.option("--seed", type=WholeNumber("S", 0), metavar="S", help="Choose the sample as another time.")
@@ -41,10 +41,10 @@ _SEEDS = 1_000_000
 def verify(
     workspace: Workspace, log: bool, derived: bool, sample: int | None, seed: int | None, repair: bool, form: Format
 ) -> int:
-    """Shows where the log is not whole, and where the stored state is not what replaying it gives.
+    """Shows where the log is not whole, or the stored state is not what replaying it gives.
 
-    With --derived, shows where derived values are not what computing them anew gives: a difference is pending if the
-    next incremental run puts it right, otherwise it is a fault. With --log --derived, both.
+    With --derived, where derived values are not what computing them anew gives: pending is what the next incremental
+    run puts right, the rest are faults. With --log --derived, both.
 
     Exit status 0 without a fault, or if every one was repaired; 4 with one; 1 if the repair failed.
     """
