@@ -19,8 +19,8 @@ from deltamark.domain.retention import Keep, Retention
 from deltamark.domain.run import PlannedTask, RunStarted
 from deltamark.domain.wording import RETAIN, how_many
 
-AT_A_TIME = 20_000
-"""How many changes are discarded in one transaction: others that write wait for less than a second."""
+AT_A_TIME = 10_000
+"""How many changes are discarded in one transaction: others that write wait for about a second."""
 
 Told = Callable[[int, int], None]
 """Is told how many changes were discarded, of how many."""

@@ -103,6 +103,7 @@ def _retained(house, connector, keep, at_a_time):
     before, head = past(house), house.engine.position()
     changes = list(house.engine.changes(kept_only=True))
     found = retain(services, connector, keep, even_unread=False, told=lambda done, total: None, at_a_time=at_a_time)
+    assert house.engine.verify().discrepancies == ()
     after = past(house)
     assert {position: after[position] for position in after if position <= head} == {
         position: before[position] for position in before if position in after
