@@ -184,3 +184,21 @@ def test_a_link_of_a_delta_is_told_with_its_association(three_nights):
 
     assert isinstance(last, LinkDelta)
     assert last.ref.association == "Members"
+
+
+def test_where_the_older_part_was_discarded_the_newer_is_audited_as_before(house):
+    for people in ({"1": "A1", "2": "Bob"}, {"1": "A2", "2": "Bob"}, {"1": "A3"}, {"1": "A3", "2": "Bob"}):
+        house.people(people).run("Incremental")
+    between = (RunMoment(2), RunMoment(4))
+    before = held(house.engine.audit("Person", "Name", *between))
+    difference = told(house.engine.diff("Person", *between))
+
+    house.engine.retain("HR", keep=RunMoment(3))
+
+    assert before == [("1", "A2", 2, 3), ("1", "A3", 3, None), ("2", "Bob", 1, 3), ("2", "Bob", 4, None)]
+    assert held(house.engine.audit("Person", "Name", *between)) == [
+        ("1", "A2", None, 3), ("1", "A3", 3, None), ("2", "Bob", None, 3), ("2", "Bob", 4, None),
+    ]  # fmt: skip
+    assert told(house.engine.diff("Person", *between)) == difference
+    with pytest.raises(HistoryDiscarded):
+        list(house.engine.audit("Person", "Name", RunMoment(1), RunMoment(4)))

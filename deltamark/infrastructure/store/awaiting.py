@@ -55,5 +55,3 @@ class Awaiting(Session, AwaitingQueries):
         first, second = (pa.array(values, pa.string()) for values in zip(*pairs, strict=True))
         self._db.insert("pairs_at_hand", {"number": range(len(pairs)), "first": first, "second": second})
         self._db.look_at("pairs_at_hand")
-
-
