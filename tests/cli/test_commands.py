@@ -78,11 +78,13 @@ def test_what_is_configured_is_shown_in_every_form(company):
     jobs = agree(company, "jobs")
     tasks = company.jsonl("tasks")
 
+    assert TIME.match(jobs[0]["next_at"])
     assert jobs[0] == {
         "job": "Incremental",
         "display_name": "What changed since last night",
         "is_incremental": True,
         "schedule": "0 6 * * *",
+        "next_at": jobs[0]["next_at"],
         "tasks": 4,
     }
     assert [(t["job"], t["task"], t["level"]) for t in tasks] == [
