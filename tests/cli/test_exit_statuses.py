@@ -83,7 +83,7 @@ NOT_STARTED = {
     "a position that is none": ["changes", "--after", "9999"],
     "a rule that is none": ["keys", "--rule", "none"],
     "a resource that never was": ["why", "HR_Person", "E9"],
-    "nothing to verify": ["verify"],
+    "a sample of the log": ["verify", "--sample", "1"],
     "a configuration that is not there": ["--configuration", "nowhere", "run", "Incremental"],
     "a store of an unknown kind": ["--store", "oracle://db", "run", "Incremental"],
     "an ending that says nothing": ["export", "HR_Person", "-o", "people.xlsx"],

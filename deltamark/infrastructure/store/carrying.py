@@ -1,4 +1,4 @@
-"""Filling a new store from another one, of whatever kind: the log as it is, and what it gives; see ADR on replay."""
+"""Filling a new store from another one, of whatever kind: the log as it is, and what it gives; see ADR 0028."""
 
 from __future__ import annotations
 
