@@ -15,7 +15,7 @@ from tests.cli.test_commands import rows_of_the_log
 from tests.cli.workspace import LATER
 
 ALL_PEOPLE = ["E1", "E2", "E3"]
-SYNCHRONIZING = ("discard_changes", "deltamark.application.synchronize")
+SYNCHRONIZING = ("discard_changes_of", "deltamark.application.synchronize")
 COMPARING = ("compare_complete", "deltamark.infrastructure.columnar.comparer")
 
 
