@@ -19,7 +19,8 @@ from attrs import evolve, frozen
 from deltamark.application.ports.awaiting import Pair
 from deltamark.application.ports.columnar import LinkComparison, LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract
-from deltamark.application.ports.store import Reading, ResourceChanges, Writing
+from deltamark.application.ports.rows import ResourceChanges
+from deltamark.application.ports.store import Reading, Writing
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.events import Cause
 from deltamark.domain.model import EntityAssociation, EntityAssociationMapping, PropertyRef

@@ -20,7 +20,8 @@ from deltamark.application.flag import is_all_flagged
 from deltamark.application.hand_over import computed_for_the_first_time, remove_synchronized
 from deltamark.application.inputs import Gathering
 from deltamark.application.ports.columnar import Computation, Inputs
-from deltamark.application.ports.store import ComputedChanges, DerivedRule, Writing
+from deltamark.application.ports.rows import ComputedChanges, DerivedRule
+from deltamark.application.ports.store import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.application.workload import Share, awaited, workload
 from deltamark.domain.derivations import Derivation, Kind

@@ -11,7 +11,8 @@ from attrs import field, frozen
 
 from deltamark.application.inputs import Gathering
 from deltamark.application.ports.columnar import EvaluationFailed, Inputs
-from deltamark.application.ports.store import Place, Reading, Writing
+from deltamark.application.ports.rows import Place
+from deltamark.application.ports.store import Reading, Writing
 from deltamark.application.workload import Share, Workload, flagged
 from deltamark.domain.derivations import Kind
 from deltamark.domain.errors import DeltamarkError

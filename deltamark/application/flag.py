@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from deltamark.application.ports.store import DerivedRule, Reading, Writing
+from deltamark.application.ports.rows import DerivedRule
+from deltamark.application.ports.store import Reading, Writing
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.application.workload import awaited, rule_of
 from deltamark.domain.configuration import Configuration

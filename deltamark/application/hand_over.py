@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deltamark.application.inputs import Gathering
-from deltamark.application.ports.store import ResourceChanges, Writing
+from deltamark.application.ports.rows import ResourceChanges
+from deltamark.application.ports.store import Writing
 from deltamark.application.workload import Share
 from deltamark.domain.events import Cause
 

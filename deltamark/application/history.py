@@ -10,7 +10,8 @@ from operator import itemgetter
 
 from attrs import frozen
 
-from deltamark.application.ports.store import Reading, RunSummary
+from deltamark.application.ports.rows import RunSummary
+from deltamark.application.ports.store import Reading
 from deltamark.domain.changes import AnyChange, Horizon, LoggedChange, Position, RunMoment, When
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import HistoryDiscarded, UsageError

@@ -11,7 +11,8 @@ import pyarrow as pa
 from deltamark.application.awaiting import Waiting
 from deltamark.application.ports import pending
 from deltamark.application.ports.pending import SCHEMAS, Part
-from deltamark.application.ports.store import LinkChanges, LinkEnds, ResourceChanges, Writing
+from deltamark.application.ports.rows import LinkChanges, LinkEnds, ResourceChanges
+from deltamark.application.ports.store import Writing
 from deltamark.domain.link import LinkEvent
 from deltamark.domain.model import Connector, EntityAssociationMapping, EntityTypeMapping
 from deltamark.domain.resource import Computed

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event, Thread
 
-from deltamark.application.ports.store import Lease, Reading, Store, Writing
+from deltamark.application.ports.rows import Lease
+from deltamark.application.ports.store import Reading, Store, Writing
 from deltamark.domain.errors import AlreadyRunning, ConcurrentRun, DeltamarkError, TakenOver, to_the_second
 from deltamark.domain.job import TaskState
 from deltamark.domain.run import JobRun, Operator, RunEnded, TaskEnded

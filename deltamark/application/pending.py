@@ -13,7 +13,8 @@ from deltamark.application.holding_back import counted
 from deltamark.application.outdated import refuse_if_outdated, refuse_other_removals
 from deltamark.application.ports import pending as kinds
 from deltamark.application.ports.pending import SCHEMAS, Pending
-from deltamark.application.ports.store import LinkChanges, LinkEnds, Reading, ResourceChanges, Writing
+from deltamark.application.ports.rows import LinkChanges, LinkEnds, ResourceChanges
+from deltamark.application.ports.store import Reading, Writing
 from deltamark.application.retain import discard_changes_of
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.domain.errors import UsageError

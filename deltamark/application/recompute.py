@@ -14,7 +14,8 @@ from deltamark.application.calling_functions import function_portions
 from deltamark.application.computing import naming_the_resource
 from deltamark.application.inputs import Gathering
 from deltamark.application.ports.columnar import Inputs
-from deltamark.application.ports.store import DerivedRule, Reading
+from deltamark.application.ports.rows import DerivedRule
+from deltamark.application.ports.store import Reading
 from deltamark.application.services import Services
 from deltamark.application.workload import rule_of
 from deltamark.domain.derivations import Derivation, Kind

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from attrs import frozen
 
-from deltamark.application.ports.store import Discarded, Subjects, Writing
+from deltamark.application.ports.rows import Discarded, Subjects
+from deltamark.application.ports.store import Writing
 from deltamark.application.services import Scope
 from deltamark.domain.changes import Position
 from deltamark.domain.configuration import Configuration

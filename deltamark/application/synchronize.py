@@ -17,7 +17,8 @@ from deltamark.application.judging import Effects
 from deltamark.application.ports.columnar import LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.pending import Pending
-from deltamark.application.ports.store import LinkEnds, Reading, Writing
+from deltamark.application.ports.rows import LinkEnds
+from deltamark.application.ports.store import Reading, Writing
 from deltamark.application.prepare import Prepared, prepared, reason_out
 from deltamark.application.retain import discard_changes_of
 from deltamark.application.services import Apply, Done, Progress, Scope, Services, Skip, Tell, nobody

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from deltamark.application.ports.store import Reading, Subjects
+from deltamark.application.ports.rows import Subjects
+from deltamark.application.ports.store import Reading
 from deltamark.application.services import Services
 from deltamark.application.workload import flagged, workload
 from deltamark.domain.changes import Position, RunMoment

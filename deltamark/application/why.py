@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deltamark.application.history import RunNames
-from deltamark.application.ports.store import Place, Reading
+from deltamark.application.ports.rows import Place
+from deltamark.application.ports.store import Reading
 from deltamark.application.workload import Share, workload
 from deltamark.domain.causes import Cause, Explanation
 from deltamark.domain.changes import AnyChange, Position

@@ -8,7 +8,8 @@ import pyarrow as pa
 from attrs import frozen
 
 from deltamark.application.digests import digest_of
-from deltamark.application.ports.store import DerivedRule, Place, Reading
+from deltamark.application.ports.rows import DerivedRule, Place
+from deltamark.application.ports.store import Reading
 from deltamark.domain.coverage import KINDS, covered
 from deltamark.domain.job import ComputingTask
 from deltamark.domain.paths import Dependency

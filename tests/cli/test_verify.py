@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from deltamark.application.ports.store import ComputedChanges, Writing
+from deltamark.application.ports.rows import ComputedChanges
+from deltamark.application.ports.store import Writing
 from deltamark.bootstrap import open_store
 from deltamark.domain.derivations import Kind
 from deltamark.domain.errors import DeltamarkError

@@ -38,7 +38,7 @@ from deltamark import (
     TaskState,
     Thresholds,
 )
-from deltamark.application.ports.store import DerivedRule
+from deltamark.application.ports.rows import DerivedRule
 from deltamark.domain.derivations import Kind
 
 PROPERTIES = {

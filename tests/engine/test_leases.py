@@ -17,7 +17,8 @@ from attrs import evolve
 
 from deltamark import AlreadyRunning, ConcurrentRun, JobRun, Observer, TakenOver, TaskRun, TaskState
 from deltamark.application.leases import Heartbeat, naming_the_other_run
-from deltamark.application.ports.store import Lease, Store
+from deltamark.application.ports.rows import Lease
+from deltamark.application.ports.store import Store
 from deltamark.infrastructure.store.views import StoreWriting
 from tests.conftest import NewStore
 from tests.engine.house import House, task

@@ -8,16 +8,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from deltamark.application.ports.store import (
-    ComputedChanges,
-    Discarded,
-    LinkChanges,
-    LinkEnds,
-    Reading,
-    ResourceChanges,
-    Store,
-    Writing,
-)
+from deltamark.application.ports.rows import ComputedChanges, Discarded, LinkChanges, LinkEnds, ResourceChanges
+from deltamark.application.ports.store import Reading, Store, Writing
 from deltamark.domain.changes import AnyChange
 from deltamark.domain.events import Cause
 from deltamark.domain.job import TaskState

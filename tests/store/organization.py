@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from deltamark.application.ports.store import LinkEnds, Reading
+from deltamark.application.ports.rows import LinkEnds
+from deltamark.application.ports.store import Reading
 from deltamark.domain.paths import Dependency, Hop
 
 PERSON, DEPARTMENT, SITE = "Person", "Department", "Site"

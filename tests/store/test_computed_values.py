@@ -8,7 +8,8 @@ from datetime import datetime
 import pyarrow as pa
 import pytest
 
-from deltamark.application.ports.store import ComputedChanges, Store, Subjects
+from deltamark.application.ports.rows import ComputedChanges, Subjects
+from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.resource import Change, Computed, Created, Deleted, Resource, ResourceSnapshot, Updated, fold

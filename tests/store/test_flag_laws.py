@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from deltamark.application.ports.store import LinkEnds, Store, Writing
+from deltamark.application.ports.rows import LinkEnds
+from deltamark.application.ports.store import Store, Writing
 from deltamark.bootstrap import open_store
 from deltamark.domain.paths import Dependency, Hop
 from tests.store.builders import compute, create, delete, link, start_run, unlink, update

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from attrs import evolve
 
-from deltamark.application.ports.store import DerivedRule, Place, Store, Writing
+from deltamark.application.ports.rows import DerivedRule, Place
+from deltamark.application.ports.store import Store, Writing
 from deltamark.bootstrap import open_store
 from deltamark.domain.derivations import Kind
 from deltamark.domain.errors import ConcurrentRun, StoreError

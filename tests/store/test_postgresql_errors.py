@@ -13,7 +13,7 @@ import pytest
 from psycopg import errors
 
 from deltamark import ConcurrentRun, Engine, StoreError, StoreUnreachable
-from deltamark.application.ports.store import ResourceChanges
+from deltamark.application.ports.rows import ResourceChanges
 from deltamark.bootstrap import open_store, utc_now
 from deltamark.domain.events import Cause
 from deltamark.infrastructure.store.postgresql import connection as postgresql_connection

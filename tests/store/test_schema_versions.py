@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deltamark import StoreError
-from deltamark.application.ports.store import DerivedRule, Place, Subjects
+from deltamark.application.ports.rows import DerivedRule, Place, Subjects
 from deltamark.bootstrap import utc_now
 from deltamark.domain.derivations import Kind
 from deltamark.infrastructure.store.database import Database

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 from attrs import evolve
 
-from deltamark.application.ports.store import DerivedRule, Place, Store, Subjects
+from deltamark.application.ports.rows import DerivedRule, Place, Subjects
+from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
 from deltamark.domain.changes import CorrelationKey
 from deltamark.domain.derivations import Kind

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from deltamark.application.ports.store import Reading, Store, Subjects, Writing
+from deltamark.application.ports.rows import Subjects
+from deltamark.application.ports.store import Reading, Store, Writing
 from deltamark.bootstrap import open_store
 from deltamark.domain.link import Linked
 from deltamark.domain.resource import Created, Deleted, Updated, fold

@@ -9,7 +9,7 @@ import pyarrow as pa
 from attrs import field, frozen
 
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
-from deltamark.application.ports.store import LinkChanges, ResourceChanges
+from deltamark.application.ports.rows import LinkChanges, ResourceChanges
 from deltamark.domain.derivations import Derivation
 from deltamark.domain.errors import DeltamarkError, Fault
 from deltamark.domain.model import EntityAssociation, EntityType

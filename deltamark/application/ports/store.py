@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -10,21 +10,23 @@ from threading import Event
 from typing import Protocol
 
 import pyarrow as pa
-from attrs import frozen
 
 from deltamark.application.ports.awaiting import AwaitingReading, AwaitingWriting
+from deltamark.application.ports.derived import DerivedReading, DerivedWriting
+from deltamark.application.ports.flagging import FlagReading, FlagWriting
+from deltamark.application.ports.leasing import LeaseReading, LeaseWriting
 from deltamark.application.ports.past import PastReading
 from deltamark.application.ports.pending import PendingReading, PendingWriting
 from deltamark.application.ports.retaining import RetentionReading, Space
+from deltamark.application.ports.rows import Discarded, LinkChanges, LinkEnds, ResourceChanges, RunSummary, Subjects
 from deltamark.application.ports.schedules import ScheduleReading, ScheduleWriting
-from deltamark.domain.changes import AnyChange, CorrelationKey, Horizon, Position
-from deltamark.domain.derivations import Kind
+from deltamark.domain.changes import AnyChange, Horizon, Position
 from deltamark.domain.events import Cause
 from deltamark.domain.link import LinkEvent, LinkRef
-from deltamark.domain.paths import Dependency, Hop
+from deltamark.domain.paths import Hop
 from deltamark.domain.replaying import LogVerification, Replayed
 from deltamark.domain.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
-from deltamark.domain.run import ChangesDiscarded, JobRun, RunEvent
+from deltamark.domain.run import ChangesDiscarded, RunEvent
 from deltamark.domain.values import Values
 
 Clock = Callable[[], datetime]
@@ -34,132 +36,17 @@ Told = Callable[[int, int], None]
 """Is given how much of the whole was done, again and again."""
 
 
-@frozen(kw_only=True)
-class ResourceChanges:
-    """What must happen to the resources of one entity type, as Arrow tables.
-
-    :param created: ``key``, ``line``, ``state``.
-    :param updated: ``key``, ``line``, ``state`` (all values after), ``changes`` (a JSON object: property ->
-        [before, after], only those that differ).
-    :param deleted: ``key``, ``line``, ``state`` (all values before).
-
-    ``state`` is a JSON object of the properties that have a value, sorted, without white space.
-    """
-
-    created: pa.Table
-    updated: pa.Table
-    deleted: pa.Table
-
-    @property
-    def total(self) -> int:
-        """How many changes these are."""
-        return int(self.created.num_rows + self.updated.num_rows + self.deleted.num_rows)
-
-
-@frozen(kw_only=True)
-class LinkChanges:
-    """What must happen to the links of one association.
-
-    Both tables: ``source`` and ``target`` (int64, the streams of the two resources), ``source_key``,
-    ``target_key``, ``line`` (null where no line of an extract says it).
-    """
-
-    linked: pa.Table
-    unlinked: pa.Table
-
-
-@frozen(kw_only=True)
-class ComputedChanges:
-    """New values of computed properties of the resources of one entity type.
-
-    :param rows: an Arrow table of ``stream``, ``computed`` (a JSON object of all computed properties that have a
-        value, sorted, without white space) and ``changes`` (a JSON object: property -> [before, after], only those
-        that differ, at least one).
-    """
-
-    entity_type: str
-    rows: pa.Table
-
-
-@frozen(kw_only=True)
-class Place:
-    """How far a consumer stands with one derivation.
-
-    :param flag: the number of the newest flag that it has read.
-    :param position: what it computed holds for every change up to there.
-    """
-
-    flag: int
-    position: Position
-
-
-@frozen(kw_only=True)
-class LinkEnds:
-    """The entity types at the two ends of an association."""
-
-    association: str
-    source: str
-    target: str
-
-
-@frozen(kw_only=True)
-class DerivedRule:
-    """A derivation as the store knows it.
-
-    :param digest: of its definition: values that another definition gave are not its values.
-    """
-
-    kind: Kind
-    name: str
-    entity_type: str
-    digest: str
-
-
-@frozen(kw_only=True)
-class Subjects:
-    """What a connector feeds."""
-
-    connector: str
-    task: str
-    entity_types: tuple[str, ...]
-    associations: tuple[str, ...]
-
-
-@frozen(kw_only=True)
-class Discarded:
-    """Changes that were discarded: positions, number, and SHA-256 over the events in position order."""
-
-    first: Position
-    last: Position
-    count: int
-    digest: str
-
-
-@frozen(kw_only=True)
-class RunSummary:
-    """A run with the positions of its first and last event."""
-
-    run: JobRun
-    first: Position
-    last: Position
-
-
-@frozen(kw_only=True)
-class Lease:
-    """A run's right to a task: as long as it holds, no other run may start that task.
-
-    :param heard_at: when the run renewed it last.
-    :param is_live: whether it held when it was read; one that has expired may be taken over.
-    """
-
-    task: str
-    run: int
-    taken_at: datetime
-    heard_at: datetime
-    is_live: bool
-
-
-class Reading(PendingReading, ScheduleReading, AwaitingReading, PastReading, RetentionReading, Protocol):
+class Reading(
+    PendingReading,
+    ScheduleReading,
+    AwaitingReading,
+    PastReading,
+    RetentionReading,
+    FlagReading,
+    DerivedReading,
+    LeaseReading,
+    Protocol,
+):
     """One consistent view of a store."""
 
     def head(self) -> Position:
@@ -240,14 +127,6 @@ class Reading(PendingReading, ScheduleReading, AwaitingReading, PastReading, Ret
         """
         ...
 
-    def keys_held(self, rule: DerivedRule) -> pa.Table:
-        """The keys that a rule gave, whatever its definition: ``stream``, ``value``."""
-        ...
-
-    def classified(self, rule: DerivedRule) -> pa.Array:
-        """The streams of the resources that a classification rule holds for (int64), whatever its definition."""
-        ...
-
     def link_changes_of(self, ref: ResourceRef) -> Iterator[tuple[Position, AnyChange]]:
         """The changes of one resource's links, oldest first."""
         ...
@@ -284,80 +163,8 @@ class Reading(PendingReading, ScheduleReading, AwaitingReading, PastReading, Ret
         """How far changes were discarded, by entity type and association."""
         ...
 
-    def flagged_to(self) -> Position:
-        """How far in the log changes were flagged; 0 before the first time."""
-        ...
-
-    def newest_flag(self) -> int:
-        """The number of the newest flag that was ever set; 0 before the first."""
-        ...
-
-    def watched(self) -> dict[Dependency, Position]:
-        """The dependencies that are flagged for, each with the position from which on: every change of it beyond
-        that position, and up to `flagged_to`, was flagged.
-        """
-        ...
-
-    def places(self, consumer: str) -> dict[DerivedRule, Place]:
-        """Where a consumer stands with each derivation that it computed; the digests are those it computed with."""
-        ...
-
-    def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: Position) -> pa.Table:
-        """Flags with a number greater than `after`, set by changes of which the newest is beyond a position.
-
-        :returns: ``stream`` and ``dependency`` (the place in the sequence that was given, from 0), each pair once,
-            with ``since``, a position beyond that: of the first change of the flagging, or, where that one is not
-            beyond it, of the newest.
-        """
-        ...
-
-    def states(self, entity_type: str, among: pa.Array | None = None) -> pa.Table:
-        """Resources: ``stream``, ``state`` (what was synchronized), ``computed`` (what was computed); by stream.
-
-        :param among: of any entity type: only these streams (int64); a deleted one has a null ``state``. None for
-            all live resources of the entity type, in the order of their streams.
-        """
-        ...
-
-    def names(self, streams: pa.Array) -> pa.Table:
-        """The resources of some streams: ``stream``, ``entity_type``, ``key``, ``live``; in order of type and key."""
-        ...
-
-    def ends(self, hop: Hop, near: pa.Array | None = None) -> pa.Table:
-        """The live links of a hop's association: ``near`` and ``far``, streams in the direction of the hop.
-
-        :param near: only links from these streams (int64); None for all.
-        """
-        ...
-
-    def rules_computed(self) -> set[DerivedRule]:
-        """The derivations, each with the definition that the values of all resources were last computed with."""
-        ...
-
-    def classifications(self, entity_type: str) -> Iterator[tuple[str, list[str]]]:
-        """The resources of an entity type that some classification rule holds for: key and names of the rules, by
-        key.
-        """
-        ...
-
-    def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:
-        """The keys of some rules, or of all, ordered by rule, side and resource."""
-        ...
-
-    def matching_keys(self, rules: Sequence[str]) -> Iterator[CorrelationKey]:
-        """The keys whose value both sides of a rule have, ordered by rule, value, side and resource."""
-        ...
-
     def discards(self, after: Position) -> list[tuple[Position, ChangesDiscarded]]:
         """The discards on record beyond a position."""
-        ...
-
-    def leases(self, tasks: Sequence[str]) -> list[Lease]:
-        """The leases of some tasks, also those that have expired, by task."""
-        ...
-
-    def live_runs(self) -> set[int]:
-        """The runs that hold a lease which has not expired: their processes were heard from."""
         ...
 
     def verify(self, told: Told) -> LogVerification:
@@ -368,7 +175,9 @@ class Reading(PendingReading, ScheduleReading, AwaitingReading, PastReading, Ret
         ...
 
 
-class Writing(Reading, PendingWriting, ScheduleWriting, AwaitingWriting, Protocol):
+class Writing(
+    Reading, PendingWriting, ScheduleWriting, AwaitingWriting, FlagWriting, DerivedWriting, LeaseWriting, Protocol
+):
     """One transaction: everything in it happens, or nothing."""
 
     @property
@@ -398,94 +207,6 @@ class Writing(Reading, PendingWriting, ScheduleWriting, AwaitingWriting, Protoco
 
     def append_to_run(self, build: Callable[[str, int, datetime], RunEvent], run: int) -> None:
         """Appends to a run the event that `build` makes of stream, next version and time."""
-        ...
-
-    def drop_expired_leases(self, tasks: Sequence[str]) -> list[Lease]:
-        """Drops the expired leases of some tasks with all others of the same runs; gives one for each such run."""
-        ...
-
-    def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
-        """Takes the leases of some tasks, which nobody holds; they expire so long after this transaction."""
-        ...
-
-    def keeps_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
-        """Whether a run still holds the leases of its tasks; if it does, this transaction renews them at its end."""
-        ...
-
-    def release_leases(self, run: int) -> None:
-        """Gives back the leases of a run."""
-        ...
-
-    def watch(self, dependencies: Iterable[Dependency]) -> None:
-        """From now on these dependencies are flagged for, and no others.
-
-        One that was not so far begins at `flagged_to`. The flags of those that are dropped are dropped with them.
-        """
-        ...
-
-    def flag_changes(self, after: Position, *, only: Iterable[Dependency] | None = None) -> int:
-        """Flags every resource with a watched dependency on something that a change beyond `after` touched.
-
-        Links are followed as they are now. A resource is flagged once for a dependency, with the first and the newest
-        of those changes. Returns how many resources were flagged.
-
-        :param only: of the watched dependencies; None for all.
-        """
-        ...
-
-    def flag_all(self, dependencies: Iterable[Dependency], position: Position) -> int:
-        """Flags every resource that there is for these (watched) dependencies, at a position; returns how many."""
-        ...
-
-    def flag(self, streams: pa.Array, dependency: Dependency, position: Position) -> None:
-        """Flags these resources for a watched dependency."""
-        ...
-
-    def move_flags(self, position: Position) -> None:
-        """Says that changes up to a position were flagged."""
-        ...
-
-    def forget_flags(self) -> None:
-        """Drops the flags that every consumer has read."""
-        ...
-
-    def move_place(self, consumer: str, rules: Iterable[DerivedRule], place: Place) -> None:
-        """Moves a consumer's place with some derivations; with others it stays where it was."""
-        ...
-
-    def keep_consumers(self, kept: Mapping[str, Iterable[DerivedRule]]) -> list[str]:
-        """Drops the places of all other consumers, and of these with all other derivations (digests do not count).
-
-        :returns: the names of the consumers that have no place any more.
-        """
-        ...
-
-    def put_computed(self, changes: ComputedChanges, cause: Cause) -> None:
-        """Writes new values of computed properties to log and state."""
-        ...
-
-    def put_keys(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
-        """Sets the keys of a rule for the resources in `values` (``stream``, ``value``; null: none).
-
-        Only values that differ are written; returns how many. With `everything`, `values` are those of all live
-        resources of the entity type, others lose theirs, and the rule is from now on among `rules_computed`.
-        """
-        ...
-
-    def put_classifications(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
-        """Sets whether a classification rule holds for the resources in `values` (``stream``, ``value``: a Boolean;
-        null is no); otherwise like `put_keys`.
-        """
-        ...
-
-    def computed_all(self, rules: Iterable[DerivedRule]) -> None:
-        """Says that the values of these derivations were computed for all resources."""
-        ...
-
-    def remove_rules(self, rules: Iterable[DerivedRule]) -> int:
-        """Forgets some derivations, whatever their definition, with the keys and classifications that they gave
-        (computed properties are set to nothing before); returns how many keys and classifications that were.
-        """
         ...
 
     def discard(

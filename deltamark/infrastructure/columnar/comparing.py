@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from deltamark.application.ports.columnar import ResourceComparison
 from deltamark.application.ports.extracts import ResourceExtract
-from deltamark.application.ports.store import ResourceChanges
+from deltamark.application.ports.rows import ResourceChanges
 from deltamark.domain.model import EntityType
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.columnar.duck import Workbench, arrow, literal

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from deltamark.application.ports.columnar import LinkComparison, LinkSides
 from deltamark.application.ports.extracts import LinkExtract
-from deltamark.application.ports.store import LinkChanges
+from deltamark.application.ports.rows import LinkChanges
 from deltamark.domain.model import EntityAssociation
 from deltamark.infrastructure.columnar.duck import Workbench, arrow
 

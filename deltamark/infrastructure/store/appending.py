@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from attrs import frozen
 
-from deltamark.application.ports.store import LinkChanges, LinkEnds, ResourceChanges
+from deltamark.application.ports.rows import LinkChanges, LinkEnds, ResourceChanges
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.events import Cause
 from deltamark.infrastructure.store.arrow_rows import chunks

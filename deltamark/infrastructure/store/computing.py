@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from deltamark.application.ports.store import ComputedChanges
+from deltamark.application.ports.rows import ComputedChanges
 from deltamark.domain.events import Cause
 from deltamark.infrastructure.store.appending import Appending, changed_meanwhile
 from deltamark.infrastructure.store.arrow_rows import chunks

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from deltamark.application.ports.store import DerivedRule
+from deltamark.application.ports.rows import DerivedRule
 from deltamark.domain.changes import CorrelationKey
 from deltamark.domain.paths import Hop
 from deltamark.infrastructure.store.flags import rule_of

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deltamark.application.ports.store import DerivedRule, Place
+from deltamark.application.ports.rows import DerivedRule, Place
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.writing import Session

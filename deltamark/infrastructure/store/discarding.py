@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from deltamark.application.ports.store import Discarded, Subjects
+from deltamark.application.ports.rows import Discarded, Subjects
 from deltamark.domain.errors import StoreError
 from deltamark.domain.link import LinkFact, LinkSnapshot, fold_link
 from deltamark.domain.resource import ResourceFact, ResourceSnapshot, fold

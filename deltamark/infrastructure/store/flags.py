@@ -9,7 +9,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deltamark.application.ports.store import DerivedRule, Place
+from deltamark.application.ports.rows import DerivedRule, Place
 from deltamark.domain.derivations import Kind
 from deltamark.domain.errors import StoreError
 from deltamark.domain.paths import Dependency, Hop

@@ -6,8 +6,6 @@ both. Streams are read in ranges, so memory grows neither with the log nor with 
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -22,6 +20,7 @@ from deltamark.domain.run import ChangesDiscarded, PairsAwaited, PlannedTask, Ru
 from deltamark.domain.run_folding import fold_run
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.log_moments import LogMoments
 from deltamark.infrastructure.store.mapper import (
     COMPUTED,
     CREATED,
@@ -120,7 +119,7 @@ class LogFolding:
         self._db = database
         self._mapper = mapper
         self._fault = fault
-        self._moments = _Moments(database)
+        self._moments = LogMoments(database)
         self.events = 0
         self.last_stream = 0
         self.discards: list[tuple[Position, ChangesDiscarded]] = []
@@ -341,56 +340,6 @@ class LogFolding:
             self._fault(Fault("the log", words, head or None))
         for position in self._moments.backwards():
             self._fault(Fault("the log", f"time runs backwards at position {position}", position))
-
-
-class _Moments:
-    """When the log grew: all events of one transaction have one time.
-
-    `time` is that of the positions beyond `low` and up to `high`: the transaction that was asked for last. Streams are
-    read one after the other, so the two newest are remembered.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._positions, self._times = array("q"), array("q")
-        for position, at in database.rows("SELECT position, at FROM moments ORDER BY position"):
-            self._positions.append(position)
-            self._times.append(at)
-        self.low, self.high, self.time = 0, -1, 0
-        self._before = (0, -1, 0)
-
-    @property
-    def newest(self) -> Position:
-        return self._positions[-1] if self._positions else 0
-
-    @property
-    def newest_time(self) -> int:
-        return max(self._times, default=0)
-
-    def at(self, position: Position) -> int | None:
-        """When the log grew to and beyond a position; None where that is not on record."""
-        if not self.low < position <= self.high:
-            self._swap()
-        if not self.low < position <= self.high:
-            found = bisect_left(self._positions, position)
-            if found == len(self._positions):
-                return None
-            self.low = self._positions[found - 1] if found else 0
-            self.high, self.time = self._positions[found], self._times[found]
-        return self.time
-
-    def _swap(self) -> None:
-        (self.low, self.high, self.time), self._before = self._before, (self.low, self.high, self.time)
-
-    def problem(self, position: Position, at: object) -> str:
-        """The words for an event that has another time."""
-        when = self.at(position)
-        known = "it is not on record when it was written" if when is None else f"it was written at {when}"
-        return f"the event at position {position} says that it happened at {at}, but {known}"
-
-    def backwards(self) -> Iterator[Position]:
-        for n in range(1, len(self._times)):
-            if self._times[n] <= self._times[n - 1]:
-                yield self._positions[n]
 
 
 def _snapshot(stream: int, payload: bytes, position: Position) -> dict[str, Any]:

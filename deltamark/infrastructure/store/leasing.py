@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from deltamark.application.ports.store import Lease
+from deltamark.application.ports.rows import Lease
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.mapper import from_micros

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from deltamark.application.ports.store import RunSummary
+from deltamark.application.ports.rows import RunSummary
 from deltamark.domain.changes import AnyChange, Horizon
 from deltamark.domain.errors import StoreError
 from deltamark.domain.link import LinkEvent, LinkRef, fold_link

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from deltamark.application.ports.store import Clock, Discarded, Subjects
+from deltamark.application.ports.rows import Discarded, Subjects
+from deltamark.application.ports.store import Clock
 from deltamark.domain.changes import Position
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.infrastructure.store.awaiting import AwaitingQueries

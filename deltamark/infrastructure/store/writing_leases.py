@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deltamark.application.ports.store import Lease
+from deltamark.application.ports.rows import Lease
 from deltamark.infrastructure.store.leasing import LEASE, lease, renew, to_span
 from deltamark.infrastructure.store.writing import Session
 

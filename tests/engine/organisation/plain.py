@@ -12,7 +12,7 @@ import pyarrow as pa
 from deltamark import EntityAssociation, EntityAssociationMapping, EntityType, EntityTypeMapping, PropertyType
 from deltamark.application.ports.columnar import LinkComparison, LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import Cleansed, LinkExtract, ResourceExtract
-from deltamark.application.ports.store import LinkChanges, ResourceChanges
+from deltamark.application.ports.rows import LinkChanges, ResourceChanges
 from deltamark.domain.run import ExtractRead
 from tests.engine.organisation.extracts import Extracts
 
