@@ -33,6 +33,15 @@ def tasks_to_lease(services: Services, job: Job) -> tuple[str, ...]:
     return tuple(dict.fromkeys(task.identifier for task in services.configuration.called_by(job)))
 
 
+def refuse_denied(job: Job, trigger: Trigger) -> None:
+    """Refuses what a user starts and only the schedule may start.
+
+    :raises UserStartDenied: as said.
+    """
+    if job.user_start_denied and trigger.kind is TriggerKind.USER:
+        raise UserStartDenied(job.identifier)
+
+
 def run_job(
     services: Services,
     job: Job,
@@ -53,8 +62,8 @@ def run_job(
     :raises UserStartDenied: if a user starts what only the schedule may start. A rehearsal is nobody denied.
     :raises TakenOver: if another run took this one for dead and its tasks over.
     """
-    if job.user_start_denied and trigger.kind is TriggerKind.USER and not is_rehearsal:
-        raise UserStartDenied(job.identifier)
+    if not is_rehearsal:
+        refuse_denied(job, trigger)
     groups = groups_of(services, job)
     leased = tasks_to_lease(services, job)
     places = flattened(groups)

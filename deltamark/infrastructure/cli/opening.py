@@ -14,11 +14,13 @@ from attrs import frozen
 
 from deltamark.application.naming import job_named
 from deltamark.application.ports.store import Store
+from deltamark.application.run_job import refuse_denied
 from deltamark.bootstrap import Engine, checked_configuration, open_store
 from deltamark.config.settings import Settings, load_settings
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import DeltamarkError, StoreError
 from deltamark.domain.plan import Plan
+from deltamark.domain.run import BY_USER
 from deltamark.infrastructure.cli.rendering import Format
 from deltamark.infrastructure.store.sqlite.schema import path_of
 
@@ -62,16 +64,18 @@ class Workspace:
         """The engine, closed at the end of the block.
 
         :param create: whether a store that is not there is made.
-        :param job: a job that must exist, or nothing is opened.
+        :param job: a job that must exist and that a user may start, or nothing is opened.
         :param dry_run: whether no file is to be left behind where there is no store yet.
         :raises ConfigurationError: with every fault.
-        :raises UsageError: if there is no such job.
+        :raises UsageError: if there is no such job, or if only the schedule may start it.
         :raises NothingStarted: if the store cannot be opened.
         """
         settings = self.settings()
         configuration, _ = checked_configuration(settings.configuration, modules=settings.tasks)
         if job is not None:
-            job_named(job, configuration)
+            found = job_named(job, configuration)
+            if not dry_run:
+                refuse_denied(found, BY_USER)
         with ExitStack() as stack:
             try:
                 engine = Engine.open(
