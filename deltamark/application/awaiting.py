@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -42,6 +43,19 @@ class Waiting:
     association: str
     awaited: frozenset[Pair] = frozenset()
     settled: frozenset[Pair] = frozenset()
+
+
+@frozen
+class _Moved:
+    """A link of which an end changes the value by which rows name it.
+
+    :param row: the link as `Reading.links_held` tells it.
+    :param before: the pair by which rows named it; `after` is the one by which they would have to now.
+    """
+
+    row: dict[str, Any]
+    before: Pair
+    after: list[str | None]
 
 
 def put_on_record(tx: Writing, waiting: Waiting, cause: Cause) -> None:
@@ -91,6 +105,7 @@ class Delta:
         self._changes = tuple(found.changes if (found := compared.get(ref.entity_type)) else None for ref in self._refs)
         self._rows_are_resources = _rows_are_resources(configuration, mapping)
         self._left = self._left_behind() if self._rows_are_resources else frozenset()
+        self._moved = self._led_by_another_value()
         self._candidates: frozenset[Pair] = frozenset()
         self._settled: frozenset[Pair] = frozenset()
         self._known: set[Pair] = set()
@@ -109,6 +124,33 @@ class Delta:
             )
         values = (self._values(held, 0, "source"), self._values(held, 1, "target"))
         return frozenset((one, two) for one, two in zip(*values, strict=True) if one is not None and two is not None)
+
+    def _led_by_another_value(self) -> list[_Moved]:
+        """Links of which an end is about to have another value than the one by which its row names it."""
+        found: dict[tuple[int, int], _Moved] = {}
+        for end, (ref, changes) in enumerate(zip(self._refs, self._changes, strict=True)):
+            if self._keys[end] or changes is None:
+                continue
+            fresh = _fresh_values(changes.updated, ref.property)
+            if not fresh:
+                continue
+            named = self._tx.identities(ref.entity_type, None, pa.array(list(fresh), pa.string()))
+            streams = named.column("stream").combine_chunks()
+            held = self._tx.links_held(
+                self._association.identifier, *((streams, None) if end == 0 else (None, streams))
+            )
+            values = (self._values(held, 0, "source"), self._values(held, 1, "target"))
+            for row, one, two in zip(held.to_pylist(), *values, strict=True):
+                if one is not None and two is not None:
+                    link = (row["source"], row["target"])
+                    known = found.setdefault(link, _Moved(row=row, before=(one, two), after=[one, two]))
+                    known.after[end] = fresh[row["source_key" if end == 0 else "target_key"]]
+        deleted = [set() if c is None else set(c.deleted.column("key").to_pylist()) for c in self._changes]
+        return [
+            link
+            for link in found.values()
+            if link.row["source_key"] not in deleted[0] and link.row["target_key"] not in deleted[1]
+        ]
 
     def _values(self, held: pa.Table, end: int, name: str) -> list[str | None]:
         """By what an extract names the resources at one end of links."""
@@ -130,12 +172,14 @@ class Delta:
         """The rows of the extract, and those pairs that waited and may be linked now."""
         gone = set() if self._rows_are_resources else self._of_deleted()
         self._known = gone | self._tx.awaited(self._association.identifier, self._first(extract), self._arrived(1))
-        if not self._known and not self._left:
+        if not self._known and not self._left and not self._moved:
             return extract
         single = not self._association.is_property1_collection
         self._settled = frozenset(gone | _superseded(self._known | self._left, extract.rows, single=single))
         first, second = set(self._arrived(0)), set(self._arrived(1))
-        self._candidates = frozenset(
+        moved = {link.before for link in self._moved}
+        moved -= _superseded(moved, extract.rows, single=single)
+        self._candidates = frozenset(moved) | frozenset(
             (one, two) for one, two in self._known - self._settled if one in first or two in second
         )
         return _with_pairs(extract, sorted(self._candidates))
@@ -146,12 +190,31 @@ class Delta:
             return extract
         linked = pc.is_in(sides.first.column("stream"), sides.held.column("source").combine_chunks())
         taken = set(sides.first.filter(linked).column("value").to_pylist())
-        left = frozenset(pair for pair in self._candidates if pair[0] not in taken)
+        moved = {link.before for link in self._moved}
+        left = frozenset(pair for pair in self._candidates if pair[0] not in taken or pair in moved)
         if left == self._candidates:
             return extract
         rows = extract.rows.filter(pc.is_valid(extract.rows.column("line")))
         self._candidates = left
         return _with_pairs(evolve(extract, rows=rows), sorted(left))
+
+    def without_moved(self, extract: LinkExtract, compared: LinkComparison) -> LinkComparison:
+        """The comparison, with the links removed that no row names any more because their ends have other values."""
+        if not self._moved:
+            return compared
+        given = zip(*(extract.rows.column(name).to_pylist() for name in ("value1", "value2", "command")), strict=True)
+        said = {(one, two) for one, two, command in given if command != _DELETE}
+        gone = compared.changes.unlinked
+        removed = set(zip(gone.column("source").to_pylist(), gone.column("target").to_pylist(), strict=True))
+        rows = [
+            {**link.row, "line": None}
+            for link in self._moved
+            if tuple(link.after) not in said and (link.row["source"], link.row["target"]) not in removed
+        ]
+        if not rows:
+            return compared
+        unlinked = pa.concat_tables([gone, pa.Table.from_pylist(rows, schema=gone.schema)])
+        return evolve(compared, changes=evolve(compared.changes, unlinked=unlinked))
 
     def waiting(self, extract: LinkExtract, compared: LinkComparison) -> Waiting:
         """What becomes of them after the comparison."""
@@ -165,11 +228,12 @@ class Delta:
         )
         orphans = orphans.filter(pc.invert(pc.is_in(orphans.column("line"), deleting)))
         awaited = {pair for pair in _pairs(orphans) if pair[1] is not None} | (self._left - self._settled)
+        awaited |= still & {link.before for link in self._moved}
         known = self._known - self._settled
         return Waiting(
             association=self._association.identifier,
             awaited=frozenset(awaited - known),
-            settled=frozenset((self._settled & self._known | linked) - awaited),
+            settled=frozenset((self._settled & self._known | linked & self._known) - awaited),
         )
 
     def _first(self, extract: LinkExtract) -> Iterator[str]:
@@ -244,7 +308,19 @@ def _pairs(rows: pa.Table) -> Iterator[Pair]:
 def _property(states: Iterable[str | None], name: str) -> list[str | None]:
     """The values of a property in JSON objects, as an extract writes them."""
     values = (None if state is None else orjson.loads(state).get(name) for state in states)
-    return [value if value is None or isinstance(value, str) else orjson.dumps(value).decode() for value in values]
+    return [_spelled(value) for value in values]
+
+
+def _fresh_values(updated: pa.Table, name: str) -> dict[str, str | None]:
+    """Key -> the value of a property, of the resources where that is another one now."""
+    changes = zip(updated.column("key").to_pylist(), updated.column("changes").to_pylist(), strict=True)
+    found = ((key, orjson.loads(change).get(name)) for key, change in changes)
+    return {key: _spelled(change[1]) for key, change in found if change is not None}
+
+
+def _spelled(value: Any) -> str | None:
+    """A value as an extract writes it."""
+    return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _deleted_values(changes: ResourceChanges | None, ref: PropertyRef, is_key: bool) -> set[str]:

@@ -234,6 +234,7 @@ class _Synchronization:
         sides = self._sides(mapping, association, rows, complete=complete)
         rows = rows if delta is None else delta.without_taken(rows, sides)
         compared = self._services.comparer.links(rows, sides, association, complete=complete)
+        compared = compared if delta is None else delta.without_moved(rows, compared)
         waiting = of_complete(self._tx, association, rows, compared) if delta is None else delta.waiting(rows, compared)
         put_on_record(self._tx, waiting, self._cause)
         self._effects.pairs_wait(waiting)

@@ -254,25 +254,24 @@ def test_deltas_leave_the_links_that_complete_extracts_leave(
     new_store: Callable[[], str], tmp_path: Path, days: list[tuple[dict[str, Person], set[tuple[str, str]], set[str]]]
 ) -> None:
     by_delta, at_once = House(new_store(), tmp_path / "delta"), House(new_store(), tmp_path / "complete")
-    people: dict[str, Person] = {}
-    members: set[tuple[str, str]] = set()
-    teams: set[str] = set()
-    for new_people, new_members, new_teams in days:
-        by_delta.delta(
-            [(n, *p, "update" if n in people else "insert") for n, p in new_people.items() if people.get(n) != p]
-            + [(n, "", "", "", "delete") for n in people if n not in new_people],
-            [(*pair, "insert") for pair in new_members - members]
-            + [(*pair, "delete") for pair in members - new_members]
-            # who comes back by an old key: the source says its pairs again
-            + [
-                (*p, "insert")
-                for p in new_members & members
-                if p[0] in new_teams - teams or p[1] in {*new_people} - {*people}
-            ],
-            [(t, "insert") for t in new_teams - teams] + [(t, "delete") for t in teams - new_teams],
-        )
-        people, members, teams = new_people, new_members, new_teams
-        at_once.complete(people, members, teams, force=True)  # an extract may be empty: nobody is left
-        assert by_delta.links() == at_once.links()
-    by_delta.engine.close()
-    at_once.engine.close()
+    with by_delta.engine, at_once.engine:
+        people: dict[str, Person] = {}
+        members: set[tuple[str, str]] = set()
+        teams: set[str] = set()
+        for new_people, new_members, new_teams in days:
+            by_delta.delta(
+                [(n, *p, "update" if n in people else "insert") for n, p in new_people.items() if people.get(n) != p]
+                + [(n, "", "", "", "delete") for n in people if n not in new_people],
+                [(*pair, "insert") for pair in new_members - members]
+                + [(*pair, "delete") for pair in members - new_members]
+                # who comes back by an old key: the source says its pairs again
+                + [
+                    (*p, "insert")
+                    for p in new_members & members
+                    if p[0] in new_teams - teams or p[1] in {*new_people} - {*people}
+                ],
+                [(t, "insert") for t in new_teams - teams] + [(t, "delete") for t in teams - new_teams],
+            )
+            people, members, teams = new_people, new_members, new_teams
+            at_once.complete(people, members, teams, force=True)  # an extract may be empty: nobody is left
+            assert by_delta.links() == at_once.links()

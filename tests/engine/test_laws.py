@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deltamark import Linked, ResourceCorrelationRule, TaskState, Unlinked
+from deltamark import Linked, Observer, ResourceCorrelationRule, TaskState, Unlinked
 from tests.engine.house import House
 from tests.laws import law
 
@@ -135,7 +135,7 @@ class Stopped(Exception):
     """What the observer below raises."""
 
 
-class StopsBefore:
+class StopsBefore(Observer):
     """An observer that ends the run when a task begins, as a failure would."""
 
     def __init__(self, task: str) -> None:
@@ -144,9 +144,6 @@ class StopsBefore:
     def task_started(self, number: int, task: Any) -> None:
         if task.identifier == self._task:
             raise Stopped
-
-    def task_ended(self, number: int, task: Any) -> None:
-        """Nothing."""
 
 
 STEPS = st.one_of(

@@ -170,12 +170,13 @@ def test_keys_are_looked_up_by_every_column_of_their_index(store, connection):
 
 def test_whether_anything_changed_is_asked_of_the_end_of_the_log(store, connection):
     load(store, FEW)
-    database = Explained(connection)
-    reading = StoreReading(database, ChangeMapper(), utc_now)
+    with connection.transaction():
+        database = Explained(connection)
+        reading = StoreReading(database, ChangeMapper(), utc_now)
 
-    assert not reading.changed_since(reading.head())
-    assert "Index Scan using stored_events_pkey" in database.plan
-    assert reading.changed_since(reading.head() - 1)
+        assert not reading.changed_since(reading.head())
+        assert "Index Scan using stored_events_pkey" in database.plan
+        assert reading.changed_since(reading.head() - 1)
 
 
 def test_changes_are_flagged_without_a_look_at_the_log_before_them(store, connection):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,9 +31,9 @@ from tests.store.replaying import EVERYTHING, PROJECTIONS, alter, opened, replay
 pytestmark = pytest.mark.law
 
 KEYS = ("A", '"Ä"\n')
-VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-9, 9), st.floats(-1e300, 1e300), st.sampled_from(["", "x", 'ü"\\\t'])
-)
+# As one JSON writer spells a number and the other does too: a replay may spell it anew, which is no other value.
+FLOATS = st.floats(-1e300, 1e300).filter(lambda value: orjson.dumps(value).decode() == repr(value))
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), FLOATS, st.sampled_from(["", "x", 'ü"\\\t']))
 STATES = st.dictionaries(st.sampled_from(["Name", "Mail", "Ö"]), VALUES.filter(lambda value: value is not None))
 PEOPLE = Subjects(connector="HR", task="SynchronizeHR", entity_types=(PERSON,), associations=("Members",))
 

@@ -140,13 +140,13 @@ def _compared(
 ) -> ResourceComparison:
     updated = [
         (key, 2, after[key], _changes(json.loads(before[key]), json.loads(after[key])))
-        for key in before
+        for key in sorted(before)
         if key in after and before[key] != after[key]
     ]
     changes = ResourceChanges(
-        created=table([(key, 2, state) for key, state in after.items() if key not in before], ROWS),
+        created=table([(key, 2, state) for key, state in sorted(after.items()) if key not in before], ROWS),
         updated=table(updated, UPDATES),
-        deleted=table([(key, 2, state) for key, state in before.items() if key not in after], ROWS),
+        deleted=table([(key, 2, state) for key, state in sorted(before.items()) if key not in after], ROWS),
     )
     return ResourceComparison(changes=changes, unknown=table(unknown, pa.schema([("key", TEXT), ("line", NUMBER)])))
 
