@@ -61,7 +61,8 @@ def updates(states: Updates) -> pa.Table:
 
 def _difference(before: Values, after: Values) -> dict[str, list[Value]]:
     names = sorted(before.keys() | after.keys())
-    return {n: [before.get(n), after.get(n)] for n in names if before.get(n) != after.get(n)}
+    # By what would be stored: to Python 0 and false are the same.
+    return {n: [before.get(n), after.get(n)] for n in names if text({n: before.get(n)}) != text({n: after.get(n)})}
 
 
 def _table(found: Iterable[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
