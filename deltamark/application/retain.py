@@ -91,6 +91,7 @@ def discard_changes(
             up_to=discarded.last,
             count=discarded.count,
             digest=discarded.digest,
+            ranges=discarded.ranges,
             unread=discarded.last > seen,
         )
 

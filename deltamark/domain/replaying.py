@@ -37,6 +37,7 @@ class LogVerification:
     """What was read of the log, and what differs.
 
     :param head: the newest position.
+    :param digest: that of the newest transaction, which covers all before it; hexadecimal, empty for an empty log.
     :param resources: how many the log gives, also those that were deleted since; likewise links and runs.
     :param discrepancies: the first ones, faults of the log before others, at most 100.
     :param log_faults: how many faults the log has.
@@ -44,6 +45,7 @@ class LogVerification:
     """
 
     head: Position
+    digest: str
     events: int
     resources: int
     links: int

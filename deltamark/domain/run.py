@@ -184,6 +184,8 @@ class ChangesDiscarded(RunEvent):
     :param entity_types: the entity types whose resources those changes concern.
     :param first: the lowest position discarded.
     :param count: how many changes.
+    :param ranges: the positions of all of them, each range with its first and last; empty where it was written before
+        these were put on record.
     :param digest: SHA-256 over the discarded events in position order, hexadecimal.
     :param unread: whether some of them had not been seen by a flag task.
     """
@@ -196,6 +198,7 @@ class ChangesDiscarded(RunEvent):
     count: int
     digest: str
     unread: bool
+    ranges: tuple[tuple[int, int], ...] = field(converter=as_tuple, default=())
 
 
 @frozen(kw_only=True)

@@ -179,6 +179,7 @@ def discarded_event(run: int, unread: bool = True):
             up_to=discarded.last,
             count=discarded.count,
             digest=discarded.digest,
+            ranges=discarded.ranges,
             unread=unread,
         )
 

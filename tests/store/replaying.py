@@ -15,8 +15,9 @@ from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.sqlite.schema import path_of
 
 LOG = {
-    "events": "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events",
-    "moments": "SELECT position, at FROM moments",
+    "events": "SELECT notification_id, originator_id, originator_version, topic, state, seal FROM stored_events",
+    "moments": "SELECT position, at, segments, digest FROM moments",
+    "stubs": "SELECT position, stream, version, topic, leaf FROM stubs",
     "snapshots": "SELECT stream, version, position, topic, state FROM snapshots",
 }
 PROJECTIONS = {

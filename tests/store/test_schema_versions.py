@@ -178,8 +178,12 @@ def test_flags_of_a_store_from_before_they_told_their_newest_change_are_passed_o
     store = opened(store_url, STEPS[:3])
     with store.transaction() as tx:
         tx.watch([existence(PERSON)])
-        create(tx, PERSON, {"Ann": {}})
     with raw(store) as database:
+        database.execute("INSERT INTO entity_types (id, name) VALUES (1, 'Person')")
+        database.execute(
+            """INSERT INTO resources (stream, entity_type, key, version, position, live, state)
+            VALUES (1, 1, 'Ann', 1, 1, TRUE, '{}')"""
+        )
         database.execute("INSERT INTO flags (number, position, resource, dependency) VALUES (1, 1, 1, 1)")
         database.execute("INSERT INTO places (consumer, position, digest) VALUES ('*flags*', 7, '')")
         database.execute("UPDATE store SET next_flag=2")

@@ -105,11 +105,15 @@ class Subjects:
 
 @frozen(kw_only=True)
 class Discarded:
-    """Changes that were discarded: positions, number, and SHA-256 over the events in position order."""
+    """Changes that were discarded: positions, number, and SHA-256 over the events in position order.
+
+    :param ranges: the positions of all of them, each range with its first and last.
+    """
 
     first: Position
     last: Position
     count: int
+    ranges: tuple[tuple[Position, Position], ...]
     digest: str
 
 

@@ -21,6 +21,7 @@ from deltamark.application.ports.retaining import RetentionReading, Space
 from deltamark.application.ports.rows import Discarded, LinkChanges, LinkEnds, ResourceChanges, RunSummary, Subjects
 from deltamark.application.ports.schedules import ScheduleReading, ScheduleWriting
 from deltamark.domain.changes import AnyChange, Horizon, Position
+from deltamark.domain.checkpoints import Checkpoint
 from deltamark.domain.events import Cause
 from deltamark.domain.link import LinkEvent, LinkRef
 from deltamark.domain.paths import Hop
@@ -167,11 +168,17 @@ class Reading(
         """The discards on record beyond a position."""
         ...
 
-    def verify(self, told: Told) -> LogVerification:
-        """Reads the whole log, looks whether it is whole, and compares what it gives with what is stored.
+    def verify(self, told: Told, *, checkpoint: Checkpoint | None = None) -> LogVerification:
+        """Reads the whole log, looks whether it is what was written, and compares what it gives with what is stored.
 
         Memory does not grow with the log.
+
+        :param checkpoint: what the log must begin with.
         """
+        ...
+
+    def checkpoint(self) -> Checkpoint | None:
+        """What the log is now; None where it is empty."""
         ...
 
 

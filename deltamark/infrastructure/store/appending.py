@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from attrs import frozen
 
@@ -52,8 +54,10 @@ class Appending(Session):
         sql = "SELECT entity_type FROM resources WHERE entity_type>=?1 ORDER BY entity_type LIMIT 1"
         return bool(self._db.one(sql, (kind,)) != kind)
 
-    def _events(self, streams: Sequence[int], versions: Column, topic: str, payloads: pa.Array) -> range:
+    def _events(self, streams: Sequence[int], versions: Sequence[int] | Same, topic: str, payloads: pa.Array) -> range:
         positions = self._positions(len(payloads))
+        numbers = np.full(len(payloads), versions.value) if isinstance(versions, Same) else versions
+        seals = self._seals.seal(topic, positions.start, streams, numbers, payloads.to_pylist())
         self._db.insert(
             "stored_events",
             {
@@ -62,6 +66,7 @@ class Appending(Session):
                 "originator_version": versions,
                 "topic": Same(topic),
                 "state": payloads,
+                "seal": _rows_of_bytes(seals),
             },
         )
         return positions
@@ -222,6 +227,13 @@ class Appending(Session):
             FROM {self._db.each_pair(1, "w")}
             LEFT JOIN links l ON l.association=?2 AND l.source=w.first AND l.target=w.second ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(ends), association)))
+
+
+def _rows_of_bytes(rows: npt.NDArray[np.uint8]) -> pa.Array:
+    """The rows of a matrix, each as its bytes."""
+    count, width = rows.shape
+    fixed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(rows.tobytes())])
+    return fixed.cast(pa.binary())
 
 
 _COMPUTED = pa.schema([("computed", pa.string())])

@@ -20,10 +20,14 @@ _ROWS = 10_000
 
 _HOLDING = (
     "stored_events", "snapshots", "resources", "links", "runs", "moments", "horizons", "places", "flags", "leases",
-    "pending", "blocked", "schedules", "rules", "dependencies", "awaited",
+    "pending", "blocked", "schedules", "rules", "dependencies", "awaited", "stubs",
 )  # fmt: skip
 
-_EVENTS = {"notification_id": "n", "originator_id": "n", "originator_version": "n", "topic": "t", "state": "b"}
+_EVENTS = {
+    "notification_id": "n", "originator_id": "n", "originator_version": "n", "topic": "t", "state": "b", "seal": "b",
+}  # fmt: skip
+_MOMENTS = {"position": "n", "at": "n", "segments": "b", "digest": "b"}
+_STUBS = {"position": "n", "stream": "n", "version": "n", "topic": "t", "leaf": "b"}
 _SNAPSHOTS = {"stream": "n", "version": "n", "position": "n", "topic": "t", "state": "b"}
 _PENDING = {"run": "n", "task": "n", "part": "n", "head": "t", "digest": "t", "content": "b"}
 _TYPES = {"t": pa.string(), "b": pa.binary()}
@@ -43,7 +47,8 @@ class Carrying(Replaying):
         db = source._db
         self._carry(db, "stored_events", _EVENTS, "notification_id")
         self._carry(db, "snapshots", _SNAPSHOTS, "stream")
-        self._carry(db, "moments", {"position": "n", "at": "n"}, "position")
+        self._carry(db, "moments", _MOMENTS, "position")
+        self._carry(db, "stubs", _STUBS, "position")
         comparison = Comparison(db, source._mapper, told)
         for folded in comparison.ranges():
             if not comparison.log_faults:
@@ -126,7 +131,8 @@ class Carrying(Replaying):
         self._micros = max(last_at, comparison.folding.newest_time)
         self._stream = max(stream, comparison.folding.last_stream + 1)
         self._run = max(run, comparison.next_run)
-        self._db.execute("UPDATE store SET forgotten_flag=?1", (forgotten,))
+        log = db.one("SELECT log FROM store")
+        self._db.execute("UPDATE store SET forgotten_flag=?1, log=?2", (forgotten, log))
         newest = self._db.one("SELECT max(notification_id) FROM stored_events")
         if newest:
             self._db.positions_given(newest)

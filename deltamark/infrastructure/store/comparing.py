@@ -10,8 +10,10 @@ import orjson
 
 from deltamark.application.ports.awaiting import Pair
 from deltamark.domain.changes import Position
+from deltamark.domain.checkpoints import Checkpoint
 from deltamark.domain.replaying import MOST_KEPT, Discrepancy, LogVerification
 from deltamark.domain.values import shown
+from deltamark.infrastructure.store.chain import Chain, Link, differences_from
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.folding import Fault, Folded, FoldedRun, LogFolding
 from deltamark.infrastructure.store.horizons import expected_horizons
@@ -39,10 +41,25 @@ _JSON_COLUMNS = ("state", "computed values")
 
 
 class Comparison:
-    """One reading of the log beside the stored state. After `ranges`, the attributes say what was found."""
+    """One reading of the log beside the stored state. After `ranges`, the attributes say what was found.
 
-    def __init__(self, database: Database, mapper: ChangeMapper, told: Told) -> None:
+    :param chained: whether the chain of digests is walked, too.
+    :param checkpoint: what the log must begin with.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        mapper: ChangeMapper,
+        told: Told,
+        *,
+        chained: bool = True,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
         self._db = database
+        self._chained = chained
+        self._checkpoint = checkpoint
+        self._digest = ""
         self._told = told
         self._folding = LogFolding(database, mapper, self._fault)
         self._faults: list[Discrepancy] = []
@@ -61,16 +78,36 @@ class Comparison:
     def ranges(self) -> Iterator[Folded]:
         """What the log gives, range by range, each compared with what is stored."""
         last = (self._db.one("SELECT next_stream FROM store") or 1) - 1
+        walked = self._head() if self._chained else 0
+        if self._chained:
+            self._walk(walked + last)
         for folded in self._folding.ranges():
             self._compare(folded)
             yield folded
-            self._told(min(folded.after - 1, last), last)
+            self._told(walked + min(folded.after - 1, last), walked + last)
         self._compare_whole()
+
+    def _walk(self, total: int) -> None:
+        """Walks the chain of digests, past the checkpoint if there is one."""
+        found: Link | None = None
+        wanted = self._checkpoint
+        for link in Chain(self._db, self._chain_fault).links():
+            self._told(link.position, total)
+            self._digest = link.digest.hex()
+            if wanted is not None and link.position <= wanted.position:
+                found = link
+        if wanted is not None:
+            for problem in differences_from(wanted, self._db.one("SELECT log FROM store"), found):
+                self._chain_fault(wanted.position, problem)
+
+    def _head(self) -> Position:
+        return self._db.one("SELECT max(notification_id) FROM stored_events") or 0
 
     def result(self) -> LogVerification:
         """What was found."""
         return LogVerification(
-            head=self._db.one("SELECT max(notification_id) FROM stored_events") or 0,
+            head=self._head(),
+            digest=self._digest,
             events=self._folding.events,
             resources=self.resources,
             links=self.links,
@@ -79,6 +116,9 @@ class Comparison:
             differences=self.differences,
             discrepancies=[*self._faults, *self._found][:MOST_KEPT],
         )
+
+    def _chain_fault(self, position: Position, problem: str) -> None:
+        self._fault(Fault("the log", problem, position))
 
     def _fault(self, fault: Fault) -> None:
         self.log_faults += 1

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from deltamark.application.ports.rows import Discarded, Subjects
@@ -13,12 +15,15 @@ from deltamark.domain.errors import StoreError
 from deltamark.domain.link import LinkFact, LinkSnapshot, fold_link
 from deltamark.domain.resource import ResourceFact, ResourceSnapshot, fold
 from deltamark.domain.run import ChangesDiscarded
+from deltamark.infrastructure.store.leaving import Leaving, ranges_of
 from deltamark.infrastructure.store.mapper import CHANGE_TOPICS, LINK_SNAPSHOT, RESOURCE_SNAPSHOT
 from deltamark.infrastructure.store.outgoing import RetentionQueries
 from deltamark.infrastructure.store.writing import RunWriting
 
 _END = 2**63 - 1
 """Beyond every position."""
+
+_DOOMED = pa.schema([("position", pa.int64())])
 
 _FOLDED = 2_000
 """Streams folded at a time: memory does not grow with what is discarded."""
@@ -27,7 +32,7 @@ _KEEP = """ON CONFLICT (stream) DO UPDATE SET version=excluded.version, position
     topic=excluded.topic, state=excluded.state"""
 
 
-class Discarding(RunWriting, RetentionQueries):
+class Discarding(Leaving, RunWriting, RetentionQueries):
     """Retention, in the transaction of the task that asked for it."""
 
     def discard(
@@ -41,12 +46,12 @@ class Discarding(RunWriting, RetentionQueries):
     ) -> Discarded | None:
         """See `Writing.discard`."""
         self._collect(subjects, _END if up_to is None else up_to, at_most)
-        row = self._db.row("SELECT min(position), max(position), count(*) FROM doomed")
-        assert row is not None, "an aggregate has a row"
-        first, last, count = row
-        if not count:
+        doomed = self._doomed()
+        if not len(doomed):
             return None
-        discarded = Discarded(first=first, last=last, count=count, digest=self._digest())
+        first, last, count = int(doomed[0]), int(doomed[-1]), len(doomed)
+        self.leave_leaves(doomed)
+        discarded = Discarded(first=first, last=last, count=count, ranges=ranges_of(doomed), digest=self._digest())
         self._keep_resources(last)
         self._keep_links(last)
         if up_to is not None:
@@ -99,6 +104,10 @@ class Discarding(RunWriting, RetentionQueries):
             (self._db.array(CHANGE_TOPICS), self._db.array(names), below, up_to, count - 1),
         )
         return up_to if found is None else found
+
+    def _doomed(self) -> npt.NDArray[np.int64]:
+        found = self._db.table("SELECT position FROM doomed ORDER BY position", (), _DOOMED)
+        return np.asarray(found.column("position"), np.int64)
 
     def _keep_resources(self, last: int) -> None:
         """Snapshots of the resources that changed no more after that position: they are as they are now."""

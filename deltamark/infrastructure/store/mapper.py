@@ -48,6 +48,7 @@ from deltamark.infrastructure.store.run_payload import RUN_TOPICS, run_event, ru
 CREATED, UPDATED, COMPUTED, DELETED = "c1", "u1", "p1", "d1"
 LINKED, UNLINKED = "l1", "x1"
 RESOURCE_SNAPSHOT, LINK_SNAPSHOT = "s1", "sl1"
+ERASED = "e1"
 
 RESOURCE_TOPICS = (CREATED, UPDATED, DELETED, COMPUTED)
 LINK_TOPICS = (LINKED, UNLINKED)

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from deltamark.domain.checkpoints import Checkpoint
 from deltamark.domain.link import LinkEvent, LinkFact
 from deltamark.domain.resource import Resource, ResourceFact, ResourceRef, fold
 from deltamark.infrastructure.store.log import EVENT, RunQueries, portions
-from deltamark.infrastructure.store.mapper import LINK_TOPICS, RESOURCE_TOPICS
+from deltamark.infrastructure.store.mapper import LINK_TOPICS, RESOURCE_TOPICS, from_micros
 from deltamark.infrastructure.store.whole_streams import whole
 
 _END = 2**63 - 1
@@ -17,6 +18,16 @@ _END = 2**63 - 1
 
 class PastQueries(RunQueries):
     """See `PastReading`."""
+
+    def checkpoint(self) -> Checkpoint | None:
+        """See `Reading.checkpoint`."""
+        row = self._db.row(
+            "SELECT s.log, m.position, m.at, m.digest FROM store s, moments m ORDER BY m.position DESC LIMIT 1"
+        )
+        if row is None:
+            return None
+        log, position, at, digest = row
+        return Checkpoint(log=log, position=position, at=from_micros(at), digest=digest.hex())
 
     def epoch(self) -> str:
         """See `PastReading.epoch`."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
+from deltamark.domain.checkpoints import Checkpoint
 from deltamark.domain.errors import StoreError
 from deltamark.domain.replaying import LogVerification, Replayed
 from deltamark.infrastructure.store.awaiting import Awaiting
@@ -22,9 +23,9 @@ _DELETED_AT_A_TIME = 10_000
 class ReplayQueries(Queries):
     """See `Reading.verify`."""
 
-    def verify(self, told: Told) -> LogVerification:
+    def verify(self, told: Told, *, checkpoint: Checkpoint | None = None) -> LogVerification:
         """See `Reading.verify`."""
-        comparison = Comparison(self._db, self._mapper, told)
+        comparison = Comparison(self._db, self._mapper, told, checkpoint=checkpoint)
         for _ in comparison.ranges():
             pass
         return comparison.result()
@@ -38,7 +39,7 @@ class Replaying(Awaiting, ReplayQueries):
 
     def replay(self, told: Told) -> Replayed:
         """See `Writing.replay`."""
-        comparison = Comparison(self._db, self._mapper, told)
+        comparison = Comparison(self._db, self._mapper, told, chained=False)
         for _ in comparison.ranges():
             pass
         found = comparison.result()
@@ -60,13 +61,19 @@ class Replaying(Awaiting, ReplayQueries):
             self._db.execute("DELETE FROM consumed")
         numbers = (self._micros, self._stream, self._run)
         self._db.execute("UPDATE store SET last_at=?1, next_stream=?2, next_run=?3", numbers)
-        left = self.verify(told)
+        left = self._compared(told)
         if not left.is_sound:
             first = left.discrepancies[0]
             raise StoreError(
                 f"a replay does not put {first.subject} right: {first.problem}. Nothing was changed. Restore a backup."
             )
         return Replayed(verified=found, recomputes=recomputes)
+
+    def _compared(self, told: Told) -> LogVerification:
+        comparison = Comparison(self._db, self._mapper, told, chained=False)
+        for _ in comparison.ranges():
+            pass
+        return comparison.result()
 
     def _delete(self, table: str, streams: array[int]) -> None:
         for start in range(0, len(streams), _DELETED_AT_A_TIME):

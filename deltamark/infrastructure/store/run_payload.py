@@ -42,6 +42,8 @@ RUN_TOPICS: Mapping[str, type[RunEvent]] = {
     "pa1": PairsAwaited,
 }
 
+RESOURCE_ERASED = "er1"
+
 RUN_STARTED, CHANGES_DISCARDED, ROWS_SET_ASIDE, RUN_ENDED = "rs1", "cd1", "sa1", "re1"
 
 _HEAD = ("originator_id", "originator_version", "at")
@@ -90,6 +92,8 @@ def _value(name: str, value: Any) -> Any:
             return tuple(PlannedTask(**item) for item in value)
         case "awaited" | "settled":
             return tuple((str(first), str(second)) for first, second in value)
+        case "ranges":
+            return tuple((int(first), int(last)) for first, last in value)
         case "messages" | "entity_types" | "again" | "pending":
             return tuple(value)
     return value

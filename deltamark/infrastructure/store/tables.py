@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from deltamark.domain.errors import StoreError
+from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.sealing_old_logs import seal_log
 
 
 @frozen(kw_only=True)
@@ -38,10 +40,14 @@ class Types:
 
 @frozen
 class Step:
-    """One change of the tables: leads from the version before to `version`."""
+    """One change of the tables: leads from the version before to `version`.
+
+    :param fill: what statements alone cannot do; runs after them.
+    """
 
     version: int
     statements: Callable[[Types], Sequence[str]]
+    fill: Callable[[Database], None] | None = None
 
 
 def _first(t: Types) -> Sequence[str]:
@@ -249,6 +255,26 @@ def _awaited(t: Types) -> Sequence[str]:
     )
 
 
+def _sealed(t: Types) -> Sequence[str]:
+    return (
+        # Which log this is: another store that is filled with it keeps the name.
+        f"ALTER TABLE store ADD COLUMN log {t.text} NOT NULL DEFAULT ''",
+        "UPDATE store SET log = epoch",
+        # See the module `sealing`.
+        f"ALTER TABLE stored_events ADD COLUMN seal {t.bytes}",
+        f"ALTER TABLE moments ADD COLUMN segments {t.bytes}",
+        f"ALTER TABLE moments ADD COLUMN digest {t.bytes}",
+        # What is left of events whose payload is gone, while others of their segment are there.
+        f"""CREATE TABLE stubs (
+            position {t.number} PRIMARY KEY,
+            stream {t.number} NOT NULL,
+            version {t.number} NOT NULL,
+            topic {t.text} NOT NULL,
+            leaf {t.bytes} NOT NULL
+        )""",
+    )
+
+
 STEPS: Sequence[Step] = (
     Step(1, _first),
     Step(2, _leases),
@@ -257,6 +283,7 @@ STEPS: Sequence[Step] = (
     Step(5, _held_back),
     Step(6, _schedules),
     Step(7, _awaited),
+    Step(8, _sealed, fill=seal_log),
 )
 """Every change of the tables since the first, in order; one that was released is never altered."""
 

@@ -16,11 +16,12 @@ from deltamark.infrastructure.store.flags import FlagQueries
 from deltamark.infrastructure.store.leasing import LeaseQueries
 from deltamark.infrastructure.store.log import RunQueries
 from deltamark.infrastructure.store.mapper import ChangeMapper, from_micros, to_micros
+from deltamark.infrastructure.store.sealing import Seals, log_digest
 
 _END_OF_TIME = to_micros(datetime.max.replace(tzinfo=UTC))
 
-_INSERT_EVENT = """INSERT INTO stored_events (notification_id, originator_id, originator_version, topic, state)
-    VALUES (?1, ?2, ?3, ?4, ?5)"""
+_INSERT_EVENT = """INSERT INTO stored_events
+    (notification_id, originator_id, originator_version, topic, state, seal) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"""
 
 
 class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
@@ -32,6 +33,7 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
     def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
         super().__init__(database, mapper)
         self._next = self._first = position_after(database.newest_position())
+        self._seals = Seals()
         last_at, self._stream, self._run, self._flag = self._stand()
         self._began_at, self._began = to_micros(clock()), monotonic()
         self._micros = max(self._began_at, last_at + 1)
@@ -68,8 +70,11 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
     def _append(self, event: Event) -> int:
         stored = self._mapper.to_stored_event(event)
         (position,) = self._positions(1)
-        row = (position, int(event.originator_id), stored.originator_version, stored.topic, stored.state)
-        self._db.execute(_INSERT_EVENT, row)
+        stream, version, topic, state = (
+            int(event.originator_id), stored.originator_version, stored.topic, stored.state,
+        )  # fmt: skip
+        seal = self._seals.seal(topic, position, [stream], [version], [state])
+        self._db.execute(_INSERT_EVENT, (position, stream, version, topic, state, seal.tobytes()))
         return position
 
     def _named(self, table: str, name: str) -> int:
@@ -80,10 +85,19 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
         """Writes what was kept back; the last thing before the commit."""
         newest = self._next - 1
         if newest >= self._first:
-            self._db.execute("INSERT INTO moments (position, at) VALUES (?1, ?2)", (newest, self._micros))
+            segments, digest = self._seals.close(self._sealed_to(), self._first, newest, self._micros)
+            self._db.execute(
+                "INSERT INTO moments (position, at, segments, digest) VALUES (?1, ?2, ?3, ?4)",
+                (newest, self._micros, segments, digest),
+            )
             self._db.positions_given(newest)
         sql = "UPDATE store SET last_at=?1, next_stream=?2, next_run=?3, next_flag=?4"
         self._db.execute(sql, (self._micros, self._stream, self._run, self._flag))
+
+    def _sealed_to(self) -> bytes:
+        """The digest of the newest transaction."""
+        found = self._db.one("SELECT digest FROM moments ORDER BY position DESC LIMIT 1")
+        return found or log_digest(self._db.one("SELECT log FROM store"))
 
 
 class RunWriting(Session):

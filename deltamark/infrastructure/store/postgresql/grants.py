@@ -64,7 +64,8 @@ def _to_writer(place: _Place, role: str) -> Iterator[str]:
     yield from _to_look(place, role)
     tables = f"ALL TABLES IN SCHEMA {place.schema}"
     yield f"GRANT INSERT, UPDATE, DELETE ON {tables} TO {role}"
-    yield f"REVOKE UPDATE, DELETE ON {place.schema}.stored_events FROM {role}"
+    for table in ("stored_events", "moments"):
+        yield f"REVOKE UPDATE, DELETE ON {place.schema}.{table} FROM {role}"
     yield f"REVOKE DELETE ON {', '.join(f'{place.schema}.{table}' for table in _KEPT)} FROM {role}"
     yield f"REVOKE INSERT, UPDATE, DELETE ON {place.schema}.schema_version FROM {role}"
     yield f"GRANT EXECUTE ON FUNCTION {place.schema}.{DISCARD_EVENTS}(bigint) TO {role}"

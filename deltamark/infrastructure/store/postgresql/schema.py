@@ -87,6 +87,8 @@ def prepare(db: Database, address: Address, steps: Sequence[Step], create_log: C
         if step.version == 1:
             db.execute(NEW_STORE, (secrets.token_hex(16),))
             create_log()
+        if step.fill is not None:
+            step.fill(db)
         db.execute("UPDATE schema_version SET version=?1", (step.version,))
     if missing:
         for statement in CREATE_DISCARD_EVENTS:

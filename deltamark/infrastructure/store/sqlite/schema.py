@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from eventsourcing.sqlite import SQLiteCursor
 
 from deltamark.domain.errors import ConcurrentRun, StoreError
+from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from deltamark.infrastructure.store.tables import NEW_STORE, Step, Types, steps_from
 
 APPLICATION_ID = 0x44_4D_52_4B
@@ -115,6 +116,8 @@ def prepare(c: SQLiteCursor, path: Path, steps: Sequence[Step], create_log: Call
             c.execute(NEW_STORE, (secrets.token_hex(16),))
             c.execute(f"PRAGMA application_id={APPLICATION_ID}")
             create_log(c)
+        if step.fill is not None:
+            step.fill(SQLiteDatabase(c.sqlite_cursor.connection))
         c.execute(f"PRAGMA user_version={step.version}")
 
 

@@ -1,0 +1,24 @@
+"""Checkpoints: what a log was at some time, in a few words that can be kept where nobody who alters the log reaches."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import frozen
+
+from deltamark.domain.changes import Position
+
+
+@frozen(kw_only=True)
+class Checkpoint:
+    """What a log was up to a position.
+
+    :param log: which log; a store that is filled with the log of another one keeps it.
+    :param at: when the transaction that ends at the position was written, UTC.
+    :param digest: of that transaction, which covers all before it; SHA-256, hexadecimal.
+    """
+
+    log: str
+    position: Position
+    at: datetime
+    digest: str

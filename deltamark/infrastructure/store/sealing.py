@@ -1,0 +1,146 @@
+"""Seals: what makes it visible later that an event, or a row of the log, was altered with plain SQL.
+
+Three layers of SHA-256, each over the one below (all numbers big-endian; a topic is padded with zero bytes to four):
+
+=======  ===================================================================================================
+leaf     of one event: salt (12 bytes), position, stream, version (8 bytes each), topic, payload
+segment  of at most 1,024 consecutive events of one topic: ``deltamark segment 1\\n``, the position of the
+         first (8), topic, how many (4), all streams, all versions (8 each), all leaves
+batch    of one transaction: ``deltamark batch 1\\n``, the digest of the batch before, the positions of its
+         first and last event, its time (8 each), and of each segment how many (4) and its digest
+=======  ===================================================================================================
+
+The batch before the first is SHA-256 of ``deltamark log 1\\n`` and the identifier of the log. Beside each event stands
+its seal: the salt, which no one can guess, and the first four bytes of its leaf, which tell which event was altered.
+Segments and digests stand in `moments`. Whoever removes a payload for good removes its salt too; the leaf, which then
+tells nothing of the payload, stays, and with it the digests hold.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+SALT = 12
+"""Bytes: nobody tries 2**96 salts to find out whether a payload was this one."""
+
+CHECK = 4
+"""Bytes of the leaf that stand in the seal."""
+
+MOST = 1_024
+"""Events in a segment: as many leaves are kept at most where a part of one is discarded."""
+
+_TOPIC = 4
+_HEAD = np.dtype(
+    [("salt", f"V{SALT}"), ("position", ">i8"), ("stream", ">i8"), ("version", ">i8"), ("topic", f"S{_TOPIC}")]
+)
+_COUNT, _DIGEST = 4, 32
+_ENTRY = _COUNT + _DIGEST
+_GAP = bytes(_DIGEST)
+
+Numbers = Sequence[int] | npt.NDArray[np.int64]
+
+
+class Segment(NamedTuple):
+    """Consecutive positions whose events are sealed together.
+
+    :param digest: 32 zero bytes where there were no events any more when the log was sealed first.
+    """
+
+    first: int
+    size: int
+    digest: bytes
+
+    @property
+    def last(self) -> int:
+        """The position of the last event."""
+        return self.first + self.size - 1
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether there was nothing to seal."""
+        return self.digest == _GAP
+
+
+def leaves(
+    topic: str, positions: Numbers, streams: Numbers, versions: Numbers, salts: bytes, payloads: Sequence[bytes]
+) -> list[bytes]:
+    """The leaf of each of some events of one topic; `salts` stand one after the other."""
+    heads = np.empty(len(payloads), _HEAD)
+    heads["salt"] = np.frombuffer(salts, _HEAD["salt"])
+    heads["position"], heads["stream"], heads["version"] = positions, streams, versions
+    heads["topic"] = topic.encode()
+    raw, width = heads.tobytes(), _HEAD.itemsize
+    starts = range(0, len(raw), width)
+    return [
+        sha256(raw[start : start + width] + payload).digest() for start, payload in zip(starts, payloads, strict=True)
+    ]
+
+
+def segment_digest(topic: str, first: int, streams: Numbers, versions: Numbers, leaves: bytes) -> bytes:
+    """The digest of a segment; `leaves` stand one after the other."""
+    head = b"deltamark segment 1\n" + first.to_bytes(8) + topic.encode().ljust(_TOPIC, b"\0")
+    count = len(streams).to_bytes(_COUNT)
+    return sha256(b"".join((head, count, _numbers(streams), _numbers(versions), leaves))).digest()
+
+
+def batch_digest(previous: bytes, first: int, last: int, micros: int, segments: bytes) -> bytes:
+    """The digest of a transaction; `segments` as they stand in `moments`."""
+    numbers = b"".join(number.to_bytes(8) for number in (first, last, micros))
+    return sha256(b"deltamark batch 1\n" + previous + numbers + segments).digest()
+
+
+def log_digest(log: str) -> bytes:
+    """What stands before the first batch of a log."""
+    return sha256(b"deltamark log 1\n" + log.encode()).digest()
+
+
+def _numbers(values: Numbers) -> bytes:
+    return np.asarray(values, ">i8").tobytes()
+
+
+class Seals:
+    """The seals of the events that one transaction writes, and its segments."""
+
+    def __init__(self) -> None:
+        self._segments = bytearray()
+
+    def seal(
+        self, topic: str, first: int, streams: Numbers, versions: Numbers, payloads: Sequence[bytes]
+    ) -> npt.NDArray[Any]:
+        """Seals events of one topic, with consecutive positions; gives a row of bytes for each."""
+        count = len(payloads)
+        salts = os.urandom(SALT * count)
+        positions, streams, versions = np.arange(first, first + count), np.asarray(streams), np.asarray(versions)
+        hashed = b"".join(leaves(topic, positions, streams, versions, salts, payloads))
+        for start in range(0, count, MOST):
+            end = min(start + MOST, count)
+            digest = segment_digest(
+                topic, first + start, streams[start:end], versions[start:end], hashed[start * _DIGEST : end * _DIGEST]
+            )
+            self.add(end - start, digest)
+        by_event = np.frombuffer(hashed, np.uint8).reshape(count, _DIGEST)
+        return np.hstack([np.frombuffer(salts, np.uint8).reshape(count, SALT), by_event[:, :CHECK]])
+
+    def add(self, count: int, digest: bytes = _GAP) -> None:
+        """Adds a segment; without a digest, one of events that are not there any more."""
+        self._segments += count.to_bytes(_COUNT) + digest
+
+    def close(self, previous: bytes, first: int, last: int, micros: int) -> tuple[bytes, bytes]:
+        """The segments as they are stored, and the digest of the whole transaction."""
+        segments = bytes(self._segments)
+        self._segments.clear()
+        return segments, batch_digest(previous, first, last, micros, segments)
+
+
+def segments_of(first: int, stored: bytes) -> Iterator[Segment]:
+    """The segments of a transaction whose first event has that position, as they are stored."""
+    for start in range(0, len(stored), _ENTRY):
+        count = int.from_bytes(stored[start : start + _COUNT])
+        yield Segment(first, count, stored[start + _COUNT : start + _ENTRY])
+        first += count
