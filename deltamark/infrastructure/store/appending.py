@@ -57,7 +57,8 @@ class Appending(Session):
     def _events(self, streams: Sequence[int], versions: Sequence[int] | Same, topic: str, payloads: pa.Array) -> range:
         positions = self._positions(len(payloads))
         numbers = np.full(len(payloads), versions.value) if isinstance(versions, Same) else versions
-        seals = self._seals.seal(topic, positions.start, streams, numbers, payloads.to_pylist())
+        plain = payloads.to_pylist()
+        seals = self._seals.seal(topic, positions.start, streams, numbers, plain)
         self._db.insert(
             "stored_events",
             {
@@ -65,8 +66,8 @@ class Appending(Session):
                 "originator_id": streams,
                 "originator_version": versions,
                 "topic": Same(topic),
-                "state": payloads,
-                "seal": _rows_of_bytes(seals),
+                "state": plain if self._db.by_rows else payloads,
+                "seal": _plain(seals) if self._db.by_rows else _in_arrow(seals),
             },
         )
         return positions
@@ -229,7 +230,13 @@ class Appending(Session):
         return _columns(self._db.all(sql, (self._db.array(ends), association)))
 
 
-def _rows_of_bytes(rows: npt.NDArray[np.uint8]) -> pa.Array:
+def _plain(rows: npt.NDArray[np.uint8]) -> list[bytes]:
+    """The rows of a matrix, each as its bytes."""
+    raw, width = rows.tobytes(), rows.shape[1]
+    return [raw[start : start + width] for start in range(0, len(raw), width)]
+
+
+def _in_arrow(rows: npt.NDArray[np.uint8]) -> pa.Array:
     """The rows of a matrix, each as its bytes."""
     count, width = rows.shape
     fixed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(rows.tobytes())])

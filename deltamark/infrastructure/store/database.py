@@ -23,8 +23,11 @@ class Same:
     value: bool | int | str
 
 
-Column: TypeAlias = range | Sequence[int] | pa.Array | Same
-"""The values of a column for some rows: whole numbers, an Arrow array of text or bytes, or the same throughout."""
+Column: TypeAlias = range | Sequence[int] | Sequence[bytes] | pa.Array | Same
+"""The values of a column for some rows: whole numbers, an Arrow array of text or bytes, or the same throughout.
+
+Plain bytes only where a database inserts row by row, see `Database.by_rows`.
+"""
 
 
 class Database(ABC):
@@ -32,6 +35,9 @@ class Database(ABC):
 
     straight: ClassVar[str]
     """Joins in the order written: what stands left is small, what stands right is found by an index."""
+
+    by_rows: ClassVar[bool]
+    """Inserts row by row: plain values cost less than those of an Arrow array."""
 
     unindexed: ClassVar[str]
     """After a table's name: read it in its own order, not by an index."""

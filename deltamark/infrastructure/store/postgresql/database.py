@@ -42,6 +42,7 @@ class PostgreSQLDatabase(Database):
     """See `Database`. Many values in one parameter are an array."""
 
     straight = "JOIN"  # the planner of PostgreSQL finds the order
+    by_rows = False
     unindexed = ""
 
     def __init__(self, connection: Connection[DictRow]) -> None:

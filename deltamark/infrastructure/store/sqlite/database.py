@@ -32,6 +32,7 @@ class SQLiteDatabase(Database):
     """See `Database`. Many values in one parameter are a JSON array."""
 
     straight = "CROSS JOIN"
+    by_rows = True
     unindexed = "NOT INDEXED"
 
     def __init__(self, connection: sqlite3.Connection) -> None:
