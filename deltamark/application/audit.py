@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from attrs import frozen
 
 from deltamark.application.history import RunNames
+from deltamark.application.naming import never_was
 from deltamark.application.ports.store import Reading
 from deltamark.domain.changes import LoggedChange, Position
 from deltamark.domain.errors import UsageError
@@ -70,7 +71,7 @@ def _resources(reading: Reading, entity_type: str, key: str | None) -> Iterable[
         return reading.facts_of_all(entity_type)
     ref = ResourceRef(entity_type, key)
     if reading.stream_of(ref) is None:
-        raise UsageError(f"there never was a {entity_type} with the key {shown(key)}.")
+        raise never_was(reading, ref)
     return [list(reading.facts(ref))]
 
 

@@ -12,7 +12,7 @@ from deltamark.application.classify import classifications
 from deltamark.application.dirty import dirty_resources
 from deltamark.application.leases import refuse_if_running
 from deltamark.application.match import matched_pairs
-from deltamark.application.naming import check_rule, dirty_tasks, entity_type_named
+from deltamark.application.naming import check_rule, dirty_tasks, entity_type_named, never_was
 from deltamark.application.ports.store import Store
 from deltamark.application.run_job import run_job, tasks_to_lease
 from deltamark.application.running.observer import Observer
@@ -26,7 +26,6 @@ from deltamark.domain.differences import Verification
 from deltamark.domain.errors import UsageError
 from deltamark.domain.resource import ResourceRef
 from deltamark.domain.run import JobRun
-from deltamark.domain.values import shown
 
 
 class Deriving:
@@ -83,7 +82,7 @@ class Deriving:
         consumers = dirty_tasks(task, self.configuration)
         with self._store.reading() as reading:
             if reading.stream_of(ref) is None:
-                raise UsageError(f"there never was a {entity_type} with the key {shown(key)}.")
+                raise never_was(reading, ref)
             return explanation(reading, self._services.plan, consumers, ref)
 
     def keys(self, rule: str | None = None) -> Iterator[CorrelationKey]:

@@ -20,7 +20,7 @@ from deltamark.application.history import ExportedResource
 from deltamark.application.keeping import Keeping
 from deltamark.application.leases import as_they_are, refuse_if_running
 from deltamark.application.looking_back import LookingBack
-from deltamark.application.naming import entity_type_named, job_named
+from deltamark.application.naming import entity_type_named, job_named, never_was
 from deltamark.application.pending_changes import pending_changes
 from deltamark.application.ports.store import Reading, Store
 from deltamark.application.rebuilding import Rebuilding
@@ -34,7 +34,6 @@ from deltamark.domain.job import TaskState
 from deltamark.domain.link import LinkRef
 from deltamark.domain.resource import Resource
 from deltamark.domain.run import JobRun
-from deltamark.domain.values import shown
 
 
 class Engine(Resuming, Scheduling, Keeping, LookingBack, Rebuilding):
@@ -242,7 +241,7 @@ class Engine(Resuming, Scheduling, Keeping, LookingBack, Rebuilding):
         if not found:
             with self._store.reading() as reading:
                 if reading.resource(ref) is None:
-                    raise UsageError(f"there never was a {entity_type} with the key {shown(key)}.")
+                    raise never_was(reading, ref)
         return found
 
     def resource(self, entity_type: str, key: str, at: When | None = None) -> Resource | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyarrow.compute as pc
+from attrs import evolve
 
 from deltamark.application.ports.rows import DerivedRule
 from deltamark.application.ports.store import Reading, Writing
@@ -34,26 +35,31 @@ def flagging(services: Services) -> Apply:
     """Flags every resource with a derived value that depends on something which changed since the last flag task."""
 
     def apply(tx: Writing, scope: Scope) -> Done:
-        tx.watch(services.plan.dependencies)
-        after, newest, head = tx.flagged_to(), tx.newest_flag(), tx.head()
-        messages = []
-        for position, discarded in tx.discards(after):
-            if discarded.unread:
-                concerned = concerned_by(services, discarded)
-                everything = tx.flag_all(concerned, position)
-                messages.append(
-                    f"{how_many(discarded.count, 'change')} of {discarded.connector} discarded before being flagged: "
-                    f"flagged all {how_many(everything, 'resource')} that depend on it"
-                )
-        flagged = tx.flag_changes(after, only=_wanted(services, tx))
-        if messages:
-            flags = tx.flagged(services.plan.dependencies, newest, 0)
-            flagged = pc.count_distinct(flags.column("stream")).as_py()
-        tx.move_flags(head)
-        messages += _forget(services, tx)
-        return Done(counts=Counts(flagged=flagged), effect=True, messages=messages)
+        done = flag_changes(services, tx)
+        return evolve(done, messages=(*done.messages, *_forget(services, tx)))
 
     return apply
+
+
+def flag_changes(services: Services, tx: Writing) -> Done:
+    """Flags for every change since the last time."""
+    tx.watch(services.plan.dependencies)
+    after, newest, head = tx.flagged_to(), tx.newest_flag(), tx.head()
+    messages = []
+    for position, discarded in tx.discards(after):
+        if discarded.unread:
+            concerned = concerned_by(services, discarded)
+            everything = tx.flag_all(concerned, position)
+            messages.append(
+                f"{how_many(discarded.count, 'change')} of {discarded.connector} discarded before being flagged: "
+                f"flagged all {how_many(everything, 'resource')} that depend on it"
+            )
+    flagged = tx.flag_changes(after, only=_wanted(services, tx))
+    if messages:
+        flags = tx.flagged(services.plan.dependencies, newest, 0)
+        flagged = pc.count_distinct(flags.column("stream")).as_py()
+    tx.move_flags(head)
+    return Done(counts=Counts(flagged=flagged), effect=True, messages=messages)
 
 
 def _wanted(services: Services, tx: Writing) -> list[Dependency]:

@@ -8,10 +8,12 @@ from deltamark.application import arguments
 from deltamark.application.back_up import nobody
 from deltamark.application.calling import refuse_inside_a_function
 from deltamark.application.deriving import Deriving
+from deltamark.application.erasing import erase, would_erase
 from deltamark.application.naming import connector_named
 from deltamark.application.ports.retaining import Space
 from deltamark.application.retaining import Told, retain, would_retain
 from deltamark.domain.changes import RunMoment
+from deltamark.domain.erasure import Erasure
 from deltamark.domain.retention import Retention, keep_of
 
 
@@ -63,6 +65,40 @@ class Keeping(Deriving):
         if vacuum:
             store.shrink()
         return found
+
+    def erase(self, entity_type: str, key: str, *, reason: str, dry_run: bool = False) -> Erasure:
+        """Makes what a resource was unreadable, for good: its values, computed ones too, its key, and its links, in
+        the log, the state, snapshots, correlation keys and flags.
+
+        A resource that is there is deleted first; what depends on it is flagged. What stays is that changes were made,
+        when and by which run, and the record of the erasure with its reason: job ``*erase*`` among the runs. The chain
+        of digests still verifies. Not reached are what other resources computed from it in the past, records of runs
+        that name the key (the result lists the runs), extracts, exports and backups. If a source still has the
+        resource, the next synchronization creates it anew.
+
+        What is deleted may still lie on the disk until it is overwritten; `scrub` overwrites it.
+
+        :param reason: why, or by which request; it goes on record.
+        :param dry_run: says what would be erased, and writes nothing.
+        :raises ConcurrentRun: while a run goes on; nothing was erased.
+        :raises ErasedResource: if it was erased before.
+        :raises UsageError: for an entity type or a resource that never was, an empty reason, or while changes are held
+            back; nothing was erased.
+        """
+        refuse_inside_a_function("Engine.erase")
+        ref = self._ref(entity_type, key)
+        arguments.text("reason", reason)
+        self._refuse_in_a_dry_run()
+        if arguments.boolean("dry_run", dry_run):
+            return would_erase(self._services, ref, reason)
+        return erase(self._services, ref, reason)
+
+    def scrub(self) -> str | None:
+        """Overwrites what was deleted and may still lie on the disk; takes as much space again for a while.
+
+        :returns: None when it is done; in PostgreSQL, the statements by which the owner of the tables does it.
+        """
+        return self._store.scrub()
 
     def space(self) -> Space:
         """What the store takes on its disk, and how much of that is free inside."""

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from deltamark.application import arguments
 from deltamark.application.ports.store import Reading
 from deltamark.domain.configuration import Configuration
-from deltamark.domain.errors import UsageError
+from deltamark.domain.erasure import key_digest
+from deltamark.domain.errors import ErasedResource, UsageError
 from deltamark.domain.job import ComputingTask, Job
 from deltamark.domain.model import Connector, EntityAssociation, EntityType, Property, PropertyRef
 from deltamark.domain.nearest import hint
+from deltamark.domain.resource import ResourceRef
 from deltamark.domain.rules import rule_names
 from deltamark.domain.run import JobRun
 from deltamark.domain.values import shown
@@ -66,6 +68,14 @@ def association_named(identifier: str, configuration: Configuration) -> EntityAs
     if found is None:
         raise _unknown("association", identifier, (item.identifier for item in configuration.associations))
     return found
+
+
+def never_was(reading: Reading, ref: ResourceRef) -> UsageError:
+    """Why there is nothing to tell of a resource: it never was, or it was erased."""
+    for erased in reading.erasures():
+        if erased.key_digest == key_digest(erased.salt, ref):
+            return ErasedResource(f"{ref.entity_type} {ref.key}", run=erased.run, at=erased.at, reason=erased.reason)
+    return UsageError(f"there never was a {ref.entity_type} with the key {shown(ref.key)}.")
 
 
 def connector_named(identifier: str, configuration: Configuration) -> Connector:

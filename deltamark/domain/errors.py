@@ -162,6 +162,21 @@ class HistoryDiscarded(DeltamarkError):
         )
 
 
+class ErasedResource(UsageError):
+    """What was asked for was erased, for good.
+
+    :param run: the run under which the erasure is on record, at `at`, with its `reason`.
+    """
+
+    def __init__(self, what: str, *, run: int, at: datetime, reason: str) -> None:
+        self.run = run
+        self.at = at
+        self.reason = reason
+        super().__init__(
+            f"{what} was erased at {to_the_second(at)} by run {run} (reason: {reason}). What it was is gone for good."
+        )
+
+
 class ConcurrentRun(DeltamarkError):
     """Another process is writing to the store, runs the same task, or changed what this task had read."""
 

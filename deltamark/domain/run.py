@@ -202,6 +202,24 @@ class ChangesDiscarded(RunEvent):
 
 
 @frozen(kw_only=True)
+class ResourceErased(RunEvent):
+    """What a resource and its links were was made unreadable, for good.
+
+    :param salt: with it, `key_digest` tells those who know the key whether it was this one.
+    :param count: how many changes were emptied.
+    :param ranges: the positions of all of them, each range with its first and last.
+    """
+
+    task: int
+    entity_type: str
+    salt: str
+    key_digest: str
+    reason: str
+    count: int
+    ranges: tuple[tuple[int, int], ...] = field(converter=as_tuple)
+
+
+@frozen(kw_only=True)
 class PairsAwaited(RunEvent):
     """A source names links to resources that are not there: they are made when the resources are.
 

@@ -14,6 +14,7 @@ from deltamark.domain.run import (
     Operator,
     PairsAwaited,
     PlannedTask,
+    ResourceErased,
     Resumption,
     RowsSetAside,
     RunEnded,
@@ -66,7 +67,7 @@ def _evolved(run: JobRun | None, event: RunEvent) -> JobRun:
             return _resumed(run, event)
         case CancelRequested():
             return evolve(run, cancelled_by=_operator(event))
-        case PairsAwaited():
+        case PairsAwaited() | ResourceErased():
             return run
         case RunEnded():
             return evolve(run, state=event.state, ended_at=event.at)

@@ -5,6 +5,9 @@ from __future__ import annotations
 RETAIN = "*retain*"
 """The job under which retentions stand among the runs; so begin the names of their tasks, and no others."""
 
+ERASE = "*erase*"
+"""The job under which erasures stand among the runs, and the name of its task."""
+
 
 def how_many(count: int, noun: str) -> str:
     """A count with its noun: `1 row`, `2,000 rows`."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from deltamark.application.ports.awaiting import AwaitingReading, AwaitingWriting
 from deltamark.application.ports.derived import DerivedReading, DerivedWriting
+from deltamark.application.ports.erasing import ErasureReading, ErasureWriting
 from deltamark.application.ports.flagging import FlagReading, FlagWriting
 from deltamark.application.ports.leasing import LeaseReading, LeaseWriting
 from deltamark.application.ports.past import PastReading
@@ -43,6 +44,7 @@ class Reading(
     AwaitingReading,
     PastReading,
     RetentionReading,
+    ErasureReading,
     FlagReading,
     DerivedReading,
     LeaseReading,
@@ -183,7 +185,15 @@ class Reading(
 
 
 class Writing(
-    Reading, PendingWriting, ScheduleWriting, AwaitingWriting, FlagWriting, DerivedWriting, LeaseWriting, Protocol
+    Reading,
+    PendingWriting,
+    ScheduleWriting,
+    AwaitingWriting,
+    FlagWriting,
+    DerivedWriting,
+    ErasureWriting,
+    LeaseWriting,
+    Protocol,
 ):
     """One transaction: everything in it happens, or nothing."""
 
@@ -320,6 +330,12 @@ class Store(Protocol):
         """Checks that `shrink` can give space back.
 
         :raises UsageError: if that is done by other means; says which.
+        """
+        ...
+
+    def scrub(self) -> str | None:
+        """Overwrites what was deleted and may still lie on the disk; gives the statements for it where only an
+        administrator of the database can.
         """
         ...
 

@@ -12,6 +12,7 @@ import click
 from deltamark.domain.errors import AlreadyRunning, ConfigurationError, DeltamarkError, HistoryDiscarded, UsageError
 from deltamark.infrastructure.cli.commands import (
     configuring,
+    erasing,
     inspecting,
     keeping,
     looking_back,
@@ -85,7 +86,7 @@ def deltamark(
 
 MODULES = (
     workspace, configuring, running, scheduling, reading, looking_back, inspecting, verifying, replaying, keeping,
-    retaining,
+    retaining, erasing,
 )  # fmt: skip
 
 for module in MODULES:

@@ -94,6 +94,10 @@ class Database(ABC):
         """A text as its bytes in UTF-8."""
 
     @abstractmethod
+    def holds(self, payload: str, part: str) -> str:
+        """Whether a payload holds some bytes."""
+
+    @abstractmethod
     def present(self, parameter: int) -> str:
         """The present time in microseconds: that of a server, which all who use it share, or else of a parameter."""
 
@@ -152,6 +156,14 @@ class Database(ABC):
 
         Snapshots, horizons and the record of the discard, at position `record`, are written already, in the same
         transaction.
+        """
+
+    @abstractmethod
+    def erase_events(self, record: int) -> int:
+        """Empties the changes that the record of an erasure, at position `record`, names: what is left is their time
+        and cause, as an event of another topic. Also deletes the snapshots of their streams. Returns how many.
+
+        The record is written already, in the same transaction, and so are the stubs.
         """
 
     @abstractmethod

@@ -25,6 +25,7 @@ from deltamark.infrastructure.store.mapper import (
     COMPUTED,
     CREATED,
     DELETED,
+    ERASED,
     LINK_SNAPSHOT,
     LINK_TOPICS,
     LINKED,
@@ -187,6 +188,9 @@ class LogFolding:
         first = next(events, None)
         kind = snapshot[3] if snapshot is not None else first[3] if first is not None else ""
         try:
+            if kind == ERASED:
+                self._erased(first, events)
+                return
             if kind in _RESOURCE_TOPICS or kind == RESOURCE_SNAPSHOT:
                 folded.resources.append(self._resource(stream, first, events, snapshot))
             elif kind in _LINK_TOPICS or kind == LINK_SNAPSHOT:
@@ -287,6 +291,18 @@ class LogFolding:
             event = next(events, None)
         assert name is not None, "there is a snapshot or an event"
         return FoldedLink(stream, *name, version, position, live)
+
+    def _erased(self, first: Event | None, events: Iterator[Event]) -> None:
+        """A stream of which only positions and times are left gives no row."""
+        for place, _, number, topic, payload in (*([first] if first else []), *events):
+            if topic != ERASED:
+                raise _Broken(f"event {number} ({shown(topic)}) is left of a stream that was erased", place)
+            try:
+                at = orjson.loads(payload)["a"]
+            except _UNREADABLE as e:
+                raise _Broken(_cannot_be_read(number, topic, e), place) from e
+            if at != self._moments.at(place):
+                raise _Broken(self._moments.problem(place, at), place)
 
     def _run(self, stream: int, first: Event | None, events: Iterator[Event]) -> FoldedRun:
         facts: list[Any] = []

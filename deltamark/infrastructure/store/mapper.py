@@ -28,6 +28,7 @@ import orjson
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 
+from deltamark.domain.erasure import Erased
 from deltamark.domain.errors import StoreError
 from deltamark.domain.events import Cause, Event
 from deltamark.domain.link import Linked, LinkEvent, LinkRef, LinkSnapshot, Unlinked
@@ -64,6 +65,7 @@ _TOPIC_OF: Mapping[type[Event], str] = {
     Unlinked: UNLINKED,
     ResourceSnapshot: RESOURCE_SNAPSHOT,
     LinkSnapshot: LINK_SNAPSHOT,
+    Erased: ERASED,
     **{event: topic for topic, event in RUN_TOPICS.items()},
 }
 
@@ -150,7 +152,7 @@ def _payload(event: Event) -> dict[str, Any]:
     if isinstance(event, RunEvent):
         return {"a": to_micros(event.at), **run_payload(event)}
     head: dict[str, Any] = {"a": to_micros(event.at)}
-    if isinstance(event, ResourceEvent | LinkEvent):
+    if isinstance(event, ResourceEvent | LinkEvent | Erased):
         head |= {"r": event.cause.run, "t": event.cause.task}
         if event.cause.line is not None:
             head["l"] = event.cause.line
@@ -168,6 +170,8 @@ def _payload(event: Event) -> dict[str, Any]:
             return {**head, **_link(event.ref)}
         case LinkSnapshot():
             return {**head, **_link(event.ref), "live": event.live}
+        case Erased():
+            return head
     raise AssertionError(f"{type(event).__name__} has a topic but no payload")
 
 
@@ -235,6 +239,10 @@ def _unlinked(s: str, v: int, p: dict[str, Any]) -> Event:
     return Unlinked(**_common(s, v, p), cause=_cause(p), ref=_link_ref(p))
 
 
+def _erased(s: str, v: int, p: dict[str, Any]) -> Event:
+    return Erased(**_common(s, v, p), cause=_cause(p))
+
+
 def _resource_snapshot(s: str, v: int, p: dict[str, Any]) -> Event:
     values, computed = dict(p["v"]), dict(p.get("c", ()))
     return ResourceSnapshot(**_common(s, v, p), ref=_ref(p), values=values, computed=computed, live=p["live"])
@@ -260,5 +268,6 @@ _BUILDERS: Mapping[str, Callable[[str, int, dict[str, Any]], Event]] = {
     UNLINKED: _unlinked,
     RESOURCE_SNAPSHOT: _resource_snapshot,
     LINK_SNAPSHOT: _link_snapshot,
+    ERASED: _erased,
     **{topic: _run_builder(topic) for topic in RUN_TOPICS},
 }

@@ -17,6 +17,7 @@ from deltamark.domain.run import (
     ExtractRead,
     PairsAwaited,
     PlannedTask,
+    ResourceErased,
     RowsSetAside,
     RunEnded,
     RunEvent,
@@ -40,6 +41,7 @@ RUN_TOPICS: Mapping[str, type[RunEvent]] = {
     "cr1": CancelRequested,
     "tp1": TaskProgressed,
     "pa1": PairsAwaited,
+    "er1": ResourceErased,
 }
 
 RESOURCE_ERASED = "er1"

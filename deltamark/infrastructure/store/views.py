@@ -13,6 +13,7 @@ from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.derived import DerivedQueries
 from deltamark.infrastructure.store.deriving import DerivedWriting
 from deltamark.infrastructure.store.discarding import Discarding
+from deltamark.infrastructure.store.erasing import Erasing, ErasureQueries
 from deltamark.infrastructure.store.flagging import FlagWriting
 from deltamark.infrastructure.store.flags import FlagQueries
 from deltamark.infrastructure.store.holding import Holding, PendingQueries
@@ -35,6 +36,7 @@ class StoreReading(
     AwaitingQueries,
     ReplayQueries,
     RetentionQueries,
+    ErasureQueries,
 ):
     """All queries, in one reading transaction."""
 
@@ -49,6 +51,7 @@ class StoreReading(
 class StoreWriting(
     ComputedWriting,
     Discarding,
+    Erasing,
     FlagWriting,
     DerivedWriting,
     LeaseWriting,

@@ -18,7 +18,7 @@ from psycopg.types.string import ByteaBinaryLoader
 from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
 from deltamark.infrastructure.store.database import Column, Database, length
 from deltamark.infrastructure.store.postgresql.copying import HEADER, TRAILER, copy_rows
-from deltamark.infrastructure.store.postgresql.retention import DISCARD_EVENTS
+from deltamark.infrastructure.store.postgresql.retention import DISCARD_EVENTS, ERASE_EVENTS
 from deltamark.infrastructure.store.postgresql.schema import PREFIX, digest_of
 
 _TYPES = {"number": "BIGINT", "text": 'TEXT COLLATE "C"'}
@@ -104,6 +104,10 @@ class PostgreSQLDatabase(Database):
     def as_bytes(self, text: str) -> str:
         """See `Database.as_bytes`."""
         return f"convert_to({text}, 'UTF8')"
+
+    def holds(self, payload: str, part: str) -> str:
+        """See `Database.holds`."""
+        return f"position({part} IN {payload}) > 0"
 
     def present(self, parameter: int) -> str:
         """See `Database.present`."""
@@ -210,6 +214,10 @@ class PostgreSQLDatabase(Database):
     def discard_events(self, record: int) -> int:
         """See `Database.discard_events`. The role that writes may not do it itself: the owner's function does."""
         return int(self.one(f"SELECT {DISCARD_EVENTS}(?1)", (record,)))
+
+    def erase_events(self, record: int) -> int:
+        """See `Database.erase_events`. The owner's function does it for the role that writes."""
+        return int(self.one(f"SELECT {ERASE_EVENTS}(?1)", (record,)))
 
     def temporary(self, name: str, columns: Mapping[str, str], *, key: int = 1) -> None:
         """See `Database.temporary`."""

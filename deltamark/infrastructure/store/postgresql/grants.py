@@ -11,7 +11,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.postgresql.address import Address
-from deltamark.infrastructure.store.postgresql.retention import DISCARD_EVENTS
+from deltamark.infrastructure.store.postgresql.retention import DISCARD_EVENTS, ERASE_EVENTS
 
 _LONGEST_NAME = 63
 """Bytes; PostgreSQL cuts off what is longer, and would let another role in."""
@@ -21,6 +21,8 @@ _EVERYBODY = ("public", "none")
 
 _KEPT = ("horizons", "snapshots", "runs", "store", "log_end")
 """Tables in which nothing is ever deleted."""
+
+_FUNCTIONS = (DISCARD_EVENTS, ERASE_EVENTS)
 
 
 @frozen(kw_only=True)
@@ -68,7 +70,8 @@ def _to_writer(place: _Place, role: str) -> Iterator[str]:
         yield f"REVOKE UPDATE, DELETE ON {place.schema}.{table} FROM {role}"
     yield f"REVOKE DELETE ON {', '.join(f'{place.schema}.{table}' for table in _KEPT)} FROM {role}"
     yield f"REVOKE INSERT, UPDATE, DELETE ON {place.schema}.schema_version FROM {role}"
-    yield f"GRANT EXECUTE ON FUNCTION {place.schema}.{DISCARD_EVENTS}(bigint) TO {role}"
+    for function in _FUNCTIONS:
+        yield f"GRANT EXECUTE ON FUNCTION {place.schema}.{function}(bigint) TO {role}"
 
 
 def _to_reader(place: _Place, role: str) -> Iterator[str]:
@@ -80,7 +83,8 @@ def _to_look(place: _Place, role: str) -> Iterator[str]:
     """What both need; first it takes all that they had."""
     for what in (f"ALL TABLES IN SCHEMA {place.schema}", f"ALL SEQUENCES IN SCHEMA {place.schema}"):
         yield f"REVOKE ALL ON {what} FROM {role}"
-    yield f"REVOKE ALL ON FUNCTION {place.schema}.{DISCARD_EVENTS}(bigint) FROM PUBLIC, {role}"
+    for function in _FUNCTIONS:
+        yield f"REVOKE ALL ON FUNCTION {place.schema}.{function}(bigint) FROM PUBLIC, {role}"
     yield f"REVOKE ALL ON SCHEMA {place.schema} FROM {role}"
     yield f"GRANT USAGE ON SCHEMA {place.schema} TO {role}"
     yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {place.schema} TO {role}"

@@ -1,11 +1,12 @@
-"""Retention as the owner of a store lets others do it: a function that deletes what a record allows, nothing else."""
+"""Retention and erasure as the owner of a store lets others do it: functions that remove what a record allows, nothing
+else."""
 
 from __future__ import annotations
 
-from deltamark.infrastructure.store.mapper import CHANGE_TOPICS
-from deltamark.infrastructure.store.run_payload import CHANGES_DISCARDED
+from deltamark.infrastructure.store.mapper import CHANGE_TOPICS, ERASED
+from deltamark.infrastructure.store.run_payload import CHANGES_DISCARDED, RESOURCE_ERASED
 
-DISCARD_EVENTS = "discard_events"
+DISCARD_EVENTS, ERASE_EVENTS = "discard_events", "erase_events"
 
 _TOPICS = ", ".join(f"'{topic}'" for topic in CHANGE_TOPICS)
 
@@ -49,4 +50,42 @@ CREATE_DISCARD_EVENTS = (
         SELECT count(*) FROM gone;
     END""",
     f"REVOKE ALL ON FUNCTION {DISCARD_EVENTS}(bigint) FROM PUBLIC",
+)
+
+# Likewise for an erasure: the record must be in the log by this very transaction, the positions that it names must be
+# changes whose leaves were kept, and as many as it says. What is left of them is their time and cause.
+CREATE_ERASE_EVENTS = (
+    f"""CREATE OR REPLACE FUNCTION {ERASE_EVENTS}(record bigint) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        WITH
+        said AS MATERIALIZED (
+            SELECT convert_from(r.state, 'UTF8')::json AS written FROM stored_events r
+            WHERE r.notification_id = record AND r.topic = '{RESOURCE_ERASED}'
+            AND r.xmin = pg_current_xact_id()::xid
+        ),
+        named AS (
+            SELECT (r.value ->> 0)::bigint AS first, (r.value ->> 1)::bigint AS last
+            FROM said, json_array_elements(said.written -> 'ranges') r
+        ),
+        allowed AS MATERIALIZED (
+            SELECT e.notification_id, e.originator_id, convert_from(e.state, 'UTF8')::json AS state
+            FROM named n JOIN stored_events e ON e.notification_id BETWEEN n.first AND n.last
+            JOIN stubs s ON s.position = e.notification_id
+            WHERE e.topic IN ({_TOPICS})
+        ),
+        whole AS MATERIALIZED (
+            SELECT a.* FROM allowed a
+            WHERE (SELECT count(*) FROM allowed) = (SELECT (written ->> 'count')::bigint FROM said)
+        ),
+        unkept AS (DELETE FROM snapshots WHERE stream IN (SELECT originator_id FROM whole) RETURNING 1),
+        emptied AS (
+            UPDATE stored_events e SET topic = '{ERASED}', seal = NULL, state = convert_to(
+                '{{"a":' || (w.state ->> 'a') || ',"r":' || (w.state ->> 'r') || ',"t":' || (w.state ->> 't') || '}}',
+                'UTF8')
+            FROM whole w WHERE e.notification_id = w.notification_id RETURNING 1
+        )
+        SELECT count(*) FROM emptied;
+    END""",
+    f"REVOKE ALL ON FUNCTION {ERASE_EVENTS}(bigint) FROM PUBLIC",
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.postgresql.address import Address
-from deltamark.infrastructure.store.postgresql.retention import CREATE_DISCARD_EVENTS
+from deltamark.infrastructure.store.postgresql.retention import CREATE_DISCARD_EVENTS, CREATE_ERASE_EVENTS
 from deltamark.infrastructure.store.tables import NEW_STORE, Step, Types, steps_from
 
 PREFIX = 600
@@ -91,5 +91,5 @@ def prepare(db: Database, address: Address, steps: Sequence[Step], create_log: C
             step.fill(db)
         db.execute("UPDATE schema_version SET version=?1", (step.version,))
     if missing:
-        for statement in CREATE_DISCARD_EVENTS:
+        for statement in (*CREATE_DISCARD_EVENTS, *CREATE_ERASE_EVENTS):
             db.execute(statement)

@@ -41,6 +41,8 @@ _WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK_LOG}"
 _RENEW = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout TO '1s'"
 """Without the writers' lock, which another may hold for as long as it takes."""
 
+_SCRUBBED = ("stored_events", "snapshots", "resources", "links", "correlation_keys")
+
 
 class PostgreSQLStore:
     """A store in a schema of a database. Safe to use from several threads, processes and machines.
@@ -223,6 +225,11 @@ class PostgreSQLStore:
             f"store {self._address}: PostgreSQL reuses the space by itself (autovacuum). To give it back to the disk, "
             f"its owner can run VACUUM FULL on the tables of schema {self._address.schema}, at a time when no job runs."
         )
+
+    def scrub(self) -> str | None:
+        """See `Store.scrub`. Tables are written anew by their owner alone, and nobody can use them meanwhile."""
+        tables = ", ".join(f"{self._address.schema}.{table}" for table in _SCRUBBED)
+        return f"VACUUM (FULL) {tables}"
 
     def shrink(self) -> None:
         """See `Store.shrink`."""

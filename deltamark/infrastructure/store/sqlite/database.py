@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from deltamark.infrastructure.store.arrow_rows import PORTION, as_array, to_table
 from deltamark.infrastructure.store.database import Column, Database, Same
+from deltamark.infrastructure.store.mapper import ERASED
 
 _STREAMS = 4_000
 """How many streams are read at a time."""
@@ -92,6 +93,10 @@ class SQLiteDatabase(Database):
     def as_bytes(self, text: str) -> str:
         """See `Database.as_bytes`."""
         return f"CAST({text} AS BLOB)"
+
+    def holds(self, payload: str, part: str) -> str:
+        """See `Database.holds`."""
+        return f"instr({payload}, {part}) > 0"
 
     def present(self, parameter: int) -> str:
         """See `Database.present`. All who use a file are on one machine and have one clock."""
@@ -188,6 +193,24 @@ class SQLiteDatabase(Database):
     def discard_events(self, record: int) -> int:
         """See `Database.discard_events`."""
         return self.execute("DELETE FROM stored_events WHERE notification_id IN (SELECT position FROM doomed)")
+
+    def erase_events(self, record: int) -> int:
+        """See `Database.erase_events`."""
+        named = """(SELECT s.position FROM json_each((SELECT CAST(state AS TEXT) FROM stored_events
+            WHERE notification_id=?1), '$.ranges') r
+            JOIN stubs s ON s.position BETWEEN json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]'))"""
+        self.execute(
+            f"""DELETE FROM snapshots WHERE stream IN
+            (SELECT originator_id FROM stored_events WHERE notification_id IN {named})""",
+            (record,),
+        )
+        return self.execute(
+            f"""UPDATE stored_events SET topic='{ERASED}', seal=NULL,
+            state=CAST(json_object('a', json_extract(CAST(state AS TEXT), '$.a'),
+                'r', json_extract(CAST(state AS TEXT), '$.r'), 't', json_extract(CAST(state AS TEXT), '$.t')) AS BLOB)
+            WHERE notification_id IN {named}""",
+            (record,),
+        )
 
     def temporary(self, name: str, columns: Mapping[str, str], *, key: int = 1) -> None:
         """See `Database.temporary`."""

@@ -229,6 +229,10 @@ class SQLiteStore:
             finally:
                 connection.raw.execute("PRAGMA temp_store=MEMORY")
 
+    def scrub(self) -> None:
+        """See `Store.scrub`. The file is written anew, without what was deleted."""
+        self.shrink()
+
     @contextmanager
     def _explaining(self) -> Iterator[None]:
         try:

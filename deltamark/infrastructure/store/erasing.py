@@ -1,0 +1,73 @@
+"""Erasing a resource: its changes, and those of its links, are emptied; what they were is nowhere else either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+from deltamark.application.ports.erasing import Emptied
+from deltamark.domain.errors import StoreError
+from deltamark.domain.run import ResourceErased
+from deltamark.infrastructure.store.leaving import Leaving, ranges_of
+from deltamark.infrastructure.store.log import LogQueries
+from deltamark.infrastructure.store.run_payload import RESOURCE_ERASED
+from deltamark.infrastructure.store.writing import RunWriting
+
+_POSITIONS = pa.schema([("position", pa.int64())])
+
+# Streams of the resource and of all links that it ever had.
+_STREAMS = "SELECT CAST(?1 AS BIGINT) AS stream UNION SELECT stream FROM links WHERE source=?1 OR target=?1"
+
+
+class ErasureQueries(LogQueries):
+    """See `ErasureReading`."""
+
+    def erasures(self) -> list[ResourceErased]:
+        """See `ErasureReading.erasures`."""
+        sql = f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state
+            FROM runs r {self._db.straight} stored_events e ON e.originator_id = +r.stream
+            WHERE e.topic=?1 ORDER BY e.notification_id"""
+        return [self._event(row)[1] for row in self._db.all(sql, (RESOURCE_ERASED,))]
+
+    def to_erase(self, stream: int) -> tuple[int, int]:
+        """See `ErasureReading.to_erase`."""
+        links = self._db.one("SELECT count(*) FROM links WHERE source=?1 OR target=?1", (stream,))
+        return len(self._events_of(stream)), links
+
+    def _events_of(self, stream: int) -> list[int]:
+        """The positions of the changes that the log holds of a resource and its links."""
+        sql = f"""SELECT e.notification_id FROM ({_STREAMS}) s
+            {self._db.straight} stored_events e ON e.originator_id = +s.stream ORDER BY 1"""
+        found: list[int] = self._db.table(sql, (stream,), _POSITIONS).column("position").to_pylist()
+        return found
+
+    def runs_that_name(self, key: str) -> list[int]:
+        """See `ErasureReading.runs_that_name`."""
+        sql = f"""SELECT DISTINCT r.number FROM runs r
+            {self._db.straight} stored_events e ON e.originator_id = +r.stream
+            WHERE {self._db.holds("e.state", self._db.as_bytes(self._db.json_string("CAST(?1 AS TEXT)")))} ORDER BY 1"""
+        return [number for (number,) in self._db.all(sql, (key,))]
+
+
+class Erasing(Leaving, RunWriting, ErasureQueries):
+    """See `ErasureWriting`."""
+
+    def erase(self, stream: int, build: Callable[[str, int, datetime, Emptied], ResourceErased], run: int) -> Emptied:
+        """See `ErasureWriting.erase`."""
+        positions = self._events_of(stream)
+        emptied = Emptied(count=len(positions), ranges=ranges_of(np.asarray(positions, np.int64)) if positions else ())
+        self.leave_stubs(positions)
+        self.append_to_run(lambda own, version, at: build(own, version, at, emptied), run)
+        if self._db.erase_events(record=self._next - 1) != emptied.count:
+            raise StoreError(
+                f"the {emptied.count} changes to erase are not those on record. Nothing was erased. The store was "
+                "altered or is damaged: restore a backup."
+            )
+        for table in ("correlation_keys", "classifications", "flags"):
+            self._db.execute(f"DELETE FROM {table} WHERE resource=?1", (stream,))
+        self._db.execute("DELETE FROM links WHERE source=?1 OR target=?1", (stream,))
+        self._db.execute("DELETE FROM resources WHERE stream=?1", (stream,))
+        return emptied
