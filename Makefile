@@ -26,6 +26,7 @@ soak: .venv/.dev
 # PEOPLE=1000000 make bench is the full size.
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks $(if $(PEOPLE),--people $(PEOPLE))
+	$(BIN)/python -m benchmarks.history $(if $(PEOPLE),--people $(PEOPLE))
 
 docs: .venv/.dev
 	$(BIN)/python -m docs.generate_reference

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks import company_data, following
+from benchmarks import company_data, following, reading_back
 from benchmarks.data import configuration
 from benchmarks.measuring import report
 from deltamark import Configuration, Engine, JobRun, TaskState
@@ -44,6 +44,12 @@ def main(work: str, *arguments: str) -> None:
             following.report(*arguments)
         case "compare":
             report(lambda: _compare(*arguments))
+        case "unsealed":
+            reading_back.unsealed()
+            configured = configuration()
+            report(lambda: job(configured, *arguments))
+        case _:
+            reading_back.WORK[work](*arguments)
 
 
 def _raw(store: str) -> None:
@@ -77,7 +83,7 @@ def _raw_file(store: Path) -> None:
 
     def insert() -> None:
         target.execute("BEGIN IMMEDIATE")
-        target.executemany("INSERT INTO stored_events VALUES (?,?,?,?,?)", events)
+        target.executemany(f"INSERT INTO stored_events VALUES ({','.join('?' * len(events[0]))})", events)
         target.executemany(f"INSERT INTO resources VALUES ({marks})", resources)
         target.execute("COMMIT")
 
