@@ -11,6 +11,7 @@ import pytest
 from deltamark import ConcurrentRun, StoreError, UsageError
 from deltamark.application.replay import replay, replay_into
 from deltamark.bootstrap import open_store
+from deltamark.infrastructure.store import folding
 from deltamark.infrastructure.store.replaying import Replaying
 from tests.conftest import EveryStore, NewStore
 from tests.store import children
@@ -189,6 +190,36 @@ def test_two_rows_that_exchanged_their_keys_are_put_right(store_url: str) -> Non
     assert replayed(store_url).verified.differences >= 2
 
     assert tables(store_url, PROJECTIONS) == before
+
+
+EXCHANGED = {
+    "keys of resources": (
+        "UPDATE resources SET key='x' WHERE key='ada'",
+        "UPDATE resources SET key='ada' WHERE key='bob'",
+        "UPDATE resources SET key='bob' WHERE key='x'",
+    ),
+    "ends of links": (
+        "UPDATE links SET target=target+1000 WHERE stream=(SELECT min(stream) FROM links)",
+        "UPDATE links SET target=(SELECT stream FROM resources WHERE key='ada') WHERE stream=7",
+        "UPDATE links SET target=(SELECT stream FROM resources WHERE key='bob') WHERE target>1000",
+    ),
+    "everything": ("DELETE FROM links", "DELETE FROM resources", "DELETE FROM runs", "DELETE FROM horizons"),
+}
+
+
+@pytest.mark.parametrize("what", EXCHANGED)
+def test_rows_that_stand_where_those_of_earlier_streams_belong_make_room(
+    store_url: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "RANGE", 1)
+    before = tables(lived(store_url), PROJECTIONS)
+    alter(store_url, *EXCHANGED[what])
+    assert tables(store_url, PROJECTIONS) != before
+
+    replayed(store_url)
+
+    assert tables(store_url, PROJECTIONS) == before
+    assert verified(store_url).is_sound
 
 
 def test_a_discard_that_left_snapshots_is_verified_replayed_and_carried_over(every_store: EveryStore) -> None:

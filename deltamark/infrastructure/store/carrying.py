@@ -58,7 +58,7 @@ class Carrying(Replaying):
         self._carry_small(db, "horizons", "subject, connector, position, run, task")
         self._put_horizons(comparison.folding)
         self._put_all_awaited(comparison.awaited())
-        recomputes = bool(comparison.wrong_resources or comparison.wrong_links)
+        recomputes = comparison.has_wrong_values
         self._carry_derived(db, with_places=not recomputes)
         self._carry(db, "pending", _PENDING, "run, task, part")
         self._carry_small(db, "blocked", "connector, run, task, since, needs_complete")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -66,7 +65,8 @@ class Comparison:
         self._found: list[Discrepancy] = []
         self.log_faults = self.differences = 0
         self.resources = self.links = self.runs = 0
-        self.wrong_resources, self.wrong_links, self.wrong_runs = array("q"), array("q"), array("q")
+        self.has_wrong_values = False
+        self._wrong: dict[str, list[int]] = {}
         self.next_run = 1
         self._looked = 0
 
@@ -138,10 +138,11 @@ class Comparison:
         self.links += len(folded.links)
         self.runs += len(folded.runs)
         self.next_run = max([self.next_run, *(run.number + 1 for run in folded.runs)])
+        self._wrong = {"links": [], "resources": [], "runs": []}
         for sql, given, columns, name, wrong in (
-            (_RESOURCES, folded.resources, _RESOURCE_COLUMNS, _resource, self.wrong_resources),
-            (_LINKS, folded.links, _LINK_COLUMNS, _link, self.wrong_links),
-            (_RUNS, folded.runs, _RUN_COLUMNS, _run, self.wrong_runs),
+            (_RESOURCES, folded.resources, _RESOURCE_COLUMNS, _resource, self._wrong["resources"]),
+            (_LINKS, folded.links, _LINK_COLUMNS, _link, self._wrong["links"]),
+            (_RUNS, folded.runs, _RUN_COLUMNS, _run, self._wrong["runs"]),
         ):
             stored = {row[0]: row for row in self._db.all(sql, between)}
             for row in given:
@@ -157,6 +158,12 @@ class Comparison:
             for stream, held in stored.items():
                 self._differs(name(held), "no event speaks of it", _position(held))
                 wrong.append(stream)
+
+        self.has_wrong_values = self.has_wrong_values or bool(self._wrong["resources"] or self._wrong["links"])
+
+    def wrong(self) -> dict[str, list[int]]:
+        """The streams of the range compared last whose rows are not what the log gives, by table; links first."""
+        return self._wrong
 
     def _look_for_twin(self, row: Any, name: str) -> None:
         """Where a row was lost, a run may have begun a second stream: then the log is not whole any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
@@ -16,8 +15,6 @@ from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.folding import Folded, FoldedLink, FoldedResource, LogFolding
 from deltamark.infrastructure.store.horizons import expected_horizons
 from deltamark.infrastructure.store.queries import Queries
-
-_DELETED_AT_A_TIME = 10_000
 
 
 class ReplayQueries(Queries):
@@ -40,8 +37,9 @@ class Replaying(Awaiting, ReplayQueries):
     def replay(self, told: Told) -> Replayed:
         """See `Writing.replay`."""
         comparison = Comparison(self._db, self._mapper, told, chained=False)
-        for _ in comparison.ranges():
-            pass
+        for folded in comparison.ranges():
+            if not comparison.log_faults:
+                self._put_right(folded, comparison)
         found = comparison.result()
         refuse_broken(found)
         self._stream = max(self._stream, comparison.folding.last_stream + 1)
@@ -49,54 +47,69 @@ class Replaying(Awaiting, ReplayQueries):
         self._micros = max(self._micros, comparison.folding.newest_time)
         if not found.differences:
             return Replayed(verified=found)
-        recomputes = bool(comparison.wrong_resources or comparison.wrong_links)
-        self._delete("links", comparison.wrong_links)
-        self._delete("resources", comparison.wrong_resources)
-        self._delete("runs", comparison.wrong_runs)
-        self._fold_again(comparison)
         self._put_horizons(comparison.folding)
         self._put_all_awaited(comparison.awaited())
-        if recomputes:
+        if comparison.has_wrong_values:
             # What was derived may have been computed out of wrong values: without places, everything is computed.
             self._db.execute("DELETE FROM consumed")
         numbers = (self._micros, self._stream, self._run)
         self._db.execute("UPDATE store SET last_at=?1, next_stream=?2, next_run=?3", numbers)
-        left = self._compared(told)
-        if not left.is_sound:
-            first = left.discrepancies[0]
-            raise StoreError(
-                f"a replay does not put {first.subject} right: {first.problem}. Nothing was changed. Restore a backup."
-            )
-        return Replayed(verified=found, recomputes=recomputes)
+        return Replayed(verified=found, recomputes=comparison.has_wrong_values)
 
-    def _compared(self, told: Told) -> LogVerification:
-        comparison = Comparison(self._db, self._mapper, told, chained=False)
-        for _ in comparison.ranges():
-            pass
-        return comparison.result()
+    def _put_right(self, folded: Folded, comparison: Comparison) -> None:
+        """Writes the rows of one range that are not what the log gives, at once: what was found is not kept.
 
-    def _delete(self, table: str, streams: array[int]) -> None:
-        for start in range(0, len(streams), _DELETED_AT_A_TIME):
-            given = self._db.array(streams[start : start + _DELETED_AT_A_TIME].tolist())
+        A row of a later range may stand where one of this range belongs. It goes, and is missing when its range comes.
+        Ends of links are no such rows: their streams are older than that of the link.
+        """
+        wrong = comparison.wrong()
+        for table, streams in wrong.items():
+            self._delete(table, streams)
+        resources, links, runs = (set(wrong[table]) for table in ("resources", "links", "runs"))
+        folded.resources = [row for row in folded.resources if row.stream in resources]
+        folded.links = [row for row in folded.links if row.stream in links]
+        folded.runs = [row for row in folded.runs if row.stream in runs]
+        if folded.resources:
+            self._make_room_for_resources(folded)
+        if folded.runs:
+            self._make_room_for_runs(folded)
+        self.put_folded(folded)
+
+    def _make_room_for_resources(self, folded: Folded) -> None:
+        if not self._is_there("resources", folded.after):
+            return
+        for kind in dict.fromkeys(row.entity_type for row in folded.resources):
+            keys = self._db.array([row.key for row in folded.resources if row.entity_type == kind])
+            sql = f"""DELETE FROM resources WHERE stream IN (SELECT r.stream FROM {self._db.each_text(1, "w")}
+                {self._db.straight} resources r ON r.entity_type=?2 AND {self._db.same_key("r.key", "w.value")}
+                WHERE r.stream>=?3)"""
+            self._db.execute(sql, (keys, self._type_id(kind), folded.after))
+
+    def _make_room_for_links(self, association: int, ends: Sequence[tuple[int, int]], after: int) -> None:
+        if self._is_there("links", after):
+            sql = f"""DELETE FROM links WHERE stream IN (SELECT l.stream FROM {self._db.each_pair(1, "w")}
+                {self._db.straight} links l ON l.association=?2 AND l.source=w.first AND l.target=w.second
+                WHERE l.stream>=?3)"""
+            self._db.execute(sql, (self._db.array(ends), association, after))
+
+    def _make_room_for_runs(self, folded: Folded) -> None:
+        given = self._db.array([row.number for row in folded.runs])
+        sql = f"DELETE FROM runs WHERE stream>=?1 AND {self._db.among_numbers('number', 2)}"
+        self._db.execute(sql, (folded.after, given))
+
+    def _is_there(self, table: str, first: int) -> bool:
+        return self._db.one(f"SELECT 1 FROM {table} WHERE stream>=?1 LIMIT 1", (first,)) is not None
+
+    def _delete(self, table: str, streams: Sequence[int]) -> None:
+        if streams:
+            given = self._db.array(streams)
             self._db.execute(f"DELETE FROM {table} WHERE {self._db.among_numbers('stream', 1)}", (given,))
-
-    def _fold_again(self, comparison: Comparison) -> None:
-        """Folds once more, and inserts what is missing now. Resources first: their streams are older than those of
-        their links."""
-        wrong_resources, wrong_links = set(comparison.wrong_resources), set(comparison.wrong_links)
-        wrong_runs = set(comparison.wrong_runs)
-        folding = LogFolding(self._db, self._mapper, lambda fault: None)
-        for folded in folding.ranges():
-            folded.resources = [row for row in folded.resources if row.stream in wrong_resources]
-            folded.links = [row for row in folded.links if row.stream in wrong_links]
-            folded.runs = [row for row in folded.runs if row.stream in wrong_runs]
-            self.put_folded(folded)
 
     def put_folded(self, folded: Folded) -> None:
         """Inserts the rows of new resources, links and runs; their versions and positions are those of the log."""
         for live in (True, False):
             self._put_resources([row for row in folded.resources if row.live is live], live)
-            self._put_links([row for row in folded.links if row.live is live], live)
+            self._put_links([row for row in folded.links if row.live is live], live, folded.after)
         for run in folded.runs:
             self._db.execute(
                 "INSERT INTO runs (stream, number, version, first, last) VALUES (?1, ?2, ?3, ?4, ?5)", tuple(run)
@@ -121,12 +134,15 @@ class Replaying(Awaiting, ReplayQueries):
             },
         )
 
-    def _put_links(self, rows: Sequence[FoldedLink], live: bool) -> None:
+    def _put_links(self, rows: Sequence[FoldedLink], live: bool, after: int) -> None:
         if not rows:
             return
         stream, association, *ends, version, position, _ = zip(*rows, strict=True)
         numbers = {name: self._named("associations", name) for name in dict.fromkeys(association)}
         source, target = self._streams_of(ends[0], ends[1]), self._streams_of(ends[2], ends[3])
+        for name, number in numbers.items():
+            here = zip(association, source, target, strict=True)
+            self._make_room_for_links(number, [(one, other) for which, one, other in here if which == name], after)
         self._db.insert(
             "links",
             {
