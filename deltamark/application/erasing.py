@@ -81,10 +81,12 @@ def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) 
         )
     events, links = reading.to_erase(stream)
     resource = reading.resource(ref)
+    is_live = resource is not None and resource.live
+    if is_live:
+        events += 1 + len(reading.links_of(ref))
     return Erasure(
-        ref=ref, reason=reason, events=events, links=links, was_live=resource is not None and resource.live,
-        named_in=reading.runs_that_name(ref.key),
-    )  # fmt: skip
+        ref=ref, reason=reason, events=events, links=links, was_live=is_live, named_in=reading.runs_that_name(ref.key)
+    )
 
 
 def _started(services: Services, tx: Writing) -> int:

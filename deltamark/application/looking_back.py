@@ -24,6 +24,25 @@ class LookingBack(Deriving):
         with self._store.reading() as reading:
             return reading.epoch()
 
+    def erased_changes(self, after: When = 0, until: When | None = None, *, run: int | None = None) -> dict[int, int]:
+        """How many changes between two moments are shown no more because they were erased: run of the erasure -> count.
+
+        Of which resources they were is nowhere any more.
+
+        :param after: exclusive; 0 is before the first change.
+        :param until: inclusive; None for the present.
+        :param run: only those that this run had made.
+        :raises UsageError: for a moment that does not exist.
+        """
+        arguments.some_moment("after", after)
+        arguments.moment("until", until)
+        if run is not None:
+            arguments.whole_number("the number of a run", run)
+        with self._store.reading() as reading:
+            first = history.position_of(reading, after)
+            last = reading.head() if until is None else history.position_of(reading, until)
+            return reading.erased_between(first, last, run)
+
     def diff(self, entity_type: str, from_: When, to: When) -> Iterator[ResourceDelta | LinkDelta]:
         """What differs between two moments: resources of an entity type by key, then links that start or end at one.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from unicodedata import category
 
 from attrs import field, frozen
 
@@ -27,7 +28,7 @@ class Erasure:
     """What was erased, or, in a dry run, would be.
 
     :param run: the run under which it is on record; None in a dry run.
-    :param events: how many changes of the resource and of its links.
+    :param events: how many changes of the resource and of its links, those of its deletion included.
     :param links: how many links it ever had.
     :param was_live: whether the resource was there until then.
     :param named_in: runs whose records name the key, among rows set aside, links that wait, or messages; those stay.
@@ -50,7 +51,7 @@ def key_digest(salt: str, ref: ResourceRef) -> str:
 def checked_reason(reason: str) -> str:
     """A reason as it goes on record.
 
-    :raises UsageError: if it says nothing, or too much.
+    :raises UsageError: if it says nothing, or too much, or holds control characters.
     """
     words = " ".join(reason.split())
     if not words:
@@ -59,4 +60,6 @@ def checked_reason(reason: str) -> str:
         raise UsageError(
             f"the reason {shown(words)} is longer than {LONGEST_REASON} characters. Say it shorter, or name a request."
         )
+    if any(category(character) == "Cc" for character in words):
+        raise UsageError(f"the reason {shown(words)} holds control characters. Write it as plain text.")
     return words

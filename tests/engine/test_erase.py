@@ -135,7 +135,9 @@ def test_a_dry_run_says_the_same_and_writes_nothing(lived):
     said = lived.engine.erase("Person", "1", reason="x", dry_run=True)
 
     assert tables(lived.url) == before
-    assert (said.run, said.was_live, said.links, said.events) == (None, True, 1, 3)
+    done = lived.engine.erase("Person", "1", reason="x")
+    assert (said.run, said.was_live, said.links, said.events) == (None, True, 1, 5)
+    assert (done.was_live, done.links, done.events) == (True, 1, 5)
 
 
 @pytest.mark.parametrize("reason", ["", " \n", "x" * 501])

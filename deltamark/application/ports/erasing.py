@@ -27,6 +27,15 @@ class ErasureReading(Protocol):
         """What is on record of all erasures, oldest first."""
         ...
 
+    def erased_between(self, after: Position, until: Position, run: int | None = None) -> dict[int, int]:
+        """The run of each erasure that emptied changes between two positions -> how many of them the log still holds.
+
+        :param after: exclusive.
+        :param until: inclusive.
+        :param run: counts only changes that this run had made.
+        """
+        ...
+
     def to_erase(self, stream: int) -> tuple[int, int]:
         """How many changes the log holds of a resource and its links, and how many links it ever had."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,7 +13,8 @@ from deltamark.application.ports.erasing import Emptied
 from deltamark.domain.errors import StoreError
 from deltamark.domain.run import ResourceErased
 from deltamark.infrastructure.store.leaving import Leaving, ranges_of
-from deltamark.infrastructure.store.log import LogQueries
+from deltamark.infrastructure.store.log import EVENT, LogQueries
+from deltamark.infrastructure.store.mapper import ERASED
 from deltamark.infrastructure.store.run_payload import RESOURCE_ERASED
 from deltamark.infrastructure.store.writing import RunWriting
 
@@ -31,6 +33,21 @@ class ErasureQueries(LogQueries):
             FROM runs r {self._db.straight} stored_events e ON e.originator_id = +r.stream
             WHERE e.topic=?1 ORDER BY e.notification_id"""
         return [self._event(row)[1] for row in self._db.all(sql, (RESOURCE_ERASED,))]
+
+    def erased_between(self, after: int, until: int, run: int | None = None) -> dict[int, int]:
+        """See `ErasureReading.erased_between`."""
+        erased_by = {
+            position: erased.run
+            for erased in self.erasures()
+            for first, last in erased.ranges
+            for position in range(max(first, after + 1), min(last, until) + 1)
+        }
+        if not erased_by:
+            return {}
+        sql = f"""SELECT {EVENT} FROM {self._db.each_number(1, "w")}
+            {self._db.straight} stored_events e ON e.notification_id = w.value WHERE e.topic=?2 ORDER BY 1"""
+        left = map(self._event, self._db.rows(sql, (self._db.array(sorted(erased_by)), ERASED)))
+        return dict(Counter(erased_by[position] for position, event in left if run in (None, event.cause.run)))
 
     def to_erase(self, stream: int) -> tuple[int, int]:
         """See `ErasureReading.to_erase`."""

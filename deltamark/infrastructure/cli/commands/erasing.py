@@ -12,7 +12,7 @@ from deltamark.infrastructure.cli.opening import NothingStarted, Workspace, pass
 from deltamark.infrastructure.cli.streams import say
 
 
-@click.command(epilog="Example: deltamark erase HR_Person E00042 --reason 'request 2026-17' --dry-run")
+@click.command(epilog="Example: deltamark erase HR_Person E00042 --reason 'request 17' --dry-run")
 @click.argument("entity_type", type=Name("TYPE"), metavar="TYPE")
 @click.argument("key", type=Name("KEY"), metavar="KEY")
 @click.option("--reason", type=Name("TEXT"), metavar="TEXT", required=True, help="Why; it stays on record.")
@@ -23,11 +23,10 @@ def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run
     """Makes what a resource was unreadable, for good.
 
     Its values, its key and its links go from the log, the state and all that was derived of it; if it is there, it is
-    deleted first. What stays: that it was changed, when, by which run; and the erasure with its reason. What other
-    resources computed from it is computed anew by the next runs, but their history stays, and so do extracts, exports
-    and backups. Afterwards the store is written anew, so that its free space holds nothing of it either.
-
-    Exit status 0 when it is done, 2 while a run goes on.
+    deleted first. What stays: that it was changed, when, by which run; and the erasure with its reason, which should
+    not name anybody. What others computed from it is computed anew by the next runs; their history stays, and so do
+    extracts, exports and backups. Afterwards the store is written anew, so that its free space holds nothing of it
+    either. Exit status 0 when it is done, 2 while a run goes on.
     """
     try:
         with workspace.engine() as engine:
@@ -48,10 +47,10 @@ def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run
 def _tell(found: Erasure) -> None:
     events, links = how_many(found.events, "change"), how_many(found.links, "link")
     if found.run is None:
-        deleted = ", after it is deleted with its links" if found.was_live else ""
-        say(f"Dry run: {found.ref} would be erased{deleted}: {events}, {links}.")
+        deleted = ", after it is deleted" if found.was_live else ""
+        say(f"Dry run: {found.ref} would be erased{deleted}: {events}, those of {links} among them.")
     else:
-        say(f"Run {found.run}: {events} erased, with {links}. Reason: {found.reason}.")
+        say(f"Run {found.run}: {found.ref} erased (reason: {found.reason}): {events}, those of {links} among them.")
     if found.named_in:
         runs = ", ".join(map(str, found.named_in))
         say(f"The key stays in the records of these runs, among what they set aside or told: {runs}.")

@@ -11,7 +11,7 @@ from deltamark.bootstrap import Engine
 from deltamark.domain.changes import When
 from deltamark.domain.errors import UsageError
 from deltamark.domain.holdings import HeldLink, HeldValue
-from deltamark.infrastructure.cli.commands.reading import by_whom, resource_of, what_changed
+from deltamark.infrastructure.cli.commands.reading import by_whom, resource_of, tell_erasures, what_changed
 from deltamark.infrastructure.cli.documents import delta_document, held_document
 from deltamark.infrastructure.cli.moments import WHEN, Name
 from deltamark.infrastructure.cli.opening import Workspace, pass_workspace
@@ -41,6 +41,7 @@ def diff(
         columns = [member(name) for name in _DELTA_MEMBERS]
         table = [member("change"), Column("resource", resource_of), Column("what", what_changed)]
         output.give(Listing(documents=documents, columns=columns, table=table), "differences")
+        tell_erasures(engine, *sorted((from_, to), key=engine.position))
 
 
 @click.command(epilog="Example: deltamark audit --association Members --between run:1 run:9")
@@ -71,6 +72,7 @@ def audit(
     with workspace.engine() as engine:
         documents = (held_document(held) for held in ask(engine, between, key))
         output.give(_audit_listing(documents, is_of_links=association is not None), "rows")
+        tell_erasures(engine, until=between[1])
 
 
 _Question = Callable[[Engine, tuple[When, When], str | None], Iterator[HeldValue | HeldLink]]

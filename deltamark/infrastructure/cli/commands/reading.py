@@ -16,7 +16,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.resource import Resource, ResourceEvent
 from deltamark.domain.run import TriggerKind
 from deltamark.domain.values import shown
-from deltamark.domain.wording import discarded_by
+from deltamark.domain.wording import discarded_by, how_many
 from deltamark.infrastructure.cli.cloud_events import cloud_event
 from deltamark.infrastructure.cli.documents import change_document, exported_document, resource_document
 from deltamark.infrastructure.cli.exporting import export_listing, write_parquet
@@ -134,6 +134,8 @@ def changes(
             output.give(change_listing(engine.pending(pending, entity_type=entity_type, key=key)), "changes")
             return
         if follow:
+            if after is not None:
+                tell_erasures(engine, after)
             # To be interrupted is how it ends.
             with suppress(KeyboardInterrupt):
                 found = engine.follow(after, entity_type=entity_type, key=key)
@@ -144,6 +146,14 @@ def changes(
         output.give(_logged(engine, found, form), "changes")
         if kept_only:
             _tell_horizons(engine, entity_type)
+        tell_erasures(engine, after or 0, until, run=run)
+
+
+def tell_erasures(engine: Engine, after: When = 0, until: When | None = None, *, run: int | None = None) -> None:
+    """Says how many changes of a part of the log, or of a run, are shown no more because they were erased."""
+    part = "in that part of the log" if run is None else f"of run {run}"
+    for erasure, count in engine.erased_changes(after, until, run=run).items():
+        say(f"Not shown: {how_many(count, 'change')} {part}, which run {erasure} erased.")
 
 
 def _tell_horizons(engine: Engine, entity_type: str | None) -> None:
@@ -239,9 +249,11 @@ def export(
     with workspace.engine() as engine:
         if file is not None and ending_of(file) == ".parquet":
             say(f"{write_parquet(engine, entity_type, at, file):,} {rows} written to {file}.")
-            return
-        resources = (exported_document(resource) for resource in engine.export_resources(entity_type, at))
-        output.give(export_listing(engine.configuration, entity_type, resources), rows)
+        else:
+            resources = (exported_document(resource) for resource in engine.export_resources(entity_type, at))
+            output.give(export_listing(engine.configuration, entity_type, resources), rows)
+        if at is not None:
+            tell_erasures(engine, until=at)
 
 
 COMMANDS: tuple[click.Command, ...] = (changes, history, show, export)
