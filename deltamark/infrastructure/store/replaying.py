@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -34,9 +35,12 @@ class Replaying(Awaiting, ReplayQueries):
     Streams, versions and positions of the log do not change, so what refers to them stays true: flags, places, keys.
     """
 
+    _held_to: Mapping[str, int] = MappingProxyType({"resources": 0, "links": 0, "runs": 0})
+
     def replay(self, told: Told) -> Replayed:
         """See `Writing.replay`."""
         comparison = Comparison(self._db, self._mapper, told, chained=False)
+        self._held_to = {table: self._last_of(table) for table in ("resources", "links", "runs")}
         for folded in comparison.ranges():
             if not comparison.log_faults:
                 self._put_right(folded, comparison)
@@ -76,7 +80,7 @@ class Replaying(Awaiting, ReplayQueries):
         self.put_folded(folded)
 
     def _make_room_for_resources(self, folded: Folded) -> None:
-        if not self._is_there("resources", folded.after):
+        if self._held_to["resources"] < folded.after:
             return
         for kind in dict.fromkeys(row.entity_type for row in folded.resources):
             keys = self._db.array([row.key for row in folded.resources if row.entity_type == kind])
@@ -86,19 +90,22 @@ class Replaying(Awaiting, ReplayQueries):
             self._db.execute(sql, (keys, self._type_id(kind), folded.after))
 
     def _make_room_for_links(self, association: int, ends: Sequence[tuple[int, int]], after: int) -> None:
-        if self._is_there("links", after):
+        if self._held_to["links"] >= after:
             sql = f"""DELETE FROM links WHERE stream IN (SELECT l.stream FROM {self._db.each_pair(1, "w")}
                 {self._db.straight} links l ON l.association=?2 AND l.source=w.first AND l.target=w.second
                 WHERE l.stream>=?3)"""
             self._db.execute(sql, (self._db.array(ends), association, after))
 
     def _make_room_for_runs(self, folded: Folded) -> None:
+        if self._held_to["runs"] < folded.after:
+            return
         given = self._db.array([row.number for row in folded.runs])
         sql = f"DELETE FROM runs WHERE stream>=?1 AND {self._db.among_numbers('number', 2)}"
         self._db.execute(sql, (folded.after, given))
 
-    def _is_there(self, table: str, first: int) -> bool:
-        return self._db.one(f"SELECT 1 FROM {table} WHERE stream>=?1 LIMIT 1", (first,)) is not None
+    def _last_of(self, table: str) -> int:
+        """The highest stream of a table's rows; asked for once, for rows that were deleted are passed over slowly."""
+        return self._db.one(f"SELECT max(stream) FROM {table}") or 0
 
     def _delete(self, table: str, streams: Sequence[int]) -> None:
         if streams:
