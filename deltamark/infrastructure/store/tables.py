@@ -275,6 +275,9 @@ def _sealed(t: Types) -> Sequence[str]:
     )
 
 
+SEALED = 8
+"""The version since which events are sealed and may be erased."""
+
 STEPS: Sequence[Step] = (
     Step(1, _first),
     Step(2, _leases),
@@ -283,7 +286,7 @@ STEPS: Sequence[Step] = (
     Step(5, _held_back),
     Step(6, _schedules),
     Step(7, _awaited),
-    Step(8, _sealed, fill=seal_log),
+    Step(SEALED, _sealed, fill=seal_log),
 )
 """Every change of the tables since the first, in order; one that was released is never altered."""
 

@@ -9,7 +9,7 @@ from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.postgresql.address import Address
 from deltamark.infrastructure.store.postgresql.retention import CREATE_DISCARD_EVENTS, CREATE_ERASE_EVENTS
-from deltamark.infrastructure.store.tables import NEW_STORE, Step, Types, steps_from
+from deltamark.infrastructure.store.tables import NEW_STORE, SEALED, Step, Types, steps_from
 
 PREFIX = 600
 """Characters of a text that an index holds: an entry of a B-tree has 2,704 bytes, a character up to four."""
@@ -91,5 +91,6 @@ def prepare(db: Database, address: Address, steps: Sequence[Step], create_log: C
             step.fill(db)
         db.execute("UPDATE schema_version SET version=?1", (step.version,))
     if missing:
-        for statement in (*CREATE_DISCARD_EVENTS, *CREATE_ERASE_EVENTS):
+        is_sealed = steps[-1].version >= SEALED
+        for statement in (*CREATE_DISCARD_EVENTS, *(CREATE_ERASE_EVENTS if is_sealed else ())):
             db.execute(statement)
