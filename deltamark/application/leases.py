@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event, Thread
 
+from deltamark.application.memory import lack_of_memory_told
 from deltamark.application.ports.rows import Lease
 from deltamark.application.ports.store import Reading, Store, Writing
 from deltamark.domain.errors import AlreadyRunning, ConcurrentRun, DeltamarkError, TakenOver, to_the_second
@@ -106,11 +107,12 @@ def check_kept(tx: Writing, run: int, tasks: Sequence[str], time_to_live_s: floa
 def heard_from(store: Store, run: int, time_to_live_s: float) -> Iterator[None]:
     """Renews the leases of a run from a thread of its own while the block lasts.
 
-    A block that raises leaves them expired: the next run that wants the tasks need not wait.
+    A block that raises leaves them expired: the next run that wants the tasks need not wait. So does a thread that
+    cannot be started.
     """
     heartbeat = Heartbeat(store, run, time_to_live_s)
-    heartbeat.start()
     try:
+        heartbeat.start()
         yield
     except BaseException:
         heartbeat.stop()
@@ -132,13 +134,18 @@ class Heartbeat:
         self._thread = Thread(target=self._work, name=f"heartbeat of run {run}", daemon=True)
 
     def start(self) -> None:
-        """Begins; the first renewal comes after a third of the time to live."""
-        self._thread.start()
+        """Begins; the first renewal comes after a third of the time to live.
+
+        :raises DeltamarkError: if no thread can be started.
+        """
+        with lack_of_memory_told("Nothing was run."):
+            self._thread.start()
 
     def stop(self) -> None:
         """Ends; no renewal comes later, unless the store does not answer for seconds."""
         self._stopped.set()
-        self._thread.join(_JOIN_S)
+        if self._thread.ident is not None:
+            self._thread.join(_JOIN_S)
 
     def _work(self) -> None:
         pause_s = self._time_to_live_s / _BEATS

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from multiprocessing.synchronize import Event as Flag
@@ -15,7 +17,7 @@ from typing import Any
 from deltamark import AlreadyRunning, Engine, Observer, TaskRun
 from deltamark.infrastructure.store.sqlite import connection
 from deltamark.infrastructure.store.views import StoreWriting
-from tests.crash.company import JOB, PATIENCE_S, Days, continued, opened
+from tests.crash.company import JOB, PATIENCE_S, Days, continued, once_dead, opened
 from tests.crash.power import Acknowledged, Recorder
 from tests.crash.statements import Count, every_statement
 
@@ -51,6 +53,51 @@ def run_and_commit_half(url: str, folder: Path) -> None:
 
     StoreWriting.append_links = commit_and_die  # type: ignore[method-assign]
     with opened(url, folder) as engine:
+        engine.run_job(JOB)
+
+
+def starve(headroom: int) -> None:
+    """From now on this process gets so many bytes of address space more, and then none."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit_memory(pages * resource.getpagesize() + headroom)
+
+
+def limit_memory(limit: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+
+def run_starved(url: str, folder: Path, headroom: int, told: Connection, *, warm: bool) -> None:
+    """Runs the job, or goes on with it, with so little memory, and tells how it ended.
+
+    :param warm: whether everything that a run loads and sets up once is there before: it has more of the run then.
+    """
+    with opened(url, folder, lease_s=LEASE_S) as engine:
+        engine.position()
+        once_dead(engine)
+        if warm:
+            engine.run_job(JOB, dry_run=True)
+        starve(headroom)
+        try:
+            run = continued(engine)
+            how = (run.state.value, [message for task in run.tasks for message in task.messages])
+        except Exception as error:  # whatever it is: the test looks at its words
+            how = (type(error).__name__, [str(error)])
+        limit_memory(resource.RLIM_INFINITY)
+        told.send(how)
+
+
+def run_starved_and_keep_half(url: str, folder: Path) -> None:
+    """A store that keeps what is written when there is no more memory: what must never be."""
+    append = StoreWriting.append_links
+
+    def append_and_starve(self: StoreWriting, *arguments: Any) -> None:
+        append(self, *arguments)
+        self._db.execute("COMMIT")
+        starve(0)
+        bytes(1 << 30)
+
+    StoreWriting.append_links = append_and_starve  # type: ignore[method-assign]
+    with opened(url, folder) as engine, suppress(Exception):
         engine.run_job(JOB)
 
 

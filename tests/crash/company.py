@@ -123,7 +123,8 @@ def changed(engine: Engine) -> dict[str, tuple[int, ...]]:
 
 def harm_in(engine: Engine) -> list[str]:
     """What must never be found: damage, a state that is not its log, a task half done, time that went backwards."""
-    return [*_harm_in_log(engine), *_harm_in_state(engine), *_half_done(engine), *_harm_in_file(engine)]
+    looks = (_harm_in_log, _harm_in_state, _half_done, _harm_in_file, _harm_that_verify_finds)
+    return [harm for look in looks for harm in look(engine)]
 
 
 def _harm_in_log(engine: Engine) -> Iterator[str]:
@@ -182,9 +183,14 @@ def _harm_in_file(engine: Engine) -> Iterator[str]:
             yield from (f"violated: {row}" for row in db.execute("PRAGMA foreign_key_check"))
 
 
+def _harm_that_verify_finds(engine: Engine) -> Iterator[str]:
+    """What `deltamark verify` says: a broken chain of digests, a state that replaying the log does not give."""
+    yield from (f"verify: {found}" for found in engine.verify().discrepancies)
+
+
 def continued(engine: Engine) -> JobRun:
     """Goes on with the run that did not end, once it is taken for dead; runs the job where nothing is left."""
-    newest = _once_dead(engine)
+    newest = once_dead(engine)
     if newest is None or newest.state in ENDED_WELL:
         return engine.run_job(JOB)
     assert newest.state in (TaskState.ABORTED, TaskState.FAILED), newest.state
@@ -196,7 +202,7 @@ def continued(engine: Engine) -> JobRun:
         return engine.run_job(JOB)
 
 
-def _once_dead(engine: Engine) -> JobRun | None:
+def once_dead(engine: Engine) -> JobRun | None:
     """The newest run, once nobody takes it for alive any more."""
     turn = Event()
     for _ in range(100 * PATIENCE_S):

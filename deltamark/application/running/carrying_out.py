@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from deltamark.application.holding_back import HeldBack
+from deltamark.application.memory import lack_of_memory_told
 from deltamark.application.running.deciding import reason_to_leave_out
 from deltamark.application.running.levels import Turns, side_by_side
 from deltamark.application.running.observer import Observer, Telling
@@ -127,7 +128,8 @@ class CarryingOut:
         try:
             if failed is not None:
                 raise failed
-            ended = self._applied(occurrence, turns, began)
+            with lack_of_memory_told("What was being written was undone."):
+                ended = self._applied(occurrence, turns, began)
         except BaseException as e:
             done = Done(messages=[in_words(e)])
             ended = Ended(done, TaskState.FAILED, time.perf_counter() - began, e)
