@@ -29,10 +29,12 @@ from deltamark.domain.changes import (
     RunMoment,
     When,
 )
+from deltamark.domain.checkpoints import Checkpoint
 from deltamark.domain.configuration import Configuration
 from deltamark.domain.deltas import LinkDelta, ResourceDelta
 from deltamark.domain.derivations import Derivation
 from deltamark.domain.differences import Difference, Verification
+from deltamark.domain.erasure import Erasure
 from deltamark.domain.errors import (
     AlreadyRunning,
     CannotCancel,
@@ -105,6 +107,7 @@ __all__ = [
     "CannotResume",
     "Cause",
     "Change",
+    "Checkpoint",
     "Classification",
     "ComputeCorrelationKeysTask",
     "ConcurrentRun",
@@ -128,6 +131,7 @@ __all__ = [
     "EntityType",
     "EntityTypeMapping",
     "ErasedResource",
+    "Erasure",
     "Explanation",
     "ExportedResource",
     "Fault",

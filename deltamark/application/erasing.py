@@ -143,6 +143,7 @@ def _erase(tx: Writing, ref: ResourceRef, stream: int, reason: str, run: int) ->
             salt=salt,
             key_digest=key_digest(salt, ref),
             reason=reason,
+            streams=emptied.streams,
             count=emptied.count,
             ranges=emptied.ranges,
         )

@@ -9,6 +9,7 @@ from deltamark.application.back_up import nobody
 from deltamark.application.calling import refuse_inside_a_function
 from deltamark.application.deriving import Deriving
 from deltamark.application.replay import replay, replay_into, verify_log
+from deltamark.domain.checkpoints import Checkpoint
 from deltamark.domain.errors import UsageError
 from deltamark.domain.replaying import LogVerification, Replayed
 
@@ -16,17 +17,26 @@ from deltamark.domain.replaying import LogVerification, Replayed
 class Rebuilding(Deriving):
     """An open store, and what its log says of it."""
 
-    def verify(self) -> LogVerification:
-        """Reads the whole log, looks whether it is whole, and compares what it gives with what is stored.
+    def checkpoint(self) -> Checkpoint | None:
+        """What the log is now, to be kept elsewhere and given to `verify` later; None where it is empty."""
+        with self._store.reading() as reading:
+            return reading.checkpoint()
 
-        Compared are resources with their values, computed ones too, links, runs, horizons and the pairs that wait for
-        a resource. Jobs may run meanwhile: the store is seen as it is at one instant. Memory does not grow with the
-        log.
+    def verify(self, checkpoint: Checkpoint | None = None) -> LogVerification:
+        """Reads the whole log, looks whether it is what was written, and compares what it gives with what is stored.
 
-        Whoever can alter the store can alter the log and the state alike; of that this tells nothing.
+        Events that were altered, removed, put in or exchanged are found by the digests of the transactions, and their
+        positions named. Compared are resources with their values, computed ones too, links, runs, horizons and the
+        pairs that wait for a resource. Jobs may run meanwhile: the store is seen as it is at one instant. Memory does
+        not grow with the log.
+
+        Whoever can alter the store can alter the digests alike, or cut off the end of the log: of that only a
+        checkpoint tells which was kept elsewhere.
+
+        :param checkpoint: what the log must begin with.
         """
         refuse_inside_a_function("Engine.verify")
-        return verify_log(self._store, nobody)
+        return verify_log(self._store, nobody, checkpoint=checkpoint)
 
     def replay(self, into: str | None = None) -> Replayed:
         """Makes the stored state what the log gives, in one transaction: whoever reads meanwhile sees it as it was.

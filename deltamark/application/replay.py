@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from deltamark.application.ports.store import Reading, Store, Told
+from deltamark.domain.checkpoints import Checkpoint
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.replaying import LogVerification, Replayed
 
 
-def verify_log(store: Store, told: Told) -> LogVerification:
+def verify_log(store: Store, told: Told, *, checkpoint: Checkpoint | None = None) -> LogVerification:
     """Looks whether the log is whole, and whether what it gives is what is stored; see `Reading.verify`."""
     with store.reading() as reading:
-        return reading.verify(told)
+        return reading.verify(told, checkpoint=checkpoint)
 
 
 def replay(store: Store, told: Told) -> Replayed:

@@ -206,12 +206,14 @@ class ResourceErased(RunEvent):
     """What a resource and its links were was made unreadable, for good.
 
     :param salt: with it, `key_digest` tells those who know the key whether it was this one.
+    :param streams: of the resource and of all links that it ever had.
     :param count: how many changes were emptied.
     :param ranges: the positions of all of them, each range with its first and last.
     """
 
     task: int
     entity_type: str
+    streams: tuple[int, ...] = field(converter=as_tuple)
     salt: str
     key_digest: str
     reason: str

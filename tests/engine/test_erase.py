@@ -76,7 +76,7 @@ def test_the_erasure_is_on_record_with_its_reason_and_asking_for_it_says_so(live
             ask("Person", "1")
     with pytest.raises(ErasedResource):
         lived.engine.erase("Person", "1", reason="again")
-    with pytest.raises(UsageError, match="there never was a Person with the key \"9\""):
+    with pytest.raises(UsageError, match='there never was a Person with the key "9"'):
         lived.engine.erase("Person", "9", reason="x")
 
 
@@ -116,6 +116,16 @@ def test_snapshots_of_discarded_changes_are_erased_too(lived):
 
     assert holds(lived.url, CANARY) == []
     assert verified(lived.url).is_sound
+
+
+def test_a_link_of_which_only_a_snapshot_is_left_is_erased_too(lived, new_store):
+    lived.engine.retain("Teams", keep=0, even_unread=True)
+    lived.engine.retain("HR", keep=0, even_unread=True)
+
+    lived.engine.erase("Person", "1", reason="x")
+
+    assert verified(lived.url).discrepancies == ()
+    replayed_into(lived.url, new_store())
 
 
 def test_an_erased_log_can_be_carried_over_and_discarded_from(lived, new_store):

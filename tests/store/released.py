@@ -51,6 +51,8 @@ def live(house: House) -> None:
     rows = [{"number": "1", "name": "Anna"}, {"number": "", "name": "nobody"}, {"number": "2", "age": "old"}]
     house.write("people", ["number", "name", "mail", "age", "weight", "born", "token", "active"], rows)
     house.engine.run_job("People")
+    if hasattr(house.engine, "erase"):
+        house.engine.erase("Person", "3", reason="request 17")
     house.engine.retain("Teams", keep=2, even_unread=True)
     house.people({"1": "Anne", "2": ODD, "4": "Dea"}).run("People")
     house.configured(limits=Thresholds(maximum_deleted_lines=1), **MORE)

@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 from eventsourcing.persistence import StoredEvent
 
+from deltamark.domain.erasure import Erased
 from deltamark.domain.errors import StoreError
 from deltamark.domain.events import Cause, Event
 from deltamark.domain.job import TaskState
@@ -22,6 +23,7 @@ from deltamark.domain.run import (
     ExtractRead,
     PairsAwaited,
     PlannedTask,
+    ResourceErased,
     RowsSetAside,
     RunEnded,
     RunResumed,
@@ -100,7 +102,21 @@ EVENTS: list[Event] = [
         count=9,
         digest="ab",
         unread=True,
+        ranges=[(1, 4), (7, 9)],
     ),
+    ResourceErased(
+        **HEAD,
+        run=1,
+        task=1,
+        entity_type="HR_Person",
+        streams=[1, 4],
+        salt="ab",
+        key_digest="cd",
+        reason="r",
+        count=3,
+        ranges=[(1, 2), (5, 5)],
+    ),
+    Erased(**HEAD, cause=Cause(1, 2)),
     PairsAwaited(**HEAD, run=1, task=1, association="Manager", awaited=[("1", "9")], settled=[("2", "é")]),
     TaskEnded(
         **HEAD,

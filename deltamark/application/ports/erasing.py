@@ -14,9 +14,10 @@ from deltamark.domain.run import ResourceErased
 
 @frozen(kw_only=True)
 class Emptied:
-    """How many changes were emptied, and their positions, each range with its first and last."""
+    """How many changes were emptied, of which streams, and their positions, each range with its first and last."""
 
     count: int
+    streams: tuple[int, ...]
     ranges: tuple[tuple[Position, Position], ...]
 
 

@@ -16,6 +16,7 @@ from deltamark.infrastructure.cli.commands import (
     inspecting,
     keeping,
     looking_back,
+    proving,
     reading,
     replaying,
     retaining,
@@ -86,7 +87,7 @@ def deltamark(
 
 MODULES = (
     workspace, configuring, running, scheduling, reading, looking_back, inspecting, verifying, replaying, keeping,
-    retaining, erasing,
+    retaining, erasing, proving,
 )  # fmt: skip
 
 for module in MODULES:

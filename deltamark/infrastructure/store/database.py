@@ -161,9 +161,10 @@ class Database(ABC):
     @abstractmethod
     def erase_events(self, record: int) -> int:
         """Empties the changes that the record of an erasure, at position `record`, names: what is left is their time
-        and cause, as an event of another topic. Also deletes the snapshots of their streams. Returns how many.
+        and cause, as an event of another topic. Also deletes the snapshots of the streams named. Returns how many.
 
-        The record is written already, in the same transaction, and so are the stubs.
+        The record is written already, in the same transaction, and so are the stubs; the rows of the resource and its
+        links are gone.
         """
 
     @abstractmethod

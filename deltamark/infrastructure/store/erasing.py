@@ -75,16 +75,18 @@ class Erasing(Leaving, RunWriting, ErasureQueries):
     def erase(self, stream: int, build: Callable[[str, int, datetime, Emptied], ResourceErased], run: int) -> Emptied:
         """See `ErasureWriting.erase`."""
         positions = self._events_of(stream)
-        emptied = Emptied(count=len(positions), ranges=ranges_of(np.asarray(positions, np.int64)) if positions else ())
+        streams = tuple(number for (number,) in self._db.all(f"{_STREAMS} ORDER BY 1", (stream,)))
+        ranges = ranges_of(np.asarray(positions, np.int64)) if positions else ()
+        emptied = Emptied(count=len(positions), streams=streams, ranges=ranges)
         self.leave_stubs(positions)
         self.append_to_run(lambda own, version, at: build(own, version, at, emptied), run)
+        for table in ("correlation_keys", "classifications", "flags"):
+            self._db.execute(f"DELETE FROM {table} WHERE resource=?1", (stream,))
+        self._db.execute("DELETE FROM links WHERE source=?1 OR target=?1", (stream,))
+        self._db.execute("DELETE FROM resources WHERE stream=?1", (stream,))
         if self._db.erase_events(record=self._next - 1) != emptied.count:
             raise StoreError(
                 f"the {emptied.count} changes to erase are not those on record. Nothing was erased. The store was "
                 "altered or is damaged: restore a backup."
             )
-        for table in ("correlation_keys", "classifications", "flags"):
-            self._db.execute(f"DELETE FROM {table} WHERE resource=?1", (stream,))
-        self._db.execute("DELETE FROM links WHERE source=?1 OR target=?1", (stream,))
-        self._db.execute("DELETE FROM resources WHERE stream=?1", (stream,))
         return emptied

@@ -96,6 +96,8 @@ def _value(name: str, value: Any) -> Any:
             return tuple((str(first), str(second)) for first, second in value)
         case "ranges":
             return tuple((int(first), int(last)) for first, last in value)
+        case "streams":
+            return tuple(map(int, value))
         case "messages" | "entity_types" | "again" | "pending":
             return tuple(value)
     return value

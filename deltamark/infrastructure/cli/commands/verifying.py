@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
 import click
 
 from deltamark.application.replay import verify_log
+from deltamark.domain.checkpoints import Checkpoint
 from deltamark.domain.differences import Verification
-from deltamark.domain.errors import UsageError
+from deltamark.domain.errors import UsageError, to_the_second
 from deltamark.domain.job import TaskState
 from deltamark.domain.wording import how_many
 from deltamark.infrastructure.cli.commands.reading import shown_value
 from deltamark.infrastructure.cli.commands.replaying import show_verification
 from deltamark.infrastructure.cli.commands.running import STATUS
 from deltamark.infrastructure.cli.documents import difference_document
-from deltamark.infrastructure.cli.moments import WholeNumber
+from deltamark.infrastructure.cli.moments import Name, WholeNumber
 from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_workspace
 from deltamark.infrastructure.cli.progress import CopyProgress, RunProgress
 from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.infrastructure.cli.streams import say
+from deltamark.infrastructure.proof.checkpoint_files import read_checkpoint
+from deltamark.infrastructure.proof.keys import verifying_key
 
 FAULTY = 4
 _MEMBERS = (
@@ -32,19 +36,33 @@ _SEEDS = 1_000_000
 
 @click.command(epilog="Example: deltamark verify --derived --sample 1000")
 @click.option("--log", is_flag=True, help="Compare the state with the log; the default.")
-@click.option("--derived", is_flag=True, help="Compute derived values anew and compare them with those stored.")
+@click.option(
+    "--checkpoint", type=Name("FILE"), metavar="FILE", help="Prove that the log begins with what it was then."
+)
+@click.option(
+    "--public-key", type=Name("FILE"), metavar="FILE", help="The key that the checkpoint must be signed with."
+)
+@click.option("--derived", is_flag=True, help="Compute derived values and compare them.")
 @click.option("--sample", type=WholeNumber("N", 1), metavar="N", help="Only N resources of each entity type.")
 @click.option("--seed", type=WholeNumber("S", 0), metavar="S", help="Choose the sample as another time.")
 @click.option("--repair", is_flag=True, help="Compute what is wrong again, in a run on record.")
 @format_option
 @pass_workspace
 def verify(
-    workspace: Workspace, log: bool, derived: bool, sample: int | None, seed: int | None, repair: bool, form: Format
+    workspace: Workspace,
+    log: bool,
+    checkpoint: str | None,
+    public_key: str | None,
+    derived: bool,
+    sample: int | None,
+    seed: int | None,
+    repair: bool,
+    form: Format,
 ) -> int:
-    """Shows where the log is not whole, or the stored state is not what replaying it gives.
+    """Shows where the log is not what was written, or the stored state is not what replaying it gives.
 
-    With --derived, where derived values are not what computing them anew gives: pending is what the next incremental
-    run puts right, the rest are faults. With --log --derived, both.
+    With --derived, where derived values are not what computing them gives: pending is what the next incremental run
+    puts right.
 
     Exit status 0 without a fault, or if every one was repaired; 4 with one; 1 if the repair failed.
     """
@@ -54,14 +72,30 @@ def verify(
         raise UsageError("--seed chooses a sample. Say with --sample how large it is.")
     if log and derived and form is Format.CSV:
         raise UsageError("csv holds one kind of rows. Verify log and derived values one after the other.")
-    status = _verify_log(workspace, form) if log or not derived else 0
+    if public_key is not None and checkpoint is None:
+        raise UsageError("--public-key checks the signature of a checkpoint. Name it with --checkpoint.")
+    known = None if checkpoint is None else _known(Path(checkpoint), public_key)
+    status = _verify_log(workspace, known, form) if log or known or not derived else 0
     return (_verify_derived(workspace, sample, seed, repair, form) or status) if derived else status
 
 
-def _verify_log(workspace: Workspace, form: Format) -> int:
+def _known(file: Path, public_key: str | None) -> Checkpoint:
+    known, is_signed = read_checkpoint(file, None if public_key is None else verifying_key(Path(public_key)))
+    if public_key is None:
+        say(
+            f"{file}: its signature is not checked; name the key with --public-key."
+            if is_signed
+            else f"{file}: not signed."
+        )
+    return known
+
+
+def _verify_log(workspace: Workspace, known: Checkpoint | None, form: Format) -> int:
     with workspace.opened_store() as store, CopyProgress("reading the log") as progress:
-        found = verify_log(store, progress)
+        found = verify_log(store, progress, checkpoint=known)
     show_verification(found, form)
+    if known is not None and not found.log_faults:
+        say(f"It begins with what it was on {to_the_second(known.at)}, up to position {known.position}.")
     return 0 if found.is_sound else FAULTY
 
 

@@ -53,7 +53,8 @@ CREATE_DISCARD_EVENTS = (
 )
 
 # Likewise for an erasure: the record must be in the log by this very transaction, the positions that it names must be
-# changes whose leaves were kept, and as many as it says. What is left of them is their time and cause.
+# changes whose leaves were kept, and as many as it says. What is left of them is their time and cause. Snapshots go of
+# the streams that it names, if no resource or link has them any more.
 CREATE_ERASE_EVENTS = (
     f"""CREATE OR REPLACE FUNCTION {ERASE_EVENTS}(record bigint) RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -78,7 +79,14 @@ CREATE_ERASE_EVENTS = (
             SELECT a.* FROM allowed a
             WHERE (SELECT count(*) FROM allowed) = (SELECT (written ->> 'count')::bigint FROM said)
         ),
-        unkept AS (DELETE FROM snapshots WHERE stream IN (SELECT originator_id FROM whole) RETURNING 1),
+        unkept AS (
+            DELETE FROM snapshots WHERE stream IN (SELECT s.value::bigint FROM said, json_array_elements_text(
+                said.written -> 'streams') s)
+            AND (SELECT count(*) FROM whole) = (SELECT (written ->> 'count')::bigint FROM said)
+            AND NOT EXISTS (SELECT 1 FROM resources r WHERE r.stream = snapshots.stream)
+            AND NOT EXISTS (SELECT 1 FROM links l WHERE l.stream = snapshots.stream)
+            RETURNING 1
+        ),
         emptied AS (
             UPDATE stored_events e SET topic = '{ERASED}', seal = NULL, state = convert_to(
                 '{{"a":' || (w.state ->> 'a') || ',"r":' || (w.state ->> 'r') || ',"t":' || (w.state ->> 't') || '}}',

@@ -200,8 +200,8 @@ class SQLiteDatabase(Database):
             WHERE notification_id=?1), '$.ranges') r
             JOIN stubs s ON s.position BETWEEN json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]'))"""
         self.execute(
-            f"""DELETE FROM snapshots WHERE stream IN
-            (SELECT originator_id FROM stored_events WHERE notification_id IN {named})""",
+            """DELETE FROM snapshots WHERE stream IN (SELECT value FROM json_each((SELECT CAST(state AS TEXT)
+            FROM stored_events WHERE notification_id=?1), '$.streams'))""",
             (record,),
         )
         return self.execute(

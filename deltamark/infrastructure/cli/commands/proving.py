@@ -1,0 +1,56 @@
+"""The command that says what the log is now, for keeping elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deltamark.domain.errors import UsageError
+from deltamark.infrastructure.cli.moments import Name
+from deltamark.infrastructure.cli.opening import Workspace, pass_workspace
+from deltamark.infrastructure.cli.streams import say
+from deltamark.infrastructure.cli.whole_files import whole_file
+from deltamark.infrastructure.proof.checkpoint_files import checkpoint_text
+from deltamark.infrastructure.proof.keys import new_keys, signing_key
+
+KEY = "DELTAMARK_CHECKPOINT_KEY"
+
+
+@click.command(epilog="Example: deltamark checkpoint --key checkpoint.pem --out 2026-11-25.json")
+@click.option(
+    "--out", type=Name("FILE"), metavar="FILE", help="Write it to this file instead; one that is there stays."
+)
+@click.option("--key", type=Name("FILE"), metavar="FILE", envvar=KEY, help=f"Sign it; also {KEY}.")
+@click.option("--new-key", type=Name("FILE"), metavar="FILE", help="Only make keys to sign with: FILE, FILE.pub.")
+@pass_workspace
+def checkpoint(workspace: Workspace, out: str | None, key: str | None, new_key: str | None) -> None:
+    """Says what the log is now, in a few lines to keep where nobody who alters the store reaches.
+
+    `deltamark verify --checkpoint FILE` proves later that the log still begins with what it was then. Signed with an
+    Ed25519 key, the lines also prove who made them.
+    """
+    if new_key is not None:
+        if out is not None:
+            raise UsageError("--new-key only makes keys. Leave --out out, and run the command again with --key.")
+        public = new_keys(Path(new_key))
+        say(f"{new_key}: the key to sign with; keep it secret. {public}: the key to check with, for everybody.")
+        return
+    signing = None if key is None else signing_key(Path(key))
+    with workspace.opened_store() as store, store.reading() as reading:
+        found = reading.checkpoint()
+    if found is None:
+        raise UsageError("the log is empty: there is nothing to make a checkpoint of. Run a job first.")
+    text = checkpoint_text(found, signing)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    if Path(out).exists():
+        raise UsageError(f"{out} is there already, and is not replaced: it may be a checkpoint. Name another file.")
+    with whole_file(Path(out)) as stream:
+        stream.write(text.encode())
+    signed = "" if signing is None else f", signed with key {signing.fingerprint[:16]}"
+    say(f"{out}: the log up to position {found.position}{signed}.")
+
+
+COMMANDS: tuple[click.Command, ...] = (checkpoint,)

@@ -1,0 +1,124 @@
+"""Ed25519 keys in PEM files, as OpenSSL writes and reads them (RFC 8410)."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deltamark.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+_LONGEST = 10_000
+
+
+class SigningKey:
+    """A key that signs."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.fingerprint = _fingerprint(key.public_key())
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature of some bytes."""
+        return self._key.sign(data)
+
+
+class VerifyingKey:
+    """A key by which signatures are checked."""
+
+    def __init__(self, key: Ed25519PublicKey) -> None:
+        self._key = key
+        self.fingerprint = _fingerprint(key)
+
+    def verifies(self, signature: bytes, data: bytes) -> bool:
+        """Whether that is the signature of these bytes."""
+        from cryptography.exceptions import InvalidSignature
+
+        try:
+            self._key.verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
+
+def signing_key(file: Path) -> SigningKey:
+    """The private key in a file, without a password.
+
+    :raises UsageError: if there is none that can be used; the message tells nothing of the content.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(_content(file), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UsageError(f"{file} holds no Ed25519 private key without password, in PEM. {_HOW}")
+    return SigningKey(key)
+
+
+def verifying_key(file: Path) -> VerifyingKey:
+    """The public key in a file.
+
+    :raises UsageError: if there is none that can be used.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(_content(file))
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise UsageError(f"{file} holds no Ed25519 public key, in PEM. {_HOW}")
+    return VerifyingKey(key)
+
+
+def new_keys(file: Path) -> Path:
+    """Writes a new private key, which only its owner may read, and beside it the public one; returns the latter's file.
+
+    :raises UsageError: if one of the files is there already, or cannot be written.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    key, public = Ed25519PrivateKey.generate(), file.with_name(f"{file.name}.pub")
+    if public.exists():
+        raise UsageError(f"{public} is there already, and is not replaced. Name another file.")
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    _write(file, secret, 0o600)
+    _write(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
+    return public
+
+
+_HOW = "`deltamark checkpoint --new-key FILE` makes a pair."
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_LONGEST)
+    except OSError as e:
+        raise UsageError(f"{file}: {e.strerror}. {_HOW}") from e
+
+
+def _write(file: Path, content: bytes, mode: int) -> None:
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        raise UsageError(f"{file} is there already, and is not replaced. Name another file.") from None
+    except OSError as e:
+        raise UsageError(f"{file}: {e.strerror}. Name a file that you may write.") from e
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+
+
+def _fingerprint(key: Ed25519PublicKey) -> str:
+    return sha256(key.public_bytes_raw()).hexdigest()
