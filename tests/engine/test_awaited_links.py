@@ -207,16 +207,6 @@ def test_a_member_of_a_team_that_is_deleted_does_not_come_back_unasked(house: Ho
     assert house.links()["Team"]["Blue"].get("Member", []) == []
 
 
-def test_a_link_of_which_both_ends_are_missing_waits_until_both_have_come(house: House) -> None:
-    house.delta(members=[("Blue", "1", "insert")])
-    house.delta([("1", "", "", "", "insert")])
-
-    house.delta(teams=[("Blue", "insert")])
-
-    assert house.links()["Team"]["Blue"]["Member"] == ["1"]
-    assert house.waiting("Member") == set()
-
-
 def test_what_waits_is_written_once(house: House) -> None:
     house.complete({"1": ("", "9", "")}, set(), set())
     head = [len(list(house.engine.changes()))]
