@@ -119,17 +119,50 @@ class Server:
         """What the server said."""
         return (self._folder / "log").read_text(errors="replace")
 
+    @property
+    def data(self) -> Path:
+        """Its data folder; to be altered only while it does not run."""
+        return self._data
+
+    @property
+    def _postmaster(self) -> int:
+        return int((self._data / "postmaster.pid").read_text().splitlines()[0])
+
+    def processes(self) -> list[int]:
+        """Its processes but the first, which started them."""
+        found = subprocess.run(["pgrep", "-P", str(self._postmaster)], capture_output=True, text=True, check=False)
+        return [int(process) for process in found.stdout.split()]
+
     def kill(self) -> None:
         """Kills the server and all its processes at once, as a crash of the machine would."""
         assert self._guard is not None
-        postmaster = int((self._data / "postmaster.pid").read_text().splitlines()[0])
-        children = subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True, check=True).stdout
-        os.killpg(self._guard.pid, signal.SIGKILL)
-        for child in children.split():
+        children: list[int] = []
+        with suppress(FileNotFoundError):  # it gave up before
+            children = self.processes()
+        with suppress(ProcessLookupError):
+            os.killpg(self._guard.pid, signal.SIGKILL)
+        for child in children:
             with suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
+                os.kill(child, signal.SIGKILL)
         self._guard.communicate()
         self._guard = None
+
+    def stop_immediately(self) -> None:
+        """Stops the server without a last checkpoint, as `pg_ctl stop -m immediate` does."""
+        os.kill(self._postmaster, signal.SIGQUIT)
+        self.stop()
+
+    def let_files_grow_to(self, size: int) -> None:
+        """From now on it cannot write a file beyond that size, its log included (a full disk), until it starts anew."""
+        with suppress(FileNotFoundError):  # it gave up
+            for process in (self._postmaster, *self.processes()):
+                command = ["prlimit", f"--pid={process}", f"--fsize={size}:"]
+                subprocess.run(command, cwd="/", capture_output=True, check=False, **self._as_user)
+
+    def own(self, folder: Path) -> None:
+        """Makes a folder with all that is in it the server's, so that it can be its data folder."""
+        for path in (folder, *folder.rglob("*")) if self._as_user else ():
+            shutil.chown(path, _UNPRIVILEGED)
 
     def stop(self) -> None:
         """Stops the server in good order."""

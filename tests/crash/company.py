@@ -22,6 +22,7 @@ from deltamark import (
     Engine,
     Job,
     JobRun,
+    Observer,
     PrepareSynchronizationTask,
     Step,
     SynchronizationMode,
@@ -188,18 +189,18 @@ def _harm_that_verify_finds(engine: Engine) -> Iterator[str]:
     yield from (f"verify: {found}" for found in engine.verify().discrepancies)
 
 
-def continued(engine: Engine) -> JobRun:
+def continued(engine: Engine, observer: Observer | None = None) -> JobRun:
     """Goes on with the run that did not end, once it is taken for dead; runs the job where nothing is left."""
     newest = once_dead(engine)
     if newest is None or newest.state in ENDED_WELL:
-        return engine.run_job(JOB)
+        return engine.run_job(JOB, observer=observer)
     assert newest.state in (TaskState.ABORTED, TaskState.FAILED), newest.state
     try:
-        return engine.resume(newest.number)
+        return engine.resume(newest.number, observer=observer)
     except CannotResume as error:  # it died when only its end was not yet on record
         if "nothing of it is left to do" not in str(error):
             raise
-        return engine.run_job(JOB)
+        return engine.run_job(JOB, observer=observer)
 
 
 def once_dead(engine: Engine) -> JobRun | None:
