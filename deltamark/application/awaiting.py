@@ -171,12 +171,12 @@ class Delta:
     def rows(self, extract: LinkExtract) -> LinkExtract:
         """The rows of the extract, and those pairs that waited and may be linked now."""
         gone = set() if self._rows_are_resources else self._of_deleted()
-        self._known = gone | self._tx.awaited(self._association.identifier, self._first(extract), self._arrived(1))
+        self._known = gone | self._waited_for(extract)
         if not self._known and not self._left and not self._moved:
             return extract
         single = not self._association.is_property1_collection
         self._settled = frozenset(gone | _superseded(self._known | self._left, extract.rows, single=single))
-        first, second = set(self._arrived(0)), set(self._arrived(1))
+        first, second = ({*self._arrived(end), *self._there(end)} for end in (0, 1))
         moved = {link.before for link in self._moved}
         moved -= _superseded(moved, extract.rows, single=single)
         self._candidates = frozenset(moved) | frozenset(
@@ -239,6 +239,24 @@ class Delta:
     def _first(self, extract: LinkExtract) -> Iterator[str]:
         yield from extract.rows.column("value1").unique().to_pylist()
         yield from self._arrived(0)
+
+    def _waited_for(self, extract: LinkExtract) -> set[Pair]:
+        """The pairs that wait and that may concern these rows; all, where another connector feeds an end."""
+        name = self._association.identifier
+        if None in self._changes:
+            return self._tx.awaited(name)
+        return self._tx.awaited(name, self._first(extract), self._arrived(1))
+
+    def _there(self, end: int) -> Iterator[str]:
+        """By what the pairs that wait name the resources of an end that another connector feeds: some may have come,
+        in a synchronization that knows nothing of these pairs.
+        """
+        if self._changes[end] is None and self._known:
+            ref, named = self._refs[end], sorted({pair[end] for pair in self._known})
+            found = self._tx.identities(
+                ref.entity_type, None if self._keys[end] else ref.property, pa.array(named, pa.string())
+            )
+            yield from found.column("value").to_pylist()
 
     def _arrived(self, end: int) -> Iterator[str]:
         """By what an extract names the resources of one end that were created, or have another value now."""

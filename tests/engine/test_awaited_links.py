@@ -28,6 +28,7 @@ from deltamark import (
     TaskState,
     Thresholds,
 )
+from tests.engine.conftest import NewOrganisation
 from tests.laws import law
 
 NUMBER, BADGE = PropertyRef("Person", "Number"), PropertyRef("Person", "Badge")
@@ -205,6 +206,28 @@ def test_a_member_of_a_team_that_is_deleted_does_not_come_back_unasked(house: Ho
     house.delta([("2", "", "", "", "insert")], teams=[("Blue", "insert")])
 
     assert house.links()["Team"]["Blue"].get("Member", []) == []
+
+
+def test_a_link_of_which_both_ends_are_missing_waits_until_both_have_come(house: House) -> None:
+    house.delta(members=[("Blue", "1", "insert")])
+    house.delta([("1", "", "", "", "insert")])
+
+    house.delta(teams=[("Blue", "insert")])
+
+    assert house.links()["Team"]["Blue"]["Member"] == ["1"]
+    assert house.waiting("Member") == set()
+
+
+def test_a_link_to_a_resource_that_another_connector_feeds_is_made_by_the_first_delta_after_it_came(
+    new_organisation: NewOrganisation,
+) -> None:
+    organisation = new_organisation().person("1", "Ann", department="A")
+    organisation.run()
+    assert organisation.links() == {}
+
+    organisation.department("A", "Alpha").run("Commands")
+
+    assert organisation.links() == {"Staff": {("1", "A")}}
 
 
 def test_what_waits_is_written_once(house: House) -> None:

@@ -222,7 +222,7 @@ MUTATIONS = {
 }
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lives=LIVES, which=st.integers(0, 10**6), how=st.sampled_from(sorted(MUTATIONS)))
 @pytest.mark.law
 def test_any_single_mutation_of_any_log_is_found_and_named(

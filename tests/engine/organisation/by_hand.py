@@ -19,6 +19,8 @@ class Held:
     setting: Setting
     resources: Resources = field(factory=lambda: {name: {} for name in TYPES})
     links: Links = field(factory=dict)
+    waiting: Links = field(factory=dict)
+    """Pairs that were named in vain: they become links when their resources come."""
 
     def complete(self, part: World) -> None:
         """The whole extracts of a source system."""
@@ -29,6 +31,7 @@ class Held:
         for name, pairs in part.links.items():
             self._links(name).clear()
             self._links(name).update(pair for pair in pairs if self._stand(name, pair))
+            self.waiting[self.setting.association(name)] = {pair for pair in pairs if not self._stand(name, pair)}
 
     def commands(self, commands: Commands) -> None:
         """Extracts with a command column."""
@@ -36,16 +39,31 @@ class Held:
             for key, command, values in rows:
                 if command == "delete":
                     self._gone(name, key)
+                    self._waits_no_more(name, key)
                 else:
                     self.resources[name][key] = self._mapped(name, values)
         for name, pairs in commands.links.items():
+            waiting = self.waiting.setdefault(self.setting.association(name), set())
             for source, command, target in pairs:
                 if command == "update":
                     self._links(name).difference_update({p for p in self._links(name) if p[0] == source})
+                    waiting.difference_update({p for p in waiting if p[0] == source})
                 if command == "delete":
                     self._links(name).discard((source, target))
-                elif target and self._stand(name, (source, target)):
-                    self._links(name).add((source, target))
+                    waiting.discard((source, target))
+                elif target:
+                    waiting.add((source, target))
+            come = {pair for pair in waiting if self._stand(name, pair)}
+            waiting -= come
+            self._links(name).update(come)
+
+    def _waits_no_more(self, entity_type: str, key: str) -> None:
+        for name, ends in ASSOCIATIONS.items():
+            if ends.connector != TYPES[entity_type]:
+                continue  # who deletes it knows nothing of these pairs
+            waiting = self.waiting.get(self.setting.association(name), set())
+            waiting -= {p for p in waiting if (ends.source, p[0]) == (entity_type, key)}
+            waiting -= {p for p in waiting if (ends.target, p[1]) == (entity_type, key)}
 
     def _links(self, name: str) -> set[tuple[str, str]]:
         return self.links.setdefault(self.setting.association(name), set())
