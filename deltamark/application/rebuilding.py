@@ -34,8 +34,13 @@ class Rebuilding(Deriving):
         checkpoint tells which was kept elsewhere.
 
         :param checkpoint: what the log must begin with.
+        :raises UsageError: if that is no checkpoint.
         """
         refuse_inside_a_function("Engine.verify")
+        if checkpoint is not None:
+            if not isinstance(checkpoint, Checkpoint):
+                raise UsageError(f"checkpoint is what Engine.checkpoint gave, not {type(checkpoint).__name__}.")
+            arguments.whole_number("the position of a checkpoint", checkpoint.position, least=1)
         return verify_log(self._store, nobody, checkpoint=checkpoint)
 
     def replay(self, into: str | None = None) -> Replayed:

@@ -25,8 +25,9 @@ DEFAULTS = {
     "export_output": "exports",
 }
 TASKS = "tasks"
-KEYS = (*DEFAULTS, TASKS)
-ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in DEFAULTS}
+CHECKPOINT_KEY = "checkpoint_key"
+KEYS = (*DEFAULTS, CHECKPOINT_KEY, TASKS)
+ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in (*DEFAULTS, CHECKPOINT_KEY)}
 SQLITE = "sqlite:///"
 POSITION = re.compile(r"(?P<problem>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)\Z", re.DOTALL)
 
@@ -36,13 +37,14 @@ class Settings:
     """Where one workspace keeps its things.
 
     `store` is a URL, `configuration` one XML file or a folder, `export_output` the folder of the extracts, `tasks` the
-    modules that hold functions of the user's own.
+    modules that hold functions of the user's own, `checkpoint_key` the file of the key that signs checkpoints.
     """
 
     store: str
     configuration: Path
     export_output: Path
     tasks: tuple[TaskModule, ...] = ()
+    checkpoint_key: Path | None = None
 
 
 def load_settings(
@@ -69,13 +71,21 @@ def load_settings(
         "configuration": str(directory / written["configuration"]),
         "export_output": str(directory / written["export_output"]),
     }
+    if CHECKPOINT_KEY in said:
+        chosen[CHECKPOINT_KEY] = str(directory / said[CHECKPOINT_KEY])
     chosen |= {key: environment[name] for key, name in ENVIRONMENT.items() if environment.get(name)}
     options = {"store": store, "configuration": configuration, "export_output": export_output}
     for key, option in options.items():
         if option is not None:
             chosen[key] = _not_empty(key, str(option))
     modules = tuple(TaskModule(name, directory, place) for name in written.get(TASKS, ()))
-    return Settings(chosen["store"], Path(chosen["configuration"]), Path(chosen["export_output"]), modules)
+    return Settings(
+        chosen["store"],
+        Path(chosen["configuration"]),
+        Path(chosen["export_output"]),
+        modules,
+        Path(chosen[CHECKPOINT_KEY]) if CHECKPOINT_KEY in chosen else None,
+    )
 
 
 def _located_store(directory: Path, url: str) -> str:

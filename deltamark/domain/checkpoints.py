@@ -7,6 +7,7 @@ from datetime import datetime
 from attrs import frozen
 
 from deltamark.domain.changes import Position
+from deltamark.domain.replaying import LogVerification
 
 
 @frozen(kw_only=True)
@@ -22,3 +23,12 @@ class Checkpoint:
     position: Position
     at: datetime
     digest: str
+
+
+def is_proven(checkpoint: Checkpoint, found: LogVerification) -> bool:
+    """Whether a verification against a checkpoint shows that the log begins with what it was then.
+
+    Faults beyond its position take nothing from that; those that are not told one by one may lie before it.
+    """
+    told = [one.position for one in found.discrepancies if one.in_log]
+    return len(told) == found.log_faults and all(at is not None and at > checkpoint.position for at in told)

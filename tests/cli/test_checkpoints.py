@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deltamark.infrastructure.proof.checkpoint_files import checkpoint_text, read_checkpoint
+from deltamark.infrastructure.proof.keys import signing_key, verifying_key
 from tests.cli.workspace import Workspace
 from tests.store.replaying import alter
 
@@ -97,31 +99,166 @@ def test_a_checkpoint_of_another_key_and_one_without_signature_are_refused(
         assert (refused.status, words in refused.err) == (2, True)
 
 
+SOUND = {
+    "deltamark_checkpoint": 1,
+    "log": "a1b2",
+    "position": 7,
+    "at": "2026-11-25T02:17:01.691298Z",
+    "digest": "0" * 64,
+}
 NO_CHECKPOINTS = {
-    "nothing": "",
-    "no JSON": "position 7",
-    "another document": '{"a": 1}',
-    "a list": "[1]",
-    "nested without end": "[" * 9_000,
-    "too long": " " * 20_000,
-    "no position": '{"deltamark_checkpoint": 1, "log": "x", "at": "2026-01-01T00:00:00Z", "digest": "00"}',
-    "truth for a position": '{"deltamark_checkpoint": 1, "log": "x", "position": true, "at": "2026-01-01T00:00:00Z",'
-    f'"digest": "{"0" * 64}"}}',
-    "a time without zone": '{"deltamark_checkpoint": 1, "log": "x", "position": 1, "at": "2026-01-01T00:00:00",'
-    f'"digest": "{"0" * 64}"}}',
-    "a later form": '{"deltamark_checkpoint": 2}',
+    "nothing": ("", "it is not JSON"),
+    "no JSON": ("position 7", "it is not JSON"),
+    "no UTF-8": (b'{"log": "\xff"}', "it is not JSON"),
+    "another document": ('{"a": 1}', "it has no member deltamark_checkpoint"),
+    "a list": ("[1]", "it has no member deltamark_checkpoint"),
+    "nested without end": ("[" * 9_000, "it is not JSON"),
+    "too long": (" " * 20_000, "it has more than 10,000 bytes"),
+    "a number without end": (f'{{"position": {"9" * 9_000}}}', "it is not JSON"),
+    "a member twice": (json.dumps(SOUND)[:-1] + ', "position": 8}', "names a member twice"),
+    "a member more": ({"note": "x"}, 'nobody wrote its member "note"'),
+    "no position": ({"position": None}, "it has no position"),
+    "truth for a position": ({"position": True}, 'its position cannot be "True"'),
+    "a position below the first": ({"position": 0}, 'its position cannot be "0"'),
+    "a position that no store can hold": ({"position": 10**19}, "its position cannot be"),
+    "a time without zone": ({"at": "2026-01-01T00:00:00.000000"}, "its at cannot be"),
+    "a time that never was": ({"at": "2026-02-30T00:00:00.000000Z"}, "its at cannot be"),
+    "a short digest": ({"digest": "00"}, 'its digest cannot be "00"'),
+    "a log that is a number": ({"log": 7}, 'its log cannot be "7"'),
+    "truth for a form": ({"deltamark_checkpoint": True}, "its deltamark_checkpoint cannot be"),
 }
 
 
+def written(file: Path, content: str | bytes | dict) -> None:
+    if isinstance(content, dict):
+        content = json.dumps({**SOUND, **content})
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
 @pytest.mark.parametrize("what", NO_CHECKPOINTS)
-def test_what_is_no_checkpoint_is_refused(two_days: Workspace, tmp_path: Path, what: str) -> None:
-    file = tmp_path / "no.json"
-    file.write_text(NO_CHECKPOINTS[what])
+def test_what_is_no_checkpoint_is_refused_with_the_reason(past: Workspace, tmp_path: Path, what: str) -> None:
+    content, words = NO_CHECKPOINTS[what]
+    written(tmp_path / "no.json", content)
+
+    refused = past.deltamark("verify", "--checkpoint", str(tmp_path / "no.json"))
+
+    assert (refused.status, refused.out) == (2, b"")
+    assert "no.json is no checkpoint: " in refused.err
+    assert words in refused.err
+
+
+def test_a_checkpoint_of_a_later_form_says_what_to_upgrade(past: Workspace, tmp_path: Path) -> None:
+    written(tmp_path / "later.json", {"deltamark_checkpoint": 2, "root": "00"})
+
+    refused = past.deltamark("verify", "--checkpoint", str(tmp_path / "later.json"))
+
+    assert refused.status == 2
+    assert "this version of Deltamark reads form 1. Upgrade it." in refused.err
+
+
+def test_a_file_that_cannot_be_read_is_told(past: Workspace, tmp_path: Path) -> None:
+    for file in (tmp_path, tmp_path / "nowhere.json"):
+        refused = past.deltamark("verify", "--checkpoint", str(file))
+
+        assert (refused.status, refused.err.startswith(f"deltamark: {file}: ")) == (2, True)
+
+
+ANOTHER = {"log": "0" * 32, "position": 3, "at": "2026-01-01T00:00:00.000000Z", "digest": "0" * 64}
+
+
+@pytest.mark.parametrize("member", ANOTHER)
+def test_a_member_that_was_altered_in_a_checkpoint_without_signature_fits_no_log(
+    past: Workspace, tmp_path: Path, member: str
+) -> None:
+    file = tmp_path / "kept.json"
+    held = json.loads(past.done("checkpoint").out)
+    file.write_text(json.dumps({**held, member: ANOTHER[member]}))
+
+    refused = past.deltamark("verify", "--checkpoint", str(file))
+
+    assert refused.status == 4
+    assert "not signed." in refused.err
+    assert "It is not proven that it begins with what it was on " in refused.err
+
+
+def test_a_fault_beyond_the_checkpoint_takes_nothing_from_what_it_proves(two_days: Workspace, tmp_path: Path) -> None:
+    file = kept(two_days, tmp_path)
+    two_days.done("run", "Incremental")
+    last = two_days.jsonl("runs")[-1]["run"]
+    alter(two_days.store, "DELETE FROM stored_events WHERE notification_id=(SELECT max(position) FROM moments)")
 
     refused = two_days.deltamark("verify", "--checkpoint", str(file))
 
-    assert refused.status == 2
-    assert "no checkpoint" in refused.err or "of form" in refused.err
+    assert (last, refused.status) == (3, 4)
+    assert "\nIt begins with what it was on " in refused.err
+
+
+def test_a_fault_before_the_checkpoint_leaves_it_unproven(two_days: Workspace, tmp_path: Path) -> None:
+    file = kept(two_days, tmp_path)
+    alter(two_days.store, "UPDATE stored_events SET topic='u1' WHERE notification_id=3")
+
+    refused = two_days.deltamark("verify", "--checkpoint", str(file))
+
+    assert refused.status == 4
+    assert "It is not proven that it begins" in refused.err
+
+
+def test_a_signature_that_nobody_looked_at_is_told(past: Workspace, tmp_path: Path) -> None:
+    past.done("checkpoint", "--new-key", str(tmp_path / "key.pem"))
+    file = kept(past, tmp_path, "--key", str(tmp_path / "key.pem"))
+
+    answer = past.done("verify", "--checkpoint", str(file))
+
+    assert "its signature is not checked; name the key with --public-key." in answer.err
+
+
+def test_verify_tells_where_the_log_ends_as_a_checkpoint_does(past: Workspace) -> None:
+    held = json.loads(past.done("checkpoint").out)
+
+    answer = past.done("verify")
+
+    assert f"The log ends at position {held['position']}, with digest {held['digest']}.\n" in answer.err
+
+
+SECRET = """-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
+-----END PRIVATE KEY-----
+"""
+"""The key of the first test of RFC 8032, as `openssl pkey` writes it."""
+
+BY_OPENSSL = "vgAYWlSq+Dg1dyxJs+ZA2Cs7bhnpjhZSTyENDIie970EPG/HA2oIPajDEOv9ldonYFytAR5Fynj2bZfZP0yYAw=="
+"""What `openssl pkeyutl -sign -rawin` signs the members below with, by that key."""
+
+SIGNED_BY_OPENSSL = {
+    "deltamark_checkpoint": 1,
+    "log": "9b2101fdae2e0fbbba980f2a2562cf90",
+    "position": 77,
+    "at": "2026-11-01T00:00:50.000000Z",
+    "digest": "2ee7a79560c51ff62d7846b88aaaf482bc73e8029d614c9af42297e1972eef5b",
+    "key": "21fe31dfa154a261626bf854046fd2271b7bed4b6abe45aa58877ef47f9721b9",
+}
+
+
+def test_keys_and_signatures_are_those_of_openssl(tmp_path: Path) -> None:
+    secret, public, file = tmp_path / "key.pem", tmp_path / "key.pub", tmp_path / "kept.json"
+    secret.write_text(SECRET)
+    public.write_text(OPENSSL_PUBLIC)
+    written(file, {**SIGNED_BY_OPENSSL, "signature": BY_OPENSSL})
+
+    known, is_signed = read_checkpoint(file, verifying_key(public))
+
+    assert is_signed
+    assert json.loads(checkpoint_text(known, signing_key(secret))) == json.loads(file.read_text())
+
+
+def test_a_checkpoint_is_small_and_the_same_log_gives_the_same_text(past: Workspace, tmp_path: Path) -> None:
+    past.done("checkpoint", "--new-key", str(tmp_path / "key.pem"))
+
+    first, second = (past.done("checkpoint", "--key", str(tmp_path / "key.pem")) for _ in range(2))
+
+    assert first.out == second.out
+    assert len(first.out) < 1_000
+    assert list(json.loads(first.out)) == [*SOUND, "key", "signature"]
 
 
 @pytest.mark.parametrize("content", ["", "secret", OPENSSL_PUBLIC])

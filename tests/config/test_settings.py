@@ -73,6 +73,15 @@ def test_every_setting_has_a_variable_and_an_option(tmp_path):
     )
 
 
+def test_the_key_that_signs_checkpoints_is_none_unless_the_file_or_the_environment_names_it(tmp_path):
+    assert load_settings(tmp_path, {"DELTAMARK_CHECKPOINT_KEY": ""}).checkpoint_key is None
+
+    (tmp_path / "deltamark.toml").write_text('[deltamark]\ncheckpoint_key = "secret/key.pem"')
+
+    assert load_settings(tmp_path, {}).checkpoint_key == tmp_path / "secret" / "key.pem"
+    assert load_settings(tmp_path, {"DELTAMARK_CHECKPOINT_KEY": "other.pem"}).checkpoint_key == Path("other.pem")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deltamark.config.settings import ENVIRONMENT
 from tests.docs.pages import PAGES, ROOT, blocks_of, name_of, prose_of
 from tests.docs.refresh import refreshed
 from tests.docs.running import Reader, agrees, commands_of
@@ -40,7 +41,7 @@ WITH_EXAMPLES = [
 
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name_of)
 def test_a_page_works_as_printed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DELTAMARK_STORE", "DELTAMARK_CONFIGURATION", "DELTAMARK_EXPORT_OUTPUT"):
+    for name in ENVIRONMENT.values():
         monkeypatch.delenv(name, raising=False)
 
     Reader(tmp_path, in_shell=name_of(page) in AS_PRINTED).follow(page.read_text("utf-8"))

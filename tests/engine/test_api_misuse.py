@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from deltamark import (
     AlreadyRunning,
@@ -624,3 +625,15 @@ def test_discarded_history_is_an_error_that_programs_can_act_on(new_house):
         list(house.engine.changes())
 
     assert list(house.engine.changes(after=refused.value.horizon)) == []
+
+
+@pytest.mark.parametrize("value", ["monday.json", 7, True, {}])
+def test_a_checkpoint_is_what_the_engine_gave(staffed, value):
+    with pytest.raises(UsageError, match=r"checkpoint is what Engine\.checkpoint gave, not "):
+        staffed.engine.verify(checkpoint=value)
+
+
+@pytest.mark.parametrize("value", [None, "7", 0, 2**63, True])
+def test_the_position_of_a_checkpoint_is_a_whole_number(staffed, value):
+    with pytest.raises(UsageError, match="the position of a checkpoint is"):
+        staffed.engine.verify(evolve(staffed.engine.checkpoint(), position=value))

@@ -315,6 +315,8 @@ def test_the_reader_gets_every_answer_that_the_owner_gets(server: Server, days: 
         assert answers(reader, KEYS[:5]) == answers(owner, KEYS[:5])
         assert reader.export("Person").num_rows
         assert [run.number for run in reader.runs()] == [1, 2, 3]
+        assert reader.checkpoint() == owner.checkpoint()
+        assert reader.verify(owner.checkpoint()).is_sound
 
 
 @pytest.mark.parametrize("decide", [Engine.resume, Engine.cancel])

@@ -1,11 +1,11 @@
 """Checkpoint files: a few lines of JSON that say what a log was, signed where there is a key.
 
-=====================  ==============================================================================================
+========================  =========================================================================================
 ``deltamark_checkpoint``  the version of this form: 1
-``log``                which log; ``position``, ``at`` (ISO 8601, UTC), ``digest`` as in `Checkpoint`
-``key``                SHA-256 of the raw public key, hexadecimal; only where it is signed
-``signature``          Ed25519 (RFC 8032) over all other members as JSON with sorted names and no white space, base64
-=====================  ==============================================================================================
+``log``                   which log; ``position``, ``at`` (ISO 8601, UTC), ``digest`` as in `Checkpoint`
+``key``                   SHA-256 of the raw public key, hexadecimal; only where it is signed
+``signature``             Ed25519 (RFC 8032) over all other members as JSON with sorted names and no white space, base64
+========================  =========================================================================================
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,12 @@ from deltamark.infrastructure.proof.keys import SigningKey, VerifyingKey
 
 FORM = 1
 _LONGEST = 10_000
-_HEX = re.compile(r"[0-9a-f]{64}\Z")
-_MEMBERS = {"deltamark_checkpoint", "log", "position", "at", "digest", "key", "signature"}
+_MEMBERS: Sequence[tuple[str, type, re.Pattern[str]]] = (
+    ("log", str, re.compile(r"[ -~]{1,100}")),
+    ("position", int, re.compile(r"[1-9][0-9]{0,18}")),
+    ("at", str, re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z")),
+    ("digest", str, re.compile(r"[0-9a-f]{64}")),
+)
 
 
 def checkpoint_text(checkpoint: Checkpoint, key: SigningKey | None) -> str:
@@ -50,19 +55,18 @@ def read_checkpoint(file: Path, key: VerifyingKey | None) -> tuple[Checkpoint, b
     :raises UsageError: if the file cannot be read, is no checkpoint, or is not signed with the key.
     """
     document = _document(file)
-    is_signed = "signature" in document
     if key is not None:
         _check(file, document, key)
+    for name, kind, form in _MEMBERS:
+        value = document.get(name)
+        if type(value) is not kind or not form.fullmatch(str(value)):
+            raise _no_checkpoint(file, f"it has no {name}" if value is None else f"its {name} cannot be {shown(value)}")
     try:
         at = datetime.fromisoformat(document["at"])
-        position, log, digest = document["position"], document["log"], document["digest"]
-        if type(position) is not int or position < 1 or not isinstance(log, str) or at.tzinfo is None:
-            raise ValueError
-        if not _HEX.match(digest):
-            raise ValueError
-    except (ValueError, TypeError, KeyError) as e:
-        raise _no_checkpoint(file) from e
-    return Checkpoint(log=log, position=position, at=at, digest=digest), is_signed
+    except ValueError as e:
+        raise _no_checkpoint(file, f"its at cannot be {shown(document['at'])}") from e
+    found = Checkpoint(log=document["log"], position=document["position"], at=at, digest=document["digest"])
+    return found, "signature" in document
 
 
 def _document(file: Path) -> dict[str, Any]:
@@ -71,20 +75,33 @@ def _document(file: Path) -> dict[str, Any]:
             content = stream.read(_LONGEST + 1)
     except OSError as e:
         raise UsageError(f"{file}: {e.strerror}. Name a file that `deltamark checkpoint --out` wrote.") from e
+    if len(content) > _LONGEST:
+        raise _no_checkpoint(file, f"it has more than {_LONGEST:,} bytes")
     try:
-        if len(content) > _LONGEST:
-            raise ValueError
-        document = json.loads(content.decode())
-        if not isinstance(document, dict) or not set(document) <= _MEMBERS:
-            raise ValueError
-        form = document["deltamark_checkpoint"]
-    except (ValueError, KeyError, RecursionError) as e:
-        raise _no_checkpoint(file) from e
-    if form != FORM:
+        document = json.loads(content.decode(), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as e:
+        raise _no_checkpoint(file, "it is not JSON, or names a member twice") from e
+    if not isinstance(document, dict) or "deltamark_checkpoint" not in document:
+        raise _no_checkpoint(file, "it has no member deltamark_checkpoint")
+    form = document["deltamark_checkpoint"]
+    if type(form) is not int or form < FORM:
+        raise _no_checkpoint(file, f"its deltamark_checkpoint cannot be {shown(form)}")
+    if form > FORM:
         raise UsageError(
             f"{file} is a checkpoint of form {shown(form)}; this version of Deltamark reads form {FORM}. Upgrade it."
         )
+    unknown = set(document) - {"deltamark_checkpoint", "key", "signature", *(name for name, *_ in _MEMBERS)}
+    if unknown:
+        raise _no_checkpoint(file, f"nobody wrote its member {shown(min(unknown))}")
     return document
+
+
+def _once(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, refused where it names a member twice: programs differ in which of them counts."""
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError
+    return found
 
 
 def _check(file: Path, document: dict[str, Any], key: VerifyingKey) -> None:
@@ -104,5 +121,5 @@ def _signed(document: dict[str, Any]) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _no_checkpoint(file: Path) -> UsageError:
-    return UsageError(f"{file} is no checkpoint. Name a file that `deltamark checkpoint --out` wrote.")
+def _no_checkpoint(file: Path, problem: str) -> UsageError:
+    return UsageError(f"{file} is no checkpoint: {problem}. Name a file that `deltamark checkpoint --out` wrote.")

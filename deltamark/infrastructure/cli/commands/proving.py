@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from deltamark.config.settings import CHECKPOINT_KEY, ENVIRONMENT
 from deltamark.domain.errors import UsageError
 from deltamark.infrastructure.cli.moments import Name
 from deltamark.infrastructure.cli.opening import Workspace, pass_workspace
@@ -14,14 +15,14 @@ from deltamark.infrastructure.cli.whole_files import whole_file
 from deltamark.infrastructure.proof.checkpoint_files import checkpoint_text
 from deltamark.infrastructure.proof.keys import new_keys, signing_key
 
-KEY = "DELTAMARK_CHECKPOINT_KEY"
+_KEY = ENVIRONMENT[CHECKPOINT_KEY]
 
 
 @click.command(epilog="Example: deltamark checkpoint --key checkpoint.pem --out 2026-11-25.json")
 @click.option(
     "--out", type=Name("FILE"), metavar="FILE", help="Write it to this file instead; one that is there stays."
 )
-@click.option("--key", type=Name("FILE"), metavar="FILE", envvar=KEY, help=f"Sign it; also {KEY}.")
+@click.option("--key", type=Name("FILE"), metavar="FILE", help=f"Sign it; also {_KEY}.")
 @click.option("--new-key", type=Name("FILE"), metavar="FILE", help="Only make keys to sign with: FILE, FILE.pub.")
 @pass_workspace
 def checkpoint(workspace: Workspace, out: str | None, key: str | None, new_key: str | None) -> None:
@@ -36,7 +37,8 @@ def checkpoint(workspace: Workspace, out: str | None, key: str | None, new_key: 
         public = new_keys(Path(new_key))
         say(f"{new_key}: the key to sign with; keep it secret. {public}: the key to check with, for everybody.")
         return
-    signing = None if key is None else signing_key(Path(key))
+    chosen = workspace.settings().checkpoint_key if key is None else Path(key)
+    signing = None if chosen is None else signing_key(chosen)
     with workspace.opened_store() as store, store.reading() as reading:
         found = reading.checkpoint()
     if found is None:

@@ -79,6 +79,8 @@ def show_verification(found: LogVerification, form: Format) -> None:
         columns = [member(name) for name in _MEMBERS]
         table = [Column("found", lambda d: "LOG" if d["found"] == "log" else "state"), *columns[1:]]
         render(Listing(documents=documents, columns=columns, table=table), form)
+    if found.digest:
+        say(f"The log ends at position {found.head}, with digest {found.digest}.")
     say(_verdict(found))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from deltamark.application.replay import verify_log
-from deltamark.domain.checkpoints import Checkpoint
+from deltamark.domain.checkpoints import Checkpoint, is_proven
 from deltamark.domain.differences import Verification
 from deltamark.domain.errors import UsageError, to_the_second
 from deltamark.domain.job import TaskState
@@ -94,8 +94,10 @@ def _verify_log(workspace: Workspace, known: Checkpoint | None, form: Format) ->
     with workspace.opened_store() as store, CopyProgress("reading the log") as progress:
         found = verify_log(store, progress, checkpoint=known)
     show_verification(found, form)
-    if known is not None and not found.log_faults:
-        say(f"It begins with what it was on {to_the_second(known.at)}, up to position {known.position}.")
+    if known is not None:
+        not_proven = "" if is_proven(known, found) else "It is not proven that "
+        it = "it" if not_proven else "It"
+        say(f"{not_proven}{it} begins with what it was on {to_the_second(known.at)}, up to position {known.position}.")
     return 0 if found.is_sound else FAULTY
 
 
