@@ -18,7 +18,7 @@ from tests.laws import SOAK
 from tests.store.children import CONTEXT
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
-DAYS = 50 if SOAK else 2
+DAYS = 15 if SOAK else 2
 STEPS = 4
 """How often a day's run has too little memory before it has enough."""
 LEAST, MOST, MOST_WARM = 1 << 20, 320 << 20, 24 << 20

@@ -20,7 +20,7 @@ from tests.laws import SOAK
 from tests.postgresql import Server, running
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
-DAYS = 30 if SOAK else 3
+DAYS = 10 if SOAK else 3
 TOLD = ("the server cannot write (could not ", "the disk of the server is full", "the server ended the connection")
 LOST = ("cannot be reached, or the connection to it was lost",)
 """What is told where the server could not even write its log: then it gives up."""

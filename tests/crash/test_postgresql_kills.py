@@ -27,7 +27,7 @@ from tests.postgresql import Server, running
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 HARMS_A_DAY = 2
-DAYS = 90 if SOAK else 4
+DAYS = 50 if SOAK else 4
 SAFE = {"fsync": "on", "full_page_writes": "on"}
 """As a server is by itself; those of other tests are quicker."""
 

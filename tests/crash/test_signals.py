@@ -22,7 +22,7 @@ from tests.crash.company import configuration as known
 from tests.laws import SOAK
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
-DAYS = 40 if SOAK else 1
+DAYS = 20 if SOAK else 1
 LEVELS = "Levels"
 LONGEST_S = 0.6
 """About as long as the command still works when the level has begun."""
@@ -136,7 +136,8 @@ def test_a_life_of_signals_leaves_what_an_undisturbed_one_leaves(
         status, _, words = ended(process)
 
         statuses[status] += 1
-        assert status in (0, STOPS[number]), f"seed {SEED}, day {day}: {words}"
+        # Where it comes when the work is done and Python is leaving, the process ends by the signal itself.
+        assert status in (0, STOPS[number], -number), f"seed {SEED}, day {day}: {words}"
         assert "Traceback" not in words
         with stopped.engine() as engine:
             assert harm_in(engine) == [], f"seed {SEED}, day {day}"
