@@ -14,7 +14,7 @@ import pytest
 from psycopg import errors
 from psycopg.sql import SQL, Identifier, Literal
 
-from deltamark import Engine, StoreError, UsageError
+from deltamark import Engine, ErasedResource, StoreError, UsageError
 from deltamark.application.retaining import retain
 from deltamark.bootstrap import grants, utc_now
 from deltamark.infrastructure.store.postgresql import statistics
@@ -200,6 +200,7 @@ def test_the_writer_goes_on_though_only_the_owner_may_renew_statistics(
         "CREATE TABLE deltamark.mine (id int)",
         "CREATE FUNCTION deltamark.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "ALTER FUNCTION discard_events RENAME TO mine",
+        "ALTER FUNCTION erase_events RENAME TO mine",
         "SET ROLE owner",
     ],
 )
@@ -499,3 +500,158 @@ def test_after_an_upgrade_the_others_are_told_to_wait_for_the_owner(server: Serv
         PostgreSQLStore(url_of(server, role), utc_now, steps=steps)
     PostgreSQLStore(url_of(server, OWNER), utc_now, steps=steps).close()
     PostgreSQLStore(url_of(server, role), utc_now, steps=steps).close()
+
+
+@pytest.mark.usefixtures("past")
+def test_the_writer_erases_a_resource_and_the_log_verifies(server: Server, as_role: As, days: Days) -> None:
+    entity_type, key = _somebody(as_role(OWNER))
+    with days.engine(url_of(server, WRITER)) as writer:
+        done = writer.erase(entity_type, key, reason="request 17")
+
+        with pytest.raises(ErasedResource):
+            writer.history(entity_type, key, kept_only=True)
+        assert writer.verify().is_sound
+    assert done.events == sum(row[3] == "e1" for row in rows_of_the_log(as_role(OWNER))) > 0
+    assert as_role(OWNER).execute("SELECT count(*) FROM resources WHERE key = %s", (key,)).fetchone() == (0,)
+
+
+def _somebody(owner: Connection) -> tuple[str, str]:
+    """A live resource without namesakes of other entity types, with changes that the log holds."""
+    found = owner.execute(
+        b"""SELECT min(t.name), r.key FROM resources r JOIN entity_types t ON t.id = r.entity_type
+        GROUP BY r.key HAVING count(*) = 1 AND bool_and(r.live) ORDER BY r.key LIMIT 1"""
+    ).fetchone()
+    assert found is not None
+    return str(found[0]), str(found[1])
+
+
+STUB = """INSERT INTO stubs (position, stream, version, topic, leaf)
+    SELECT notification_id, originator_id, originator_version, topic, seal FROM stored_events
+    WHERE notification_id IN ({positions}) ON CONFLICT DO NOTHING"""
+ERASURE = """INSERT INTO stored_events (notification_id, originator_id, originator_version, topic, state)
+    SELECT max(notification_id) + 1, 1000000, 1, '{topic}',
+    convert_to('{{"ranges":{ranges},"count":{count},"streams":{streams}}}', 'UTF8') FROM stored_events"""
+ERASE = b"SELECT deltamark.erase_events(max(notification_id)) FROM deltamark.stored_events"
+
+
+def _first_changes(owner: Connection) -> tuple[int, int]:
+    """The positions of the first two changes that the log holds, which are of resources."""
+    rows = owner.execute(
+        b"SELECT notification_id FROM stored_events WHERE topic IN ('c1', 'u1') ORDER BY 1 LIMIT 2"
+    ).fetchall()
+    first, second = (int(str(position)) for (position,) in rows)
+    return first, second
+
+
+@pytest.mark.parametrize(
+    ("topic", "ranges", "count", "kept"),
+    [
+        (None, "[[{0},{0}]]", 1, "{0}"),
+        ("te1", "[[{0},{0}]]", 1, "{0}"),
+        ("cd1", "[[{0},{0}]]", 1, "{0}"),
+        ("er1", "[[{0},{0}]]", 1, None),
+        ("er1", "[[{0},{0}]]", 1, "{1}"),
+        ("er1", "[[{0},{0}],[{1},{1}]]", 2, "{0}"),
+        ("er1", "[[{0},{0}]]", 2, "{0},{1}"),
+        ("er1", "[[{0},{0}],[{1},{1}]]", 1, "{0},{1}"),
+        ("er1", "[[{1},{0}]]", 1, "{0}"),
+        ("er1", "[]", 0, "{0}"),
+        ("er1", "[[1,1]]", 1, "1"),
+        ("er1", "[[1,{0}]]", 2, "1,{0}"),
+    ],
+    ids=[
+        "no record", "another event", "the record of a discard", "no leaf kept", "another's leaf kept",
+        "one leaf kept of two", "count too high", "count too low", "range upside down", "nothing named",
+        "the record of a run", "the record of a run among others",
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("past")
+def test_nothing_is_emptied_but_what_a_record_names_and_leaves_are_kept_of(
+    as_role: As, topic: str | None, ranges: str, count: int, kept: str | None
+) -> None:
+    positions = _first_changes(as_role(OWNER))
+    before = rows_of_the_log(as_role(OWNER))
+    writer = as_role(WRITER)
+
+    with writer.transaction():
+        if kept is not None:
+            writer.execute(STUB.format(positions=kept.format(*positions)).encode())
+        if topic is not None:
+            named = ranges.format(*positions)
+            writer.execute(ERASURE.format(topic=topic, ranges=named, count=count, streams=[]).encode())
+        assert writer.execute(ERASE).fetchone() == (0,)
+
+    assert rows_of_the_log(as_role(OWNER))[: len(before)] == before
+
+
+@pytest.mark.usefixtures("past")
+def test_nothing_is_emptied_on_the_word_of_a_record_that_was_committed_before(as_role: As) -> None:
+    (position, _) = _first_changes(as_role(OWNER))
+    before = rows_of_the_log(as_role(OWNER))
+    writer = as_role(WRITER)
+    writer.execute(STUB.format(positions=position).encode())
+    writer.execute(ERASURE.format(topic="er1", ranges=f"[[{position},{position}]]", count=1, streams=[]).encode())
+
+    assert writer.execute(ERASE).fetchone() == (0,)
+    assert rows_of_the_log(as_role(OWNER))[: len(before)] == before
+
+
+@pytest.mark.usefixtures("past")
+def test_control_with_record_and_leaf_the_same_change_is_emptied_and_nothing_else(as_role: As) -> None:
+    (position, _) = _first_changes(as_role(OWNER))
+    before = rows_of_the_log(as_role(OWNER))
+    writer = as_role(WRITER)
+
+    with writer.transaction():
+        writer.execute(STUB.format(positions=position).encode())
+        writer.execute(ERASURE.format(topic="er1", ranges=f"[[{position},{position}]]", count=1, streams=[]).encode())
+        assert writer.execute(ERASE).fetchone() == (1,)
+
+    after = rows_of_the_log(as_role(OWNER))[: len(before)]
+    (emptied,) = (new for old, new in zip(before, after, strict=True) if old != new)
+    assert (emptied[0], emptied[3], emptied[5]) == (position, "e1", None)
+
+
+@pytest.mark.usefixtures("past")
+def test_the_reader_erases_nothing(server: Server, as_role: As, days: Days) -> None:
+    before = rows_of_the_log(as_role(OWNER))
+    with pytest.raises(errors.InsufficientPrivilege):
+        as_role(READER).execute(ERASE)
+
+    with days.engine(url_of(server, READER)) as reader, pytest.raises(StoreError):
+        reader.erase(*_somebody(as_role(OWNER)), reason="request 17")
+
+    assert rows_of_the_log(as_role(OWNER)) == before
+
+
+@pytest.mark.usefixtures("past")
+def test_an_erasure_that_the_server_does_not_allow_undoes_it_all(server: Server, as_role: As, days: Days) -> None:
+    before = rows_of_the_log(as_role(OWNER))
+    as_role(OWNER).execute(
+        b"""CREATE OR REPLACE FUNCTION deltamark.erase_events(record bigint) RETURNS bigint LANGUAGE sql
+        AS 'SELECT 0::bigint'"""
+    )
+
+    with days.engine(url_of(server, WRITER)) as writer, pytest.raises(StoreError, match="Nothing was erased"):
+        writer.erase(*_somebody(as_role(OWNER)), reason="request 17")
+
+    assert rows_of_the_log(as_role(OWNER)) == before
+
+
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.usefixtures("past")
+def test_no_snapshot_goes_of_a_resource_or_link_that_is_there_or_without_the_changes_on_record(
+    as_role: As, count: int
+) -> None:
+    snapshots = "SELECT stream FROM deltamark.snapshots ORDER BY 1"
+    before = [int(str(stream)) for (stream,) in as_role(OWNER).execute(snapshots.encode()).fetchall()]
+    assert before
+    writer = as_role(WRITER)
+
+    with writer.transaction():
+        if count:
+            writer.execute(b"DELETE FROM resources")
+        writer.execute(ERASURE.format(topic="er1", ranges="[]", count=count, streams=before).encode())
+        assert writer.execute(ERASE).fetchone() == (0,)
+
+    assert [stream for (stream,) in as_role(OWNER).execute(snapshots.encode()).fetchall()] == before
