@@ -31,7 +31,7 @@ class Erasure:
     :param events: how many changes of the resource and of its links, those of its deletion included.
     :param links: how many links it ever had.
     :param was_live: whether the resource was there until then.
-    :param named_in: runs whose records name the key, among rows set aside, links that wait, or messages; those stay.
+    :param named_in: runs whose records name the key, in rows set aside, links that wait, or messages; those stay.
     """
 
     run: int | None = None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from deltamark import ConcurrentRun, ErasedResource, TaskState, UsageError
+from deltamark import ConcurrentRun, ErasedResource, ResourceRef, TaskState, UsageError
+from deltamark.domain.run import Counts, TaskEnded
+from deltamark.domain.values import shown
 from tests.engine.house import PROPERTIES, House
+from tests.engine.organisation.setting import everything
 from tests.store.replaying import EVERYTHING, replayed_into, tables, verified
 from tests.store.test_chain import held_against
 
@@ -173,6 +176,51 @@ def test_records_of_runs_that_name_the_key_are_told_of(lived):
     lived.write("people", [name.lower() for name in PROPERTIES], twice).engine.run_job("Complete")
 
     assert lived.engine.erase("Person", "1", reason="x", dry_run=True).named_in
+
+
+@pytest.mark.parametrize("key", ["1", 'a"b', "ä\tü"])
+def test_a_message_of_a_run_that_quotes_the_key_is_told_of_and_no_other_text_with_the_same_characters(house, key):
+    house.people({"1": "Ann"}).run("Complete")
+
+    def named_in(message):
+        with house.engine._store.transaction() as tx:
+            tx.append_to_run(
+                lambda stream, version, at: TaskEnded(
+                    originator_id=stream, originator_version=version, at=at, run=1, task=1, state=TaskState.COMPLETED,
+                    effect=True, counts=Counts(), messages=[message],
+                ),
+                1,
+            )  # fmt: skip
+        with house.engine._store.reading() as reading:
+            return reading.runs_that_name(key)
+
+    assert named_in(f"{key}0 rows, {key} more") == []
+    assert named_in(f"Person {shown(key)} was updated meanwhile") == [1]
+
+
+def test_what_others_computed_from_it_is_computed_anew_and_their_history_stays(new_organisation):
+    there = new_organisation(everything()).department("A", "Alpha")
+    there.person("1", CANARY, department="A", Mail="a@x").person("2", "Bob", manager="1", department="A", Mail="b@x")
+    there.person("3", "Cem", department="A")
+    there.run()
+    before = there.engine.history("Person", "2")
+    assert there.people("Boss") == {"2": CANARY}
+
+    there.engine.erase("Person", "1", reason="request 17")
+
+    assert there.people("Boss") == {"2": CANARY}, "it is flagged, not computed yet"
+    assert ("Person", "2") in {(one.entity_type, one.key) for one in there.engine.dirty()}
+    there.without("Person", "1").run()
+    assert ("Boss", "2") in there.computed
+    assert "3" not in {key for _, key in there.computed}
+    assert there.people("Boss") == {}
+    assert there.engine.verify_derived().differences == ()
+    assert verified(there.url).is_sound
+    own = [change for change in there.engine.history("Person", "2") if change.position <= before[-1].position]
+    of_manager = [c for c in before if c.kind == "linked" and ResourceRef("Person", "1") == c.event.ref.target]
+    assert own == [change for change in before if change not in of_manager]
+    assert len(of_manager) == 1
+    assert CANARY in str(own)
 
 
 def test_an_event_that_was_emptied_without_a_record_is_found(lived):

@@ -42,7 +42,7 @@ class ErasureReading(Protocol):
         ...
 
     def runs_that_name(self, key: str) -> list[int]:
-        """The runs whose records hold a key as a text of its own."""
+        """The runs whose records hold a key as a text of its own, or quoted in a message."""
         ...
 
 

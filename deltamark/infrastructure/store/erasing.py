@@ -7,11 +7,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from deltamark.application.ports.erasing import Emptied
 from deltamark.domain.errors import StoreError
 from deltamark.domain.run import ResourceErased
+from deltamark.domain.values import shown
 from deltamark.infrastructure.store.leaving import Leaving, ranges_of
 from deltamark.infrastructure.store.log import EVENT, LogQueries
 from deltamark.infrastructure.store.mapper import ERASED
@@ -63,10 +65,11 @@ class ErasureQueries(LogQueries):
 
     def runs_that_name(self, key: str) -> list[int]:
         """See `ErasureReading.runs_that_name`."""
+        either = " OR ".join(self._db.holds("e.state", self._db.as_bytes(f"CAST(?{n} AS TEXT)")) for n in (1, 2))
         sql = f"""SELECT DISTINCT r.number FROM runs r
-            {self._db.straight} stored_events e ON e.originator_id = +r.stream
-            WHERE {self._db.holds("e.state", self._db.as_bytes(self._db.json_string("CAST(?1 AS TEXT)")))} ORDER BY 1"""
-        return [number for (number,) in self._db.all(sql, (key,))]
+            {self._db.straight} stored_events e ON e.originator_id = +r.stream WHERE {either} ORDER BY 1"""
+        by_itself, in_a_message = (orjson.dumps(text).decode() for text in (key, shown(key)))
+        return [number for (number,) in self._db.all(sql, (by_itself, in_a_message[1:-1]))]
 
 
 class Erasing(Leaving, RunWriting, ErasureQueries):

@@ -53,7 +53,7 @@ def _tell(found: Erasure) -> None:
         say(f"Run {found.run}: {found.ref} erased (reason: {found.reason}): {events}, those of {links} among them.")
     if found.named_in:
         runs = ", ".join(map(str, found.named_in))
-        say(f"The key stays in the records of these runs, among what they set aside or told: {runs}.")
+        say(f"The key stays in the records of these runs, in rows set aside, links that wait or messages: {runs}.")
 
 
 COMMANDS: tuple[click.Command, ...] = (erase,)
