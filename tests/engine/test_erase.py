@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deltamark import ConcurrentRun, ErasedResource, ResourceRef, TaskState, UsageError
+from deltamark import ConcurrentRun, ErasedResource, ResourceRef, RunMoment, TaskState, UsageError
 from deltamark.domain.run import Counts, TaskEnded
 from deltamark.domain.values import shown
 from tests.engine.house import PROPERTIES, House
@@ -250,3 +250,17 @@ def test_scrubbed_the_file_holds_nothing_of_it_either(tmp_path, clock):
     for gone in (f'"{CANARY}-7"', f"{CANARY}-7-again", f'"{CANARY}-250'):
         assert gone.encode() not in raw
     assert f'"{CANARY}-251"'.encode() in raw
+
+
+def test_what_was_erased_is_counted_by_erasure_between_moments_and_for_a_run(lived):
+    first, last = lived.engine.runs()[0].number, lived.engine.runs()[-1].number
+    lived.people({"2": "Bob", "3": "Cem"}).run("Incremental")
+    one, three = (lived.engine.erase("Person", number, reason="x") for number in ("1", "3"))
+
+    assert lived.engine.erased_changes() == {one.run: one.events, three.run: three.events}
+    assert lived.engine.erased_changes(run=first) == {one.run: 1}
+    assert lived.engine.erased_changes(run=last) == {one.run: 1}
+    assert lived.engine.erased_changes(until=RunMoment(first)) == {one.run: 1}
+    assert lived.engine.erased_changes(RunMoment(three.run)) == {}
+    with pytest.raises(UsageError, match="there is no run 99"):
+        lived.engine.erased_changes(RunMoment(99))

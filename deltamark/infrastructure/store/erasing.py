@@ -49,7 +49,8 @@ class ErasureQueries(LogQueries):
         sql = f"""SELECT {EVENT} FROM {self._db.each_number(1, "w")}
             {self._db.straight} stored_events e ON e.notification_id = w.value WHERE e.topic=?2 ORDER BY 1"""
         left = map(self._event, self._db.rows(sql, (self._db.array(sorted(erased_by)), ERASED)))
-        return dict(Counter(erased_by[position] for position, event in left if run in (None, event.cause.run)))
+        found = Counter(erased_by[position] for position, event in left if run in (None, event.cause.run))
+        return dict(sorted(found.items()))
 
     def to_erase(self, stream: int) -> tuple[int, int]:
         """See `ErasureReading.to_erase`."""
