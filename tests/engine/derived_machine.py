@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from deltamark import HistoryDiscarded, JobRun, TaskState
 from deltamark.application.retaining import retain
-from tests.engine.organisation.formulas import ASSOCIATIONS, CLASSES, KEYS, PROPERTIES
+from tests.engine.organisation.formulas import ASSOCIATIONS, CLASSES, KEYS, PROPERTIES, Formula
 from tests.engine.organisation.running import Clock, Known, Organisation
 from tests.engine.organisation.setting import CONNECTORS, Setting
 from tests.engine.organisation.watching import failing
@@ -70,6 +70,49 @@ BACK_AND_FORTH = st.one_of(
 )
 THEN = st.sampled_from([None, "Incremental", "Follow", "Weekly"])
 """What follows a step at once, so that what it did shows."""
+SHOWN = st.sampled_from(["Follow", "Incremental", "Commands", "Weekly", "Discarded", "Compute"])
+"""How one change is followed; see `_shown`."""
+
+
+def laid(person: str, manager: str, department: str, parent: str, account: str) -> list[Edit]:
+    """Edits after which every path has somebody on it, from an account to the department above that of a manager."""
+    return [
+        ("set", "Department", parent, "Title", "S"),
+        ("set", "Department", department, "Title", "S"),
+        ("refer", "Parent", department, parent),
+        ("set", "Person", manager, "Name", "N"),
+        ("set", "Person", manager, "Mail", "Bob"),
+        ("set", "Person", manager, "Nick", "n"),
+        ("set", "Person", person, "Name", "N"),
+        ("refer", "Manager", person, manager),
+        ("refer", "Staff", manager, department),
+        ("refer", "Deputies", person, manager),
+        ("set", "Account", account, "Kind", "u"),
+        ("refer", "Owner", account, person),
+    ]
+
+
+def on_the_way(person: str, manager: str, department: str, parent: str, account: str) -> list[Edit]:
+    """Edits of which each changes one thing on the paths that were laid: a value, a link, who is there."""
+    return [
+        *(("set", "Department", key, "Title", "T") for key in (department, parent)),
+        *(("set", "Person", key, name, "M") for key in (person, manager) for name in ("Name", "Mail", "Nick")),
+        *(("set", "Person", manager, name, "") for name in ("Name", "Nick")),
+        ("set", "Account", account, "Kind", "A"),
+        *(("refer", "Staff", manager, other) for other in (None, parent)),
+        *(("refer", "Manager", person, other) for other in (None, "4")),
+        *(("refer", "Owner", account, other) for other in (None, "4")),
+        ("refer", "Parent", department, None),
+        ("refer", "Deputies", person, None),
+        *(("drop", "Person", key) for key in (person, manager)),
+        *(("drop", "Department", key) for key in (department, parent)),
+        ("drop", "Account", account),
+        ("set", "Person", "5", "Name", "N"),
+    ]
+
+
+ON_THE_WAY = len(on_the_way("1", "2", "A", "B", "x"))
+WAYS = st.tuples(PEOPLE, PEOPLE, DEPARTMENTS, DEPARTMENTS, ACCOUNTS)
 
 
 def lived(world: World, edits: Iterable[Edit]) -> None:
@@ -99,12 +142,15 @@ def begun(world: World) -> None:
 
 
 def some(of: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Some of what there is: where less is derived, what is derived shows more, and a run takes less time."""
-    return st.sets(st.sampled_from([*of])).map(lambda names: {name: of[name] for name in of if name in names})
+    """Some of what there is: where less is derived, what is derived shows more, and a run takes less time.
+
+    All of it at the simplest, with which Hypothesis begins: a life in which nothing is derived would show nothing.
+    """
+    return st.sets(st.sampled_from([*of])).map(lambda gone: {name: of[name] for name in of if name not in gone})
 
 
 SOME_PROPERTIES = st.fixed_dictionaries(
-    {name: st.sampled_from([None, *formulas]) for name, formulas in PROPERTIES.items()}
+    {name: st.sampled_from([*formulas, None]) for name, formulas in PROPERTIES.items()}
 )
 
 CHAINS = ["Incremental", "Incremental", "Levels", "Follow", "Commands", "Complete"]
@@ -152,18 +198,22 @@ class DerivedMachine(RuleBasedStateMachine):
         self.is_mapping_new = False
         self.read_to, self.is_read_whole, self.versions, self.told = 0, True, {}, {}
         counted["examples"] += 1
-        self._chain("Incremental")
+        with self._step("chains"):
+            self._chain("Incremental")
 
     def teardown(self) -> None:
         if hasattr(self, "organisation"):
             try:
                 if not self.has_failed:
-                    self._chain("Incremental")
-                    self._afresh()
+                    with self._step("chains"):
+                        self._chain("Incremental")
+                        self._afresh()
             finally:
                 self.organisation.engine.close()
 
     has_failed = False
+    failed: list[BaseException] | None = None
+    """Where a list is given: what failed, the first first."""
     read_to: int
     is_read_whole: bool
     versions: dict[str, int]
@@ -178,8 +228,10 @@ class DerivedMachine(RuleBasedStateMachine):
         counted[name] += 1
         try:
             yield
-        except BaseException:
+        except BaseException as e:
             self.has_failed = True
+            if self.failed is not None:
+                self.failed.append(e)
             raise
 
     # What happens in the source systems.
@@ -224,6 +276,36 @@ class DerivedMachine(RuleBasedStateMachine):
         self._edit([next(edits)])
         with self._step("chains"):
             self._chain("Incremental")
+
+    @rule(way=WAYS, numbers=st.lists(st.integers(0, ON_THE_WAY - 1), min_size=1, max_size=2), how=SHOWN)
+    def along(self, way: tuple[str, ...], numbers: list[int], how: str) -> None:
+        """Something changes on paths of several links while everything else stands still, so that nothing hides it."""
+        with self._step("ways"):
+            lived(self.organisation.world, laid(*way))
+            self._chain("Incremental")
+        self._edit([on_the_way(*way)[number] for number in numbers])
+        self._shown(how)
+
+    def _shown(self, how: str) -> None:
+        """What changed is followed: by one of the jobs, after its changes were discarded unread, or in pieces."""
+        organisation = self.organisation
+        if how == "Discarded":
+            before = organisation.setting.discarding
+            organisation.edited(discarding=frozenset(CONNECTORS))
+            for connector in CONNECTORS:
+                self._part(connector)
+            organisation.edited(discarding=before)
+        elif how in ("Weekly", "Compute"):
+            for connector in CONNECTORS:
+                self._part(connector)
+            if how == "Compute":
+                self._part("Compute")
+        if (how == "Commands" and self.is_mapping_new) or (
+            how == "Weekly" and how not in organisation.setting.consumers
+        ):
+            how = "Incremental"
+        with self._step("chains"):
+            self._chain("Follow" if how in ("Discarded", "Compute") else how)
 
     @rule(edits=FEW, jobs=st.lists(st.sampled_from(PARTS), min_size=1, max_size=3), then=THEN)
     def parts(self, edits: list[Edit], jobs: list[str], then: str | None) -> None:
@@ -333,6 +415,60 @@ class DerivedMachine(RuleBasedStateMachine):
                 case "people":
                     organisation.edited(of_people=not setting.of_people)
         self._then(then)
+
+    @rule(
+        key=PEOPLE,
+        name=NAMES,
+        jobs=st.lists(st.sampled_from(["HR", "Compute", "Flags", "Weekly"]), max_size=2),
+        how=SHOWN,
+        again=st.booleans(),
+    )
+    def change_hands(self, key: str, name: str, jobs: list[str], how: str, again: bool) -> None:
+        """A property that a source fed is computed from now on, or the other way round; and back again."""
+        self._edit([("set", "Person", key, "Name", name), ("set", "Person", key, "Nick", "n")])
+        with self._step("chains"):
+            self._chain("Incremental")
+        for _ in range(1 + again):
+            with self._step("configurations"):
+                self._computing("Person.Nick", *PROPERTIES["Person.Nick"])
+            for job in jobs:
+                self._part(job)
+            self._shown(how)
+
+    def _computing(self, name: str, formula: Formula) -> None:
+        """With this expression of a property; without one where it is this already."""
+        chosen = None if self.organisation.setting.properties.get(name) == formula else formula
+        if name == "Person.Nick" and chosen is None:
+            self.is_mapping_new = True
+        self.organisation.computing(**{name.replace(".", "_"): chosen})
+
+    @rule(
+        data=st.data(),
+        name=st.sampled_from([*PROPERTIES, *ASSOCIATIONS]),
+        edits=FEW,
+        jobs=st.lists(st.sampled_from(["Weekly", "Weekly", "People", "Compute", "Flags"]), max_size=2),
+        how=st.tuples(SHOWN, SHOWN),
+    )
+    def there_and_back(
+        self, data: st.DataObject, name: str, edits: list[Edit], jobs: list[str], how: tuple[str, str]
+    ) -> None:
+        """An expression, or an association, is another one for some of the tasks, and then again what it was."""
+        organisation, before = self.organisation, self.organisation.setting
+        with self._step("configurations"):
+            if name in ASSOCIATIONS:
+                chosen = None if name in before.renamed else f"{name}2"
+                organisation.edited(renamed=_toggled(before.renamed, name, chosen))
+            else:
+                self._computing(name, data.draw(st.sampled_from(PROPERTIES[name])))
+        for job in jobs:
+            self._part(job)
+        self._edit(edits)
+        self._shown(how[0])
+        with self._step("configurations"):
+            if name == "Person.Nick" and name in organisation.setting.properties:
+                self.is_mapping_new = name not in before.properties
+            organisation.edited(properties=before.properties, renamed=before.renamed)
+        self._shown(how[1])
 
     # What holds.
 

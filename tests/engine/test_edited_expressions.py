@@ -70,6 +70,19 @@ def test_what_reads_an_edited_expression_is_computed_where_a_value_came_out_diff
     assert (task(run, "Properties").counts.executed, task(run, "Properties").counts.necessary) == (6, 5)
 
 
+def test_an_expression_that_another_task_computed_in_another_form_meanwhile_is_computed_for_all(five):
+    five.run("Weekly")
+    five.computing(Person_Boss=PROPERTIES["Person.Boss"][1]).run("Weekly")
+    assert five.people("Boss") == {"2": "a@x"}
+
+    run = five.computing(Person_Boss=FIVE["Person.Boss"]).run("Compute")
+
+    assert five.people("Boss") == {"2": "Ann", "3": "Bob"}
+    assert task(run, "Properties").messages == (
+        "computed Person:Boss of all resources: another task computed with another rule since the task last ran",
+    )
+
+
 def test_another_spelling_of_white_space_in_a_binding_is_no_edit(five):
     five.computing(Person_Unit=PROPERTIES["Person.Unit"][1]).run()
 
