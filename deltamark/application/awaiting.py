@@ -46,7 +46,7 @@ class Waiting:
 
 
 @frozen
-class _Moved:
+class Moved:
     """A link of which an end changes the value by which rows name it.
 
     :param row: the link as `Reading.links_held` tells it.
@@ -98,36 +98,46 @@ class Delta:
     ) -> None:
         association = configuration.association(mapping.association)
         assert association is not None
-        self._association = association
+        self.association = association
+        self.mapping = mapping
         self._tx = tx
         self._refs = (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
         self._keys = tuple(_is_key(configuration, ref) for ref in self._refs)
         self._changes = tuple(found.changes if (found := compared.get(ref.entity_type)) else None for ref in self._refs)
         self._rows_are_resources = _rows_are_resources(configuration, mapping)
-        self._left = self._left_behind() if self._rows_are_resources else frozenset()
+        self._left = self._left_behind()
         self._moved = self._led_by_another_value()
         self._candidates: frozenset[Pair] = frozenset()
         self._settled: frozenset[Pair] = frozenset()
         self._known: set[Pair] = set()
 
     def _left_behind(self) -> frozenset[Pair]:
-        """Pairs that are linked now and whose second resource is about to be deleted: their rows still stand."""
-        source_changes, target_changes = self._changes
-        if target_changes is None or not target_changes.deleted.num_rows:
+        """Pairs that are linked now and whose row still stands when a resource at an end is deleted."""
+        if not self._rows_are_resources:
             return frozenset()
-        deleted = target_changes.deleted.column("key").combine_chunks()
-        targets = self._tx.identities(self._refs[1].entity_type, None, deleted).column("stream").combine_chunks()
-        held = self._tx.links_held(self._association.identifier, None, targets)
-        if source_changes is not None and source_changes.deleted.num_rows:
-            held = held.filter(
-                pc.invert(pc.is_in(held.column("source_key"), source_changes.deleted.column("key").combine_chunks()))
-            )
-        values = (self._values(held, 0, "source"), self._values(held, 1, "target"))
-        return frozenset((one, two) for one, two in zip(*values, strict=True) if one is not None and two is not None)
+        return frozenset(self._linked_to_deleted(1, spared_by=self._changes[0]))
 
-    def _led_by_another_value(self) -> list[_Moved]:
+    def _linked_to_deleted(self, end: int, *, spared_by: ResourceChanges | None = None) -> Iterator[Pair]:
+        """Pairs that are linked now and of which the resource at one end is about to be deleted.
+
+        :param spared_by: the changes of the other end: who is deleted there is left out.
+        """
+        changes, other = self._changes[end], ("source", "target")[1 - end]
+        if changes is None or not changes.deleted.num_rows:
+            return
+        deleted = changes.deleted.column("key").combine_chunks()
+        streams = self._tx.identities(self._refs[end].entity_type, None, deleted).column("stream").combine_chunks()
+        held = self._tx.links_held(self.association.identifier, *((streams, None) if end == 0 else (None, streams)))
+        if spared_by is not None and spared_by.deleted.num_rows:
+            gone = pc.is_in(held.column(f"{other}_key"), spared_by.deleted.column("key").combine_chunks())
+            held = held.filter(pc.invert(gone))
+        for one, two in zip(self._values(held, 0, "source"), self._values(held, 1, "target"), strict=True):
+            if one is not None and two is not None:
+                yield one, two
+
+    def _led_by_another_value(self) -> list[Moved]:
         """Links of which an end is about to have another value than the one by which its row names it."""
-        found: dict[tuple[int, int], _Moved] = {}
+        found: dict[tuple[int, int], Moved] = {}
         for end, (ref, changes) in enumerate(zip(self._refs, self._changes, strict=True)):
             if self._keys[end] or changes is None:
                 continue
@@ -136,14 +146,12 @@ class Delta:
                 continue
             named = self._tx.identities(ref.entity_type, None, pa.array(list(fresh), pa.string()))
             streams = named.column("stream").combine_chunks()
-            held = self._tx.links_held(
-                self._association.identifier, *((streams, None) if end == 0 else (None, streams))
-            )
+            held = self._tx.links_held(self.association.identifier, *((streams, None) if end == 0 else (None, streams)))
             values = (self._values(held, 0, "source"), self._values(held, 1, "target"))
             for row, one, two in zip(held.to_pylist(), *values, strict=True):
                 if one is not None and two is not None:
                     link = (row["source"], row["target"])
-                    known = found.setdefault(link, _Moved(row=row, before=(one, two), after=[one, two]))
+                    known = found.setdefault(link, Moved(row=row, before=(one, two), after=[one, two]))
                     known.after[end] = fresh[row["source_key" if end == 0 else "target_key"]]
         deleted = [set() if c is None else set(c.deleted.column("key").to_pylist()) for c in self._changes]
         return [
@@ -170,13 +178,13 @@ class Delta:
 
     def rows(self, extract: LinkExtract) -> LinkExtract:
         """The rows of the extract, and those pairs that waited and may be linked now."""
-        gone = set() if self._rows_are_resources else self._of_deleted()
+        gone = self._forgotten()
         self._known = gone | self._waited_for(extract)
         if not self._known and not self._left and not self._moved:
             return extract
-        single = not self._association.is_property1_collection
+        single = not self.association.is_property1_collection
         self._settled = frozenset(gone | _superseded(self._known | self._left, extract.rows, single=single))
-        first, second = ({*self._arrived(end), *self._there(end)} for end in (0, 1))
+        first, second = (self._come(end) for end in (0, 1))
         moved = {link.before for link in self._moved}
         moved -= _superseded(moved, extract.rows, single=single)
         self._candidates = frozenset(moved) | frozenset(
@@ -186,7 +194,7 @@ class Delta:
 
     def without_taken(self, extract: LinkExtract, sides: LinkSides) -> LinkExtract:
         """The rows without the pairs that waited for whose first resource a link stands that it may have only once."""
-        if self._association.is_property1_collection or not self._candidates:
+        if self.association.is_property1_collection or not self._candidates:
             return extract
         linked = pc.is_in(sides.first.column("stream"), sides.held.column("source").combine_chunks())
         taken = set(sides.first.filter(linked).column("value").to_pylist())
@@ -231,7 +239,7 @@ class Delta:
         awaited |= still & {link.before for link in self._moved}
         known = self._known - self._settled
         return Waiting(
-            association=self._association.identifier,
+            association=self.association.identifier,
             awaited=frozenset(awaited - known),
             settled=frozenset((self._settled & self._known | linked & self._known) - awaited),
         )
@@ -242,10 +250,14 @@ class Delta:
 
     def _waited_for(self, extract: LinkExtract) -> set[Pair]:
         """The pairs that wait and that may concern these rows; all, where another connector feeds an end."""
-        name = self._association.identifier
+        name = self.association.identifier
         if None in self._changes:
             return self._tx.awaited(name)
         return self._tx.awaited(name, self._first(extract), self._arrived(1))
+
+    def _come(self, end: int) -> set[str]:
+        """By what the pairs that wait may name resources of one end that are there now."""
+        return {*self._arrived(end), *self._there(end)}
 
     def _there(self, end: int) -> Iterator[str]:
         """By what the pairs that wait name the resources of an end that another connector feeds: some may have come,
@@ -269,15 +281,17 @@ class Delta:
         for table in (changes.created, changes.updated):
             yield from filter(None, _property(table.column("state").to_pylist(), self._refs[end].property))
 
-    def _of_deleted(self) -> set[Pair]:
+    def _forgotten(self) -> set[Pair]:
         """Pairs that wait and of which a resource is deleted: whoever comes back by that key comes without them."""
+        if self._rows_are_resources:
+            return set()
         gone = [
             _deleted_values(changes, ref, is_key)
             for changes, ref, is_key in zip(self._changes, self._refs, self._keys, strict=True)
         ]
         if not any(gone):
             return set()
-        return self._tx.awaited(self._association.identifier, *gone)
+        return self._tx.awaited(self.association.identifier, *gone)
 
 
 def of_complete(tx: Reading, association: EntityAssociation, extract: LinkExtract, compared: LinkComparison) -> Waiting:
@@ -359,4 +373,6 @@ def _is_key(configuration: Configuration, ref: PropertyRef) -> bool:
 def _rows_are_resources(configuration: Configuration, mapping: EntityAssociationMapping) -> bool:
     """Whether the pairs are columns of the extract of their first resources: they go when those go, and not before."""
     of_first = configuration.mapping_of(mapping.entity_property_mapping1.entity_type)
-    return of_first is not None and of_first.connection_table == mapping.connection_table
+    if of_first is None or of_first.connector != mapping.connector:
+        return False
+    return of_first.connection_table == mapping.connection_table

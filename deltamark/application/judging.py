@@ -29,6 +29,7 @@ class Effects:
         self._began = self._resources_end = tx.head()
         self._resources: list[tuple[EntityTypeMapping, ResourceChanges]] = []
         self._links: list[tuple[EntityAssociationMapping, LinkEnds, LinkChanges]] = []
+        self._of_others: list[tuple[LinkEnds, LinkChanges]] = []
         self._removed: Counter[str] = Counter()
         self._waiting: list[Waiting] = []
         self._empty: list[str] = []
@@ -53,6 +54,10 @@ class Effects:
     def links_changed(self, mapping: EntityAssociationMapping, ends: LinkEnds, changes: LinkChanges) -> None:
         """Links were changed, after all resources."""
         self._links.append((mapping, ends, changes))
+
+    def links_of_others_changed(self, ends: LinkEnds, changes: LinkChanges) -> None:
+        """Links that another connector feeds were changed, because resources came."""
+        self._of_others.append((ends, changes))
 
     def pairs_wait(self, waiting: Waiting) -> None:
         """Pairs of an association wait from now on, or no more."""
@@ -101,7 +106,12 @@ class Effects:
             for mapping, _, changes in self._links
         ]
         own = {mapping.association for mapping, _, _ in self._links}
-        others = [_links_extent(name, 0, n, links_held) for name, n in self._removed.items() if name not in own]
+        beside = Counter({ends.association: changes.linked.num_rows for ends, changes in self._of_others})
+        others = [
+            _links_extent(name, beside[name], self._removed[name], links_held)
+            for name in {**beside, **self._removed}
+            if name not in own
+        ]
         return resources, links, sum(others, Extent())
 
     def parts(self) -> Iterator[Part]:
@@ -115,7 +125,7 @@ class Effects:
             ):
                 if rows.num_rows:
                     yield Part(kind=kind, subject=mapping.entity_type, rows=rows)
-        for _, ends, links in self._links:
+        for ends, links in (*(found[1:] for found in self._links), *self._of_others):
             for kind, rows in ((pending.UNLINKED, links.unlinked), (pending.LINKED, links.linked)):
                 if rows.num_rows:
                     yield Part(kind=kind, subject=ends.association, ends=(ends.source, ends.target), rows=rows)

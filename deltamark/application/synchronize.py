@@ -10,14 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve
 
-from deltamark.application.awaiting import Delta, of_complete, put_on_record
+from deltamark.application.awaiting import Delta, Waiting, of_complete, put_on_record
+from deltamark.application.awaiting_others import NO_ROWS, OfOthers, links_of_others
 from deltamark.application.compute_properties import clear_mapped_properties
 from deltamark.application.holding_back import HeldBack, release
 from deltamark.application.judging import Effects
 from deltamark.application.ports.columnar import LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.pending import Pending
-from deltamark.application.ports.rows import LinkEnds
+from deltamark.application.ports.rows import LinkChanges, LinkEnds
 from deltamark.application.ports.store import Reading, Writing
 from deltamark.application.prepare import Prepared, prepared, reason_out
 from deltamark.application.retain import discard_changes_of
@@ -143,11 +144,14 @@ class _Synchronization:
         self._messages += clear_mapped_properties(self._services, self._tx, self._cause, fed)
         self._scope.tell(Progress("writing resources", self._counts))
         self._deltas = {} if ready.command_column is None else self._waiting_before()
+        others = [*links_of_others(self._services.configuration, self._tx, self._task.connector, self._compared)]
         for mapping, extract in ready.resources:
             self._resources(mapping, extract)
         self._scope.tell(Progress("writing links", self._counts))
         for link_mapping, link_extract in ready.links:
             self._links(link_mapping, link_extract)
+        for other in others:
+            self._links_of_others(other)
         self._judge()
         if ready.command_column is None:
             self._messages += release(self._tx, self._task.connector)
@@ -236,16 +240,8 @@ class _Synchronization:
         compared = self._services.comparer.links(rows, sides, association, complete=complete)
         compared = compared if delta is None else delta.without_moved(rows, compared)
         waiting = of_complete(self._tx, association, rows, compared) if delta is None else delta.waiting(rows, compared)
-        put_on_record(self._tx, waiting, self._cause)
-        self._effects.pairs_wait(waiting)
-        ends = LinkEnds(
-            association=mapping.association,
-            source=mapping.entity_property_mapping1.entity_type,
-            target=mapping.entity_property_mapping2.entity_type,
-        )
-        self._tx.append_links(ends, compared.changes, self._cause)
+        ends = self._write_links(mapping, waiting, compared.changes)
         self._effects.links_changed(mapping, ends, compared.changes)
-        self._counts += Counts(linked=compared.changes.linked.num_rows, unlinked=compared.changes.unlinked.num_rows)
         self._report_orphans(mapping, extract.cleansed.read.file, _read_now(compared.orphans))
         ambiguous = _read_now(compared.ambiguous)
         self._set_aside += _unresolved(mapping, extract, ambiguous, "more than one {type} has this {property}")
@@ -260,6 +256,29 @@ class _Synchronization:
             )
             for line, value1, value2 in _rows(compared.surplus, "line", "value1", "value2")
         ]
+
+    def _links_of_others(self, pairs: OfOthers) -> None:
+        """No row is to blame for what comes of them: nothing is set aside."""
+        rows = pairs.rows(NO_ROWS)
+        if not pairs.is_concerned:
+            return
+        sides = self._sides(pairs.mapping, pairs.association, rows, complete=False)
+        rows = pairs.without_taken(rows, sides)
+        compared = self._services.comparer.links(rows, sides, pairs.association, complete=False)
+        ends = self._write_links(pairs.mapping, pairs.waiting(rows, compared), compared.changes)
+        self._effects.links_of_others_changed(ends, compared.changes)
+
+    def _write_links(self, mapping: EntityAssociationMapping, waiting: Waiting, changes: LinkChanges) -> LinkEnds:
+        put_on_record(self._tx, waiting, self._cause)
+        self._effects.pairs_wait(waiting)
+        ends = LinkEnds(
+            association=mapping.association,
+            source=mapping.entity_property_mapping1.entity_type,
+            target=mapping.entity_property_mapping2.entity_type,
+        )
+        self._tx.append_links(ends, changes, self._cause)
+        self._counts += Counts(linked=changes.linked.num_rows, unlinked=changes.unlinked.num_rows)
+        return ends
 
     def _sides(
         self, mapping: EntityAssociationMapping, association: EntityAssociation, extract: LinkExtract, *, complete: bool

@@ -159,7 +159,8 @@ def exceeded(
     mappings in the order of the configuration, then the association mappings, then the connector with the sums over
     both. Who held no resource yet is not stopped by created ones, nor by added links who held no link.
 
-    :param beside: links of other connectors' associations that go with deleted resources; they count for the connector.
+    :param beside: links of other connectors' associations that go with deleted resources or come with created ones;
+        they count for the connector.
     """
     return next(
         (breach for subject in _subjects(connector, resources, links, beside) for breach in subject.breaches()), None

@@ -29,6 +29,7 @@ from deltamark import (
     Thresholds,
 )
 from tests.engine.conftest import NewOrganisation
+from tests.engine.organisation.running import Organisation
 from tests.laws import law
 
 NUMBER, BADGE = PropertyRef("Person", "Number"), PropertyRef("Person", "Badge")
@@ -218,16 +219,58 @@ def test_a_link_of_which_both_ends_are_missing_waits_until_both_have_come(house:
     assert house.waiting("Member") == set()
 
 
-def test_a_link_to_a_resource_that_another_connector_feeds_is_made_by_the_first_delta_after_it_came(
-    new_organisation: NewOrganisation,
-) -> None:
-    organisation = new_organisation().person("1", "Ann", department="A")
+JOBS_OF_ORG = pytest.mark.parametrize("job", ["Org", "OrgCommands"])
+
+
+@JOBS_OF_ORG
+def test_a_link_is_made_when_another_connector_brings_the_resource(new_organisation: NewOrganisation, job: str) -> None:
+    organisation = new_organisation().person("1", "Ann", department="A").person("2", "Bob", department="B")
     organisation.run()
     assert organisation.links() == {}
 
-    organisation.department("A", "Alpha").run("Commands")
+    run = organisation.department("A", "Alpha").run(job)
 
     assert organisation.links() == {"Staff": {("1", "A")}}
+    assert (run.counts.inserted, run.counts.linked) == (1, 1)
+    assert waiting(organisation) == {("2", "B")}
+
+
+@JOBS_OF_ORG
+def test_a_link_waits_when_another_connector_deletes_the_resource_and_comes_back_with_it(
+    new_organisation: NewOrganisation, job: str
+) -> None:
+    organisation = new_organisation().person("1", "Ann", department="A").department("A", "Alpha")
+    organisation.department("B", "Beta").run()
+    assert organisation.links() == {"Staff": {("1", "A")}}
+
+    organisation.without("Department", "A").run(job)
+    assert organisation.links() == {}
+    assert waiting(organisation) == {("1", "A")}
+
+    organisation.department("A", "Alpha").run(job)
+    assert organisation.links() == {"Staff": {("1", "A")}}
+    assert waiting(organisation) == set()
+
+
+def test_a_link_to_a_resource_that_another_connector_deleted_comes_not_back_when_its_row_is_gone(
+    new_organisation: NewOrganisation,
+) -> None:
+    organisation = (
+        new_organisation().person("1", "Ann", department="A").department("A", "Alpha").department("B", "Beta")
+    )
+    organisation.run()
+    organisation.without("Department", "A").run("OrgCommands")
+
+    organisation.person("1", "Ann", department="B").run("HRCommands")
+    organisation.department("A", "Alpha").run("OrgCommands")
+
+    assert organisation.links() == {"Staff": {("1", "B")}}
+    assert waiting(organisation) == set()
+
+
+def waiting(organisation: Organisation) -> set[tuple[str, str]]:
+    with organisation.engine._services.store.reading() as view:
+        return view.awaited("Staff")
 
 
 def test_what_waits_is_written_once(house: House) -> None:

@@ -24,6 +24,7 @@ class Held:
 
     def complete(self, part: World) -> None:
         """The whole extracts of a source system."""
+        before = self._keys()
         for name, fresh in part.resources.items():
             for key in self.resources[name].keys() - fresh.keys():
                 self._gone(name, key)
@@ -32,9 +33,11 @@ class Held:
             self._links(name).clear()
             self._links(name).update(pair for pair in pairs if self._stand(name, pair))
             self.waiting[self.setting.association(name)] = {pair for pair in pairs if not self._stand(name, pair)}
+        self._links_of_others(before)
 
     def commands(self, commands: Commands) -> None:
         """Extracts with a command column."""
+        before = self._keys()
         for name, rows in commands.resources.items():
             for key, command, values in rows:
                 if command == "delete":
@@ -56,6 +59,20 @@ class Held:
             come = {pair for pair in waiting if self._stand(name, pair)}
             waiting -= come
             self._links(name).update(come)
+        self._links_of_others(before)
+
+    def _keys(self) -> dict[str, set[str]]:
+        return {name: set(found) for name, found in self.resources.items()}
+
+    def _links_of_others(self, before: Mapping[str, set[str]]) -> None:
+        """Pairs that wait are linked when a resource comes, whoever brings it."""
+        come = {name: found - before[name] for name, found in self._keys().items()}
+        for name, ends in ASSOCIATIONS.items():
+            waiting = self.waiting.get(self.setting.association(name), set())
+            found = {p for p in waiting if p[0] in come[ends.source] or p[1] in come[ends.target]}
+            found = {p for p in found if self._stand(name, p)}
+            waiting -= found
+            self._links(name).update(found)
 
     def _waits_no_more(self, entity_type: str, key: str) -> None:
         for name, ends in ASSOCIATIONS.items():
@@ -78,12 +95,16 @@ class Held:
     def _gone(self, entity_type: str, key: str) -> None:
         self.resources[entity_type].pop(key, None)
         ends_of = {self.setting.association(name): ends for name, ends in ASSOCIATIONS.items()}
+        now = set(ends_of)
         ends_of |= {name: ends for name, ends in ASSOCIATIONS.items() if name not in ends_of}
         ends_of |= {f"{name}2": ends for name, ends in ASSOCIATIONS.items() if f"{name}2" not in ends_of}
         for name, pairs in self.links.items():
             ends = ends_of[name]
-            pairs -= {p for p in pairs if ends.source == entity_type and p[0] == key}
-            pairs -= {p for p in pairs if ends.target == entity_type and p[1] == key}
+            gone = {p for p in pairs if ends.source == entity_type and p[0] == key}
+            gone |= {p for p in pairs if ends.target == entity_type and p[1] == key}
+            pairs -= gone
+            if name in now and ends.connector != TYPES[entity_type]:
+                self.waiting.setdefault(name, set()).update(gone)
 
 
 class ByHand:
