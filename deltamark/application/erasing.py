@@ -8,7 +8,6 @@ from datetime import datetime
 import orjson
 import pyarrow as pa
 
-from deltamark.application.digests import configuration_digest
 from deltamark.application.flag import flag_changes
 from deltamark.application.naming import never_was
 from deltamark.application.ports.erasing import Emptied
@@ -90,7 +89,7 @@ def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) 
 
 
 def _started(services: Services, tx: Writing) -> int:
-    operator, digest = services.operator, configuration_digest(services.configuration)
+    operator, digest = services.operator, services.configuration_digest
 
     def event(stream: str, number: int, at: datetime) -> RunStarted:
         return RunStarted(

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from attrs import frozen
 
-from deltamark.application.digests import configuration_digest
 from deltamark.application.leases import end_if_dead, heard_from, make_free, naming_the_other_run
 from deltamark.application.naming import run_numbered
 from deltamark.application.ports.store import Reading, Writing
@@ -120,7 +119,7 @@ def _later(reading: Reading, run: JobRun) -> JobRun | None:
 
 
 def _put_on_record(services: Services, tx: Writing, going_on: _GoingOn) -> None:
-    operator, digest = services.operator, configuration_digest(services.configuration)
+    operator, digest = services.operator, services.configuration_digest
     number = going_on.run.number
 
     def event(stream: str, version: int, at: datetime) -> RunResumed:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 from time import perf_counter
 
-from deltamark.application.digests import configuration_digest
 from deltamark.application.leases import heard_from, make_free, naming_the_other_run
 from deltamark.application.ports.store import Writing
 from deltamark.application.retain import Forgetting, discard_changes, forgetting
@@ -79,7 +78,7 @@ def leased_by(services: Services, connector: str) -> tuple[str, ...]:
 
 
 def _started(services: Services, tx: Writing, connector: str) -> int:
-    operator, digest = services.operator, configuration_digest(services.configuration)
+    operator, digest = services.operator, services.configuration_digest
 
     def event(stream: str, number: int, at: datetime) -> RunStarted:
         return RunStarted(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 
-from deltamark.application.digests import configuration_digest
 from deltamark.application.leases import heard_from, make_free, naming_the_other_run
 from deltamark.application.ports.store import Writing
 from deltamark.application.running.carrying_out import CarryingOut
@@ -98,7 +97,7 @@ def _started(services: Services, leased: Sequence[str], event: BuildRunEvent, cl
 def _started_event(
     services: Services, job: Job, places: Sequence[Occurrence], *, forced: bool, trigger: Trigger
 ) -> BuildRunEvent:
-    operator, digest = services.operator, configuration_digest(services.configuration)
+    operator, digest = services.operator, services.configuration_digest
     planned = [
         PlannedTask(ordinal=place.ordinal, identifier=place.task.identifier, kind=place.task.kind) for place in places
     ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TypeAlias
 
 import pyarrow as pa
 from attrs import field, frozen
 
+from deltamark.application.digests import configuration_digest
 from deltamark.application.due import LocalZone
 from deltamark.application.ports.columnar import Comparer, Evaluator
 from deltamark.application.ports.extracts import Extracts
@@ -58,6 +60,11 @@ class Services:
     local_zone: LocalZone = lambda: UTC
     reload: Reload | None = None
     open_store: OpenStore | None = None
+
+    @cached_property
+    def configuration_digest(self) -> str:
+        """What the runs are recorded with."""
+        return configuration_digest(self.configuration)
 
 
 @frozen
