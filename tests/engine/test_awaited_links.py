@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ from deltamark import (
 )
 from tests.engine.conftest import NewOrganisation
 from tests.engine.organisation.running import Organisation
+from tests.engine.organisation.setting import Setting
 from tests.laws import law
 
 NUMBER, BADGE = PropertyRef("Person", "Number"), PropertyRef("Person", "Badge")
@@ -266,6 +268,32 @@ def test_a_link_to_a_resource_that_another_connector_deleted_comes_not_back_when
 
     assert organisation.links() == {"Staff": {("1", "B")}}
     assert waiting(organisation) == set()
+
+
+def test_a_link_to_what_another_connector_would_bring_is_made_when_what_was_held_back_is_applied(
+    new_organisation: NewOrganisation,
+) -> None:
+    organisation = new_organisation(Limited()).person("1", "Ann", department="A").department("B", "Beta")
+    organisation.run()
+    organisation.department("A", "Alpha").department("C", "Gamma")
+    organisation.extracts.whole(organisation.world.part("Org"), organisation.setting)
+    blocked = organisation.engine.run_job("Org")
+    assert (blocked.tasks[0].state, organisation.links()) == (TaskState.BLOCKED, {})
+
+    organisation.engine.resume(blocked.number)
+
+    assert organisation.links() == {"Staff": {("1", "A")}}
+    assert waiting(organisation) == set()
+
+
+class Limited(Setting):
+    """Org may bring one department at a time."""
+
+    @property
+    def configuration(self) -> Configuration:
+        limits = Thresholds(maximum_inserted_lines=1)
+        known = super().configuration
+        return evolve(known, connectors=[evolve(c, thresholds=limits) for c in known.connectors])
 
 
 def waiting(organisation: Organisation) -> set[tuple[str, str]]:
