@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -286,14 +286,31 @@ def test_a_link_to_what_another_connector_would_bring_is_made_when_what_was_held
     assert waiting(organisation) == set()
 
 
+def test_links_that_wait_count_for_the_limits_of_the_connector_that_brings_the_resource(
+    new_organisation: NewOrganisation,
+) -> None:
+    organisation = new_organisation(Limited(limits=Thresholds(maximum_link_inserted_lines=1)))
+    organisation.department("B", "Beta").person("1", "Ann", department="A").person("2", "Bob", department="A")
+    organisation.person("3", "Cem", department="B").run()
+    organisation.department("A", "Alpha")
+    organisation.extracts.whole(organisation.world.part("Org"), organisation.setting)
+
+    blocked = organisation.engine.run_job("Org")
+
+    (message, *_) = blocked.tasks[0].messages
+    assert "2 links would be added; MaximumLinkInsertedLines of the connector Org allows 1" in message
+
+
+@frozen
 class Limited(Setting):
-    """Org may bring one department at a time."""
+    """A configuration where connectors have limits."""
+
+    limits: Thresholds = Thresholds(maximum_inserted_lines=1)
 
     @property
     def configuration(self) -> Configuration:
-        limits = Thresholds(maximum_inserted_lines=1)
         known = super().configuration
-        return evolve(known, connectors=[evolve(c, thresholds=limits) for c in known.connectors])
+        return evolve(known, connectors=[evolve(c, thresholds=self.limits) for c in known.connectors])
 
 
 def waiting(organisation: Organisation) -> set[tuple[str, str]]:
