@@ -97,6 +97,7 @@ from deltamark.domain.rules import (
 from deltamark.domain.run import Counts, JobRun, Operator, Resumption, SetAside, TaskRun, Trigger, TriggerKind
 from deltamark.domain.user_function import UserTask
 from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.proof.checkpoint_files import read_checkpoint, write_checkpoint
 from deltamark.version import __version__
 
 __all__ = [
@@ -203,5 +204,7 @@ __all__ = [
     "When",
     "__version__",
     "configuration_xml",
+    "read_checkpoint",
     "task",
+    "write_checkpoint",
 ]

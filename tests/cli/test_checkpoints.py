@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deltamark.infrastructure.proof.checkpoint_files import checkpoint_text, read_checkpoint
+from deltamark import Engine, UsageError, read_checkpoint, write_checkpoint
+from deltamark.infrastructure.proof.checkpoint_files import checkpoint_in, checkpoint_text
 from deltamark.infrastructure.proof.keys import signing_key, verifying_key
 from tests.cli.workspace import Workspace
 from tests.store.replaying import alter
@@ -245,7 +246,7 @@ def test_keys_and_signatures_are_those_of_openssl(tmp_path: Path) -> None:
     public.write_text(OPENSSL_PUBLIC)
     written(file, {**SIGNED_BY_OPENSSL, "signature": BY_OPENSSL})
 
-    known, is_signed = read_checkpoint(file, verifying_key(public))
+    known, is_signed = checkpoint_in(file, verifying_key(public))
 
     assert is_signed
     assert json.loads(checkpoint_text(known, signing_key(secret))) == json.loads(file.read_text())
@@ -285,3 +286,32 @@ def test_an_empty_store_has_no_checkpoint(company: Workspace) -> None:
     refused = company.deltamark("checkpoint")
 
     assert refused.status == 2
+
+
+def test_python_writes_and_reads_what_the_commands_do(
+    two_days: Workspace, tmp_path: Path, keys: tuple[str, str]
+) -> None:
+    by_command, by_python = kept(two_days, tmp_path, "--key", keys[0]), tmp_path / "by-python.json"
+    with Engine.open(two_days.store) as engine:
+        checkpoint = engine.checkpoint()
+        assert checkpoint is not None
+
+        write_checkpoint(checkpoint, by_python, key=keys[0])
+
+        assert by_python.read_bytes() == by_command.read_bytes()
+        known = read_checkpoint(str(by_command), public_key=keys[1])
+        assert known == checkpoint
+        assert engine.verify(checkpoint=known).is_sound
+    with pytest.raises(UsageError, match="is there already"):
+        write_checkpoint(checkpoint, by_python)
+
+
+def test_python_refuses_a_checkpoint_that_another_key_signed(
+    two_days: Workspace, tmp_path: Path, keys: tuple[str, str]
+) -> None:
+    file, other = kept(two_days, tmp_path, "--key", keys[0]), tmp_path / "other.pem"
+    other.write_text(OPENSSL_PUBLIC)
+
+    with pytest.raises(UsageError, match="not signed with that key"):
+        read_checkpoint(file, public_key=other)
+    assert read_checkpoint(file).position > 0

@@ -11,7 +11,7 @@ from deltamark.bootstrap import Engine
 from deltamark.domain.changes import When
 from deltamark.domain.configuration import Configuration
 from deltamark.infrastructure.cli.rendering import Column, Document, Listing, member
-from deltamark.infrastructure.cli.whole_files import whole_file
+from deltamark.infrastructure.whole_files import whole_file
 
 
 def export_listing(configuration: Configuration, entity_type: str, documents: Iterable[Document]) -> Listing:

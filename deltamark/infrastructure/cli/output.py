@@ -18,7 +18,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.infrastructure.cli.counting import counted
 from deltamark.infrastructure.cli.rendering import Document, Format, Listing, csv_lines, plain, render
 from deltamark.infrastructure.cli.streams import say
-from deltamark.infrastructure.cli.whole_files import whole_file
+from deltamark.infrastructure.whole_files import whole_file
 
 _CHUNK = 20_000
 ENDINGS = (".csv", ".jsonl", ".parquet")

@@ -21,7 +21,8 @@ from typing import Any
 from deltamark.domain.checkpoints import Checkpoint
 from deltamark.domain.errors import UsageError
 from deltamark.domain.values import shown
-from deltamark.infrastructure.proof.keys import SigningKey, VerifyingKey
+from deltamark.infrastructure.proof.keys import SigningKey, VerifyingKey, signing_key, verifying_key
+from deltamark.infrastructure.whole_files import whole_file
 
 FORM = 1
 _LONGEST = 10_000
@@ -48,7 +49,36 @@ def checkpoint_text(checkpoint: Checkpoint, key: SigningKey | None) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def read_checkpoint(file: Path, key: VerifyingKey | None) -> tuple[Checkpoint, bool]:
+def write_checkpoint(checkpoint: Checkpoint, file: Path | str, *, key: Path | str | None = None) -> None:
+    """Writes a checkpoint to a new file, to be kept where nobody who alters the store reaches.
+
+    :param key: the file of the Ed25519 private key to sign it with, in PEM and without a password, as
+        `deltamark checkpoint --new-key` or `openssl genpkey -algorithm ed25519` write it; None does not sign.
+    :raises UsageError: if the file is there already, or cannot be written; if there is no such key.
+    """
+    put_checkpoint(checkpoint, Path(file), None if key is None else signing_key(Path(key)))
+
+
+def put_checkpoint(checkpoint: Checkpoint, file: Path, key: SigningKey | None) -> None:
+    """See `write_checkpoint`."""
+    if file.exists():
+        raise UsageError(f"{file} is there already, and is not replaced: it may be a checkpoint. Name another file.")
+    with whole_file(file) as stream:
+        stream.write(checkpoint_text(checkpoint, key).encode())
+
+
+def read_checkpoint(file: Path | str, *, public_key: Path | str | None = None) -> Checkpoint:
+    """The checkpoint in a file that `write_checkpoint` or `deltamark checkpoint` wrote.
+
+    :param public_key: the file of the Ed25519 public key by which it must be signed, in PEM; None does not check
+        whether it is signed, and then it proves nothing against somebody who may have written the file.
+    :raises UsageError: if the file cannot be read, is no checkpoint, or is not signed with that key.
+    """
+    found, _ = checkpoint_in(Path(file), None if public_key is None else verifying_key(Path(public_key)))
+    return found
+
+
+def checkpoint_in(file: Path, key: VerifyingKey | None) -> tuple[Checkpoint, bool]:
     """The checkpoint of a file, and whether it is signed.
 
     :param key: what it must be signed with; None does not check a signature.

@@ -11,7 +11,7 @@ from deltamark.infrastructure.cli.groups import GuessingGroup
 from deltamark.infrastructure.cli.opening import Workspace, pass_workspace
 from deltamark.infrastructure.cli.rendering import one_line, write
 from deltamark.infrastructure.cli.streams import say
-from deltamark.infrastructure.cli.whole_files import whole_file
+from deltamark.infrastructure.whole_files import whole_file
 
 
 @click.group(cls=GuessingGroup, epilog="Example: deltamark config export -o company.xml")

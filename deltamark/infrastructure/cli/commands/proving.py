@@ -11,8 +11,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.infrastructure.cli.moments import Name
 from deltamark.infrastructure.cli.opening import Workspace, pass_workspace
 from deltamark.infrastructure.cli.streams import say
-from deltamark.infrastructure.cli.whole_files import whole_file
-from deltamark.infrastructure.proof.checkpoint_files import checkpoint_text
+from deltamark.infrastructure.proof.checkpoint_files import checkpoint_text, put_checkpoint
 from deltamark.infrastructure.proof.keys import new_keys, signing_key
 
 _KEY = ENVIRONMENT[CHECKPOINT_KEY]
@@ -43,14 +42,10 @@ def checkpoint(workspace: Workspace, out: str | None, key: str | None, new_key: 
         found = reading.checkpoint()
     if found is None:
         raise UsageError("the log is empty: there is nothing to make a checkpoint of. Run a job first.")
-    text = checkpoint_text(found, signing)
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(checkpoint_text(found, signing), nl=False)
         return
-    if Path(out).exists():
-        raise UsageError(f"{out} is there already, and is not replaced: it may be a checkpoint. Name another file.")
-    with whole_file(Path(out)) as stream:
-        stream.write(text.encode())
+    put_checkpoint(found, Path(out), signing)
     signed = "" if signing is None else f", signed with key {signing.fingerprint[:16]}"
     say(f"{out}: the log up to position {found.position}{signed}.")
 

@@ -23,7 +23,7 @@ from deltamark.infrastructure.cli.opening import Workspace, format_option, pass_
 from deltamark.infrastructure.cli.progress import CopyProgress, RunProgress
 from deltamark.infrastructure.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.infrastructure.cli.streams import say
-from deltamark.infrastructure.proof.checkpoint_files import read_checkpoint
+from deltamark.infrastructure.proof.checkpoint_files import checkpoint_in
 from deltamark.infrastructure.proof.keys import verifying_key
 
 FAULTY = 4
@@ -80,7 +80,7 @@ def verify(
 
 
 def _known(file: Path, public_key: str | None) -> Checkpoint:
-    known, is_signed = read_checkpoint(file, None if public_key is None else verifying_key(Path(public_key)))
+    known, is_signed = checkpoint_in(file, None if public_key is None else verifying_key(Path(public_key)))
     if public_key is None:
         say(
             f"{file}: its signature is not checked; name the key with --public-key."
