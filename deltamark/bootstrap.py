@@ -34,11 +34,11 @@ from deltamark.infrastructure.columnar.duck import Workbench
 from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
 from deltamark.infrastructure.sources.folder import FolderExtracts
 from deltamark.infrastructure.sources.orphans import orphan_writer
-from deltamark.infrastructure.store.postgresql.address import SCHEMES
-from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.sqlite.schema import path_of
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 from deltamark.infrastructure.time_zone import local_zone
+
+POSTGRESQL_SCHEMES = ("postgresql", "postgres")
 
 
 def utc_now() -> datetime:
@@ -210,7 +210,9 @@ def open_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> Stor
     kind = url.split(":", 1)[0]
     if kind == "sqlite":
         return SQLiteStore(path_of(url), clock, create=create)
-    if kind in SCHEMES:
+    if kind in POSTGRESQL_SCHEMES:
+        from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore  # its driver takes a while to load
+
         return PostgreSQLStore(url, clock, create=create)
     raise StoreError(
         f"{_without_password(url)!r}: no store of this kind is known. Write sqlite:///deltamark.db or "
@@ -232,6 +234,8 @@ def grants(url: str, *, writer: str | None, reader: str | None) -> str:
             "an SQLite store is a file, which knows no roles. Who may write to it, and who may only read it, is told "
             "by the rights of the file and of its folder."
         )
+    from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
+
     store = open_store(url)
     assert isinstance(store, PostgreSQLStore), "there are two kinds of stores"
     with closing(store):

@@ -13,7 +13,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from deltamark.domain.errors import StoreError
 
-SCHEMES = ("postgresql", "postgres")
 DEFAULT_SCHEMA = "deltamark"
 
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,49}")
