@@ -26,8 +26,9 @@ class AwaitingQueries(Queries):
             return set(self._db.all("SELECT first, second FROM awaited WHERE association=?1", (number,)))
         found: set[Any] = set()
         for column, values in (("first", first), ("second", second)):
-            sql = f"""SELECT a.first, a.second FROM {self._db.each_text(2, "w")} {self._db.straight} awaited a
-                ON a.association=?1 AND {self._db.same(f"a.{column}", "w.value")}"""
+            by_value = f"a.association=?1 AND {self._db.same(f'a.{column}', 'w.value')}"
+            sql = f"""SELECT a.first, a.second FROM {self._db.each_text(2, "w")}
+                {self._db.each_found("awaited", "a", by_value)}"""
             found.update(self._db.all(sql, (number, self._db.array(sorted(set(values or ()))))))
         return found
 
@@ -40,8 +41,8 @@ class Awaiting(Session, AwaitingQueries):
         number = self._named("associations", association)
         if gone := sorted(settled):
             self._keep_at_hand(gone)
-            sql = f"""DELETE FROM awaited WHERE association=?1 AND EXISTS (SELECT 1 FROM pairs_at_hand p
-                WHERE {self._db.same("awaited.first", "p.first")} AND {self._db.same("awaited.second", "p.second")})"""
+            pair = self._db.row_of("first", "second")
+            sql = f"DELETE FROM awaited WHERE association=?1 AND ({pair}) IN (SELECT {pair} FROM pairs_at_hand)"
             self._db.execute(sql, (number,))
         if new := sorted(awaited):
             self._keep_at_hand(new)

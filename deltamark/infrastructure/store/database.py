@@ -71,10 +71,22 @@ class Database(ABC):
         """Whether two texts are equal; an index on the first is used."""
 
     @abstractmethod
+    def row_of(self, *texts: str) -> str:
+        """Some texts as a row: what makes ``(…) IN (SELECT …)`` find them by an index."""
+
+    @abstractmethod
     def same_key(self, indexed: str, other: str) -> str:
         """Whether two keys of resources are equal; the index by which there is only one is used.
 
         :param indexed: the column of the table `resources`.
+        """
+
+    @abstractmethod
+    def each_found(self, table: str, name: str, condition: str) -> str:
+        """What stands behind a table in a join: for each of its rows the rows of another one that fulfil a condition,
+        found by an index, whatever the database believes to know of that table.
+
+        :param name: what the other table is called in the condition, and behind it.
         """
 
     @abstractmethod

@@ -48,6 +48,11 @@ class Queries:
             )
         return values
 
+    @property
+    def _by_key(self) -> str:
+        """Which resource `r` has the key `w.value`, and the entity type of the second parameter."""
+        return f"r.entity_type=?2 AND {self._db.same_key('r.key', 'w.value')}"
+
     def _type_id(self, entity_type: str) -> int:
         return self._db.one("SELECT id FROM entity_types WHERE name=?1", (entity_type,)) or 0
 
@@ -64,8 +69,8 @@ class StateQueries(Queries):
 
     def held_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
         """See `Reading.held_among`."""
-        sql = f"""SELECT r.key, r.state FROM {self._db.each_text(1, "w")} {self._db.straight} resources r
-            ON r.entity_type=?2 AND {self._db.same_key("r.key", "w.value")} WHERE r.live"""
+        sql = f"""SELECT r.key, r.state FROM {self._db.each_text(1, "w")}
+            {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
         return self._db.table(sql, (self._db.array(keys.to_pylist()), self._type_id(entity_type)), STATES)
 
     def held_count(self, entity_type: str, at_most: int | None = None) -> int:
@@ -92,9 +97,10 @@ class StateQueries(Queries):
         elif among is None:
             sql = "SELECT key AS value, stream, key FROM resources WHERE entity_type=?1 AND live"
         else:
+            found = [self._db.array(among.to_pylist()), kind]
             sql = f"""SELECT r.key AS value, r.stream, r.key FROM
-                (SELECT DISTINCT value FROM {self._db.each_text(2, "v")}) w {self._db.straight} resources r
-                ON r.entity_type=?1 AND {self._db.same_key("r.key", "w.value")} WHERE r.live"""
+                (SELECT DISTINCT value FROM {self._db.each_text(1, "v")}) w
+                {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
         return self._db.table(sql, found, IDENTITIES)
 
     def links_held(

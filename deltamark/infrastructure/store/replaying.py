@@ -85,8 +85,7 @@ class Replaying(Awaiting, ReplayQueries):
         for kind in dict.fromkeys(row.entity_type for row in folded.resources):
             keys = self._db.array([row.key for row in folded.resources if row.entity_type == kind])
             sql = f"""DELETE FROM resources WHERE stream IN (SELECT r.stream FROM {self._db.each_text(1, "w")}
-                {self._db.straight} resources r ON r.entity_type=?2 AND {self._db.same_key("r.key", "w.value")}
-                WHERE r.stream>=?3)"""
+                {self._db.each_found("resources", "r", self._by_key)} WHERE r.stream>=?3)"""
             self._db.execute(sql, (keys, self._type_id(kind), folded.after))
 
     def _make_room_for_links(self, association: int, ends: Sequence[tuple[int, int]], after: int) -> None:
@@ -168,8 +167,8 @@ class Replaying(Awaiting, ReplayQueries):
         found: dict[tuple[str, str], int] = {}
         for kind in dict.fromkeys(kinds):
             wanted = dict.fromkeys(key for name, key in zip(kinds, keys, strict=True) if name == kind)
-            sql = f"""SELECT r.key, r.stream FROM {self._db.each_text(1, "w")} {self._db.straight} resources r
-                ON r.entity_type=?2 AND {self._db.same_key("r.key", "w.value")}"""
+            sql = f"""SELECT r.key, r.stream FROM {self._db.each_text(1, "w")}
+                {self._db.each_found("resources", "r", self._by_key)}"""
             for key, stream in self._db.all(sql, (self._db.array(list(wanted)), self._type_id(kind))):
                 found[kind, key] = stream
         try:

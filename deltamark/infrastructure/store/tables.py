@@ -275,6 +275,17 @@ def _sealed(t: Types) -> Sequence[str]:
     )
 
 
+def _awaited_by_pair(t: Types) -> Sequence[str]:
+    first, second = t.indexed("first"), t.indexed("second")
+    return (
+        # Thousands of pairs may name one group: a pair must be found by both of its values, and by either.
+        "DROP INDEX awaited_by_first",
+        "DROP INDEX awaited_by_second",
+        f"CREATE INDEX awaited_by_first ON awaited (association, {first}, {second})",
+        f"CREATE INDEX awaited_by_second ON awaited (association, {second}, {first})",
+    )
+
+
 SEALED = 8
 """The version since which events are sealed and may be erased."""
 
@@ -287,6 +298,7 @@ STEPS: Sequence[Step] = (
     Step(6, _schedules),
     Step(7, _awaited),
     Step(SEALED, _sealed, fill=seal_log),
+    Step(9, _awaited_by_pair),
 )
 """Every change of the tables since the first, in order; one that was released is never altered."""
 

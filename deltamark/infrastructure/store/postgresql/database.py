@@ -80,6 +80,10 @@ class PostgreSQLDatabase(Database):
         """See `Database.same`. An index holds the beginning of a text, as many characters as always fit."""
         return f"(left({indexed}, {PREFIX}) = left({other}, {PREFIX}) AND {indexed} = {other})"
 
+    def row_of(self, *texts: str) -> str:
+        """See `Database.row_of`."""
+        return ", ".join((*(f"left({text}, {PREFIX})" for text in texts), *texts))
+
     def same_key(self, indexed: str, other: str) -> str:
         """See `Database.same_key`.
 
@@ -87,6 +91,12 @@ class PostgreSQLDatabase(Database):
         row. Otherwise it would take the table for one where many have the same, and sort it as a whole.
         """
         return f"({self.same(indexed, other)} AND {digest_of(indexed)} = {digest_of(other)})"
+
+    def each_found(self, table: str, name: str, condition: str) -> str:
+        """See `Database.each_found`. OFFSET keeps the planner from turning the join round: what the transaction wrote
+        itself is not in its statistics, and it would read all of it for each row.
+        """
+        return f"CROSS JOIN LATERAL (SELECT * FROM {table} {name} WHERE {condition} OFFSET 0) {name}"
 
     def json_property(self, column: str, parameter: int) -> str:
         """See `Database.json_property`."""

@@ -74,9 +74,17 @@ class SQLiteDatabase(Database):
         """See `Database.same`."""
         return f"{indexed} = {other}"
 
+    def row_of(self, *texts: str) -> str:
+        """See `Database.row_of`."""
+        return ", ".join(texts)
+
     def same_key(self, indexed: str, other: str) -> str:
         """See `Database.same_key`."""
         return self.same(indexed, other)
+
+    def each_found(self, table: str, name: str, condition: str) -> str:
+        """See `Database.each_found`."""
+        return f"CROSS JOIN {table} {name} ON {condition}"
 
     def json_property(self, column: str, parameter: int) -> str:
         """See `Database.json_property`."""
