@@ -91,6 +91,10 @@ class Explained(PostgreSQLDatabase):
         self._explain(sql, parameters)
         return super().row(sql, parameters)
 
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        self._explain(sql, parameters)
+        return super().all(sql, parameters)
+
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         if sql.startswith("INSERT"):
             self._explain(sql, parameters)
@@ -166,6 +170,26 @@ def test_keys_are_looked_up_by_every_column_of_their_index(store, connection):
     assert found.column("key").to_pylist() == ["E000001", "E000002"]
     condition = next(line for line in database.plan.splitlines() if "Index Cond" in line)
     assert all(column in condition for column in ("entity_type", "left", "md5"))
+
+
+def test_keys_are_looked_up_by_their_index_among_resources_that_no_statistics_know(store, connection):
+    load(store, MANY)
+    with connection.transaction():
+        database = Explained(connection)
+        writing = StoreWriting(database, ChangeMapper(), utc_now)
+        create(writing, "Account", people(FEW))
+        keys = pa.array(list(people(FEW)))
+
+        assert writing.identities("Account", None, keys).num_rows == FEW
+        plans = [database.plan]
+        assert writing.held_among("Account", keys).num_rows == FEW
+        plans.append(database.plan)
+        assert len(writing._stored(writing._type_id("Account"), keys).streams) == FEW
+        plans.append(database.plan)
+
+    for plan in plans:
+        (condition,) = (line for line in plan.splitlines() if "Index Cond" in line)
+        assert all(column in condition for column in ("entity_type", "left", "md5"))
 
 
 def test_whether_anything_changed_is_asked_of_the_end_of_the_log(store, connection):

@@ -134,7 +134,7 @@ class Appending(Session):
     def _stored(self, kind: int, keys: pa.Array) -> _Stored:
         sql = f"""SELECT coalesce(r.stream, 0), coalesce(r.version, 0), coalesce(r.live, FALSE)
             FROM {self._db.each_text(1, "w")}
-            LEFT JOIN resources r ON r.entity_type=?2 AND {self._db.same_key("r.key", "w.value")} ORDER BY w.key"""
+            {self._db.each_found("resources", "r", self._by_key, or_none=True)} ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
 
     def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Cause) -> Counter[str]:
@@ -224,9 +224,10 @@ class Appending(Session):
 
     def _stored_links(self, association: int, pairs: pa.Table) -> _Stored:
         ends = list(zip(pairs.column("source").to_pylist(), pairs.column("target").to_pylist(), strict=True))
+        by_ends = "l.association=?2 AND l.source=w.first AND l.target=w.second"
         sql = f"""SELECT coalesce(l.stream, 0), coalesce(l.version, 0), coalesce(l.live, FALSE)
-            FROM {self._db.each_pair(1, "w")}
-            LEFT JOIN links l ON l.association=?2 AND l.source=w.first AND l.target=w.second ORDER BY w.key"""
+            FROM {self._db.each_pair(1, "w")} {self._db.each_found("links", "l", by_ends, or_none=True)}
+            ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(ends), association)))
 
 

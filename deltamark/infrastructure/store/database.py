@@ -82,11 +82,12 @@ class Database(ABC):
         """
 
     @abstractmethod
-    def each_found(self, table: str, name: str, condition: str) -> str:
+    def each_found(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
         """What stands behind a table in a join: for each of its rows the rows of another one that fulfil a condition,
         found by an index, whatever the database believes to know of that table.
 
         :param name: what the other table is called in the condition, and behind it.
+        :param or_none: a row for which nothing is found stays, with nulls.
         """
 
     @abstractmethod

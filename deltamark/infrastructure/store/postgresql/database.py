@@ -92,11 +92,12 @@ class PostgreSQLDatabase(Database):
         """
         return f"({self.same(indexed, other)} AND {digest_of(indexed)} = {digest_of(other)})"
 
-    def each_found(self, table: str, name: str, condition: str) -> str:
+    def each_found(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
         """See `Database.each_found`. OFFSET keeps the planner from turning the join round: what the transaction wrote
         itself is not in its statistics, and it would read all of it for each row.
         """
-        return f"CROSS JOIN LATERAL (SELECT * FROM {table} {name} WHERE {condition} OFFSET 0) {name}"
+        found = f"LATERAL (SELECT * FROM {table} {name} WHERE {condition} OFFSET 0) {name}"
+        return f"LEFT JOIN {found} ON TRUE" if or_none else f"CROSS JOIN {found}"
 
     def json_property(self, column: str, parameter: int) -> str:
         """See `Database.json_property`."""

@@ -82,9 +82,9 @@ class SQLiteDatabase(Database):
         """See `Database.same_key`."""
         return self.same(indexed, other)
 
-    def each_found(self, table: str, name: str, condition: str) -> str:
+    def each_found(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
         """See `Database.each_found`."""
-        return f"CROSS JOIN {table} {name} ON {condition}"
+        return f"{'LEFT' if or_none else 'CROSS'} JOIN {table} {name} ON {condition}"
 
     def json_property(self, column: str, parameter: int) -> str:
         """See `Database.json_property`."""
