@@ -28,6 +28,7 @@ from deltamark.domain.events import Cause
 from deltamark.domain.job import Job, SynchronizeTask
 from deltamark.domain.model import EntityAssociation, EntityAssociationMapping, EntityTypeMapping, PropertyRef
 from deltamark.domain.run import Counts, SetAside
+from deltamark.domain.wording import how_many
 
 Compared = dict[str, ResourceComparison]
 """Entity type -> what its extract changes."""
@@ -309,7 +310,8 @@ class _Synchronization:
     def _report_orphans(self, mapping: EntityAssociationMapping, file: str, orphans: pa.Table) -> None:
         if self._task.orphans and orphans.num_rows:
             written = self._services.write_orphans(self._scope.run, mapping.association, orphans)
-            self._messages.append(f"{orphans.num_rows} links of {mapping.association} to missing resources: {written}")
+            links = how_many(orphans.num_rows, "link")
+            self._messages.append(f"{links} of {mapping.association} to missing resources: {written}")
         self._set_aside += _unresolved_rows(mapping, file, orphans, "no {type} has this {property}")
 
     def _look_for_rows(
