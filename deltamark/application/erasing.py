@@ -15,12 +15,13 @@ from deltamark.application.ports.rows import ResourceChanges
 from deltamark.application.ports.store import Reading, Writing
 from deltamark.application.replay import refuse_while_running
 from deltamark.application.services import Services
+from deltamark.application.starting import run_started
 from deltamark.domain.erasure import Erasure, checked_reason, key_digest
 from deltamark.domain.errors import UsageError
 from deltamark.domain.events import Cause
 from deltamark.domain.job import TaskState
 from deltamark.domain.resource import ResourceRef
-from deltamark.domain.run import Counts, PlannedTask, ResourceErased, RunEnded, RunStarted, TaskEnded, TaskStarted
+from deltamark.domain.run import Counts, PlannedTask, ResourceErased, RunEnded, TaskEnded, TaskStarted
 from deltamark.domain.wording import ERASE, how_many
 
 _ORDINAL = 1
@@ -89,23 +90,7 @@ def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) 
 
 
 def _started(services: Services, tx: Writing) -> int:
-    operator, digest = services.operator, services.configuration_digest
-
-    def event(stream: str, number: int, at: datetime) -> RunStarted:
-        return RunStarted(
-            originator_id=stream,
-            originator_version=1,
-            at=at,
-            run=number,
-            job=ERASE,
-            configuration_digest=digest,
-            user=operator.user,
-            host=operator.host,
-            process=operator.process,
-            tasks=[PlannedTask(ordinal=_ORDINAL, identifier=ERASE, kind="Erase")],
-        )
-
-    return tx.start_run(event)
+    return tx.start_run(run_started(services, ERASE, [PlannedTask(ordinal=_ORDINAL, identifier=ERASE, kind="Erase")]))
 
 
 def _task_started(tx: Writing, run: int) -> None:

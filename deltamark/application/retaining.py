@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from time import perf_counter
 
 from deltamark.application.leases import heard_from, make_free, naming_the_other_run
@@ -12,10 +11,11 @@ from deltamark.application.retain import Forgetting, discard_changes, forgetting
 from deltamark.application.running.carrying_out import in_words
 from deltamark.application.running.recording import Ended, Recording
 from deltamark.application.services import Done, Services
+from deltamark.application.starting import run_started
 from deltamark.application.weighing import weighed
 from deltamark.domain.job import PrepareSynchronizationTask, SynchronizeTask, TaskState
 from deltamark.domain.retention import Keep, Retention
-from deltamark.domain.run import PlannedTask, RunStarted
+from deltamark.domain.run import PlannedTask
 from deltamark.domain.wording import RETAIN, how_many
 
 AT_A_TIME = 10_000
@@ -78,23 +78,8 @@ def leased_by(services: Services, connector: str) -> tuple[str, ...]:
 
 
 def _started(services: Services, tx: Writing, connector: str) -> int:
-    operator, digest = services.operator, services.configuration_digest
-
-    def event(stream: str, number: int, at: datetime) -> RunStarted:
-        return RunStarted(
-            originator_id=stream,
-            originator_version=1,
-            at=at,
-            run=number,
-            job=RETAIN,
-            configuration_digest=digest,
-            user=operator.user,
-            host=operator.host,
-            process=operator.process,
-            tasks=[PlannedTask(ordinal=1, identifier=task_of(connector), kind="Retain")],
-        )
-
-    return tx.start_run(event)
+    task = PlannedTask(ordinal=1, identifier=task_of(connector), kind="Retain")
+    return tx.start_run(run_started(services, RETAIN, [task]))
 
 
 class _Chunks:

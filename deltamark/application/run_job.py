@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from datetime import datetime
 
 from deltamark.application.leases import heard_from, make_free, naming_the_other_run
 from deltamark.application.ports.store import Writing
@@ -13,10 +12,11 @@ from deltamark.application.running.observer import Observer
 from deltamark.application.running.recording import Recording
 from deltamark.application.running.tasks import Work
 from deltamark.application.services import BuildRunEvent, Services
+from deltamark.application.starting import run_started
 from deltamark.domain.errors import UserStartDenied
 from deltamark.domain.job import Job
-from deltamark.domain.occurrences import Group, Occurrence, flattened, in_groups
-from deltamark.domain.run import BY_USER, JobRun, PlannedTask, RunStarted, Trigger, TriggerKind
+from deltamark.domain.occurrences import Group, flattened, in_groups
+from deltamark.domain.run import BY_USER, JobRun, PlannedTask, Trigger, TriggerKind
 
 Claim = Callable[[Writing, int], None]
 """Takes part in the transaction that starts a run, given its number; what it raises keeps the run from starting."""
@@ -66,7 +66,10 @@ def run_job(
     groups = groups_of(services, job)
     leased = tasks_to_lease(services, job)
     places = flattened(groups)
-    event = _started_event(services, job, places, forced=forced, trigger=trigger)
+    planned = [
+        PlannedTask(ordinal=place.ordinal, identifier=place.task.identifier, kind=place.task.kind) for place in places
+    ]
+    event = run_started(services, job.identifier, planned, forced=forced, trigger=trigger)
     number = _started(services, leased, event, claim)
     work = Work(
         services=services,
@@ -92,32 +95,3 @@ def _started(services: Services, leased: Sequence[str], event: BuildRunEvent, cl
         claim(tx, number)
         tx.take_leases(number, leased, services.lease_s)
         return number
-
-
-def _started_event(
-    services: Services, job: Job, places: Sequence[Occurrence], *, forced: bool, trigger: Trigger
-) -> BuildRunEvent:
-    operator, digest = services.operator, services.configuration_digest
-    planned = [
-        PlannedTask(ordinal=place.ordinal, identifier=place.task.identifier, kind=place.task.kind) for place in places
-    ]
-
-    def event(stream: str, number: int, at: datetime) -> RunStarted:
-        return RunStarted(
-            originator_id=stream,
-            originator_version=1,
-            at=at,
-            run=number,
-            job=job.identifier,
-            configuration_digest=digest,
-            user=operator.user,
-            host=operator.host,
-            process=operator.process,
-            forced=forced,
-            tasks=planned,
-            trigger=trigger.kind,
-            due_at=trigger.due_at,
-            late=trigger.late,
-        )
-
-    return event
