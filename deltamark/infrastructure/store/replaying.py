@@ -107,7 +107,7 @@ class Replaying(Awaiting, ReplayQueries):
         return self._db.one(f"SELECT max(stream) FROM {table}") or 0
 
     def _delete(self, table: str, streams: Sequence[int]) -> None:
-        if streams:
+        if streams and min(streams) <= self._held_to[table]:
             given = self._db.array(streams)
             self._db.execute(f"DELETE FROM {table} WHERE {self._db.among_numbers('stream', 1)}", (given,))
 
