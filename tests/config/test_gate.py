@@ -23,14 +23,14 @@ LONGEST_S = 2.0
 
 
 def faults_of(path: Path) -> tuple[Fault, ...]:
-    """The faults of a configuration, found within two seconds, or none."""
-    started = time.monotonic()
+    """The faults of a configuration, found within two seconds of work, or none."""
+    started = time.process_time()
     try:
         load(path)
     except ConfigurationError as error:
         return error.faults
     finally:
-        assert time.monotonic() - started < LONGEST_S
+        assert time.process_time() - started < LONGEST_S
     return ()
 
 
