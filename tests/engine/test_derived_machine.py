@@ -18,7 +18,7 @@ from tests.laws import SOAK, TIMES, lives
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 
-PATIENCE_S = 240
+PATIENCE_S = 180
 """So long a part may live in `make test`: a machine that is half as fast as ours lives fewer steps, and says so."""
 
 PARTS = 4
