@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from time import perf_counter
 
 import pytest
@@ -338,6 +339,19 @@ class Limited(Setting):
 def waiting(organisation: Organisation) -> set[tuple[str, str]]:
     with organisation.engine._services.store.reading() as view:
         return view.awaited("Staff")
+
+
+def test_a_pair_of_long_values_waits_and_is_linked(house: House) -> None:
+    # Random characters of four bytes: an index of PostgreSQL has no room for both values.
+    random = Random(1)
+    team, number = ("".join(chr(random.randrange(0x10000, 0x1F000)) for _ in range(900)) for _ in range(2))
+
+    house.delta(members=[(team, number, "insert")])
+    assert house.waiting("Member") == {(team, number)}
+    house.delta([(number, "", "", "", "insert")], teams=[(team, "insert")])
+
+    assert house.links()["Team"][team]["Member"] == [number]
+    assert house.waiting("Member") == set()
 
 
 def test_what_waits_is_written_once(house: House) -> None:

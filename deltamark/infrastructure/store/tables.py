@@ -23,6 +23,7 @@ class Types:
     :param numbered: a primary key that the database hands out.
     :param clustered: after a table that is found by its primary key alone.
     :param indexed: a text in an index, which may hold only its beginning.
+    :param indexed_pair: two texts in an index, which may hold only the beginning of the first: both may be long.
     :param found_exactly: a text in an index of which no two rows may have the same, as index expressions.
     :param refers_to: after a column whose values are the keys of another table.
     """
@@ -34,6 +35,7 @@ class Types:
     numbered: str
     clustered: str
     indexed: Callable[[str], str]
+    indexed_pair: Callable[[str, str], str]
     found_exactly: Callable[[str], str]
     refers_to: Callable[[str], str]
 
@@ -276,13 +278,13 @@ def _sealed(t: Types) -> Sequence[str]:
 
 
 def _awaited_by_pair(t: Types) -> Sequence[str]:
-    first, second = t.indexed("first"), t.indexed("second")
     return (
-        # Thousands of pairs may name one group: a pair must be found by both of its values, and by either.
+        # Thousands of pairs may name one group: a pair must be found by both of its values, and by either. PostgreSQL
+        # joins where that takes long.
         "DROP INDEX awaited_by_first",
         "DROP INDEX awaited_by_second",
-        f"CREATE INDEX awaited_by_first ON awaited (association, {first}, {second})",
-        f"CREATE INDEX awaited_by_second ON awaited (association, {second}, {first})",
+        f"CREATE INDEX awaited_by_first ON awaited (association, {t.indexed_pair('first', 'second')})",
+        f"CREATE INDEX awaited_by_second ON awaited (association, {t.indexed_pair('second', 'first')})",
     )
 
 

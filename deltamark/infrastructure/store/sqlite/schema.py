@@ -30,6 +30,7 @@ TYPES = Types(
     numbered="INTEGER PRIMARY KEY",
     clustered=" WITHOUT ROWID",
     indexed=lambda column: column,
+    indexed_pair=lambda column, other: f"{column}, {other}",
     found_exactly=lambda column: column,
     refers_to=lambda table: f" REFERENCES {table}",
 )
