@@ -13,7 +13,8 @@ from deltamark.domain.paths import ExpressionRefused
 from deltamark.domain.values import shown
 from deltamark.infrastructure.columnar.duck import literal
 from deltamark.infrastructure.columnar.names import Names
-from deltamark.infrastructure.columnar.sql_functions import called, part, unit_of
+from deltamark.infrastructure.columnar.sql_functions import called
+from deltamark.infrastructure.columnar.sql_writing import part, unit_of
 from deltamark.infrastructure.columnar.typed import DATES, NUMBERS, SHORT, Growth, Shape, Typed, named, text_of, unified
 from deltamark.infrastructure.sources.dates import iso_instant
 
