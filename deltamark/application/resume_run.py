@@ -12,6 +12,7 @@ from deltamark.application.naming import run_numbered
 from deltamark.application.ports.store import Reading, Writing
 from deltamark.application.run_job import groups_of, tasks_to_lease
 from deltamark.application.running.carrying_out import CarryingOut
+from deltamark.application.running.interruption import ending_what_begins
 from deltamark.application.running.observer import Observer
 from deltamark.application.running.recording import Recording
 from deltamark.application.running.tasks import Work
@@ -54,8 +55,13 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
     leased = _tasks(services, run)
     with naming_the_other_run(store, leased), store.transaction() as tx:
         end_if_dead(tx, number)  # stays on record also where nothing is left to go on with
-    with naming_the_other_run(store, leased), store.transaction() as tx:
+    with (
+        ending_what_begins(services, leased) as begun,
+        naming_the_other_run(store, leased),
+        store.transaction() as tx,
+    ):
         going_on = _going_on(services, tx, number)
+        begun.append(number)
         make_free(tx, leased)
         _put_on_record(services, tx, going_on)
         tx.take_leases(number, leased, services.lease_s)

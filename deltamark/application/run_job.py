@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from deltamark.application.leases import heard_from, make_free, naming_the_other_run
 from deltamark.application.ports.store import Writing
 from deltamark.application.running.carrying_out import CarryingOut
+from deltamark.application.running.interruption import ending_what_begins
 from deltamark.application.running.observer import Observer
 from deltamark.application.running.recording import Recording
 from deltamark.application.running.tasks import Work
@@ -89,9 +90,14 @@ def run_job(
 def _started(services: Services, leased: Sequence[str], event: BuildRunEvent, claim: Claim) -> int:
     """Puts the start of a run on record and takes its tasks; gives its number."""
     store = services.store
-    with naming_the_other_run(store, leased), store.transaction() as tx:
+    with (
+        ending_what_begins(services, leased) as begun,
+        naming_the_other_run(store, leased),
+        store.transaction() as tx,
+    ):
         make_free(tx, leased)
         number = tx.start_run(event)
+        begun.append(number)
         claim(tx, number)
         tx.take_leases(number, leased, services.lease_s)
-        return number
+    return number

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +10,11 @@ import pytest
 from deltamark import Engine, JobRun, StoreError, TaskState
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
-from tests.conftest import NewStore
-from tests.crash.company import ENDED_WELL, JOB, Days, harm_in, opened, seen
+from tests.crash.company import ENDED_WELL, JOB, harm_in, seen
+from tests.crash.second_day import Second
 from tests.crash.statements import Count, every_statement, fail
 from tests.laws import SOAK
 
-SEED = 11
 STRIDE = {"sqlite": 1 if SOAK else 37, "postgresql": 7 if SOAK else 131}
 """In a soak, SQLite fails at every single statement. Primes share no rhythm with a run and meet all its parts."""
 
@@ -26,37 +23,6 @@ MAY_FAIL = ("ANALYZE", "UPDATE leases SET until", "ROLLBACK")
 end of what was only read."""
 
 TOLD = {"sqlite": "reading or writing failed (SQLITE_IOERR_WRITE)", "postgresql": "the disk of the server is full"}
-
-
-class Second:
-    """Stores as they were after a first day, each for another second day."""
-
-    def __init__(self, new_store: NewStore, folder: Path) -> None:
-        self._new_store = new_store
-        self._exports = folder / "exports"
-        self._first: Path | None = None
-        days = Days(self._exports, SEED)
-        for day in ("first", "second"):
-            days.next()
-            shutil.copytree(self._exports, self._exports.with_name(day))
-
-    def engine(self) -> Engine:
-        """Over another store, and the extracts of the second day."""
-        url = self._new_store()
-        if self._first is not None:
-            shutil.copy(self._first, url.removeprefix("sqlite:///"))
-            return opened(url, self._exports.with_name("second"))
-        with opened(url, self._exports.with_name("first")) as engine:
-            assert engine.run_job(JOB).state in ENDED_WELL
-        if url.startswith("sqlite"):
-            self._first = Path(url.removeprefix("sqlite:///"))
-            return self.engine()
-        return opened(url, self._exports.with_name("second"))
-
-
-@pytest.fixture
-def second(new_store: NewStore, tmp_path: Path) -> Second:
-    return Second(new_store, tmp_path)
 
 
 def ran(engine: Engine) -> JobRun | StoreError:

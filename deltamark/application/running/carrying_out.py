@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from deltamark.application.holding_back import HeldBack
 from deltamark.application.memory import lack_of_memory_told
 from deltamark.application.running.deciding import reason_to_leave_out
+from deltamark.application.running.interruption import INTERRUPTED, RUN_INTERRUPTED, leave_undone, left_out
 from deltamark.application.running.levels import Turns, side_by_side
 from deltamark.application.running.observer import Observer, Telling
 from deltamark.application.running.recording import Ended, Recording
@@ -38,19 +40,37 @@ class CarryingOut:
         self._is_cancelled = False
         self._error: BaseException | None = None
         """What is no error of a task, and comes out of the run when it is on record."""
+        self._is_cut_short = False
+        """Whether something was left undone or left out because of an interruption."""
 
     def result(self, groups: Sequence[Group]) -> JobRun:
         """Runs the tasks of these groups, one group after another; gives the record of the run."""
-        for group in groups:
-            self._run(group)
+        try:
+            for group in groups:
+                self._run(group)
+            self._end()
+        except KeyboardInterrupt as e:
+            # It came while no task was at work, but the record was written, or between two tasks.
+            if self._is_rehearsal:
+                raise
+            self._error = self._error or e
+            with suppress(DeltamarkError):  # where the store cannot be written, the run is seen as aborted
+                if self._record.now(with_rows=False).state is TaskState.RUNNING:
+                    self._is_cut_short |= leave_undone(self._record)
+                    self._end()
+        if self._error is not None:
+            raise self._error
+        return self._record.now()
+
+    def _end(self) -> None:
+        """Puts on record how the run ended."""
         now = self._record.now(with_rows=False)
         state = state_of_run(
             now.tasks, stopped=self._stop is not None and not self._is_cancelled, cancelled=self._is_cancelled
         )
-        self._record.run_ended(TaskState.FAILED if self._error else state)
-        if self._error is not None:
-            raise self._error
-        return self._record.now()
+        if self._is_cut_short or (self._error is not None and not isinstance(self._error, KeyboardInterrupt)):
+            state = TaskState.FAILED
+        self._record.run_ended(state)
 
     def _run(self, group: Group) -> None:
         if group and self._stop is None:
@@ -82,9 +102,9 @@ class CarryingOut:
         )
         if interruption is not None:
             self._error = self._error or interruption
-            self._stop = self._stop or "the run was interrupted"
+            self._stop = self._stop or RUN_INTERRUPTED
         for occurrence in group:
-            how = ended.get(occurrence.ordinal) or self._skipped(occurrence, "the run was interrupted")
+            how = ended.get(occurrence.ordinal) or self._skipped(occurrence, RUN_INTERRUPTED)
             self._heed(occurrence, how)
 
     def _look_for_cancel(self) -> None:
@@ -102,14 +122,17 @@ class CarryingOut:
         self._error = self._error or self._telling.error
         if self._stop is not None:
             return
-        if ended.state is TaskState.FAILED and (self._error or not task.continue_on_error):
+        if isinstance(self._error, KeyboardInterrupt):
+            self._stop = RUN_INTERRUPTED
+        elif ended.state is TaskState.FAILED and (self._error or not task.continue_on_error):
             self._stop = f"task {task.identifier} failed before it"
         elif self._telling.error is not None:
             self._stop = f"the observer of the run failed ({in_words(self._telling.error)})"
 
     def _skipped(self, occurrence: Occurrence, reason: str) -> Ended:
-        ended = Ended(Done(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
+        ended = left_out(reason)
         self._record.task_ended(occurrence.ordinal, ended)
+        self._is_cut_short |= self._error is not None
         self._telling.ended(occurrence.ordinal)
         return ended
 
@@ -131,18 +154,26 @@ class CarryingOut:
             with lack_of_memory_told("What was being written was undone."):
                 ended = self._applied(occurrence, turns, began)
         except BaseException as e:
-            done = Done(messages=[in_words(e)])
-            ended = Ended(done, TaskState.FAILED, time.perf_counter() - began, e)
             turns.wait(ordinal)
-            self._record.task_ended(ordinal, ended)
+            ended = self._raised(ordinal, e, time.perf_counter() - began)
         self._telling.ended(ordinal)
+        return ended
+
+    def _raised(self, ordinal: int, error: BaseException, seconds: float) -> Ended:
+        """How a task ended out of which an error came: as failed, unless the error came when all was committed."""
+        on_record = self._record.now(with_rows=False).task(ordinal)
+        if on_record.state not in (TaskState.RUNNING, TaskState.ABORTED):  # aborted by a run that took its tasks over
+            return Ended(Done(effect=on_record.effect), on_record.state, seconds, error)
+        ended = Ended(Done(messages=[in_words(error)]), TaskState.FAILED, seconds, error)
+        self._record.task_ended(ordinal, ended)
+        self._is_cut_short |= isinstance(error, KeyboardInterrupt)
         return ended
 
     def _applied(self, occurrence: Occurrence, turns: Turns, began: float) -> Ended:
         ordinal = occurrence.ordinal
         apply = self._work.planned(occurrence, lambda progress: self._progressed(ordinal, progress, began))
         if isinstance(apply, Skip):
-            ended = Ended(Done(messages=[f"skipped: {apply.reason}"]), TaskState.SKIPPED)
+            ended = left_out(apply.reason)
             turns.wait(ordinal)
             self._record.task_ended(ordinal, ended)
             return ended
@@ -176,6 +207,6 @@ class CarryingOut:
 def in_words(error: BaseException) -> str:
     """What goes on record; a name of a file that is no Unicode text can stand in it and must not spoil it."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
+        return INTERRUPTED
     words = str(error) if isinstance(error, DeltamarkError) else f"internal error: {type(error).__name__}: {error}"
     return words.encode(errors="backslashreplace").decode()
