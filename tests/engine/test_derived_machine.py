@@ -18,7 +18,7 @@ from tests.laws import SOAK, TIMES, lives
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 
-PATIENCE_S = 180
+PATIENCE_S = 120
 """So long a part may live in `make test`: a machine that is half as fast as ours lives fewer steps, and says so."""
 
 PARTS = 4
@@ -38,7 +38,7 @@ def test_incremental_runs_leave_what_complete_runs_leave(kind, part, steps, requ
         machine = DerivedMachine.within(new, memory, clock, is_thorough=SOAK)
         for number in count(SEED + part * 1_000_000):
             # The first life of each seed is the simplest there is, and shows little.
-            lives(seed(number)(machine), examples=12 if kind == "sqlite" else 4, steps=40)
+            lives(seed(number)(machine), examples=5 if kind == "sqlite" else 2, steps=40)
             if counted["steps"] >= steps * (TIMES if SOAK else 1):
                 break
             if not SOAK and perf_counter() - started > PATIENCE_S:

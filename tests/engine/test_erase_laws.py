@@ -34,7 +34,7 @@ DAY = st.fixed_dictionaries(
 )
 DAYS = st.lists(DAY, min_size=1, max_size=5)
 ERASED = st.sets(st.sampled_from(PEOPLE), min_size=1, max_size=2)
-LAW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+LAW = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def canary(number: str) -> str:

@@ -86,7 +86,7 @@ def left_by(organisation: Organisation) -> dict[str, Any]:
     return {**organisation.derived(), "links": organisation.links(), "dirty": dirty}
 
 
-@law(10)
+@law(6)
 @given(days=DAYS, stops=st.lists(STOPS, min_size=1, max_size=3), job=st.sampled_from(JOBS))
 @example(days=[[], []], stops=[(6, "dies inside"), (2, "fails")], job="Commands")
 @example(days=[[]], stops=[(1, "dies before"), (4, "dies inside"), (5, "fails")], job="Levels")

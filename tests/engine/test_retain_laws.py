@@ -55,7 +55,7 @@ def done(run):
     return [(task.identifier, task.state, task.counts, task.effect) for task in run.tasks]
 
 
-@law(examples=12)
+@law(examples=8)
 @given(history=HISTORY)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_whenever_it_comes_a_retention_moves_nothing_but_the_horizon(kind, history, request, memory, clock):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Lock
+from contextlib import AbstractContextManager, contextmanager
 
 import duckdb
 import pyarrow as pa
 
 from deltamark.domain.errors import DeltamarkError, UsageError
+from deltamark.infrastructure.one_per_process import OnePerProcess
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2
@@ -36,23 +36,25 @@ def locked_down(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-class Workbench:
-    """One locked-down database for many tasks: opening one takes longer than comparing a thousand rows.
+_DATABASES = OnePerProcess[duckdb.DuckDBPyConnection]()
 
-    May be used from several threads; each task sees only its own tables.
+
+class Workbench:
+    """A locked-down database for many tasks: opening one takes longer than comparing a thousand rows.
+
+    All workbenches of a process with as many threads are one. May be used from several threads; each task sees only
+    its own tables.
 
     :param threads: how many of its own it works with; of few rows one makes the most.
     """
 
     def __init__(self, *, threads: int = THREADS) -> None:
-        self._lock = Lock()
         self._threads = threads
-        self._root: duckdb.DuckDBPyConnection | None = None
 
     def prepare(self, preparing: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-        """Adds to what every task finds, such as functions: what is created lives as long as this."""
-        with self._lock:
-            preparing(self._opened())
+        """Adds to what every task finds, such as functions: what is created lives as long as the process."""
+        with self._root() as root:
+            preparing(root)
 
     @contextmanager
     def holding(self, **tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -61,8 +63,8 @@ class Workbench:
         :raises DeltamarkError: if a query needs too much memory.
         :raises KeyboardInterrupt: if a signal interrupted a query.
         """
-        with self._lock:
-            connection = self._opened().cursor()
+        with self._root() as root:
+            connection = root.cursor()
         try:
             with _faults_as_ours():
                 for name, table in tables.items():
@@ -71,10 +73,8 @@ class Workbench:
         finally:
             connection.close()
 
-    def _opened(self) -> duckdb.DuckDBPyConnection:
-        if self._root is None:
-            self._root = _opened(self._threads)
-        return self._root
+    def _root(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return _DATABASES.held((MEMORY_LIMIT, self._threads), lambda: _opened(self._threads))
 
 
 def _opened(threads: int = THREADS) -> duckdb.DuckDBPyConnection:

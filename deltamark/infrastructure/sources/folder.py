@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-from attrs import field, frozen
+from attrs import frozen
 
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.domain.errors import SourceError
@@ -23,7 +23,7 @@ from deltamark.infrastructure.sources.files import ExtractFile, opened
 from deltamark.infrastructure.sources.inspection import inspected
 from deltamark.infrastructure.sources.parquet import parquet_cells
 from deltamark.infrastructure.sources.querying import Query, link_query, resource_query
-from deltamark.infrastructure.sources.reading import Cells, CsvCells, Fetched, ReadingEngine
+from deltamark.infrastructure.sources.reading import Cells, CsvCells, Fetched, reading_connection
 from deltamark.infrastructure.sources.unpacking import UnpackLimits, digest_of, encoding_named, unpacked
 
 
@@ -40,7 +40,6 @@ class FolderExtracts:
 
     folder: Path
     limits: UnpackLimits = UnpackLimits()
-    _engine: ReadingEngine = field(factory=ReadingEngine, init=False, eq=False, repr=False)
 
     def resources(
         self, mapping: EntityTypeMapping, entity_type: EntityType, command_column: str | None
@@ -83,7 +82,7 @@ class FolderExtracts:
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Fetched, str, str]]:
         with (
             tempfile.TemporaryDirectory(prefix="deltamark-", ignore_cleanup_errors=True) as folder,
-            self._engine.connection() as connection,
+            reading_connection() as connection,
         ):
             with opened(self.folder, mapping.connection_table) as file, ThreadPoolExecutor(1) as beside:
                 digest = beside.submit(digest_of, file.path)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock
 from typing import Protocol
 
 import duckdb
@@ -14,6 +13,7 @@ import pyarrow as pa
 from attrs import frozen
 
 from deltamark.domain.errors import SourceError
+from deltamark.infrastructure.one_per_process import OnePerProcess
 from deltamark.infrastructure.sources.converting import literal
 from deltamark.infrastructure.sources.dialect import Dialect
 from deltamark.infrastructure.sources.files import ExtractFile
@@ -61,33 +61,12 @@ class Cells(Protocol):
         ...
 
 
-class ReadingEngine:
-    """One DuckDB in memory for many extracts: opening one takes longer than reading a thousand rows.
-
-    It spills to a folder of its own and loads nothing from elsewhere. May be used from several threads.
-    """
+class _Database:
+    """A DuckDB in memory that spills to a folder of its own and loads nothing from elsewhere."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._root: duckdb.DuckDBPyConnection | None = None
-
-    @contextmanager
-    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection for one extract."""
-        with self._lock:
-            if self._root is None:
-                self._root = self._opened()
-            connection = self._root.cursor()
-        try:
-            connection.execute("set python_enable_replacements = false")
-            connection.execute("set enable_progress_bar = false")
-            yield connection
-        finally:
-            connection.close()
-
-    def _opened(self) -> duckdb.DuckDBPyConnection:
         self._workplace = TemporaryDirectory(prefix="deltamark-", ignore_cleanup_errors=True)
-        return duckdb.connect(
+        self.root = duckdb.connect(
             config={
                 "threads": 2,
                 "memory_limit": MEMORY_LIMIT,
@@ -97,6 +76,24 @@ class ReadingEngine:
                 "preserve_insertion_order": True,
             }
         )
+
+
+_DATABASES = OnePerProcess[_Database]()
+
+
+@contextmanager
+def reading_connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection for one extract, to the one database of the process that reads extracts: opening one takes longer
+    than reading a thousand rows.
+    """
+    with _DATABASES.held(MEMORY_LIMIT, _Database) as database:
+        connection = database.root.cursor()
+    try:
+        connection.execute("set python_enable_replacements = false")
+        connection.execute("set enable_progress_bar = false")
+        yield connection
+    finally:
+        connection.close()
 
 
 class CsvCells:
