@@ -15,6 +15,7 @@ from deltamark.domain.values import shown
 from deltamark.infrastructure.columnar.duck import literal
 from deltamark.infrastructure.columnar.local_dates import minutes_of, parsed, written, zone_of
 from deltamark.infrastructure.columnar.typed import DATES, SHORT, Growth, Shape, Typed, named, text_of
+from deltamark.infrastructure.sources.converting import in_ascii
 from deltamark.infrastructure.sources.dates import iso_instant
 
 _SPECIAL = {
@@ -48,7 +49,7 @@ def _simplify(text: str) -> str:
     return f"regexp_replace(upper({_remove_diacritics(text)}), '[^\\p{{L}}\\p{{N}}]', '', 'g')"
 
 
-_BLANKS = literal(
+_BLANKS = in_ascii(
     " \t\n\v\f\r\x85\u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 )
 """White space as Unicode has it."""

@@ -15,7 +15,7 @@ from deltamark.domain.nearest import hint
 from deltamark.domain.paths import ExpressionRefused
 from deltamark.domain.values import shown
 from deltamark.infrastructure.columnar.duck import literal
-from deltamark.infrastructure.sources.converting import BLANKS
+from deltamark.infrastructure.sources.converting import BLANKS, in_ascii
 from deltamark.infrastructure.sources.dates import understood
 
 LONGEST_PATTERN = 100
@@ -89,7 +89,7 @@ def parsed(text: str, pattern: str, zone: str | None, minutes: int = 0) -> str:
     clock = ":".join((hour, group.get("minute", "00"), group.get("second", "00")))
     written = f"{year}-{group['month']}-{group['day']} {clock}.{group.get('fraction', '0')}{half}"
     # The sign before the text stays where nothing matches, so that what is left is no date.
-    sql = f"regexp_replace('#' || trim({text}, {literal(BLANKS)}), '^#(?:{expression})$', '{written}')"
+    sql = f"regexp_replace('#' || trim({text}, {in_ascii(BLANKS)}), '^#(?:{expression})$', '{written}')"
     if "short_year" in group:
         sql = rf"regexp_replace(regexp_replace({sql}, '^@([0-4])', '20\1'), '^@([5-9])', '19\1')"
     sql = f"try_strptime({sql}, '%Y-%m-%d {'%I' if half else '%H'}:%M:%S.%f{' %p' if half else ''}')"

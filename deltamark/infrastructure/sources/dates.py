@@ -72,7 +72,11 @@ def patterned_instant(cell: str, pattern: str, where: Location) -> str:
     spelled = (
         f"({_year(parts, names)} || '-' || {_two(parts, 'month')} || '-' || {_two(parts, 'day')} || 'T' || {clock})"
     )
-    return f"case when regexp_full_match({cell}, '{expression}') then {iso_instant(spelled)} end"
+    instant = canonical_instant(f"try_cast({spelled} as timestamp)")
+    return (
+        f"case when regexp_full_match({cell}, '{expression}') and regexp_full_match({spelled}, '{_DAY}T{_TIME}') "
+        f"then {instant} end"
+    )
 
 
 def understood(pattern: str, where: Location) -> tuple[str, list[str]]:
@@ -90,9 +94,11 @@ def understood(pattern: str, where: Location) -> tuple[str, list[str]]:
 
 
 def canonical_instant(instant: str) -> str:
-    """A timestamp in UTC as canonical text; NULL where it is not in the years 0001 to 9999."""
-    fraction = f"case when epoch_us({instant}) % 1000000 <> 0 then strftime({instant}, '.%f') else '' end"
-    spelled = f"strftime({instant}, '%Y-%m-%dT%H:%M:%S') || {fraction} || 'Z'"
+    """A timestamp in UTC as canonical text; NULL where it is not in the years 0001 to 9999.
+
+    Says `instant`, which may be long, no more often than it must: a query is planned anew for every extract.
+    """
+    spelled = f"replace(strftime({instant}, '%Y-%m-%dT%H:%M:%S.%f'), '.000000', '') || 'Z'"
     return f"case when year({instant}) between 1 and 9999 then {spelled} end"
 
 

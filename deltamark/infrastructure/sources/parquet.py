@@ -57,7 +57,7 @@ class ParquetCells:
             table = result_over(self._connection, query, cells, scan)
         except duckdb.Error as error:
             raise unread(self._file, error) from error
-        return Fetched(rows=table.append_column("line", line_numbers(self._connection, 1, table.num_rows)))
+        return Fetched(rows=table.append_column("line", line_numbers(1, table.num_rows)))
 
 
 def _as_text(kind: pa.DataType, cell: str) -> str:

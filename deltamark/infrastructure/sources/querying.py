@@ -9,7 +9,7 @@ from attrs import frozen
 from deltamark.domain.location import Location
 from deltamark.domain.model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.sources.converting import BLANKS, Conversion, conversion, literal, lower_escapes
+from deltamark.infrastructure.sources.converting import BLANKS, Conversion, conversion, in_ascii, literal, lower_escapes
 from deltamark.infrastructure.sources.faults import (
     COMMAND_UNKNOWN,
     COMMANDS,
@@ -134,7 +134,7 @@ def _query(
     if command_column is not None:
         command = f"w{len(wanted)}"
         spelled = " ".join(f"when '{said}' then '{meant}'" for said, meant in COMMANDS.items())
-        values.append(f"case lower(trim({command}, {literal(BLANKS)})) {spelled} end as command")
+        values.append(f"case lower(trim({command}, {in_ascii(BLANKS)})) {spelled} end as command")
         faults.append((COMMAND_UNKNOWN, "command is null", command))
         wanted.append(command_column)
         selected += ", command"
@@ -163,7 +163,7 @@ def _misfit(columns: Sequence[_Column], number: int, concerned: str) -> list[tup
 
 def _blank(cell: str) -> str:
     """Whether a cell is empty or of white space only; most are told by their first character, which is cheap."""
-    white = f"{cell} is null or trim({cell}, {literal(_WHITE)}) = ''"
+    white = f"{cell} is null or trim({cell}, {in_ascii(_WHITE)}) = ''"
     return f"(case when {cell} >= '!' and {cell} < chr(127) then false else {white} end)"
 
 

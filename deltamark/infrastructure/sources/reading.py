@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 from attrs import frozen
 
@@ -137,7 +138,7 @@ class CsvCells:
             return None  # the exact way finds out what is wrong, and in which line
         if table.num_rows != shape.line_feeds - 1:
             return None
-        return Fetched(rows=_with_lines(table, line_numbers(self._connection, 2, table.num_rows)))
+        return Fetched(rows=_with_lines(table, line_numbers(2, table.num_rows)))
 
     def _fetched_rewritten(self, query: str, columns: Sequence[int]) -> Fetched:
         end = b"\r" if self._shape.ends_with_return else b"\n"
@@ -186,8 +187,8 @@ def result_over(connection: duckdb.DuckDBPyConnection, query: str, cells: str, s
     return connection.sql(f"with cells as (select {cells} from {scan}) {query}").to_arrow_table()
 
 
-def line_numbers(connection: duckdb.DuckDBPyConnection, first: int, count: int) -> pa.ChunkedArray:
-    return connection.sql(f"select range + {first} from range({count})").to_arrow_table().column(0)
+def line_numbers(first: int, count: int) -> pa.Array:
+    return pa.array(np.arange(first, first + count, dtype=np.int64))
 
 
 def _with_lines(table: pa.Table, lines: pa.Array | pa.ChunkedArray) -> pa.Table:
