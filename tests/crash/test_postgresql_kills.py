@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from random import Random, randrange
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import psycopg
 import pytest
@@ -28,6 +28,7 @@ from tests.postgresql import Server, running
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 HARMS_A_DAY = 2
 DAYS = 50 if SOAK else 4
+PATIENCE_S = 60
 SAFE = {"fsync": "on", "full_page_writes": "on"}
 """As a server is by itself; those of other tests are quicker."""
 
@@ -62,6 +63,24 @@ def all_killed(server: Server, process: int) -> None:
 HARMS = (terminated, killed, stopped, all_killed)
 
 
+def recovered(server: Server, witness: psycopg.Connection) -> None:
+    """Waits until a server of which a process was killed has taken down all others, and is there again.
+
+    Until then whoever reads may be told that it is gone, as any user would be.
+    """
+    until = monotonic() + PATIENCE_S
+    with suppress(psycopg.OperationalError):
+        while monotonic() < until:
+            witness.execute("SELECT 1")
+    while True:
+        try:
+            psycopg.connect(server.url("postgres")).close()
+        except psycopg.OperationalError:
+            assert monotonic() < until, server.log()
+        else:
+            return
+
+
 class Life:
     """A company whose server comes to harm some times before a run may end."""
 
@@ -92,6 +111,7 @@ class Life:
     def _run_harmed(self, engine: Engine, count: Count) -> None:
         """Runs the job and harms the server at a random statement of it; again, and sooner, where it had fewer."""
         harm, told, share = self._random.choice(HARMS), Told(engine), 1.0
+        witness = psycopg.connect(self._server.url("postgres"), autocommit=True)
         while True:
             at = 1 + int(share * self._random.random() * self._statements)
             count.begin(at, lambda met, _: harm(self._server, met.info.backend_pid))
@@ -101,6 +121,9 @@ class Life:
                 break
             share /= 2
         count.begin()
+        if harm is killed:
+            recovered(self._server, witness)
+        witness.close()
         self.harms[harm.__name__] += 1
         assert told.lost_in(engine) == [], f"seed {SEED}"
 
