@@ -19,7 +19,7 @@ from deltamark.domain.errors import ConfigurationError, Fault
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "configuration"
 EXPECTED = tomllib.loads((CORPUS / "expected.toml").read_text(encoding="utf-8"))
-LONGEST_S = 2.0
+LONGEST_S = 4.0
 
 
 def faults_of(path: Path) -> tuple[Fault, ...]:

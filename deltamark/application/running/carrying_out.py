@@ -161,9 +161,10 @@ class CarryingOut:
 
     def _raised(self, ordinal: int, error: BaseException, seconds: float) -> Ended:
         """How a task ended out of which an error came: as failed, unless the error came when all was committed."""
-        on_record = self._record.now(with_rows=False).task(ordinal)
-        if on_record.state not in (TaskState.RUNNING, TaskState.ABORTED):  # aborted by a run that took its tasks over
-            return Ended(Done(effect=on_record.effect), on_record.state, seconds, error)
+        if not self._is_rehearsal:  # of which nothing is committed, and of whose record nothing may be left
+            on_record = self._record.now(with_rows=False).task(ordinal)
+            if on_record.state not in (TaskState.RUNNING, TaskState.ABORTED):  # aborted by a run that took it over
+                return Ended(Done(effect=on_record.effect), on_record.state, seconds, error)
         ended = Ended(Done(messages=[in_words(error)]), TaskState.FAILED, seconds, error)
         self._record.task_ended(ordinal, ended)
         self._is_cut_short |= isinstance(error, KeyboardInterrupt)

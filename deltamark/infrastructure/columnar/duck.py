@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -13,6 +14,7 @@ from deltamark.infrastructure.one_per_process import OnePerProcess
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2
+_NOWHERE = "the working directory is not there any more. Go to one that is, and try again."
 _INTERRUPTED = "Query interrupted"
 """What DuckDB makes of whatever a signal handler raised while a query ran."""
 
@@ -49,6 +51,11 @@ class Workbench:
     """
 
     def __init__(self, *, threads: int = THREADS) -> None:
+        """:raises UsageError: where the working directory is gone: whatever is opened next would not be found."""
+        try:
+            os.getcwd()
+        except FileNotFoundError as e:
+            raise UsageError(_NOWHERE) from e
         self._threads = threads
 
     def prepare(self, preparing: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
@@ -94,7 +101,7 @@ def _opened(threads: int = THREADS) -> duckdb.DuckDBPyConnection:
         connection.execute("SET enable_external_access=false")
     except duckdb.IOException as e:  # it asks where it is
         connection.close()
-        raise UsageError("the working directory is not there any more. Go to one that is, and try again.") from e
+        raise UsageError(_NOWHERE) from e
     connection.execute("SET lock_configuration=true")
     return connection
 
