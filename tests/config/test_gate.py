@@ -23,7 +23,7 @@ LONGEST_S = 4.0
 
 
 def faults_of(path: Path) -> tuple[Fault, ...]:
-    """The faults of a configuration, found within two seconds of work, or none."""
+    """The faults of a configuration, found within four seconds of work, or none."""
     started = time.process_time()
     try:
         load(path)
