@@ -51,12 +51,8 @@ class Workbench:
     """
 
     def __init__(self, *, threads: int = THREADS) -> None:
-        """:raises UsageError: where the working directory is gone: whatever is opened next would not be found."""
-        try:
-            os.getcwd()
-        except FileNotFoundError as e:
-            raise UsageError(_NOWHERE) from e
         self._threads = threads
+        self._is_somewhere = False
 
     def prepare(self, preparing: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
         """Adds to what every task finds, such as functions: what is created lives as long as the process."""
@@ -81,6 +77,14 @@ class Workbench:
             connection.close()
 
     def _root(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        if (
+            not self._is_somewhere
+        ):  # opening a database would tell, but another workbench may have done so
+            try:
+                os.getcwd()
+            except FileNotFoundError as e:
+                raise UsageError(_NOWHERE) from e
+            self._is_somewhere = True
         return _DATABASES.held((MEMORY_LIMIT, self._threads), lambda: _opened(self._threads))
 
 
