@@ -77,9 +77,7 @@ class Workbench:
             connection.close()
 
     def _root(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        if (
-            not self._is_somewhere
-        ):  # opening a database would tell, but another workbench may have done so
+        if not self._is_somewhere:  # opening a database would tell, but another workbench may have done so
             try:
                 os.getcwd()
             except FileNotFoundError as e:
