@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from deltamark.application import arguments, engine
 from deltamark.application.planning import planned
@@ -30,7 +30,6 @@ from deltamark.domain.shape import shape_faults
 from deltamark.domain.user_function import UserTask
 from deltamark.domain.user_tasks import functions_of
 from deltamark.infrastructure.columnar.comparer import DuckComparer
-from deltamark.infrastructure.columnar.duck import Workbench
 from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
 from deltamark.infrastructure.sources.folder import FolderExtracts
 from deltamark.infrastructure.sources.orphans import orphan_writer
@@ -82,27 +81,50 @@ class Engine(engine.Engine):
         folder = _path("export_output", export_output)
         if not callable(clock):
             raise UsageError("clock is a function that gives the present time as a datetime with a time zone.")
-        workbench, clock = Workbench(), _with_zone(clock)
         files = None if isinstance(configuration, Configuration) else _path("configuration", configuration)
         tasks = tuple(registered(tasks).values())
         reload = None if files is None else _Reloading(files, tasks)
-        checked, plan, evaluator = _checked(configuration, workbench, tasks)
-        return cls(
-            Services(
-                store=open_store(store, clock, create=create),
-                configuration=checked,
-                extracts=FolderExtracts(folder),
-                comparer=DuckComparer(workbench),
-                evaluator=evaluator,
-                plan=plan,
-                write_orphans=orphan_writer(folder / "orphans"),
-                operator=Operator(user=_user(), host=socket.gethostname(), process=os.getpid()),
-                clock=clock,
-                local_zone=local_zone,
-                reload=reload,
-                open_store=lambda url: open_store(url, clock),
-            )
-        )
+        checked = checked_configuration(configuration, tasks)
+        return cls(services(checked, store, folder, create=create, clock=_with_zone(clock), reload=reload))
+
+
+@frozen(kw_only=True)
+class Checked:
+    """A configuration that was checked, the plan of what it derives, and what evaluates its expressions."""
+
+    configuration: Configuration
+    plan: Plan
+    evaluator: DuckEvaluator
+
+
+def services(
+    checked: Checked,
+    store: str,
+    folder: Path,
+    *,
+    create: bool,
+    clock: Clock = utc_now,
+    reload: _Reloading | None = None,
+) -> Services:
+    """What an engine works with, over a configuration that was checked already; see `Engine.open`.
+
+    :param folder: of the extracts.
+    :raises StoreError: if the store cannot be opened.
+    """
+    return Services(
+        store=open_store(store, clock, create=create),
+        configuration=checked.configuration,
+        extracts=FolderExtracts(folder),
+        comparer=DuckComparer(),
+        evaluator=checked.evaluator,
+        plan=checked.plan,
+        write_orphans=orphan_writer(folder / "orphans"),
+        operator=Operator(user=_user(), host=socket.gethostname(), process=os.getpid()),
+        clock=clock,
+        local_zone=local_zone,
+        reload=reload,
+        open_store=lambda url: open_store(url, clock),
+    )
 
 
 def watch_configuration(engine: Engine, files: Path, modules: Iterable[TaskModule]) -> None:
@@ -124,33 +146,21 @@ class _Reloading:
     def __call__(self, services: Services) -> Services | None:
         if not self._files.changed():
             return None
-        workbench = Workbench()
-        configuration, plan, evaluator = _checked(self._path, workbench, self._tasks, self._modules)
-        comparer = DuckComparer(workbench)
-        return evolve(services, configuration=configuration, plan=plan, evaluator=evaluator, comparer=comparer)
+        checked = checked_configuration(self._path, self._tasks, self._modules)
+        return evolve(services, configuration=checked.configuration, plan=checked.plan, evaluator=checked.evaluator)
 
 
 def checked_configuration(
     configuration: Configuration | str | os.PathLike[str],
     tasks: Iterable[UserTask] = (),
     modules: Iterable[TaskModule] = (),
-) -> tuple[Configuration, Plan]:
-    """The configuration, loaded if need be, with its expressions checked, and the plan of what it derives.
+) -> Checked:
+    """The configuration, loaded if need be, with its expressions checked.
 
     :param tasks: functions that tasks may name.
     :param modules: modules that hold such functions; imported only if a task names one.
     :raises ConfigurationError: with every fault. Expressions and functions are looked at once the rest is sound.
     """
-    checked, plan, _ = _checked(configuration, Workbench(), tasks, modules)
-    return checked, plan
-
-
-def _checked(
-    configuration: Configuration | str | os.PathLike[str],
-    workbench: Workbench,
-    tasks: Iterable[UserTask] = (),
-    modules: Iterable[TaskModule] = (),
-) -> tuple[Configuration, Plan, DuckEvaluator]:
     known = registered(tasks)
     if isinstance(configuration, Configuration):
         found = shape_faults(configuration) or faults(configuration)
@@ -159,8 +169,8 @@ def _checked(
     else:
         configuration = load(_path("configuration", configuration))
     configuration = _with_functions(configuration, known, modules)
-    evaluator = DuckEvaluator(configuration, workbench=workbench)
-    return configuration, planned(configuration, evaluator), evaluator
+    evaluator = DuckEvaluator(configuration)
+    return Checked(configuration=configuration, plan=planned(configuration, evaluator), evaluator=evaluator)
 
 
 def _with_functions(

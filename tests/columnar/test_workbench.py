@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
@@ -13,7 +14,7 @@ from deltamark.infrastructure.columnar.duck import Workbench
 from deltamark.infrastructure.one_per_process import OnePerProcess
 
 
-def test_each_task_sees_only_its_own_tables_and_what_was_prepared():
+def test_each_task_sees_only_its_own_tables():
     one, other = Workbench(), Workbench()
     table = pa.table({"n": [1, 2]})
 
@@ -47,6 +48,7 @@ def test_a_process_that_was_forked_does_not_use_what_it_inherited():
     with shared.held("", os.getpid):  # held while it forks: nobody in the child will ever let go of it
         child = os.fork()
         if child == 0:
+            signal.alarm(60)  # ends it where it waits for ever
             with shared.held("", os.getpid) as found:
                 os._exit(0 if found == os.getpid() else 1)
 

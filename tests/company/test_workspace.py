@@ -136,7 +136,8 @@ def test_its_settings_lead_to_its_configuration_and_extracts(workspace: Path) ->
 
 
 def test_its_configuration_loads_without_a_warning(engine: Engine) -> None:
-    assert warnings(*checked_configuration(engine.configuration)) == ()
+    checked = checked_configuration(engine.configuration)
+    assert warnings(checked.configuration, checked.plan) == ()
     assert [job.identifier for job in engine.configuration.jobs] == ["Incremental", "Complete"]
 
 

@@ -46,7 +46,8 @@ def test_a_sound_configuration_comes_with_its_plan(written):
         + '<ResourceClassificationRule ResourceType="R" TargetExpression="SQL:p: p.Label IS NOT NULL" />'
     )
 
-    configuration, plan = checked_configuration(path)
+    checked = checked_configuration(path)
+    configuration, plan = checked.configuration, checked.plan
 
     assert [rule.identifier for rule in configuration.property_expressions] == ["Label", "Login"]
     assert [(one.derivation.name, one.stage, [*map(str, one.reads)]) for one in plan.derived] == [
@@ -54,7 +55,7 @@ def test_a_sound_configuration_comes_with_its_plan(written):
         ("Label", 1, ["Chief.Login"]),
         ("R_1", 1, ["Label"]),
     ]
-    assert checked_configuration(configuration)[1] == plan
+    assert checked_configuration(configuration).plan == plan
 
 
 def test_every_kind_of_fault_of_expressions_is_told_at_once_with_its_line(written):

@@ -106,12 +106,12 @@ def faults(*asked, **more) -> list[str]:
 
 
 def test_a_function_that_is_given_is_what_a_task_names(written):
-    configuration, plan = checked_configuration(written(TASK.format(HERE)), [rated])
+    checked = checked_configuration(written(TASK.format(HERE)), [rated])
 
-    found = task_of(configuration)
+    found = task_of(checked.configuration)
     assert found.function is rated
     assert (found.dirty, found.entity_types, found.batch_size) == (True, ("Person",), 0)
-    (one,) = plan.of([Kind.PROPERTY])
+    (one,) = checked.plan.of([Kind.PROPERTY])
     assert one.derivation.maker is rated
     assert {str(dependency) for dependency in one.dependencies} == {"", "Name"}
 
@@ -119,7 +119,7 @@ def test_a_function_that_is_given_is_what_a_task_names(written):
 def test_what_the_task_says_counts_more_than_what_the_function_does(written):
     said = TASK.format(f"{__name__}:everything").replace(" />", ' Dirty="true" BatchSize="3" Level="2"><TaskEntityType '
                                                          'EntityType="Person" /></PythonTask>')  # fmt: skip
-    configuration, _ = checked_configuration(written(said), [everything])
+    configuration = checked_configuration(written(said), [everything]).configuration
 
     found = task_of(configuration)
     assert (found.dirty, found.batch_size, found.level, found.entity_types) == (True, 3, 2, ("Person",))
@@ -130,7 +130,7 @@ def test_an_override_changes_what_a_task_says_but_not_its_function(written, tmp_
         "  <Job", f"  {TASK.format(HERE)}\n  <Job"
     )
     (tmp_path / "jobs.xml").write_text(text)
-    configuration, _ = checked_configuration(tmp_path / "jobs.xml", [rated])
+    configuration = checked_configuration(tmp_path / "jobs.xml", [rated]).configuration
     assert (task_of(configuration).dirty, task_of(configuration).batch_size) == (False, 5)
 
     (tmp_path / "jobs.xml").write_text(text.replace(' BatchSize="5"', ' Function="a:b"'))
@@ -174,7 +174,7 @@ def test_a_module_that_is_registered_is_imported_only_if_a_task_needs_it(written
     checked_configuration(written(""), modules=[its])
     assert "company_tasks_a" not in sys.modules
 
-    configuration, _ = checked_configuration(written(TASK.format("company_tasks_a:score")), modules=[its])
+    configuration = checked_configuration(written(TASK.format("company_tasks_a:score")), modules=[its]).configuration
 
     assert task_of(configuration).function_name == "company_tasks_a:score"
     assert task_of(configuration).function(1) == 1
@@ -233,7 +233,7 @@ def entry_points(monkeypatch, *points: tuple[str, str]):
 def test_a_function_is_found_through_an_entry_point_that_names_it_or_its_module(written, monkeypatch, value):
     entry_points(monkeypatch, ("company", value))
 
-    configuration, _ = checked_configuration(written(TASK.format(HERE)))
+    configuration = checked_configuration(written(TASK.format(HERE))).configuration
 
     assert task_of(configuration).function is rated
 
@@ -399,7 +399,8 @@ def test_two_functions_that_say_nothing_would_write_the_same():
 
 
 def told(configuration) -> list[str]:
-    return [fault.message for fault in warnings(*checked_configuration(configuration))]
+    checked = checked_configuration(configuration)
+    return [fault.message for fault in warnings(checked.configuration, checked.plan)]
 
 
 def test_a_job_that_reads_what_a_function_computes_after_it_or_not_at_all_is_warned_of():
@@ -419,7 +420,7 @@ def test_a_job_that_reads_what_a_function_computes_after_it_or_not_at_all_is_war
 
 
 def test_a_task_without_entity_types_covers_all_that_its_function_does():
-    configuration, _ = checked_configuration(people_model([calls(declared())]))
+    configuration = checked_configuration(people_model([calls(declared())])).configuration
 
     (*_, found) = configuration.called_by(configuration.jobs[0])
 

@@ -41,7 +41,7 @@ class CarryingOut:
         self._error: BaseException | None = None
         """What is no error of a task, and comes out of the run when it is on record."""
         self._is_cut_short = False
-        """Whether something was left undone or left out because of an interruption."""
+        """Whether an interruption left something undone or out; else the run ends as what became of its tasks says."""
 
     def result(self, groups: Sequence[Group]) -> JobRun:
         """Runs the tasks of these groups, one group after another; gives the record of the run."""
@@ -132,7 +132,7 @@ class CarryingOut:
     def _skipped(self, occurrence: Occurrence, reason: str) -> Ended:
         ended = left_out(reason)
         self._record.task_ended(occurrence.ordinal, ended)
-        self._is_cut_short |= self._error is not None
+        self._is_cut_short |= isinstance(self._error, KeyboardInterrupt)
         self._telling.ended(occurrence.ordinal)
         return ended
 

@@ -15,11 +15,9 @@ from attrs import frozen
 from deltamark.application.naming import job_named
 from deltamark.application.ports.store import Store
 from deltamark.application.run_job import refuse_denied
-from deltamark.bootstrap import Engine, checked_configuration, open_store
+from deltamark.bootstrap import Checked, Engine, checked_configuration, open_store, services
 from deltamark.config.settings import Settings, load_settings
-from deltamark.domain.configuration import Configuration
 from deltamark.domain.errors import DeltamarkError, StoreError
-from deltamark.domain.plan import Plan
 from deltamark.domain.run import BY_USER
 from deltamark.infrastructure.cli.rendering import Format
 from deltamark.infrastructure.store.sqlite.schema import path_of
@@ -51,8 +49,8 @@ class Workspace:
             export_output=self.export_output,
         )
 
-    def loaded(self) -> tuple[Configuration, Plan]:
-        """The configuration, checked, and the plan of what it derives.
+    def loaded(self) -> Checked:
+        """The configuration, checked.
 
         :raises ConfigurationError: with every fault.
         """
@@ -71,22 +69,22 @@ class Workspace:
         :raises NothingStarted: if the store cannot be opened.
         """
         settings = self.settings()
-        configuration, _ = checked_configuration(settings.configuration, modules=settings.tasks)
+        checked = checked_configuration(settings.configuration, modules=settings.tasks)
         if job is not None:
-            found = job_named(job, configuration)
+            found = job_named(job, checked.configuration)
             if not dry_run:
                 refuse_denied(found, BY_USER)
         with ExitStack() as stack:
             try:
-                engine = Engine.open(
+                chosen = services(
+                    checked,
                     stack.enter_context(_scratch(settings.store)) if dry_run else settings.store,
-                    configuration=configuration,
-                    export_output=settings.export_output,
+                    settings.export_output,
                     create=create,
                 )
             except StoreError as e:
                 raise NothingStarted(str(e)) from e
-            yield stack.enter_context(engine)
+            yield stack.enter_context(Engine(chosen))
 
     @contextmanager
     def opened_store(self) -> Iterator[Store]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -14,7 +13,6 @@ from deltamark.infrastructure.one_per_process import OnePerProcess
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2
-_NOWHERE = "the working directory is not there any more. Go to one that is, and try again."
 _INTERRUPTED = "Query interrupted"
 """What DuckDB makes of whatever a signal handler raised while a query ran."""
 
@@ -52,7 +50,6 @@ class Workbench:
 
     def __init__(self, *, threads: int = THREADS) -> None:
         self._threads = threads
-        self._is_somewhere = False
 
     def prepare(self, preparing: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
         """Adds to what every task finds, such as functions: what is created lives as long as the process."""
@@ -77,12 +74,6 @@ class Workbench:
             connection.close()
 
     def _root(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        if not self._is_somewhere:  # opening a database would tell, but another workbench may have done so
-            try:
-                os.getcwd()
-            except FileNotFoundError as e:
-                raise UsageError(_NOWHERE) from e
-            self._is_somewhere = True
         return _DATABASES.held((MEMORY_LIMIT, self._threads), lambda: _opened(self._threads))
 
 
@@ -103,7 +94,7 @@ def _opened(threads: int = THREADS) -> duckdb.DuckDBPyConnection:
         connection.execute("SET enable_external_access=false")
     except duckdb.IOException as e:  # it asks where it is
         connection.close()
-        raise UsageError(_NOWHERE) from e
+        raise UsageError("the working directory is not there any more. Go to one that is, and try again.") from e
     connection.execute("SET lock_configuration=true")
     return connection
 

@@ -279,8 +279,7 @@ def _sealed(t: Types) -> Sequence[str]:
 
 def _awaited_by_pair(t: Types) -> Sequence[str]:
     return (
-        # Thousands of pairs may name one group: a pair must be found by both of its values, and by either. PostgreSQL
-        # joins where that takes long.
+        # Thousands of pairs may name one group: a pair must be found by both of its values, and by either.
         "DROP INDEX awaited_by_first",
         "DROP INDEX awaited_by_second",
         f"CREATE INDEX awaited_by_first ON awaited (association, {t.indexed_pair('first', 'second')})",

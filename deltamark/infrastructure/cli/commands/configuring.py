@@ -35,7 +35,7 @@ def export(workspace: Workspace, file: Path | None) -> None:
     All files are merged. What holds anyway is left out, and so are comments. Reading the file gives the same
     configuration.
     """
-    configuration, _ = workspace.loaded()
+    configuration = workspace.loaded().configuration
     text = configuration_xml(configuration).encode()
     if file is None:
         write([text])

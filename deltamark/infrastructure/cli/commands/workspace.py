@@ -48,7 +48,8 @@ def validate(workspace: Workspace, form: Format) -> int:
     Exit status 2 if there is a fault; a configuration with warnings can be run.
     """
     try:
-        configuration, plan = workspace.loaded()
+        checked = workspace.loaded()
+        configuration, plan = checked.configuration, checked.plan
     except ConfigurationError as e:
         _print_faults([fault_document("error", fault) for fault in e.faults], form)
         say(f"{how_many(len(e.faults), 'fault')}; nothing can be run before that is corrected.")
@@ -78,7 +79,7 @@ def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
 @pass_workspace
 def jobs(workspace: Workspace, form: Format) -> None:
     """Shows the jobs that are configured, and when those with a schedule are due next."""
-    configuration, _ = workspace.loaded()
+    configuration = workspace.loaded().configuration
     columns = [member(name) for name in ("job", "display_name", "is_incremental", "schedule", "next_at", "tasks")]
     now = utc_now()
     render(Listing(documents=[_job(job, now) for job in configuration.jobs], columns=columns), form)
@@ -100,7 +101,7 @@ def _job(job: Job, now: datetime) -> Document:
 @pass_workspace
 def tasks(workspace: Workspace, form: Format) -> None:
     """Shows the tasks of every job in the order in which they run, then those that no job calls."""
-    configuration, _ = workspace.loaded()
+    configuration = workspace.loaded().configuration
     names = ("job", "task", "kind", "level", "works_on", "dirty", "depends_on")
     columns = [member(name) for name in names[:-1]]
     columns.append(Column("depends_on", lambda document: ", ".join(document["depends_on"])))

@@ -48,10 +48,20 @@ def path_of(url: str) -> Path:
     return Path(name)
 
 
+def _check_working_directory(path: Path) -> None:
+    """A folder that was deleted under a process still passes for one, until something is made in it."""
+    try:
+        path.absolute()
+    except FileNotFoundError as e:
+        raise StoreError(
+            f"{path}: the working directory is not there any more. Go to one that is, and try again."
+        ) from e
+
+
 def check_file(path: Path, steps: Sequence[Step]) -> None:
     """Refuses what cannot become or be a store before SQLite touches it.
 
-    :raises StoreError: for a directory, a device or FIFO, a file of something else, a missing folder.
+    :raises StoreError: for a directory, a device or FIFO, a file of something else, a folder that is missing or gone.
     """
     try:
         mode = path.stat().st_mode
@@ -60,6 +70,7 @@ def check_file(path: Path, steps: Sequence[Step]) -> None:
             raise StoreError(f"{path}: the link leads nowhere. Correct the link or name another file.") from None
         if not path.parent.is_dir():
             raise StoreError(f"{path}: the folder {path.parent} does not exist. Create it or name another.") from None
+        _check_working_directory(path)
         return
     except OSError as e:
         raise StoreError(f"{path}: {e.strerror}. Name a file that you may read and write.") from e
