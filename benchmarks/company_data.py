@@ -37,8 +37,8 @@ from deltamark import (
     UpdateClassificationTask,
     UpdateEntityPropertyExpressionsTask,
 )
-from deltamark.domain.job import Task
-from deltamark.infrastructure.company import generate
+from deltamark.domain.configuration.jobs import Task
+from deltamark.infrastructure.sample_company import generate
 
 PEOPLE_PER_DEPARTMENT = 200
 CHANGED_PEOPLE = 990

@@ -25,7 +25,7 @@ from deltamark import (
     SynchronizeTask,
     Thresholds,
 )
-from deltamark.infrastructure.company import generate
+from deltamark.infrastructure.sample_company import generate
 
 COLUMNS = (
     "EmployeeId",

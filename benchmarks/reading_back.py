@@ -13,13 +13,13 @@ import numpy as np
 import orjson
 
 from benchmarks.measuring import report
-from deltamark.application.history import resource_at
+from deltamark.application.history.history import resource_at
+from deltamark.application.integrity.replay import replay, replay_into, verify_log
 from deltamark.application.ports.store import Reading, Store
-from deltamark.application.replay import replay, replay_into, verify_log
 from deltamark.bootstrap import open_store
-from deltamark.domain.resource import ResourceRef
+from deltamark.domain.resources.resource import ResourceRef
 from deltamark.infrastructure.store.database import Database
-from deltamark.infrastructure.store.sealing import Seals
+from deltamark.infrastructure.store.events.seals import Seals
 
 
 def unsealed() -> None:

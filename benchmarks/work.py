@@ -13,10 +13,10 @@ from benchmarks import company_data, following, reading_back
 from benchmarks.data import configuration
 from benchmarks.measuring import report
 from deltamark import Configuration, Engine, JobRun, TaskState
+from deltamark.infrastructure.store.migrations import STEPS
 from deltamark.infrastructure.store.sqlite.connection import CHECKPOINT_PAGES
 from deltamark.infrastructure.store.sqlite.recorder import CREATE_EVENTS
 from deltamark.infrastructure.store.sqlite.schema import TYPES, path_of
-from deltamark.infrastructure.store.tables import STEPS
 
 EVENTS = " WHERE topic = 'c1'"
 

@@ -8,33 +8,54 @@ Synchronize resources from source systems, remember every change, compute only o
         run = engine.run_job("Nightly")
 """
 
-from deltamark.application.back_up import Backup
-from deltamark.application.health import Health, JobHealth
-from deltamark.application.history import ExportedResource
-from deltamark.application.notices import Notice, NoticeKind
-from deltamark.application.ports.retaining import Space
-from deltamark.application.running.observer import Observer
-from deltamark.application.user_tasks import task
+from deltamark.application.derivation.user_functions.decorator import task
+from deltamark.application.history.history import ExportedResource
+from deltamark.application.integrity.backup import Backup
+from deltamark.application.ports.retention import Space
+from deltamark.application.runs.observer import Observer
+from deltamark.application.scheduling.health import Health, JobHealth
+from deltamark.application.scheduling.notices import Notice, NoticeKind
 from deltamark.bootstrap import Engine
-from deltamark.config.writer import configuration_xml
-from deltamark.domain.causes import Cause, Explanation
-from deltamark.domain.changes import (
-    Classification,
-    CorrelationKey,
-    DirtyResource,
-    Horizon,
-    LoggedChange,
-    MatchedPair,
-    PendingChange,
-    RunMoment,
-    When,
+from deltamark.config.xml.writer import configuration_xml
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import (
+    Agent,
+    Connection,
+    Connector,
+    EntityAssociation,
+    EntityAssociationMapping,
+    EntityType,
+    EntityTypeMapping,
+    Policy,
+    Property,
+    PropertyMapping,
+    PropertyRef,
+    Thresholds,
 )
-from deltamark.domain.checkpoints import Checkpoint
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.deltas import LinkDelta, ResourceDelta
-from deltamark.domain.derivations import Derivation
-from deltamark.domain.differences import Difference, Verification
-from deltamark.domain.erasure import Erasure
+from deltamark.domain.configuration.jobs import (
+    ComputeCorrelationKeysTask,
+    Job,
+    PrepareSynchronizationTask,
+    PythonTask,
+    SetRecentlyModifiedFlagTask,
+    Step,
+    SynchronizationMode,
+    SynchronizeTask,
+    TaskOverride,
+    TaskState,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
+)
+from deltamark.domain.configuration.rules import (
+    EntityPropertyExpression,
+    ResourceClassificationRule,
+    ResourceCorrelationRule,
+    ResourceType,
+)
+from deltamark.domain.configuration.user_function import UserTask
+from deltamark.domain.derivation.derivations import Derivation
+from deltamark.domain.derivation.differences import Difference, Verification
+from deltamark.domain.derivation.explanation import Cause, Explanation
 from deltamark.domain.errors import (
     AlreadyRunning,
     CannotCancel,
@@ -55,49 +76,28 @@ from deltamark.domain.errors import (
     UserStartDenied,
     UserTaskFailed,
 )
-from deltamark.domain.holdings import HeldLink, HeldValue
-from deltamark.domain.job import (
-    ComputeCorrelationKeysTask,
-    Job,
-    PrepareSynchronizationTask,
-    PythonTask,
-    SetRecentlyModifiedFlagTask,
-    Step,
-    SynchronizationMode,
-    SynchronizeTask,
-    TaskOverride,
-    TaskState,
-    UpdateClassificationTask,
-    UpdateEntityPropertyExpressionsTask,
+from deltamark.domain.history.changes import (
+    Classification,
+    CorrelationKey,
+    DirtyResource,
+    Horizon,
+    LoggedChange,
+    MatchedPair,
+    PendingChange,
+    RunMoment,
+    When,
 )
-from deltamark.domain.link import Linked, LinkRef, Unlinked
-from deltamark.domain.model import (
-    Agent,
-    Connection,
-    Connector,
-    EntityAssociation,
-    EntityAssociationMapping,
-    EntityType,
-    EntityTypeMapping,
-    Policy,
-    Property,
-    PropertyMapping,
-    PropertyRef,
-    Thresholds,
-)
-from deltamark.domain.replaying import Discrepancy, LogVerification, Replayed
-from deltamark.domain.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
-from deltamark.domain.retention import Outgoing, Retention, Unread
-from deltamark.domain.rules import (
-    EntityPropertyExpression,
-    ResourceClassificationRule,
-    ResourceCorrelationRule,
-    ResourceType,
-)
-from deltamark.domain.run import Counts, JobRun, Operator, Resumption, SetAside, TaskRun, Trigger, TriggerKind
-from deltamark.domain.user_function import UserTask
+from deltamark.domain.history.diff import LinkDelta, ResourceDelta
+from deltamark.domain.history.intervals import HeldLink, HeldValue
+from deltamark.domain.integrity.checkpoint import Checkpoint
+from deltamark.domain.integrity.verification import Discrepancy, LogVerification, Replayed
+from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
+from deltamark.domain.resources.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
+from deltamark.domain.retention.erasure import Erasure
+from deltamark.domain.retention.retention import Outgoing, Retention, Unread
+from deltamark.domain.runs.run import Counts, JobRun, Operator, Resumption, SetAside, TaskRun, Trigger, TriggerKind
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.proof.checkpoint_files import read_checkpoint, write_checkpoint
+from deltamark.infrastructure.checkpoints.files import read_checkpoint, write_checkpoint
 from deltamark.version import __version__
 
 __all__ = [

@@ -12,30 +12,31 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from deltamark.application import arguments, engine
-from deltamark.application.planning import planned
+from deltamark.application import arguments
+from deltamark.application.derivation.plan import planned
+from deltamark.application.derivation.user_functions.decorator import registered
+from deltamark.application.engine import engine
 from deltamark.application.ports.store import Clock, Store
 from deltamark.application.services import Services
-from deltamark.application.user_tasks import registered
-from deltamark.config.loader import load
-from deltamark.config.task_modules import TaskModule, found_tasks
-from deltamark.config.watching import WatchedFiles
-from deltamark.domain.checks import MOST_FAULTS, faults, in_file_order
-from deltamark.domain.configuration import Configuration
+from deltamark.config.user_modules import TaskModule, found_tasks
+from deltamark.config.watch import WatchedFiles
+from deltamark.config.xml.load import load
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.user_function import UserTask
+from deltamark.domain.derivation.function_columns import functions_of
+from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.errors import ConfigurationError, Fault, StoreError, UsageError
-from deltamark.domain.function_checks import bound, function_faults
-from deltamark.domain.plan import Plan
-from deltamark.domain.run import Operator
-from deltamark.domain.shape import shape_faults
-from deltamark.domain.user_function import UserTask
-from deltamark.domain.user_tasks import functions_of
-from deltamark.infrastructure.columnar.comparer import DuckComparer
-from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
-from deltamark.infrastructure.sources.folder import FolderExtracts
-from deltamark.infrastructure.sources.orphans import orphan_writer
+from deltamark.domain.runs.run import Operator
+from deltamark.domain.validation.field_types import shape_faults
+from deltamark.domain.validation.functions import bound, function_faults
+from deltamark.domain.validation.validate import MOST_FAULTS, faults, in_file_order
+from deltamark.infrastructure.comparison.comparer import DuckComparer
+from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
+from deltamark.infrastructure.extracts.folder import FolderExtracts
+from deltamark.infrastructure.extracts.orphan_files import orphan_writer
 from deltamark.infrastructure.store.sqlite.schema import path_of
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
-from deltamark.infrastructure.time_zone import local_zone
+from deltamark.infrastructure.system.time_zone import local_zone
 
 POSTGRESQL_SCHEMES = ("postgresql", "postgres")
 

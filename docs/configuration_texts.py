@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deltamark.config.elements import Attribute, Element
-from deltamark.config.schema import ROOT
+from deltamark.config.xml.elements import Attribute, Element
+from deltamark.config.xml.schema import ROOT
 
 ELEMENTS = {
     "ConfigurationFile": "The root of every file. Any XML namespace on it is accepted. All `*.xml` files below the "

@@ -17,12 +17,12 @@ import attrs
 import click
 
 import deltamark
-from deltamark.config.elements import Attribute, Element
-from deltamark.config.schema import NOT_BUILT
-from deltamark.config.task_elements import JOB
+from deltamark.config.xml.elements import Attribute, Element
+from deltamark.config.xml.schema import NOT_BUILT
+from deltamark.config.xml.task_elements import JOB
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.cli.groups import leaves
-from deltamark.infrastructure.cli.main import deltamark as command_line
+from deltamark.interfaces.cli.groups import leaves
+from deltamark.interfaces.cli.main import deltamark as command_line
 from docs.configuration_texts import ELEMENTS, meaning, sections
 
 FOLDER = Path(__file__).parent / "reference"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LAYERS = ("domain", "application", "infrastructure", "config")
+LAYERS = ("domain", "application", "infrastructure", "config", "interfaces")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -31,8 +31,8 @@ def test_an_import_against_the_direction_is_found(tmp_path: Path) -> None:
     copy.mkdir()
     for name in ("deltamark", "pyproject.toml"):
         subprocess.run(["cp", "-r", ROOT / name, copy / name], check=True)
-    with (copy / "deltamark" / "domain" / "link.py").open("a") as module:
-        module.write("\nimport deltamark.application.engine\n")
+    with (copy / "deltamark" / "domain" / "resources" / "link.py").open("a") as module:
+        module.write("\nimport deltamark.application.engine.engine\n")
 
     result = run(Path(sys.executable).parent / "lint-imports", "--no-cache", cwd=copy)
 

@@ -6,8 +6,8 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from deltamark.domain.changes import Position, RunMoment, When
 from deltamark.domain.errors import UsageError
+from deltamark.domain.history.changes import Position, RunMoment, When
 from deltamark.domain.values import shown
 
 LARGEST = 2**63 - 1

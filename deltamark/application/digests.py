@@ -10,8 +10,8 @@ from typing import Any
 
 from attrs import asdict
 
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.user_function import UserTask
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.user_function import UserTask
 
 
 def configuration_digest(configuration: Configuration) -> str:

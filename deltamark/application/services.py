@@ -11,15 +11,15 @@ import pyarrow as pa
 from attrs import field, frozen
 
 from deltamark.application.digests import configuration_digest
-from deltamark.application.due import LocalZone
-from deltamark.application.ports.columnar import Comparer, Evaluator
+from deltamark.application.ports.evaluator import Comparer, Evaluator
 from deltamark.application.ports.extracts import Extracts
 from deltamark.application.ports.store import Clock, Store, Writing
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.job import Job, TaskState
-from deltamark.domain.plan import Plan
-from deltamark.domain.run import Counts, ExtractRead, Operator, RunEvent, SetAside
-from deltamark.domain.sequences import as_tuple
+from deltamark.application.scheduling.due import LocalZone
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.jobs import Job, TaskState
+from deltamark.domain.derivation.plan import Plan
+from deltamark.domain.fields import as_tuple
+from deltamark.domain.runs.run import Counts, ExtractRead, Operator, RunEvent, SetAside
 
 LEASE_S = 60.0
 """How long a run that is not heard from keeps its tasks, in seconds; it is heard from three times in that."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from deltamark.config.gate import LARGEST_FILE
+from deltamark.config.xml.safety import LARGEST_FILE
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 

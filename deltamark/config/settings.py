@@ -11,10 +11,10 @@ from typing import Any
 from attrs import frozen
 
 from deltamark.config.files import ConfigurationFile, content, display_name
-from deltamark.config.task_modules import TaskModule
+from deltamark.config.user_modules import TaskModule
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.location import Location
-from deltamark.domain.nearest import hint
+from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 
 FILE_NAME = "deltamark.toml"

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from attrs import frozen
 
 from deltamark.domain.location import Location
+from deltamark.domain.messages import discarded_by
 from deltamark.domain.values import shown
-from deltamark.domain.wording import discarded_by
 
 
 class DeltamarkError(Exception):

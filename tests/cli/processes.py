@@ -8,12 +8,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMAND = (sys.executable, "-m", "deltamark.infrastructure.cli.main")
+COMMAND = (sys.executable, "-m", "deltamark.interfaces.cli.main")
 LONGEST_S = 60
 
 PAUSED = """
 import os, signal, sys
-from deltamark.infrastructure.cli import main
+from deltamark.interfaces.cli import main
 import {module} as module
 
 original = module.{name}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from deltamark import Engine, UsageError, read_checkpoint, write_checkpoint
-from deltamark.infrastructure.proof.checkpoint_files import checkpoint_in, checkpoint_text
-from deltamark.infrastructure.proof.keys import signing_key, verifying_key
+from deltamark.infrastructure.checkpoints.files import checkpoint_in, checkpoint_text
+from deltamark.infrastructure.checkpoints.keys import signing_key, verifying_key
 from tests.cli.workspace import Workspace
 from tests.store.replaying import alter
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deltamark.infrastructure.sources.unpacking import UnpackLimits
+from deltamark.infrastructure.extracts.decode import UnpackLimits
 from tests.cli.workspace import Workspace
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "extracts"
@@ -196,7 +196,7 @@ def test_65_an_extract_that_may_not_be_read_fails_the_task(holding, monkeypatch)
             raise PermissionError(13, "Permission denied", path)
         return original(path, *arguments, **options)
 
-    monkeypatch.setattr("deltamark.infrastructure.sources.files.os.open", refusing)
+    monkeypatch.setattr("deltamark.infrastructure.extracts.files.os.open", refusing)
 
     refused(holding, r"people.csv: the file cannot be opened \(permission denied\)")
 
@@ -210,7 +210,7 @@ def test_67_and_107_a_header_alone_is_held_back_unless_forced(holding):
 
 
 def test_79_a_row_of_endless_length_fails_the_task(holding, monkeypatch):
-    monkeypatch.setattr("deltamark.infrastructure.sources.rewriting.LONGEST_ROW", 1 << 20)
+    monkeypatch.setattr("deltamark.infrastructure.extracts.csv.normalize.LONGEST_ROW", 1 << 20)
     holding.with_extract("people.csv", f'id,name\nk,"{"x" * 200_000}"\n')
     assert holding.run().status == 0
 
@@ -310,7 +310,7 @@ def test_107_an_extract_that_shrinks_is_applied_and_every_row_that_is_gone_is_de
 
 
 def test_108_an_extract_that_grows_while_it_is_read_fails_the_task(holding, monkeypatch):
-    from deltamark.infrastructure.sources import folder
+    from deltamark.infrastructure.extracts import folder
 
     original = folder.dialect_of
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from deltamark.infrastructure.cli import counting
+from deltamark.interfaces.cli import row_counter as counting
 
 
 class Terminal(io.StringIO):

@@ -163,7 +163,7 @@ def test_0_help_and_version(company, arguments):
 
 
 def test_every_command_has_help_with_an_example_that_fits_a_screen(company):
-    from deltamark.infrastructure.cli.main import deltamark
+    from deltamark.interfaces.cli.main import deltamark
 
     for name in deltamark.commands:
         lines = company.done(name, "--help").lines

@@ -99,7 +99,7 @@ def test_for_a_store_in_postgresql_the_command_is_named_that_copies_it(two_days:
 
 AT_ONCE = """
 import sys
-from deltamark.infrastructure.cli import main, progress
+from deltamark.interfaces.cli import main, progress
 progress._PATIENCE_S = -1
 main.main(sys.argv[1:])
 """

@@ -9,14 +9,14 @@ import subprocess
 
 import pytest
 
-from deltamark.infrastructure.columnar.duck import locked_down
+from deltamark.infrastructure.duckdb.connection import locked_down
 from tests.cli.processes import COMMAND, LONGEST_S, ended, environment, pausing_at, run, started
 from tests.cli.test_commands import rows_of_the_log
 from tests.cli.workspace import LATER
 
 ALL_PEOPLE = ["E1", "E2", "E3"]
-SYNCHRONIZING = ("discard_changes_of", "deltamark.application.synchronize")
-COMPARING = ("compare_complete", "deltamark.infrastructure.columnar.comparer")
+SYNCHRONIZING = ("discard_changes_of", "deltamark.application.synchronization.synchronize")
+COMPARING = ("compare_complete", "deltamark.infrastructure.comparison.comparer")
 
 
 def shell(folder, script: str, **options) -> tuple[int, bytes, str]:
@@ -232,7 +232,7 @@ def test_148_a_task_that_is_stopped_inside_its_transaction_leaves_nothing(compan
 
 def test_148_a_second_signal_stops_at_once_without_a_traceback(company):
     # The second one comes while the first is being put on record.
-    then = "import deltamark.application.running.recording as r; o = r.Recording.task_ended; "
+    then = "import deltamark.application.runs.run_log as r; o = r.Recording.task_ended; "
     then += "r.Recording.task_ended = lambda *a: signal.raise_signal(signal.SIGTERM) or o(*a); signal.pause()"
     process = started(company.folder, "run", "OnlyFlag", program=pausing_at(*COMPARING, then=then))
     assert process.stdout.readline() == b"reached\n"

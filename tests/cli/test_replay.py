@@ -148,7 +148,7 @@ def test_while_a_run_goes_on_nothing_is_replayed(two_days: Workspace) -> None:
 
 AT_ONCE = """
 import sys
-from deltamark.infrastructure.cli import main, progress
+from deltamark.interfaces.cli import main, progress
 progress._PATIENCE_S = -1
 main.main(sys.argv[1:])
 """

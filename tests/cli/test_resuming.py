@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from deltamark import Engine, Observer
-from deltamark.application.running.recording import Recording
-from deltamark.infrastructure.cli.commands import running
+from deltamark.application.runs.run_log import Recording
+from deltamark.interfaces.cli.commands import runs as running
 from tests.cli.terminal import SPINNER, in_terminal
 from tests.cli.test_exit_statuses import broken
 from tests.cli.workspace import CONFIGURATION, EXTRACTS

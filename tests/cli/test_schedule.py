@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deltamark import Engine, Notice, NoticeKind
-from deltamark.infrastructure.cli.commands.scheduling import line_of
+from deltamark.interfaces.cli.commands.schedule import line_of
 from tests.cli.processes import COMMAND, LONGEST_S, ended, environment, pausing_at
 from tests.cli.workspace import CONFIGURATION, Workspace
 from tests.engine.timeline import Time, Timekeeper
@@ -29,7 +29,7 @@ import sys
 from functools import partial
 import deltamark.bootstrap as bootstrap
 bootstrap.Services = partial(bootstrap.Services, lease_s=1.5)
-from deltamark.infrastructure.cli import main
+from deltamark.interfaces.cli import main
 main.main(sys.argv[1:])
 """,
 )
@@ -226,7 +226,9 @@ def until_it_has_nothing_to_do(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_when_the_task_that_is_running_has_ended(number, start, company):
-    process = start(pausing_at("synchronizing", "deltamark.application.running.tasks", "sys.stdin.readline()"))
+    process = start(
+        pausing_at("synchronizing", "deltamark.application.execution.task_dispatch", "sys.stdin.readline()")
+    )
     assert process.stdout.readline() == b"reached\n"
 
     process.send_signal(number)
@@ -242,7 +244,7 @@ def test_a_signal_ends_it_when_the_task_that_is_running_has_ended(number, start,
 
 def test_a_second_signal_ends_it_at_once(start, company):
     pauses_twice = "sys.stdin.readline(); os.write(1, b'again\\n'); sys.stdin.readline()"
-    process = start(pausing_at("synchronizing", "deltamark.application.running.tasks", pauses_twice))
+    process = start(pausing_at("synchronizing", "deltamark.application.execution.task_dispatch", pauses_twice))
     assert process.stdout.readline() == b"reached\n"
 
     process.send_signal(signal.SIGTERM)

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from deltamark.application.ports.rows import ComputedChanges
+from deltamark.application.ports.records import ComputedChanges
 from deltamark.application.ports.store import Writing
 from deltamark.bootstrap import open_store
-from deltamark.domain.derivations import Kind
+from deltamark.domain.derivation.derivations import Kind
 from deltamark.domain.errors import DeltamarkError
-from deltamark.domain.events import Cause
-from deltamark.domain.resource import ResourceRef
+from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.resource import ResourceRef
 from tests.cli.deriving import with_derived_values
 from tests.cli.terminal import in_terminal
 from tests.cli.test_commands import agree, plain, table_of
@@ -206,7 +206,7 @@ def test_a_repair_that_fails_is_a_failure(derived, monkeypatch):
     def breaking(*_: object) -> None:
         raise DeltamarkError("the disk is full")
 
-    monkeypatch.setattr("deltamark.application.compute_properties.move_places", breaking)
+    monkeypatch.setattr("deltamark.application.derivation.compute_properties.move_places", breaking)
 
     answer = derived.deltamark("verify", "--derived", "--repair")
 
@@ -222,7 +222,7 @@ def test_a_repair_that_fails_is_a_failure(derived, monkeypatch):
 
 def test_a_fault_that_a_repair_leaves_is_still_a_fault(derived, monkeypatch):
     with_value(derived, "HR_Department", "D1", Sign="WRONG")
-    monkeypatch.setattr("deltamark.application.deriving.flag_for_repair", lambda *_: None)
+    monkeypatch.setattr("deltamark.application.engine.base.flag_for_repair", lambda *_: None)
 
     answer = derived.deltamark("verify", "--derived", "--repair")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deltamark.infrastructure.cli.main import deltamark as command
+from deltamark.interfaces.cli.main import deltamark as command
 from tests.cli.workspace import Workspace
 
 

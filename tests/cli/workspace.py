@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from deltamark.infrastructure.cli.main import status_of
+from deltamark.interfaces.cli.main import status_of
 
 CONFIGURATION = """<?xml version="1.0" encoding="utf-8"?>
 <ConfigurationFile>

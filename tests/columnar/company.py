@@ -11,11 +11,11 @@ import pyarrow as pa
 from attrs import define, field, frozen
 
 from deltamark import Configuration, EntityAssociation, EntityType, Property, PropertyRef, PropertyType
-from deltamark.application.ports.columnar import Inputs
-from deltamark.domain.derivations import Derivation, Kind
+from deltamark.application.ports.evaluator import Inputs
+from deltamark.domain.derivation.dependency_paths import route
+from deltamark.domain.derivation.derivations import Derivation, Kind
 from deltamark.domain.location import Location
-from deltamark.domain.paths import route
-from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
+from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 
 PROPERTIES = {
     "First": PropertyType.STRING,

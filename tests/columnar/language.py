@@ -6,14 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.derivations import Derivation, Kind
-from deltamark.domain.model import EntityAssociation, EntityType, Property, PropertyRef
-from deltamark.domain.paths import ExpressionRefused, Read, route
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import EntityAssociation, EntityType, Property, PropertyRef
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read, route
+from deltamark.domain.derivation.derivations import Derivation, Kind
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.columnar.duck import Workbench, quoted
-from deltamark.infrastructure.columnar.expressions import Compiled, compiled, register
-from deltamark.infrastructure.columnar.types import sql_type
+from deltamark.infrastructure.duckdb.column_types import sql_type
+from deltamark.infrastructure.duckdb.connection import Workbench, quoted
+from deltamark.infrastructure.expressions.compiler import Compiled, compiled, register
 
 ARROW = {
     "VARCHAR": pa.string(),

@@ -9,8 +9,8 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deltamark.application.ports.columnar import Inputs
-from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
+from deltamark.application.ports.evaluator import Inputs
+from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 from tests.columnar.company import MODEL, Company, computed
 
 FULL = computed("Full", "SQL:p: p.First || ' ' || p.Last")

@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from deltamark.domain.paths import ExpressionRefused
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.columnar import results
-from deltamark.infrastructure.columnar.expressions import compiled
+from deltamark.infrastructure.expressions import result_conversion as results
+from deltamark.infrastructure.expressions.compiler import compiled
 from tests.columnar.language import COMPANY, derivation, refusal, value
 
 CORPUS = tomllib.loads((Path(__file__).parent.parent / "corpus" / "expressions" / "expected.toml").read_text("utf-8"))

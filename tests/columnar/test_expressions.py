@@ -7,9 +7,9 @@ from datetime import datetime
 import duckdb
 import pytest
 
-from deltamark.domain.paths import NoSuchPath
+from deltamark.domain.derivation.dependency_paths import NoSuchPath
 from deltamark.domain.values import PropertyType as T
-from deltamark.infrastructure.columnar.expressions import compiled
+from deltamark.infrastructure.expressions.compiler import compiled
 from tests.columnar.language import COMPANY, derivation, reads, refusal, value, values
 
 BORN = datetime(1996, 1, 2, 3, 4, 5)

@@ -9,10 +9,10 @@ import pytest
 from attrs import evolve
 
 from deltamark import DeltamarkError
-from deltamark.application.ports.columnar import EvaluationFailed
+from deltamark.application.ports.evaluator import EvaluationFailed
 from deltamark.domain.errors import StoreError
-from deltamark.infrastructure.columnar import duck
-from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
+from deltamark.infrastructure.duckdb import connection as duck
+from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 from tests.columnar.company import MODEL, PLACE, Company, computed, evaluator, rule
 
 FULL = computed("Full", "SQL:p: p.First || ' ' || p.Last")

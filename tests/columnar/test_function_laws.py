@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.columnar import python_functions
-from deltamark.infrastructure.columnar.distinguished_names import formatted
-from deltamark.infrastructure.columnar.duck import locked_down
-from deltamark.infrastructure.columnar.python_functions import register
+from deltamark.infrastructure.duckdb.connection import locked_down
+from deltamark.infrastructure.expressions import udfs as python_functions
+from deltamark.infrastructure.expressions.distinguished_names import formatted
+from deltamark.infrastructure.expressions.udfs import register
 from tests.columnar.language import value, values
 from tests.laws import law
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from attrs import evolve
 
-from deltamark.infrastructure.columnar import reading_paths
-from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
+from deltamark.infrastructure.evaluation import path_joins as reading_paths
+from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 from tests.columnar.company import MODEL, Company, computed
 
 PEOPLE = {

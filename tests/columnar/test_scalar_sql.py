@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from deltamark.infrastructure.columnar.duck import locked_down
+from deltamark.infrastructure.duckdb.connection import locked_down
 from tests.columnar.language import refusal, value
 
 ANN = {

@@ -10,8 +10,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from deltamark.infrastructure.columnar.duck import Workbench
-from deltamark.infrastructure.one_per_process import OnePerProcess
+from deltamark.infrastructure.duckdb.connection import Workbench
+from deltamark.infrastructure.system.per_process import OnePerProcess
 
 
 def test_each_task_sees_only_its_own_tables():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import define
 
-from deltamark.infrastructure.company import generate
+from deltamark.infrastructure.sample_company import generate
 
 Row = dict[str, str]
 EXTRACTS = ("HR_Person.csv", "HR_Department.csv", "AD_Account.csv", "AD_Group.csv", "AD_GroupMember.csv")

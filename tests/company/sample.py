@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from deltamark.infrastructure.company import generate, write_workspace
+from deltamark.infrastructure.sample_company import generate, write_workspace
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "company"
 DAY_1 = "exports-day-1"

@@ -1,4 +1,4 @@
-"""`python -m deltamark.infrastructure.company`."""
+"""`python -m deltamark.infrastructure.sample_company`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from deltamark.infrastructure.company import generate
-from deltamark.infrastructure.company.__main__ import main
+from deltamark.infrastructure.sample_company import generate
+from deltamark.infrastructure.sample_company.__main__ import main
 from tests.company.extract_tables import EXTRACTS, digests
 
 

@@ -11,8 +11,8 @@ from attrs import evolve
 
 from deltamark import Engine, Job, PrepareSynchronizationTask, Step, SynchronizationMode, TaskState
 from deltamark.config.settings import load_settings
-from deltamark.domain.configuration import Configuration
-from deltamark.infrastructure.company import write_workspace
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.infrastructure.sample_company import write_workspace
 from tests.company.extract_tables import Day
 
 DEPARTMENT = "HR_Person_Department"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deltamark import UsageError
-from deltamark.infrastructure.company import generate
+from deltamark.infrastructure.sample_company import generate
 from tests.company.extract_tables import EXTRACTS, Day, digests
 
 DAY_0 = {
@@ -39,7 +39,7 @@ def test_a_seed_gives_the_same_bytes_on_every_machine(tmp_path: Path) -> None:
 
 def test_the_hash_seed_of_the_interpreter_changes_nothing(tmp_path: Path) -> None:
     for seed in ("1", "2"):
-        command = [sys.executable, "-m", "deltamark.infrastructure.company", tmp_path / seed, "--people", "150"]
+        command = [sys.executable, "-m", "deltamark.infrastructure.sample_company", tmp_path / seed, "--people", "150"]
         subprocess.run([*command, "--day", "4"], check=True, capture_output=True, env={"PYTHONHASHSEED": seed})
 
     assert digests(tmp_path / "1") == digests(tmp_path / "2")

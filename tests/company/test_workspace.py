@@ -15,8 +15,8 @@ from hatchling.builders.wheel import WheelBuilder
 from deltamark import Engine, LinkRef, LoggedChange, TaskState, Thresholds, UsageError
 from deltamark.bootstrap import checked_configuration
 from deltamark.config.settings import load_settings
-from deltamark.domain.warnings import warnings
-from deltamark.infrastructure.company import generate, write_workspace
+from deltamark.domain.validation.warnings import warnings
+from deltamark.infrastructure.sample_company import generate, write_workspace
 from tests.company.extract_tables import EXTRACTS, Day, Row
 from tests.company.sample import DAY_1, SAMPLE, write_sample
 
@@ -391,7 +391,7 @@ def test_the_wheel_holds_the_template(tmp_path: Path) -> None:
 
     (wheel,) = WheelBuilder(str(root)).build(directory=str(tmp_path))
 
-    place = "deltamark/infrastructure/company/template"
+    place = "deltamark/infrastructure/sample_company/template"
     names = zipfile.ZipFile(wheel).namelist()
     template = {file.relative_to(root).as_posix() for file in (root / place).rglob("*") if file.is_file()}
     assert len(template) == 7

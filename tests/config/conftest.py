@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deltamark.config.loader import load
-from deltamark.domain.configuration import Configuration
+from deltamark.config.xml.load import load
+from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import ConfigurationError
 
 MODEL = """

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deltamark.config.loader import load
-from deltamark.config.reader import read
-from deltamark.config.schema import NOT_BUILT, all_elements
-from deltamark.domain.checks import faults
+from deltamark.config.xml.load import load
+from deltamark.config.xml.reader import read
+from deltamark.config.xml.schema import NOT_BUILT, all_elements
 from deltamark.domain.errors import ConfigurationError
+from deltamark.domain.validation.validate import faults
 
 ELEMENTS = all_elements()
 NAMES = sorted({*ELEMENTS, *NOT_BUILT, "Unknown"})

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltamark.domain.checks import faults
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.cron import cron_problem
-from deltamark.domain.cron_shape import fires_more_than_hourly
-from deltamark.domain.job import (
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.cron import cron_problem
+from deltamark.domain.configuration.cron_fields import fires_more_than_hourly
+from deltamark.domain.configuration.entity_model import Connector, EntityType, Property
+from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
     Job,
     SetRecentlyModifiedFlagTask,
     SynchronizeTask,
     TaskOverride,
 )
-from deltamark.domain.job_checks import dependency_cycles
-from deltamark.domain.model import Connector, EntityType, Property
-from deltamark.domain.nearest import hint, nearest
-from deltamark.domain.plan import Plan
-from deltamark.domain.warnings import warnings
+from deltamark.domain.derivation.plan import Plan
+from deltamark.domain.suggestions import hint, nearest
+from deltamark.domain.validation.jobs import dependency_cycles
+from deltamark.domain.validation.validate import faults
+from deltamark.domain.validation.warnings import warnings
 
 SYNC = '<SynchronizeTask Identifier="S" DisplayName_L1="s" Connector="AD" />'
 FLAG = '<SetRecentlyModifiedFlagTask Identifier="F" DisplayName_L1="f" />'

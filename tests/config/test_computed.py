@@ -6,11 +6,15 @@ import re
 
 import pytest
 
-from deltamark.domain.checks import faults
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.job import TaskOverride, UpdateClassificationTask, UpdateEntityPropertyExpressionsTask
-from deltamark.domain.model import EntityType, Property
-from deltamark.domain.rules import EntityPropertyExpression, ResourceClassificationRule, ResourceType
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import EntityType, Property
+from deltamark.domain.configuration.jobs import (
+    TaskOverride,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
+)
+from deltamark.domain.configuration.rules import EntityPropertyExpression, ResourceClassificationRule, ResourceType
+from deltamark.domain.validation.validate import faults
 
 PERSON = """
 <EntityType Identifier="Person">

@@ -36,16 +36,17 @@ from deltamark import (
     UsageError,
     configuration_xml,
 )
-from deltamark.config import kinds, schema, task_elements
-from deltamark.config.elements import Attribute, Element, Parts
-from deltamark.config.kinds import Kind
-from deltamark.config.loader import load
-from deltamark.config.reader import read
-from deltamark.config.schema import ROOT
-from deltamark.domain.job import Task
+from deltamark.config.xml import attribute_types as kinds
+from deltamark.config.xml import schema, task_elements
+from deltamark.config.xml.attribute_types import Kind
+from deltamark.config.xml.elements import Attribute, Element, Parts
+from deltamark.config.xml.load import load
+from deltamark.config.xml.reader import read
+from deltamark.config.xml.schema import ROOT
+from deltamark.domain.configuration.entity_model import JobUse
+from deltamark.domain.configuration.jobs import Task
+from deltamark.domain.configuration.names import identifier_problem, normalized, property_problem, table_problem
 from deltamark.domain.location import Location
-from deltamark.domain.model import JobUse
-from deltamark.domain.names import identifier_problem, normalized, property_problem, table_problem
 from tests.cli.workspace import CONFIGURATION
 from tests.laws import law
 from tests.store import company as small_company

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from deltamark.config.gate import refusal
-from deltamark.config.loader import load
+from deltamark.config.xml.load import load
+from deltamark.config.xml.safety import refusal
 from deltamark.domain.errors import ConfigurationError, Fault
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "configuration"

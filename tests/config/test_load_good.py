@@ -7,21 +7,9 @@ import codecs
 import pytest
 from attrs import evolve
 
-from deltamark.config.loader import load
-from deltamark.config.schema import all_elements
-from deltamark.domain.errors import ConfigurationError
-from deltamark.domain.job import (
-    ComputeCorrelationKeysTask,
-    Job,
-    PrepareSynchronizationTask,
-    SetRecentlyModifiedFlagTask,
-    Step,
-    SynchronizationMode,
-    SynchronizeTask,
-    TaskOverride,
-)
-from deltamark.domain.location import Location
-from deltamark.domain.model import (
+from deltamark.config.xml.load import load
+from deltamark.config.xml.schema import all_elements
+from deltamark.domain.configuration.entity_model import (
     CONNECTOR_DEFAULTS,
     Agent,
     Connection,
@@ -32,7 +20,19 @@ from deltamark.domain.model import (
     PropertyRef,
     Thresholds,
 )
-from deltamark.domain.rules import ResourceCorrelationRule, ResourceType
+from deltamark.domain.configuration.jobs import (
+    ComputeCorrelationKeysTask,
+    Job,
+    PrepareSynchronizationTask,
+    SetRecentlyModifiedFlagTask,
+    Step,
+    SynchronizationMode,
+    SynchronizeTask,
+    TaskOverride,
+)
+from deltamark.domain.configuration.rules import ResourceCorrelationRule, ResourceType
+from deltamark.domain.errors import ConfigurationError
+from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
 
 SEED_JOB = """

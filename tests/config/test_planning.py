@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from attrs import evolve, field, frozen
 
-from deltamark.application.planning import planned
-from deltamark.domain.checks import MOST_FAULTS
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.derivations import Derivation
+from deltamark.application.derivation.plan import planned
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import EntityType, Property
+from deltamark.domain.configuration.rules import EntityPropertyExpression
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.location import Location
-from deltamark.domain.model import EntityType, Property
-from deltamark.domain.paths import ExpressionRefused, Read
-from deltamark.domain.rules import EntityPropertyExpression
+from deltamark.domain.validation.validate import MOST_FAULTS
 
 
 @frozen

@@ -29,12 +29,12 @@ from deltamark import (
     task,
 )
 from deltamark.bootstrap import checked_configuration
-from deltamark.config import task_modules
-from deltamark.config.loader import load
+from deltamark.config import user_modules as task_modules
 from deltamark.config.settings import load_settings
-from deltamark.config.task_modules import TaskModule, found_tasks
-from deltamark.domain.derivations import Kind
-from deltamark.domain.warnings import warnings
+from deltamark.config.user_modules import TaskModule, found_tasks
+from deltamark.config.xml.load import load
+from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.validation.warnings import warnings
 from tests.engine.staff import calls, expressions_task, people_model
 
 XML = """<?xml version="1.0" encoding="utf-8"?>

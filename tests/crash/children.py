@@ -16,7 +16,7 @@ from typing import Any
 
 from deltamark import AlreadyRunning, Engine, Observer, TaskRun
 from deltamark.infrastructure.store.sqlite import connection
-from deltamark.infrastructure.store.views import StoreWriting
+from deltamark.infrastructure.store.transactions import StoreWriting
 from tests.crash.company import JOB, PATIENCE_S, Days, continued, once_dead, opened
 from tests.crash.power import Acknowledged, Recorder
 from tests.crash.statements import Count, every_statement

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deltamark.infrastructure.store.writing import Session
+from deltamark.infrastructure.store.session import Session
 from tests.crash.company import ENDED_WELL, JOB, Days, harm_in, lives, opened, seen
 from tests.laws import SOAK
 

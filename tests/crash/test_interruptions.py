@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from deltamark import Engine, JobRun, TaskState
-from deltamark.application.running.carrying_out import CarryingOut
-from deltamark.application.running.recording import Ended
+from deltamark.application.execution.executor import CarryingOut
+from deltamark.application.runs.run_log import Ended
 from deltamark.application.services import Done
 from tests.crash.company import ENDED_WELL, JOB, harm_in, seen
 from tests.crash.second_day import Second

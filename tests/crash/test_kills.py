@@ -10,7 +10,7 @@ from random import Random, randrange
 import pytest
 
 from deltamark import Engine, TaskState
-from deltamark.application.running.recording import Recording
+from deltamark.application.runs.run_log import Recording
 from deltamark.domain.errors import CannotResume
 from tests.crash import children
 from tests.crash.company import ENDED_WELL, JOB, PATIENCE_S, Days, Seen, continued, harm_in, lives, opened, seen

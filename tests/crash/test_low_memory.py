@@ -127,7 +127,7 @@ def test_a_task_that_gets_no_more_memory_fails_in_words_that_help(
 ) -> None:
     Days(tmp_path / "exports", 3).next()
     with opened(store_url, tmp_path / "exports") as engine:
-        monkeypatch.setattr("deltamark.application.running.tasks.flagging", raising(error))
+        monkeypatch.setattr("deltamark.application.execution.task_dispatch.flagging", raising(error))
 
         run = engine.run_job(JOB)
 
@@ -143,7 +143,9 @@ def test_a_run_that_gets_no_thread_of_its_own_gives_its_tasks_back(
     Days(tmp_path / "exports", 3).next()
     with opened(store_url, tmp_path / "exports") as engine:
         with monkeypatch.context() as patch:
-            patch.setattr("deltamark.application.leases.Thread.start", raising(RuntimeError("can't start new thread")))
+            patch.setattr(
+                "deltamark.application.runs.leases.Thread.start", raising(RuntimeError("can't start new thread"))
+            )
             with pytest.raises(DeltamarkError, match=r"got no more memory for a thread.* Nothing was run\."):
                 engine.run_job(JOB)
 

@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 
 from deltamark import Configuration, Engine, Job, Step, TaskState
-from deltamark.config.writer import configuration_xml
+from deltamark.config.xml.writer import configuration_xml
 from tests.cli.processes import ended, pausing_at, started
 from tests.conftest import NewStore
 from tests.crash.company import ENDED_WELL, TASKS, Days, harm_in, seen
@@ -28,11 +28,11 @@ LONGEST_S = 0.6
 """About as long as the command still works when the level has begun."""
 STOPS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
-COMPARING = ("compare_complete", "deltamark.infrastructure.columnar.comparer")
+COMPARING = ("compare_complete", "deltamark.infrastructure.comparison.comparer")
 UNTIL_INTERRUPTED = """\
-import threading, deltamark.application.running.levels as l; h, e = l.Turns.interrupt, threading.Event(); \
+import threading, deltamark.application.execution.parallel as l; h, e = l.Turns.interrupt, threading.Event(); \
 l.Turns.interrupt = lambda turns: (h(turns), e.set()); os.write(1, b"reached\\n"); e.wait(60)"""
-HEEDLESS = "import deltamark.application.running.levels as l; l.Turns.check = lambda turns: None; "
+HEEDLESS = "import deltamark.application.execution.parallel as l; l.Turns.check = lambda turns: None; "
 
 
 def configuration() -> Configuration:

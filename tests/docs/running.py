@@ -19,9 +19,9 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from deltamark.config.loader import load
-from deltamark.config.reader import read
-from deltamark.infrastructure.cli.main import status_of
+from deltamark.config.xml.load import load
+from deltamark.config.xml.reader import read
+from deltamark.interfaces.cli.main import status_of
 from tests.docs.pages import Block, blocks_of
 
 ANYTHING = "…"

@@ -9,8 +9,8 @@ from datetime import datetime
 import pytest
 
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.columnar.functions import FUNCTIONS
-from deltamark.infrastructure.columnar.sql_functions import SQL_FUNCTIONS
+from deltamark.infrastructure.expressions.predefined_functions import FUNCTIONS
+from deltamark.infrastructure.expressions.sql_functions import SQL_FUNCTIONS
 from tests.columnar.language import value
 from tests.docs.pages import ROOT
 

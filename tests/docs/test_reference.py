@@ -11,12 +11,12 @@ import click
 import pytest
 
 import deltamark
-from deltamark.config.schema import NOT_BUILT, all_elements
+from deltamark.config.xml.schema import NOT_BUILT, all_elements
 from deltamark.domain import errors
-from deltamark.infrastructure.cli.commands.running import STATUS
-from deltamark.infrastructure.cli.groups import leaves
-from deltamark.infrastructure.cli.main import FAILED, NOT_STARTED
-from deltamark.infrastructure.cli.main import deltamark as command_line
+from deltamark.interfaces.cli.commands.runs import STATUS
+from deltamark.interfaces.cli.groups import leaves
+from deltamark.interfaces.cli.main import FAILED, NOT_STARTED
+from deltamark.interfaces.cli.main import deltamark as command_line
 from docs import configuration_texts
 from docs.generate_reference import PAGES, written
 from tests.docs.pages import ROOT

@@ -10,7 +10,7 @@ import shlex
 import click
 import pytest
 
-from deltamark.infrastructure.cli.main import deltamark
+from deltamark.interfaces.cli.main import deltamark
 from tests.docs.pages import ROOT, blocks_of
 
 FOLDER = ROOT / "examples" / "schedule"

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from attrs import evolve
 
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.derivations import Derivation, derivations
-from deltamark.domain.model import EntityAssociation, EntityType, Property, PropertyRef
-from deltamark.domain.paths import Read
-from deltamark.domain.plan import Plan, plan
-from deltamark.domain.rules import EntityPropertyExpression, ResourceType
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import EntityAssociation, EntityType, Property, PropertyRef
+from deltamark.domain.configuration.rules import EntityPropertyExpression, ResourceType
+from deltamark.domain.derivation.dependency_paths import Read
+from deltamark.domain.derivation.derivations import Derivation, derivations
+from deltamark.domain.derivation.plan import Plan, plan
 from deltamark.domain.values import PropertyType
 
 

@@ -12,7 +12,7 @@ from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltamark.domain.cron import cron_problem, next_firing
+from deltamark.domain.configuration.cron import cron_problem, next_firing
 
 BERLIN = ZoneInfo("Europe/Berlin")  # forward 2026-03-29 02:00 -> 03:00, back 2026-10-25 03:00 -> 02:00
 LORD_HOWE = ZoneInfo("Australia/Lord_Howe")  # half an hour: forward 2026-10-04 02:00, back 2026-04-05 02:00 -> 01:30

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from deltamark import JobRun, TaskRun, TaskState
-from deltamark.domain.run_states import as_aborted, end_of_dead_run, end_of_dead_tasks
+from deltamark.domain.runs.end_states import as_aborted, end_of_dead_run, end_of_dead_tasks
 
 DONE, RUNNING, PENDING, FAILED = TaskState.COMPLETED, TaskState.RUNNING, TaskState.PENDING, TaskState.FAILED
 ABORTED, SKIPPED = TaskState.ABORTED, TaskState.SKIPPED

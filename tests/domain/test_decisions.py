@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deltamark.domain.decisions import Outcome, reason_to_skip, reason_unprepared
-from deltamark.domain.job import ComputeCorrelationKeysTask, SetRecentlyModifiedFlagTask, TaskState
+from deltamark.domain.configuration.jobs import ComputeCorrelationKeysTask, SetRecentlyModifiedFlagTask, TaskState
+from deltamark.domain.runs.outcomes import Outcome, reason_to_skip, reason_unprepared
 
 EFFECT = Outcome(TaskState.COMPLETED, effect=True)
 NOTHING = Outcome(TaskState.COMPLETED)

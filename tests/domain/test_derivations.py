@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from deltamark.domain.derivations import Derivation, Kind, derivations
+from deltamark.domain.configuration.rules import (
+    EntityPropertyExpression,
+    ResourceClassificationRule,
+    ResourceCorrelationRule,
+)
+from deltamark.domain.derivation.derivations import Derivation, Kind, derivations
 from deltamark.domain.location import Location
-from deltamark.domain.rules import EntityPropertyExpression, ResourceClassificationRule, ResourceCorrelationRule
 from deltamark.domain.values import PropertyType
 from tests.domain.company import MODEL
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.coverage import covered
-from deltamark.domain.job import (
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
     Job,
     Step,
@@ -15,10 +14,11 @@ from deltamark.domain.job import (
     UpdateClassificationTask,
     UpdateEntityPropertyExpressionsTask,
 )
+from deltamark.domain.configuration.rules import ResourceClassificationRule, ResourceCorrelationRule
+from deltamark.domain.derivation.plan import plan
+from deltamark.domain.derivation.task_coverage import covered
 from deltamark.domain.location import Location
-from deltamark.domain.plan import plan
-from deltamark.domain.rules import ResourceClassificationRule, ResourceCorrelationRule
-from deltamark.domain.warnings import warnings
+from deltamark.domain.validation.warnings import warnings
 from tests.domain.company import MODEL, computing, plan_of, reads_of
 
 READS = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from deltamark.domain.job import Job, TaskState, reason_connector_is_out
-from deltamark.domain.model import Connector, JobUse
-from deltamark.domain.run import TaskRun
-from deltamark.domain.run_states import state_of_run
+from deltamark.domain.configuration.entity_model import Connector, JobUse
+from deltamark.domain.configuration.jobs import Job, TaskState, reason_connector_is_out
+from deltamark.domain.runs.end_states import state_of_run
+from deltamark.domain.runs.run import TaskRun
 
 S = TaskState
 

@@ -8,11 +8,11 @@ import pytest
 from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
 
-from deltamark.domain.changes import LoggedChange
-from deltamark.domain.events import Cause
-from deltamark.domain.job import TaskState
-from deltamark.domain.link import Link, Linked, LinkRef, LinkSnapshot, Unlinked, fold_link
-from deltamark.domain.resource import (
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.history.changes import LoggedChange
+from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.link import Link, Linked, LinkRef, LinkSnapshot, Unlinked, fold_link
+from deltamark.domain.resources.resource import (
     Change,
     Computed,
     Created,
@@ -23,7 +23,8 @@ from deltamark.domain.resource import (
     Updated,
     fold,
 )
-from deltamark.domain.run import (
+from deltamark.domain.runs.fold import fold_run
+from deltamark.domain.runs.run import (
     CancelRequested,
     ChangesDiscarded,
     Counts,
@@ -44,7 +45,6 @@ from deltamark.domain.run import (
     Trigger,
     TriggerKind,
 )
-from deltamark.domain.run_folding import fold_run
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ANN, SALES = ResourceRef("Person", "Ann"), ResourceRef("Team", "Sales")

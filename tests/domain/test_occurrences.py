@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from deltamark.domain.job import (
+from deltamark.domain.configuration.jobs import (
     PrepareSynchronizationTask,
     SetRecentlyModifiedFlagTask,
     SynchronizeTask,
 )
-from deltamark.domain.occurrences import flattened, in_groups
+from deltamark.domain.runs.task_calls import flattened, in_groups
 
 
 def at(name, level=-1, *parents):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from deltamark.domain.model import EntityType
-from deltamark.domain.paths import LONGEST_PATH, Dependency, Hop, NoSuchPath, dependencies, route
+from deltamark.domain.configuration.entity_model import EntityType
+from deltamark.domain.derivation.dependency_paths import LONGEST_PATH, Dependency, Hop, NoSuchPath, dependencies, route
 from tests.domain.company import MODEL, association, read
 
 MANAGER, REPORTS = Hop("Boss", forward=True), Hop("Boss", forward=False)

@@ -7,11 +7,11 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltamark.domain.derivations import Kind
+from deltamark.domain.configuration.entity_model import EntityType, Property
+from deltamark.domain.configuration.rules import ResourceClassificationRule, ResourceCorrelationRule
+from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.derivation.plan import circles, plan
 from deltamark.domain.location import Location
-from deltamark.domain.model import EntityType, Property
-from deltamark.domain.plan import circles, plan
-from deltamark.domain.rules import ResourceClassificationRule, ResourceCorrelationRule
 from deltamark.domain.values import PropertyType
 from tests.domain.company import MODEL, association, computing, plan_of, reads_of
 

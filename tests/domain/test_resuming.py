@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from deltamark.domain.job import (
+from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
     PrepareSynchronizationTask,
     SetRecentlyModifiedFlagTask,
@@ -13,9 +13,9 @@ from deltamark.domain.job import (
     SynchronizeTask,
     TaskState,
 )
-from deltamark.domain.occurrences import flattened, in_groups
-from deltamark.domain.resuming import kept_outcomes, places_to_run, reason_not_to_resume
-from deltamark.domain.run import TaskRun
+from deltamark.domain.runs.resume import kept_outcomes, places_to_run, reason_not_to_resume
+from deltamark.domain.runs.run import TaskRun
+from deltamark.domain.runs.task_calls import flattened, in_groups
 from tests.domain.test_dead_runs import EMPTY
 
 DONE, WARNED, FAILED, SKIPPED = TaskState.COMPLETED, TaskState.WARNING, TaskState.FAILED, TaskState.SKIPPED

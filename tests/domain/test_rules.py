@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deltamark.domain.rules import ResourceClassificationRule, ResourceCorrelationRule, rule_names
+from deltamark.domain.configuration.rules import ResourceClassificationRule, ResourceCorrelationRule, rule_names
 
 
 def rule(resource_type, identifier=None):

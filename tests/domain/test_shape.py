@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.job import (
-    Job,
-    SetRecentlyModifiedFlagTask,
-    SynchronizeTask,
-    UpdateClassificationTask,
-    UpdateEntityPropertyExpressionsTask,
-)
-from deltamark.domain.model import (
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import (
     Connector,
     EntityAssociation,
     EntityType,
@@ -22,9 +15,16 @@ from deltamark.domain.model import (
     PropertyMapping,
     PropertyRef,
 )
-from deltamark.domain.rules import EntityPropertyExpression, ResourceClassificationRule
-from deltamark.domain.sequences import as_tuple
-from deltamark.domain.shape import shape_faults
+from deltamark.domain.configuration.jobs import (
+    Job,
+    SetRecentlyModifiedFlagTask,
+    SynchronizeTask,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
+)
+from deltamark.domain.configuration.rules import EntityPropertyExpression, ResourceClassificationRule
+from deltamark.domain.fields import as_tuple
+from deltamark.domain.validation.field_types import shape_faults
 
 RIGHT = Configuration(
     connectors=[Connector("HR", display_names={1: "Staff"})],

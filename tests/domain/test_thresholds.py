@@ -14,9 +14,9 @@ from deltamark import (
     PropertyRef,
     Thresholds,
 )
+from deltamark.domain.configuration.entity_model import CONNECTOR_DEFAULTS
 from deltamark.domain.location import Location
-from deltamark.domain.model import CONNECTOR_DEFAULTS
-from deltamark.domain.thresholds import Breach, Extent, enough, exceeded
+from deltamark.domain.synchronization.thresholds import Breach, Extent, enough, exceeded
 
 NO_LIMITS = Thresholds()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.job import (
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import Connector, EntityType
+from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
     Job,
     SetRecentlyModifiedFlagTask,
@@ -16,10 +17,9 @@ from deltamark.domain.job import (
     UpdateClassificationTask,
     UpdateEntityPropertyExpressionsTask,
 )
+from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.location import Location
-from deltamark.domain.model import Connector, EntityType
-from deltamark.domain.plan import Plan
-from deltamark.domain.warnings import warnings
+from deltamark.domain.validation.warnings import warnings
 
 SYNC = SynchronizeTask(identifier="Sync", connector="AD", do_not_delete_changes=True)
 DISCARDING = SynchronizeTask(identifier="Sync", connector="AD")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from deltamark import HistoryDiscarded, JobRun, TaskState
-from deltamark.application.retaining import retain
+from deltamark.application.retention.retain import retain
 from tests.engine.organisation.formulas import ASSOCIATIONS, CLASSES, KEYS, PROPERTIES, Formula
 from tests.engine.organisation.running import Clock, Known, Organisation
 from tests.engine.organisation.setting import CONNECTORS, Setting

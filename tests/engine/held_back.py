@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deltamark import LinkRef, SynchronizeTask
-from deltamark.application.pending import apply_pending, drop_pending
+from deltamark.application.pending_changes.apply import apply_pending, drop_pending
 from deltamark.application.services import Done, Scope
 from tests.engine.house import House
 

@@ -38,8 +38,8 @@ from deltamark import (
     TaskState,
     Thresholds,
 )
-from deltamark.application.ports.rows import DerivedRule
-from deltamark.domain.derivations import Kind
+from deltamark.application.ports.records import DerivedRule
+from deltamark.domain.derivation.derivations import Kind
 
 PROPERTIES = {
     "Number": PropertyType.STRING,

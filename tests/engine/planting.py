@@ -60,10 +60,9 @@ class Bug:
         return found
 
 
-STORE = "infrastructure.store"
-WALKING = f"{STORE}.walking:Walking"
-PROPERTIES = "application.compute_properties:_ComputedWriting"
-STANDING = "application.workload:_Standing"
+WALKING = "infrastructure.store.commands.flag_propagation:Walking"
+PROPERTIES = "application.derivation.compute_properties:_ComputedWriting"
+STANDING = "application.derivation.workload:_Standing"
 
 BUGS: Mapping[str, Bug] = {
     # What changes hands.
@@ -74,12 +73,12 @@ BUGS: Mapping[str, Bug] = {
         f"{PROPERTIES}.hand_over", "self._tx.flag_changes(before, only=self._awaited)", "pass"
     ),
     "values of an expression are not removed when a mapping takes over": Bug(
-        "application.synchronize:_Synchronization.done",
+        "application.synchronization.synchronize:_Synchronization.done",
         "clear_mapped_properties(self._services, self._tx, self._cause, fed)",
         "[]",
     ),
     "values of an expression that is no more are not removed": Bug(
-        "application.workload:workload", "if rule.kind in kinds and", "if False and"
+        "application.derivation.workload:workload", "if rule.kind in kinds and", "if False and"
     ),
     # What changes concern.
     "no flags over more than one link": Bug(f"{WALKING}._step", "in ((1,", "in () if hops > 1 else ((1,"),
@@ -107,7 +106,7 @@ BUGS: Mapping[str, Bug] = {
         f"{STANDING}._is_watched", "return all(", "return True or all("
     ),
     "a dependency claims to have been watched from the beginning": Bug(
-        f"{STORE}.flagging:FlagWriting.watch", "since = self.flagged_to()", "since = 0"
+        "infrastructure.store.commands.flags:FlagWriting.watch", "since = self.flagged_to()", "since = 0"
     ),
     "a rule that another task computed in another form counts as computed": Bug(
         f"{STANDING}._outdated", "if rule not in self.computed:", "if False:"
@@ -115,51 +114,53 @@ BUGS: Mapping[str, Bug] = {
     "an edited rule counts as computed": Bug(f"{STANDING}._outdated", "if digest != rule.digest:", "if False:"),
     "a new rule counts as computed": Bug(f"{STANDING}._outdated", "if not digest:", "if False:"),
     "the links that a definition reads over are not part of it": Bug(
-        "domain.plan:_meaning", "hops, way.leads_to", "(), way.leads_to"
+        "domain.derivation.plan:_meaning", "hops, way.leads_to", "(), way.leads_to"
     ),
     "flags are dropped when the first consumer has read them": Bug(
-        f"{STORE}.flagging:FlagWriting.forget_flags", "min(flag)", "max(flag)"
+        "infrastructure.store.commands.flags:FlagWriting.forget_flags", "min(flag)", "max(flag)"
     ),
     "a task moves its place beyond what was flagged": Bug(
-        "application.computing:move_places", "max(share.place.position, flagged_to)", "head"
+        "application.derivation.batch:move_places", "max(share.place.position, flagged_to)", "head"
     ),
     "computing everything says that everything was flagged": Bug(
-        "application.compute_properties:computing_properties", "if all_flagged:", "if True:"
+        "application.derivation.compute_properties:computing_properties", "if all_flagged:", "if True:"
     ),
     "what is left of a removed rule makes no task run": Bug(
-        "application.workload:is_due", "if work.gone:", "if False:"
+        "application.derivation.workload:is_due", "if work.gone:", "if False:"
     ),
     # Computing.
     "all properties are computed in one stage": Bug(
-        "domain.plan:plan",
+        "domain.derivation.plan:plan",
         "for one in _in_order(reads, needed, computed):",
         "for one in [*_in_order(reads, needed, computed)]:\n        needed[one] = set()",
     ),
     "what reads a value of the same resource is not computed with it": Bug(
-        "application.computing:_with_readers", "or own & names", ""
+        "application.derivation.batch:_with_readers", "or own & names", ""
     ),
     # What is discarded, and what is left.
     "changes that were discarded unread flag nobody": Bug(
-        f"{STORE}.flagging:FlagWriting.flag_all", "if dependency.entity_type == entity_type:", "if False:"
+        "infrastructure.store.commands.flags:FlagWriting.flag_all",
+        "if dependency.entity_type == entity_type:",
+        "if False:",
     ),
     "correlation keys of deleted resources stay": Bug(
-        f"{STORE}.deriving:DerivedWriting._drop",
+        "infrastructure.store.commands.derived:DerivedWriting._drop",
         "which = missing",
         'without += " AND resource IN (SELECT stream FROM resources WHERE live)"\n    which = missing',
     ),
     # Links that wait.
     "a link waits no more when one of its ends has come": Bug(
-        "application.awaiting:Delta.waiting",
+        "application.synchronization.waiting_links:Delta.waiting",
         "linked = self._candidates - still - ambiguous",
         "linked = self._candidates",
     ),
     "a link waits no more after the next complete extract": Bug(
-        "application.awaiting:of_complete",
+        "application.synchronization.waiting_links:of_complete",
         "settled = {pair for pair in before - named if pair[0] not in kept}",
         "settled = before",
     ),
     "a link whose end is deleted does not wait for it": Bug(
-        "application.awaiting:Delta.waiting", "| (self._left - self._settled)", ""
+        "application.synchronization.waiting_links:Delta.waiting", "| (self._left - self._settled)", ""
     ),
 }
 

@@ -35,7 +35,7 @@ from deltamark import (
     UserTask,
     task,
 )
-from deltamark.domain.model import CONNECTOR_DEFAULTS
+from deltamark.domain.configuration.entity_model import CONNECTOR_DEFAULTS
 
 NO_LIMITS = Thresholds(**dict.fromkeys((name for name in CONNECTOR_DEFAULTS.__slots__ if name[0] != "_"), 0))
 COLUMNS = ("Name", "Mail", "Room")

@@ -12,7 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
+from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 from tests.conftest import STORES, stores
 from tests.engine.derived_machine import EDITS, begun, lived
 from tests.engine.organisation.formulas import ASSOCIATIONS, KEY_OF

@@ -12,19 +12,8 @@ import pytest
 from attrs import evolve, fields, has
 
 from deltamark.application.digests import configuration_digest
-from deltamark.domain.configuration import Configuration
-from deltamark.domain.job import (
-    ComputeCorrelationKeysTask,
-    Job,
-    PrepareSynchronizationTask,
-    SetRecentlyModifiedFlagTask,
-    Step,
-    SynchronizationMode,
-    SynchronizeTask,
-    TaskOverride,
-)
-from deltamark.domain.location import Location
-from deltamark.domain.model import (
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import (
     Agent,
     Connection,
     Connector,
@@ -37,7 +26,18 @@ from deltamark.domain.model import (
     PropertyMapping,
     PropertyRef,
 )
-from deltamark.domain.rules import ResourceCorrelationRule, ResourceType
+from deltamark.domain.configuration.jobs import (
+    ComputeCorrelationKeysTask,
+    Job,
+    PrepareSynchronizationTask,
+    SetRecentlyModifiedFlagTask,
+    Step,
+    SynchronizationMode,
+    SynchronizeTask,
+    TaskOverride,
+)
+from deltamark.domain.configuration.rules import ResourceCorrelationRule, ResourceType
+from deltamark.domain.location import Location
 
 END = PropertyRef("Person", "Boss")
 RICH = Configuration(

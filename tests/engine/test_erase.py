@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deltamark import ConcurrentRun, ErasedResource, ResourceRef, RunMoment, TaskState, UsageError
-from deltamark.domain.run import Counts, TaskEnded
+from deltamark.domain.runs.run import Counts, TaskEnded
 from deltamark.domain.values import shown
 from tests.engine.house import PROPERTIES, House
 from tests.engine.organisation.setting import everything

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deltamark import LoggedChange, ResourceRef, RunMoment, StoreError
-from deltamark.infrastructure.store.erasing import Erasing
+from deltamark.infrastructure.store.commands.erase import Erasing
 from tests.conftest import NewStore
 from tests.engine.house import House
 from tests.engine.test_erase import holds

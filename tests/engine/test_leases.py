@@ -16,10 +16,10 @@ import pytest
 from attrs import evolve
 
 from deltamark import AlreadyRunning, ConcurrentRun, JobRun, Observer, TakenOver, TaskRun, TaskState
-from deltamark.application.leases import Heartbeat, naming_the_other_run
-from deltamark.application.ports.rows import Lease
+from deltamark.application.ports.records import Lease
 from deltamark.application.ports.store import Store
-from deltamark.infrastructure.store.views import StoreWriting
+from deltamark.application.runs.leases import Heartbeat, naming_the_other_run
+from deltamark.infrastructure.store.transactions import StoreWriting
 from tests.conftest import NewStore
 from tests.engine.house import House, task
 
@@ -215,7 +215,7 @@ def test_a_run_is_refused_at_once_although_the_other_is_writing(two, monkeypatch
 def test_a_run_that_began_just_after_the_other_had_looked_is_not_run_beside(two, monkeypatch):
     one, other = two
     first = Running(one)
-    monkeypatch.setattr("deltamark.application.engine.refuse_if_running", lambda *arguments: None)
+    monkeypatch.setattr("deltamark.application.engine.engine.refuse_if_running", lambda *arguments: None)
 
     for job in ("People", "Incremental"):
         with pytest.raises(AlreadyRunning, match="by run 1 of job People"):
@@ -307,7 +307,7 @@ def test_the_tasks_are_free_when_a_run_was_interrupted(two, error):
 def test_a_run_that_could_not_even_be_put_on_record_leaves_its_tasks_to_the_next(two, monkeypatch):
     one, other = two
     with monkeypatch.context() as patch:
-        patch.setattr("deltamark.application.running.recording.Recording.task_ended_in", _raising(KeyboardInterrupt))
+        patch.setattr("deltamark.application.runs.run_log.Recording.task_ended_in", _raising(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             one.engine.run_job("People")
 

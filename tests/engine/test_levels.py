@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from deltamark import Job, Observer, SetRecentlyModifiedFlagTask, Step, SynchronizeTask, TaskState
-from deltamark.application.running import levels
+from deltamark.application.execution import parallel as levels
 from tests.engine.house import task
 
 PATIENCE_S = 20

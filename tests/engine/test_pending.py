@@ -16,7 +16,7 @@ from deltamark import (
     Thresholds,
     UsageError,
 )
-from deltamark.domain.job import SetRecentlyModifiedFlagTask
+from deltamark.domain.configuration.jobs import SetRecentlyModifiedFlagTask
 from tests.engine.conftest import NewHouse
 from tests.engine.held_back import applied, dropped, told
 from tests.engine.house import House, task

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from deltamark import Observer
-from deltamark.application.running import carrying_out
-from deltamark.domain.job import TaskState
-from deltamark.domain.run import TaskProgressed
+from deltamark.application.execution import executor as carrying_out
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.runs.run import TaskProgressed
 
 
 class Watching(Observer):

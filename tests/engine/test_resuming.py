@@ -20,7 +20,7 @@ from deltamark import (
     Thresholds,
     UsageError,
 )
-from deltamark.application.running.recording import Recording
+from deltamark.application.runs.run_log import Recording
 from deltamark.domain.errors import CannotCancel, CannotResume
 from tests.engine.house import task
 from tests.engine.test_leases import Running, silence

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deltamark import TaskState
-from deltamark.application.running.recording import Recording
+from deltamark.application.runs.run_log import Recording
 from deltamark.domain.errors import DeltamarkError
 from tests.conftest import STORES, stores
 from tests.engine.derived_machine import EDITS, begun, lived

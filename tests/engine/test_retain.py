@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deltamark import AlreadyRunning, ConcurrentRun, HistoryDiscarded, RunMoment, TaskState, UsageError
-from deltamark.application.retaining import retain
+from deltamark.application.retention.retain import retain
 from tests.engine.house import House, configuration, task
 from tests.engine.test_retention import FLAG_ONLY
 

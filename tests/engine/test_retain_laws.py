@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltamark import HistoryDiscarded, TaskState
-from deltamark.application.retaining import retain
+from deltamark.application.retention.retain import retain
 from tests.conftest import stores
 from tests.engine.house import House, configuration
 from tests.engine.test_retention import FLAG_ONLY

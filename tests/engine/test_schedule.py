@@ -14,8 +14,8 @@ import pytest
 from attrs import evolve
 
 from deltamark import Job, Observer, Step, StoreError, TaskState, UsageError
-from deltamark.application.leading import SCHEDULER
-from deltamark.domain.names import identifier_problem
+from deltamark.application.scheduling.leader import SCHEDULER
+from deltamark.domain.configuration.names import identifier_problem
 from tests.conftest import NewStore
 from tests.engine.house import House, configuration
 from tests.engine.timeline import Time, Timekeeper, due_times, hourly, moment
@@ -27,7 +27,7 @@ NewHouse = Callable[..., House]
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     """Half past twelve on the first of January 2026. Schedulers look again every ten minutes: hours go by quickly."""
-    monkeypatch.setattr("deltamark.application.schedule.LOOK_AGAIN_S", 600.0)
+    monkeypatch.setattr("deltamark.application.scheduling.scheduler.LOOK_AGAIN_S", 600.0)
     return Time()
 
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from deltamark import Job, Observer, Step, TaskState
-from deltamark.application.run_job import run_job
+from deltamark.application.execution.run_job import run_job
 from deltamark.domain.errors import UserStartDenied
-from deltamark.domain.run import Trigger, TriggerKind
+from deltamark.domain.runs.run import Trigger, TriggerKind
 
 DUE = datetime(2026, 11, 24, 3, tzinfo=UTC)
 NIGHTLY = Job("Nightly", [Step("SynchronizeHR")], user_start_denied=True)

@@ -30,9 +30,9 @@ from deltamark import (
     TaskState,
     Thresholds,
 )
-from deltamark.application.ports.rows import DerivedRule
-from deltamark.config.loader import load
-from deltamark.domain.derivations import Kind
+from deltamark.application.ports.records import DerivedRule
+from deltamark.config.xml.load import load
+from deltamark.domain.derivation.derivations import Kind
 
 MODEL = """
   <Connector Identifier="AD" DisplayName_L1="Active Directory"

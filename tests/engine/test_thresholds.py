@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deltamark import TaskState, Thresholds, UsageError
-from deltamark.domain.model import CONNECTOR_DEFAULTS
+from deltamark.domain.configuration.entity_model import CONNECTOR_DEFAULTS
 from tests.engine.conftest import NewHouse
 from tests.engine.held_back import told
 from tests.engine.house import NO_LIMITS, House

@@ -26,8 +26,8 @@ from deltamark import (
     UserTaskFailed,
     task,
 )
-from deltamark.application.answers import checked
-from deltamark.domain.model import Connector
+from deltamark.application.derivation.user_functions.result_check import checked
+from deltamark.domain.configuration.entity_model import Connector
 from tests.engine.staff import NO_LIMITS, by_row, calls, people_model
 from tests.laws import law
 

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import evolve
 
 from deltamark import Job, JobRun, Notice, Observer, Step
-from deltamark.application.schedule import Scheduler
+from deltamark.application.scheduling.scheduler import Scheduler
 from deltamark.application.services import Services
 from tests.engine.house import House
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from deltamark.domain.model import (
+from deltamark.domain.configuration.entity_model import (
     EntityAssociationMapping,
     EntityType,
     EntityTypeMapping,
@@ -14,8 +14,8 @@ from deltamark.domain.model import (
     PropertyRef,
 )
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.sources.folder import FolderExtracts
-from deltamark.infrastructure.sources.unpacking import UnpackLimits
+from deltamark.infrastructure.extracts.decode import UnpackLimits
+from deltamark.infrastructure.extracts.folder import FolderExtracts
 
 STRING = PropertyType.STRING
 

@@ -9,8 +9,8 @@ import pytest
 from extract_folder import STRING, states
 
 from deltamark.domain.errors import SourceError
-from deltamark.infrastructure.sources import folder as folder_module
-from deltamark.infrastructure.sources.unpacking import UnpackLimits
+from deltamark.infrastructure.extracts import folder as folder_module
+from deltamark.infrastructure.extracts.decode import UnpackLimits
 
 GOOD = "id,name\nk,a\n"
 
@@ -67,7 +67,7 @@ def test_a_file_that_may_not_be_read_says_so(folder, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("deltamark.infrastructure.sources.files.os.open", refuse)
+    monkeypatch.setattr("deltamark.infrastructure.extracts.files.os.open", refuse)
 
     assert "people.csv: the file cannot be opened (permission denied). Nothing was changed. Make " in refusal(folder)
 

@@ -8,14 +8,14 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from deltamark.application.ports.rows import ComputedChanges, Discarded, LinkChanges, LinkEnds, ResourceChanges
+from deltamark.application.ports.records import ComputedChanges, Discarded, LinkChanges, LinkEnds, ResourceChanges
 from deltamark.application.ports.store import Reading, Store, Writing
-from deltamark.domain.changes import AnyChange
-from deltamark.domain.events import Cause
-from deltamark.domain.job import TaskState
-from deltamark.domain.link import LinkRef
-from deltamark.domain.resource import ResourceRef
-from deltamark.domain.run import ChangesDiscarded, PlannedTask, RunEnded, RunStarted
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.history.changes import AnyChange
+from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.link import LinkRef
+from deltamark.domain.resources.resource import ResourceRef
+from deltamark.domain.runs.run import ChangesDiscarded, PlannedTask, RunEnded, RunStarted
 from deltamark.domain.values import Value, Values
 
 ROWS = pa.schema([("key", pa.string()), ("line", pa.int64()), ("state", pa.string())])

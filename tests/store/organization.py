@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from deltamark.application.ports.rows import LinkEnds
+from deltamark.application.ports.records import LinkEnds
 from deltamark.application.ports.store import Reading
-from deltamark.domain.paths import Dependency, Hop
+from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 
 PERSON, DEPARTMENT, SITE = "Person", "Department", "Site"
 TYPES = (PERSON, DEPARTMENT, SITE)

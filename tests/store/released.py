@@ -17,10 +17,10 @@ from typing import Any
 
 from deltamark import Engine, Job, TaskState, Thresholds
 from deltamark.bootstrap import open_store
+from deltamark.infrastructure.store.migrations import STEPS
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.sqlite.schema import path_of
-from deltamark.infrastructure.store.tables import STEPS
 from tests.engine.house import House, configuration
 
 FILES = Path(__file__).parent.parent / "data" / "stores"

@@ -9,7 +9,7 @@ from typing import Any
 
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
-from deltamark.domain.replaying import LogVerification, Replayed
+from deltamark.domain.integrity.verification import LogVerification, Replayed
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.sqlite.schema import path_of

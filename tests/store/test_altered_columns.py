@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deltamark.application.ports.store import Store
-from deltamark.domain.replaying import LogVerification
+from deltamark.domain.integrity.verification import LogVerification
 from tests.store.released import bring_back
 from tests.store.replaying import nobody, opened, plain
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deltamark.domain.events import Cause
-from deltamark.domain.link import Linked, LinkRef, Unlinked
-from deltamark.domain.resource import Change, Computed, Created, Deleted, ResourceRef, Updated
+from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
+from deltamark.domain.resources.resource import Change, Computed, Created, Deleted, ResourceRef, Updated
 from deltamark.domain.values import Value
-from deltamark.infrastructure.store.bulk_payload import Head, link_payloads, resource_payloads
-from deltamark.infrastructure.store.mapper import ChangeMapper, from_micros
+from deltamark.infrastructure.store.events.bulk_payloads import Head, link_payloads, resource_payloads
+from deltamark.infrastructure.store.events.mapper import ChangeMapper, from_micros
 
 MICROS = 1_795_508_130_123_456
 
@@ -170,7 +170,7 @@ def test_payloads_of_links_are_the_mapper_s(
 
 
 def test_control_a_text_put_between_quotes_as_it_is_would_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deltamark.infrastructure.store.bulk_payload._TO_ESCAPE", r"[\x00]")
+    monkeypatch.setattr("deltamark.infrastructure.store.events.bulk_payloads._TO_ESCAPE", r"[\x00]")
 
     (payload,) = resource_payloads(
         Head(MICROS, Cause(1, 1)),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deltamark.domain.checkpoints import Checkpoint
-from deltamark.domain.replaying import LogVerification
+from deltamark.domain.integrity.checkpoint import Checkpoint
+from deltamark.domain.integrity.verification import LogVerification
 from tests.conftest import EveryStore, NewStore
 from tests.store.builders import PERSON, create, discarded_event, start_run, update
 from tests.store.replaying import alter, nobody, opened, replayed_into, tables, verified

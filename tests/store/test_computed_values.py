@@ -8,11 +8,20 @@ from datetime import datetime
 import pyarrow as pa
 import pytest
 
-from deltamark.application.ports.rows import ComputedChanges, Subjects
+from deltamark.application.ports.records import ComputedChanges, Subjects
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
 from deltamark.domain.errors import ConcurrentRun
-from deltamark.domain.resource import Change, Computed, Created, Deleted, Resource, ResourceSnapshot, Updated, fold
+from deltamark.domain.resources.resource import (
+    Change,
+    Computed,
+    Created,
+    Deleted,
+    Resource,
+    ResourceSnapshot,
+    Updated,
+    fold,
+)
 from deltamark.domain.values import Values
 from deltamark.infrastructure.store import arrow_rows
 from tests.store.builders import (

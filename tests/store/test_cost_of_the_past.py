@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from deltamark.application import history
-from deltamark.application.audit import Span, values_between
-from deltamark.application.compare_moments import deltas
+from deltamark.application.history import history
+from deltamark.application.history.audit import Span, values_between
+from deltamark.application.history.diff import deltas
 from deltamark.application.ports.store import Reading, Store
 from deltamark.bootstrap import open_store
 from deltamark.infrastructure.store.database import Database
-from deltamark.infrastructure.store.mapper import ChangeMapper
+from deltamark.infrastructure.store.events.mapper import ChangeMapper
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from tests.store.builders import GROUP, PERSON, create, link, membership, person, start_run, unlink, update
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from deltamark.application.ports.rows import LinkEnds
+from deltamark.application.ports.records import LinkEnds
 from deltamark.application.ports.store import Store, Writing
 from deltamark.bootstrap import open_store
-from deltamark.domain.paths import Dependency, Hop
+from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 from tests.store.builders import compute, create, delete, link, start_run, unlink, update
 from tests.store.organization import (
     ASSOCIATIONS,

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from attrs import evolve
 
-from deltamark.application.ports.rows import DerivedRule, Place
+from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.application.ports.store import Store, Writing
 from deltamark.bootstrap import open_store
-from deltamark.domain.derivations import Kind
+from deltamark.domain.derivation.derivations import Kind
 from deltamark.domain.errors import ConcurrentRun, StoreError
 from tests.store.builders import compute, create, delete, link, start_run, streams, unlink, update
 from tests.store.organization import (

@@ -118,7 +118,7 @@ def test_one_resource_or_entity_type_can_be_followed(engine: Engine, company: Co
 def test_many_changes_are_read_in_batches_without_a_gap(
     engine: Engine, company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deltamark.application.follow._BATCH", 7)
+    monkeypatch.setattr("deltamark.application.history.follow._BATCH", 7)
     company.complete_day()
     engine.run_job("Complete")
 

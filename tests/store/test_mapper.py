@@ -10,13 +10,21 @@ import pytest
 from attrs import evolve
 from eventsourcing.persistence import StoredEvent
 
-from deltamark.domain.erasure import Erased
+from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import StoreError
-from deltamark.domain.events import Cause, Event
-from deltamark.domain.job import TaskState
-from deltamark.domain.link import Linked, LinkRef, LinkSnapshot, Unlinked
-from deltamark.domain.resource import Change, Computed, Created, Deleted, ResourceRef, ResourceSnapshot, Updated
-from deltamark.domain.run import (
+from deltamark.domain.resources.events import Cause, Event
+from deltamark.domain.resources.link import Linked, LinkRef, LinkSnapshot, Unlinked
+from deltamark.domain.resources.resource import (
+    Change,
+    Computed,
+    Created,
+    Deleted,
+    ResourceRef,
+    ResourceSnapshot,
+    Updated,
+)
+from deltamark.domain.retention.erasure import Erased
+from deltamark.domain.runs.run import (
     CancelRequested,
     ChangesDiscarded,
     Counts,
@@ -34,8 +42,8 @@ from deltamark.domain.run import (
     TaskStarted,
     TriggerKind,
 )
-from deltamark.infrastructure.store.mapper import _BUILDERS, ChangeMapper
-from deltamark.infrastructure.store.run_payload import run_event
+from deltamark.infrastructure.store.events.mapper import _BUILDERS, ChangeMapper
+from deltamark.infrastructure.store.events.run_events import run_event
 
 AT = datetime(2026, 11, 24, 8, 15, 30, 123456, tzinfo=UTC)
 HEAD: dict[str, Any] = {"originator_id": "7", "originator_version": 3, "at": AT}
@@ -188,7 +196,17 @@ def test_no_microsecond_is_lost_in_any_year(mapper: ChangeMapper, at: datetime) 
 
 @pytest.mark.parametrize(
     "topic",
-    ["os:system", "this:s", "", "c" * 10_240, "c2", "C1", "c1 ", "deltamark.domain.resource:Created", "builtins:eval"],
+    [
+        "os:system",
+        "this:s",
+        "",
+        "c" * 10_240,
+        "c2",
+        "C1",
+        "c1 ",
+        "deltamark.domain.resources.resource:Created",
+        "builtins:eval",
+    ],
     ids=lambda topic: topic[:40] or "empty",
 )
 def test_a_topic_that_is_not_in_the_registry_imports_nothing_and_is_refused(mapper: ChangeMapper, topic: str) -> None:

@@ -11,12 +11,12 @@ import pytest
 from attrs import evolve
 
 from deltamark import StoreError
-from deltamark.application.ports.pending import CREATED, LINKED, SCHEMAS, UPDATED, Block, Part, Pending
+from deltamark.application.ports.pending_changes import CREATED, LINKED, SCHEMAS, UPDATED, Block, Part, Pending
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
-from deltamark.domain.run import ExtractRead
-from deltamark.infrastructure.store import pending_rows
-from deltamark.infrastructure.store.tables import STEPS
+from deltamark.domain.runs.run import ExtractRead
+from deltamark.infrastructure.store.events import pending_payloads as pending_rows
+from deltamark.infrastructure.store.migrations import STEPS
 from tests.store.test_schema_versions import opened
 
 AT = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)

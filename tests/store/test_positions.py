@@ -11,7 +11,7 @@ from pathlib import Path
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteDatastore, SQLiteProcessRecorder
 
-from deltamark.application.ports.rows import Subjects
+from deltamark.application.ports.records import Subjects
 from deltamark.bootstrap import open_store, utc_now
 from deltamark.infrastructure.store.sqlite.connection import ChangeDatastore
 from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder

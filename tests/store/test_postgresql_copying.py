@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deltamark.infrastructure.store.database import Column, Same
-from deltamark.infrastructure.store.postgresql.copying import HEADER, TRAILER, copy_rows
+from deltamark.infrastructure.store.postgresql.copy_format import HEADER, TRAILER, copy_rows
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)

@@ -13,13 +13,13 @@ import pytest
 from psycopg import errors
 
 from deltamark import ConcurrentRun, Engine, StoreError, StoreUnreachable
-from deltamark.application.ports.rows import ResourceChanges
+from deltamark.application.ports.records import ResourceChanges
 from deltamark.bootstrap import open_store, utc_now
-from deltamark.domain.events import Cause
+from deltamark.domain.resources.events import Cause
 from deltamark.infrastructure.store.postgresql import connection as postgresql_connection
 from deltamark.infrastructure.store.postgresql.address import address_of
 from deltamark.infrastructure.store.postgresql.connection import check_client
-from deltamark.infrastructure.store.postgresql.faults import explained
+from deltamark.infrastructure.store.postgresql.errors import explained
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from tests.postgresql import PASSWORD, USER, Server, running
 from tests.store.company import configuration

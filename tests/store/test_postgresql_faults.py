@@ -12,7 +12,7 @@ import pytest
 
 from deltamark import Engine, JobRun, Observer, StoreError, StoreUnreachable, TaskState
 from deltamark.bootstrap import utc_now
-from deltamark.domain.resource import ResourceRef, fold
+from deltamark.domain.resources.resource import ResourceRef, fold
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from tests.postgresql import PASSWORD, USER, Server, running
@@ -221,7 +221,7 @@ def test_a_follower_goes_on_after_the_server_was_restarted(
 def test_a_follower_is_woken_by_the_commit(
     url: str, company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deltamark.application.follow._LOOK_AGAIN_S", 3_600.0)
+    monkeypatch.setattr("deltamark.application.history.follow._LOOK_AGAIN_S", 3_600.0)
     with opened(url, tmp_path) as engine:
         company.complete_day()
         with following(engine) as follower:

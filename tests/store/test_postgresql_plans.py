@@ -13,14 +13,14 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from deltamark.bootstrap import utc_now
-from deltamark.infrastructure.store.mapper import ChangeMapper
+from deltamark.infrastructure.store.events.mapper import ChangeMapper
 from deltamark.infrastructure.store.postgresql import statistics
 from deltamark.infrastructure.store.postgresql.address import address_of
 from deltamark.infrastructure.store.postgresql.connection import Pool
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.statistics import FEWEST, renew_statistics
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
-from deltamark.infrastructure.store.views import StoreReading, StoreWriting
+from deltamark.infrastructure.store.transactions import StoreReading, StoreWriting
 from tests.store.builders import PERSON, create, update
 from tests.store.organization import existence, value
 

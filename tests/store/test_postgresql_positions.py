@@ -12,8 +12,8 @@ from psycopg import Connection
 
 from deltamark.application.ports.store import Writing
 from deltamark.bootstrap import utc_now
-from deltamark.domain.job import TaskState
-from deltamark.domain.run import RunEnded, RunStarted
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.runs.run import RunEnded, RunStarted
 from deltamark.infrastructure.store.postgresql import store as postgresql_store
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore

@@ -15,11 +15,11 @@ from psycopg import errors
 from psycopg.sql import SQL, Identifier, Literal
 
 from deltamark import Engine, ErasedResource, StoreError, UsageError
-from deltamark.application.retaining import retain
+from deltamark.application.retention.retain import retain
 from deltamark.bootstrap import grants, utc_now
+from deltamark.infrastructure.store.migrations import STEPS, Step
 from deltamark.infrastructure.store.postgresql import statistics
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
-from deltamark.infrastructure.store.tables import STEPS, Step
 from tests.docs.pages import ROOT, blocks_of
 from tests.postgresql import Server, running
 from tests.store.company import KEYS, Company, configuration

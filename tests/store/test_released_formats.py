@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deltamark import StoreError
-from deltamark.infrastructure.store.tables import STEPS, Step
+from deltamark.infrastructure.store.migrations import STEPS, Step
 from tests.conftest import EveryStore
 from tests.engine.house import House, configuration
 from tests.store.released import FILES, MORE, Calendar, bring_back, known, told

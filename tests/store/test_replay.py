@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from deltamark import ConcurrentRun, StoreError, UsageError
-from deltamark.application.replay import replay, replay_into
+from deltamark.application.integrity.replay import replay, replay_into
 from deltamark.bootstrap import open_store
-from deltamark.infrastructure.store import folding
-from deltamark.infrastructure.store.replaying import Replaying
+from deltamark.infrastructure.store.integrity import log_fold as folding
+from deltamark.infrastructure.store.integrity.rebuild import Replaying
 from tests.conftest import EveryStore, NewStore
 from tests.store import children
 from tests.store.builders import (

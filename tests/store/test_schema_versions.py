@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from deltamark import StoreError
-from deltamark.application.ports.rows import DerivedRule, Place, Subjects
+from deltamark.application.ports.records import DerivedRule, Place, Subjects
 from deltamark.bootstrap import utc_now
-from deltamark.domain.derivations import Kind
+from deltamark.domain.derivation.derivations import Kind
 from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.migrations import STEPS, Step, Types
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
-from deltamark.infrastructure.store.postgresql.retention import CREATE_DISCARD_EVENTS
+from deltamark.infrastructure.store.postgresql.retention_functions import CREATE_DISCARD_EVENTS
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.sqlite.schema import path_of
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
-from deltamark.infrastructure.store.tables import STEPS, Step, Types
 from tests.store.builders import PERSON, compute, create, delete, discarded_event, person
 from tests.store.organization import existence
 from tests.store.test_postgresql_positions import started

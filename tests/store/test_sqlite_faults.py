@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deltamark import ConcurrentRun, Engine, StoreError, TaskState
-from deltamark.domain.resource import Created, Deleted, Updated
+from deltamark.domain.resources.resource import Created, Deleted, Updated
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 from tests.store import children
 from tests.store.builders import create, visible

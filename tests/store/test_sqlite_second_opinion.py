@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deltamark.application.ports.store import Store
-from deltamark.infrastructure.proof.checkpoint_files import checkpoint_text
+from deltamark.infrastructure.checkpoints.files import checkpoint_text
 from tests.store.builders import PERSON, create
 from tests.store.released import bring_back
 from tests.store.replaying import alter, opened

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from deltamark import DeltamarkError, StoreError, TaskState
-from deltamark.infrastructure.store.tables import STEPS
+from deltamark.infrastructure.store.migrations import STEPS
 from tests.store.workspace import Workspace, ask_everything
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "storage" / "expected.toml"

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pytest
 from attrs import evolve
 
-from deltamark.application.ports.rows import DerivedRule, Place, Subjects
+from deltamark.application.ports.records import DerivedRule, Place, Subjects
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
-from deltamark.domain.changes import CorrelationKey
-from deltamark.domain.derivations import Kind
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.derivation.dependency_paths import Hop
+from deltamark.domain.derivation.derivations import Kind
 from deltamark.domain.errors import ConcurrentRun, StoreError
-from deltamark.domain.job import TaskState
-from deltamark.domain.link import Linked, Unlinked
-from deltamark.domain.paths import Hop
-from deltamark.domain.resource import Created, Deleted, ResourceSnapshot, Updated, fold
+from deltamark.domain.history.changes import CorrelationKey
+from deltamark.domain.resources.link import Linked, Unlinked
+from deltamark.domain.resources.resource import Created, Deleted, ResourceSnapshot, Updated, fold
 from tests.store.builders import (
     CAUSE,
     GROUP,

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from deltamark.application.ports.rows import Subjects
+from deltamark.application.ports.records import Subjects
 from deltamark.application.ports.store import Reading, Store, Writing
 from deltamark.bootstrap import open_store
-from deltamark.domain.link import Linked
-from deltamark.domain.resource import Created, Deleted, Updated, fold
+from deltamark.domain.resources.link import Linked
+from deltamark.domain.resources.resource import Created, Deleted, Updated, fold
 from tests.store.builders import (
     GROUP,
     PERSON,

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deltamark import EntityAssociation, LinkDelta, PropertyRef, ResourceDelta
-from deltamark.application.audit import Span, links_between, values_between
-from deltamark.application.compare_moments import deltas
+from deltamark.application.history.audit import Span, links_between, values_between
+from deltamark.application.history.diff import deltas
 from deltamark.application.ports.store import Reading
 from deltamark.bootstrap import open_store
-from deltamark.domain.link import Linked, Unlinked
-from deltamark.domain.resource import Created, Deleted, Updated
+from deltamark.domain.resources.link import Linked, Unlinked
+from deltamark.domain.resources.resource import Created, Deleted, Updated
 from tests.store.builders import PERSON, compute, create, start_run, update
 from tests.store.test_store_history import LIVES, Moment, lived
 

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from deltamark.application.ports.rows import ComputedChanges, DerivedRule
-from deltamark.domain.changes import CorrelationKey
-from deltamark.domain.events import Cause
-from deltamark.domain.paths import Hop
+from deltamark.application.ports.records import ComputedChanges, DerivedRule
+from deltamark.domain.derivation.dependency_paths import Hop
+from deltamark.domain.history.changes import CorrelationKey
+from deltamark.domain.resources.events import Cause
 
 
 class DerivedReading(Protocol):

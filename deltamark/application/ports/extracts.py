@@ -7,9 +7,9 @@ from typing import Protocol
 import pyarrow as pa
 from attrs import field, frozen
 
-from deltamark.domain.model import EntityAssociationMapping, EntityType, EntityTypeMapping
-from deltamark.domain.run import ExtractRead, SetAside
-from deltamark.domain.sequences import as_tuple
+from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
+from deltamark.domain.fields import as_tuple
+from deltamark.domain.runs.run import ExtractRead, SetAside
 from deltamark.domain.values import PropertyType
 
 

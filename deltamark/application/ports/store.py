@@ -11,24 +11,24 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from deltamark.application.ports.awaiting import AwaitingReading, AwaitingWriting
 from deltamark.application.ports.derived import DerivedReading, DerivedWriting
-from deltamark.application.ports.erasing import ErasureReading, ErasureWriting
-from deltamark.application.ports.flagging import FlagReading, FlagWriting
-from deltamark.application.ports.leasing import LeaseReading, LeaseWriting
-from deltamark.application.ports.past import PastReading
-from deltamark.application.ports.pending import PendingReading, PendingWriting
-from deltamark.application.ports.retaining import RetentionReading, Space
-from deltamark.application.ports.rows import Discarded, LinkChanges, LinkEnds, ResourceChanges, RunSummary, Subjects
+from deltamark.application.ports.erasure import ErasureReading, ErasureWriting
+from deltamark.application.ports.flags import FlagReading, FlagWriting
+from deltamark.application.ports.history import PastReading
+from deltamark.application.ports.leases import LeaseReading, LeaseWriting
+from deltamark.application.ports.pending_changes import PendingReading, PendingWriting
+from deltamark.application.ports.records import Discarded, LinkChanges, LinkEnds, ResourceChanges, RunSummary, Subjects
+from deltamark.application.ports.retention import RetentionReading, Space
 from deltamark.application.ports.schedules import ScheduleReading, ScheduleWriting
-from deltamark.domain.changes import AnyChange, Horizon, Position
-from deltamark.domain.checkpoints import Checkpoint
-from deltamark.domain.events import Cause
-from deltamark.domain.link import LinkEvent, LinkRef
-from deltamark.domain.paths import Hop
-from deltamark.domain.replaying import LogVerification, Replayed
-from deltamark.domain.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
-from deltamark.domain.run import ChangesDiscarded, RunEvent
+from deltamark.application.ports.waiting_links import AwaitingReading, AwaitingWriting
+from deltamark.domain.derivation.dependency_paths import Hop
+from deltamark.domain.history.changes import AnyChange, Horizon, Position
+from deltamark.domain.integrity.checkpoint import Checkpoint
+from deltamark.domain.integrity.verification import LogVerification, Replayed
+from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.link import LinkEvent, LinkRef
+from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
+from deltamark.domain.runs.run import ChangesDiscarded, RunEvent
 from deltamark.domain.values import Values
 
 Clock = Callable[[], datetime]

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from deltamark import EntityAssociation, EntityAssociationMapping, EntityType, EntityTypeMapping, PropertyType
-from deltamark.application.ports.columnar import LinkComparison, LinkSides, ResourceComparison
+from deltamark.application.ports.evaluator import LinkComparison, LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import Cleansed, LinkExtract, ResourceExtract
-from deltamark.application.ports.rows import LinkChanges, ResourceChanges
-from deltamark.domain.run import ExtractRead
+from deltamark.application.ports.records import LinkChanges, ResourceChanges
+from deltamark.domain.runs.run import ExtractRead
 from tests.engine.organisation.extracts import Extracts
 
 TEXT, NUMBER = pa.string(), pa.int64()

@@ -13,14 +13,14 @@ import pyarrow as pa
 from attrs import evolve
 
 from deltamark import Engine, JobRun, TaskState
+from deltamark.application.derivation.plan import planned
 from deltamark.application.digests import configuration_digest
-from deltamark.application.planning import planned
 from deltamark.application.services import Operator, Services
 from deltamark.bootstrap import open_store
-from deltamark.domain.checks import faults
-from deltamark.domain.shape import shape_faults
-from deltamark.infrastructure.columnar.duck import Workbench
-from deltamark.infrastructure.columnar.evaluating import DuckEvaluator
+from deltamark.domain.validation.field_types import shape_faults
+from deltamark.domain.validation.validate import faults
+from deltamark.infrastructure.duckdb.connection import Workbench
+from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 from tests.engine.organisation.by_hand import ByHand, Held
 from tests.engine.organisation.extracts import Extracts
 from tests.engine.organisation.formulas import ASSOCIATIONS, TYPES, Formula

@@ -10,8 +10,8 @@ import pyarrow as pa
 from attrs import evolve
 
 from deltamark import DeltamarkError, Engine
-from deltamark.application.ports.columnar import Computation, Inputs
-from deltamark.domain.derivations import Derivation
+from deltamark.application.ports.evaluator import Computation, Inputs
+from deltamark.domain.derivation.derivations import Derivation
 
 Asked = set[tuple[str, str]]
 """Names of computed properties or rules, each with the key of a resource."""

@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.postgresql.address import Address
-from deltamark.infrastructure.store.postgresql.faults import LOCK_TIMEOUT_S, is_away
+from deltamark.infrastructure.store.postgresql.errors import LOCK_TIMEOUT_S, is_away
 
 OLDEST_SERVER = 14
 OLDEST_CLIENT = (3, 2)

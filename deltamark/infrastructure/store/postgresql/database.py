@@ -17,8 +17,8 @@ from psycopg.types.string import ByteaBinaryLoader
 
 from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
 from deltamark.infrastructure.store.database import Column, Database, length
-from deltamark.infrastructure.store.postgresql.copying import HEADER, TRAILER, copy_rows
-from deltamark.infrastructure.store.postgresql.retention import DISCARD_EVENTS, ERASE_EVENTS
+from deltamark.infrastructure.store.postgresql.copy_format import HEADER, TRAILER, copy_rows
+from deltamark.infrastructure.store.postgresql.retention_functions import DISCARD_EVENTS, ERASE_EVENTS
 from deltamark.infrastructure.store.postgresql.schema import PREFIX, digest_of
 
 _TYPES = {"number": "BIGINT", "text": 'TEXT COLLATE "C"'}

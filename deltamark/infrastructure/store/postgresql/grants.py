@@ -11,7 +11,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.postgresql.address import Address
-from deltamark.infrastructure.store.postgresql.retention import DISCARD_EVENTS, ERASE_EVENTS
+from deltamark.infrastructure.store.postgresql.retention_functions import DISCARD_EVENTS, ERASE_EVENTS
 
 _LONGEST_NAME = 63
 """Bytes; PostgreSQL cuts off what is longer, and would let another role in."""

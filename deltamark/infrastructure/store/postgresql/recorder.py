@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Composed
 from deltamark.infrastructure.store.database import position_after
 from deltamark.infrastructure.store.postgresql.connection import ChangeDatastore
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
-from deltamark.infrastructure.store.postgresql.faults import WRITERS_TABLE
+from deltamark.infrastructure.store.postgresql.errors import WRITERS_TABLE
 
 EVENTS_TABLE = "stored_events"
 

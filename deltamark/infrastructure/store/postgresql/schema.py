@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.migrations import NEW_STORE, SEALED, Step, Types, steps_from
 from deltamark.infrastructure.store.postgresql.address import Address
-from deltamark.infrastructure.store.postgresql.retention import CREATE_DISCARD_EVENTS, CREATE_ERASE_EVENTS
-from deltamark.infrastructure.store.tables import NEW_STORE, SEALED, Step, Types, steps_from
+from deltamark.infrastructure.store.postgresql.retention_functions import CREATE_DISCARD_EVENTS, CREATE_ERASE_EVENTS
 
 PREFIX = 600
 """Characters of a text that an index holds: an entry of a B-tree has 2,704 bytes, a character up to four."""

@@ -13,23 +13,23 @@ from eventsourcing.persistence import PersistenceError
 from psycopg import Connection, errors
 from psycopg.rows import DictRow
 
-from deltamark.application.ports.retaining import Space
+from deltamark.application.ports.retention import Space
 from deltamark.application.ports.store import Clock, Reading, Watch, Writing
-from deltamark.domain.changes import Position
 from deltamark.domain.errors import StoreError, StoreUnreachable, UsageError
-from deltamark.infrastructure.store.leasing import renew
-from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
+from deltamark.domain.history.changes import Position
+from deltamark.infrastructure.store.events.mapper import ChangeMapper, to_micros
+from deltamark.infrastructure.store.migrations import STEPS, Step
 from deltamark.infrastructure.store.postgresql import schema
 from deltamark.infrastructure.store.postgresql.address import address_of, dump_command
 from deltamark.infrastructure.store.postgresql.connection import RECONNECT_S, ChangeDatastore, check_client
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
-from deltamark.infrastructure.store.postgresql.faults import LOCK_TIMEOUT_S, explained
+from deltamark.infrastructure.store.postgresql.errors import LOCK_TIMEOUT_S, explained
 from deltamark.infrastructure.store.postgresql.grants import grants
-from deltamark.infrastructure.store.postgresql.listening import Listening
+from deltamark.infrastructure.store.postgresql.notifications import Listening
 from deltamark.infrastructure.store.postgresql.recorder import LOCK_LOG, ChangeRecorder
 from deltamark.infrastructure.store.postgresql.statistics import renew_statistics
-from deltamark.infrastructure.store.tables import STEPS, Step
-from deltamark.infrastructure.store.views import RehearsedWriting, StoreReading, StoreWriting
+from deltamark.infrastructure.store.queries.leases import renew
+from deltamark.infrastructure.store.transactions import RehearsedWriting, StoreReading, StoreWriting
 
 _DECIDED_S = 10.0
 _ASK_AGAIN_S = 0.1

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from deltamark.infrastructure.store.arrow_rows import PORTION, as_array, to_table
 from deltamark.infrastructure.store.database import Column, Database, Same
-from deltamark.infrastructure.store.mapper import ERASED
+from deltamark.infrastructure.store.events.mapper import ERASED
 
 _STREAMS = 4_000
 """How many streams are read at a time."""

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 from eventsourcing.sqlite import SQLiteCursor
 
 from deltamark.domain.errors import ConcurrentRun, StoreError
+from deltamark.infrastructure.store.migrations import NEW_STORE, Step, Types, steps_from
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
-from deltamark.infrastructure.store.tables import NEW_STORE, Step, Types, steps_from
 
 APPLICATION_ID = 0x44_4D_52_4B
 """Marks the file as Deltamark's ("DMRK"), https://sqlite.org/pragma.html#pragma_application_id."""

@@ -12,19 +12,19 @@ from time import monotonic
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor
 
-from deltamark.application.ports.retaining import Space
+from deltamark.application.ports.retention import Space
 from deltamark.application.ports.store import Clock, Reading, Watch, Writing
-from deltamark.domain.changes import Position
 from deltamark.domain.errors import StoreError
-from deltamark.infrastructure.store.leasing import renew, to_span
-from deltamark.infrastructure.store.mapper import ChangeMapper, to_micros
+from deltamark.domain.history.changes import Position
+from deltamark.infrastructure.store.events.mapper import ChangeMapper, to_micros
+from deltamark.infrastructure.store.migrations import STEPS, Step
+from deltamark.infrastructure.store.queries.leases import renew, to_span
 from deltamark.infrastructure.store.sqlite import schema
 from deltamark.infrastructure.store.sqlite.backup import check_target, copy_store
 from deltamark.infrastructure.store.sqlite.connection import LOCK_TIMEOUT_S, ChangeConnection, ChangeDatastore
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
-from deltamark.infrastructure.store.tables import STEPS, Step
-from deltamark.infrastructure.store.views import RehearsedWriting, StoreReading, StoreWriting, conflict
+from deltamark.infrastructure.store.transactions import RehearsedWriting, StoreReading, StoreWriting, conflict
 
 _POLL_S = 0.1
 

@@ -1,0 +1,168 @@
+"""What all computing tasks share: whose turn it is, the resources of that turn, and where the task stands after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import field, frozen
+
+from deltamark.application.derivation.inputs import Gathering
+from deltamark.application.derivation.workload import Share, Workload, flagged
+from deltamark.application.ports.evaluator import EvaluationFailed, Inputs
+from deltamark.application.ports.records import Place
+from deltamark.application.ports.store import Reading, Writing
+from deltamark.domain.configuration.jobs import ComputingTask
+from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.errors import DeltamarkError
+from deltamark.domain.runs.run import Counts
+from deltamark.domain.values import shown
+
+
+@frozen(kw_only=True)
+class Turn:
+    """Derivations of one entity type that are computed together, and for which resources.
+
+    :param inputs: `inputs.due` counts the derivations by their place in `shares`.
+    """
+
+    shares: tuple[Share, ...]
+    inputs: Inputs
+
+
+def turn(reading: Reading, gathering: Gathering, shares: Sequence[Share]) -> Turn | None:
+    """What is computed now of some derivations of one entity type; None where nothing is due."""
+    entity_type = shares[0].entity_type
+    reads = [read for share in shares for read in share.planned.reads]
+    if all(share.everything for share in shares):
+        return Turn(shares=tuple(shares), inputs=gathering.all(entity_type, reads))
+    partly = [number for number, share in enumerate(shares) if not share.everything]
+    due = flagged(reading, [shares[number] for number in partly])
+    numbers = pc.take(pa.array(partly, pa.int64()), due.column("derivation"))
+    due = pa.table({"stream": due.column("stream"), "derivation": numbers})
+    wholly = [number for number, share in enumerate(shares) if share.everything]
+    if wholly:
+        inputs = gathering.all(entity_type, reads)
+        streams = inputs.resources.column("stream")
+        for number in wholly:
+            every = pa.table({"stream": streams, "derivation": pa.repeat(pa.scalar(number, pa.int64()), len(streams))})
+            due = pa.concat_tables([due, every])
+        # A deleted resource has no values; its properties went with it.
+        due = due.filter(pc.is_in(due.column("stream"), streams.combine_chunks()))
+        return Turn(shares=tuple(shares), inputs=gathering.all(entity_type, reads, due))
+    if not due.num_rows:
+        return None
+    chosen = sorted(set(due.column("derivation").to_pylist()))
+    return _partial(gathering, shares, chosen, due)
+
+
+def _partial(gathering: Gathering, shares: Sequence[Share], chosen: Sequence[int], due: pa.Table) -> Turn:
+    """A turn of flagged resources only, with just the derivations that are due, or may come to be, for one of them."""
+    taken = _with_readers(shares, chosen)
+    place = {number: position for position, number in enumerate(taken)}
+    renumbered = pa.array([place[number] for number in due.column("derivation").to_pylist()], pa.int64())
+    due = pa.table({"stream": due.column("stream"), "derivation": renumbered})
+    streams = due.column("stream").combine_chunks().unique()
+    some = tuple(shares[number] for number in taken)
+    reads = [read for share in some for read in share.planned.reads]
+    return Turn(shares=some, inputs=gathering.some(shares[0].entity_type, streams, reads, due))
+
+
+def _with_readers(shares: Sequence[Share], chosen: Sequence[int]) -> list[int]:
+    """Those chosen, and those that read the property that one of these computes of the same resource."""
+    if shares[0].planned.derivation.kind is not Kind.PROPERTY:
+        return list(chosen)
+    names: set[str] = set()
+    taken = []
+    for number, share in enumerate(shares):
+        own = {read.property for read in share.planned.reads if not read.path}
+        if number in chosen or own & names:
+            taken.append(number)
+            names.add(share.planned.derivation.name)
+    return taken
+
+
+@frozen(kw_only=True)
+class Tally:
+    """What a task has done so far."""
+
+    computed: int = 0
+    executed: int = 0
+    necessary: int = 0
+    written: int = 0
+    messages: tuple[str, ...] = field(default=())
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            computed=self.computed + other.computed,
+            executed=self.executed + other.executed,
+            necessary=self.necessary + other.necessary,
+            written=self.written + other.written,
+            messages=(*self.messages, *other.messages),
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """The counts for the record of the run."""
+        return Counts(computed=self.computed, executed=self.executed, necessary=self.necessary, written=self.written)
+
+
+@contextmanager
+def naming_the_resource(reading: Reading) -> Iterator[None]:
+    """Turns the failure of an expression for some stream into one that names the resource."""
+    try:
+        yield
+    except EvaluationFailed as e:
+        (resource,) = reading.names(pa.array([e.stream], pa.int64())).to_pylist()
+        raise DeltamarkError(
+            f"{e.derivation.described} failed for {resource['entity_type']} {shown(resource['key'])}: {e.reason}. "
+            "Nothing was changed. Correct the expression so that it holds for every value, and run again."
+        ) from e
+
+
+def move_places(tx: Writing, task: ComputingTask, work: Workload) -> None:
+    """Moves the task's place with every derivation: to the end of the log where it computed everything, else as far
+    as changes were flagged. Flags that nobody else waits for go.
+    """
+    newest, head, flagged_to = tx.newest_flag(), tx.head(), tx.flagged_to()
+    wholly = [share.rule for share in work.shares if share.everything]
+    tx.move_place(task.identifier, wholly, Place(flag=newest, position=head))
+    tx.computed_all(wholly)
+    groups: dict[int, list[Share]] = {}
+    for share in work.shares:
+        if not share.everything:
+            groups.setdefault(max(share.place.position, flagged_to), []).append(share)
+    for position, shares in groups.items():
+        tx.move_place(task.identifier, [share.rule for share in shares], Place(flag=newest, position=position))
+    tx.forget_flags()
+
+
+def messages(task: ComputingTask, work: Workload) -> list[str]:
+    """What a person must know about how much was computed."""
+    if not work.shares:
+        return [f"there are no {task.computes} of the entity types of this task"]
+    if not task.dirty:
+        return []
+    reasons: dict[str, list[Share]] = {}
+    for share in work.shares:
+        if share.outdated:
+            reasons.setdefault(share.outdated, []).append(share)
+    if len(reasons) == 1 and len(next(iter(reasons.values()))) == len(work.shares):
+        return [f"computed everything: {next(iter(reasons))}"]
+    return [f"computed {_listed(shares)} of all resources: {reason}" for reason, shares in reasons.items()]
+
+
+_MOST_LISTED = 8
+
+
+def _listed(shares: Sequence[Share]) -> str:
+    names = list(dict.fromkeys(f"{share.entity_type}:{share.planned.derivation.name}" for share in shares))
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return ", ".join(names[:_MOST_LISTED]) + more
+
+
+def distinct(streams: Iterable[pa.Array]) -> int:
+    """How many different streams there are."""
+    return len(pa.chunked_array(list(streams), type=pa.int64()).unique())

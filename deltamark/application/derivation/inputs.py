@@ -1,0 +1,112 @@
+"""Gathering what expressions read: the resources themselves, and those that their dependency paths lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deltamark.application.ports.evaluator import Inputs
+from deltamark.application.ports.store import Reading
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.derivation.dependency_paths import Hop, Read, route
+
+_AT_ONCE = 50_000
+
+
+class Gathering:
+    """Gathers inputs in one view of a store; of all resources, what was read once is not read again."""
+
+    def __init__(self, reading: Reading, configuration: Configuration) -> None:
+        self._reading = reading
+        self._configuration = configuration
+        self._states: dict[str, pa.Table] = {}
+        self._ends: dict[Hop, pa.Table] = {}
+        self._fresh: dict[str, list[pa.Table]] = {}
+
+    def all(self, entity_type: str, reads: Iterable[Read], due: pa.Table | None = None) -> Inputs:
+        """All live resources of an entity type, with everything that is read over paths."""
+        paths = _paths(reads)
+        links, reached = {}, {}
+        for path in _with_prefixes(paths):
+            way = route(self._configuration, entity_type, path)
+            links[path] = self._all_ends(way.hops[-1])
+            if path in paths:
+                reached[path] = self._all_states(way.leads_to)
+        return Inputs(
+            entity_type=entity_type, resources=self._all_states(entity_type), links=links, reached=reached, due=due
+        )
+
+    def some(self, entity_type: str, streams: pa.Array, reads: Iterable[Read], due: pa.Table | None) -> Inputs:
+        """Some resources, by their streams, with just what is read over paths from them."""
+        paths = _paths(reads)
+        links: dict[tuple[str, ...], pa.Table] = {}
+        reached = {}
+        for path in _with_prefixes(paths):
+            way = route(self._configuration, entity_type, path)
+            near = streams if len(path) == 1 else _far(links[path[:-1]])
+            links[path] = self._reading.ends(way.hops[-1], near)
+            if path in paths:
+                reached[path] = self._reading.states(way.leads_to, _far(links[path]))
+        return Inputs(
+            entity_type=entity_type,
+            resources=self._reading.states(entity_type, streams),
+            links=links,
+            reached=reached,
+            due=due,
+        )
+
+    def computed(self, entity_type: str, rows: pa.Table | None = None) -> None:
+        """Says that properties of resources of an entity type were written.
+
+        :param rows: ``stream`` and ``computed``, where nothing else changed; otherwise its states are read again.
+        """
+        if rows is None:
+            self._states.pop(entity_type, None)
+            self._fresh.pop(entity_type, None)
+        elif entity_type in self._states:
+            self._fresh.setdefault(entity_type, []).append(rows)
+
+    def _all_states(self, entity_type: str) -> pa.Table:
+        if entity_type not in self._states:
+            self._states[entity_type] = self._reading.states(entity_type)
+        for rows in self._fresh.pop(entity_type, ()):
+            self._states[entity_type] = _overlaid(self._states[entity_type], rows)
+        return self._states[entity_type]
+
+    def _all_ends(self, hop: Hop) -> pa.Table:
+        if hop not in self._ends:
+            self._ends[hop] = self._reading.ends(hop)
+        return self._ends[hop]
+
+
+def _overlaid(states: pa.Table, rows: pa.Table) -> pa.Table:
+    """States with what is computed now, where it is another; both are in the order of their streams.
+
+    Some at a time: to take from all rows at once would need them three times in memory.
+    """
+    places = pc.index_in(states.column("stream"), rows.column("stream").combine_chunks())
+    computed: list[pa.Array] = []
+    for start in range(0, states.num_rows, _AT_ONCE):
+        place, before = (column.slice(start, _AT_ONCE) for column in (places, states.column("computed")))
+        first, last = (pc.min_max(place)[end].as_py() for end in ("min", "max"))
+        if first is not None:
+            fresh = rows.column("computed").slice(first, last - first + 1).combine_chunks()
+            before = pc.coalesce(fresh.take(pc.subtract(place, first).combine_chunks()), before.combine_chunks())
+        computed += before.chunks if isinstance(before, pa.ChunkedArray) else [before]
+    return states.set_column(2, "computed", pa.chunked_array(computed, pa.string()))
+
+
+def _far(links: pa.Table) -> pa.Array:
+    return links.column("far").combine_chunks().unique()
+
+
+def _paths(reads: Iterable[Read]) -> set[tuple[str, ...]]:
+    return {read.path for read in reads if read.path}
+
+
+def _with_prefixes(paths: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Every path and every beginning of one, the shorter first."""
+    found = {path[:length] for path in paths for length in range(1, len(path) + 1)}
+    return sorted(found, key=lambda path: (len(path), path))

@@ -1,0 +1,54 @@
+"""Planning what is derived: every expression is read once, and what is wrong with any of them told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from deltamark.application.ports.evaluator import Evaluator
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read
+from deltamark.domain.derivation.derivations import Derivation, derivations
+from deltamark.domain.derivation.function_columns import reads_of
+from deltamark.domain.derivation.plan import Plan, circles, plan
+from deltamark.domain.errors import ConfigurationError, Fault
+from deltamark.domain.validation.validate import MOST_FAULTS, in_file_order
+
+
+def planned(configuration: Configuration, evaluator: Evaluator) -> Plan:
+    """The plan of everything that a configuration derives.
+
+    :param configuration: one in which `deltamark.domain.validation.validate.faults` finds nothing.
+    :raises ConfigurationError: with everything that is wrong with its expressions, in file order: those that cannot
+        be read or evaluated, and computed properties that need themselves.
+    """
+    reads: dict[Derivation, tuple[Read, ...]] = {}
+    faults = list(_refused(configuration, evaluator, reads))
+    faults += circles(configuration, reads)
+    faults += _not_evaluated(reads, evaluator)
+    if faults:
+        raise ConfigurationError(in_file_order(faults)[:MOST_FAULTS])
+    return plan(configuration, reads)
+
+
+def _refused(
+    configuration: Configuration, evaluator: Evaluator, reads: dict[Derivation, tuple[Read, ...]]
+) -> Iterator[Fault]:
+    """The expressions that cannot be read; what the others read is put into `reads`."""
+    for derivation in derivations(configuration):
+        try:
+            reads[derivation] = _reads(configuration, evaluator, derivation)
+        except ExpressionRefused as refused:
+            yield Fault(derivation.location, f"{derivation.described} {refused}")
+
+
+def _reads(configuration: Configuration, evaluator: Evaluator, derivation: Derivation) -> tuple[Read, ...]:
+    if derivation.maker is None:
+        return evaluator.reads(derivation)
+    return reads_of(configuration, derivation.maker, derivation.entity_type)
+
+
+def _not_evaluated(reads: Mapping[Derivation, object], evaluator: Evaluator) -> Iterator[Fault]:
+    for derivation in reads:
+        fault = evaluator.fault(derivation) if derivation.maker is None else None
+        if fault is not None:
+            yield fault

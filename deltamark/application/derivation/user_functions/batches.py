@@ -1,0 +1,73 @@
+"""Computing properties by a function of a user's own, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import evolve
+
+from deltamark.application.derivation.user_functions.call import call
+from deltamark.application.derivation.user_functions.result_check import checked
+from deltamark.application.ports.evaluator import STREAM, Computation, Inputs
+from deltamark.application.ports.store import Reading
+from deltamark.application.services import Services
+from deltamark.domain.configuration.user_function import KEY, UserTask
+from deltamark.domain.derivation.derivations import Derivation
+from deltamark.domain.derivation.function_columns import Column, columns, written_by
+
+
+def function_portions(
+    reading: Reading, services: Services, derivations: Sequence[Derivation], inputs: Inputs, batch_size: int = 0
+) -> Iterator[Computation]:
+    """What a function gives for the resources that are due, batch by batch in the order of their streams.
+
+    :param derivations: all of one function and one entity type.
+    :param batch_size: 0 for as many resources at once as the function declares.
+    :raises UserTaskFailed: if the function fails, or gives what cannot be written.
+    :raises StoreError: if what the store holds of a resource cannot be read.
+    """
+    function = derivations[0].maker
+    assert function is not None, "a function computes what it is called for"
+    wanted = evolve(inputs, resources=_due(inputs), due=None)
+    read = columns(services.configuration, function, inputs.entity_type)
+    done = 0
+    for table in services.evaluator.tables(read, wanted, batch_size or function.batch_size):
+        streams = table.column(STREAM).combine_chunks()
+        values = _called(reading, services, function, inputs.entity_type, read, table)
+        part = wanted.resources.slice(done, table.num_rows)
+        done += table.num_rows
+        yield services.evaluator.given(
+            derivations, evolve(wanted, resources=part, links={}, reached={}), values.append_column(STREAM, streams)
+        )
+
+
+def _due(inputs: Inputs) -> pa.Table:
+    """The live resources of which anything is due, in the order of their streams."""
+    resources = inputs.resources.filter(pc.is_valid(inputs.resources.column("state")))
+    if inputs.due is not None:
+        resources = resources.filter(pc.is_in(resources.column("stream"), inputs.due.column("stream").combine_chunks()))
+    return resources.sort_by("stream")
+
+
+def _called(
+    reading: Reading,
+    services: Services,
+    function: UserTask,
+    entity_type: str,
+    read: Sequence[Column],
+    table: pa.Table,
+) -> pa.Table:
+    """What the function gave for a batch, checked."""
+    keys = _keys(reading, table.column(STREAM).combine_chunks())
+    batch = pa.table({KEY: keys} | {column.name: table.column(column.name) for column in read})
+    batch = batch.replace_schema_metadata({"entity_type": entity_type})
+    properties = written_by(services.configuration, function, entity_type)
+    return checked(function, properties, entity_type, keys, call(function, batch))
+
+
+def _keys(reading: Reading, streams: pa.Array) -> pa.Array:
+    names = reading.names(streams)
+    places = pc.index_in(streams, value_set=names.column("stream").combine_chunks())
+    return names.column("key").combine_chunks().take(places)

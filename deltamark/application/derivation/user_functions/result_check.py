@@ -1,0 +1,255 @@
+"""What a function of a user's own gave for a batch: checked, and spelled as values are stored."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import frozen
+
+from deltamark.application.ports.arrow_types import ARROW
+from deltamark.domain.configuration.entity_model import Property
+from deltamark.domain.configuration.user_function import KEY, UserTask
+from deltamark.domain.errors import UserTaskFailed
+from deltamark.domain.suggestions import hint
+from deltamark.domain.values import PropertyType, shown
+
+_RANGES = {
+    PropertyType.BYTE: (0, 2**8 - 1),
+    PropertyType.INT16: (-(2**15), 2**15 - 1),
+    PropertyType.INT32: (-(2**31), 2**31 - 1),
+    PropertyType.INT64: (-(2**63), 2**63 - 1),
+}
+_GUID = re.compile(r"\{?([0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12})\}?\Z")
+_FIRST_INSTANT, _LAST_INSTANT = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999, in microseconds since 1970."""
+
+
+def checked(
+    function: UserTask, properties: Sequence[Property], entity_type: str, keys: pa.Array, given: object
+) -> pa.Table:
+    """A column for each property with its values in the order of the keys: numbers and Booleans as such, a time as a
+    timestamp in UTC without a zone, everything else as the text that is stored.
+
+    :param properties: what the function may write of resources of that entity type.
+    :param keys: of the resources that it was given.
+    :raises UserTaskFailed: if it gave anything that cannot be written.
+    """
+    return _Answer(function, properties, entity_type, keys).checked(given)
+
+
+@frozen
+class _Answer:
+    function: UserTask
+    properties: Sequence[Property]
+    entity_type: str
+    keys: pa.Array
+
+    def checked(self, given: object) -> pa.Table:
+        table = self._table(given)
+        answered = self._keys(table)
+        places = pc.index_in(self.keys, value_set=answered)
+        columns = {}
+        for one in self.properties:
+            if one.identifier in table.column_names:
+                column = _combined(table.column(one.identifier))
+                columns[one.identifier] = self._values(one, column, answered).take(places)
+            else:
+                columns[one.identifier] = pa.nulls(len(self.keys), _STORED.get(one.type, pa.string()))
+        return pa.table(columns)
+
+    def _table(self, given: object) -> pa.Table:
+        if isinstance(given, pa.RecordBatch):
+            given = pa.Table.from_batches([given])
+        if not isinstance(given, pa.Table):
+            what = "nothing (None)" if given is None else f"a {type(given).__name__}"
+            raise self._refused(
+                f"returned {what} instead of a pyarrow.Table", "Return a table of key and what it writes."
+            )
+        try:
+            given.validate(full=True)
+        except pa.ArrowException as e:
+            raise self._refused(f"returned a table that is damaged ({shown(e)})", "Build the table anew.") from e
+        self._check_columns(given.column_names)
+        return given
+
+    def _check_columns(self, names: Sequence[str]) -> None:
+        known = [one.identifier for one in self.properties]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise self._refused(f"returned the column {shown(name)} twice", "Return each column once.")
+            if name not in (KEY, *known):
+                advice = "Name it in writes of @task" if self.function.writes is not None else "Declare the property"
+                raise self._refused(
+                    f"returned the column {shown(name)}, which it does not write of {self.entity_type}"
+                    f"{hint(name, known)}",
+                    f"{advice}, or leave the column out.",
+                )
+        if KEY not in names:
+            raise self._refused(
+                "returned a table without the column key", "Return the keys of the batch with what belongs to them."
+            )
+        missing = [name for name in known if name not in names]
+        if missing and self.function.writes is not None:
+            raise self._refused(
+                f"returned a table without the column {shown(missing[0])}, which it is declared to write",
+                "Return it, with nulls where there is no value, or take it out of writes.",
+            )
+
+    def _keys(self, table: pa.Table) -> pa.Array:
+        column = _combined(table.column(KEY))
+        if not (_is_text(column.type) or pa.types.is_null(column.type)):
+            raise self._refused(
+                f"returned keys of type {column.type}, not texts", "Return the column key as it is in the batch."
+            )
+        keys = column.cast(pa.string())
+        if keys.null_count:
+            row = pc.index(pc.is_null(keys), True).as_py() + 1
+            raise self._refused(f"returned a table without a key in row {row}", "Return a key in every row.")
+        is_known = pc.is_in(keys, value_set=self.keys)
+        self._refuse(
+            pc.invert(is_known), keys, lambda _: "returned a key that it was not given", "Return none but those."
+        )
+        if len(pc.unique(keys)) != len(keys):
+            again = Counter(keys.to_pylist()).most_common(1)[0][0]
+            raise self._refused(f"returned the key {shown(again)} twice", "Return one row for each key.")
+        return keys
+
+    def _values(self, one: Property, column: pa.Array, keys: pa.Array) -> pa.Array:
+        """The values of a property as they are stored."""
+        if pa.types.is_null(column.type):
+            return pa.nulls(len(column), _STORED.get(one.type, pa.string()))
+        if not _FITS[one.type](column.type):
+            raise self._refused(
+                f"returned {self._of(one)} as {column.type}, and {ARROW[one.type]} is wanted",
+                "Convert the column before it is returned.",
+            )
+        for wrong, problem in _problems(one.type, column):
+            self._refuse(
+                wrong, keys, lambda row, problem=problem: f"returned {self._of(one)} with {problem(row)}",  # type: ignore[misc]
+                f"Give {one.type.described}, or null.",
+            )  # fmt: skip
+        return _stored(one.type, column)
+
+    def _of(self, one: Property) -> str:
+        return f"the column {shown(one.identifier)}"
+
+    def _refuse(self, wrong: pa.Array, keys: pa.Array, problem: Callable[[int], str], advice: str) -> None:
+        """Refuses the first row that is wrong."""
+        row = pc.index(pc.fill_null(wrong, False), True).as_py()
+        if row >= 0:
+            key = shown(keys[row].as_py())
+            raise self._refused(f"{problem(row)} for {self.entity_type} {key}", advice)
+
+    def _refused(self, problem: str, advice: str) -> UserTaskFailed:
+        return UserTaskFailed(self.function.name, problem, advice=advice)
+
+
+def _combined(column: pa.ChunkedArray) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    combined = column.combine_chunks()
+    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+_FITS: dict[PropertyType, Callable[[pa.DataType], bool]] = {
+    PropertyType.STRING: _is_text,
+    PropertyType.GUID: _is_text,
+    PropertyType.BYTES: _is_binary,
+    PropertyType.BINARY: _is_binary,
+    PropertyType.DOUBLE: _is_number,
+    PropertyType.BOOL: pa.types.is_boolean,
+    PropertyType.DATE_TIME: _is_time,
+    **dict.fromkeys(_RANGES, pa.types.is_integer),
+}
+_STORED: dict[PropertyType, pa.DataType] = {
+    PropertyType.DOUBLE: pa.float64(),
+    PropertyType.BOOL: pa.bool_(),
+    PropertyType.DATE_TIME: pa.timestamp("us"),
+    **dict.fromkeys(_RANGES, pa.int64()),
+}
+"""What a value is on its way into the store; a text where it is none of these."""
+
+
+def _problems(kind: PropertyType, column: pa.Array) -> Iterator[tuple[pa.Array, Callable[[int], str]]]:
+    """Which values of a column are none of the type, and what each of them is, in a clause."""
+
+    def read(row: int) -> str:
+        return shown(column[row])
+
+    if kind in _RANGES:
+        low, high = _RANGES[kind]
+        if column.type == pa.uint64():
+            yield pc.greater(column, pa.scalar(high, pa.uint64())), read
+        else:
+            wide = column.cast(pa.int64())
+            yield pc.or_(pc.less(wide, low), pc.greater(wide, high)), read
+    elif kind is PropertyType.DOUBLE:
+        yield pc.invert(pc.is_finite(_doubles(column))), read
+    elif kind is PropertyType.STRING:
+        yield pc.match_substring(column.cast(pa.string()), "\0"), lambda _: "the character NUL, which no text may hold"
+    elif kind is PropertyType.GUID:
+        texts = column.cast(pa.string()).to_pylist()
+        yield pa.array([bool(text) and not _GUID.match(text) for text in texts], pa.bool_()), read
+    elif kind is PropertyType.DATE_TIME:
+        rounded, low_, high_ = _micros(column)
+        yield pc.or_(pc.less(rounded, low_), pc.greater(rounded, high_)), lambda _: "a time out of the years 1 to 9999"
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+            left = pc.subtract(column.cast(pa.int64()), pc.multiply(rounded, 1_000))
+            yield pc.not_equal(left, 0), lambda _: "nanoseconds, of which microseconds are kept; round them off"
+
+
+_UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+
+def _micros(column: pa.Array) -> tuple[pa.Array, int, int]:
+    """The times in a unit in which none overflows, and the first and the last instant in it."""
+    if pa.types.is_date(column.type):
+        days = column.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
+        day = 24 * 3_600 * 1_000_000
+        return days, _FIRST_INSTANT // day, _LAST_INSTANT // day
+    whole = column.cast(pa.int64())
+    if column.type.unit == "ns":
+        return pc.divide(whole, 1_000), _FIRST_INSTANT, _LAST_INSTANT
+    factor = _UNITS[column.type.unit]
+    return whole, _FIRST_INSTANT // factor, _LAST_INSTANT // factor
+
+
+def _doubles(column: pa.Array) -> pa.Array:
+    return pc.cast(column, pa.float64(), safe=False)
+
+
+def _stored(kind: PropertyType, column: pa.Array) -> pa.Array:
+    """The values, which are checked, on their way into the store."""
+    if kind is PropertyType.DOUBLE:
+        return _doubles(column)
+    if kind is PropertyType.DATE_TIME:
+        return pc.cast(column, pa.timestamp("us"), safe=False)
+    if kind in (PropertyType.BYTES, PropertyType.BINARY):
+        coded = (None if data is None else base64.b64encode(data).decode() for data in column.to_pylist())
+        return pa.array(list(coded), pa.string())
+    if kind is PropertyType.GUID:
+        texts = column.cast(pa.string()).to_pylist()
+        return pa.array([str(UUID(text)) if text else None for text in texts], pa.string())
+    return column.cast(_STORED.get(kind, pa.string()))

@@ -1,0 +1,115 @@
+"""Following the log: its changes as they come, each once, none missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from threading import Event
+from time import monotonic
+
+from attrs import frozen
+
+from deltamark.application.history import history
+from deltamark.application.history.history import ChangeFilter
+from deltamark.application.ports.store import Reading, Store, Watch
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.errors import StoreUnreachable
+from deltamark.domain.history.changes import LoggedChange, Position
+
+_BATCH = 1_000
+"""Changes read at a time: nobody is held up while the follower works on them."""
+
+_LOOK_AGAIN_S = 10.0
+"""The log is read again after this time even if nothing was told."""
+
+_RETRY_S = 0.2
+PATIENCE_S = 300.0
+"""How long a store that cannot be reached is tried again: a server is restarted in that time."""
+
+
+@frozen(kw_only=True)
+class Following:
+    """What to follow, and when to end.
+
+    :param timeout_s: ends after so many seconds without a change; None: never.
+    :param stop: ends soon after it is set.
+    """
+
+    wanted: ChangeFilter
+    kept_only: bool
+    timeout_s: float | None
+    stop: Event
+
+
+def follow(store: Store, configuration: Configuration, after: Position, following: Following) -> Iterator[LoggedChange]:
+    """The changes beyond a position, oldest first, and then those that are still to come.
+
+    :raises HistoryDiscarded: if changes beyond the place reached were discarded before they were read.
+    :raises StoreUnreachable: if the store was away for longer than `PATIENCE_S`.
+    """
+    with store.watching() as watch:
+        patience = _Patience(following.stop)
+        quiet_since = monotonic()
+        while not following.stop.is_set():
+            try:
+                with store.reading() as reading:
+                    found, reached = _next(reading, configuration, after, following)
+            except StoreUnreachable as e:
+                patience.spend(e)
+                continue
+            patience.regain()
+            for change in found:
+                yield change
+                if following.stop.is_set():
+                    return
+            after = reached
+            if found:
+                quiet_since = monotonic()
+                continue
+            remaining_s = _LOOK_AGAIN_S
+            if following.timeout_s is not None:
+                remaining_s = min(remaining_s, quiet_since + following.timeout_s - monotonic())
+                if remaining_s <= 0:
+                    return
+            _wait(watch, remaining_s, following.stop, patience)
+
+
+def _wait(watch: Watch, timeout_s: float, stop: Event, patience: _Patience) -> None:
+    try:
+        watch.wait(timeout_s, stop)
+    except StoreUnreachable as e:
+        patience.spend(e)
+
+
+def _next(
+    reading: Reading, configuration: Configuration, after: Position, following: Following
+) -> tuple[list[LoggedChange], Position]:
+    """The next changes, and the position up to which they are all there are."""
+    head = reading.head()
+    if head <= after:
+        return [], after
+    if not following.kept_only:
+        history.refuse_below(history.horizon_of(reading, configuration, following.wanted.entity_type), after)
+    found = list(islice(history.changes(reading, after, head, following.wanted), _BATCH))
+    return found, found[-1].position if len(found) == _BATCH else head
+
+
+class _Patience:
+    """How long a store may be away."""
+
+    def __init__(self, stop: Event) -> None:
+        self._stop = stop
+        self._away_since: float | None = None
+
+    def regain(self) -> None:
+        """The store is there."""
+        self._away_since = None
+
+    def spend(self, error: StoreUnreachable) -> None:
+        """The store is not there: waits a moment, or gives up."""
+        now = monotonic()
+        if self._away_since is None:
+            self._away_since = now
+        if now - self._away_since > PATIENCE_S:
+            raise error
+        self._stop.wait(_RETRY_S)

@@ -1,0 +1,213 @@
+"""Reading the log: changes, one resource's history, and how things stood at a past moment."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+
+from attrs import frozen
+
+from deltamark.application.ports.records import RunSummary
+from deltamark.application.ports.store import Reading
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.errors import HistoryDiscarded, UsageError
+from deltamark.domain.history.changes import AnyChange, Horizon, LoggedChange, Position, RunMoment, When
+from deltamark.domain.resources.link import LinkRef
+from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceRef, fold
+from deltamark.domain.runs.run import JobRun
+from deltamark.domain.values import Values
+
+
+def position_of(reading: Reading, when: When) -> Position:
+    """The position that a moment names.
+
+    :raises UsageError: for a position beyond the log, a time without zone, a run that is not there or goes on.
+    """
+    match when:
+        case RunMoment(number):
+            summary = _run(reading, number)
+            if summary.run.ended_at is None:
+                raise UsageError(f"run {number} has not ended. Name a run that has, or a position.")
+            return summary.last
+        case datetime():
+            if when.tzinfo is None:
+                raise UsageError(f"{when.isoformat()} has no time zone. Write {when.isoformat()}Z for UTC.")
+            return reading.position_at(when)
+    head = reading.head()
+    if not 0 <= when <= head:
+        raise UsageError(f"position {when} is not in the log, which ends at {head}.")
+    return when
+
+
+def _run(reading: Reading, number: int) -> RunSummary:
+    summary = reading.run(number, with_rows=False)
+    if summary is None:
+        known = reading.runs(newest=1)
+        there = f"The newest is run {known[0].run.number}." if known else "No job has run yet."
+        raise UsageError(f"there is no run {number}. {there}")
+    return summary
+
+
+def horizons_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> list[Horizon]:
+    """The horizons that a reader of an entity type's changes, its links included, must respect; None: all."""
+    return [
+        horizon
+        for horizon in reading.horizons()
+        if entity_type is None or _touches(configuration, entity_type, horizon)
+    ]
+
+
+def _touches(configuration: Configuration, entity_type: str, horizon: Horizon) -> bool:
+    """Whether a horizon concerns an entity type; one of an association that is configured no more may."""
+    if horizon.subject == entity_type:
+        return True
+    association = configuration.association(horizon.subject)
+    if association is not None:
+        return entity_type in (association.property1.entity_type, association.property2.entity_type)
+    return configuration.entity_type(horizon.subject) is None
+
+
+def horizon_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> Horizon | None:
+    """The highest horizon that a reader of an entity type's changes (None: of all) must respect."""
+    concerned = horizons_of(reading, configuration, entity_type)
+    return max(concerned, key=lambda horizon: horizon.position, default=None)
+
+
+def refuse_below(horizon: Horizon | None, position: Position) -> None:
+    """Raises `HistoryDiscarded` for a position below the horizon."""
+    if horizon is not None and position < horizon.position:
+        raise HistoryDiscarded(horizon.connector, horizon.position, horizon.run, horizon.task)
+
+
+@frozen(kw_only=True)
+class ChangeFilter:
+    """Which changes are asked for; None everywhere: all."""
+
+    entity_type: str | None = None
+    key: str | None = None
+    run: int | None = None
+
+    def admits(self, event: AnyChange) -> bool:
+        """Whether a change is asked for; a link's change is, by either end."""
+        if self.run is not None and event.cause.run != self.run:
+            return False
+        refs = (event.ref,) if isinstance(event, ResourceEvent) else (event.ref.source, event.ref.target)
+        return any(
+            (self.entity_type is None or ref.entity_type == self.entity_type)
+            and (self.key is None or ref.key == self.key)
+            for ref in refs
+        )
+
+
+class RunNames:
+    """Puts the names of job, task, user and file to changes, from the record of their runs."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._runs: dict[int, JobRun] = {}
+
+    def named(self, position: Position, event: AnyChange) -> LoggedChange:
+        """The change with its names."""
+        number = event.cause.run
+        if number not in self._runs:
+            self._runs[number] = _run(self._reading, number).run
+        run = self._runs[number]
+        task = run.task(event.cause.task)
+        subject = event.ref.entity_type if isinstance(event, ResourceEvent) else event.ref.association
+        file = next((read.file for read in task.extracts if read.subject == subject), None)
+        if event.cause.line is None:
+            file = None
+        user, trigger = run.caller_at(event.at)
+        return LoggedChange(
+            position=position,
+            event=event,
+            run=number,
+            job=run.job,
+            task=task.identifier,
+            user=user,
+            trigger=trigger,
+            file=file,
+        )
+
+
+def changes(reading: Reading, after: Position, until: Position | None, wanted: ChangeFilter) -> Iterator[LoggedChange]:
+    """The changes asked for, oldest first."""
+    if wanted.run is not None:
+        summary = _run(reading, wanted.run)
+        after = max(after, summary.first)
+        until = summary.last if until is None else min(until, summary.last)
+    names = RunNames(reading)
+    if wanted.entity_type is not None and wanted.key is not None:
+        found = history_of(reading, ResourceRef(wanted.entity_type, wanted.key))
+        inside: Iterator[tuple[Position, AnyChange]] = (
+            (p, e) for p, e in found if p > after and (until is None or p <= until)
+        )
+    else:
+        inside = reading.changes(after, until)
+    return (names.named(position, event) for position, event in inside if wanted.admits(event))
+
+
+def history_of(reading: Reading, ref: ResourceRef) -> Iterator[tuple[Position, AnyChange]]:
+    """One resource's own changes and those of its links, oldest first."""
+    own = ((position, fact) for position, fact in reading.facts(ref) if isinstance(fact, ResourceEvent))
+    return heapq.merge(own, reading.link_changes_of(ref), key=itemgetter(0))
+
+
+def resource_at(reading: Reading, ref: ResourceRef, position: Position | None) -> Resource | None:
+    """A resource now or at a position; None where there was none, a deleted one with `live` False."""
+    if position is None:
+        return reading.resource(ref)
+    return fold(fact for _, fact in reading.facts(ref, position))
+
+
+def links_of(reading: Reading, ref: ResourceRef, position: Position | None) -> list[LinkRef]:
+    """The links of a resource now or at a position, in both directions."""
+    return reading.links_of(ref) if position is None else reading.links_of_at(ref, position)
+
+
+@frozen(kw_only=True)
+class ExportedResource:
+    """A resource with its links as an export gives it: association -> keys of the resources it leads to."""
+
+    key: str
+    values: Values
+    links: dict[str, list[str]]
+
+
+def exported(
+    reading: Reading, configuration: Configuration, entity_type: str, position: Position | None
+) -> Iterator[ExportedResource]:
+    """All resources of a type in key order, with the links that start at them."""
+    associations = [
+        (association.identifier, _LinksByKey(_pairs(reading, association.identifier, position)))
+        for association in configuration.associations_from(entity_type)
+    ]
+    for key, values in reading.states_at(entity_type, position):
+        links = {name: found for name, by_key in associations if (found := by_key.of(key))}
+        yield ExportedResource(key=key, values=values, links=links)
+
+
+def _pairs(reading: Reading, association: str, position: Position | None) -> Iterator[tuple[str, str]]:
+    return reading.links_from(association) if position is None else reading.links_at(association, position)
+
+
+class _LinksByKey:
+    """Links in key order, read along with resources in the same order."""
+
+    def __init__(self, pairs: Iterator[tuple[str, str]]) -> None:
+        self._groups = ((key, [target for _, target in group]) for key, group in groupby(pairs, key=itemgetter(0)))
+        self._next = next(self._groups, None)
+
+    def of(self, key: str) -> list[str]:
+        """The other ends of the links of a key; ask for keys in ascending order."""
+        while self._next is not None and _utf8(self._next[0]) < _utf8(key):
+            self._next = next(self._groups, None)
+        return self._next[1] if self._next is not None and self._next[0] == key else []
+
+
+def _utf8(text: str) -> bytes:
+    """The order of the store: by the bytes of UTF-8."""
+    return text.encode()

@@ -1,0 +1,46 @@
+"""Replaying the log: the stored state becomes what the log gives, here or in a new store of any kind."""
+
+from __future__ import annotations
+
+from deltamark.application.ports.store import Reading, Store, Told
+from deltamark.domain.errors import ConcurrentRun
+from deltamark.domain.integrity.checkpoint import Checkpoint
+from deltamark.domain.integrity.verification import LogVerification, Replayed
+
+
+def verify_log(store: Store, told: Told, *, checkpoint: Checkpoint | None = None) -> LogVerification:
+    """Looks whether the log is whole, and whether what it gives is what is stored; see `Reading.verify`."""
+    with store.reading() as reading:
+        return reading.verify(told, checkpoint=checkpoint)
+
+
+def replay(store: Store, told: Told) -> Replayed:
+    """Makes the stored state what the log gives, in one transaction; see `Writing.replay`.
+
+    :raises ConcurrentRun: while a run goes on.
+    """
+    with store.reading() as reading:
+        refuse_while_running(reading)
+    with store.transaction() as tx:
+        refuse_while_running(tx)
+        return tx.replay(told)
+
+
+def replay_into(store: Store, target: Store, told: Told) -> Replayed:
+    """Fills a new store with the log of this one, as it is at one instant; see `Writing.fill_from`."""
+    with store.reading() as source, target.transaction() as tx:
+        return tx.fill_from(source, told)
+
+
+def refuse_while_running(reading: Reading) -> None:
+    """Refuses to replay beside a run: it read the state as it was.
+
+    :raises ConcurrentRun: names the run.
+    """
+    for number in sorted(run for run in reading.live_runs() if run > 0):
+        summary = reading.run(number, with_rows=False)
+        whose = "" if summary is None else f" of job {summary.run.job}, by {summary.run.user} on {summary.run.host},"
+        raise ConcurrentRun(
+            f"run {number}{whose} goes on, and works with the state as it is. Nothing was changed. Replay when it has "
+            f"ended (`deltamark runs {number}` shows it)."
+        )

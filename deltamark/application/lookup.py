@@ -1,0 +1,132 @@
+"""What callers name must exist in the configuration; a wrong name is told with the nearest one that does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from deltamark.application import arguments
+from deltamark.application.ports.store import Reading
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import Connector, EntityAssociation, EntityType, Property, PropertyRef
+from deltamark.domain.configuration.jobs import ComputingTask, Job
+from deltamark.domain.configuration.rules import rule_names
+from deltamark.domain.errors import ErasedResource, UsageError
+from deltamark.domain.resources.resource import ResourceRef
+from deltamark.domain.retention.erasure import key_digest
+from deltamark.domain.runs.run import JobRun
+from deltamark.domain.suggestions import hint
+from deltamark.domain.values import shown
+
+
+def job_named(identifier: str, configuration: Configuration) -> Job:
+    """The job of that identifier.
+
+    :raises UsageError: if there is none.
+    """
+    found = configuration.job(arguments.text("a job", identifier))
+    if found is None:
+        raise _unknown("job", identifier, (job.identifier for job in configuration.jobs))
+    return found
+
+
+def entity_type_named(identifier: str, configuration: Configuration) -> EntityType:
+    """The entity type of that identifier.
+
+    :raises UsageError: if there is none.
+    """
+    found = configuration.entity_type(arguments.text("an entity type", identifier))
+    if found is None:
+        raise _unknown("entity type", identifier, (item.identifier for item in configuration.entity_types))
+    return found
+
+
+def property_named(identifier: str, entity_type: EntityType, configuration: Configuration) -> Property:
+    """The property of that identifier: one that holds values, synchronized or computed.
+
+    :raises UsageError: if there is none; one that leads to others is told as what it is.
+    """
+    valued = configuration.valued_properties(entity_type)
+    found = next((p for p in valued if p.identifier == arguments.text("a property", identifier)), None)
+    if found is not None:
+        return found
+    end = PropertyRef(entity_type.identifier, identifier)
+    for association in configuration.associations:
+        if end in (association.property1, association.property2):
+            raise UsageError(
+                f"{identifier} of {entity_type.identifier} holds no values: it leads to others by the association "
+                f"{association.identifier}. Ask for that association."
+            )
+    raise _unknown(f"property of {entity_type.identifier}", identifier, (p.identifier for p in valued))
+
+
+def association_named(identifier: str, configuration: Configuration) -> EntityAssociation:
+    """The association of that identifier.
+
+    :raises UsageError: if there is none.
+    """
+    found = configuration.association(arguments.text("an association", identifier))
+    if found is None:
+        raise _unknown("association", identifier, (item.identifier for item in configuration.associations))
+    return found
+
+
+def never_was(reading: Reading, ref: ResourceRef) -> UsageError:
+    """Why there is nothing to tell of a resource: it never was, or it was erased."""
+    for erased in reading.erasures():
+        if erased.key_digest == key_digest(erased.salt, ref):
+            return ErasedResource(f"{ref.entity_type} {ref.key}", run=erased.run, at=erased.at, reason=erased.reason)
+    return UsageError(f"there never was a {ref.entity_type} with the key {shown(ref.key)}.")
+
+
+def connector_named(identifier: str, configuration: Configuration) -> Connector:
+    """The connector of that identifier.
+
+    :raises UsageError: if there is none.
+    """
+    found = configuration.connector(arguments.text("a connector", identifier))
+    if found is None:
+        raise _unknown("connector", identifier, (item.identifier for item in configuration.connectors))
+    return found
+
+
+def run_numbered(reading: Reading, number: int) -> JobRun:
+    """The run of that number, without the rows it set aside.
+
+    :raises UsageError: if there is none.
+    """
+    summary = reading.run(arguments.whole_number("the number of a run", number), with_rows=False)
+    if summary is None:
+        raise UsageError(f"there is no run {number}. `deltamark runs` lists them.")
+    return summary.run
+
+
+def dirty_tasks(task: str | None, configuration: Configuration) -> list[ComputingTask]:
+    """The tasks that compute only what is dirty: all, or the one of an identifier.
+
+    :raises UsageError: if there is none of that identifier.
+    """
+    consumers = [
+        consumer for consumer in configuration.all_tasks() if isinstance(consumer, ComputingTask) and consumer.dirty
+    ]
+    if task is None:
+        return consumers
+    arguments.text("a task", task)
+    chosen = [consumer for consumer in consumers if consumer.identifier == task]
+    if not chosen:
+        known = [consumer.identifier for consumer in consumers]
+        raise UsageError(f'there is no task {shown(task)} with Dirty="true"{hint(task, known)}')
+    return chosen
+
+
+def check_rule(rule: str | None, configuration: Configuration) -> None:
+    """Checks that there is a correlation rule of that name; None names none.
+
+    :raises UsageError: if there is not.
+    """
+    names = [name for name, _ in rule_names(configuration.correlation_rules)]
+    if rule is not None and arguments.text("a rule", rule) not in names:
+        raise _unknown("correlation rule", rule, names)
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
+    return UsageError(f"there is no {what} {shown(name)}{hint(name, known)}")

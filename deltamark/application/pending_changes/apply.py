@@ -1,0 +1,154 @@
+"""Pending changes: applying exactly what a threshold held back, or dropping it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from deltamark.application.derivation.compute_properties import clear_mapped_properties
+from deltamark.application.pending_changes.staleness import refuse_if_outdated, refuse_other_removals
+from deltamark.application.ports import pending_changes as kinds
+from deltamark.application.ports.pending_changes import SCHEMAS, Pending
+from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
+from deltamark.application.ports.store import Reading, Writing
+from deltamark.application.retention.discard import discard_changes_of
+from deltamark.application.services import Apply, Done, Scope, Services
+from deltamark.application.synchronization.hold_back import counted
+from deltamark.application.synchronization.waiting_links import Waiting, put_on_record
+from deltamark.domain.configuration.jobs import SynchronizeTask
+from deltamark.domain.errors import UsageError
+from deltamark.domain.resources.events import Cause
+from deltamark.domain.runs.run import Counts
+
+
+def pending_of(reading: Reading, run: int, ordinal: int) -> Pending:
+    """The pending changes of a task of a run, by its place.
+
+    :raises UsageError: if there are none.
+    """
+    found = reading.pending(run, ordinal)
+    if found is None:
+        raise UsageError(
+            f"run {run} has no pending changes: it held nothing back, or they were applied, dropped or superseded. "
+            f"`deltamark runs {run}` tells."
+        )
+    return found
+
+
+def apply_pending(services: Services, task: SynchronizeTask, run: int, ordinal: int) -> Apply:
+    """Applies exactly the changes that a synchronization held back, and unblocks its connector.
+
+    The counts are those of the changes made now; rows set aside are on record already and not reported again.
+
+    :raises OutdatedChanges: from the transaction, if a resource or link is not as it was when they were held back.
+    :raises UsageError: from the transaction, if there are none (any more).
+    """
+
+    def apply(tx: Writing, scope: Scope) -> Done:
+        found = pending_of(tx, run, ordinal)
+        refuse_if_outdated(tx, found, run)
+        cause = Cause(scope.run, scope.ordinal)
+        messages = [f"applied what was held back: {counted(found)}"]
+        fed, _ = services.configuration.mappings_of_connector(task.connector)
+        messages += clear_mapped_properties(services, tx, cause, [mapping.entity_type for mapping in fed])
+        counts = _apply_resources(tx, found, cause, run) + _apply_links(tx, found, cause)
+        for association in _subjects(found, kinds.AWAITED, kinds.SETTLED):
+            put_on_record(tx, _waiting(found, association), cause)
+        drop_pending(tx, run, ordinal)
+        tx.unblock(found.connector)
+        messages.append(f"{found.connector} is not blocked any more: incremental jobs take it in again")
+        if not task.do_not_delete_changes:
+            messages += discard_changes_of(services.configuration, tx, task, scope)
+        return Done(
+            counts=counts + Counts(read=found.read, set_aside=found.set_aside),
+            effect=counts.changed > 0,
+            extracts=found.extracts,
+            messages=messages,
+            warned=found.warned or found.set_aside > 0,
+        )
+
+    return apply
+
+
+def drop_pending(tx: Writing, run: int, ordinal: int) -> list[str]:
+    """Drops the pending changes of a task of a run; tells what becomes of its connector.
+
+    It is unblocked, unless what is dropped came from a delta: nothing will say that again, so the connector stays out
+    of incremental jobs until a complete extract is applied.
+    """
+    found = pending_of(tx, run, ordinal)
+    tx.drop_pending(run, ordinal)
+    block = tx.block_of(found.connector)
+    if block is None or (block.run, block.task) != (run, ordinal):
+        return [f"dropped what was held back of {found.connector}"]
+    if block.needs_complete:
+        return [
+            f"dropped what was held back of {found.connector}. It came from extracts that say only what happened, so "
+            f"{found.connector} stays out of incremental jobs until one that is not has synchronized complete extracts"
+        ]
+    tx.unblock(found.connector)
+    return [f"dropped what was held back of {found.connector}: incremental jobs take it in again"]
+
+
+def _apply_resources(tx: Writing, pending: Pending, cause: Cause, run: int) -> Counts:
+    counts, removed = Counts(), Counter[str]()
+    for entity_type in _subjects(pending, kinds.CREATED, kinds.UPDATED, kinds.DELETED):
+        changes = ResourceChanges(
+            created=_rows(pending, kinds.CREATED, entity_type),
+            updated=_rows(pending, kinds.UPDATED, entity_type),
+            deleted=_rows(pending, kinds.DELETED, entity_type),
+        )
+        removed.update(tx.append_resources(entity_type, changes, cause))
+        counts += Counts(
+            inserted=changes.created.num_rows, updated=changes.updated.num_rows, deleted=changes.deleted.num_rows
+        )
+    refuse_other_removals(pending, run, removed)
+    return counts + Counts(unlinked=removed.total())
+
+
+def _apply_links(tx: Writing, pending: Pending, cause: Cause) -> Counts:
+    counts = Counts()
+    for association in _subjects(pending, kinds.LINKED, kinds.UNLINKED):
+        source, target = next(part.ends for part in pending.parts if part.subject == association and part.ends)
+        linked, unlinked = (_rows(pending, kind, association) for kind in (kinds.LINKED, kinds.UNLINKED))
+        both = pa.concat_tables([linked, unlinked])
+        sources = _streams(tx, source, both.column("source_key"))
+        targets = _streams(tx, target, both.column("target_key"))
+        changes = LinkChanges(
+            linked=_with_streams(linked, sources, targets), unlinked=_with_streams(unlinked, sources, targets)
+        )
+        tx.append_links(LinkEnds(association=association, source=source, target=target), changes, cause)
+        counts += Counts(linked=linked.num_rows, unlinked=unlinked.num_rows)
+    return counts
+
+
+def _waiting(pending: Pending, association: str) -> Waiting:
+    awaited, settled = (
+        zip(*(_rows(pending, kind, association).column(name).to_pylist() for name in ("first", "second")), strict=True)
+        for kind in (kinds.AWAITED, kinds.SETTLED)
+    )
+    return Waiting(association=association, awaited=frozenset(awaited), settled=frozenset(settled))
+
+
+def _subjects(pending: Pending, *wanted: str) -> Iterable[str]:
+    return dict.fromkeys(part.subject for part in pending.parts if part.kind in wanted)
+
+
+def _rows(pending: Pending, kind: str, subject: str) -> pa.Table:
+    found = [part.rows for part in pending.parts if (part.kind, part.subject) == (kind, subject)]
+    return pa.concat_tables([SCHEMAS[kind].empty_table(), *found])
+
+
+def _streams(tx: Reading, entity_type: str, keys: pa.ChunkedArray) -> dict[str, int]:
+    found = tx.identities(entity_type, None, keys.unique())
+    return dict(zip(found.column("key").to_pylist(), found.column("stream").to_pylist(), strict=True))
+
+
+def _with_streams(pairs: pa.Table, sources: dict[str, int], targets: dict[str, int]) -> pa.Table:
+    columns = {
+        "source": pa.array([sources[key] for key in pairs.column("source_key").to_pylist()], type=pa.int64()),
+        "target": pa.array([targets[key] for key in pairs.column("target_key").to_pylist()], type=pa.int64()),
+    }
+    return pa.table({**columns, **{name: pairs.column(name) for name in SCHEMAS[kinds.LINKED].names}})

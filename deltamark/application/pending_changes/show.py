@@ -1,0 +1,88 @@
+"""What a blocked run would change, as changes of the log would tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from deltamark.application.history.history import ChangeFilter
+from deltamark.application.lookup import run_numbered
+from deltamark.application.ports import pending_changes as kinds
+from deltamark.application.ports.pending_changes import Part, Pending
+from deltamark.application.ports.store import Reading
+from deltamark.domain.errors import UsageError
+from deltamark.domain.history.changes import AnyChange, PendingChange
+from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
+from deltamark.domain.resources.resource import Change, Created, Deleted, ResourceRef, Updated
+from deltamark.domain.runs.run import JobRun
+
+
+def pending_changes(reading: Reading, run: int, wanted: ChangeFilter) -> Iterator[PendingChange]:
+    """The changes that a run held back, in the order in which they would be made.
+
+    :raises UsageError: at once, if there is no such run, or if it has no pending changes.
+    """
+    found = [(ordinal, reading.pending(run, ordinal)) for ordinal in reading.pending_tasks(run)]
+    record = run_numbered(reading, run)
+    if not found:
+        raise UsageError(
+            f"run {run} has no pending changes: it held nothing back, or they were applied, dropped or superseded. "
+            f"`deltamark runs {run}` tells what became of its tasks."
+        )
+    return (
+        change
+        for ordinal, pending in found
+        if pending is not None
+        for change in _of_task(reading, pending, record, ordinal)
+        if wanted.admits(change.event)
+    )
+
+
+def _of_task(reading: Reading, pending: Pending, run: JobRun, ordinal: int) -> Iterator[PendingChange]:
+    user, trigger = run.caller_at(pending.at)
+    for part in filter(lambda part: part.is_change, pending.parts):
+        file = next((read.file for read in pending.extracts if read.subject == part.subject), None)
+        computed = _computed(reading, part)
+        for row in part.rows.to_pylist():
+            line = row.get("line")
+            cause = Cause(run.number, ordinal, line)
+            yield PendingChange(
+                event=_event(part, row | {"computed": computed.get(row.get("key"))}, pending, cause),
+                run=run.number,
+                job=pending.job,
+                task=pending.task,
+                user=user,
+                trigger=trigger,
+                file=None if line is None else file,
+            )
+
+
+def _event(part: Part, row: dict[str, Any], pending: Pending, cause: Cause) -> AnyChange:
+    head: dict[str, Any] = {"originator_id": "", "originator_version": 0, "at": pending.at, "cause": cause}
+    if part.ends:
+        source, target = part.ends
+        pair = ResourceRef(source, row["source_key"]), ResourceRef(target, row["target_key"])
+        kind = Linked if part.kind == kinds.LINKED else Unlinked
+        return kind(**head, ref=LinkRef(part.subject, *pair))
+    head["ref"] = ResourceRef(part.subject, row["key"])
+    match part.kind:
+        case kinds.CREATED:
+            return Created(**head, values=orjson.loads(row["state"]))
+        case kinds.DELETED:
+            return Deleted(**head, values=orjson.loads(row["state"]), computed=orjson.loads(row["computed"] or "{}"))
+    updates = {name: Change(*change) for name, change in orjson.loads(row["changes"]).items()}
+    return Updated(**head, updates=updates)
+
+
+def _computed(reading: Reading, part: Part) -> dict[str, str]:
+    """What was computed of the resources that would be deleted: key -> JSON object."""
+    if part.kind != kinds.DELETED:
+        return {}
+    known = reading.identities(part.subject, None, part.rows.column("key").combine_chunks())
+    keys = dict(zip(known.column("stream").to_pylist(), known.column("key").to_pylist(), strict=True))
+    states = reading.states(part.subject, known.column("stream").combine_chunks())
+    found = zip(states.column("stream").to_pylist(), states.column("computed").to_pylist(), strict=True)
+    return {keys[stream]: computed for stream, computed in found}

@@ -1,0 +1,109 @@
+"""Whether pending changes can still be applied: everything must be as it was when they were held back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import orjson
+import pyarrow as pa
+
+from deltamark.application.ports import pending_changes as kinds
+from deltamark.application.ports.pending_changes import Part, Pending
+from deltamark.application.ports.store import Reading
+from deltamark.domain.errors import OutdatedChanges
+from deltamark.domain.resources.resource import ResourceRef
+from deltamark.domain.values import Value, Values, same_value, shown
+
+
+def refuse_if_outdated(reading: Reading, pending: Pending, run: int) -> None:
+    """Compares every resource and link that pending changes are about with what was expected of it.
+
+    :raises OutdatedChanges: if some are not as they were when the changes were held back.
+    """
+    count, first = 0, ""
+    for difference in _differences(reading, pending):
+        count, first = count + 1, first or difference
+    if count:
+        raise OutdatedChanges(run, count, first)
+
+
+def refuse_other_removals(pending: Pending, run: int, removed: Mapping[str, int]) -> None:
+    """Compares the links that went with deleted resources with those that were to go.
+
+    :param removed: by association, how many.
+    :raises OutdatedChanges: if they were not the same; the caller's transaction is to be undone.
+    """
+    expected: dict[str, int] = {}
+    for part in pending.parts:
+        if part.kind == kinds.REMOVED:
+            expected[part.subject] = expected.get(part.subject, 0) + part.rows.num_rows
+    for association in sorted({*expected, *removed}):
+        more = removed.get(association, 0) - expected.get(association, 0)
+        if more:
+            raise OutdatedChanges(run, abs(more), f"links of {association} to resources that are to be deleted")
+
+
+def _differences(reading: Reading, pending: Pending) -> Iterator[str]:
+    created: dict[str, set[str]] = {}
+    deleted: dict[str, set[str]] = {}
+    for part in pending.parts:
+        if part.kind in (kinds.CREATED, kinds.UPDATED, kinds.DELETED):
+            yield from _of_resources(reading, part)
+        if part.kind in (kinds.CREATED, kinds.DELETED):
+            into = created if part.kind == kinds.CREATED else deleted
+            into.setdefault(part.subject, set()).update(part.rows.column("key").to_pylist())
+    for part in pending.parts:
+        if part.ends:
+            yield from _of_links(reading, part, created)
+
+
+def _of_resources(reading: Reading, part: Part) -> Iterator[str]:
+    keys = part.rows.column("key").combine_chunks()
+    found = reading.held_among(part.subject, keys)
+    held = dict(zip(found.column("key").to_pylist(), found.column("state").to_pylist(), strict=True))
+    changes = part.rows.column("changes").to_pylist() if part.kind == kinds.UPDATED else [None] * len(keys)
+    for key, state, change in zip(keys.to_pylist(), part.rows.column("state").to_pylist(), changes, strict=True):
+        ref = ResourceRef(part.subject, key)
+        if part.kind == kinds.CREATED:
+            if key in held:
+                yield f"{ref.entity_type} {shown(key)} was created meanwhile"
+        elif key not in held:
+            yield f"{ref.entity_type} {shown(key)} was deleted meanwhile"
+        elif not _same(_expected(state, change), orjson.loads(held[key])):
+            yield f"{ref.entity_type} {shown(key)} was updated meanwhile"
+
+
+def _expected(state: str, changes: str | None) -> Values:
+    """The values before: those after, each that changes as it was."""
+    values: dict[str, Value] = orjson.loads(state)
+    for name, (before, _) in orjson.loads(changes or "{}").items():
+        values[name] = before
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _same(expected: Values, held: Values) -> bool:
+    return expected.keys() == held.keys() and all(same_value(value, held[name]) for name, value in expected.items())
+
+
+def _of_links(reading: Reading, part: Part, created: Mapping[str, set[str]]) -> Iterator[str]:
+    source, target = part.ends
+    sources, targets = part.rows.column("source_key"), part.rows.column("target_key")
+    from_there = reading.identities(source, None, sources.unique())
+    links = reading.links_held(part.subject, sources=from_there.column("stream").combine_chunks())
+    held = set(zip(links.column("source_key").to_pylist(), links.column("target_key").to_pylist(), strict=True))
+    there = created.get(source, set()) | set(from_there.column("key").to_pylist())
+    other = created.get(target, set()) | set(_keys(reading, target, targets))
+    for pair in zip(sources.to_pylist(), targets.to_pylist(), strict=True):
+        names = f"{part.subject} of {source} {shown(pair[0])} and {target} {shown(pair[1])}"
+        if part.kind != kinds.LINKED:
+            if pair not in held:
+                yield f"the link {names} was removed meanwhile"
+        elif pair in held:
+            yield f"the link {names} was added meanwhile"
+        elif pair[0] not in there or pair[1] not in other:
+            yield f"an end of the new link {names} was deleted meanwhile"
+
+
+def _keys(reading: Reading, entity_type: str, keys: pa.ChunkedArray) -> list[str]:
+    found: list[str] = reading.identities(entity_type, None, keys.unique()).column("key").to_pylist()
+    return found

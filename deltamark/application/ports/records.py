@@ -1,0 +1,141 @@
+"""What goes into a store and comes out of it, beside events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+from attrs import frozen
+
+from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.history.changes import Position
+from deltamark.domain.runs.run import JobRun
+
+
+@frozen(kw_only=True)
+class ResourceChanges:
+    """What must happen to the resources of one entity type, as Arrow tables.
+
+    :param created: ``key``, ``line``, ``state``.
+    :param updated: ``key``, ``line``, ``state`` (all values after), ``changes`` (a JSON object: property ->
+        [before, after], only those that differ).
+    :param deleted: ``key``, ``line``, ``state`` (all values before).
+
+    ``state`` is a JSON object of the properties that have a value, sorted, without white space.
+    """
+
+    created: pa.Table
+    updated: pa.Table
+    deleted: pa.Table
+
+    @property
+    def total(self) -> int:
+        """How many changes these are."""
+        return int(self.created.num_rows + self.updated.num_rows + self.deleted.num_rows)
+
+
+@frozen(kw_only=True)
+class LinkChanges:
+    """What must happen to the links of one association.
+
+    Both tables: ``source`` and ``target`` (int64, the streams of the two resources), ``source_key``,
+    ``target_key``, ``line`` (null where no line of an extract says it).
+    """
+
+    linked: pa.Table
+    unlinked: pa.Table
+
+
+@frozen(kw_only=True)
+class ComputedChanges:
+    """New values of computed properties of the resources of one entity type.
+
+    :param rows: an Arrow table of ``stream``, ``computed`` (a JSON object of all computed properties that have a
+        value, sorted, without white space) and ``changes`` (a JSON object: property -> [before, after], only those
+        that differ, at least one).
+    """
+
+    entity_type: str
+    rows: pa.Table
+
+
+@frozen(kw_only=True)
+class LinkEnds:
+    """The entity types at the two ends of an association."""
+
+    association: str
+    source: str
+    target: str
+
+
+@frozen(kw_only=True)
+class DerivedRule:
+    """A derivation as the store knows it.
+
+    :param digest: of its definition: values that another definition gave are not its values.
+    """
+
+    kind: Kind
+    name: str
+    entity_type: str
+    digest: str
+
+
+@frozen(kw_only=True)
+class Place:
+    """How far a consumer stands with one derivation.
+
+    :param flag: the number of the newest flag that it has read.
+    :param position: what it computed holds for every change up to there.
+    """
+
+    flag: int
+    position: Position
+
+
+@frozen(kw_only=True)
+class Subjects:
+    """What a connector feeds."""
+
+    connector: str
+    task: str
+    entity_types: tuple[str, ...]
+    associations: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class Discarded:
+    """Changes that were discarded: positions, number, and SHA-256 over the events in position order.
+
+    :param ranges: the positions of all of them, each range with its first and last.
+    """
+
+    first: Position
+    last: Position
+    count: int
+    ranges: tuple[tuple[Position, Position], ...]
+    digest: str
+
+
+@frozen(kw_only=True)
+class RunSummary:
+    """A run with the positions of its first and last event."""
+
+    run: JobRun
+    first: Position
+    last: Position
+
+
+@frozen(kw_only=True)
+class Lease:
+    """A run's right to a task: as long as it holds, no other run may start that task.
+
+    :param heard_at: when the run renewed it last.
+    :param is_live: whether it held when it was read; one that has expired may be taken over.
+    """
+
+    task: str
+    run: int
+    taken_at: datetime
+    heard_at: datetime
+    is_live: bool

@@ -1,0 +1,98 @@
+"""Retention: discarding a connector's changes, on record, without losing a flag."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import frozen
+
+from deltamark.application.ports.records import Discarded, Subjects
+from deltamark.application.ports.store import Writing
+from deltamark.application.services import Scope
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.jobs import SynchronizeTask
+from deltamark.domain.history.changes import Position
+from deltamark.domain.messages import how_many
+from deltamark.domain.runs.run import ChangesDiscarded
+
+
+@frozen(kw_only=True)
+class Forgetting:
+    """Whose changes are discarded, and for whom that is put on record.
+
+    :param run: its number; `ordinal` is the place of the task in it.
+    :param concerned: the entity types of the resources that the changes concern, those at the ends of links too.
+    """
+
+    subjects: Subjects
+    concerned: tuple[str, ...]
+    run: int
+    ordinal: int
+
+
+def forgetting(configuration: Configuration, connector: str, *, task: str, run: int, ordinal: int) -> Forgetting:
+    """What a connector feeds, for a task that discards the changes of it."""
+    resources, links = configuration.mappings_of_connector(connector)
+    entity_types = tuple(mapping.entity_type for mapping in resources)
+    ends = {
+        ref.entity_type
+        for mapping in links
+        for ref in (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
+    }
+    return Forgetting(
+        subjects=Subjects(
+            connector=connector,
+            task=task,
+            entity_types=entity_types,
+            associations=tuple(mapping.association for mapping in links),
+        ),
+        concerned=tuple(dict.fromkeys([*entity_types, *sorted(ends)])),
+        run=run,
+        ordinal=ordinal,
+    )
+
+
+def discard_changes_of(configuration: Configuration, tx: Writing, task: SynchronizeTask, scope: Scope) -> list[str]:
+    """Discards all changes of the connector that a task synchronizes, these and earlier ones; returns what to tell
+    about it.
+    """
+    given = forgetting(configuration, task.connector, task=task.identifier, run=scope.run, ordinal=scope.ordinal)
+    seen = tx.flagged_to()
+    discarded = discard_changes(tx, given)
+    if discarded is None:
+        return []
+    unread = ", before a flag task saw them: the next one flags every resource" if discarded.last > seen else ""
+    return [
+        f"discarded {how_many(discarded.count, 'change')} of {task.connector} up to position {discarded.last} "
+        f"(DoNotDeleteChanges is false){unread}"
+    ]
+
+
+def discard_changes(
+    tx: Writing, given: Forgetting, *, up_to: Position | None = None, at_most: int | None = None
+) -> Discarded | None:
+    """Discards all changes of a connector, or the oldest; see `Writing.discard`.
+
+    Changes that no flag task had seen make the next one flag every resource of these types: it may do too
+    much, never too little.
+    """
+    seen = tx.flagged_to()
+
+    def event(stream: str, version: int, at: datetime, discarded: Discarded) -> ChangesDiscarded:
+        return ChangesDiscarded(
+            originator_id=stream,
+            originator_version=version,
+            at=at,
+            run=given.run,
+            task=given.ordinal,
+            connector=given.subjects.connector,
+            entity_types=given.concerned,
+            first=discarded.first,
+            up_to=discarded.last,
+            count=discarded.count,
+            digest=discarded.digest,
+            ranges=discarded.ranges,
+            unread=discarded.last > seen,
+        )
+
+    return tx.discard(given.subjects, event, given.run, up_to=up_to, at_most=at_most)

@@ -1,0 +1,159 @@
+"""Erasing a resource for good, on record, as a run of its own in one transaction."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+import orjson
+import pyarrow as pa
+
+from deltamark.application.flagging.flag import flag_changes
+from deltamark.application.integrity.replay import refuse_while_running
+from deltamark.application.lookup import never_was
+from deltamark.application.ports.erasure import Emptied
+from deltamark.application.ports.records import ResourceChanges
+from deltamark.application.ports.store import Reading, Writing
+from deltamark.application.runs.start_event import run_started
+from deltamark.application.services import Services
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.errors import UsageError
+from deltamark.domain.messages import ERASE, how_many
+from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.resource import ResourceRef
+from deltamark.domain.retention.erasure import Erasure, checked_reason, key_digest
+from deltamark.domain.runs.run import Counts, PlannedTask, ResourceErased, RunEnded, TaskEnded, TaskStarted
+
+_ORDINAL = 1
+
+_ROWS = pa.schema([("key", pa.string()), ("line", pa.int64()), ("state", pa.string())])
+_NO_UPDATES = pa.schema([*_ROWS, ("changes", pa.string())]).empty_table()
+
+
+def would_erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
+    """What an erasure would empty now; writes nothing.
+
+    :raises UsageError: as `erase`.
+    """
+    words = checked_reason(reason)
+    with services.store.reading() as reading:
+        return _found(services, reading, ref, words)
+
+
+def erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
+    """Makes what a resource and its links were unreadable, all at once; see `Engine.erase`.
+
+    A resource that is there is deleted first, and every change is flagged before it goes: what depends on it is
+    computed anew by the next runs, as after any deletion.
+
+    :raises ConcurrentRun: while a run goes on.
+    :raises UsageError: for a resource that never was, an empty reason, or while changes are held back.
+    """
+    words = checked_reason(reason)
+    with services.store.transaction() as tx:
+        refuse_while_running(tx)
+        found = _found(services, tx, ref, words)
+        run = _started(services, tx)
+        _task_started(tx, run)
+        stream = tx.stream_of(ref)
+        assert stream is not None, "it was found"
+        _delete(tx, ref, run)
+        flagged = flag_changes(services, tx)
+        emptied = _erase(tx, ref, stream, words, run)
+        _ended(tx, run, emptied, flagged.counts, words)
+    return Erasure(
+        run=run, ref=ref, reason=words, events=emptied.count, links=found.links, was_live=found.was_live,
+        named_in=found.named_in,
+    )  # fmt: skip
+
+
+def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) -> Erasure:
+    stream = reading.stream_of(ref)
+    if stream is None:
+        raise never_was(reading, ref)
+    for connector in services.configuration.connectors:
+        blocked = reading.block_of(connector.identifier)
+        if blocked is None:
+            continue
+        raise UsageError(
+            f"run {blocked.run} holds changes of connector {blocked.connector} back, which may name {ref}. Nothing was "
+            f"erased. Apply them (`deltamark resume {blocked.run}`) or drop them (`deltamark cancel {blocked.run}`)."
+        )
+    events, links = reading.to_erase(stream)
+    resource = reading.resource(ref)
+    is_live = resource is not None and resource.live
+    if is_live:
+        events += 1 + len(reading.links_of(ref))
+    return Erasure(
+        ref=ref, reason=reason, events=events, links=links, was_live=is_live, named_in=reading.runs_that_name(ref.key)
+    )
+
+
+def _started(services: Services, tx: Writing) -> int:
+    return tx.start_run(run_started(services, ERASE, [PlannedTask(ordinal=_ORDINAL, identifier=ERASE, kind="Erase")]))
+
+
+def _task_started(tx: Writing, run: int) -> None:
+    tx.append_to_run(
+        lambda stream, version, at: TaskStarted(
+            originator_id=stream, originator_version=version, at=at, run=run, task=_ORDINAL
+        ),
+        run,
+    )
+
+
+def _delete(tx: Writing, ref: ResourceRef, run: int) -> None:
+    """Deletes the resource and its links, as a source that does not name it any more would."""
+    resource = tx.resource(ref)
+    if resource is None or not resource.live:
+        return
+    state = orjson.dumps(dict(resource.synchronized), option=orjson.OPT_SORT_KEYS).decode()
+    rows = pa.table({"key": [ref.key], "line": [None], "state": [state]}, schema=_ROWS)
+    changes = ResourceChanges(created=_ROWS.empty_table(), updated=_NO_UPDATES, deleted=rows)
+    tx.append_resources(ref.entity_type, changes, Cause(run, _ORDINAL))
+
+
+def _erase(tx: Writing, ref: ResourceRef, stream: int, reason: str, run: int) -> Emptied:
+    salt = secrets.token_hex(16)
+
+    def event(own: str, version: int, at: datetime, emptied: Emptied) -> ResourceErased:
+        return ResourceErased(
+            originator_id=own,
+            originator_version=version,
+            at=at,
+            run=run,
+            task=_ORDINAL,
+            entity_type=ref.entity_type,
+            salt=salt,
+            key_digest=key_digest(salt, ref),
+            reason=reason,
+            streams=emptied.streams,
+            count=emptied.count,
+            ranges=emptied.ranges,
+        )
+
+    return tx.erase(stream, event, run)
+
+
+def _ended(tx: Writing, run: int, emptied: Emptied, counts: Counts, reason: str) -> None:
+    words = f"{how_many(emptied.count, 'change')} erased (reason: {reason})"
+    tx.append_to_run(
+        lambda stream, version, at: TaskEnded(
+            originator_id=stream,
+            originator_version=version,
+            at=at,
+            run=run,
+            task=_ORDINAL,
+            state=TaskState.COMPLETED,
+            effect=True,
+            counts=counts,
+            messages=[words],
+        ),
+        run,
+    )
+    tx.append_to_run(
+        lambda stream, version, at: RunEnded(
+            originator_id=stream, originator_version=version, at=at, run=run, state=TaskState.COMPLETED
+        ),
+        run,
+    )

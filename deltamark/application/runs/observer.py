@@ -1,0 +1,85 @@
+"""Who is told what a run does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+
+from attrs import evolve
+
+from deltamark.application.runs.run_log import Recording
+from deltamark.application.services import Progress
+from deltamark.domain.errors import UsageError
+from deltamark.domain.runs.run import TaskRun
+
+
+class Observer:
+    """Is told what a run does; this one does nothing.
+
+    Tasks that run at the same time tell it from threads of their own, one after another: it is never called twice at
+    once.
+    """
+
+    def task_started(self, run: int, task: TaskRun) -> None:
+        """A task begins."""
+
+    def task_progressed(self, run: int, task: TaskRun) -> None:
+        """A task got on: `task.progress` and `task.counts` say how far."""
+
+    def task_ended(self, run: int, task: TaskRun) -> None:
+        """A task ended, or was skipped."""
+
+
+def checked(observer: Observer | None) -> Observer:
+    """An observer that a caller hands in, or one that does nothing.
+
+    :raises UsageError: if it is none.
+    """
+    if observer is None:
+        return Observer()
+    methods = [name for name in vars(Observer) if name.startswith("task_")]
+    if not all(callable(getattr(observer, name, None)) for name in methods):
+        raise UsageError(f"an observer has the methods of deltamark.Observer; {type(observer).__name__} has not.")
+    return observer
+
+
+class Telling:
+    """Tells an observer, until it raises: what it raised is kept, and it is told nothing more."""
+
+    def __init__(self, observer: Observer, record: Recording) -> None:
+        self._observer = observer
+        self._record = record
+        self._turn = Lock()
+        self._known: dict[int, TaskRun] = {}
+        self._is_observed = type(observer) is not Observer
+        self.error: BaseException | None = None
+        """What the observer raised."""
+
+    def started(self, ordinal: int) -> BaseException | None:
+        """A task begins; gives what the observer raised of it."""
+        return self._tell(self._observer.task_started, lambda: self._looked_up(ordinal))
+
+    def progressed(self, ordinal: int, progress: Progress) -> None:
+        """A task got on. Asks the store nothing, for it may be told inside a transaction."""
+        if ordinal in self._known:
+            further = evolve(self._known[ordinal], progress=progress.words, counts=progress.counts)
+            self._tell(self._observer.task_progressed, lambda: further)
+
+    def ended(self, ordinal: int) -> None:
+        """A task ended."""
+        self._tell(self._observer.task_ended, lambda: self._looked_up(ordinal))
+
+    def _looked_up(self, ordinal: int) -> TaskRun:
+        self._known[ordinal] = self._record.now(with_rows=False).task(ordinal)
+        return self._known[ordinal]
+
+    def _tell(self, method: Callable[[int, TaskRun], None], task: Callable[[], TaskRun]) -> BaseException | None:
+        with self._turn:
+            if self._is_observed:
+                try:
+                    method(self._record.number, task())
+                except BaseException as e:
+                    self._is_observed = False
+                    self.error = e
+                    return e
+        return None

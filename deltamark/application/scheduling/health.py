@@ -1,0 +1,110 @@
+"""Whether the schedule is kept: what a supervisor asks, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from attrs import field, frozen
+
+from deltamark.application.ports.schedules import Schedule
+from deltamark.application.ports.store import Reading
+from deltamark.application.scheduling.due import next_due, scheduled_jobs, timing_of
+from deltamark.application.scheduling.leader import SCHEDULER
+from deltamark.application.services import Services
+from deltamark.domain.configuration.jobs import Job, TaskState
+from deltamark.domain.errors import to_the_second
+from deltamark.domain.fields import as_tuple
+from deltamark.domain.runs.run import JobRun
+
+OVERDUE = timedelta(minutes=1)
+"""A job that should have started so long ago, while nothing else ran, does not start any more."""
+
+_LOOKED_AT = 100
+"""How many runs are looked at for the last one of each job, besides those that the schedule started."""
+
+_ILL = (TaskState.FAILED, TaskState.BLOCKED, TaskState.ABORTED)
+
+
+@frozen(kw_only=True)
+class JobHealth:
+    """How it stands with a job that has a schedule.
+
+    :param last: its last run; None before the first.
+    :param next_at: when it is due, or was and did not start; None where it never is.
+    """
+
+    job: str
+    last: JobRun | None
+    next_at: datetime | None
+
+
+@frozen(kw_only=True)
+class Health:
+    """How it stands with the schedule; `problems` is empty where all is well.
+
+    :param has_scheduler: whether some scheduler is at work.
+    """
+
+    has_scheduler: bool
+    jobs: tuple[JobHealth, ...] = field(converter=as_tuple)
+    problems: tuple[str, ...] = field(converter=as_tuple)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def health(services: Services, *, writable: bool) -> Health:
+    """How it stands with the schedule.
+
+    :param writable: whether to find out that the store can be written; nothing is.
+    :raises StoreError: if it cannot.
+    """
+    if writable:
+        services.store.renew_leases(0, 0.0)  # there is no run 0; somebody else who writes is not waited for
+    scheduled, now = scheduled_jobs(services.configuration), services.clock()
+    with services.store.reading() as reading:
+        leads = any(lease.is_live for lease in reading.leases([SCHEDULER]))
+        known = {schedule.job: schedule for schedule in reading.schedules()}
+        last, is_running = _last_runs(reading, scheduled, known)
+    jobs = [_of_job(services, job, known.get(job.identifier), last, now) for job in scheduled]
+    problems = [] if leads or not scheduled else ["no scheduler is at work. Start one: deltamark schedule"]
+    for each in jobs:
+        problems += _problems(each, now, may_wait=is_running or not leads)
+    return Health(has_scheduler=leads, jobs=jobs, problems=problems)
+
+
+def _last_runs(reading: Reading, jobs: Sequence[Job], known: Mapping[str, Schedule]) -> tuple[dict[str, JobRun], bool]:
+    """The last run of each job, and whether some run is going on."""
+    newest = [summary.run for summary in reading.runs(_LOOKED_AT)]
+    found = {run.job: run for run in newest}
+    for job in jobs:
+        schedule = known.get(job.identifier)
+        if job.identifier not in found and schedule is not None and schedule.run is not None:
+            summary = reading.run(schedule.run, with_rows=False)
+            if summary is not None:
+                found[job.identifier] = summary.run
+    return found, any(run.state is TaskState.RUNNING for run in newest)
+
+
+def _of_job(
+    services: Services, job: Job, schedule: Schedule | None, last: Mapping[str, JobRun], now: datetime
+) -> JobHealth:
+    is_known = schedule is not None and schedule.timing == timing_of(job)
+    handled_to = schedule.handled_to if schedule is not None and is_known else now
+    return JobHealth(
+        job=job.identifier, last=last.get(job.identifier), next_at=next_due(job, handled_to, services.local_zone)
+    )
+
+
+def _problems(job: JobHealth, now: datetime, *, may_wait: bool) -> Iterator[str]:
+    if job.last is not None and job.last.state in _ILL:
+        number, state = job.last.number, job.last.state.value
+        yield f"the last run of job {job.job}, {number}, is {state}. See: deltamark runs {number}"
+    if job.next_at is not None and not may_wait and now - job.next_at > OVERDUE:
+        yield (
+            f"job {job.job} was due at {to_the_second(job.next_at)} and was not started. See what the scheduler says; "
+            "does it run this configuration?"
+        )

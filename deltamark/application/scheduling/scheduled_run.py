@@ -1,0 +1,105 @@
+"""A run that the schedule starts: what is due, handled in the transaction that starts it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from threading import Event
+
+from attrs import evolve, frozen
+
+from deltamark.application.execution.cancel_run import cancel_run
+from deltamark.application.execution.run_job import run_job, tasks_to_lease
+from deltamark.application.ports.schedules import Schedule
+from deltamark.application.ports.store import Writing
+from deltamark.application.runs.leases import refuse_if_running
+from deltamark.application.runs.observer import Observer
+from deltamark.application.scheduling.leader import Lead
+from deltamark.application.scheduling.notices import NoticeKind, Telling
+from deltamark.application.services import Services
+from deltamark.domain.configuration.jobs import Job, TaskState
+from deltamark.domain.runs.run import JobRun, TaskRun, Trigger, TriggerKind
+
+LATE = timedelta(seconds=5)
+"""What starts so long after it was due is late: it takes a moment to start in time, too."""
+
+
+class NotMine(Exception):
+    """A due time is no longer this scheduler's to handle; nothing was started."""
+
+
+@frozen
+class Due:
+    """A job with the first time at which it was due, or will be, that was not handled."""
+
+    at: datetime
+    job: Job
+    schedule: Schedule
+
+
+class ScheduledRun(Observer):
+    """One run of a job that is due. Passes on what it observes, and sees to it that the run ends when asked to."""
+
+    def __init__(
+        self, services: Services, due: Due, *, lead: Lead, stop: Event, telling: Telling, observer: Observer
+    ) -> None:
+        self._services = services
+        self._due = due
+        self._lead = lead
+        self._stop = stop
+        self._telling = telling
+        self._observer = observer
+        self._late = services.clock() - due.at >= LATE
+        self._number = 0
+        self._is_told = self._is_cancelled = False
+
+    def result(self) -> JobRun:
+        """Runs the job, and tells when it starts and how it ended.
+
+        :raises NotMine: if another scheduler leads by now, or handled that time; nothing was started.
+        :raises DeltamarkError: as `run_job` does.
+        """
+        refuse_if_running(self._services.store, tasks_to_lease(self._services, self._due.job))
+        trigger = Trigger(TriggerKind.SCHEDULE, self._due.at, late=self._late)
+        run = run_job(self._services, self._due.job, forced=False, observer=self, trigger=trigger, claim=self._handle)
+        self._tell_started()
+        is_fine = run.state is TaskState.COMPLETED
+        words = [line for task in run.tasks if task.state is run.state for line in task.messages]
+        self._tell(NoticeKind.ENDED, state=run.state, words="" if is_fine else " ".join(words[:1]))
+        return run
+
+    def task_started(self, run: int, task: TaskRun) -> None:
+        """See `Observer.task_started`."""
+        self._tell_started()
+        self._observer.task_started(run, task)
+
+    def task_progressed(self, run: int, task: TaskRun) -> None:
+        """See `Observer.task_progressed`."""
+        self._observer.task_progressed(run, task)
+
+    def task_ended(self, run: int, task: TaskRun) -> None:
+        """See `Observer.task_ended`."""
+        self._tell_started()
+        self._observer.task_ended(run, task)
+        if self._stop.is_set() and not self._is_cancelled:
+            self._is_cancelled = True
+            cancel_run(self._services, self._number)
+
+    def _handle(self, tx: Writing, run: int) -> None:
+        """Moves how far the schedule was handled, in the transaction that starts the run."""
+        known = {schedule.job: schedule for schedule in tx.schedules()}
+        if not self._lead.is_kept(tx) or known.get(self._due.job.identifier) != self._due.schedule:
+            raise NotMine
+        handled_to = max(self._services.clock(), self._due.at)
+        tx.put_schedule(evolve(self._due.schedule, handled_to=handled_to, run=run))
+        self._number = run
+
+    def _tell_started(self) -> None:
+        if not self._is_told:
+            self._is_told = True
+            self._tell(NoticeKind.STARTED)
+
+    def _tell(self, kind: NoticeKind, *, state: TaskState | None = None, words: str = "") -> None:
+        due = self._due
+        self._telling.tell(
+            kind, due.job.identifier, due.at, late=self._late, run=self._number, state=state, words=words
+        )

@@ -1,0 +1,141 @@
+"""Holding a synchronization back: its changes are kept, its connector is blocked, until somebody decides."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from deltamark.application.ports.pending_changes import Block, Pending
+from deltamark.application.ports.store import Reading, Writing
+from deltamark.application.services import Done, Scope
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.jobs import Job, PrepareSynchronizationTask, SynchronizationMode
+from deltamark.domain.errors import ThresholdExceeded
+from deltamark.domain.messages import how_many
+
+
+@frozen
+class _Decision:
+    """What a person can do about changes that a run held back, in words."""
+
+    run: int
+
+    def __str__(self) -> str:
+        return (
+            f"`deltamark changes --pending {self.run}` lists what was held back; `deltamark resume {self.run}` "
+            f"applies it, `deltamark cancel {self.run}` drops it."
+        )
+
+
+class HeldBack(ThresholdExceeded):
+    """A synchronization would change more than it may; carries what to keep and to put on record.
+
+    :param read: what the task read and set aside: on record whatever becomes of the changes.
+    """
+
+    def __init__(
+        self, reason: str, pending: Pending, read: Done, scope: Scope, *, is_rehearsed: bool, hint: str
+    ) -> None:
+        self.pending = pending
+        self._read = read
+        self._scope = scope
+        advice = f"{hint}{_Decision(scope.run)}"
+        if is_rehearsed:
+            reason = f"would be blocked: {reason}"
+            advice = "A run keeps these changes until it is resumed or cancelled; with --force it applies them."
+        super().__init__(pending.connector, reason, advice)
+
+    def keep(self, tx: Writing) -> Done:
+        """Keeps the changes and blocks the connector; gives what goes on record in the same transaction."""
+        pending, scope = self.pending, self._scope
+        messages = [str(self), f"held back: {counted(pending)}"]
+        before = tx.block_of(pending.connector)
+        needs_complete = pending.is_delta
+        if before is not None:
+            needs_complete = needs_complete or before.needs_complete
+            messages += _superseded(tx, before)
+        tx.keep_pending(scope.run, scope.ordinal, evolve(pending, at=tx.now()))
+        tx.block(
+            Block(
+                connector=pending.connector,
+                run=scope.run,
+                task=scope.ordinal,
+                since=tx.now(),
+                needs_complete=needs_complete,
+            )
+        )
+        return evolve(self._read, messages=(*self._read.messages, *messages))
+
+
+def counted(pending: Pending) -> str:
+    """How many changes of which kind are pending, in words."""
+    counts: dict[str, int] = {}
+    for part in filter(lambda part: part.is_change, pending.parts):
+        kind, noun = _WORDS[part.kind]
+        counts[f"{noun} {kind}"] = counts.get(f"{noun} {kind}", 0) + part.rows.num_rows
+    return (
+        ", ".join(f"{how_many(count, what.split()[0])} {what.split()[1]}" for what, count in counts.items())
+        or "nothing"
+    )
+
+
+_WORDS = {
+    "created": ("created", "resource"),
+    "updated": ("updated", "resource"),
+    "deleted": ("deleted", "resource"),
+    "computed": ("updated", "resource"),
+    "linked": ("added", "link"),
+    "unlinked": ("removed", "link"),
+    "removed": ("removed", "link"),
+}
+
+
+def _superseded(tx: Writing, before: Block) -> list[str]:
+    """Drops what an earlier run held back of a connector; says so."""
+    if before.task not in tx.pending_tasks(before.run):
+        return []
+    tx.drop_pending(before.run, before.task)
+    return [f"the changes of {before.connector} that run {before.run} held back are superseded and were dropped"]
+
+
+def release(tx: Writing, connector: str) -> list[str]:
+    """Unblocks a connector, everything of which is as its source says now; tells what that supersedes."""
+    before = tx.block_of(connector)
+    if before is None:
+        return []
+    messages = _superseded(tx, before)
+    tx.unblock(connector)
+    return [*messages, f"{connector} is not blocked any more: incremental jobs take it in again"]
+
+
+def reason_blocked(
+    reading: Reading, configuration: Configuration, connector: str, job: Job, *, forced: bool
+) -> str | None:
+    """Why a job must leave a blocked connector out; None where it need not.
+
+    Incremental jobs do, unless they are forced, and those that synchronize a delta of it do in any case: only a
+    complete extract says everything again.
+    """
+    block = reading.block_of(connector)
+    if block is None:
+        return None
+    is_delta = _prepares_delta(configuration, connector, job)
+    if not is_delta and (forced or not job.is_incremental):
+        return None
+    again = "a job that is not incremental and synchronizes its complete extracts"
+    if block.task not in reading.pending_tasks(block.run):
+        dropped = f"the changes that run {block.run} held back were dropped"
+        return f"connector {connector} is blocked: {dropped}. It takes part again after {again}"
+    return (
+        f"connector {connector} is blocked by run {block.run}: `deltamark changes --pending {block.run}` lists what "
+        f"was held back. It takes part again after `deltamark resume {block.run}`, which applies that, "
+        f"`deltamark cancel {block.run}`, which drops it, or {again}"
+    )
+
+
+def _prepares_delta(configuration: Configuration, connector: str, job: Job) -> bool:
+    return any(
+        isinstance(task, PrepareSynchronizationTask)
+        and task.connector == connector
+        and task.synchronization_mode is SynchronizationMode.INCREMENTAL
+        for task in configuration.called_by(job)
+    )

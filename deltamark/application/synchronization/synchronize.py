@@ -1,0 +1,369 @@
+"""Synchronizing: bringing a connector's resources and links to what its extracts say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import evolve
+
+from deltamark.application.derivation.compute_properties import clear_mapped_properties
+from deltamark.application.ports.evaluator import LinkSides, ResourceComparison
+from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
+from deltamark.application.ports.pending_changes import Pending
+from deltamark.application.ports.records import LinkChanges, LinkEnds
+from deltamark.application.ports.store import Reading, Writing
+from deltamark.application.retention.discard import discard_changes_of
+from deltamark.application.services import Apply, Done, Progress, Scope, Services, Skip, Tell, nobody
+from deltamark.application.synchronization.hold_back import HeldBack, release
+from deltamark.application.synchronization.prepare import Prepared, prepared, reason_out
+from deltamark.application.synchronization.threshold_check import Effects
+from deltamark.application.synchronization.waiting_links import Delta, Waiting, of_complete, put_on_record
+from deltamark.application.synchronization.waiting_links_of_other_connectors import NO_ROWS, OfOthers, links_of_others
+from deltamark.domain.configuration.entity_model import (
+    EntityAssociation,
+    EntityAssociationMapping,
+    EntityTypeMapping,
+    PropertyRef,
+)
+from deltamark.domain.configuration.jobs import Job, SynchronizeTask
+from deltamark.domain.history.changes import Position
+from deltamark.domain.messages import how_many
+from deltamark.domain.resources.events import Cause
+from deltamark.domain.runs.run import Counts, SetAside
+
+Compared = dict[str, ResourceComparison]
+"""Entity type -> what its extract changes."""
+
+
+def synchronizing(
+    services: Services,
+    task: SynchronizeTask,
+    job: Job,
+    memory: dict[str, Prepared],
+    *,
+    forced: bool = False,
+    tell: Tell = nobody,
+) -> Apply | Skip:
+    """Reads a connector's extracts unless they are prepared, then applies them in one transaction.
+
+    Resources are compared before the transaction, with the state as it is then; should anybody change
+    resources in between, they are compared again inside it.
+
+    :raises HeldBack: from the transaction, if it would change more than a threshold allows.
+    """
+    out = reason_out(services, task.connector, job, forced=forced)
+    if out:
+        return Skip(out)
+    with services.store.reading() as view:
+        position = view.head()
+        ready, held = _read_side_by_side(services, task, memory, view)
+        rows = Counts(read=sum(read.rows for read in ready.reads))
+        tell(Progress("comparing", rows))
+        compared = _compared(services, view, ready, held)
+    del held
+    tell(Progress("waiting to write", rows))
+
+    def apply(tx: Writing, scope: Scope) -> Done:
+        current = _compared_again(services, tx, ready, compared, position)
+        return _Synchronization(services, tx, task, scope, ready, current).done()
+
+    return apply
+
+
+def _read_side_by_side(
+    services: Services, task: SynchronizeTask, memory: dict[str, Prepared], view: Reading
+) -> tuple[Prepared, dict[str, pa.Table]]:
+    """The extracts, and the state to compare them with: read at the same time, for neither waits for the other."""
+    ready = memory.pop(task.connector, None)
+    if ready is not None:
+        return ready, {}
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        reading = beside.submit(prepared, services, task.connector)
+        resources, _ = services.configuration.mappings_of_connector(task.connector)
+        held = {mapping.entity_type: view.held(mapping.entity_type) for mapping in resources}
+        return reading.result(), held
+
+
+def _compared_again(
+    services: Services, tx: Writing, ready: Prepared, compared: Compared, position: Position
+) -> Compared:
+    """What was compared at a position, with that compared again which was changed since: a task that runs beside this
+    one changes other entity types.
+    """
+    if not tx.changed_since(position):
+        return compared
+    changed = tx.entity_types_changed_since(position)
+    if changed is None:
+        return _compared(services, tx, ready, {})
+    stale = tuple((mapping, extract) for mapping, extract in ready.resources if mapping.entity_type in changed)
+    return {**compared, **_compared(services, tx, evolve(ready, resources=stale), {})}
+
+
+def _compared(services: Services, view: Reading, ready: Prepared, held: dict[str, pa.Table]) -> Compared:
+    found = {}
+    for mapping, extract in ready.resources:
+        name = mapping.entity_type
+        entity_type = services.configuration.entity_type(name)
+        assert entity_type is not None
+        if ready.command_column is None:
+            state = held[name] if name in held else view.held(name)
+            found[name] = services.comparer.resources(extract, state, entity_type)
+        else:
+            keys = extract.rows.column("key").combine_chunks()
+            found[name] = services.comparer.commands(extract, view.held_among(name, keys), entity_type)
+    return found
+
+
+class _Synchronization:
+    """One synchronization inside its transaction."""
+
+    def __init__(
+        self,
+        services: Services,
+        tx: Writing,
+        task: SynchronizeTask,
+        scope: Scope,
+        ready: Prepared,
+        compared: Compared,
+    ) -> None:
+        self._compared = compared
+        self._services = services
+        self._tx = tx
+        self._task = task
+        self._scope = scope
+        self._ready = ready
+        self._cause = Cause(scope.run, scope.ordinal)
+        self._effects = Effects(tx)
+        self._counts = Counts()
+        self._set_aside: list[SetAside] = []
+        self._messages: list[str] = []
+        self._deltas: dict[str, Delta] = {}
+
+    def done(self) -> Done:
+        """Applies resources, then links; judges what that changed; then retention."""
+        ready = self._ready
+        fed = [mapping.entity_type for mapping, _ in ready.resources]
+        self._messages += clear_mapped_properties(self._services, self._tx, self._cause, fed)
+        self._scope.tell(Progress("writing resources", self._counts))
+        self._deltas = {} if ready.command_column is None else self._waiting_before()
+        others = [*links_of_others(self._services.configuration, self._tx, self._task.connector, self._compared)]
+        for mapping, extract in ready.resources:
+            self._resources(mapping, extract)
+        self._scope.tell(Progress("writing links", self._counts))
+        for link_mapping, link_extract in ready.links:
+            self._links(link_mapping, link_extract)
+        for other in others:
+            self._links_of_others(other)
+        self._judge()
+        if ready.command_column is None:
+            self._messages += release(self._tx, self._task.connector)
+        if not self._task.do_not_delete_changes:
+            self._messages += discard_changes_of(self._services.configuration, self._tx, self._task, self._scope)
+        read = self._read()
+        counts = self._counts + read.counts
+        return evolve(read, counts=counts, effect=counts.changed > 0, messages=(*read.messages, *self._messages))
+
+    def _read(self) -> Done:
+        """What was read and set aside, whatever becomes of the changes."""
+        ready = self._ready
+        set_aside = (*(() if ready.reported else ready.set_aside), *self._set_aside)
+        return Done(
+            counts=Counts(read=sum(read.rows for read in ready.reads), set_aside=len(set_aside)),
+            set_aside=set_aside,
+            extracts=ready.reads,
+            messages=() if ready.reported else ready.messages,
+            warned=ready.incomplete,
+        )
+
+    def _judge(self) -> None:
+        if self._scope.forced or self._task.force_synchronization:
+            return
+        connector = self._services.configuration.connector(self._task.connector)
+        assert connector is not None, "a checked configuration names existing connectors"
+        reason = self._effects.reason_to_block(connector, limits=not self._ready.is_first_load)
+        if reason is None:
+            return
+        read = self._read()
+        pending = Pending(
+            connector=connector.identifier,
+            task=self._task.identifier,
+            job=self._scope.job.identifier,
+            at=self._tx.now(),
+            is_delta=self._ready.command_column is not None,
+            read=read.counts.read,
+            set_aside=read.counts.set_aside,
+            warned=read.warned,
+            extracts=read.extracts,
+            parts=self._effects.parts(),
+        )
+        raise HeldBack(
+            reason,
+            pending,
+            read,
+            self._scope,
+            is_rehearsed=self._tx.is_rehearsed,
+            hint="If the source is truly empty, run again with --force. " if self._effects.is_of_nothing else "",
+        )
+
+    def _resources(self, mapping: EntityTypeMapping, extract: ResourceExtract) -> None:
+        self._look_for_rows(mapping.entity_type, extract, self._tx.held_count, "resources")
+        compared = self._compared[mapping.entity_type]
+        changes = compared.changes
+        removed = self._tx.append_resources(mapping.entity_type, changes, self._cause)
+        self._effects.resources_changed(mapping, changes, removed)
+        self._counts += Counts(
+            inserted=changes.created.num_rows,
+            updated=changes.updated.num_rows,
+            deleted=changes.deleted.num_rows,
+            unlinked=sum(removed.values()),
+        )
+        file = extract.cleansed.read.file
+        self._set_aside += [
+            SetAside(file=file, line=line, key=key, reason="the row updates a resource that does not exist")
+            for key, line in _rows(compared.unknown, "key", "line")
+        ]
+
+    def _waiting_before(self) -> dict[str, Delta]:
+        configuration = self._services.configuration
+        return {
+            mapping.association: Delta(configuration, self._tx, mapping, self._compared)
+            for mapping, _ in self._ready.links
+        }
+
+    def _links(self, mapping: EntityAssociationMapping, extract: LinkExtract) -> None:
+        association = self._services.configuration.association(mapping.association)
+        assert association is not None
+        complete = self._ready.command_column is None
+        self._look_for_rows(mapping.association, extract, self._tx.links_held_count, "links")
+        delta = self._deltas.get(mapping.association)
+        rows = extract if delta is None else delta.rows(extract)
+        sides = self._sides(mapping, association, rows, complete=complete)
+        rows = rows if delta is None else delta.without_taken(rows, sides)
+        compared = self._services.comparer.links(rows, sides, association, complete=complete)
+        compared = compared if delta is None else delta.without_moved(rows, compared)
+        waiting = of_complete(self._tx, association, rows, compared) if delta is None else delta.waiting(rows, compared)
+        ends = self._write_links(mapping, waiting, compared.changes)
+        self._effects.links_changed(mapping, ends, compared.changes)
+        self._report_orphans(mapping, extract.cleansed.read.file, _read_now(compared.orphans))
+        ambiguous = _read_now(compared.ambiguous)
+        self._set_aside += _unresolved(mapping, extract, ambiguous, "more than one {type} has this {property}")
+        self._set_aside += [
+            SetAside(
+                file=extract.cleansed.read.file,
+                line=line,
+                column=mapping.column2,
+                value=value2,
+                key=value1,
+                reason=f"{association.identifier} allows one link here and another one was kept",
+            )
+            for line, value1, value2 in _rows(compared.surplus, "line", "value1", "value2")
+        ]
+
+    def _links_of_others(self, pairs: OfOthers) -> None:
+        """No row is to blame for what comes of them: nothing is set aside."""
+        rows = pairs.rows(NO_ROWS)
+        if not pairs.is_concerned:
+            return
+        sides = self._sides(pairs.mapping, pairs.association, rows, complete=False)
+        rows = pairs.without_taken(rows, sides)
+        compared = self._services.comparer.links(rows, sides, pairs.association, complete=False)
+        ends = self._write_links(pairs.mapping, pairs.waiting(rows, compared), compared.changes)
+        self._effects.links_of_others_changed(ends, compared.changes)
+
+    def _write_links(self, mapping: EntityAssociationMapping, waiting: Waiting, changes: LinkChanges) -> LinkEnds:
+        put_on_record(self._tx, waiting, self._cause)
+        self._effects.pairs_wait(waiting)
+        ends = LinkEnds(
+            association=mapping.association,
+            source=mapping.entity_property_mapping1.entity_type,
+            target=mapping.entity_property_mapping2.entity_type,
+        )
+        self._tx.append_links(ends, changes, self._cause)
+        self._counts += Counts(linked=changes.linked.num_rows, unlinked=changes.unlinked.num_rows)
+        return ends
+
+    def _sides(
+        self, mapping: EntityAssociationMapping, association: EntityAssociation, extract: LinkExtract, *, complete: bool
+    ) -> LinkSides:
+        one, two = mapping.entity_property_mapping1, mapping.entity_property_mapping2
+        among = (
+            (None, None)
+            if complete
+            else tuple(extract.rows.column(name).combine_chunks().unique().drop_null() for name in ("value1", "value2"))
+        )
+        first = self._tx.identities(one.entity_type, self._key_or_property(one), among[0])
+        second = self._tx.identities(two.entity_type, self._key_or_property(two), among[1])
+        sources = targets = None
+        if not complete:
+            sources = first.column("stream").combine_chunks()
+            # Where many links may lead to one target, those of others that lead there are none of our business: a
+            # department has thousands, whoever joins it.
+            if not association.is_property2_collection:
+                targets = second.column("stream").combine_chunks()
+        held = self._tx.links_held(mapping.association, sources, targets)
+        return LinkSides(first=first, second=second, held=held)
+
+    def _key_or_property(self, ref: PropertyRef) -> str | None:
+        """None where the property is the key of its type: keys are found without reading states."""
+        mapping = self._services.configuration.mapping_of(ref.entity_type)
+        return None if mapping is not None and mapping.primary_key.identifier == ref.property else ref.property
+
+    def _report_orphans(self, mapping: EntityAssociationMapping, file: str, orphans: pa.Table) -> None:
+        if self._task.orphans and orphans.num_rows:
+            written = self._services.write_orphans(self._scope.run, mapping.association, orphans)
+            links = how_many(orphans.num_rows, "link")
+            self._messages.append(f"{links} of {mapping.association} to missing resources: {written}")
+        self._set_aside += _unresolved_rows(mapping, file, orphans, "no {type} has this {property}")
+
+    def _look_for_rows(
+        self, subject: str, extract: ResourceExtract | LinkExtract, count: Callable[[str], int], what: str
+    ) -> None:
+        """A complete extract without a row would remove everything: that is never done unasked."""
+        if self._ready.command_column is not None or extract.cleansed.read.rows:
+            return
+        held = count(subject)
+        if held:
+            self._effects.found_empty(
+                f"{extract.cleansed.read.file} holds a header and no row, "
+                f"which would remove all {held} {what} of {subject}"
+            )
+
+
+def _unresolved(
+    mapping: EntityAssociationMapping, extract: LinkExtract, pairs: pa.Table, reason: str
+) -> list[SetAside]:
+    return _unresolved_rows(mapping, extract.cleansed.read.file, pairs, reason)
+
+
+def _unresolved_rows(mapping: EntityAssociationMapping, file: str, pairs: pa.Table, reason: str) -> list[SetAside]:
+    ends = {
+        1: (mapping.column1, mapping.entity_property_mapping1),
+        2: (mapping.column2, mapping.entity_property_mapping2),
+    }
+    found = []
+    for line, value1, value2, missing in _rows(pairs, "line", "value1", "value2", "missing"):
+        column, ref = ends[missing]
+        found.append(
+            SetAside(
+                file=file,
+                line=line,
+                column=column,
+                value=value1 if missing == 1 else value2,
+                key=value1,
+                reason=reason.format(type=ref.entity_type, property=ref.property),
+            )
+        )
+    return found
+
+
+def _read_now(pairs: pa.Table) -> pa.Table:
+    """Those that stand in the extract: what waited was put on record when it was read."""
+    return pairs.filter(pc.is_valid(pairs.column("line")))
+
+
+def _rows(table: pa.Table, *names: str) -> Iterable[tuple[Any, ...]]:
+    return zip(*(table.column(name).to_pylist() for name in names), strict=True)

@@ -1,0 +1,174 @@
+"""Judging a synchronization by its thresholds: what it did, how much that is, and what to keep of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import orjson
+import pyarrow as pa
+
+from deltamark.application.ports import pending_changes as pending
+from deltamark.application.ports.pending_changes import SCHEMAS, Part
+from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
+from deltamark.application.ports.store import Writing
+from deltamark.application.synchronization.waiting_links import Waiting
+from deltamark.domain.configuration.entity_model import Connector, EntityAssociationMapping, EntityTypeMapping
+from deltamark.domain.resources.link import LinkEvent
+from deltamark.domain.resources.resource import Computed
+from deltamark.domain.synchronization.thresholds import Changed, ChangedLinks, Extent, enough, exceeded
+
+Count = Callable[[str], int]
+
+
+class Effects:
+    """What a synchronization does in its transaction, from the moment when this is made."""
+
+    def __init__(self, tx: Writing) -> None:
+        self._tx = tx
+        self._began = self._resources_end = tx.head()
+        self._resources: list[tuple[EntityTypeMapping, ResourceChanges]] = []
+        self._links: list[tuple[EntityAssociationMapping, LinkEnds, LinkChanges]] = []
+        self._of_others: list[tuple[LinkEnds, LinkChanges]] = []
+        self._removed: Counter[str] = Counter()
+        self._waiting: list[Waiting] = []
+        self._empty: list[str] = []
+
+    def found_empty(self, reason: str) -> None:
+        """An extract holds no row, where something is held: a reason to block whatever the limits are."""
+        self._empty.append(reason)
+
+    @property
+    def is_of_nothing(self) -> bool:
+        """Whether an extract was found empty."""
+        return bool(self._empty)
+
+    def resources_changed(
+        self, mapping: EntityTypeMapping, changes: ResourceChanges, removed: Mapping[str, int]
+    ) -> None:
+        """Resources were changed; `removed` are the links that went with deleted ones, by association."""
+        self._resources.append((mapping, changes))
+        self._removed.update(removed)
+        self._resources_end = self._tx.head()
+
+    def links_changed(self, mapping: EntityAssociationMapping, ends: LinkEnds, changes: LinkChanges) -> None:
+        """Links were changed, after all resources."""
+        self._links.append((mapping, ends, changes))
+
+    def links_of_others_changed(self, ends: LinkEnds, changes: LinkChanges) -> None:
+        """Links that another connector feeds were changed, because resources came."""
+        self._of_others.append((ends, changes))
+
+    def pairs_wait(self, waiting: Waiting) -> None:
+        """Pairs of an association wait from now on, or no more."""
+        self._waiting.append(waiting)
+
+    def reason_to_block(self, connector: Connector, *, limits: bool) -> str | None:
+        """Why this must not be committed before a person saw it, a clause; None where it may.
+
+        An empty extract comes before all limits.
+
+        :param limits: whether the limits of the configuration count.
+        """
+        if self._empty or not limits:
+            return next(iter(self._empty), None)
+        held, links_held = enough(connector, *self._extents(lambda name, change: 0, lambda name, change: 0))
+        few = self._extents(
+            lambda name, change: self._tx.held_count(name, held + change) if held else 0,
+            lambda name, change: self._tx.links_held_count(name, links_held + change) if links_held else 0,
+        )
+        if exceeded(connector, *few) is None:
+            return None
+        exact = self._extents(
+            lambda name, change: self._tx.held_count(name), lambda name, change: self._tx.links_held_count(name)
+        )
+        return str(exceeded(connector, *exact))
+
+    def _extents(
+        self, held: Callable[[str, int], int], links_held: Callable[[str, int], int]
+    ) -> tuple[Changed, ChangedLinks, Extent]:
+        """How much was changed of what was held before.
+
+        :param held: gives how many resources of an entity type there are now, counted up to so many more than those
+            that need to be known; `links_held` does so for an association.
+        """
+        resources = [(mapping, _extent(mapping, changes, held)) for mapping, changes in self._resources]
+        links = [
+            (
+                mapping,
+                _links_extent(
+                    mapping.association,
+                    changes.linked.num_rows,
+                    changes.unlinked.num_rows + self._removed[mapping.association],
+                    links_held,
+                ),
+            )
+            for mapping, _, changes in self._links
+        ]
+        own = {mapping.association for mapping, _, _ in self._links}
+        beside = Counter({ends.association: changes.linked.num_rows for ends, changes in self._of_others})
+        others = [
+            _links_extent(name, beside[name], self._removed[name], links_held)
+            for name in {**beside, **self._removed}
+            if name not in own
+        ]
+        return resources, links, sum(others, Extent())
+
+    def parts(self) -> Iterator[Part]:
+        """The changes, in the order in which they were made."""
+        yield from self._followed()
+        for mapping, changes in self._resources:
+            for kind, rows in (
+                (pending.DELETED, changes.deleted),
+                (pending.CREATED, changes.created),
+                (pending.UPDATED, changes.updated),
+            ):
+                if rows.num_rows:
+                    yield Part(kind=kind, subject=mapping.entity_type, rows=rows)
+        for ends, links in (*(found[1:] for found in self._links), *self._of_others):
+            for kind, rows in ((pending.UNLINKED, links.unlinked), (pending.LINKED, links.linked)):
+                if rows.num_rows:
+                    yield Part(kind=kind, subject=ends.association, ends=(ends.source, ends.target), rows=rows)
+        for waiting in self._waiting:
+            for kind, pairs in ((pending.AWAITED, waiting.awaited), (pending.SETTLED, waiting.settled)):
+                if pairs:
+                    yield Part(kind=kind, subject=waiting.association, rows=_table(kind, sorted(pairs)))
+
+    def _followed(self) -> Iterator[Part]:
+        """What no comparison found, but followed from it: of that only the log tells."""
+        computed: dict[str, list[tuple[str, str]]] = {}
+        removed: dict[tuple[str, str, str], list[tuple[str, str, None]]] = {}
+        for _, event in self._tx.changes(self._began, self._resources_end):
+            if isinstance(event, Computed):
+                changes = {name: (change.before, change.after) for name, change in event.changes.items()}
+                row = (event.ref.key, orjson.dumps(changes).decode())
+                computed.setdefault(event.ref.entity_type, []).append(row)
+            elif isinstance(event, LinkEvent):
+                ref = event.ref
+                ends = (ref.association, ref.source.entity_type, ref.target.entity_type)
+                removed.setdefault(ends, []).append((ref.source.key, ref.target.key, None))
+        for entity_type, rows in computed.items():
+            yield Part(kind=pending.COMPUTED, subject=entity_type, rows=_table(pending.COMPUTED, rows))
+        for (association, source, target), pairs in removed.items():
+            rows_removed = _table(pending.REMOVED, pairs)
+            yield Part(kind=pending.REMOVED, subject=association, ends=(source, target), rows=rows_removed)
+
+
+def _extent(mapping: EntityTypeMapping, changes: ResourceChanges, held: Callable[[str, int], int]) -> Extent:
+    inserted, deleted = changes.created.num_rows, changes.deleted.num_rows
+    return Extent(
+        inserted=inserted,
+        updated=changes.updated.num_rows,
+        deleted=deleted,
+        held=held(mapping.entity_type, inserted) - inserted + deleted,
+    )
+
+
+def _links_extent(association: str, linked: int, unlinked: int, held: Callable[[str, int], int]) -> Extent:
+    return Extent(linked=linked, unlinked=unlinked, links_held=held(association, linked) - linked + unlinked)
+
+
+def _table(kind: str, rows: Sequence[tuple[str, str]] | Sequence[tuple[str, str, None]]) -> pa.Table:
+    schema = SCHEMAS[kind]
+    columns = zip(*rows, strict=True)
+    return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)

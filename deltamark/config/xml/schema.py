@@ -1,0 +1,300 @@
+"""The vocabulary: every element of a configuration file, its attributes and its children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import fields
+
+from deltamark.config.xml.attribute_types import (
+    BOOLEAN,
+    COLUMN_INDEX,
+    CONFIDENCE,
+    COUNT,
+    DELIMITER,
+    ENCODING,
+    ENTITY_TYPE_NAME,
+    IDENTIFIER,
+    PERCENTAGE,
+    PRIORITY,
+    PROPERTY_NAME,
+    PROPERTY_REFERENCE,
+    PROPERTY_TYPE,
+    REFERENCE,
+    TABLE,
+    TEXT,
+    numbered,
+)
+from deltamark.config.xml.elements import Attribute, Element, Parts, element
+from deltamark.config.xml.task_elements import JOB, TASKS
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import (
+    Agent,
+    Connection,
+    Connector,
+    EntityAssociation,
+    EntityAssociationMapping,
+    EntityType,
+    EntityTypeMapping,
+    JobUse,
+    Policy,
+    Property,
+    PropertyMapping,
+)
+from deltamark.domain.configuration.rules import (
+    EntityPropertyExpression,
+    ResourceClassificationRule,
+    ResourceCorrelationRule,
+    ResourceType,
+)
+
+ROOT_NAME = "ConfigurationFile"
+
+NOT_BUILT = frozenset(
+    {
+        "ActivityInstanceActorTask",
+        "BuildRoleModelTask",
+        "ComputeRiskScoresTask",
+        "ComputeRoleModelTask",
+        "CreateDatabaseViewsTask",
+        "DeployConfigurationTask",
+        "ExportTask",
+        "FulfillTask",
+        "GenerateProvisioningOrdersTask",
+        "GetRoleMiningTask",
+        "InvokeApiTask",
+        "InvokeAspectsTask",
+        "InvokeExpressionTask",
+        "InvokeSqlCommandTask",
+        "MaintainIndexesTask",
+        "ManageConfigurationIndexesTask",
+        "RefreshSchemaTask",
+        "ResetValidFromTask",
+        "SavePreExistingAccessRightsTask",
+        "SendNotificationsTask",
+        "SendRoleModelNotificationsTask",
+        "SetInternalUserProfilesTask",
+        "UpdateParametersContextDisplayNamesTask",
+    }
+)
+"""Elements that users' files may hold and this version cannot honour: refused by name, never ignored."""
+
+JOB_USE = numbered(
+    (0, "Used", JobUse.USED),
+    (1, "NotUsed", JobUse.NOT_USED),
+    (2, "OnlySynchronization", JobUse.ONLY_SYNCHRONIZATION),
+    (3, "OnlyProvisioning", JobUse.ONLY_PROVISIONING),
+)
+
+
+def _limits(*changes: str, link: bool = False) -> Iterator[Attribute]:
+    words, field = ("Link", "link_") if link else ("", "")
+    for change in changes:
+        ending = f"{field}{change.lower()}_lines"
+        yield Attribute(f"Maximum{words}{change}Lines", COUNT, f"maximum_{ending}", is_threshold=True)
+    for change in changes:
+        yield Attribute(
+            f"Max{words}Percentage{change}Lines",
+            PERCENTAGE,
+            f"max_{field}percentage_{change.lower()}_lines",
+            is_threshold=True,
+        )
+
+
+def _short_link_limits() -> Iterator[Attribute]:
+    """The limits of an association's mapping, which only counts links, are also written without `Link`."""
+    for limit in LINK_LIMITS:
+        yield Attribute(limit.name.replace("Link", ""), limit.kind, limit.field, is_threshold=True)
+
+
+LIMITS = tuple(_limits("Inserted", "Updated", "Deleted"))
+LINK_LIMITS = tuple(_limits("Inserted", "Deleted", link=True))
+
+NAME = Attribute("Identifier", IDENTIFIER, "identifier", required=True)
+CONNECTOR_NAMED = Attribute("Connector", REFERENCE, "connector", required=True)
+POLICY_NAMED = Attribute("Policy", REFERENCE, "policy")
+EXTRACT = (
+    CONNECTOR_NAMED,
+    Attribute("ConnectionTable", TABLE, "connection_table", required=True),
+    Attribute("Encoding", ENCODING, "encoding"),
+    Attribute("Delimiter", DELIMITER, "delimiter"),
+)
+
+AGENT = element("Agent", Agent, "agents", NAME)
+POLICY = element("Policy", Policy, "policies", NAME)
+CONNECTOR = element(
+    "Connector",
+    Connector,
+    "connectors",
+    NAME,
+    Attribute("Agent", REFERENCE, "agent"),
+    *LIMITS,
+    *LINK_LIMITS,
+    Attribute("IsDeactivated", BOOLEAN, "is_deactivated"),
+    Attribute("CompleteJob", JOB_USE, "complete_job"),
+    Attribute("IncrementalJob", JOB_USE, "incremental_job"),
+)
+CONNECTION = element(
+    "Connection", Connection, "connections", NAME, CONNECTOR_NAMED, Attribute("Package", TEXT, "package")
+)
+PROPERTY = element(
+    "Property",
+    Property,
+    "properties",
+    Attribute("Identifier", PROPERTY_NAME, "identifier", required=True),
+    Attribute("Type", PROPERTY_TYPE, "type"),
+    Attribute("IsKey", BOOLEAN, "is_key"),
+    Attribute("TargetColumnIndex", COLUMN_INDEX),
+)
+ENTITY_TYPE = element(
+    "EntityType",
+    EntityType,
+    "entity_types",
+    Attribute("Identifier", ENTITY_TYPE_NAME, "identifier", required=True),
+    children=(PROPERTY,),
+)
+ASSOCIATION = element(
+    "EntityAssociation",
+    EntityAssociation,
+    "associations",
+    NAME,
+    Attribute("Property1", PROPERTY_REFERENCE, "property1", required=True),
+    Attribute("Property2", PROPERTY_REFERENCE, "property2", required=True),
+    Attribute("IsProperty1Collection", BOOLEAN, "is_property1_collection"),
+    Attribute("IsProperty2Collection", BOOLEAN, "is_property2_collection"),
+)
+MAPPED_PROPERTY = element(
+    "Property",
+    PropertyMapping,
+    "properties",
+    Attribute("Identifier", REFERENCE, "identifier", required=True),
+    Attribute("ConnectionColumn", TEXT, "connection_column", required=True),
+    Attribute("IsPrimaryKey", BOOLEAN, "is_primary_key"),
+    Attribute("IsUniqueKey", BOOLEAN, "is_unique_key"),
+    Attribute("Format", TEXT, "format"),
+    names=False,
+)
+ENTITY_TYPE_MAPPING = element(
+    "EntityTypeMapping",
+    EntityTypeMapping,
+    "entity_type_mappings",
+    Attribute("Identifier", REFERENCE, "identifier", required=True),
+    *EXTRACT,
+    *LIMITS,
+    children=(MAPPED_PROPERTY,),
+    names=False,
+)
+ASSOCIATION_MAPPING = element(
+    "EntityAssociationMapping",
+    EntityAssociationMapping,
+    "association_mappings",
+    Attribute("Identifier", REFERENCE, "identifier", required=True),
+    *EXTRACT,
+    Attribute("Column1", TEXT, "column1", required=True),
+    Attribute("Column2", TEXT, "column2", required=True),
+    Attribute("EntityPropertyMapping1", PROPERTY_REFERENCE, "entity_property_mapping1", required=True),
+    Attribute("EntityPropertyMapping2", PROPERTY_REFERENCE, "entity_property_mapping2", required=True),
+    *LINK_LIMITS,
+    *_short_link_limits(),
+    names=False,
+)
+PROPERTY_EXPRESSION = element(
+    "EntityPropertyExpression",
+    EntityPropertyExpression,
+    "property_expressions",
+    NAME,
+    Attribute("EntityType", REFERENCE, "entity_type", required=True),
+    Attribute("Property", REFERENCE, "property", required=True),
+    Attribute("Binding", TEXT, "binding"),
+    Attribute("Expression", TEXT, "expression"),
+    Attribute("Priority", PRIORITY, "priority"),
+    names=False,
+)
+RESOURCE_TYPE = element(
+    "ResourceType",
+    ResourceType,
+    "resource_types",
+    NAME,
+    Attribute("SourceEntityType", REFERENCE, "source_entity_type", required=True),
+    Attribute("TargetEntityType", REFERENCE, "target_entity_type", required=True),
+    POLICY_NAMED,
+)
+CORRELATION_RULE = element(
+    "ResourceCorrelationRule",
+    ResourceCorrelationRule,
+    "correlation_rules",
+    Attribute("Identifier", IDENTIFIER, "identifier"),
+    Attribute("ResourceType", REFERENCE, "resource_type", required=True),
+    POLICY_NAMED,
+    Attribute("SourceBinding", TEXT, "source_binding"),
+    Attribute("SourceExpression", TEXT, "source_expression"),
+    Attribute("TargetBinding", TEXT, "target_binding"),
+    Attribute("TargetExpression", TEXT, "target_expression"),
+    Attribute("SourceMatchedConfidenceLevel", CONFIDENCE, "source_matched_confidence_level"),
+    names=False,
+)
+CLASSIFICATION_RULE = element(
+    "ResourceClassificationRule",
+    ResourceClassificationRule,
+    "classification_rules",
+    Attribute("Identifier", IDENTIFIER, "identifier"),
+    Attribute("ResourceType", REFERENCE, "resource_type", required=True),
+    POLICY_NAMED,
+    Attribute("TargetExpression", TEXT, "target_expression", required=True),
+    Attribute("ResourceTypeIdentificationConfidenceLevel", CONFIDENCE, "resource_type_identification_confidence_level"),
+    names=False,
+)
+
+
+def _configuration(parts: Parts) -> Configuration:
+    return Configuration(**parts.children)
+
+
+def _contents(element: Element, item: Any) -> Parts:
+    return Parts(
+        element, None, {}, {}, {}, {field.name: list(getattr(item, field.name)) for field in fields(type(item))}
+    )
+
+
+ROOT = Element(
+    ROOT_NAME,
+    _configuration,
+    _contents,
+    children=(
+        AGENT,
+        POLICY,
+        CONNECTOR,
+        CONNECTION,
+        ENTITY_TYPE,
+        ASSOCIATION,
+        ENTITY_TYPE_MAPPING,
+        ASSOCIATION_MAPPING,
+        PROPERTY_EXPRESSION,
+        RESOURCE_TYPE,
+        CORRELATION_RULE,
+        CLASSIFICATION_RULE,
+        *TASKS,
+        JOB,
+    ),
+    names=False,
+)
+
+
+def all_elements() -> dict[str, tuple[Element, ...]]:
+    """Each element of the vocabulary with the elements that it may stand in, by name, the root first."""
+    parents: dict[str, tuple[Element, ...]] = {ROOT_NAME: ()}
+    waiting = [ROOT]
+    while waiting:
+        parent = waiting.pop(0)
+        for child in parent.children:
+            known = parents.get(child.name, ())
+            if parent not in known:
+                parents[child.name] = (*known, parent)
+                waiting.append(child)
+    return parents
+
+
+def is_not_built(name: str) -> bool:
+    """Whether an element of that name is known, but not built yet."""
+    return name.removesuffix("Override") in NOT_BUILT

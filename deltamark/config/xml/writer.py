@@ -1,0 +1,191 @@
+"""Any configuration as XML, however it was built: the reader's way back, by the same tables.
+
+What is as by default is left out. What XML cannot hold, or has no word for, is refused by name: a file that is read
+back as something else would be worse than none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from deltamark.config.xml.attribute_types import Unacceptable
+from deltamark.config.xml.elements import LANGUAGES, Attribute, Element, Parts
+from deltamark.config.xml.safety import refusal
+from deltamark.config.xml.schema import ROOT
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.errors import ConfigurationError, Fault, UsageError
+from deltamark.domain.location import Location
+from deltamark.domain.validation.field_types import shape_faults
+from deltamark.domain.validation.validate import in_file_order
+from deltamark.domain.values import shown
+
+DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
+WIDTH = 120
+INDENT = "  "
+
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+ESCAPES = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+)
+"""Blanks are escaped because a parser makes every one of an attribute a space."""
+
+
+def configuration_xml(configuration: Configuration) -> str:
+    """The XML of a configuration, however it was built, ready to be written to one file in UTF-8.
+
+    Reading it gives the same configuration back. Attributes that say what holds anyway are left out; the order is
+    that of the configuration within each kind of element, so that equal configurations give equal texts. A task or
+    job without a display name, which XML asks for, is called by its identifier. Comments, and which file said what,
+    are not part of a configuration and not written. The configuration need not be one that can be run.
+
+    :raises ConfigurationError: with everything that XML cannot hold: control characters, empty texts, values that
+        only Python can give, and more than the 1 MiB that is read of one file.
+    :raises UsageError: for anything but a `Configuration`.
+    """
+    if not isinstance(configuration, Configuration):
+        raise UsageError(f"a Configuration is written as XML, not {type(configuration).__name__}.")
+    faults = shape_faults(configuration)
+    if not faults:
+        writer = _Writer()
+        parts = ROOT.take(ROOT, configuration)
+        assert parts is not None, "the root stands for any configuration"
+        text = DECLARATION + "".join(writer.lines_of(parts, ""))
+        faults = tuple(writer.faults)
+        if not faults:
+            too_much = refusal(text.encode(), "the exported configuration")
+            faults = (too_much,) if too_much else ()
+    if faults:
+        raise ConfigurationError(in_file_order(faults))
+    return text
+
+
+@frozen
+class _Writer:
+    """Writes elements as the schema says, collecting what cannot be written."""
+
+    faults: list[Fault] = field(factory=list)
+
+    def lines_of(self, parts: Parts, indent: str) -> Iterator[str]:
+        """The element, with everything in it."""
+        element = parts.element
+        opening = _opening(element.name, self._attributes(parts), indent)
+        inside = list(self._children(parts, indent + INDENT))
+        if inside:
+            yield f"{opening}>\n"
+            yield from inside
+            yield f"{indent}</{element.name}>\n"
+        else:
+            yield f"{opening} />\n"
+
+    def _children(self, parts: Parts, indent: str) -> Iterator[str]:
+        is_root = parts.element is ROOT
+        for into in dict.fromkeys(child.into for child in parts.element.children):
+            items = parts.children.get(into, [])
+            if is_root and items:
+                yield "\n"
+            for item in items:
+                found = self._found(parts, into, item)
+                if found is not None:
+                    yield from self.lines_of(found, indent)
+
+    def _found(self, parent: Parts, into: str, item: Any) -> Parts | None:
+        """The parts of an object, by the element that stands for it in its parent."""
+        for child in parent.element.children:
+            parts = child.take(child, item) if child.into == into else None
+            if parts is not None:
+                return parts
+        name = shown(getattr(item, "identifier", type(item).__name__))
+        self._refuse(
+            getattr(item, "location", None) or parent.location,
+            f"{type(item).__name__} {name}: `{parent.element.name}` has no element for it; only Python can say this",
+        )
+        return None
+
+    def _attributes(self, parts: Parts) -> list[tuple[str, str]]:
+        said = {**parts.values, **parts.thresholds}
+        written: list[tuple[str, str]] = []
+        for attribute in parts.element.attributes:
+            if attribute.field in said:
+                value = said.pop(attribute.field)
+                written.append((attribute.name, self._spelled(parts, attribute, value)))
+            elif attribute.required and not any(a.field == attribute.field for a in _before(parts.element, attribute)):
+                self._refuse(parts.location, f"{_of(parts)} needs the attribute `{attribute.name}`")
+        for name, value in said.items():
+            self._refuse(
+                parts.location,
+                f"{_of(parts)} says {name} = {shown(value)}, for which XML has no attribute; only Python can say this",
+            )
+        return written + self._names(parts)
+
+    def _spelled(self, parts: Parts, attribute: Attribute, value: Any) -> str:
+        """The text of an attribute: one that is read as the value, or it is refused."""
+        text = attribute.kind.spell(value)
+        where = f"{_of(parts)}: `{attribute.name}`, {shown(text)},"
+        try:
+            read = attribute.kind.parse(text)
+        except Unacceptable as wrong:
+            self._refuse(parts.location, f"{where} {wrong.reason}")
+        else:
+            if not isinstance(value, type(read)):
+                kinds = f"is of type {type(value).__name__} and would be read as {type(read).__name__}"
+                self._refuse(parts.location, f"{where} {kinds}")
+            elif read != value:
+                self._refuse(parts.location, f"{where} would be read as {shown(read)}; write it like that")
+            self._check_characters(parts, attribute.name, text)
+        return text
+
+    def _names(self, parts: Parts) -> list[tuple[str, str]]:
+        names: Mapping[Any, Any] = parts.display_names
+        if parts.element.needs_name and 1 not in names:
+            names = {1: parts.values["identifier"], **names}
+        numbers = {number: name for name, number in LANGUAGES.items()} if parts.element.names else {}
+        written = []
+        for number, text in sorted(names.items()):
+            attribute = numbers.get(number)
+            if attribute is None:
+                self._refuse(parts.location, f"{_of(parts)} has a display name in language {number}; give 1 to 16")
+            elif not isinstance(text, str) or not text.strip():
+                self._refuse(parts.location, f"{_of(parts)}: `{attribute}`, {shown(text)}, is empty or no text")
+            else:
+                self._check_characters(parts, attribute, text)
+                written.append((attribute, text))
+        return written
+
+    def _check_characters(self, parts: Parts, name: str, text: str) -> None:
+        found = NOT_IN_XML.search(text)
+        if found:
+            self._refuse(
+                parts.location,
+                f"{_of(parts)}: `{name}` holds U+{ord(found.group()):04X} at character {found.start() + 1}, which XML "
+                "cannot hold; remove it",
+            )
+
+    def _refuse(self, location: Location | None, message: str) -> None:
+        self.faults.append(Fault(location, message))
+
+
+def _before(element: Element, attribute: Attribute) -> tuple[Attribute, ...]:
+    return element.attributes[: element.attributes.index(attribute)]
+
+
+def _of(parts: Parts) -> str:
+    """The element as messages name it."""
+    names = (parts.values.get(name) for name in ("identifier", "resource_type", "task", "parent", "entity_type"))
+    name = next((name for name in names if name), None)
+    return f"`{parts.element.name}`" + (f" {shown(name)}" if name else "")
+
+
+def _opening(name: str, attributes: list[tuple[str, str]], indent: str) -> str:
+    """The opening tag without its end, its attributes filled into lines."""
+    lines = [f"{indent}<{name}"]
+    for attribute, value in attributes:
+        word = f'{attribute}="{value.translate(ESCAPES)}"'
+        if len(lines[-1]) + len(word) + len("  />") > WIDTH and len(lines[-1].strip()) > len(name) + 1:
+            lines.append(f"{indent}{INDENT * 2}{word}")
+        else:
+            lines[-1] += f" {word}"
+    return "\n".join(lines)

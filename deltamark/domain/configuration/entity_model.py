@@ -1,0 +1,231 @@
+"""The entity model: what resources may hold, how they may be linked, and which extract feeds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from attrs import field, frozen
+
+from deltamark.domain.fields import as_tuple
+from deltamark.domain.location import Location
+from deltamark.domain.values import PropertyType
+
+DisplayNames = Mapping[int, str]
+"""Language number (1 to 16) -> display name."""
+
+
+def location_field() -> Location | None:
+    """A field that remembers where a configuration says this; equality ignores it."""
+    return field(default=None, eq=False, repr=False, kw_only=True)  # type: ignore[no-any-return]
+
+
+def names_field() -> DisplayNames:
+    """A field for display names."""
+    return field(factory=dict, kw_only=True, repr=False, converter=dict)
+
+
+@frozen
+class Thresholds:
+    """Limits beyond which a synchronization is blocked; 0 switches a limit off.
+
+    Lines are counts; percentages are of the resources (or links) held before.
+    """
+
+    maximum_inserted_lines: int = 0
+    maximum_updated_lines: int = 0
+    maximum_deleted_lines: int = 0
+    maximum_link_inserted_lines: int = 0
+    maximum_link_deleted_lines: int = 0
+    max_percentage_inserted_lines: int = 0
+    max_percentage_updated_lines: int = 0
+    max_percentage_deleted_lines: int = 0
+    max_link_percentage_inserted_lines: int = 0
+    max_link_percentage_deleted_lines: int = 0
+
+
+CONNECTOR_DEFAULTS = Thresholds(
+    maximum_inserted_lines=100,
+    maximum_updated_lines=100,
+    maximum_deleted_lines=100,
+    maximum_link_inserted_lines=1000,
+    maximum_link_deleted_lines=1000,
+    max_percentage_inserted_lines=5,
+    max_percentage_updated_lines=5,
+    max_percentage_deleted_lines=5,
+    max_link_percentage_inserted_lines=5,
+    max_link_percentage_deleted_lines=5,
+)
+"""What a `Connector` that states no limit has."""
+
+
+class JobUse(Enum):
+    """How a connector takes part in complete or in incremental jobs."""
+
+    USED = 0
+    NOT_USED = 1
+    ONLY_SYNCHRONIZATION = 2
+    ONLY_PROVISIONING = 3
+
+
+@frozen
+class NamedObject:
+    """An `Agent` or a `Policy`: accepted, and must exist where it is named."""
+
+    identifier: str
+    display_names: DisplayNames = names_field()
+    location: Location | None = location_field()
+
+
+@frozen
+class Agent(NamedObject):
+    """A machine that runs tasks elsewhere; accepted so that configurations load unchanged."""
+
+
+@frozen
+class Policy(NamedObject):
+    """A group of rules; accepted so that configurations load unchanged."""
+
+
+@frozen
+class Connector:
+    """A source system."""
+
+    identifier: str
+    agent: str | None = None
+    thresholds: Thresholds = CONNECTOR_DEFAULTS
+    is_deactivated: bool = False
+    complete_job: JobUse = JobUse.USED
+    incremental_job: JobUse = JobUse.USED
+    display_names: DisplayNames = names_field()
+    location: Location | None = location_field()
+
+
+@frozen
+class Connection:
+    """How a connector's extracts are obtained; `package` names the kind of source."""
+
+    identifier: str
+    connector: str
+    package: str | None = None
+    display_names: DisplayNames = names_field()
+    location: Location | None = location_field()
+
+
+@frozen
+class Property:
+    """A property that resources of an entity type may hold."""
+
+    identifier: str
+    type: PropertyType = PropertyType.STRING
+    is_key: bool = False
+    display_names: DisplayNames = names_field()
+    location: Location | None = location_field()
+
+
+@frozen
+class EntityType:
+    """A kind of resource: a person, an account, a group."""
+
+    identifier: str
+    properties: tuple[Property, ...] = field(converter=as_tuple, default=())
+    display_names: DisplayNames = names_field()
+    location: Location | None = location_field()
+
+    def property(self, identifier: str) -> Property | None:
+        """The property of that identifier, or None."""
+        return next((p for p in self.properties if p.identifier == identifier), None)
+
+
+@frozen
+class PropertyRef:
+    """A property of an entity type, written `EntityType:Property`."""
+
+    entity_type: str
+    property: str
+
+    def __str__(self) -> str:
+        return f"{self.entity_type}:{self.property}"
+
+
+@frozen
+class EntityAssociation:
+    """Links between two entity types, navigable in both directions.
+
+    `property1` belongs to the type whose key stands in `Column1` of the mapping and leads to the other.
+    Links are kept from the first to the second.
+    """
+
+    identifier: str
+    property1: PropertyRef
+    property2: PropertyRef
+    is_property1_collection: bool = False
+    is_property2_collection: bool = False
+    display_names: DisplayNames = names_field()
+    location: Location | None = location_field()
+
+
+@frozen
+class PropertyMapping:
+    """Which column of the connection table feeds a property."""
+
+    identifier: str
+    connection_column: str
+    is_primary_key: bool = False
+    is_unique_key: bool = False
+    format: str | None = None
+    location: Location | None = location_field()
+
+
+@frozen
+class EntityTypeMapping:
+    """Where the resources of an entity type come from.
+
+    `encoding` (``utf-8``, ``utf-16``, ``windows-1252``) and `delimiter` (one character) say what cannot be
+    detected; None means detect.
+    """
+
+    identifier: str
+    connector: str
+    connection_table: str
+    properties: tuple[PropertyMapping, ...] = field(converter=as_tuple, default=())
+    thresholds: Thresholds = Thresholds()
+    encoding: str | None = None
+    delimiter: str | None = None
+    location: Location | None = location_field()
+
+    @property
+    def entity_type(self) -> str:
+        """The entity type that this mapping feeds."""
+        return self.identifier
+
+    @property
+    def primary_key(self) -> PropertyMapping:
+        """The mapped property that identifies a resource (a checked configuration has exactly one)."""
+        return next(p for p in self.properties if p.is_primary_key)
+
+
+@frozen
+class EntityAssociationMapping:
+    """Where the links of an association come from.
+
+    Each row links the resource whose `entity_property_mapping1` equals `column1` to the one whose
+    `entity_property_mapping2` equals `column2`.
+    """
+
+    identifier: str
+    connector: str
+    connection_table: str
+    column1: str
+    column2: str
+    entity_property_mapping1: PropertyRef
+    entity_property_mapping2: PropertyRef
+    thresholds: Thresholds = Thresholds()
+    encoding: str | None = None
+    delimiter: str | None = None
+    location: Location | None = location_field()
+
+    @property
+    def association(self) -> str:
+        """The association that this mapping feeds."""
+        return self.identifier

@@ -1,0 +1,94 @@
+"""Rules over resources: what is computed of them, which belong together, and what each is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, TypeVar
+
+from attrs import frozen
+
+from deltamark.domain.configuration.entity_model import DisplayNames, location_field, names_field
+from deltamark.domain.location import Location
+
+
+@frozen
+class ResourceType:
+    """Target resources (accounts) that belong to source resources (people)."""
+
+    identifier: str
+    source_entity_type: str
+    target_entity_type: str
+    policy: str | None = None
+    display_names: DisplayNames = names_field()
+    location: Location | None = location_field()
+
+
+@frozen
+class ResourceCorrelationRule:
+    """A key for each side of a resource type: a source and a target with equal keys match.
+
+    A side is a binding (the property it reads), optionally with an expression over it, or an `SQL:x:`
+    expression alone. `source_matched_confidence_level` below 100 means that a person confirms the match.
+    """
+
+    kind: ClassVar[str] = "correlation"
+
+    resource_type: str
+    source_binding: str | None = None
+    source_expression: str | None = None
+    target_binding: str | None = None
+    target_expression: str | None = None
+    source_matched_confidence_level: int = 0
+    policy: str | None = None
+    identifier: str | None = None
+    location: Location | None = location_field()
+
+
+@frozen
+class ResourceClassificationRule:
+    """Whether a target resource is of a resource type, as an expression says that gives a Boolean.
+
+    Of the rules that hold for a resource, that with the highest `resource_type_identification_confidence_level`
+    counts; of equals, the first.
+    """
+
+    kind: ClassVar[str] = "classification"
+
+    resource_type: str
+    target_expression: str | None = None
+    resource_type_identification_confidence_level: int = 0
+    policy: str | None = None
+    identifier: str | None = None
+    location: Location | None = location_field()
+
+
+@frozen
+class EntityPropertyExpression:
+    """How a property is computed: from a binding (a dependency path), an expression over it, or an expression alone.
+
+    `priority`: of expressions that do not read each other's results, the lower one runs first.
+    """
+
+    identifier: str
+    entity_type: str
+    property: str
+    binding: str | None = None
+    expression: str | None = None
+    priority: int = 0
+    location: Location | None = location_field()
+
+
+_Rule = TypeVar("_Rule", ResourceCorrelationRule, ResourceClassificationRule)
+
+
+def rule_names(rules: Iterable[_Rule]) -> tuple[tuple[str, _Rule], ...]:
+    """Each rule with the name that users see.
+
+    Its identifier, or `ResourceType_n`, the n-th rule of its resource type in configuration order.
+    """
+    seen: dict[str, int] = {}
+    named: list[tuple[str, _Rule]] = []
+    for rule in rules:
+        seen[rule.resource_type] = seen.get(rule.resource_type, 0) + 1
+        named.append((rule.identifier or f"{rule.resource_type}_{seen[rule.resource_type]}", rule))
+    return tuple(named)

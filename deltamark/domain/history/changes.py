@@ -1,0 +1,160 @@
+"""Changes as the log gives them back, and where a reader stands in it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeAlias
+
+from attrs import frozen
+
+from deltamark.domain.resources.link import LinkEvent
+from deltamark.domain.resources.resource import ResourceEvent
+from deltamark.domain.runs.run import TriggerKind
+
+Position: TypeAlias = int
+"""The place of a change in the log: unique, increasing, never reused. 0 is before the first."""
+
+AnyChange: TypeAlias = ResourceEvent | LinkEvent
+
+
+@frozen(kw_only=True)
+class LoggedChange:
+    """A change with its position and, from the record of its run, the names of job, task, user and file.
+
+    :param user: on whose account it was made: who started the run, or had resumed it by then.
+    :param trigger: whether that was done by the user or by the schedule.
+    """
+
+    position: Position
+    event: AnyChange
+    run: int
+    job: str
+    task: str
+    user: str
+    trigger: TriggerKind
+    file: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When it happened, UTC."""
+        return self.event.at
+
+    @property
+    def kind(self) -> str:
+        """`created`, `updated`, `deleted`, `linked` or `unlinked`."""
+        return self.event.kind
+
+
+@frozen(kw_only=True)
+class PendingChange:
+    """A change that a threshold held back: it did not happen, so it has no position.
+
+    The names of job, task, user and file are those of the run that held it back.
+    """
+
+    position: None = None
+    event: AnyChange
+    run: int
+    job: str
+    task: str
+    user: str
+    trigger: TriggerKind
+    file: str | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When it was held back, UTC."""
+        return self.event.at
+
+    @property
+    def kind(self) -> str:
+        """`created`, `updated`, `deleted`, `linked` or `unlinked`."""
+        return self.event.kind
+
+
+@frozen
+class RunMoment:
+    """The moment when a run ended; written `run:N`."""
+
+    run: int
+
+
+When: TypeAlias = Position | datetime | RunMoment
+"""A moment in the life of a store: a position, a time (with zone), or the end of a run."""
+
+
+@frozen(kw_only=True)
+class Horizon:
+    """The position up to which changes were discarded, by which task of which run.
+
+    :param subject: the entity type or association whose changes they were.
+    """
+
+    connector: str
+    subject: str
+    position: Position
+    run: int
+    task: str
+
+
+@frozen(kw_only=True)
+class DirtyResource:
+    """A resource that a task would compute; `since` is the position of the first change it has not seen.
+
+    `since` is 0 where the task would compute everything: it never ran, or its rules changed.
+    """
+
+    task: str
+    entity_type: str
+    key: str
+    since: Position
+
+
+@frozen(kw_only=True)
+class CorrelationKey:
+    """The value of a correlation rule for one resource on one side of it."""
+
+    rule: str
+    side: str
+    entity_type: str
+    key: str
+    value: str
+
+
+@frozen(kw_only=True)
+class MatchedPair:
+    """A source and a target resource whose keys for a rule are equal, with the rule's confidence."""
+
+    rule: str
+    value: str
+    source_entity_type: str
+    source_key: str
+    target_entity_type: str
+    target_key: str
+    confidence: int
+
+
+@frozen(kw_only=True)
+class Classification:
+    """The resource type that was found for a resource: by which rule, with what confidence."""
+
+    entity_type: str
+    key: str
+    resource_type: str
+    rule: str
+    confidence: int
+
+
+__all__ = [
+    "AnyChange",
+    "Classification",
+    "CorrelationKey",
+    "DirtyResource",
+    "Horizon",
+    "LoggedChange",
+    "MatchedPair",
+    "PendingChange",
+    "Position",
+    "RunMoment",
+    "When",
+]

@@ -1,0 +1,353 @@
+"""The run aggregate: one execution of a job, with its tasks, what they read, did and set aside."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import TypeAlias
+
+from attrs import field, fields, frozen
+
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.fields import as_tuple
+from deltamark.domain.resources.events import Event
+
+
+@frozen(kw_only=True)
+class Counts:
+    """How many rows, resources and links a task handled.
+
+    `computed` counts resources, `executed` the values computed for them (one expression for one resource is one
+    value), `necessary` those values among them that came out differently.
+    """
+
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    linked: int = 0
+    unlinked: int = 0
+    set_aside: int = 0
+    flagged: int = 0
+    computed: int = 0
+    executed: int = 0
+    necessary: int = 0
+    written: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(**{a.name: getattr(self, a.name) + getattr(other, a.name) for a in fields(Counts)})
+
+    @property
+    def changed(self) -> int:
+        """Changes of resources and links."""
+        return self.inserted + self.updated + self.deleted + self.linked + self.unlinked
+
+
+@frozen(kw_only=True)
+class SetAside:
+    """A row of an extract that was not applied, and why; `key` where it could be read."""
+
+    file: str
+    line: int | None
+    column: str | None = None
+    reason: str
+    value: str | None = None
+    key: str | None = None
+
+
+@frozen(kw_only=True)
+class ExtractRead:
+    """A file that a task read: for which entity type or association, how many rows, and its SHA-256."""
+
+    subject: str
+    file: str
+    rows: int
+    digest: str
+
+
+@frozen(kw_only=True)
+class PlannedTask:
+    """A task as a run will call it; `ordinal` counts from 1 in the order of execution."""
+
+    ordinal: int
+    identifier: str
+    kind: str
+
+
+class TriggerKind(Enum):
+    """Who starts runs."""
+
+    USER = "user"
+    SCHEDULE = "schedule"
+
+
+@frozen
+class Trigger:
+    """What started a run.
+
+    :param due_at: when the schedule wanted it to start; None where a user started it.
+    :param late: whether that time had been missed.
+    """
+
+    kind: TriggerKind = TriggerKind.USER
+    due_at: datetime | None = None
+    late: bool = False
+
+
+BY_USER = Trigger()
+
+
+@frozen(kw_only=True)
+class Operator:
+    """Who runs a job, where."""
+
+    user: str
+    host: str
+    process: int
+
+
+@frozen(kw_only=True)
+class RunEvent(Event):
+    """A fact of a run."""
+
+    run: int
+
+
+@frozen(kw_only=True)
+class RunStarted(RunEvent):
+    """A job started."""
+
+    job: str
+    configuration_digest: str
+    user: str
+    host: str
+    process: int
+    forced: bool = False
+    tasks: tuple[PlannedTask, ...] = field(converter=as_tuple, default=())
+    trigger: TriggerKind = TriggerKind.USER
+    due_at: datetime | None = None
+    late: bool = False
+
+
+@frozen(kw_only=True)
+class RunResumed(RunEvent):
+    """A run that had ended goes on: the tasks at these places, counted from 1, run again.
+
+    :param pending: those of them that apply what was held back; the rows that they set aside stay on record.
+    """
+
+    configuration_digest: str
+    user: str
+    host: str
+    process: int
+    again: tuple[int, ...] = field(converter=as_tuple)
+    pending: tuple[int, ...] = field(converter=as_tuple, default=())
+
+
+@frozen(kw_only=True)
+class CancelRequested(RunEvent):
+    """Somebody wants a run to stop: what is running may finish, nothing else starts."""
+
+    user: str
+    host: str
+    process: int
+
+
+@frozen(kw_only=True)
+class TaskStarted(RunEvent):
+    """A task began."""
+
+    task: int
+
+
+@frozen(kw_only=True)
+class TaskProgressed(RunEvent):
+    """A task got on, before the transaction in which it changes anything; `words` say how far."""
+
+    task: int
+    counts: Counts = Counts()
+    words: str = ""
+
+
+@frozen(kw_only=True)
+class RowsSetAside(RunEvent):
+    """Rows that a task did not apply; at most 1,000 in one event."""
+
+    task: int
+    rows: tuple[SetAside, ...] = field(converter=as_tuple, default=())
+
+
+@frozen(kw_only=True)
+class ChangesDiscarded(RunEvent):
+    """A task discarded changes of a connector: those of its log up to `up_to`.
+
+    :param entity_types: the entity types whose resources those changes concern.
+    :param first: the lowest position discarded.
+    :param count: how many changes.
+    :param ranges: the positions of all of them, each range with its first and last; empty where it was written before
+        these were put on record.
+    :param digest: SHA-256 over the discarded events in position order, hexadecimal.
+    :param unread: whether some of them had not been seen by a flag task.
+    """
+
+    task: int
+    connector: str
+    entity_types: tuple[str, ...] = field(converter=as_tuple)
+    first: int
+    up_to: int
+    count: int
+    digest: str
+    unread: bool
+    ranges: tuple[tuple[int, int], ...] = field(converter=as_tuple, default=())
+
+
+@frozen(kw_only=True)
+class ResourceErased(RunEvent):
+    """What a resource and its links were was made unreadable, for good.
+
+    :param salt: with it, `key_digest` tells those who know the key whether it was this one.
+    :param streams: of the resource and of all links that it ever had.
+    :param count: how many changes were emptied.
+    :param ranges: the positions of all of them, each range with its first and last.
+    """
+
+    task: int
+    entity_type: str
+    streams: tuple[int, ...] = field(converter=as_tuple)
+    salt: str
+    key_digest: str
+    reason: str
+    count: int
+    ranges: tuple[tuple[int, int], ...] = field(converter=as_tuple)
+
+
+@frozen(kw_only=True)
+class PairsAwaited(RunEvent):
+    """A source names links to resources that are not there: they are made when the resources are.
+
+    At most 1,000 pairs in one event. A pair is the values of the two columns by which the extract names a link.
+
+    :param awaited: pairs that wait from now on.
+    :param settled: pairs that wait no more: they were linked, or the source does not name them any more.
+    """
+
+    task: int
+    association: str
+    awaited: tuple[tuple[str, str], ...] = field(converter=as_tuple, default=())
+    settled: tuple[tuple[str, str], ...] = field(converter=as_tuple, default=())
+
+
+@frozen(kw_only=True)
+class TaskEnded(RunEvent):
+    """A task ended. `effect` is what its children look at; `messages` say what a person must know."""
+
+    task: int
+    state: TaskState
+    effect: bool = False
+    counts: Counts = Counts()
+    seconds: float = 0.0
+    extracts: tuple[ExtractRead, ...] = field(converter=as_tuple, default=())
+    messages: tuple[str, ...] = field(converter=as_tuple, default=())
+
+
+@frozen(kw_only=True)
+class RunEnded(RunEvent):
+    """A run ended."""
+
+    state: TaskState
+
+
+AnyRunEvent: TypeAlias = (
+    RunStarted
+    | RunResumed
+    | CancelRequested
+    | TaskStarted
+    | TaskProgressed
+    | RowsSetAside
+    | ChangesDiscarded
+    | PairsAwaited
+    | TaskEnded
+    | RunEnded
+)
+
+
+@frozen(kw_only=True)
+class TaskRun:
+    """A task of a run, as far as it went."""
+
+    ordinal: int
+    identifier: str
+    kind: str
+    state: TaskState = TaskState.PENDING
+    effect: bool = False
+    counts: Counts = Counts()
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    seconds: float = 0.0
+    extracts: tuple[ExtractRead, ...] = ()
+    messages: tuple[str, ...] = ()
+    discarded: tuple[ChangesDiscarded, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
+    """The rows set aside (empty where only the summary was asked for)."""
+    progress: str = ""
+    """How far it got, while it is running."""
+
+
+@frozen(kw_only=True)
+class Resumption:
+    """A run went on: when, who let it, and the places of the tasks that ran again."""
+
+    at: datetime
+    operator: Operator
+    again: tuple[int, ...]
+
+
+@frozen(kw_only=True)
+class JobRun:
+    """One execution of a job: its tasks, counts and times."""
+
+    originator_id: str
+    version: int
+    number: int
+    job: str
+    state: TaskState
+    started_at: datetime
+    configuration_digest: str
+    user: str
+    host: str
+    process: int
+    forced: bool
+    tasks: tuple[TaskRun, ...]
+    ended_at: datetime | None = None
+    trigger: Trigger = BY_USER
+    resumed: tuple[Resumption, ...] = ()
+    cancelled_by: Operator | None = None
+    """Who asked it to stop, if somebody did."""
+
+    @property
+    def operator(self) -> Operator:
+        """Who runs it: who resumed it last, or who started it."""
+        return (
+            self.resumed[-1].operator
+            if self.resumed
+            else Operator(user=self.user, host=self.host, process=self.process)
+        )
+
+    def caller_at(self, at: datetime) -> tuple[str, TriggerKind]:
+        """On whose account it ran at a time, and what had started it: one that goes on does so for who resumed it."""
+        resumed = [resumption for resumption in self.resumed if resumption.at <= at]
+        return (resumed[-1].operator.user, TriggerKind.USER) if resumed else (self.user, self.trigger.kind)
+
+    @property
+    def set_aside(self) -> tuple[SetAside, ...]:
+        """The rows set aside, in the order of their tasks (empty where only the summary was asked for)."""
+        return tuple(row for task in self.tasks for row in task.set_aside)
+
+    @property
+    def counts(self) -> Counts:
+        """The sum over all tasks."""
+        return sum((task.counts for task in self.tasks), Counts())
+
+    def task(self, ordinal: int) -> TaskRun:
+        """The task at that place, counted from 1."""
+        return self.tasks[ordinal - 1]

@@ -1,0 +1,81 @@
+"""Where tasks stand in a job: what a run runs is a place, not a task, for the same task may be called twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import TypeAlias
+
+from attrs import frozen
+
+from deltamark.domain.configuration.jobs import PrepareSynchronizationTask, SynchronizeTask, Task
+
+NO_LEVEL = -1
+
+
+@frozen(kw_only=True)
+class Occurrence:
+    """A call of a task at its place in a job.
+
+    :param ordinal: the place, from 1 in running order.
+    :param parents: the nearest earlier places of the tasks that it depends on. One that stands nowhere before it is
+        left out: nobody could wait for it.
+    :param prepared_at: of a synchronization: the nearest earlier place where its connector is prepared.
+    """
+
+    ordinal: int
+    task: Task
+    parents: tuple[int, ...] = ()
+    prepared_at: int | None = None
+
+
+Group: TypeAlias = tuple[Occurrence, ...]
+"""Places whose tasks run at the same time, by their ordinals."""
+
+
+def in_order(tasks: Iterable[Task]) -> tuple[Task, ...]:
+    """The tasks as they run: by level where levels are given, in document order otherwise."""
+    return tuple(sorted(tasks, key=lambda task: task.level))
+
+
+def in_groups(tasks: Iterable[Task]) -> tuple[Group, ...]:
+    """The tasks of a job in the groups in which they run, one group after another.
+
+    Tasks without a level are a group each, those of one level are one. The next group begins when all tasks of the
+    one before have ended.
+    """
+    ordinals = iter(range(1, 2**31))
+    groups: list[Group] = []
+    before: list[Occurrence] = []
+    for together in _together(in_order(tasks)):
+        group = tuple(_placed(next(ordinals), task, before) for task in together)
+        before += group
+        groups.append(group)
+    return tuple(groups)
+
+
+def _together(tasks: Sequence[Task]) -> Iterator[tuple[Task, ...]]:
+    for level, together in groupby(tasks, key=lambda task: task.level):
+        if level == NO_LEVEL:
+            yield from ((task,) for task in together)
+        else:
+            yield tuple(together)
+
+
+def _placed(ordinal: int, task: Task, before: Sequence[Occurrence]) -> Occurrence:
+    nearest = {earlier.task.identifier: earlier.ordinal for earlier in before}
+    parents = tuple(nearest[name] for name in dict.fromkeys(task.parents) if name in nearest)
+    prepared_at = _prepared_at(task, before) if isinstance(task, SynchronizeTask) else None
+    return Occurrence(ordinal=ordinal, task=task, parents=parents, prepared_at=prepared_at)
+
+
+def _prepared_at(task: SynchronizeTask, before: Sequence[Occurrence]) -> int | None:
+    for earlier in reversed(before):
+        if isinstance(earlier.task, PrepareSynchronizationTask) and earlier.task.connector == task.connector:
+            return earlier.ordinal
+    return None
+
+
+def flattened(groups: Iterable[Group]) -> tuple[Occurrence, ...]:
+    """All places of a job, by their ordinals."""
+    return tuple(occurrence for group in groups for occurrence in group)

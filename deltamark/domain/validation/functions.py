@@ -1,0 +1,146 @@
+"""Tasks with a function of the user's own: which function each means, and whether it can do what it is declared to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import evolve
+
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import PropertyRef
+from deltamark.domain.configuration.jobs import Call, Job, PythonTask, Task
+from deltamark.domain.configuration.user_function import UserTask
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused
+from deltamark.domain.derivation.function_columns import columns, written_by
+from deltamark.domain.errors import Fault
+from deltamark.domain.location import Location
+from deltamark.domain.suggestions import hint
+from deltamark.domain.validation.computed_properties import Declared, at, target_faults
+from deltamark.domain.validation.references import Index
+from deltamark.domain.values import shown
+
+HOW_TO_REGISTER = (
+    'name its module in deltamark.toml (tasks = ["company_tasks"]) or in the entry point group deltamark.tasks of an '
+    "installed package, or give the function to Engine.open(…, tasks=[…])"
+)
+
+
+def bound(configuration: Configuration, registered: Mapping[str, UserTask]) -> tuple[Configuration, tuple[Fault, ...]]:
+    """The configuration with every task that names a function holding it, and what it says left out filled in.
+
+    :param registered: the functions by the names that a configuration may use.
+    :returns: with the faults of those that name what is not registered, or what they may not cover.
+    """
+    tasks = [task for task in configuration.all_tasks() if isinstance(task, PythonTask)]
+    if not tasks:
+        return configuration, ()
+    faults = tuple(fault for task in tasks for fault in _unregistered(task, registered))
+    if faults:
+        return configuration, faults
+
+    def whole(call: Call) -> Call:
+        return _whole(call, registered) if isinstance(call, PythonTask) else call
+
+    def whole_task(task: Task) -> Task:
+        return _whole(task, registered) if isinstance(task, PythonTask) else task
+
+    jobs: Sequence[Job] = [evolve(job, tasks=[whole(call) for call in job.tasks]) for job in configuration.jobs]
+    return evolve(configuration, tasks=[whole_task(task) for task in configuration.tasks], jobs=jobs), ()
+
+
+def _unregistered(task: PythonTask, registered: Mapping[str, UserTask]) -> Iterator[Fault]:
+    name = task.function
+    if isinstance(name, str) and name not in registered:
+        yield Fault(
+            task.location,
+            f"{task.kind} {shown(task.identifier)} names the function {shown(name)}, which is not registered; "
+            f"{HOW_TO_REGISTER}{hint(name, registered)}",
+        )
+
+
+def _whole(task: PythonTask, registered: Mapping[str, UserTask]) -> PythonTask:
+    function = task.function if isinstance(task.function, UserTask) else registered[task.function]
+    covers_all = task.all_entity_type or not task.entity_types
+    return evolve(
+        task,
+        function=function,
+        dirty=function.dirty if task.dirty is None else task.dirty,
+        entity_types=function.entity_types if covers_all else task.entity_types,
+        all_entity_type=False,
+    )
+
+
+def function_faults(configuration: Configuration) -> Iterator[Fault]:
+    """What keeps the functions of a configuration from doing what they are declared to do.
+
+    :param configuration: one that is bound, and sound otherwise.
+    """
+    index, model = Index.of(configuration), Declared.of(configuration)
+    places: dict[UserTask, Location | None] = {}
+    for task in configuration.all_calls():
+        if isinstance(task, PythonTask) and isinstance(task.function, UserTask):
+            places.setdefault(task.function, task.location)
+            yield from _uncovered(task, task.function)
+    written = {
+        PropertyRef(rule.entity_type, rule.property): f"property expression {shown(rule.identifier)}{at(rule.location)}"
+        for rule in configuration.property_expressions
+    }
+    names: dict[str, UserTask] = {}
+    for function, location in places.items():
+        if names.setdefault(function.name, function) is not function:
+            yield Fault(location, f"two functions are called {shown(function.name)}; give one of them another name")
+        yield from _function_faults(configuration, function, location, index, model)
+        yield from _written_twice(configuration, function, location, written)
+
+
+def _uncovered(task: PythonTask, function: UserTask) -> Iterator[Fault]:
+    for name in task.entity_types:
+        if name not in function.entity_types:
+            yield Fault(
+                task.location,
+                f"{task.kind} {shown(task.identifier)} covers {shown(name)}, which is none of the entity types of "
+                f"{_named(function)}{hint(name, function.entity_types)}",
+            )
+
+
+def _function_faults(
+    configuration: Configuration, function: UserTask, location: Location | None, index: Index, model: Declared
+) -> Iterator[Fault]:
+    for entity_type in function.entity_types:
+        if entity_type not in index.properties:
+            yield Fault(
+                location,
+                f"unknown entity type {shown(entity_type)} of {_named(function)}{hint(entity_type, index.properties)}",
+            )
+            continue
+        if not written_by(configuration, function, entity_type) and function.writes is None:
+            yield Fault(
+                location,
+                f"{_named(function)} does not say what it writes, and {shown(entity_type)} has no property that could "
+                "be computed; declare one there that no mapping fills and no expression computes",
+            )
+        for name in function.writes or ():
+            yield from target_faults(PropertyRef(entity_type, name), model, index, _named(function), location)
+        try:
+            columns(configuration, function, entity_type)
+        except ExpressionRefused as refused:
+            yield Fault(location, f"{_named(function)} {refused}")
+
+
+def _written_twice(
+    configuration: Configuration, function: UserTask, location: Location | None, written: dict[PropertyRef, str]
+) -> Iterator[Fault]:
+    mine = f"{_named(function)}{at(location)}"
+    for entity_type in function.entity_types:
+        for one in written_by(configuration, function, entity_type):
+            computed = PropertyRef(entity_type, one.identifier)
+            other = written.setdefault(computed, mine)
+            if other is not mine:
+                yield Fault(
+                    location,
+                    f"{_named(function)} computes {shown(computed)}, which {other} computes already; keep one of them",
+                )
+
+
+def _named(function: UserTask) -> str:
+    return f"function {function.name}"

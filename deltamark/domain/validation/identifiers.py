@@ -1,0 +1,112 @@
+"""Identifiers of a configuration: well formed, and each used once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeAlias
+
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
+from deltamark.domain.configuration.names import (
+    entity_type_problem,
+    identifier_problem,
+    normalized,
+    property_problem,
+    table_problem,
+)
+from deltamark.domain.configuration.rules import rule_names
+from deltamark.domain.errors import Fault
+from deltamark.domain.location import Location
+from deltamark.domain.values import shown
+
+_Problem: TypeAlias = Callable[[str], str | None]
+
+
+class _Identified(Protocol):
+    @property
+    def identifier(self) -> str: ...
+    @property
+    def location(self) -> Location | None: ...
+
+
+def identifier_faults(configuration: Configuration) -> Iterator[Fault]:
+    """Names that cannot be used, and names that are used twice for things of one kind."""
+    for kind, items, problem_of in _kinds(configuration):
+        items = list(items)
+        yield from _ill_formed(kind, items, problem_of)
+        yield from _repeated(kind, ((item.identifier, item.location) for item in items))
+    for entity_type in configuration.entity_types:
+        yield from _property_faults(entity_type)
+    yield from _repeated(
+        "correlation rule",
+        ((name, rule.location) for name, rule in rule_names(configuration.correlation_rules)),
+    )
+    yield from _repeated(
+        "classification rule",
+        ((name, rule.location) for name, rule in rule_names(configuration.classification_rules)),
+    )
+    for mapping in configuration.entity_type_mappings:
+        yield from _table_faults(mapping)
+    for links in configuration.association_mappings:
+        yield from _table_faults(links)
+
+
+def _table_faults(mapping: EntityTypeMapping | EntityAssociationMapping) -> Iterator[Fault]:
+    problem = table_problem(mapping.connection_table)
+    if problem is not None:
+        yield Fault(mapping.location, f"connection table {shown(mapping.connection_table)} {problem}")
+
+
+def _kinds(configuration: Configuration) -> Iterator[tuple[str, Iterable[_Identified], _Problem]]:
+    yield "agent", configuration.agents, identifier_problem
+    yield "policy", configuration.policies, identifier_problem
+    yield "connector", configuration.connectors, identifier_problem
+    yield "connection", configuration.connections, identifier_problem
+    yield "entity type", configuration.entity_types, entity_type_problem
+    yield "association", configuration.associations, identifier_problem
+    yield "mapping of entity type", configuration.entity_type_mappings, _no_problem
+    yield "mapping of association", configuration.association_mappings, _no_problem
+    yield "property expression", configuration.property_expressions, identifier_problem
+    yield "resource type", configuration.resource_types, identifier_problem
+    yield "task", configuration.all_tasks(), identifier_problem
+    yield "job", configuration.jobs, identifier_problem
+
+
+def _no_problem(name: str) -> None:
+    """Mappings are named after what they map, which is looked at where it is configured."""
+
+
+def _ill_formed(kind: str, items: Iterable[_Identified], problem_of: _Problem) -> Iterator[Fault]:
+    for item in items:
+        problem = problem_of(item.identifier)
+        if problem is not None:
+            yield Fault(item.location, f"{kind} {shown(item.identifier)} {problem}")
+
+
+def _property_faults(entity_type: EntityType) -> Iterator[Fault]:
+    of_type = f"of entity type {shown(entity_type.identifier)}"
+    first: dict[str, str] = {}
+    for item in entity_type.properties:
+        problem = property_problem(item.identifier)
+        if problem is not None:
+            yield Fault(item.location, f"property {shown(item.identifier)} {of_type} {problem}")
+        other = first.setdefault(item.identifier.casefold(), item.identifier)
+        if other != item.identifier:
+            yield Fault(
+                item.location,
+                f"property {shown(item.identifier)} {of_type} differs from {shown(other)} in letter case only, "
+                "which expressions do not tell apart; rename one",
+            )
+    yield from _repeated("property", ((item.identifier, item.location) for item in entity_type.properties), of_type)
+
+
+def _repeated(kind: str, names: Iterable[tuple[str, Location | None]], where: str | None = None) -> Iterator[Fault]:
+    first: dict[str, Location | None] = {}
+    for name, location in names:
+        key = normalized(name)
+        if key not in first:
+            first[key] = location
+            continue
+        before = f"; the first is at {first[key]}" if first[key] else ""
+        of_type = f" {where}" if where else ""
+        yield Fault(location, f"{kind} {shown(name)}{of_type} is configured twice{before}; rename or remove one")

@@ -1,0 +1,154 @@
+"""What a configuration names must exist."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from attrs import frozen
+
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import EntityTypeMapping, PropertyRef
+from deltamark.domain.configuration.jobs import (
+    ComputingTask,
+    PrepareSynchronizationTask,
+    Step,
+    SynchronizeTask,
+    Task,
+    TaskOverride,
+)
+from deltamark.domain.configuration.rules import ResourceClassificationRule, ResourceCorrelationRule
+from deltamark.domain.errors import Fault
+from deltamark.domain.location import Location
+from deltamark.domain.suggestions import hint
+from deltamark.domain.values import shown
+
+
+@frozen
+class Index:
+    """The names that a configuration gives, so that looking one up costs nothing however many there are."""
+
+    agents: frozenset[str]
+    policies: frozenset[str]
+    connectors: frozenset[str]
+    associations: frozenset[str]
+    resource_types: frozenset[str]
+    tasks: dict[str, Task]
+    properties: dict[str, frozenset[str]]
+    """Entity type -> the properties that it declares."""
+    mappings: dict[str, EntityTypeMapping]
+
+    @classmethod
+    def of(cls, configuration: Configuration) -> Index:
+        """The names of a configuration; of two things with one name, the first."""
+        return cls(
+            agents=frozenset(item.identifier for item in configuration.agents),
+            policies=frozenset(item.identifier for item in configuration.policies),
+            connectors=frozenset(item.identifier for item in configuration.connectors),
+            associations=frozenset(item.identifier for item in configuration.associations),
+            resource_types=frozenset(item.identifier for item in configuration.resource_types),
+            tasks={task.identifier: task for task in reversed(tuple(configuration.all_tasks()))},
+            properties={
+                entity_type.identifier: frozenset(item.identifier for item in entity_type.properties)
+                for entity_type in reversed(configuration.entity_types)
+            },
+            mappings={mapping.identifier: mapping for mapping in reversed(configuration.entity_type_mappings)},
+        )
+
+
+def reference_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
+    """Names of things that do not exist, each with the nearest one that does."""
+    yield from _of_the_model(configuration, index)
+    yield from _of_the_mappings(configuration, index)
+    yield from _of_the_rules(configuration, index)
+    for task in configuration.all_tasks():
+        yield from task_reference_faults(task, index)
+    for job in configuration.jobs:
+        yield from _unknown("agent", job.agent, index.agents, f"job {shown(job.identifier)}", job.location)
+        for call in job.tasks:
+            name = _called(call)
+            where = f"job {shown(job.identifier)}"
+            yield from _unknown("task", name, index.tasks, where, call.location)
+
+
+def task_reference_faults(task: Task, index: Index) -> Iterator[Fault]:
+    """Names of things that do not exist in one task."""
+    where = f"{task.kind} {shown(task.identifier)}"
+    yield from _unknown("agent", task.agent, index.agents, where, task.location)
+    if isinstance(task, (PrepareSynchronizationTask, SynchronizeTask)):
+        yield from _unknown("connector", task.connector, index.connectors, where, task.location)
+    if isinstance(task, ComputingTask):
+        for name in task.entity_types:
+            yield from _unknown("entity type", name, index.properties, where, task.location)
+    for parent in task.parents:
+        yield from _unknown("parent task", parent, index.tasks, where, task.location)
+
+
+def unknown_property(reference: PropertyRef, index: Index, where: str, location: Location | None) -> Iterator[Fault]:
+    """Whether an `EntityType:Property` names a type or a declared property that does not exist."""
+    if reference.entity_type not in index.properties:
+        yield from _unknown("entity type", reference.entity_type, index.properties, where, location)
+        return
+    known = index.properties[reference.entity_type]
+    what = f"property of {shown(reference.entity_type)}"
+    yield from _unknown(what, reference.property, known, where, location)
+
+
+def _called(call: Task | Step | TaskOverride) -> str | None:
+    if isinstance(call, Step):
+        return call.task
+    return call.identifier if isinstance(call, TaskOverride) else None
+
+
+def _unknown(
+    what: str, name: str | None, known: Collection[str], where: str, location: Location | None
+) -> Iterator[Fault]:
+    if name is None or name in known:
+        return
+    yield Fault(location, f"unknown {what} {shown(name)} in {where}{hint(name, known)}")
+
+
+def _of_the_model(configuration: Configuration, index: Index) -> Iterator[Fault]:
+    for connector in configuration.connectors:
+        where = f"connector {shown(connector.identifier)}"
+        yield from _unknown("agent", connector.agent, index.agents, where, connector.location)
+    for connection in configuration.connections:
+        where = f"connection {shown(connection.identifier)}"
+        yield from _unknown("connector", connection.connector, index.connectors, where, connection.location)
+    for association in configuration.associations:
+        where = f"association {shown(association.identifier)}"
+        for end in (association.property1, association.property2):
+            yield from _unknown("entity type", end.entity_type, index.properties, where, association.location)
+
+
+def _of_the_mappings(configuration: Configuration, index: Index) -> Iterator[Fault]:
+    for mapping in configuration.entity_type_mappings:
+        where = f"mapping {shown(mapping.identifier)}"
+        yield from _unknown("connector", mapping.connector, index.connectors, where, mapping.location)
+        yield from _unknown("entity type", mapping.identifier, index.properties, where, mapping.location)
+        if mapping.identifier in index.properties:
+            for item in mapping.properties:
+                reference = PropertyRef(mapping.identifier, item.identifier)
+                yield from unknown_property(reference, index, where, item.location or mapping.location)
+    for links in configuration.association_mappings:
+        where = f"mapping {shown(links.identifier)}"
+        yield from _unknown("connector", links.connector, index.connectors, where, links.location)
+        yield from _unknown("association", links.identifier, index.associations, where, links.location)
+        yield from unknown_property(links.entity_property_mapping1, index, where, links.location)
+        yield from unknown_property(links.entity_property_mapping2, index, where, links.location)
+
+
+def _of_the_rules(configuration: Configuration, index: Index) -> Iterator[Fault]:
+    for resource_type in configuration.resource_types:
+        where = f"resource type {shown(resource_type.identifier)}"
+        location = resource_type.location
+        yield from _unknown("policy", resource_type.policy, index.policies, where, location)
+        for name in (resource_type.source_entity_type, resource_type.target_entity_type):
+            yield from _unknown("entity type", name, index.properties, where, location)
+    rules: tuple[ResourceCorrelationRule | ResourceClassificationRule, ...] = (
+        *configuration.correlation_rules,
+        *configuration.classification_rules,
+    )
+    for rule in rules:
+        where = f"a {rule.kind} rule"
+        yield from _unknown("resource type", rule.resource_type, index.resource_types, where, rule.location)
+        yield from _unknown("policy", rule.policy, index.policies, where, rule.location)

@@ -1,0 +1,46 @@
+"""What makes a configuration impossible to run, wherever it comes from.
+
+These are the faults that no element shows by itself: names used twice or of nothing, keys that are missing,
+tasks that wait for each other. Expressions are checked where they are parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain, islice
+
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.errors import Fault
+from deltamark.domain.validation.computed_properties import computed_faults
+from deltamark.domain.validation.identifiers import identifier_faults
+from deltamark.domain.validation.jobs import job_faults
+from deltamark.domain.validation.mappings import mapping_faults
+from deltamark.domain.validation.references import Index, reference_faults
+
+MOST_FAULTS = 200
+"""More would help nobody, and finding the nearest name for each takes its time."""
+
+
+def faults(configuration: Configuration) -> tuple[Fault, ...]:
+    """Everything that keeps a configuration from running, in file order; empty when it can run.
+
+    At most 200 faults. Looks at nothing but the configuration itself.
+    """
+    index = Index.of(configuration)
+    found = chain(
+        identifier_faults(configuration),
+        reference_faults(configuration, index),
+        mapping_faults(configuration, index),
+        computed_faults(configuration, index),
+        job_faults(configuration, index),
+    )
+    return in_file_order(islice(found, MOST_FAULTS))
+
+
+def in_file_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """The faults by file and line; those of things built in Python, which have no place, come first."""
+
+    def place(fault: Fault) -> tuple[str, int]:
+        return ("", 0) if fault.location is None else (fault.location.file, fault.location.line or 0)
+
+    return tuple(sorted(faults, key=place))

@@ -1,0 +1,152 @@
+"""Comparing the pairs of an extract with the links that stand."""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+from deltamark.application.ports.evaluator import LinkComparison, LinkSides
+from deltamark.application.ports.extracts import LinkExtract
+from deltamark.application.ports.records import LinkChanges
+from deltamark.domain.configuration.entity_model import EntityAssociation
+from deltamark.infrastructure.duckdb.connection import Workbench, arrow
+
+PAIRS = pa.schema(
+    [
+        ("source", pa.int64()),
+        ("target", pa.int64()),
+        ("source_key", pa.string()),
+        ("target_key", pa.string()),
+        ("line", pa.int64()),
+    ]
+)
+VALUES = pa.schema([("line", pa.int64()), ("value1", pa.string()), ("value2", pa.string())])
+UNRESOLVED = pa.schema([*VALUES, ("missing", pa.int64())])
+
+
+def compare_links(
+    workbench: Workbench, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
+) -> LinkComparison:
+    """See `Comparer.links`.
+
+    An end that may have only one link keeps the one with the smallest key where an extract gives several, so
+    that the order of rows never decides. A row that was set aside, and one whose values more than one resource
+    has, removes no link of the resources that its first value may mean; where an end may have only one link, those
+    that stay so come before any that the extract gives.
+    """
+    rows = extract.rows
+    if "command" not in rows.column_names:
+        rows = rows.append_column("command", pa.array(["insert"] * rows.num_rows, type=pa.string()))
+    kept = pa.table({"value": extract.kept})
+    with workbench.holding(incoming=rows, first=sides.first, second=sides.second, held=sides.held, kept=kept) as db:
+        _resolve(db)
+        _spare(db, nothing=not complete, everything=extract.cleansed.incomplete is not None)
+        surplus = _keep_single(db, association)
+        linked = f"""SELECT p.* FROM pairs p ANTI JOIN held h ON p.source = h.source AND p.target = h.target
+            ORDER BY p.line, {_columns("p")}"""
+        unlinked = _UNLINKED_COMPLETE if complete else _unlinked_commanded(association)
+        return LinkComparison(
+            changes=LinkChanges(
+                linked=arrow(db, f"SELECT {_columns()} FROM ({linked})", PAIRS),
+                unlinked=arrow(db, f"SELECT {_columns()} FROM ({unlinked}) ORDER BY source_key, target_key", PAIRS),
+            ),
+            orphans=arrow(db, _unresolved("= 0"), UNRESOLVED),
+            ambiguous=arrow(db, _unresolved("> 1"), UNRESOLVED),
+            surplus=surplus,
+        )
+
+
+_UNLINKED_COMPLETE = """SELECT h.*, NULL::BIGINT AS line FROM held h
+    ANTI JOIN pairs p ON p.source = h.source AND p.target = h.target
+    ANTI JOIN spared s ON s.source = h.source AND s.target = h.target"""
+
+
+def _columns(table: str = "") -> str:
+    dot = f"{table}." if table else ""
+    return ", ".join(dot + name for name in PAIRS.names)
+
+
+def _resolve(db: duckdb.DuckDBPyConnection) -> None:
+    """Fills `counted` (how many resources each value has) and `resolved` (pairs of streams)."""
+    db.execute(
+        """CREATE TEMP TABLE counted AS
+        SELECT i.*, coalesce(a.n, 0) AS n1, CASE WHEN i.value2 IS NULL THEN 1 ELSE coalesce(b.n, 0) END AS n2
+        FROM incoming i
+        LEFT JOIN (SELECT value, count(*) AS n FROM first GROUP BY value) a ON a.value = i.value1
+        LEFT JOIN (SELECT value, count(*) AS n FROM second GROUP BY value) b ON b.value = i.value2"""
+    )
+    db.execute(
+        """CREATE TEMP TABLE resolved AS
+        SELECT f.stream AS source, s.stream AS target, f.key AS source_key, s.key AS target_key, c.command,
+            c.line, c.value1, c.value2
+        FROM counted c JOIN first f ON f.value = c.value1 LEFT JOIN second s ON s.value = c.value2
+        WHERE c.n1 = 1 AND c.n2 = 1"""
+    )
+
+
+def _spare(db: duckdb.DuckDBPyConnection, *, nothing: bool, everything: bool) -> None:
+    """Fills `spared` with the links that stay, whatever the rows say that could be read."""
+    sources = """SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
+        UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1"""
+    which = "FALSE" if nothing else "TRUE" if everything else f"h.source IN ({sources})"
+    db.execute(f"CREATE TEMP TABLE spared AS SELECT h.* FROM held h WHERE {which}")
+
+
+def _keep_single(db: duckdb.DuckDBPyConnection, association: EntityAssociation) -> pa.Table:
+    """Fills `pairs` with those that may stand; gives back the surplus ones."""
+    db.execute(
+        """CREATE TEMP TABLE pairs AS
+        SELECT source, target, any_value(source_key) AS source_key, any_value(target_key) AS target_key,
+            min(line) AS line, arg_min(value1, line) AS value1, arg_min(value2, line) AS value2,
+            bool_or(is_spared) AS is_spared
+        FROM (SELECT *, FALSE AS is_spared FROM resolved WHERE command <> 'delete' AND target IS NOT NULL
+            UNION ALL BY NAME SELECT *, TRUE AS is_spared FROM spared)
+        GROUP BY source, target"""
+    )
+    surplus = [VALUES.empty_table()]
+    for single, end, by in (
+        (not association.is_property1_collection, "source", "target_key"),
+        (not association.is_property2_collection, "target", "source_key"),
+    ):
+        if single:
+            ranked = f"row_number() OVER (PARTITION BY {end} ORDER BY is_spared DESC, {by}) > 1"
+            db.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS SELECT *, {ranked} AS surplus FROM pairs")
+            surplus.append(
+                arrow(
+                    db,
+                    "SELECT line, value1, value2 FROM ranked WHERE surplus AND line IS NOT NULL ORDER BY line",
+                    VALUES,
+                )
+            )
+            db.execute("CREATE OR REPLACE TEMP TABLE pairs AS SELECT * EXCLUDE surplus FROM ranked WHERE NOT surplus")
+    return pa.concat_tables(surplus)
+
+
+_REPLACING = """SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1
+    WHERE c.n1 = 1 AND c.n2 <= 1 AND c.command <> 'delete' AND NOT (c.command = 'merge' AND c.value2 IS NULL)"""
+"""The sources that lead elsewhere now, to nobody or to somebody missing; a merged row that says nothing of it
+leaves the link alone."""
+
+
+def _unlinked_commanded(association: EntityAssociation) -> str:
+    """Links that commands remove: those deleted by name, those of a deleted or emptied source, those replaced."""
+    replaced = []
+    if not association.is_property1_collection:
+        replaced.append(f"h.source IN ({_REPLACING})")
+    if not association.is_property2_collection:
+        replaced.append("h.target IN (SELECT target FROM pairs)")
+    standing = "NOT EXISTS (SELECT 1 FROM pairs p WHERE p.source = h.source AND p.target = h.target)"
+    conditions = [
+        """EXISTS (SELECT 1 FROM resolved r WHERE r.command = 'delete' AND r.source = h.source
+            AND (r.target IS NULL OR r.target = h.target))""",
+        *(f"({condition} AND {standing})" for condition in replaced),
+    ]
+    return f"SELECT h.*, NULL::BIGINT AS line FROM held h WHERE {' OR '.join(conditions)}"
+
+
+def _unresolved(how_many: str) -> str:
+    """Rows that name no resource, or more than one. To delete what is gone, with its links, is no mistake: a row that
+    deletes a resource comes here when that was done.
+    """
+    return f"""SELECT line, value1, value2, CASE WHEN n1 {how_many} THEN 1 ELSE 2 END AS missing FROM counted
+        WHERE (n1 {how_many} OR n2 {how_many}) AND NOT (command = 'delete' AND n1 = 0) ORDER BY line"""

@@ -1,0 +1,148 @@
+"""Comparing extracts with the state: one join finds what differs, only that is looked at closer.
+
+Both sides are JSON texts in one canonical form, so equal texts are equal resources. Unequal texts are taken apart
+property by property and compared as typed values; a resource whose texts differ in spelling only is no change.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+from deltamark.application.ports.evaluator import ResourceComparison
+from deltamark.application.ports.extracts import ResourceExtract
+from deltamark.application.ports.records import ResourceChanges
+from deltamark.domain.configuration.entity_model import EntityType
+from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.duckdb.connection import Workbench, arrow, literal
+
+ROWS = pa.schema([("key", pa.string()), ("line", pa.int64()), ("state", pa.string())])
+UPDATES = pa.schema([*ROWS, ("changes", pa.string())])
+UNKNOWN = pa.schema([("key", pa.string()), ("line", pa.int64())])
+
+_NUMBERS = {
+    PropertyType.BYTE,
+    PropertyType.INT16,
+    PropertyType.INT32,
+    PropertyType.INT64,
+    PropertyType.DOUBLE,
+}
+_EXACT = 2**53
+"""Whole numbers up to here are exact as floating point: beyond, only equal texts are equal numbers."""
+
+
+def compare_complete(
+    workbench: Workbench, extract: ResourceExtract, held: pa.Table, entity_type: EntityType
+) -> ResourceComparison:
+    """See `Comparer.resources`."""
+    unknown = UNKNOWN.empty_table()
+    if held.num_rows == 0:
+        created = extract.rows.select(["key", "line", "state"]).cast(ROWS)
+        changes = ResourceChanges(created=created, updated=UPDATES.empty_table(), deleted=ROWS.empty_table())
+        return ResourceComparison(changes=changes, unknown=unknown)
+    kept = pa.table({"key": extract.kept})
+    deletes = "FALSE" if extract.cleansed.incomplete else "key NOT IN (SELECT key FROM kept)"
+    with workbench.holding(incoming=extract.rows, held=held, kept=kept) as db:
+        db.execute(
+            """CREATE TEMP TABLE differing AS
+            SELECT key, i.line, i.state AS after, h.state AS before
+            FROM incoming i FULL JOIN held h USING (key) WHERE i.state IS DISTINCT FROM h.state"""
+        )
+        created = "SELECT key, line, after AS state FROM differing WHERE before IS NULL ORDER BY line"
+        deleted = f"""SELECT key, line, before AS state FROM differing
+            WHERE after IS NULL AND {deletes} ORDER BY key"""
+        changes = ResourceChanges(
+            created=arrow(db, created, ROWS), updated=_updated(db, entity_type), deleted=arrow(db, deleted, ROWS)
+        )
+    return ResourceComparison(changes=changes, unknown=unknown)
+
+
+def compare_commands(
+    workbench: Workbench, extract: ResourceExtract, held: pa.Table, entity_type: EntityType
+) -> ResourceComparison:
+    """See `Comparer.commands`.
+
+    ``insert`` of what is there updates it; ``update`` sets every mapped property; ``merge`` sets those that
+    have a value and creates what is not there; ``delete`` of what is not there does nothing.
+    """
+    with workbench.holding(incoming=extract.rows, held=held) as db:
+        db.execute(
+            """CREATE TEMP TABLE commanded AS
+            SELECT i.key, i.line, i.command, i.state AS after, h.state AS before
+            FROM incoming i LEFT JOIN held h USING (key)"""
+        )
+        _merge(db)
+        db.execute(
+            """CREATE TEMP TABLE differing AS SELECT key, line, after, before FROM commanded
+            WHERE command <> 'delete' AND before IS NOT NULL AND after <> before"""
+        )
+        created = """SELECT key, line, after AS state FROM commanded
+            WHERE before IS NULL AND command IN ('insert', 'merge') ORDER BY line"""
+        deleted = """SELECT key, line, before AS state FROM commanded
+            WHERE before IS NOT NULL AND command = 'delete' ORDER BY key"""
+        unknown = "SELECT key, line FROM commanded WHERE before IS NULL AND command = 'update' ORDER BY line"
+        changes = ResourceChanges(
+            created=arrow(db, created, ROWS), updated=_updated(db, entity_type), deleted=arrow(db, deleted, ROWS)
+        )
+        return ResourceComparison(changes=changes, unknown=arrow(db, unknown, UNKNOWN))
+
+
+def _names(db: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    """The properties that occur in the states of a table, sorted."""
+    rows = db.execute(
+        f"""SELECT DISTINCT unnest(json_keys(after)) AS name FROM {table} WHERE after IS NOT NULL
+        UNION SELECT DISTINCT unnest(json_keys(before)) FROM {table} WHERE before IS NOT NULL ORDER BY name"""
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def _paths(names: list[str]) -> str:
+    """JSON paths as a list in SQL text. Names are property identifiers: letters and digits."""
+    return "[" + ", ".join(literal(f'$."{name}"') for name in names) + "]"
+
+
+def _merge(db: duckdb.DuckDBPyConnection) -> None:
+    """Lays the values of merged rows over those that are there, in canonical order."""
+    names = _names(db, "commanded")
+    if not names:
+        return
+    members = ", ".join(
+        f"""'"{name}":' || coalesce(list_extract(a, {n}), list_extract(b, {n}))""" for n, name in enumerate(names, 1)
+    )
+    db.execute(
+        f"""UPDATE commanded SET after = merged.state FROM (
+            SELECT key, '{{' || concat_ws(',', {members}) || '}}' AS state FROM (
+                SELECT key, json_extract(after, {_paths(names)}) AS a, json_extract(before, {_paths(names)}) AS b
+                FROM commanded WHERE command = 'merge' AND before IS NOT NULL)
+        ) AS merged WHERE commanded.key = merged.key"""
+    )
+
+
+def _updated(db: duckdb.DuckDBPyConnection, entity_type: EntityType) -> pa.Table:
+    """The rows of `differing` where some property has another value, with what differs."""
+    both = "before IS NOT NULL AND after IS NOT NULL"
+    db.execute(f"CREATE TEMP TABLE candidates AS SELECT * FROM differing WHERE {both}")
+    names = _names(db, "candidates")
+    if not names:
+        return UPDATES.empty_table()
+    members = ", ".join(_difference(n, name, entity_type) for n, name in enumerate(names, 1))
+    sql = f"""SELECT key, line, after AS state, changes FROM (
+            SELECT key, line, after, '{{' || concat_ws(',', {members}) || '}}' AS changes FROM (
+                SELECT key, line, after, json_extract(before, {_paths(names)}) AS b,
+                    json_extract(after, {_paths(names)}) AS a
+                FROM candidates))
+        WHERE changes <> '{{}}' ORDER BY line"""
+    return arrow(db, sql, UPDATES)
+
+
+def _difference(n: int, name: str, entity_type: EntityType) -> str:
+    """SQL text: the member of `changes` for one property, or NULL where its value is the same."""
+    before, after = f"list_extract(b, {n})", f"list_extract(a, {n})"
+    differs = f"{before} IS DISTINCT FROM {after}"
+    declared = entity_type.property(name)
+    if declared is not None and declared.type in _NUMBERS:
+        one, other = f"TRY_CAST({before} AS DOUBLE)", f"TRY_CAST({after} AS DOUBLE)"
+        exact = f"abs({one}) <= {_EXACT}" if declared.type is not PropertyType.DOUBLE else "TRUE"
+        differs += f" AND ({one} IS NULL OR {other} IS NULL OR {one} <> {other} OR NOT ({exact}))"
+    return f"""CASE WHEN {differs} THEN
+        '"{name}":[' || coalesce({before}, 'null') || ',' || coalesce({after}, 'null') || ']' END"""

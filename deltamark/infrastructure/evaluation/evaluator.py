@@ -1,0 +1,187 @@
+"""The evaluator on DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deltamark.application.ports.evaluator import Computation, Inputs
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.derivation.dependency_paths import Read, route
+from deltamark.domain.derivation.derivations import Derivation, Kind
+from deltamark.domain.derivation.function_columns import Column
+from deltamark.domain.errors import Fault
+from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.duckdb.column_types import sql_type
+from deltamark.infrastructure.duckdb.connection import Workbench, planned_once, quoted
+from deltamark.infrastructure.evaluation.failures import FAILURES, reason_of, refuse_damage
+from deltamark.infrastructure.evaluation.function_tables import Answers, tables
+from deltamark.infrastructure.evaluation.portions import AT_ONCE, Evaluation
+from deltamark.infrastructure.evaluation.property_sql import Step, computing_sql
+from deltamark.infrastructure.evaluation.resource_rows import ResourceRows
+from deltamark.infrastructure.evaluation.rule_sql import Rule, tables_of, values_sql
+from deltamark.infrastructure.expressions.compiler import Compiled, compiled, register
+
+_ROWS = pa.schema([("stream", pa.int64()), ("computed", pa.string()), ("changes", pa.string())])
+_COUNTED = pa.schema([*_ROWS, ("executed", pa.list_(pa.bool_())), ("necessary", pa.list_(pa.bool_()))])
+
+
+class DuckEvaluator:
+    """Evaluates set-wise: most of the time for a thousand values goes into asking, not into computing.
+
+    Each expression is compiled once. May be used from several threads.
+
+    :param at_once: how many resources are worked on at once; their values must fit into memory.
+    """
+
+    def __init__(
+        self, configuration: Configuration, *, workbench: Workbench | None = None, at_once: int = AT_ONCE
+    ) -> None:
+        self._configuration = configuration
+        self._at_once = at_once
+        self._workbench = workbench or Workbench()
+        self._compiled: dict[Derivation, Compiled] = {}
+
+    def reads(self, derivation: Derivation) -> tuple[Read, ...]:
+        """See `Evaluator.reads`."""
+        return self._of(derivation).reads
+
+    def fault(self, derivation: Derivation) -> Fault | None:
+        """See `Evaluator.fault`."""
+        one = self._of(derivation)
+        columns = ", ".join(
+            f"CAST(NULL AS {self._type(derivation, read)}) AS {quoted(str(read))}" for read in one.reads
+        )
+        sql = f"SELECT {one.sql} FROM (SELECT {columns or 'NULL'})"
+        with self._workbench.holding() as db:
+            try:
+                # What reads nothing has one value, and that can be tried; the rest depends on what it finds.
+                db.execute(sql if not one.reads else f"EXPLAIN {sql}").fetchall()
+            except FAILURES as e:
+                return Fault(derivation.location, f"{derivation.described} cannot be evaluated: {reason_of(e)}")
+        return None
+
+    def properties(self, derivations: Sequence[Derivation], inputs: Inputs) -> Computation:
+        """See `Evaluator.properties`."""
+        found = list(self.portions(derivations, inputs))
+        return Computation(
+            rows=pa.concat_tables([_ROWS.empty_table(), *(one.rows for one in found)]),
+            executed=sum(one.executed for one in found),
+            necessary=sum(one.necessary for one in found),
+        )
+
+    def portions(self, derivations: Sequence[Derivation], inputs: Inputs) -> Iterator[Computation]:
+        """See `Evaluator.portions`."""
+        if not derivations:
+            return
+        evaluation = self._evaluation(derivations, inputs)
+        steps = [_step(n, *pair) for n, pair in enumerate(zip(derivations, evaluation.compiled, strict=True))]
+        names = sorted({*evaluation.own, *(step.name for step in steps)})
+
+        def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
+            sql = computing_sql(steps[: len(some)], evaluation.own, rows, _computed_names(db, rows))
+            return planned_once(db, sql).cast(_COUNTED)
+
+        due = _due_count([step.number for step in steps if step.sql is not None], inputs)
+        for found in evaluation.run(self._workbench, names, work):
+            executed, necessary = (
+                pc.sum(pc.list_flatten(found.column(n))).as_py() or 0 for n in ("executed", "necessary")
+            )
+            yield Computation(rows=found.select(_ROWS.names), executed=due + executed, necessary=necessary)
+            due = 0
+
+    def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> Sequence[pa.Table]:
+        """See `Evaluator.values`."""
+        if not derivations:
+            return []
+        evaluation = self._evaluation(derivations, inputs)
+        rules = [
+            Rule(number=n, sql=self._of(one).sql, is_boolean=one.result is PropertyType.BOOL)
+            for n, one in enumerate(derivations)
+        ]
+
+        def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
+            return planned_once(db, values_sql(rules[: len(some)], evaluation.own, rows))
+
+        return tables_of(rules, pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work)))
+
+    def tables(self, columns: Sequence[Column], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
+        """See `Evaluator.tables`."""
+        return tables(self._configuration, columns, inputs, self._workbench, at_once)
+
+    def given(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:
+        """See `Evaluator.given`."""
+        steps = [
+            Step(number=n, name=one.name, kind=one.result, sql=Answers.column(one.name), own=frozenset())
+            for n, one in enumerate(derivations)
+        ]
+        with self._workbench.holding(resources=inputs.resources, answers=values) as db:
+            rows = ResourceRows(
+                names=[step.name for step in steps],
+                joins=Answers([step.name for step in steps]),
+                derivations=len(steps),
+                is_partial=False,
+            )
+            try:
+                found = planned_once(db, computing_sql(steps, {}, rows, _computed_names(db, rows))).cast(_COUNTED)
+            except FAILURES:
+                refuse_damage(db, "resources", inputs.entity_type)
+                raise
+        necessary = pc.sum(pc.list_flatten(found.column("necessary"))).as_py() or 0
+        executed = inputs.resources.num_rows * len(steps)
+        return Computation(rows=found.select(_ROWS.names), executed=executed, necessary=necessary)
+
+    def _evaluation(self, derivations: Sequence[Derivation], inputs: Inputs) -> Evaluation:
+        compiled = [None if _is_removed(one) else self._of(one) for one in derivations]
+        return Evaluation(self._configuration, derivations, compiled, inputs, at_once=self._at_once)
+
+    def _of(self, derivation: Derivation) -> Compiled:
+        found = self._compiled.get(derivation)
+        if found is None:
+            found = compiled(derivation, self._configuration)
+            sql = found.sql
+            self._workbench.prepare(lambda connection: register(connection, sql))
+            self._compiled[derivation] = found
+        return found
+
+    def _type(self, derivation: Derivation, read: Read) -> str:
+        """The type of the column of what is read; an expression that was compiled reads only what there is."""
+        way = route(self._configuration, derivation.entity_type, read.path)
+        at = self._configuration.entity_type(way.leads_to)
+        declared = at.property(read.property) if at else None
+        assert declared is not None
+        return sql_type(declared.type, is_collection=way.is_collection)
+
+
+def _is_removed(derivation: Derivation) -> bool:
+    return derivation.kind is Kind.PROPERTY and derivation.expression is None and derivation.binding is None
+
+
+def _step(number: int, derivation: Derivation, compiled: Compiled | None) -> Step:
+    own = frozenset(read.property for read in compiled.reads if not read.path) if compiled else frozenset()
+    sql = compiled.sql if compiled else None
+    return Step(number=number, name=derivation.name, kind=derivation.result, sql=sql, own=own)
+
+
+def _computed_names(db: duckdb.DuckDBPyConnection, rows: ResourceRows) -> list[str]:
+    """The names of all properties that have computed values in the resources at hand."""
+    due = "AND stream IN (SELECT stream FROM due_bits)" if rows.is_partial else ""
+    found = db.execute(
+        f"""SELECT DISTINCT unnest(names) FROM (
+            SELECT DISTINCT json_keys(computed) AS names FROM resources WHERE computed <> '{{}}' {due})"""
+    )
+    return [name for (name,) in found.fetchall()]
+
+
+def _due_count(derivations: Sequence[int], inputs: Inputs) -> int:
+    """How many values are due, of resources that there are."""
+    live = inputs.resources.filter(pc.is_valid(inputs.resources.column("state")))
+    if inputs.due is None:
+        return int(live.num_rows) * len(derivations)
+    is_live = pc.is_in(inputs.due.column("stream"), live.column("stream").combine_chunks())
+    is_counted = pc.is_in(inputs.due.column("derivation"), pa.array(derivations, pa.int64()))
+    count: int = pc.sum(pc.and_(is_live, is_counted)).as_py() or 0
+    return count

@@ -1,0 +1,101 @@
+"""Tables for functions of users: what they read, typed as its properties; and what they gave, joined to resources."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Sequence
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import frozen
+
+from deltamark.application.ports.arrow_types import ARROW
+from deltamark.application.ports.evaluator import STREAM, Inputs
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.derivation.derivations import Derivation
+from deltamark.domain.derivation.function_columns import Column
+from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.duckdb.connection import Workbench, quoted
+from deltamark.infrastructure.evaluation import resource_rows
+from deltamark.infrastructure.evaluation.portions import Evaluation
+from deltamark.infrastructure.evaluation.resource_rows import ResourceRows
+from deltamark.infrastructure.expressions.compiler import Compiled
+
+_SMALL = {PropertyType.BYTE, PropertyType.INT16, PropertyType.INT32}
+_BASE64 = {PropertyType.BYTES, PropertyType.BINARY}
+
+
+def tables(
+    configuration: Configuration, columns: Sequence[Column], inputs: Inputs, workbench: Workbench, at_once: int
+) -> Iterator[pa.Table]:
+    """See `Evaluator.tables`."""
+    reading = Compiled("NULL", tuple(sorted(column.read for column in columns)))
+    evaluation = Evaluation(configuration, (), [reading], inputs, at_once=at_once)
+
+    def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
+        found = [f"{resource_rows.STREAM} AS {quoted(STREAM)}"]
+        for column in columns:
+            own = not column.read.path
+            value = rows.value(column.read.property, column.declared.type) if own else quoted(column.name)
+            found.append(f"{value} AS {quoted(column.name)}")
+        sql = f"SELECT {', '.join(found)} FROM ({rows.sql('resources.state IS NOT NULL')}) ORDER BY {quoted(STREAM)}"
+        return db.sql(sql).to_arrow_table()
+
+    for table in evaluation.run(workbench, sorted(evaluation.own), work):
+        if table.num_rows:
+            yield pa.table({STREAM: table.column(STREAM)} | {c.name: _typed(c, table.column(c.name)) for c in columns})
+
+
+def _typed(column: Column, values: pa.ChunkedArray) -> pa.Array:
+    """A column as functions see it."""
+    kind = column.declared.type
+    whole = values.combine_chunks()
+    array = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+    if not column.is_collection:
+        return _values(kind, array)
+    return pa.ListArray.from_arrays(array.offsets, _values(kind, array.values))
+
+
+def _values(kind: PropertyType, array: pa.Array) -> pa.Array:
+    if kind in _SMALL:
+        return _within(array, ARROW[kind])
+    if kind in _BASE64:
+        return pa.array([_decoded(text) for text in array.to_pylist()], ARROW[kind])
+    return array.cast(ARROW[kind])
+
+
+def _within(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Whole numbers in a narrower type; null where they do not fit: the property was of another type."""
+    narrow = array.cast(kind, safe=False)
+    return pc.if_else(pc.equal(narrow.cast(pa.int64()), array), narrow, pa.scalar(None, kind))
+
+
+def _decoded(text: str | None) -> bytes | None:
+    try:
+        return None if text is None else base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+@frozen
+class Answers:
+    """The table ``answers``, of what a function gave, joined to the table ``resources``: see `Joins`."""
+
+    names: Sequence[str]
+
+    @staticmethod
+    def column(name: str) -> str:
+        """The column of a property that the function gave."""
+        return quoted(f"given {name}")
+
+    @property
+    def columns(self) -> list[str]:
+        """What it adds to each resource."""
+        return [f"answers.{quoted(name)} AS {self.column(name)}" for name in self.names]
+
+    @property
+    def sql(self) -> str:
+        """The join by the column ``stream``."""
+        return f" LEFT JOIN answers ON answers.{quoted(STREAM)} = resources.stream"

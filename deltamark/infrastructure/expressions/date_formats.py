@@ -1,0 +1,156 @@
+"""Dates as .NET writes them, in time zones as Windows or IANA name them.
+
+The zones are those that DuckDB brings (ICU); the Windows names are those of CLDR, as the package tzlocal keeps them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tzlocal.windows_tz import tz_win, win_tz
+
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused
+from deltamark.domain.errors import SourceError
+from deltamark.domain.location import Location
+from deltamark.domain.suggestions import hint
+from deltamark.domain.values import shown
+from deltamark.infrastructure.duckdb.connection import literal
+from deltamark.infrastructure.duckdb.conversions import BLANKS, in_ascii
+from deltamark.infrastructure.duckdb.dates import understood
+
+LONGEST_PATTERN = 100
+MOST_MINUTES = 100 * 366 * 24 * 60
+
+_WRITTEN = {
+    "yyyy": "%Y",
+    "yy": "%y",
+    "MMMM": "%B",
+    "MMM": "%b",
+    "MM": "%m",
+    "M": "%-m",
+    "dddd": "%A",
+    "ddd": "%a",
+    "dd": "%d",
+    "d": "%-d",
+    "HH": "%H",
+    "H": "%-H",
+    "hh": "%I",
+    "h": "%-I",
+    "mm": "%M",
+    "m": "%-M",
+    "ss": "%S",
+    "s": "%-S",
+    "tt": "%p",
+}
+_TOKENS = re.compile(r"'([^']*)'|\\(.)|(y+|M+|d+|H+|h+|m+|s+|f+|t+)|([A-Za-z])|(.)", re.DOTALL)
+
+
+def zone_of(name: str) -> str:
+    """The IANA name of a time zone.
+
+    :param name: a Windows name ("Romance Standard Time") or an IANA name ("Europe/Paris").
+    :raises ExpressionRefused: if there is no such zone.
+    """
+    if name in win_tz:
+        return win_tz[name]
+    if name in tz_win or name == "UTC":
+        return name
+    raise ExpressionRefused(f"names the time zone {shown(name)}, which does not exist{hint(name, _zones_like(name))}")
+
+
+def _zones_like(name: str) -> list[str]:
+    """The names among which somebody may have meant one: those of Windows hold blanks, those of IANA do not."""
+    return list(win_tz) if " " in name.strip() else [zone for zone in tz_win if zone[:1] == name[:1].upper()]
+
+
+def minutes_of(text: str) -> int:
+    """A number of minutes, which may be negative.
+
+    :raises ExpressionRefused: if it is none, or more than a hundred years.
+    """
+    if not re.fullmatch(r"[+-]?\d{1,9}", text.strip()) or abs(int(text)) > MOST_MINUTES:
+        raise ExpressionRefused(f"adds {shown(text)} minutes; write a whole number up to {MOST_MINUTES}")
+    return int(text)
+
+
+def parsed(text: str, pattern: str, zone: str | None, minutes: int = 0) -> str:
+    """SQL of the instant (UTC) that a text says; NULL where it is not written like the pattern, does not
+    exist, or is not in the years 0001 to 9999 of UTC.
+
+    A local time that a change of the clocks leaves out is moved on by as much; one that comes twice is the second
+    one, in standard time.
+
+    :param zone: the IANA name of the zone that the text is in; None for UTC.
+    """
+    expression, names = _understood(pattern)
+    group = {name: rf"\{number}" for number, name in enumerate(names, 1)}
+    year = group.get("year") or f"@{group['short_year']}"
+    hour, half = (group["short_hour"], f" {group['half']}") if "half" in group else (group.get("hour", "00"), "")
+    clock = ":".join((hour, group.get("minute", "00"), group.get("second", "00")))
+    written = f"{year}-{group['month']}-{group['day']} {clock}.{group.get('fraction', '0')}{half}"
+    # The sign before the text stays where nothing matches, so that what is left is no date.
+    sql = f"regexp_replace('#' || trim({text}, {in_ascii(BLANKS)}), '^#(?:{expression})$', '{written}')"
+    if "short_year" in group:
+        sql = rf"regexp_replace(regexp_replace({sql}, '^@([0-4])', '20\1'), '^@([5-9])', '19\1')"
+    sql = f"try_strptime({sql}, '%Y-%m-%d {'%I' if half else '%H'}:%M:%S.%f{' %p' if half else ''}')"
+    if zone is not None and zone != "UTC":
+        sql = f"timezone('UTC', timezone({literal(zone)}, {sql}))"
+    if minutes:
+        sql = f"({sql} + to_minutes({minutes}))"
+    return f"list_extract(list_filter([{sql}], lambda instant: year(instant) BETWEEN 1 AND 9999), 1)"
+
+
+def _understood(pattern: str) -> tuple[str, list[str]]:
+    _check_length(pattern)
+    try:
+        return understood(pattern, Location(""))
+    except SourceError as e:
+        raise ExpressionRefused(
+            f"writes dates as {shown(pattern)}, which cannot be understood: {e.problem.rpartition(': ')[2]}; "
+            "say something like dd/MM/yyyy HH:mm"
+        ) from e
+
+
+def _check_length(pattern: str) -> None:
+    if len(pattern) > LONGEST_PATTERN:
+        raise ExpressionRefused(f"holds a format of more than {LONGEST_PATTERN} characters")
+
+
+def written(instant: str, pattern: str, zone: str) -> str:
+    """SQL of the text that says an instant (UTC) in a zone; names of months and days are English.
+
+    :raises ExpressionRefused: if the pattern cannot be understood.
+    """
+    _check_length(pattern)
+    local = instant if zone == "UTC" else f"timezone({literal(zone)}, timezone('UTC', {instant}))"
+    parts, plain = [], ""
+    for token in _TOKENS.finditer(pattern):
+        quoted, escaped, field, letter, other = token.groups()
+        if field is not None and re.fullmatch("f{1,6}", field):
+            parts += [*_formatted(local, plain), f"left(strftime({local}, '%f'), {len(field)})"]
+            plain = ""
+        elif field is not None:
+            plain += _field(field, pattern)
+        elif letter is not None and letter not in "TZ":
+            raise _not_understood(letter, pattern)
+        else:
+            said = next(text for text in (quoted, escaped, letter, other) if text is not None)
+            plain += said.replace("%", "%%")
+    return f"({' || '.join([*parts, *_formatted(local, plain)]) or literal('')})"
+
+
+def _formatted(local: str, pattern: str) -> list[str]:
+    return [f"strftime({local}, {literal(pattern)})"] if pattern else []
+
+
+def _field(field: str, pattern: str) -> str:
+    if field not in _WRITTEN:
+        raise _not_understood(field, pattern)
+    return _WRITTEN[field]
+
+
+def _not_understood(sign: str, pattern: str) -> ExpressionRefused:
+    return ExpressionRefused(
+        f"writes dates as {shown(pattern)}, which cannot be understood: {sign} has no meaning; "
+        "say something like dd/MM/yyyy HH:mm"
+    )

@@ -1,0 +1,196 @@
+"""The predefined functions, as DuckDB SQL over one value.
+
+Diacritics follow the table of the configuration language (ä becomes ae, ø becomes o, š becomes sh, …); every
+other accent is stripped by DuckDB's `strip_accents` (https://duckdb.org/docs/stable/sql/functions/text).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import frozen
+
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused
+from deltamark.domain.values import shown
+from deltamark.infrastructure.duckdb.connection import literal
+from deltamark.infrastructure.duckdb.conversions import in_ascii
+from deltamark.infrastructure.duckdb.dates import iso_instant
+from deltamark.infrastructure.expressions.date_formats import minutes_of, parsed, written, zone_of
+from deltamark.infrastructure.expressions.sql_value import DATES, SHORT, Growth, Shape, Typed, named, text_of
+
+_SPECIAL = {
+    "ä": "ae",
+    "ö": "oe",
+    "ü": "ue",
+    "ß": "ss",
+    "æ": "ae",
+    "œ": "oe",
+    "š": "sh",
+    "č": "c",
+    "ø": "o",
+    "ł": "l",
+    "đ": "d",
+    "ð": "d",
+    "þ": "th",
+}
+
+
+def _remove_diacritics(text: str) -> str:
+    sql = "nfc_normalize(text)"
+    for letter, plain in _SPECIAL.items():
+        sql = f"replace({sql}, {literal(letter)}, {literal(plain)})"
+        capital = "ẞ" if letter == "ß" else letter.upper()
+        sql = f"replace({sql}, {literal(capital)}, {literal(plain.upper())})"
+    # Most texts are ASCII, as many bytes as characters: for them nothing need be looked for.
+    return named(text, f"CASE WHEN strlen(text) = length(text) THEN text ELSE strip_accents({sql}) END")
+
+
+def _simplify(text: str) -> str:
+    return f"regexp_replace(upper({_remove_diacritics(text)}), '[^\\p{{L}}\\p{{N}}]', '', 'g')"
+
+
+_BLANKS = in_ascii(
+    " \t\n\v\f\r\x85\u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
+)
+"""White space as Unicode has it."""
+
+_FIRST_NAME = (
+    "array_to_string(list_transform(list_filter(regexp_split_to_array({text}, '[\\s\\v\\x{{85}}\\p{{Z}}\\p{{Pd}}]+'), "
+    "lambda word: word <> ''), lambda word: upper(left(word, 1)) || lower(substring(word, 2))), '-')"
+)
+"""Words end at white space and dashes."""
+
+
+@frozen
+class Predefined:
+    """A function that is applied to a binding.
+
+    :param takes: a text, or a date.
+    :param parameters: what stands behind the colon, in order, as messages call it.
+    :param times: how many times longer than its input the result may be.
+    :param sql: SQL of the function applied to SQL, with the parameters.
+    """
+
+    gives: Shape
+    sql: Callable[..., str]
+    takes: Shape = Shape.TEXT
+    parameters: tuple[str, ...] = ()
+    example: str = ""
+    times: float = 1
+
+
+def _python(name: str) -> Callable[[str], str]:
+    return lambda text: f"{name}({text})"
+
+
+def _universal(text: str, *parameters: str) -> str:
+    """The language lists a time zone for this function too, which a universal date cannot have."""
+    if len(parameters) == 3 and zone_of(parameters[0]) not in _UTC:
+        raise ExpressionRefused(
+            f"reads universal dates in the time zone {shown(parameters[0])}; for local ones there is "
+            f"ParseLocalDateThenAddMinutes:{'|'.join(parameters)}"
+        )
+    pattern, minutes = parameters[-2:]
+    return parsed(text, pattern, None, minutes_of(minutes))
+
+
+_UTC = {"UTC", "Etc/UTC", "Etc/GMT"}
+
+FUNCTIONS: Mapping[str, Predefined] = {
+    "ToUpper": Predefined(Shape.TEXT, lambda text: f"upper({text})"),
+    "ToLower": Predefined(Shape.TEXT, lambda text: f"lower({text})"),
+    "Trim": Predefined(Shape.TEXT, lambda text: f"trim({text}, {_BLANKS})"),
+    "TrimStart": Predefined(Shape.TEXT, lambda text: f"ltrim({text}, {_BLANKS})"),
+    "TrimEnd": Predefined(Shape.TEXT, lambda text: f"rtrim({text}, {_BLANKS})"),
+    "RemoveDiacritics": Predefined(Shape.TEXT, _remove_diacritics, times=2),
+    "Simplify": Predefined(Shape.TEXT, _simplify, times=2),
+    "ToFirstName": Predefined(Shape.TEXT, lambda text: _FIRST_NAME.format(text=text)),
+    "ToTitle": Predefined(Shape.TEXT, lambda text: named(text, "upper(left(text, 1)) || substring(text, 2)")),
+    "ToSoundex": Predefined(Shape.TEXT, lambda text: f"deltamark_soundex({_remove_diacritics(text)})", times=0),
+    "ToDoubleMetaphone": Predefined(
+        Shape.TEXT, lambda text: f"deltamark_double_metaphone({_remove_diacritics(text)})", times=4
+    ),
+    "ToFormatedDN": Predefined(Shape.TEXT, _python("deltamark_formatted_dn"), times=3),
+    "ParseLocalDate": Predefined(
+        Shape.INSTANT,
+        lambda text, zone, pattern: parsed(text, pattern, zone_of(zone)),
+        parameters=("time zone", "format"),
+        example="Romance Standard Time|dd/MM/yyyy",
+    ),
+    "ParseLocalDateThenAddMinutes": Predefined(
+        Shape.INSTANT,
+        lambda text, zone, pattern, minutes: parsed(text, pattern, zone_of(zone), minutes_of(minutes)),
+        parameters=("time zone", "format", "number of minutes"),
+        example="Romance Standard Time|dd/MM/yyyy|1440",
+    ),
+    "ParseUniversalDate": Predefined(
+        Shape.INSTANT,
+        lambda text, pattern: parsed(text, pattern, None),
+        parameters=("format",),
+        example="dd/MM/yyyy",
+    ),
+    "ParseUniversalDateThenAddMinutes": Predefined(
+        Shape.INSTANT, _universal, parameters=("format", "number of minutes"), example="dd/MM/yyyy|1440"
+    ),
+    "FormatLocalDate": Predefined(
+        Shape.TEXT,
+        lambda instant, zone, pattern: written(instant, pattern, zone_of(zone)),
+        takes=Shape.INSTANT,
+        parameters=("time zone", "format"),
+        example="Romance Standard Time|dd/MM/yyyy",
+    ),
+}
+"""Name -> function. A null gives a null."""
+
+MOST_PARAMETERS = {"ParseUniversalDateThenAddMinutes": 3}
+"""Where it may be more than the parameters that a function needs."""
+
+
+def applied(name: str, value: Typed, parameters: Sequence[str]) -> Typed:
+    """A predefined function applied to a value.
+
+    :raises ExpressionRefused: if it does not take that value or these parameters.
+    """
+    function = FUNCTIONS[name]
+    wanted = len(function.parameters)
+    if not wanted <= len(parameters) <= MOST_PARAMETERS.get(name, wanted):
+        raise ExpressionRefused(f"gives {name} {_counted(len(parameters))}; {_usage(name, function)}")
+    if value.is_list:
+        raise ExpressionRefused(f"applies {name} to several values; make one of them first, as array_to_string does")
+    given = _instant(name, value) if function.takes is Shape.INSTANT else _text(name, function, value)
+    sql = function.sql(given.sql, *(parameter.strip() for parameter in parameters))
+    growth = given.growth * function.times | SHORT
+    if name == "FormatLocalDate":
+        growth = Growth(0, 10 * len(parameters[-1]) + 40)
+    return Typed(sql, function.gives, growth=growth)
+
+
+def _instant(name: str, value: Typed) -> Typed:
+    if value.shape in DATES:
+        return Typed(f"CAST({value.sql} AS TIMESTAMP)", Shape.INSTANT)
+    if value.shape in (Shape.TEXT, Shape.NOTHING):
+        return instant_of_text(value)
+    raise ExpressionRefused(f"applies {name} to {value.described}; it takes a date")
+
+
+def instant_of_text(value: Typed) -> Typed:
+    """The instant that a text says in ISO 8601; null where it says none."""
+    sql = f"CAST({named(value.sql, iso_instant('text'))} AS TIMESTAMP)"
+    return Typed(sql, Shape.INSTANT)
+
+
+def _text(name: str, function: Predefined, value: Typed) -> Typed:
+    if function.gives is Shape.INSTANT and value.shape in DATES:
+        raise ExpressionRefused(f"applies {name} to a date, which need not be parsed; leave {name} out")
+    return text_of(value)
+
+
+def _counted(count: int) -> str:
+    return "no parameter" if not count else "1 parameter" if count == 1 else f"{count} parameters"
+
+
+def _usage(name: str, function: Predefined) -> str:
+    if not function.parameters:
+        return "it takes none"
+    listed = f"{', a '.join(function.parameters[:-1])} and a " if len(function.parameters) > 1 else ""
+    return f"it takes a {listed}{function.parameters[-1]}, as in {name}:{function.example}"

@@ -1,0 +1,143 @@
+"""Bringing what an expression gives to the type of its property: exactly, or with an error that says why not."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from uuid import UUID
+
+from attrs import evolve
+
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused
+from deltamark.domain.location import Location
+from deltamark.domain.values import PropertyType, shown
+from deltamark.infrastructure.duckdb.column_types import sql_type
+from deltamark.infrastructure.duckdb.connection import literal
+from deltamark.infrastructure.duckdb.conversions import conversion
+from deltamark.infrastructure.duckdb.dates import iso_instant
+from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Shape, Typed, named, text_of
+
+LONGEST_TEXT = 1 << 20
+"""Bytes of a computed text."""
+
+_INTEGERS = {
+    PropertyType.BYTE: "UTINYINT",
+    PropertyType.INT16: "SMALLINT",
+    PropertyType.INT32: "INTEGER",
+    PropertyType.INT64: "BIGINT",
+}
+_RANGES = {
+    PropertyType.BYTE: (0, 255),
+    PropertyType.INT16: (-(2**15), 2**15 - 1),
+    PropertyType.INT32: (-(2**31), 2**31 - 1),
+    PropertyType.INT64: (-(2**63), 2**63 - 1),
+}
+_TEXTS = (PropertyType.STRING, PropertyType.FOREIGN_KEY)
+
+
+def converted(value: Typed, result: PropertyType) -> str:
+    """SQL of a value as `sql_type(result)`. A value that does not fit fails when it is evaluated.
+
+    :raises ExpressionRefused: if no value of that type can fit.
+    """
+    if value.is_list:
+        raise ExpressionRefused(
+            "gives a list, and a property holds one value; make one of it, such as with "
+            "array_to_string(…, ', '), list_min(…) or len(…)"
+        )
+    if value.shape is Shape.NOTHING:
+        return f"CAST({value.sql} AS {sql_type(result)})"
+    if value.shape is Shape.SPAN:
+        raise ExpressionRefused("gives an interval; add it to a date or subtract it from one")
+    if result in _TEXTS:
+        return _bounded(text_of(value))
+    if value.shape is Shape.TEXT:
+        return _from_text(value, result)
+    if result in _INTEGERS and value.shape in NUMBERS:
+        return _whole(value, _INTEGERS[result], result)
+    if result is PropertyType.DOUBLE and value.shape in NUMBERS:
+        return _where("isfinite(text)", "text", evolve(value, sql=f"CAST({value.sql} AS DOUBLE)"), result)
+    if result is PropertyType.BOOL and value.shape is Shape.BOOLEAN:
+        return value.sql
+    if result is PropertyType.DATE_TIME and value.shape in DATES:
+        instant = evolve(value, sql=f"CAST({value.sql} AS TIMESTAMP)")
+        return _where("year(text) BETWEEN 1 AND 9999", "text", instant, result)
+    raise ExpressionRefused(f"gives {value.described}, and {result.described} is wanted{_advice(value, result)}")
+
+
+def _bounded(value: Typed) -> str:
+    if value.growth.times <= 1:
+        return value.sql
+    told = literal(f"gives a text of more than {LONGEST_TEXT:,} bytes")
+    return named(value.sql, f"CASE WHEN strlen(text) > {LONGEST_TEXT} THEN error({told}) ELSE text END")
+
+
+def _from_text(value: Typed, result: PropertyType) -> str:
+    """As a cell of an extract is converted; an empty text is no value."""
+    if result is PropertyType.DATE_TIME:
+        found = iso_instant("trim(text)")
+    else:
+        found = conversion(result, "text", None, Location("")).text
+    refused = _refusing("text", result)
+    canonical = named(value.sql, f"CASE WHEN trim(text) <> '' THEN coalesce({found}, {refused}) END")
+    return f"CAST({canonical} AS {sql_type(result)})"
+
+
+def _whole(value: Typed, kind: str, result: PropertyType) -> str:
+    holds = f"coalesce(TRY_CAST(text AS {kind}) = text, false)"
+    return f"CAST({_where(holds, f'CAST(text AS {kind})', value, result)} AS BIGINT)"
+
+
+def _where(holds: str, sql: str, value: Typed, result: PropertyType) -> str:
+    """SQL that `sql` says where `holds` holds of the value, which both call `text`."""
+    body = f"CASE WHEN text IS NULL THEN NULL WHEN {holds} THEN {sql} ELSE {_refusing('text', result)} END"
+    return named(value.sql, body)
+
+
+def _refusing(given: str, result: PropertyType) -> str:
+    quoted_value = f"left(regexp_replace(CAST({given} AS VARCHAR), '[[:cntrl:]]', ' ', 'g'), 80)"
+    wanted = literal(f'" where {result.described} is wanted')
+    return f"error('gives \"' || {quoted_value} || {wanted})"
+
+
+def _advice(value: Typed, result: PropertyType) -> str:
+    if value.shape is Shape.BOOLEAN:
+        return "; write case when … then … else … end"
+    if result is PropertyType.BOOL:
+        return "; compare it, as in … = 1"
+    if value.shape in DATES:
+        return "; take a part of it, as in date_part('year', …)"
+    return "; convert it with cast(… as …)"
+
+
+def converted_literal(text: str, result: PropertyType) -> str:
+    """SQL of what `Literal:` says, as `sql_type(result)`; an empty text is null.
+
+    :raises ExpressionRefused: if it does not fit, or literals of that type cannot be written.
+    """
+    if result in (PropertyType.DATE_TIME, PropertyType.BINARY, PropertyType.BYTES):
+        instead = ", such as SQL:x: cast('2026-11-24' as timestamp)" if result is PropertyType.DATE_TIME else ""
+        raise ExpressionRefused(f"is a literal, which a property of type {result.label} cannot have{instead}")
+    if result in _TEXTS:
+        return literal(text)
+    spelled = text.strip()
+    if not spelled:
+        return f"CAST(NULL AS {sql_type(result)})"
+    found = _parsed_literal(spelled, result)
+    if found is None:
+        raise ExpressionRefused(f"says {shown(spelled)}, which is not {result.described}")
+    return f"CAST({literal(found)} AS {sql_type(result)})"
+
+
+def _parsed_literal(text: str, result: PropertyType) -> str | None:
+    if result in _INTEGERS:
+        whole = re.fullmatch(r"([+-]?[0-9]{1,20})(?:\.0*)?", text)
+        low, high = _RANGES[result]
+        return str(int(whole.group(1))) if whole and low <= int(whole.group(1)) <= high else None
+    if result is PropertyType.DOUBLE:
+        spelled = re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text)
+        return repr(float(text)) if spelled and isfinite(float(text)) else None
+    if result is PropertyType.BOOL:
+        return {"true": "true", "1": "true", "false": "false", "0": "false"}.get(text.lower())
+    digits = re.fullmatch(r"\{?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})\}?", text.lower())
+    return str(UUID(digits.group(1))) if digits else None

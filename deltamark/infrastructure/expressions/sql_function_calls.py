@@ -1,0 +1,238 @@
+"""How a call of each SQL function is written, what it gives, and how long a text may become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import evolve
+
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused
+from deltamark.domain.suggestions import hint
+from deltamark.domain.values import shown
+from deltamark.infrastructure.duckdb.connection import literal
+from deltamark.infrastructure.expressions.predefined_functions import applied
+from deltamark.infrastructure.expressions.regular_expressions import checked_options, checked_pattern, insertions
+from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Growth, Shape, Typed, text_of, unified
+
+LONGEST_PADDED = 1_000
+MOST_REPEATED = 100
+LONGEST_FORMAT = 100
+
+DATE_PARTS = (
+    "year",
+    "quarter",
+    "month",
+    "week",
+    "day",
+    "hour",
+    "minute",
+    "second",
+)
+DAY_NUMBERS = ("dayofweek", "isodow", "dayofyear")
+
+Arguments = Sequence[Typed]
+Writer = Callable[[str, Arguments], Typed]
+
+
+def _sql(name: str, arguments: Arguments) -> str:
+    return f"{name}({', '.join(argument.sql for argument in arguments)})"
+
+
+def gives(shape: Shape) -> Writer:
+    return lambda name, arguments: Typed(_sql(name, arguments), shape)
+
+
+def as_first(name: str, arguments: Arguments) -> Typed:
+    """A text that is no longer than the first argument, or a number of its type."""
+    return Typed(_sql(name, arguments), arguments[0].shape, growth=arguments[0].growth)
+
+
+def under_name(other: str, write: Writer) -> Writer:
+    return lambda _, arguments: write(other, arguments)
+
+
+def trimmed(predefined: str) -> Writer:
+    """White space of every kind, unless the characters are said."""
+    return lambda name, arguments: as_first(name, arguments) if arguments[1:] else applied(predefined, arguments[0], [])
+
+
+def concat(name: str, arguments: Arguments) -> Typed:
+    texts = [text_of(argument) for argument in arguments]
+    return Typed(_sql(name, texts), Shape.TEXT, growth=sum((text.growth for text in texts), Growth()))
+
+
+def concat_ws(name: str, arguments: Arguments) -> Typed:
+    texts = [text_of(argument) for argument in arguments]
+    growth = sum((text.growth for text in texts[1:]), Growth()) + texts[0].growth * len(texts)
+    return Typed(_sql(name, texts), Shape.TEXT, growth=growth)
+
+
+def replaced(name: str, arguments: Arguments) -> Typed:
+    text, searched, instead = arguments
+    least = max(len(searched.literal or ""), 1)
+    if text.growth.times and instead.growth.times:
+        raise ExpressionRefused("replaces by something that is no literal in something that is none; one must be")
+    inserted = instead.growth.characters / least
+    growth = text.growth * max(1, 1 + inserted) + Growth(text.growth.characters / least * instead.growth.times, 0)
+    if searched.literal is not None and instead.literal is not None:
+        growth = text.growth * max(1, len(instead.literal) / least)
+    return Typed(_sql(name, arguments), Shape.TEXT, growth=growth)
+
+
+def padded(name: str, arguments: Arguments) -> Typed:
+    length = _number(name, arguments[1], LONGEST_PADDED)
+    return Typed(
+        f"{name}({arguments[0].sql}, {length}, {arguments[2].sql})",
+        Shape.TEXT,
+        growth=Growth(0, length),
+    )
+
+
+def repeated(name: str, arguments: Arguments) -> Typed:
+    times = _number(name, arguments[1], MOST_REPEATED)
+    return Typed(f"{name}({arguments[0].sql}, {times})", Shape.TEXT, growth=arguments[0].growth * times)
+
+
+def _number(name: str, argument: Typed, most: int) -> int:
+    text = argument.literal or ""
+    if not text.isascii() or not text.isdigit() or int(text) > most:
+        raise ExpressionRefused(f"calls {name} with {shown(text)}; write a whole number up to {most}")
+    return int(text)
+
+
+def length(name: str, arguments: Arguments) -> Typed:
+    return Typed(_sql("length" if name != "array_length" else "len", arguments), Shape.WHOLE)
+
+
+def rounded(name: str, arguments: Arguments) -> Typed:
+    digits = "" if len(arguments) == 1 else f", CAST({arguments[1].sql} AS INTEGER)"
+    return Typed(f"{name}({arguments[0].sql}{digits})", arguments[0].shape)
+
+
+def chosen(name: str, arguments: Arguments) -> Typed:
+    """One of the arguments."""
+    same = unified(list(arguments), name)
+    growth = same[0].growth
+    for other in same[1:]:
+        growth = growth | other.growth
+    return Typed(_sql(name, same), same[0].shape, same[0].is_list, growth)
+
+
+def nullif(name: str, arguments: Arguments) -> Typed:
+    same = unified(list(arguments), name)
+    return evolve(same[0], sql=_sql(name, same), literal=None)
+
+
+def if_then(name: str, arguments: Arguments) -> Typed:
+    result = chosen(name, arguments[1:])
+    same = unified(list(arguments[1:]), name)
+    return evolve(result, sql=f"CASE WHEN {arguments[0].sql} THEN {same[0].sql} ELSE {same[1].sql} END")
+
+
+def part(unit: str, date: Typed) -> Typed:
+    """A part of a date: its year, its month, …"""
+    known = {"dow": "dayofweek", "doy": "dayofyear"}.get(unit.lower(), unit.lower())
+    if known not in (*DATE_PARTS, *DAY_NUMBERS):
+        raise ExpressionRefused(f"takes the part {shown(unit)} of a date{hint(unit, [*DATE_PARTS, *DAY_NUMBERS])}")
+    if date.is_list or date.shape not in DATES | {Shape.NOTHING}:
+        raise ExpressionRefused(f"takes a part of {date.described}; it must be a date")
+    return Typed(f"date_part({literal(known)}, {_timestamp(date)})", Shape.WHOLE)
+
+
+def unit_of(text: str, name: str) -> str:
+    """A unit of time, in the singular."""
+    known = text.lower()
+    if known not in DATE_PARTS and known.removesuffix("s") in DATE_PARTS:
+        known = known.removesuffix("s")
+    if known not in DATE_PARTS:
+        raise ExpressionRefused(f"uses {name} with the unit {shown(text)}{hint(text, DATE_PARTS)}")
+    return known
+
+
+def _timestamp(date: Typed) -> str:
+    return f"CAST({date.sql} AS TIMESTAMP)"
+
+
+def date_trunc(name: str, arguments: Arguments) -> Typed:
+    unit = unit_of(arguments[0].literal or "", name)
+    return Typed(f"date_trunc({literal(unit)}, {_timestamp(arguments[1])})", Shape.INSTANT)
+
+
+def date_diff(name: str, arguments: Arguments) -> Typed:
+    unit = unit_of(arguments[0].literal or "", name)
+    between = f"{_timestamp(arguments[1])}, {_timestamp(arguments[2])}"
+    return Typed(f"date_diff({literal(unit)}, {between})", Shape.WHOLE)
+
+
+def strftime(name: str, arguments: Arguments) -> Typed:
+    pattern = arguments[1].literal or ""
+    if len(pattern) > LONGEST_FORMAT:
+        raise ExpressionRefused(f"holds a format of more than {LONGEST_FORMAT} characters")
+    growth = Growth(0, 30 * len(pattern))
+    return Typed(f"strftime({_timestamp(arguments[0])}, {literal(pattern)})", Shape.TEXT, growth=growth)
+
+
+def list_text(name: str, arguments: Arguments) -> Typed:
+    values, between = arguments
+    if between.growth.characters > LONGEST_FORMAT:
+        raise ExpressionRefused(f"puts more than {LONGEST_FORMAT} characters between the values of a list")
+    sql = values.sql
+    if values.shape is not Shape.TEXT:
+        one = text_of(Typed("one", values.shape)).sql
+        sql = f"list_transform({sql}, lambda one: {one})"
+    growth = Growth(values.growth.times, values.growth.characters * (1 + len(between.literal or "")))
+    return Typed(f"array_to_string({sql}, {between.sql})", Shape.TEXT, growth=growth)
+
+
+def list_contains(name: str, arguments: Arguments) -> Typed:
+    values, wanted = arguments
+    element = Typed(values.sql, values.shape)
+    _, same = unified([element, wanted], name)
+    return Typed(f"list_contains({values.sql}, {same.sql})", Shape.BOOLEAN)
+
+
+def element(sql: str) -> Writer:
+    def write(_: str, arguments: Arguments) -> Typed:
+        values = arguments[0]
+        return Typed(sql.format(list=values.sql), values.shape, growth=values.growth)
+
+    return write
+
+
+def list_sum(name: str, arguments: Arguments) -> Typed:
+    values = arguments[0]
+    if values.shape not in NUMBERS | {Shape.NOTHING}:
+        raise ExpressionRefused(f"gives {name} {values.described}; it takes numbers")
+    shape = Shape.NUMBER if name == "list_avg" else values.shape
+    kind = "DOUBLE" if shape is Shape.NUMBER else "BIGINT"
+    return Typed(f"CAST({_sql(name, arguments)} AS {kind})", shape)
+
+
+def list_of(sql: str) -> Writer:
+    return lambda _, arguments: evolve(arguments[0], sql=sql.format(list=arguments[0].sql))
+
+
+def matches(name: str, arguments: Arguments) -> Typed:
+    return Typed(f"{name}({arguments[0].sql}, {_pattern(arguments[1])}{_options(arguments[2:])})", Shape.BOOLEAN)
+
+
+def regexp_replace(name: str, arguments: Arguments) -> Typed:
+    text, pattern, instead = arguments[:3]
+    groups, characters = insertions(instead.literal or "")
+    longer = text.growth * (1 + groups + characters) + Growth(0, characters)
+    sql = f"{name}({text.sql}, {_pattern(pattern)}, {instead.sql}{_options(arguments[3:])})"
+    return Typed(sql, Shape.TEXT, growth=longer if groups or characters else text.growth)
+
+
+def regexp_extract(name: str, arguments: Arguments) -> Typed:
+    group = f", {_number(name, arguments[2], 9)}" if len(arguments) > 2 else ""
+    sql = f"{name}({arguments[0].sql}, {_pattern(arguments[1])}{group})"
+    return Typed(sql, Shape.TEXT, growth=arguments[0].growth)
+
+
+def _pattern(argument: Typed) -> str:
+    return literal(checked_pattern(argument.literal or ""))
+
+
+def _options(arguments: Arguments) -> str:
+    return f", {literal(checked_options(arguments[0].literal or ''))}" if arguments else ""

@@ -1,0 +1,87 @@
+"""What can be wrong with a row, as codes that SQL computes and sentences that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from deltamark.domain.runs.run import SetAside
+
+KEY_EMPTY, KEY_TOO_LONG, COMMAND_UNKNOWN, FIRST_CONVERSION = 1, 2, 3, 4
+"""Codes; to `FIRST_CONVERSION` the number of the mapped column is added whose value does not fit."""
+
+LONGEST_KEY = 4_096
+"""Characters."""
+
+COMMANDS = {"insert": "insert", "add": "insert", "update": "update", "delete": "delete", "merge": "merge"}
+"""What a command column may say, in any case -> the command."""
+
+
+@frozen(kw_only=True)
+class MappedColumn:
+    """A column that a mapping names.
+
+    :param described: which values fit, as `PropertyType.described` says it.
+    """
+
+    name: str
+    described: str
+
+
+@frozen(kw_only=True)
+class Wording:
+    """The columns of an extract, to name them in sentences.
+
+    :param columns: the mapped ones, in the order of the codes.
+    :param key: the number of the one that says of whom a row speaks.
+    """
+
+    columns: Sequence[MappedColumn]
+    key: int
+    command_column: str | None
+
+    def loses_key(self, code: int | None) -> bool:
+        """Whether a row with this fault speaks of somebody, and it cannot be told of whom."""
+        return code == FIRST_CONVERSION + self.key
+
+    def set_aside(self, row: dict[str, Any], file: str) -> SetAside:
+        """The row as a run reports it.
+
+        :param row: its ``line``, ``key``, ``fault`` and ``fault_value``; and of rows whose key stands in several
+            lines ``other`` (a line where it does) and ``same`` (whether the rows say the same).
+        """
+        column, reason = self._explained(row)
+        value = row["key"] if row["fault"] is None else row["fault_value"]
+        return SetAside(file=file, line=row["line"], column=column, reason=reason, value=value, key=row["key"])
+
+    def _explained(self, row: dict[str, Any]) -> tuple[str | None, str]:
+        key, code = self.columns[self.key].name, row["fault"]
+        if code is None:
+            if row["same"]:
+                return key, f"the same row as line {row['other']}"
+            differing = "" if self.command_column else " with other values"
+            return key, f"the key stands also in line {row['other']}{differing}"
+        if code == KEY_EMPTY:
+            return key, "the key is empty"
+        if code == KEY_TOO_LONG:
+            return key, f"the key is longer than {LONGEST_KEY:,} characters"
+        if code == COMMAND_UNKNOWN:
+            return self.command_column, f"the command is not one of {', '.join(COMMANDS)}"
+        column = self.columns[code - FIRST_CONVERSION]
+        return column.name, f"the value is not {column.described}"
+
+
+def why_incomplete(unreadable: int, keys_lost: int) -> str | None:
+    """Why an extract cannot show that something is gone, or None if it can."""
+    parts = []
+    if unreadable:
+        parts.append(f"{_rows(unreadable)} could not be read")
+    if keys_lost:
+        parts.append(f"the key of {_rows(keys_lost)} could not be converted")
+    return f"{' and '.join(parts)}; nothing is deleted on the word of this extract" if parts else None
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

@@ -1,0 +1,81 @@
+"""Everybody who ever worked for the company, in columns: a million people need no million objects."""
+
+from __future__ import annotations
+
+from array import array
+
+from deltamark.infrastructure.sample_company.departments import NOBODY
+from deltamark.infrastructure.sample_company.draws import Draws
+from deltamark.infrastructure.sample_company.functions import GRADES
+from deltamark.infrastructure.sample_company.names import CULTURE_NAMES, Names
+from deltamark.infrastructure.sample_company.places import PLACES
+
+NO_MAIL = 0
+NO_PHONE = 0
+NO_PLACE = 255
+MOST_LOCAL = 0.75
+_CULTURE_OF_PLACE = tuple(CULTURE_NAMES.index(place.culture) for place in PLACES)
+
+
+class Staff:
+    """People, numbered in the order in which they came; whoever leaves keeps the number.
+
+    `mail` counts the people of the same spelling: 1 is the first, 0 has no mail.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.given = array("H")
+        self.surname = array("I")
+        self.mail = array("I")
+        self.phone = array("I")
+        self.place = bytearray()
+        self.culture = bytearray()
+        self.is_woman = bytearray()
+        self.work = bytearray()
+        self.grade = bytearray()
+        self.hired = array("I")
+        self.department = array("i")
+        self.manager = array("i")
+        self.works = bytearray()
+        self._same_spelling: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def hire(self, draws: Draws, department: int, manager: int, hired: int) -> int:
+        """A new person of that department; gives back the number. `hired` is a day as `date.toordinal` counts."""
+        place = int(len(PLACES) * draws.small_fraction())
+        culture = _CULTURE_OF_PLACE[place] if draws.chance(MOST_LOCAL) else draws.below(len(CULTURE_NAMES))
+        is_woman = draws.below(2)
+        number = len(self.given)
+        self.given.append(self.names.draw_given(draws, culture, is_woman))
+        self.surname.append(self.names.draw_surname(draws, culture, is_woman))
+        self.mail.append(NO_MAIL)
+        self.phone.append(NO_PHONE if draws.chance(0.08) else 100_000 + draws.below(900_000))
+        self.place.append(NO_PLACE if draws.chance(0.02) else place)
+        self.culture.append(culture)
+        self.is_woman.append(is_woman)
+        self.work.append(draws.below(4))
+        self.grade.append(draws.below(len(GRADES)))
+        self.hired.append(hired)
+        self.department.append(department)
+        self.manager.append(manager)
+        self.works.append(1)
+        if not draws.chance(0.03):
+            self.give_mail(number)
+        return number
+
+    def give_mail(self, person: int) -> None:
+        """A mail address made of the present name; one is never given to two people, not even one after the other."""
+        given = self.names.given.plain_number[self.given[person]]
+        spelling = given << 32 | self.names.surnames.plain_number[self.surname[person]]
+        self.mail[person] = self._same_spelling[spelling] = self._same_spelling.get(spelling, 0) + 1
+
+    def managers(self) -> bytearray:
+        """For each person whether somebody reports to them."""
+        found = bytearray(len(self.given))
+        for person, manager in enumerate(self.manager):
+            if manager != NOBODY and self.works[person]:
+                found[manager] = 1
+        return found

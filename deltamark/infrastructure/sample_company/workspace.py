@@ -1,0 +1,48 @@
+"""Writing a workspace to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from deltamark.domain.errors import UsageError
+from deltamark.infrastructure.sample_company.generator import generate
+
+EXPORTS = "exports"
+
+
+def write_workspace(folder: Path, *, people: int = 100, seed: int = 1) -> list[Path]:
+    """Writes a small, commented, working workspace; gives back its files.
+
+    `deltamark.toml`, `configuration/*.xml` with the jobs Incremental and Complete, and in `exports/` the first day
+    of a company. The same arguments always give the same bytes.
+
+    :param folder: a new or an empty folder.
+    :param people: how many people the company has.
+    :raises UsageError: if the folder is not empty or is a file, or if there is no company of that size; nothing
+        was written then.
+    """
+    _refuse_what_is_there(folder)
+    extracts = generate(folder / EXPORTS, people=people, seed=seed)
+    return [*_copied(files(__package__) / "template", folder), *extracts]
+
+
+def _refuse_what_is_there(folder: Path) -> None:
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty. Nothing was written; name a folder that is new or empty.")
+    elif folder.exists() or folder.is_symlink():
+        raise UsageError(f"{folder} is not a folder. Nothing was written; name a folder that is new or empty.")
+
+
+def _copied(source: Traversable, target: Path) -> Iterator[Path]:
+    target.mkdir(parents=True, exist_ok=True)
+    for item in sorted(source.iterdir(), key=lambda item: item.name):
+        copy = target / item.name
+        if item.is_dir():
+            yield from _copied(item, copy)
+        else:
+            copy.write_bytes(item.read_bytes())
+            yield copy

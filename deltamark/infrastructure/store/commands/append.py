@@ -1,0 +1,269 @@
+"""Appending changes in bulk: log and state together, chunk by chunk, never loading an aggregate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from attrs import frozen
+
+from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
+from deltamark.domain.errors import ConcurrentRun
+from deltamark.domain.resources.events import Cause
+from deltamark.infrastructure.store.arrow_rows import chunks
+from deltamark.infrastructure.store.database import Column, Same
+from deltamark.infrastructure.store.events.bulk_payloads import Head, link_payloads, resource_payloads
+from deltamark.infrastructure.store.events.mapper import CREATED, DELETED, LINKED, UNLINKED, UPDATED
+from deltamark.infrastructure.store.session import Session
+
+
+@frozen
+class _Stored:
+    """Where the streams of some resources or links stand: 0 and 0 for those that have none yet."""
+
+    streams: Sequence[int]
+    versions: Sequence[int]
+    live: Sequence[int]
+
+
+class Appending(Session):
+    """Changes of resources and links."""
+
+    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Cause) -> Mapping[str, int]:
+        """See `Writing.append_resources`."""
+        kind = self._named("entity_types", entity_type)
+        head = Head(self._micros, cause)
+        unlinked: Counter[str] = Counter()
+        for chunk in chunks(changes.deleted):
+            unlinked += self._unlink_ends(kind, chunk, cause)
+        is_empty = changes.created.num_rows > 0 and self._has_no_resources(kind)
+        for chunk in chunks(changes.deleted):
+            self._change(kind, entity_type, head, DELETED, chunk)
+        for chunk in chunks(changes.created):
+            self._create(kind, entity_type, head, chunk, is_empty)
+        for chunk in chunks(changes.updated):
+            self._change(kind, entity_type, head, UPDATED, chunk)
+        return unlinked
+
+    def _has_no_resources(self, kind: int) -> bool:
+        """By the index: many rows of other kinds, or what was left of those updated, may stand before the first."""
+        sql = "SELECT entity_type FROM resources WHERE entity_type>=?1 ORDER BY entity_type LIMIT 1"
+        return bool(self._db.one(sql, (kind,)) != kind)
+
+    def _events(self, streams: Sequence[int], versions: Sequence[int] | Same, topic: str, payloads: pa.Array) -> range:
+        positions = self._positions(len(payloads))
+        numbers = np.full(len(payloads), versions.value) if isinstance(versions, Same) else versions
+        plain = payloads.to_pylist()
+        seals = self._seals.seal(topic, positions.start, streams, numbers, plain)
+        self._db.insert(
+            "stored_events",
+            {
+                "notification_id": positions,
+                "originator_id": streams,
+                "originator_version": versions,
+                "topic": Same(topic),
+                "state": plain if self._db.by_rows else payloads,
+                "seal": _plain(seals) if self._db.by_rows else _in_arrow(seals),
+            },
+        )
+        return positions
+
+    def _create(self, kind: int, entity_type: str, head: Head, chunk: pa.Table, is_empty: bool) -> None:
+        key, line, state = (chunk.column(name).combine_chunks() for name in ("key", "line", "state"))
+        if not is_empty:
+            stored = self._stored(kind, key)
+            if any(stored.live):
+                raise changed_meanwhile(entity_type)
+            if any(stored.streams):
+                was = pa.array([stream > 0 for stream in stored.streams])
+                self._revive(kind, entity_type, head, chunk.filter(was))
+                chunk = chunk.filter(pa.compute.invert(was))
+                key, line, state = (chunk.column(name).combine_chunks() for name in ("key", "line", "state"))
+        payloads = resource_payloads(head, entity_type, key, line, state)
+        streams = self._streams(len(payloads))
+        positions = self._events(streams, Same(1), CREATED, payloads)
+        self._db.insert(
+            "resources",
+            {
+                "stream": streams,
+                "entity_type": Same(kind),
+                "key": key,
+                "version": Same(1),
+                "position": positions,
+                "live": Same(True),
+                "state": state,
+            },
+        )
+
+    def _revive(self, kind: int, entity_type: str, head: Head, chunk: pa.Table) -> None:
+        self._change(kind, entity_type, head, CREATED, chunk)
+
+    def _change(self, kind: int, entity_type: str, head: Head, topic: str, chunk: pa.Table) -> None:
+        """Appends to streams that exist: each must be as live, and at the version, that it was read with."""
+        key, line = chunk.column("key").combine_chunks(), chunk.column("line").combine_chunks()
+        stored = self._stored(kind, key)
+        was_live = topic != CREATED
+        if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
+            raise changed_meanwhile(entity_type)
+        values = chunk.column("changes" if topic == UPDATED else "state").combine_chunks()
+        computed = self._computed(stored.streams) if topic == DELETED else None
+        payloads = resource_payloads(head, entity_type, key, line, values, computed)
+        versions = [version + 1 for version in stored.versions]
+        positions = self._events(stored.streams, versions, topic, payloads)
+        states: dict[str, Column] = {"state": Same("{}"), "computed": Same("{}")}
+        if topic != DELETED:
+            states = {"state": chunk.column("state").combine_chunks()}
+        done = self._db.update(
+            "resources",
+            {"version": versions, "position": positions, "live": Same(topic != DELETED), **states},
+            {"stream": stored.streams, "version": stored.versions},
+        )
+        if done != len(payloads):
+            raise changed_meanwhile(entity_type)
+
+    def _computed(self, streams: Sequence[int]) -> pa.Array:
+        """The computed values of some resources."""
+        sql = f"""SELECT r.computed FROM {self._db.each_number(1, "w")}
+            JOIN resources r ON r.stream = w.value ORDER BY w.key"""
+        return self._db.table(sql, (self._db.array(streams),), _COMPUTED).column("computed").combine_chunks()
+
+    def _stored(self, kind: int, keys: pa.Array) -> _Stored:
+        sql = f"""SELECT coalesce(r.stream, 0), coalesce(r.version, 0), coalesce(r.live, FALSE)
+            FROM {self._db.each_text(1, "w")}
+            {self._db.each_found("resources", "r", self._by_key, or_none=True)} ORDER BY w.key"""
+        return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
+
+    def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Cause) -> Counter[str]:
+        """Removes the links of resources that are about to be deleted; counts them by association."""
+        streams = self._db.array(self._stored(kind, deleted.column("key").combine_chunks()).streams)
+        ends = " UNION ".join(
+            f"""SELECT l.* FROM {self._db.each_number(1, "w")} {self._db.straight} links l ON l.{end} = w.value
+            WHERE l.live"""
+            for end in ("source", "target")
+        )
+        rows = self._db.all(
+            f"""SELECT a.name, st.name, tt.name, l.source, l.target, s.key, t.key FROM ({ends}) l
+            JOIN associations a ON a.id = l.association
+            JOIN resources s ON s.stream = l.source JOIN entity_types st ON st.id = s.entity_type
+            JOIN resources t ON t.stream = l.target JOIN entity_types tt ON tt.id = t.entity_type
+            ORDER BY 1, 2, 3, 6, 7""",
+            (streams,),
+        )
+        groups: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
+        for association, source_type, target_type, *pair in rows:
+            groups.setdefault((association, source_type, target_type), []).append((*pair, None))
+        for names, pairs in groups.items():
+            table = pa.Table.from_arrays(
+                [
+                    pa.array(column, type=field.type)
+                    for column, field in zip(zip(*pairs, strict=True), PAIRS, strict=True)
+                ],
+                schema=PAIRS,
+            )
+            association, source_type, target_type = names
+            self._unlink(LinkEnds(association=association, source=source_type, target=target_type), table, cause)
+        return Counter(row[0] for row in rows)
+
+    def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Cause) -> None:
+        """See `Writing.append_links`."""
+        for chunk in chunks(changes.unlinked):
+            self._unlink(ends, chunk, cause)
+        for chunk in chunks(changes.linked):
+            self._link(ends, chunk, cause)
+
+    def _link(self, ends: LinkEnds, pairs: pa.Table, cause: Cause) -> None:
+        association = self._named("associations", ends.association)
+        stored = self._stored_links(association, pairs)
+        if any(stored.live):
+            raise changed_meanwhile(ends.association)
+        old = pa.array([stream > 0 for stream in stored.streams], type=pa.bool_())
+        if pa.compute.any(old).as_py():
+            self._change_links(ends, LINKED, pairs.filter(old), cause)
+            pairs = pairs.filter(pa.compute.invert(old))
+        payloads = self._link_payloads(ends, pairs, cause)
+        streams = self._streams(len(payloads))
+        positions = self._events(streams, Same(1), LINKED, payloads)
+        self._db.insert(
+            "links",
+            {
+                "stream": streams,
+                "association": Same(association),
+                "source": pairs.column("source").to_pylist(),
+                "target": pairs.column("target").to_pylist(),
+                "version": Same(1),
+                "position": positions,
+                "live": Same(True),
+            },
+        )
+
+    def _unlink(self, ends: LinkEnds, pairs: pa.Table, cause: Cause) -> None:
+        self._change_links(ends, UNLINKED, pairs, cause)
+
+    def _change_links(self, ends: LinkEnds, topic: str, pairs: pa.Table, cause: Cause) -> None:
+        stored = self._stored_links(self._named("associations", ends.association), pairs)
+        was_live = topic == UNLINKED
+        if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
+            raise changed_meanwhile(ends.association)
+        versions = [version + 1 for version in stored.versions]
+        positions = self._events(stored.streams, versions, topic, self._link_payloads(ends, pairs, cause))
+        self._db.update(
+            "links",
+            {"version": versions, "position": positions, "live": Same(not was_live)},
+            {"stream": stored.streams},
+        )
+
+    def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, cause: Cause) -> pa.Array:
+        source, target, line = (pairs.column(name).combine_chunks() for name in ("source_key", "target_key", "line"))
+        return link_payloads(
+            Head(self._micros, cause), ends.association, (ends.source, ends.target), source, target, line
+        )
+
+    def _stored_links(self, association: int, pairs: pa.Table) -> _Stored:
+        ends = list(zip(pairs.column("source").to_pylist(), pairs.column("target").to_pylist(), strict=True))
+        by_ends = "l.association=?2 AND l.source=w.first AND l.target=w.second"
+        sql = f"""SELECT coalesce(l.stream, 0), coalesce(l.version, 0), coalesce(l.live, FALSE)
+            FROM {self._db.each_pair(1, "w")} {self._db.each_found("links", "l", by_ends, or_none=True)}
+            ORDER BY w.key"""
+        return _columns(self._db.all(sql, (self._db.array(ends), association)))
+
+
+def _plain(rows: npt.NDArray[np.uint8]) -> list[bytes]:
+    """The rows of a matrix, each as its bytes."""
+    raw, width = rows.tobytes(), rows.shape[1]
+    return [raw[start : start + width] for start in range(0, len(raw), width)]
+
+
+def _in_arrow(rows: npt.NDArray[np.uint8]) -> pa.Array:
+    """The rows of a matrix, each as its bytes."""
+    count, width = rows.shape
+    fixed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(rows.tobytes())])
+    return fixed.cast(pa.binary())
+
+
+_COMPUTED = pa.schema([("computed", pa.string())])
+
+PAIRS = pa.schema(
+    [
+        ("source", pa.int64()),
+        ("target", pa.int64()),
+        ("source_key", pa.string()),
+        ("target_key", pa.string()),
+        ("line", pa.int64()),
+    ]
+)
+
+
+def _columns(rows: list[tuple[int, int, int]]) -> _Stored:
+    streams, versions, live = zip(*rows, strict=True) if rows else ((), (), ())
+    return _Stored(streams, versions, live)
+
+
+def changed_meanwhile(subject: str) -> ConcurrentRun:
+    """The words for a resource or link that is not as it was when a task compared it."""
+    return ConcurrentRun(
+        f"{subject} was changed by someone else while this task compared it. Nothing was changed. Run again."
+    )

@@ -1,0 +1,211 @@
+"""Discarding changes: snapshots take their place, a horizon is set, the discard goes on record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from deltamark.application.ports.records import Discarded, Subjects
+from deltamark.domain.errors import StoreError
+from deltamark.domain.resources.link import LinkFact, LinkSnapshot, fold_link
+from deltamark.domain.resources.resource import ResourceFact, ResourceSnapshot, fold
+from deltamark.domain.runs.run import ChangesDiscarded
+from deltamark.infrastructure.store.commands.stubs import Leaving, ranges_of
+from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, LINK_SNAPSHOT, RESOURCE_SNAPSHOT
+from deltamark.infrastructure.store.queries.retention import RetentionQueries
+from deltamark.infrastructure.store.session import RunWriting
+
+_END = 2**63 - 1
+"""Beyond every position."""
+
+_DOOMED = pa.schema([("position", pa.int64())])
+
+_FOLDED = 2_000
+"""Streams folded at a time: memory does not grow with what is discarded."""
+
+_KEEP = """ON CONFLICT (stream) DO UPDATE SET version=excluded.version, position=excluded.position,
+    topic=excluded.topic, state=excluded.state"""
+
+
+class Discarding(Leaving, RunWriting, RetentionQueries):
+    """Retention, in the transaction of the task that asked for it."""
+
+    def discard(
+        self,
+        subjects: Subjects,
+        build: Callable[[str, int, datetime, Discarded], ChangesDiscarded],
+        run: int,
+        *,
+        up_to: int | None = None,
+        at_most: int | None = None,
+    ) -> Discarded | None:
+        """See `Writing.discard`."""
+        self._collect(subjects, _END if up_to is None else up_to, at_most)
+        doomed = self._doomed()
+        if not len(doomed):
+            return None
+        first, last, count = int(doomed[0]), int(doomed[-1]), len(doomed)
+        self.leave_leaves(doomed)
+        discarded = Discarded(first=first, last=last, count=count, ranges=ranges_of(doomed), digest=self._digest())
+        self._keep_resources(last)
+        self._keep_links(last)
+        if up_to is not None:
+            self._keep_what_goes_on(last)
+        for subject in (*subjects.entity_types, *subjects.associations):
+            self._db.execute(
+                """INSERT INTO horizons (subject, connector, position, run, task) VALUES (?1, ?2, ?3, ?4, ?5)
+                ON CONFLICT (subject) DO UPDATE SET connector=excluded.connector, position=excluded.position,
+                run=excluded.run, task=excluded.task WHERE excluded.position > horizons.position""",
+                (subject, subjects.connector, last, run, subjects.task),
+            )
+        self.append_to_run(lambda stream, version, at: build(stream, version, at, discarded), run)
+        if self._db.discard_events(record=self._next - 1) != count:
+            raise StoreError(
+                f"the {count} changes to discard are not those that snapshots and the record of the run stand for. "
+                "Nothing was discarded. The store was altered or is damaged: restore a backup."
+            )
+        return discarded
+
+    def _collect(self, subjects: Subjects, up_to: int, at_most: int | None) -> None:
+        """Fills `doomed` with the subjects' oldest changes; those below their horizons are gone already."""
+        names = [*subjects.entity_types, *subjects.associations]
+        row = self._db.row(
+            f"SELECT count(*), min(position) FROM horizons WHERE {self._db.among_texts('subject', 1)}",
+            (self._db.array(names),),
+        )
+        assert row is not None, "an aggregate has a row"
+        below = row[1] if row[0] == len(names) and names else 0
+        if at_most is not None:
+            up_to = self._end_of_oldest(names, below, up_to, at_most)
+        self._db.temporary("doomed", {"position": "number", "stream": "number"})
+        for projection, kind, kinds, subject in (
+            ("resources", "entity_type", "entity_types", subjects.entity_types),
+            ("links", "association", "associations", subjects.associations),
+        ):
+            self._db.execute(
+                f"""INSERT INTO doomed (position, stream) SELECT e.notification_id, e.originator_id
+                FROM stored_events e {self._db.straight} {projection} p ON p.stream = e.originator_id
+                WHERE e.notification_id > ?1 AND e.notification_id <= ?4
+                AND {self._db.among_texts("e.topic", 2)} AND p.{kind} IN
+                    (SELECT id FROM {kinds} WHERE {self._db.among_texts("name", 3)})""",
+                (below, self._db.array(CHANGE_TOPICS), self._db.array(list(subject)), up_to),
+            )
+
+    def _end_of_oldest(self, names: Sequence[str], below: int, up_to: int, count: int) -> int:
+        """The position of the last of the oldest so many changes beyond one position and up to another."""
+        found: int | None = self._db.one(
+            f"""SELECT e.notification_id FROM {self._of_subjects(1, 2)}
+            AND e.notification_id > ?3 AND e.notification_id <= ?4 ORDER BY e.notification_id LIMIT 1 OFFSET ?5""",
+            (self._db.array(CHANGE_TOPICS), self._db.array(names), below, up_to, count - 1),
+        )
+        return up_to if found is None else found
+
+    def _doomed(self) -> npt.NDArray[np.int64]:
+        found = self._db.table("SELECT position FROM doomed ORDER BY position", (), _DOOMED)
+        return np.asarray(found.column("position"), np.int64)
+
+    def _keep_resources(self, last: int) -> None:
+        """Snapshots of the resources that changed no more after that position: they are as they are now."""
+        quoted = self._db.json_string
+        state = f"""'{{"a":' || CAST(?1 AS TEXT) || ',"e":' || {quoted("e.name")} || ',"k":' || {quoted("r.key")}
+            || ',"v":' || r.state || CASE WHEN r.computed='{{}}' THEN '' ELSE ',"c":' || r.computed END
+            || ',"live":' || CASE WHEN r.live THEN 'true' ELSE 'false' END || '}}'"""
+        self._db.execute(
+            f"""INSERT INTO snapshots (stream, version, position, topic, state)
+            SELECT r.stream, r.version, r.position, '{RESOURCE_SNAPSHOT}', {self._db.as_bytes(state)}
+            FROM (SELECT DISTINCT stream FROM doomed) d {self._db.straight} resources r ON r.stream = d.stream
+            JOIN entity_types e ON e.id = r.entity_type WHERE r.position <= ?2 {_KEEP}""",
+            (str(self._micros), last),
+        )
+
+    def _keep_links(self, last: int) -> None:
+        """Snapshots of the links that changed no more after that position."""
+        quoted = self._db.json_string
+        state = f"""'{{"a":' || CAST(?1 AS TEXT) || ',"n":' || {quoted("a.name")}
+            || ',"e":' || {quoted("st.name")} || ',"k":' || {quoted("s.key")}
+            || ',"f":' || {quoted("tt.name")} || ',"o":' || {quoted("t.key")}
+            || ',"live":' || CASE WHEN l.live THEN 'true' ELSE 'false' END || '}}'"""
+        self._db.execute(
+            f"""INSERT INTO snapshots (stream, version, position, topic, state)
+            SELECT l.stream, l.version, l.position, '{LINK_SNAPSHOT}', {self._db.as_bytes(state)}
+            FROM (SELECT DISTINCT stream FROM doomed) d {self._db.straight} links l ON l.stream = d.stream
+            JOIN associations a ON a.id = l.association
+            JOIN resources s ON s.stream = l.source JOIN entity_types st ON st.id = s.entity_type
+            JOIN resources t ON t.stream = l.target JOIN entity_types tt ON tt.id = t.entity_type
+            WHERE l.position <= ?2 {_KEEP}""",
+            (str(self._micros), last),
+        )
+
+    def _keep_what_goes_on(self, last: int) -> None:
+        """Snapshots of the resources and links that changed again after that position: as they were there."""
+        kept = {"stream": "number", "version": "number", "position": "number", "topic": "text", "state": "text"}
+        for projection, snapshot in (("resources", self._resource_snapshot), ("links", self._link_snapshot)):
+            rows = self._db.all(
+                f"""SELECT d.stream, max(d.position) FROM doomed d
+                {self._db.straight} {projection} p ON p.stream = d.stream WHERE p.position > ?1 GROUP BY d.stream""",
+                (last,),
+            )
+            for begin in range(0, len(rows), _FOLDED):
+                positions = dict(rows[begin : begin + _FOLDED])
+                events = [
+                    self._mapper.to_stored_event(snapshot(facts))
+                    for _, facts in self._facts_by_stream(list(positions), last)
+                ]
+                streams = [int(event.originator_id) for event in events]
+                self._db.temporary("folded", kept)
+                self._db.insert(
+                    "folded",
+                    {
+                        "stream": streams,
+                        "version": [event.originator_version for event in events],
+                        "position": [positions[stream] for stream in streams],
+                        "topic": pa.array([event.topic for event in events], pa.string()),
+                        "state": pa.array([event.state.decode() for event in events], pa.string()),
+                    },
+                )
+                self._db.execute(
+                    f"""INSERT INTO snapshots (stream, version, position, topic, state)
+                    SELECT stream, version, position, topic, {self._db.as_bytes("state")} FROM folded
+                    WHERE TRUE {_KEEP}"""
+                )
+
+    def _resource_snapshot(self, facts: Iterator[ResourceFact]) -> ResourceSnapshot:
+        found = fold(facts)
+        assert found is not None, "a stream with a change has a beginning"
+        return ResourceSnapshot(
+            originator_id=found.originator_id,
+            originator_version=found.version,
+            at=self.now(),
+            ref=found.ref,
+            values=found.synchronized,
+            computed=found.computed,
+            live=found.live,
+        )
+
+    def _link_snapshot(self, facts: Iterator[LinkFact]) -> LinkSnapshot:
+        found = fold_link(facts)
+        assert found is not None, "a stream with a change has a beginning"
+        return LinkSnapshot(
+            originator_id=found.originator_id,
+            originator_version=found.version,
+            at=self.now(),
+            ref=found.ref,
+            live=found.live,
+        )
+
+    def _digest(self) -> str:
+        """SHA-256 over position, stream, version, topic and payload of the doomed events, in position order."""
+        digest = hashlib.sha256()
+        rows = self._db.rows(
+            f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state FROM doomed d
+            {self._db.straight} stored_events e ON e.notification_id = d.position ORDER BY d.position"""
+        )
+        for position, stream, version, topic, state in rows:
+            digest.update(b"%d %d %d %b " % (position, stream, version, topic.encode()))
+            digest.update(state)
+        return digest.hexdigest()

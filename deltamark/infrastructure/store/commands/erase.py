@@ -1,0 +1,96 @@
+"""Erasing a resource: its changes, and those of its links, are emptied; what they were is nowhere else either."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from deltamark.application.ports.erasure import Emptied
+from deltamark.domain.errors import StoreError
+from deltamark.domain.runs.run import ResourceErased
+from deltamark.domain.values import shown
+from deltamark.infrastructure.store.commands.stubs import Leaving, ranges_of
+from deltamark.infrastructure.store.events.mapper import ERASED
+from deltamark.infrastructure.store.events.run_events import RESOURCE_ERASED
+from deltamark.infrastructure.store.queries.log import EVENT, LogQueries
+from deltamark.infrastructure.store.session import RunWriting
+
+_POSITIONS = pa.schema([("position", pa.int64())])
+
+# Streams of the resource and of all links that it ever had.
+_STREAMS = "SELECT CAST(?1 AS BIGINT) AS stream UNION SELECT stream FROM links WHERE source=?1 OR target=?1"
+
+
+class ErasureQueries(LogQueries):
+    """See `ErasureReading`."""
+
+    def erasures(self) -> list[ResourceErased]:
+        """See `ErasureReading.erasures`."""
+        sql = f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state
+            FROM runs r {self._db.straight} stored_events e ON e.originator_id = +r.stream
+            WHERE e.topic=?1 ORDER BY e.notification_id"""
+        return [self._event(row)[1] for row in self._db.all(sql, (RESOURCE_ERASED,))]
+
+    def erased_between(self, after: int, until: int, run: int | None = None) -> dict[int, int]:
+        """See `ErasureReading.erased_between`."""
+        erased_by = {
+            position: erased.run
+            for erased in self.erasures()
+            for first, last in erased.ranges
+            for position in range(max(first, after + 1), min(last, until) + 1)
+        }
+        if not erased_by:
+            return {}
+        sql = f"""SELECT {EVENT} FROM {self._db.each_number(1, "w")}
+            {self._db.straight} stored_events e ON e.notification_id = w.value WHERE e.topic=?2 ORDER BY 1"""
+        left = map(self._event, self._db.rows(sql, (self._db.array(sorted(erased_by)), ERASED)))
+        found = Counter(erased_by[position] for position, event in left if run in (None, event.cause.run))
+        return dict(sorted(found.items()))
+
+    def to_erase(self, stream: int) -> tuple[int, int]:
+        """See `ErasureReading.to_erase`."""
+        links = self._db.one("SELECT count(*) FROM links WHERE source=?1 OR target=?1", (stream,))
+        return len(self._events_of(stream)), links
+
+    def _events_of(self, stream: int) -> list[int]:
+        """The positions of the changes that the log holds of a resource and its links."""
+        sql = f"""SELECT e.notification_id FROM ({_STREAMS}) s
+            {self._db.straight} stored_events e ON e.originator_id = +s.stream ORDER BY 1"""
+        found: list[int] = self._db.table(sql, (stream,), _POSITIONS).column("position").to_pylist()
+        return found
+
+    def runs_that_name(self, key: str) -> list[int]:
+        """See `ErasureReading.runs_that_name`."""
+        either = " OR ".join(self._db.holds("e.state", self._db.as_bytes(f"CAST(?{n} AS TEXT)")) for n in (1, 2))
+        sql = f"""SELECT DISTINCT r.number FROM runs r
+            {self._db.straight} stored_events e ON e.originator_id = +r.stream WHERE {either} ORDER BY 1"""
+        by_itself, in_a_message = (orjson.dumps(text).decode() for text in (key, shown(key)))
+        return [number for (number,) in self._db.all(sql, (by_itself, in_a_message[1:-1]))]
+
+
+class Erasing(Leaving, RunWriting, ErasureQueries):
+    """See `ErasureWriting`."""
+
+    def erase(self, stream: int, build: Callable[[str, int, datetime, Emptied], ResourceErased], run: int) -> Emptied:
+        """See `ErasureWriting.erase`."""
+        positions = self._events_of(stream)
+        streams = tuple(number for (number,) in self._db.all(f"{_STREAMS} ORDER BY 1", (stream,)))
+        ranges = ranges_of(np.asarray(positions, np.int64)) if positions else ()
+        emptied = Emptied(count=len(positions), streams=streams, ranges=ranges)
+        self.leave_stubs(positions)
+        self.append_to_run(lambda own, version, at: build(own, version, at, emptied), run)
+        for table in ("correlation_keys", "classifications", "flags"):
+            self._db.execute(f"DELETE FROM {table} WHERE resource=?1", (stream,))
+        self._db.execute("DELETE FROM links WHERE source=?1 OR target=?1", (stream,))
+        self._db.execute("DELETE FROM resources WHERE stream=?1", (stream,))
+        if self._db.erase_events(record=self._next - 1) != emptied.count:
+            raise StoreError(
+                f"the {emptied.count} changes to erase are not those on record. Nothing was erased. The store was "
+                "altered or is damaged: restore a backup."
+            )
+        return emptied

@@ -1,0 +1,97 @@
+"""Flagging: marking what changes concern, set by set, whatever lies between the change and the resource.
+
+See `walking` for how the resources are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from deltamark.domain.derivation.dependency_paths import Dependency
+from deltamark.infrastructure.store.commands.flag_propagation import Walking
+from deltamark.infrastructure.store.queries.flags import DEPENDENCY, FLAGGING, columns_of
+
+
+class FlagWriting(Walking):
+    """Flags, and what is flagged for."""
+
+    def watch(self, dependencies: Iterable[Dependency]) -> None:
+        """See `Writing.watch`."""
+        wanted = set(dependencies)
+        stored = {dependency: number for number, dependency, _ in self._watched()}
+        gone = self._db.array([number for dependency, number in stored.items() if dependency not in wanted])
+        if gone != self._db.array([]):
+            self._db.execute(f"DELETE FROM flags WHERE {self._db.among_numbers('dependency', 1)}", (gone,))
+            self._db.execute(f"DELETE FROM dependencies WHERE {self._db.among_numbers('id', 1)}", (gone,))
+        since = self.flagged_to()
+        for dependency in sorted(wanted.difference(stored), key=str):
+            self._db.execute(
+                f"INSERT INTO dependencies ({DEPENDENCY}, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                (*columns_of(dependency), since),
+            )
+
+    def flag_changes(self, after: int, *, only: Iterable[Dependency] | None = None) -> int:
+        """See `Writing.flag_changes`."""
+        newest = self.newest_flag()
+        watched = {number: dependency for number, dependency, _ in self._watched()} if only is None else None
+        numbers = watched if watched is not None else self._numbers(only or ())
+        if numbers and self.changed_since(after):
+            for found, parameters in self._walk(numbers, after):
+                self._flag_all(found, parameters)
+        return int(self._db.one("SELECT count(DISTINCT resource) FROM flags WHERE number>?1", (newest,)))
+
+    def _flag_all(self, found: str, parameters: Sequence[Any]) -> None:
+        """Flags what a query finds: ``position``, ``newest``, ``resource``, ``dependency``."""
+        number = len(parameters) + 1
+        self._flag += self._db.execute(
+            f"""INSERT INTO flags (number, position, newest, resource, dependency)
+            SELECT CAST(?{number} AS BIGINT) + row_number() OVER (), f.position, f.newest, f.resource, f.dependency
+            FROM ({found}) f""",
+            (*parameters, self.newest_flag()),
+        )
+
+    def flag_all(self, dependencies: Iterable[Dependency], position: int) -> int:
+        """See `Writing.flag_all`."""
+        flagged = 0
+        numbers = self._numbers(dependencies)
+        for entity_type in dict.fromkeys(dependency.entity_type for dependency in numbers.values()):
+            kind = self._type_id(entity_type)
+            for number, dependency in numbers.items():
+                if dependency.entity_type == entity_type:
+                    found = """SELECT CAST(?1 AS BIGINT) AS position, CAST(?1 AS BIGINT) AS newest,
+                        stream AS resource, CAST(?2 AS BIGINT) AS dependency FROM resources WHERE entity_type=?3"""
+                    self._flag_all(found, (position, number, kind))
+            flagged += self._db.one("SELECT count(*) FROM resources WHERE entity_type=?1", (kind,))
+        return flagged
+
+    def flag(self, streams: pa.Array, dependency: Dependency, position: int) -> None:
+        """See `Writing.flag`."""
+        for number in self._numbers([dependency]):
+            found = f"""SELECT CAST(?1 AS BIGINT) AS position, CAST(?1 AS BIGINT) AS newest, stream AS resource,
+                CAST(?2 AS BIGINT) AS dependency FROM resources WHERE {self._db.among_numbers("stream", 3)}"""
+            self._flag_all(found, (position, number, self._db.array(streams.to_pylist())))
+
+    def move_flags(self, position: int) -> None:
+        """See `Writing.move_flags`."""
+        self._db.execute(
+            """INSERT INTO places (consumer, position, digest) VALUES (?1, ?2, '')
+            ON CONFLICT (consumer) DO UPDATE SET position=excluded.position""",
+            (FLAGGING, position),
+        )
+
+    def forget_flags(self) -> None:
+        """See `Writing.forget_flags`.
+
+        As long as there is no consumer, nothing is dropped: one may be at work for the first time, and has no place
+        before it is done.
+        """
+        read = self._db.one("SELECT min(flag) FROM consumed")
+        if read is not None:
+            if read == self.newest_flag():
+                self._db.execute("DELETE FROM flags")  # SQLite does that at once, however many there are
+            else:
+                self._db.execute("DELETE FROM flags WHERE number<=?1", (read,))
+            self._db.execute("UPDATE store SET forgotten_flag=?1 WHERE forgotten_flag<?1", (read,))

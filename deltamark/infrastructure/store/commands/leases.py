@@ -1,0 +1,61 @@
+"""Leases taken, kept and given back, in the transactions of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deltamark.application.ports.records import Lease
+from deltamark.infrastructure.store.queries.leases import LEASE, lease, renew, to_span
+from deltamark.infrastructure.store.session import Session
+
+
+class LeaseWriting(Session):
+    """See ADR 0013."""
+
+    renewed: tuple[int, float] | None = None
+    """The run whose leases this transaction renews at its end, and for how long."""
+
+    def drop_expired_leases(self, tasks: Sequence[str]) -> list[Lease]:
+        """See `Writing.drop_expired_leases`.
+
+        One statement that asks each row itself whether it expired: a holder that comes back to life renews all its
+        rows before it, or none.
+        """
+        given = (self._db.array(tasks), self._host_time())
+        expired = f"until <= {self._db.present(2)}"
+        rows = self._db.all(
+            f"""DELETE FROM leases WHERE {expired} AND run IN
+            (SELECT run FROM leases WHERE {expired} AND {self._db.among_texts("task", 1)}) RETURNING {LEASE}""",
+            given,
+        )
+        found = [lease((*row, False)) for row in sorted(rows)]
+        return list({each.run: each for each in found}.values())
+
+    def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
+        """See `Writing.take_leases`."""
+        now = self._db.present(3)
+        self._db.execute(
+            f"""INSERT INTO leases (task, run, taken_at, heard_at, until)
+            SELECT w.value, ?2, {now}, {now}, {now}+?4 FROM {self._db.each_text(1, "w")}""",
+            (self._db.array(tasks), run, self._host_time(), to_span(time_to_live_s)),
+        )
+        self.renewed = run, time_to_live_s
+
+    def keeps_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
+        """See `Writing.keeps_leases`."""
+        sql = f"SELECT count(*) FROM leases WHERE run=?1 AND {self._db.among_texts('task', 2)}"
+        if self._db.one(sql, (run, self._db.array(tasks))) != len(tasks):
+            return False
+        self.renewed = run, time_to_live_s
+        return True
+
+    def release_leases(self, run: int) -> None:
+        """See `Writing.release_leases`."""
+        self._db.execute("DELETE FROM leases WHERE run=?1", (run,))
+        self.renewed = None
+
+    def finish(self) -> None:
+        """Renews leases with the time at the end: a transaction may take longer than they live."""
+        if self.renewed is not None:
+            renew(self._db, *self.renewed, self._host_time())
+        super().finish()

@@ -1,0 +1,87 @@
+"""Pending changes and blocked connectors: beside the log, for what was held back did not happen."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from deltamark.application.ports.pending_changes import Block, Pending
+from deltamark.domain.errors import StoreError
+from deltamark.infrastructure.store.database import Same
+from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
+from deltamark.infrastructure.store.events.pending_payloads import StoredPart, pending_of, stored_parts
+from deltamark.infrastructure.store.queries.state import Queries
+from deltamark.infrastructure.store.session import Session
+
+
+class PendingQueries(Queries):
+    """See `PendingReading`."""
+
+    def block_of(self, connector: str) -> Block | None:
+        """See `PendingReading.block_of`."""
+        sql = "SELECT connector, run, task, since, needs_complete FROM blocked WHERE connector=?1"
+        row = self._db.row(sql, (connector,))
+        if row is None:
+            return None
+        _, run, task, since, needs_complete = row
+        try:
+            return Block(
+                connector=connector,
+                run=int(run),
+                task=int(task),
+                since=from_micros(since),
+                needs_complete=bool(needs_complete),
+            )
+        except (TypeError, ValueError, OverflowError) as e:
+            raise StoreError(
+                f"what blocks connector {connector} cannot be read. The store was altered or is damaged. "
+                "Restore a backup."
+            ) from e
+
+    def pending_tasks(self, run: int) -> list[int]:
+        """See `PendingReading.pending_tasks`."""
+        sql = "SELECT DISTINCT task FROM pending WHERE run=?1 ORDER BY task"
+        return [task for (task,) in self._db.all(sql, (run,))]
+
+    def pending(self, run: int, task: int) -> Pending | None:
+        """See `PendingReading.pending`."""
+        sql = "SELECT part, head, content, digest FROM pending WHERE run=?1 AND task=?2 ORDER BY part"
+        rows = self._db.all(sql, (run, task))
+        if not rows:
+            return None
+        return pending_of([StoredPart(*row[1:]) for row in rows], f"the pending changes of run {run}")
+
+
+class Holding(Session, PendingQueries):
+    """See `PendingWriting`."""
+
+    def keep_pending(self, run: int, task: int, pending: Pending) -> None:
+        """See `PendingWriting.keep_pending`. Row by row: together they may be longer than one text may be."""
+        self.drop_pending(run, task)
+        for number, part in enumerate(stored_parts(pending)):
+            self._db.insert(
+                "pending",
+                {
+                    "run": [run],
+                    "task": [task],
+                    "part": [number],
+                    "head": Same(part.head),
+                    "digest": Same(part.digest),
+                    "content": pa.array([part.rows], type=pa.binary()),
+                },
+            )
+
+    def drop_pending(self, run: int, task: int) -> None:
+        """See `PendingWriting.drop_pending`."""
+        self._db.execute("DELETE FROM pending WHERE run=?1 AND task=?2", (run, task))
+
+    def block(self, block: Block) -> None:
+        """See `PendingWriting.block`."""
+        self.unblock(block.connector)
+        self._db.execute(
+            "INSERT INTO blocked (connector, run, task, since, needs_complete) VALUES (?1, ?2, ?3, ?4, ?5)",
+            (block.connector, block.run, block.task, to_micros(block.since), block.needs_complete),
+        )
+
+    def unblock(self, connector: str) -> None:
+        """See `PendingWriting.unblock`."""
+        self._db.execute("DELETE FROM blocked WHERE connector=?1", (connector,))

@@ -1,0 +1,44 @@
+"""Schedules: how far they were handled. Beside the log: when a run was due stands in its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deltamark.application.ports.schedules import Schedule
+from deltamark.domain.errors import StoreError
+from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
+from deltamark.infrastructure.store.queries.state import Queries
+from deltamark.infrastructure.store.session import Session
+
+
+class ScheduleQueries(Queries):
+    """See `ScheduleReading`."""
+
+    def schedules(self) -> list[Schedule]:
+        """See `ScheduleReading.schedules`."""
+        rows = self._db.all("SELECT job, timing, handled_to, run FROM schedules ORDER BY job")
+        try:
+            return [
+                Schedule(job=job, timing=timing, handled_to=from_micros(handled_to), run=run)
+                for job, timing, handled_to, run in rows
+            ]
+        except (TypeError, OverflowError) as e:
+            raise StoreError(
+                "how far schedules were handled cannot be read. The store was altered or is damaged. Restore a backup."
+            ) from e
+
+
+class ScheduleKeeping(Session, ScheduleQueries):
+    """See `ScheduleWriting`."""
+
+    def put_schedule(self, schedule: Schedule) -> None:
+        """See `ScheduleWriting.put_schedule`."""
+        self.forget_schedules([schedule.job])
+        self._db.execute(
+            "INSERT INTO schedules (job, timing, handled_to, run) VALUES (?1, ?2, ?3, ?4)",
+            (schedule.job, schedule.timing, to_micros(schedule.handled_to), schedule.run),
+        )
+
+    def forget_schedules(self, jobs: Sequence[str]) -> None:
+        """See `ScheduleWriting.forget_schedules`."""
+        self._db.execute(f"DELETE FROM schedules WHERE {self._db.among_texts('job', 1)}", (self._db.array(jobs),))

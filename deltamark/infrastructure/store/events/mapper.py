@@ -1,0 +1,273 @@
+"""How events are written: short versioned topics, lean JSON payloads, a closed registry.
+
+A topic is looked up in a table of this module and nothing is ever imported on the word of a stored row. The
+payload of a change is one JSON object:
+
+====  ==================================================================
+``a``  time, microseconds since 1970-01-01 UTC
+``r``  run number
+``t``  place of the task in the run, from 1
+``l``  line of the extract, where there was one
+``e``  entity type, ``k`` key (of the source, for a link)
+``v``  values (created, deleted), or property -> [before, after] (updated, computed)
+``c``  computed values, where there were any (deleted)
+``n``  association, ``f`` other entity type, ``o`` other key (links only)
+====  ==================================================================
+
+A stored class never changes its meaning: a new form gets a new topic (``c2``) beside the old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+import orjson
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
+
+from deltamark.domain.errors import StoreError
+from deltamark.domain.resources.events import Cause, Event
+from deltamark.domain.resources.link import Linked, LinkEvent, LinkRef, LinkSnapshot, Unlinked
+from deltamark.domain.resources.resource import (
+    Change,
+    Computed,
+    Created,
+    Deleted,
+    ResourceEvent,
+    ResourceRef,
+    ResourceSnapshot,
+    Updated,
+)
+from deltamark.domain.retention.erasure import Erased
+from deltamark.domain.runs.run import RunEvent
+from deltamark.domain.values import shown
+from deltamark.infrastructure.store.events.run_events import RUN_TOPICS, run_event, run_payload
+
+CREATED, UPDATED, COMPUTED, DELETED = "c1", "u1", "p1", "d1"
+LINKED, UNLINKED = "l1", "x1"
+RESOURCE_SNAPSHOT, LINK_SNAPSHOT = "s1", "sl1"
+ERASED = "e1"
+
+RESOURCE_TOPICS = (CREATED, UPDATED, DELETED, COMPUTED)
+LINK_TOPICS = (LINKED, UNLINKED)
+CHANGE_TOPICS = RESOURCE_TOPICS + LINK_TOPICS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TOPIC_OF: Mapping[type[Event], str] = {
+    Created: CREATED,
+    Updated: UPDATED,
+    Computed: COMPUTED,
+    Deleted: DELETED,
+    Linked: LINKED,
+    Unlinked: UNLINKED,
+    ResourceSnapshot: RESOURCE_SNAPSHOT,
+    LinkSnapshot: LINK_SNAPSHOT,
+    Erased: ERASED,
+    **{event: topic for topic, event in RUN_TOPICS.items()},
+}
+
+
+class StoredRow(NamedTuple):
+    """A stored event as the row that it is; has the attributes of the library's `StoredEvent`."""
+
+    originator_id: UUID | str
+    originator_version: int
+    topic: str
+    state: bytes
+
+
+def to_micros(at: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    """The time that `to_micros` was given, UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+class JSONTranscoder(Transcoder):
+    """Plain JSON by orjson: no type markers, so no type is ever made on the word of the data."""
+
+    def encode(self, obj: Any) -> bytes:
+        """JSON text of plain data."""
+        return orjson.dumps(obj)
+
+    def decode(self, data: bytes) -> Any:
+        """The plain data that JSON text stands for."""
+        return orjson.loads(data)
+
+
+class ChangeMapper(Mapper[str]):
+    """Turns events into stored rows and back.
+
+    :raises StoreError: for a topic that is not in the registry, or a payload that is not what its topic says.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(JSONTranscoder())
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
+        """The row of an event."""
+        event = cast(Event, domain_event)
+        topic = _TOPIC_OF[type(event)]
+        payload = _payload(event)
+        row = StoredRow(event.originator_id, event.originator_version, topic, self.transcoder.encode(payload))
+        return cast(StoredEvent, row)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
+        """The event of a row."""
+        return cast(
+            DomainEventProtocol[str],
+            self.event(
+                str(stored_event.originator_id),
+                stored_event.originator_version,
+                stored_event.topic,
+                stored_event.state,
+            ),
+        )
+
+    def event(self, stream: str, version: int, topic: str, state: bytes) -> Event:
+        """The event of a row's four columns."""
+        try:
+            build = _BUILDERS[topic]
+        except KeyError:
+            raise StoreError(
+                f"event {version} of stream {stream} has the unknown topic {shown(topic)}: it was written by a newer "
+                "version of Deltamark, or the store was altered. Upgrade Deltamark, or restore a backup."
+            ) from None
+        try:
+            return build(stream, version, self.transcoder.decode(state))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as e:
+            raise StoreError(
+                f"event {version} of stream {stream} ({topic}) cannot be read: {type(e).__name__}: {e}. The store "
+                "was altered or is damaged. Restore a backup."
+            ) from e
+
+
+def _payload(event: Event) -> dict[str, Any]:
+    if isinstance(event, RunEvent):
+        return {"a": to_micros(event.at), **run_payload(event)}
+    head: dict[str, Any] = {"a": to_micros(event.at)}
+    if isinstance(event, ResourceEvent | LinkEvent | Erased):
+        head |= {"r": event.cause.run, "t": event.cause.task}
+        if event.cause.line is not None:
+            head["l"] = event.cause.line
+    match event:
+        case Created():
+            return {**head, **_resource(event.ref), "v": dict(sorted(event.values.items()))}
+        case Deleted():
+            return {**head, **_resource(event.ref), **_all_values(event)}
+        case Updated() | Computed():
+            updates = {name: [c.before, c.after] for name, c in sorted(event.updates.items())}
+            return {**head, **_resource(event.ref), "v": updates}
+        case ResourceSnapshot():
+            return {**head, **_resource(event.ref), **_all_values(event), "live": event.live}
+        case Linked() | Unlinked():
+            return {**head, **_link(event.ref)}
+        case LinkSnapshot():
+            return {**head, **_link(event.ref), "live": event.live}
+        case Erased():
+            return head
+    raise AssertionError(f"{type(event).__name__} has a topic but no payload")
+
+
+def _all_values(event: Deleted | ResourceSnapshot) -> dict[str, Any]:
+    values = {"v": dict(sorted(event.values.items()))}
+    return {**values, "c": dict(sorted(event.computed.items()))} if event.computed else values
+
+
+def _resource(ref: ResourceRef) -> dict[str, str]:
+    return {"e": ref.entity_type, "k": ref.key}
+
+
+def _link(ref: LinkRef) -> dict[str, str]:
+    return {
+        "n": ref.association,
+        "e": ref.source.entity_type,
+        "k": ref.source.key,
+        "f": ref.target.entity_type,
+        "o": ref.target.key,
+    }
+
+
+def _cause(p: dict[str, Any]) -> Cause:
+    return Cause(p["r"], p["t"], p.get("l"))
+
+
+def _ref(p: dict[str, Any]) -> ResourceRef:
+    return ResourceRef(p["e"], p["k"])
+
+
+def _link_ref(p: dict[str, Any]) -> LinkRef:
+    return LinkRef(p["n"], ResourceRef(p["e"], p["k"]), ResourceRef(p["f"], p["o"]))
+
+
+def _common(stream: str, version: int, p: dict[str, Any]) -> dict[str, Any]:
+    return {"originator_id": stream, "originator_version": version, "at": from_micros(p["a"])}
+
+
+def _created(s: str, v: int, p: dict[str, Any]) -> Event:
+    return Created(**_common(s, v, p), cause=_cause(p), ref=_ref(p), values=dict(p["v"]))
+
+
+def _updated(s: str, v: int, p: dict[str, Any]) -> Event:
+    return Updated(**_common(s, v, p), cause=_cause(p), ref=_ref(p), updates=_updates(p))
+
+
+def _computed(s: str, v: int, p: dict[str, Any]) -> Event:
+    return Computed(**_common(s, v, p), cause=_cause(p), ref=_ref(p), updates=_updates(p))
+
+
+def _updates(p: dict[str, Any]) -> dict[str, Change]:
+    return {name: Change(before, after) for name, (before, after) in p["v"].items()}
+
+
+def _deleted(s: str, v: int, p: dict[str, Any]) -> Event:
+    values, computed = dict(p["v"]), dict(p.get("c", ()))
+    return Deleted(**_common(s, v, p), cause=_cause(p), ref=_ref(p), values=values, computed=computed)
+
+
+def _linked(s: str, v: int, p: dict[str, Any]) -> Event:
+    return Linked(**_common(s, v, p), cause=_cause(p), ref=_link_ref(p))
+
+
+def _unlinked(s: str, v: int, p: dict[str, Any]) -> Event:
+    return Unlinked(**_common(s, v, p), cause=_cause(p), ref=_link_ref(p))
+
+
+def _erased(s: str, v: int, p: dict[str, Any]) -> Event:
+    return Erased(**_common(s, v, p), cause=_cause(p))
+
+
+def _resource_snapshot(s: str, v: int, p: dict[str, Any]) -> Event:
+    values, computed = dict(p["v"]), dict(p.get("c", ()))
+    return ResourceSnapshot(**_common(s, v, p), ref=_ref(p), values=values, computed=computed, live=p["live"])
+
+
+def _link_snapshot(s: str, v: int, p: dict[str, Any]) -> Event:
+    return LinkSnapshot(**_common(s, v, p), ref=_link_ref(p), live=p["live"])
+
+
+def _run_builder(topic: str) -> Callable[[str, int, dict[str, Any]], Event]:
+    def build(stream: str, version: int, p: dict[str, Any]) -> Event:
+        return run_event(topic, stream, version, from_micros(p["a"]), p)
+
+    return build
+
+
+_BUILDERS: Mapping[str, Callable[[str, int, dict[str, Any]], Event]] = {
+    CREATED: _created,
+    UPDATED: _updated,
+    COMPUTED: _computed,
+    DELETED: _deleted,
+    LINKED: _linked,
+    UNLINKED: _unlinked,
+    RESOURCE_SNAPSHOT: _resource_snapshot,
+    LINK_SNAPSHOT: _link_snapshot,
+    ERASED: _erased,
+    **{topic: _run_builder(topic) for topic in RUN_TOPICS},
+}

@@ -1,0 +1,108 @@
+"""Pending changes as rows of a table: a head, then parts of them as Arrow IPC streams, each with its digest.
+
+The stream format is https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format, its buffers compressed by
+zstd.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from attrs import asdict, evolve, frozen
+
+from deltamark.application.ports.pending_changes import SCHEMAS, Part, Pending
+from deltamark.domain.errors import StoreError
+from deltamark.domain.runs.run import ExtractRead
+from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
+
+_PORTION_BYTES = 16_000_000
+"""About so much goes into one row of the table, before it is compressed."""
+
+
+@frozen
+class StoredPart:
+    """A row: `head` (JSON) says what `rows` (an Arrow IPC stream; none in the first one) hold."""
+
+    head: str
+    rows: bytes
+    digest: str
+
+
+def stored_parts(pending: Pending) -> Iterator[StoredPart]:
+    """The rows of pending changes: a head that tells how many follow, and those."""
+    parts = [portion for part in pending.parts for portion in _portions(part)]
+    head = {
+        "connector": pending.connector,
+        "task": pending.task,
+        "job": pending.job,
+        "at": to_micros(pending.at),
+        "is_delta": pending.is_delta,
+        "read": pending.read,
+        "set_aside": pending.set_aside,
+        "warned": pending.warned,
+        "extracts": [asdict(read) for read in pending.extracts],
+        "parts": len(parts),
+    }
+    yield _stored(head, b"")
+    for part in parts:
+        yield _stored({"kind": part.kind, "subject": part.subject, "ends": part.ends}, _bytes_of(part.rows))
+
+
+def _portions(part: Part) -> Iterator[Part]:
+    rows = part.rows.select(SCHEMAS[part.kind].names).cast(SCHEMAS[part.kind])
+    size = max(1, rows.num_rows * _PORTION_BYTES // max(rows.nbytes, 1))
+    for start in range(0, rows.num_rows, size):
+        yield evolve(part, rows=rows.slice(start, size))
+
+
+def _stored(head: object, rows: bytes) -> StoredPart:
+    text = orjson.dumps(head).decode()
+    return StoredPart(text, rows, _digest(text, rows))
+
+
+def _digest(head: str, rows: bytes) -> str:
+    return hashlib.sha256(head.encode(errors="replace") + b"\0" + rows).hexdigest()
+
+
+def _bytes_of(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(rows)
+    return bytes(sink.getvalue())
+
+
+def pending_of(stored: Sequence[StoredPart], what: str) -> Pending:
+    """The pending changes that these rows, in order, hold.
+
+    :param what: how a message calls them.
+    :raises StoreError: if a row is missing, or none that was written here.
+    """
+    try:
+        for part in stored:
+            if part.digest != _digest(part.head, part.rows):
+                raise ValueError("a digest does not fit")
+        head: dict[str, Any] = orjson.loads(stored[0].head)
+        if head.pop("parts") != len(stored) - 1:
+            raise ValueError("rows are missing")
+        head["at"] = from_micros(head["at"])
+        head["extracts"] = [ExtractRead(**read) for read in head["extracts"]]
+        return Pending(**head, parts=[_part(part) for part in stored[1:]])
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, pa.ArrowException) as e:
+        raise StoreError(
+            f"{what} cannot be read. The store was altered or is damaged. Restore a backup, or run the job again: "
+            "what is pending was not applied."
+        ) from e
+
+
+def _part(stored: StoredPart) -> Part:
+    part: dict[str, Any] = orjson.loads(stored.head)
+    with pa.ipc.open_stream(stored.rows) as reader:
+        rows = reader.read_all()
+    rows.validate(full=True)
+    if rows.schema != SCHEMAS[part["kind"]] or rows.column(0).null_count:
+        raise ValueError("other columns than were written")
+    return Part(**part, rows=rows)

@@ -1,0 +1,103 @@
+"""The payloads of run events: plain JSON with the names of the attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from attrs import asdict, fields
+
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.runs.run import (
+    CancelRequested,
+    ChangesDiscarded,
+    Counts,
+    ExtractRead,
+    PairsAwaited,
+    PlannedTask,
+    ResourceErased,
+    RowsSetAside,
+    RunEnded,
+    RunEvent,
+    RunResumed,
+    RunStarted,
+    SetAside,
+    TaskEnded,
+    TaskProgressed,
+    TaskStarted,
+    TriggerKind,
+)
+
+RUN_TOPICS: Mapping[str, type[RunEvent]] = {
+    "rs1": RunStarted,
+    "ts1": TaskStarted,
+    "sa1": RowsSetAside,
+    "cd1": ChangesDiscarded,
+    "te1": TaskEnded,
+    "re1": RunEnded,
+    "rr1": RunResumed,
+    "cr1": CancelRequested,
+    "tp1": TaskProgressed,
+    "pa1": PairsAwaited,
+    "er1": ResourceErased,
+}
+
+RESOURCE_ERASED = "er1"
+
+RUN_STARTED, CHANGES_DISCARDED, ROWS_SET_ASIDE, RUN_ENDED = "rs1", "cd1", "sa1", "re1"
+
+_HEAD = ("originator_id", "originator_version", "at")
+
+
+def run_payload(event: RunEvent) -> dict[str, Any]:
+    """Plain JSON data of a run event, without stream, version and time."""
+    return asdict(
+        event,
+        filter=lambda attribute, value: attribute.name not in _HEAD and value is not None,
+        value_serializer=lambda _, __, value: _plain(value),
+    )
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Enum():
+            return value.value
+        case datetime():
+            return value.isoformat()
+    return value
+
+
+def run_event(topic: str, stream: str, version: int, at: datetime, payload: Mapping[str, Any]) -> RunEvent:
+    """The run event that a payload stands for."""
+    kind = RUN_TOPICS[topic]
+    given = {f.name: _value(f.name, payload[f.name]) for f in fields(kind) if f.name in payload}
+    return kind(originator_id=stream, originator_version=version, at=at, **given)
+
+
+def _value(name: str, value: Any) -> Any:
+    match name:
+        case "state":
+            return TaskState(value)
+        case "trigger":
+            return TriggerKind(value)
+        case "due_at":
+            return datetime.fromisoformat(value)
+        case "counts":
+            return Counts(**value)
+        case "extracts":
+            return tuple(ExtractRead(**item) for item in value)
+        case "rows":
+            return tuple(SetAside(**{"line": None, **item}) for item in value)
+        case "tasks":
+            return tuple(PlannedTask(**item) for item in value)
+        case "awaited" | "settled":
+            return tuple((str(first), str(second)) for first, second in value)
+        case "ranges":
+            return tuple((int(first), int(last)) for first, last in value)
+        case "streams":
+            return tuple(map(int, value))
+        case "messages" | "entity_types" | "again" | "pending":
+            return tuple(value)
+    return value

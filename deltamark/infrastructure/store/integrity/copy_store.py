@@ -1,0 +1,143 @@
+"""Filling a new store from another one, of whatever kind: the log as it is, and what it gives; see ADR 0028."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from deltamark.application.ports.store import Reading
+from deltamark.domain.errors import UsageError
+from deltamark.domain.integrity.verification import Replayed
+from deltamark.infrastructure.store.database import Column, Database
+from deltamark.infrastructure.store.integrity.rebuild import Replaying, refuse_broken
+from deltamark.infrastructure.store.integrity.state_check import Comparison, Told
+from deltamark.infrastructure.store.queries.state import Queries
+
+_ROWS = 10_000
+
+_HOLDING = (
+    "stored_events", "snapshots", "resources", "links", "runs", "moments", "horizons", "places", "flags", "leases",
+    "pending", "blocked", "schedules", "rules", "dependencies", "awaited", "stubs",
+)  # fmt: skip
+
+_EVENTS = {
+    "notification_id": "n", "originator_id": "n", "originator_version": "n", "topic": "t", "state": "b", "seal": "b",
+}  # fmt: skip
+_MOMENTS = {"position": "n", "at": "n", "segments": "b", "digest": "b"}
+_STUBS = {"position": "n", "stream": "n", "version": "n", "topic": "t", "leaf": "b"}
+_SNAPSHOTS = {"stream": "n", "version": "n", "position": "n", "topic": "t", "state": "b"}
+_PENDING = {"run": "n", "task": "n", "part": "n", "head": "t", "digest": "t", "content": "b"}
+_TYPES = {"t": pa.string(), "b": pa.binary()}
+
+
+class Carrying(Replaying):
+    """See `Writing.fill_from`.
+
+    Streams, versions, positions and numbers of flags are those of the source, so everything that refers to them is
+    carried over as it is. Numbers that only this package knows (of names, rules, dependencies) are given anew.
+    """
+
+    def fill_from(self, source: Reading, told: Told) -> Replayed:
+        """See `Writing.fill_from`."""
+        assert isinstance(source, Queries), "stores of all kinds are read by the same queries"
+        self._refuse_filled()
+        db = source._db
+        self._carry(db, "stored_events", _EVENTS, "notification_id")
+        self._carry(db, "snapshots", _SNAPSHOTS, "stream")
+        self._carry(db, "moments", _MOMENTS, "position")
+        self._carry(db, "stubs", _STUBS, "position")
+        comparison = Comparison(db, source._mapper, told)
+        for folded in comparison.ranges():
+            if not comparison.log_faults:
+                self.put_folded(folded)
+        found = comparison.result()
+        refuse_broken(found)
+        self._carry_small(db, "horizons", "subject, connector, position, run, task")
+        self._put_horizons(comparison.folding)
+        self._put_all_awaited(comparison.awaited())
+        recomputes = comparison.has_wrong_values
+        self._carry_derived(db, with_places=not recomputes)
+        self._carry(db, "pending", _PENDING, "run, task, part")
+        self._carry_small(db, "blocked", "connector, run, task, since, needs_complete")
+        self._carry_small(db, "schedules", "job, timing, handled_to, run")
+        self._go_on_like(db, comparison)
+        return Replayed(verified=found, recomputes=recomputes)
+
+    def _refuse_filled(self) -> None:
+        for table in _HOLDING:
+            if self._db.one(f"SELECT 1 FROM {table} LIMIT 1") is not None:
+                raise UsageError(
+                    "the store to fill is not empty. Nothing was changed. Name one that does not exist yet, or is new."
+                )
+
+    def _carry(
+        self, db: Database, table: str, columns: Mapping[str, str], order: str, **mapped: Mapping[int, int]
+    ) -> None:
+        """Copies a table, portion by portion.
+
+        :param columns: each with its kind: n for numbers, t for texts, b for bytes.
+        :param mapped: columns of numbers that are others here.
+        """
+        names = ", ".join(columns)
+        for rows in _portions(db.rows(f"SELECT {names} FROM {table} ORDER BY {order}")):
+            values = zip(*rows, strict=True)
+            given: dict[str, Column] = {}
+            for (name, kind), column in zip(columns.items(), values, strict=True):
+                if name in mapped:
+                    given[name] = [mapped[name][number] for number in column]
+                else:
+                    given[name] = column if kind == "n" else pa.array(column, _TYPES[kind])
+            self._db.insert(table, given)
+
+    def _carry_small(self, db: Database, table: str, columns: str) -> None:
+        """Copies a table of few rows, in which numbers may be missing."""
+        count = columns.count(",") + 1
+        marks = ", ".join(f"?{n}" for n in range(1, count + 1))
+        for row in db.all(f"SELECT {columns} FROM {table}"):
+            if table == "blocked":
+                row = (*row[:-1], bool(row[-1]))
+            self._db.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", row)
+
+    def _carry_derived(self, db: Database, *, with_places: bool) -> None:
+        """What was derived, and how far: it holds here as it held there."""
+        rules = self._carry_numbered(db, "rules", "name, side, entity_type, digest")
+        dependencies = self._carry_numbered(db, "dependencies", "entity_type, hops, path, property, leads_to, since")
+        flags = {"number": "n", "position": "n", "resource": "n", "dependency": "n", "newest": "n"}
+        self._carry(db, "flags", flags, "number", dependency=dependencies)
+        keys = {"rule": "n", "resource": "n", "value": "t"}
+        self._carry(db, "correlation_keys", keys, "rule, resource", rule=rules)
+        self._carry(db, "classifications", {"rule": "n", "resource": "n"}, "rule, resource", rule=rules)
+        self._carry_small(db, "places", "consumer, position, digest")
+        if with_places:
+            columns = {"consumer": "t", "rule": "n", "flag": "n", "position": "n", "digest": "t"}
+            self._carry(db, "consumed", columns, "consumer, rule", rule=rules)
+
+    def _carry_numbered(self, db: Database, table: str, columns: str) -> dict[int, int]:
+        """Copies a table that hands out numbers; gives the number here for each there."""
+        count = columns.count(",") + 1
+        marks = ", ".join(f"?{n}" for n in range(1, count + 1))
+        sql = f"INSERT INTO {table} ({columns}) VALUES ({marks}) RETURNING id"
+        rows = db.all(f"SELECT id, {columns} FROM {table} ORDER BY id")
+        return {number: int(self._db.one(sql, row)) for number, *row in rows}
+
+    def _go_on_like(self, db: Database, comparison: Comparison) -> None:
+        """Streams, runs, flags, positions and time go on where those of the source do."""
+        row = db.row("SELECT last_at, next_stream, next_run, next_flag, forgotten_flag FROM store")
+        assert row is not None, "every store has this row"
+        last_at, stream, run, self._flag, forgotten = row
+        self._micros = max(last_at, comparison.folding.newest_time)
+        self._stream = max(stream, comparison.folding.last_stream + 1)
+        self._run = max(run, comparison.next_run)
+        log = db.one("SELECT log FROM store")
+        self._db.execute("UPDATE store SET forgotten_flag=?1, log=?2", (forgotten, log))
+        newest = self._db.one("SELECT max(notification_id) FROM stored_events")
+        if newest:
+            self._db.positions_given(newest)
+
+
+def _portions(rows: Iterator[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    while portion := list(islice(rows, _ROWS)):
+        yield portion

@@ -1,0 +1,395 @@
+"""Folding the whole log, stream by stream, as fast as JSON can be read: the rows that the stored state must have.
+
+It says what `fold`, `fold_link` and `fold_run` of the domain say, without an object for every event; a test compares
+both. Streams are read in ranges, so memory grows neither with the log nor with the number of resources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
+
+import orjson
+from attrs import Factory, define
+
+from deltamark.domain.errors import StoreError
+from deltamark.domain.history.changes import Position
+from deltamark.domain.runs.fold import fold_run
+from deltamark.domain.runs.run import ChangesDiscarded, PairsAwaited, PlannedTask, RunStarted
+from deltamark.domain.values import shown
+from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.events.mapper import (
+    COMPUTED,
+    CREATED,
+    DELETED,
+    ERASED,
+    LINK_SNAPSHOT,
+    LINK_TOPICS,
+    LINKED,
+    RESOURCE_SNAPSHOT,
+    RESOURCE_TOPICS,
+    UPDATED,
+    ChangeMapper,
+)
+from deltamark.infrastructure.store.events.run_events import RUN_TOPICS
+from deltamark.infrastructure.store.integrity.log_times import LogMoments
+
+RANGE = 1_000
+"""Streams folded at a time: more rows alive at once would set off the garbage collector again and again."""
+
+_RESOURCE_TOPICS, _LINK_TOPICS = frozenset(RESOURCE_TOPICS), frozenset(LINK_TOPICS)
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+
+Event: TypeAlias = tuple[Position, int, int, str, bytes]
+"""Position, stream, version, topic, payload."""
+
+
+class FoldedResource(NamedTuple):
+    """The row of a resource."""
+
+    stream: int
+    entity_type: str
+    key: str
+    version: int
+    position: Position
+    live: bool
+    state: str
+    computed: str
+
+
+class FoldedLink(NamedTuple):
+    """The row of a link, its ends by their names."""
+
+    stream: int
+    association: str
+    source_type: str
+    source_key: str
+    target_type: str
+    target_key: str
+    version: int
+    position: Position
+    live: bool
+
+
+class FoldedRun(NamedTuple):
+    """The row of a run."""
+
+    stream: int
+    number: int
+    version: int
+    first: Position
+    last: Position
+
+
+@define
+class Folded:
+    """What the streams from `first` on and before `after` give; the log counts what was not foldable as faults."""
+
+    first: int
+    after: int
+    resources: list[FoldedResource] = Factory(list)
+    links: list[FoldedLink] = Factory(list)
+    runs: list[FoldedRun] = Factory(list)
+    is_read: bool = False
+    """Whether the log holds anything of these streams."""
+
+
+@define
+class Fault:
+    """The log is not whole: where, and what is wrong."""
+
+    subject: str
+    problem: str
+    position: Position | None
+
+
+class _Broken(Exception):
+    """A stream that cannot be folded."""
+
+    def __init__(self, problem: str, position: Position | None) -> None:
+        self.problem = problem
+        self.position = position
+
+
+class LogFolding:
+    """One reading of the whole log."""
+
+    def __init__(self, database: Database, mapper: ChangeMapper, fault: Callable[[Fault], None]) -> None:
+        self._db = database
+        self._mapper = mapper
+        self._fault = fault
+        self._moments = LogMoments(database)
+        self.events = 0
+        self.last_stream = 0
+        self.discards: list[tuple[Position, ChangesDiscarded]] = []
+        self.awaiting: list[tuple[Position, PairsAwaited]] = []
+        self.planned: dict[int, tuple[PlannedTask, ...]] = {}
+        self.discarded_to: dict[str, Position] = {}
+        """Entity type or association -> the newest position that a snapshot of it stands for."""
+
+    @property
+    def newest_time(self) -> int:
+        """The newest time in the log, in microseconds."""
+        return self._moments.newest_time
+
+    def ranges(self) -> Iterator[Folded]:
+        """Every stream, folded, in order; then the faults of the log as a whole are told."""
+        start = self._next(None)
+        while start is not None:
+            folded = self._range(start)
+            yield folded
+            start = folded.after if folded.is_read else self._next(folded.after)
+        self._whole()
+
+    def _next(self, start: int | None) -> int | None:
+        """The first stream from there on, also one that only a row of the stored state speaks of."""
+        columns = (
+            ("originator_id", "stored_events"),
+            ("stream", "snapshots"),
+            ("stream", "resources"),
+            ("stream", "links"),
+            ("stream", "runs"),
+        )
+        found = [
+            self._db.one(f"SELECT {column} FROM {table} ORDER BY {column} LIMIT 1")
+            if start is None
+            else self._db.one(f"SELECT {column} FROM {table} WHERE {column}>=?1 ORDER BY {column} LIMIT 1", (start,))
+            for column, table in columns
+        ]
+        return min((stream for stream in found if isinstance(stream, int)), default=None)
+
+    def _range(self, first: int) -> Folded:
+        folded = Folded(first, first + RANGE)
+        between = (folded.first, folded.after)
+        snapshots = {
+            row[0]: row
+            for row in self._db.all(
+                "SELECT stream, version, position, topic, state FROM snapshots WHERE stream>=?1 AND stream<?2", between
+            )
+        }
+        events = self._db.all(
+            """SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events
+            WHERE originator_id>=?1 AND originator_id<?2 ORDER BY originator_id, originator_version""",
+            between,
+        )
+        self.events += len(events)
+        folded.is_read = bool(events or snapshots)
+        for stream, group in groupby(events, key=itemgetter(1)):
+            self._stream(folded, stream, group, snapshots.pop(stream, None))
+        for stream, snapshot in snapshots.items():
+            self._stream(folded, stream, (), snapshot)
+        return folded
+
+    def _stream(self, folded: Folded, stream: int, events: Iterable[Event], snapshot: Any) -> None:
+        self.last_stream = max(self.last_stream, stream)
+        events = iter(events)
+        first = next(events, None)
+        kind = snapshot[3] if snapshot is not None else first[3] if first is not None else ""
+        try:
+            if kind == ERASED:
+                self._erased(first, events)
+                return
+            if kind in _RESOURCE_TOPICS or kind == RESOURCE_SNAPSHOT:
+                folded.resources.append(self._resource(stream, first, events, snapshot))
+            elif kind in _LINK_TOPICS or kind == LINK_SNAPSHOT:
+                folded.links.append(self._link(stream, first, events, snapshot))
+            else:
+                folded.runs.append(self._run(stream, first, events))
+        except _Broken as e:
+            self._fault(Fault(f"stream {stream}", e.problem, e.position))
+
+    def _resource(self, stream: int, first: Event | None, events: Iterator[Event], snapshot: Any) -> FoldedResource:
+        version = position = 0
+        live = False
+        name: tuple[str, str] | None = None
+        values: dict[str, Any] = {}
+        computed: dict[str, Any] = {}
+        loads, moments = orjson.loads, self._moments
+        if snapshot is not None:
+            _, version, position, _, payload = snapshot
+            p = _snapshot(stream, payload, position)
+            try:
+                name, values, computed, live = (p["e"], p["k"]), dict(p["v"]), dict(p.get("c", ())), p["live"]
+            except _UNREADABLE as e:
+                raise _Broken(f"its snapshot cannot be read ({type(e).__name__}: {e})", position) from e
+            self.discarded_to[name[0]] = max(position, self.discarded_to.get(name[0], 0))
+        event = first
+        while event is not None:
+            place, _, number, topic, payload = event
+            try:
+                p = loads(payload)
+                subject = (p["e"], p["k"])
+                changes, at, _, _ = p["v"], p["a"], p["r"], p["t"]
+                if changes.__class__ is not dict:
+                    raise TypeError("values are no object")
+                if number != version + 1:
+                    raise _Broken(_gap(version, number), place)
+                if subject != name:
+                    if name is not None:
+                        raise _Broken(f"its events name both {_named(name)} and {_named(subject)}", place)
+                    name = subject
+                if place <= position:
+                    raise _Broken(f"event {number} stands at position {place}, not beyond {position}", place)
+                if at != (moments.time if moments.low < place <= moments.high else moments.at(place)):
+                    raise _Broken(moments.problem(place, at), place)
+                if live is (topic == CREATED):
+                    raise _Broken(_impossible(number, topic, live), place)
+                if topic == UPDATED:
+                    _apply(values, changes)
+                elif topic == CREATED:
+                    values, computed, live = changes, {}, True
+                elif topic == COMPUTED:
+                    _apply(computed, changes)
+                elif topic == DELETED:
+                    values, computed, live = {}, {}, False
+                else:
+                    raise _Broken(f"event {number} has the topic {shown(topic)}, which no resource has", place)
+            except _UNREADABLE as e:
+                raise _Broken(_cannot_be_read(number, topic, e), place) from e
+            version, position = number, place
+            event = next(events, None)
+        assert name is not None, "there is a snapshot or an event"
+        try:
+            return FoldedResource(stream, *name, version, position, live, _text(values), _text(computed))
+        except TypeError as e:
+            raise _Broken(f"its values cannot be read ({e})", position) from e
+
+    def _link(self, stream: int, first: Event | None, events: Iterator[Event], snapshot: Any) -> FoldedLink:
+        version = position = 0
+        live = False
+        name: tuple[str, str, str, str, str] | None = None
+        if snapshot is not None:
+            _, version, position, _, payload = snapshot
+            p = _snapshot(stream, payload, position)
+            try:
+                name, live = (p["n"], p["e"], p["k"], p["f"], p["o"]), p["live"]
+            except _UNREADABLE as e:
+                raise _Broken(f"its snapshot cannot be read ({type(e).__name__}: {e})", position) from e
+            self.discarded_to[name[0]] = max(position, self.discarded_to.get(name[0], 0))
+        event = first
+        while event is not None:
+            place, _, number, topic, payload = event
+            try:
+                p = orjson.loads(payload)
+                subject = (p["n"], p["e"], p["k"], p["f"], p["o"])
+                at, _, _ = p["a"], p["r"], p["t"]
+            except _UNREADABLE as e:
+                raise _Broken(_cannot_be_read(number, topic, e), place) from e
+            if number != version + 1:
+                raise _Broken(_gap(version, number), place)
+            if name not in (None, subject):
+                raise _Broken("its events name several pairs", place)
+            if place <= position:
+                raise _Broken(f"event {number} stands at position {place}, not beyond {position}", place)
+            if at != self._moments.at(place):
+                raise _Broken(self._moments.problem(place, at), place)
+            if topic not in _LINK_TOPICS or live is (topic == LINKED):
+                raise _Broken(_impossible(number, topic, live), place)
+            name, version, position, live = subject, number, place, not live
+            event = next(events, None)
+        assert name is not None, "there is a snapshot or an event"
+        return FoldedLink(stream, *name, version, position, live)
+
+    def _erased(self, first: Event | None, events: Iterator[Event]) -> None:
+        """A stream of which only positions and times are left gives no row."""
+        for place, _, number, topic, payload in (*([first] if first else []), *events):
+            if topic != ERASED:
+                raise _Broken(f"event {number} ({shown(topic)}) is left of a stream that was erased", place)
+            try:
+                at = orjson.loads(payload)["a"]
+            except _UNREADABLE as e:
+                raise _Broken(_cannot_be_read(number, topic, e), place) from e
+            if at != self._moments.at(place):
+                raise _Broken(self._moments.problem(place, at), place)
+
+    def _run(self, stream: int, first: Event | None, events: Iterator[Event]) -> FoldedRun:
+        facts: list[Any] = []
+        positions = [0]
+        event = first
+        while event is not None:
+            place, _, number, topic, payload = event
+            if topic not in RUN_TOPICS:
+                raise _Broken(f"event {number} has the topic {shown(topic)}, which does not belong there", place)
+            try:
+                fact = self._mapper.event(str(stream), number, topic, payload)
+                at = orjson.loads(payload)["a"]
+            except StoreError as e:
+                raise _Broken(str(e).split(". The store", 1)[0], place) from e
+            if number != len(facts) + 1:
+                raise _Broken(_gap(len(facts), number), place)
+            if place <= positions[-1]:
+                raise _Broken(f"event {number} stands at position {place}, not beyond {positions[-1]}", place)
+            if at != self._moments.at(place):
+                raise _Broken(self._moments.problem(place, at), place)
+            facts.append(fact)
+            positions.append(place)
+            event = next(events, None)
+        try:
+            run = fold_run(facts)
+        except (AssertionError, AttributeError, IndexError):
+            run = None
+        if run is None or any(fact.run != run.number for fact in facts):
+            raise _Broken("its events are not those of one run", positions[-1] or None)
+        self._remember(positions[1:], facts)
+        return FoldedRun(stream, run.number, len(facts), positions[1], positions[-1])
+
+    def _remember(self, positions: Iterable[Position], facts: Iterable[Any]) -> None:
+        for position, fact in zip(positions, facts, strict=True):
+            match fact:
+                case RunStarted():
+                    self.planned[fact.run] = fact.tasks
+                case ChangesDiscarded():
+                    self.discards.append((position, fact))
+                case PairsAwaited():
+                    self.awaiting.append((position, fact))
+
+    def _whole(self) -> None:
+        """What no single stream can tell."""
+        count = self._db.one("SELECT count(*) FROM stored_events")
+        if count != self.events:
+            self._fault(Fault("the log", f"{count - self.events} events belong to no stream", None))
+        head = self._db.one("SELECT max(notification_id) FROM stored_events") or 0
+        if head != self._moments.newest:
+            words = f"the log ends at position {head}, but it grew to {self._moments.newest}"
+            self._fault(Fault("the log", words, head or None))
+        for position in self._moments.backwards():
+            self._fault(Fault("the log", f"time runs backwards at position {position}", position))
+
+
+def _snapshot(stream: int, payload: bytes, position: Position) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = orjson.loads(payload)
+    except ValueError as e:
+        raise _Broken(f"its snapshot cannot be read ({e})", position) from e
+    return found
+
+
+def _apply(values: dict[str, Any], changes: dict[str, Any]) -> None:
+    for name, (_, after) in changes.items():
+        if after is None:
+            values.pop(name, None)
+        else:
+            values[name] = after
+
+
+def _text(values: dict[str, Any]) -> str:
+    """Values as the stored state spells them."""
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode() if values else "{}"
+
+
+def _gap(version: int, found: int) -> str:
+    return f"event {version + 1} is missing: event {found} stands in its place"
+
+
+def _impossible(number: int, topic: str, live: bool) -> str:
+    return f"event {number} ({shown(topic)}) cannot follow: what it changes {'is there already' if live else 'is gone'}"
+
+
+def _cannot_be_read(number: int, topic: str, error: Exception) -> str:
+    return f"event {number} ({shown(topic)}) cannot be read ({type(error).__name__}: {error})"
+
+
+def _named(name: tuple[str, str]) -> str:
+    return f"{name[0]} {name[1]}"

@@ -1,0 +1,216 @@
+"""Replaying the log: the stored state becomes what the log gives, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+import pyarrow as pa
+
+from deltamark.domain.errors import StoreError
+from deltamark.domain.integrity.checkpoint import Checkpoint
+from deltamark.domain.integrity.verification import LogVerification, Replayed
+from deltamark.infrastructure.store.commands.waiting_links import Awaiting
+from deltamark.infrastructure.store.database import Same
+from deltamark.infrastructure.store.integrity.horizon_check import expected_horizons
+from deltamark.infrastructure.store.integrity.log_fold import Folded, FoldedLink, FoldedResource, LogFolding
+from deltamark.infrastructure.store.integrity.state_check import Comparison, Told
+from deltamark.infrastructure.store.queries.state import Queries
+
+
+class ReplayQueries(Queries):
+    """See `Reading.verify`."""
+
+    def verify(self, told: Told, *, checkpoint: Checkpoint | None = None) -> LogVerification:
+        """See `Reading.verify`."""
+        comparison = Comparison(self._db, self._mapper, told, checkpoint=checkpoint)
+        for _ in comparison.ranges():
+            pass
+        return comparison.result()
+
+
+class Replaying(Awaiting, ReplayQueries):
+    """See `Writing.replay`.
+
+    Streams, versions and positions of the log do not change, so what refers to them stays true: flags, places, keys.
+    """
+
+    _held_to: Mapping[str, int] = MappingProxyType({"resources": 0, "links": 0, "runs": 0})
+
+    def replay(self, told: Told) -> Replayed:
+        """See `Writing.replay`."""
+        comparison = Comparison(self._db, self._mapper, told, chained=False)
+        self._held_to = {table: self._last_of(table) for table in ("resources", "links", "runs")}
+        for folded in comparison.ranges():
+            if not comparison.log_faults:
+                self._put_right(folded, comparison)
+        found = comparison.result()
+        refuse_broken(found)
+        self._stream = max(self._stream, comparison.folding.last_stream + 1)
+        self._run = max(self._run, comparison.next_run)
+        self._micros = max(self._micros, comparison.folding.newest_time)
+        if not found.differences:
+            return Replayed(verified=found)
+        self._put_horizons(comparison.folding)
+        self._put_all_awaited(comparison.awaited())
+        if comparison.has_wrong_values:
+            # What was derived may have been computed out of wrong values: without places, everything is computed.
+            self._db.execute("DELETE FROM consumed")
+        numbers = (self._micros, self._stream, self._run)
+        self._db.execute("UPDATE store SET last_at=?1, next_stream=?2, next_run=?3", numbers)
+        return Replayed(verified=found, recomputes=comparison.has_wrong_values)
+
+    def _put_right(self, folded: Folded, comparison: Comparison) -> None:
+        """Writes the rows of one range that are not what the log gives, at once: what was found is not kept.
+
+        A row of a later range may stand where one of this range belongs. It goes, and is missing when its range comes.
+        Ends of links are no such rows: their streams are older than that of the link.
+        """
+        wrong = comparison.wrong()
+        for table, streams in wrong.items():
+            self._delete(table, streams)
+        resources, links, runs = (set(wrong[table]) for table in ("resources", "links", "runs"))
+        folded.resources = [row for row in folded.resources if row.stream in resources]
+        folded.links = [row for row in folded.links if row.stream in links]
+        folded.runs = [row for row in folded.runs if row.stream in runs]
+        if folded.resources:
+            self._make_room_for_resources(folded)
+        if folded.runs:
+            self._make_room_for_runs(folded)
+        self.put_folded(folded)
+
+    def _make_room_for_resources(self, folded: Folded) -> None:
+        if self._held_to["resources"] < folded.after:
+            return
+        for kind in dict.fromkeys(row.entity_type for row in folded.resources):
+            keys = self._db.array([row.key for row in folded.resources if row.entity_type == kind])
+            sql = f"""DELETE FROM resources WHERE stream IN (SELECT r.stream FROM {self._db.each_text(1, "w")}
+                {self._db.each_found("resources", "r", self._by_key)} WHERE r.stream>=?3)"""
+            self._db.execute(sql, (keys, self._type_id(kind), folded.after))
+
+    def _make_room_for_links(self, association: int, ends: Sequence[tuple[int, int]], after: int) -> None:
+        if self._held_to["links"] >= after:
+            sql = f"""DELETE FROM links WHERE stream IN (SELECT l.stream FROM {self._db.each_pair(1, "w")}
+                {self._db.straight} links l ON l.association=?2 AND l.source=w.first AND l.target=w.second
+                WHERE l.stream>=?3)"""
+            self._db.execute(sql, (self._db.array(ends), association, after))
+
+    def _make_room_for_runs(self, folded: Folded) -> None:
+        if self._held_to["runs"] < folded.after:
+            return
+        given = self._db.array([row.number for row in folded.runs])
+        sql = f"DELETE FROM runs WHERE stream>=?1 AND {self._db.among_numbers('number', 2)}"
+        self._db.execute(sql, (folded.after, given))
+
+    def _last_of(self, table: str) -> int:
+        """The highest stream of a table's rows; asked for once, for rows that were deleted are passed over slowly."""
+        return self._db.one(f"SELECT max(stream) FROM {table}") or 0
+
+    def _delete(self, table: str, streams: Sequence[int]) -> None:
+        if streams and min(streams) <= self._held_to[table]:
+            given = self._db.array(streams)
+            self._db.execute(f"DELETE FROM {table} WHERE {self._db.among_numbers('stream', 1)}", (given,))
+
+    def put_folded(self, folded: Folded) -> None:
+        """Inserts the rows of new resources, links and runs; their versions and positions are those of the log."""
+        for live in (True, False):
+            self._put_resources([row for row in folded.resources if row.live is live], live)
+            self._put_links([row for row in folded.links if row.live is live], live, folded.after)
+        for run in folded.runs:
+            self._db.execute(
+                "INSERT INTO runs (stream, number, version, first, last) VALUES (?1, ?2, ?3, ?4, ?5)", tuple(run)
+            )
+
+    def _put_resources(self, rows: Sequence[FoldedResource], live: bool) -> None:
+        if not rows:
+            return
+        stream, kind, key, version, position, _, state, computed = zip(*rows, strict=True)
+        numbers = {name: self._named("entity_types", name) for name in dict.fromkeys(kind)}
+        self._db.insert(
+            "resources",
+            {
+                "stream": stream,
+                "entity_type": [numbers[name] for name in kind],
+                "key": pa.array(key, pa.string()),
+                "version": version,
+                "position": position,
+                "live": Same(live),
+                "state": pa.array(state, pa.string()),
+                "computed": pa.array(computed, pa.string()),
+            },
+        )
+
+    def _put_links(self, rows: Sequence[FoldedLink], live: bool, after: int) -> None:
+        if not rows:
+            return
+        stream, association, *ends, version, position, _ = zip(*rows, strict=True)
+        numbers = {name: self._named("associations", name) for name in dict.fromkeys(association)}
+        source, target = self._streams_of(ends[0], ends[1]), self._streams_of(ends[2], ends[3])
+        for name, number in numbers.items():
+            here = zip(association, source, target, strict=True)
+            self._make_room_for_links(number, [(one, other) for which, one, other in here if which == name], after)
+        self._db.insert(
+            "links",
+            {
+                "stream": stream,
+                "association": [numbers[name] for name in association],
+                "source": source,
+                "target": target,
+                "version": version,
+                "position": position,
+                "live": Same(live),
+            },
+        )
+
+    def _streams_of(self, kinds: Sequence[str], keys: Sequence[str]) -> list[int]:
+        """The streams of some resources, in their order."""
+        found: dict[tuple[str, str], int] = {}
+        for kind in dict.fromkeys(kinds):
+            wanted = dict.fromkeys(key for name, key in zip(kinds, keys, strict=True) if name == kind)
+            sql = f"""SELECT r.key, r.stream FROM {self._db.each_text(1, "w")}
+                {self._db.each_found("resources", "r", self._by_key)}"""
+            for key, stream in self._db.all(sql, (self._db.array(list(wanted)), self._type_id(kind))):
+                found[kind, key] = stream
+        try:
+            return [found[name] for name in zip(kinds, keys, strict=True)]
+        except KeyError as e:
+            kind, key = e.args[0]
+            raise StoreError(
+                f"the log links {kind} {key}, but never created it. Nothing was changed. The store was altered or is "
+                "damaged. Restore a backup."
+            ) from None
+
+    def _put_horizons(self, folding: LogFolding) -> None:
+        columns = "SELECT subject, connector, position, run, task FROM horizons"
+        held = {row[0]: row for row in self._db.all(columns)}
+        for subject, row in expected_horizons(held, folding).items():
+            if row == held.get(subject):
+                continue
+            if subject in held:
+                self._db.execute("DELETE FROM horizons WHERE subject=?1", (subject,))
+            if row is not None:
+                self._db.execute(
+                    "INSERT INTO horizons (subject, connector, position, run, task) VALUES (?1, ?2, ?3, ?4, ?5)", row
+                )
+
+    def _put_all_awaited(self, pairs: Iterable[tuple[str, str, str]]) -> None:
+        self._db.execute("DELETE FROM awaited")
+        for association, first, second in sorted(pairs):
+            self._db.execute(
+                "INSERT INTO awaited (association, first, second) VALUES (?1, ?2, ?3)",
+                (self._named("associations", association), first, second),
+            )
+
+
+def refuse_broken(found: LogVerification) -> None:
+    """Refuses a log that is not whole: what it gives is not what was.
+
+    :raises StoreError: as said.
+    """
+    if found.log_faults:
+        first = found.discrepancies[0]
+        where = f" (position {first.position})" if first.position else ""
+        raise StoreError(
+            f"the log is not whole: {first.subject}{where}: {first.problem}. Nothing was changed. `deltamark verify` "
+            "shows all that is wrong. Restore a backup."
+        )

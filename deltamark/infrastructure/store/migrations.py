@@ -1,0 +1,321 @@
+"""The tables of a store, and the steps by which older stores come to have them.
+
+Written once for every database; `Types` holds the words in which their definitions differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+
+from deltamark.domain.errors import StoreError
+from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.integrity.seal_existing_log import seal_log
+
+
+@frozen(kw_only=True)
+class Types:
+    """How a database writes the types of columns.
+
+    :param number: whole numbers of 64 bits.
+    :param text: texts that are ordered by their bytes in UTF-8.
+    :param numbered: a primary key that the database hands out.
+    :param clustered: after a table that is found by its primary key alone.
+    :param indexed: a text in an index, which may hold only its beginning.
+    :param indexed_pair: two texts in an index, which may hold only the beginning of the first: both may be long.
+    :param found_exactly: a text in an index of which no two rows may have the same, as index expressions.
+    :param refers_to: after a column whose values are the keys of another table.
+    """
+
+    number: str
+    text: str
+    flag: str
+    bytes: str
+    numbered: str
+    clustered: str
+    indexed: Callable[[str], str]
+    indexed_pair: Callable[[str, str], str]
+    found_exactly: Callable[[str], str]
+    refers_to: Callable[[str], str]
+
+
+@frozen
+class Step:
+    """One change of the tables: leads from the version before to `version`.
+
+    :param fill: what statements alone cannot do; runs after them.
+    """
+
+    version: int
+    statements: Callable[[Types], Sequence[str]]
+    fill: Callable[[Database], None] | None = None
+
+
+def _first(t: Types) -> Sequence[str]:
+    return (
+        # One row: which store this is, and the newest time in its log (time in a store never goes back).
+        f"""CREATE TABLE store (
+            one {t.number} PRIMARY KEY CHECK (one = 1),
+            epoch {t.text} NOT NULL,
+            last_at {t.number} NOT NULL,
+            next_stream {t.number} NOT NULL,
+            next_run {t.number} NOT NULL
+        )""",
+        f"CREATE TABLE entity_types (id {t.numbered}, name {t.text} NOT NULL UNIQUE)",
+        f"CREATE TABLE associations (id {t.numbered}, name {t.text} NOT NULL UNIQUE)",
+        # The current state: one row a resource, kept after its deletion so that its stream can go on.
+        f"""CREATE TABLE resources (
+            stream {t.number} PRIMARY KEY,
+            entity_type {t.number} NOT NULL{t.refers_to("entity_types")},
+            key {t.text} NOT NULL,
+            version {t.number} NOT NULL,
+            position {t.number} NOT NULL,
+            live {t.flag} NOT NULL,
+            state {t.text} NOT NULL
+        )""",
+        f"CREATE UNIQUE INDEX resources_by_key ON resources (entity_type, {t.found_exactly('key')})",
+        f"""CREATE TABLE links (
+            stream {t.number} PRIMARY KEY,
+            association {t.number} NOT NULL{t.refers_to("associations")},
+            source {t.number} NOT NULL,
+            target {t.number} NOT NULL,
+            version {t.number} NOT NULL,
+            position {t.number} NOT NULL,
+            live {t.flag} NOT NULL
+        )""",
+        "CREATE UNIQUE INDEX links_by_source ON links (association, source, target)",
+        "CREATE INDEX links_by_target ON links (target, association)",
+        "CREATE INDEX links_of_source ON links (source)",
+        # Which resources are dirty: the change at `position` concerns the resource.
+        f"""CREATE TABLE flags (
+            position {t.number} NOT NULL,
+            resource {t.number} NOT NULL,
+            PRIMARY KEY (position, resource)
+        ){t.clustered}""",
+        f"CREATE TABLE places (consumer {t.text} PRIMARY KEY, position {t.number} NOT NULL, digest {t.text} NOT NULL)",
+        # `digest`: of the definition that the keys of all resources were last computed with; empty before.
+        f"""CREATE TABLE rules (
+            id {t.numbered},
+            name {t.text} NOT NULL,
+            side {t.text} NOT NULL,
+            entity_type {t.text} NOT NULL,
+            digest {t.text} NOT NULL,
+            UNIQUE (name, side, entity_type)
+        )""",
+        f"""CREATE TABLE correlation_keys (
+            rule {t.number} NOT NULL{t.refers_to("rules")},
+            resource {t.number} NOT NULL,
+            value {t.text} NOT NULL,
+            PRIMARY KEY (rule, resource)
+        ){t.clustered}""",
+        f"CREATE INDEX correlation_keys_by_value ON correlation_keys (rule, {t.indexed('value')})",
+        f"""CREATE TABLE runs (
+            number {t.number} PRIMARY KEY,
+            stream {t.number} NOT NULL UNIQUE,
+            version {t.number} NOT NULL,
+            first {t.number} NOT NULL,
+            last {t.number} NOT NULL
+        )""",
+        # When the log grew: every position up to `position` is no younger than `at`.
+        f"CREATE TABLE moments (position {t.number} PRIMARY KEY, at {t.number} NOT NULL)",
+        "CREATE INDEX moments_by_time ON moments (at)",
+        # `subject`: the entity type or association whose changes up to `position` were discarded.
+        f"""CREATE TABLE horizons (
+            subject {t.text} PRIMARY KEY,
+            connector {t.text} NOT NULL,
+            position {t.number} NOT NULL,
+            run {t.number} NOT NULL,
+            task {t.text} NOT NULL
+        )""",
+        # What a stream's discarded events left: folding starts here. `position`: all events of the stream up to
+        # it were discarded.
+        f"""CREATE TABLE snapshots (
+            stream {t.number} PRIMARY KEY,
+            version {t.number} NOT NULL,
+            position {t.number} NOT NULL,
+            topic {t.text} NOT NULL,
+            state {t.bytes} NOT NULL
+        )""",
+    )
+
+
+def _leases(t: Types) -> Sequence[str]:
+    return (
+        # Which run may run a task, and until when. Beside the log: who holds what now is no history.
+        f"""CREATE TABLE leases (
+            task {t.text} PRIMARY KEY,
+            run {t.number} NOT NULL,
+            taken_at {t.number} NOT NULL,
+            heard_at {t.number} NOT NULL,
+            until {t.number} NOT NULL
+        )""",
+    )
+
+
+def _derived(t: Types) -> Sequence[str]:
+    return (
+        # What was computed of a resource, beside what its source says.
+        f"ALTER TABLE resources ADD COLUMN computed {t.text} NOT NULL DEFAULT '{{}}'",
+        # The number of the next flag, and that of the newest that was forgotten. Like streams, numbers of flags are
+        # taken in the transaction itself: a reader never sees a number whose flags it does not see.
+        f"ALTER TABLE store ADD COLUMN next_flag {t.number} NOT NULL DEFAULT 1",
+        f"ALTER TABLE store ADD COLUMN forgotten_flag {t.number} NOT NULL DEFAULT 0",
+        # What is flagged for. `hops` and `path` are JSON arrays; `property` is null for links and existence. `since`:
+        # every change beyond that position was flagged.
+        f"""CREATE TABLE dependencies (
+            id {t.numbered},
+            entity_type {t.text} NOT NULL,
+            hops {t.text} NOT NULL,
+            path {t.text} NOT NULL,
+            property {t.text},
+            leads_to {t.text} NOT NULL,
+            since {t.number} NOT NULL
+        )""",
+        # Which resources are dirty: what a resource depends on was changed, first at `position`. They are read from a
+        # number on, and forgotten up to one.
+        "DROP TABLE flags",
+        f"""CREATE TABLE flags (
+            number {t.number} PRIMARY KEY,
+            position {t.number} NOT NULL,
+            resource {t.number} NOT NULL,
+            dependency {t.number} NOT NULL
+        )""",
+        # In `places` stays how far changes were flagged; consumers begin anew, and compute everything once.
+        "DELETE FROM places WHERE consumer<>'*flags*'",
+        f"""CREATE TABLE consumed (
+            consumer {t.text} NOT NULL,
+            rule {t.number} NOT NULL{t.refers_to("rules")},
+            flag {t.number} NOT NULL,
+            position {t.number} NOT NULL,
+            digest {t.text} NOT NULL,
+            PRIMARY KEY (consumer, rule)
+        ){t.clustered}""",
+        f"""CREATE TABLE classifications (
+            rule {t.number} NOT NULL{t.refers_to("rules")},
+            resource {t.number} NOT NULL,
+            PRIMARY KEY (rule, resource)
+        ){t.clustered}""",
+    )
+
+
+def _newest(t: Types) -> Sequence[str]:
+    return (
+        # Who computed everything at some position has seen the changes up to there, but not those that came later and
+        # were flagged together with an earlier one: a flag tells its first and its newest. Of older flags the newest
+        # is unknown, and no later than what was flagged.
+        f"ALTER TABLE flags ADD COLUMN newest {t.number} NOT NULL DEFAULT 0",
+        "UPDATE flags SET newest = (SELECT position FROM places WHERE consumer='*flags*')",
+    )
+
+
+def _held_back(t: Types) -> Sequence[str]:
+    return (
+        # Which connectors incremental jobs leave out, and the task (by its place) of the run that blocked them.
+        f"""CREATE TABLE blocked (
+            connector {t.text} PRIMARY KEY,
+            run {t.number} NOT NULL,
+            task {t.number} NOT NULL,
+            since {t.number} NOT NULL,
+            needs_complete {t.flag} NOT NULL
+        )""",
+        # What such a task would have changed. Beside the log: it did not happen.
+        f"""CREATE TABLE pending (
+            run {t.number} NOT NULL,
+            task {t.number} NOT NULL,
+            part {t.number} NOT NULL,
+            head {t.text} NOT NULL,
+            digest {t.text} NOT NULL,
+            content {t.bytes} NOT NULL,
+            PRIMARY KEY (run, task, part)
+        )""",
+    )
+
+
+def _schedules(t: Types) -> Sequence[str]:
+    return (
+        # How far the schedule of each job was handled. Beside the log: when a run was due stands in its record.
+        f"""CREATE TABLE schedules (
+            job {t.text} PRIMARY KEY,
+            timing {t.text} NOT NULL,
+            handled_to {t.number} NOT NULL,
+            run {t.number}
+        )""",
+    )
+
+
+def _awaited(t: Types) -> Sequence[str]:
+    return (
+        # Links that a source names to resources that are not there yet, by the values that name their ends.
+        f"""CREATE TABLE awaited (
+            association {t.number} NOT NULL{t.refers_to("associations")},
+            first {t.text} NOT NULL,
+            second {t.text} NOT NULL
+        )""",
+        f"CREATE INDEX awaited_by_first ON awaited (association, {t.indexed('first')})",
+        f"CREATE INDEX awaited_by_second ON awaited (association, {t.indexed('second')})",
+    )
+
+
+def _sealed(t: Types) -> Sequence[str]:
+    return (
+        # Which log this is: another store that is filled with it keeps the name.
+        f"ALTER TABLE store ADD COLUMN log {t.text} NOT NULL DEFAULT ''",
+        "UPDATE store SET log = epoch",
+        # See the module `sealing`.
+        f"ALTER TABLE stored_events ADD COLUMN seal {t.bytes}",
+        f"ALTER TABLE moments ADD COLUMN segments {t.bytes}",
+        f"ALTER TABLE moments ADD COLUMN digest {t.bytes}",
+        # What is left of events whose payload is gone, while others of their segment are there.
+        f"""CREATE TABLE stubs (
+            position {t.number} PRIMARY KEY,
+            stream {t.number} NOT NULL,
+            version {t.number} NOT NULL,
+            topic {t.text} NOT NULL,
+            leaf {t.bytes} NOT NULL
+        )""",
+    )
+
+
+def _awaited_by_pair(t: Types) -> Sequence[str]:
+    return (
+        # Thousands of pairs may name one group: a pair must be found by both of its values, and by either.
+        "DROP INDEX awaited_by_first",
+        "DROP INDEX awaited_by_second",
+        f"CREATE INDEX awaited_by_first ON awaited (association, {t.indexed_pair('first', 'second')})",
+        f"CREATE INDEX awaited_by_second ON awaited (association, {t.indexed_pair('second', 'first')})",
+    )
+
+
+SEALED = 8
+"""The version since which events are sealed and may be erased."""
+
+STEPS: Sequence[Step] = (
+    Step(1, _first),
+    Step(2, _leases),
+    Step(3, _derived),
+    Step(4, _newest),
+    Step(5, _held_back),
+    Step(6, _schedules),
+    Step(7, _awaited),
+    Step(SEALED, _sealed, fill=seal_log),
+    Step(9, _awaited_by_pair),
+)
+"""Every change of the tables since the first, in order; one that was released is never altered."""
+
+NEW_STORE = "INSERT INTO store (one, epoch, last_at, next_stream, next_run) VALUES (1, ?1, 0, 1, 1)"
+
+
+def steps_from(version: int, steps: Sequence[Step], name: str) -> Sequence[Step]:
+    """The steps that a store of some version still needs, in order.
+
+    :param name: how messages call the store.
+    :raises StoreError: if it was written by a newer Deltamark: there is no way back.
+    """
+    known = steps[-1].version
+    if version > known:
+        raise StoreError(
+            f"{name} was written by a newer version of Deltamark (store version {version}; this one knows {known}). "
+            "Upgrade Deltamark."
+        )
+    return [step for step in steps if step.version > version]

@@ -1,0 +1,139 @@
+"""Queries of flags: what is flagged for, what is flagged, and where the consumers of flags stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deltamark.application.ports.records import DerivedRule, Place
+from deltamark.domain.derivation.dependency_paths import Dependency, Hop
+from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.errors import StoreError
+from deltamark.infrastructure.store.queries.state import Queries
+
+FLAGGING = "*flags*"
+"""The place of flagging itself; no task can be called that."""
+
+_FLAGS = pa.schema([("stream", pa.int64()), ("dependency", pa.int64()), ("since", pa.int64())])
+
+DEPENDENCY = "entity_type, hops, path, property, leads_to"
+
+
+class FlagQueries(Queries):
+    """Flags, the dependencies that are watched, and places."""
+
+    def flagged_to(self) -> int:
+        """See `Reading.flagged_to`."""
+        position = self._db.one("SELECT position FROM places WHERE consumer=?1", (FLAGGING,)) or 0
+        self._check("flagging", position)
+        return int(position)
+
+    def newest_flag(self) -> int:
+        """See `Reading.newest_flag`."""
+        match self._db.one("SELECT next_flag FROM store"):
+            case int(number):
+                return number - 1
+        raise StoreError(
+            "the numbers of flags, or where they go on, cannot be read. The store was altered or is damaged. Restore a "
+            "backup."
+        )
+
+    def watched(self) -> dict[Dependency, int]:
+        """See `Reading.watched`."""
+        return {dependency: since for _, dependency, since in self._watched()}
+
+    def _watched(self) -> list[tuple[int, Dependency, int]]:
+        """The dependencies that are watched: number, dependency, and since when."""
+        rows = self._db.all(f"SELECT id, {DEPENDENCY}, since FROM dependencies ORDER BY id")
+        return [(number, _dependency(row), since) for number, *row, since in rows]
+
+    def _numbers(self, dependencies: Iterable[Dependency]) -> dict[int, Dependency]:
+        """Those of some dependencies that are watched, each once, by their numbers."""
+        wanted = set(dependencies)
+        return {number: dependency for number, dependency, _ in self._watched() if dependency in wanted}
+
+    def places(self, consumer: str) -> dict[DerivedRule, Place]:
+        """See `Reading.places`."""
+        rows = self._db.all(
+            """SELECT r.side, r.name, r.entity_type, c.digest, c.flag, c.position
+            FROM consumed c JOIN rules r ON r.id = c.rule WHERE c.consumer=?1 ORDER BY r.id""",
+            (consumer,),
+        )
+        found: dict[DerivedRule, Place] = {}
+        for side, name, entity_type, digest, flag, position in rows:
+            self._check(consumer, position, flag)
+            rule = DerivedRule(kind=_kind(side), name=name, entity_type=entity_type, digest=digest)
+            found[rule] = Place(flag=flag, position=position)
+        return found
+
+    def _check(self, consumer: str, position: int, flag: int = 0) -> None:
+        """Refuses a place that lies ahead: whoever stands there would pass over what is still to come."""
+        head = self._db.one("SELECT max(notification_id) FROM stored_events") or 0
+        if position > head:
+            raise StoreError(
+                f"{consumer} stands at position {position}, beyond the log, which ends at {head}: it would pass over "
+                "changes. The store was altered or is damaged. Restore a backup."
+            )
+        if flag and flag > (newest := self.newest_flag()):
+            raise StoreError(
+                f"{consumer} stands at flag {flag}, beyond the newest, which is {newest}: it would pass over flags. "
+                "The store was altered or is damaged. Restore a backup."
+            )
+
+    def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: int) -> pa.Table:
+        """See `Reading.flagged`."""
+        numbers = self._numbers(dependencies)
+        first = "CASE WHEN position>?2 THEN position ELSE newest END"
+        sql = f"""SELECT resource, dependency, min({first}) FROM flags WHERE number>?1 AND newest>?2
+            AND {self._db.among_numbers("dependency", 3)} GROUP BY resource, dependency ORDER BY resource, dependency"""
+        found = self._db.table(sql, (after, beyond, self._db.array(list(numbers))), _FLAGS)
+        place = {dependency: number for number, dependency in reversed(list(enumerate(dependencies)))}
+        given = pa.array([place[dependency] for dependency in numbers.values()], pa.int64())
+        chosen = pc.index_in(found.column("dependency"), pa.array(numbers, pa.int64()))
+        return found.set_column(1, "dependency", given.take(chosen.combine_chunks()))
+
+
+def _kind(side: str) -> Kind:
+    try:
+        return Kind(side)
+    except ValueError:
+        raise StoreError(
+            f"the store holds a rule of the unknown kind {side!r}. The store was altered or is damaged. Restore a "
+            "backup."
+        ) from None
+
+
+def rule_of(name: str, side: str, entity_type: str, digest: str) -> DerivedRule:
+    """A derivation from its columns.
+
+    :raises StoreError: if there is no such kind.
+    """
+    return DerivedRule(kind=_kind(side), name=name, entity_type=entity_type, digest=digest)
+
+
+def columns_of(dependency: Dependency) -> tuple[Any, ...]:
+    """A dependency as its columns."""
+    hops = [[hop.association, hop.forward] for hop in dependency.hops]
+    return (
+        dependency.entity_type,
+        orjson.dumps(hops).decode(),
+        orjson.dumps(dependency.path).decode(),
+        dependency.property,
+        dependency.leads_to,
+    )
+
+
+def _dependency(row: Sequence[Any]) -> Dependency:
+    entity_type, hops, path, property_name, leads_to = row
+    try:
+        found = tuple(Hop(association, bool(forward)) for association, forward in orjson.loads(hops))
+        return Dependency(entity_type, found, tuple(orjson.loads(path)), property_name, leads_to)
+    except (TypeError, ValueError) as e:
+        raise StoreError(
+            f"what values of {entity_type} depend on cannot be read ({e}). The store was altered or is damaged. "
+            "Restore a backup."
+        ) from e

@@ -1,0 +1,84 @@
+"""Queries of former times: what lies between two moments, and all that a resource or link went through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from deltamark.domain.integrity.checkpoint import Checkpoint
+from deltamark.domain.resources.link import LinkEvent, LinkFact
+from deltamark.domain.resources.resource import Resource, ResourceFact, ResourceRef, fold
+from deltamark.infrastructure.store.events.mapper import LINK_TOPICS, RESOURCE_TOPICS, from_micros
+from deltamark.infrastructure.store.queries.gap_check import whole
+from deltamark.infrastructure.store.queries.log import EVENT, RunQueries, portions
+
+_END = 2**63 - 1
+
+
+class PastQueries(RunQueries):
+    """See `PastReading`."""
+
+    def checkpoint(self) -> Checkpoint | None:
+        """See `Reading.checkpoint`."""
+        row = self._db.row(
+            "SELECT s.log, m.position, m.at, m.digest FROM store s, moments m ORDER BY m.position DESC LIMIT 1"
+        )
+        if row is None:
+            return None
+        log, position, at, digest = row
+        return Checkpoint(log=log, position=position, at=from_micros(at), digest=digest.hex())
+
+    def epoch(self) -> str:
+        """See `PastReading.epoch`."""
+        return str(self._db.one("SELECT epoch FROM store"))
+
+    def resources_between(
+        self, entity_type: str, first: int, last: int
+    ) -> Iterator[tuple[ResourceRef, Resource | None, Resource | None]]:
+        """See `PastReading.resources_between`.
+
+        Reads the log between the two positions, and then of what changed there all that came before.
+        """
+        sql = f"""SELECT r.stream, r.key FROM (SELECT DISTINCT e.originator_id AS stream FROM stored_events e
+                WHERE e.notification_id>?1 AND e.notification_id<=?2 AND {self._db.among_texts("e.topic", 3)}) c
+            {self._db.straight} resources r ON r.stream = c.stream WHERE r.entity_type=?4 ORDER BY r.key"""
+        given = (first, last, self._db.array(RESOURCE_TOPICS), self._type_id(entity_type))
+        for rows in portions(self._db.rows(sql, given)):
+            found = self._facts_of_each([stream for stream, _ in rows], last)
+            for stream, key in rows:
+                facts = found.get(stream, [])
+                past = fold(fact for position, fact in facts if position <= first)
+                yield ResourceRef(entity_type, key), past, fold(fact for _, fact in facts)
+
+    def link_changes(self, after: int, until: int) -> Iterator[tuple[int, LinkEvent]]:
+        """See `PastReading.link_changes`."""
+        sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
+            AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
+        return map(self._event, self._db.rows(sql, (after, until, self._db.array(LINK_TOPICS))))
+
+    def facts_of_all(self, entity_type: str) -> Iterator[list[tuple[int, ResourceFact]]]:
+        """See `PastReading.facts_of_all`."""
+        sql = "SELECT stream FROM resources WHERE entity_type=?1 ORDER BY key"
+        return self._facts_in_order(sql, (self._type_id(entity_type),))
+
+    def link_facts(
+        self, association: str, ends: tuple[int | None, int | None] | None
+    ) -> Iterator[list[tuple[int, LinkFact]]]:
+        """See `PastReading.link_facts`."""
+        kind = self._association_id(association)
+        given: tuple[Any, ...] = (kind,) if ends is None else (kind, ends[0] or 0, ends[1] or 0)
+        chosen = "" if ends is None else " AND (l.source=?2 OR l.target=?3)"
+        sql = f"""SELECT l.stream FROM links l JOIN resources s ON s.stream = l.source
+            JOIN resources t ON t.stream = l.target WHERE l.association=?1{chosen} ORDER BY s.key, t.key"""
+        return self._facts_in_order(sql, given)
+
+    def _facts_in_order(self, sql: str, given: Sequence[Any]) -> Iterator[list[tuple[int, Any]]]:
+        for rows in portions(self._db.rows(sql, given)):
+            found = self._facts_of_each([stream for (stream,) in rows], _END)
+            yield from (found[stream] for (stream,) in rows if stream in found)
+
+    def _facts_of_each(self, streams: Sequence[int], until: int) -> dict[int, list[tuple[int, Any]]]:
+        """The facts of some streams up to a position, by stream."""
+        groups = groupby(self._facts(streams, until), key=lambda found: int(found[1].originator_id))
+        return {stream: list(whole(stream, group)) for stream, group in groups}

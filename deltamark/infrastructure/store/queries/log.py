@@ -1,0 +1,220 @@
+"""Queries of the log: changes, one resource's history, what was at a past position, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any, cast
+
+import pyarrow as pa
+
+from deltamark.application.ports.records import RunSummary
+from deltamark.domain.derivation.dependency_paths import Hop
+from deltamark.domain.errors import StoreError
+from deltamark.domain.history.changes import AnyChange, Horizon
+from deltamark.domain.resources.link import LinkEvent, LinkRef, fold_link
+from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef, fold
+from deltamark.domain.runs.fold import fold_run
+from deltamark.domain.runs.run import ChangesDiscarded, RunEvent
+from deltamark.domain.values import Values
+from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, to_micros
+from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, ROWS_SET_ASIDE
+from deltamark.infrastructure.store.queries.gap_check import whole
+from deltamark.infrastructure.store.queries.state import StateQueries
+
+_READ = 2_000
+"""Events read at a time: memory does not grow with the log."""
+
+_END = 2**63 - 1
+"""Beyond every position."""
+
+# Where events are looked up by the stream of another table, that stream stands behind a plus: without it, SQLite
+# would convert every stored stream to a number first and scan the whole log.
+EVENT = "notification_id, originator_id, originator_version, topic, state"
+
+
+def portions(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows, some at a time."""
+    while portion := list(islice(rows, _READ)):
+        yield portion
+
+
+class LogQueries(StateQueries):
+    """The log, and what folding it gives."""
+
+    def head(self) -> int:
+        """See `Reading.head`."""
+        return self._db.one("SELECT max(notification_id) FROM stored_events") or 0
+
+    def changed_since(self, position: int) -> bool:
+        """See `Reading.changed_since`."""
+        # In order: a planner that only wants to know whether there is one would begin with the oldest event.
+        sql = f"""SELECT notification_id FROM stored_events WHERE notification_id>?1
+            AND {self._db.among_texts("topic", 2)} ORDER BY notification_id LIMIT 1"""
+        if self._db.one(sql, (position, self._db.array(CHANGE_TOPICS))) is not None:
+            return True
+        return bool(self._discarded_beyond(position))
+
+    def _event(self, row: tuple[Any, ...]) -> tuple[int, Any]:
+        position, stream, version, topic, state = row
+        return position, self._mapper.event(str(stream), version, topic, state)
+
+    def discards(self, after: int) -> list[tuple[int, ChangesDiscarded]]:
+        """See `Reading.discards`."""
+        sql = f"SELECT {EVENT} FROM stored_events WHERE topic=?1 AND notification_id>?2 ORDER BY notification_id"
+        return [self._event(row) for row in self._db.rows(sql, (CHANGES_DISCARDED, after))]
+
+    def _discarded_beyond(self, position: int) -> list[ChangesDiscarded]:
+        """The discards that took changes beyond a position."""
+        return [discarded for _, discarded in self.discards(position) if discarded.up_to > position]
+
+    def changes(self, after: int, until: int | None) -> Iterator[tuple[int, AnyChange]]:
+        """See `Reading.changes`."""
+        last = self.head() if until is None else until
+        sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
+            AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
+        return map(self._event, self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS))))
+
+    def facts(self, ref: ResourceRef, until: int | None = None) -> Iterator[tuple[int, ResourceFact]]:
+        """See `Reading.facts`."""
+        stream = self.stream_of(ref)
+        if stream is not None:
+            yield from whole(stream, self._facts([stream], until))
+
+    def _facts(self, streams: Sequence[int], until: int | None) -> Iterator[tuple[int, Any]]:
+        """The snapshots and events of some streams, stream by stream, oldest first."""
+        sql = f"""SELECT position, stream, version, topic, state FROM snapshots
+            WHERE {self._db.among_numbers("stream", 1)}
+            UNION ALL SELECT {EVENT} FROM stored_events
+            WHERE {self._db.among_numbers("originator_id", 1)} AND notification_id<=?2 ORDER BY 2, 3"""
+        return map(self._event, self._db.rows(sql, (self._db.array(streams), _END if until is None else until)))
+
+    def _facts_by_stream(self, streams: Sequence[int], until: int) -> Iterator[tuple[int, Iterator[Any]]]:
+        facts = self._facts(streams, until) if streams else iter(())
+        for text, group in groupby(facts, key=lambda found: found[1].originator_id):
+            stream = int(text)
+            yield stream, (fact for _, fact in whole(stream, group))
+
+    def changes_of(self, streams: pa.Array, after: int) -> Iterator[tuple[int, ResourceEvent]]:
+        """See `Reading.changes_of`."""
+        # By stream, not by position: those are few, and the log is long.
+        sql = f"""SELECT {EVENT} FROM stored_events WHERE {self._db.among_numbers("originator_id", 1)}
+            AND +notification_id>?2 ORDER BY +notification_id"""
+        return map(self._event, self._db.rows(sql, (self._db.array(streams.to_pylist()), after)))
+
+    def link_changes_at(self, hop: Hop, near: pa.Array, after: int) -> Iterator[tuple[int, LinkEvent]]:
+        """See `Reading.link_changes_at`."""
+        sql = f"""SELECT {EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
+            WHERE l.association=?1 AND {self._db.among_numbers("l.source" if hop.forward else "l.target", 2)}
+            AND +notification_id>?3 ORDER BY +notification_id"""
+        given = (self._association_id(hop.association), self._db.array(near.to_pylist()), after)
+        return map(self._event, self._db.rows(sql, given))
+
+    def link_changes_of(self, ref: ResourceRef) -> Iterator[tuple[int, AnyChange]]:
+        """See `Reading.link_changes_of`."""
+        stream = self.stream_of(ref)
+        if stream is None:
+            return
+        sql = f"""SELECT {EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
+            WHERE l.source=?1 OR l.target=?1 ORDER BY notification_id"""
+        for row in self._db.rows(sql, (stream,)):
+            yield self._event(row)
+
+    def states_at(self, entity_type: str, until: int | None) -> Iterator[tuple[str, Values]]:
+        """See `Reading.states_at`.
+
+        A resource that did not change since needs no folding; only the others cost their own changes.
+        """
+        last = _END if until is None else until
+        sql = "SELECT stream, key, position, live, state, computed FROM resources WHERE entity_type=?1 ORDER BY key"
+        for rows in portions(self._db.rows(sql, (self._type_id(entity_type),))):
+            past = self._resources_at([stream for stream, _, position, *_ in rows if position > last], last)
+            for stream, key, position, live, state, computed in rows:
+                if position <= last:
+                    if live:
+                        yield key, {**self._values(key, state), **self._values(key, computed)}
+                elif stream in past:
+                    yield key, past[stream].values
+
+    def _resources_at(self, streams: Sequence[int], until: int) -> dict[int, Resource]:
+        """Those of some resources that lived at a position."""
+        folded = ((stream, fold(facts)) for stream, facts in self._facts_by_stream(streams, until))
+        return {stream: resource for stream, resource in folded if resource is not None and resource.live}
+
+    def _links_at(self, streams: Sequence[int], until: int) -> set[int]:
+        """Those of some links that stood at a position."""
+        folded = ((stream, fold_link(facts)) for stream, facts in self._facts_by_stream(streams, until))
+        return {stream for stream, link in folded if link is not None and link.live}
+
+    def links_at(self, association: str, until: int) -> Iterator[tuple[str, str]]:
+        """See `Reading.links_at`."""
+        sql = """SELECT l.stream, l.position, l.live, s.key, t.key FROM links l
+            JOIN resources s ON s.stream = l.source JOIN resources t ON t.stream = l.target
+            WHERE l.association=?1 ORDER BY s.key, t.key"""
+        for rows in portions(self._db.rows(sql, (self._association_id(association),))):
+            past = self._links_at([stream for stream, position, *_ in rows if position > until], until)
+            for stream, position, live, source, target in rows:
+                if live if position <= until else stream in past:
+                    yield source, target
+
+    def links_of_at(self, ref: ResourceRef, until: int) -> list[LinkRef]:
+        """See `Reading.links_of_at`."""
+        stream = self.stream_of(ref)
+        if stream is None:
+            return []
+        links = self.link_rows(stream)
+        standing = self._links_at([link for _, link, _ in links], until)
+        return [pair for _, link, pair in links if link in standing]
+
+    def position_at(self, moment: datetime) -> int:
+        """See `Reading.position_at`."""
+        return self._db.one("SELECT max(position) FROM moments WHERE at<=?1", (to_micros(moment),)) or 0
+
+
+class RunQueries(LogQueries):
+    """Runs, folded from their streams, and what they discarded."""
+
+    def run(self, number: int, *, with_rows: bool = True) -> RunSummary | None:
+        """See `Reading.run`."""
+        return next(iter(self._folded("r.number=?1", (number,), with_rows=with_rows)), None)
+
+    def runs(self, newest: int | None = None) -> list[RunSummary]:
+        """See `Reading.runs`."""
+        above = -1 if newest is None else (self._db.one("SELECT max(number) FROM runs") or 0) - newest
+        return list(self._folded("r.number>?1", (above,), with_rows=False))
+
+    def _folded(self, which: str, parameters: tuple[Any, ...], *, with_rows: bool) -> Iterator[RunSummary]:
+        rows = self._db.rows(
+            f"""SELECT r.number, r.first, r.last, {EVENT} FROM runs r
+            {self._db.straight} stored_events e ON e.originator_id = +r.stream
+            WHERE {which} AND (?2 OR e.topic<>?3) ORDER BY r.number, e.originator_version""",
+            (*parameters, with_rows, ROWS_SET_ASIDE),
+        )
+        for (number, first, last), events in groupby(rows, key=itemgetter(0, 1, 2)):
+            facts = [cast(RunEvent, self._event(row[3:])[1]) for row in events]
+            try:
+                run = fold_run(facts)
+            except (AssertionError, AttributeError, IndexError):
+                run = None
+            if run is None:
+                raise StoreError(
+                    f"run {number} cannot be read: events of it are missing or wrong. The store was altered or is "
+                    "damaged. Restore a backup."
+                )
+            yield RunSummary(run=run, first=first, last=last)
+
+    def entity_types_changed_since(self, position: int) -> set[str] | None:
+        """See `Reading.entity_types_changed_since`."""
+        if self._discarded_beyond(position):
+            return None
+        sql = f"""SELECT DISTINCT t.name FROM stored_events e
+            {self._db.straight} resources r ON r.stream = e.originator_id
+            {self._db.straight} entity_types t ON t.id = r.entity_type WHERE e.notification_id>?1"""
+        return {name for (name,) in self._db.all(sql, (position,))}
+
+    def horizons(self) -> list[Horizon]:
+        """See `Reading.horizons`."""
+        sql = "SELECT connector, subject, position, run, task FROM horizons ORDER BY subject, connector"
+        return [Horizon(connector=c, subject=s, position=p, run=r, task=t) for c, s, p, r, t in self._db.all(sql)]

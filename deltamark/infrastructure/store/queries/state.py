@@ -1,0 +1,173 @@
+"""Queries of the current state: resources and links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from deltamark.domain.errors import StoreError
+from deltamark.domain.resources.link import LinkRef
+from deltamark.domain.resources.resource import Resource, ResourceRef
+from deltamark.domain.values import Values, shown
+from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.events.mapper import ChangeMapper
+
+STATES = pa.schema([("key", pa.string()), ("state", pa.string())])
+IDENTITIES = pa.schema([("value", pa.string()), ("stream", pa.int64()), ("key", pa.string())])
+LINKS = pa.schema(
+    [("source", pa.int64()), ("target", pa.int64()), ("source_key", pa.string()), ("target_key", pa.string())]
+)
+
+_LINKED_KEYS = """SELECT l.source, l.target, s.key AS source_key, t.key AS target_key
+    FROM links l JOIN resources s ON s.stream = l.source JOIN resources t ON t.stream = l.target"""
+
+
+class Queries:
+    """A view through one database connection; what it reads is as consistent as that connection's transaction."""
+
+    def __init__(self, database: Database, mapper: ChangeMapper) -> None:
+        self._db = database
+        self._mapper = mapper
+
+    def close(self) -> None:
+        """Ends every query, also those that somebody still holds half read."""
+        self._db.close()
+
+    def _values(self, key: str, state: str) -> Values:
+        try:
+            values = orjson.loads(state)
+        except ValueError:
+            values = None
+        if not isinstance(values, dict):
+            raise StoreError(
+                f"the state of the resource {shown(key)} cannot be read. The store was altered or is damaged. "
+                "Restore a backup."
+            )
+        return values
+
+    @property
+    def _by_key(self) -> str:
+        """Which resource `r` has the key `w.value`, and the entity type of the second parameter."""
+        return f"r.entity_type=?2 AND {self._db.same_key('r.key', 'w.value')}"
+
+    def _type_id(self, entity_type: str) -> int:
+        return self._db.one("SELECT id FROM entity_types WHERE name=?1", (entity_type,)) or 0
+
+    def _association_id(self, association: str) -> int:
+        return self._db.one("SELECT id FROM associations WHERE name=?1", (association,)) or 0
+
+
+class StateQueries(Queries):
+    """Resources and links as they are now."""
+
+    def held(self, entity_type: str) -> pa.Table:
+        """See `Reading.held`."""
+        return self._db.held(self._type_id(entity_type), STATES)
+
+    def held_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
+        """See `Reading.held_among`."""
+        sql = f"""SELECT r.key, r.state FROM {self._db.each_text(1, "w")}
+            {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
+        return self._db.table(sql, (self._db.array(keys.to_pylist()), self._type_id(entity_type)), STATES)
+
+    def held_count(self, entity_type: str, at_most: int | None = None) -> int:
+        """See `Reading.held_count`."""
+        found = "SELECT 1 AS one FROM resources WHERE entity_type=?1 AND live"
+        return self._count(found, self._type_id(entity_type), at_most)
+
+    def _count(self, found: str, kind: int, at_most: int | None) -> int:
+        if at_most is None:
+            return int(self._db.one(f"SELECT count(*) FROM ({found}) f", (kind,)))
+        return int(self._db.one(f"SELECT count(*) FROM ({found} LIMIT ?2) f", (kind, at_most)))
+
+    def identities(self, entity_type: str, property_name: str | None, among: pa.Array | None) -> pa.Table:
+        """See `Reading.identities`."""
+        kind = self._type_id(entity_type)
+        found: list[Any] = [kind] if among is None else [kind, self._db.array(among.to_pylist())]
+        if property_name is not None:
+            found.append(property_name)
+            value = self._db.json_property("state", len(found))
+            chosen = "" if among is None else f" AND {self._db.among_texts('value', 2)}"
+            sql = f"""SELECT value, stream, key FROM (
+                    SELECT {value} AS value, stream, key FROM resources WHERE entity_type=?1 AND live) p
+                WHERE value IS NOT NULL{chosen}"""
+        elif among is None:
+            sql = "SELECT key AS value, stream, key FROM resources WHERE entity_type=?1 AND live"
+        else:
+            found = [self._db.array(among.to_pylist()), kind]
+            sql = f"""SELECT r.key AS value, r.stream, r.key FROM
+                (SELECT DISTINCT value FROM {self._db.each_text(1, "v")}) w
+                {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
+        return self._db.table(sql, found, IDENTITIES)
+
+    def links_held(
+        self, association: str, sources: pa.Array | None = None, targets: pa.Array | None = None
+    ) -> pa.Table:
+        """See `Reading.links_held`."""
+        given: list[Any] = [self._association_id(association)]
+        queries = []
+        for end, streams in (("source", sources), ("target", targets)):
+            if streams is not None:
+                given.append(self._db.array(streams.to_pylist()))
+                among = self._db.among_numbers(f"l.{end}", len(given))
+                queries.append(f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live AND {among}")
+        everything = f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live"
+        return self._db.table(" UNION ".join(queries) or everything, given, LINKS)
+
+    def links_held_count(self, association: str, at_most: int | None = None) -> int:
+        """See `Reading.links_held_count`."""
+        found = "SELECT 1 AS one FROM links WHERE association=?1 AND live"
+        return self._count(found, self._association_id(association), at_most)
+
+    def links_from(self, association: str) -> Iterator[tuple[str, str]]:
+        """See `Reading.links_from`."""
+        sql = f"SELECT * FROM ({_LINKED_KEYS} WHERE l.association=?1 AND l.live) p ORDER BY source_key, target_key"
+        for _, _, source, target in self._db.rows(sql, (self._association_id(association),)):
+            yield source, target
+
+    def links_of(self, ref: ResourceRef) -> list[LinkRef]:
+        """See `Reading.links_of`."""
+        stream = self.stream_of(ref)
+        return [] if stream is None else [link for live, _, link in self.link_rows(stream) if live]
+
+    def link_rows(self, stream: int) -> list[tuple[bool, int, LinkRef]]:
+        """All links that one resource ever had: whether live, the link's stream, and the pair."""
+        sql = """SELECT l.live, l.stream, a.name, st.name, s.key, tt.name, t.key
+            FROM links l JOIN associations a ON a.id = l.association
+            JOIN resources s ON s.stream = l.source JOIN entity_types st ON st.id = s.entity_type
+            JOIN resources t ON t.stream = l.target JOIN entity_types tt ON tt.id = t.entity_type
+            WHERE l.source = ?1 OR l.target = ?1 ORDER BY a.name, s.key, t.key"""
+        return [
+            (bool(live), link, LinkRef(name, ResourceRef(st, sk), ResourceRef(tt, tk)))
+            for live, link, name, st, sk, tt, tk in self._db.rows(sql, (stream,))
+        ]
+
+    def stream_of(self, ref: ResourceRef) -> int | None:
+        """The stream of a resource, or None if there never was one."""
+        row = self._resource_row(ref)
+        return None if row is None else int(row[0])
+
+    def resource(self, ref: ResourceRef) -> Resource | None:
+        """See `Reading.resource`."""
+        row = self._resource_row(ref)
+        if row is None:
+            return None
+        stream, version, live, state, computed = row
+        return Resource(
+            originator_id=str(stream),
+            version=version,
+            ref=ref,
+            synchronized=self._values(ref.key, state),
+            computed=self._values(ref.key, computed),
+            live=bool(live),
+        )
+
+    def _resource_row(self, ref: ResourceRef) -> tuple[Any, ...] | None:
+        if "\0" in ref.key:
+            return None  # an extract with such a key is refused, and PostgreSQL could not even be asked for it
+        sql = f"""SELECT stream, version, live, state, computed FROM resources
+            WHERE entity_type=?1 AND {self._db.same_key("key", "?2")}"""
+        return self._db.row(sql, (self._type_id(ref.entity_type), ref.key))

@@ -1,0 +1,90 @@
+"""What a store gives to use cases: a view of it, or one transaction."""
+
+from __future__ import annotations
+
+from deltamark.application.ports.records import Discarded, Subjects
+from deltamark.application.ports.store import Clock
+from deltamark.domain.errors import ConcurrentRun
+from deltamark.domain.history.changes import Position
+from deltamark.infrastructure.store.commands.append_computed import ComputedWriting
+from deltamark.infrastructure.store.commands.derived import DerivedWriting
+from deltamark.infrastructure.store.commands.discard import Discarding
+from deltamark.infrastructure.store.commands.erase import Erasing, ErasureQueries
+from deltamark.infrastructure.store.commands.flags import FlagWriting
+from deltamark.infrastructure.store.commands.leases import LeaseWriting
+from deltamark.infrastructure.store.commands.pending_changes import Holding, PendingQueries
+from deltamark.infrastructure.store.commands.schedules import ScheduleKeeping, ScheduleQueries
+from deltamark.infrastructure.store.commands.waiting_links import AwaitingQueries
+from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.events.mapper import ChangeMapper, to_micros
+from deltamark.infrastructure.store.integrity.copy_store import Carrying
+from deltamark.infrastructure.store.integrity.rebuild import ReplayQueries
+from deltamark.infrastructure.store.queries.derived import DerivedQueries
+from deltamark.infrastructure.store.queries.flags import FlagQueries
+from deltamark.infrastructure.store.queries.history import PastQueries
+from deltamark.infrastructure.store.queries.leases import LeaseQueries
+from deltamark.infrastructure.store.queries.retention import RetentionQueries
+
+
+class StoreReading(
+    PastQueries,
+    FlagQueries,
+    DerivedQueries,
+    LeaseQueries,
+    PendingQueries,
+    ScheduleQueries,
+    AwaitingQueries,
+    ReplayQueries,
+    RetentionQueries,
+    ErasureQueries,
+):
+    """All queries, in one reading transaction."""
+
+    def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
+        super().__init__(database, mapper)
+        self._clock = clock
+
+    def _host_time(self) -> int:
+        return to_micros(self._clock())
+
+
+class StoreWriting(
+    ComputedWriting,
+    Discarding,
+    Erasing,
+    FlagWriting,
+    DerivedWriting,
+    LeaseWriting,
+    Holding,
+    ScheduleKeeping,
+    Carrying,
+    PastQueries,
+):
+    """All queries and commands, in one writing transaction."""
+
+    is_rehearsed = False
+
+
+class RehearsedWriting(StoreWriting):
+    """In a rehearsal nothing is discarded: what would be is still to be shown."""
+
+    is_rehearsed = True
+
+    def discard(
+        self,
+        subjects: Subjects,
+        build: object,
+        run: int,
+        *,
+        up_to: Position | None = None,
+        at_most: int | None = None,
+    ) -> Discarded | None:
+        """Discards nothing."""
+        return None
+
+
+def conflict(error: Exception) -> ConcurrentRun:
+    """The words for a constraint that another writer's rows broke."""
+    return ConcurrentRun(
+        f"another process changed the same resources at the same time ({error}). Nothing was changed. Run again."
+    )

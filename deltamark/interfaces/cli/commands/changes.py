@@ -1,0 +1,259 @@
+"""Commands that read the log and the state: changes, one resource, all resources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import evolve
+
+from deltamark.bootstrap import Engine
+from deltamark.domain.errors import UsageError
+from deltamark.domain.history.changes import LoggedChange, PendingChange, When
+from deltamark.domain.messages import discarded_by, how_many
+from deltamark.domain.resources.resource import Resource, ResourceEvent
+from deltamark.domain.runs.run import TriggerKind
+from deltamark.domain.values import shown
+from deltamark.interfaces.cli.cloud_events import cloud_event
+from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.documents import change_document, exported_document, resource_document
+from deltamark.interfaces.cli.export_rows import export_listing, write_parquet
+from deltamark.interfaces.cli.output import Output, ending_of, output_options
+from deltamark.interfaces.cli.parameters import WHEN, Name, WholeNumber
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, plain, render
+from deltamark.interfaces.cli.streams import say
+
+_CHANGE_MEMBERS = (
+    "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
+    "run", "job", "task", "file", "line", "user", "trigger",
+)  # fmt: skip
+
+
+def resource_of(document: Document) -> str:
+    """The resource that a change is one of, in one text."""
+    return f"{document['entity_type']} {document['key']}"
+
+
+def what_changed(document: Document) -> str:
+    """What a change did, in one text."""
+    if "association" in document:
+        return f"{document['association']}: {document['other_entity_type']} {document['other_key']}"
+    return ", ".join(_one_value(document["change"], name, c) for name, c in document["changes"].items())
+
+
+def _one_value(kind: str, name: str, change: dict[str, Any]) -> str:
+    match kind:
+        case "created":
+            return f"{name}={shown_value(change['after'])}"
+        case "deleted":
+            return f"{name}={shown_value(change['before'])}"
+    return f"{name}: {shown_value(change['before'])} → {shown_value(change['after'])}"
+
+
+def shown_value(value: object) -> str:
+    """A value in a sentence."""
+    return "nothing" if value is None else plain(value)
+
+
+def by_whom(document: Document) -> str:
+    """On whose account a change was made, in a word: a user's, or the schedule's."""
+    return str(document["user" if document["trigger"] == TriggerKind.USER.value else "trigger"])
+
+
+def change_listing(changes: Iterable[LoggedChange | PendingChange], *, is_live: bool = False) -> Listing:
+    """Changes as rows; shown one by one where they come as they happen."""
+    return Listing(
+        is_live=is_live,
+        documents=(change_document(change) for change in changes),
+        columns=[member(name) for name in _CHANGE_MEMBERS],
+        table=[
+            member("position"),
+            Column("at", lambda document: document["at"][:19].replace("T", " ")),
+            member("change"),
+            Column("resource", resource_of),
+            Column("what", what_changed),
+            member("run"),
+            member("task"),
+            Column("by", by_whom),
+        ],
+    )
+
+
+def _logged(engine: Engine, changes: Iterable[LoggedChange], form: Format, *, is_live: bool = False) -> Listing:
+    """Changes of the log as rows, or as CloudEvents."""
+    listing = change_listing(changes, is_live=is_live)
+    if form is not Format.CLOUDEVENTS:
+        return listing
+    store = engine.epoch()
+    return evolve(listing, documents=(cloud_event(change, store) for change in changes))
+
+
+@click.command(epilog="Example: deltamark changes --type HR_Person --after 120 --format jsonl")
+@click.option("--after", type=WholeNumber("POSITION", 0), metavar="POSITION", help="Only those beyond this position.")
+@click.option("--until", type=WHEN, metavar="WHEN", help="Only those up to a moment.")
+@click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only those of an entity type.")
+@click.option("--key", type=Name("KEY"), metavar="KEY", help="Only those of one key.")
+@click.option("--run", type=WholeNumber("RUN", 1), metavar="RUN", help="Only those of one run.")
+@click.option("--pending", type=WholeNumber("RUN", 1), metavar="RUN", help="Instead, what a blocked run held back.")
+@click.option("--follow", is_flag=True, help="Show each as it happens, until interrupted.")
+@output_options(cloud_events=True)
+@pass_workspace
+def changes(
+    workspace: Workspace,
+    after: int | None,
+    until: When | None,
+    entity_type: str | None,
+    key: str | None,
+    run: int | None,
+    pending: int | None,
+    follow: bool,
+    form: Format,
+    file: Path | None,
+    safe: bool,
+) -> None:
+    """Shows the log, oldest first.
+
+    Where changes were discarded (DoNotDeleteChanges is false), the rest is shown and a note says so; asked for
+    with --after, a position below the horizon is refused. With --follow it begins with what happens from now on,
+    or behind --after. What --pending shows did not happen: it has no position.
+    """
+    if pending is not None and (follow or not (after is None and until is None and run is None)):
+        raise UsageError("--pending shows what did not happen; of the other options, --type and --key go with it.")
+    if pending is not None and form is Format.CLOUDEVENTS:
+        raise UsageError("--pending shows what did not happen, and a CloudEvent is something that did. Use jsonl.")
+    if follow and not (until is None and run is None):
+        raise UsageError("--follow shows what is still to happen; --until and --run are about the past. Use one.")
+    if follow and file is not None:
+        raise UsageError("--follow never ends, and a file appears when it is whole. Redirect standard output instead.")
+    output = Output(form=form, file=file, is_for_spreadsheets=safe)
+    with workspace.engine() as engine:
+        if pending is not None:
+            output.give(change_listing(engine.pending(pending, entity_type=entity_type, key=key)), "changes")
+            return
+        if follow:
+            if after is not None:
+                tell_erasures(engine, after)
+            # To be interrupted is how it ends.
+            with suppress(KeyboardInterrupt):
+                found = engine.follow(after, entity_type=entity_type, key=key)
+                output.give(_logged(engine, found, form, is_live=True), "changes")
+            return
+        kept_only = after is None and run is None
+        found = engine.changes(after or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only)
+        output.give(_logged(engine, found, form), "changes")
+        if kept_only:
+            _tell_horizons(engine, entity_type)
+        tell_erasures(engine, after or 0, until, run=run)
+
+
+def tell_erasures(engine: Engine, after: When = 0, until: When | None = None, *, run: int | None = None) -> None:
+    """Says how many changes of a part of the log, or of a run, are shown no more because they were erased."""
+    part = "in that part of the log" if run is None else f"of run {run}"
+    for erasure, count in engine.erased_changes(after, until, run=run).items():
+        say(f"Not shown: {how_many(count, 'change')} {part}, which run {erasure} erased.")
+
+
+def _tell_horizons(engine: Engine, entity_type: str | None) -> None:
+    discards: dict[tuple[int, int, str], list[str]] = {}
+    for horizon in engine.horizons(entity_type):
+        discards.setdefault((horizon.position, horizon.run, horizon.task), []).append(horizon.subject)
+    for (position, run, task), subjects in discards.items():
+        say(
+            f"Not shown: changes of {', '.join(subjects)} up to position {position}, discarded by "
+            f"{discarded_by(task, run)}."
+        )
+
+
+@click.command(epilog="Example: deltamark history HR_Person E00042")
+@click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
+@click.argument("key", type=Name("KEY"))
+@click.option("--after", type=WholeNumber("POSITION", 0), metavar="POSITION", help="Only those beyond this position.")
+@click.option("--until", type=WHEN, metavar="WHEN", help="Only those up to a moment.")
+@output_options(cloud_events=True)
+@pass_workspace
+def history(
+    workspace: Workspace,
+    entity_type: str,
+    key: str,
+    after: int | None,
+    until: When | None,
+    form: Format,
+    file: Path | None,
+    safe: bool,
+) -> None:
+    """Shows the changes of one resource and of its links, oldest first."""
+    output = Output(form=form, file=file, is_for_spreadsheets=safe)
+    with workspace.engine() as engine:
+        found = engine.history(entity_type, key, after=after or 0, until=until, kept_only=after is None)
+        output.give(_logged(engine, found, form), "changes")
+        if after is None:
+            _tell_horizons(engine, entity_type)
+
+
+@click.command(epilog="Example: deltamark show HR_Person E00042 --at run:1")
+@click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
+@click.argument("key", type=Name("KEY"))
+@click.option("--at", type=WHEN, metavar="WHEN", help="As it was at a position, a time or the end of run:N.")
+@format_option
+@pass_workspace
+def show(workspace: Workspace, entity_type: str, key: str, at: When | None, form: Format) -> None:
+    """Shows one resource with its links, now or as it was; tells which of its properties are computed."""
+    with workspace.engine() as engine:
+        found = engine.resource(entity_type, key, at=at)
+        if found is None:
+            raise UsageError(_why_not(engine, entity_type, key, at))
+        document = resource_document(found, engine.links(entity_type, key, at=at))
+    rows = [document] if form is Format.JSONL else _rows_of(found, document)
+    columns = [member("name"), member("value"), member("computed")]
+    render(Listing(documents=rows, columns=columns, table=columns if document["computed"] else columns[:2]), form)
+
+
+def _why_not(engine: Engine, entity_type: str, key: str, at: When | None) -> str:
+    # Raises on its own if there never was such a resource.
+    own = [c for c in engine.history(entity_type, key, kept_only=True) if isinstance(c.event, ResourceEvent)]
+    if at is None:
+        where = f" at position {own[-1].position}, in run {own[-1].run}" if own else ""
+        return f"{entity_type} {shown(key)} was deleted{where}. Show it as it was with --at."
+    position = engine.position(at)
+    before, later = [c for c in own if c.position <= position], [c for c in own if c.position > position]
+    if before:
+        turn = f" It had been deleted at position {before[-1].position}, in run {before[-1].run}."
+    else:
+        turn = f" It was created at position {later[0].position}, in run {later[0].run}." if later else ""
+    return f"there was no {entity_type} {shown(key)} at that moment.{turn} `deltamark history` shows when there was."
+
+
+def _rows_of(found: Resource, document: Document) -> list[Document]:
+    rows: list[Document] = [
+        {"name": name, "value": value, "computed": True if name in found.computed else None}
+        for name, value in found.values.items()
+    ]
+    rows += [{"name": name, "value": key} for name, keys in document["links"].items() for key in keys]
+    return rows + [{"name": f"{name} (from)", "value": k} for name, ks in document["linked_from"].items() for k in ks]
+
+
+@click.command(epilog="Example: deltamark export HR_Person --at run:1 -o people.csv")
+@click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
+@click.option("--at", type=WHEN, metavar="WHEN", help="As they were at a position, a time or the end of run:N.")
+@output_options()
+@pass_workspace
+def export(
+    workspace: Workspace, entity_type: str, at: When | None, form: Format, file: Path | None, safe: bool
+) -> None:
+    """Shows all resources of a type in key order with their links, now or as they were."""
+    output = Output(form=form, file=file, is_for_spreadsheets=safe)
+    rows = f"resources of {entity_type}"
+    with workspace.engine() as engine:
+        if file is not None and ending_of(file) == ".parquet":
+            say(f"{write_parquet(engine, entity_type, at, file):,} {rows} written to {file}.")
+        else:
+            resources = (exported_document(resource) for resource in engine.export_resources(entity_type, at))
+            output.give(export_listing(engine.configuration, entity_type, resources), rows)
+        if at is not None:
+            tell_erasures(engine, until=at)
+
+
+COMMANDS: tuple[click.Command, ...] = (changes, history, show, export)

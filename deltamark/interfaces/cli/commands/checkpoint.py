@@ -1,0 +1,53 @@
+"""The command that says what the log is now, for keeping elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deltamark.config.settings import CHECKPOINT_KEY, ENVIRONMENT
+from deltamark.domain.errors import UsageError
+from deltamark.infrastructure.checkpoints.files import checkpoint_text, put_checkpoint
+from deltamark.infrastructure.checkpoints.keys import new_keys, signing_key
+from deltamark.interfaces.cli.context import Workspace, pass_workspace
+from deltamark.interfaces.cli.parameters import Name
+from deltamark.interfaces.cli.streams import say
+
+_KEY = ENVIRONMENT[CHECKPOINT_KEY]
+
+
+@click.command(epilog="Example: deltamark checkpoint --key checkpoint.pem --out 2026-11-25.json")
+@click.option(
+    "--out", type=Name("FILE"), metavar="FILE", help="Write it to this file instead; one that is there stays."
+)
+@click.option("--key", type=Name("FILE"), metavar="FILE", help=f"Sign it; also {_KEY}.")
+@click.option("--new-key", type=Name("FILE"), metavar="FILE", help="Only make keys to sign with: FILE, FILE.pub.")
+@pass_workspace
+def checkpoint(workspace: Workspace, out: str | None, key: str | None, new_key: str | None) -> None:
+    """Says what the log is now, in a few lines to keep where nobody who alters the store reaches.
+
+    `deltamark verify --checkpoint FILE` proves later that the log still begins with what it was then. Signed with an
+    Ed25519 key, the lines also prove who made them.
+    """
+    if new_key is not None:
+        if out is not None:
+            raise UsageError("--new-key only makes keys. Leave --out out, and run the command again with --key.")
+        public = new_keys(Path(new_key))
+        say(f"{new_key}: the key to sign with; keep it secret. {public}: the key to check with, for everybody.")
+        return
+    chosen = workspace.settings().checkpoint_key if key is None else Path(key)
+    signing = None if chosen is None else signing_key(chosen)
+    with workspace.opened_store() as store, store.reading() as reading:
+        found = reading.checkpoint()
+    if found is None:
+        raise UsageError("the log is empty: there is nothing to make a checkpoint of. Run a job first.")
+    if out is None:
+        click.echo(checkpoint_text(found, signing), nl=False)
+        return
+    put_checkpoint(found, Path(out), signing)
+    signed = "" if signing is None else f", signed with key {signing.fingerprint[:16]}"
+    say(f"{out}: the log up to position {found.position}{signed}.")
+
+
+COMMANDS: tuple[click.Command, ...] = (checkpoint,)

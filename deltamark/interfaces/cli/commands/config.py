@@ -1,0 +1,48 @@
+"""Commands about the configuration itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deltamark.config.xml.writer import configuration_xml
+from deltamark.infrastructure.system.atomic_file import whole_file
+from deltamark.interfaces.cli.context import Workspace, pass_workspace
+from deltamark.interfaces.cli.groups import GuessingGroup
+from deltamark.interfaces.cli.rendering import one_line, write
+from deltamark.interfaces.cli.streams import say
+
+
+@click.group(cls=GuessingGroup, epilog="Example: deltamark config export -o company.xml")
+def config() -> None:
+    """Writes the configuration."""
+
+
+@config.command(epilog="Example: deltamark config export -o company.xml")
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to a file, which appears whole or not at all.",
+)
+@pass_workspace
+def export(workspace: Workspace, file: Path | None) -> None:
+    """Prints the configuration as one XML file.
+
+    All files are merged. What holds anyway is left out, and so are comments. Reading the file gives the same
+    configuration.
+    """
+    configuration = workspace.loaded().configuration
+    text = configuration_xml(configuration).encode()
+    if file is None:
+        write([text])
+        return
+    with whole_file(file) as stream:
+        stream.write(text)
+    say(f"The configuration was written to {one_line(str(file))}.")
+
+
+COMMANDS: tuple[click.Command, ...] = (config,)

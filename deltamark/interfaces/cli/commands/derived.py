@@ -1,0 +1,136 @@
+"""Commands about what is derived: what is dirty and why, which keys were computed, what was classified as what."""
+
+from __future__ import annotations
+
+import click
+
+from deltamark.domain.derivation.explanation import Explanation
+from deltamark.interfaces.cli.commands.changes import resource_of, what_changed
+from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.documents import (
+    cause_document,
+    classification_document,
+    dirty_document,
+    key_document,
+    pair_document,
+)
+from deltamark.interfaces.cli.parameters import Name
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, one_line, render
+from deltamark.interfaces.cli.streams import say
+
+
+@click.command(epilog="Example: deltamark dirty --type HR_Person")
+@click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only resources of an entity type.")
+@click.option("--task", type=Name("TASK"), metavar="TASK", help="Only what one task would compute.")
+@format_option
+@pass_workspace
+def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form: Format) -> None:
+    """Shows the resources that the tasks with Dirty="true" would compute now.
+
+    `since` is the position of the first change that the task has not seen, 0 where it would compute everything.
+    `deltamark why` tells more about one of them.
+    """
+    columns = [member(name) for name in ("task", "entity_type", "key", "since")]
+    with workspace.engine() as engine:
+        documents = [dirty_document(resource) for resource in engine.dirty(entity_type, task=task)]
+    render(Listing(documents=documents, columns=columns), form)
+
+
+_CAUSE_MEMBERS = (
+    "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
+    "path", "property", "task", "computes", "reason", "run", "job", "changed_by", "file", "line", "user", "trigger",
+)  # fmt: skip
+
+
+@click.command(epilog="Example: deltamark why HR_Person E00042")
+@click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
+@click.argument("key", type=Name("KEY"))
+@click.option("--task", type=Name("TASK"), metavar="TASK", help="Only why one task would compute it.")
+@format_option
+@pass_workspace
+def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form: Format) -> None:
+    """Shows why tasks with Dirty="true" would compute a resource now.
+
+    Each row is a change, and the path from the resource to what changed; the path is empty where the resource itself
+    came, went or changed. Where there is nothing to compute, it says since when.
+    """
+    with workspace.engine() as engine:
+        found = engine.why(entity_type, key, task=task)
+    table = [
+        member("position"),
+        member("change"),
+        Column("resource", lambda document: resource_of(document) if document["change"] else ""),
+        Column("what", lambda document: what_changed(document) if document["change"] else ""),
+        Column("path", _whole_path),
+        member("task"),
+        Column("at", lambda document: (document["at"] or "")[:19].replace("T", " ")),
+        member("run"),
+        member("reason"),
+    ]
+    documents = [cause_document(cause) for cause in found.causes]
+    if documents or form is not Format.TABLE:
+        render(Listing(documents=documents, columns=[member(n) for n in _CAUSE_MEMBERS], table=table), form)
+    for line in _told(found, task):
+        say(line)
+
+
+def _whole_path(document: Document) -> str:
+    return ".".join(name for name in (document["path"], document["property"]) if name)
+
+
+def _told(found: Explanation, task: str | None) -> list[str]:
+    """What a person must know besides the causes."""
+    lines, name = [], one_line(str(found.ref))
+    if not found.derives:
+        who = 'no task with Dirty="true" derives' if task is None else f"task {task} does not derive"
+        return [f"{name} is never flagged: {who} anything of {found.ref.entity_type}."]
+    if not found.live:
+        lines.append(f"{name} was deleted; what was derived of it {'goes' if found.is_dirty else 'is gone'} too.")
+    elif not found.is_dirty:
+        lines.append(f"{name} is clean: every change up to position {found.clean_since} is in its derived values.")
+    if not found.all_flagged:
+        concern = f"{found.unflagged:,} of them concern{'s' if found.unflagged == 1 else ''} it"
+        concerned = concern if found.unflagged else "none concerns it"
+        lines.append(
+            f"Changes beyond position {found.flagged_to} have not been flagged yet; {concerned}. "
+            "Run a job with a SetRecentlyModifiedFlagTask."
+        )
+    return lines
+
+
+@click.command(epilog="Example: deltamark keys --rule Account_1 --pairs")
+@click.option("--rule", type=Name("RULE"), metavar="RULE", help="Only those of one correlation rule.")
+@click.option("--pairs", is_flag=True, help="The pairs of a source and a target whose keys are equal.")
+@format_option
+@pass_workspace
+def keys(workspace: Workspace, rule: str | None, pairs: bool, form: Format) -> None:
+    """Shows the correlation keys that were computed, or the pairs that they match."""
+    names = ("rule", "side", "entity_type", "key", "value")
+    if pairs:
+        names = (
+            "rule", "value", "source_entity_type", "source_key", "target_entity_type", "target_key", "confidence",
+        )  # type: ignore[assignment]  # fmt: skip
+    columns = [member(name) for name in names]
+    with workspace.engine() as engine:
+        if pairs:
+            render(Listing(documents=(pair_document(p) for p in engine.matches(rule)), columns=columns), form)
+        else:
+            render(Listing(documents=(key_document(k) for k in engine.keys(rule)), columns=columns), form)
+
+
+@click.command(epilog="Example: deltamark classifications --type AD_User")
+@click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only resources of an entity type.")
+@format_option
+@pass_workspace
+def classifications(workspace: Workspace, entity_type: str | None, form: Format) -> None:
+    """Shows of which resource type each resource was found to be, by which rule and with what confidence.
+
+    Of several rules that hold for a resource, the one with the highest confidence counts.
+    """
+    columns = [member(name) for name in ("entity_type", "key", "resource_type", "rule", "confidence")]
+    with workspace.engine() as engine:
+        documents = (classification_document(found) for found in engine.classifications(entity_type))
+        render(Listing(documents=documents, columns=columns), form)
+
+
+COMMANDS: tuple[click.Command, ...] = (dirty, why, keys, classifications)

@@ -1,0 +1,125 @@
+"""Commands that compare moments and answer audits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from deltamark.bootstrap import Engine
+from deltamark.domain.errors import UsageError
+from deltamark.domain.history.changes import When
+from deltamark.domain.history.intervals import HeldLink, HeldValue
+from deltamark.interfaces.cli.commands.changes import by_whom, resource_of, tell_erasures, what_changed
+from deltamark.interfaces.cli.context import Workspace, pass_workspace
+from deltamark.interfaces.cli.documents import delta_document, held_document
+from deltamark.interfaces.cli.output import Output, output_options
+from deltamark.interfaces.cli.parameters import WHEN, Name
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member
+
+_DELTA_MEMBERS = ("change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes")
+_BOUND_MEMBERS = ("position", "at", "run", "job", "task", "user", "trigger", "file", "line")
+
+
+@click.command(epilog="Example: deltamark diff HR_Person --from run:1 --to run:2")
+@click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
+@click.option("--from", "from_", type=WHEN, metavar="WHEN", required=True, help="A position, a time or run:N.")
+@click.option("--to", type=WHEN, metavar="WHEN", required=True, help="Another one; it may be the earlier of the two.")
+@output_options()
+@pass_workspace
+def diff(
+    workspace: Workspace, entity_type: str, from_: When, to: When, form: Format, file: Path | None, safe: bool
+) -> None:
+    """Shows what differs between two moments: resources of a type, then links that start or end at one.
+
+    Each is shown once, however often it changed meanwhile; not at all if it is as it was.
+    """
+    output = Output(form=form, file=file, is_for_spreadsheets=safe)
+    with workspace.engine() as engine:
+        documents = (delta_document(delta) for delta in engine.diff(entity_type, from_, to))
+        columns = [member(name) for name in _DELTA_MEMBERS]
+        table = [member("change"), Column("resource", resource_of), Column("what", what_changed)]
+        output.give(Listing(documents=documents, columns=columns, table=table), "differences")
+        tell_erasures(engine, *sorted((from_, to), key=engine.position))
+
+
+@click.command(epilog="Example: deltamark audit --association Members --between run:1 run:9")
+@click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="The entity type, with --property.")
+@click.option("--property", "property_name", type=Name("PROPERTY"), metavar="PROPERTY", help="Whose values are shown.")
+@click.option("--association", type=Name("ASSOCIATION"), metavar="ASSOCIATION", help="Instead, whose links are shown.")
+@click.option("--key", type=Name("KEY"), metavar="KEY", help="Only that resource; of links, at either end.")
+@click.option("--between", type=(WHEN, WHEN), metavar="WHEN WHEN", required=True, help="Positions, times or run:N.")
+@output_options()
+@pass_workspace
+def audit(
+    workspace: Workspace,
+    entity_type: str | None,
+    property_name: str | None,
+    association: str | None,
+    key: str | None,
+    between: tuple[When, When],
+    form: Format,
+    file: Path | None,
+    safe: bool,
+) -> None:
+    """Shows who had what, or was linked to whom, between two moments, and since and until which change.
+
+    What began before and what ended later is shown too, with the change that it began or ended with.
+    """
+    output = Output(form=form, file=file, is_for_spreadsheets=safe)
+    ask = _question(entity_type, property_name, association)
+    with workspace.engine() as engine:
+        documents = (held_document(held) for held in ask(engine, between, key))
+        output.give(_audit_listing(documents, is_of_links=association is not None), "rows")
+        tell_erasures(engine, until=between[1])
+
+
+_Question = Callable[[Engine, tuple[When, When], str | None], Iterator[HeldValue | HeldLink]]
+
+
+def _question(entity_type: str | None, property_name: str | None, association: str | None) -> _Question:
+    if association is not None and entity_type is None and property_name is None:
+        return lambda engine, between, key: engine.audit_association(association, *between, key=key)
+    if entity_type is not None and property_name is not None and association is None:
+        return lambda engine, between, key: engine.audit(entity_type, property_name, *between, key=key)
+    raise UsageError("say what to look at: --type TYPE and --property PROPERTY, or --association ASSOCIATION.")
+
+
+def _audit_listing(documents: Iterable[Document], *, is_of_links: bool) -> Listing:
+    if is_of_links:
+        members = [member(n) for n in ("association", "entity_type", "key", "other_entity_type", "other_key")]
+        what = [Column("resource", resource_of), Column("linked to", _other)]
+    else:
+        members = [member(name) for name in ("entity_type", "key", "property", "value")]
+        what = [member("key"), member("value")]
+    bounds = [_of_bound(bound, name) for bound in ("from", "until") for name in _BOUND_MEMBERS]
+    table = [
+        *what,
+        Column("from", lambda document: _moment(document["from"])),
+        Column("run", lambda document: _run(document["from"])),
+        Column("by", lambda document: document["from"] and by_whom(document["from"])),
+        Column("until", lambda document: _moment(document["until"])),
+        Column("run", lambda document: _run(document["until"])),
+        Column("by", lambda document: document["until"] and by_whom(document["until"])),
+    ]
+    return Listing(documents=documents, columns=members + bounds, table=table)
+
+
+def _other(document: Document) -> str:
+    return f"{document['other_entity_type']} {document['other_key']}"
+
+
+def _of_bound(bound: str, name: str) -> Column:
+    return Column(f"{bound}_{name}", lambda document: document[bound] and document[bound].get(name))
+
+
+def _moment(bound: Document | None) -> str | None:
+    return None if bound is None else str(bound["at"])[:19].replace("T", " ")
+
+
+def _run(bound: Document | None) -> int | None:
+    return None if bound is None else int(bound["run"])
+
+
+COMMANDS: tuple[click.Command, ...] = (diff, audit)

@@ -1,0 +1,59 @@
+"""The command that makes unreadable what a resource was."""
+
+from __future__ import annotations
+
+import click
+
+from deltamark.domain.errors import ConcurrentRun
+from deltamark.domain.messages import how_many
+from deltamark.domain.retention.erasure import Erasure
+from deltamark.interfaces.cli.context import NothingStarted, Workspace, pass_workspace
+from deltamark.interfaces.cli.parameters import Name
+from deltamark.interfaces.cli.streams import say
+
+
+@click.command(epilog="Example: deltamark erase HR_Person E00042 --reason 'request 17' --dry-run")
+@click.argument("entity_type", type=Name("TYPE"), metavar="TYPE")
+@click.argument("key", type=Name("KEY"), metavar="KEY")
+@click.option("--reason", type=Name("TEXT"), metavar="TEXT", required=True, help="Why; it stays on record.")
+@click.option("--dry-run", is_flag=True, help="Say what would be erased, and write nothing.")
+@click.option("--no-scrub", is_flag=True, help="Leave what was deleted on the disk until it is overwritten.")
+@pass_workspace
+def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run: bool, no_scrub: bool) -> None:
+    """Makes what a resource was unreadable, for good.
+
+    Its values, its key and its links go from the log, the state and all that was derived of it; if it is there, it is
+    deleted first. What stays: that it was changed, when, by which run; and the erasure with its reason, which should
+    not name anybody. What others computed from it is computed anew by the next runs; their history stays, and so do
+    extracts, exports and backups. Afterwards the store is written anew, so that its free space holds nothing of it
+    either. Exit status 0 when it is done, 2 while a run goes on.
+    """
+    try:
+        with workspace.engine() as engine:
+            found = engine.erase(entity_type, key, reason=reason, dry_run=dry_run)
+            _tell(found)
+            if dry_run or no_scrub:
+                return
+            statement = engine.scrub()
+    except ConcurrentRun as e:
+        raise NothingStarted(str(e)) from e
+    if statement is not None:
+        say(
+            "The old rows still lie in the files of PostgreSQL until its owner has them written anew, which locks the "
+            f"tables for a while: {statement}"
+        )
+
+
+def _tell(found: Erasure) -> None:
+    events, links = how_many(found.events, "change"), how_many(found.links, "link")
+    if found.run is None:
+        deleted = ", after it is deleted" if found.was_live else ""
+        say(f"Dry run: {found.ref} would be erased{deleted}: {events}, those of {links} among them.")
+    else:
+        say(f"Run {found.run}: {found.ref} erased (reason: {found.reason}): {events}, those of {links} among them.")
+    if found.named_in:
+        runs = ", ".join(map(str, found.named_in))
+        say(f"The key stays in the records of these runs, in rows set aside, links that wait or messages: {runs}.")
+
+
+COMMANDS: tuple[click.Command, ...] = (erase,)

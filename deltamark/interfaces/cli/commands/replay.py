@@ -1,0 +1,113 @@
+"""The command that replays the log, and how what it and `verify` find is shown."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+
+from deltamark.application.integrity.replay import replay as replay_here
+from deltamark.application.integrity.replay import replay_into
+from deltamark.bootstrap import open_store
+from deltamark.domain.errors import ConcurrentRun, StoreError
+from deltamark.domain.integrity.verification import Discrepancy, LogVerification, Replayed
+from deltamark.domain.messages import how_many
+from deltamark.interfaces.cli.context import NothingStarted, Workspace, pass_workspace
+from deltamark.interfaces.cli.parameters import Name
+from deltamark.interfaces.cli.progress import CopyProgress
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
+from deltamark.interfaces.cli.streams import say
+
+_MEMBERS = ("found", "subject", "position", "problem", "advice")
+
+
+@click.command(epilog="Example: deltamark replay --into postgresql://deltamark@db/directory")
+@click.option("--into", type=Name("URL"), metavar="URL", help="Fill this new store instead, of either kind.")
+@pass_workspace
+def replay(workspace: Workspace, into: str | None) -> None:
+    """Makes the stored state what the log gives.
+
+    All in one transaction: stopped halfway, everything is as it was. Refused while a run goes on. With --into, the
+    store at URL, which must be new, gets the whole log and what it gives; this one is only read.
+    """
+    with workspace.opened_store() as store:
+        if into is None:
+            try:
+                with CopyProgress("replaying the log") as progress:
+                    done = replay_here(store, progress)
+            except ConcurrentRun as e:
+                raise NothingStarted(str(e)) from e
+            say(_told(done))
+            return
+        try:
+            target = open_store(into)
+        except StoreError as e:
+            raise NothingStarted(str(e)) from e
+        with closing(target), CopyProgress("replaying the log into the new store") as progress:
+            done = replay_into(store, target, progress)
+    say(f"The new store holds {counted(done.verified)}, up to position {done.verified.head}.{_source(done)}")
+
+
+def _told(done: Replayed) -> str:
+    found = done.verified
+    if not found.differences:
+        return f"{counted(found)}: the stored state is what the log gives. Nothing had to be written."
+    again = " The next runs compute everything that is derived anew." if done.recomputes else ""
+    return f"{counted(found)}: {how_many(found.differences, 'row')} put right.{again}"
+
+
+def _source(done: Replayed) -> str:
+    if not done.verified.differences:
+        return ""
+    differ = how_many(done.verified.differences, "row")
+    again = " There, the next runs compute everything that is derived anew." if done.recomputes else ""
+    return f" It is what the log gives; in the old one {differ} of the state differ.{again}"
+
+
+def counted(found: LogVerification) -> str:
+    """How much there is."""
+    return (
+        f"{how_many(found.events, 'event')}, {how_many(found.resources, 'resource')}, {how_many(found.links, 'link')}, "
+        f"{how_many(found.runs, 'run')}"
+    )
+
+
+def show_verification(found: LogVerification, form: Format) -> None:
+    """Prints what is wrong, and says how much there is of it."""
+    if found.discrepancies or form is not Format.TABLE:
+        documents = [_document(discrepancy) for discrepancy in found.discrepancies]
+        columns = [member(name) for name in _MEMBERS]
+        table = [Column("found", lambda d: "LOG" if d["found"] == "log" else "state"), *columns[1:]]
+        render(Listing(documents=documents, columns=columns, table=table), form)
+    if found.digest:
+        say(f"The log ends at position {found.head}, with digest {found.digest}.")
+    say(_verdict(found))
+
+
+def _document(found: Discrepancy) -> Document:
+    return {
+        "found": "log" if found.in_log else "state",
+        "subject": found.subject,
+        "position": found.position,
+        "problem": found.problem,
+        "advice": found.advice,
+    }
+
+
+def _verdict(found: LogVerification) -> str:
+    if found.is_sound:
+        return f"{counted(found)}: the log is whole, and replaying it gives the stored state."
+    left = found.log_faults + found.differences - len(found.discrepancies)
+    more = f" The first {len(found.discrepancies)} are shown." if left else ""
+    log = how_many(found.log_faults, "fault")
+    advice = (
+        "Restore a backup: what the log lacks nothing brings back."
+        if found.log_faults
+        else "`deltamark replay` makes the state what the log gives."
+    )
+    return (
+        f"{counted(found)}: {log} of the log, {how_many(found.differences, 'difference')} in the state.{more} {advice}"
+    )
+
+
+COMMANDS: tuple[click.Command, ...] = (replay,)

@@ -1,0 +1,221 @@
+"""Commands about runs: running a job, going on with a run, stopping it, and looking at what ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import click
+import orjson
+
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.history.changes import LoggedChange, PendingChange
+from deltamark.domain.messages import how_many
+from deltamark.domain.runs.run import JobRun, Operator, SetAside, TriggerKind
+from deltamark.interfaces.cli.commands.changes import change_listing
+from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.documents import run_document, set_aside_document, time_of
+from deltamark.interfaces.cli.parameters import Name, WholeNumber
+from deltamark.interfaces.cli.progress import RunProgress
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, one_line, render, write
+from deltamark.interfaces.cli.streams import say
+
+STATUS = {TaskState.FAILED: 1, TaskState.CANCELLED: 1, TaskState.ABORTED: 1, TaskState.BLOCKED: 3}
+_SHOWN = 20
+_COUNTS = (
+    "read", "inserted", "updated", "deleted", "linked", "unlinked", "set_aside", "flagged", "computed", "executed",
+    "necessary", "written",
+)  # fmt: skip
+TASK_COLUMNS = [member(name) for name in ("task", "state", *_COUNTS, "seconds")]
+
+
+@click.command(epilog="Example: deltamark run Incremental --dry-run")
+@click.argument("job", type=Name("JOB"))
+@click.option("--force", is_flag=True, help="Let pass what a threshold would hold back.")
+@click.option("--dry-run", is_flag=True, help="Do everything but commit, and show what would change.")
+@format_option
+@pass_workspace
+def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format) -> int:
+    """Runs a job and shows what its tasks did.
+
+    A dry run prints the changes first, those without a position being held back by a threshold; with --format csv it
+    prints nothing else.
+
+    Exit status 0 when it is done (with or without warnings), 1 if a task failed or somebody cancelled it, 2 if another
+    run is running one of the tasks, 3 if a threshold blocked it.
+    """
+    with workspace.engine(create=True, job=job, dry_run=dry_run) as engine, RunProgress() as progress:
+        done = engine.run_job(
+            job,
+            force=force,
+            dry_run=dry_run,
+            observer=progress,
+            rehearsed=(lambda changes: _show_changes(changes, form)) if dry_run else None,
+        )
+    _print_run(done, form, dry_run=dry_run)
+    return STATUS.get(done.state, 0)
+
+
+@click.command(epilog="Example: deltamark resume 7")
+@click.argument("run", type=WholeNumber("RUN", 1))
+@format_option
+@pass_workspace
+def resume(workspace: Workspace, run: int, form: Format) -> int:
+    """Goes on with a RUN that was blocked, failed, was interrupted or died.
+
+    It goes on under its own number, from the first task that did not do its work. A blocked synchronization applies
+    exactly what was held back (`changes --pending RUN` lists it), whatever its extracts say now.
+
+    Exit status as of `run`; 2 also if the run cannot go on: the message says why.
+    """
+    with workspace.engine() as engine, RunProgress() as progress:
+        done = engine.resume(run, observer=progress)
+    _print_run(done, form)
+    return STATUS.get(done.state, 0)
+
+
+@click.command(epilog="Example: deltamark cancel 7")
+@click.argument("run", type=WholeNumber("RUN", 1))
+@pass_workspace
+def cancel(workspace: Workspace, run: int) -> None:
+    """Stops a RUN, wherever it runs, or drops what a blocked one holds back.
+
+    A run that goes on finishes the tasks that are running, starts no more, and ends as cancelled.
+
+    Exit status 2 if it has ended and holds nothing back.
+    """
+    with workspace.engine() as engine:
+        found = engine.cancel(run)
+    match found.state:
+        case TaskState.RUNNING:
+            say(f"Run {run} is asked to stop: it finishes what is running. `deltamark runs {run}` shows it.")
+        case TaskState.CANCELLED:
+            for task in found.tasks:
+                if task.state is TaskState.CANCELLED:
+                    say(one_line(f"{task.identifier}: {task.messages[-1]}"))
+            say(f"Run {run}: cancelled.")
+        case _:
+            say(f"Run {run}: {found.state.value}. Its process had died; that is on record now.")
+
+
+def _show_changes(changes: Iterator[LoggedChange | PendingChange], form: Format) -> None:
+    if form is not Format.TABLE:
+        render(change_listing(changes), form)
+        return
+    first = list(islice(changes, _SHOWN))
+    render(change_listing(first), form)
+    more = sum(1 for _ in changes)
+    if more:
+        say(f"… and {more:,} more changes; --format jsonl shows all.")
+
+
+def _print_run(run: JobRun, form: Format, *, dry_run: bool = False) -> None:
+    document = run_document(run, dry_run=dry_run)
+    if form is Format.JSONL:
+        write([orjson.dumps(document) + b"\n"])
+        return
+    if not (dry_run and form is Format.CSV):  # there the rows are the changes: two tables are no CSV
+        _print_tasks(document["tasks"], form)
+    say(f"{'Dry run, nothing was kept' if dry_run else f'Run {run.number}'}: {run.state.value}.")
+    if run.set_aside and form is Format.TABLE:
+        _tell_set_aside(run.set_aside, "" if dry_run else f"`deltamark runs {run.number}` lists all.")
+
+
+def _print_tasks(tasks: list[dict[str, Any]], form: Format) -> None:
+    render(Listing(documents=tasks, columns=TASK_COLUMNS, table=_without_zeros(tasks)), form)
+
+
+def _without_zeros(tasks: Iterable[dict[str, Any]]) -> list[Column]:
+    """The columns of tasks for people: without the counts that are zero throughout, seconds rounded."""
+    tasks = list(tasks)
+    counts = [member(name) for name in _COUNTS if any(task[name] for task in tasks)]
+    seconds = Column("seconds", lambda task: f"{task['seconds']:.2f}", is_number=True)
+    return [member("task"), member("state"), *counts, seconds]
+
+
+def _tell_set_aside(rows: tuple[SetAside, ...], how_to_see_all: str) -> None:
+    were = "was set aside; its resource is" if len(rows) == 1 else "were set aside; their resources are"
+    say(f"{how_many(len(rows), 'row')} {were} as before. {how_to_see_all}".rstrip())
+    for row in rows[:_SHOWN]:
+        say("  " + one_line(_set_aside_line(row)))
+
+
+def _set_aside_line(row: SetAside) -> str:
+    place = ":".join(str(part) for part in (row.file, row.line, row.column) if part is not None)
+    read = f" (read: {row.value[:80]!r})" if row.value is not None else ""
+    return f"{place}: {row.reason}{read}"
+
+
+@click.command(epilog="Example: deltamark runs 2")
+@click.argument("run", required=False, type=WholeNumber("RUN", 1))
+@click.option("--newest", type=WholeNumber("N", 1), metavar="N", help="Only the newest N runs.")
+@format_option
+@pass_workspace
+def runs(workspace: Workspace, run: int | None, newest: int | None, form: Format) -> None:
+    """Shows past runs, or one RUN with its tasks, messages and the rows it set aside."""
+    with workspace.engine() as engine:
+        if run is None:
+            _print_runs(engine.runs(newest), form)
+        else:
+            _print_one(engine.run(run), form)
+
+
+def _print_runs(found: Iterable[JobRun], form: Format) -> None:
+    changed = Column("changes", lambda document: sum(_changes(task) for task in document["tasks"]))
+    columns = [member(name) for name in ("run", "job", "state", "started_at", "ended_at")]
+    columns += [changed, *(member(name) for name in ("user", "host"))]
+    more = [member(name) for name in ("trigger", "due_at", "late")]
+    more.append(Column("resumed", lambda document: len(document["resumed"])))
+    documents = [run_document(run) for run in found]
+    table = columns + [column for column in more if any(map(_is_worth_telling(column), documents))]
+    render(Listing(documents=documents, columns=columns + more, table=table), form)
+
+
+def _is_worth_telling(column: Column) -> Callable[[Document], bool]:
+    """Whether a run has in a column what not every run has."""
+    return lambda document: column.cell(document) not in (None, False, 0, TriggerKind.USER.value)
+
+
+def _changes(task: dict[str, Any]) -> int:
+    return sum(int(task[name]) for name in ("inserted", "updated", "deleted", "linked", "unlinked"))
+
+
+def _print_one(run: JobRun, form: Format) -> None:
+    document = run_document(run) | {"set_aside": [set_aside_document(row) for row in run.set_aside]}
+    if form is Format.JSONL:
+        write([orjson.dumps(document) + b"\n"])
+        return
+    if form is Format.TABLE:
+        _print_head(run)
+    _print_tasks(document["tasks"], form)
+    if form is not Format.TABLE:
+        return
+    for task in run.tasks:
+        for message in task.messages:
+            first, *more = message.split("\n")  # the traceback of a user's function
+            click.echo(f"{task.identifier}: {one_line(first)}")
+            for line in more:
+                click.echo(f"  {one_line(line)}")
+    for row in run.set_aside:
+        click.echo(f"set aside: {one_line(_set_aside_line(row))}")
+
+
+def _print_head(run: JobRun) -> None:
+    started_by = Operator(user=run.user, host=run.host, process=run.process)
+    click.echo(f"Run {run.number} of {run.job}: {run.state.value}")
+    click.echo(f"started {time_of(run.started_at)}, ended {time_of(run.ended_at) or '-'}, by {_in_words(started_by)}")
+    if run.trigger.kind is TriggerKind.SCHEDULE:
+        click.echo(f"started by the schedule, due {time_of(run.trigger.due_at)}{', late' if run.trigger.late else ''}")
+    for resumption in run.resumed:
+        names = ", ".join(run.task(ordinal).identifier for ordinal in resumption.again)
+        click.echo(f"resumed {time_of(resumption.at)} by {_in_words(resumption.operator)}: {one_line(names)}")
+    if run.cancelled_by is not None:
+        click.echo(f"asked to stop by {_in_words(run.cancelled_by)}")
+
+
+def _in_words(operator: Operator) -> str:
+    return one_line(f"{operator.user} on {operator.host} (process {operator.process})")
+
+
+COMMANDS: tuple[click.Command, ...] = (run, resume, cancel, runs)

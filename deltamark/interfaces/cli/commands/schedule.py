@@ -1,0 +1,115 @@
+"""Commands about the schedule: keeping it, and asking whether it is kept."""
+
+from __future__ import annotations
+
+from threading import Event
+
+import click
+import orjson
+
+from deltamark.application.scheduling.health import Health
+from deltamark.application.scheduling.notices import Notice, NoticeKind
+from deltamark.bootstrap import watch_configuration
+from deltamark.domain.errors import DeltamarkError, to_the_second
+from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.documents import health_document, notice_document
+from deltamark.interfaces.cli.rendering import Format, Listing, member, one_line, render, write
+from deltamark.interfaces.cli.signals import finishing_first
+from deltamark.interfaces.cli.streams import results, say
+
+
+@click.command(epilog="Example: deltamark schedule --format jsonl")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([Format.TABLE.value, Format.JSONL.value]),
+    callback=lambda _, __, value: Format(value),
+    default=Format.TABLE.value,
+    help="Lines for people, on standard error; jsonl (one object a line) for programs.",
+)
+@pass_workspace
+def schedule(workspace: Workspace, form: Format) -> None:
+    """Runs the jobs that have a CronTabExpression when they are due, until it is stopped.
+
+    Any number of schedulers may share a store: one starts jobs, and another takes over when it is gone. What was
+    missed runs once, late. A changed configuration is loaded again between runs.
+
+    SIGTERM, SIGHUP or Ctrl-C end it when the tasks that are running have ended: exit status 0. A second one ends it at
+    once, undoes the running task, and gives 128 and the number of the signal. Exit status 2 if no job has a schedule.
+    """
+    settings, stop = workspace.settings(), Event()
+    with workspace.engine(create=True) as engine, finishing_first(stop):
+        watch_configuration(engine, settings.configuration, settings.tasks)
+        engine.schedule(stop, told=_print_notice if form is Format.JSONL else _say_notice)
+    if form is Format.TABLE:
+        say("Stopped.")
+
+
+def _print_notice(notice: Notice) -> None:
+    with results():
+        write([orjson.dumps(notice_document(notice)) + b"\n"])
+
+
+def _say_notice(notice: Notice) -> None:
+    say(f"{to_the_second(notice.at)}  {line_of(notice)}")
+
+
+def line_of(notice: Notice) -> str:
+    """What a notice says, without its time."""
+    due_at = to_the_second(notice.due_at) if notice.due_at else ""
+    reason = f": {notice.words}" if notice.words else ""
+    match notice.kind:
+        case NoticeKind.LEADS:
+            return "This scheduler starts the jobs of this store."
+        case NoticeKind.WAITS:
+            return "Another scheduler starts the jobs of this store; this one takes over when that one is gone."
+        case NoticeKind.NEXT:
+            return f"{notice.job}: next at {due_at}" if notice.job else f"Nothing to do{reason}."
+        case NoticeKind.STARTED:
+            late = f", late: it was due at {due_at}" if notice.late else ""
+            return f"{notice.job}: run {notice.run} started{late}"
+        case NoticeKind.ENDED:
+            return f"{notice.job}: run {notice.run} {notice.state.value if notice.state else 'ended'}{reason}"
+        case NoticeKind.REFUSED:
+            return f"{notice.job}: due at {due_at}, tried again until it can start{reason}"
+        case NoticeKind.RELOADED:
+            return "The configuration was changed, and loaded again."
+        case NoticeKind.TROUBLE:
+            return f"{notice.job}{reason}" if notice.job else notice.words
+
+
+@click.command(epilog="Example: deltamark health --writable")
+@click.option("--writable", is_flag=True, help="Find out whether the store can be written, too; nothing is.")
+@format_option
+@pass_workspace
+def health(workspace: Workspace, writable: bool, form: Format) -> int:
+    """Says whether the schedule is kept, for those who supervise it.
+
+    It is if the configuration and the store can be opened, a scheduler is at work, no scheduled job is overdue, and the
+    last run of each neither failed, was blocked nor was aborted. Exit status 0 if it is, 1 if it is not: then it
+    prints what is wrong.
+    """
+    try:
+        with workspace.engine() as engine:
+            found = engine.health(writable=writable)
+    except DeltamarkError as e:
+        found = Health(has_scheduler=False, jobs=(), problems=[str(e)])
+    if form is Format.JSONL:
+        write([orjson.dumps(health_document(found)) + b"\n"])
+    elif form is Format.CSV:
+        render(Listing(documents=[{"problem": words} for words in found.problems], columns=[member("problem")]), form)
+    else:
+        for line in found.problems or [_well(found)]:
+            click.echo("\n".join(one_line(part) for part in line.split("\n")))
+    return 0 if found.is_well else 1
+
+
+def _well(found: Health) -> str:
+    times = sorted((job.next_at, job.job) for job in found.jobs if job.next_at is not None)
+    if not times:
+        return "All is well; no job has a CronTabExpression."
+    at, job = times[0]
+    return f"All is well. The next job is {job}, at {to_the_second(at)}."
+
+
+COMMANDS: tuple[click.Command, ...] = (schedule, health)

@@ -1,0 +1,51 @@
+"""Commands for those who keep a store: a copy of it, and who may do what with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from deltamark import bootstrap
+from deltamark.application.integrity.backup import back_up
+from deltamark.domain.errors import StoreError
+from deltamark.interfaces.cli.context import NothingStarted, Workspace, pass_workspace
+from deltamark.interfaces.cli.parameters import Name
+from deltamark.interfaces.cli.progress import CopyProgress
+from deltamark.interfaces.cli.rendering import one_line
+from deltamark.interfaces.cli.streams import say
+
+
+@click.command(epilog="Example: deltamark backup /backups/monday.db")
+@click.argument("file", type=Name("FILE"))
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it is there, once the copy is complete.")
+@pass_workspace
+def backup(workspace: Workspace, file: str, overwrite: bool) -> None:
+    """Copies an SQLite store to FILE, also while jobs run.
+
+    FILE is a store itself. It appears when the copy is complete, checked and on the disk. For a store in
+    PostgreSQL, the command of pg_dump is named that does it.
+    """
+    with workspace.opened_store() as store, CopyProgress(f"copying to {file}") as progress:
+        made = back_up(store, Path(file), overwrite=overwrite, told=progress)
+    say(f"{one_line(file)}: a whole copy, {made.size:,} bytes, up to position {made.position}.")
+
+
+@click.command(epilog="Example: deltamark grants --writer jobs --reader audit | psql directory")
+@click.option("--writer", type=Name("ROLE"), metavar="ROLE", help="Runs jobs; cannot change what is in the log.")
+@click.option("--reader", type=Name("ROLE"), metavar="ROLE", help="Reads everything, changes nothing.")
+@pass_workspace
+def grants(workspace: Workspace, writer: str | None, reader: str | None) -> None:
+    """Prints the SQL that lets two roles use a store in PostgreSQL.
+
+    To be called by the role that will own the store: it is made if there is none yet, or brought up to date. The
+    statements take from the two roles whatever else they may do with its tables.
+    """
+    try:
+        statements = bootstrap.grants(workspace.settings().store, writer=writer, reader=reader)
+    except StoreError as e:
+        raise NothingStarted(str(e)) from e
+    click.echo(statements, nl=False)
+
+
+COMMANDS: tuple[click.Command, ...] = (backup, grants)

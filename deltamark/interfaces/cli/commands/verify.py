@@ -1,0 +1,165 @@
+"""Commands that look whether what is stored is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+import click
+
+from deltamark.application.integrity.replay import verify_log
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.derivation.differences import Verification
+from deltamark.domain.errors import UsageError, to_the_second
+from deltamark.domain.integrity.checkpoint import Checkpoint, is_proven
+from deltamark.domain.messages import how_many
+from deltamark.infrastructure.checkpoints.files import checkpoint_in
+from deltamark.infrastructure.checkpoints.keys import verifying_key
+from deltamark.interfaces.cli.commands.changes import shown_value
+from deltamark.interfaces.cli.commands.replay import show_verification
+from deltamark.interfaces.cli.commands.runs import STATUS
+from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.documents import difference_document
+from deltamark.interfaces.cli.parameters import Name, WholeNumber
+from deltamark.interfaces.cli.progress import CopyProgress, RunProgress
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
+from deltamark.interfaces.cli.streams import say
+
+FAULTY = 4
+_MEMBERS = (
+    "kind", "side", "entity_type", "key", "property", "rule", "stored", "recomputed", "pending", "chain",
+    "newest_change",
+)  # fmt: skip
+_SEEDS = 1_000_000
+
+
+@click.command(epilog="Example: deltamark verify --derived --sample 1000")
+@click.option("--log", is_flag=True, help="Compare the state with the log; the default.")
+@click.option(
+    "--checkpoint", type=Name("FILE"), metavar="FILE", help="Prove that the log begins with what it was then."
+)
+@click.option(
+    "--public-key", type=Name("FILE"), metavar="FILE", help="The key that the checkpoint must be signed with."
+)
+@click.option("--derived", is_flag=True, help="Compute derived values and compare them.")
+@click.option("--sample", type=WholeNumber("N", 1), metavar="N", help="Only N resources of each entity type.")
+@click.option("--seed", type=WholeNumber("S", 0), metavar="S", help="Choose the sample as another time.")
+@click.option("--repair", is_flag=True, help="Compute what is wrong again, in a run on record.")
+@format_option
+@pass_workspace
+def verify(
+    workspace: Workspace,
+    log: bool,
+    checkpoint: str | None,
+    public_key: str | None,
+    derived: bool,
+    sample: int | None,
+    seed: int | None,
+    repair: bool,
+    form: Format,
+) -> int:
+    """Shows where the log is not what was written, or the stored state is not what replaying it gives.
+
+    With --derived, where derived values are not what computing them gives: pending is what the next incremental run
+    puts right.
+
+    Exit status 0 without a fault, or if every one was repaired; 4 with one; 1 if the repair failed.
+    """
+    if not derived and (repair or sample is not None or seed is not None):
+        raise UsageError("--sample, --seed and --repair are for derived values. Add --derived.")
+    if seed is not None and sample is None:
+        raise UsageError("--seed chooses a sample. Say with --sample how large it is.")
+    if log and derived and form is Format.CSV:
+        raise UsageError("csv holds one kind of rows. Verify log and derived values one after the other.")
+    if public_key is not None and checkpoint is None:
+        raise UsageError("--public-key checks the signature of a checkpoint. Name it with --checkpoint.")
+    known = None if checkpoint is None else _known(Path(checkpoint), public_key)
+    status = _verify_log(workspace, known, form) if log or known or not derived else 0
+    return (_verify_derived(workspace, sample, seed, repair, form) or status) if derived else status
+
+
+def _known(file: Path, public_key: str | None) -> Checkpoint:
+    known, is_signed = checkpoint_in(file, None if public_key is None else verifying_key(Path(public_key)))
+    if public_key is None:
+        say(
+            f"{file}: its signature is not checked; name the key with --public-key."
+            if is_signed
+            else f"{file}: not signed."
+        )
+    return known
+
+
+def _verify_log(workspace: Workspace, known: Checkpoint | None, form: Format) -> int:
+    with workspace.opened_store() as store, CopyProgress("reading the log") as progress:
+        found = verify_log(store, progress, checkpoint=known)
+    show_verification(found, form)
+    if known is not None:
+        not_proven = "" if is_proven(known, found) else "It is not proven that "
+        it = "it" if not_proven else "It"
+        say(f"{not_proven}{it} begins with what it was on {to_the_second(known.at)}, up to position {known.position}.")
+    return 0 if found.is_sound else FAULTY
+
+
+def _verify_derived(workspace: Workspace, sample: int | None, seed: int | None, repair: bool, form: Format) -> int:
+    chosen = SystemRandom().randrange(_SEEDS) if seed is None and sample is not None else seed or 0
+    with workspace.engine() as engine:
+        found = engine.verify_derived(sample=sample, seed=chosen)
+        _print(found, form)
+        say(_summary(found, sample, chosen))
+        if not (repair and found.faults):
+            return FAULTY if found.faults else 0
+        with RunProgress() as progress:
+            run = engine.repair(found, observer=progress)
+        assert run is not None, "there are faults to repair"
+        say(f"Run {run.number}, the repair: {run.state.value}.")
+        if run.state is not TaskState.COMPLETED:
+            say("What is wrong stays flagged: the next run of these tasks computes it.")
+            return STATUS.get(run.state, FAULTY)
+        left = engine.verify_derived(sample=sample, seed=chosen).faults
+    faults = how_many(len(found.faults), "fault")
+    say(f"{len(left):,} of {faults} left. Verify again to see them." if left else f"{faults} repaired.")
+    return FAULTY if left else 0
+
+
+def _print(found: Verification, form: Format) -> None:
+    table = [
+        Column("found", lambda document: "pending" if document["pending"] else "FAULT"),
+        member("entity_type"),
+        member("key"),
+        Column("value", _name_of),
+        Column("stored", lambda document: shown_value(document["stored"])),
+        Column("recomputed", lambda document: shown_value(document["recomputed"])),
+        Column("newest change", _newest),
+        Column("because of", lambda document: " ← ".join(document["chain"])),
+    ]
+    if found.differences or form is not Format.TABLE:
+        documents = [difference_document(difference) for difference in found.differences]
+        render(Listing(documents=documents, columns=[member(name) for name in _MEMBERS], table=table), form)
+
+
+def _name_of(document: Document) -> str:
+    kind = f"{document['side']} key" if document["kind"] == "key" else document["kind"]
+    return f"{kind} {document['property'] if 'property' in document else document['rule']}"
+
+
+def _newest(document: Document) -> str:
+    newest: dict[str, Any] | None = document["newest_change"]
+    return "" if newest is None else f"position {newest['position']}, run {newest['run']}"
+
+
+def _summary(found: Verification, sample: int | None, seed: int) -> str:
+    pending = len(found.differences) - len(found.faults)
+    whole = "" if sample is None else f" (at most {sample:,} of each entity type, --seed {seed})"
+    left_out = "".join(
+        f"\n{one.entity_type}:{one.name} was not compared: function {one.maker.name} is not deterministic."
+        for one in found.unverified
+        if one.maker is not None
+    )
+    return (
+        f"{how_many(found.values, 'derived value')} of {how_many(found.resources, 'resource')}{whole} compared: "
+        f"{how_many(len(found.faults), 'fault')}, {pending:,} pending.{left_out}"
+    )
+
+
+COMMANDS: tuple[click.Command, ...] = (verify,)

@@ -1,0 +1,143 @@
+"""Commands about a workspace: making one, checking it, showing what is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deltamark.application.scheduling.due import next_due
+from deltamark.bootstrap import utc_now
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.jobs import ComputingTask, Job, PrepareSynchronizationTask, SynchronizeTask, Task
+from deltamark.domain.errors import ConfigurationError
+from deltamark.domain.messages import how_many
+from deltamark.domain.validation.warnings import warnings
+from deltamark.infrastructure.sample_company import write_workspace
+from deltamark.infrastructure.system.time_zone import local_zone
+from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.documents import fault_document, time_of
+from deltamark.interfaces.cli.parameters import Name
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
+from deltamark.interfaces.cli.streams import say
+
+
+@click.command(epilog="Example: deltamark init company")
+@click.argument("folder", metavar="DIR", type=Name("DIR"))
+@click.option("--people", default=100, show_default=True, type=click.IntRange(100, 1_000_000), help="How many people.")
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Another company.")
+def init(folder: str, people: int, seed: int) -> None:
+    """Writes a small, commented, working workspace into DIR.
+
+    It holds deltamark.toml, a configuration in XML and the extracts of a made-up company.
+    """
+    for path in write_workspace(Path(folder), people=people, seed=seed):
+        click.echo(path)
+    say(f"Now run: cd {folder} && deltamark run Incremental")
+
+
+@click.command(epilog="Example: deltamark --configuration configuration validate")
+@format_option
+@pass_workspace
+def validate(workspace: Workspace, form: Format) -> int:
+    """Loads the configuration and prints every fault and warning.
+
+    Exit status 2 if there is a fault; a configuration with warnings can be run.
+    """
+    try:
+        checked = workspace.loaded()
+        configuration, plan = checked.configuration, checked.plan
+    except ConfigurationError as e:
+        _print_faults([fault_document("error", fault) for fault in e.faults], form)
+        say(f"{how_many(len(e.faults), 'fault')}; nothing can be run before that is corrected.")
+        return 2
+    _print_faults([fault_document("warning", fault) for fault in warnings(configuration, plan)], form)
+    say(
+        f"The configuration can be run: {how_many(len(configuration.jobs), 'job')}, "
+        f"{how_many(len(configuration.connectors), 'connector')}, "
+        f"{how_many(len(configuration.entity_types), 'entity type')}."
+    )
+    return 0
+
+
+def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
+    if form is not Format.TABLE:
+        columns = [member(name) for name in ("severity", "file", "line", "column", "message")]
+        render(Listing(documents=faults, columns=columns), form)
+        return
+    for fault in faults:
+        place = ":".join(str(part) for part in (fault["file"], fault["line"], fault["column"]) if part is not None)
+        kind = "warning: " if fault["severity"] == "warning" else ""
+        click.echo(f"{place + ': ' if place else ''}{kind}{fault['message']}")
+
+
+@click.command(epilog="Example: deltamark jobs")
+@format_option
+@pass_workspace
+def jobs(workspace: Workspace, form: Format) -> None:
+    """Shows the jobs that are configured, and when those with a schedule are due next."""
+    configuration = workspace.loaded().configuration
+    columns = [member(name) for name in ("job", "display_name", "is_incremental", "schedule", "next_at", "tasks")]
+    now = utc_now()
+    render(Listing(documents=[_job(job, now) for job in configuration.jobs], columns=columns), form)
+
+
+def _job(job: Job, now: datetime) -> Document:
+    return {
+        "job": job.identifier,
+        "display_name": job.display_name,
+        "is_incremental": job.is_incremental,
+        "schedule": job.cron_tab_expression,
+        "next_at": time_of(next_due(job, now, local_zone)),
+        "tasks": len(job.tasks),
+    }
+
+
+@click.command(epilog="Example: deltamark tasks --format jsonl")
+@format_option
+@pass_workspace
+def tasks(workspace: Workspace, form: Format) -> None:
+    """Shows the tasks of every job in the order in which they run, then those that no job calls."""
+    configuration = workspace.loaded().configuration
+    names = ("job", "task", "kind", "level", "works_on", "dirty", "depends_on")
+    columns = [member(name) for name in names[:-1]]
+    columns.append(Column("depends_on", lambda document: ", ".join(document["depends_on"])))
+    render(Listing(documents=list(_tasks(configuration)), columns=columns), form)
+
+
+def _tasks(configuration: Configuration) -> Iterator[Document]:
+    called = set()
+    for job in configuration.jobs:
+        for task in sorted(configuration.called_by(job), key=lambda task: task.level):
+            called.add(task.identifier)
+            yield _task(job.identifier, task)
+    for task in configuration.all_tasks():
+        if task.identifier not in called:
+            yield _task(None, task)
+
+
+def _task(job: str | None, task: Task) -> Document:
+    return {
+        "job": job,
+        "task": task.identifier,
+        "kind": task.kind,
+        "level": None if task.level < 0 else task.level,
+        "works_on": _works_on(task),
+        "dirty": task.dirty if isinstance(task, ComputingTask) else None,
+        "depends_on": list(task.parents),
+    }
+
+
+def _works_on(task: Task) -> str | None:
+    match task:
+        case SynchronizeTask() | PrepareSynchronizationTask():
+            return task.connector
+        case ComputingTask():
+            return "all entity types" if task.all_entity_type else ", ".join(task.entity_types)
+    return None
+
+
+COMMANDS: tuple[click.Command, ...] = (init, validate, jobs, tasks)

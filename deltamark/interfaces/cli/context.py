@@ -1,0 +1,128 @@
+"""The workspace that a command works in: its settings, its configuration, its engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
+
+import click
+from attrs import frozen
+
+from deltamark.application.execution.run_job import refuse_denied
+from deltamark.application.lookup import job_named
+from deltamark.application.ports.store import Store
+from deltamark.bootstrap import Checked, Engine, checked_configuration, open_store, services
+from deltamark.config.settings import Settings, load_settings
+from deltamark.domain.errors import DeltamarkError, StoreError
+from deltamark.domain.runs.run import BY_USER
+from deltamark.infrastructure.store.sqlite.schema import path_of
+from deltamark.interfaces.cli.rendering import Format
+
+
+class NothingStarted(DeltamarkError):
+    """The store could not even be opened."""
+
+
+@frozen
+class Workspace:
+    """What the options before the command say; nothing is opened until it is asked for."""
+
+    store: str | None
+    configuration: str | None
+    export_output: str | None
+    debug: bool
+
+    def settings(self) -> Settings:
+        """The settings of the working directory.
+
+        :raises ConfigurationError: if `deltamark.toml` cannot be read.
+        """
+        return load_settings(
+            Path(),
+            os.environ,
+            store=self.store,
+            configuration=self.configuration,
+            export_output=self.export_output,
+        )
+
+    def loaded(self) -> Checked:
+        """The configuration, checked.
+
+        :raises ConfigurationError: with every fault.
+        """
+        settings = self.settings()
+        return checked_configuration(settings.configuration, modules=settings.tasks)
+
+    @contextmanager
+    def engine(self, *, create: bool = False, job: str | None = None, dry_run: bool = False) -> Iterator[Engine]:
+        """The engine, closed at the end of the block.
+
+        :param create: whether a store that is not there is made.
+        :param job: a job that must exist and that a user may start, or nothing is opened.
+        :param dry_run: whether no file is to be left behind where there is no store yet.
+        :raises ConfigurationError: with every fault.
+        :raises UsageError: if there is no such job, or if only the schedule may start it.
+        :raises NothingStarted: if the store cannot be opened.
+        """
+        settings = self.settings()
+        checked = checked_configuration(settings.configuration, modules=settings.tasks)
+        if job is not None:
+            found = job_named(job, checked.configuration)
+            if not dry_run:
+                refuse_denied(found, BY_USER)
+        with ExitStack() as stack:
+            try:
+                chosen = services(
+                    checked,
+                    stack.enter_context(_scratch(settings.store)) if dry_run else settings.store,
+                    settings.export_output,
+                    create=create,
+                )
+            except StoreError as e:
+                raise NothingStarted(str(e)) from e
+            yield stack.enter_context(Engine(chosen))
+
+    @contextmanager
+    def opened_store(self) -> Iterator[Store]:
+        """The store alone, without a configuration, closed at the end of the block.
+
+        :raises NothingStarted: if it cannot be opened.
+        """
+        try:
+            store = open_store(self.settings().store, create=False)
+        except StoreError as e:
+            raise NothingStarted(str(e)) from e
+        with closing(store):
+            yield store
+
+
+@contextmanager
+def _scratch(store: str) -> Iterator[str]:
+    """The store for a dry run: the one of that URL, or, where that is a file that is still to be made, one elsewhere
+    that is gone after the block.
+    """
+    path = path_of(store) if store.startswith("sqlite:") else None
+    if path is None or path.exists() or path.is_symlink() or not path.parent.is_dir():
+        yield store
+        return
+    with TemporaryDirectory(prefix="deltamark-") as folder:
+        yield f"sqlite:///{quote(folder)}/{quote(path.name)}"
+
+
+pass_workspace = click.make_pass_decorator(Workspace)
+
+
+def format_option(command: click.decorators.FC) -> click.decorators.FC:
+    """`--format`, for commands that print rows."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice([form.value for form in Format if form is not Format.CLOUDEVENTS]),
+        callback=lambda _, __, value: Format(value),
+        default=Format.TABLE.value,
+        help="A table for people; jsonl (one object a line) or csv for programs.",
+    )(command)

@@ -1,0 +1,266 @@
+"""What the engine gives back, as the documents that JSON lines show (see the reference of formats)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import asdict
+
+from deltamark.application.history.history import ExportedResource
+from deltamark.application.scheduling.health import Health
+from deltamark.application.scheduling.notices import Notice
+from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.derivation.differences import Difference
+from deltamark.domain.derivation.explanation import Cause
+from deltamark.domain.errors import Fault
+from deltamark.domain.history.changes import (
+    Classification,
+    CorrelationKey,
+    DirtyResource,
+    LoggedChange,
+    MatchedPair,
+    PendingChange,
+)
+from deltamark.domain.history.diff import LinkDelta, ResourceDelta
+from deltamark.domain.history.intervals import HeldLink, HeldValue
+from deltamark.domain.resources.link import LinkRef
+from deltamark.domain.resources.resource import Change, Resource, ResourceEvent, ResourceRef
+from deltamark.domain.runs.run import JobRun, Resumption, SetAside, TaskRun
+
+
+def time_of(at: datetime | None) -> str | None:
+    """A time in ISO 8601, UTC, with microseconds."""
+    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def change_document(change: LoggedChange | PendingChange) -> dict[str, Any]:
+    """A change of the log, or one that was held back: the same without a position."""
+    event = change.event
+    head = {"position": change.position, "at": time_of(change.at), "change": change.kind}
+    what = _changed(event.ref, event.changes) if isinstance(event, ResourceEvent) else _pair(event.ref)
+    return {**head, **what, **_origin(change)}
+
+
+def _changed(ref: ResourceRef, changes: Mapping[str, Change]) -> dict[str, Any]:
+    values = {name: {"before": c.before, "after": c.after} for name, c in changes.items()}
+    return {"entity_type": ref.entity_type, "key": ref.key, "changes": values}
+
+
+def _pair(ref: LinkRef) -> dict[str, Any]:
+    return {
+        "association": ref.association,
+        "entity_type": ref.source.entity_type,
+        "key": ref.source.key,
+        "other_entity_type": ref.target.entity_type,
+        "other_key": ref.target.key,
+    }
+
+
+def _origin(change: LoggedChange | PendingChange) -> dict[str, Any]:
+    """Where a change comes from: run, job and task, on whose account, and the line of an extract if one said it."""
+    origin: dict[str, Any] = {"run": change.run, "job": change.job, "task": change.task}
+    origin |= {"user": change.user, "trigger": change.trigger.value}
+    if change.file is not None:
+        origin |= {"file": change.file, "line": change.event.cause.line}
+    return origin
+
+
+def delta_document(delta: ResourceDelta | LinkDelta) -> dict[str, Any]:
+    """What differs between two moments: as a change, without position and cause."""
+    what = _changed(delta.ref, delta.changes) if isinstance(delta, ResourceDelta) else _pair(delta.ref)
+    return {"change": delta.kind, **what}
+
+
+def held_document(held: HeldValue | HeldLink) -> dict[str, Any]:
+    """Who had what: a value or a link, with the changes that it began and ended with."""
+    if isinstance(held, HeldValue):
+        ref = held.ref
+        what = {"entity_type": ref.entity_type, "key": ref.key, "property": held.property, "value": held.value}
+    else:
+        what = _pair(held.ref)
+    return {**what, "from": _bound(held.since), "until": _bound(held.until)}
+
+
+def _bound(change: LoggedChange | None) -> dict[str, Any] | None:
+    if change is None:
+        return None
+    return {"position": change.position, "at": time_of(change.at), **_origin(change)}
+
+
+def exported_document(resource: ExportedResource) -> dict[str, Any]:
+    """A resource of an export."""
+    return {"key": resource.key, "properties": dict(resource.values), "links": resource.links}
+
+
+def resource_document(resource: Resource, links: Iterable[LinkRef]) -> dict[str, Any]:
+    """One resource: as in an export, with the names of its computed properties and the links that lead to it."""
+    leading: dict[str, list[str]] = {}
+    arriving: dict[str, list[str]] = {}
+    for link in links:
+        if link.source == resource.ref:
+            leading.setdefault(link.association, []).append(link.target.key)
+        if link.target == resource.ref:
+            arriving.setdefault(link.association, []).append(link.source.key)
+    return {
+        "entity_type": resource.ref.entity_type,
+        "key": resource.ref.key,
+        "properties": dict(resource.values),
+        "computed": sorted(resource.computed),
+        "links": leading,
+        "linked_from": arriving,
+    }
+
+
+def task_document(task: TaskRun) -> dict[str, Any]:
+    """A task of a run."""
+    return {
+        "task": task.identifier,
+        "state": task.state.value,
+        **asdict(task.counts),
+        "seconds": task.seconds,
+        "messages": list(task.messages),
+    }
+
+
+def run_document(run: JobRun, *, dry_run: bool = False) -> dict[str, Any]:
+    """A run with its tasks; a dry run leaves nothing behind, not even its number."""
+    return {
+        "run": None if dry_run else run.number,
+        "job": run.job,
+        "state": run.state.value,
+        "started_at": time_of(run.started_at),
+        "ended_at": time_of(run.ended_at),
+        "user": run.user,
+        "host": run.host,
+        "forced": run.forced,
+        "trigger": run.trigger.kind.value,
+        "due_at": time_of(run.trigger.due_at),
+        "late": run.trigger.late,
+        "resumed": [_resumption_document(resumption) for resumption in run.resumed],
+        "dry_run": dry_run,
+        "tasks": [task_document(task) for task in run.tasks],
+    }
+
+
+def _resumption_document(resumption: Resumption) -> dict[str, Any]:
+    return {
+        "at": time_of(resumption.at),
+        "user": resumption.operator.user,
+        "host": resumption.operator.host,
+        "again": list(resumption.again),
+    }
+
+
+def set_aside_document(row: SetAside) -> dict[str, Any]:
+    """A row that was not applied."""
+    return asdict(row)
+
+
+def dirty_document(resource: DirtyResource) -> dict[str, Any]:
+    """A resource that a task would compute."""
+    return asdict(resource)
+
+
+def cause_document(cause: Cause) -> dict[str, Any]:
+    """Why a task would compute a resource: a change with what led from it to the resource.
+
+    `task` is the one that would compute; the task that made the change is `changed_by`.
+    """
+    nothing = {"position": cause.position, "at": None, "change": None, "entity_type": None, "key": None}
+    change = nothing if cause.change is None else change_document(cause.change)
+    made = {name: name for name in ("run", "job", "task", "user", "trigger", "file", "line")} | {"task": "changed_by"}
+    where = {member: change.pop(name) for name, member in made.items() if name in change}
+    why = {
+        "path": cause.path,
+        "property": cause.property,
+        "task": cause.task,
+        "computes": list(cause.computes),
+        "reason": cause.reason,
+    }
+    return {**change, **why, **where}
+
+
+_KINDS = {
+    Kind.PROPERTY: {"kind": "property"},
+    Kind.SOURCE_KEY: {"kind": "key", "side": "source"},
+    Kind.TARGET_KEY: {"kind": "key", "side": "target"},
+    Kind.CLASSIFICATION: {"kind": "classification"},
+}
+
+
+def difference_document(difference: Difference) -> dict[str, Any]:
+    """A derived value that is not what computing it anew gives."""
+    derivation, newest = difference.derivation, difference.newest_change
+    return {
+        **_KINDS[derivation.kind],
+        "entity_type": difference.ref.entity_type,
+        "key": difference.ref.key,
+        "property" if derivation.kind is Kind.PROPERTY else "rule": derivation.name,
+        "stored": difference.stored,
+        "recomputed": difference.recomputed,
+        "pending": difference.is_pending,
+        "chain": list(difference.chain),
+        "newest_change": None if newest is None else change_document(newest),
+    }
+
+
+def classification_document(classification: Classification) -> dict[str, Any]:
+    """The resource type of a resource."""
+    return asdict(classification)
+
+
+def key_document(key: CorrelationKey) -> dict[str, Any]:
+    """A correlation key."""
+    return asdict(key)
+
+
+def pair_document(pair: MatchedPair) -> dict[str, Any]:
+    """A matched pair."""
+    return asdict(pair)
+
+
+def fault_document(severity: str, fault: Fault) -> dict[str, Any]:
+    """A fault or a warning of a configuration."""
+    place = fault.location
+    return {
+        "severity": severity,
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "column": place.column if place else None,
+        "message": fault.message,
+    }
+
+
+def notice_document(notice: Notice) -> dict[str, Any]:
+    """Something that a scheduler tells."""
+    return {
+        "at": time_of(notice.at),
+        "what": notice.kind.value,
+        "job": notice.job,
+        "due_at": time_of(notice.due_at),
+        "late": notice.late,
+        "run": notice.run,
+        "state": None if notice.state is None else notice.state.value,
+        "message": notice.words or None,
+    }
+
+
+def health_document(health: Health) -> dict[str, Any]:
+    """How it stands with the schedule."""
+    jobs = [
+        {
+            "job": job.job,
+            "run": None if job.last is None else job.last.number,
+            "state": None if job.last is None else job.last.state.value,
+            "next_at": time_of(job.next_at),
+        }
+        for job in health.jobs
+    ]
+    return {
+        "well": health.is_well,
+        "scheduler": health.has_scheduler,
+        "problems": list(health.problems),
+        "jobs": jobs,
+    }

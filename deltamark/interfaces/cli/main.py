@@ -1,0 +1,171 @@
+"""The command `deltamark`: its options, its exit statuses, its last words when something goes wrong."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from deltamark.domain.errors import AlreadyRunning, ConfigurationError, DeltamarkError, HistoryDiscarded, UsageError
+from deltamark.interfaces.cli.commands import changes as reading
+from deltamark.interfaces.cli.commands import checkpoint as proving
+from deltamark.interfaces.cli.commands import config as configuring
+from deltamark.interfaces.cli.commands import derived as inspecting
+from deltamark.interfaces.cli.commands import diff as looking_back
+from deltamark.interfaces.cli.commands import erase as erasing
+from deltamark.interfaces.cli.commands import replay as replaying
+from deltamark.interfaces.cli.commands import retain as retaining
+from deltamark.interfaces.cli.commands import runs as running
+from deltamark.interfaces.cli.commands import schedule as scheduling
+from deltamark.interfaces.cli.commands import store as keeping
+from deltamark.interfaces.cli.commands import verify as verifying
+from deltamark.interfaces.cli.commands import workspace
+from deltamark.interfaces.cli.context import NothingStarted, Workspace
+from deltamark.interfaces.cli.groups import GuessingGroup
+from deltamark.interfaces.cli.signals import Stopping
+from deltamark.interfaces.cli.streams import (
+    OutputLost,
+    ReaderGone,
+    escape_what_cannot_be_written,
+    leave,
+    open_missing,
+    results,
+    say,
+    tell,
+)
+from deltamark.version import __version__
+
+FAILED, NOT_STARTED = 1, 2
+BROKEN_PIPE = 128 + 13
+
+DEBUG = "--debug"
+_NOT_STARTED = (ConfigurationError, UsageError, HistoryDiscarded, NothingStarted, AlreadyRunning)
+
+
+class Commands(GuessingGroup):
+    """The group of all commands; tells output that is lost apart."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """See `click.Command.make_context`; prints the help, for example."""
+        with results():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See `click.Command.invoke`."""
+        with results():
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+            return status
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: deltamark init company && cd company && deltamark run Incremental",
+)
+@click.option("--store", metavar="URL", help="The store, such as sqlite:///deltamark.db.")
+@click.option("--configuration", metavar="PATH", help="The XML file, or the folder of XML files.")
+@click.option("--export-output", metavar="PATH", help="The folder with the extracts.")
+@click.option(DEBUG, is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, prog_name="deltamark", message="%(prog)s %(version)s")
+@click.pass_context
+def deltamark(
+    ctx: click.Context, store: str | None, configuration: str | None, export_output: str | None, debug: bool
+) -> None:
+    """Synchronizes resources from source systems, remembers every change, computes what changed.
+
+    Settings come from deltamark.toml in the working directory; DELTAMARK_STORE, DELTAMARK_CONFIGURATION and
+    DELTAMARK_EXPORT_OUTPUT override it, and these options override both.
+    """
+    ctx.obj = Workspace(store, configuration, export_output, debug)
+
+
+MODULES = (
+    workspace, configuring, running, scheduling, reading, looking_back, inspecting, verifying, replaying, keeping,
+    retaining, erasing, proving,
+)  # fmt: skip
+
+for module in MODULES:
+    for command in module.COMMANDS:
+        deltamark.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits with its status.
+
+    0 done, 1 a task failed, 2 bad usage or configuration and nothing was started, 3 blocked by a threshold,
+    4 `verify` found a fault; 128 and the number of the signal where one stopped it.
+    """
+    open_missing()
+    stopping = Stopping()
+    try:
+        with stopping.watching():
+            status = status_of(sys.argv[1:] if arguments is None else arguments, stopping)
+    except KeyboardInterrupt:  # once more, while the first one was being put on record
+        status = stopping.status
+    leave()
+    sys.exit(status)
+
+
+def status_of(arguments: Sequence[str], stopping: Stopping | None = None) -> int:
+    """Runs the command line and gives its exit status; says what went wrong on standard error."""
+    stopping = stopping or Stopping()
+    escape_what_cannot_be_written()
+    try:
+        status = deltamark.main(list(arguments), prog_name="deltamark", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except click.exceptions.Exit as e:
+        return e.exit_code
+    except click.ClickException as e:
+        _complain(e)
+        return e.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _stopped(stopping)
+    except ReaderGone:
+        return BROKEN_PIPE
+    except OutputLost as e:
+        reason = getattr(e.__cause__, "strerror", None) or "it was closed"
+        say(f"deltamark: standard output cannot be written: {reason}. What was finished before is kept.")
+        return FAILED
+    except DeltamarkError as e:
+        return _explain(e, NOT_STARTED if isinstance(e, _NOT_STARTED) else FAILED, debug=DEBUG in arguments)
+    except Exception as e:
+        if stopping.signal is not None:  # a library made its own error of it
+            return _stopped(stopping)
+        words = RuntimeError(
+            f"an error inside Deltamark: {type(e).__name__}: {e}. The store is as the last finished task left it. "
+            "Run again with --debug (before the command) and report what it prints."
+        )
+        return _explain(words, FAILED, debug=DEBUG in arguments)
+
+
+def _stopped(stopping: Stopping) -> int:
+    say("Interrupted. What was finished is kept; the task that was running was undone.")
+    return stopping.status
+
+
+def _complain(error: click.ClickException) -> None:
+    """Says how a command is used, and what was wrong with how it was."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if context is not None and message == context.get_help():
+        tell(error.show)
+        return
+    if context is not None:
+        say(f"{context.get_usage()}\nTry `{context.command_path} --help`.\n")
+    say(f"deltamark: {message}")
+
+
+def _explain(error: Exception, status: int, *, debug: bool) -> int:
+    if debug:
+        tell(traceback.print_exc)
+    lead = "" if isinstance(error, ConfigurationError) and error.faults else "deltamark: "
+    say(f"{lead}{error}")
+    return status
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Where rows go: to standard output in a format, or into a file in the form that its ending says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+import orjson
+import pyarrow as pa
+import pyarrow.parquet
+from attrs import evolve, frozen
+
+from deltamark.domain.errors import UsageError
+from deltamark.infrastructure.system.atomic_file import whole_file
+from deltamark.interfaces.cli.rendering import Document, Format, Listing, csv_lines, plain, render
+from deltamark.interfaces.cli.row_counter import counted
+from deltamark.interfaces.cli.streams import say
+
+_CHUNK = 20_000
+ENDINGS = (".csv", ".jsonl", ".parquet")
+_NUMBERS = frozenset(("position", "run", "line"))
+
+
+def ending_of(file: Path) -> str:
+    """The ending of a file that is to be written.
+
+    :raises UsageError: if it does not say how.
+    """
+    ending = file.suffix.lower()
+    if ending not in ENDINGS:
+        raise UsageError(f"{file}: the ending says how a file is written. Use one of {', '.join(ENDINGS)}.")
+    return ending
+
+
+@frozen(kw_only=True)
+class Output:
+    """Where rows go, as the options of a command say."""
+
+    form: Format
+    file: Path | None
+    is_for_spreadsheets: bool
+
+    def __attrs_post_init__(self) -> None:
+        ending = None if self.file is None else ending_of(self.file)
+        is_csv = self.form is Format.CSV if ending is None else ending == ".csv"
+        if self.is_for_spreadsheets and not is_csv:
+            raise UsageError("--safe-for-spreadsheets is about CSV: use it with --format csv, or -o FILE.csv.")
+        if self.form is Format.CLOUDEVENTS and ending not in (None, ".jsonl"):
+            raise UsageError(f"{self.file}: CloudEvents are written as JSON lines. Use a file that ends in .jsonl.")
+
+    def give(self, listing: Listing, rows: str) -> None:
+        """Prints the rows, or writes them to the file, which appears whole or not at all.
+
+        :param rows: what they are, in a word.
+        :raises UsageError: for a file that cannot be written; what was there stays then.
+        """
+        listing = evolve(listing, is_for_spreadsheets=self.is_for_spreadsheets)
+        if self.file is None:
+            render(listing, self.form)
+            return
+        with whole_file(self.file) as stream:
+            count = _WRITERS[ending_of(self.file)](evolve(listing, documents=counted(listing.documents)), stream)
+        say(f"{count:,} {rows} written to {self.file}.")
+
+
+def output_options(*, cloud_events: bool = False) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """`--format`, `-o` and `--safe-for-spreadsheets`, for commands whose rows people take elsewhere.
+
+    The command is called with them as they are; `Output` says what they come to.
+    """
+    forms = [form.value for form in Format if cloud_events or form is not Format.CLOUDEVENTS]
+    options = (
+        click.option(
+            "-o", "--output", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+            help="Write to a file: .csv, .jsonl or .parquet.",
+        ),
+        click.option(
+            "--safe-for-spreadsheets", "safe", is_flag=True,
+            help="CSV in which nothing is a formula.",
+        ),
+        click.option(
+            "--format", "form", type=click.Choice(forms), callback=lambda _, __, value: Format(value),
+            default=Format.TABLE.value, metavar="FORMAT", help=f"{', '.join(forms[:-1])} or {forms[-1]}.",
+        ),
+    )  # fmt: skip
+
+    def decorated(command: click.decorators.FC) -> click.decorators.FC:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+def _write_csv(listing: Listing, stream: BinaryIO) -> int:
+    rows = -1  # the header
+    for line in csv_lines(listing):
+        stream.write(line)
+        rows += 1
+    return rows
+
+
+def _write_jsonl(listing: Listing, stream: BinaryIO) -> int:
+    rows = 0
+    for document in listing.documents:
+        stream.write(orjson.dumps(document) + b"\n")
+        rows += 1
+    return rows
+
+
+def _write_parquet(listing: Listing, stream: BinaryIO) -> int:
+    schema = pa.schema([(column.title, _type_of(column.title)) for column in listing.columns])
+    rows = 0
+    with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
+        for documents in _portions(listing.documents):
+            columns = [
+                pa.array([_cell(column.cell(document), field.type) for document in documents], field.type)
+                for column, field in zip(listing.columns, schema, strict=True)
+            ]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+            rows += len(documents)
+    return rows
+
+
+_WRITERS: dict[str, Callable[[Listing, BinaryIO], int]] = {
+    ".csv": _write_csv,
+    ".jsonl": _write_jsonl,
+    ".parquet": _write_parquet,
+}
+
+
+def _portions(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    remaining = iter(documents)
+    while portion := list(islice(remaining, _CHUNK)):
+        yield portion
+
+
+def _type_of(title: str) -> pa.DataType:
+    """The type of a column: numbers and times as such, everything else as the text that CSV holds."""
+    name = title.rsplit("_", 1)[-1]
+    if name in _NUMBERS:
+        return pa.int64()
+    return pa.timestamp("us", "UTC") if name == "at" else pa.string()
+
+
+def _cell(value: object, kind: pa.DataType) -> Any:
+    if value is None or kind == pa.int64():
+        return value
+    return datetime.fromisoformat(str(value)) if pa.types.is_timestamp(kind) else plain(value)

@@ -1,0 +1,82 @@
+"""Moments, numbers and texts as users write them on the command line."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from typing import Any
+
+import click
+
+from deltamark.application.arguments import LARGEST
+from deltamark.domain.history.changes import RunMoment, When
+from deltamark.domain.values import shown
+
+_RUN = re.compile(r"run:([0-9]{1,18})\Z")
+_POSITION = re.compile(r"[0-9]{1,18}\Z")
+_NUMBER = re.compile(r"[0-9]{1,19}\Z")
+_UNREAD = re.compile(r"[\ud800-\udfff]")
+
+
+class Moment(click.ParamType[When]):
+    """A position, an ISO 8601 time with its zone, or `run:N`."""
+
+    name = "WHEN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> When:
+        """The moment that a text names."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        if run := _RUN.match(value):
+            return RunMoment(int(run.group(1)))
+        if _POSITION.match(value):
+            return int(value)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{shown(value)} is no moment. Write a position (42), a time (2026-11-24T08:15:30Z) or the end of a "
+                "run (run:7).",
+                param,
+                ctx,
+            )
+        if moment.tzinfo is None:
+            self.fail(f"{shown(value)} has no time zone. Write {moment.isoformat()}Z for UTC.", param, ctx)
+        return moment
+
+
+class WholeNumber(click.ParamType[int]):
+    """A whole number in plain digits, not below `least` and no larger than a store can hold."""
+
+    def __init__(self, name: str, least: int) -> None:
+        self.name = name
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number that a text writes."""
+        text = str(value)
+        if not _NUMBER.match(text) or not self._least <= int(text) <= LARGEST:
+            self.fail(f"{shown(text)} is no whole number from {self._least} on.", param, ctx)
+        return int(text)
+
+
+class Name(click.ParamType[str]):
+    """A text that can be looked up: not empty, and made of characters."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text itself."""
+        text = str(value)
+        if not text:
+            self.fail("an empty text names nothing.", param, ctx)
+        try:
+            # Python could not read it by the rules of the locale: it is UTF-8 all the same, or nothing.
+            return os.fsencode(text).decode() if _UNREAD.search(text) else text
+        except UnicodeError:
+            self.fail(f"{shown(text)} is not valid UTF-8.", param, ctx)
+
+
+WHEN = Moment()

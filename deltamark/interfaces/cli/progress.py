@@ -1,0 +1,168 @@
+"""What a run shows while it goes on."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from attrs import asdict
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from deltamark.application.runs.observer import Observer
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.runs.run import TaskRun
+from deltamark.interfaces.cli.rendering import one_line
+from deltamark.interfaces.cli.streams import say
+
+_PATIENCE_S = 1.0
+"""How long nobody needs to be told that something goes on."""
+
+_STYLES = {
+    TaskState.COMPLETED: "green",
+    TaskState.WARNING: "yellow",
+    TaskState.SKIPPED: "dim",
+    TaskState.BLOCKED: "magenta",
+    TaskState.FAILED: "red",
+    TaskState.CANCELLED: "magenta",
+    TaskState.ABORTED: "red",
+}
+
+
+def line_of(task: TaskRun) -> str:
+    """How a task ended, in one line."""
+    if task.state is TaskState.SKIPPED:
+        return f"{task.identifier}: {'; '.join(task.messages)}"
+    return f"{task.identifier}: {task.state.value} ({task.seconds:.2f} s)"
+
+
+class RunProgress(Observer):
+    """On a terminal a line that lives for each task that runs; in a pipe a line when it has ended.
+
+    Everything goes to standard error: standard output is for results. Where standard error is gone, the run goes
+    on unseen. Used in a `with` block, it leaves no half line behind, however the run ends.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stderr, highlight=False)
+        self._live: Progress | None = None
+        self._lines: dict[int, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def task_started(self, run: int, task: TaskRun) -> None:
+        """See `Observer.task_started`."""
+        if not self._console.is_terminal:
+            return
+        with suppress(OSError, ValueError):
+            if self._live is None:
+                self._live = self._begun()
+            self._lines[task.ordinal] = self._live.add_task(one_line(task.identifier), total=None)
+            if not self._live.live.is_started:
+                self._live.start()
+
+    def task_progressed(self, run: int, task: TaskRun) -> None:
+        """See `Observer.task_progressed`."""
+        if self._live is not None and task.ordinal in self._lines:
+            with suppress(OSError, ValueError):
+                self._live.update(self._lines[task.ordinal], description=one_line(_how_far(task)))
+
+    def task_ended(self, run: int, task: TaskRun) -> None:
+        """See `Observer.task_ended`."""
+        self._remove(task.ordinal)
+        lines = [line_of(task)]
+        if task.state is not TaskState.SKIPPED:
+            lines += [f"  {line}" for message in task.messages for line in message.split("\n")]
+        if not self._console.is_terminal:
+            say("\n".join(map(one_line, lines)))
+            return
+        with suppress(OSError, ValueError):
+            for n, line in enumerate(lines):
+                style = "" if n else _STYLES.get(task.state, "")
+                self._console.print(Text(one_line(line), style=style), soft_wrap=True)
+
+    def _begun(self) -> Progress:
+        return Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def _remove(self, ordinal: int) -> None:
+        """Takes the line of a task away; with the last one, all of the display."""
+        line = self._lines.pop(ordinal, None)
+        if not self._lines:
+            self._stop()
+        elif line is not None and self._live is not None:
+            with suppress(OSError, ValueError):
+                self._live.remove_task(line)
+
+    def _stop(self) -> None:
+        live, self._live = self._live, None
+        self._lines.clear()
+        if live is not None:
+            with suppress(OSError, ValueError):
+                live.stop()
+
+
+def _how_far(task: TaskRun) -> str:
+    """A task with how far it got, and what it counted, in one line."""
+    counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in asdict(task.counts).items() if count)
+    return f"{task.identifier}: {task.progress}" + (f" ({counts})" if counts else "")
+
+
+class CopyProgress:
+    """On a terminal a bar, for copying that lasts longer than a second; in a pipe nothing. See `RunProgress`."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._begun_at = monotonic()
+        self._live: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            with suppress(OSError, ValueError):
+                live.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Is told how much of the whole was copied."""
+        with suppress(OSError, ValueError):
+            if self._live is None and monotonic() - self._begun_at > _PATIENCE_S:
+                self._live = self._bar()
+            if self._live is not None:
+                self._live.update(self._live.task_ids[0], completed=done, total=total)
+
+    def _bar(self) -> Progress:
+        console = Console(file=sys.stderr, highlight=False)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+        bar = Progress(
+            *columns,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        bar.add_task(one_line(self._what))
+        bar.start()
+        return bar

@@ -1,0 +1,194 @@
+"""Rows as text: a table for people, CSV and JSON lines for programs, of the very same rows.
+
+Rows are written as they come: memory does not grow with their number. On a terminal a table is drawn by rich, in
+a pipe it is plain columns that are never cut.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import chain, islice
+from typing import Any, TypeAlias
+
+import orjson
+from attrs import evolve, frozen
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from deltamark.interfaces.cli.formula_guard import guarded
+from deltamark.interfaces.cli.row_counter import counted
+
+Document: TypeAlias = Mapping[str, Any]
+"""A row as JSON lines give it."""
+
+_AT_A_TIME = 500
+
+
+class Format(Enum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+    CSV = "csv"
+    CLOUDEVENTS = "cloudevents"
+    """JSON lines whose documents are CloudEvents: for changes alone."""
+
+
+@frozen
+class Column:
+    """A column of a table or of CSV: its title, and its cell for a document.
+
+    Numbers stand on the right; `is_number` says so of texts that are numbers.
+    """
+
+    title: str
+    cell: Callable[[Document], object]
+    is_number: bool = False
+
+
+def member(name: str) -> Column:
+    """The column of one member of the documents."""
+    return Column(name, lambda document: document.get(name))
+
+
+@frozen(kw_only=True)
+class Listing:
+    """Rows to print.
+
+    :param columns: what CSV shows, and a table too unless `table` says otherwise.
+    :param is_live: whether rows come one by one as things happen: each is shown at once.
+    :param is_for_spreadsheets: whether CSV must hold nothing that a spreadsheet takes for a formula.
+    """
+
+    documents: Iterable[Document]
+    columns: Sequence[Column]
+    table: Sequence[Column] | None = None
+    is_live: bool = False
+    is_for_spreadsheets: bool = False
+
+    @property
+    def at_a_time(self) -> int:
+        """How many rows are printed together."""
+        return 1 if self.is_live else _AT_A_TIME
+
+
+def render(listing: Listing, form: Format) -> None:
+    """Prints the rows on standard output."""
+    if not (listing.is_live or sys.stdout.isatty()):
+        listing = evolve(listing, documents=counted(listing.documents))
+    match form:
+        case Format.JSONL | Format.CLOUDEVENTS:
+            write((orjson.dumps(document) + b"\n" for document in listing.documents), listing.at_a_time)
+        case Format.CSV:
+            write(csv_lines(listing), listing.at_a_time)
+        case Format.TABLE:
+            print_table(listing)
+
+
+def write(lines: Iterable[bytes], at_a_time: int = _AT_A_TIME) -> None:
+    """Writes UTF-8 on standard output, some lines together."""
+    remaining = iter(lines)
+    while chunk := list(islice(remaining, at_a_time)):
+        sys.stdout.buffer.write(b"".join(chunk))
+        sys.stdout.buffer.flush()
+
+
+def csv_lines(listing: Listing) -> Iterator[bytes]:
+    """The rows as lines of CSV, header first."""
+    buffer = io.StringIO()
+    # Quotes keep a spreadsheet that separates by other signs from taking a cell apart, and a part of it for a formula.
+    if listing.is_for_spreadsheets:
+        text, writer = _harmless, csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    else:
+        text, writer = plain, csv.writer(buffer, lineterminator="\n")
+    header = [[text(column.title) for column in listing.columns]]
+    for row in chain(header, ([text(c.cell(d)) for c in listing.columns] for d in listing.documents)):
+        buffer.seek(0)
+        buffer.truncate()
+        writer.writerow(row)
+        yield buffer.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _harmless(value: object) -> str:
+    """A value as a text that a spreadsheet takes for no formula; numbers are none."""
+    return guarded(value) if isinstance(value, str) else plain(value)
+
+
+def plain(value: object) -> str:
+    """A value as text: nothing for null, JSON for what is no scalar."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case int() | float():
+            return str(value)
+    return orjson.dumps(value).decode()
+
+
+def one_line(text: str) -> str:
+    """A text without what would move the cursor or colour the screen."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def print_table(listing: Listing) -> None:
+    """Prints a table: drawn on a terminal, plain columns elsewhere and where rows come one by one."""
+    columns = listing.table or listing.columns
+    console = Console(file=sys.stdout, highlight=False)
+    remaining = iter(listing.documents)
+    widths = [len(column.title) for column in columns]
+    chunk = [] if listing.is_live else list(islice(remaining, _AT_A_TIME))
+    is_first = True
+    while chunk or is_first:
+        rows = [[one_line(plain(column.cell(document))) for column in columns] for document in chunk]
+        numeric = [c.is_number or all(isinstance(c.cell(d), int | float | None) for d in chunk) for c in columns]
+        widths = [max([width, *(cell_len(row[n]) for row in rows)]) for n, width in enumerate(widths)]
+        if console.is_terminal and not listing.is_live:
+            console.print(_drawn(columns, rows, numeric, with_header=is_first))
+        else:
+            _print_plain(columns, rows, widths, numeric, with_header=is_first)
+            sys.stdout.flush()
+        is_first = False
+        chunk = list(islice(remaining, listing.at_a_time))
+
+
+def _drawn(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], numeric: Sequence[bool], *, with_header: bool
+) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_header=with_header, pad_edge=False, header_style="bold")
+    for column, is_number in zip(columns, numeric, strict=True):
+        table.add_column(column.title, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _print_plain(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[int],
+    numeric: Sequence[bool],
+    *,
+    with_header: bool,
+) -> None:
+    lines = [[column.title for column in columns]] if with_header else []
+    for row in chain(lines, rows):
+        cells = [_padded(cell, width, is_number) for cell, width, is_number in zip(row, widths, numeric, strict=True)]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _padded(cell: str, width: int, is_number: bool) -> str:
+    """A cell as wide as its column on a screen, where some characters take two places and some none."""
+    blanks = " " * (width - cell_len(cell))
+    return blanks + cell if is_number else cell + blanks
