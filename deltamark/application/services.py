@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from typing import TypeAlias
 
@@ -14,7 +14,6 @@ from deltamark.application.digests import configuration_digest
 from deltamark.application.ports.evaluator import Comparer, Evaluator
 from deltamark.application.ports.extracts import Extracts
 from deltamark.application.ports.store import Clock, Store, Writing
-from deltamark.application.scheduling.due import LocalZone
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.derivation.plan import Plan
@@ -33,6 +32,8 @@ OpenStore = Callable[[str], Store]
 
 OrphanWriter = Callable[[int, str, pa.Table], str]
 """Writes the orphaned pairs of an association in a run to a file; returns its name."""
+
+LocalZone: TypeAlias = Callable[[], tzinfo]
 
 
 @frozen(kw_only=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from attrs import frozen
 
-from deltamark.config.xml.safety import LARGEST_FILE
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 
+LARGEST_FILE = 1024 * 1024
 ENDING = ".xml"
 NOT_REGULAR = "this is not a regular file; a configuration is read from files only"
 

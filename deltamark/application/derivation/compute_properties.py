@@ -18,8 +18,7 @@ from deltamark.application.derivation.batch import (
 from deltamark.application.derivation.inputs import Gathering
 from deltamark.application.derivation.mapped_to_computed import computed_for_the_first_time, remove_synchronized
 from deltamark.application.derivation.user_functions.batches import function_portions
-from deltamark.application.derivation.workload import Share, awaited, workload
-from deltamark.application.flagging.flag import is_all_flagged
+from deltamark.application.derivation.workload import Share, awaited, is_all_flagged, workload
 from deltamark.application.ports.evaluator import Computation, Inputs
 from deltamark.application.ports.records import ComputedChanges, DerivedRule
 from deltamark.application.ports.store import Writing

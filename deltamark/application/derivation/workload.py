@@ -189,3 +189,17 @@ def awaited(reading: Reading, plan: Plan) -> list[Dependency]:
         if _names(rule_of(planned)) in relied_on:
             found |= dict.fromkeys(planned.dependencies)
     return list(found)
+
+
+def has_unflagged_changes(reading: Reading) -> bool:
+    """Whether something changed, or was discarded, since the last flag task."""
+    return reading.changed_since(reading.flagged_to())
+
+
+def is_all_flagged(reading: Reading) -> bool:
+    """Whether every change was flagged; that flagged ones were discarded since does not count."""
+    after = reading.flagged_to()
+    if not reading.changed_since(after):
+        return True
+    unread = any(discarded.unread for _, discarded in reading.discards(after))
+    return not unread and not any(True for _ in reading.changes(after, None))

@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from deltamark.application.execution.interruption import INTERRUPTED, RUN_INTERRUPTED, leave_undone, left_out
+from deltamark.application.execution.interruption import leave_undone, left_out
 from deltamark.application.execution.parallel import Turns, side_by_side
 from deltamark.application.execution.skip_decision import reason_to_leave_out
 from deltamark.application.execution.task_dispatch import Work
 from deltamark.application.runs.observer import Observer, Telling
 from deltamark.application.runs.out_of_memory import lack_of_memory_told
-from deltamark.application.runs.run_log import Ended, Recording
+from deltamark.application.runs.run_log import RUN_INTERRUPTED, Ended, Recording, in_words
 from deltamark.application.services import Done, Progress, Scope, Skip
 from deltamark.application.synchronization.hold_back import HeldBack
 from deltamark.domain.configuration.jobs import TaskState
@@ -203,11 +203,3 @@ class CarryingOut:
             forced=self._forced,
             tell=lambda progress: self._telling.progressed(ordinal, progress),
         )
-
-
-def in_words(error: BaseException) -> str:
-    """What goes on record; a name of a file that is no Unicode text can stand in it and must not spoil it."""
-    if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
-    words = str(error) if isinstance(error, DeltamarkError) else f"internal error: {type(error).__name__}: {error}"
-    return words.encode(errors="backslashreplace").decode()

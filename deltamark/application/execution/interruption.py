@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from deltamark.application.runs.run_log import Ended, Recording
+from deltamark.application.runs.run_log import INTERRUPTED, RUN_INTERRUPTED, Ended, Recording
 from deltamark.application.services import Done, Services
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
 
-INTERRUPTED, RUN_INTERRUPTED = "interrupted", "the run was interrupted"
 """What is on record of a task that had begun, and why others were left out."""
 
 

@@ -8,8 +8,8 @@ from attrs import field, frozen
 
 from deltamark.application.derivation.compute_properties import computing_properties
 from deltamark.application.derivation.compute_rules import computing_rules
-from deltamark.application.derivation.workload import is_due
-from deltamark.application.flagging.flag import flagging, has_unflagged_changes
+from deltamark.application.derivation.workload import has_unflagged_changes, is_due
+from deltamark.application.flagging.flag import flagging
 from deltamark.application.pending_changes.apply import apply_pending
 from deltamark.application.services import Apply, Services, Skip, Tell
 from deltamark.application.synchronization.prepare import Prepared, preparing, reason_out

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from deltamark.application.derivation.workload import awaited, rule_of
 from deltamark.application.ports.records import DerivedRule
-from deltamark.application.ports.store import Reading, Writing
+from deltamark.application.ports.store import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask
@@ -15,20 +15,6 @@ from deltamark.domain.derivation.dependency_paths import Dependency
 from deltamark.domain.derivation.task_coverage import covered
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import ChangesDiscarded, Counts
-
-
-def has_unflagged_changes(reading: Reading) -> bool:
-    """Whether something changed, or was discarded, since the last flag task."""
-    return reading.changed_since(reading.flagged_to())
-
-
-def is_all_flagged(reading: Reading) -> bool:
-    """Whether every change was flagged; that flagged ones were discarded since does not count."""
-    after = reading.flagged_to()
-    if not reading.changed_since(after):
-        return True
-    unread = any(discarded.unread for _, discarded in reading.discards(after))
-    return not unread and not any(True for _ in reading.changes(after, None))
 
 
 def flagging(services: Services) -> Apply:

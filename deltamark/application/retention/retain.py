@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
-from deltamark.application.execution.executor import in_words
 from deltamark.application.ports.store import Writing
 from deltamark.application.retention.discard import Forgetting, discard_changes, forgetting
 from deltamark.application.retention.eligibility import weighed
 from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run
-from deltamark.application.runs.run_log import Ended, Recording
+from deltamark.application.runs.run_log import Ended, Recording, in_words
 from deltamark.application.runs.start_event import run_started
 from deltamark.application.services import Done, Services
 from deltamark.domain.configuration.jobs import PrepareSynchronizationTask, SynchronizeTask, TaskState

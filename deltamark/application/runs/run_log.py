@@ -13,9 +13,12 @@ from deltamark.application.ports.store import Writing
 from deltamark.application.runs.leases import check_kept
 from deltamark.application.services import Done, Progress, Services
 from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.runs.run import JobRun, RowsSetAside, RunEnded, SetAside, TaskEnded, TaskProgressed, TaskStarted
 
 ROWS_IN_ONE_EVENT = 1_000
+
+INTERRUPTED, RUN_INTERRUPTED = "interrupted", "the run was interrupted"
 
 
 @frozen
@@ -124,3 +127,11 @@ def _in_chunks(rows: Sequence[SetAside]) -> Iterator[tuple[SetAside, ...]]:
     remaining = iter(rows)
     while chunk := tuple(islice(remaining, ROWS_IN_ONE_EVENT)):
         yield chunk
+
+
+def in_words(error: BaseException) -> str:
+    """What goes on record; a name of a file that is no Unicode text can stand in it and must not spoil it."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    words = str(error) if isinstance(error, DeltamarkError) else f"internal error: {type(error).__name__}: {error}"
+    return words.encode(errors="backslashreplace").decode()

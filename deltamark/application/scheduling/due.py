@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
-from typing import TypeAlias
+from datetime import UTC, datetime
 
+from deltamark.application.services import LocalZone
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.cron import next_firing
 from deltamark.domain.configuration.jobs import Job
 
-LocalZone: TypeAlias = Callable[[], tzinfo]
 """Gives the time zone of this machine; asked only for jobs that go by it."""
 
 

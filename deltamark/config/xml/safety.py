@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 from xml.parsers import expat
 
+from deltamark.config.files import LARGEST_FILE
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.values import shown
 
-LARGEST_FILE = 1024 * 1024
 DEEPEST = 64
 MOST_ATTRIBUTES = 64
 MOST_ELEMENTS = 50_000

@@ -11,7 +11,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.dependency_paths import Dependency, Read, dependencies, route
 from deltamark.domain.derivation.derivations import Derivation, Kind
 from deltamark.domain.errors import Fault
-from deltamark.domain.validation.jobs import dependency_cycles
+from deltamark.domain.graph import dependency_cycles
 
 _Computed = tuple[str, str]
 """A computed property: its entity type and its name."""
