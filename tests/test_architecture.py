@@ -99,3 +99,18 @@ def test_the_wheel_built_from_the_source_distribution_installs_and_runs(tmp_path
 
     assert shown.returncode == 0, shown.stderr
     assert Path(shown.stdout.strip()).is_relative_to(site)
+
+
+def test_a_method_has_a_docstring_unless_its_port_documents_it() -> None:
+    methods = [
+        (path, method)
+        for path in ROOT.glob("deltamark/**/*.py")
+        for owner in ast.walk(ast.parse(path.read_text()))
+        if isinstance(owner, ast.ClassDef) and not owner.name.startswith("_")
+        for method in owner.body
+        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_")
+    ]
+    documented = {method.name for _, method in methods if ast.get_docstring(method)}
+
+    assert not {f"{path}:{method.lineno}" for path, method in methods if method.name not in documented}
+    assert not [path for path in ROOT.glob("deltamark/**/*.py") if re.search(r'"""See `[\w.]*`\."""', path.read_text())]

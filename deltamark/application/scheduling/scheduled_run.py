@@ -68,16 +68,13 @@ class ScheduledRun(Observer):
         return run
 
     def task_started(self, run: int, task: TaskRun) -> None:
-        """See `Observer.task_started`."""
         self._tell_started()
         self._observer.task_started(run, task)
 
     def task_progressed(self, run: int, task: TaskRun) -> None:
-        """See `Observer.task_progressed`."""
         self._observer.task_progressed(run, task)
 
     def task_ended(self, run: int, task: TaskRun) -> None:
-        """See `Observer.task_ended`."""
         self._tell_started()
         self._observer.task_ended(run, task)
         if self._stop.is_set() and not self._is_cancelled:

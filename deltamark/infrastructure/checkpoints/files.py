@@ -60,7 +60,7 @@ def write_checkpoint(checkpoint: Checkpoint, file: Path | str, *, key: Path | st
 
 
 def put_checkpoint(checkpoint: Checkpoint, file: Path, key: SigningKey | None) -> None:
-    """See `write_checkpoint`."""
+    """Writes a checkpoint, signed where there is a key; an existing file is never replaced."""
     if file.exists():
         raise UsageError(f"{file} is there already, and is not replaced: it may be a checkpoint. Name another file.")
     with whole_file(file) as stream:

@@ -25,19 +25,16 @@ class DuckComparer:
         self._workbench = workbench or Workbench()
 
     def resources(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
-        """See `Comparer.resources`."""
         with _states_readable(entity_type):
             return compare_complete(self._workbench, extract, held, entity_type)
 
     def commands(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
-        """See `Comparer.commands`."""
         with _states_readable(entity_type):
             return compare_commands(self._workbench, extract, held, entity_type)
 
     def links(
         self, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
     ) -> LinkComparison:
-        """See `Comparer.links`."""
         return compare_links(self._workbench, extract, sides, association, complete=complete)
 
 

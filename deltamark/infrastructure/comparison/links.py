@@ -27,7 +27,7 @@ UNRESOLVED = pa.schema([*VALUES, ("missing", pa.int64())])
 def compare_links(
     workbench: Workbench, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
 ) -> LinkComparison:
-    """See `Comparer.links`.
+    """Compares pairs with the live links of an association.
 
     An end that may have only one link keeps the one with the smallest key where an extract gives several, so
     that the order of rows never decides. A row that was set aside, and one whose values more than one resource

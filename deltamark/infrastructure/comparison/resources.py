@@ -34,7 +34,7 @@ _EXACT = 2**53
 def compare_complete(
     workbench: Workbench, extract: ResourceExtract, held: pa.Table, entity_type: EntityType
 ) -> ResourceComparison:
-    """See `Comparer.resources`."""
+    """Compares a complete extract with the live resources of an entity type."""
     unknown = UNKNOWN.empty_table()
     if held.num_rows == 0:
         created = extract.rows.select(["key", "line", "state"]).cast(ROWS)
@@ -60,7 +60,7 @@ def compare_complete(
 def compare_commands(
     workbench: Workbench, extract: ResourceExtract, held: pa.Table, entity_type: EntityType
 ) -> ResourceComparison:
-    """See `Comparer.commands`.
+    """Compares an extract with a command column with the live resources that it names.
 
     ``insert`` of what is there updates it; ``update`` sets every mapped property; ``merge`` sets those that
     have a value and creates what is not there; ``delete`` of what is not there does nothing.

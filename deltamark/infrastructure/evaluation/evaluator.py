@@ -46,11 +46,9 @@ class DuckEvaluator:
         self._compiled: dict[Derivation, Compiled] = {}
 
     def reads(self, derivation: Derivation) -> tuple[Read, ...]:
-        """See `Evaluator.reads`."""
         return self._of(derivation).reads
 
     def fault(self, derivation: Derivation) -> Fault | None:
-        """See `Evaluator.fault`."""
         one = self._of(derivation)
         columns = ", ".join(
             f"CAST(NULL AS {self._type(derivation, read)}) AS {quoted(str(read))}" for read in one.reads
@@ -65,7 +63,6 @@ class DuckEvaluator:
         return None
 
     def properties(self, derivations: Sequence[Derivation], inputs: Inputs) -> Computation:
-        """See `Evaluator.properties`."""
         found = list(self.portions(derivations, inputs))
         return Computation(
             rows=pa.concat_tables([_ROWS.empty_table(), *(one.rows for one in found)]),
@@ -74,7 +71,6 @@ class DuckEvaluator:
         )
 
     def portions(self, derivations: Sequence[Derivation], inputs: Inputs) -> Iterator[Computation]:
-        """See `Evaluator.portions`."""
         if not derivations:
             return
         evaluation = self._evaluation(derivations, inputs)
@@ -94,7 +90,6 @@ class DuckEvaluator:
             due = 0
 
     def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> Sequence[pa.Table]:
-        """See `Evaluator.values`."""
         if not derivations:
             return []
         evaluation = self._evaluation(derivations, inputs)
@@ -109,11 +104,9 @@ class DuckEvaluator:
         return tables_of(rules, pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work)))
 
     def tables(self, columns: Sequence[Column], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
-        """See `Evaluator.tables`."""
         return tables(self._configuration, columns, inputs, self._workbench, at_once)
 
     def given(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:
-        """See `Evaluator.given`."""
         steps = [
             Step(number=n, name=one.name, kind=one.result, sql=Answers.column(one.name), own=frozenset())
             for n, one in enumerate(derivations)

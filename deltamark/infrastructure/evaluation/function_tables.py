@@ -30,7 +30,7 @@ _BASE64 = {PropertyType.BYTES, PropertyType.BINARY}
 def tables(
     configuration: Configuration, columns: Sequence[Column], inputs: Inputs, workbench: Workbench, at_once: int
 ) -> Iterator[pa.Table]:
-    """See `Evaluator.tables`."""
+    """The tables that functions of users read, one portion of the resources after the other."""
     reading = Compiled("NULL", tuple(sorted(column.read for column in columns)))
     evaluation = Evaluation(configuration, (), [reading], inputs, at_once=at_once)
 

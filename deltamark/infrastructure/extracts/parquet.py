@@ -49,7 +49,7 @@ class ParquetCells:
         return tuple(self._schema.names)
 
     def fetch(self, query: str, columns: Sequence[int]) -> Fetched:
-        """See `Cells`; a line is the number of the row, from 1."""
+        """The result of `query` over the rows; a line is the number of the row, from 1."""
         cells = numbered(f"nullif({_as_text(self._schema.field(i).type, f'c{i}')}, '')" for i in columns)
         aliases = ", ".join(f"c{i}" for i in range(len(self.names)))
         scan = f"read_parquet({literal(str(self._file.path))}) as t({aliases})"

@@ -49,7 +49,6 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
         )
 
     def now(self) -> datetime:
-        """See `Writing.now`."""
         return from_micros(self._micros)
 
     def _host_time(self) -> int:
@@ -64,7 +63,6 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
         return range(first, self._stream)
 
     def newest_flag(self) -> int:
-        """See `Reading.newest_flag`."""
         return self._flag - 1
 
     def _append(self, event: Event) -> int:
@@ -104,7 +102,6 @@ class RunWriting(Session):
     """The record of runs."""
 
     def start_run(self, build: Callable[[str, int, datetime], RunEvent]) -> int:
-        """See `Writing.start_run`."""
         (stream,) = self._streams(1)
         number: int = self._run
         self._run = number + 1
@@ -116,7 +113,6 @@ class RunWriting(Session):
         return number
 
     def append_to_run(self, build: Callable[[str, int, datetime], RunEvent], run: int) -> None:
-        """See `Writing.append_to_run`."""
         row = self._db.row("SELECT stream, version FROM runs WHERE number=?1", (run,))
         assert row is not None, "only a run that was started goes on"
         stream, version = row

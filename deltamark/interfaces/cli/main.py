@@ -49,12 +49,12 @@ class Commands(GuessingGroup):
     """The group of all commands; tells output that is lost apart."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """See `click.Command.make_context`; prints the help, for example."""
+        """Parses the arguments; may print, such as the help."""
         with results():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """See `click.Command.invoke`."""
+        """Runs the command; results that cannot be written fail it."""
         with results():
             status = super().invoke(ctx)
             sys.stdout.flush()

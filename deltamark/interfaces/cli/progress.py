@@ -61,7 +61,6 @@ class RunProgress(Observer):
         self._stop()
 
     def task_started(self, run: int, task: TaskRun) -> None:
-        """See `Observer.task_started`."""
         if not self._console.is_terminal:
             return
         with suppress(OSError, ValueError):
@@ -72,13 +71,11 @@ class RunProgress(Observer):
                 self._live.start()
 
     def task_progressed(self, run: int, task: TaskRun) -> None:
-        """See `Observer.task_progressed`."""
         if self._live is not None and task.ordinal in self._lines:
             with suppress(OSError, ValueError):
                 self._live.update(self._lines[task.ordinal], description=one_line(_how_far(task)))
 
     def task_ended(self, run: int, task: TaskRun) -> None:
-        """See `Observer.task_ended`."""
         self._remove(task.ordinal)
         lines = [line_of(task)]
         if task.state is not TaskState.SKIPPED:

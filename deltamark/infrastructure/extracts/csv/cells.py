@@ -124,7 +124,6 @@ class CsvCells:
         return self._dialect.names
 
     def fetch(self, query: str, columns: Sequence[int]) -> Fetched:
-        """See `Cells`."""
         return self._fetched_as_it_stands(query, columns) or self._fetched_rewritten(query, columns)
 
     def _fetched_as_it_stands(self, query: str, columns: Sequence[int]) -> Fetched | None:

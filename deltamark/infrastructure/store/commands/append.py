@@ -34,7 +34,6 @@ class Appending(Session):
     """Changes of resources and links."""
 
     def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Cause) -> Mapping[str, int]:
-        """See `Writing.append_resources`."""
         kind = self._named("entity_types", entity_type)
         head = Head(self._micros, cause)
         unlinked: Counter[str] = Counter()
@@ -169,7 +168,6 @@ class Appending(Session):
         return Counter(row[0] for row in rows)
 
     def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Cause) -> None:
-        """See `Writing.append_links`."""
         for chunk in chunks(changes.unlinked):
             self._unlink(ends, chunk, cause)
         for chunk in chunks(changes.linked):

@@ -20,7 +20,6 @@ class ComputedWriting(Appending):
     """Computed properties, in log and state."""
 
     def put_computed(self, changes: ComputedChanges, cause: Cause) -> None:
-        """See `Writing.put_computed`."""
         kind = self._type_id(changes.entity_type)
         head = Head(self._micros, cause)
         for chunk in chunks(changes.rows):

@@ -17,7 +17,6 @@ class DerivedWriting(Session):
     """Correlation keys, classifications, and places."""
 
     def put_keys(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
-        """See `Writing.put_keys`."""
         number = self._rule(rule)
         self._db.temporary("fresh", {"resource": "number", "value": "text"})
         for chunk in chunks(values):
@@ -37,7 +36,6 @@ class DerivedWriting(Session):
         return written
 
     def put_classifications(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
-        """See `Writing.put_classifications`."""
         number = self._rule(rule)
         self._db.temporary("fresh", {"resource": "number", "value": "text"})
         for chunk in chunks(values):
@@ -63,12 +61,10 @@ class DerivedWriting(Session):
         return self._db.execute(f"DELETE FROM {table} WHERE rule=?1 AND {which}", (rule,))
 
     def computed_all(self, rules: Iterable[DerivedRule]) -> None:
-        """See `Writing.computed_all`."""
         for rule in rules:
             self._db.execute("UPDATE rules SET digest=?1 WHERE id=?2", (rule.digest, self._rule(rule)))
 
     def remove_rules(self, rules: Iterable[DerivedRule]) -> int:
-        """See `Writing.remove_rules`."""
         gone = self._db.array([self._known(rule) for rule in rules])
         removed = 0
         for table in ("correlation_keys", "classifications"):
@@ -83,7 +79,6 @@ class DerivedWriting(Session):
         return self._known(rule) or int(self._db.one(sql, names))
 
     def move_place(self, consumer: str, rules: Iterable[DerivedRule], place: Place) -> None:
-        """See `Writing.move_place`."""
         forgotten = self._db.one("SELECT forgotten_flag FROM store")
         if place.flag < forgotten:  # a place that is new, or that was dropped while its consumer was at work
             raise ConcurrentRun(
@@ -98,7 +93,6 @@ class DerivedWriting(Session):
             )
 
     def keep_consumers(self, kept: Mapping[str, Iterable[DerivedRule]]) -> list[str]:
-        """See `Writing.keep_consumers`."""
         wanted = {(consumer, self._known(rule)) for consumer, rules in kept.items() for rule in rules}
         stored = self._db.all("SELECT consumer, rule FROM consumed ORDER BY consumer, rule")
         for place in stored:

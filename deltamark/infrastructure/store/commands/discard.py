@@ -44,7 +44,6 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
         up_to: int | None = None,
         at_most: int | None = None,
     ) -> Discarded | None:
-        """See `Writing.discard`."""
         self._collect(subjects, _END if up_to is None else up_to, at_most)
         doomed = self._doomed()
         if not len(doomed):

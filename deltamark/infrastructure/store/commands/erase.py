@@ -27,17 +27,15 @@ _STREAMS = "SELECT CAST(?1 AS BIGINT) AS stream UNION SELECT stream FROM links W
 
 
 class ErasureQueries(LogQueries):
-    """See `ErasureReading`."""
+    """Queries about erasures."""
 
     def erasures(self) -> list[ResourceErased]:
-        """See `ErasureReading.erasures`."""
         sql = f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state
             FROM runs r {self._db.straight} stored_events e ON e.originator_id = +r.stream
             WHERE e.topic=?1 ORDER BY e.notification_id"""
         return [self._event(row)[1] for row in self._db.all(sql, (RESOURCE_ERASED,))]
 
     def erased_between(self, after: int, until: int, run: int | None = None) -> dict[int, int]:
-        """See `ErasureReading.erased_between`."""
         erased_by = {
             position: erased.run
             for erased in self.erasures()
@@ -53,7 +51,6 @@ class ErasureQueries(LogQueries):
         return dict(sorted(found.items()))
 
     def to_erase(self, stream: int) -> tuple[int, int]:
-        """See `ErasureReading.to_erase`."""
         links = self._db.one("SELECT count(*) FROM links WHERE source=?1 OR target=?1", (stream,))
         return len(self._events_of(stream)), links
 
@@ -65,7 +62,6 @@ class ErasureQueries(LogQueries):
         return found
 
     def runs_that_name(self, key: str) -> list[int]:
-        """See `ErasureReading.runs_that_name`."""
         either = " OR ".join(self._db.holds("e.state", self._db.as_bytes(f"CAST(?{n} AS TEXT)")) for n in (1, 2))
         sql = f"""SELECT DISTINCT r.number FROM runs r
             {self._db.straight} stored_events e ON e.originator_id = +r.stream WHERE {either} ORDER BY 1"""
@@ -74,10 +70,9 @@ class ErasureQueries(LogQueries):
 
 
 class Erasing(Leaving, RunWriting, ErasureQueries):
-    """See `ErasureWriting`."""
+    """Erases resources."""
 
     def erase(self, stream: int, build: Callable[[str, int, datetime, Emptied], ResourceErased], run: int) -> Emptied:
-        """See `ErasureWriting.erase`."""
         positions = self._events_of(stream)
         streams = tuple(number for (number,) in self._db.all(f"{_STREAMS} ORDER BY 1", (stream,)))
         ranges = ranges_of(np.asarray(positions, np.int64)) if positions else ()

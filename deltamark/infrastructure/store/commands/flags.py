@@ -1,6 +1,6 @@
 """Flagging: marking what changes concern, set by set, whatever lies between the change and the resource.
 
-See `walking` for how the resources are found.
+See `flag_propagation` for how the resources are found.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ class FlagWriting(Walking):
     """Flags, and what is flagged for."""
 
     def watch(self, dependencies: Iterable[Dependency]) -> None:
-        """See `Writing.watch`."""
         wanted = set(dependencies)
         stored = {dependency: number for number, dependency, _ in self._watched()}
         gone = self._db.array([number for dependency, number in stored.items() if dependency not in wanted])
@@ -34,7 +33,6 @@ class FlagWriting(Walking):
             )
 
     def flag_changes(self, after: int, *, only: Iterable[Dependency] | None = None) -> int:
-        """See `Writing.flag_changes`."""
         newest = self.newest_flag()
         watched = {number: dependency for number, dependency, _ in self._watched()} if only is None else None
         numbers = watched if watched is not None else self._numbers(only or ())
@@ -54,7 +52,6 @@ class FlagWriting(Walking):
         )
 
     def flag_all(self, dependencies: Iterable[Dependency], position: int) -> int:
-        """See `Writing.flag_all`."""
         flagged = 0
         numbers = self._numbers(dependencies)
         for entity_type in dict.fromkeys(dependency.entity_type for dependency in numbers.values()):
@@ -68,14 +65,12 @@ class FlagWriting(Walking):
         return flagged
 
     def flag(self, streams: pa.Array, dependency: Dependency, position: int) -> None:
-        """See `Writing.flag`."""
         for number in self._numbers([dependency]):
             found = f"""SELECT CAST(?1 AS BIGINT) AS position, CAST(?1 AS BIGINT) AS newest, stream AS resource,
                 CAST(?2 AS BIGINT) AS dependency FROM resources WHERE {self._db.among_numbers("stream", 3)}"""
             self._flag_all(found, (position, number, self._db.array(streams.to_pylist())))
 
     def move_flags(self, position: int) -> None:
-        """See `Writing.move_flags`."""
         self._db.execute(
             """INSERT INTO places (consumer, position, digest) VALUES (?1, ?2, '')
             ON CONFLICT (consumer) DO UPDATE SET position=excluded.position""",
@@ -83,7 +78,7 @@ class FlagWriting(Walking):
         )
 
     def forget_flags(self) -> None:
-        """See `Writing.forget_flags`.
+        """Drops the flags that every consumer has read.
 
         As long as there is no consumer, nothing is dropped: one may be at work for the first time, and has no place
         before it is done.

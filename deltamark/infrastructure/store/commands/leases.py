@@ -10,13 +10,13 @@ from deltamark.infrastructure.store.session import Session
 
 
 class LeaseWriting(Session):
-    """See ADR 0013."""
+    """Takes, renews and drops leases (ADR 0013)."""
 
     renewed: tuple[int, float] | None = None
     """The run whose leases this transaction renews at its end, and for how long."""
 
     def drop_expired_leases(self, tasks: Sequence[str]) -> list[Lease]:
-        """See `Writing.drop_expired_leases`.
+        """Drops the leases of runs that expired and held some of these tasks.
 
         One statement that asks each row itself whether it expired: a holder that comes back to life renews all its
         rows before it, or none.
@@ -32,7 +32,6 @@ class LeaseWriting(Session):
         return list({each.run: each for each in found}.values())
 
     def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
-        """See `Writing.take_leases`."""
         now = self._db.present(3)
         self._db.execute(
             f"""INSERT INTO leases (task, run, taken_at, heard_at, until)
@@ -42,7 +41,6 @@ class LeaseWriting(Session):
         self.renewed = run, time_to_live_s
 
     def keeps_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
-        """See `Writing.keeps_leases`."""
         sql = f"SELECT count(*) FROM leases WHERE run=?1 AND {self._db.among_texts('task', 2)}"
         if self._db.one(sql, (run, self._db.array(tasks))) != len(tasks):
             return False
@@ -50,7 +48,6 @@ class LeaseWriting(Session):
         return True
 
     def release_leases(self, run: int) -> None:
-        """See `Writing.release_leases`."""
         self._db.execute("DELETE FROM leases WHERE run=?1", (run,))
         self.renewed = None
 

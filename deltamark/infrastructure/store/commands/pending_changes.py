@@ -14,10 +14,9 @@ from deltamark.infrastructure.store.session import Session
 
 
 class PendingQueries(Queries):
-    """See `PendingReading`."""
+    """Queries about pending changes and blocked connectors."""
 
     def block_of(self, connector: str) -> Block | None:
-        """See `PendingReading.block_of`."""
         sql = "SELECT connector, run, task, since, needs_complete FROM blocked WHERE connector=?1"
         row = self._db.row(sql, (connector,))
         if row is None:
@@ -38,12 +37,10 @@ class PendingQueries(Queries):
             ) from e
 
     def pending_tasks(self, run: int) -> list[int]:
-        """See `PendingReading.pending_tasks`."""
         sql = "SELECT DISTINCT task FROM pending WHERE run=?1 ORDER BY task"
         return [task for (task,) in self._db.all(sql, (run,))]
 
     def pending(self, run: int, task: int) -> Pending | None:
-        """See `PendingReading.pending`."""
         sql = "SELECT part, head, content, digest FROM pending WHERE run=?1 AND task=?2 ORDER BY part"
         rows = self._db.all(sql, (run, task))
         if not rows:
@@ -52,10 +49,10 @@ class PendingQueries(Queries):
 
 
 class Holding(Session, PendingQueries):
-    """See `PendingWriting`."""
+    """Keeps and drops pending changes, blocks and unblocks connectors."""
 
     def keep_pending(self, run: int, task: int, pending: Pending) -> None:
-        """See `PendingWriting.keep_pending`. Row by row: together they may be longer than one text may be."""
+        """Keeps pending changes, row by row: together they may be longer than one text may be."""
         self.drop_pending(run, task)
         for number, part in enumerate(stored_parts(pending)):
             self._db.insert(
@@ -71,11 +68,9 @@ class Holding(Session, PendingQueries):
             )
 
     def drop_pending(self, run: int, task: int) -> None:
-        """See `PendingWriting.drop_pending`."""
         self._db.execute("DELETE FROM pending WHERE run=?1 AND task=?2", (run, task))
 
     def block(self, block: Block) -> None:
-        """See `PendingWriting.block`."""
         self.unblock(block.connector)
         self._db.execute(
             "INSERT INTO blocked (connector, run, task, since, needs_complete) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -83,5 +78,4 @@ class Holding(Session, PendingQueries):
         )
 
     def unblock(self, connector: str) -> None:
-        """See `PendingWriting.unblock`."""
         self._db.execute("DELETE FROM blocked WHERE connector=?1", (connector,))

@@ -12,10 +12,9 @@ from deltamark.infrastructure.store.session import Session
 
 
 class ScheduleQueries(Queries):
-    """See `ScheduleReading`."""
+    """Queries about schedules."""
 
     def schedules(self) -> list[Schedule]:
-        """See `ScheduleReading.schedules`."""
         rows = self._db.all("SELECT job, timing, handled_to, run FROM schedules ORDER BY job")
         try:
             return [
@@ -29,10 +28,9 @@ class ScheduleQueries(Queries):
 
 
 class ScheduleKeeping(Session, ScheduleQueries):
-    """See `ScheduleWriting`."""
+    """Keeps and drops the progress of schedules."""
 
     def put_schedule(self, schedule: Schedule) -> None:
-        """See `ScheduleWriting.put_schedule`."""
         self.forget_schedules([schedule.job])
         self._db.execute(
             "INSERT INTO schedules (job, timing, handled_to, run) VALUES (?1, ?2, ?3, ?4)",
@@ -40,5 +38,4 @@ class ScheduleKeeping(Session, ScheduleQueries):
         )
 
     def forget_schedules(self, jobs: Sequence[str]) -> None:
-        """See `ScheduleWriting.forget_schedules`."""
         self._db.execute(f"DELETE FROM schedules WHERE {self._db.among_texts('job', 1)}", (self._db.array(jobs),))

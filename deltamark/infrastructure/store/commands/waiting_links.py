@@ -13,12 +13,11 @@ from deltamark.infrastructure.store.session import Session
 
 
 class AwaitingQueries(Queries):
-    """See `AwaitingReading`."""
+    """Queries about waiting links."""
 
     def awaited(
         self, association: str, first: Iterable[str] | None = None, second: Iterable[str] | None = None
     ) -> set[Pair]:
-        """See `AwaitingReading.awaited`."""
         number = self._association_id(association)
         if self._db.one("SELECT 1 FROM awaited WHERE association=?1 LIMIT 1", (number,)) is None:
             return set()
@@ -34,10 +33,9 @@ class AwaitingQueries(Queries):
 
 
 class Awaiting(Session, AwaitingQueries):
-    """See `AwaitingWriting`."""
+    """Keeps and drops waiting links."""
 
     def put_awaited(self, association: str, awaited: Iterable[Pair], settled: Iterable[Pair]) -> None:
-        """See `AwaitingWriting.put_awaited`."""
         number = self._named("associations", association)
         if gone := sorted(settled):
             self._keep_at_hand(gone)

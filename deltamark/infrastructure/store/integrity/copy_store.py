@@ -34,14 +34,13 @@ _TYPES = {"t": pa.string(), "b": pa.binary()}
 
 
 class Carrying(Replaying):
-    """See `Writing.fill_from`.
+    """Fills a new store from another one.
 
     Streams, versions, positions and numbers of flags are those of the source, so everything that refers to them is
     carried over as it is. Numbers that only this package knows (of names, rules, dependencies) are given anew.
     """
 
     def fill_from(self, source: Reading, told: Told) -> Replayed:
-        """See `Writing.fill_from`."""
         assert isinstance(source, Queries), "stores of all kinds are read by the same queries"
         self._refuse_filled()
         db = source._db

@@ -19,10 +19,9 @@ from deltamark.infrastructure.store.queries.state import Queries
 
 
 class ReplayQueries(Queries):
-    """See `Reading.verify`."""
+    """Verifies the log."""
 
     def verify(self, told: Told, *, checkpoint: Checkpoint | None = None) -> LogVerification:
-        """See `Reading.verify`."""
         comparison = Comparison(self._db, self._mapper, told, checkpoint=checkpoint)
         for _ in comparison.ranges():
             pass
@@ -30,7 +29,7 @@ class ReplayQueries(Queries):
 
 
 class Replaying(Awaiting, ReplayQueries):
-    """See `Writing.replay`.
+    """Rebuilds the stored state from the log.
 
     Streams, versions and positions of the log do not change, so what refers to them stays true: flags, places, keys.
     """
@@ -38,7 +37,6 @@ class Replaying(Awaiting, ReplayQueries):
     _held_to: Mapping[str, int] = MappingProxyType({"resources": 0, "links": 0, "runs": 0})
 
     def replay(self, told: Told) -> Replayed:
-        """See `Writing.replay`."""
         comparison = Comparison(self._db, self._mapper, told, chained=False)
         self._held_to = {table: self._last_of(table) for table in ("resources", "links", "runs")}
         for folded in comparison.ranges():

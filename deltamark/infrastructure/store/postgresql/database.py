@@ -39,7 +39,7 @@ def _given(parameters: Sequence[Any]) -> dict[str, Any]:
 
 
 class PostgreSQLDatabase(Database):
-    """See `Database`. Many values in one parameter are an array."""
+    """SQL on a PostgreSQL connection; many values in one parameter are an array."""
 
     straight = "JOIN"  # the planner of PostgreSQL finds the order
     by_rows = False
@@ -52,40 +52,33 @@ class PostgreSQLDatabase(Database):
         self._cursors: WeakSet[ServerCursor[tuple[Any, ...]]] = WeakSet()
 
     def array(self, values: Sequence[Any]) -> Any:
-        """See `Database.array`."""
         return [list(value) if isinstance(value, tuple) else value for value in values]
 
     def among_texts(self, column: str, parameter: int) -> str:
-        """See `Database.among_texts`."""
         return f"{column} = ANY(?{parameter}::text[])"
 
     def among_numbers(self, column: str, parameter: int) -> str:
-        """See `Database.among_numbers`."""
         return f"{column} = ANY(?{parameter}::bigint[])"
 
     def each_text(self, parameter: int, name: str) -> str:
-        """See `Database.each_text`."""
         return f"unnest(?{parameter}::text[]) WITH ORDINALITY AS {name} (value, key)"
 
     def each_number(self, parameter: int, name: str) -> str:
-        """See `Database.each_number`."""
         return f"unnest(?{parameter}::bigint[]) WITH ORDINALITY AS {name} (value, key)"
 
     def each_pair(self, parameter: int, name: str) -> str:
-        """See `Database.each_pair`."""
         return f"""(SELECT key, pairs[key][1] AS first, pairs[key][2] AS second FROM
             (SELECT ?{parameter}::bigint[] AS pairs) p, generate_subscripts(pairs, 1) AS key) {name}"""
 
     def same(self, indexed: str, other: str) -> str:
-        """See `Database.same`. An index holds the beginning of a text, as many characters as always fit."""
+        """Also compares the beginnings: an index holds as many characters of a text as always fit."""
         return f"(left({indexed}, {PREFIX}) = left({other}, {PREFIX}) AND {indexed} = {other})"
 
     def row_of(self, *texts: str) -> str:
-        """See `Database.row_of`."""
         return ", ".join((*(f"left({text}, {PREFIX})" for text in texts), *texts))
 
     def same_key(self, indexed: str, other: str) -> str:
-        """See `Database.same_key`.
+        """Compares the digests too.
 
         Every column of the index is compared: the planner then knows, without any statistics, that a key finds one
         row. Otherwise it would take the table for one where many have the same, and sort it as a whole.
@@ -93,35 +86,31 @@ class PostgreSQLDatabase(Database):
         return f"({self.same(indexed, other)} AND {digest_of(indexed)} = {digest_of(other)})"
 
     def each_found(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
-        """See `Database.each_found`. OFFSET keeps the planner from turning the join round: what the transaction wrote
-        itself is not in its statistics, and it would read all of it for each row.
+        """A lateral join with OFFSET, which keeps the planner from turning the join round.
+
+        What the transaction wrote itself is not in the statistics: turned round, all of it would be read for each row.
         """
         found = f"LATERAL (SELECT * FROM {table} {name} WHERE {condition} OFFSET 0) {name}"
         return f"LEFT JOIN {found} ON TRUE" if or_none else f"CROSS JOIN {found}"
 
     def json_property(self, column: str, parameter: int) -> str:
-        """See `Database.json_property`."""
         return f"({column}::json ->> ?{parameter}::text)"
 
     def each_member(self, payload: str, name: str) -> str:
-        """See `Database.each_member`. A NUL in a value, which PostgreSQL would choke on, is read as another one."""
+        """Reads a NUL in a value, which PostgreSQL refuses, as another character."""
         text = rf"replace(convert_from({payload}, 'UTF8'), '\u0000', '\u0001')"
         return f"json_object_keys({text}::json -> 'v') AS {name} (key)"
 
     def json_string(self, text: str) -> str:
-        """See `Database.json_string`."""
         return f"to_json({text})::text"
 
     def as_bytes(self, text: str) -> str:
-        """See `Database.as_bytes`."""
         return f"convert_to({text}, 'UTF8')"
 
     def holds(self, payload: str, part: str) -> str:
-        """See `Database.holds`."""
         return f"position({part} IN {payload}) > 0"
 
     def present(self, parameter: int) -> str:
-        """See `Database.present`."""
         return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
     def _cursor(self, sql: str, parameters: Sequence[Any], *, binary: bool = True) -> Cursor[tuple[Any, ...]]:
@@ -129,35 +118,31 @@ class PostgreSQLDatabase(Database):
         return cursor.execute(_statement(sql), _given(parameters), binary=binary)
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        """See `Database.row`."""
         return self._cursor(sql, parameters).fetchone()
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """See `Database.all`."""
         return self._cursor(sql, parameters).fetchall()
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """See `Database.rows`."""
         with self._server_cursor() as cursor:
             cursor.execute(_statement(sql), _given(parameters), binary=True)
             while rows := cursor.fetchmany(PORTION):
                 yield from rows
 
     def table(self, sql: str, parameters: Sequence[Any], schema: pa.Schema) -> pa.Table:
-        """See `Database.table`. Texts stay the UTF-8 that Arrow wants: no Python texts are made of them."""
+        """The rows as an Arrow table; texts stay UTF-8 and become no Python strings."""
         with self._server_cursor() as cursor:
             cursor.adapters.register_loader("text", ByteaBinaryLoader)
             cursor.execute(_statement(sql), _given(parameters), binary=True)
             return to_table(cursor, schema)
 
     def held(self, entity_type: int, schema: pa.Schema) -> pa.Table:
-        """See `Database.held`."""
         return self.table("SELECT key, state FROM resources WHERE entity_type=?1 AND live", (entity_type,), schema)
 
     def close(self) -> None:
-        """See `Database.close`.
+        """Closes the open cursors.
 
-        Not later, when its reader lets go of it: another may have the connection by then.
+        Now, not when their readers let go of them: another may have the connection by then.
         """
         for cursor in tuple(self._cursors):
             cursor.close()
@@ -169,14 +154,12 @@ class PostgreSQLDatabase(Database):
         return cursor
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """See `Database.execute`."""
         count = self._cursor(sql, parameters).rowcount
         if adding := _ADDS.match(sql):
             self.added[adding[1]] += count
         return count
 
     def insert(self, table: str, columns: Mapping[str, Column]) -> None:
-        """See `Database.insert`."""
         if not length(columns):
             return
         rows = copy_rows(columns)
@@ -189,7 +172,7 @@ class PostgreSQLDatabase(Database):
         self.added[table] += length(columns)
 
     def update(self, table: str, columns: Mapping[str, Column], found_by: Mapping[str, Column]) -> int:
-        """See `Database.update`: the rows are copied to a table beside and joined there."""
+        """Copies the rows to a temporary table and joins it."""
         if not length(found_by):
             return 0
         staged = {**columns, **{f"by_{name}": column for name, column in found_by.items()}}
@@ -208,13 +191,11 @@ class PostgreSQLDatabase(Database):
         self.execute(f"CREATE TEMP TABLE staged ON COMMIT DROP AS SELECT {chosen} FROM {table} WITH NO DATA")
 
     def newest_position(self) -> int:
-        """See `Database.newest_position`."""
         sql = """SELECT greatest((SELECT position FROM log_end),
             (SELECT coalesce(max(notification_id), 0) FROM stored_events))"""
         return int(self.one(sql))
 
     def positions_given(self, newest: int) -> None:
-        """See `Database.positions_given`."""
         self.execute("UPDATE log_end SET position=?1", (newest,))
         self.execute("SELECT pg_notify(?1, '')", (self.channel(),))
 
@@ -223,20 +204,19 @@ class PostgreSQLDatabase(Database):
         return f"deltamark_{self.one('SELECT current_schema()')}"
 
     def discard_events(self, record: int) -> int:
-        """See `Database.discard_events`. The role that writes may not do it itself: the owner's function does."""
+        """Calls the owner's function: the role that writes may not delete events itself."""
         return int(self.one(f"SELECT {DISCARD_EVENTS}(?1)", (record,)))
 
     def erase_events(self, record: int) -> int:
-        """See `Database.erase_events`. The owner's function does it for the role that writes."""
+        """Calls the owner's function: the role that writes may not change events itself."""
         return int(self.one(f"SELECT {ERASE_EVENTS}(?1)", (record,)))
 
     def temporary(self, name: str, columns: Mapping[str, str], *, key: int = 1) -> None:
-        """See `Database.temporary`."""
         # Without an index: these tables are joined as a whole, and filled in far less time.
         typed = ", ".join(f"{column} {_TYPES[kind]}" for column, kind in columns.items())
         self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}) ON COMMIT DROP")
         self.execute(f"TRUNCATE {name}")
 
     def look_at(self, temporary: str) -> None:
-        """See `Database.look_at`. Of a temporary table whoever made it is the owner."""
+        """Analyzes a temporary table, which belongs to the role that made it."""
         self.execute(f"ANALYZE {temporary}")

@@ -17,7 +17,7 @@ _SLICE_S = 0.25
 
 
 class Listening:
-    """See `Watch`. A connection that was lost is replaced; what was told in between is lost with it."""
+    """Waits for notifications; a lost connection is replaced, and what was notified meanwhile is lost."""
 
     def __init__(self, connections: Pool, channel: str) -> None:
         self._connections = connections
@@ -26,7 +26,6 @@ class Listening:
         self._listen()
 
     def wait(self, timeout_s: float, stop: Event) -> None:
-        """See `Watch.wait`."""
         if self._connection is None:
             self._listen()
             return

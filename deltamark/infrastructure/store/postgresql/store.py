@@ -110,7 +110,6 @@ class PostgreSQLStore:
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
-        """See `Store.reading`."""
         with self._explaining():
             if self._rehearsed is not None:
                 with closing(StoreReading(PostgreSQLDatabase(self._rehearsed), self._mapper, self._clock)) as view:
@@ -124,7 +123,6 @@ class PostgreSQLStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Writing]:
-        """See `Store.transaction`."""
         with self._explaining():
             if self._rehearsed is not None:
                 with self._savepoint(self._rehearsed) as rehearsed:
@@ -184,7 +182,6 @@ class PostgreSQLStore:
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
-        """See `Store.rehearsal`."""
         with self._explaining(), self._connection(_WRITE) as connection:
             self._rehearsals.connection = connection
             try:
@@ -193,7 +190,6 @@ class PostgreSQLStore:
                 self._rehearsals.connection = None
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
-        """See `Store.renew_leases`."""
         with self._explaining(), self._connection(_RENEW) as connection:
             done = renew(PostgreSQLDatabase(connection), run, time_to_live_s, to_micros(self._clock()))
             connection.execute("COMMIT")
@@ -201,38 +197,35 @@ class PostgreSQLStore:
 
     @contextmanager
     def watching(self) -> Iterator[Watch]:
-        """See `Store.watching`."""
         with self._explaining(), closing(Listening(self._datastore.connections, self._recorder.channel_name)) as watch:
             yield _Explained(watch, self._explaining)
 
     def backup(self, target: Path, *, overwrite: bool, told: Callable[[int, int], None]) -> Position:
-        """See `Store.backup`: PostgreSQL brings a program for it."""
+        """Refuses: PostgreSQL has a program for it."""
         raise UsageError(
             f"store {self._address}: PostgreSQL's own program makes the backup, also while jobs run:\n"
             f"  {dump_command(self._address, target)}"
         )
 
     def space(self) -> Space:
-        """See `Store.space`."""
         sql = """SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ?1 AND c.relkind = 'r'"""
         with self._explaining(), self._connection(_READ) as connection:
             return Space(size=PostgreSQLDatabase(connection).one(sql, (self._address.schema,)), free=None)
 
     def check_shrinkable(self) -> None:
-        """See `Store.check_shrinkable`: PostgreSQL does it by itself, and its owner may do more."""
+        """Refuses: PostgreSQL does it by itself, and its owner may do more."""
         raise UsageError(
             f"store {self._address}: PostgreSQL reuses the space by itself (autovacuum). To give it back to the disk, "
             f"its owner can run VACUUM FULL on the tables of schema {self._address.schema}, at a time when no job runs."
         )
 
     def scrub(self) -> str | None:
-        """See `Store.scrub`. Tables are written anew by their owner alone, and nobody can use them meanwhile."""
+        """The statements for the owner, who alone may rewrite the tables, which locks them meanwhile."""
         tables = ", ".join(f"{self._address.schema}.{table}" for table in _SCRUBBED)
         return f"VACUUM (FULL) {tables}"
 
     def shrink(self) -> None:
-        """See `Store.shrink`."""
         self.check_shrinkable()
 
     def grants(self, *, writer: str | None, reader: str | None) -> str:
@@ -252,7 +245,6 @@ class PostgreSQLStore:
             raise StoreError(f"store {self._address}: {e}. What was being written was undone.") from e
 
     def close(self) -> None:
-        """See `Store.close`."""
         self._datastore.close()
 
 
@@ -264,6 +256,5 @@ class _Explained:
         self._explaining = explaining
 
     def wait(self, timeout_s: float, stop: threading.Event) -> None:
-        """See `Watch.wait`."""
         with self._explaining():
             self._watch.wait(timeout_s, stop)

@@ -31,7 +31,6 @@ class DerivedQueries(Queries):
     """What computing reads, and what it gave."""
 
     def states(self, entity_type: str, among: pa.Array | None = None) -> pa.Table:
-        """See `Reading.states`."""
         columns = "SELECT stream, CASE WHEN live THEN state END, computed FROM resources"
         if among is None:
             sql = f"{columns} {self._db.unindexed} WHERE entity_type=?1 AND live ORDER BY stream"
@@ -40,14 +39,12 @@ class DerivedQueries(Queries):
         return self._db.table(sql, (self._db.array(among.to_pylist()),), _STATES)
 
     def names(self, streams: pa.Array) -> pa.Table:
-        """See `Reading.names`."""
         sql = f"""SELECT r.stream, e.name, r.key, CASE WHEN r.live THEN 1 ELSE 0 END
             FROM resources r JOIN entity_types e ON e.id = r.entity_type
             WHERE {self._db.among_numbers("r.stream", 1)} ORDER BY e.name, r.key"""
         return self._db.table(sql, (self._db.array(streams.to_pylist()),), _NAME_ROWS).cast(_NAMES)
 
     def ends(self, hop: Hop, near: pa.Array | None = None) -> pa.Table:
-        """See `Reading.ends`."""
         here, there = ("source", "target") if hop.forward else ("target", "source")
         sql = f"SELECT {here}, {there} FROM links WHERE association=?1 AND live"
         association = self._association_id(hop.association)
@@ -57,26 +54,22 @@ class DerivedQueries(Queries):
         return self._db.table(sql, (association, self._db.array(near.to_pylist())), _ENDS)
 
     def rules_computed(self) -> set[DerivedRule]:
-        """See `Reading.rules_computed`."""
         return {
             rule_of(*row) for row in self._db.all("SELECT name, side, entity_type, digest FROM rules WHERE digest<>''")
         }
 
     def classifications(self, entity_type: str) -> Iterator[tuple[str, list[str]]]:
-        """See `Reading.classifications`."""
         sql = """SELECT r.key, n.name FROM classifications c JOIN rules n ON n.id = c.rule
             JOIN resources r ON r.stream = c.resource WHERE r.entity_type=?1 ORDER BY r.key, n.name"""
         for key, found in groupby(self._db.rows(sql, (self._type_id(entity_type),)), key=itemgetter(0)):
             yield key, [name for _, name in found]
 
     def classified(self, rule: DerivedRule) -> pa.Array:
-        """See `Reading.classified`."""
         sql = "SELECT resource FROM classifications WHERE rule=?1 ORDER BY resource"
         found = self._db.table(sql, (self._known(rule),), _CLASSIFIED)
         return found.column("stream").combine_chunks()
 
     def keys_held(self, rule: DerivedRule) -> pa.Table:
-        """See `Reading.keys_held`."""
         sql = "SELECT resource, value FROM correlation_keys WHERE rule=?1 ORDER BY resource"
         return self._db.table(sql, (self._known(rule),), _HELD)
 
@@ -86,7 +79,6 @@ class DerivedQueries(Queries):
         return self._db.one(sql, (rule.name, rule.kind.value, rule.entity_type)) or 0
 
     def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:
-        """See `Reading.correlation_keys`."""
         order = "ORDER BY n.name, n.side, r.key"
         if rules is None:
             return self._keys(f"{_KEYS} {order}", ())
@@ -94,7 +86,6 @@ class DerivedQueries(Queries):
         return self._keys(f"{_KEYS} WHERE {self._db.among_texts('n.name', 1)} {order}", (wanted,))
 
     def matching_keys(self, rules: Sequence[str]) -> Iterator[CorrelationKey]:
-        """See `Reading.matching_keys`."""
         sql = f"""{_KEYS} WHERE {self._db.among_texts("n.name", 1)} AND EXISTS (
                 SELECT 1 FROM rules m {self._db.straight} correlation_keys o
                 ON o.rule = m.id AND {self._db.same("o.value", "k.value")}

@@ -27,13 +27,11 @@ class FlagQueries(Queries):
     """Flags, the dependencies that are watched, and places."""
 
     def flagged_to(self) -> int:
-        """See `Reading.flagged_to`."""
         position = self._db.one("SELECT position FROM places WHERE consumer=?1", (FLAGGING,)) or 0
         self._check("flagging", position)
         return int(position)
 
     def newest_flag(self) -> int:
-        """See `Reading.newest_flag`."""
         match self._db.one("SELECT next_flag FROM store"):
             case int(number):
                 return number - 1
@@ -43,7 +41,6 @@ class FlagQueries(Queries):
         )
 
     def watched(self) -> dict[Dependency, int]:
-        """See `Reading.watched`."""
         return {dependency: since for _, dependency, since in self._watched()}
 
     def _watched(self) -> list[tuple[int, Dependency, int]]:
@@ -57,7 +54,6 @@ class FlagQueries(Queries):
         return {number: dependency for number, dependency, _ in self._watched() if dependency in wanted}
 
     def places(self, consumer: str) -> dict[DerivedRule, Place]:
-        """See `Reading.places`."""
         rows = self._db.all(
             """SELECT r.side, r.name, r.entity_type, c.digest, c.flag, c.position
             FROM consumed c JOIN rules r ON r.id = c.rule WHERE c.consumer=?1 ORDER BY r.id""",
@@ -85,7 +81,6 @@ class FlagQueries(Queries):
             )
 
     def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: int) -> pa.Table:
-        """See `Reading.flagged`."""
         numbers = self._numbers(dependencies)
         first = "CASE WHEN position>?2 THEN position ELSE newest END"
         sql = f"""SELECT resource, dependency, min({first}) FROM flags WHERE number>?1 AND newest>?2

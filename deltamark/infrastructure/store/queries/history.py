@@ -17,10 +17,9 @@ _END = 2**63 - 1
 
 
 class PastQueries(RunQueries):
-    """See `PastReading`."""
+    """Queries about the past."""
 
     def checkpoint(self) -> Checkpoint | None:
-        """See `Reading.checkpoint`."""
         row = self._db.row(
             "SELECT s.log, m.position, m.at, m.digest FROM store s, moments m ORDER BY m.position DESC LIMIT 1"
         )
@@ -30,16 +29,12 @@ class PastQueries(RunQueries):
         return Checkpoint(log=log, position=position, at=from_micros(at), digest=digest.hex())
 
     def epoch(self) -> str:
-        """See `PastReading.epoch`."""
         return str(self._db.one("SELECT epoch FROM store"))
 
     def resources_between(
         self, entity_type: str, first: int, last: int
     ) -> Iterator[tuple[ResourceRef, Resource | None, Resource | None]]:
-        """See `PastReading.resources_between`.
-
-        Reads the log between the two positions, and then of what changed there all that came before.
-        """
+        """Reads the log between the two positions, and the earlier changes of what changed there."""
         sql = f"""SELECT r.stream, r.key FROM (SELECT DISTINCT e.originator_id AS stream FROM stored_events e
                 WHERE e.notification_id>?1 AND e.notification_id<=?2 AND {self._db.among_texts("e.topic", 3)}) c
             {self._db.straight} resources r ON r.stream = c.stream WHERE r.entity_type=?4 ORDER BY r.key"""
@@ -52,20 +47,17 @@ class PastQueries(RunQueries):
                 yield ResourceRef(entity_type, key), past, fold(fact for _, fact in facts)
 
     def link_changes(self, after: int, until: int) -> Iterator[tuple[int, LinkEvent]]:
-        """See `PastReading.link_changes`."""
         sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
             AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
         return map(self._event, self._db.rows(sql, (after, until, self._db.array(LINK_TOPICS))))
 
     def facts_of_all(self, entity_type: str) -> Iterator[list[tuple[int, ResourceFact]]]:
-        """See `PastReading.facts_of_all`."""
         sql = "SELECT stream FROM resources WHERE entity_type=?1 ORDER BY key"
         return self._facts_in_order(sql, (self._type_id(entity_type),))
 
     def link_facts(
         self, association: str, ends: tuple[int | None, int | None] | None
     ) -> Iterator[list[tuple[int, LinkFact]]]:
-        """See `PastReading.link_facts`."""
         kind = self._association_id(association)
         given: tuple[Any, ...] = (kind,) if ends is None else (kind, ends[0] or 0, ends[1] or 0)
         chosen = "" if ends is None else " AND (l.source=?2 OR l.target=?3)"

@@ -22,7 +22,6 @@ class LeaseQueries(Queries):
         raise AssertionError("every kind of view says which clock it reads")
 
     def leases(self, tasks: Sequence[str]) -> list[Lease]:
-        """See `Reading.leases`."""
         if self._db.one("SELECT 1 FROM leases LIMIT 1") is None:
             return []
         rows = self._db.all(
@@ -33,7 +32,6 @@ class LeaseQueries(Queries):
         return [lease(row) for row in rows]
 
     def live_runs(self) -> set[int]:
-        """See `Reading.live_runs`."""
         sql = f"SELECT DISTINCT run FROM leases WHERE until > {self._db.present(1)}"
         return {run for (run,) in self._db.all(sql, (self._host_time(),))}
 

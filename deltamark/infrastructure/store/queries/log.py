@@ -45,11 +45,9 @@ class LogQueries(StateQueries):
     """The log, and what folding it gives."""
 
     def head(self) -> int:
-        """See `Reading.head`."""
         return self._db.one("SELECT max(notification_id) FROM stored_events") or 0
 
     def changed_since(self, position: int) -> bool:
-        """See `Reading.changed_since`."""
         # In order: a planner that only wants to know whether there is one would begin with the oldest event.
         sql = f"""SELECT notification_id FROM stored_events WHERE notification_id>?1
             AND {self._db.among_texts("topic", 2)} ORDER BY notification_id LIMIT 1"""
@@ -62,7 +60,6 @@ class LogQueries(StateQueries):
         return position, self._mapper.event(str(stream), version, topic, state)
 
     def discards(self, after: int) -> list[tuple[int, ChangesDiscarded]]:
-        """See `Reading.discards`."""
         sql = f"SELECT {EVENT} FROM stored_events WHERE topic=?1 AND notification_id>?2 ORDER BY notification_id"
         return [self._event(row) for row in self._db.rows(sql, (CHANGES_DISCARDED, after))]
 
@@ -71,14 +68,12 @@ class LogQueries(StateQueries):
         return [discarded for _, discarded in self.discards(position) if discarded.up_to > position]
 
     def changes(self, after: int, until: int | None) -> Iterator[tuple[int, AnyChange]]:
-        """See `Reading.changes`."""
         last = self.head() if until is None else until
         sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
             AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
         return map(self._event, self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS))))
 
     def facts(self, ref: ResourceRef, until: int | None = None) -> Iterator[tuple[int, ResourceFact]]:
-        """See `Reading.facts`."""
         stream = self.stream_of(ref)
         if stream is not None:
             yield from whole(stream, self._facts([stream], until))
@@ -98,14 +93,12 @@ class LogQueries(StateQueries):
             yield stream, (fact for _, fact in whole(stream, group))
 
     def changes_of(self, streams: pa.Array, after: int) -> Iterator[tuple[int, ResourceEvent]]:
-        """See `Reading.changes_of`."""
         # By stream, not by position: those are few, and the log is long.
         sql = f"""SELECT {EVENT} FROM stored_events WHERE {self._db.among_numbers("originator_id", 1)}
             AND +notification_id>?2 ORDER BY +notification_id"""
         return map(self._event, self._db.rows(sql, (self._db.array(streams.to_pylist()), after)))
 
     def link_changes_at(self, hop: Hop, near: pa.Array, after: int) -> Iterator[tuple[int, LinkEvent]]:
-        """See `Reading.link_changes_at`."""
         sql = f"""SELECT {EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
             WHERE l.association=?1 AND {self._db.among_numbers("l.source" if hop.forward else "l.target", 2)}
             AND +notification_id>?3 ORDER BY +notification_id"""
@@ -113,7 +106,6 @@ class LogQueries(StateQueries):
         return map(self._event, self._db.rows(sql, given))
 
     def link_changes_of(self, ref: ResourceRef) -> Iterator[tuple[int, AnyChange]]:
-        """See `Reading.link_changes_of`."""
         stream = self.stream_of(ref)
         if stream is None:
             return
@@ -123,10 +115,7 @@ class LogQueries(StateQueries):
             yield self._event(row)
 
     def states_at(self, entity_type: str, until: int | None) -> Iterator[tuple[str, Values]]:
-        """See `Reading.states_at`.
-
-        A resource that did not change since needs no folding; only the others cost their own changes.
-        """
+        """Folds only the resources that changed since; of the others the present state is read."""
         last = _END if until is None else until
         sql = "SELECT stream, key, position, live, state, computed FROM resources WHERE entity_type=?1 ORDER BY key"
         for rows in portions(self._db.rows(sql, (self._type_id(entity_type),))):
@@ -149,7 +138,6 @@ class LogQueries(StateQueries):
         return {stream for stream, link in folded if link is not None and link.live}
 
     def links_at(self, association: str, until: int) -> Iterator[tuple[str, str]]:
-        """See `Reading.links_at`."""
         sql = """SELECT l.stream, l.position, l.live, s.key, t.key FROM links l
             JOIN resources s ON s.stream = l.source JOIN resources t ON t.stream = l.target
             WHERE l.association=?1 ORDER BY s.key, t.key"""
@@ -160,7 +148,6 @@ class LogQueries(StateQueries):
                     yield source, target
 
     def links_of_at(self, ref: ResourceRef, until: int) -> list[LinkRef]:
-        """See `Reading.links_of_at`."""
         stream = self.stream_of(ref)
         if stream is None:
             return []
@@ -169,7 +156,6 @@ class LogQueries(StateQueries):
         return [pair for _, link, pair in links if link in standing]
 
     def position_at(self, moment: datetime) -> int:
-        """See `Reading.position_at`."""
         return self._db.one("SELECT max(position) FROM moments WHERE at<=?1", (to_micros(moment),)) or 0
 
 
@@ -177,11 +163,9 @@ class RunQueries(LogQueries):
     """Runs, folded from their streams, and what they discarded."""
 
     def run(self, number: int, *, with_rows: bool = True) -> RunSummary | None:
-        """See `Reading.run`."""
         return next(iter(self._folded("r.number=?1", (number,), with_rows=with_rows)), None)
 
     def runs(self, newest: int | None = None) -> list[RunSummary]:
-        """See `Reading.runs`."""
         above = -1 if newest is None else (self._db.one("SELECT max(number) FROM runs") or 0) - newest
         return list(self._folded("r.number>?1", (above,), with_rows=False))
 
@@ -206,7 +190,6 @@ class RunQueries(LogQueries):
             yield RunSummary(run=run, first=first, last=last)
 
     def entity_types_changed_since(self, position: int) -> set[str] | None:
-        """See `Reading.entity_types_changed_since`."""
         if self._discarded_beyond(position):
             return None
         sql = f"""SELECT DISTINCT t.name FROM stored_events e
@@ -215,6 +198,5 @@ class RunQueries(LogQueries):
         return {name for (name,) in self._db.all(sql, (position,))}
 
     def horizons(self) -> list[Horizon]:
-        """See `Reading.horizons`."""
         sql = "SELECT connector, subject, position, run, task FROM horizons ORDER BY subject, connector"
         return [Horizon(connector=c, subject=s, position=p, run=r, task=t) for c, s, p, r, t in self._db.all(sql)]

@@ -33,7 +33,7 @@ _KINDS: Mapping[str, str] = {
 
 
 class RetentionQueries(Queries):
-    """See `RetentionReading`."""
+    """Queries about the changes that a retention may discard."""
 
     def _of_subjects(self, topics: int, names: int) -> str:
         """What follows FROM for the changes of some subjects, with the subject's name as ``subject``.
@@ -47,7 +47,6 @@ class RetentionQueries(Queries):
             AND {self._db.among_texts("coalesce(t.name, a.name)", names)}"""
 
     def changes_between(self, subjects: Sequence[str], after: int, until: int) -> list[Outgoing]:
-        """See `RetentionReading.changes_between`."""
         rows = self._db.all(
             f"""SELECT coalesce(t.name, a.name) AS subject, e.topic, count(*), min(e.notification_id),
                 max(e.notification_id), sum(length(e.state))
@@ -74,7 +73,6 @@ class RetentionQueries(Queries):
         ]
 
     def oldest_of_newest(self, subjects: Sequence[str], count: int) -> int | None:
-        """See `RetentionReading.oldest_of_newest`."""
         if count == 0:
             return None
         sql = f"""SELECT e.notification_id FROM {self._of_subjects(1, 2)}
@@ -85,7 +83,6 @@ class RetentionQueries(Queries):
         return found
 
     def time_of(self, position: int) -> datetime:
-        """See `RetentionReading.time_of`."""
         # Every position up to that of a moment is no younger than it, so the first one that reaches it is its own.
         sql = "SELECT at FROM moments WHERE position>=?1 ORDER BY position LIMIT 1"
         return from_micros(self._db.one(sql, (position,)) or 0)

@@ -64,17 +64,14 @@ class StateQueries(Queries):
     """Resources and links as they are now."""
 
     def held(self, entity_type: str) -> pa.Table:
-        """See `Reading.held`."""
         return self._db.held(self._type_id(entity_type), STATES)
 
     def held_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
-        """See `Reading.held_among`."""
         sql = f"""SELECT r.key, r.state FROM {self._db.each_text(1, "w")}
             {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
         return self._db.table(sql, (self._db.array(keys.to_pylist()), self._type_id(entity_type)), STATES)
 
     def held_count(self, entity_type: str, at_most: int | None = None) -> int:
-        """See `Reading.held_count`."""
         found = "SELECT 1 AS one FROM resources WHERE entity_type=?1 AND live"
         return self._count(found, self._type_id(entity_type), at_most)
 
@@ -84,7 +81,6 @@ class StateQueries(Queries):
         return int(self._db.one(f"SELECT count(*) FROM ({found} LIMIT ?2) f", (kind, at_most)))
 
     def identities(self, entity_type: str, property_name: str | None, among: pa.Array | None) -> pa.Table:
-        """See `Reading.identities`."""
         kind = self._type_id(entity_type)
         found: list[Any] = [kind] if among is None else [kind, self._db.array(among.to_pylist())]
         if property_name is not None:
@@ -106,7 +102,6 @@ class StateQueries(Queries):
     def links_held(
         self, association: str, sources: pa.Array | None = None, targets: pa.Array | None = None
     ) -> pa.Table:
-        """See `Reading.links_held`."""
         given: list[Any] = [self._association_id(association)]
         queries = []
         for end, streams in (("source", sources), ("target", targets)):
@@ -118,18 +113,15 @@ class StateQueries(Queries):
         return self._db.table(" UNION ".join(queries) or everything, given, LINKS)
 
     def links_held_count(self, association: str, at_most: int | None = None) -> int:
-        """See `Reading.links_held_count`."""
         found = "SELECT 1 AS one FROM links WHERE association=?1 AND live"
         return self._count(found, self._association_id(association), at_most)
 
     def links_from(self, association: str) -> Iterator[tuple[str, str]]:
-        """See `Reading.links_from`."""
         sql = f"SELECT * FROM ({_LINKED_KEYS} WHERE l.association=?1 AND l.live) p ORDER BY source_key, target_key"
         for _, _, source, target in self._db.rows(sql, (self._association_id(association),)):
             yield source, target
 
     def links_of(self, ref: ResourceRef) -> list[LinkRef]:
-        """See `Reading.links_of`."""
         stream = self.stream_of(ref)
         return [] if stream is None else [link for live, _, link in self.link_rows(stream) if live]
 
@@ -151,7 +143,6 @@ class StateQueries(Queries):
         return None if row is None else int(row[0])
 
     def resource(self, ref: ResourceRef) -> Resource | None:
-        """See `Reading.resource`."""
         row = self._resource_row(ref)
         if row is None:
             return None

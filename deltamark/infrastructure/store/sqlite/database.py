@@ -30,7 +30,7 @@ _TYPES = {"number": "INTEGER", "text": "TEXT"}
 
 
 class SQLiteDatabase(Database):
-    """See `Database`. Many values in one parameter are a JSON array."""
+    """SQL on an SQLite connection; many values in one parameter are a JSON array."""
 
     straight = "CROSS JOIN"
     by_rows = True
@@ -41,7 +41,7 @@ class SQLiteDatabase(Database):
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 
     def close(self) -> None:
-        """See `Database.close`.
+        """Closes the open cursors.
 
         As long as one is open, SQLite keeps the whole connection at its view: the next to use that connection
         would see the past.
@@ -50,64 +50,51 @@ class SQLiteDatabase(Database):
             cursor.close()
 
     def array(self, values: Sequence[Any]) -> Any:
-        """See `Database.array`."""
         return orjson.dumps(values).decode()
 
     def among_texts(self, column: str, parameter: int) -> str:
-        """See `Database.among_texts`."""
         return f"{column} IN (SELECT value FROM json_each(?{parameter}))"
 
     among_numbers = among_texts
 
     def each_text(self, parameter: int, name: str) -> str:
-        """See `Database.each_text`."""
         return f"json_each(?{parameter}) {name}"
 
     each_number = each_text
 
     def each_pair(self, parameter: int, name: str) -> str:
-        """See `Database.each_pair`."""
         return f"""(SELECT key, json_extract(value, '$[0]') AS first, json_extract(value, '$[1]') AS second
             FROM json_each(?{parameter})) {name}"""
 
     def same(self, indexed: str, other: str) -> str:
-        """See `Database.same`."""
         return f"{indexed} = {other}"
 
     def row_of(self, *texts: str) -> str:
-        """See `Database.row_of`."""
         return ", ".join(texts)
 
     def same_key(self, indexed: str, other: str) -> str:
-        """See `Database.same_key`."""
         return self.same(indexed, other)
 
     def each_found(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
-        """See `Database.each_found`."""
         return f"{'LEFT' if or_none else 'CROSS'} JOIN {table} {name} ON {condition}"
 
     def json_property(self, column: str, parameter: int) -> str:
-        """See `Database.json_property`."""
         return f"""CAST(json_extract({column}, '$."' || ?{parameter} || '"') AS TEXT)"""
 
     def each_member(self, payload: str, name: str) -> str:
-        """See `Database.each_member`."""
         return f"json_each(CAST({payload} AS TEXT), '$.v') {name}"
 
     def json_string(self, text: str) -> str:
-        """See `Database.json_string`."""
         return f"json_quote({text})"
 
     def as_bytes(self, text: str) -> str:
-        """See `Database.as_bytes`."""
         return f"CAST({text} AS BLOB)"
 
     def holds(self, payload: str, part: str) -> str:
-        """See `Database.holds`."""
         return f"instr({payload}, {part}) > 0"
 
     def present(self, parameter: int) -> str:
-        """See `Database.present`. All who use a file are on one machine and have one clock."""
+        """The parameter: all processes that use a file share the clock of one machine."""
         return f"?{parameter}"
 
     def _cursor(self, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
@@ -117,27 +104,22 @@ class SQLiteDatabase(Database):
         return cursor.execute(sql, parameters)
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        """See `Database.row`."""
         found: tuple[Any, ...] | None = self._cursor(sql, parameters).fetchone()
         return found
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """See `Database.all`."""
         return self._cursor(sql, parameters).fetchall()
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """See `Database.rows`."""
         cursor = self._cursor(sql, parameters)
         while rows := cursor.fetchmany(PORTION):
             yield from rows
 
     def table(self, sql: str, parameters: Sequence[Any], schema: pa.Schema) -> pa.Table:
-        """See `Database.table`."""
         with self._texts_as_bytes():
             return to_table(self._cursor(sql, parameters), schema)
 
     def held(self, entity_type: int, schema: pa.Schema) -> pa.Table:
-        """See `Database.held`."""
         last = self.one("SELECT max(stream) FROM resources") or 0
         with self._texts_as_bytes():
             tables = [self._held_between(entity_type, start, schema) for start in range(1, last + 1, _STREAMS)]
@@ -173,37 +155,32 @@ class SQLiteDatabase(Database):
             self._connection.text_factory = factory
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """See `Database.execute`."""
         return self._cursor(sql, parameters).rowcount
 
     def insert(self, table: str, columns: Mapping[str, Column]) -> None:
-        """See `Database.insert`."""
         marks = ", ".join("?" * len(columns))
         sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
         self._connection.executemany(sql, _rows(columns.values()))
 
     def update(self, table: str, columns: Mapping[str, Column], found_by: Mapping[str, Column]) -> int:
-        """See `Database.update`."""
         settings = ", ".join(f"{name}=?" for name in columns)
         conditions = " AND ".join(f"{name}=?" for name in found_by)
         sql = f"UPDATE {table} SET {settings} WHERE {conditions}"
         return self._connection.executemany(sql, _rows([*columns.values(), *found_by.values()])).rowcount
 
     def newest_position(self) -> int:
-        """See `Database.newest_position`. SQLite keeps it by itself, for a table with AUTOINCREMENT."""
+        """What SQLite itself keeps for a table with AUTOINCREMENT."""
         sql = """SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name='stored_events'), 0),
             coalesce((SELECT max(notification_id) FROM stored_events), 0))"""
         return int(self.one(sql))
 
     def positions_given(self, newest: int) -> None:
-        """See `Database.positions_given`."""
+        """Does nothing: SQLite keeps the newest position itself."""
 
     def discard_events(self, record: int) -> int:
-        """See `Database.discard_events`."""
         return self.execute("DELETE FROM stored_events WHERE notification_id IN (SELECT position FROM doomed)")
 
     def erase_events(self, record: int) -> int:
-        """See `Database.erase_events`."""
         named = """(SELECT s.position FROM json_each((SELECT CAST(state AS TEXT) FROM stored_events
             WHERE notification_id=?1), '$.ranges') r
             JOIN stubs s ON s.position BETWEEN json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]'))"""
@@ -221,14 +198,13 @@ class SQLiteDatabase(Database):
         )
 
     def temporary(self, name: str, columns: Mapping[str, str], *, key: int = 1) -> None:
-        """See `Database.temporary`."""
         typed = ", ".join(f"{column} {_TYPES[kind]}" for column, kind in columns.items())
         unique = f"PRIMARY KEY ({', '.join(list(columns)[:key])})"
         self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}, {unique}){' WITHOUT ROWID' if key > 1 else ''}")
         self.execute(f"DELETE FROM temp.{name}")
 
     def look_at(self, temporary: str) -> None:
-        """See `Database.look_at`. Joins are made in the order written."""
+        """Does nothing: joins are made in the order written."""
 
 
 def _rows(columns: Iterable[Column]) -> Iterator[tuple[Any, ...]]:

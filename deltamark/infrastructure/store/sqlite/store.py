@@ -94,7 +94,6 @@ class SQLiteStore:
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
-        """See `Store.reading`."""
         with self._explaining():
             if self._rehearsed is not None:
                 with closing(StoreReading(self._database(self._rehearsed), self._mapper, self._clock)) as view:
@@ -110,7 +109,6 @@ class SQLiteStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Writing]:
-        """See `Store.transaction`."""
         with self._explaining():
             if self._rehearsed is not None:
                 with self._savepoint(self._rehearsed) as rehearsed:
@@ -168,7 +166,6 @@ class SQLiteStore:
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
-        """See `Store.rehearsal`."""
         with self._explaining(), self._standing_still() as (connection, _):
             cursor = connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
@@ -180,7 +177,6 @@ class SQLiteStore:
                 connection.rollback()
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
-        """See `Store.renew_leases`."""
         with self._explaining(), self._datastore.writer_at_rest(_PATIENCE_S) as connection:
             if connection is None:
                 return False
@@ -189,11 +185,9 @@ class SQLiteStore:
 
     @contextmanager
     def watching(self) -> Iterator[Watch]:
-        """See `Store.watching`."""
         yield _Polling()
 
     def backup(self, target: Path, *, overwrite: bool, told: Callable[[int, int], None]) -> Position:
-        """See `Store.backup`."""
         check_target(self._path, target, overwrite=overwrite)
         with (
             self._explaining(),
@@ -207,7 +201,6 @@ class SQLiteStore:
         return position
 
     def space(self) -> Space:
-        """See `Store.space`."""
         with self._explaining(), self._datastore.get_connection(commit=False) as connection:
             assert isinstance(connection, ChangeConnection)
             pages, free, size = (
@@ -217,10 +210,9 @@ class SQLiteStore:
         return Space(size=pages * size, free=free * size)
 
     def check_shrinkable(self) -> None:
-        """See `Store.check_shrinkable`."""
+        """Always possible."""
 
     def shrink(self) -> None:
-        """See `Store.shrink`."""
         with self._explaining(), self._standing_still() as (connection, _):
             connection.raw.execute("PRAGMA temp_store=FILE")  # the copy that it makes may be larger than the memory
             try:
@@ -230,7 +222,7 @@ class SQLiteStore:
                 connection.raw.execute("PRAGMA temp_store=MEMORY")
 
     def scrub(self) -> None:
-        """See `Store.scrub`. The file is written anew, without what was deleted."""
+        """Writes the file anew, without what was deleted."""
         self.shrink()
 
     @contextmanager
@@ -250,7 +242,6 @@ class SQLiteStore:
             raise StoreError(f"store {self._path}: {e}. What was being written was undone.") from e
 
     def close(self) -> None:
-        """See `Store.close`."""
         with self._explaining():
             self._datastore.close()
 
@@ -259,5 +250,4 @@ class _Polling:
     """A watch on a file: nobody tells of a commit, so the log is looked at again and again."""
 
     def wait(self, timeout_s: float, stop: threading.Event) -> None:
-        """See `Watch.wait`."""
         stop.wait(min(timeout_s, _POLL_S))
