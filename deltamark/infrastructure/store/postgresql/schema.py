@@ -37,6 +37,8 @@ TYPES = Types(
     refers_to=lambda table: "",
 )
 
+CREATE_SCHEMA_VERSION = f"CREATE TABLE schema_version (version {TYPES.number} NOT NULL)"
+
 
 def version_of(db: Database, address: Address) -> int:
     """The version of the store in a schema; 0 where the schema is empty or not there.
@@ -81,7 +83,7 @@ def prepare(db: Database, address: Address, steps: Sequence[Step], create_log: C
     for step in missing:
         if step.version == 1:
             db.execute(f"CREATE SCHEMA IF NOT EXISTS {address.schema}")
-            db.execute(f"CREATE TABLE schema_version (version {TYPES.number} NOT NULL)")
+            db.execute(CREATE_SCHEMA_VERSION)
             db.execute("INSERT INTO schema_version (version) VALUES (0)")
         for statement in step.statements(TYPES):
             db.execute(statement)
