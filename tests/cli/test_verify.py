@@ -11,7 +11,7 @@ import pytest
 from deltamark.application.ports.records import ComputedChanges
 from deltamark.application.ports.store import Writing
 from deltamark.bootstrap import open_store
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.resources.events import Cause
 from deltamark.domain.resources.resource import ResourceRef
@@ -63,7 +63,9 @@ def with_value(company: Workspace, entity_type: str, key: str, **computed: str) 
     tampered(company, write)
 
 
-def with_rule_value(company: Workspace, kind: Kind, entity_type: str, key: str, value: str | bool | None) -> None:
+def with_rule_value(
+    company: Workspace, kind: DerivationKind, entity_type: str, key: str, value: str | bool | None
+) -> None:
     """A resource has this key, or this classification by the rule that comes first, from now on."""
 
     def write(tx: Writing) -> None:
@@ -72,7 +74,7 @@ def with_rule_value(company: Workspace, kind: Kind, entity_type: str, key: str, 
         values = pa.table(
             {"stream": pa.array([tx.stream_of(ResourceRef(entity_type, key))], pa.int64()), "value": [value]}
         )
-        put = tx.put_classifications if kind is Kind.CLASSIFICATION else tx.put_keys
+        put = tx.put_classifications if kind is DerivationKind.CLASSIFICATION else tx.put_keys
         put(rule, values, everything=False)
 
     tampered(company, write)
@@ -114,8 +116,8 @@ def test_a_value_that_is_wrong_because_another_is_has_a_chain_to_it(derived):
 
 
 def test_a_wrong_key_and_a_wrong_classification_are_told_by_their_rules(derived):
-    with_rule_value(derived, Kind.SOURCE_KEY, "HR_Person", "E1", "nobody@x.example")
-    with_rule_value(derived, Kind.CLASSIFICATION, "AD_User", "ada", None)
+    with_rule_value(derived, DerivationKind.SOURCE_KEY, "HR_Person", "E1", "nobody@x.example")
+    with_rule_value(derived, DerivationKind.CLASSIFICATION, "AD_User", "ada", None)
 
     classification, key = derived.deltamark("verify", "--derived", "--format", "jsonl").documents
 
@@ -175,7 +177,7 @@ def test_a_table_says_fault_in_capitals_and_where_it_comes_from(derived):
 
 def test_a_repair_is_a_run_on_record_and_leaves_no_fault(derived):
     with_value(derived, "HR_Department", "D1", Sign="WRONG")
-    with_rule_value(derived, Kind.SOURCE_KEY, "HR_Person", "E1", "nobody@x.example")
+    with_rule_value(derived, DerivationKind.SOURCE_KEY, "HR_Person", "E1", "nobody@x.example")
 
     answer = derived.done("verify", "--derived", "--repair", "--format", "jsonl")
 

@@ -12,8 +12,9 @@ from attrs import define, field, frozen
 
 from deltamark import Configuration, EntityAssociation, EntityType, Property, PropertyRef, PropertyType
 from deltamark.application.ports.evaluator import Inputs
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import route
-from deltamark.domain.derivation.derivations import Derivation, Kind
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.location import Location
 from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 
@@ -83,7 +84,7 @@ Pair = tuple[int, int]
 def computed(name: str, expression: str | None = None, binding: str | None = None) -> Derivation:
     """How a property of people is computed; with neither expression nor binding, no more."""
     return Derivation(
-        kind=Kind.PROPERTY,
+        kind=DerivationKind.PROPERTY,
         name=name,
         entity_type="Person",
         binding=binding,
@@ -96,7 +97,7 @@ def computed(name: str, expression: str | None = None, binding: str | None = Non
 def rule(name: str, expression: str | None = None, binding: str | None = None, *, decides: bool = False) -> Derivation:
     """A key of people, or a classification of them."""
     return Derivation(
-        kind=Kind.CLASSIFICATION if decides else Kind.SOURCE_KEY,
+        kind=DerivationKind.CLASSIFICATION if decides else DerivationKind.SOURCE_KEY,
         name=name,
         entity_type="Person",
         binding=binding,

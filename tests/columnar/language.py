@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityType, Property, PropertyRef
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read, route
-from deltamark.domain.derivation.derivations import Derivation, Kind
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.column_types import sql_type
 from deltamark.infrastructure.duckdb.connection import Workbench, quoted
@@ -76,7 +77,7 @@ def derivation(
     entity_type: str = "Person",
 ) -> Derivation:
     return Derivation(
-        kind=Kind.PROPERTY,
+        kind=DerivationKind.PROPERTY,
         name="Computed",
         entity_type=entity_type,
         binding=binding,

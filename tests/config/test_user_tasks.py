@@ -33,7 +33,7 @@ from deltamark.config import user_modules as task_modules
 from deltamark.config.settings import load_settings
 from deltamark.config.user_modules import TaskModule, found_tasks
 from deltamark.config.xml.load import load
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.validation.warnings import warnings
 from tests.engine.staff import calls, expressions_task, people_model
 
@@ -111,7 +111,7 @@ def test_a_function_that_is_given_is_what_a_task_names(written):
     found = task_of(checked.configuration)
     assert found.function is rated
     assert (found.dirty, found.entity_types, found.batch_size) == (True, ("Person",), 0)
-    (one,) = checked.plan.of([Kind.PROPERTY])
+    (one,) = checked.plan.of([DerivationKind.PROPERTY])
     assert one.derivation.maker is rated
     assert {str(dependency) for dependency in one.dependencies} == {"", "Name"}
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from attrs import evolve
 
 from deltamark.domain.configuration.rules import (
+    DerivationKind,
     EntityPropertyExpression,
     ResourceClassificationRule,
     ResourceCorrelationRule,
 )
-from deltamark.domain.derivation.derivations import Derivation, Kind, derivations
+from deltamark.domain.derivation.derivations import Derivation, derivations
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
 from tests.domain.company import MODEL
@@ -30,7 +31,7 @@ def test_every_rule_gives_its_derivations():
 
     assert found == (
         Derivation(
-            kind=Kind.PROPERTY,
+            kind=DerivationKind.PROPERTY,
             name="Age",
             entity_type="Person",
             binding="Mail",
@@ -38,10 +39,14 @@ def test_every_rule_gives_its_derivations():
             result=PropertyType.INT32,
             priority=3,
         ),
-        Derivation(kind=Kind.SOURCE_KEY, name="Head_1", entity_type="Person", binding="Mail", expression="ToLower"),
-        Derivation(kind=Kind.TARGET_KEY, name="Head_1", entity_type="Department", binding="Label", expression="Trim"),
         Derivation(
-            kind=Kind.CLASSIFICATION,
+            kind=DerivationKind.SOURCE_KEY, name="Head_1", entity_type="Person", binding="Mail", expression="ToLower"
+        ),
+        Derivation(
+            kind=DerivationKind.TARGET_KEY, name="Head_1", entity_type="Department", binding="Label", expression="Trim"
+        ),
+        Derivation(
+            kind=DerivationKind.CLASSIFICATION,
             name="All",
             entity_type="Department",
             expression="SQL:d: true",
@@ -65,14 +70,14 @@ def test_rules_about_what_does_not_exist_give_none():
     assert derivations(configuration) == ()
 
 
-BASE = Derivation(kind=Kind.SOURCE_KEY, name="R", entity_type="Person", binding="Mail", expression="ToLower")
+BASE = Derivation(kind=DerivationKind.SOURCE_KEY, name="R", entity_type="Person", binding="Mail", expression="ToLower")
 
 
 def test_the_definition_changes_with_everything_that_makes_the_value():
     others = [
         evolve(BASE, name="Q"),
-        evolve(BASE, kind=Kind.TARGET_KEY),
-        evolve(BASE, kind=Kind.PROPERTY),
+        evolve(BASE, kind=DerivationKind.TARGET_KEY),
+        evolve(BASE, kind=DerivationKind.PROPERTY),
         evolve(BASE, entity_type="User"),
         evolve(BASE, binding="Name"),
         evolve(BASE, binding=None),
@@ -97,7 +102,7 @@ def test_a_binding_may_begin_with_its_entity_type_and_only_with_that():
 
 
 def test_a_derivation_is_the_subject_of_a_sentence():
-    assert evolve(BASE, kind=Kind.PROPERTY, name="Age").described == "the expression of Person:Age"
+    assert evolve(BASE, kind=DerivationKind.PROPERTY, name="Age").described == "the expression of Person:Age"
     assert BASE.described == "the source expression of rule R"
-    assert evolve(BASE, kind=Kind.TARGET_KEY).described == "the target expression of rule R"
-    assert evolve(BASE, kind=Kind.CLASSIFICATION).described == "the expression of classification rule R"
+    assert evolve(BASE, kind=DerivationKind.TARGET_KEY).described == "the target expression of rule R"
+    assert evolve(BASE, kind=DerivationKind.CLASSIFICATION).described == "the expression of classification rule R"

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltamark.domain.configuration.entity_model import EntityType, Property
-from deltamark.domain.configuration.rules import ResourceClassificationRule, ResourceCorrelationRule
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind, ResourceClassificationRule, ResourceCorrelationRule
 from deltamark.domain.derivation.plan import circles, plan
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
@@ -105,15 +104,18 @@ def test_rules_are_planned_behind_what_they_read():
     found = plan(configuration, reads)
 
     assert [(planned.derivation.kind, planned.stage) for planned in found.derived] == [
-        (Kind.PROPERTY, 0),
-        (Kind.SOURCE_KEY, 0),
-        (Kind.PROPERTY, 1),
-        (Kind.TARGET_KEY, 1),
-        (Kind.CLASSIFICATION, 1),
+        (DerivationKind.PROPERTY, 0),
+        (DerivationKind.SOURCE_KEY, 0),
+        (DerivationKind.PROPERTY, 1),
+        (DerivationKind.TARGET_KEY, 1),
+        (DerivationKind.CLASSIFICATION, 1),
     ]
-    assert [one.derivation.name for one in found.of([Kind.PROPERTY])] == ["Login", "Label"]
-    assert [one.derivation.kind for one in found.of(Kind, ["Person"])] == [Kind.PROPERTY, Kind.SOURCE_KEY]
-    assert found.of([Kind.PROPERTY], []) == ()
+    assert [one.derivation.name for one in found.of([DerivationKind.PROPERTY])] == ["Login", "Label"]
+    assert [one.derivation.kind for one in found.of(DerivationKind, ["Person"])] == [
+        DerivationKind.PROPERTY,
+        DerivationKind.SOURCE_KEY,
+    ]
+    assert found.of([DerivationKind.PROPERTY], []) == ()
 
 
 def test_dependencies_of_a_plan_are_told_once():

@@ -39,7 +39,7 @@ from deltamark import (
     Thresholds,
 )
 from deltamark.application.ports.records import DerivedRule
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 
 PROPERTIES = {
     "Number": PropertyType.STRING,
@@ -241,7 +241,7 @@ class House:
             person = tx.resource(ResourceRef("Person", number))
             assert person is not None
             values = pa.table({"stream": pa.array([int(person.originator_id)], pa.int64()), "value": [value]})
-            rule = DerivedRule(kind=Kind(side), name="Owner_1", entity_type="Person", digest="")
+            rule = DerivedRule(kind=DerivationKind(side), name="Owner_1", entity_type="Person", digest="")
             assert tx.put_keys(rule, values, everything=False) == 1
 
     def changes(self, **asked: Any) -> list[tuple[str, str]]:

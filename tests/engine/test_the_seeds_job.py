@@ -32,7 +32,7 @@ from deltamark import (
 )
 from deltamark.application.ports.records import DerivedRule
 from deltamark.config.xml.load import load
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 
 MODEL = """
   <Connector Identifier="AD" DisplayName_L1="Active Directory"
@@ -168,7 +168,7 @@ class Directory:
             user = tx.resource(ResourceRef("Directory_User", login))
             values = pa.table({"stream": pa.array([int(user.originator_id)], pa.int64()), "value": [value]})
             tx.put_keys(
-                DerivedRule(kind=Kind.SOURCE_KEY, name="Account_1", entity_type="Directory_User", digest=""),
+                DerivedRule(kind=DerivationKind.SOURCE_KEY, name="Account_1", entity_type="Directory_User", digest=""),
                 values,
                 everything=False,
             )

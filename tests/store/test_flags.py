@@ -12,7 +12,7 @@ from attrs import evolve
 from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.application.ports.store import Store, Writing
 from deltamark.bootstrap import open_store
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.errors import ConcurrentRun, StoreError
 from tests.store.builders import compute, create, delete, link, start_run, streams, unlink, update
 from tests.store.organization import (
@@ -31,7 +31,7 @@ from tests.store.organization import (
 )
 
 SOME = {"Name": "n"}
-RULE = DerivedRule(kind=Kind.PROPERTY, name="Mail", entity_type=PERSON, digest="d")
+RULE = DerivedRule(kind=DerivationKind.PROPERTY, name="Mail", entity_type=PERSON, digest="d")
 
 NAME = value(PERSON, "Name")
 DEPARTMENT_NAME = value(PERSON, "Department.Name")
@@ -444,7 +444,7 @@ def place(flag: int, position: int) -> Place:
 
 
 def test_a_place_is_kept_for_each_derivation_with_its_definition(store: Store) -> None:
-    key = evolve(RULE, kind=Kind.TARGET_KEY)
+    key = evolve(RULE, kind=DerivationKind.TARGET_KEY)
     changed = evolve(RULE, digest="e")
     with store.transaction() as tx:
         tx.move_place("task", [RULE, key], place(0, 3))
@@ -459,7 +459,7 @@ def test_a_place_is_kept_for_each_derivation_with_its_definition(store: Store) -
 
 
 def test_places_are_kept_only_of_consumers_and_derivations_that_are_named(store: Store) -> None:
-    key = evolve(RULE, kind=Kind.TARGET_KEY)
+    key = evolve(RULE, kind=DerivationKind.TARGET_KEY)
     with store.transaction() as tx:
         for consumer in ("one", "two", "three"):
             tx.move_place(consumer, [RULE, key], place(0, 1))
@@ -476,7 +476,7 @@ def test_places_are_kept_only_of_consumers_and_derivations_that_are_named(store:
 
 
 def test_flags_that_every_consumer_has_read_with_every_derivation_are_forgotten(store: Store) -> None:
-    key = evolve(RULE, kind=Kind.TARGET_KEY)
+    key = evolve(RULE, kind=DerivationKind.TARGET_KEY)
     with store.transaction() as tx:
         head = tx.head()
         renamed(PERSON, "Zoe")(tx)

@@ -12,7 +12,7 @@ import pytest
 from deltamark import StoreError
 from deltamark.application.ports.records import DerivedRule, Place, Subjects
 from deltamark.bootstrap import utc_now
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.migrations import STEPS, Step, Types
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
@@ -157,7 +157,7 @@ def test_a_store_from_before_computed_values_keeps_its_resources_and_how_far_the
 
     store = opened(url)
 
-    rule = DerivedRule(kind=Kind.SOURCE_KEY, name="R", entity_type="Person", digest="d")
+    rule = DerivedRule(kind=DerivationKind.SOURCE_KEY, name="R", entity_type="Person", digest="d")
     with store.reading() as reading:
         assert reading.resource(person("Ann")).values == dict(reading.states_at(PERSON, None))["Ann"] == {"Name": "Ann"}
         assert reading.flagged_to() == 2

@@ -15,8 +15,8 @@ from deltamark.application.ports.records import DerivedRule, Place, Subjects
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
 from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Hop
-from deltamark.domain.derivation.derivations import Kind
 from deltamark.domain.errors import ConcurrentRun, StoreError
 from deltamark.domain.history.changes import CorrelationKey
 from deltamark.domain.resources.link import Linked, Unlinked
@@ -335,7 +335,7 @@ def test_a_link_between_two_resources_deleted_together_is_unlinked_once(company:
 
 SOURCE, TARGET, CLASSES = (
     DerivedRule(kind=kind, name="R", entity_type=PERSON, digest="d")
-    for kind in (Kind.SOURCE_KEY, Kind.TARGET_KEY, Kind.CLASSIFICATION)
+    for kind in (DerivationKind.SOURCE_KEY, DerivationKind.TARGET_KEY, DerivationKind.CLASSIFICATION)
 )
 
 
@@ -399,7 +399,7 @@ def test_only_classifications_that_differ_are_written(company: Store) -> None:
         assert list(reading.classifications(PERSON)) == [("1", ["Q", "R"]), ("2", ["Q"])]
         assert list(reading.classifications(GROUP)) == list(reading.classifications("Unheard")) == []
         assert reading.classified(evolve(CLASSES, digest="e")).to_pylist() == [ann]
-        assert reading.classified(evolve(CLASSES, kind=Kind.SOURCE_KEY)).to_pylist() == []
+        assert reading.classified(evolve(CLASSES, kind=DerivationKind.SOURCE_KEY)).to_pylist() == []
 
 
 def test_classifications_computed_for_all_are_those_of_live_resources_alone(company: Store) -> None:
@@ -434,7 +434,7 @@ def test_rules_are_removed_with_what_they_gave_and_where_consumers_stand_with_th
 
 def test_the_rules_that_all_values_were_computed_with_are_known_by_their_definition(company: Store) -> None:
     changed = evolve(SOURCE, digest="e")
-    name = DerivedRule(kind=Kind.PROPERTY, name="Mail", entity_type=PERSON, digest="f")
+    name = DerivedRule(kind=DerivationKind.PROPERTY, name="Mail", entity_type=PERSON, digest="f")
     with company.transaction() as tx:
         tx.put_keys(SOURCE, keys_of({}), everything=True)
         tx.put_keys(TARGET, keys_of({}), everything=False)

@@ -15,7 +15,7 @@ from deltamark.application.ports.evaluator import EvaluationFailed, Inputs
 from deltamark.application.ports.records import Place
 from deltamark.application.ports.store import Reading, Writing
 from deltamark.domain.configuration.jobs import ComputingTask
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.runs.run import Counts
 from deltamark.domain.values import shown
@@ -72,7 +72,7 @@ def _partial(gathering: Gathering, shares: Sequence[Share], chosen: Sequence[int
 
 def _with_readers(shares: Sequence[Share], chosen: Sequence[int]) -> list[int]:
     """Those chosen, and those that read the property that one of these computes of the same resource."""
-    if shares[0].planned.derivation.kind is not Kind.PROPERTY:
+    if shares[0].planned.derivation.kind is not DerivationKind.PROPERTY:
         return list(chosen)
     names: set[str] = set()
     taken = []

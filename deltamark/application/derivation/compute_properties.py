@@ -24,7 +24,8 @@ from deltamark.application.ports.records import ComputedChanges, DerivedRule
 from deltamark.application.ports.store import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.domain.configuration.jobs import PythonTask, UpdateEntityPropertyExpressionsTask
-from deltamark.domain.derivation.derivations import Derivation, Kind
+from deltamark.domain.configuration.rules import DerivationKind
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.messages import how_many
 from deltamark.domain.resources.events import Cause
 
@@ -57,7 +58,7 @@ def clear_mapped_properties(services: Services, tx: Writing, cause: Cause, entit
 
     To be called before the extracts are applied: from then on the values are theirs.
     """
-    rules = [rule for rule in tx.rules_computed() if rule.kind is Kind.PROPERTY]
+    rules = [rule for rule in tx.rules_computed() if rule.kind is DerivationKind.PROPERTY]
     mapped = set()
     for name in entity_types:
         mapping = services.configuration.mapping_of(name)
@@ -149,7 +150,7 @@ class _ComputedWriting:
         tally = Tally()
         for entity_type in dict.fromkeys(rule.entity_type for rule in gone):
             names = sorted(rule.name for rule in gone if rule.entity_type == entity_type)
-            removals = [Derivation(kind=Kind.PROPERTY, name=name, entity_type=entity_type) for name in names]
+            removals = [Derivation(kind=DerivationKind.PROPERTY, name=name, entity_type=entity_type) for name in names]
             done = self._evaluate(removals, self._gathering.all(entity_type, ()))
             told = (
                 f"removed {how_many(done.written, 'value')} of {', '.join(f'{entity_type}:{name}' for name in names)}: "

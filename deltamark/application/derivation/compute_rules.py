@@ -19,7 +19,7 @@ from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.ports.store import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.domain.configuration.jobs import ComputeCorrelationKeysTask, UpdateClassificationTask
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.messages import how_many
 
 
@@ -65,7 +65,7 @@ def _compute(
         values = services.evaluator.values([share.planned.derivation for share in found.shares], found.inputs)
     tally = Tally()
     for share, table in zip(found.shares, values, strict=True):
-        put = tx.put_classifications if share.rule.kind is Kind.CLASSIFICATION else tx.put_keys
+        put = tx.put_classifications if share.rule.kind is DerivationKind.CLASSIFICATION else tx.put_keys
         written = put(share.rule, table, everything=share.everything is not None)
         # What resources that are gone had left is removed too, where everything is computed; it was not computed.
         necessary = min(written, table.num_rows)

@@ -13,8 +13,9 @@ from deltamark.application.history.history import RunNames
 from deltamark.application.ports.records import Place
 from deltamark.application.ports.store import Reading
 from deltamark.domain.configuration.jobs import ComputingTask
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
-from deltamark.domain.derivation.derivations import Derivation, Kind
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.explanation import Cause, Explanation
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.history.changes import AnyChange, Position
@@ -122,7 +123,9 @@ _MOST_LISTED = 3
 
 
 def _listed(derivations: Sequence[Derivation]) -> str:
-    names = list(dict.fromkeys(one.name if one.kind is Kind.PROPERTY else f"rule {one.name}" for one in derivations))
+    names = list(
+        dict.fromkeys(one.name if one.kind is DerivationKind.PROPERTY else f"rule {one.name}" for one in derivations)
+    )
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
     return ", ".join(names[:_MOST_LISTED]) + more
 

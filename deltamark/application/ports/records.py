@@ -7,7 +7,7 @@ from datetime import datetime
 import pyarrow as pa
 from attrs import frozen
 
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.history.changes import Position
 from deltamark.domain.runs.run import JobRun
 
@@ -75,7 +75,7 @@ class DerivedRule:
     :param digest: of its definition: values that another definition gave are not its values.
     """
 
-    kind: Kind
+    kind: DerivationKind
     name: str
     entity_type: str
     digest: str

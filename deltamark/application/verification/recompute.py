@@ -18,8 +18,9 @@ from deltamark.application.ports.evaluator import Inputs
 from deltamark.application.ports.records import DerivedRule
 from deltamark.application.ports.store import Reading
 from deltamark.application.services import Services
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.configuration.user_function import UserTask
-from deltamark.domain.derivation.derivations import Derivation, Kind
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.plan import Planned
 from deltamark.domain.values import Value, same_value
 
@@ -71,10 +72,12 @@ class _Recomputing:
 
     def result(self) -> Recomputed:
         plan = self._services.plan
-        for planned in _stages(plan.of([Kind.PROPERTY])):
+        for planned in _stages(plan.of([DerivationKind.PROPERTY])):
             self._properties(planned)
         self._finished()
-        for planned in _by_type(plan.of([Kind.SOURCE_KEY, Kind.TARGET_KEY, Kind.CLASSIFICATION])):
+        for planned in _by_type(
+            plan.of([DerivationKind.SOURCE_KEY, DerivationKind.TARGET_KEY, DerivationKind.CLASSIFICATION])
+        ):
             self._rules(planned)
         return Recomputed(
             resources=sum(self._resources.values()),
@@ -141,7 +144,7 @@ class _Recomputing:
         return held
 
     def _held(self, rule: DerivedRule) -> dict[int, Value]:
-        if rule.kind is Kind.CLASSIFICATION:
+        if rule.kind is DerivationKind.CLASSIFICATION:
             return dict.fromkeys(self._reading.classified(rule).to_pylist(), True)
         table = self._reading.keys_held(rule)
         return dict(zip(table["stream"].to_pylist(), table["value"].to_pylist(), strict=True))
@@ -170,7 +173,7 @@ class _Whole(_Recomputing):
             self._gathering.keep(inputs.entity_type, {one.derivation.name for one in planned})
 
     def _finished(self) -> None:
-        every = self._services.plan.of([Kind.PROPERTY])
+        every = self._services.plan.of([DerivationKind.PROPERTY])
         for planned in _by_type([one for one in every if is_verified(one.derivation)]):
             self._compare(planned, *self._gathering.both(planned[0].derivation.entity_type))
 

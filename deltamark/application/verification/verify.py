@@ -14,9 +14,9 @@ from deltamark.application.ports.store import Reading
 from deltamark.application.services import Services
 from deltamark.application.verification.recompute import Found, recompute
 from deltamark.domain.configuration.jobs import ComputeCorrelationKeysTask, ComputingTask, Job, UpdateClassificationTask
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.dependency_paths import Dependency, route
-from deltamark.domain.derivation.derivations import Kind
 from deltamark.domain.derivation.differences import Difference, Verification
 from deltamark.domain.derivation.plan import Planned
 from deltamark.domain.derivation.task_coverage import covered
@@ -84,7 +84,7 @@ class _Explaining:
             hops = route(self._services.configuration, found.planned.derivation.entity_type, read.path).hops
             for stream in search.reached(hops).to_pylist():
                 item = self._differing.get((stream, read.property))
-                if item is not None and item.planned.derivation.kind is Kind.PROPERTY and item is not found:
+                if item is not None and item.planned.derivation.kind is DerivationKind.PROPERTY and item is not found:
                     return item
         return None
 
@@ -189,7 +189,7 @@ def repair_job(services: Services, faults: Sequence[Difference]) -> Job:
 def _properties(services: Services, tasks: Iterable[ComputingTask]) -> Iterator[ComputingTask]:
     """The tasks that compute properties; one that reads what another gives after it, and once more if need be."""
     stages: dict[tuple[int, UserTask | None], list[Planned]] = {}
-    for one in services.plan.of([Kind.PROPERTY]):
+    for one in services.plan.of([DerivationKind.PROPERTY]):
         stages.setdefault((one.stage, one.derivation.maker), []).append(one)
     last: list[ComputingTask] = []
     for _, stage in sorted(stages.items(), key=lambda item: (item[0][0], item[0][1] is not None)):

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import ClassVar, TypeVar
 
 from attrs import frozen
 
 from deltamark.domain.configuration.entity_model import DisplayNames, location_field, names_field
 from deltamark.domain.location import Location
+
+
+class DerivationKind(Enum):
+    """What a derived value is: a computed property, a side of a correlation key, or a classification."""
+
+    PROPERTY = "property"
+    SOURCE_KEY = "source"
+    TARGET_KEY = "target"
+    CLASSIFICATION = "classification"
 
 
 @frozen

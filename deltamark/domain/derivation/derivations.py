@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from enum import Enum
 
 from attrs import frozen
 
@@ -11,6 +10,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import location_field
 from deltamark.domain.configuration.jobs import PythonTask
 from deltamark.domain.configuration.rules import (
+    DerivationKind,
     EntityPropertyExpression,
     ResourceClassificationRule,
     ResourceCorrelationRule,
@@ -23,15 +23,6 @@ from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
 
 
-class Kind(Enum):
-    """What a derived value is for."""
-
-    PROPERTY = "property"
-    SOURCE_KEY = "source"
-    TARGET_KEY = "target"
-    CLASSIFICATION = "classification"
-
-
 @frozen(kw_only=True)
 class Derivation:
     """How one derived value of the resources of an entity type is made.
@@ -41,7 +32,7 @@ class Derivation:
     :param maker: the user's function that gives the value; None where an expression does.
     """
 
-    kind: Kind
+    kind: DerivationKind
     name: str
     entity_type: str
     binding: str | None = None
@@ -75,9 +66,9 @@ class Derivation:
         if self.maker is not None:
             return f"function {self.maker.name}, which computes {self.entity_type}:{self.name},"
         match self.kind:
-            case Kind.PROPERTY:
+            case DerivationKind.PROPERTY:
                 return f"the expression of {self.entity_type}:{self.name}"
-            case Kind.CLASSIFICATION:
+            case DerivationKind.CLASSIFICATION:
                 return f"the expression of classification rule {self.name}"
         return f"the {self.kind.value} expression of rule {self.name}"
 
@@ -103,7 +94,7 @@ def _computed(configuration: Configuration) -> Iterator[Derivation]:
 
 def _of_property(rule: EntityPropertyExpression, result: PropertyType) -> Derivation:
     return Derivation(
-        kind=Kind.PROPERTY,
+        kind=DerivationKind.PROPERTY,
         name=rule.property,
         entity_type=rule.entity_type,
         binding=rule.binding,
@@ -124,7 +115,7 @@ def _written(configuration: Configuration) -> Iterator[Derivation]:
         for name in function.entity_types:
             for written in written_by(configuration, function, name):
                 yield Derivation(
-                    kind=Kind.PROPERTY,
+                    kind=DerivationKind.PROPERTY,
                     name=written.identifier,
                     entity_type=name,
                     result=written.type,
@@ -138,7 +129,7 @@ def _keys(rules: Iterable[ResourceCorrelationRule], types: dict[str, ResourceTyp
         owner = types.get(rule.resource_type)
         if owner is not None:
             yield Derivation(
-                kind=Kind.SOURCE_KEY,
+                kind=DerivationKind.SOURCE_KEY,
                 name=name,
                 entity_type=owner.source_entity_type,
                 binding=rule.source_binding,
@@ -146,7 +137,7 @@ def _keys(rules: Iterable[ResourceCorrelationRule], types: dict[str, ResourceTyp
                 location=rule.location,
             )
             yield Derivation(
-                kind=Kind.TARGET_KEY,
+                kind=DerivationKind.TARGET_KEY,
                 name=name,
                 entity_type=owner.target_entity_type,
                 binding=rule.target_binding,
@@ -162,7 +153,7 @@ def _classifications(
         classified = types.get(rule.resource_type)
         if classified is not None:
             yield Derivation(
-                kind=Kind.CLASSIFICATION,
+                kind=DerivationKind.CLASSIFICATION,
                 name=name,
                 entity_type=classified.target_entity_type,
                 expression=rule.target_expression,

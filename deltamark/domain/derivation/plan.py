@@ -8,8 +8,9 @@ from heapq import heapify, heappop, heappush
 from attrs import frozen
 
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Dependency, Read, dependencies, route
-from deltamark.domain.derivation.derivations import Derivation, Kind
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.errors import Fault
 from deltamark.domain.graph import dependency_cycles
 
@@ -41,7 +42,7 @@ class Plan:
 
     derived: tuple[Planned, ...] = ()
 
-    def of(self, kinds: Iterable[Kind], entity_types: Iterable[str] | None = None) -> tuple[Planned, ...]:
+    def of(self, kinds: Iterable[DerivationKind], entity_types: Iterable[str] | None = None) -> tuple[Planned, ...]:
         """The derivations of some kinds, of some entity types or of all."""
         wanted, types = set(kinds), None if entity_types is None else set(entity_types)
         return tuple(
@@ -62,7 +63,7 @@ def plan(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]
     :param reads: what each reads; paths are checked already, and there are no circles (`circles`).
     """
     needed = {one: _needs(configuration, one, found) for one, found in reads.items()}
-    computed = {_name(one): one for one in reads if one.kind is Kind.PROPERTY}
+    computed = {_name(one): one for one in reads if one.kind is DerivationKind.PROPERTY}
     stages: dict[Derivation, int] = {}
     planned = []
     for one in _in_order(reads, needed, computed):
@@ -88,7 +89,7 @@ def plan(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]
 
 def circles(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]]) -> Iterator[Fault]:
     """The computed properties whose values would depend on themselves."""
-    computed = {_name(one): one for one in reads if one.kind is Kind.PROPERTY}
+    computed = {_name(one): one for one in reads if one.kind is DerivationKind.PROPERTY}
     graph: dict[str, tuple[str, ...]] = {}
     for name, one in computed.items():
         parents = {needed for needed, _ in _needs(configuration, one, reads[one]) if needed in computed}

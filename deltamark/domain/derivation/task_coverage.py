@@ -11,14 +11,14 @@ from deltamark.domain.configuration.jobs import (
     UpdateClassificationTask,
     UpdateEntityPropertyExpressionsTask,
 )
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.plan import Plan, Planned
 
-KINDS: Mapping[type[ComputingTask], frozenset[Kind]] = {
-    UpdateEntityPropertyExpressionsTask: frozenset({Kind.PROPERTY}),
-    ComputeCorrelationKeysTask: frozenset({Kind.SOURCE_KEY, Kind.TARGET_KEY}),
-    UpdateClassificationTask: frozenset({Kind.CLASSIFICATION}),
-    PythonTask: frozenset({Kind.PROPERTY}),
+KINDS: Mapping[type[ComputingTask], frozenset[DerivationKind]] = {
+    UpdateEntityPropertyExpressionsTask: frozenset({DerivationKind.PROPERTY}),
+    ComputeCorrelationKeysTask: frozenset({DerivationKind.SOURCE_KEY, DerivationKind.TARGET_KEY}),
+    UpdateClassificationTask: frozenset({DerivationKind.CLASSIFICATION}),
+    PythonTask: frozenset({DerivationKind.PROPERTY}),
 }
 """What each kind of task computes."""
 

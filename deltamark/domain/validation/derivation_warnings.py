@@ -16,7 +16,8 @@ from deltamark.domain.configuration.jobs import (
     Task,
     UpdateEntityPropertyExpressionsTask,
 )
-from deltamark.domain.derivation.derivations import Derivation, Kind
+from deltamark.domain.configuration.rules import DerivationKind
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.plan import Plan, Planned
 from deltamark.domain.derivation.task_coverage import KINDS, covered
 from deltamark.domain.errors import Fault
@@ -38,7 +39,10 @@ class _Reads:
     @classmethod
     def of(cls, plan: Plan) -> _Reads:
         return cls(
-            {PropertyRef(one.derivation.entity_type, one.derivation.name): one for one in plan.of([Kind.PROPERTY])}
+            {
+                PropertyRef(one.derivation.entity_type, one.derivation.name): one
+                for one in plan.of([DerivationKind.PROPERTY])
+            }
         )
 
     def by(self, planned: Planned) -> tuple[PropertyRef, ...]:

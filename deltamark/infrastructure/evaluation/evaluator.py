@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from deltamark.application.ports.evaluator import Computation, Inputs
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Read, route
-from deltamark.domain.derivation.derivations import Derivation, Kind
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.function_columns import Column
 from deltamark.domain.errors import Fault
 from deltamark.domain.values import PropertyType
@@ -150,7 +151,7 @@ class DuckEvaluator:
 
 
 def _is_removed(derivation: Derivation) -> bool:
-    return derivation.kind is Kind.PROPERTY and derivation.expression is None and derivation.binding is None
+    return derivation.kind is DerivationKind.PROPERTY and derivation.expression is None and derivation.binding is None
 
 
 def _step(number: int, derivation: Derivation, compiled: Compiled | None) -> Step:

@@ -11,7 +11,7 @@ from attrs import asdict
 from deltamark.application.history.history import ExportedResource
 from deltamark.application.scheduling.health import Health
 from deltamark.application.scheduling.notices import Notice
-from deltamark.domain.derivation.derivations import Kind
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.differences import Difference
 from deltamark.domain.derivation.explanation import Cause
 from deltamark.domain.errors import Fault
@@ -183,10 +183,10 @@ def cause_document(cause: Cause) -> dict[str, Any]:
 
 
 _KINDS = {
-    Kind.PROPERTY: {"kind": "property"},
-    Kind.SOURCE_KEY: {"kind": "key", "side": "source"},
-    Kind.TARGET_KEY: {"kind": "key", "side": "target"},
-    Kind.CLASSIFICATION: {"kind": "classification"},
+    DerivationKind.PROPERTY: {"kind": "property"},
+    DerivationKind.SOURCE_KEY: {"kind": "key", "side": "source"},
+    DerivationKind.TARGET_KEY: {"kind": "key", "side": "target"},
+    DerivationKind.CLASSIFICATION: {"kind": "classification"},
 }
 
 
@@ -197,7 +197,7 @@ def difference_document(difference: Difference) -> dict[str, Any]:
         **_KINDS[derivation.kind],
         "entity_type": difference.ref.entity_type,
         "key": difference.ref.key,
-        "property" if derivation.kind is Kind.PROPERTY else "rule": derivation.name,
+        "property" if derivation.kind is DerivationKind.PROPERTY else "rule": derivation.name,
         "stored": difference.stored,
         "recomputed": difference.recomputed,
         "pending": difference.is_pending,

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deltamark.application.ports.records import DerivedRule, Place
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
-from deltamark.domain.derivation.derivations import Kind
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.queries.state import Queries
 
@@ -92,9 +92,9 @@ class FlagQueries(Queries):
         return found.set_column(1, "dependency", given.take(chosen.combine_chunks()))
 
 
-def _kind(side: str) -> Kind:
+def _kind(side: str) -> DerivationKind:
     try:
-        return Kind(side)
+        return DerivationKind(side)
     except ValueError:
         raise StoreError(
             f"the store holds a rule of the unknown kind {side!r}. The store was altered or is damaged. Restore a "
