@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 
-_Parents = Mapping[str, tuple[str, ...]]
 
+def dependency_cycles(parents: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """The cycles, each from its alphabetically first node; a node that names itself is not one.
 
-def dependency_cycles(parents: _Parents) -> Iterator[tuple[str, ...]]:
-    """Circles of dependencies, each from its alphabetically first task on; a task that names itself is none.
-
-    At least one circle is found wherever there are any; those that share tasks may be told as one.
+    Yields at least one cycle wherever there is any. Cycles that share nodes may be reported as one.
     """
-    finished: set[str] = set()
-    for start in parents:
-        path: list[str] = []
-        on_path: set[str] = set()
-        waiting: list[tuple[str, bool]] = [(start, False)]
-        while waiting:
-            name, is_left = waiting.pop()
-            if is_left:
-                on_path.discard(path.pop())
-                finished.add(name)
-                continue
-            if name in on_path:
-                cycle = path[path.index(name) :]
-                first = cycle.index(min(cycle))
-                yield (*cycle[first:], *cycle[:first])
-                continue
-            if name in finished or name not in parents:
-                continue
-            path.append(name)
-            on_path.add(name)
-            waiting.append((name, True))
-            waiting.extend((parent, False) for parent in parents[name] if parent != name)
+    graph = {name: dict.fromkeys(parent for parent in names if parent != name) for name, names in parents.items()}
+    while cycle := _any_cycle(graph):
+        first = cycle.index(min(cycle))
+        yield (*cycle[first:], *cycle[:first])
+        del graph[cycle[0]][cycle[1 % len(cycle)]]
+
+
+def _any_cycle(graph: Mapping[str, Mapping[str, None]]) -> tuple[str, ...]:
+    """A cycle, each node before its parent; empty if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        child_last: list[str] = error.args[1]
+        return tuple(child_last[:0:-1])
+    return ()

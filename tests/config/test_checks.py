@@ -20,8 +20,8 @@ from deltamark.domain.configuration.jobs import (
     TaskOverride,
 )
 from deltamark.domain.derivation.plan import Plan
+from deltamark.domain.graph import dependency_cycles
 from deltamark.domain.suggestions import hint, nearest
-from deltamark.domain.validation.jobs import dependency_cycles
 from deltamark.domain.validation.validate import faults
 from deltamark.domain.validation.warnings import warnings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.domain.configuration.configuration import Configuration
@@ -23,7 +24,7 @@ def planned(configuration: Configuration, evaluator: Evaluator) -> Plan:
     """
     reads: dict[Derivation, tuple[Read, ...]] = {}
     faults = list(_refused(configuration, evaluator, reads))
-    faults += circles(configuration, reads)
+    faults += islice(circles(configuration, reads), MOST_FAULTS)
     faults += _not_evaluated(reads, evaluator)
     if faults:
         raise ConfigurationError(in_file_order(faults)[:MOST_FAULTS])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from heapq import heapify, heappop, heappush
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
 
 from attrs import frozen
 
@@ -123,26 +124,26 @@ def _in_order(
     needed: Mapping[Derivation, set[tuple[_Computed, bool]]],
     computed: Mapping[_Computed, Derivation],
 ) -> Iterator[Derivation]:
-    """What is read before what reads it; where that leaves a choice, by priority and as written."""
-    place = {one: (one.priority, number) for number, one in enumerate(reads)}
-    by_place = {found: one for one, found in place.items()}
-    waiting_for = {
-        one: {computed[name] for name, _ in needed[one] if name in computed and computed[name] is not one}
-        for one in reads
-    }
-    readers: dict[Derivation, list[Derivation]] = {}
-    for one, parents in waiting_for.items():
-        for parent in parents:
-            readers.setdefault(parent, []).append(one)
-    ready = [place[one] for one, parents in waiting_for.items() if not parents]
-    heapify(ready)
-    while ready:
-        one = by_place[heappop(ready)]
-        yield one
-        for reader in readers.get(one, ()):
-            waiting_for[reader].discard(one)
-            if not waiting_for[reader]:
-                heappush(ready, place[reader])
+    """Each derivation after those that it reads; among those that are ready, by priority, then as written.
+
+    `graphlib` says which are ready, the heap which of them comes first: its order does not depend on hashes.
+    """
+    rank = {derivation: (derivation.priority, number) for number, derivation in enumerate(reads)}
+    by_rank = {place: derivation for derivation, place in rank.items()}
+    sorter = TopologicalSorter(
+        {
+            derivation: {computed[name] for name, _ in needed[derivation] if name in computed} - {derivation}
+            for derivation in reads
+        }
+    )
+    sorter.prepare()
+    ready: list[tuple[int, int]] = []
+    while sorter.is_active():
+        for derivation in sorter.get_ready():
+            heappush(ready, rank[derivation])
+        derivation = by_rank[heappop(ready)]
+        yield derivation
+        sorter.done(derivation)
 
 
 def _meaning(configuration: Configuration, one: Derivation, reads: Sequence[Read]) -> tuple[object, ...]:

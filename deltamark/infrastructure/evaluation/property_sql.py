@@ -7,6 +7,7 @@ the values in the order of their dependence, then what differs, then the JSON of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from attrs import frozen
 
@@ -82,15 +83,18 @@ def _known(
 
 
 def _levels(steps: Sequence[Step]) -> Iterator[list[Step]]:
-    """The steps, each after those that it reads of its own resource."""
-    waiting = list(steps)
-    while waiting:
-        names = {step.name for step in waiting}
-        level = [step for step in waiting if not step.own & names]
-        if not level:
-            raise RuntimeError(f"computed properties read each other in a circle: {', '.join(sorted(names))}")
-        yield level
-        waiting = [step for step in waiting if step not in level]
+    """The steps, each in a level after those that it reads of its own resource; in a level, in the given order."""
+    by_name = {step.name: step for step in steps}
+    sorter = TopologicalSorter({step.name: step.own & by_name.keys() for step in steps})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        names = ", ".join(sorted(set(error.args[1])))
+        raise RuntimeError(f"computed properties read each other in a circle: {names}") from None
+    while sorter.is_active():
+        ready = set(sorter.get_ready())
+        yield [step for step in steps if step.name in ready]
+        sorter.done(*ready)
 
 
 def _computed(sql: str, level: Sequence[Step], steps: Sequence[Step], rows: ResourceRows, read_inline: set[str]) -> str:
