@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check soak bench docs clean
+.PHONY: demo test check soak bench docs site clean
 
 demo: .venv/.run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
@@ -30,6 +30,10 @@ bench: .venv/.dev
 
 docs: .venv/.dev
 	$(BIN)/python -m docs.generate_reference
+
+# The documentation as a site with a search, to be opened from the folder: build/site/index.html
+site: .venv/.dev
+	$(BIN)/python -m sphinx -q -n -W --keep-going -c docs/site . build/site
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -24,13 +24,28 @@ SET_UP = {
     "make soak",
     "make bench",
     "make docs",
+    "make site",
     "python3 -m venv .venv",
     ". .venv/bin/activate",
     "pip install .",
 }
 """What stands in `sh` blocks, which are not run here: it sets up a machine, or it is these very tests."""
 
-LANGUAGES = {"console", "sh", "python", "xml", "csv", "toml", "text", "json", "ini", "crontab", "sql", "dockerfile"}
+LANGUAGES = {
+    "console",
+    "sh",
+    "python",
+    "xml",
+    "csv",
+    "toml",
+    "text",
+    "json",
+    "ini",
+    "crontab",
+    "sql",
+    "dockerfile",
+    "mermaid",
+}
 
 WITH_EXAMPLES = [
     page
