@@ -15,8 +15,10 @@ import psycopg
 import pytest
 from hypothesis import settings
 
-from tests.laws import SOAK
 from tests.postgresql import running
+from tests.tiers import SOAK
+
+pytest_plugins = ["tests.scenarios.fixtures"]
 
 settings.register_profile("soak", max_examples=4_000, deadline=None, print_blob=True)
 if SOAK:

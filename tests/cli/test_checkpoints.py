@@ -12,7 +12,7 @@ from deltamark import Engine, UsageError, read_checkpoint, write_checkpoint
 from deltamark.infrastructure.checkpoints.files import checkpoint_in, checkpoint_text
 from deltamark.infrastructure.checkpoints.keys import signing_key, verifying_key
 from tests.cli.workspace import Workspace
-from tests.store.replaying import alter
+from tests.store.tables import alter
 
 OPENSSL_PUBLIC = """-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=

@@ -9,7 +9,7 @@ import pytest
 from deltamark.bootstrap import open_store
 from tests.cli.terminal import in_terminal
 from tests.cli.workspace import Workspace
-from tests.store.replaying import alter
+from tests.store.tables import alter
 
 MEMBERS = ["found", "subject", "position", "problem", "advice"]
 ASKED = (["changes"], ["runs"], ["export", "HR_Person"], ["keys"], ["dirty"])

@@ -10,10 +10,10 @@ import pytest
 from deltamark import Engine, Observer
 from deltamark.application.runs.run_log import Recording
 from deltamark.interfaces.cli.commands import runs as running
+from tests.application.runs.test_leases import Running
 from tests.cli.terminal import SPINNER, in_terminal
 from tests.cli.test_exit_statuses import broken
 from tests.cli.workspace import CONFIGURATION, EXTRACTS
-from tests.engine.test_leases import Running
 
 TOGETHER = """
   <Job Identifier="Together" DisplayName_L1="Both sources at the same time">

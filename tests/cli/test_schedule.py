@@ -17,7 +17,7 @@ from deltamark import Engine, Notice, NoticeKind
 from deltamark.interfaces.cli.commands.schedule import line_of
 from tests.cli.processes import COMMAND, LONGEST_S, ended, environment, pausing_at
 from tests.cli.workspace import CONFIGURATION, Workspace
-from tests.engine.timeline import Time, Timekeeper
+from tests.scenarios.timeline import Time, Timekeeper
 
 EVERY_SECOND = CONFIGURATION.replace('"0 6 * * *"', '"* * * * * *"')
 UNSCHEDULED = CONFIGURATION.replace('CronTabExpression="0 6 * * *"', "")

@@ -48,8 +48,8 @@ from deltamark.domain.configuration.jobs import Task
 from deltamark.domain.configuration.names import identifier_problem, normalized, property_problem, table_problem
 from deltamark.domain.location import Location
 from tests.cli.workspace import CONFIGURATION
-from tests.laws import law
 from tests.store import company as small_company
+from tests.tiers import law
 
 HERE = Location("built.py", 1)
 NASTY = (

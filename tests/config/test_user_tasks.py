@@ -35,7 +35,7 @@ from deltamark.config.user_modules import TaskModule, found_tasks
 from deltamark.config.xml.load import load
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.validation.warnings import warnings
-from tests.engine.staff import calls, expressions_task, people_model
+from tests.scenarios.staff import calls, expressions_task, people_model
 
 XML = """<?xml version="1.0" encoding="utf-8"?>
 <ConfigurationFile>

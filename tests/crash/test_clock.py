@@ -12,7 +12,7 @@ import pytest
 
 from deltamark.infrastructure.store.session import Session
 from tests.crash.company import ENDED_WELL, JOB, Days, harm_in, lives, opened, seen
-from tests.laws import SOAK
+from tests.tiers import SOAK
 
 DAYS = 12 if SOAK else 3
 SEEDS = range(8 if SOAK else 1)

@@ -13,7 +13,7 @@ from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from tests.crash.company import ENDED_WELL, JOB, harm_in, seen
 from tests.crash.second_day import Second
 from tests.crash.statements import Count, every_statement, fail
-from tests.laws import SOAK
+from tests.tiers import SOAK
 
 STRIDE = {"sqlite": 1 if SOAK else 37, "postgresql": 7 if SOAK else 131}
 """In a soak, SQLite fails at every single statement. Primes share no rhythm with a run and meet all its parts."""

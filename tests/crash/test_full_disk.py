@@ -8,8 +8,8 @@ import pytest
 
 from deltamark import Engine, Observer, StoreError, TaskRun, TaskState
 from tests.crash.company import ENDED_WELL, JOB, TASKS, Days, harm_in, lives, opened, seen
-from tests.laws import SOAK
-from tests.store.test_sqlite_faults import limit_pages
+from tests.store.sqlite.test_faults import limit_pages
+from tests.tiers import SOAK
 
 SEED = 7
 DAYS = 30 if SOAK else 5

@@ -16,7 +16,7 @@ from deltamark.application.services import Done
 from tests.crash.company import ENDED_WELL, JOB, harm_in, seen
 from tests.crash.second_day import Second
 from tests.crash.statements import Count, every_statement
-from tests.laws import SOAK
+from tests.tiers import SOAK
 
 STRIDE = {"sqlite": 3 if SOAK else 131, "postgresql": 11 if SOAK else 311}
 

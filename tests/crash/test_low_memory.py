@@ -14,8 +14,8 @@ import pytest
 from deltamark import DeltamarkError, Engine, TaskState
 from tests.crash import children
 from tests.crash.company import ENDED_WELL, JOB, PATIENCE_S, Days, Seen, continued, harm_in, lives, opened, seen
-from tests.laws import SOAK
 from tests.store.children import CONTEXT
+from tests.tiers import SOAK
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 DAYS = 15 if SOAK else 2

@@ -16,8 +16,8 @@ from tests.crash.children import LEASE_S
 from tests.crash.company import ENDED_WELL, JOB, TASKS, Days, continued, harm_in, lives, opened, seen
 from tests.crash.postgresql_power import SETTINGS
 from tests.crash.told import Told
-from tests.laws import SOAK
 from tests.postgresql import Server, running
+from tests.tiers import SOAK
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 DAYS = 10 if SOAK else 3

@@ -22,8 +22,8 @@ from tests.crash.children import LEASE_S
 from tests.crash.company import ENDED_WELL, Days, Seen, continued, harm_in, lives, opened, seen
 from tests.crash.statements import Count, every_statement
 from tests.crash.told import Told
-from tests.laws import SOAK
 from tests.postgresql import Server, running
+from tests.tiers import SOAK
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 HARMS_A_DAY = 2

@@ -15,8 +15,8 @@ from tests.crash.company import ENDED_WELL, JOB, Days, continued, harm_in, lives
 from tests.crash.postgresql_power import SETTINGS, checkpoint, cut_power, lose_all
 from tests.crash.statements import Count, every_statement
 from tests.crash.told import Told
-from tests.laws import SOAK
 from tests.postgresql import running
+from tests.tiers import SOAK
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 CUTS = 40 if SOAK else 3

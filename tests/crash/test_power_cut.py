@@ -16,8 +16,8 @@ from deltamark.bootstrap import utc_now
 from tests.crash import children
 from tests.crash.company import ENDED_WELL, JOB, PATIENCE_S, Days, harm_in, lives, opened, seen
 from tests.crash.power import Acknowledged, Operation, acknowledged, after_power_cut, library
-from tests.laws import SOAK
 from tests.store.children import CONTEXT
+from tests.tiers import SOAK
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 DAYS = 3

@@ -9,8 +9,8 @@ import pytest
 
 from tests.crash import children
 from tests.crash.company import ENDED_WELL, JOB, PATIENCE_S, PEOPLE, Days, harm_in, opened
-from tests.laws import SOAK
 from tests.store.children import CONTEXT
+from tests.tiers import SOAK
 
 RACES = 100 if SOAK else 10
 SHARED = "SynchronizeHR"

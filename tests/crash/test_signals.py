@@ -19,7 +19,7 @@ from tests.cli.processes import ended, pausing_at, started
 from tests.conftest import NewStore
 from tests.crash.company import ENDED_WELL, TASKS, Days, harm_in, seen
 from tests.crash.company import configuration as known
-from tests.laws import SOAK
+from tests.tiers import SOAK
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 DAYS = 20 if SOAK else 1

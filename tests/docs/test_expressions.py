@@ -11,8 +11,8 @@ import pytest
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.expressions.predefined_functions import FUNCTIONS
 from deltamark.infrastructure.expressions.sql_functions import SQL_FUNCTIONS
-from tests.columnar.language import value
 from tests.docs.pages import ROOT
+from tests.expressions.language import value
 
 PAGE = (ROOT / "docs" / "reference" / "expressions.md").read_text("utf-8")
 PERSON = {

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from deltamark import Engine, TaskState
-from tests.laws import SOAK
 from tests.soak.roles import PATIENCE_S, ROLES, Place, counted, exported, fold, follower, soaked
 from tests.store import children
 from tests.store.company import Company
+from tests.tiers import SOAK
 
 SECONDS = float(os.environ.get("DELTAMARK_SOAK_SECONDS") or (120 if SOAK else 5))
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))

@@ -21,7 +21,7 @@ from deltamark.infrastructure.store.migrations import STEPS
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.sqlite.schema import path_of
-from tests.engine.house import House, configuration
+from tests.scenarios.house import House, configuration
 
 FILES = Path(__file__).parent.parent / "data" / "stores"
 ODD = 'Zoë "Z"\\ Ünlü\u2028 😀'

@@ -10,9 +10,9 @@ import pytest
 from deltamark import StoreError
 from deltamark.infrastructure.store.migrations import STEPS, Step
 from tests.conftest import EveryStore
-from tests.engine.house import House, configuration
+from tests.scenarios.house import House, configuration
 from tests.store.released import FILES, MORE, Calendar, bring_back, known, told
-from tests.store.replaying import alter, replayed_into, tables, verified
+from tests.store.tables import alter, replayed_into, tables, verified
 from tests.store.test_schema_versions import opened
 
 VERSIONS = sorted(int(path.stem.removeprefix("format-")) for path in FILES.glob("format-*.json"))

@@ -22,7 +22,7 @@ from deltamark.infrastructure.store.sqlite.schema import path_of
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 from tests.store.builders import PERSON, compute, create, delete, discarded_event, person
 from tests.store.organization import existence
-from tests.store.test_postgresql_positions import started
+from tests.store.postgresql.test_positions import started
 
 Store = SQLiteStore | PostgreSQLStore
 

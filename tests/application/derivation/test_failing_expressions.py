@@ -1,0 +1,108 @@
+"""An expression that fails for some value fails its task, and nothing of that task is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from deltamark import ConfigurationError, ResourceCorrelationRule, TaskState
+from tests.scenarios.house import RULES, task
+
+FRAGILE = ResourceCorrelationRule("Owner", None, "SQL:p: p.Name", None, "SQL:p: cast(p.Mail as bigint) + 1")
+
+
+def test_a_task_whose_expression_fails_writes_nothing_and_loses_nothing(new_house):
+    house = new_house(rules=[FRAGILE]).people({"1": {"Name": "Ann", "Mail": "41"}})
+    house.run("Incremental")
+    before = house.keys()
+    house.people({"1": {"Name": "Anna", "Mail": "forty"}, "2": {"Name": "Bob", "Mail": "1"}})
+
+    run = house.engine.run_job("Incremental")
+
+    assert (run.state, task(run, "Keys").state) == (TaskState.FAILED, TaskState.FAILED)
+    (message,) = task(run, "Keys").messages
+    assert message.startswith('the target expression of rule Owner_1 failed for Person "1": could not convert')
+    assert message.endswith("Correct the expression so that it holds for every value, and run again.")
+    assert house.keys() == before == {("source", "1"): "Ann", ("target", "1"): "42"}
+    assert [d.key for d in house.engine.dirty(task="Keys")] == ["1", "2"]
+
+    again = house.people({"1": {"Name": "Anna", "Mail": "41"}, "2": {"Name": "Bob", "Mail": "1"}}).run("Incremental")
+
+    assert task(again, "Keys").counts.computed == 2
+    assert house.keys()["source", "1"] == "Anna"
+    assert house.keys()["target", "2"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("SQL:p: p.Nmae", 'names "Nmae", which is no property of Person; did you mean "Name"?'),
+        ("SQL:p: p.Name + 1", "calculates with a text; join texts with ||"),
+        ("SQL:p: cast('x' as bigint)", "cannot be evaluated: could not convert string"),
+        ("Frobnicate", 'uses "Frobnicate", which is no function'),
+    ],
+)
+def test_an_expression_that_can_never_hold_is_refused_when_the_engine_is_opened(new_house, expression, told):
+    rule = ResourceCorrelationRule("Owner", "Name", expression, "Name", "ToLower")
+
+    with pytest.raises(ConfigurationError) as refused:
+        new_house(rules=[rule])
+
+    (fault,) = refused.value.faults
+    assert fault.message.startswith(f"the source expression of rule Owner_1 {told}")
+
+
+def test_every_wrong_expression_is_told_at_once(new_house):
+    rules = [
+        ResourceCorrelationRule("Owner", "A", None, "B", None),
+        ResourceCorrelationRule("Owner", "C", None, "Name", None),
+    ]
+
+    with pytest.raises(ConfigurationError) as refused:
+        new_house(rules=rules)
+
+    assert len(refused.value.faults) == 3
+
+
+def test_a_side_of_a_rule_that_changed_is_computed_for_all_once_and_the_record_says_why(new_house):
+    house = new_house().people({"1": {"Name": "Ann", "Mail": "A@b"}, "2": {"Name": "Bob"}})
+    house.run("Incremental")
+    other = [ResourceCorrelationRule("Owner", "Mail", "ToUpper", "Name", "ToUpper")]
+
+    run = house.configured(rules=other).run("Incremental")
+
+    assert task(run, "Keys").counts.computed == 2
+    assert task(run, "Keys").counts.executed == 2
+    assert task(run, "Keys").messages == (
+        "computed Person:Owner_1 of all resources: the rule changed since the task last ran",
+    )
+    assert house.keys()["source", "1"] == "A@B"
+    assert task(house.run("Incremental"), "Keys").state is TaskState.SKIPPED
+
+
+def test_a_task_that_finds_keys_of_another_rule_computes_everything(new_house):
+    house = new_house().people({"1": {"Name": "Ann", "Mail": "A@b"}})
+    house.run("Incremental")
+    other = [ResourceCorrelationRule("Owner", "Mail", "ToUpper", "Name", "ToLower")]
+    house.configured(rules=other).run("Complete")
+    assert house.keys() == {("source", "1"): "A@B", ("target", "1"): "ann"}
+
+    run = house.configured(rules=RULES).run("Incremental")
+
+    assert task(run, "Keys").messages == (
+        "computed everything: another task computed with another rule since the task last ran",
+    )
+    assert house.keys() == {("source", "1"): "a@b", ("target", "1"): "ANN"}
+
+
+def test_keys_of_a_rule_that_was_removed_and_came_back_are_complete(new_house):
+    house = new_house().people({"1": {"Name": "Ann", "Mail": "A@b"}})
+    house.run("Incremental")
+    removed = house.configured(rules=[]).run("Complete")
+    assert task(removed, "AllKeys").messages == (
+        "there are no correlation keys of the entity types of this task",
+        "removed 2 keys of rules that are no longer configured",
+    )
+
+    house.configured(rules=RULES).run("Incremental")
+
+    assert house.keys() == {("source", "1"): "a@b", ("target", "1"): "ANN"}

@@ -1,0 +1,266 @@
+"""Erasing a resource: what it was is nowhere any more, that it was erased is on record, and the log still verifies."""
+
+from __future__ import annotations
+
+import pytest
+
+from deltamark import ConcurrentRun, ErasedResource, ResourceRef, RunMoment, TaskState, UsageError
+from deltamark.domain.runs.run import Counts, TaskEnded
+from deltamark.domain.values import shown
+from tests.scenarios.house import PROPERTIES, House
+from tests.scenarios.organisation.setting import everything
+from tests.store.integrity.test_chain import held_against
+from tests.store.tables import EVERYTHING, replayed_into, tables, verified
+
+CANARY = "Zwölfboth-4711"
+
+
+@pytest.fixture
+def house(new_store, tmp_path, clock):
+    house = House(new_store(), tmp_path / "exports", clock)
+    yield house
+    house.engine.close()
+
+
+@pytest.fixture
+def lived(house):
+    """Ann, of whom there is much to erase, and Bob; both in a team."""
+    ann = {"name": f"{CANARY}1", "mail": f"{CANARY}@example.com"}
+    house.people({"1": ann, "2": "Bob"}).run("Complete")
+    house.teams({"T": "Team"}, ("T", "1"), ("T", "2")).run("Teams")
+    house.people({"1": {**ann, "name": f"{CANARY}2"}, "2": "Bob"}).run("Incremental")
+    return house
+
+
+def holds(url: str, text: str) -> list[str]:
+    """The tables in which a text stands anywhere."""
+    found = []
+    for name, rows in tables(url, EVERYTHING).items():
+        plain = [
+            part.decode(errors="replace") if isinstance(part, bytes) else str(part) for row in rows for part in row
+        ]
+        if any(text in part for part in plain):
+            found.append(name)
+    return found
+
+
+def test_what_a_resource_was_is_nowhere_any_more(lived):
+    assert {"events", "resources"} <= set(holds(lived.url, CANARY))
+    assert holds(lived.url, CANARY.lower()) == ["keys"]
+
+    done = lived.engine.erase("Person", "1", reason="request 17")
+
+    assert (done.was_live, done.links, done.events) == (True, 1, 5)
+    assert holds(lived.url, CANARY) == holds(lived.url, CANARY.lower()) == []
+    assert lived.engine.resource("Person", "2").values["Name"] == "Bob"
+
+
+def test_the_log_still_begins_with_what_it_was_and_replays_to_what_is_stored(lived):
+    with lived.engine._store.reading() as reading:
+        known = reading.checkpoint()
+
+    lived.engine.erase("Person", "1", reason="request 17")
+
+    found = held_against(lived.url, known)
+    assert found.discrepancies == ()
+
+
+def test_the_erasure_is_on_record_with_its_reason_and_asking_for_it_says_so(lived):
+    done = lived.engine.erase("Person", "1", reason="request\n17")
+
+    (run,) = [run for run in lived.engine.runs() if run.job == "*erase*"]
+    assert (run.number, run.state, run.tasks[0].messages) == (
+        done.run, TaskState.COMPLETED, ("5 changes erased (reason: request 17)",)
+    )  # fmt: skip
+    for ask in (lived.engine.history, lived.engine.why):
+        with pytest.raises(
+            ErasedResource, match=rf"Person 1 was erased at .* by run {done.run} \(reason: request 17\)"
+        ):
+            ask("Person", "1")
+    with pytest.raises(ErasedResource):
+        lived.engine.erase("Person", "1", reason="again")
+    with pytest.raises(UsageError, match='there never was a Person with the key "9"'):
+        lived.engine.erase("Person", "9", reason="x")
+
+
+def test_what_depends_on_it_is_flagged_and_an_incremental_run_leaves_what_a_complete_run_leaves(lived):
+    lived.engine.erase("Person", "1", reason="x")
+    lived.teams({"T": "Team"}, ("T", "2")).run("Teams")
+    lived.people({"2": "Bob"}).run("Incremental")
+
+    assert lived.engine.verify_derived().differences == ()
+    assert lived.pairs() == {("T", "2")}
+
+
+def test_a_resource_that_was_deleted_before_is_erased_too(lived):
+    lived.people({"2": "Bob"}).run("Incremental")
+
+    done = lived.engine.erase("Person", "1", reason="x")
+
+    assert not done.was_live
+    assert holds(lived.url, CANARY) == []
+    assert verified(lived.url).is_sound
+
+
+def test_what_a_source_still_has_comes_back_as_a_new_resource(lived):
+    lived.engine.erase("Person", "1", reason="x")
+
+    lived.people({"1": "Eve", "2": "Bob"}).run("Incremental")
+
+    assert next(change.kind for change in lived.engine.history("Person", "1")) == "created"
+    assert verified(lived.url).is_sound
+
+
+def test_snapshots_of_discarded_changes_are_erased_too(lived):
+    lived.engine.retain("HR", keep=0, even_unread=True)
+    assert "snapshots" in holds(lived.url, CANARY)
+
+    lived.engine.erase("Person", "1", reason="x")
+
+    assert holds(lived.url, CANARY) == []
+    assert verified(lived.url).is_sound
+
+
+def test_a_link_of_which_only_a_snapshot_is_left_is_erased_too(lived, new_store):
+    lived.engine.retain("Teams", keep=0, even_unread=True)
+    lived.engine.retain("HR", keep=0, even_unread=True)
+
+    lived.engine.erase("Person", "1", reason="x")
+
+    assert verified(lived.url).discrepancies == ()
+    replayed_into(lived.url, new_store())
+
+
+def test_an_erased_log_can_be_carried_over_and_discarded_from(lived, new_store):
+    lived.engine.erase("Person", "1", reason="x")
+    other = new_store()
+
+    replayed_into(lived.url, other)
+    lived.engine.retain("HR", keep=0, even_unread=True)
+
+    assert verified(other).is_sound
+    assert verified(lived.url).is_sound
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(lived):
+    before = tables(lived.url)
+
+    said = lived.engine.erase("Person", "1", reason="x", dry_run=True)
+
+    assert tables(lived.url) == before
+    done = lived.engine.erase("Person", "1", reason="x")
+    assert (said.run, said.was_live, said.links, said.events) == (None, True, 1, 5)
+    assert (done.was_live, done.links, done.events) == (True, 1, 5)
+
+
+@pytest.mark.parametrize("reason", ["", " \n", "x" * 501])
+def test_a_reason_must_say_something_and_not_too_much(lived, reason):
+    before = tables(lived.url)
+
+    with pytest.raises(UsageError, match="reason"):
+        lived.engine.erase("Person", "1", reason=reason)
+
+    assert tables(lived.url) == before
+
+
+def test_nothing_is_erased_while_a_run_goes_on(lived):
+    with lived.engine._store.transaction() as tx:
+        tx.take_leases(1, ["SynchronizeHR"], 60.0)
+
+    with pytest.raises(ConcurrentRun, match="run 1"):
+        lived.engine.erase("Person", "1", reason="x")
+
+
+def test_records_of_runs_that_name_the_key_are_told_of(lived):
+    twice = [{"number": "1", "name": "A"}, {"number": "1", "name": "B"}]
+    lived.write("people", [name.lower() for name in PROPERTIES], twice).engine.run_job("Complete")
+
+    assert lived.engine.erase("Person", "1", reason="x", dry_run=True).named_in
+
+
+@pytest.mark.parametrize("key", ["1", 'a"b', "ä\tü"])
+def test_a_message_of_a_run_that_quotes_the_key_is_told_of_and_no_other_text_with_the_same_characters(house, key):
+    house.people({"1": "Ann"}).run("Complete")
+
+    def named_in(message):
+        with house.engine._store.transaction() as tx:
+            tx.append_to_run(
+                lambda stream, version, at: TaskEnded(
+                    originator_id=stream, originator_version=version, at=at, run=1, task=1, state=TaskState.COMPLETED,
+                    effect=True, counts=Counts(), messages=[message],
+                ),
+                1,
+            )  # fmt: skip
+        with house.engine._store.reading() as reading:
+            return reading.runs_that_name(key)
+
+    assert named_in(f"{key}0 rows, {key} more") == []
+    assert named_in(f"Person {shown(key)} was updated meanwhile") == [1]
+
+
+def test_what_others_computed_from_it_is_computed_anew_and_their_history_stays(new_organisation):
+    there = new_organisation(everything()).department("A", "Alpha")
+    there.person("1", CANARY, department="A", Mail="a@x").person("2", "Bob", manager="1", department="A", Mail="b@x")
+    there.person("3", "Cem", department="A")
+    there.run()
+    before = there.engine.history("Person", "2")
+    assert there.people("Boss") == {"2": CANARY}
+
+    there.engine.erase("Person", "1", reason="request 17")
+
+    assert there.people("Boss") == {"2": CANARY}, "it is flagged, not computed yet"
+    assert ("Person", "2") in {(one.entity_type, one.key) for one in there.engine.dirty()}
+    there.without("Person", "1").run()
+    assert ("Boss", "2") in there.computed
+    assert "3" not in {key for _, key in there.computed}
+    assert there.people("Boss") == {}
+    assert there.engine.verify_derived().differences == ()
+    assert verified(there.url).is_sound
+    own = [change for change in there.engine.history("Person", "2") if change.position <= before[-1].position]
+    of_manager = [c for c in before if c.kind == "linked" and ResourceRef("Person", "1") == c.event.ref.target]
+    assert own == [change for change in before if change not in of_manager]
+    assert len(of_manager) == 1
+    assert CANARY in str(own)
+
+
+def test_an_event_that_was_emptied_without_a_record_is_found(lived):
+    with lived.engine._store.transaction() as tx:
+        (position,) = tx._db.row("SELECT min(notification_id) FROM stored_events WHERE topic='u1'")
+        tx.leave_stubs([position])
+        tx._db.execute(
+            """UPDATE stored_events SET topic='e1', seal=NULL, state=?2 WHERE notification_id=?1""",
+            (position, b'{"a":1,"r":1,"t":1}'),
+        )
+
+    assert position in {one.position for one in verified(lived.url).discrepancies}
+
+
+def test_scrubbed_the_file_holds_nothing_of_it_either(tmp_path, clock):
+    house = House(f"sqlite:///{tmp_path}/store.db", tmp_path / "exports", clock)
+    many = {str(n): f"{CANARY}-{n}" for n in range(1, 300)}
+    house.people(many).run("Complete")
+    house.people({n: f"{name}-again" for n, name in many.items()}).run("Incremental")
+
+    for n in ("7", "250"):
+        house.engine.erase("Person", n, reason="x")
+    house.engine.scrub()
+    house.engine.close()
+
+    raw = b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
+    for gone in (f'"{CANARY}-7"', f"{CANARY}-7-again", f'"{CANARY}-250'):
+        assert gone.encode() not in raw
+    assert f'"{CANARY}-251"'.encode() in raw
+
+
+def test_what_was_erased_is_counted_by_erasure_between_moments_and_for_a_run(lived):
+    first, last = lived.engine.runs()[0].number, lived.engine.runs()[-1].number
+    lived.people({"2": "Bob", "3": "Cem"}).run("Incremental")
+    one, three = (lived.engine.erase("Person", number, reason="x") for number in ("1", "3"))
+
+    assert lived.engine.erased_changes() == {one.run: one.events, three.run: three.events}
+    assert lived.engine.erased_changes(run=first) == {one.run: 1}
+    assert lived.engine.erased_changes(run=last) == {one.run: 1}
+    assert lived.engine.erased_changes(until=RunMoment(first)) == {one.run: 1}
+    assert lived.engine.erased_changes(RunMoment(three.run)) == {}
+    with pytest.raises(UsageError, match="there is no run 99"):
+        lived.engine.erased_changes(RunMoment(99))

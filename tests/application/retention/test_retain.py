@@ -1,0 +1,419 @@
+"""Retention beyond the switch: what is old enough goes, what somebody has to read stays, all else is as it was."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from deltamark import AlreadyRunning, ConcurrentRun, HistoryDiscarded, RunMoment, TaskState, UsageError
+from deltamark.application.retention.retain import retain
+from tests.application.retention.test_discard import FLAG_ONLY
+from tests.scenarios.house import House, configuration, task
+
+
+class Calendar:
+    """A clock that goes on a second with every look at it, and days when told to."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self._now += timedelta(seconds=1)
+        return self._now
+
+    def pass_days(self, days: int) -> None:
+        self._now += timedelta(days=days)
+
+
+@pytest.fixture
+def calendar():
+    return Calendar()
+
+
+@pytest.fixture
+def house(new_store, tmp_path, calendar):
+    house = House(new_store(), tmp_path / "exports", calendar)
+    yield house
+    house.engine.close()
+
+
+@pytest.fixture
+def four_days(house, calendar):
+    """Ann was renamed each day, Bob came on the second and went on the fourth; all of it was flagged and computed."""
+    for people in ({"1": "A1"}, {"1": "A2", "2": "Bob"}, {"1": "A3", "2": "Bob"}, {"1": "A4"}):
+        house.people(people).run("Incremental")
+        calendar.pass_days(1)
+    return house
+
+
+def everything(house):
+    """What a store says about the present."""
+    engine = house.engine
+    return (
+        house.state(),
+        house.state("Team"),
+        house.pairs(),
+        list(engine.keys()),
+        engine.dirty(),
+        [engine.resource("Person", number) for number in ("1", "2", "3")],
+    )
+
+
+def log(house):
+    """All that is kept in the log of changes."""
+    return list(house.engine.changes(kept_only=True))
+
+
+def chunked(house, keep=0, *, at_a_time=1, told=lambda done, total: None, even_unread=False):
+    """A retention in very small transactions."""
+    return retain(house.engine._services, "HR", keep, even_unread=even_unread, told=told, at_a_time=at_a_time)
+
+
+def test_the_newest_changes_are_kept_by_their_number(four_days):
+    before = log(four_days)
+
+    found = four_days.engine.retain("HR", keep=3)
+
+    assert (found.count, found.run) == (len(before) - 3, 5)
+    assert log(four_days) == before[-3:]
+    assert four_days.engine.horizons("Person")[0].position == found.up_to == before[-4].position
+
+
+def test_more_changes_than_there_are_keep_all_of_them(four_days):
+    assert four_days.engine.retain("HR", keep="1000").count == 0
+    assert four_days.engine.horizons() == []
+
+
+def test_changes_younger_than_a_time_span_are_kept(four_days):
+    before = log(four_days)
+
+    found = four_days.engine.retain("HR", keep="3d")
+
+    assert [c.run for c in log(four_days)] == [c.run for c in before if c.run >= 3]
+    assert found.up_to_at == [c.at for c in before if c.run < 3][-1]
+
+
+def test_a_time_span_longer_than_the_life_of_the_store_keeps_everything(four_days):
+    for keep in ("10000w", timedelta(days=999_999), "999999999h"):
+        assert four_days.engine.retain("HR", keep=keep).count == 0
+
+
+def test_changes_since_the_beginning_of_a_run_are_kept(four_days):
+    before = log(four_days)
+
+    four_days.engine.retain("HR", keep=RunMoment(3))
+
+    assert log(four_days) == [c for c in before if c.run >= 3]
+
+
+@pytest.mark.parametrize("keep", ["0", "0d", 0, timedelta()])
+def test_nothing_kept_means_that_all_may_go(four_days, keep):
+    now = everything(four_days)
+
+    found = four_days.engine.retain("HR", keep=keep)
+
+    assert (found.count, found.unread, log(four_days)) == (6, (), [])
+    assert everything(four_days) == now
+
+
+def test_what_was_beyond_the_horizon_is_answered_as_before(four_days):
+    engine = four_days.engine
+    asked = range(1, engine.position() + 1)
+    before = {
+        position: (four_days.names(at=position), engine.resource("Person", "1", at=position)) for position in asked
+    }
+
+    horizon = engine.retain("HR", keep=3).up_to
+
+    for position in asked:
+        if position < horizon:
+            with pytest.raises(HistoryDiscarded):
+                four_days.names(at=position)
+        else:
+            assert (four_days.names(at=position), engine.resource("Person", "1", at=position)) == before[position]
+
+
+def test_streams_go_on_where_they_were(four_days):
+    version = four_days.engine.resource("Person", "1").version
+
+    four_days.engine.retain("HR", keep=1)
+    four_days.people({"1": "A5", "2": "Bob again"}).run("Incremental")
+    four_days.engine.retain("HR", keep=1)
+
+    assert four_days.engine.resource("Person", "1").version == version + 1
+    assert four_days.names() == {"1": "A5", "2": "Bob again"}
+
+
+def test_who_asks_for_what_is_gone_is_told_that_it_was_retention(four_days):
+    horizon = four_days.engine.retain("HR", keep=1).up_to
+
+    with pytest.raises(HistoryDiscarded) as refused:
+        four_days.engine.history("Person", "1")
+
+    assert str(refused.value).startswith(
+        f"the changes of connector HR up to position {horizon} were discarded by `deltamark retain` in run 5. "
+    )
+
+
+def test_a_retention_is_a_run_of_its_own_on_record(four_days):
+    found = chunked(four_days, at_a_time=4)
+
+    run = four_days.engine.run(found.run)
+    (done,) = run.tasks
+    assert (run.job, run.state, done.kind, done.state) == (
+        "*retain*",
+        TaskState.COMPLETED,
+        "Retain",
+        TaskState.COMPLETED,
+    )
+    assert (run.user, run.host) == (four_days.engine.run(1).user, four_days.engine.run(1).host)
+    assert [(d.connector, d.entity_types, d.count, d.unread) for d in done.discarded] == [
+        ("HR", ("Person",), 4, False),
+        ("HR", ("Person",), 2, False),
+    ]
+    assert done.discarded[0].up_to < done.discarded[1].first <= done.discarded[1].up_to == found.up_to
+    assert len({d.digest for d in done.discarded}) == 2
+    assert done.messages == (f"6 of 6 changes of HR up to position {found.up_to} discarded",)
+
+
+def test_where_nothing_is_to_be_discarded_nothing_is_put_on_record(four_days):
+    four_days.engine.retain("HR", keep=0)
+    before = four_days.engine.position()
+
+    again = four_days.engine.retain("HR", keep=0)
+
+    assert (again.run, again.count, four_days.engine.position()) == (None, 0, before)
+
+
+def test_a_dry_run_says_what_would_go_and_writes_nothing(four_days):
+    before = (log(four_days), everything(four_days), four_days.engine.position(), four_days.engine.runs())
+
+    found = four_days.engine.retain("HR", keep=2, dry_run=True)
+
+    assert (log(four_days), everything(four_days), four_days.engine.position(), four_days.engine.runs()) == before
+    assert found.run is None
+    gone = before[0][:-2]
+    assert {(o.subject, o.kind): o.count for o in found.outgoing} == {
+        ("Person", kind): sum(c.kind == kind for c in gone) for kind in ("created", "updated")
+    }
+    assert min(o.first for o in found.outgoing) == gone[0].position
+    assert max(o.last for o in found.outgoing) == found.up_to == gone[-1].position
+    assert min(o.first_at for o in found.outgoing) == gone[0].at
+    assert found.up_to_at == gone[-1].at
+    assert found.size > 40 * found.count
+    assert found.subjects == ("Person",)
+    done = four_days.engine.retain("HR", keep=2)
+    assert (done.outgoing, done.up_to) == (found.outgoing, found.up_to)
+
+
+def test_links_go_with_their_connector_and_stay_linked(house):
+    house.people({"1": "Ann", "2": "Bob"}).run()
+    house.teams({"T": "Team"}, ("T", "1"), ("T", "2")).run("Teams")
+    linked = house.engine.position()
+    house.teams({"T": "Team"}, ("T", "1")).run("Teams")
+    house.teams({"T": "Team"}, ("T", "1"), ("T", "2")).run("Teams")
+    house.run("Flags")
+
+    found = house.engine.retain("Teams", keep=2)
+
+    assert {(o.subject, o.kind): o.count for o in found.outgoing} == {("Team", "created"): 1, ("Members", "linked"): 2}
+    assert house.pairs(at=linked) == {("T", "1"), ("T", "2")}
+    assert house.pairs() == {("T", "1"), ("T", "2")}
+    assert [c.kind for c in log(house) if c.run > 1] == ["unlinked", "linked"]
+    assert house.engine.horizons("Person")[0].subject == "Members"
+    assert [h.subject for h in house.engine.horizons()] == ["Members", "Team"]
+
+
+def test_changes_that_were_not_flagged_yet_are_kept_and_it_is_said_whose_place_that_is(four_days):
+    flagged = four_days.engine.retain("HR", keep=0, dry_run=True).up_to
+    four_days.people({"1": "A5", "3": "Cem"}).run()
+
+    found = four_days.engine.retain("HR", keep=0)
+
+    (unread,) = found.unread
+    assert (unread.reader, unread.count, found.up_to) == ("SetRecentlyModifiedFlag", 2, flagged)
+    assert unread.position < log(four_days)[0].position
+    assert sorted(c.kind for c in log(four_days)) == ["created", "updated"]
+    words = four_days.engine.run(found.run).tasks[0].messages[1]
+    assert words == f"2 changes kept: SetRecentlyModifiedFlag has read up to position {unread.position}"
+    flag = task(four_days.run("Flags"), "SetRecentlyModifiedFlag")
+    assert flag.counts.flagged == 2
+
+
+def test_changes_that_a_dirty_task_has_not_computed_yet_are_kept(new_store, tmp_path, calendar):
+    house = House(new_store(), tmp_path / "exports", calendar, configuration(more_jobs=FLAG_ONLY))
+    house.people({"1": "Ann", "2": "Bob"}).run("Incremental")
+    house.people({"1": "Anna", "2": "Bob"}).run()
+    house.run("FlagOnly")
+
+    found = house.engine.retain("HR", keep=0)
+
+    assert [(u.reader, u.count) for u in found.unread] == [("Keys", 1)]
+    assert [c.kind for c in log(house)] == ["updated"]
+    assert task(house.run("Flags"), "Keys").counts.computed == 1
+    assert house.engine.retain("HR", keep=0).unread == ()
+    house.engine.close()
+
+
+def test_even_unread_changes_go_when_somebody_wants_it_and_everything_is_flagged_then(four_days):
+    four_days.people({"1": "A5", "2": "Bob", "3": "Cem"}).run()
+
+    found = four_days.engine.retain("HR", keep=0, even_unread=True)
+
+    assert log(four_days) == []
+    (done,) = four_days.engine.run(found.run).tasks
+    assert done.discarded[-1].unread
+    assert done.messages[1].startswith("3 changes discarded though unread: SetRecentlyModifiedFlag has read up to")
+    run = four_days.run("Flags")
+    assert task(run, "SetRecentlyModifiedFlag").counts.flagged == 3
+    assert "discarded before being flagged: flagged all 3 resources" in task(run, "SetRecentlyModifiedFlag").messages[0]
+    assert four_days.keys()["target", "1"] == "A5"
+
+
+def test_flags_outlive_the_changes_that_set_them(new_store, tmp_path, calendar):
+    house = House(new_store(), tmp_path / "exports", calendar, configuration(more_jobs=FLAG_ONLY))
+    house.people({"1": "Ann", "2": "Bob"}).run("Incremental")
+    house.people({"1": "Anna", "2": "Bob"}).run()
+    house.run("FlagOnly")
+    dirty = house.engine.dirty()
+
+    house.engine.retain("HR", keep=0, even_unread=True)
+
+    assert [d.key for d in dirty] == ["1"]
+    assert house.engine.dirty() == dirty
+    assert task(house.run("Flags"), "Keys").counts.computed == 1
+    house.engine.close()
+
+
+def test_a_run_after_a_retention_does_no_more_than_without(four_days):
+    four_days.engine.retain("HR", keep=0)
+
+    run = four_days.run("Incremental")
+
+    assert [t.state for t in run.tasks] == [TaskState.COMPLETED, TaskState.SKIPPED, TaskState.SKIPPED]
+
+
+def test_a_retention_that_is_interrupted_leaves_a_smaller_log_that_is_whole(four_days):
+    now = everything(four_days)
+    newest = log(four_days)
+
+    def interrupt(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        chunked(four_days, told=interrupt)
+
+    assert log(four_days) == newest[3:]
+    assert everything(four_days) == now
+    assert four_days.engine.horizons("Person")[0].position == newest[2].position
+    run = four_days.engine.runs()[-1]
+    assert (run.job, run.state) == ("*retain*", TaskState.FAILED)
+    assert run.tasks[0].messages[0] == (
+        f"interrupted\n3 of 6 changes of HR up to position {newest[-1].position} were discarded before"
+    )
+    assert four_days.engine.retain("HR", keep=0).count == 3
+
+
+def test_a_retention_can_be_cancelled_between_two_transactions(four_days):
+    def cancel(done, total):
+        if done == 2:
+            four_days.engine.cancel(5)
+
+    found = chunked(four_days, told=cancel)
+
+    assert not found.is_finished
+    assert len(log(four_days)) == 4
+    assert four_days.engine.run(5).state is TaskState.CANCELLED
+
+
+def test_a_connector_is_not_synchronized_while_its_changes_are_discarded(four_days):
+    refused = []
+
+    def synchronize(done, total):
+        if done == 1:
+            with pytest.raises(AlreadyRunning) as error:
+                four_days.engine.run_job("People")
+            refused.append((error.value.run, error.value.job))
+
+    chunked(four_days, told=synchronize)
+
+    assert refused == [(5, "*retain*")]
+    four_days.run("People")
+
+
+def test_changes_are_not_discarded_while_their_connector_is_synchronized(four_days):
+    refused = []
+
+    class Watching:
+        def task_started(self, run, task):
+            with pytest.raises(ConcurrentRun) as error:
+                four_days.engine.retain("HR", keep=0)
+            refused.append(str(error.value))
+
+        def task_progressed(self, run, task):
+            pass
+
+        def task_ended(self, run, task):
+            pass
+
+    four_days.engine.run_job("People", observer=Watching())
+
+    assert len(refused) == 1
+    assert "SynchronizeHR" in refused[0]
+    assert four_days.engine.horizons() == []
+
+
+def test_where_nothing_flags_nobody_waits_but_the_record_says_that_nobody_saw_the_changes(
+    new_store, tmp_path, calendar
+):
+    from attrs import evolve
+
+    whole = configuration()
+    jobs = [job for job in whole.jobs if job.identifier in ("People", "Teams")]
+    tasks = [each for each in whole.tasks if each.identifier in ("SynchronizeHR", "SynchronizeTeams")]
+    house = House(new_store(), tmp_path / "exports", calendar, evolve(whole, tasks=tasks, jobs=jobs))
+    house.people({"1": "Ann"}).run()
+
+    found = house.engine.retain("HR", keep=0)
+
+    assert (found.count, found.unread) == (1, ())
+    assert house.engine.run(found.run).tasks[0].discarded[0].unread
+    house.engine.close()
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [
+        ("", "does not say what to keep"),
+        ("-1", "does not say what to keep"),
+        ("90", None),
+        ("90 d", "does not say what to keep"),
+        ("3months", "does not say what to keep"),
+        ("run:", "does not say what to keep"),
+        ("run:99", "there is no run 99"),
+        (RunMoment(99), "there is no run 99"),
+        (-1, "-1 is no number of changes to keep"),
+        (timedelta(days=-1), "less than no time"),
+        ("999999999w", "longer than time goes back"),
+        (True, "not bool"),
+        (1.5, "not float"),
+        (None, "not NoneType"),
+    ],
+)
+def test_what_does_not_say_what_to_keep_is_refused_and_nothing_is_changed(four_days, keep, words):
+    before = (log(four_days), four_days.engine.position())
+
+    if words is None:
+        four_days.engine.retain("HR", keep=keep)
+    else:
+        with pytest.raises(UsageError, match=words):
+            four_days.engine.retain("HR", keep=keep)
+
+    assert (log(four_days), four_days.engine.position()) == before
+
+
+def test_a_connector_that_is_not_there_is_refused_with_the_nearest_name(four_days):
+    with pytest.raises(UsageError, match=r'there is no connector "?hr"?; did you mean "?HR"?\?'):
+        four_days.engine.retain("hr", keep=0)

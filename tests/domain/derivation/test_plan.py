@@ -1,0 +1,342 @@
+"""The plan: what is computed after what, in which stage, and what cannot be computed at all."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deltamark.domain.configuration.entity_model import EntityType, Property
+from deltamark.domain.configuration.rules import DerivationKind, ResourceClassificationRule, ResourceCorrelationRule
+from deltamark.domain.derivation.plan import circles, plan
+from deltamark.domain.location import Location
+from deltamark.domain.values import PropertyType
+from tests.domain.model import MODEL, association, computing, plan_of, reads_of
+
+
+def order(plan):
+    return [planned.derivation.name for planned in plan.derived]
+
+
+def stages(plan):
+    return {planned.derivation.name: planned.stage for planned in plan.derived}
+
+
+# Order and stages
+
+
+def test_what_is_read_comes_before_what_reads_it():
+    assert order(plan_of({"Person:Line": ["Full"], "Person:Full": ["Login"], "Person:Login": []})) == [
+        "Login",
+        "Full",
+        "Line",
+    ]
+
+
+def test_what_reads_its_own_resource_alone_is_of_one_stage():
+    assert stages(plan_of({"Person:Line": ["Full"], "Person:Full": ["Login"], "Person:Login": ["Mail"]})) == {
+        "Login": 0,
+        "Full": 0,
+        "Line": 0,
+    }
+
+
+def test_a_stage_begins_where_something_computed_is_read_over_links():
+    found = plan_of(
+        {
+            "Person:Login": ["Mail"],
+            "Department:Label": ["Members.Login"],
+            "Person:Full": ["Department.Label", "Login"],
+            "Person:Line": ["Full"],
+        }
+    )
+
+    assert stages(found) == {"Login": 0, "Label": 1, "Full": 2, "Line": 2}
+
+
+def test_what_is_not_computed_makes_no_stage_however_far_away():
+    assert stages(plan_of({"Person:Line": ["Manager.Department.Site.City"]})) == {"Line": 0}
+
+
+def test_a_property_that_is_read_of_the_resource_and_over_links_makes_a_stage():
+    assert stages(plan_of({"Person:Login": [], "Person:Line": ["Login", "Manager.Login"]})) == {"Login": 0, "Line": 1}
+
+
+def test_a_path_that_comes_back_to_the_type_reads_other_resources():
+    """Manager.Reports may lead to the resource itself; its value must be there all the same."""
+    assert stages(plan_of({"Person:Login": [], "Person:Line": ["Manager.Reports.Login"]})) == {"Login": 0, "Line": 1}
+
+
+def test_priority_and_then_the_place_in_the_configuration_decide_where_nothing_else_does():
+    found = plan_of({"Person:Login": [], "Person:Full": [], "Person:Line": [], "Person:Chain": []}, Chain=-1, Full=2)
+
+    assert order(found) == ["Chain", "Login", "Line", "Full"]
+
+
+def test_a_priority_never_puts_a_value_before_what_it_reads():
+    assert order(plan_of({"Person:Login": ["Full"], "Person:Full": []}, Login=-9, Full=9)) == ["Full", "Login"]
+
+
+def test_stages_follow_each_other_whatever_the_priorities():
+    found = plan_of({"Person:Login": [], "Person:Line": ["Manager.Login"], "Person:Full": []}, Full=7)
+
+    assert [planned.stage for planned in found.derived] == [0, 0, 1]
+
+
+def test_rules_are_planned_behind_what_they_read():
+    model = evolve(
+        MODEL,
+        correlation_rules=[ResourceCorrelationRule("Head", "Login", None, "Label", None, identifier="ByLogin")],
+        classification_rules=[ResourceClassificationRule("Head", "…", identifier="Big")],
+    )
+    configuration = computing(["Person:Login", "Department:Label"], model)
+    reads = reads_of(
+        configuration,
+        {
+            "Person:ByLogin": ["Login"],
+            "Department:ByLogin": ["Label"],
+            "Department:Big": ["Members.Login"],
+            "Department:Label": ["Members.Login"],
+        },
+    )
+
+    found = plan(configuration, reads)
+
+    assert [(planned.derivation.kind, planned.stage) for planned in found.derived] == [
+        (DerivationKind.PROPERTY, 0),
+        (DerivationKind.SOURCE_KEY, 0),
+        (DerivationKind.PROPERTY, 1),
+        (DerivationKind.TARGET_KEY, 1),
+        (DerivationKind.CLASSIFICATION, 1),
+    ]
+    assert [one.derivation.name for one in found.of([DerivationKind.PROPERTY])] == ["Login", "Label"]
+    assert [one.derivation.kind for one in found.of(DerivationKind, ["Person"])] == [
+        DerivationKind.PROPERTY,
+        DerivationKind.SOURCE_KEY,
+    ]
+    assert found.of([DerivationKind.PROPERTY], []) == ()
+
+
+def test_dependencies_of_a_plan_are_told_once():
+    found = plan_of({"Person:Login": ["Mail"], "Person:Full": ["Mail"], "Person:Line": ["Manager.Mail"]})
+
+    assert sorted(map(str, found.dependencies)) == ["", "Mail", "Manager", "Manager.Mail"]
+
+
+NAMES = ["Person:Login", "Person:Full", "Person:Line", "Person:Chain", "Department:Label", "Department:Heads"]
+STEPS = {
+    ("Person", "Person"): ["", "Manager.", "Reports.", "Manager.Reports."],
+    ("Person", "Department"): ["Department.", "Manager.Department."],
+    ("Department", "Person"): ["Members."],
+    ("Department", "Department"): ["", "Members.Department."],
+}
+
+
+@st.composite
+def reading(draw):
+    """Properties in any order of the configuration, each reading some of those drawn before it."""
+    found = {}
+    for name in draw(st.permutations(NAMES)):
+        entity_type = name.split(":")[0]
+        others = draw(st.lists(st.sampled_from(sorted(found)), unique=True)) if found else []
+        found[name] = [
+            draw(st.sampled_from(STEPS[entity_type, other.split(":")[0]])) + other.split(":")[1] for other in others
+        ]
+    return {name: found[name] for name in draw(st.permutations(NAMES))}
+
+
+@given(reading(), st.dictionaries(st.sampled_from(["Login", "Full", "Label"]), st.integers(-3, 3)))
+def test_whatever_reads_whatever_it_comes_behind_and_over_links_in_a_later_stage(reads, priorities):
+    found = plan_of(reads, **priorities)
+
+    places = {planned.derivation.name: place for place, planned in enumerate(found.derived)}
+    by_name = {planned.derivation.name: planned for planned in found.derived}
+    assert len(places) == len(NAMES)
+    assert [planned.stage for planned in found.derived] == sorted(planned.stage for planned in found.derived)
+    for name, planned in by_name.items():
+        needed = [(by_name[read.property].stage, bool(read.path)) for read in planned.reads]
+        assert all(places[read.property] < places[name] for read in planned.reads)
+        assert planned.stage == max((stage + over_links for stage, over_links in needed), default=0)
+
+
+# Circles
+
+
+def told(reads):
+    configuration = computing(reads)
+    return [fault.message for fault in circles(configuration, reads_of(configuration, reads))]
+
+
+def test_properties_that_read_each_other_in_a_row_are_no_circle():
+    assert told({"Person:Line": ["Full", "Manager.Full"], "Person:Full": ["Login"], "Person:Login": ["Mail"]}) == []
+
+
+@pytest.mark.parametrize("reads", ["Login", "Manager.Login", "Reports.Login", "Department.Members.Login"])
+def test_a_property_that_reads_itself_is_refused(reads):
+    assert told({"Person:Login": [reads]}) == [
+        "the expression of Person:Login reads the property that it computes; a value cannot need itself"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Login", "Full"), ("Manager.Login", "Full"), ("Manager.Login", "Reports.Full"), ("Login", "Friends.Full")],
+)
+def test_two_properties_that_read_each_other_are_refused_once(one, other):
+    assert told({"Person:Full": [one], "Person:Login": [other]}) == [
+        "computed properties read each other in a circle: Person:Full -> Person:Login -> Person:Full; let one of them "
+        "read something else"
+    ]
+
+
+def test_a_circle_over_an_association_there_and_back_is_found():
+    (message,) = told({"Person:Login": ["Department.Label"], "Department:Label": ["Members.Login"]})
+
+    assert "Department:Label -> Person:Login -> Department:Label" in message
+
+
+def test_a_circle_of_three_is_told_with_all_three():
+    (message,) = told({"Person:Login": ["Full"], "Person:Full": ["Line"], "Person:Line": ["Manager.Login"]})
+
+    assert "Person:Full -> Person:Line -> Person:Login -> Person:Full" in message
+
+
+def test_two_circles_are_both_told():
+    messages = told(
+        {"Person:Login": ["Full"], "Person:Full": ["Login"], "Person:Line": ["Chain"], "Person:Chain": ["Line"]}
+    )
+
+    assert len(messages) == 2
+
+
+def test_a_property_of_the_same_name_of_another_type_is_another_property():
+    model = evolve(MODEL, entity_types=[*MODEL.entity_types[:2], EntityType("Site", [Property("Label")])])
+    configuration = computing(["Department:Label"], model)
+
+    assert list(circles(configuration, reads_of(configuration, {"Department:Label": ["Site.Label"]}))) == []
+
+
+def test_a_circle_is_told_at_one_of_its_expressions():
+    configuration = computing(["Person:Full", "Person:Login"])
+    placed = evolve(
+        configuration,
+        property_expressions=[
+            evolve(rule, location=Location("a.xml", line))
+            for line, rule in enumerate(configuration.property_expressions, 1)
+        ],
+    )
+
+    (fault,) = circles(placed, reads_of(placed, {"Person:Full": ["Login"], "Person:Login": ["Full"]}))
+
+    assert fault.location == Location("a.xml", 1)
+
+
+# Definitions: what makes a stored value worthless
+
+
+READS = {"Person:Line": ["Mail", "Manager.Department.Label"]}
+
+
+def definition(configuration, reads=READS):
+    (found,) = plan(configuration, reads_of(configuration, reads)).derived
+    return found.definition
+
+
+def changed_type(entity_type, name, kind):
+    types = [
+        evolve(item, properties=[evolve(p, type=kind) if p.identifier == name else p for p in item.properties])
+        if item.identifier == entity_type
+        else item
+        for item in MODEL.entity_types
+    ]
+    return evolve(MODEL, entity_types=types)
+
+
+def other_associations(*replaced):
+    kept = [item for item in MODEL.associations if item.property1 not in [new.property1 for new in replaced]]
+    return evolve(MODEL, associations=[*replaced, *kept])
+
+
+def with_rule(**changes):
+    configuration = computing(["Person:Line"])
+    return evolve(configuration, property_expressions=[evolve(configuration.property_expressions[0], **changes)])
+
+
+OTHER = {
+    "the type of the property": computing(READS, changed_type("Person", "Line", PropertyType.INT32)),
+    "the type of a property that is read": computing(READS, changed_type("Person", "Mail", PropertyType.INT32)),
+    "the type of a property at the end of a path": computing(
+        READS, changed_type("Department", "Label", PropertyType.DATE_TIME)
+    ),
+    "the association of the first step": computing(
+        READS, other_associations(association("Chief", "Person:Manager", "Person:Reports"))
+    ),
+    "the association of the last step": computing(
+        READS, other_associations(association("Team", "Person:Department", "Department:Members"))
+    ),
+    "the direction of a step": computing(
+        READS,
+        evolve(
+            MODEL,
+            associations=[
+                association("Boss", "Person:Reports", "Person:Manager", one=True, two=False),
+                *MODEL.associations[1:],
+            ],
+        ),
+    ),
+    "a step that may lead to several": computing(
+        READS, other_associations(association("Boss", "Person:Manager", "Person:Reports", one=True))
+    ),
+    "the expression": with_rule(expression="other"),
+    "the binding": with_rule(binding="Mail"),
+}
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_a_definition_differs_with(what):
+    assert definition(OTHER[what]) != definition(computing(READS))
+
+
+SAME = {
+    "the identifier of the expression": with_rule(identifier="Renamed"),
+    "its priority": with_rule(priority=8),
+    "its place in a file": with_rule(location=Location("other.xml", 99)),
+    "the type of a property that is not read": computing(READS, changed_type("Person", "Age", PropertyType.INT64)),
+    "a property of the same name elsewhere": computing(READS, changed_type("Site", "City", PropertyType.GUID)),
+    "an association that is not on the way": computing(
+        READS, other_associations(association("Locations", "Department:Site", "Site:Departments"))
+    ),
+    "the order of the model": computing(
+        READS,
+        evolve(MODEL, entity_types=MODEL.entity_types[::-1], associations=MODEL.associations[::-1]),
+    ),
+    "display names": computing(
+        READS,
+        evolve(
+            MODEL,
+            entity_types=[evolve(item, display_names={1: "x"}) for item in MODEL.entity_types],
+            associations=[evolve(item, display_names={1: "x"}) for item in MODEL.associations],
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_a_definition_stays_with(what):
+    assert definition(SAME[what]) == definition(computing(READS))
+
+
+def test_a_definition_stays_when_another_property_is_computed_too():
+    configuration = computing(["Person:Full", "Person:Line"])
+
+    found = {one.derivation.name: one.definition for one in plan(configuration, reads_of(configuration, READS)).derived}
+
+    assert found["Line"] == definition(computing(READS))
+
+
+def test_definitions_do_not_depend_on_the_order_in_which_reads_are_given():
+    reads = reads_of(computing(READS), READS)
+    (one, found) = next(iter(reads.items()))
+
+    assert plan(computing(READS), {one: found[::-1]}).derived[0].definition == definition(computing(READS))

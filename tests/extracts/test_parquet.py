@@ -1,0 +1,111 @@
+import datetime as dt
+import uuid
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from deltamark.domain.errors import SourceError
+from deltamark.domain.values import PropertyType as T
+from tests.extracts.folder import STRING, aside, lines, states
+
+MOMENT = dt.datetime(2024, 1, 2, 3, 4, 5, 600000)
+PARIS = dt.timezone(dt.timedelta(hours=1))
+ZONED = pa.array([MOMENT.replace(tzinfo=PARIS)], pa.timestamp("us", "Europe/Paris"))
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "value"),
+    [
+        (pa.array(["a\n\"b"]), T.STRING, "a\n\"b"),
+        (pa.array([7], pa.int8()), T.INT32, 7),
+        (pa.array([2**63 - 1], pa.uint64()), T.INT64, 2**63 - 1),
+        (pa.array([0.1], pa.float64()), T.DOUBLE, 0.1),
+        (pa.array([0.5], pa.float32()), T.DOUBLE, 0.5),
+        (pa.array([Decimal("12.50")]), T.DOUBLE, 12.5),
+        (pa.array([3.0]), T.INT32, 3),
+        (pa.array([True]), T.BOOL, True),
+        (pa.array([MOMENT], pa.timestamp("us")), T.DATE_TIME, "2024-01-02T03:04:05.600000Z"),
+        (pa.array([MOMENT], pa.timestamp("ns")), T.DATE_TIME, "2024-01-02T03:04:05.600000Z"),
+        (pa.array([MOMENT], pa.timestamp("ms")), T.DATE_TIME, "2024-01-02T03:04:05.600000Z"),
+        (ZONED, T.DATE_TIME, "2024-01-02T02:04:05.600000Z"),
+        (pa.array([dt.date(2024, 2, 29)]), T.DATE_TIME, "2024-02-29T00:00:00Z"),
+        (pa.array([b"ABCD"]), T.BYTES, "QUJDRA=="),
+        (pa.array([b"ABCD"], pa.binary(4)), T.BINARY, "QUJDRA=="),
+        (pa.array(["x"]).dictionary_encode(), T.STRING, "x"),
+        (pa.array([uuid.UUID(int=5).bytes], pa.uuid()), T.GUID, "00000000-0000-0000-0000-000000000005"),
+        (pa.array([7]), T.STRING, "7"),
+    ],
+)  # fmt: skip
+def test_typed_columns_are_read(folder, column, kind, value):
+    table = pa.table({"name": pa.concat_arrays([column, pa.nulls(1, column.type)]), "id": ["k", "l"]})
+    pq.write_table(table, folder.path / "people.parquet")
+
+    found = folder.read(id=STRING, name=kind)
+
+    assert states(found) == {"k": {"P0": "k", "P1": value}, "l": {"P0": "l"}}
+    assert lines(found) == [1, 2]
+
+
+def test_values_that_do_not_fit_are_set_aside_by_row(folder):
+    pq.write_table(pa.table({"id": ["k", "l", None], "name": [float("nan"), 1.0, 2.0]}), folder.path / "people.parquet")
+
+    found = folder.read(id=STRING, name=T.DOUBLE)
+
+    assert aside(found) == [
+        (1, "name", "the value is not a number", "nan"),
+        (3, "id", "the key is empty", None),
+    ]
+    assert found.kept.to_pylist() == ["k"]
+
+
+def test_nested_columns_are_refused_by_name_where_they_are_mapped(folder):
+    pq.write_table(pa.table({"id": ["k"], "name": [["x"]]}), folder.path / "people.parquet")
+
+    with pytest.raises(SourceError, match=r"people\.parquet:name: the column holds nested values"):
+        folder.read()
+
+    assert states(folder.read(id=STRING)) == {"k": {"P0": "k"}}
+
+
+def test_columns_that_differ_by_case_are_two(folder):
+    table = pa.table([["wrong"], ["k"], ["right"]], names=["NAME", "id", "name"])
+    pq.write_table(table, folder.path / "people.parquet")
+
+    assert states(folder.read())["k"]["P1"] == "right"
+
+
+def test_a_file_that_is_no_parquet_is_refused(folder):
+    folder.write("people.parquet", "id,name\nk,a\n")
+    with pytest.raises(SourceError, match="this is not a Parquet file"):
+        folder.read()
+
+    folder.write("people.parquet", b"PAR1" + b"\0" * 100 + b"PAR1")
+    with pytest.raises(SourceError, match="cannot be read"):
+        folder.read()
+
+
+def test_a_damaged_parquet_is_refused(folder):
+    path = folder.path / "people.parquet"
+    pq.write_table(pa.table({"id": [f"k{i}" for i in range(5000)], "name": ["n"] * 5000}), path)
+    content = bytearray(path.read_bytes())
+    content[100:2000] = b"\xff" * 1900
+    path.write_bytes(content)
+
+    with pytest.raises(SourceError, match="cannot be read"):
+        folder.read()
+
+
+def test_more_rows_than_a_row_group_keep_their_order(folder):
+    rows = 50_000
+    pq.write_table(
+        pa.table({"id": [f"k{i}" for i in range(rows)], "name": [None] * (rows - 1) + ["x"]}),
+        folder.path / "people.parquet",
+        row_group_size=3_000,
+    )
+
+    found = folder.read()
+
+    assert found.rows["key"].to_pylist() == [f"k{i}" for i in range(rows)]
+    assert lines(found) == list(range(1, rows + 1))

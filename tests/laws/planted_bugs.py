@@ -1,0 +1,178 @@
+"""Bugs to plant: each a change of a few words of the product, made while a block runs; some test must find it.
+
+As a plugin of pytest (`-p tests.laws.planted_bugs`) it plants the bug that `DELTAMARK_PLANTED` names, for the whole
+session.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from inspect import getsource
+from textwrap import dedent
+from types import CodeType
+from typing import Any
+
+from attrs import frozen
+
+
+@frozen
+class Bug:
+    """A function of the product with other words in it.
+
+    :param where: its module, and its name there.
+    :param words: what stands in its text.
+    :param instead: what stands there while the bug is planted.
+    """
+
+    where: str
+    words: str
+    instead: str
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """A block in which the product has the bug, wherever the function was imported to."""
+        function = self._function()
+        sound = function.__code__
+        function.__code__ = self._with_bug(function)
+        try:
+            yield
+        finally:
+            function.__code__ = sound
+
+    def _function(self) -> Any:
+        module, _, path = self.where.partition(":")
+        found: Any = import_module(f"deltamark.{module}")
+        for name in path.split("."):
+            found = getattr(found, name)
+        return found
+
+    def _with_bug(self, function: Any) -> CodeType:
+        text = dedent(getsource(function))
+        assert self.words in text, f"{self.where} does not say {self.words!r} any more: plant the bug in other words"
+        made: dict[str, Any] = {}
+        code = compile(text.replace(self.words, self.instead), f"<planted in {self.where}>", "exec")
+        exec(code, function.__globals__, made)  # noqa: S102 (the product's own text)
+        ((bad),) = made.values()
+        found: CodeType = bad.__code__
+        return found
+
+
+WALKING = "infrastructure.store.commands.flag_propagation:Walking"
+PROPERTIES = "application.derivation.compute_properties:_ComputedWriting"
+STANDING = "application.derivation.workload:_Standing"
+
+BUGS: Mapping[str, Bug] = {
+    # What changes hands.
+    "values of a mapping are not removed when an expression takes over": Bug(
+        f"{PROPERTIES}.hand_over", "if remove_synchronized(", "if False and remove_synchronized("
+    ),
+    "what reads a property that was handed over is not flagged": Bug(
+        f"{PROPERTIES}.hand_over", "self._tx.flag_changes(before, only=self._awaited)", "pass"
+    ),
+    "values of an expression are not removed when a mapping takes over": Bug(
+        "application.synchronization.synchronize:_Synchronization.done",
+        "clear_mapped_properties(self._services, self._tx, self._cause, fed)",
+        "[]",
+    ),
+    "values of an expression that is no more are not removed": Bug(
+        "application.derivation.workload:workload", "if rule.kind in kinds and", "if False and"
+    ),
+    # What changes concern.
+    "no flags over more than one link": Bug(f"{WALKING}._step", "in ((1,", "in () if hops > 1 else ((1,"),
+    "links are not followed backwards": Bug(f"{WALKING}._step", ', (0, "target", "source")', ","),
+    "what comes and goes is not flagged": Bug(f"{WALKING}._existence", "[CREATED, DELETED]", "[]"),
+    "what goes is not flagged": Bug(f"{WALKING}._existence", "[CREATED, DELETED]", "[CREATED]"),
+    "the other end of a link is not flagged": Bug(
+        f"{WALKING}._touch_links", "s.touched=1", "s.touched=1 AND s.forward=1"
+    ),
+    "a removed link flags nobody": Bug(f"{WALKING}._touch_links", "LINK_TOPICS", "LINK_TOPICS[:1]"),
+    "only the first link of a path is watched": Bug(
+        f"{WALKING}._touch_links", "s.touched=1", "s.touched=1 AND s.hops=1"
+    ),
+    "new computed values flag nobody": Bug(
+        f"{PROPERTIES}._write", "self._tx.flag_changes(before, only=self._awaited)", "pass"
+    ),
+    "a flag tells only the first change of a value": Bug(
+        f"{WALKING}._touch_values", "max(e.notification_id)", "min(e.notification_id)"
+    ),
+    "a flag that came over links tells only the first change": Bug(
+        f"{WALKING}._step", "max(f.newest)", "min(f.position)"
+    ),
+    # Who reads flags.
+    "nobody asks whether a dependency was watched all the time": Bug(
+        f"{STANDING}._is_watched", "return all(", "return True or all("
+    ),
+    "a dependency claims to have been watched from the beginning": Bug(
+        "infrastructure.store.commands.flags:FlagWriting.watch", "since = self.flagged_to()", "since = 0"
+    ),
+    "a rule that another task computed in another form counts as computed": Bug(
+        f"{STANDING}._outdated", "if rule not in self.computed:", "if False:"
+    ),
+    "an edited rule counts as computed": Bug(f"{STANDING}._outdated", "if digest != rule.digest:", "if False:"),
+    "a new rule counts as computed": Bug(f"{STANDING}._outdated", "if not digest:", "if False:"),
+    "the links that a definition reads over are not part of it": Bug(
+        "domain.derivation.plan:_meaning", "hops, way.leads_to", "(), way.leads_to"
+    ),
+    "flags are dropped when the first consumer has read them": Bug(
+        "infrastructure.store.commands.flags:FlagWriting.forget_flags", "min(flag)", "max(flag)"
+    ),
+    "a task moves its place beyond what was flagged": Bug(
+        "application.derivation.batch:move_places", "max(share.place.position, flagged_to)", "head"
+    ),
+    "computing everything says that everything was flagged": Bug(
+        "application.derivation.compute_properties:computing_properties", "if all_flagged:", "if True:"
+    ),
+    "what is left of a removed rule makes no task run": Bug(
+        "application.derivation.workload:is_due", "if work.gone:", "if False:"
+    ),
+    # Computing.
+    "all properties are computed in one stage": Bug(
+        "domain.derivation.plan:plan",
+        "for one in _in_order(reads, needed, computed):",
+        "for one in [*_in_order(reads, needed, computed)]:\n        needed[one] = set()",
+    ),
+    "what reads a value of the same resource is not computed with it": Bug(
+        "application.derivation.batch:_with_readers", "or own & names", ""
+    ),
+    # What is discarded, and what is left.
+    "changes that were discarded unread flag nobody": Bug(
+        "infrastructure.store.commands.flags:FlagWriting.flag_all",
+        "if dependency.entity_type == entity_type:",
+        "if False:",
+    ),
+    "correlation keys of deleted resources stay": Bug(
+        "infrastructure.store.commands.derived:DerivedWriting._drop",
+        "which = missing",
+        'without += " AND resource IN (SELECT stream FROM resources WHERE live)"\n    which = missing',
+    ),
+    # Links that wait.
+    "a link waits no more when one of its ends has come": Bug(
+        "application.synchronization.waiting_links:Delta.waiting",
+        "linked = self._candidates - still - ambiguous",
+        "linked = self._candidates",
+    ),
+    "a link waits no more after the next complete extract": Bug(
+        "application.synchronization.waiting_links:of_complete",
+        "settled = {pair for pair in before - named if pair[0] not in kept}",
+        "settled = before",
+    ),
+    "a link whose end is deleted does not wait for it": Bug(
+        "application.synchronization.waiting_links:Delta.waiting", "| (self._left - self._settled)", ""
+    ),
+}
+
+_session = ExitStack()
+
+
+def pytest_sessionstart() -> None:
+    """Plants the bug that the environment names."""
+    if name := os.environ.get("DELTAMARK_PLANTED"):
+        _session.enter_context(BUGS[name].planted())
+
+
+def pytest_sessionfinish() -> None:
+    """Takes it away again."""
+    _session.close()

@@ -1,0 +1,111 @@
+"""A test that cannot fail proves nothing: bugs are planted, and the tests of what is derived must fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.conftest import stores
+from tests.laws.machine import DerivedMachine, counted
+from tests.laws.planted_bugs import BUGS
+from tests.scenarios.organisation.running import Known
+
+ROOT = Path(__file__).parents[2]
+STEPS = 4_000
+"""So many steps the machine may take to find a bug; with the seeds of today it needs a tenth of that."""
+
+FOUND_BY_THE_MACHINE = (
+    "values of a mapping are not removed when an expression takes over",
+    "values of an expression are not removed when a mapping takes over",
+    "no flags over more than one link",
+    "what comes and goes is not flagged",
+    "the other end of a link is not flagged",
+    "a removed link flags nobody",
+    "new computed values flag nobody",
+    "a flag tells only the first change of a value",
+    "flags are dropped when the first consumer has read them",
+    "all properties are computed in one stage",
+    "changes that were discarded unread flag nobody",
+    "correlation keys of deleted resources stay",
+)
+FOUND_BY_A_TEST = {
+    "what reads a property that was handed over is not flagged": "derivation/test_edited_expressions.py::"
+    "test_what_reads_a_property_follows_when_it_becomes_computed_though_nothing_is_synchronized[sqlite-Follow]",
+    "nobody asks whether a dependency was watched all the time": "flagging/test_consumers.py::"
+    "test_a_rule_that_was_away_while_its_task_failed_is_computed_for_all_when_it_is_back[sqlite]",
+    "a dependency claims to have been watched from the beginning": "flagging/test_consumers.py::"
+    "test_a_rule_that_was_away_while_its_task_failed_is_computed_for_all_when_it_is_back[sqlite]",
+    "a rule that another task computed in another form counts as computed": "derivation/test_edited_expressions.py::"
+    "test_an_expression_that_another_task_computed_in_another_form_meanwhile_is_computed_for_all[sqlite]",
+    "an edited rule counts as computed": "derivation/test_edited_expressions.py::"
+    "test_an_edited_expression_is_computed_for_all_and_no_other[sqlite]",
+    "a new rule counts as computed": "derivation/test_edited_expressions.py::"
+    "test_a_new_expression_is_computed_for_all_and_no_other[sqlite]",
+    "a flag that came over links tells only the first change": "flagging/test_consumers.py::"
+    "test_a_resource_that_changed_before_and_after_a_complete_run_is_computed_for_the_later_change[sqlite]",
+    "the links that a definition reads over are not part of it": "derivation/test_edited_expressions.py::"
+    "test_an_association_that_was_renamed_is_another_one[sqlite]",
+    "a link waits no more when one of its ends has come": "synchronization/test_waiting_links.py::"
+    "test_a_link_of_which_both_ends_are_missing_waits_until_both_have_come[sqlite]",
+    "a link waits no more after the next complete extract": "synchronization/test_waiting_links.py::"
+    "test_what_waits_is_written_once[sqlite]",
+    "a link whose end is deleted does not wait for it": "synchronization/test_waiting_links.py::"
+    "test_a_manager_who_was_deleted_and_comes_back_is_linked_again[sqlite]",
+}
+
+
+@pytest.mark.slow  # the machine lives some hundred steps for each bug
+@pytest.mark.parametrize("name", FOUND_BY_THE_MACHINE)
+def test_the_machine_finds_a_planted_bug(name, memory, clock):
+    with stores("sqlite", memory, lambda: "") as new:
+        machine = DerivedMachine.within(new, memory, clock, is_thorough=False)
+        machine.known = Known()  # no plan that was made without the bug, and none with it for others
+        machine.failed = []
+
+        with BUGS[name].planted():
+            lived_until_it_fails(machine)
+
+    assert machine.failed, f"not found within {STEPS} steps"
+    assert isinstance(machine.failed[0], AssertionError)
+
+
+def lived_until_it_fails(machine: type[DerivedMachine]) -> None:
+    """Life after life, with the same seeds each time; nothing is made of a failure but that it is remembered."""
+    counted.clear()
+    for number in count(1_000):
+        with suppress(BaseException):  # told again as it is, or as flaky
+            run_state_machine_as_test(
+                seed(number)(machine),
+                settings=settings(
+                    max_examples=4,
+                    stateful_step_count=40,
+                    deadline=None,
+                    database=None,
+                    phases=[Phase.generate],
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        if machine.failed or counted["steps"] >= STEPS:
+            return
+
+
+@pytest.mark.slow  # a process of its own for each bug
+@pytest.mark.parametrize("name", FOUND_BY_A_TEST)
+def test_a_test_finds_a_planted_bug_that_takes_the_machine_long(name):
+    test = f"tests/application/{FOUND_BY_A_TEST[name]}"
+    command = [sys.executable, "-m", "pytest", "-p", "tests.laws.planted_bugs", "-x", test]
+
+    run = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "DELTAMARK_PLANTED": name}, capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
+    assert "1 failed" in run.stdout

@@ -1,0 +1,106 @@
+"""One bit of one value: in whatever column of the log it is turned, `verify` finds it, or is known not to look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from deltamark.application.ports.store import Store
+from deltamark.domain.integrity.verification import LogVerification
+from tests.store.released import bring_back
+from tests.store.tables import nobody, opened, plain
+
+FORMAT = 8
+"""Of the store that is altered. It had a long life: with a discard in part, an erasure, and snapshots."""
+
+TABLES = {
+    "stored_events": ("notification_id", "originator_id", "originator_version", "topic", "state", "seal"),
+    "moments": ("position", "at", "segments", "digest"),
+    "stubs": ("position", "stream", "version", "topic", "leaf"),
+    "snapshots": ("stream", "version", "position", "topic", "state"),
+    "store": ("one", "epoch", "last_at", "next_stream", "next_run", "next_flag", "forgotten_flag", "log"),
+}
+"""The tables of the log; the first column of each names a row. In `store`, only `log` is part of it."""
+
+NOT_LOOKED_AT = {
+    ("store", "one"): "it is always 1, which the database itself watches over",
+    ("store", "epoch"): "who reads along learns by it that the store is another one; it says nothing of the past",
+    ("store", "last_at"): "the clock: the next transaction is not written at an earlier time",
+    (
+        "store",
+        "next_stream",
+    ): "a counter: too high, it leaves numbers out; too low, it is found or the next write fails",
+    ("store", "next_run"): "a counter like that of streams",
+    ("store", "next_flag"): "a counter of flags, which are not part of the log",
+    ("store", "forgotten_flag"): "a counter of flags, which are not part of the log",
+    ("snapshots", "position"): "snapshots are compared with the state only: one bit less may mean the same",
+}
+
+COLUMNS = [(table, column) for table, columns in TABLES.items() for column in columns]
+
+
+class TakenBack(Exception):
+    """The alteration was looked at, and is undone."""
+
+
+@pytest.fixture(scope="module")
+def lived(lasting_store_url: str) -> Iterator[Store]:
+    """A store that every alteration is made in, and taken back from."""
+    bring_back(FORMAT, lasting_store_url)
+    with opened(lasting_store_url) as store:
+        yield store
+
+
+def values_of(store: Store, table: str, column: str) -> list[tuple[int, Any]]:
+    with store.reading() as reading:
+        key = TABLES[table][0]
+        return [plain(row) for row in reading._db.all(f"SELECT {key}, {column} FROM {table} ORDER BY {key}")]
+
+
+def turned(value: Any) -> Iterator[Any]:
+    """A value with one bit turned: at its ends, and in the middle."""
+    match value:
+        case int():
+            yield from (value ^ 1, value ^ 1 << 40)
+        case str():
+            yield value[:-1] + chr(ord(value[-1]) ^ 1)
+        case bytes():
+            for place in sorted({0, len(value) // 2, len(value) - 1}):
+                yield value[:place] + bytes([value[place] ^ 1 << place % 8]) + value[place + 1 :]
+
+
+def altered(store: Store, table: str, column: str, row: int, value: Any) -> LogVerification | None:
+    """What is found with another value in a row; None where the database does not take it."""
+    found = None
+    with suppress(TakenBack), store.transaction() as tx:
+        try:
+            tx._db.execute(f"UPDATE {table} SET {column}=?1 WHERE {TABLES[table][0]}=?2", (value, row))
+        except Exception as e:
+            raise TakenBack from e
+        found = tx.verify(nobody)
+        raise TakenBack
+    return found
+
+
+def test_no_column_of_the_log_is_left_out_here(lived: Store) -> None:
+    with lived.reading() as reading:
+        held = {table: reading._db.row(f"SELECT * FROM {table}") for table in TABLES}
+
+    assert {table: len(row) for table, row in held.items()} == {table: len(names) for table, names in TABLES.items()}
+    assert set(NOT_LOOKED_AT) <= set(COLUMNS)
+
+
+@pytest.mark.parametrize(("table", "column"), [pair for pair in COLUMNS if pair not in NOT_LOOKED_AT])
+def test_a_bit_that_was_turned_is_found(lived: Store, table: str, column: str) -> None:
+    made = [
+        (row, value, found)
+        for row, held in values_of(lived, table, column)
+        for value in turned(held)
+        if (found := altered(lived, table, column, row, value)) is not None
+    ]
+
+    assert made
+    assert [(row, value) for row, value, found in made if found.is_sound] == []

@@ -1,0 +1,53 @@
+"""Leases in PostgreSQL: they go by the server's time, and beat beside transactions of any kind."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+import pytest
+
+from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
+from tests.store.postgresql.test_positions import started
+
+SYNCHRONIZE = "Synchronize"
+
+
+def opened(url: str, clock=lambda: datetime.now(UTC), **options: str) -> PostgreSQLStore:
+    settings = " ".join(f"-c {name}={value}" for name, value in options.items())
+    return PostgreSQLStore(f"{url}&options={quote(settings)}", clock)
+
+
+def with_a_lease(store: PostgreSQLStore) -> int:
+    with store.transaction() as tx:
+        run = tx.start_run(started)
+        tx.take_leases(run, [SYNCHRONIZE], 60.0)
+    return run
+
+
+@pytest.mark.parametrize("level", ["serializable", r"repeatable\ read", r"read\ committed"])
+def test_a_heartbeat_does_a_long_transaction_no_harm_whatever_the_default_isolation(postgresql_url, level):
+    with closing(opened(postgresql_url, default_transaction_isolation=level)) as store:
+        run = with_a_lease(store)
+
+        with store.transaction() as tx:
+            assert tx.keeps_leases(run, [SYNCHRONIZE], 60.0)
+            assert store.renew_leases(run, 60.0)
+
+        with store.transaction() as tx:
+            assert tx.keeps_leases(run, [SYNCHRONIZE], 60.0)
+
+
+def test_the_time_of_leases_is_the_servers_whatever_the_clocks_of_those_who_use_it(postgresql_url):
+    def years_ahead() -> datetime:
+        return datetime.now(UTC) + timedelta(days=3_650)
+
+    with closing(opened(postgresql_url)) as ours, closing(opened(postgresql_url, years_ahead)) as theirs:
+        run = with_a_lease(ours)
+
+        with theirs.transaction() as tx:
+            assert tx.drop_expired_leases([SYNCHRONIZE]) == []
+            (lease,) = tx.leases([SYNCHRONIZE])
+
+    assert (lease.run, lease.is_live) == (run, True)
