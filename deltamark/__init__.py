@@ -11,7 +11,7 @@ Synchronize resources from source systems, remember every change, compute only o
 from deltamark.application.derivation.user_functions.decorator import task
 from deltamark.application.history.history import ExportedResource
 from deltamark.application.integrity.backup import Backup
-from deltamark.application.ports.retention import Space
+from deltamark.application.ports.records import Space
 from deltamark.application.runs.observer import Observer
 from deltamark.application.scheduling.health import Health, JobHealth
 from deltamark.application.scheduling.notices import Notice, NoticeKind

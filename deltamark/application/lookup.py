@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from deltamark.application import arguments
-from deltamark.application.ports.store import Reading
+from deltamark.application.ports.reading import Reading
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connector, EntityAssociation, EntityType, Property, PropertyRef
 from deltamark.domain.configuration.jobs import ComputingTask, Job

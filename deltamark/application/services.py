@@ -11,9 +11,11 @@ import pyarrow as pa
 from attrs import field, frozen
 
 from deltamark.application.digests import configuration_digest
-from deltamark.application.ports.evaluator import Comparer, Evaluator
+from deltamark.application.ports.comparer import Comparer
+from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.ports.extracts import Extracts
-from deltamark.application.ports.store import Clock, Store, Writing
+from deltamark.application.ports.store import Clock, Store
+from deltamark.application.ports.writing import Writing
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.derivation.plan import Plan

@@ -367,7 +367,7 @@ class DerivedMachine(RuleBasedStateMachine):
             engine = self.organisation.engine
             before = (self.organisation.state(), self.organisation.derived(), engine.dirty())
             found = retain(
-                engine._services, connector, keep, even_unread=even_unread, told=lambda *_: None, at_a_time=5
+                engine._services, connector, keep, even_unread=even_unread, progress=lambda *_: None, at_a_time=5
             )
             counted["discarded"] += found.count
             assert (self.organisation.state(), self.organisation.derived(), engine.dirty()) == before

@@ -102,7 +102,7 @@ def _retained(house, connector, keep, at_a_time):
     services = house.engine._services
     before, head = past(house), house.engine.position()
     changes = list(house.engine.changes(kept_only=True))
-    found = retain(services, connector, keep, even_unread=False, told=lambda done, total: None, at_a_time=at_a_time)
+    found = retain(services, connector, keep, even_unread=False, progress=lambda done, total: None, at_a_time=at_a_time)
     assert house.engine.verify().discrepancies == ()
     after = past(house)
     assert {position: after[position] for position in after if position <= head} == {

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
+from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import LinkEnds
-from deltamark.application.ports.store import Reading
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 
 PERSON, DEPARTMENT, SITE = "Person", "Department", "Site"

@@ -12,8 +12,9 @@ from attrs import field, frozen
 from deltamark.application.derivation.inputs import Gathering
 from deltamark.application.derivation.workload import Share, Workload, flagged
 from deltamark.application.ports.evaluator import EvaluationFailed, Inputs
+from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Place
-from deltamark.application.ports.store import Reading, Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.errors import DeltamarkError

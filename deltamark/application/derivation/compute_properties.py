@@ -21,7 +21,7 @@ from deltamark.application.derivation.user_functions.batches import function_por
 from deltamark.application.derivation.workload import Share, awaited, is_all_flagged, workload
 from deltamark.application.ports.evaluator import Computation, Inputs
 from deltamark.application.ports.records import ComputedChanges, DerivedRule
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.domain.configuration.jobs import PythonTask, UpdateEntityPropertyExpressionsTask
 from deltamark.domain.configuration.rules import DerivationKind

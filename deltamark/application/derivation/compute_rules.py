@@ -16,7 +16,7 @@ from deltamark.application.derivation.batch import (
 )
 from deltamark.application.derivation.inputs import Gathering
 from deltamark.application.derivation.workload import Share, workload
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.domain.configuration.jobs import ComputeCorrelationKeysTask, UpdateClassificationTask
 from deltamark.domain.configuration.rules import DerivationKind

@@ -10,12 +10,10 @@ import pyarrow.compute as pc
 
 from deltamark.application.derivation.inputs import Gathering
 from deltamark.application.derivation.workload import Share
+from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
 from deltamark.application.ports.records import ResourceChanges
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.domain.resources.events import Cause
-
-_ROWS = pa.schema([("key", pa.string()), ("line", pa.int64()), ("state", pa.string())])
-_UPDATES = pa.schema([*_ROWS, ("changes", pa.string())])
 
 
 def computed_for_the_first_time(tx: Writing, shares: Iterable[Share]) -> dict[str, list[str]]:
@@ -42,8 +40,8 @@ def remove_synchronized(
     states = states.filter(pc.match_substring_regex(states.column("state"), pattern))
     updated = [*_updates(states, names, _keys(tx, states))]
     if updated:
-        nothing = _ROWS.empty_table()
-        changed = pa.Table.from_pylist(updated, schema=_UPDATES)
+        nothing = RESOURCES.empty_table()
+        changed = pa.Table.from_pylist(updated, schema=UPDATES)
         tx.append_resources(entity_type, ResourceChanges(created=nothing, updated=changed, deleted=nothing), cause)
         gathering.computed(entity_type)
     return bool(updated)

@@ -8,8 +8,8 @@ import pyarrow as pa
 from attrs import frozen
 
 from deltamark.application.digests import digest_of
+from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import DerivedRule, Place
-from deltamark.application.ports.store import Reading
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.dependency_paths import Dependency
 from deltamark.domain.derivation.plan import Plan, Planned

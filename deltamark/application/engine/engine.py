@@ -23,10 +23,12 @@ from deltamark.application.history import history
 from deltamark.application.history.export import as_table
 from deltamark.application.history.follow import Following, follow
 from deltamark.application.history.history import ExportedResource
-from deltamark.application.integrity.backup import Backup, back_up, nobody
+from deltamark.application.integrity.backup import Backup, back_up
 from deltamark.application.lookup import entity_type_named, job_named, never_was
 from deltamark.application.pending_changes.show import pending_changes
-from deltamark.application.ports.store import Reading, Store
+from deltamark.application.ports.progress import no_progress
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.store import Store
 from deltamark.application.runs.leases import as_they_are, refuse_if_running
 from deltamark.application.runs.observer import Observer, checked
 from deltamark.domain.configuration.jobs import TaskState
@@ -339,7 +341,7 @@ class Engine(Resuming, Scheduling, Keeping, LookingBack, Rebuilding):
         :raises StoreError: if the copy cannot be written; then nothing is left of it.
         """
         target = arguments.path("file", file)
-        return back_up(self._store, target, overwrite=arguments.boolean("overwrite", overwrite), told=nobody)
+        return back_up(self._store, target, overwrite=arguments.boolean("overwrite", overwrite), progress=no_progress)
 
     def close(self) -> None:
         """Closes the store. The engine cannot be used afterwards; closing it again does nothing.

@@ -10,7 +10,8 @@ from deltamark.application.history import history
 from deltamark.application.history.audit import Span, links_between, values_between
 from deltamark.application.history.diff import deltas
 from deltamark.application.lookup import association_named, entity_type_named, property_named
-from deltamark.application.ports.store import Reading, Store
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.store import Store
 from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.domain.history.changes import Horizon, When
 from deltamark.domain.history.diff import LinkDelta, ResourceDelta

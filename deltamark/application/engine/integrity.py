@@ -7,8 +7,8 @@ from contextlib import closing
 from deltamark.application import arguments
 from deltamark.application.derivation.user_functions.call import refuse_inside_a_function
 from deltamark.application.engine.base import Deriving
-from deltamark.application.integrity.backup import nobody
 from deltamark.application.integrity.replay import replay, replay_into, verify_log
+from deltamark.application.ports.progress import no_progress
 from deltamark.domain.errors import UsageError
 from deltamark.domain.integrity.checkpoint import Checkpoint
 from deltamark.domain.integrity.verification import LogVerification, Replayed
@@ -41,7 +41,7 @@ class Rebuilding(Deriving):
             if not isinstance(checkpoint, Checkpoint):
                 raise UsageError(f"checkpoint is what Engine.checkpoint gave, not {type(checkpoint).__name__}.")
             arguments.whole_number("the position of a checkpoint", checkpoint.position, least=1)
-        return verify_log(self._store, nobody, checkpoint=checkpoint)
+        return verify_log(self._store, no_progress, checkpoint=checkpoint)
 
     def replay(self, into: str | None = None) -> Replayed:
         """Makes the stored state what the log gives, in one transaction: whoever reads meanwhile sees it as it was.
@@ -58,9 +58,9 @@ class Rebuilding(Deriving):
         refuse_inside_a_function("Engine.replay")
         self._refuse_in_a_dry_run()
         if into is None:
-            return replay(self._store, nobody)
+            return replay(self._store, no_progress)
         arguments.text("into, the URL of a new store,", into)
         if self._services.open_store is None:
             raise UsageError("this engine opens no other stores. Open it with Engine.open.")
         with closing(self._services.open_store(into)) as target:
-            return replay_into(self._store, target, nobody)
+            return replay_into(self._store, target, no_progress)

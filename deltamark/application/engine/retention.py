@@ -7,11 +7,11 @@ from datetime import timedelta
 from deltamark.application import arguments
 from deltamark.application.derivation.user_functions.call import refuse_inside_a_function
 from deltamark.application.engine.base import Deriving
-from deltamark.application.integrity.backup import nobody
 from deltamark.application.lookup import connector_named
-from deltamark.application.ports.retention import Space
+from deltamark.application.ports.progress import Progress, no_progress
+from deltamark.application.ports.records import Space
 from deltamark.application.retention.erase import erase, would_erase
-from deltamark.application.retention.retain import Told, retain, would_retain
+from deltamark.application.retention.retain import retain, would_retain
 from deltamark.domain.history.changes import RunMoment
 from deltamark.domain.retention.erasure import Erasure
 from deltamark.domain.retention.retention import Retention, keep_of
@@ -28,7 +28,7 @@ class Keeping(Deriving):
         dry_run: bool = False,
         even_unread: bool = False,
         vacuum: bool = False,
-        told: Told = nobody,
+        told: Progress = no_progress,
     ) -> Retention:
         """Discards the changes of a connector that are older than what is kept; what is stays as it is.
 
@@ -61,7 +61,7 @@ class Keeping(Deriving):
             store.check_shrinkable()
         if dry_run:
             return would_retain(self._services, name, kept, even_unread=even_unread)
-        found = retain(self._services, name, kept, even_unread=even_unread, told=told)
+        found = retain(self._services, name, kept, even_unread=even_unread, progress=told)
         if vacuum:
             store.shrink()
         return found

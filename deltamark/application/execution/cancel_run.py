@@ -7,7 +7,7 @@ from datetime import datetime
 
 from deltamark.application.lookup import run_numbered
 from deltamark.application.pending_changes.apply import drop_pending
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import end_if_dead
 from deltamark.application.services import Services
 from deltamark.domain.configuration.jobs import TaskState

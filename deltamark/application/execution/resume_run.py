@@ -12,7 +12,8 @@ from deltamark.application.execution.interruption import ending_what_begins
 from deltamark.application.execution.run_job import groups_of, tasks_to_lease
 from deltamark.application.execution.task_dispatch import Work
 from deltamark.application.lookup import run_numbered
-from deltamark.application.ports.store import Reading, Writing
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import end_if_dead, heard_from, make_free, naming_the_other_run
 from deltamark.application.runs.observer import Observer
 from deltamark.application.runs.run_log import Recording

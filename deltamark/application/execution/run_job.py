@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from deltamark.application.execution.executor import CarryingOut
 from deltamark.application.execution.interruption import ending_what_begins
 from deltamark.application.execution.task_dispatch import Work
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run
 from deltamark.application.runs.observer import Observer
 from deltamark.application.runs.run_log import Recording

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.history.history import RunNames
+from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Place
-from deltamark.application.ports.store import Reading
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop

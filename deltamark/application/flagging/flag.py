@@ -7,7 +7,7 @@ from attrs import evolve
 
 from deltamark.application.derivation.workload import awaited, rule_of
 from deltamark.application.ports.records import DerivedRule
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from deltamark.application.history.history import RunNames
 from deltamark.application.lookup import never_was
-from deltamark.application.ports.store import Reading
+from deltamark.application.ports.reading import Reading
 from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import LoggedChange, Position

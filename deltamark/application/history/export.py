@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from deltamark.application.history.history import ExportedResource
-from deltamark.application.ports.arrow_types import ARROW
+from deltamark.application.ports.arrow_schemas import PROPERTY_TYPES
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityType
 from deltamark.domain.values import PropertyType, Value
@@ -39,7 +39,7 @@ def as_table(configuration: Configuration, entity_type: EntityType, resources: I
     """
     properties = configuration.valued_properties(entity_type)
     ends = [association.identifier for association in configuration.associations_from(entity_type.identifier)]
-    fields = [pa.field(p.identifier, ARROW[p.type]) for p in properties]
+    fields = [pa.field(p.identifier, PROPERTY_TYPES[p.type]) for p in properties]
     fields += [pa.field(name, pa.list_(pa.string())) for name in ends if name not in {f.name for f in fields}]
     schema = pa.schema(fields)
     batches = []
@@ -56,7 +56,7 @@ def as_table(configuration: Configuration, entity_type: EntityType, resources: I
 
 def _column(kind: PropertyType, values: list[Value]) -> pa.Array:
     decode = _DECODE.get(kind, _same)
-    arrow = ARROW[kind]
+    arrow = PROPERTY_TYPES[kind]
     try:
         return pa.array([None if value is None else decode(value) for value in values], type=arrow)
     except (ValueError, TypeError, pa.ArrowException):

@@ -10,8 +10,8 @@ from operator import itemgetter
 
 from attrs import frozen
 
+from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import RunSummary
-from deltamark.application.ports.store import Reading
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import HistoryDiscarded, UsageError
 from deltamark.domain.history.changes import AnyChange, Horizon, LoggedChange, Position, RunMoment, When

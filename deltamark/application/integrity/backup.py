@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from attrs import frozen
 
+from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.store import Store
 from deltamark.domain.history.changes import Position
 
@@ -24,11 +24,7 @@ class Backup:
     size: int
 
 
-def back_up(store: Store, file: Path, *, overwrite: bool, told: Callable[[int, int], None]) -> Backup:
+def back_up(store: Store, file: Path, *, overwrite: bool, progress: Progress) -> Backup:
     """Copies a store to a file; see `Store.backup`."""
-    position = store.backup(file, overwrite=overwrite, told=told)
+    position = store.backup(file, overwrite=overwrite, progress=progress)
     return Backup(file=file, position=position, size=file.stat().st_size)
-
-
-def nobody(done: int, total: int) -> None:
-    """Is told how much was copied, and does nothing with it."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from deltamark.application.ports.store import Reading, Store, Told
+from deltamark.application.ports.progress import Progress
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.store import Store
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.integrity.checkpoint import Checkpoint
 from deltamark.domain.integrity.verification import LogVerification, Replayed
 
 
-def verify_log(store: Store, told: Told, *, checkpoint: Checkpoint | None = None) -> LogVerification:
+def verify_log(store: Store, progress: Progress, *, checkpoint: Checkpoint | None = None) -> LogVerification:
     """Looks whether the log is whole, and whether what it gives is what is stored; see `Reading.verify`."""
     with store.reading() as reading:
-        return reading.verify(told, checkpoint=checkpoint)
+        return reading.verify(progress, checkpoint=checkpoint)
 
 
-def replay(store: Store, told: Told) -> Replayed:
+def replay(store: Store, progress: Progress) -> Replayed:
     """Makes the stored state what the log gives, in one transaction; see `Writing.replay`.
 
     :raises ConcurrentRun: while a run goes on.
@@ -23,13 +25,13 @@ def replay(store: Store, told: Told) -> Replayed:
         refuse_while_running(reading)
     with store.transaction() as tx:
         refuse_while_running(tx)
-        return tx.replay(told)
+        return tx.replay(progress)
 
 
-def replay_into(store: Store, target: Store, told: Told) -> Replayed:
+def replay_into(store: Store, target: Store, progress: Progress) -> Replayed:
     """Fills a new store with the log of this one, as it is at one instant; see `Writing.fill_from`."""
     with store.reading() as source, target.transaction() as tx:
-        return tx.fill_from(source, told)
+        return tx.fill_from(source, progress)
 
 
 def refuse_while_running(reading: Reading) -> None:

@@ -10,9 +10,11 @@ import pyarrow as pa
 from deltamark.application.derivation.compute_properties import clear_mapped_properties
 from deltamark.application.pending_changes.staleness import refuse_if_outdated, refuse_other_removals
 from deltamark.application.ports import pending_changes as kinds
-from deltamark.application.ports.pending_changes import SCHEMAS, Pending
+from deltamark.application.ports.arrow_schemas import PENDING_ROWS
+from deltamark.application.ports.pending_changes import Pending
+from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
-from deltamark.application.ports.store import Reading, Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import discard_changes_of
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.application.synchronization.hold_back import counted
@@ -138,7 +140,7 @@ def _subjects(pending: Pending, *wanted: str) -> Iterable[str]:
 
 def _rows(pending: Pending, kind: str, subject: str) -> pa.Table:
     found = [part.rows for part in pending.parts if (part.kind, part.subject) == (kind, subject)]
-    return pa.concat_tables([SCHEMAS[kind].empty_table(), *found])
+    return pa.concat_tables([PENDING_ROWS[kind].empty_table(), *found])
 
 
 def _streams(tx: Reading, entity_type: str, keys: pa.ChunkedArray) -> dict[str, int]:
@@ -151,4 +153,4 @@ def _with_streams(pairs: pa.Table, sources: dict[str, int], targets: dict[str, i
         "source": pa.array([sources[key] for key in pairs.column("source_key").to_pylist()], type=pa.int64()),
         "target": pa.array([targets[key] for key in pairs.column("target_key").to_pylist()], type=pa.int64()),
     }
-    return pa.table({**columns, **{name: pairs.column(name) for name in SCHEMAS[kinds.LINKED].names}})
+    return pa.table({**columns, **{name: pairs.column(name) for name in PENDING_ROWS[kinds.LINKED].names}})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pyarrow as pa
 from attrs import field, frozen
 
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.runs.run import ExtractRead, SetAside
 from deltamark.domain.values import PropertyType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @frozen(kw_only=True)

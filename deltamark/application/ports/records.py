@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, TypeAlias
 
-import pyarrow as pa
 from attrs import frozen
 
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.history.changes import Position
 from deltamark.domain.runs.run import JobRun
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Pair: TypeAlias = tuple[str, str]
+"""The values of the two columns by which an extract names a link."""
 
 
 @frozen(kw_only=True)
@@ -139,3 +145,38 @@ class Lease:
     taken_at: datetime
     heard_at: datetime
     is_live: bool
+
+
+@frozen(kw_only=True)
+class Schedule:
+    """How far the schedule of a job was handled.
+
+    :param timing: the expression and the time zone that this holds for; with others the job is new.
+    :param handled_to: every due time up to there was handled, or lies before the job was first seen.
+    :param run: the newest run that the schedule started; None before the first.
+    """
+
+    job: str
+    timing: str
+    handled_to: datetime
+    run: int | None = None
+
+
+@frozen(kw_only=True)
+class Emptied:
+    """How many changes were emptied, of which streams, and their positions, each range with its first and last."""
+
+    count: int
+    streams: tuple[int, ...]
+    ranges: tuple[tuple[Position, Position], ...]
+
+
+@frozen(kw_only=True)
+class Space:
+    """What a store takes on its disk.
+
+    :param free: how much of that is free inside and will be reused; None where only the database itself knows.
+    """
+
+    size: int
+    free: int | None

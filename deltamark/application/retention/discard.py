@@ -7,7 +7,7 @@ from datetime import datetime
 from attrs import frozen
 
 from deltamark.application.ports.records import Discarded, Subjects
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Scope
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import SynchronizeTask

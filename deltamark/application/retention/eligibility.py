@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from deltamark.application.derivation.workload import flagged, workload
+from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Subjects
-from deltamark.application.ports.store import Reading
 from deltamark.application.services import Services
 from deltamark.domain.configuration.jobs import ComputingTask, SetRecentlyModifiedFlagTask
 from deltamark.domain.errors import UsageError

@@ -11,9 +11,10 @@ import pyarrow as pa
 from deltamark.application.flagging.flag import flag_changes
 from deltamark.application.integrity.replay import refuse_while_running
 from deltamark.application.lookup import never_was
-from deltamark.application.ports.erasure import Emptied
-from deltamark.application.ports.records import ResourceChanges
-from deltamark.application.ports.store import Reading, Writing
+from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.records import Emptied, ResourceChanges
+from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.start_event import run_started
 from deltamark.application.services import Services
 from deltamark.domain.configuration.jobs import TaskState
@@ -25,9 +26,6 @@ from deltamark.domain.retention.erasure import Erasure, checked_reason, key_dige
 from deltamark.domain.runs.run import Counts, PlannedTask, ResourceErased, RunEnded, TaskEnded, TaskStarted
 
 _ORDINAL = 1
-
-_ROWS = pa.schema([("key", pa.string()), ("line", pa.int64()), ("state", pa.string())])
-_NO_UPDATES = pa.schema([*_ROWS, ("changes", pa.string())]).empty_table()
 
 
 def would_erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
@@ -108,8 +106,8 @@ def _delete(tx: Writing, ref: ResourceRef, run: int) -> None:
     if resource is None or not resource.live:
         return
     state = orjson.dumps(dict(resource.synchronized), option=orjson.OPT_SORT_KEYS).decode()
-    rows = pa.table({"key": [ref.key], "line": [None], "state": [state]}, schema=_ROWS)
-    changes = ResourceChanges(created=_ROWS.empty_table(), updated=_NO_UPDATES, deleted=rows)
+    rows = pa.table({"key": [ref.key], "line": [None], "state": [state]}, schema=RESOURCES)
+    changes = ResourceChanges(created=RESOURCES.empty_table(), updated=UPDATES.empty_table(), deleted=rows)
     tx.append_resources(ref.entity_type, changes, Cause(run, _ORDINAL))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import perf_counter
 
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.progress import Progress
+from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import Forgetting, discard_changes, forgetting
 from deltamark.application.retention.eligibility import weighed
 from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run
@@ -19,9 +19,6 @@ from deltamark.domain.runs.run import PlannedTask
 
 AT_A_TIME = 10_000
 """How many changes are discarded in one transaction: others that write wait for about a second."""
-
-Told = Callable[[int, int], None]
-"""Is told how many changes were discarded, of how many."""
 
 
 def would_retain(services: Services, connector: str, keep: Keep, *, even_unread: bool) -> Retention:
@@ -37,7 +34,7 @@ def retain(
     keep: Keep,
     *,
     even_unread: bool,
-    told: Told,
+    progress: Progress,
     at_a_time: int = AT_A_TIME,
 ) -> Retention:
     """Discards what is older than what is kept; where there is nothing to discard, nothing is put on record.
@@ -58,7 +55,7 @@ def retain(
     with heard_from(store, number, services.lease_s):
         given = forgetting(services.configuration, connector, task=task_of(connector), run=number, ordinal=1)
         record.task_started(given.ordinal)
-        return _Chunks(record, given, found, told, at_a_time).discarded()
+        return _Chunks(record, given, found, progress, at_a_time).discarded()
 
 
 def task_of(connector: str) -> str:
@@ -84,11 +81,13 @@ def _started(services: Services, tx: Writing, connector: str) -> int:
 class _Chunks:
     """The work of a retention that has started."""
 
-    def __init__(self, record: Recording, given: Forgetting, found: Retention, told: Told, at_a_time: int) -> None:
+    def __init__(
+        self, record: Recording, given: Forgetting, found: Retention, progress: Progress, at_a_time: int
+    ) -> None:
         self._record = record
         self._given = given
         self._found = found
-        self._told = told
+        self._progress = progress
         self._at_a_time = at_a_time
         self._count = 0
         self._began = perf_counter()
@@ -102,7 +101,7 @@ class _Chunks:
                 if done is None:
                     break
                 self._count += done.count
-                self._told(self._count, self._found.count)
+                self._progress(self._count, self._found.count)
         except BaseException as e:
             self._ended(TaskState.FAILED, f"{in_words(e)}\n{self._in_words()} were discarded before")
             raise

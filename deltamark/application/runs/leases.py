@@ -12,8 +12,10 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event, Thread
 
+from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Lease
-from deltamark.application.ports.store import Reading, Store, Writing
+from deltamark.application.ports.store import Store
+from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.out_of_memory import lack_of_memory_told
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import AlreadyRunning, ConcurrentRun, DeltamarkError, TakenOver, to_the_second

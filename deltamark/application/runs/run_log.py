@@ -9,7 +9,7 @@ from threading import Lock
 
 from attrs import frozen
 
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import check_kept
 from deltamark.application.services import Done, Progress, Services
 from deltamark.domain.configuration.jobs import TaskState

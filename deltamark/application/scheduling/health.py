@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
-from deltamark.application.ports.schedules import Schedule
-from deltamark.application.ports.store import Reading
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.records import Schedule
 from deltamark.application.scheduling.due import next_due, scheduled_jobs, timing_of
 from deltamark.application.scheduling.leader import SCHEDULER
 from deltamark.application.services import Services

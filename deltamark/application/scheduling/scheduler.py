@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 
-from deltamark.application.ports.schedules import Schedule
+from deltamark.application.ports.records import Schedule
 from deltamark.application.runs.observer import Observer
 from deltamark.application.scheduling.due import next_due, scheduled_jobs, timing_of
 from deltamark.application.scheduling.leader import Lead

@@ -5,7 +5,8 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from deltamark.application.ports.pending_changes import Block, Pending
-from deltamark.application.ports.store import Reading, Writing
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Done, Scope
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, PrepareSynchronizationTask, SynchronizationMode

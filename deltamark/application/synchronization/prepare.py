@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
 from deltamark.application.synchronization.hold_back import reason_blocked
 from deltamark.application.synchronization.set_aside_links import without_rows_set_aside

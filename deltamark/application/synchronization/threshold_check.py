@@ -9,9 +9,10 @@ import orjson
 import pyarrow as pa
 
 from deltamark.application.ports import pending_changes as pending
-from deltamark.application.ports.pending_changes import SCHEMAS, Part
+from deltamark.application.ports.arrow_schemas import PENDING_ROWS
+from deltamark.application.ports.pending_changes import Part
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.application.synchronization.waiting_links import Waiting
 from deltamark.domain.configuration.entity_model import Connector, EntityAssociationMapping, EntityTypeMapping
 from deltamark.domain.resources.link import LinkEvent
@@ -169,6 +170,6 @@ def _links_extent(association: str, linked: int, unlinked: int, held: Callable[[
 
 
 def _table(kind: str, rows: Sequence[tuple[str, str]] | Sequence[tuple[str, str, None]]) -> pa.Table:
-    schema = SCHEMAS[kind]
+    schema = PENDING_ROWS[kind]
     columns = zip(*rows, strict=True)
     return pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
-from deltamark.application.ports.evaluator import LinkComparison, LinkSides, ResourceComparison
+from deltamark.application.ports.comparer import LinkComparison, LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract
-from deltamark.application.ports.records import ResourceChanges
-from deltamark.application.ports.store import Reading, Writing
-from deltamark.application.ports.waiting_links import Pair
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.records import Pair, ResourceChanges
+from deltamark.application.ports.writing import Writing
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityAssociationMapping, PropertyRef
 from deltamark.domain.resources.events import Cause

@@ -10,7 +10,7 @@ from attrs import evolve
 from deltamark.application.derivation.workload import flagged, workload
 from deltamark.application.flagging.explain import CauseSearch
 from deltamark.application.flagging.flag import concerned_by
-from deltamark.application.ports.store import Reading
+from deltamark.application.ports.reading import Reading
 from deltamark.application.services import Services
 from deltamark.application.verification.recompute import Found, recompute
 from deltamark.domain.configuration.jobs import ComputeCorrelationKeysTask, ComputingTask, Job, UpdateClassificationTask

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
-from deltamark.application.ports.evaluator import LinkComparison, LinkSides, ResourceComparison
+from deltamark.application.ports.comparer import LinkComparison, LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityType
 from deltamark.domain.errors import StoreError

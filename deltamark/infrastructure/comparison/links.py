@@ -5,21 +5,13 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from deltamark.application.ports.evaluator import LinkComparison, LinkSides
+from deltamark.application.ports.arrow_schemas import LINKS
+from deltamark.application.ports.comparer import LinkComparison, LinkSides
 from deltamark.application.ports.extracts import LinkExtract
 from deltamark.application.ports.records import LinkChanges
 from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.infrastructure.duckdb.connection import Workbench, arrow
 
-PAIRS = pa.schema(
-    [
-        ("source", pa.int64()),
-        ("target", pa.int64()),
-        ("source_key", pa.string()),
-        ("target_key", pa.string()),
-        ("line", pa.int64()),
-    ]
-)
 VALUES = pa.schema([("line", pa.int64()), ("value1", pa.string()), ("value2", pa.string())])
 UNRESOLVED = pa.schema([*VALUES, ("missing", pa.int64())])
 
@@ -47,8 +39,8 @@ def compare_links(
         unlinked = _UNLINKED_COMPLETE if complete else _unlinked_commanded(association)
         return LinkComparison(
             changes=LinkChanges(
-                linked=arrow(db, f"SELECT {_columns()} FROM ({linked})", PAIRS),
-                unlinked=arrow(db, f"SELECT {_columns()} FROM ({unlinked}) ORDER BY source_key, target_key", PAIRS),
+                linked=arrow(db, f"SELECT {_columns()} FROM ({linked})", LINKS),
+                unlinked=arrow(db, f"SELECT {_columns()} FROM ({unlinked}) ORDER BY source_key, target_key", LINKS),
             ),
             orphans=arrow(db, _unresolved("= 0"), UNRESOLVED),
             ambiguous=arrow(db, _unresolved("> 1"), UNRESOLVED),
@@ -63,7 +55,7 @@ _UNLINKED_COMPLETE = """SELECT h.*, NULL::BIGINT AS line FROM held h
 
 def _columns(table: str = "") -> str:
     dot = f"{table}." if table else ""
-    return ", ".join(dot + name for name in PAIRS.names)
+    return ", ".join(dot + name for name in LINKS.names)
 
 
 def _resolve(db: duckdb.DuckDBPyConnection) -> None:

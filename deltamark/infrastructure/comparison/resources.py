@@ -9,15 +9,14 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from deltamark.application.ports.evaluator import ResourceComparison
+from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
+from deltamark.application.ports.comparer import ResourceComparison
 from deltamark.application.ports.extracts import ResourceExtract
 from deltamark.application.ports.records import ResourceChanges
 from deltamark.domain.configuration.entity_model import EntityType
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import Workbench, arrow, literal
 
-ROWS = pa.schema([("key", pa.string()), ("line", pa.int64()), ("state", pa.string())])
-UPDATES = pa.schema([*ROWS, ("changes", pa.string())])
 UNKNOWN = pa.schema([("key", pa.string()), ("line", pa.int64())])
 
 _NUMBERS = {
@@ -37,8 +36,8 @@ def compare_complete(
     """Compares a complete extract with the live resources of an entity type."""
     unknown = UNKNOWN.empty_table()
     if held.num_rows == 0:
-        created = extract.rows.select(["key", "line", "state"]).cast(ROWS)
-        changes = ResourceChanges(created=created, updated=UPDATES.empty_table(), deleted=ROWS.empty_table())
+        created = extract.rows.select(["key", "line", "state"]).cast(RESOURCES)
+        changes = ResourceChanges(created=created, updated=UPDATES.empty_table(), deleted=RESOURCES.empty_table())
         return ResourceComparison(changes=changes, unknown=unknown)
     kept = pa.table({"key": extract.kept})
     deletes = "FALSE" if extract.cleansed.incomplete else "key NOT IN (SELECT key FROM kept)"
@@ -52,7 +51,9 @@ def compare_complete(
         deleted = f"""SELECT key, line, before AS state FROM differing
             WHERE after IS NULL AND {deletes} ORDER BY key"""
         changes = ResourceChanges(
-            created=arrow(db, created, ROWS), updated=_updated(db, entity_type), deleted=arrow(db, deleted, ROWS)
+            created=arrow(db, created, RESOURCES),
+            updated=_updated(db, entity_type),
+            deleted=arrow(db, deleted, RESOURCES),
         )
     return ResourceComparison(changes=changes, unknown=unknown)
 
@@ -82,7 +83,9 @@ def compare_commands(
             WHERE before IS NOT NULL AND command = 'delete' ORDER BY key"""
         unknown = "SELECT key, line FROM commanded WHERE before IS NULL AND command = 'update' ORDER BY line"
         changes = ResourceChanges(
-            created=arrow(db, created, ROWS), updated=_updated(db, entity_type), deleted=arrow(db, deleted, ROWS)
+            created=arrow(db, created, RESOURCES),
+            updated=_updated(db, entity_type),
+            deleted=arrow(db, deleted, RESOURCES),
         )
         return ResourceComparison(changes=changes, unknown=arrow(db, unknown, UNKNOWN))
 

@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deltamark.application.ports.arrow_schemas import COMPUTED
 from deltamark.application.ports.evaluator import Computation, Inputs
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.rules import DerivationKind
@@ -26,8 +27,7 @@ from deltamark.infrastructure.evaluation.resource_rows import ResourceRows
 from deltamark.infrastructure.evaluation.rule_sql import Rule, tables_of, values_sql
 from deltamark.infrastructure.expressions.compiler import Compiled, compiled, register
 
-_ROWS = pa.schema([("stream", pa.int64()), ("computed", pa.string()), ("changes", pa.string())])
-_COUNTED = pa.schema([*_ROWS, ("executed", pa.list_(pa.bool_())), ("necessary", pa.list_(pa.bool_()))])
+_COUNTED = pa.schema([*COMPUTED, ("executed", pa.list_(pa.bool_())), ("necessary", pa.list_(pa.bool_()))])
 
 
 class DuckEvaluator:
@@ -66,7 +66,7 @@ class DuckEvaluator:
     def properties(self, derivations: Sequence[Derivation], inputs: Inputs) -> Computation:
         found = list(self.portions(derivations, inputs))
         return Computation(
-            rows=pa.concat_tables([_ROWS.empty_table(), *(one.rows for one in found)]),
+            rows=pa.concat_tables([COMPUTED.empty_table(), *(one.rows for one in found)]),
             executed=sum(one.executed for one in found),
             necessary=sum(one.necessary for one in found),
         )
@@ -87,7 +87,7 @@ class DuckEvaluator:
             executed, necessary = (
                 pc.sum(pc.list_flatten(found.column(n))).as_py() or 0 for n in ("executed", "necessary")
             )
-            yield Computation(rows=found.select(_ROWS.names), executed=due + executed, necessary=necessary)
+            yield Computation(rows=found.select(COMPUTED.names), executed=due + executed, necessary=necessary)
             due = 0
 
     def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> Sequence[pa.Table]:
@@ -126,7 +126,7 @@ class DuckEvaluator:
                 raise
         necessary = pc.sum(pc.list_flatten(found.column("necessary"))).as_py() or 0
         executed = inputs.resources.num_rows * len(steps)
-        return Computation(rows=found.select(_ROWS.names), executed=executed, necessary=necessary)
+        return Computation(rows=found.select(COMPUTED.names), executed=executed, necessary=necessary)
 
     def _evaluation(self, derivations: Sequence[Derivation], inputs: Inputs) -> Evaluation:
         compiled = [None if _is_removed(one) else self._of(one) for one in derivations]

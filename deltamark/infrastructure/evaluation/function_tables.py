@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
 
-from deltamark.application.ports.arrow_types import ARROW
+from deltamark.application.ports.arrow_schemas import PROPERTY_TYPES
 from deltamark.application.ports.evaluator import STREAM, Inputs
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.derivations import Derivation
@@ -60,10 +60,10 @@ def _typed(column: Column, values: pa.ChunkedArray) -> pa.Array:
 
 def _values(kind: PropertyType, array: pa.Array) -> pa.Array:
     if kind in _SMALL:
-        return _within(array, ARROW[kind])
+        return _within(array, PROPERTY_TYPES[kind])
     if kind in _BASE64:
-        return pa.array([_decoded(text) for text in array.to_pylist()], ARROW[kind])
-    return array.cast(ARROW[kind])
+        return pa.array([_decoded(text) for text in array.to_pylist()], PROPERTY_TYPES[kind])
+    return array.cast(PROPERTY_TYPES[kind])
 
 
 def _within(array: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -67,7 +67,7 @@ def log(house):
 
 def chunked(house, keep=0, *, at_a_time=1, told=lambda done, total: None, even_unread=False):
     """A retention in very small transactions."""
-    return retain(house.engine._services, "HR", keep, even_unread=even_unread, told=told, at_a_time=at_a_time)
+    return retain(house.engine._services, "HR", keep, even_unread=even_unread, progress=told, at_a_time=at_a_time)
 
 
 def test_the_newest_changes_are_kept_by_their_number(four_days):

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from deltamark import EntityAssociation, EntityAssociationMapping, EntityType, EntityTypeMapping, PropertyType
-from deltamark.application.ports.evaluator import LinkComparison, LinkSides, ResourceComparison
+from deltamark.application.ports.comparer import LinkComparison, LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import Cleansed, LinkExtract, ResourceExtract
 from deltamark.application.ports.records import LinkChanges, ResourceChanges
 from deltamark.domain.runs.run import ExtractRead

@@ -11,7 +11,8 @@ import pytest
 from attrs import evolve
 
 from deltamark import StoreError
-from deltamark.application.ports.pending_changes import CREATED, LINKED, SCHEMAS, UPDATED, Block, Part, Pending
+from deltamark.application.ports.arrow_schemas import PENDING_ROWS
+from deltamark.application.ports.pending_changes import CREATED, LINKED, UPDATED, Block, Part, Pending
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
 from deltamark.domain.runs.run import ExtractRead
@@ -24,8 +25,8 @@ AT = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)
 
 def table(kind: str, *rows: tuple[Any, ...]) -> pa.Table:
     return pa.Table.from_arrays(
-        [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), SCHEMAS[kind], strict=True)],
-        schema=SCHEMAS[kind],
+        [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), PENDING_ROWS[kind], strict=True)],
+        schema=PENDING_ROWS[kind],
     )
 
 

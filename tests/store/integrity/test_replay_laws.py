@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deltamark.application.ports.records import Subjects
-from deltamark.application.ports.store import Writing
+from deltamark.application.ports.writing import Writing
 from deltamark.domain.runs.run import PairsAwaited
 from tests.conftest import EveryStore, NewStore
 from tests.store.builders import (

@@ -160,7 +160,7 @@ def test_the_writer_discards_what_is_older_than_what_is_kept(server: Server, as_
         changes = list(writer.changes(kept_only=True))
         connector = writer.configuration.connectors[-1].identifier
 
-        found = retain(writer._services, connector, 2, even_unread=True, told=lambda done, total: None, at_a_time=3)
+        found = retain(writer._services, connector, 2, even_unread=True, progress=lambda done, total: None, at_a_time=3)
 
         assert found.count > 3
         assert len([*writer.changes(kept_only=True)]) == len(changes) - found.count

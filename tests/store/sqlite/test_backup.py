@@ -238,7 +238,7 @@ def test_a_file_that_comes_there_meanwhile_is_not_replaced(
         monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no links here")))
     with space.engine() as engine, pytest.raises(UsageError, match="is there already"):
         engine._services.store.backup(
-            copies / "copy.db", overwrite=False, told=lambda *_: (copies / "copy.db").write_bytes(b"another's")
+            copies / "copy.db", overwrite=False, progress=lambda *_: (copies / "copy.db").write_bytes(b"another's")
         )
 
     assert (copies / "copy.db").read_bytes() == b"another's"
@@ -291,7 +291,7 @@ def test_whoever_interrupts_a_backup_finds_nothing_left_of_it(space: Workspace, 
 
     with space.engine() as engine:
         with pytest.raises(KeyboardInterrupt):
-            engine._services.store.backup(copies / "copy.db", overwrite=False, told=interrupt)
+            engine._services.store.backup(copies / "copy.db", overwrite=False, progress=interrupt)
 
         assert names_in(copies) == set()
         assert engine.backup(copies / "copy.db").position == engine.position()
@@ -325,7 +325,7 @@ def test_how_much_was_copied_is_told_to_the_end(space: Workspace, copies: Path) 
     told = []
     with space.engine() as engine:
         engine._services.store.backup(
-            copies / "copy.db", overwrite=False, told=lambda done, total: told.append((done, total))
+            copies / "copy.db", overwrite=False, progress=lambda done, total: told.append((done, total))
         )
 
     assert told[-1][0] == told[-1][1] > 0

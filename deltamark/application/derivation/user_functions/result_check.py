@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
 
-from deltamark.application.ports.arrow_types import ARROW
+from deltamark.application.ports.arrow_schemas import PROPERTY_TYPES
 from deltamark.domain.configuration.entity_model import Property
 from deltamark.domain.configuration.user_function import KEY, UserTask
 from deltamark.domain.errors import UserTaskFailed
@@ -126,7 +126,7 @@ class _Answer:
             return pa.nulls(len(column), _STORED.get(one.type, pa.string()))
         if not _FITS[one.type](column.type):
             raise self._refused(
-                f"returned {self._of(one)} as {column.type}, and {ARROW[one.type]} is wanted",
+                f"returned {self._of(one)} as {column.type}, and {PROPERTY_TYPES[one.type]} is wanted",
                 "Convert the column before it is returned.",
             )
         for wrong, problem in _problems(one.type, column):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from attrs import frozen
 
+from deltamark.application.ports.arrow_schemas import LINKS
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.resources.events import Cause
@@ -159,9 +160,9 @@ class Appending(Session):
             table = pa.Table.from_arrays(
                 [
                     pa.array(column, type=field.type)
-                    for column, field in zip(zip(*pairs, strict=True), PAIRS, strict=True)
+                    for column, field in zip(zip(*pairs, strict=True), LINKS, strict=True)
                 ],
-                schema=PAIRS,
+                schema=LINKS,
             )
             association, source_type, target_type = names
             self._unlink(LinkEnds(association=association, source=source_type, target=target_type), table, cause)
@@ -243,16 +244,6 @@ def _in_arrow(rows: npt.NDArray[np.uint8]) -> pa.Array:
 
 
 _COMPUTED = pa.schema([("computed", pa.string())])
-
-PAIRS = pa.schema(
-    [
-        ("source", pa.int64()),
-        ("target", pa.int64()),
-        ("source_key", pa.string()),
-        ("target_key", pa.string()),
-        ("line", pa.int64()),
-    ]
-)
 
 
 def _columns(rows: list[tuple[int, int, int]]) -> _Stored:

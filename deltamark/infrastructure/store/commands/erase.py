@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from deltamark.application.ports.erasure import Emptied
+from deltamark.application.ports.records import Emptied
 from deltamark.domain.errors import StoreError
 from deltamark.domain.runs.run import ResourceErased
 from deltamark.domain.values import shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deltamark.application.ports.schedules import Schedule
+from deltamark.application.ports.records import Schedule
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
 from deltamark.infrastructure.store.queries.state import Queries

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from deltamark.application.ports.waiting_links import Pair
+from deltamark.application.ports.records import Pair
 from deltamark.infrastructure.store.queries.state import Queries
 from deltamark.infrastructure.store.session import Session
 

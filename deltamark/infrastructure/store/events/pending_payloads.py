@@ -14,7 +14,8 @@ import orjson
 import pyarrow as pa
 from attrs import asdict, evolve, frozen
 
-from deltamark.application.ports.pending_changes import SCHEMAS, Part, Pending
+from deltamark.application.ports.arrow_schemas import PENDING_ROWS
+from deltamark.application.ports.pending_changes import Part, Pending
 from deltamark.domain.errors import StoreError
 from deltamark.domain.runs.run import ExtractRead
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
@@ -53,7 +54,7 @@ def stored_parts(pending: Pending) -> Iterator[StoredPart]:
 
 
 def _portions(part: Part) -> Iterator[Part]:
-    rows = part.rows.select(SCHEMAS[part.kind].names).cast(SCHEMAS[part.kind])
+    rows = part.rows.select(PENDING_ROWS[part.kind].names).cast(PENDING_ROWS[part.kind])
     size = max(1, rows.num_rows * _PORTION_BYTES // max(rows.nbytes, 1))
     for start in range(0, rows.num_rows, size):
         yield evolve(part, rows=rows.slice(start, size))
@@ -103,6 +104,6 @@ def _part(stored: StoredPart) -> Part:
     with pa.ipc.open_stream(stored.rows) as reader:
         rows = reader.read_all()
     rows.validate(full=True)
-    if rows.schema != SCHEMAS[part["kind"]] or rows.column(0).null_count:
+    if rows.schema != PENDING_ROWS[part["kind"]] or rows.column(0).null_count:
         raise ValueError("other columns than were written")
     return Part(**part, rows=rows)

@@ -8,12 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from deltamark.application.ports.store import Reading
+from deltamark.application.ports.progress import Progress
+from deltamark.application.ports.reading import Reading
 from deltamark.domain.errors import UsageError
 from deltamark.domain.integrity.verification import Replayed
 from deltamark.infrastructure.store.database import Column, Database
 from deltamark.infrastructure.store.integrity.rebuild import Replaying, refuse_broken
-from deltamark.infrastructure.store.integrity.state_check import Comparison, Told
+from deltamark.infrastructure.store.integrity.state_check import Comparison
 from deltamark.infrastructure.store.queries.state import Queries
 
 _ROWS = 10_000
@@ -40,7 +41,7 @@ class Carrying(Replaying):
     carried over as it is. Numbers that only this package knows (of names, rules, dependencies) are given anew.
     """
 
-    def fill_from(self, source: Reading, told: Told) -> Replayed:
+    def fill_from(self, source: Reading, progress: Progress) -> Replayed:
         assert isinstance(source, Queries), "stores of all kinds are read by the same queries"
         self._refuse_filled()
         db = source._db
@@ -48,7 +49,7 @@ class Carrying(Replaying):
         self._carry(db, "snapshots", _SNAPSHOTS, "stream")
         self._carry(db, "moments", _MOMENTS, "position")
         self._carry(db, "stubs", _STUBS, "position")
-        comparison = Comparison(db, source._mapper, told)
+        comparison = Comparison(db, source._mapper, progress)
         for folded in comparison.ranges():
             if not comparison.log_faults:
                 self.put_folded(folded)

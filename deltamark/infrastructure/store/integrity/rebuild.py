@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
+from deltamark.application.ports.progress import Progress
 from deltamark.domain.errors import StoreError
 from deltamark.domain.integrity.checkpoint import Checkpoint
 from deltamark.domain.integrity.verification import LogVerification, Replayed
@@ -14,15 +15,15 @@ from deltamark.infrastructure.store.commands.waiting_links import Awaiting
 from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.integrity.horizon_check import expected_horizons
 from deltamark.infrastructure.store.integrity.log_fold import Folded, FoldedLink, FoldedResource, LogFolding
-from deltamark.infrastructure.store.integrity.state_check import Comparison, Told
+from deltamark.infrastructure.store.integrity.state_check import Comparison
 from deltamark.infrastructure.store.queries.state import Queries
 
 
 class ReplayQueries(Queries):
     """Verifies the log."""
 
-    def verify(self, told: Told, *, checkpoint: Checkpoint | None = None) -> LogVerification:
-        comparison = Comparison(self._db, self._mapper, told, checkpoint=checkpoint)
+    def verify(self, progress: Progress, *, checkpoint: Checkpoint | None = None) -> LogVerification:
+        comparison = Comparison(self._db, self._mapper, progress, checkpoint=checkpoint)
         for _ in comparison.ranges():
             pass
         return comparison.result()
@@ -36,8 +37,8 @@ class Replaying(Awaiting, ReplayQueries):
 
     _held_to: Mapping[str, int] = MappingProxyType({"resources": 0, "links": 0, "runs": 0})
 
-    def replay(self, told: Told) -> Replayed:
-        comparison = Comparison(self._db, self._mapper, told, chained=False)
+    def replay(self, progress: Progress) -> Replayed:
+        comparison = Comparison(self._db, self._mapper, progress, chained=False)
         self._held_to = {table: self._last_of(table) for table in ("resources", "links", "runs")}
         for folded in comparison.ranges():
             if not comparison.log_faults:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from deltamark.application.ports.waiting_links import Pair
+from deltamark.application.ports.progress import Progress
+from deltamark.application.ports.records import Pair
 from deltamark.domain.history.changes import Position
 from deltamark.domain.integrity.checkpoint import Checkpoint
 from deltamark.domain.integrity.verification import MOST_KEPT, Discrepancy, LogVerification
@@ -18,9 +19,6 @@ from deltamark.infrastructure.store.integrity.chain import Chain, Link, differen
 from deltamark.infrastructure.store.integrity.duplicate_streams import twin_of
 from deltamark.infrastructure.store.integrity.horizon_check import expected_horizons
 from deltamark.infrastructure.store.integrity.log_fold import Fault, Folded, FoldedRun, LogFolding
-
-Told = Callable[[int, int], None]
-"""Is given how many streams of how many were read."""
 
 _RESOURCES = """SELECT r.stream, e.name, r.key, r.version, r.position, r.live, r.state, r.computed
     FROM resources r LEFT JOIN entity_types e ON e.id = r.entity_type WHERE r.stream>=?1 AND r.stream<?2"""
@@ -50,7 +48,7 @@ class Comparison:
         self,
         database: Database,
         mapper: ChangeMapper,
-        told: Told,
+        progress: Progress,
         *,
         chained: bool = True,
         checkpoint: Checkpoint | None = None,
@@ -59,7 +57,7 @@ class Comparison:
         self._chained = chained
         self._checkpoint = checkpoint
         self._digest = ""
-        self._told = told
+        self._progress = progress
         self._folding = LogFolding(database, mapper, self._fault)
         self._faults: list[Discrepancy] = []
         self._found: list[Discrepancy] = []
@@ -84,7 +82,7 @@ class Comparison:
         for folded in self._folding.ranges():
             self._compare(folded)
             yield folded
-            self._told(walked + min(folded.after - 1, last), walked + last)
+            self._progress(walked + min(folded.after - 1, last), walked + last)
         self._compare_whole()
 
     def _walk(self, total: int) -> None:
@@ -92,7 +90,7 @@ class Comparison:
         found: Link | None = None
         wanted = self._checkpoint
         for link in Chain(self._db, self._chain_fault).links():
-            self._told(link.position, total)
+            self._progress(link.position, total)
             self._digest = link.digest.hex()
             if wanted is not None and link.position <= wanted.position:
                 found = link

@@ -13,8 +13,11 @@ from eventsourcing.persistence import PersistenceError
 from psycopg import Connection, errors
 from psycopg.rows import DictRow
 
-from deltamark.application.ports.retention import Space
-from deltamark.application.ports.store import Clock, Reading, Watch, Writing
+from deltamark.application.ports.progress import Progress
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.records import Space
+from deltamark.application.ports.store import Clock, Watch
+from deltamark.application.ports.writing import Writing
 from deltamark.domain.errors import StoreError, StoreUnreachable, UsageError
 from deltamark.domain.history.changes import Position
 from deltamark.infrastructure.store.events.mapper import ChangeMapper, to_micros
@@ -200,7 +203,7 @@ class PostgreSQLStore:
         with self._explaining(), closing(Listening(self._datastore.connections, self._recorder.channel_name)) as watch:
             yield _Explained(watch, self._explaining)
 
-    def backup(self, target: Path, *, overwrite: bool, told: Callable[[int, int], None]) -> Position:
+    def backup(self, target: Path, *, overwrite: bool, progress: Progress) -> Position:
         """Refuses: PostgreSQL has a program for it."""
         raise UsageError(
             f"store {self._address}: PostgreSQL's own program makes the backup, also while jobs run:\n"

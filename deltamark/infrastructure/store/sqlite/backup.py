@@ -11,14 +11,12 @@ import os
 import secrets
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from deltamark.application.ports.progress import Progress
 from deltamark.domain.errors import StoreError, UsageError
-
-Told = Callable[[int, int], None]
-"""Is given how much of the whole was copied."""
 
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database; it would take such a file for the copy's own."""
@@ -55,7 +53,7 @@ def check_target(store: Path, target: Path, *, overwrite: bool) -> None:
             raise UsageError(f"{target} is not a regular file. Name another file for the backup.")
 
 
-def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwrite: bool, told: Told) -> None:
+def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwrite: bool, progress: Progress) -> None:
     """Copies a store whole or not at all: under another name until it is checked and on the disk.
 
     :param source: a connection inside a reading transaction: what that sees is what is copied.
@@ -66,7 +64,7 @@ def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwri
     try:
         with _explaining(store, target):
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            _copy_pages(source, part, told)
+            _copy_pages(source, part, progress)
             _check(part, store)
             part.chmod(stat.S_IMODE(store.stat().st_mode))
             _to_disk(part)
@@ -78,12 +76,12 @@ def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwri
                 left.unlink()
 
 
-def _copy_pages(source: sqlite3.Connection, part: Path, told: Told) -> None:
+def _copy_pages(source: sqlite3.Connection, part: Path, progress: Progress) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as copy:
         # Nobody sees the copy before it is complete: it needs no journal, and is synchronized once, at the end.
         copy.execute("PRAGMA journal_mode=OFF")
         copy.execute("PRAGMA synchronous=OFF")
-        source.backup(copy, pages=_PAGES, progress=lambda _, remaining, total: told(total - remaining, total))
+        source.backup(copy, pages=_PAGES, progress=lambda _, remaining, total: progress(total - remaining, total))
 
 
 def _check(part: Path, store: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -12,8 +12,11 @@ from time import monotonic
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor
 
-from deltamark.application.ports.retention import Space
-from deltamark.application.ports.store import Clock, Reading, Watch, Writing
+from deltamark.application.ports.progress import Progress
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.records import Space
+from deltamark.application.ports.store import Clock, Watch
+from deltamark.application.ports.writing import Writing
 from deltamark.domain.errors import StoreError
 from deltamark.domain.history.changes import Position
 from deltamark.infrastructure.store.events.mapper import ChangeMapper, to_micros
@@ -187,7 +190,7 @@ class SQLiteStore:
     def watching(self) -> Iterator[Watch]:
         yield _Polling()
 
-    def backup(self, target: Path, *, overwrite: bool, told: Callable[[int, int], None]) -> Position:
+    def backup(self, target: Path, *, overwrite: bool, progress: Progress) -> Position:
         check_target(self._path, target, overwrite=overwrite)
         with (
             self._explaining(),
@@ -197,7 +200,7 @@ class SQLiteStore:
             assert isinstance(connection, ChangeConnection)
             with closing(SQLiteDatabase(connection.raw)) as database:  # its first question settles what it sees
                 position: Position = database.one("SELECT max(notification_id) FROM stored_events") or 0
-            copy_store(connection.raw, self._path, target, overwrite=overwrite, told=told)
+            copy_store(connection.raw, self._path, target, overwrite=overwrite, progress=progress)
         return position
 
     def space(self) -> Space:

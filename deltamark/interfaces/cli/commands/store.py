@@ -27,7 +27,7 @@ def backup(workspace: Workspace, file: str, overwrite: bool) -> None:
     PostgreSQL, the command of pg_dump is named that does it.
     """
     with workspace.opened_store() as store, CopyProgress(f"copying to {file}") as progress:
-        made = back_up(store, Path(file), overwrite=overwrite, told=progress)
+        made = back_up(store, Path(file), overwrite=overwrite, progress=progress)
     say(f"{one_line(file)}: a whole copy, {made.size:,} bytes, up to position {made.position}.")
 
 

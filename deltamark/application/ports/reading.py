@@ -1,0 +1,352 @@
+"""The port through which use cases read a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from deltamark.application.ports.pending_changes import Block, Pending
+from deltamark.application.ports.progress import Progress
+from deltamark.application.ports.records import DerivedRule, Lease, Pair, Place, RunSummary, Schedule
+from deltamark.domain.derivation.dependency_paths import Dependency, Hop
+from deltamark.domain.history.changes import AnyChange, CorrelationKey, Horizon, Position
+from deltamark.domain.integrity.checkpoint import Checkpoint
+from deltamark.domain.integrity.verification import LogVerification
+from deltamark.domain.resources.link import LinkEvent, LinkFact, LinkRef
+from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
+from deltamark.domain.retention.retention import Outgoing
+from deltamark.domain.runs.run import ChangesDiscarded, ResourceErased
+from deltamark.domain.values import Values
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Reading(Protocol):
+    """One consistent view of a store.
+
+    In this order: resources, links, the log, past states, synchronization, pending changes, flags, derived values,
+    runs and leases, schedules, retention and erasure, integrity.
+    """
+
+    # Resources
+
+    def held(self, entity_type: str) -> pa.Table:
+        """The live resources of an entity type: ``key``, ``state``."""
+        ...
+
+    def held_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
+        """The live resources of an entity type whose key is among `keys`: ``key``, ``state``."""
+        ...
+
+    def held_count(self, entity_type: str, at_most: int | None = None) -> int:
+        """The number of live resources of an entity type, counted up to `at_most`."""
+        ...
+
+    def identities(self, entity_type: str, property_name: str | None, among: pa.Array | None) -> pa.Table:
+        """The streams of live resources by a property: ``value``, ``stream``, ``key``.
+
+        :param property_name: None for the key itself.
+        :param among: only these values; None for all.
+        """
+        ...
+
+    def states(self, entity_type: str, among: pa.Array | None = None) -> pa.Table:
+        """Resources: ``stream``, ``state`` (synchronized values), ``computed`` (computed values), by stream.
+
+        :param among: these streams (int64) of any entity type; a deleted resource has a null ``state``. None for all
+            live resources of the entity type.
+        """
+        ...
+
+    def names(self, streams: pa.Array) -> pa.Table:
+        """The resources of these streams: ``stream``, ``entity_type``, ``key``, ``live``; by type and key."""
+        ...
+
+    def resource(self, ref: ResourceRef) -> Resource | None:
+        """A resource as it is now, also a deleted one; None if it never existed."""
+        ...
+
+    def stream_of(self, ref: ResourceRef) -> int | None:
+        """The stream of a resource, also of a deleted one; None if it never existed."""
+        ...
+
+    # Links
+
+    def links_held(
+        self, association: str, sources: pa.Array | None = None, targets: pa.Array | None = None
+    ) -> pa.Table:
+        """The live links: ``source``, ``target``, ``source_key``, ``target_key``.
+
+        :param sources: only links that start at one of these streams (int64), or end at one of `targets`; all where
+            neither is given.
+        """
+        ...
+
+    def links_held_count(self, association: str, at_most: int | None = None) -> int:
+        """The number of live links of an association, counted up to `at_most`."""
+        ...
+
+    def links_from(self, association: str) -> Iterator[tuple[str, str]]:
+        """The live links of an association as pairs of keys, ordered by source and target."""
+        ...
+
+    def links_of(self, ref: ResourceRef) -> list[LinkRef]:
+        """The live links of one resource, in both directions."""
+        ...
+
+    def ends(self, hop: Hop, near: pa.Array | None = None) -> pa.Table:
+        """The live links of a hop's association: ``near`` and ``far``, streams in the direction of the hop.
+
+        :param near: only links from these streams (int64); None for all.
+        """
+        ...
+
+    # The log
+
+    def epoch(self) -> str:
+        """The identifier of this store: unique, and the same for ever."""
+        ...
+
+    def head(self) -> Position:
+        """The position of the newest event, 0 in an empty store."""
+        ...
+
+    def changed_since(self, position: Position) -> bool:
+        """Whether any resource or link was changed, or a change discarded, beyond a position."""
+        ...
+
+    def entity_types_changed_since(self, position: Position) -> set[str] | None:
+        """The entity types with a resource changed beyond a position; None if changes were discarded since."""
+        ...
+
+    def changes(self, after: Position, until: Position | None) -> Iterator[tuple[Position, AnyChange]]:
+        """The changes of resources and links in `after` < position <= `until`, oldest first, in chunks."""
+        ...
+
+    def changes_of(self, streams: pa.Array, after: Position) -> Iterator[tuple[Position, ResourceEvent]]:
+        """The changes of the resources of these streams (int64) beyond a position, oldest first."""
+        ...
+
+    def facts(self, ref: ResourceRef, until: Position | None = None) -> Iterator[tuple[Position, ResourceFact]]:
+        """One resource's snapshots and events, oldest first."""
+        ...
+
+    def facts_of_all(self, entity_type: str) -> Iterator[list[tuple[Position, ResourceFact]]]:
+        """The snapshots and events of each resource of an entity type, also of deleted ones, by key."""
+        ...
+
+    def link_changes(self, after: Position, until: Position) -> Iterator[tuple[Position, LinkEvent]]:
+        """The changes of links in `after` < position <= `until`, oldest first."""
+        ...
+
+    def link_changes_at(self, hop: Hop, near: pa.Array, after: Position) -> Iterator[tuple[Position, LinkEvent]]:
+        """The changes beyond a position of a hop's links from these streams (int64), oldest first."""
+        ...
+
+    def link_changes_of(self, ref: ResourceRef) -> Iterator[tuple[Position, AnyChange]]:
+        """The changes of one resource's links, oldest first."""
+        ...
+
+    def link_facts(
+        self, association: str, ends: tuple[int | None, int | None] | None
+    ) -> Iterator[list[tuple[Position, LinkFact]]]:
+        """The snapshots and events of each link of an association, also of removed ones, by source and target.
+
+        :param ends: only links that start at the stream of the first, or end at that of the second; None for all.
+        """
+        ...
+
+    # Past states
+
+    def position_at(self, moment: datetime) -> Position:
+        """The position of the newest event that is not younger than a time; 0 before the first."""
+        ...
+
+    def time_of(self, position: Position) -> datetime:
+        """The time of the event at a position that is or was in the log."""
+        ...
+
+    def states_at(self, entity_type: str, until: Position | None) -> Iterator[tuple[str, Values]]:
+        """The live resources of an entity type, now or at a position: key and values, by key."""
+        ...
+
+    def links_at(self, association: str, until: Position) -> Iterator[tuple[str, str]]:
+        """The links that existed at a position, as pairs of keys, ordered by source and target."""
+        ...
+
+    def links_of_at(self, ref: ResourceRef, until: Position) -> list[LinkRef]:
+        """The links of one resource that existed at a position, in both directions."""
+        ...
+
+    def resources_between(
+        self, entity_type: str, first: Position, last: Position
+    ) -> Iterator[tuple[ResourceRef, Resource | None, Resource | None]]:
+        """The resources changed in `first` < position <= `last`, by key: as they were at `first` and at `last`.
+
+        The cost depends on the changes between the two positions, not on the size of the store.
+        """
+        ...
+
+    # Synchronization: links that wait for a resource
+
+    def awaited(
+        self, association: str, first: Iterable[str] | None = None, second: Iterable[str] | None = None
+    ) -> set[Pair]:
+        """The waiting links of an association.
+
+        :param first: only pairs whose first value is one of these, or whose second is one of `second`; all where
+            neither is given.
+        """
+        ...
+
+    # Pending changes
+
+    def block_of(self, connector: str) -> Block | None:
+        """The block of a connector, or None where it is not blocked."""
+        ...
+
+    def pending_tasks(self, run: int) -> list[int]:
+        """The ordinals of the tasks of a run that have pending changes."""
+        ...
+
+    def pending(self, run: int, task: int) -> Pending | None:
+        """The pending changes of a task of a run, by its ordinal; None where there are none (any more).
+
+        :raises StoreError: if they are not what was written.
+        """
+        ...
+
+    # Flags
+
+    def flagged_to(self) -> Position:
+        """The position up to which changes were flagged; 0 before the first time."""
+        ...
+
+    def newest_flag(self) -> int:
+        """The number of the newest flag that was ever set; 0 before the first."""
+        ...
+
+    def watched(self) -> dict[Dependency, Position]:
+        """The watched dependencies, each with its first position.
+
+        Every change of the dependency beyond that position, and up to `flagged_to`, was flagged.
+        """
+        ...
+
+    def places(self, consumer: str) -> dict[DerivedRule, Place]:
+        """The places of a consumer with the derivations that it computed, under the digests it computed with."""
+        ...
+
+    def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: Position) -> pa.Table:
+        """Flags with a number greater than `after`, set by changes of which the newest is beyond a position.
+
+        :returns: ``stream`` and ``dependency`` (its index in `dependencies`), each pair once, with ``since``, a
+            position beyond `beyond`: of the first change that set the flag, or, where that is not beyond, of the
+            newest.
+        """
+        ...
+
+    # Derived values
+
+    def rules_computed(self) -> set[DerivedRule]:
+        """The derivations, each with the definition that all resources were last computed with."""
+        ...
+
+    def keys_held(self, rule: DerivedRule) -> pa.Table:
+        """The keys that a rule gave under any definition: ``stream``, ``value``."""
+        ...
+
+    def classified(self, rule: DerivedRule) -> pa.Array:
+        """The streams (int64) of the resources that a classification rule holds for, under any definition."""
+        ...
+
+    def classifications(self, entity_type: str) -> Iterator[tuple[str, list[str]]]:
+        """The classified resources of an entity type, by key: key and names of the rules."""
+        ...
+
+    def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:
+        """The keys of some rules, or of all, ordered by rule, side and resource."""
+        ...
+
+    def matching_keys(self, rules: Sequence[str]) -> Iterator[CorrelationKey]:
+        """The keys whose value both sides of a rule have, ordered by rule, value, side and resource."""
+        ...
+
+    # Runs and leases
+
+    def run(self, number: int, *, with_rows: bool = True) -> RunSummary | None:
+        """A run, by default with the rows that it set aside; None if there is none of that number."""
+        ...
+
+    def runs(self, newest: int | None = None) -> list[RunSummary]:
+        """The runs, oldest first, without the rows set aside; only the `newest` ones if given."""
+        ...
+
+    def leases(self, tasks: Sequence[str]) -> list[Lease]:
+        """The leases of some tasks, also expired ones, by task."""
+        ...
+
+    def live_runs(self) -> set[int]:
+        """The runs that hold a lease which has not expired: their processes were heard from."""
+        ...
+
+    # Schedules
+
+    def schedules(self) -> list[Schedule]:
+        """The progress of all schedules that a scheduler has seen, by job."""
+        ...
+
+    # Retention and erasure
+
+    def horizons(self) -> list[Horizon]:
+        """The horizons, by entity type and association."""
+        ...
+
+    def discards(self, after: Position) -> list[tuple[Position, ChangesDiscarded]]:
+        """The recorded discards beyond a position."""
+        ...
+
+    def changes_between(self, subjects: Sequence[str], after: Position, until: Position) -> list[Outgoing]:
+        """The numbers of changes in `after` < position <= `until`, by subject and kind."""
+        ...
+
+    def oldest_of_newest(self, subjects: Sequence[str], count: int) -> Position | None:
+        """The position of the oldest of the newest `count` changes; None where there are fewer."""
+        ...
+
+    def erasures(self) -> list[ResourceErased]:
+        """The recorded erasures, oldest first."""
+        ...
+
+    def erased_between(self, after: Position, until: Position, run: int | None = None) -> dict[int, int]:
+        """The runs whose erasures emptied changes in `after` < position <= `until`.
+
+        :param run: only changes that this run had made.
+        :returns: run of the erasure -> how many of these changes the log still holds.
+        """
+        ...
+
+    def to_erase(self, stream: int) -> tuple[int, int]:
+        """The number of changes in the log of a resource and its links, and the number of links it ever had."""
+        ...
+
+    def runs_that_name(self, key: str) -> list[int]:
+        """The runs whose records hold a key as a whole text, or quoted in a message."""
+        ...
+
+    # Integrity
+
+    def verify(self, progress: Progress, *, checkpoint: Checkpoint | None = None) -> LogVerification:
+        """Reads the whole log, checks its digests, and compares what it gives with the stored state.
+
+        Memory does not grow with the log.
+
+        :param checkpoint: what the log must begin with.
+        """
+        ...
+
+    def checkpoint(self) -> Checkpoint | None:
+        """A checkpoint of the log as it is now; None where it is empty."""
+        ...

@@ -1,0 +1,258 @@
+"""The port through which use cases change a store, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from deltamark.application.ports.pending_changes import Block, Pending
+from deltamark.application.ports.progress import Progress
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.records import (
+    ComputedChanges,
+    DerivedRule,
+    Discarded,
+    Emptied,
+    Lease,
+    LinkChanges,
+    LinkEnds,
+    Pair,
+    Place,
+    ResourceChanges,
+    Schedule,
+    Subjects,
+)
+from deltamark.domain.derivation.dependency_paths import Dependency
+from deltamark.domain.history.changes import Position
+from deltamark.domain.integrity.verification import Replayed
+from deltamark.domain.resources.events import Cause
+from deltamark.domain.runs.run import ChangesDiscarded, ResourceErased, RunEvent
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Writing(Reading, Protocol):
+    """One transaction: all of it is stored, or nothing.
+
+    In this order: the transaction, resources and links, waiting links, pending changes, flags, derived values, runs and
+    leases, schedules, retention and erasure, integrity.
+    """
+
+    # The transaction
+
+    @property
+    def is_rehearsed(self) -> bool:
+        """Whether it is part of a dry run and will be undone."""
+        ...
+
+    def now(self) -> datetime:
+        """The time of this transaction; never before that of an earlier one."""
+        ...
+
+    # Resources and links
+
+    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Cause) -> Mapping[str, int]:
+        """Writes changes of resources to log and state, and unlinks deleted resources.
+
+        :returns: how many links of deleted resources were removed, by association.
+        :raises ConcurrentRun: if a resource to create exists, or one to update or delete does not. Whether anything
+            else changed since the comparison is for the caller to ask: `changed_since`.
+        """
+        ...
+
+    def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Cause) -> None:
+        """Writes changes of links to log and state."""
+        ...
+
+    # Waiting links
+
+    def put_awaited(self, association: str, awaited: Iterable[Pair], settled: Iterable[Pair]) -> None:
+        """Adds waiting links to an association, and removes those that are settled."""
+        ...
+
+    # Pending changes
+
+    def keep_pending(self, run: int, task: int, pending: Pending) -> None:
+        """Keeps the pending changes of a task, in place of any that it had in this run."""
+        ...
+
+    def drop_pending(self, run: int, task: int) -> None:
+        """Drops the pending changes of a task, if there are any."""
+        ...
+
+    def block(self, block: Block) -> None:
+        """Blocks a connector, in place of any earlier block."""
+        ...
+
+    def unblock(self, connector: str) -> None:
+        """Unblocks a connector, if it is blocked."""
+        ...
+
+    # Flags
+
+    def watch(self, dependencies: Iterable[Dependency]) -> None:
+        """Sets the watched dependencies.
+
+        A new one begins at `flagged_to`. The flags of those no longer watched are dropped.
+        """
+        ...
+
+    def flag_changes(self, after: Position, *, only: Iterable[Dependency] | None = None) -> int:
+        """Flags every resource with a watched dependency on something that a change beyond `after` touched.
+
+        Follows links as they are now. Flags a resource once for a dependency, with the first and the newest of those
+        changes.
+
+        :param only: of the watched dependencies; None for all.
+        :returns: how many resources were flagged.
+        """
+        ...
+
+    def flag_all(self, dependencies: Iterable[Dependency], position: Position) -> int:
+        """Flags every resource that these (watched) dependencies concern, at a position; returns how many."""
+        ...
+
+    def flag(self, streams: pa.Array, dependency: Dependency, position: Position) -> None:
+        """Flags these resources for a watched dependency."""
+        ...
+
+    def move_flags(self, position: Position) -> None:
+        """Moves `flagged_to` to a position."""
+        ...
+
+    def forget_flags(self) -> None:
+        """Drops the flags that every consumer has read."""
+        ...
+
+    def move_place(self, consumer: str, rules: Iterable[DerivedRule], place: Place) -> None:
+        """Moves a consumer's place with these derivations only."""
+        ...
+
+    def keep_consumers(self, kept: Mapping[str, Iterable[DerivedRule]]) -> list[str]:
+        """Drops the places of all other consumers, and of these with all other derivations (digests do not count).
+
+        :returns: the names of the consumers that have no place any more.
+        """
+        ...
+
+    # Derived values
+
+    def put_computed(self, changes: ComputedChanges, cause: Cause) -> None:
+        """Writes new values of computed properties to log and state."""
+        ...
+
+    def put_keys(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
+        """Sets the keys of a rule for the resources in `values` (``stream``, ``value``; null: none).
+
+        :param everything: `values` are those of all live resources of the entity type. Other resources lose their
+            keys, and the rule is from now on among `rules_computed`.
+        :returns: how many values differed; only those are written.
+        """
+        ...
+
+    def put_classifications(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
+        """Sets whether a classification rule holds for the resources in `values`; otherwise like `put_keys`.
+
+        :param values: ``stream``, ``value`` (a Boolean; null is no).
+        """
+        ...
+
+    def computed_all(self, rules: Iterable[DerivedRule]) -> None:
+        """Marks these derivations as computed for every resource."""
+        ...
+
+    def remove_rules(self, rules: Iterable[DerivedRule]) -> int:
+        """Removes derivations under any definition, with the keys and classifications that they gave.
+
+        Their computed properties must have been set to nothing before.
+
+        :returns: how many keys and classifications were removed.
+        """
+        ...
+
+    # Runs and leases
+
+    def start_run(self, build: Callable[[str, int, datetime], RunEvent]) -> int:
+        """Starts a run with the event that `build` makes of stream, number and time; returns its number."""
+        ...
+
+    def append_to_run(self, build: Callable[[str, int, datetime], RunEvent], run: int) -> None:
+        """Appends to a run the event that `build` makes of stream, next version and time."""
+        ...
+
+    def drop_expired_leases(self, tasks: Sequence[str]) -> list[Lease]:
+        """Drops the expired leases of some tasks and all other leases of the same runs; returns one for each run."""
+        ...
+
+    def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
+        """Takes the free leases of some tasks; they expire so long after this transaction."""
+        ...
+
+    def keeps_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
+        """Whether a run still holds the leases of its tasks; if it does, this transaction renews them at its end."""
+        ...
+
+    def release_leases(self, run: int) -> None:
+        """Releases the leases of a run."""
+        ...
+
+    # Schedules
+
+    def put_schedule(self, schedule: Schedule) -> None:
+        """Stores the progress of a job's schedule, in place of any earlier one."""
+        ...
+
+    def forget_schedules(self, jobs: Sequence[str]) -> None:
+        """Drops the progress of these jobs' schedules: if they come back, they are new."""
+        ...
+
+    # Retention and erasure
+
+    def discard(
+        self,
+        subjects: Subjects,
+        build: Callable[[str, int, datetime, Discarded], ChangesDiscarded],
+        run: int,
+        *,
+        up_to: Position | None = None,
+        at_most: int | None = None,
+    ) -> Discarded | None:
+        """Discards all changes of these subjects, or the oldest: snapshots take their place and a horizon is set.
+
+        :param build: makes the event for the record from stream, version, time and what was discarded.
+        :param up_to: only changes up to this position.
+        :param at_most: only so many changes.
+        :returns: None where there was nothing to discard.
+        """
+        ...
+
+    def erase(self, stream: int, build: Callable[[str, int, datetime, Emptied], ResourceErased], run: int) -> Emptied:
+        """Empties all changes of a resource and its links, and drops whatever else is stored of them.
+
+        The resource must be deleted, and every change flagged.
+
+        :param build: makes the event for the record from stream, version, time and what was emptied.
+        """
+        ...
+
+    # Integrity
+
+    def replay(self, progress: Progress) -> Replayed:
+        """Makes the stored state what the log gives: resources, links, runs, horizons and waiting links.
+
+        Writes only rows that differ. Where resources or links differed, the places of all consumers are dropped:
+        derived values may have been computed from wrong values, and are computed anew.
+
+        :raises StoreError: if the log is not whole.
+        """
+        ...
+
+    def fill_from(self, source: Reading, progress: Progress) -> Replayed:
+        """Fills this new store with the log of another one, with what the log gives, and with all else but leases.
+
+        :raises UsageError: if this store holds anything.
+        :raises StoreError: if the log of the other is not whole.
+        """
+        ...
