@@ -1,7 +1,8 @@
 """Writes the pages of the reference that the code itself can give: `make docs`.
 
 The configuration comes from the schema, the command line from its own help, the Python interface from its
-signatures and docstrings. A test asserts that the pages are those that this program writes.
+signatures and docstrings, the tables of the store from its migrations. A test asserts that the pages are those that
+this program writes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import enum
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -21,6 +22,7 @@ from deltamark.config.xml.elements import Attribute, Element
 from deltamark.config.xml.schema import NOT_BUILT
 from deltamark.config.xml.task_elements import JOB
 from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.store.tables import Table, TableColumn, present_tables
 from deltamark.interfaces.cli.groups import leaves
 from deltamark.interfaces.cli.main import deltamark as command_line
 from docs.configuration_texts import ELEMENTS, meaning, sections
@@ -248,6 +250,38 @@ def _parameter(parameter: inspect.Parameter) -> str:
     return text
 
 
+def tables() -> str:
+    """The page about the tables of a store."""
+    parts = [GENERATED + _TABLES.strip()]
+    parts += [_table(table) for table in present_tables()]
+    parts.append(_AFTER_TABLES.strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    lines = [f"## `{table.name}`", "", table.phrase, ""]
+    lines += ["| columns | SQLite | PostgreSQL | what they hold |", "| --- | --- | --- | --- |"]
+    for names, (phrase, columns) in table.columns.items():
+        kinds = f"{_kinds(column.sqlite for column in columns)} | {_kinds(column.postgresql for column in columns)}"
+        sentences = " ".join((f"{phrase[0].upper()}{phrase[1:]}.", *_notes(columns)))
+        lines.append(f"| {_listed(names.split(', '))} | {kinds} | {sentences} |")
+    keys = [f"Primary key: {_listed(table.primary_key)}."] if table.primary_key else []
+    keys += [f"{'Unique' if index.is_unique else 'Index'}: {_listed(index.columns)}." for index in table.indexes]
+    return "\n".join([*lines, "", " ".join(keys)] if keys else lines)
+
+
+def _kinds(kinds: Iterable[str]) -> str:
+    names = [kind.removesuffix(' COLLATE "C"').removesuffix(" PRIMARY KEY") or "any" for kind in kinds]
+    return ", ".join(dict.fromkeys(name.lower() for name in names))
+
+
+def _notes(columns: Sequence[TableColumn]) -> Iterator[str]:
+    nullable = [f"`{column.name}`" for column in columns if column.is_nullable]
+    if nullable:
+        yield f"{' and '.join(nullable)} may be null."
+    yield from (f"`{column.name}` refers to `{column.refers_to}`." for column in columns if column.refers_to)
+
+
 def _type(annotation: object) -> str:
     """An annotation as it is written in the code, without the modules."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
@@ -358,7 +392,35 @@ _AFTER_PYTHON = """
 - [Errors](errors.md): what is raised when, and what to do
 """
 
-PAGES: Mapping[str, Callable[[], str]] = {"cli.md": commands, "configuration.md": configuration, "python.md": python}
+_TABLES = """
+# Tables of the store
+
+Here you look up the tables that a store has now, with the columns of each and what they hold. The page is made from
+the steps in [migrations.py](../../deltamark/infrastructure/store/migrations.py): a new store has these tables, and so
+has an older one once this version has opened it.
+
+You may read the tables with any tool. Write to them with Deltamark only: `deltamark verify` finds what was altered in
+another way. The names may change with a version. For programs there are the [formats](formats.md) that the commands
+print, and the [Python interface](python.md).
+
+Times are microseconds since 1970-01-01 UTC. A stream is the number of a resource, a link or a run, under which its
+events are stored. In PostgreSQL the tables lie in the schema `deltamark`, or in the one that the URL of the store
+names.
+"""
+
+_AFTER_TABLES = """
+## Where to go next
+
+- [The model](../explanation/model.md): the log, and the projections that these tables are
+- [Contributing](../../CONTRIBUTING.md): how to change a table
+"""
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "cli.md": commands,
+    "configuration.md": configuration,
+    "python.md": python,
+    "tables.md": tables,
+}
 
 
 def written(folder: Path) -> Iterator[Path]:

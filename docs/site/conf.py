@@ -21,7 +21,7 @@ MERMAID = "mermaid.tiny.js"
 project = "Deltamark"
 author = "The Deltamark developers"
 project_copyright = author
-version = release = re.findall(r'"(.+)"', (ROOT / "deltamark" / "version.py").read_text("utf-8"))[0]
+version = release = re.findall(r'= "(.+)"', (ROOT / "deltamark" / "version.py").read_text("utf-8"))[0]
 
 extensions = ["myst_parser"]
 root_doc = INDEX

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -106,6 +108,17 @@ def test_every_element_stands_in_the_reference() -> None:
         assert f"`{name}`" in page
     for name in NOT_BUILT:
         assert f"`{name}`" in page
+
+
+def test_every_table_of_a_new_store_stands_in_the_reference_with_every_column(tmp_path: Path) -> None:
+    parts = dict(re.findall(r"^## `(\w+)`\n(.+?)(?=^## )", text_of("tables.md"), re.MULTILINE | re.DOTALL))
+    deltamark.Engine.open(f"sqlite:///{tmp_path / 'store.db'}", configuration=deltamark.Configuration()).close()
+
+    with closing(sqlite3.connect(tmp_path / "store.db")) as store:
+        tables = [name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in set(tables) - {"sqlite_sequence"}:
+            for column in store.execute(f"PRAGMA table_info({table})"):
+                assert f"`{column[1]}`" in parts[table], table
 
 
 def test_every_error_stands_in_the_reference() -> None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from attrs import define, field
 
+from deltamark import __version__
 from tests.docs.pages import PAGES, ROOT, blocks_of
 
 COMMAND = re.search(r"^site:.*\n\t\$\(BIN\)/python (.+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
@@ -114,6 +115,10 @@ def test_every_link_within_the_site_leads_to_a_file_and_an_anchor(site: Path) ->
 
 def test_the_first_page_of_the_site_leads_to_the_index_of_the_documentation(site: Path) -> None:
     assert page_of(site / "index.html").linked == ["docs/index.html"]
+
+
+def test_the_site_names_the_version(site: Path) -> None:
+    assert f"<title>Deltamark {__version__}</title>" in (site / "docs" / "index.html").read_text("utf-8")
 
 
 def test_the_search_finds_every_page_without_a_server(site: Path) -> None:
