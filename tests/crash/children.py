@@ -143,7 +143,7 @@ def race(
 def switch_leases_off() -> None:
     """What must never be: a run that asks nobody whether its tasks are being run."""
     StoreWriting.take_leases = lambda *_: None  # type: ignore[method-assign]
-    StoreWriting.keeps_leases = lambda *_: True  # type: ignore[method-assign]
+    StoreWriting.extend_leases = lambda *_: True  # type: ignore[method-assign]
 
 
 class Acknowledging(Observer):

@@ -359,7 +359,7 @@ class DerivedMachine(RuleBasedStateMachine):
                 assert self.is_mapping_new or found.faults == ()
             else:
                 with engine._services.store.transaction() as tx:
-                    tx.forget_flags()
+                    tx.drop_read_flags()
 
     @rule(connector=st.sampled_from(CONNECTORS), keep=st.integers(0, 12), even_unread=st.booleans(), then=THEN)
     def discard(self, connector: str, keep: int, even_unread: bool, then: str | None) -> None:

@@ -117,7 +117,7 @@ BUGS: Mapping[str, Bug] = {
         "domain.derivation.plan:_meaning", "hops, way.leads_to", "(), way.leads_to"
     ),
     "flags are dropped when the first consumer has read them": Bug(
-        "infrastructure.store.commands.flags:FlagWriting.forget_flags", "min(flag)", "max(flag)"
+        "infrastructure.store.commands.flags:FlagWriting.drop_read_flags", "min(flag)", "max(flag)"
     ),
     "a task moves its place beyond what was flagged": Bug(
         "application.derivation.batch:move_places", "max(share.place.position, flagged_to)", "head"

@@ -190,7 +190,7 @@ def discarded_event(run: int, unread: bool = True):
 
 def held(reading: Reading, entity_type: str = PERSON) -> dict[str, Values]:
     """The live resources as the state has them."""
-    return {row["key"]: json.loads(row["state"]) for row in reading.held(entity_type).to_pylist()}
+    return {row["key"]: json.loads(row["state"]) for row in reading.live_resources(entity_type).to_pylist()}
 
 
 def log(reading: Reading) -> list[tuple[int, AnyChange]]:

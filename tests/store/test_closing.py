@@ -19,7 +19,7 @@ def test_a_closed_store_says_that_it_is_closed(store_url: str, clock: Callable) 
     store.close()
     store.close()
 
-    for use in (store.reading, store.transaction, store.rehearsal):
+    for use in (store.reading, store.transaction, store.dry_run):
         with pytest.raises(StoreError, match=r"closed\. Open it again"), use():
             pass
 

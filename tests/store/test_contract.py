@@ -76,9 +76,9 @@ def test_an_empty_store_answers_everything_with_nothing(store: Store) -> None:
         assert reading.head() == 0
         assert log(reading) == []
         assert held(reading) == {}
-        assert reading.held_count(PERSON) == reading.links_held_count("Members") == 0
-        assert reading.held_among(PERSON, pa.array(["1"])).num_rows == 0
-        assert reading.links_held("Members").num_rows == 0
+        assert reading.live_resource_count(PERSON) == reading.live_link_count("Members") == 0
+        assert reading.live_resources_among(PERSON, pa.array(["1"])).num_rows == 0
+        assert reading.live_links("Members").num_rows == 0
         assert reading.resource(person("1")) is None
         assert list(reading.facts(person("1"))) == list(reading.link_changes_of(person("1"))) == []
         assert reading.links_of(person("1")) == reading.links_of_at(person("1"), 0) == []
@@ -104,8 +104,8 @@ def test_created_resources_stand_in_state_and_log_with_their_lines(company: Stor
             (person("1"), ANN, 1, 2),
             (person("2"), BOB, 1, 3),
         ]
-        assert reading.held_count(PERSON) == 2
-        assert reading.held_among(PERSON, pa.array(["2", "3"])).column("key").to_pylist() == ["2"]
+        assert reading.live_resource_count(PERSON) == 2
+        assert reading.live_resources_among(PERSON, pa.array(["2", "3"])).column("key").to_pylist() == ["2"]
 
 
 def test_an_update_records_the_difference_and_keeps_the_rest(company: Store) -> None:
@@ -294,7 +294,7 @@ def test_links_are_linked_unlinked_and_linked_again_in_one_stream(company: Store
         events = [event for _, event in reading.link_changes_of(person("1"))]
         assert [(type(e), e.originator_version) for e in events] == [(Linked, 1), (Unlinked, 2), (Linked, 3)]
         assert list(reading.links_from("Members")) == [("G", "1"), ("G", "2")]
-        assert reading.links_held_count("Members") == 2
+        assert reading.live_link_count("Members") == 2
         assert reading.links_of(person("2")) == [membership("G", "2")]
 
 
@@ -306,7 +306,7 @@ def test_links_are_found_by_the_streams_at_their_ends(company: Store) -> None:
         people, groups = streams(reading, PERSON), streams(reading, GROUP)
 
         def held(**ends: list[int]) -> list[tuple[str, str]]:
-            found = reading.links_held("Members", **{end: pa.array(each, pa.int64()) for end, each in ends.items()})
+            found = reading.live_links("Members", **{end: pa.array(each, pa.int64()) for end, each in ends.items()})
             return sorted((row["source_key"], row["target_key"]) for row in found.to_pylist())
 
         assert held(targets=[people["2"]]) == [("G", "2"), ("H", "2")]
@@ -380,8 +380,8 @@ def test_keys_computed_for_all_are_those_of_live_resources_alone(company: Store)
         assert tx.put_keys(SOURCE, keys_of({ann: "a", eve: None}), everything=True) == 2
 
         assert [(k.side, k.key) for k in tx.correlation_keys(None)] == [("source", "1"), ("target", "2")]
-        assert tx.keys_held(evolve(SOURCE, digest="e")).to_pylist() == [{"stream": ann, "value": "a"}]
-        assert tx.keys_held(evolve(SOURCE, name="S")).num_rows == 0
+        assert tx.stored_keys(evolve(SOURCE, digest="e")).to_pylist() == [{"stream": ann, "value": "a"}]
+        assert tx.stored_keys(evolve(SOURCE, name="S")).num_rows == 0
 
 
 def test_only_classifications_that_differ_are_written(company: Store) -> None:
@@ -445,7 +445,7 @@ def test_the_rules_that_all_values_were_computed_with_are_known_by_their_definit
         tx.put_keys(changed, keys_of({}), everything=True)
         assert tx.rules_computed() == {changed}
 
-        tx.computed_all([name, SOURCE])
+        tx.mark_complete([name, SOURCE])
         assert tx.rules_computed() == {SOURCE, name}
 
 
@@ -690,10 +690,10 @@ def deleted_and_undone(store: Store) -> None:
         raise ValueError("undone")
 
 
-def test_a_rehearsal_shows_what_would_be_and_leaves_no_trace(company: Store) -> None:
+def test_a_dry_run_shows_what_would_be_and_leaves_no_trace(company: Store) -> None:
     before = visible(company)
 
-    with company.rehearsal():
+    with company.dry_run():
         with company.transaction() as tx:
             run = start_run(tx)
             create(tx, PERSON, {"3": ANN})
@@ -713,11 +713,11 @@ def test_a_rehearsal_shows_what_would_be_and_leaves_no_trace(company: Store) -> 
         create(tx, PERSON, {"3": ANN})
 
 
-def test_a_rehearsal_that_raises_leaves_no_trace(company: Store) -> None:
+def test_a_dry_run_that_raises_leaves_no_trace(company: Store) -> None:
     before = visible(company)
 
     def interrupted() -> None:
-        with company.rehearsal():
+        with company.dry_run():
             with company.transaction() as tx:
                 create(tx, PERSON, {"3": ANN})
             raise KeyboardInterrupt
@@ -728,7 +728,7 @@ def test_a_rehearsal_that_raises_leaves_no_trace(company: Store) -> None:
     assert visible(company) == before
 
 
-def test_other_threads_take_no_part_in_a_rehearsal(company: Store) -> None:
+def test_other_threads_take_no_part_in_a_dry_run(company: Store) -> None:
     before = visible(company)
     seen: list[object] = []
     reading_done, about_to_write = Event(), Event()
@@ -741,13 +741,13 @@ def test_other_threads_take_no_part_in_a_rehearsal(company: Store) -> None:
             create(tx, PERSON, {"4": ANN})
 
     thread = Thread(target=other)
-    with company.rehearsal():
+    with company.dry_run():
         with company.transaction() as tx:
             create(tx, PERSON, {"3": ANN})
         thread.start()
         assert reading_done.wait(30)
         assert about_to_write.wait(30)
-        thread.join(0.2)  # it waits for the end of the rehearsal, or has taken part in it wrongly
+        thread.join(0.2)  # it waits for the end of the dry run, or has taken part in it wrongly
     thread.join(30)
 
     assert seen == [before]

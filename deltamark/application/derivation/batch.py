@@ -130,14 +130,14 @@ def move_places(tx: Writing, task: ComputingTask, work: Workload) -> None:
     newest, head, flagged_to = tx.newest_flag(), tx.head(), tx.flagged_to()
     wholly = [share.rule for share in work.shares if share.everything]
     tx.move_place(task.identifier, wholly, Place(flag=newest, position=head))
-    tx.computed_all(wholly)
+    tx.mark_complete(wholly)
     groups: dict[int, list[Share]] = {}
     for share in work.shares:
         if not share.everything:
             groups.setdefault(max(share.place.position, flagged_to), []).append(share)
     for position, shares in groups.items():
         tx.move_place(task.identifier, [share.rule for share in shares], Place(flag=newest, position=position))
-    tx.forget_flags()
+    tx.drop_read_flags()
 
 
 def messages(task: ComputingTask, work: Workload) -> list[str]:

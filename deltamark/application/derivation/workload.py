@@ -88,7 +88,7 @@ def is_due(reading: Reading, plan: Plan, task: ComputingTask) -> bool:
         return True
     for name in work.entity_types:
         shares = work.of(name)
-        if any(share.outdated for share in shares) and reading.held_count(name):
+        if any(share.outdated for share in shares) and reading.live_resource_count(name):
             return True
         if any(share.everything and reading.changed_since(share.place.position) for share in shares):
             return True

@@ -86,7 +86,7 @@ class Engine(Resuming, Scheduling, Keeping, LookingBack, Rebuilding):
         self._refuse_in_a_dry_run()
         refuse_if_running(store, tasks_to_lease(self._services, found))
         with self._rehearsal(store) if dry_run else nullcontext():
-            run = run_job(self._services, found, forced=force, observer=watching, is_rehearsal=dry_run)
+            run = run_job(self._services, found, forced=force, observer=watching, is_dry_run=dry_run)
             if dry_run and rehearsed is not None:
                 rehearsed(self._rehearsed(run))
         return run
@@ -98,7 +98,7 @@ class Engine(Resuming, Scheduling, Keeping, LookingBack, Rebuilding):
 
     @contextmanager
     def _rehearsal(self, store: Store) -> Iterator[None]:
-        with store.rehearsal():
+        with store.dry_run():
             self._rehearsing.now = True
             try:
                 yield

@@ -29,12 +29,12 @@ PATIENCE_S = 5.0
 class CarryingOut:
     """Carries out the tasks of a run that has started, or goes on."""
 
-    def __init__(self, record: Recording, work: Work, observer: Observer, *, forced: bool, is_rehearsal: bool) -> None:
+    def __init__(self, record: Recording, work: Work, observer: Observer, *, forced: bool, is_dry_run: bool) -> None:
         self._record = record
         self._work = work
         self._telling = Telling(observer, record)
         self._forced = forced
-        self._is_rehearsal = is_rehearsal
+        self._is_dry_run = is_dry_run
         self._stop: str | None = None
         """Why no further task starts."""
         self._is_cancelled = False
@@ -51,7 +51,7 @@ class CarryingOut:
             self._end()
         except KeyboardInterrupt as e:
             # It came while no task was at work, but the record was written, or between two tasks.
-            if self._is_rehearsal:
+            if self._is_dry_run:
                 raise
             self._error = self._error or e
             with suppress(DeltamarkError):  # where the store cannot be written, the run is seen as aborted
@@ -82,11 +82,11 @@ class CarryingOut:
                 chosen.append(occurrence)
             else:
                 self._heed(occurrence, self._skipped(occurrence, reason))
-        if len(chosen) > 1 and not self._is_rehearsal:
+        if len(chosen) > 1 and not self._is_dry_run:
             self._run_side_by_side(chosen)
             return
         for occurrence in chosen:
-            # Of a level that is rehearsed, all tasks run whatever becomes of one: as if they ran at the same time.
+            # All tasks of a level run, even if one fails: as if they ran at the same time.
             if self._error is not None:
                 self._heed(occurrence, self._skipped(occurrence, self._stop or "the run was stopped"))
             else:
@@ -161,7 +161,7 @@ class CarryingOut:
 
     def _raised(self, ordinal: int, error: BaseException, seconds: float) -> Ended:
         """How a task ended out of which an error came: as failed, unless the error came when all was committed."""
-        if not self._is_rehearsal:  # of which nothing is committed, and of whose record nothing may be left
+        if not self._is_dry_run:  # of which nothing is committed, and of whose record nothing may be left
             on_record = self._record.now(with_rows=False).task(ordinal)
             if on_record.state not in (TaskState.RUNNING, TaskState.ABORTED):  # aborted by a run that took it over
                 return Ended(Done(effect=on_record.effect), on_record.state, seconds, error)

@@ -77,7 +77,7 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
     )
     groups = [tuple(place for place in group if place.ordinal in going_on.again) for group in going_on.groups]
     record = Recording(services, number, leased)
-    carrying_out = CarryingOut(record, work, observer, forced=run.forced, is_rehearsal=False)
+    carrying_out = CarryingOut(record, work, observer, forced=run.forced, is_dry_run=False)
     with heard_from(store, number, services.lease_s):
         return carrying_out.result(groups)
 

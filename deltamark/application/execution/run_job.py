@@ -48,7 +48,7 @@ def run_job(
     *,
     forced: bool,
     observer: Observer,
-    is_rehearsal: bool = False,
+    is_dry_run: bool = False,
     trigger: Trigger = BY_USER,
     claim: Claim = lambda tx, run: None,
 ) -> JobRun:
@@ -59,10 +59,10 @@ def run_job(
 
     :param claim: see `Claim`.
     :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
-    :raises UserStartDenied: if a user starts what only the schedule may start. A rehearsal is nobody denied.
+    :raises UserStartDenied: if a user starts what only the schedule may start. Dry runs are always allowed.
     :raises TakenOver: if another run took this one for dead and its tasks over.
     """
-    if not is_rehearsal:
+    if not is_dry_run:
         refuse_denied(job, trigger)
     groups = groups_of(services, job)
     leased = tasks_to_lease(services, job)
@@ -81,9 +81,9 @@ def run_job(
         forced=forced,
     )
     record = Recording(services, number, leased)
-    carrying_out = CarryingOut(record, work, observer, forced=forced, is_rehearsal=is_rehearsal)
-    # Nobody sees the leases of a rehearsal, and nobody can take them: it keeps all others from writing.
-    with nullcontext() if is_rehearsal else heard_from(services.store, number, services.lease_s):
+    carrying_out = CarryingOut(record, work, observer, forced=forced, is_dry_run=is_dry_run)
+    # A dry run needs no heartbeat: it blocks all other writers, so its leases cannot be taken over.
+    with nullcontext() if is_dry_run else heard_from(services.store, number, services.lease_s):
         return carrying_out.result(groups)
 
 

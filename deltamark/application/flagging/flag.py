@@ -82,7 +82,7 @@ def _forget(services: Services, tx: Writing) -> list[str]:
             rules = [rule_of(planned) for planned in covered(services.plan, task)]
             kept.setdefault(task.identifier, {}).update(dict.fromkeys(rules))
     gone = tx.keep_consumers(kept)
-    tx.forget_flags()
+    tx.drop_read_flags()
     return [
         f"task {name} is configured no more: its place was dropped, and should it come back, it computes everything"
         for name in gone

@@ -59,7 +59,7 @@ def _differences(reading: Reading, pending: Pending) -> Iterator[str]:
 
 def _of_resources(reading: Reading, part: Part) -> Iterator[str]:
     keys = part.rows.column("key").combine_chunks()
-    found = reading.held_among(part.subject, keys)
+    found = reading.live_resources_among(part.subject, keys)
     held = dict(zip(found.column("key").to_pylist(), found.column("state").to_pylist(), strict=True))
     changes = part.rows.column("changes").to_pylist() if part.kind == kinds.UPDATED else [None] * len(keys)
     for key, state, change in zip(keys.to_pylist(), part.rows.column("state").to_pylist(), changes, strict=True):
@@ -89,7 +89,7 @@ def _of_links(reading: Reading, part: Part, created: Mapping[str, set[str]]) -> 
     source, target = part.ends
     sources, targets = part.rows.column("source_key"), part.rows.column("target_key")
     from_there = reading.identities(source, None, sources.unique())
-    links = reading.links_held(part.subject, sources=from_there.column("stream").combine_chunks())
+    links = reading.live_links(part.subject, sources=from_there.column("stream").combine_chunks())
     held = set(zip(links.column("source_key").to_pylist(), links.column("target_key").to_pylist(), strict=True))
     there = created.get(source, set()) | set(from_there.column("key").to_pylist())
     other = created.get(target, set()) | set(_keys(reading, target, targets))

@@ -32,15 +32,15 @@ class Reading(Protocol):
 
     # Resources
 
-    def held(self, entity_type: str) -> pa.Table:
+    def live_resources(self, entity_type: str) -> pa.Table:
         """The live resources of an entity type: ``key``, ``state``."""
         ...
 
-    def held_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
+    def live_resources_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
         """The live resources of an entity type whose key is among `keys`: ``key``, ``state``."""
         ...
 
-    def held_count(self, entity_type: str, at_most: int | None = None) -> int:
+    def live_resource_count(self, entity_type: str, at_most: int | None = None) -> int:
         """The number of live resources of an entity type, counted up to `at_most`."""
         ...
 
@@ -74,7 +74,7 @@ class Reading(Protocol):
 
     # Links
 
-    def links_held(
+    def live_links(
         self, association: str, sources: pa.Array | None = None, targets: pa.Array | None = None
     ) -> pa.Table:
         """The live links: ``source``, ``target``, ``source_key``, ``target_key``.
@@ -84,7 +84,7 @@ class Reading(Protocol):
         """
         ...
 
-    def links_held_count(self, association: str, at_most: int | None = None) -> int:
+    def live_link_count(self, association: str, at_most: int | None = None) -> int:
         """The number of live links of an association, counted up to `at_most`."""
         ...
 
@@ -191,7 +191,7 @@ class Reading(Protocol):
 
     # Synchronization: links that wait for a resource
 
-    def awaited(
+    def waiting_links(
         self, association: str, first: Iterable[str] | None = None, second: Iterable[str] | None = None
     ) -> set[Pair]:
         """The waiting links of an association.
@@ -254,7 +254,7 @@ class Reading(Protocol):
         """The derivations, each with the definition that all resources were last computed with."""
         ...
 
-    def keys_held(self, rule: DerivedRule) -> pa.Table:
+    def stored_keys(self, rule: DerivedRule) -> pa.Table:
         """The keys that a rule gave under any definition: ``stream``, ``value``."""
         ...
 
@@ -328,7 +328,7 @@ class Reading(Protocol):
         """
         ...
 
-    def to_erase(self, stream: int) -> tuple[int, int]:
+    def erasable_counts(self, stream: int) -> tuple[int, int]:
         """The number of changes in the log of a resource and its links, and the number of links it ever had."""
         ...
 

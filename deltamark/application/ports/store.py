@@ -46,7 +46,7 @@ class Store(Protocol):
         """
         ...
 
-    def rehearsal(self) -> AbstractContextManager[None]:
+    def dry_run(self) -> AbstractContextManager[None]:
         """All transactions inside the block see one another and are undone at its end."""
         ...
 

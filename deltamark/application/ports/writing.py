@@ -43,7 +43,7 @@ class Writing(Reading, Protocol):
     # The transaction
 
     @property
-    def is_rehearsed(self) -> bool:
+    def is_dry_run(self) -> bool:
         """Whether it is part of a dry run and will be undone."""
         ...
 
@@ -68,7 +68,7 @@ class Writing(Reading, Protocol):
 
     # Waiting links
 
-    def put_awaited(self, association: str, awaited: Iterable[Pair], settled: Iterable[Pair]) -> None:
+    def put_waiting_links(self, association: str, awaited: Iterable[Pair], settled: Iterable[Pair]) -> None:
         """Adds waiting links to an association, and removes those that are settled."""
         ...
 
@@ -122,7 +122,7 @@ class Writing(Reading, Protocol):
         """Moves `flagged_to` to a position."""
         ...
 
-    def forget_flags(self) -> None:
+    def drop_read_flags(self) -> None:
         """Drops the flags that every consumer has read."""
         ...
 
@@ -159,7 +159,7 @@ class Writing(Reading, Protocol):
         """
         ...
 
-    def computed_all(self, rules: Iterable[DerivedRule]) -> None:
+    def mark_complete(self, rules: Iterable[DerivedRule]) -> None:
         """Marks these derivations as computed for every resource."""
         ...
 
@@ -190,7 +190,7 @@ class Writing(Reading, Protocol):
         """Takes the free leases of some tasks; they expire so long after this transaction."""
         ...
 
-    def keeps_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
+    def extend_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
         """Whether a run still holds the leases of its tasks; if it does, this transaction renews them at its end."""
         ...
 
@@ -204,7 +204,7 @@ class Writing(Reading, Protocol):
         """Stores the progress of a job's schedule, in place of any earlier one."""
         ...
 
-    def forget_schedules(self, jobs: Sequence[str]) -> None:
+    def drop_schedules(self, jobs: Sequence[str]) -> None:
         """Drops the progress of these jobs' schedules: if they come back, they are new."""
         ...
 

@@ -77,7 +77,7 @@ def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) 
             f"run {blocked.run} holds changes of connector {blocked.connector} back, which may name {ref}. Nothing was "
             f"erased. Apply them (`deltamark resume {blocked.run}`) or drop them (`deltamark cancel {blocked.run}`)."
         )
-    events, links = reading.to_erase(stream)
+    events, links = reading.erasable_counts(stream)
     resource = reading.resource(ref)
     is_live = resource is not None and resource.live
     if is_live:

@@ -101,7 +101,7 @@ def check_kept(tx: Writing, run: int, tasks: Sequence[str], time_to_live_s: floa
 
     :raises TakenOver: if another run took them over.
     """
-    if not tx.keeps_leases(run, tasks, time_to_live_s):
+    if not tx.extend_leases(run, tasks, time_to_live_s):
         raise TakenOver(run)
 
 

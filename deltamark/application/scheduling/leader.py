@@ -33,7 +33,7 @@ class Lead:
 
     def is_kept(self, tx: Writing) -> bool:
         """Whether this scheduler still leads when this transaction is committed."""
-        return tx.keeps_leases(self._holder, [SCHEDULER], self._lease_s)
+        return tx.extend_leases(self._holder, [SCHEDULER], self._lease_s)
 
     def take(self) -> bool:
         """Takes the lead where nobody has it, or who had it was not heard from for too long."""

@@ -107,7 +107,7 @@ class Scheduler:
             return False
         with self._services.store.transaction() as tx:
             if self._lead.is_kept(tx):
-                tx.forget_schedules(gone)
+                tx.drop_schedules(gone)
                 for name in new:
                     tx.put_schedule(Schedule(job=name, timing=jobs[name], handled_to=self._services.clock()))
         return True

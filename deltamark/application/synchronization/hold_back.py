@@ -33,14 +33,12 @@ class HeldBack(ThresholdExceeded):
     :param read: what the task read and set aside: on record whatever becomes of the changes.
     """
 
-    def __init__(
-        self, reason: str, pending: Pending, read: Done, scope: Scope, *, is_rehearsed: bool, hint: str
-    ) -> None:
+    def __init__(self, reason: str, pending: Pending, read: Done, scope: Scope, *, is_dry_run: bool, hint: str) -> None:
         self.pending = pending
         self._read = read
         self._scope = scope
         advice = f"{hint}{_Decision(scope.run)}"
-        if is_rehearsed:
+        if is_dry_run:
             reason = f"would be blocked: {reason}"
             advice = "A run keeps these changes until it is resumed or cancelled; with --force it applies them."
         super().__init__(pending.connector, reason, advice)

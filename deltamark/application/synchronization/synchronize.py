@@ -85,7 +85,7 @@ def _read_side_by_side(
     with ThreadPoolExecutor(max_workers=1) as beside:
         reading = beside.submit(prepared, services, task.connector)
         resources, _ = services.configuration.mappings_of_connector(task.connector)
-        held = {mapping.entity_type: view.held(mapping.entity_type) for mapping in resources}
+        held = {mapping.entity_type: view.live_resources(mapping.entity_type) for mapping in resources}
         return reading.result(), held
 
 
@@ -111,11 +111,11 @@ def _compared(services: Services, view: Reading, ready: Prepared, held: dict[str
         entity_type = services.configuration.entity_type(name)
         assert entity_type is not None
         if ready.command_column is None:
-            state = held[name] if name in held else view.held(name)
+            state = held[name] if name in held else view.live_resources(name)
             found[name] = services.comparer.resources(extract, state, entity_type)
         else:
             keys = extract.rows.column("key").combine_chunks()
-            found[name] = services.comparer.commands(extract, view.held_among(name, keys), entity_type)
+            found[name] = services.comparer.commands(extract, view.live_resources_among(name, keys), entity_type)
     return found
 
 
@@ -206,12 +206,12 @@ class _Synchronization:
             pending,
             read,
             self._scope,
-            is_rehearsed=self._tx.is_rehearsed,
+            is_dry_run=self._tx.is_dry_run,
             hint="If the source is truly empty, run again with --force. " if self._effects.is_of_nothing else "",
         )
 
     def _resources(self, mapping: EntityTypeMapping, extract: ResourceExtract) -> None:
-        self._look_for_rows(mapping.entity_type, extract, self._tx.held_count, "resources")
+        self._look_for_rows(mapping.entity_type, extract, self._tx.live_resource_count, "resources")
         compared = self._compared[mapping.entity_type]
         changes = compared.changes
         removed = self._tx.append_resources(mapping.entity_type, changes, self._cause)
@@ -239,7 +239,7 @@ class _Synchronization:
         association = self._services.configuration.association(mapping.association)
         assert association is not None
         complete = self._ready.command_column is None
-        self._look_for_rows(mapping.association, extract, self._tx.links_held_count, "links")
+        self._look_for_rows(mapping.association, extract, self._tx.live_link_count, "links")
         delta = self._deltas.get(mapping.association)
         rows = extract if delta is None else delta.rows(extract)
         sides = self._sides(mapping, association, rows, complete=complete)
@@ -305,7 +305,7 @@ class _Synchronization:
             # department has thousands, whoever joins it.
             if not association.is_property2_collection:
                 targets = second.column("stream").combine_chunks()
-        held = self._tx.links_held(mapping.association, sources, targets)
+        held = self._tx.live_links(mapping.association, sources, targets)
         return LinkSides(first=first, second=second, held=held)
 
     def _key_or_property(self, ref: PropertyRef) -> str | None:

@@ -75,13 +75,13 @@ class Effects:
             return next(iter(self._empty), None)
         held, links_held = enough(connector, *self._extents(lambda name, change: 0, lambda name, change: 0))
         few = self._extents(
-            lambda name, change: self._tx.held_count(name, held + change) if held else 0,
-            lambda name, change: self._tx.links_held_count(name, links_held + change) if links_held else 0,
+            lambda name, change: self._tx.live_resource_count(name, held + change) if held else 0,
+            lambda name, change: self._tx.live_link_count(name, links_held + change) if links_held else 0,
         )
         if exceeded(connector, *few) is None:
             return None
         exact = self._extents(
-            lambda name, change: self._tx.held_count(name), lambda name, change: self._tx.links_held_count(name)
+            lambda name, change: self._tx.live_resource_count(name), lambda name, change: self._tx.live_link_count(name)
         )
         return str(exceeded(connector, *exact))
 

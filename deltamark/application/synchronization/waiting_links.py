@@ -80,7 +80,7 @@ def put_on_record(tx: Writing, waiting: Waiting, cause: Cause) -> None:
             )
 
         tx.append_to_run(event, cause.run)
-    tx.put_awaited(waiting.association, waiting.awaited, waiting.settled)
+    tx.put_waiting_links(waiting.association, waiting.awaited, waiting.settled)
 
 
 class Delta:
@@ -127,7 +127,7 @@ class Delta:
             return
         deleted = changes.deleted.column("key").combine_chunks()
         streams = self._tx.identities(self._refs[end].entity_type, None, deleted).column("stream").combine_chunks()
-        held = self._tx.links_held(self.association.identifier, *((streams, None) if end == 0 else (None, streams)))
+        held = self._tx.live_links(self.association.identifier, *((streams, None) if end == 0 else (None, streams)))
         if spared_by is not None and spared_by.deleted.num_rows:
             gone = pc.is_in(held.column(f"{other}_key"), spared_by.deleted.column("key").combine_chunks())
             held = held.filter(pc.invert(gone))
@@ -146,7 +146,7 @@ class Delta:
                 continue
             named = self._tx.identities(ref.entity_type, None, pa.array(list(fresh), pa.string()))
             streams = named.column("stream").combine_chunks()
-            held = self._tx.links_held(self.association.identifier, *((streams, None) if end == 0 else (None, streams)))
+            held = self._tx.live_links(self.association.identifier, *((streams, None) if end == 0 else (None, streams)))
             values = (self._values(held, 0, "source"), self._values(held, 1, "target"))
             for row, one, two in zip(held.to_pylist(), *values, strict=True):
                 if one is not None and two is not None:
@@ -252,8 +252,8 @@ class Delta:
         """The pairs that wait and that may concern these rows; all, where another connector feeds an end."""
         name = self.association.identifier
         if None in self._changes:
-            return self._tx.awaited(name)
-        return self._tx.awaited(name, self._first(extract), self._arrived(1))
+            return self._tx.waiting_links(name)
+        return self._tx.waiting_links(name, self._first(extract), self._arrived(1))
 
     def _come(self, end: int) -> set[str]:
         """By what the pairs that wait may name resources of one end that are there now."""
@@ -291,12 +291,12 @@ class Delta:
         ]
         if not any(gone):
             return set()
-        return self._tx.awaited(self.association.identifier, *gone)
+        return self._tx.waiting_links(self.association.identifier, *gone)
 
 
 def of_complete(tx: Reading, association: EntityAssociation, extract: LinkExtract, compared: LinkComparison) -> Waiting:
     """What becomes of the pairs that wait when a complete extract was compared: those wait that it names in vain."""
-    before = tx.awaited(association.identifier)
+    before = tx.waiting_links(association.identifier)
     named = {pair for pair in _pairs(compared.orphans) if pair[1] is not None}
     if extract.cleansed.incomplete is not None:
         settled = before & set(_pairs(extract.rows)) - named

@@ -62,7 +62,7 @@ class OfOthers(Delta):
         return []
 
     def _waited_for(self, extract: LinkExtract) -> set[Pair]:
-        return self._tx.awaited(self.association.identifier, self._arrived(0), self._arrived(1))
+        return self._tx.waiting_links(self.association.identifier, self._arrived(0), self._arrived(1))
 
     def _come(self, end: int) -> set[str]:
         return set(self._arrived(end))

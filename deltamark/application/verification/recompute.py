@@ -146,7 +146,7 @@ class _Recomputing:
     def _held(self, rule: DerivedRule) -> dict[int, Value]:
         if rule.kind is DerivationKind.CLASSIFICATION:
             return dict.fromkeys(self._reading.classified(rule).to_pylist(), True)
-        table = self._reading.keys_held(rule)
+        table = self._reading.stored_keys(rule)
         return dict(zip(table["stream"].to_pylist(), table["value"].to_pylist(), strict=True))
 
     def _count(self, inputs: Inputs, derivations: int) -> None:

@@ -62,13 +62,13 @@ class StoreWriting(
 ):
     """All queries and commands, in one writing transaction."""
 
-    is_rehearsed = False
+    is_dry_run = False
 
 
-class RehearsedWriting(StoreWriting):
-    """In a rehearsal nothing is discarded: what would be is still to be shown."""
+class DryRunWriting(StoreWriting):
+    """Discards nothing: what would be discarded is still to be shown."""
 
-    is_rehearsed = True
+    is_dry_run = True
 
     def discard(
         self,

@@ -133,12 +133,12 @@ def test_what_one_task_computed_is_news_to_the_tasks_of_the_other_job(new_organi
 def test_flags_that_all_have_read_are_forgotten_and_nobody_misses_them(followed):
     followed.person("1", "Anna", Mail="a@x").run()
     with followed.engine._services.store.transaction() as tx:
-        tx.forget_flags()
+        tx.drop_read_flags()
     weekly = followed.run("Weekly")
     assert executed(weekly) == {"WeeklyProperties": 2}
 
     with followed.engine._services.store.transaction() as tx:
-        tx.forget_flags()
+        tx.drop_read_flags()
 
     assert executed(followed.run("Follow")) == executed(followed.run("Weekly")) == {}
     followed.person("2", "Bert", manager="1", Mail="b@x").run()

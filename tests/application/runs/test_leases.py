@@ -468,7 +468,7 @@ def test_a_transaction_renews_leases_with_the_time_at_its_end(house_of):
     (before,) = leases_of(other)
 
     with store_of(one).transaction() as tx:
-        assert tx.keeps_leases(1, [HR], 60.0)
+        assert tx.extend_leases(1, [HR], 60.0)
         until(lambda: not leases_of(other)[0].is_live)
 
     (after,) = leases_of(other)

@@ -131,7 +131,7 @@ class House:
 
     def waiting(self, association: str) -> set[tuple[str, str]]:
         with self.engine._services.store.reading() as reading:
-            return reading.awaited(association)
+            return reading.waiting_links(association)
 
     def links(self) -> dict[str, dict[str, dict[str, list[str]]]]:
         return {
@@ -338,7 +338,7 @@ class Limited(Setting):
 
 def waiting(organisation: Organisation) -> set[tuple[str, str]]:
     with organisation.engine._services.store.reading() as view:
-        return view.awaited("Staff")
+        return view.waiting_links("Staff")
 
 
 def test_a_pair_of_long_values_waits_and_is_linked(house: House) -> None:

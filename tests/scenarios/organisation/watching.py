@@ -62,8 +62,8 @@ class Injected(DeltamarkError):
 FAILING = frozenset(
     {
         *("append_resources", "append_links", "discard"),
-        *("watch", "flag_changes", "flag_all", "move_flags", "forget_flags", "keep_consumers"),
-        *("put_computed", "put_keys", "put_classifications", "computed_all", "remove_rules", "move_place"),
+        *("watch", "flag_changes", "flag_all", "move_flags", "drop_read_flags", "keep_consumers"),
+        *("put_computed", "put_keys", "put_classifications", "mark_complete", "remove_rules", "move_place"),
         *("portions", "values"),
     }
 )

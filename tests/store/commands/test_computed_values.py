@@ -81,7 +81,7 @@ def test_a_computed_value_stands_beside_what_was_synchronized(store: Store) -> N
     assert states(store) == {"1": ANN | TEAM, "2": BOB}
     with store.reading() as reading:
         assert held(reading) == {"1": ANN, "2": BOB}
-        assert reading.held_among(PERSON, pa.array(["1"])).column("state").to_pylist() == ['{"Name":"Ann"}']
+        assert reading.live_resources_among(PERSON, pa.array(["1"])).column("state").to_pylist() == ['{"Name":"Ann"}']
         _, event = log(reading)[-1]
         assert isinstance(event, Computed)
         assert (event.ref, event.originator_version, event.cause) == (person("1"), 2, CAUSE)

@@ -363,7 +363,7 @@ def test_numbers_of_flags_are_never_given_again(store: Store, store_url: str, cl
     with store.transaction() as tx:
         newest = tx.newest_flag()
         tx.move_place("task", [RULE], Place(flag=newest, position=1))
-        tx.forget_flags()
+        tx.drop_read_flags()
         assert flagged(tx, *EVERYTHING) == set()
     store.close()
 
@@ -487,16 +487,16 @@ def test_flags_that_every_consumer_has_read_with_every_derivation_are_forgotten(
         tx.flag_changes(head)
         newest = tx.newest_flag()
 
-        tx.forget_flags()
+        tx.drop_read_flags()
         assert flagged(tx, NAME) == {"Zoe", "Bob"}  # no consumer yet: nobody has read them
         tx.move_place("quick", [RULE], place(newest, 1))
         tx.move_place("slow", [RULE], place(newest, 1))
         tx.move_place("slow", [key], place(first, 1))
-        tx.forget_flags()
+        tx.drop_read_flags()
         assert flagged(tx, NAME) == {"Bob"}
 
         tx.keep_consumers({"quick": [RULE]})
-        tx.forget_flags()
+        tx.drop_read_flags()
         assert flagged(tx, *EVERYTHING) == set()
 
 
@@ -506,7 +506,7 @@ def test_a_consumer_whose_flags_were_forgotten_while_it_was_at_work_does_not_pas
     after(store, renamed(PERSON, "Zoe"))
     with store.transaction() as tx:
         tx.move_place("another", [RULE], place(tx.newest_flag(), tx.head()))
-        tx.forget_flags()
+        tx.drop_read_flags()
 
     with pytest.raises(ConcurrentRun, match=r"flags that task has not read yet were dropped .* Run again"):
         move(store, before)

@@ -252,7 +252,7 @@ def count(url: str) -> int:
 
 
 def live(tx: Any, step: str, n: int) -> None:
-    held = {row["key"]: row for row in tx.held(PERSON).to_pylist()}
+    held = {row["key"]: row for row in tx.live_resources(PERSON).to_pylist()}
     match step:
         case "create":
             create(tx, PERSON, {f"p{n}-{m}": {"Name": "x"} for m in range(5)})

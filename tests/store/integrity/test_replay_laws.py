@@ -98,7 +98,7 @@ class History:
     def _await(self, tx: Writing, first: str, second: str, settled: bool) -> None:
         pairs = ((first, second),)
         awaited, gone = ((), pairs) if settled else (pairs, ())
-        tx.put_awaited("Members", awaited, gone)
+        tx.put_waiting_links("Members", awaited, gone)
         tx.append_to_run(
             lambda stream, version, at: PairsAwaited(
                 originator_id=stream, originator_version=version, at=at, run=1, task=1, association="Members",

@@ -32,11 +32,11 @@ def test_a_heartbeat_does_a_long_transaction_no_harm_whatever_the_default_isolat
         run = with_a_lease(store)
 
         with store.transaction() as tx:
-            assert tx.keeps_leases(run, [SYNCHRONIZE], 60.0)
+            assert tx.extend_leases(run, [SYNCHRONIZE], 60.0)
             assert store.renew_leases(run, 60.0)
 
         with store.transaction() as tx:
-            assert tx.keeps_leases(run, [SYNCHRONIZE], 60.0)
+            assert tx.extend_leases(run, [SYNCHRONIZE], 60.0)
 
 
 def test_the_time_of_leases_is_the_servers_whatever_the_clocks_of_those_who_use_it(postgresql_url):

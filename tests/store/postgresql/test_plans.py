@@ -165,7 +165,7 @@ def test_keys_are_looked_up_by_every_column_of_their_index(store, connection):
     database = Explained(connection)
     reading = StoreReading(database, ChangeMapper(), utc_now)
 
-    found = reading.held_among(PERSON, pa.array(["E000001", "E000002", "X"]))
+    found = reading.live_resources_among(PERSON, pa.array(["E000001", "E000002", "X"]))
 
     assert found.column("key").to_pylist() == ["E000001", "E000002"]
     condition = next(line for line in database.plan.splitlines() if "Index Cond" in line)
@@ -182,7 +182,7 @@ def test_keys_are_looked_up_by_their_index_among_resources_that_no_statistics_kn
 
         assert writing.identities("Account", None, keys).num_rows == FEW
         plans = [database.plan]
-        assert writing.held_among("Account", keys).num_rows == FEW
+        assert writing.live_resources_among("Account", keys).num_rows == FEW
         plans.append(database.plan)
         assert len(writing._stored(writing._type_id("Account"), keys).streams) == FEW
         plans.append(database.plan)

@@ -32,7 +32,7 @@ class DerivedWriting(Session):
             (number,),
         )
         if everything:
-            self.computed_all([rule])
+            self.mark_complete([rule])
         return written
 
     def put_classifications(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
@@ -50,7 +50,7 @@ class DerivedWriting(Session):
             (number,),
         )
         if everything:
-            self.computed_all([rule])
+            self.mark_complete([rule])
         return written
 
     def _drop(self, table: str, rule: int, *, everything: bool) -> int:
@@ -60,7 +60,7 @@ class DerivedWriting(Session):
         which = missing.format(table) if everything else without
         return self._db.execute(f"DELETE FROM {table} WHERE rule=?1 AND {which}", (rule,))
 
-    def computed_all(self, rules: Iterable[DerivedRule]) -> None:
+    def mark_complete(self, rules: Iterable[DerivedRule]) -> None:
         for rule in rules:
             self._db.execute("UPDATE rules SET digest=?1 WHERE id=?2", (rule.digest, self._rule(rule)))
 

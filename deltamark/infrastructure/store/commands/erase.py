@@ -50,7 +50,7 @@ class ErasureQueries(LogQueries):
         found = Counter(erased_by[position] for position, event in left if run in (None, event.cause.run))
         return dict(sorted(found.items()))
 
-    def to_erase(self, stream: int) -> tuple[int, int]:
+    def erasable_counts(self, stream: int) -> tuple[int, int]:
         links = self._db.one("SELECT count(*) FROM links WHERE source=?1 OR target=?1", (stream,))
         return len(self._events_of(stream)), links
 

@@ -77,7 +77,7 @@ class FlagWriting(Walking):
             (FLAGGING, position),
         )
 
-    def forget_flags(self) -> None:
+    def drop_read_flags(self) -> None:
         """Drops the flags that every consumer has read.
 
         As long as there is no consumer, nothing is dropped: one may be at work for the first time, and has no place

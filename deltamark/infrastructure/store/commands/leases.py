@@ -40,7 +40,7 @@ class LeaseWriting(Session):
         )
         self.renewed = run, time_to_live_s
 
-    def keeps_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
+    def extend_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
         sql = f"SELECT count(*) FROM leases WHERE run=?1 AND {self._db.among_texts('task', 2)}"
         if self._db.one(sql, (run, self._db.array(tasks))) != len(tasks):
             return False

@@ -31,11 +31,11 @@ class ScheduleKeeping(Session, ScheduleQueries):
     """Keeps and drops the progress of schedules."""
 
     def put_schedule(self, schedule: Schedule) -> None:
-        self.forget_schedules([schedule.job])
+        self.drop_schedules([schedule.job])
         self._db.execute(
             "INSERT INTO schedules (job, timing, handled_to, run) VALUES (?1, ?2, ?3, ?4)",
             (schedule.job, schedule.timing, to_micros(schedule.handled_to), schedule.run),
         )
 
-    def forget_schedules(self, jobs: Sequence[str]) -> None:
+    def drop_schedules(self, jobs: Sequence[str]) -> None:
         self._db.execute(f"DELETE FROM schedules WHERE {self._db.among_texts('job', 1)}", (self._db.array(jobs),))

@@ -15,7 +15,7 @@ from deltamark.infrastructure.store.session import Session
 class AwaitingQueries(Queries):
     """Queries about waiting links."""
 
-    def awaited(
+    def waiting_links(
         self, association: str, first: Iterable[str] | None = None, second: Iterable[str] | None = None
     ) -> set[Pair]:
         number = self._association_id(association)
@@ -35,7 +35,7 @@ class AwaitingQueries(Queries):
 class Awaiting(Session, AwaitingQueries):
     """Keeps and drops waiting links."""
 
-    def put_awaited(self, association: str, awaited: Iterable[Pair], settled: Iterable[Pair]) -> None:
+    def put_waiting_links(self, association: str, awaited: Iterable[Pair], settled: Iterable[Pair]) -> None:
         number = self._named("associations", association)
         if gone := sorted(settled):
             self._keep_at_hand(gone)

@@ -32,7 +32,7 @@ from deltamark.infrastructure.store.postgresql.notifications import Listening
 from deltamark.infrastructure.store.postgresql.recorder import LOCK_LOG, ChangeRecorder
 from deltamark.infrastructure.store.postgresql.statistics import renew_statistics
 from deltamark.infrastructure.store.queries.leases import renew
-from deltamark.infrastructure.store.transactions import RehearsedWriting, StoreReading, StoreWriting
+from deltamark.infrastructure.store.transactions import DryRunWriting, StoreReading, StoreWriting
 
 _DECIDED_S = 10.0
 _ASK_AGAIN_S = 0.1
@@ -70,7 +70,7 @@ class PostgreSQLStore:
         self._mapper = ChangeMapper()
         self._datastore = ChangeDatastore(self._address, lock_timeout_s=lock_timeout_s, reconnect_s=reconnect_s)
         self._recorder = ChangeRecorder(self._datastore)
-        self._rehearsals = threading.local()
+        self._dry_runs = threading.local()
         try:
             with self._explaining():
                 self._prepare(create=create)
@@ -102,9 +102,9 @@ class PostgreSQLStore:
         return self._datastore.connections.connection(begin)
 
     @property
-    def _rehearsed(self) -> Connection[DictRow] | None:
-        """The transaction that this thread rehearses in; other threads take no part in it."""
-        return getattr(self._rehearsals, "connection", None)
+    def _dry_run(self) -> Connection[DictRow] | None:
+        """The dry run of this thread; other threads take no part in it."""
+        return getattr(self._dry_runs, "connection", None)
 
     @property
     def recorder(self) -> ChangeRecorder:
@@ -114,8 +114,8 @@ class PostgreSQLStore:
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         with self._explaining():
-            if self._rehearsed is not None:
-                with closing(StoreReading(PostgreSQLDatabase(self._rehearsed), self._mapper, self._clock)) as view:
+            if self._dry_run is not None:
+                with closing(StoreReading(PostgreSQLDatabase(self._dry_run), self._mapper, self._clock)) as view:
                     yield view
                 return
             with (
@@ -127,9 +127,9 @@ class PostgreSQLStore:
     @contextmanager
     def transaction(self) -> Iterator[Writing]:
         with self._explaining():
-            if self._rehearsed is not None:
-                with self._savepoint(self._rehearsed) as rehearsed:
-                    yield rehearsed
+            if self._dry_run is not None:
+                with self._savepoint(self._dry_run) as writing:
+                    yield writing
                 return
             with self._connection(_WRITE) as connection:
                 database = PostgreSQLDatabase(connection)
@@ -172,25 +172,25 @@ class PostgreSQLStore:
 
     @contextmanager
     def _savepoint(self, connection: Connection[DictRow]) -> Iterator[Writing]:
-        connection.execute("SAVEPOINT rehearsed")
+        connection.execute("SAVEPOINT dry_run")
         try:
-            with closing(RehearsedWriting(PostgreSQLDatabase(connection), self._mapper, self._clock)) as writing:
+            with closing(DryRunWriting(PostgreSQLDatabase(connection), self._mapper, self._clock)) as writing:
                 yield writing
                 writing.finish()
         except BaseException:
-            connection.execute("ROLLBACK TO rehearsed")
+            connection.execute("ROLLBACK TO dry_run")
             raise
         finally:
-            connection.execute("RELEASE rehearsed")
+            connection.execute("RELEASE dry_run")
 
     @contextmanager
-    def rehearsal(self) -> Iterator[None]:
+    def dry_run(self) -> Iterator[None]:
         with self._explaining(), self._connection(_WRITE) as connection:
-            self._rehearsals.connection = connection
+            self._dry_runs.connection = connection
             try:
                 yield
             finally:
-                self._rehearsals.connection = None
+                self._dry_runs.connection = None
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
         with self._explaining(), self._connection(_RENEW) as connection:

@@ -69,7 +69,7 @@ class DerivedQueries(Queries):
         found = self._db.table(sql, (self._known(rule),), _CLASSIFIED)
         return found.column("stream").combine_chunks()
 
-    def keys_held(self, rule: DerivedRule) -> pa.Table:
+    def stored_keys(self, rule: DerivedRule) -> pa.Table:
         sql = "SELECT resource, value FROM correlation_keys WHERE rule=?1 ORDER BY resource"
         return self._db.table(sql, (self._known(rule),), _HELD)
 

@@ -63,15 +63,15 @@ class Queries:
 class StateQueries(Queries):
     """Resources and links as they are now."""
 
-    def held(self, entity_type: str) -> pa.Table:
+    def live_resources(self, entity_type: str) -> pa.Table:
         return self._db.held(self._type_id(entity_type), STATES)
 
-    def held_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
+    def live_resources_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
         sql = f"""SELECT r.key, r.state FROM {self._db.each_text(1, "w")}
             {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
         return self._db.table(sql, (self._db.array(keys.to_pylist()), self._type_id(entity_type)), STATES)
 
-    def held_count(self, entity_type: str, at_most: int | None = None) -> int:
+    def live_resource_count(self, entity_type: str, at_most: int | None = None) -> int:
         found = "SELECT 1 AS one FROM resources WHERE entity_type=?1 AND live"
         return self._count(found, self._type_id(entity_type), at_most)
 
@@ -99,7 +99,7 @@ class StateQueries(Queries):
                 {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
         return self._db.table(sql, found, IDENTITIES)
 
-    def links_held(
+    def live_links(
         self, association: str, sources: pa.Array | None = None, targets: pa.Array | None = None
     ) -> pa.Table:
         given: list[Any] = [self._association_id(association)]
@@ -112,7 +112,7 @@ class StateQueries(Queries):
         everything = f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live"
         return self._db.table(" UNION ".join(queries) or everything, given, LINKS)
 
-    def links_held_count(self, association: str, at_most: int | None = None) -> int:
+    def live_link_count(self, association: str, at_most: int | None = None) -> int:
         found = "SELECT 1 AS one FROM links WHERE association=?1 AND live"
         return self._count(found, self._association_id(association), at_most)
 

@@ -27,7 +27,7 @@ from deltamark.infrastructure.store.sqlite.backup import check_target, copy_stor
 from deltamark.infrastructure.store.sqlite.connection import LOCK_TIMEOUT_S, ChangeConnection, ChangeDatastore
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
-from deltamark.infrastructure.store.transactions import RehearsedWriting, StoreReading, StoreWriting, conflict
+from deltamark.infrastructure.store.transactions import DryRunWriting, StoreReading, StoreWriting, conflict
 
 _POLL_S = 0.1
 
@@ -63,7 +63,7 @@ class SQLiteStore:
                 f"{path}: there is no store yet. Run a job first (`deltamark run JOB`), or name another with --store."
             )
         self._datastore = ChangeDatastore(path, lock_timeout_s=lock_timeout_s)
-        self._rehearsals = threading.local()
+        self._dry_runs = threading.local()
         try:
             with self._explaining():
                 self._recorder = ChangeRecorder(self._datastore)
@@ -86,9 +86,9 @@ class SQLiteStore:
         return SQLiteDatabase(c.sqlite_cursor.connection)
 
     @property
-    def _rehearsed(self) -> SQLiteCursor | None:
-        """The transaction that this thread rehearses in; other threads take no part in it."""
-        return getattr(self._rehearsals, "cursor", None)
+    def _dry_run(self) -> SQLiteCursor | None:
+        """The dry run of this thread; other threads take no part in it."""
+        return getattr(self._dry_runs, "cursor", None)
 
     @property
     def recorder(self) -> ChangeRecorder:
@@ -98,8 +98,8 @@ class SQLiteStore:
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         with self._explaining():
-            if self._rehearsed is not None:
-                with closing(StoreReading(self._database(self._rehearsed), self._mapper, self._clock)) as view:
+            if self._dry_run is not None:
+                with closing(StoreReading(self._database(self._dry_run), self._mapper, self._clock)) as view:
                     yield view
                 return
             with (
@@ -113,9 +113,9 @@ class SQLiteStore:
     @contextmanager
     def transaction(self) -> Iterator[Writing]:
         with self._explaining():
-            if self._rehearsed is not None:
-                with self._savepoint(self._rehearsed) as rehearsed:
-                    yield rehearsed
+            if self._dry_run is not None:
+                with self._savepoint(self._dry_run) as writing:
+                    yield writing
                 return
             with self._standing_still() as (connection, renewed):
                 with (
@@ -150,33 +150,33 @@ class SQLiteStore:
     def _savepoint(self, c: SQLiteCursor) -> Iterator[Writing]:
         connection = c.sqlite_cursor.connection
         if not connection.in_transaction:
-            raise self._rehearsals.ended_by
-        c.execute("SAVEPOINT rehearsed")
+            raise self._dry_runs.ended_by
+        c.execute("SAVEPOINT dry_run")
         try:
-            with closing(RehearsedWriting(self._database(c), self._mapper, self._clock)) as writing:
+            with closing(DryRunWriting(self._database(c), self._mapper, self._clock)) as writing:
                 yield writing
                 writing.finish()
         except BaseException as e:
             if connection.in_transaction:
-                c.execute("ROLLBACK TO rehearsed")
+                c.execute("ROLLBACK TO dry_run")
             else:
                 # SQLite undid everything at once, as it may on a full disk: what came now would be committed.
-                self._rehearsals.ended_by = e
+                self._dry_runs.ended_by = e
             raise
         finally:
             if connection.in_transaction:
-                c.execute("RELEASE rehearsed")
+                c.execute("RELEASE dry_run")
 
     @contextmanager
-    def rehearsal(self) -> Iterator[None]:
+    def dry_run(self) -> Iterator[None]:
         with self._explaining(), self._standing_still() as (connection, _):
             cursor = connection.cursor()
             cursor.execute("BEGIN IMMEDIATE")
-            self._rehearsals.cursor = cursor
+            self._dry_runs.cursor = cursor
             try:
                 yield
             finally:
-                self._rehearsals.cursor = None
+                self._dry_runs.cursor = None
                 connection.rollback()
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
