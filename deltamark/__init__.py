@@ -66,7 +66,9 @@ from deltamark.domain.errors import (
     ErasedResource,
     Fault,
     HistoryDiscarded,
+    NothingHeldBack,
     OutdatedChanges,
+    RunNotFound,
     SourceError,
     StoreError,
     StoreUnreachable,
@@ -91,6 +93,7 @@ from deltamark.domain.history.diff import LinkDelta, ResourceDelta
 from deltamark.domain.history.intervals import HeldLink, HeldValue
 from deltamark.domain.integrity.checkpoint import Checkpoint
 from deltamark.domain.integrity.verification import Discrepancy, LogVerification, Replayed
+from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
 from deltamark.domain.resources.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
 from deltamark.domain.retention.erasure import Erasure
@@ -150,6 +153,9 @@ __all__ = [
     "LogVerification",
     "LoggedChange",
     "MatchedPair",
+    "NextAction",
+    "NextStep",
+    "NothingHeldBack",
     "Notice",
     "NoticeKind",
     "Observer",
@@ -174,6 +180,7 @@ __all__ = [
     "Resumption",
     "Retention",
     "RunMoment",
+    "RunNotFound",
     "SetAside",
     "SetRecentlyModifiedFlagTask",
     "SourceError",

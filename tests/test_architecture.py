@@ -47,6 +47,21 @@ def test_the_root_shows_the_layers_as_links(layer: str) -> None:
     assert link.readlink() == Path("deltamark") / layer
 
 
+@pytest.mark.parametrize("layer", ["domain", "application"])
+def test_no_message_of_the_inner_layers_speaks_of_commands(layer: str) -> None:
+    """An interface adds its own words for what to do next (`domain/next_steps.py`)."""
+    command = re.compile(r"`deltamark |deltamark (?:runs?|resume|cancel|changes|schedule|replay)\b|(?<!\S)--[a-z]")
+
+    spoken = [
+        f"{module.relative_to(ROOT)}:{node.lineno}: {node.value[:60]}"
+        for module in (ROOT / "deltamark" / layer).rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and command.search(node.value)
+    ]
+
+    assert spoken == []
+
+
 def test_no_module_is_loaded_under_two_names() -> None:
     code = (
         "import sys, pkgutil, importlib, deltamark\n"

@@ -10,7 +10,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connector, EntityAssociation, EntityType, Property, PropertyRef
 from deltamark.domain.configuration.jobs import ComputingTask, Job
 from deltamark.domain.configuration.rules import rule_names
-from deltamark.domain.errors import ErasedResource, UsageError
+from deltamark.domain.errors import ErasedResource, RunNotFound, UsageError
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.retention.erasure import key_digest
 from deltamark.domain.runs.run import JobRun
@@ -96,7 +96,7 @@ def run_numbered(reading: Reading, number: int) -> JobRun:
     """
     summary = reading.run(arguments.whole_number("the number of a run", number), with_rows=False)
     if summary is None:
-        raise UsageError(f"there is no run {number}. `deltamark runs` lists them.")
+        raise RunNotFound(number)
     return summary.run
 
 

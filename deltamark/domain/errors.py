@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Self
 
 from attrs import frozen
 
 from deltamark.domain.location import Location
 from deltamark.domain.messages import discarded_by
+from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.domain.values import shown
 
 
 class DeltamarkError(Exception):
-    """The base of every error that Deltamark raises for a user to act on."""
+    """The base of every error that Deltamark raises for a user to act on.
+
+    `next_steps` holds what may be done about it; an interface shows it in its own words.
+    """
+
+    next_steps: tuple[NextStep, ...] = ()
+
+    def with_next_steps(self, *steps: NextStep) -> Self:
+        """Adds what may be done about it."""
+        self.next_steps = (*self.next_steps, *steps)
+        return self
 
 
 @frozen(order=True)
@@ -36,7 +48,7 @@ class ConfigurationError(DeltamarkError):
 
 
 class UsageError(DeltamarkError):
-    """A call names something that does not exist or says something that cannot be meant."""
+    """A call names something that does not exist or has an argument that makes no sense."""
 
 
 class SourceError(DeltamarkError):
@@ -65,7 +77,11 @@ class SourceError(DeltamarkError):
 
 
 class ThresholdExceeded(DeltamarkError):
-    """A synchronization would change more than it may; its changes were held back."""
+    """A synchronization would change more than it may; its changes were held back.
+
+    :param reason: which limit would be passed, a clause.
+    :param advice: what to do next, a sentence.
+    """
 
     def __init__(self, connector: str, reason: str, advice: str) -> None:
         self.connector = connector
@@ -87,8 +103,9 @@ class OutdatedChanges(DeltamarkError):
         more = f" and {count - 1:,} more" if count > 1 else ""
         super().__init__(
             f"what run {run} held back cannot be applied any more, for this is not as it was then: {first}{more}. "
-            f"Nothing was changed. Drop it (`deltamark cancel {run}`) and run the job again: it compares anew."
+            f"Nothing was changed. Cancel run {run}, which drops it, and run the job again: it compares anew."
         )
+        self.next_steps = (NextStep(NextAction.CANCEL_RUN, run),)
 
 
 class UserStartDenied(UsageError):
@@ -98,8 +115,9 @@ class UserStartDenied(UsageError):
         self.job = job
         super().__init__(
             f'job {job} may be started by the schedule only (UserStartDenied="true"). Nothing was started. '
-            "`deltamark schedule` starts it at its time; `deltamark run --dry-run` shows what it would do."
+            "A scheduler starts it at its time; a dry run shows what it would do."
         )
+        self.next_steps = (NextStep(NextAction.START_SCHEDULER), NextStep(NextAction.DRY_RUN, job))
 
 
 class UserTaskFailed(DeltamarkError):
@@ -128,7 +146,8 @@ class CannotResume(UsageError):
     def __init__(self, run: int, reason: str) -> None:
         self.run = run
         self.reason = reason
-        super().__init__(f"run {run} cannot be resumed: {reason}. `deltamark runs {run}` shows it.")
+        super().__init__(f"run {run} cannot be resumed: {reason}.")
+        self.next_steps = (NextStep(NextAction.SHOW_RUN, run),)
 
 
 class CannotCancel(UsageError):
@@ -141,7 +160,8 @@ class CannotCancel(UsageError):
     def __init__(self, run: int, reason: str) -> None:
         self.run = run
         self.reason = reason
-        super().__init__(f"run {run} cannot be cancelled: {reason}. `deltamark runs {run}` shows it.")
+        super().__init__(f"run {run} cannot be cancelled: {reason}.")
+        self.next_steps = (NextStep(NextAction.SHOW_RUN, run),)
 
 
 class HistoryDiscarded(DeltamarkError):
@@ -157,9 +177,9 @@ class HistoryDiscarded(DeltamarkError):
         self.task = task
         super().__init__(
             f"the changes of connector {connector} up to position {horizon} were discarded by "
-            f"{discarded_by(task, run)}. Ask for what lies after it: from position {horizon} on (--after {horizon}, in "
-            f"Python after={horizon})."
+            f"{discarded_by(task, run)}. Ask for what lies after position {horizon}."
         )
+        self.next_steps = (NextStep(NextAction.READ_AFTER, horizon),)
 
 
 class ErasedResource(UsageError):
@@ -179,6 +199,26 @@ class ErasedResource(UsageError):
 
 class ConcurrentRun(DeltamarkError):
     """Another process is writing to the store, runs the same task, or changed what this task had read."""
+
+
+class RunNotFound(UsageError):
+    """There is no run of that number."""
+
+    def __init__(self, run: int) -> None:
+        self.run = run
+        super().__init__(f"there is no run {run}.")
+        self.next_steps = (NextStep(NextAction.LIST_RUNS),)
+
+
+class NothingHeldBack(UsageError):
+    """A run has no changes that wait for a decision."""
+
+    def __init__(self, run: int) -> None:
+        self.run = run
+        super().__init__(
+            f"run {run} has no pending changes: it held nothing back, or they were applied, dropped or superseded."
+        )
+        self.next_steps = (NextStep(NextAction.SHOW_RUN, run),)
 
 
 class AlreadyRunning(ConcurrentRun):
@@ -203,10 +243,10 @@ class AlreadyRunning(ConcurrentRun):
         self.heard_at = heard_at
         super().__init__(
             f"task {task} is being run already: by run {run} of job {job}, since {to_the_second(since)}, by {user} on "
-            f"{host} (process {process}). Nothing was started. Run again when it has ended (`deltamark runs {run}` "
-            f"shows it). It was heard from last at {to_the_second(heard_at)}: if its process is gone, its tasks are "
-            "free about a minute after that."
+            f"{host} (process {process}). Nothing was started. Run again when it has ended. It was heard from last at "
+            f"{to_the_second(heard_at)}: if its process is gone, its tasks are free about a minute after that."
         )
+        self.next_steps = (NextStep(NextAction.SHOW_RUN, run),)
 
 
 class TakenOver(ConcurrentRun):
@@ -220,8 +260,9 @@ class TakenOver(ConcurrentRun):
         super().__init__(
             "nothing was heard from this process for so long (was it stopped, or cut off from the store?) that another "
             f"run took the tasks of run {run} over. What run {run} had finished is kept, the rest was undone, and "
-            "nothing was written since. `deltamark runs` shows the other run."
+            "nothing was written since."
         )
+        self.next_steps = (NextStep(NextAction.LIST_RUNS),)
 
 
 class StoreError(DeltamarkError):

@@ -17,5 +17,5 @@ def how_many(count: int, noun: str) -> str:
 def discarded_by(task: str, run: int) -> str:
     """Who discarded changes, and why: after `discarded by`."""
     if task.startswith(RETAIN):
-        return f"`deltamark retain` in run {run}"
+        return f"a retention in run {run}"
     return f"task {task} in run {run} (DoNotDeleteChanges is false there)"

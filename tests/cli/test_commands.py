@@ -217,7 +217,7 @@ def test_force_lets_an_emptied_extract_pass(company):
 
     assert blocked.status == 3
     assert "users.csv holds a header and no row" in blocked.err
-    assert "run again with --force" in blocked.err
+    assert "If the source is truly empty, force the run." in blocked.err
     assert (forced[-1]["forced"], forced[-1]["tasks"][1]["deleted"], forced[-1]["tasks"][1]["unlinked"]) == (True, 3, 3)
     assert company.jsonl("export", "AD_User") == []
 

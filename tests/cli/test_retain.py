@@ -38,7 +38,7 @@ def test_what_was_discarded_is_told_and_gone(two_days: Workspace) -> None:
     assert two_days.jsonl("runs")[-1]["job"] == "*retain*"
     refused = two_days.deltamark("show", "HR_Person", persons[0]["key"], "--at", "1")
     assert refused.status == 2
-    assert "were discarded by `deltamark retain` in run" in refused.err
+    assert "were discarded by a retention in run" in refused.err
     again = two_days.done("retain", "--connector", "HR", "--keep", "0", "--even-unread")
     assert again.err == "HR: there is nothing to discard.\n"
 

@@ -32,7 +32,7 @@ from deltamark.application.ports.store import Store
 from deltamark.application.runs.leases import as_they_are, refuse_if_running
 from deltamark.application.runs.observer import Observer, checked
 from deltamark.domain.configuration.jobs import TaskState
-from deltamark.domain.errors import UsageError
+from deltamark.domain.errors import RunNotFound, UsageError
 from deltamark.domain.history.changes import Horizon, LoggedChange, PendingChange, Position, When
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Resource
@@ -317,7 +317,7 @@ class Engine(Resuming, Scheduling, Keeping, LookingBack, Rebuilding):
         with self._store.reading() as reading:
             summary = reading.run(number)
             if summary is None:
-                raise UsageError(f"there is no run {number}. `deltamark runs` lists them.")
+                raise RunNotFound(number)
             (found,) = as_they_are(reading, [summary.run])
         return found
 

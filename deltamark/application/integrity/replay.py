@@ -8,6 +8,7 @@ from deltamark.application.ports.store import Store
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.integrity.checkpoint import Checkpoint
 from deltamark.domain.integrity.verification import LogVerification, Replayed
+from deltamark.domain.next_steps import NextAction, NextStep
 
 
 def verify_log(store: Store, progress: Progress, *, checkpoint: Checkpoint | None = None) -> LogVerification:
@@ -44,5 +45,5 @@ def refuse_while_running(reading: Reading) -> None:
         whose = "" if summary is None else f" of job {summary.run.job}, by {summary.run.user} on {summary.run.host},"
         raise ConcurrentRun(
             f"run {number}{whose} goes on, and works with the state as it is. Nothing was changed. Replay when it has "
-            f"ended (`deltamark runs {number}` shows it)."
-        )
+            "ended."
+        ).with_next_steps(NextStep(NextAction.SHOW_RUN, number))

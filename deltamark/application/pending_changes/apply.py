@@ -20,7 +20,7 @@ from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.application.synchronization.hold_back import counted
 from deltamark.application.synchronization.waiting_links import Waiting, put_on_record
 from deltamark.domain.configuration.jobs import SynchronizeTask
-from deltamark.domain.errors import UsageError
+from deltamark.domain.errors import NothingHeldBack
 from deltamark.domain.resources.events import Cause
 from deltamark.domain.runs.run import Counts
 
@@ -32,10 +32,7 @@ def pending_of(reading: Reading, run: int, ordinal: int) -> Pending:
     """
     found = reading.pending(run, ordinal)
     if found is None:
-        raise UsageError(
-            f"run {run} has no pending changes: it held nothing back, or they were applied, dropped or superseded. "
-            f"`deltamark runs {run}` tells."
-        )
+        raise NothingHeldBack(run)
     return found
 
 

@@ -12,7 +12,7 @@ from deltamark.application.lookup import run_numbered
 from deltamark.application.ports import pending_changes as kinds
 from deltamark.application.ports.pending_changes import Part, Pending
 from deltamark.application.ports.reading import Reading
-from deltamark.domain.errors import UsageError
+from deltamark.domain.errors import NothingHeldBack
 from deltamark.domain.history.changes import AnyChange, PendingChange
 from deltamark.domain.resources.events import Cause
 from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
@@ -28,10 +28,7 @@ def pending_changes(reading: Reading, run: int, wanted: ChangeFilter) -> Iterato
     found = [(ordinal, reading.pending(run, ordinal)) for ordinal in reading.pending_tasks(run)]
     record = run_numbered(reading, run)
     if not found:
-        raise UsageError(
-            f"run {run} has no pending changes: it held nothing back, or they were applied, dropped or superseded. "
-            f"`deltamark runs {run}` tells what became of its tasks."
-        )
+        raise NothingHeldBack(run)
     return (
         change
         for ordinal, pending in found

@@ -12,7 +12,7 @@ from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Subjects
 from deltamark.application.services import Services
 from deltamark.domain.configuration.jobs import ComputingTask, SetRecentlyModifiedFlagTask
-from deltamark.domain.errors import UsageError
+from deltamark.domain.errors import RunNotFound
 from deltamark.domain.history.changes import Position, RunMoment
 from deltamark.domain.retention.retention import Keep, Retention, Unread
 
@@ -45,7 +45,7 @@ def _older(reading: Reading, names: tuple[str, ...], keep: Keep, now: datetime) 
         case RunMoment(number):
             summary = reading.run(number, with_rows=False)
             if summary is None:
-                raise UsageError(f"there is no run {number}. `deltamark runs` lists them.")
+                raise RunNotFound(number)
             return summary.first - 1
         case timedelta() if keep:
             try:

@@ -20,6 +20,7 @@ from deltamark.application.services import Services
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import UsageError
 from deltamark.domain.messages import ERASE, how_many
+from deltamark.domain.next_steps import decisions
 from deltamark.domain.resources.events import Cause
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.retention.erasure import Erasure, checked_reason, key_digest
@@ -75,8 +76,8 @@ def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) 
             continue
         raise UsageError(
             f"run {blocked.run} holds changes of connector {blocked.connector} back, which may name {ref}. Nothing was "
-            f"erased. Apply them (`deltamark resume {blocked.run}`) or drop them (`deltamark cancel {blocked.run}`)."
-        )
+            "erased. Resume that run, which applies them, or cancel it, which drops them."
+        ).with_next_steps(*decisions(blocked.run))
     events, links = reading.erasable_counts(stream)
     resource = reading.resource(ref)
     is_live = resource is not None and resource.live

@@ -15,6 +15,7 @@ from deltamark.application.services import Services
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.errors import to_the_second
 from deltamark.domain.fields import as_tuple
+from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.domain.runs.run import JobRun
 
 OVERDUE = timedelta(minutes=1)
@@ -41,14 +42,16 @@ class JobHealth:
 
 @frozen(kw_only=True)
 class Health:
-    """How it stands with the schedule; `problems` is empty where all is well.
+    """Whether the schedule is kept; `problems` is empty where all is well.
 
     :param has_scheduler: whether some scheduler is at work.
+    :param next_steps: what may be done about the problems.
     """
 
     has_scheduler: bool
     jobs: tuple[JobHealth, ...] = field(converter=as_tuple)
     problems: tuple[str, ...] = field(converter=as_tuple)
+    next_steps: tuple[NextStep, ...] = field(converter=as_tuple, default=())
 
     @property
     def is_well(self) -> bool:
@@ -70,10 +73,18 @@ def health(services: Services, *, writable: bool) -> Health:
         known = {schedule.job: schedule for schedule in reading.schedules()}
         last, is_running = _last_runs(reading, scheduled, known)
     jobs = [_of_job(services, job, known.get(job.identifier), last, now) for job in scheduled]
-    problems = [] if leads or not scheduled else ["no scheduler is at work. Start one: deltamark schedule"]
+    problems = [] if leads or not scheduled else ["no scheduler is at work"]
     for each in jobs:
         problems += _problems(each, now, may_wait=is_running or not leads)
-    return Health(has_scheduler=leads, jobs=jobs, problems=problems)
+    return Health(has_scheduler=leads, jobs=jobs, problems=problems, next_steps=_next_steps(jobs, leads=leads))
+
+
+def _next_steps(jobs: Sequence[JobHealth], *, leads: bool) -> Iterator[NextStep]:
+    if jobs and not leads:
+        yield NextStep(NextAction.START_SCHEDULER)
+    for job in jobs:
+        if job.last is not None and job.last.state in _ILL:
+            yield NextStep(NextAction.SHOW_RUN, job.last.number)
 
 
 def _last_runs(reading: Reading, jobs: Sequence[Job], known: Mapping[str, Schedule]) -> tuple[dict[str, JobRun], bool]:
@@ -102,7 +113,7 @@ def _of_job(
 def _problems(job: JobHealth, now: datetime, *, may_wait: bool) -> Iterator[str]:
     if job.last is not None and job.last.state in _ILL:
         number, state = job.last.number, job.last.state.value
-        yield f"the last run of job {job.job}, {number}, is {state}. See: deltamark runs {number}"
+        yield f"the last run of job {job.job}, {number}, is {state}"
     if job.next_at is not None and not may_wait and now - job.next_at > OVERDUE:
         yield (
             f"job {job.job} was due at {to_the_second(job.next_at)} and was not started. See what the scheduler says; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from deltamark.application.ports.pending_changes import Block, Pending
 from deltamark.application.ports.reading import Reading
@@ -12,19 +12,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, PrepareSynchronizationTask, SynchronizationMode
 from deltamark.domain.errors import ThresholdExceeded
 from deltamark.domain.messages import how_many
-
-
-@frozen
-class _Decision:
-    """What a person can do about changes that a run held back, in words."""
-
-    run: int
-
-    def __str__(self) -> str:
-        return (
-            f"`deltamark changes --pending {self.run}` lists what was held back; `deltamark resume {self.run}` "
-            f"applies it, `deltamark cancel {self.run}` drops it."
-        )
+from deltamark.domain.next_steps import decisions
 
 
 class HeldBack(ThresholdExceeded):
@@ -37,11 +25,12 @@ class HeldBack(ThresholdExceeded):
         self.pending = pending
         self._read = read
         self._scope = scope
-        advice = f"{hint}{_Decision(scope.run)}"
+        advice = f"{hint}Resume run {scope.run} to apply what was held back, or cancel it to drop that."
         if is_dry_run:
             reason = f"would be blocked: {reason}"
-            advice = "A run keeps these changes until it is resumed or cancelled; with --force it applies them."
+            advice = "A run keeps these changes until it is resumed or cancelled; a forced run applies them."
         super().__init__(pending.connector, reason, advice)
+        self.next_steps = () if is_dry_run else decisions(scope.run)
 
     def keep(self, tx: Writing) -> Done:
         """Keeps the changes and blocks the connector; gives what goes on record in the same transaction."""
@@ -125,9 +114,8 @@ def reason_blocked(
         dropped = f"the changes that run {block.run} held back were dropped"
         return f"connector {connector} is blocked: {dropped}. It takes part again after {again}"
     return (
-        f"connector {connector} is blocked by run {block.run}: `deltamark changes --pending {block.run}` lists what "
-        f"was held back. It takes part again after `deltamark resume {block.run}`, which applies that, "
-        f"`deltamark cancel {block.run}`, which drops it, or {again}"
+        f"connector {connector} is blocked by run {block.run}. It takes part again when that run is resumed, which "
+        f"applies what was held back, or cancelled, which drops it, or after {again}"
     )
 
 

@@ -207,7 +207,7 @@ class _Synchronization:
             read,
             self._scope,
             is_dry_run=self._tx.is_dry_run,
-            hint="If the source is truly empty, run again with --force. " if self._effects.is_of_nothing else "",
+            hint="If the source is truly empty, force the run. " if self._effects.is_of_nothing else "",
         )
 
     def _resources(self, mapping: EntityTypeMapping, extract: ResourceExtract) -> None:

@@ -29,7 +29,7 @@ class Discrepancy:
     @property
     def advice(self) -> str:
         """What to do."""
-        return "restore a backup" if self.in_log else "deltamark replay"
+        return "restore a backup" if self.in_log else "replay the log"
 
 
 @frozen(kw_only=True)

@@ -83,7 +83,7 @@ class Workspace:
                     create=create,
                 )
             except StoreError as e:
-                raise NothingStarted(str(e)) from e
+                raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
             yield stack.enter_context(Engine(chosen))
 
     @contextmanager
@@ -95,7 +95,7 @@ class Workspace:
         try:
             store = open_store(self.settings().store, create=False)
         except StoreError as e:
-            raise NothingStarted(str(e)) from e
+            raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
         with closing(store):
             yield store
 

@@ -25,6 +25,7 @@ from deltamark.interfaces.cli.commands import verify as verifying
 from deltamark.interfaces.cli.commands import workspace
 from deltamark.interfaces.cli.context import NothingStarted, Workspace
 from deltamark.interfaces.cli.groups import GuessingGroup
+from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.signals import Stopping
 from deltamark.interfaces.cli.streams import (
     OutputLost,
@@ -164,6 +165,8 @@ def _explain(error: Exception, status: int, *, debug: bool) -> int:
         tell(traceback.print_exc)
     lead = "" if isinstance(error, ConfigurationError) and error.faults else "deltamark: "
     say(f"{lead}{error}")
+    for line in command_lines(getattr(error, "next_steps", ())):
+        say(line)
     return status
 
 

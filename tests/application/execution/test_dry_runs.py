@@ -81,7 +81,7 @@ def test_a_dry_run_says_what_would_be_held_back(new_house: NewHouse) -> None:
     assert run.state is TaskState.BLOCKED
     assert run.task(1).messages == (
         "HR: would be blocked: 2 resources would be deleted; MaximumDeletedLines of the connector HR allows 1. Nothing "
-        "was changed. A run keeps these changes until it is resumed or cancelled; with --force it applies them.",
+        "was changed. A run keeps these changes until it is resumed or cancelled; a forced run applies them.",
         "held back: 2 resources deleted, 1 resource created",
     )
     assert [(c.kind, c.position) for c in shown] == [("deleted", None), ("deleted", None), ("created", None)]

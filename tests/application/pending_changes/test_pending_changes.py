@@ -134,7 +134,7 @@ def test_it_is_refused_where_a_resource_is_not_as_it_was(
     assert str(caught.value).startswith(
         f"what run {run} held back cannot be applied any more, for this is not as it was then: {first}"
     )
-    assert f"Drop it (`deltamark cancel {run}`) and run the job again" in str(caught.value)
+    assert f"Cancel run {run}, which drops it, and run the job again" in str(caught.value)
     assert house.state() == before
     assert list(house.engine.pending(run))  # still there: to be looked at, or dropped
 
@@ -215,9 +215,9 @@ def test_while_a_connector_is_blocked_incremental_jobs_leave_it_out_and_say_so(n
     out = task(nightly, "SynchronizeHR")
     assert out.state is TaskState.SKIPPED
     assert out.messages == (
-        f"skipped: connector HR is blocked by run {run}: `deltamark changes --pending {run}` lists what was held back. "
-        f"It takes part again after `deltamark resume {run}`, which applies that, `deltamark cancel {run}`, which "
-        "drops it, or a job that is not incremental and synchronizes its complete extracts",
+        f"skipped: connector HR is blocked by run {run}. It takes part again when that run is resumed, which applies "
+        "what was held back, or cancelled, which drops it, or after a job that is not incremental and synchronizes its "
+        "complete extracts",
     )
     assert task(nightly, "SynchronizeTeams").state is TaskState.COMPLETED
     assert list(house.engine.pending(run))

@@ -152,7 +152,7 @@ def test_who_asks_for_what_is_gone_is_told_that_it_was_retention(four_days):
         four_days.engine.history("Person", "1")
 
     assert str(refused.value).startswith(
-        f"the changes of connector HR up to position {horizon} were discarded by `deltamark retain` in run 5. "
+        f"the changes of connector HR up to position {horizon} were discarded by a retention in run 5. "
     )
 
 

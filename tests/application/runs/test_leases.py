@@ -19,6 +19,7 @@ from deltamark import AlreadyRunning, ConcurrentRun, JobRun, Observer, TakenOver
 from deltamark.application.ports.records import Lease
 from deltamark.application.ports.store import Store
 from deltamark.application.runs.leases import Heartbeat, naming_the_other_run
+from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.infrastructure.store.transactions import StoreWriting
 from tests.conftest import NewStore
 from tests.scenarios.house import House, task
@@ -131,7 +132,8 @@ def test_a_second_run_of_a_job_is_refused_by_the_name_of_the_first(two):
     assert (error.task, error.run, error.job) == (HR, 1, "People")
     assert (error.user, error.host, error.process) == (run.user, run.host, os.getpid())
     assert str(error).startswith("task SynchronizeHR is being run already: by run 1 of job People, since 20")
-    assert "Nothing was started. Run again when it has ended (`deltamark runs 1` shows it)." in str(error)
+    assert "Nothing was started. Run again when it has ended." in str(error)
+    assert error.next_steps == (NextStep(NextAction.SHOW_RUN, 1),)
     assert first.goes_on().state is TaskState.COMPLETED
     assert other.run("People").number == 2
 

@@ -174,8 +174,8 @@ def test_an_extract_with_a_header_only_is_refused(house):
     assert (run.state, run.task(1).state) == (TaskState.BLOCKED, TaskState.BLOCKED)
     assert run.task(1).messages == (
         "HR: people.csv holds a header and no row, which would remove all 1 resources of Person. Nothing was changed. "
-        "If the source is truly empty, run again with --force. `deltamark changes --pending 2` lists what was held "
-        "back; `deltamark resume 2` applies it, `deltamark cancel 2` drops it.",
+        "If the source is truly empty, force the run. Resume run 2 to apply what was held back, or cancel it to drop "
+        "that.",
         "held back: 1 resource deleted",
     )
     assert house.names() == {"1": "Ann"}

@@ -125,8 +125,7 @@ def test_the_message_says_what_can_be_done(new_house: NewHouse) -> None:
 
     assert run.task(1).messages == (
         "HR: 2 resources would be deleted; MaximumDeletedLines of the connector HR allows 1. Nothing was changed. "
-        "`deltamark changes --pending 2` lists what was held back; `deltamark resume 2` applies it, "
-        "`deltamark cancel 2` drops it.",
+        "Resume run 2 to apply what was held back, or cancel it to drop that.",
         "held back: 2 resources deleted, 1 resource created",
     )
 

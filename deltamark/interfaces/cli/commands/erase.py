@@ -36,7 +36,7 @@ def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run
                 return
             statement = engine.scrub()
     except ConcurrentRun as e:
-        raise NothingStarted(str(e)) from e
+        raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
     if statement is not None:
         say(
             "The old rows still lie in the files of PostgreSQL until its owner has them written anew, which locks the "

@@ -36,13 +36,13 @@ def replay(workspace: Workspace, into: str | None) -> None:
                 with CopyProgress("replaying the log") as progress:
                     done = replay_here(store, progress)
             except ConcurrentRun as e:
-                raise NothingStarted(str(e)) from e
+                raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
             say(_told(done))
             return
         try:
             target = open_store(into)
         except StoreError as e:
-            raise NothingStarted(str(e)) from e
+            raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
         with closing(target), CopyProgress("replaying the log into the new store") as progress:
             done = replay_into(store, target, progress)
     say(f"The new store holds {counted(done.verified)}, up to position {done.verified.head}.{_source(done)}")
@@ -90,7 +90,7 @@ def _document(found: Discrepancy) -> Document:
         "subject": found.subject,
         "position": found.position,
         "problem": found.problem,
-        "advice": found.advice,
+        "advice": "restore a backup" if found.in_log else "deltamark replay",
     }
 
 

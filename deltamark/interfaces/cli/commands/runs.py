@@ -12,10 +12,12 @@ import orjson
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.history.changes import LoggedChange, PendingChange
 from deltamark.domain.messages import how_many
+from deltamark.domain.next_steps import decisions
 from deltamark.domain.runs.run import JobRun, Operator, SetAside, TriggerKind
 from deltamark.interfaces.cli.commands.changes import change_listing
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
 from deltamark.interfaces.cli.documents import run_document, set_aside_document, time_of
+from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name, WholeNumber
 from deltamark.interfaces.cli.progress import RunProgress
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, one_line, render, write
@@ -118,6 +120,9 @@ def _print_run(run: JobRun, form: Format, *, dry_run: bool = False) -> None:
     if not (dry_run and form is Format.CSV):  # there the rows are the changes: two tables are no CSV
         _print_tasks(document["tasks"], form)
     say(f"{'Dry run, nothing was kept' if dry_run else f'Run {run.number}'}: {run.state.value}.")
+    if not dry_run and run.state is TaskState.BLOCKED:
+        for line in command_lines(decisions(run.number)):
+            say(line)
     if run.set_aside and form is Format.TABLE:
         _tell_set_aside(run.set_aside, "" if dry_run else f"`deltamark runs {run.number}` lists all.")
 

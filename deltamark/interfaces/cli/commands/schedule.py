@@ -13,6 +13,7 @@ from deltamark.bootstrap import watch_configuration
 from deltamark.domain.errors import DeltamarkError, to_the_second
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
 from deltamark.interfaces.cli.documents import health_document, notice_document
+from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.rendering import Format, Listing, member, one_line, render, write
 from deltamark.interfaces.cli.signals import finishing_first
 from deltamark.interfaces.cli.streams import results, say
@@ -93,7 +94,7 @@ def health(workspace: Workspace, writable: bool, form: Format) -> int:
         with workspace.engine() as engine:
             found = engine.health(writable=writable)
     except DeltamarkError as e:
-        found = Health(has_scheduler=False, jobs=(), problems=[str(e)])
+        found = Health(has_scheduler=False, jobs=(), problems=[str(e)], next_steps=e.next_steps)
     if form is Format.JSONL:
         write([orjson.dumps(health_document(found)) + b"\n"])
     elif form is Format.CSV:
@@ -101,6 +102,8 @@ def health(workspace: Workspace, writable: bool, form: Format) -> int:
     else:
         for line in found.problems or [_well(found)]:
             click.echo("\n".join(one_line(part) for part in line.split("\n")))
+        for line in command_lines(found.next_steps):
+            click.echo(line)
     return 0 if found.is_well else 1
 
 

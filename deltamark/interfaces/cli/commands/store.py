@@ -44,7 +44,7 @@ def grants(workspace: Workspace, writer: str | None, reader: str | None) -> None
     try:
         statements = bootstrap.grants(workspace.settings().store, writer=writer, reader=reader)
     except StoreError as e:
-        raise NothingStarted(str(e)) from e
+        raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
     click.echo(statements, nl=False)
 
 

@@ -1,0 +1,26 @@
+"""Next steps in the words of the command line: the command, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from deltamark.domain.next_steps import NextAction, NextStep
+
+_COMMANDS = {
+    NextAction.LIST_RUNS: ("deltamark runs", "lists the runs"),
+    NextAction.SHOW_RUN: ("deltamark runs {}", "shows the run"),
+    NextAction.LIST_HELD_BACK: ("deltamark changes --pending {}", "lists what was held back"),
+    NextAction.RESUME_RUN: ("deltamark resume {}", "applies it"),
+    NextAction.CANCEL_RUN: ("deltamark cancel {}", "drops it"),
+    NextAction.DRY_RUN: ("deltamark run {} --dry-run", "shows what the job would do"),
+    NextAction.START_SCHEDULER: ("deltamark schedule", "starts jobs at their times"),
+    NextAction.READ_AFTER: ("--after {}", "shows the changes that are kept"),
+}
+
+
+def command_lines(steps: Iterable[NextStep]) -> Iterator[str]:
+    """The commands, each with what it does, in two columns."""
+    rows = [(command.format(step.subject), effect) for step in steps for command, effect in (_COMMANDS[step.action],)]
+    width = max((len(command) for command, _ in rows), default=0)
+    for command, effect in rows:
+        yield f"  {command:{width}}  {effect}"
