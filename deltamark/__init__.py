@@ -91,8 +91,7 @@ from deltamark.domain.history.changes import (
 )
 from deltamark.domain.history.diff import LinkDelta, ResourceDelta
 from deltamark.domain.history.intervals import HeldLink, HeldValue
-from deltamark.domain.integrity.checkpoint import Checkpoint
-from deltamark.domain.integrity.verification import Discrepancy, LogVerification, Replayed
+from deltamark.domain.integrity.verification import Checkpoint, Discrepancy, LogVerification, Replayed
 from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
 from deltamark.domain.resources.resource import Change, Created, Deleted, Resource, ResourceRef, Updated

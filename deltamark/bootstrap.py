@@ -18,8 +18,8 @@ from deltamark.application.derivation.user_functions.decorator import registered
 from deltamark.application.engine import engine
 from deltamark.application.ports.store import Clock, Store
 from deltamark.application.services import Services
+from deltamark.config.files import WatchedFiles
 from deltamark.config.user_modules import TaskModule, found_tasks
-from deltamark.config.watch import WatchedFiles
 from deltamark.config.xml.load import load
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.user_function import UserTask

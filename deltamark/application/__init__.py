@@ -1,1 +1,1 @@
-"""The use cases of Deltamark, over the ports that a store and a source must offer."""
+"""The use cases of Deltamark, on top of ports that a store, extracts and an evaluator implement."""

@@ -1,7 +1,7 @@
-"""Which files a configuration consists of, and their bytes.
+"""The files of a configuration: finding them, reading their bytes, noticing changes.
 
-A configuration folder may come from elsewhere, so it must not make the loader read what lies outside it,
-wait for a pipe or touch a device.
+A configuration folder may come from an untrusted source, so the loader reads nothing outside it, waits for no pipe
+and opens no device.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from attrs import frozen
 
@@ -20,25 +21,28 @@ LARGEST_FILE = 1024 * 1024
 ENDING = ".xml"
 NOT_REGULAR = "this is not a regular file; a configuration is read from files only"
 
+_Stamp: TypeAlias = tuple[object, ...]
+"""What changes when a file does."""
+
 
 @frozen
 class ConfigurationFile:
-    """A file of a configuration; `name` is how messages call it: as the user named the path."""
+    """A file of a configuration. `name` is its path as the user wrote it, for messages."""
 
     path: Path
     name: str
 
 
-def found(path: Path) -> tuple[tuple[ConfigurationFile, ...], tuple[Fault, ...]]:
-    """The files below a folder, or the one file, in the order of their names; and what is wrong with them.
+def configuration_files(path: Path) -> tuple[tuple[ConfigurationFile, ...], tuple[Fault, ...]]:
+    """Returns the files below a folder, or the one file, sorted by path, and what is wrong with them.
 
-    A symbolic link to a file of the same folder adds nothing, one that leads out of it is a fault.
+    A symbolic link to a file of the same folder is ignored; one that leads out of the folder is a fault.
     """
     place = Location(display_name(path))
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return (), (Fault(place, "there is no such file or folder; name the configuration's file or folder"),)
+        return (), (Fault(place, "there is no such file or folder; name the file or folder of the configuration"),)
     except (OSError, ValueError) as error:
         return (), (Fault(place, f"this cannot be read: {_reason(error)}"),)
     if stat.S_ISREG(mode):
@@ -48,14 +52,14 @@ def found(path: Path) -> tuple[tuple[ConfigurationFile, ...], tuple[Fault, ...]]
     faults: list[Fault] = []
     files = tuple(sorted(_below(path, faults), key=lambda file: file.path))
     if not files and not faults:
-        faults.append(Fault(place, f"the folder holds no *{ENDING} file; put the configuration there"))
+        faults.append(Fault(place, f"the folder contains no *{ENDING} file; put the configuration there"))
     return files, tuple(faults)
 
 
 def content(file: ConfigurationFile) -> bytes | Fault:
-    """The bytes of a file, cut just above the largest size that is read; or why they cannot be read."""
+    """Returns the bytes of a file, at most one more than the largest size, or why it cannot be read."""
     try:
-        # Without O_NONBLOCK, a pipe put in the file's place since it was found would block for ever.
+        # Without O_NONBLOCK, opening a pipe that has replaced the file since would block for ever.
         descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as stream:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -66,7 +70,7 @@ def content(file: ConfigurationFile) -> bytes | Fault:
 
 
 def display_name(path: Path) -> str:
-    """A path as messages show it: on one line, whatever bytes its name holds."""
+    """Returns a path as messages show it: on one line, whatever bytes it contains."""
     name = os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in name)
 
@@ -100,7 +104,7 @@ def _link_fault(path: Path, inside: Path) -> str | None:
     try:
         target = path.resolve(strict=True)
     except (OSError, RuntimeError):
-        return "this symbolic link leads nowhere; remove it"
+        return "this symbolic link has no target; remove it"
     if not target.is_relative_to(inside):
         return "this symbolic link leads out of the configuration folder; put the file itself here"
     if target.is_file() and not _is_configuration(target):
@@ -114,3 +118,36 @@ def _is_configuration(path: Path) -> bool:
 
 def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+class WatchedFiles:
+    """Tells when the files of a configuration have changed since it was made."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = self._newest = _stamp(path)
+
+    def changed(self) -> bool:
+        """Whether the files differ from those of the last time this was true, or from those at the start.
+
+        Only true once the files are the same in two calls in a row: a file that is being written is left alone.
+        """
+        newest, before = _stamp(self._path), self._newest
+        self._newest = newest
+        if newest == self._known or newest != before:
+            return False
+        self._known = newest
+        return True
+
+
+def _stamp(path: Path) -> _Stamp:
+    files, faults = configuration_files(path)
+    return (tuple(_file_stamp(file.path) for file in files), faults)
+
+
+def _file_stamp(file: Path) -> _Stamp:
+    try:
+        status = file.stat()
+    except OSError:
+        return (file,)
+    return (file, status.st_mtime_ns, status.st_size, status.st_ino)

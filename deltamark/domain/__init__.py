@@ -1,1 +1,4 @@
-"""The rules of Deltamark: pure data and decisions, no input or output."""
+"""The rules of Deltamark: pure data and decisions, without input or output.
+
+Read `configuration`, then `resources` and `history`, then `derivation` and `runs`.
+"""

@@ -1,4 +1,4 @@
-"""What can go wrong for a user, each error with its data; the class words the message once."""
+"""The errors that users see, each with its data. The class builds the message."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from deltamark.domain.values import shown
 
 
 class DeltamarkError(Exception):
-    """The base of every error that Deltamark raises for a user to act on.
+    """The base of every error that Deltamark raises and a user can act on.
 
-    `next_steps` holds what may be done about it; an interface shows it in its own words.
+    `next_steps` holds what can be done about it; each interface shows them in its own words.
     """
 
     next_steps: tuple[NextStep, ...] = ()
 
     def with_next_steps(self, *steps: NextStep) -> Self:
-        """Adds what may be done about it."""
+        """Adds next steps, and returns the error."""
         self.next_steps = (*self.next_steps, *steps)
         return self
 
 
 @frozen(order=True)
 class Fault:
-    """One thing that is wrong with a configuration, and where."""
+    """A problem of a configuration, and where it is."""
 
     location: Location | None
     message: str
@@ -40,7 +40,7 @@ class Fault:
 
 
 class ConfigurationError(DeltamarkError):
-    """A configuration cannot be used; `faults` lists everything that is wrong with it, in file order."""
+    """A configuration cannot be used; `faults` lists all its problems, in file order."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -48,16 +48,16 @@ class ConfigurationError(DeltamarkError):
 
 
 class UsageError(DeltamarkError):
-    """A call names something that does not exist or has an argument that makes no sense."""
+    """A call names something that does not exist, or has an argument that makes no sense."""
 
 
 class SourceError(DeltamarkError):
     """An extract cannot be read; nothing was compared and nothing changed.
 
-    :param where: file, and as far as they apply line and column name.
-    :param problem: what is wrong, a clause without a full stop.
+    :param where: the file, and the line and the name of the column if they are known.
+    :param problem: what is wrong; a clause without a full stop.
     :param value: the offending value; the message quotes its first 80 characters.
-    :param advice: what to do next, a sentence.
+    :param advice: what to do next; a sentence.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class SourceError(DeltamarkError):
 
 
 class ThresholdExceeded(DeltamarkError):
-    """A synchronization would change more than it may; its changes were held back.
+    """A synchronization would change more than a threshold allows; its changes were held back.
 
-    :param reason: which limit would be passed, a clause.
-    :param advice: what to do next, a sentence.
+    :param reason: which limit it would exceed; a clause.
+    :param advice: what to do next; a sentence.
     """
 
     def __init__(self, connector: str, reason: str, advice: str) -> None:
@@ -90,10 +90,10 @@ class ThresholdExceeded(DeltamarkError):
 
 
 class OutdatedChanges(DeltamarkError):
-    """Changes that a threshold held back can no longer be applied: what they are about was changed meanwhile.
+    """Changes that a threshold held back can no longer be applied: their resources or links have changed since.
 
     :param run: the number of the run that held them back.
-    :param count: how many resources and links are not as they were; `first` tells of one of them.
+    :param count: how many resources and links have changed since; `first` describes one of them.
     """
 
     def __init__(self, run: int, count: int, first: str) -> None:
@@ -109,7 +109,7 @@ class OutdatedChanges(DeltamarkError):
 
 
 class UserStartDenied(UsageError):
-    """A user wants to start a job that only the schedule may start; nothing was started."""
+    """A user tried to start a job that only the schedule may start; nothing was started."""
 
     def __init__(self, job: str) -> None:
         self.job = job
@@ -121,11 +121,11 @@ class UserStartDenied(UsageError):
 
 
 class UserTaskFailed(DeltamarkError):
-    """A function of the user's own raised an exception, or gave what cannot be written; nothing was changed.
+    """A user function raised an exception, or returned what cannot be written; nothing was changed.
 
     :param function: its name, `package.module:function`.
-    :param problem: what it did, a clause that follows the function.
-    :param traceback: the last lines of the traceback, as far as they are the user's; none for a wrong answer.
+    :param problem: what it did; a clause that follows the name of the function.
+    :param traceback: the last lines of the traceback that are in the user's code; none for a wrong result.
     """
 
     def __init__(self, function: str, problem: str, traceback: Sequence[str] = (), *, advice: str = "") -> None:
@@ -137,10 +137,10 @@ class UserTaskFailed(DeltamarkError):
 
 
 class CannotResume(UsageError):
-    """A run cannot go on; nothing was started.
+    """A run cannot be resumed; nothing was started.
 
     :param run: its number.
-    :param reason: why, a clause.
+    :param reason: why; a clause.
     """
 
     def __init__(self, run: int, reason: str) -> None:
@@ -154,7 +154,7 @@ class CannotCancel(UsageError):
     """A run cannot be cancelled; nothing was changed.
 
     :param run: its number.
-    :param reason: why, a clause.
+    :param reason: why; a clause.
     """
 
     def __init__(self, run: int, reason: str) -> None:
@@ -165,7 +165,7 @@ class CannotCancel(UsageError):
 
 
 class HistoryDiscarded(DeltamarkError):
-    """What was asked for lies below the horizon: the changes were discarded and are gone.
+    """The requested position is below the horizon: its changes were discarded.
 
     :param horizon: the position up to which changes were discarded.
     """
@@ -183,9 +183,9 @@ class HistoryDiscarded(DeltamarkError):
 
 
 class ErasedResource(UsageError):
-    """What was asked for was erased, for good.
+    """The requested resource was erased permanently.
 
-    :param run: the run under which the erasure is on record, at `at`, with its `reason`.
+    :param run: the run that recorded the erasure, at `at`, with its `reason`.
     """
 
     def __init__(self, what: str, *, run: int, at: datetime, reason: str) -> None:
@@ -198,11 +198,11 @@ class ErasedResource(UsageError):
 
 
 class ConcurrentRun(DeltamarkError):
-    """Another process is writing to the store, runs the same task, or changed what this task had read."""
+    """Another process writes to the store, runs the same task, or has changed what this task had read."""
 
 
 class RunNotFound(UsageError):
-    """There is no run of that number."""
+    """There is no run with that number."""
 
     def __init__(self, run: int) -> None:
         self.run = run
@@ -222,12 +222,12 @@ class NothingHeldBack(UsageError):
 
 
 class AlreadyRunning(ConcurrentRun):
-    """A task of the job is being run already, by this process or another one; nothing was started.
+    """A task of the job is already running, in this process or in another; nothing was started.
 
     :param task: the task that both runs call.
-    :param run: the number of the other run; `job`, `user`, `host` and `process` say whose it is.
-    :param since: when it took the task.
-    :param heard_at: when its process was heard from last.
+    :param run: the number of the other run; `job`, `user`, `host` and `process` describe it.
+    :param since: when it took the lease of the task.
+    :param heard_at: the time of the last heartbeat of its process.
     """
 
     def __init__(
@@ -250,9 +250,9 @@ class AlreadyRunning(ConcurrentRun):
 
 
 class TakenOver(ConcurrentRun):
-    """A run was taken for dead and another one took its tasks over: it must not write any more.
+    """Another run took over the tasks of a run that sent no heartbeat: it must not write any more.
 
-    :param run: the number of the run that was taken for dead.
+    :param run: the number of the run whose tasks were taken over.
     """
 
     def __init__(self, run: int) -> None:
@@ -266,13 +266,13 @@ class TakenOver(ConcurrentRun):
 
 
 class StoreError(DeltamarkError):
-    """The store cannot be opened, read or written; it is as it was before."""
+    """The store cannot be opened, read or written; it was not changed."""
 
 
 class StoreUnreachable(StoreError):
-    """The server of the store cannot be reached, or the connection to it was lost: it may be there again later."""
+    """The server of the store cannot be reached, or the connection was lost. Trying again later may help."""
 
 
 def to_the_second(at: datetime) -> str:
-    """A time as messages show it: ISO 8601, UTC."""
+    """Returns a time as messages show it: ISO 8601, UTC, without fractions of a second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,16 +1,33 @@
-"""Sequences as immutable fields."""
+"""Fields that several attrs classes share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from attrs import field
+
+from deltamark.domain.location import Location
+
+DisplayNames = Mapping[int, str]
+"""Language number (1 to 16) -> display name."""
 
 
 def as_tuple(items: Iterable[Any]) -> tuple[Any, ...]:
-    """The items as a tuple: lets a field be given any sequence and stay immutable.
+    """Converts any sequence to a tuple, so that the field is immutable.
 
     :raises TypeError: for a text, which would become a sequence of its characters.
     """
     if isinstance(items, str | bytes):
-        raise TypeError(f"a sequence is wanted here; write [{items!r}] for a sequence of one")
+        raise TypeError(f"a text is not a sequence here; write [{items!r}] for a sequence of one item")
     return tuple(items)
+
+
+def location_field() -> Location | None:
+    """A field for the place in a configuration file; equality ignores it."""
+    return field(default=None, eq=False, repr=False, kw_only=True)  # type: ignore[no-any-return]
+
+
+def names_field() -> DisplayNames:
+    """A field for display names."""
+    return field(factory=dict, kw_only=True, repr=False, converter=dict)

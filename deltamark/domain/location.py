@@ -1,4 +1,4 @@
-"""Where something was read: a file, a line, and for a value its column."""
+"""Locations in files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from attrs import frozen
 
 @frozen(order=True)
 class Location:
-    """A point in a file that a person can go to.
+    """Where something was read, as precisely as it is known.
 
-    `line` counts from 1; `column` is the name of a column of an extract, or the position in the line of
-    a configuration file.
+    `line` counts from 1. `column` is the name of a column of an extract, or the position in a line of a
+    configuration file.
     """
 
     file: str

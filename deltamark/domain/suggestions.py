@@ -1,4 +1,4 @@
-"""Guessing the name that somebody meant."""
+"""Suggestions of the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from difflib import get_close_matches
 from deltamark.domain.values import shown
 
 MOST_COMPARED = 300
-"""Comparing every wrong name with thousands of known ones would take longer than the whole check."""
+"""Comparing every unknown name with thousands of known ones would take longer than the whole validation."""
 MOST_LISTED = 8
 LONGEST_COMPARED = 200
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` most probably stands for, or None.
+    """Returns the known name that was probably meant, or None.
 
-    A name that differs in letter case alone comes first; then the most similar one.
+    A name that differs only in letter case comes first; then the most similar one.
     """
     if len(name) > LONGEST_COMPARED:
         return None
     names = list(known)
     folded = name.casefold()
-    for candidate in names:
-        if candidate.casefold() == folded:
-            return candidate
-    reach = max(3, len(name) // 2)
-    near = [candidate for candidate in names if abs(len(candidate) - len(name)) <= reach][:MOST_COMPARED]
-    by_folded = {candidate.casefold(): candidate for candidate in near}
+    for known_name in names:
+        if known_name.casefold() == folded:
+            return known_name
+    largest_difference = max(3, len(name) // 2)
+    candidates = [known_name for known_name in names if abs(len(known_name) - len(name)) <= largest_difference]
+    by_folded = {candidate.casefold(): candidate for candidate in candidates[:MOST_COMPARED]}
     matches = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else None
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known one, or the few that there are."""
+    """Returns the end of a message about an unknown name: the nearest known name, or all of them if they are few."""
     names = sorted(set(known))
     guess = nearest(name, names)
     if guess is not None:

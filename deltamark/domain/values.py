@@ -1,7 +1,7 @@
-"""Property types and the values that a resource holds.
+"""Property types and the values of properties.
 
-A value is a JSON scalar. What JSON has no type for is kept as text in one canonical spelling, so that equal
-values are equal texts: a date as ISO 8601 in UTC, a Guid in lower case, binary data as base64. Numbers are
+A value is a JSON scalar. Types that JSON does not have are stored as text in a canonical form, so that equal values
+are equal texts: a date as ISO 8601 in UTC, a Guid in lower case, binary data as base64. Numbers are stored as
 numbers: ``3435`` and ``3435.0`` in a Double property are the same value.
 """
 
@@ -12,14 +12,14 @@ from enum import Enum
 from typing import TypeAlias
 
 Value: TypeAlias = str | int | float | bool | None
-"""What a property holds: text, number, Boolean or nothing (null)."""
+"""The value of a property: text, number, Boolean or nothing (null)."""
 
 Values: TypeAlias = Mapping[str, Value]
 """Property identifier -> value. A property without a value is absent, never null."""
 
 
 class PropertyType(Enum):
-    """The types of a property, with the numbers that configurations may use instead of the names."""
+    """The types of properties, with the numbers that configurations may use instead of the names."""
 
     STRING = (0, "String", "a text")
     BYTES = (1, "Bytes", "base64 data")
@@ -38,35 +38,35 @@ class PropertyType(Enum):
         self.number = number
         self.label = label
         self.described = described
-        """The type in a sentence: '"12x" is not {described}'."""
+        """The type as part of a sentence: '"12x" is not {described}'."""
 
     @classmethod
     def named(cls, text: str) -> PropertyType | None:
-        """The type of that name or number, or None if there is none."""
+        """The type with that name or number, or None."""
         for member in cls:
             if text in (member.label, str(member.number)):
                 return member
         return None
 
 
-def same_value(one: Value, other: Value) -> bool:
+def same_value(left: Value, right: Value) -> bool:
     """Whether two values are equal as typed values.
 
     ``True`` is not ``1``; ``1`` and ``1.0`` are the same number; ``-0.0`` and ``0.0`` too.
     """
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return one == other
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    return left == right
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """A value as a message quotes it: one line, at most `limit` characters, control characters escaped."""
+    """Quotes a value for a message: one line, at most `limit` characters, control characters escaped."""
     text = value if isinstance(value, str) else str(value)
     return f'"{escaped(text[:limit])}"' + ("…" if len(text) > limit else "")
 
 
 def escaped(text: str) -> str:
-    """A text on one line, its control characters escaped."""
+    """Returns a text on one line, with control characters escaped."""
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 

@@ -1,1 +1,1 @@
-"""The adapters: stores, extracts, columnar work, the command line."""
+"""The adapters: the store, extracts, comparison and evaluation, and the tools that they share."""

@@ -1,1 +1,1 @@
-"""Interfaces."""
+"""What people and other programs talk to: the command line."""

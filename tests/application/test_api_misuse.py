@@ -280,9 +280,9 @@ def test_a_configuration_of_wrong_types_is_refused_with_every_fault(store_url, t
 
 
 def test_a_text_where_a_sequence_is_wanted_is_refused_at_once():
-    with pytest.raises(TypeError, match="a sequence is wanted here"):
+    with pytest.raises(TypeError, match="a text is not a sequence here"):
         Job("J", "SynchronizeHR")
-    with pytest.raises(TypeError, match="a sequence is wanted here"):
+    with pytest.raises(TypeError, match="a text is not a sequence here"):
         SetRecentlyModifiedFlagTask(parents="SynchronizeHR")
 
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.cron import cron_problem
-from deltamark.domain.configuration.cron_fields import fires_more_than_hourly
+from deltamark.domain.configuration.cron import cron_problem, fires_more_than_hourly
 from deltamark.domain.configuration.entity_model import Connector, EntityType, Property
 from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
@@ -246,9 +245,10 @@ def test_a_configuration_built_in_python_is_checked_too():
     told = [str(fault) for fault in faults(configuration)]
 
     assert told == [
-        'connector "a/b" holds "/"; identifiers are not paths',
+        'connector "a/b" contains "/"; identifiers are not paths',
         'connector "HR" is configured twice; rename or remove one',
-        'property "1st" of entity type "T" is not made of the letters A to Z, digits and _, not beginning with a digit',
+        'property "1st" of entity type "T" must consist of the letters A to Z, digits and _, and must not '
+        "begin with a digit",
         'unknown connector "HRS" in SynchronizeTask "SynchronizeHRS"; did you mean "HR"?',
         'SynchronizeTaskOverride "SynchronizeHRS" cannot change "orphan"; did you mean "orphans"?',
     ]
@@ -302,8 +302,8 @@ def test_cron_expressions_of_both_lengths_are_accepted(expression):
     ("expression", "problem"),
     [
         ("", "has 0 fields"), ("* * * * * * *", "has 7 fields"), ("60 0 0 * * *", "0 to 59"), ("0 24 * * *", "0 to 23"),
-        ("0 0 0 * *", "1 to 31"), ("0 0 * 13 *", "1 to 12"), ("0 0 * * 8", "0 to 7"), ("30-10 * * * *", "backwards"),
-        ("? * * * *", "a day or a weekday only"), ("*-5 * * * *", "not understood"), ("1,,2 * * * *", "not understood"),
+        ("0 0 0 * *", "1 to 31"), ("0 0 * 13 *", "1 to 12"), ("0 0 * * 8", "0 to 7"), ("30-10 * * * *", "whose end"),
+        ("? * * * *", "the weekday only"), ("*-5 * * * *", "not understood"), ("1,,2 * * * *", "not understood"),
         ("0 0 31 4,6 *", "never fires"), ("0 0 40 * *", "1 to 31"), ("٣ * * * *", "not understood"),
         ("0 0 15W * *", "not understood"), ("0 0 L-3 * *", "not understood"), ("0 0 * * L", "not understood"),
         ("0 0 * * FRIL", "not understood"), ("0 0 L * MON#1", "never fires"),

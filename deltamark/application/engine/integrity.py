@@ -10,8 +10,7 @@ from deltamark.application.engine.base import Deriving
 from deltamark.application.integrity.replay import replay, replay_into, verify_log
 from deltamark.application.ports.progress import no_progress
 from deltamark.domain.errors import UsageError
-from deltamark.domain.integrity.checkpoint import Checkpoint
-from deltamark.domain.integrity.verification import LogVerification, Replayed
+from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
 
 
 class Rebuilding(Deriving):

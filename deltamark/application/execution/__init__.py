@@ -1,1 +1,4 @@
-"""How a run goes on: who decides, who runs one task, who records, who is told."""
+"""Carries out a run: starts, resumes and cancels it, and executes its tasks.
+
+Read `run_job`, then `executor`, then `task_dispatch`.
+"""

@@ -1,1 +1,4 @@
-"""Flagging."""
+"""Marks resources as dirty after changes, lists them, and explains why they are.
+
+Read `flag`, then `explain`.
+"""

@@ -1,1 +1,1 @@
-"""Integrity."""
+"""Verifies, replays and backs up the log."""

@@ -6,8 +6,7 @@ from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.store import Store
 from deltamark.domain.errors import ConcurrentRun
-from deltamark.domain.integrity.checkpoint import Checkpoint
-from deltamark.domain.integrity.verification import LogVerification, Replayed
+from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
 from deltamark.domain.next_steps import NextAction, NextStep
 
 

@@ -1,1 +1,1 @@
-"""Pending changes."""
+"""Changes that a threshold held back: shows, applies or drops them."""

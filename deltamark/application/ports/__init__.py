@@ -1,1 +1,4 @@
-"""What the use cases need from the outside: a store, extracts, a comparer, a clock."""
+"""The interfaces that adapters implement (store, extracts, comparer, evaluator), and the records that cross them.
+
+Read `store` first.
+"""

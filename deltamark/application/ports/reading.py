@@ -11,8 +11,7 @@ from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.records import DerivedRule, Lease, Pair, Place, RunSummary, Schedule
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 from deltamark.domain.history.changes import AnyChange, CorrelationKey, Horizon, Position
-from deltamark.domain.integrity.checkpoint import Checkpoint
-from deltamark.domain.integrity.verification import LogVerification
+from deltamark.domain.integrity.verification import Checkpoint, LogVerification
 from deltamark.domain.resources.link import LinkEvent, LinkFact, LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
 from deltamark.domain.retention.retention import Outgoing

@@ -1,1 +1,4 @@
-"""Synchronization."""
+"""From extracts to changes in the log: comparison, thresholds, links that wait for a resource.
+
+Read `prepare`, then `synchronize`, then `threshold_check`.
+"""

@@ -1,6 +1,6 @@
 """A whole configuration: the entity model, the sources, the rules and the jobs.
 
-The XML loader builds it, and so can Python code: the classes are the same.
+The XML loader and Python code build it from the same classes.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from deltamark.domain.fields import as_tuple
 
 @frozen(kw_only=True)
 class Configuration:
-    """Everything that a configuration says, in document order.
+    """Everything that a configuration defines, in document order.
 
-    A configuration that `deltamark.domain.validation.validate.faults` finds nothing in can be run.
+    It can be run if `deltamark.domain.validation.validate.faults` finds no fault in it.
     """
 
     agents: tuple[Agent, ...] = field(converter=as_tuple, default=())
@@ -57,31 +57,31 @@ class Configuration:
     jobs: tuple[Job, ...] = field(converter=as_tuple, default=())
 
     def all_tasks(self) -> Iterator[Task]:
-        """Every task that is defined, inside jobs and outside, in document order."""
+        """Every task that is defined, inside and outside jobs, in document order."""
         yield from self.tasks
         for job in self.jobs:
             yield from (call for call in job.tasks if isinstance(call, Task))
 
     def all_calls(self) -> Iterator[Task]:
-        """Every task as it is defined and as it is called, with its steps and overrides resolved."""
+        """Every task as it is defined, then as each job calls it, with steps and overrides resolved."""
         yield from self.all_tasks()
         for job in self.jobs:
             yield from self.called_by(job)
 
     def job(self, identifier: str) -> Job | None:
-        """The job of that identifier, or None."""
+        """The job with that identifier, or None."""
         return next((job for job in self.jobs if job.identifier == identifier), None)
 
     def task(self, identifier: str) -> Task | None:
-        """The task of that identifier, or None."""
+        """The task with that identifier, or None."""
         return next((task for task in self.all_tasks() if task.identifier == identifier), None)
 
     def entity_type(self, identifier: str) -> EntityType | None:
-        """The entity type of that identifier, or None."""
+        """The entity type with that identifier, or None."""
         return next((e for e in self.entity_types if e.identifier == identifier), None)
 
     def association(self, identifier: str) -> EntityAssociation | None:
-        """The association of that identifier, or None."""
+        """The association with that identifier, or None."""
         return next((a for a in self.associations if a.identifier == identifier), None)
 
     def mapping_of(self, entity_type: str) -> EntityTypeMapping | None:
@@ -89,13 +89,13 @@ class Configuration:
         return next((m for m in self.entity_type_mappings if m.identifier == entity_type), None)
 
     def connector(self, identifier: str) -> Connector | None:
-        """The connector of that identifier, or None."""
+        """The connector with that identifier, or None."""
         return next((c for c in self.connectors if c.identifier == identifier), None)
 
     def mappings_of_connector(
         self, connector: str
     ) -> tuple[tuple[EntityTypeMapping, ...], tuple[EntityAssociationMapping, ...]]:
-        """What a connector feeds: entity types and associations, in document order."""
+        """The mappings that a connector feeds: of entity types and of associations, in document order."""
         return (
             tuple(m for m in self.entity_type_mappings if m.connector == connector),
             tuple(m for m in self.association_mappings if m.connector == connector),
@@ -111,14 +111,14 @@ class Configuration:
 
     @cached_property
     def _associations_at(self) -> dict[str, tuple[EntityAssociation, ...]]:
-        found: dict[str, tuple[EntityAssociation, ...]] = {}
+        by_entity_type: dict[str, tuple[EntityAssociation, ...]] = {}
         for association in self.associations:
             for name in {association.property1.entity_type, association.property2.entity_type}:
-                found[name] = (*found.get(name, ()), association)
-        return found
+                by_entity_type[name] = (*by_entity_type.get(name, ()), association)
+        return by_entity_type
 
     def valued_properties(self, entity_type: EntityType) -> tuple[Property, ...]:
-        """The properties that hold a value of their own: those that no association uses to lead elsewhere."""
+        """The properties that hold a value: the mapped ones, and those that are no end of an association."""
         mapping = self.mapping_of(entity_type.identifier)
         mapped = {p.identifier for p in mapping.properties} if mapping else set()
         ends = {end for a in self.associations for end in (a.property1, a.property2)}
@@ -129,7 +129,7 @@ class Configuration:
         )
 
     def called_by(self, job: Job) -> tuple[Task, ...]:
-        """The tasks of a job with its steps and overrides resolved, in document order."""
+        """The tasks of a job, in document order, with steps and overrides resolved."""
         return tuple(self._resolved(call) for call in job.tasks)
 
     def _resolved(self, call: Call) -> Task:
@@ -137,7 +137,7 @@ class Configuration:
             return call
         name = call.task if isinstance(call, Step) else call.identifier
         task = self.task(name)
-        assert task is not None, f"{name}: a checked configuration names existing tasks"
+        assert task is not None, f"{name}: a validated configuration names existing tasks"
         if isinstance(call, TaskOverride):
             changes: dict[str, Any] = dict(call.changes)
             return evolve(task, **changes)
@@ -145,7 +145,7 @@ class Configuration:
 
 
 def merged(parts: Iterable[Configuration]) -> Configuration:
-    """One configuration that says what all `parts` say, in their order."""
-    together = list(parts)
+    """Returns one configuration with everything that `parts` define, in their order."""
+    configurations = list(parts)
     names = [attribute.name for attribute in fields(Configuration)]
-    return Configuration(**{name: [item for part in together for item in getattr(part, name)] for name in names})
+    return Configuration(**{name: [item for part in configurations for item in getattr(part, name)] for name in names})

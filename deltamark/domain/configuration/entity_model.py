@@ -1,28 +1,14 @@
-"""The entity model: what resources may hold, how they may be linked, and which extract feeds them."""
+"""The entity model: the properties and links that resources may have, and the extracts that feed them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
 
 from attrs import field, frozen
 
-from deltamark.domain.fields import as_tuple
+from deltamark.domain.fields import DisplayNames, as_tuple, location_field, names_field
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
-
-DisplayNames = Mapping[int, str]
-"""Language number (1 to 16) -> display name."""
-
-
-def location_field() -> Location | None:
-    """A field that remembers where a configuration says this; equality ignores it."""
-    return field(default=None, eq=False, repr=False, kw_only=True)  # type: ignore[no-any-return]
-
-
-def names_field() -> DisplayNames:
-    """A field for display names."""
-    return field(factory=dict, kw_only=True, repr=False, converter=dict)
 
 
 @frozen
@@ -56,7 +42,7 @@ CONNECTOR_DEFAULTS = Thresholds(
     max_link_percentage_inserted_lines=5,
     max_link_percentage_deleted_lines=5,
 )
-"""What a `Connector` that states no limit has."""
+"""The limits of a `Connector` that states none."""
 
 
 class JobUse(Enum):
@@ -70,7 +56,7 @@ class JobUse(Enum):
 
 @frozen
 class NamedObject:
-    """An `Agent` or a `Policy`: accepted, and must exist where it is named."""
+    """An `Agent` or a `Policy`. What refers to it must name one that exists."""
 
     identifier: str
     display_names: DisplayNames = names_field()
@@ -79,12 +65,12 @@ class NamedObject:
 
 @frozen
 class Agent(NamedObject):
-    """A machine that runs tasks elsewhere; accepted so that configurations load unchanged."""
+    """A machine that runs tasks elsewhere. Accepted so that configurations of other products load unchanged."""
 
 
 @frozen
 class Policy(NamedObject):
-    """A group of rules; accepted so that configurations load unchanged."""
+    """A group of rules. Accepted so that configurations of other products load unchanged."""
 
 
 @frozen
@@ -103,7 +89,11 @@ class Connector:
 
 @frozen
 class Connection:
-    """How a connector's extracts are obtained; `package` names the kind of source."""
+    """A connection of a connector to its source system.
+
+    `package` names the kind of source. It is accepted, kept and written back; nothing depends on it: extracts are
+    files that something else puts into the export folder.
+    """
 
     identifier: str
     connector: str
@@ -133,7 +123,7 @@ class EntityType:
     location: Location | None = location_field()
 
     def property(self, identifier: str) -> Property | None:
-        """The property of that identifier, or None."""
+        """The property with that identifier, or None."""
         return next((p for p in self.properties if p.identifier == identifier), None)
 
 
@@ -152,8 +142,8 @@ class PropertyRef:
 class EntityAssociation:
     """Links between two entity types, navigable in both directions.
 
-    `property1` belongs to the type whose key stands in `Column1` of the mapping and leads to the other.
-    Links are kept from the first to the second.
+    `property1` belongs to the type whose key is in `Column1` of the mapping and leads to the other type.
+    A link goes from the first type to the second.
     """
 
     identifier: str
@@ -181,8 +171,8 @@ class PropertyMapping:
 class EntityTypeMapping:
     """Where the resources of an entity type come from.
 
-    `encoding` (``utf-8``, ``utf-16``, ``windows-1252``) and `delimiter` (one character) say what cannot be
-    detected; None means detect.
+    `encoding` (``utf-8``, ``utf-16``, ``windows-1252``) and `delimiter` (one character) are for extracts in which
+    they cannot be detected; None means that they are detected.
     """
 
     identifier: str
@@ -201,7 +191,7 @@ class EntityTypeMapping:
 
     @property
     def primary_key(self) -> PropertyMapping:
-        """The mapped property that identifies a resource (a checked configuration has exactly one)."""
+        """The mapped property that identifies a resource (a validated configuration has exactly one)."""
         return next(p for p in self.properties if p.is_primary_key)
 
 

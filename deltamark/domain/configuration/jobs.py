@@ -8,9 +8,9 @@ from typing import ClassVar, TypeAlias
 
 from attrs import field, frozen
 
-from deltamark.domain.configuration.entity_model import Connector, DisplayNames, JobUse, location_field, names_field
+from deltamark.domain.configuration.entity_model import Connector, JobUse
 from deltamark.domain.configuration.user_function import UserTask, function_name
-from deltamark.domain.fields import as_tuple
+from deltamark.domain.fields import DisplayNames, as_tuple, location_field, names_field
 from deltamark.domain.location import Location
 
 

@@ -1,7 +1,7 @@
-"""Which names a configuration may give.
+"""The rules for names in a configuration.
 
 Each function returns what is wrong with a name, as the end of the sentence '"name" …', or None. Names are
-shown on terminals and in file paths, so a name never holds what cannot be seen or leads elsewhere.
+shown on terminals and used in file paths, so they contain no invisible characters and no parts of paths.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ LONGEST = 200
 PROPERTY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 RESERVED_PROPERTY = "Id"
 NOT_IN_TABLES = ':*?[]"<>|'
-"""Drive letters and patterns: a connection table names one file, whatever reads it."""
+"""Parts of drive letters and of patterns: a connection table names exactly one file."""
 
 
 def normalized(name: str) -> str:
-    """The spelling in which names are compared: Unicode normal form C."""
+    """Returns the form in which names are compared: Unicode normal form C."""
     return unicodedata.normalize("NFC", name)
 
 
 def identifier_problem(name: str) -> str | None:
-    """What is wrong with the identifier of a task, job, connector, rule and the like."""
+    """What is wrong with the identifier of a task, job, connector, rule or the like."""
     if not name.strip():
         return "is empty"
     if len(name) > LONGEST:
         return f"is longer than {LONGEST} characters"
     if name != name.strip():
-        return "begins or ends with a blank"
+        return "begins or ends with a space"
     for char in name:
         if not char.isprintable():
-            return f"holds U+{ord(char):04X}, a character that cannot be seen ({unicodedata.category(char)})"
+            return f"contains U+{ord(char):04X}, an invisible character ({unicodedata.category(char)})"
         if char in "/\\":
-            return f"holds {shown(char)}; identifiers are not paths"
+            return f"contains {shown(char)}; identifiers are not paths"
     if ".." in name:
-        return 'holds ".."; identifiers are not paths'
+        return 'contains ".."; identifiers are not paths'
     return None
 
 
 def entity_type_problem(name: str) -> str | None:
-    """What is wrong with the identifier of an entity type: it also stands in `EntityType:Property`."""
+    """What is wrong with the identifier of an entity type, which is also part of `EntityType:Property`."""
     problem = identifier_problem(name)
     if problem is not None:
         return problem
@@ -50,25 +50,25 @@ def entity_type_problem(name: str) -> str | None:
         return "does not begin with a letter"
     for char in name:
         if not (char.isalnum() or unicodedata.combining(char) or char in "_-."):
-            return f"holds {shown(char)}; entity types are named with letters, digits, _ - and ."
+            return f"contains {shown(char)}; names of entity types consist of letters, digits, _ - and ."
     return None
 
 
 def property_problem(name: str) -> str | None:
-    """What is wrong with the identifier of a property: it also stands in expressions."""
+    """What is wrong with the identifier of a property, which is also used in expressions."""
     if not name:
         return "is empty"
     if len(name) > LONGEST:
         return f"is longer than {LONGEST} characters"
     if not PROPERTY.match(name):
-        return "is not made of the letters A to Z, digits and _, not beginning with a digit"
+        return "must consist of the letters A to Z, digits and _, and must not begin with a digit"
     if name == RESERVED_PROPERTY:
-        return "is the name of the resource's own number; choose another one"
+        return "is reserved for the number of the resource; choose another name"
     return None
 
 
 def table_problem(name: str) -> str | None:
-    """What is wrong with a connection table: it is a file name without folder and without ending."""
+    """What is wrong with a connection table, which is a file name without folder and extension."""
     problem = identifier_problem(name)
     if problem is not None:
         return problem.replace("identifiers are not paths", "a connection table is a file name, not a path")
@@ -78,5 +78,5 @@ def table_problem(name: str) -> str | None:
         return 'begins with "."; a connection table is the name of an extract'
     for char in name:
         if char in NOT_IN_TABLES:
-            return f"holds {shown(char)}; a connection table is the name of one extract"
+            return f"contains {shown(char)}; a connection table is the name of one extract"
     return None

@@ -1,4 +1,4 @@
-"""Rules over resources: what is computed of them, which belong together, and what each is."""
+"""Rules over resources: computed properties, correlation and classification."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 
 from attrs import frozen
 
-from deltamark.domain.configuration.entity_model import DisplayNames, location_field, names_field
+from deltamark.domain.fields import DisplayNames, location_field, names_field
 from deltamark.domain.location import Location
 
 
@@ -37,8 +37,8 @@ class ResourceType:
 class ResourceCorrelationRule:
     """A key for each side of a resource type: a source and a target with equal keys match.
 
-    A side is a binding (the property it reads), optionally with an expression over it, or an `SQL:x:`
-    expression alone. `source_matched_confidence_level` below 100 means that a person confirms the match.
+    A side has a binding (the property that it reads), a binding and an expression over it, or an `SQL:x:`
+    expression alone. With a `source_matched_confidence_level` below 100, a person confirms the match.
     """
 
     kind: ClassVar[str] = "correlation"
@@ -56,10 +56,10 @@ class ResourceCorrelationRule:
 
 @frozen
 class ResourceClassificationRule:
-    """Whether a target resource is of a resource type, as an expression says that gives a Boolean.
+    """A Boolean expression that decides whether a target resource is of a resource type.
 
-    Of the rules that hold for a resource, that with the highest `resource_type_identification_confidence_level`
-    counts; of equals, the first.
+    Of the rules that are true for a resource, the one with the highest
+    `resource_type_identification_confidence_level` wins; of equals, the first.
     """
 
     kind: ClassVar[str] = "classification"
@@ -76,7 +76,7 @@ class ResourceClassificationRule:
 class EntityPropertyExpression:
     """How a property is computed: from a binding (a dependency path), an expression over it, or an expression alone.
 
-    `priority`: of expressions that do not read each other's results, the lower one runs first.
+    `priority`: among expressions that do not read each other's results, the one with the lowest runs first.
     """
 
     identifier: str
@@ -92,13 +92,13 @@ _Rule = TypeVar("_Rule", ResourceCorrelationRule, ResourceClassificationRule)
 
 
 def rule_names(rules: Iterable[_Rule]) -> tuple[tuple[str, _Rule], ...]:
-    """Each rule with the name that users see.
+    """Returns each rule with the name that users see.
 
-    Its identifier, or `ResourceType_n`, the n-th rule of its resource type in configuration order.
+    The name is its identifier, or `ResourceType_n` for the n-th rule of its resource type in configuration order.
     """
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     named: list[tuple[str, _Rule]] = []
     for rule in rules:
-        seen[rule.resource_type] = seen.get(rule.resource_type, 0) + 1
-        named.append((rule.identifier or f"{rule.resource_type}_{seen[rule.resource_type]}", rule))
+        counts[rule.resource_type] = counts.get(rule.resource_type, 0) + 1
+        named.append((rule.identifier or f"{rule.resource_type}_{counts[rule.resource_type]}", rule))
     return tuple(named)

@@ -1,4 +1,4 @@
-"""A function that a user wrote for a task, with what it is declared to do."""
+"""A Python function that a user registered as a task, with what it declares."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 from attrs import frozen
 
 KEY = "key"
-"""The column of keys, in what a function is given and in what it gives."""
+"""The column of keys, in the batch that a function gets and in what it returns."""
 
 MOST_ROWS = 10_000
-"""Resources in a batch, where nothing else is said."""
+"""The default number of resources in a batch."""
 
 
 @frozen(kw_only=True, eq=False, repr=False, slots=False)
 class UserTask:
-    """A function that computes properties: made by the decorator `deltamark.task`, and still callable as it was.
+    """A function that computes properties, made by the decorator `deltamark.task`. It can still be called directly.
 
     :param name: `package.module:function`, by which a configuration names it.
-    :param entity_types: those whose resources it computes.
+    :param entity_types: the entity types whose resources it computes.
     :param reads: properties and dependency paths; None for every property of the resource itself.
-    :param writes: the properties that it computes; None for all that nothing else gives a value.
-    :param dirty: whether a task that does not say otherwise computes only what is dirty.
-    :param batch_size: how many resources it is given at once, at most.
-    :param version: part of its identity; another one computes everything again.
-    :param deterministic: whether it gives the same for the same resources whenever it is called.
-    :param source: SHA-256 of its source code, hexadecimal; empty where there is none to read.
+    :param writes: the properties that it computes; None for all that nothing else fills or computes.
+    :param dirty: whether a task computes only what is dirty, unless the task says otherwise.
+    :param batch_size: the most resources in one call.
+    :param version: part of its identity; a new version computes everything again.
+    :param deterministic: whether it returns the same for the same resources whenever it is called.
+    :param source: SHA-256 of its source code, hexadecimal; empty if the source cannot be read.
     """
 
     function: Callable[[Any], Any]
@@ -41,7 +41,7 @@ class UserTask:
     source: str = ""
 
     def __call__(self, batch: Any) -> Any:
-        """Calls the function itself, with nothing around it: for tests."""
+        """Calls the function itself, without any checks: for tests."""
         return self.function(batch)
 
     def __repr__(self) -> str:
@@ -49,15 +49,15 @@ class UserTask:
 
     @property
     def short_name(self) -> str:
-        """The name of the function alone."""
+        """The name of the function without its module."""
         return self.name.rpartition(":")[2].rpartition(".")[2]
 
     @property
     def definition(self) -> tuple[str, ...]:
-        """What its values depend on besides what it reads."""
+        """What its values depend on, besides what it reads."""
         return (self.name, self.version, self.source)
 
 
 def function_name(function: str | UserTask) -> str:
-    """The name of a function, of itself or as a configuration writes it."""
+    """The name of a function that is given by itself or by its name."""
     return function.name if isinstance(function, UserTask) else function

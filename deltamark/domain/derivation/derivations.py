@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from attrs import frozen
 
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.entity_model import location_field
 from deltamark.domain.configuration.jobs import PythonTask
 from deltamark.domain.configuration.rules import (
     DerivationKind,
@@ -19,6 +18,7 @@ from deltamark.domain.configuration.rules import (
 )
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.function_columns import written_by
+from deltamark.domain.fields import location_field
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
 

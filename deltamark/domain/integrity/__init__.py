@@ -1,1 +1,1 @@
-"""Integrity."""
+"""Results of verifying and replaying the log, and checkpoints of it."""

@@ -1,6 +1,8 @@
-"""What replaying the log finds: where the log is not whole, and where the stored state is not what it gives."""
+"""Checkpoints of a log, and the results of verifying and replaying it."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from attrs import field, frozen
 
@@ -8,17 +10,17 @@ from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import Position
 
 MOST_KEPT = 100
-"""So many differences are told one by one; all of them are counted."""
+"""The most discrepancies that are listed; all of them are counted."""
 
 
 @frozen(kw_only=True)
 class Discrepancy:
-    """Something that is not as the log says, or a fault of the log itself.
+    """A difference between the stored state and the log, or a fault of the log itself.
 
-    :param subject: what it concerns, as a person would name it: ``HR_Person E00042``.
-    :param position: of the event that says otherwise, or of the newest event of the resource; None where there is none.
+    :param subject: what it concerns, as a user would name it: ``HR_Person E00042``.
+    :param position: of the event that contradicts it, or of the newest event of the resource; None if there is none.
     :param problem: what is stored, and what the log gives.
-    :param in_log: whether the log itself is at fault: then no replay puts it right.
+    :param in_log: whether the fault is in the log itself, so that a replay cannot repair it.
     """
 
     subject: str
@@ -28,20 +30,20 @@ class Discrepancy:
 
     @property
     def advice(self) -> str:
-        """What to do."""
+        """What to do about it."""
         return "restore a backup" if self.in_log else "replay the log"
 
 
 @frozen(kw_only=True)
 class LogVerification:
-    """What was read of the log, and what differs.
+    """What was read of the log, and which differences were found.
 
     :param head: the newest position.
-    :param digest: that of the newest transaction, which covers all before it; hexadecimal, empty for an empty log.
-    :param resources: how many the log gives, also those that were deleted since; likewise links and runs.
-    :param discrepancies: the first ones, faults of the log before others, at most 100.
+    :param digest: of the newest transaction, which covers all before it; hexadecimal, empty for an empty log.
+    :param resources: how many resources the log gives, deleted ones included; `links` and `runs` likewise.
+    :param discrepancies: the first ones, at most 100; faults of the log come before others.
     :param log_faults: how many faults the log has.
-    :param differences: how many rows of the stored state are not what the log gives.
+    :param differences: how many rows of the stored state differ from what the log gives.
     """
 
     head: Position
@@ -56,7 +58,7 @@ class LogVerification:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the log is whole, and replaying it gives the stored state."""
+        """Whether the log is intact, and replaying it gives the stored state."""
         return not self.log_faults and not self.differences
 
 
@@ -65,9 +67,35 @@ class Replayed:
     """What a replay did.
 
     :param verified: what it found before it changed anything.
-    :param recomputes: whether what was derived is computed anew by the next runs, since it may have been computed out
-        of wrong values.
+    :param recomputes: whether the next runs compute all derived values again, because some may have been computed
+        from wrong values.
     """
 
     verified: LogVerification
     recomputes: bool = False
+
+
+@frozen(kw_only=True)
+class Checkpoint:
+    """What a log was up to a position, in a few words that can be kept out of reach of those who can alter the log.
+
+    :param log: identifies the log; a store that is filled from the log of another one keeps it.
+    :param at: when the transaction that ends at the position was written, UTC.
+    :param digest: of that transaction, which covers all before it; SHA-256, hexadecimal.
+    """
+
+    log: str
+    position: Position
+    at: datetime
+    digest: str
+
+
+def is_proven(checkpoint: Checkpoint, verification: LogVerification) -> bool:
+    """Whether a verification proves that the log still begins with what the checkpoint covers.
+
+    Faults of the log above the position of the checkpoint do not matter. A fault without a position, or one of those
+    that are counted but not listed, may lie below it.
+    """
+    positions = [discrepancy.position for discrepancy in verification.discrepancies if discrepancy.in_log]
+    are_all_listed = len(positions) == verification.log_faults
+    return are_all_listed and all(at is not None and at > checkpoint.position for at in positions)

@@ -1,1 +1,1 @@
-"""Retention."""
+"""How long changes are kept, and the erasure of a resource."""

@@ -1,1 +1,1 @@
-"""Synchronization."""
+"""Thresholds: how much a synchronization may change."""

@@ -1,1 +1,4 @@
-"""Validation."""
+"""Faults that keep a configuration from running, and warnings about what is probably not meant.
+
+Read `validate` and `warnings`; each of the other modules checks one part.
+"""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.cron_fields import fires_more_than_hourly
+from deltamark.domain.configuration.cron import fires_more_than_hourly
 from deltamark.domain.configuration.jobs import (
     Call,
     ComputingTask,

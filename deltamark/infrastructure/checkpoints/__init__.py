@@ -1,1 +1,1 @@
-"""Checkpoints in files, signed and checked."""
+"""Signed files of checkpoints, and their keys."""

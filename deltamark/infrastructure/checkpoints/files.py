@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from deltamark.domain.errors import UsageError
-from deltamark.domain.integrity.checkpoint import Checkpoint
+from deltamark.domain.integrity.verification import Checkpoint
 from deltamark.domain.values import shown
 from deltamark.infrastructure.checkpoints.keys import SigningKey, VerifyingKey, signing_key, verifying_key
 from deltamark.infrastructure.system.atomic_file import whole_file

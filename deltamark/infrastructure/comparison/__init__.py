@@ -1,1 +1,4 @@
-"""Comparison."""
+"""Compares extracts with the stored state, set-wise, in DuckDB.
+
+Read `comparer` first.
+"""

@@ -1,1 +1,4 @@
-"""Set-wise work on Arrow tables, done by DuckDB."""
+"""DuckDB without access to files and network, and the SQL conversions that several adapters share.
+
+Read `connection`, then `conversions`.
+"""

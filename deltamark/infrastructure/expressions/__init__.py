@@ -1,1 +1,4 @@
-"""Expressions."""
+"""Compiles the expressions of a configuration to SQL for DuckDB; only what is on an allow-list passes.
+
+Read `compiler`, then `parser` and `translator`.
+"""

@@ -1,1 +1,4 @@
-"""Extracts: files of source systems."""
+"""Reads and cleanses extracts: the files of source systems.
+
+Read `folder`, then `cleanse` and `query`.
+"""

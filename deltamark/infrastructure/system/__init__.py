@@ -1,1 +1,1 @@
-"""System."""
+"""Tools over the operating system: files, processes, the time zone."""

@@ -1,1 +1,4 @@
-"""The command line."""
+"""The command line: parses options, calls the engine, renders results.
+
+Read `main`, then `context`, then one of `commands`.
+"""

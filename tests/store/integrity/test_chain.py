@@ -8,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deltamark.domain.integrity.checkpoint import Checkpoint
-from deltamark.domain.integrity.verification import LogVerification
+from deltamark.domain.integrity.verification import Checkpoint, LogVerification
 from tests.conftest import EveryStore, NewStore
 from tests.store.builders import PERSON, create, discarded_event, start_run, update
 from tests.store.integrity.test_replay import lived

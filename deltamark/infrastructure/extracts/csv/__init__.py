@@ -1,1 +1,4 @@
-"""Csv."""
+"""The CSV format: dialect, grammar, normalization.
+
+Read `cells` first.
+"""

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from deltamark.domain.history.changes import Position
-from deltamark.domain.integrity.checkpoint import Checkpoint
+from deltamark.domain.integrity.verification import Checkpoint
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ERASED, from_micros

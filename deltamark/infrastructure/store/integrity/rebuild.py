@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from deltamark.application.ports.progress import Progress
 from deltamark.domain.errors import StoreError
-from deltamark.domain.integrity.checkpoint import Checkpoint
-from deltamark.domain.integrity.verification import LogVerification, Replayed
+from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
 from deltamark.infrastructure.store.commands.waiting_links import Awaiting
 from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.integrity.horizon_check import expected_horizons

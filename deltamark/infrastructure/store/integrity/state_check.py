@@ -10,8 +10,7 @@ import orjson
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.records import Pair
 from deltamark.domain.history.changes import Position
-from deltamark.domain.integrity.checkpoint import Checkpoint
-from deltamark.domain.integrity.verification import MOST_KEPT, Discrepancy, LogVerification
+from deltamark.domain.integrity.verification import MOST_KEPT, Checkpoint, Discrepancy, LogVerification
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ChangeMapper

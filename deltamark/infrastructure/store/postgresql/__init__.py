@@ -1,1 +1,4 @@
-"""A store in a PostgreSQL database, shared by several machines."""
+"""The store in a PostgreSQL database, shared by several machines.
+
+Read `store` first.
+"""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from deltamark.domain.integrity.checkpoint import Checkpoint
+from deltamark.domain.integrity.verification import Checkpoint
 from deltamark.domain.resources.link import LinkEvent, LinkFact
 from deltamark.domain.resources.resource import Resource, ResourceFact, ResourceRef, fold
 from deltamark.infrastructure.store.events.mapper import LINK_TOPICS, RESOURCE_TOPICS, from_micros

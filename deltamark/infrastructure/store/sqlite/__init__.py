@@ -1,1 +1,4 @@
-"""The embedded store: one SQLite file, for one machine."""
+"""The embedded store: one SQLite file, for one machine.
+
+Read `store` first.
+"""

@@ -1,1 +1,1 @@
-"""The commands: each parses its arguments, calls one use case and renders what that gives."""
+"""The commands. Each parses its arguments, calls one use case and renders the result."""

@@ -12,7 +12,7 @@ from deltamark.application.integrity.replay import verify_log
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.derivation.differences import Verification
 from deltamark.domain.errors import UsageError, to_the_second
-from deltamark.domain.integrity.checkpoint import Checkpoint, is_proven
+from deltamark.domain.integrity.verification import Checkpoint, is_proven
 from deltamark.domain.messages import how_many
 from deltamark.infrastructure.checkpoints.files import checkpoint_in
 from deltamark.infrastructure.checkpoints.keys import verifying_key
