@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from deltamark.config.xml.elements import Attribute, Element
 from deltamark.config.xml.schema import ROOT
+from deltamark.infrastructure.extracts.formats import ENDINGS
 
 ELEMENTS = {
     "ConfigurationFile": "The root of every file. Any XML namespace on it is accepted. All `*.xml` files below the "
@@ -85,8 +86,8 @@ MEANINGS = {
     "EntityAssociation IsProperty2Collection": "Whether one resource of the second type may have several links.",
     "EntityTypeMapping Identifier": "The entity type.",
     "EntityTypeMapping Connector": "The connector that feeds it.",
-    "EntityTypeMapping ConnectionTable": "The extract: the file of that name with the ending `.csv`, `.csv.gz`, "
-    "`.csv.zst` or `.parquet` in the folder of the extracts.",
+    "EntityTypeMapping ConnectionTable": "The extract: the file of that name with the ending "
+    f"{', '.join(f'`{ending}`' for ending in ENDINGS[:-1])} or `{ENDINGS[-1]}` in the folder of the extracts.",
     "EntityTypeMapping Encoding": "How the file is written; UTF-8 if it does not say. A byte order mark in the file "
     "outranks this.",
     "EntityTypeMapping Delimiter": "What separates the columns; found in the header if it does not say.",

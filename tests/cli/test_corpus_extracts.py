@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deltamark.infrastructure.extracts.csv import cells as csv_cells
 from deltamark.infrastructure.extracts.decode import UnpackLimits
 from tests.cli.workspace import Workspace
 
@@ -310,16 +311,14 @@ def test_107_an_extract_that_shrinks_is_applied_and_every_row_that_is_gone_is_de
 
 
 def test_108_an_extract_that_grows_while_it_is_read_fails_the_task(holding, monkeypatch):
-    from deltamark.infrastructure.extracts import folder
-
-    original = folder.dialect_of
+    original = csv_cells.detect_dialect
 
     def growing(*arguments):
         with (holding.exports / "people.csv").open("a") as file:
             file.write("l,b\n")
         return original(*arguments)
 
-    monkeypatch.setattr(folder, "dialect_of", growing)
+    monkeypatch.setattr(csv_cells, "detect_dialect", growing)
 
     refused(holding, "people.csv: the file was changed while it was read")
 

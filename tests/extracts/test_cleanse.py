@@ -39,9 +39,7 @@ def test_a_key_that_does_not_fit_its_type_may_be_anybodys_so_nothing_is_deleted(
     found = folder.read("id,name\n7x,a\n8,b\n", id=T.INT32, name=T.STRING)
 
     assert aside(found) == [(2, "id", f"the value is not {T.INT32.described}", "7x")]
-    assert found.cleansed.incomplete == (
-        "the key of 1 row could not be converted; nothing is deleted on the word of this extract"
-    )
+    assert found.cleansed.incomplete == ("the key of 1 row could not be converted; this extract deletes nothing")
     assert states(found) == {"8": {"P0": 8, "P1": "b"}}
 
 
@@ -58,9 +56,9 @@ def test_of_rows_that_differ_under_one_key_none_stays(folder):
 
     assert lines(found) == [3]
     assert aside(found) == [
-        (2, "id", "the key stands also in line 4 with other values", "k"),
-        (4, "id", "the key stands also in line 2 with other values", "k"),
-        (5, "id", "the key stands also in line 2 with other values", "k"),
+        (2, "id", "the key also occurs in line 4 with other values", "k"),
+        (4, "id", "the key also occurs in line 2 with other values", "k"),
+        (5, "id", "the key also occurs in line 2 with other values", "k"),
     ]
     assert found.kept.to_pylist() == ["k"]
 
@@ -94,7 +92,7 @@ def test_rows_of_another_width_are_set_aside_and_nothing_may_be_deleted(folder):
         (4, None, "the row has 3 columns, the header has 2", "long,a,b"),
     ]
     assert lines(found) == [2, 5]
-    assert found.cleansed.incomplete == ("2 rows could not be read; nothing is deleted on the word of this extract")
+    assert found.cleansed.incomplete == ("2 rows could not be read; this extract deletes nothing")
     assert found.cleansed.read.rows == 4
 
 
@@ -139,8 +137,8 @@ def test_two_commands_for_one_key_are_both_set_aside(folder):
     found = folder.read("id,do,name\na,insert,x\na,insert,x\nb,delete,\n", command="do")
 
     assert aside(found) == [
-        (2, "id", "the key stands also in line 3", "a"),
-        (3, "id", "the key stands also in line 2", "a"),
+        (2, "id", "the key also occurs in line 3", "a"),
+        (3, "id", "the key also occurs in line 2", "a"),
     ]
     assert found.kept.to_pylist() == ["a"]
     assert found.rows["key"].to_pylist() == ["b"]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from deltamark.domain.errors import SourceError
-from deltamark.infrastructure.extracts import folder as folder_module
+from deltamark.infrastructure.extracts.csv import cells as csv_cells
 from deltamark.infrastructure.extracts.decode import UnpackLimits
 from tests.extracts.folder import STRING, states
 
@@ -115,7 +115,7 @@ def test_hostile_column_names_are_just_names(folder):
 @pytest.mark.parametrize("when", ["grown", "replaced", "removed"])
 def test_a_file_that_is_changed_while_it_is_read_is_refused(folder, monkeypatch, when):
     path = folder.write("people.csv", GOOD)
-    original = folder_module.dialect_of
+    original = csv_cells.detect_dialect
 
     def disturb(*arguments):
         if when == "grown":
@@ -133,7 +133,7 @@ def test_a_file_that_is_changed_while_it_is_read_is_refused(folder, monkeypatch,
         original_result = original(plain, *arguments)
         return disturb()
 
-    monkeypatch.setattr(folder_module, "dialect_of", dialect)
+    monkeypatch.setattr(csv_cells, "detect_dialect", dialect)
 
     assert re.search("the file (was changed|vanished) while it was read|cannot be read", refusal(folder))
 
@@ -207,7 +207,7 @@ def test_declared_encodings_are_read(folder, encoding):
 def test_a_broken_utf16_is_refused_with_its_line(folder):
     folder.write("people.csv", "\ufeffid,name\nk,a\nl,".encode("utf-16-le") + b"\x00\xd8" + "\n".encode("utf-16-le"))
 
-    assert "people.csv:3: there are bytes that UTF-16 does not know" in refusal(folder)
+    assert "people.csv:3: there are bytes that are not UTF-16" in refusal(folder)
 
 
 @pytest.mark.parametrize("content", ['id\nk\n\n""\nl\n', 'id\r\nk\r\n\r\n""\r\nl\r\n'])

@@ -74,7 +74,7 @@ class Workbench:
             connection.close()
 
     def _root(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return _DATABASES.held((MEMORY_LIMIT, self._threads), lambda: _opened(self._threads))
+        return _DATABASES.borrowed((MEMORY_LIMIT, self._threads), lambda: _opened(self._threads))
 
 
 def _opened(threads: int = THREADS) -> duckdb.DuckDBPyConnection:

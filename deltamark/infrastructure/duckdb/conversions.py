@@ -35,21 +35,10 @@ class Conversion:
         return f"'{self.quote}' || {text} || '{self.quote}'" if self.quote else text
 
 
-def literal(text: str) -> str:
-    """A text as an SQL literal."""
-    assert "\0" not in text, "no text of a configuration or header holds NUL"
-    return "'" + text.replace("'", "''") + "'"
-
-
 def in_ascii(text: str) -> str:
     """A text as SQL in which only ASCII stands: DuckDB's client goes through a query that has more letter by letter."""
     written = "".join(rf"\x{byte:02X}" for byte in text.encode())
     return f"decode('{written}'::blob)"
-
-
-def identifier(name: str) -> str:
-    """A name as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def lower_escapes(json: str) -> str:

@@ -1,4 +1,4 @@
-"""Which rows of an extract may be applied and which are set aside; set-wise, over all rows at once."""
+"""Decides which rows of an extract are applied and which are set aside, set-wise over all rows."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from attrs import frozen
 
 from deltamark.application.ports.extracts import Cleansed
 from deltamark.domain.runs.run import ExtractRead, SetAside
-from deltamark.infrastructure.extracts.csv.cells import Fetched
-from deltamark.infrastructure.extracts.row_faults import KEY_EMPTY, Wording, why_incomplete
+from deltamark.infrastructure.extracts.cells import FetchedRows
+from deltamark.infrastructure.extracts.row_faults import KEY_EMPTY, DescribedColumns, why_incomplete
 
 
 @frozen(kw_only=True)
-class Sifted:
-    """The rows that may be applied, and what became of the others.
+class CleansedRows:
+    """The rows that are applied, and those that are set aside.
 
-    :param rows: in the order of the extract.
-    :param kept: keys of rows set aside, each once; not of those that a row applied says just the same of.
+    :param rows: the rows that are applied, in the order of the extract.
+    :param kept: the keys of rows set aside, each once; without those of duplicates of a row that is applied.
+    :param incomplete: why the extract cannot show that something is gone, or None if it can.
+    :param count: the number of all data rows.
     """
 
     rows: pa.Table
@@ -30,65 +32,69 @@ class Sifted:
     count: int
 
     def cleansed(self, subject: str, file: str, digest: str) -> Cleansed:
-        """The account of it."""
+        """What a run reports of the cleansing."""
         read = ExtractRead(subject=subject, file=file, rows=self.count, digest=digest)
         return Cleansed(read=read, set_aside=self.set_aside, incomplete=self.incomplete)
 
 
-def sifted_resources(connection: duckdb.DuckDBPyConnection, fetched: Fetched, wording: Wording, file: str) -> Sifted:
-    """Set aside the rows with a fault, and those whose key stands in several rows.
+def cleanse_resources(
+    connection: duckdb.DuckDBPyConnection, fetched: FetchedRows, described: DescribedColumns, file: str
+) -> CleansedRows:
+    """Sets aside the rows with a fault, and those whose key occurs in several rows.
 
-    Of rows that say the same the first stays; if they differ, or if they are commands, none does.
+    Of equal rows the first is applied. If rows with the same key differ, or are commands, none is.
 
-    :param fetched: rows of ``key``, ``state``, ``fault`` (a code, NULL where all is well), ``fault_value``, and
-        ``line``; the same key stands in the same text.
+    :param fetched: rows of ``key`` (canonical text), ``state``, ``fault`` (a code, NULL if there is none),
+        ``fault_value`` and ``line``.
     """
     rows = fetched.rows
     connection.register("fetched", rows)
     faults = []
-    if _has_faults(rows) or _counted(connection, "count(distinct key)") < rows.num_rows:
-        faults = _faulty_resources(connection, has_commands=wording.command_column is not None)
+    if _has_faults(rows) or _count(connection, "count(distinct key)") < rows.num_rows:
+        faults = _faulty_resources(connection, has_commands=described.command_column is not None)
     connection.unregister("fetched")
-    return _sifted(fetched, faults, [row["line"] for row in faults], wording, file)
+    return _cleansed(fetched, faults, [row["line"] for row in faults], described, file)
 
 
-def sifted_links(connection: duckdb.DuckDBPyConnection, fetched: Fetched, wording: Wording, file: str) -> Sifted:
-    """Set aside the rows with a fault, and the pairs that stand in several rows with differing commands.
+def cleanse_links(
+    connection: duckdb.DuckDBPyConnection, fetched: FetchedRows, described: DescribedColumns, file: str
+) -> CleansedRows:
+    """Sets aside the rows with a fault, and the pairs that occur in several rows with different commands.
 
-    Rows without a second value are passed over unless they carry a command (it speaks of all links of the first),
-    and so are all but the first of equal rows.
+    Of equal rows only the first is applied. Rows without a second value are ignored, unless they have a command: it
+    applies to all links of the first value.
 
     :param fetched: rows of ``key`` (the first value), ``value2``, ``fault``, ``fault_value``, ``line``.
     """
     rows = fetched.rows
     connection.register("fetched", rows)
     faults: list[dict[str, Any]] = []
-    gone: list[int] = []
-    pairs = _counted(connection, "count(distinct (key, value2)) filter (value2 is not null)")
+    left_out: list[int] = []
+    pairs = _count(connection, "count(distinct (key, value2)) filter (value2 is not null)")
     if _has_faults(rows) or pairs < rows.num_rows:
-        faults = _faulty_links(connection, has_commands=wording.command_column is not None)
-        passed_over = _PASSED_OVER_COMMANDS if wording.command_column is not None else _PASSED_OVER
-        gone = _lines(connection, passed_over) + [row["line"] for row in faults]
+        faults = _faulty_links(connection, has_commands=described.command_column is not None)
+        ignored = _IGNORED_COMMANDS if described.command_column is not None else _IGNORED
+        left_out = _lines(connection, ignored) + [row["line"] for row in faults]
     connection.unregister("fetched")
-    return _sifted(fetched, faults, gone, wording, file)
+    return _cleansed(fetched, faults, left_out, described, file)
 
 
-_PASSED_OVER = """
+_IGNORED = """
     select line from fetched where fault is null and value2 is null
     union all
     select f.line from fetched f
     join (select key, value2, min(line) as first from fetched where fault is null group by all having count(*) > 1) d
     on d.key = f.key and d.value2 = f.value2
     where f.fault is null and f.line > d.first"""
-_PASSED_OVER_COMMANDS = _PASSED_OVER.replace("value2 is null", "value2 is null and key is null", 1)
+_IGNORED_COMMANDS = _IGNORED.replace("value2 is null", "value2 is null and key is null", 1)
 
 
 def _has_faults(rows: pa.Table) -> bool:
     return bool(rows["fault"].null_count < rows.num_rows)
 
 
-def _counted(connection: duckdb.DuckDBPyConnection, what: str) -> int:
-    return int(connection.sql(f"select {what} from fetched").fetchall()[0][0])
+def _count(connection: duckdb.DuckDBPyConnection, counted: str) -> int:
+    return int(connection.sql(f"select {counted} from fetched").fetchall()[0][0])
 
 
 def _lines(connection: duckdb.DuckDBPyConnection, query: str) -> list[int]:
@@ -133,21 +139,27 @@ def _faulty(
     return list(connection.sql(query).to_arrow_table().to_pylist())
 
 
-def _sifted(fetched: Fetched, faults: list[dict[str, Any]], gone: list[int], wording: Wording, file: str) -> Sifted:
+def _cleansed(
+    fetched: FetchedRows,
+    faults: list[dict[str, Any]],
+    left_out: list[int],
+    described: DescribedColumns,
+    file: str,
+) -> CleansedRows:
     rows = fetched.rows
-    if gone:
-        rows = rows.filter(pc.invert(pc.is_in(rows["line"], value_set=pa.array(gone, pa.int64()))))
-    unreadable = [SetAside(file=file, line=u.line, reason=u.reason, value=u.text) for u in fetched.unreadable]
-    set_aside = [wording.set_aside(row, file) for row in faults]
+    if left_out:
+        rows = rows.filter(pc.invert(pc.is_in(rows["line"], value_set=pa.array(left_out, pa.int64()))))
+    unreadable = [SetAside(file=file, line=row.line, reason=row.reason, value=row.text) for row in fetched.unreadable]
+    set_aside = [described.set_aside(row, file) for row in faults]
     kept = dict.fromkeys(
         row["key"]
         for row in faults
         if row["key"] is not None and row["fault"] != KEY_EMPTY and not (row["fault"] is None and row["same"])
     )
-    return Sifted(
+    return CleansedRows(
         rows=rows,
         kept=pa.array(list(kept), pa.string()),
-        set_aside=tuple(sorted([*set_aside, *unreadable], key=lambda s: s.line or 0)),
-        incomplete=why_incomplete(len(fetched.unreadable), sum(wording.loses_key(row["fault"]) for row in faults)),
+        set_aside=tuple(sorted([*set_aside, *unreadable], key=lambda row: row.line or 0)),
+        incomplete=why_incomplete(len(fetched.unreadable), sum(described.loses_key(row["fault"]) for row in faults)),
         count=fetched.count,
     )

@@ -1,4 +1,4 @@
-"""From the stored bytes of a text extract to a plain UTF-8 file: decompress and decode, in chunks, strictly."""
+"""Decompresses and decodes a text extract into a plain UTF-8 file, in chunks and strictly."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from deltamark.infrastructure.extracts.files import ExtractFile, check_signature
 CHUNK = 8 << 20
 """Bytes read at a time."""
 
-_MARKS = {
+_BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-_SHOWN = {"cp1252": "windows-1252", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
-_PACKED = {".csv.gz": (b"\x1f\x8b", "a gzip file"), ".csv.zst": (b"\x28\xb5\x2f\xfd", "a Zstandard file")}
+_ENCODING_NAMES = {"cp1252": "windows-1252", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+_COMPRESSED = (".gz", ".zst")
 _ENCODINGS = {
     "utf-8": "utf-8",
     "utf-16": "utf-16-le",  # unless a byte order mark says otherwise
@@ -39,23 +39,29 @@ _ENCODINGS = {
 
 @frozen(kw_only=True)
 class UnpackLimits:
-    """How far a compressed extract may grow; the defaults are far above any honest one."""
+    """How far a compressed extract may grow; the defaults are far above what real extracts need.
+
+    :param ratio: unpacked bytes for each packed byte.
+    :param ratio_from: unpacked bytes from which on the ratio counts.
+    :param total: unpacked bytes.
+    """
 
     ratio: int = 200
     ratio_from: int = 1 << 30
     total: int = 64 << 30
 
     def exceeded(self, packed: int, unpacked: int) -> bool:
-        """Whether this many bytes are too many to come from that few."""
+        """Whether so many unpacked bytes are too many for so few packed ones."""
         return unpacked > self.total or (unpacked > self.ratio_from and unpacked > self.ratio * packed)
 
 
 @frozen(kw_only=True)
 class PlainText:
-    """A file of UTF-8 text, with or without a byte order mark, and how it came to be.
+    """A file of UTF-8 text, with or without a byte order mark.
 
-    :param path: the extract itself, or a file in the working folder.
-    :param encoding: in which encoding the extract is, as Python calls it.
+    :param path: the extract itself, or a copy.
+    :param file: the extract.
+    :param encoding: of the extract, as Python names it.
     """
 
     path: Path
@@ -63,8 +69,8 @@ class PlainText:
     encoding: str = field(default="utf-8")
 
 
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes as they are stored, hexadecimal."""
+def file_digest(path: Path) -> str:
+    """The SHA-256 of the bytes of a file, hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as stream:
         while chunk := stream.read(1 << 20):
@@ -72,10 +78,11 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def encoding_named(name: str | None, where: Location) -> str:
-    """The encoding that a mapping declares, as Python calls it; UTF-8 if it declares none.
+def declared_encoding(name: str | None, where: Location) -> str:
+    """The encoding that a mapping declares, as Python names it; UTF-8 if it declares none.
 
-    :raises SourceError: if it is none of those that are read.
+    :param where: the mapping.
+    :raises SourceError: if the encoding is not supported.
     """
     encoding = _ENCODINGS.get((name or "utf-8").strip().lower().replace("_", "-").replace("utf8", "utf-8"))
     if encoding is None:
@@ -88,42 +95,36 @@ def encoding_named(name: str | None, where: Location) -> str:
     return encoding
 
 
-def unpacked(file: ExtractFile, encoding: str, workplace: Path, limits: UnpackLimits) -> PlainText:
-    """The text of an extract as a UTF-8 file: itself where it is one, else a copy in `workplace`.
+def utf8_text(file: ExtractFile, encoding: str, folder: Path, limits: UnpackLimits, described: str) -> PlainText:
+    """An extract as a UTF-8 file: the extract itself if it is one, else a copy in `folder`.
 
-    Bytes that are to be UTF-8 are not checked here. A byte order mark outranks what the mapping declares.
+    An ending in ``.gz`` or ``.zst`` says that the extract is compressed. Text declared as UTF-8 is not checked here. A
+    byte order mark takes precedence over `encoding`.
 
-    :raises SourceError: if the file is of another kind, damaged, cut off, a decompression bomb, or has bytes
-        that the encoding does not know.
+    :param encoding: what the mapping declares.
+    :param described: what a compressed file must hold, such as "CSV text", for a message.
+    :raises SourceError: if the file is damaged, cut off, a decompression bomb, holds another kind of file, or has bytes
+        that are invalid in the encoding.
     """
-    packing = _PACKED.get(file.ending)
-    head = _head(file)
-    check_signature(file, head, packing[0] if packing else b"", packing[1] if packing else "CSV text")
-    path = file.path
-    if packing:
-        path = workplace / "unpacked.csv"
+    head, path = file.head(), file.path
+    if file.ending.endswith(_COMPRESSED):
+        path = folder / "unpacked"
         _write(path, _decompressed(file, limits))
         with path.open("rb") as stream:
             head = stream.read(8)
-        check_signature(file, head, b"", "CSV text")
-    encoding = _marked(head) or encoding
+        check_signature(file, head, b"", described)
+    encoding = _encoding_of_mark(head) or encoding
     if encoding == "utf-8" and not any(char in str(path) for char in "*?[]{}"):  # DuckDB would expand these
         return PlainText(path=path, file=file)
     with path.open("rb") as stream:
-        decoded = workplace / "decoded.csv"
+        decoded = folder / "decoded"
         chunks = iter(lambda: stream.read(CHUNK), b"")
         _write(decoded, chunks if encoding == "utf-8" else _decoded(chunks, encoding, file))
     return PlainText(path=decoded, file=file, encoding=encoding)
 
 
-def _head(file: ExtractFile) -> bytes:
-    head = file.stream.read(16)
-    file.stream.seek(0)
-    return head
-
-
-def _marked(head: bytes) -> str | None:
-    return next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None)
+def _encoding_of_mark(head: bytes) -> str | None:
+    return next((encoding for mark, encoding in _BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
 
 
 def _write(path: Path, chunks: Iterator[bytes]) -> None:
@@ -135,7 +136,7 @@ def _write(path: Path, chunks: Iterator[bytes]) -> None:
 def _decompressed(file: ExtractFile, limits: UnpackLimits) -> Iterator[bytes]:
     size = 0
     try:
-        for chunk in _opened(file):
+        for chunk in _unpacked_chunks(file):
             size += len(chunk)
             if limits.exceeded(file.size, size):
                 raise SourceError(
@@ -155,8 +156,8 @@ def _decompressed(file: ExtractFile, limits: UnpackLimits) -> Iterator[bytes]:
         raise SourceError(file.where, "the compressed file holds nothing (0 bytes)")
 
 
-def _opened(file: ExtractFile) -> Iterator[bytes]:
-    if file.ending == ".csv.gz":
+def _unpacked_chunks(file: ExtractFile) -> Iterator[bytes]:
+    if file.ending.endswith(".gz"):
         with gzip.GzipFile(fileobj=file.stream, mode="rb") as packed:
             yield from iter(lambda: packed.read(CHUNK), b"")
     else:
@@ -177,6 +178,6 @@ def _decoded(chunks: Iterator[bytes], encoding: str, file: ExtractFile) -> Itera
         before = bytes(error.object[: error.start]).decode(encoding, "ignore")
         raise SourceError(
             file.at(lines + before.count("\n") + 1),
-            f"there are bytes that {_SHOWN[encoding]} does not know",
+            f"there are bytes that are not {_ENCODING_NAMES[encoding]}",
             advice="State the file's Encoding on the mapping, or export it as UTF-8.",
         ) from error

@@ -1,11 +1,11 @@
-"""Finding the one file of a connection table, and holding it to what it was when it was opened."""
+"""Finds the one file of a connection table, and refuses it if it changes while it is read."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -15,17 +15,18 @@ from attrs import frozen
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 
-ENDINGS = (".csv", ".csv.gz", ".csv.zst", ".parquet")
-"""The kinds of extract, in the order in which a message names them."""
+GZIP = b"\x1f\x8b"
+ZSTANDARD = b"\x28\xb5\x2f\xfd"
+PARQUET = b"PAR1"
 
 _SIGNATURES = (
     (b"PK\x03\x04", "a zip archive or an Office document (xlsx)"),
     (b"PK\x05\x06", "a zip archive"),
     (b"%PDF", "a PDF document"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document (xls)"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
-    (b"PAR1", "a Parquet file"),
+    (GZIP, "a gzip file"),
+    (ZSTANDARD, "a Zstandard file"),
+    (PARQUET, "a Parquet file"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (b"BZh", "a bzip2 file"),
     (b"\xfd7zXZ\x00", "an xz file"),
@@ -38,19 +39,20 @@ _SIGNATURES = (
 class ExtractFile:
     """The file of a connection table, open for reading.
 
-    :param path: where it lies, links resolved.
-    :param ending: one of `ENDINGS`.
-    :param size: its size in bytes when it was opened, never 0.
+    :param path: links resolved.
+    :param ending: one of `known_endings`, those of all formats.
+    :param size: in bytes when it was opened, never 0.
     """
 
     path: Path
     ending: str
+    known_endings: Sequence[str]
     size: int
     stream: BinaryIO
 
     @property
     def name(self) -> str:
-        """The file name, as messages and runs say it."""
+        """The file name, as messages and runs show it."""
         return self.path.name.encode(errors="backslashreplace").decode()
 
     @property
@@ -62,15 +64,22 @@ class ExtractFile:
         """A point in the file."""
         return Location(self.name, line, column)
 
+    def head(self) -> bytes:
+        """The first bytes; the stream is at its beginning again afterwards."""
+        head = self.stream.read(16)
+        self.stream.seek(0)
+        return head
+
 
 @contextmanager
-def opened(folder: Path, table: str) -> Iterator[ExtractFile]:
-    """The file of a connection table, checked on leaving to be the one that was opened.
+def open_extract(folder: Path, table: str, endings: Sequence[str]) -> Iterator[ExtractFile]:
+    """Opens the file of a connection table, and checks at the end of the block that it is still the same.
 
-    :raises SourceError: if there is none, or more than one, or it is not an ordinary file below `folder` that
-        can be read; and on leaving, if it was changed or replaced in between.
+    :param endings: those of all formats, in the order in which messages name them.
+    :raises SourceError: if there is no such file or more than one, if it is not a readable regular file below
+        `folder`, or, at the end of the block, if it was changed or replaced.
     """
-    path, ending = located(folder, table)
+    path, ending = locate_extract(folder, table, endings)
     where = Location(path.name)
     try:
         descriptor = os.open(path, _FLAGS)
@@ -79,37 +88,37 @@ def opened(folder: Path, table: str) -> Iterator[ExtractFile]:
             where, f"the file cannot be opened ({_why(error)})", advice=f"Make {path} readable for this user."
         ) from error
     before = os.fstat(descriptor)
-    problem = _unfit(before)
-    if problem is not None:
+    reason = _why_unusable(before)
+    if reason is not None:
         os.close(descriptor)
-        raise SourceError(where, problem[0], advice=problem[1])
+        raise SourceError(where, reason[0], advice=reason[1])
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        yield ExtractFile(path, ending, before.st_size, stream)
+        yield ExtractFile(path, ending, endings, before.st_size, stream)
         _check_unchanged(path, before, where)
 
 
-def located(folder: Path, table: str) -> tuple[Path, str]:
+def locate_extract(folder: Path, table: str, endings: Sequence[str]) -> tuple[Path, str]:
     """The path of a connection table's file, links resolved, and its ending.
 
-    :raises SourceError: naming what was looked for, and the nearest file there is.
+    :raises SourceError: if there is not exactly one, with the names that were looked for and the nearest one.
     """
     if table in ("", ".", "..") or any(char in table for char in '/\\\0:"*?<>|'):
         raise SourceError(Location(table), "the connection table is not a plain name", value=table)
-    names = [table + ending for ending in ENDINGS]
-    found = [name for name in names if os.path.lexists(folder / name)]
-    if len(found) > 1:
+    names = [table + ending for ending in endings]
+    existing = [name for name in names if os.path.lexists(folder / name)]
+    if len(existing) > 1:
         raise SourceError(
             Location(table),
-            f"{folder} holds {_listed(found)}: it is not clear which one is meant",
+            f"{folder} holds {_listed(existing)}: it is not clear which one is meant",
             advice="Leave one of them there and run the job again.",
         )
-    if not found:
+    if not existing:
         raise SourceError(
             Location(names[0]),
             f"{folder} holds none of {_listed(names)}{_nearest(folder, table)}",
             advice="Put the extract there, or correct ConnectionTable.",
         )
-    name = found[0]
+    name = existing[0]
     try:
         path = (folder / name).resolve(strict=True)
         root = folder.resolve(strict=True)
@@ -121,10 +130,10 @@ def located(folder: Path, table: str) -> tuple[Path, str]:
 
 
 def check_signature(file: ExtractFile, head: bytes, expected: bytes, kind: str) -> None:
-    """Refuse a file whose first bytes tell that it is of another kind.
+    """Refuses a file whose first bytes show that it is of another kind.
 
-    :param expected: the first bytes that the kind requires; empty for text, which has none.
-    :raises SourceError: naming what the file looks like.
+    :param expected: the first bytes of every file of the kind; empty for text.
+    :raises SourceError: with the kind that the file looks like.
     """
     if expected and head.startswith(expected):
         return
@@ -134,7 +143,7 @@ def check_signature(file: ExtractFile, head: bytes, expected: bytes, kind: str) 
             file.where,
             f"this is {looks}, not {kind}" if looks else f"this is not {kind}",
             advice="Export the table again, under the name that fits its format "
-            f"({', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}).",
+            f"({', '.join(file.known_endings[:-1])} or {file.known_endings[-1]}).",
         )
 
 
@@ -148,8 +157,8 @@ _FLAGS = (
 _PUT_A_FILE = "Put the extract itself there and run the job again."
 
 
-def _unfit(status: os.stat_result) -> tuple[str, str] | None:
-    """Why what was opened cannot be an extract, and what to do about it."""
+def _why_unusable(status: os.stat_result) -> tuple[str, str] | None:
+    """Why this cannot be an extract, and what to do about it; None if it can."""
     if not stat.S_ISREG(status.st_mode):
         return f"this is {_kind(status.st_mode)}, not a file", _PUT_A_FILE
     if status.st_size == 0:
@@ -176,15 +185,15 @@ def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
 
 def _nearest(folder: Path, table: str) -> str:
     try:
-        there = sorted(os.listdir(folder))
+        existing = sorted(os.listdir(folder))
     except OSError as error:
         return f" ({_why(error)})"
-    stems = {name.split(".")[0].casefold(): name for name in there}
-    stems |= {name.casefold(): name for name in there}
+    stems = {name.split(".")[0].casefold(): name for name in existing}
+    stems |= {name.casefold(): name for name in existing}
     near = difflib.get_close_matches(table.casefold(), stems, n=1, cutoff=0.5)
     if near:
         return f"; the nearest name there is {stems[near[0]]}"
-    return "; the folder is empty" if not there else ""
+    return "" if existing else "; the folder is empty"
 
 
 def _listed(names: list[str]) -> str:

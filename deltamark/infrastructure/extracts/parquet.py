@@ -1,4 +1,4 @@
-"""Parquet files: their typed values become the texts that a CSV file would hold, and go the same way."""
+"""The cells of a Parquet file: typed values as the texts that a CSV file would hold."""
 
 from __future__ import annotations
 
@@ -9,34 +9,41 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deltamark.domain.errors import SourceError
-from deltamark.infrastructure.duckdb.conversions import literal
-from deltamark.infrastructure.extracts.csv.cells import Fetched, line_numbers, numbered, result_over, unread
-from deltamark.infrastructure.extracts.csv.dialect import check_names
-from deltamark.infrastructure.extracts.files import ExtractFile, check_signature
+from deltamark.infrastructure.duckdb.connection import literal
+from deltamark.infrastructure.extracts.cells import (
+    ExtractSource,
+    FetchedRows,
+    check_columns,
+    line_numbers,
+    numbered,
+    query_cells,
+    unreadable_rows,
+)
+from deltamark.infrastructure.extracts.files import ExtractFile
 
 
-def parquet_cells(connection: duckdb.DuckDBPyConnection, file: ExtractFile, wanted: Sequence[str]) -> ParquetCells:
-    """The cells of a Parquet file, which has the columns `wanted`.
+def parquet_cells(source: ExtractSource) -> ParquetCells:
+    """Opens a Parquet file.
 
-    :raises SourceError: if it is no Parquet file or damaged, or lacks a column, or holds nested values in one.
+    :raises SourceError: if it is damaged, lacks a column, or holds nested values in one.
     """
-    check_signature(file, file.stream.read(16), b"PAR1", "a Parquet file")
+    file = source.file
     try:
         schema = pq.read_schema(file.path)
     except (pa.ArrowException, OSError) as error:
-        raise unread(file, error) from error
-    check_names(schema.names, wanted, file, None)
-    for name in wanted:
+        raise unreadable_rows(file, error) from error
+    check_columns(schema.names, source.columns, file, None)
+    for name in source.columns:
         kind = schema.field(schema.names.index(name)).type
         if pa.types.is_nested(kind):
             raise SourceError(
                 file.at(None, name), f"the column holds nested values ({kind})", advice="Map columns of single values."
             )
-    return ParquetCells(connection, file, schema)
+    return ParquetCells(source.connection, file, schema)
 
 
 class ParquetCells:
-    """The rows of a Parquet file, every value as the text that a CSV file would hold for it."""
+    """The rows of a Parquet file."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, file: ExtractFile, schema: pa.Schema) -> None:
         self._connection = connection
@@ -48,20 +55,20 @@ class ParquetCells:
         """The columns of the file."""
         return tuple(self._schema.names)
 
-    def fetch(self, query: str, columns: Sequence[int]) -> Fetched:
-        """The result of `query` over the rows; a line is the number of the row, from 1."""
+    def fetch(self, query: str, columns: Sequence[int]) -> FetchedRows:
+        """Runs a query over the cells; a line is the number of the row, from 1."""
         cells = numbered(f"nullif({_as_text(self._schema.field(i).type, f'c{i}')}, '')" for i in columns)
         aliases = ", ".join(f"c{i}" for i in range(len(self.names)))
-        scan = f"read_parquet({literal(str(self._file.path))}) as t({aliases})"
+        rows = f"read_parquet({literal(str(self._file.path))}) as t({aliases})"
         try:
-            table = result_over(self._connection, query, cells, scan)
+            table = query_cells(self._connection, query, cells, rows)
         except duckdb.Error as error:
-            raise unread(self._file, error) from error
-        return Fetched(rows=table.append_column("line", line_numbers(1, table.num_rows)))
+            raise unreadable_rows(self._file, error) from error
+        return FetchedRows(rows=table.append_column("line", line_numbers(1, table.num_rows)))
 
 
 def _as_text(kind: pa.DataType, cell: str) -> str:
-    if pa.types.is_timestamp(kind):  # with a zone or without, what is stored counts from 1970 in UTC
+    if pa.types.is_timestamp(kind):  # with or without a zone, the stored number counts from 1970 in UTC
         return f"make_timestamp(epoch_us({cell}))::varchar"
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return f"case when octet_length({cell}) > 0 then to_base64({cell}) end"

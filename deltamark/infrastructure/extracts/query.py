@@ -1,4 +1,4 @@
-"""The SQL over the cells of an extract that gives its keys, states, links and commands, and what is wrong."""
+"""The SQL over the cells of an extract that gives its keys, states, links, commands and faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from attrs import frozen
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.duckdb.conversions import BLANKS, Conversion, conversion, in_ascii, literal, lower_escapes
+from deltamark.infrastructure.duckdb.connection import literal
+from deltamark.infrastructure.duckdb.conversions import BLANKS, Conversion, conversion, in_ascii, lower_escapes
 from deltamark.infrastructure.extracts.row_faults import (
     COMMAND_UNKNOWN,
     COMMANDS,
@@ -17,8 +18,8 @@ from deltamark.infrastructure.extracts.row_faults import (
     KEY_EMPTY,
     KEY_TOO_LONG,
     LONGEST_KEY,
+    DescribedColumns,
     MappedColumn,
-    Wording,
 )
 
 _WHITE = "".join(
@@ -27,23 +28,23 @@ _WHITE = "".join(
         *range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF,
     )
 )  # fmt: skip
-"""What makes up a key that says nothing: white space of all kinds, those of no width too."""
+"""A key of these characters alone counts as empty: all white space, also of no width."""
 
 _LONGEST_SHOWN = 1_000
 
 
 @frozen(kw_only=True)
 class Query:
-    """What is asked of an extract.
+    """A query over an extract.
 
-    :param wanted: the columns that it needs.
-    :param sql: a query over ``cells``, where ``wanted[i]`` is called ``w<i>``.
-    :param wording: how to speak of the columns.
+    :param columns: the columns of the extract that it reads.
+    :param sql: the query over ``cells``, in which ``columns[i]`` is called ``w<i>``.
+    :param described: the columns as messages name them.
     """
 
-    wanted: Sequence[str]
+    columns: Sequence[str]
     sql: str
-    wording: Wording
+    described: DescribedColumns
 
 
 @frozen(kw_only=True)
@@ -55,15 +56,17 @@ class _Column:
 
 
 def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_column: str | None) -> Query:
-    """The query for ``key``, ``state``, ``fault``, ``fault_value`` and, with a column of them, ``command``.
+    """The query for ``key``, ``state``, ``fault``, ``fault_value`` and, if there is a command column, ``command``.
 
-    :raises SourceError: if the `Format` of a date cannot be understood.
+    :raises SourceError: if the `Format` of a date is invalid.
     """
     at = mapping.location or Location(mapping.connection_table)
     columns = []
     for number, mapped in enumerate(mapping.properties):
         declared = entity_type.property(mapped.identifier)
-        kind = declared.type if declared else PropertyType.FOREIGN_KEY  # an association may name it alone
+        kind = (
+            declared.type if declared else PropertyType.FOREIGN_KEY
+        )  # a property that only an association names need not be declared
         columns.append(_column(mapped.connection_column, kind, number, mapped.format, mapped.location or at))
     key = mapping.properties.index(mapping.primary_key)
     in_order = sorted(range(len(columns)), key=lambda i: mapping.properties[i].identifier)
@@ -80,7 +83,7 @@ def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_
         command_column,
         f"t{key} as key, {lower_escapes('spelled')} as state",
         derived=f"{state} as spelled, ",
-        spared="command = 'delete'",
+        unchecked="command = 'delete'",
     )
 
 
@@ -89,7 +92,7 @@ def link_query(
 ) -> Query:
     """The query for ``key`` (the first value), ``value2``, ``fault``, ``fault_value`` and ``command``.
 
-    A row whose second cell is empty has no `value2`, and no fault unless it carries a command.
+    A row whose second cell is empty has no ``value2``, and no fault unless it has a command.
     """
     at = mapping.location or Location(mapping.connection_table)
     columns = [
@@ -100,7 +103,7 @@ def link_query(
     if command_column is not None:
         void = f"({_blank('w0')} and {void})"
     selected = f"t0 as key, case when {_blank('w1')} then null else t1 end as value2"
-    return _query(columns, 0, command_column, selected, passed_over=void)
+    return _query(columns, 0, command_column, selected, ignored=void)
 
 
 def _column(name: str, kind: PropertyType, number: int, pattern: str | None, at: Location) -> _Column:
@@ -115,54 +118,56 @@ def _query(
     selected: str,
     *,
     derived: str = "",
-    spared: str = "false",
-    passed_over: str = "false",
+    unchecked: str = "false",
+    ignored: str = "false",
 ) -> Query:
-    """The query that selects that, and the first fault of each row.
+    """The query that selects these columns and the first fault of each row.
 
     :param derived: columns that `selected` uses besides the values.
-    :param spared: the rows of which only the key must fit.
-    :param passed_over: the rows that have no fault whatever stands in them.
+    :param unchecked: the rows of which only the key is checked.
+    :param ignored: the rows that have no fault, whatever they hold.
     """
     values = [f"{c.conversion.text} as t{i}, {c.conversion.has_value} as h{i}" for i, c in enumerate(columns)]
     faults = [
         (KEY_EMPTY, f"not h{key} or {_blank(columns[key].cell)}", columns[key].cell),
         (KEY_TOO_LONG, f"length({columns[key].cell}) > {LONGEST_KEY}", columns[key].cell),
-        *_misfit(columns, key, "true"),
+        *_conversion_fault(columns, key, "true"),
     ]
-    wanted = [column.name for column in columns]
+    names = [column.name for column in columns]
     if command_column is not None:
-        command = f"w{len(wanted)}"
-        spelled = " ".join(f"when '{said}' then '{meant}'" for said, meant in COMMANDS.items())
+        command = f"w{len(names)}"
+        spelled = " ".join(f"when '{spelling}' then '{meaning}'" for spelling, meaning in COMMANDS.items())
         values.append(f"case lower(trim({command}, {in_ascii(BLANKS)})) {spelled} end as command")
         faults.append((COMMAND_UNKNOWN, "command is null", command))
-        wanted.append(command_column)
+        names.append(command_column)
         selected += ", command"
     else:
-        spared = "false"
+        unchecked = "false"
     for number in range(len(columns)):
         if number != key:
-            faults += _misfit(columns, number, "true" if spared == "false" else f"not coalesce({spared}, false)")
-    found = " ".join(f"when {condition} then {code}" for code, condition, _ in faults)
+            checked = "true" if unchecked == "false" else f"not coalesce({unchecked}, false)"
+            faults += _conversion_fault(columns, number, checked)
+    codes = " ".join(f"when {condition} then {code}" for code, condition, _ in faults)
     shown = " ".join(f"when {code} then {cell}" for code, _, cell in faults)
     sql = f"""
         select {selected}, fault, left(case fault {shown} end, {_LONGEST_SHOWN}) as fault_value
-        from (select *, {derived}case when {passed_over} then null {found} end as fault
+        from (select *, {derived}case when {ignored} then null {codes} end as fault
               from (select *, {", ".join(values)} from cells))"""
-    described = [MappedColumn(name=c.name, described=c.kind.described) for c in columns]
-    return Query(wanted=wanted, sql=sql, wording=Wording(columns=described, key=key, command_column=command_column))
+    mapped = [MappedColumn(name=c.name, described=c.kind.described) for c in columns]
+    described = DescribedColumns(columns=mapped, key=key, command_column=command_column)
+    return Query(columns=names, sql=sql, described=described)
 
 
-def _misfit(columns: Sequence[_Column], number: int, concerned: str) -> list[tuple[int, str, str]]:
+def _conversion_fault(columns: Sequence[_Column], number: int, checked: str) -> list[tuple[int, str, str]]:
     column = columns[number]
     if column.conversion.is_total:
         return []
-    condition = f"h{number} and t{number} is null and {concerned}"
+    condition = f"h{number} and t{number} is null and {checked}"
     return [(FIRST_CONVERSION + number, condition, column.cell)]
 
 
 def _blank(cell: str) -> str:
-    """Whether a cell is empty or of white space only; most are told by their first character, which is cheap."""
+    """Whether a cell is empty or white space; the first character decides most cells, which is cheap."""
     white = f"{cell} is null or trim({cell}, {in_ascii(_WHITE)}) = ''"
     return f"(case when {cell} >= '!' and {cell} < chr(127) then false else {white} end)"
 

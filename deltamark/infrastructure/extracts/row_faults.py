@@ -1,4 +1,4 @@
-"""What can be wrong with a row, as codes that SQL computes and sentences that people read."""
+"""The faults of rows: the codes that SQL computes, and the messages that people read."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from attrs import frozen
 from deltamark.domain.runs.run import SetAside
 
 KEY_EMPTY, KEY_TOO_LONG, COMMAND_UNKNOWN, FIRST_CONVERSION = 1, 2, 3, 4
-"""Codes; to `FIRST_CONVERSION` the number of the mapped column is added whose value does not fit."""
+"""Codes. `FIRST_CONVERSION` plus the number of a mapped column: its value is not of the type of its property."""
 
 LONGEST_KEY = 4_096
 """Characters."""
 
 COMMANDS = {"insert": "insert", "add": "insert", "update": "update", "delete": "delete", "merge": "merge"}
-"""What a command column may say, in any case -> the command."""
+"""The values of a command column, in lower case (any case is accepted), and the command that each means."""
 
 
 @frozen(kw_only=True)
 class MappedColumn:
     """A column that a mapping names.
 
-    :param described: which values fit, as `PropertyType.described` says it.
+    :param described: the values that its type accepts, see `PropertyType.described`.
     """
 
     name: str
@@ -31,11 +31,11 @@ class MappedColumn:
 
 
 @frozen(kw_only=True)
-class Wording:
-    """The columns of an extract, to name them in sentences.
+class DescribedColumns:
+    """The columns of an extract, as messages name them.
 
     :param columns: the mapped ones, in the order of the codes.
-    :param key: the number of the one that says of whom a row speaks.
+    :param key: the number of the column that identifies the resource.
     """
 
     columns: Sequence[MappedColumn]
@@ -43,26 +43,26 @@ class Wording:
     command_column: str | None
 
     def loses_key(self, code: int | None) -> bool:
-        """Whether a row with this fault speaks of somebody, and it cannot be told of whom."""
+        """Whether a row with this fault has a key that cannot be read."""
         return code == FIRST_CONVERSION + self.key
 
     def set_aside(self, row: dict[str, Any], file: str) -> SetAside:
-        """The row as a run reports it.
+        """A row with a fault, as a run reports it.
 
-        :param row: its ``line``, ``key``, ``fault`` and ``fault_value``; and of rows whose key stands in several
-            lines ``other`` (a line where it does) and ``same`` (whether the rows say the same).
+        :param row: its ``line``, ``key``, ``fault`` and ``fault_value``. For a repeated key also ``other`` (the
+            number of another such line) and ``same`` (whether the rows are equal).
         """
-        column, reason = self._explained(row)
+        column, reason = self._explanation(row)
         value = row["key"] if row["fault"] is None else row["fault_value"]
         return SetAside(file=file, line=row["line"], column=column, reason=reason, value=value, key=row["key"])
 
-    def _explained(self, row: dict[str, Any]) -> tuple[str | None, str]:
+    def _explanation(self, row: dict[str, Any]) -> tuple[str | None, str]:
         key, code = self.columns[self.key].name, row["fault"]
         if code is None:
             if row["same"]:
                 return key, f"the same row as line {row['other']}"
             differing = "" if self.command_column else " with other values"
-            return key, f"the key stands also in line {row['other']}{differing}"
+            return key, f"the key also occurs in line {row['other']}{differing}"
         if code == KEY_EMPTY:
             return key, "the key is empty"
         if code == KEY_TOO_LONG:
@@ -80,7 +80,7 @@ def why_incomplete(unreadable: int, keys_lost: int) -> str | None:
         parts.append(f"{_rows(unreadable)} could not be read")
     if keys_lost:
         parts.append(f"the key of {_rows(keys_lost)} could not be converted")
-    return f"{' and '.join(parts)}; nothing is deleted on the word of this extract" if parts else None
+    return f"{' and '.join(parts)}; this extract deletes nothing" if parts else None
 
 
 def _rows(count: int) -> str:

@@ -1,4 +1,4 @@
-"""What is dear to open and can be shared: once in each process."""
+"""One instance per process of what is expensive to open."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Generic, TypeVar
 
-Opened = TypeVar("Opened")
+Instance = TypeVar("Instance")
 
 
-class OnePerProcess(Generic[Opened]):
-    """Opens a thing once for each of its settings, however many parts of the process ask for it.
+class OnePerProcess(Generic[Instance]):
+    """Opens one instance for each of its settings, which all parts of the process share.
 
-    A process that was forked opens its own: what it inherited has lost its threads, and must not even be closed.
+    A forked process opens its own: the inherited one has lost its threads and must not even be closed.
     """
 
     def __init__(self) -> None:
-        self._begin()
-        self._inherited: list[dict[Hashable, Opened]] = []
+        self._start()
+        self._inherited: list[dict[Hashable, Instance]] = []
         if hasattr(os, "register_at_fork"):  # Windows does not fork
-            os.register_at_fork(after_in_child=self._begin_again)
+            os.register_at_fork(after_in_child=self._start_in_fork)
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         self._lock = Lock()
-        self._opened: dict[Hashable, Opened] = {}
+        self._instances: dict[Hashable, Instance] = {}
 
-    def _begin_again(self) -> None:
-        self._inherited.append(self._opened)
-        self._begin()
+    def _start_in_fork(self) -> None:
+        self._inherited.append(self._instances)
+        self._start()
 
     @contextmanager
-    def held(self, settings: Hashable, opening: Callable[[], Opened]) -> Iterator[Opened]:
-        """The thing with these settings, for this block alone; opened if it is not."""
+    def borrowed(self, settings: Hashable, open_instance: Callable[[], Instance]) -> Iterator[Instance]:
+        """The instance with these settings, opened if there is none; no other thread has it during the block."""
         with self._lock:
-            if settings not in self._opened:
-                self._opened[settings] = opening()
-            yield self._opened[settings]
+            if settings not in self._instances:
+                self._instances[settings] = open_instance()
+            yield self._instances[settings]

@@ -1,148 +1,93 @@
-"""Running one query over the cells of an extract, each row with the line where it stands."""
+"""The cells of a CSV file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Protocol
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-from attrs import frozen
 
-from deltamark.domain.errors import SourceError
-from deltamark.infrastructure.duckdb.conversions import literal
-from deltamark.infrastructure.extracts.csv.dialect import Dialect
+from deltamark.infrastructure.duckdb.connection import literal
+from deltamark.infrastructure.extracts.cells import (
+    ExtractSource,
+    FetchedRows,
+    check_columns,
+    line_numbers,
+    numbered,
+    query_cells,
+    unreadable_rows,
+)
+from deltamark.infrastructure.extracts.csv.dialect import Dialect, detect_dialect
 from deltamark.infrastructure.extracts.csv.grammar import Grammar
-from deltamark.infrastructure.extracts.csv.inspection import Shape
-from deltamark.infrastructure.extracts.csv.normalize import FEED, RETURN, Rewritten, Unreadable, rewritten
-from deltamark.infrastructure.extracts.decode import PlainText
-from deltamark.infrastructure.extracts.files import ExtractFile
-from deltamark.infrastructure.system.per_process import OnePerProcess
+from deltamark.infrastructure.extracts.csv.inspection import TextShape, inspect_text
+from deltamark.infrastructure.extracts.csv.normalize import ESCAPED_CR, ESCAPED_LF, NormalizedText, normalize
+from deltamark.infrastructure.extracts.decode import PlainText, declared_encoding, utf8_text
 
 _LEAST_LINE_SIZE = 2 << 20
-MEMORY_LIMIT = "1GB"
 
 
-@frozen(kw_only=True)
-class Fetched:
-    """What a query gave.
+def csv_cells(source: ExtractSource) -> CsvCells:
+    """Opens a CSV file, compressed or not.
 
-    :param rows: its result, in the order of the extract, with a last column ``line``.
-    :param unreadable: the rows that the query did not see, in line order.
+    :raises SourceError: if it is no CSV text, damaged or cut off, or lacks a column.
     """
-
-    rows: pa.Table
-    unreadable: Sequence[Unreadable] = ()
-
-    @property
-    def count(self) -> int:
-        """All data rows of the extract."""
-        return int(self.rows.num_rows) + len(self.unreadable)
-
-
-class Cells(Protocol):
-    """The data rows of an extract, as text."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The columns, in order."""
-        ...
-
-    def fetch(self, query: str, columns: Sequence[int]) -> Fetched:
-        """The result of `query` over ``cells``, which has the columns of these numbers as w0, w1, ….
-
-        A cell is a varchar; NULL where it is empty.
-
-        :raises SourceError: if the rows cannot be read.
-        """
-        ...
-
-
-class _Database:
-    """A DuckDB in memory that spills to a folder of its own and loads nothing from elsewhere."""
-
-    def __init__(self) -> None:
-        self._workplace = TemporaryDirectory(prefix="deltamark-", ignore_cleanup_errors=True)
-        self.root = duckdb.connect(
-            config={
-                "threads": 2,
-                "memory_limit": MEMORY_LIMIT,
-                "temp_directory": str(Path(self._workplace.name) / "spill"),
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "preserve_insertion_order": True,
-            }
-        )
-
-
-_DATABASES = OnePerProcess[_Database]()
-
-
-@contextmanager
-def reading_connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection for one extract, to the one database of the process that reads extracts: opening one takes longer
-    than reading a thousand rows.
-    """
-    with _DATABASES.held(MEMORY_LIMIT, _Database) as database:
-        connection = database.root.cursor()
-    try:
-        connection.execute("set python_enable_replacements = false")
-        connection.execute("set enable_progress_bar = false")
-        yield connection
-    finally:
-        connection.close()
+    where, mapping = source.mapping_location, source.mapping
+    encoding = declared_encoding(mapping.encoding, where)
+    plain = utf8_text(source.file, encoding, source.folder, source.limits, "CSV text")
+    shape = inspect_text(plain)
+    dialect = detect_dialect(plain, shape, source.columns, mapping.delimiter, where)
+    check_columns(dialect.names, source.columns, source.file, dialect.line)
+    return CsvCells(source.connection, plain, shape, dialect, source.folder)
 
 
 class CsvCells:
     """The rows of a CSV text.
 
-    A text without quotes is read as it stands if its row ends are all alike; if the rows found are then not as
-    many as the lines, and for every other text, it is first rewritten (see `rewriting`).
+    A text without quotes whose line ends are all alike is first read as it is. If that gives another number of rows
+    than there are lines, and for every other text, a normalized copy is read.
     """
 
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
         plain: PlainText,
-        shape: Shape,
+        shape: TextShape,
         dialect: Dialect,
-        workplace: Path,
+        folder: Path,
     ) -> None:
         self._connection = connection
         self._plain = plain
         self._shape = shape
         self._dialect = dialect
-        self._workplace = workplace
+        self._folder = folder
 
     @property
     def names(self) -> Sequence[str]:
         """The header."""
         return self._dialect.names
 
-    def fetch(self, query: str, columns: Sequence[int]) -> Fetched:
-        return self._fetched_as_it_stands(query, columns) or self._fetched_rewritten(query, columns)
+    def fetch(self, query: str, columns: Sequence[int]) -> FetchedRows:
+        """Runs a query over the cells; lines are those of the text, in which the header is usually line 1."""
+        return self._fetch_as_it_is(query, columns) or self._fetch_normalized(query, columns)
 
-    def _fetched_as_it_stands(self, query: str, columns: Sequence[int]) -> Fetched | None:
+    def _fetch_as_it_is(self, query: str, columns: Sequence[int]) -> FetchedRows | None:
         shape, width = self._shape, len(self.names)
         if shape.has_quotes or not shape.is_uniform or not self._dialect.is_in_first_line or width == 1:
-            return None  # a single column is a case of its own: its blank lines would count as rows
-        scan = self._scan(self._plain.path, skip=1, longest=shape.longest)
+            return None  # in a single column, DuckDB would count blank lines as rows
+        text = self._read_csv(self._plain.path, skip=1, longest=shape.longest)
         try:
-            table = result_over(self._connection, query, numbered(f"c{i}" for i in columns), scan)
+            table = query_cells(self._connection, query, numbered(f"c{i}" for i in columns), text)
         except duckdb.Error:
-            return None  # the exact way finds out what is wrong, and in which line
+            return None  # normalizing finds what is wrong, and in which line
         if table.num_rows != shape.line_feeds - 1:
             return None
-        return Fetched(rows=_with_lines(table, line_numbers(2, table.num_rows)))
+        return FetchedRows(rows=_with_lines(table, line_numbers(2, table.num_rows)))
 
-    def _fetched_rewritten(self, query: str, columns: Sequence[int]) -> Fetched:
+    def _fetch_normalized(self, query: str, columns: Sequence[int]) -> FetchedRows:
         end = b"\r" if self._shape.ends_with_return else b"\n"
-        dialect, path = self._dialect, self._workplace / "rows.csv"
-        result = rewritten(
+        dialect, path = self._dialect, self._folder / "rows.csv"
+        normalized = normalize(
             self._plain,
             path,
             Grammar(dialect.delimiter.encode(), end, len(self.names)),
@@ -150,17 +95,19 @@ class CsvCells:
             line=dialect.next_line,
             width=len(self.names),
         )
-        scan = self._scan(path, skip=0, longest=max(self._shape.longest, result.longest))
+        text = self._read_csv(path, skip=0, longest=max(self._shape.longest, normalized.longest))
         try:
-            table = result_over(self._connection, query, _restored(result, columns), scan)
+            table = query_cells(self._connection, query, _unescaped_cells(normalized, columns), text)
         except duckdb.Error as error:
-            raise unread(self._plain.file, error) from error
-        if table.num_rows != len(result.lines):
-            raise unread(self._plain.file, f"{len(result.lines)} rows are there, {table.num_rows} were read")
-        lines = pa.Array.from_buffers(pa.int64(), len(result.lines), [None, pa.py_buffer(result.lines)])
-        return Fetched(rows=_with_lines(table, lines), unreadable=result.unreadable)
+            raise unreadable_rows(self._plain.file, error) from error
+        if table.num_rows != len(normalized.lines):
+            raise unreadable_rows(
+                self._plain.file, f"{len(normalized.lines)} rows are there, {table.num_rows} were read"
+            )
+        lines = pa.Array.from_buffers(pa.int64(), len(normalized.lines), [None, pa.py_buffer(normalized.lines)])
+        return FetchedRows(rows=_with_lines(table, lines), unreadable=normalized.unreadable)
 
-    def _scan(self, path: Path, *, skip: int, longest: int) -> str:
+    def _read_csv(self, path: Path, *, skip: int, longest: int) -> str:
         columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(self.names)))
         return (
             f"read_csv({literal(str(path))}, auto_detect = false, header = false, skip = {skip}, "
@@ -170,30 +117,12 @@ class CsvCells:
         )
 
 
-def _restored(result: Rewritten, columns: Sequence[int]) -> str:
-    if not result.has_breaks:
+def _unescaped_cells(normalized: NormalizedText, columns: Sequence[int]) -> str:
+    if not normalized.has_breaks:
         return numbered(f"c{i}" for i in columns)
-    marks = [(f"chr(0) || '{mark[1:].decode()}'", code) for mark, code in ((RETURN, 13), (FEED, 10))]
-    (first, one), (second, other) = marks
-    return numbered(f"replace(replace(c{i}, {first}, chr({one})), {second}, chr({other}))" for i in columns)
-
-
-def numbered(cells: Iterable[str]) -> str:
-    return ", ".join(f"{cell} as w{number}" for number, cell in enumerate(cells))
-
-
-def result_over(connection: duckdb.DuckDBPyConnection, query: str, cells: str, scan: str) -> pa.Table:
-    return connection.sql(f"with cells as (select {cells} from {scan}) {query}").to_arrow_table()
-
-
-def line_numbers(first: int, count: int) -> pa.Array:
-    return pa.array(np.arange(first, first + count, dtype=np.int64))
+    cr, lf = (f"chr(0) || '{mark[1:].decode()}'" for mark in (ESCAPED_CR, ESCAPED_LF))
+    return numbered(f"replace(replace(c{i}, {cr}, chr(13)), {lf}, chr(10))" for i in columns)
 
 
 def _with_lines(table: pa.Table, lines: pa.Array | pa.ChunkedArray) -> pa.Table:
     return table.append_column("line", lines)
-
-
-def unread(file: ExtractFile, problem: object) -> SourceError:
-    lines = str(problem).strip().splitlines() or ["no reason given"]
-    return SourceError(file.where, f"the rows cannot be read ({lines[0]})")

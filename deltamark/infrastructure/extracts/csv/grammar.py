@@ -1,12 +1,12 @@
 """The grammar of CSV (RFC 4180), as regular expressions over bytes for one delimiter and one line end.
 
 Stricter than most readers where they guess: a quote opens a field only as its very first character, and after
-the closing quote only a delimiter or the end of the row may follow. A quote elsewhere in an unquoted field
-stands for itself.
+the closing quote only a delimiter or the end of the row may follow. Any other quote in an unquoted field is an
+ordinary character.
 
-Only a class of characters is repeated possessively: more than that matches wrongly in Python 3.11.0 to 3.11.4
-(https://github.com/python/cpython/issues/106052). Groups are repeated in atomic groups, and so many times at most that
-what the regular expression engine remembers of them stays small.
+Only classes of characters are repeated possessively: other possessive repetitions match wrongly in Python 3.11.0 to
+3.11.4 (https://github.com/python/cpython/issues/106052). Groups are repeated inside atomic groups, and a limited number
+of times, so that the regular expression engine needs little memory.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from attrs import frozen
 
 _MOST_ROWS = 2_000
 _MOST_QUOTES = 1_000
-"""Repetitions at a time; a row with more doubled quotes in a field is read by `Grammar.row_at`."""
+"""Repetitions in one match; `Grammar.row_at` reads a row with more doubled quotes in a field."""
 
 
 class UnclosedQuote(Exception):
-    """A quoted field is never closed, or closed in a later line where no field can end.
+    """A quoted field is never closed, or is closed in a later line where no field can end.
 
     :param position: where the field starts.
     """
@@ -33,11 +33,11 @@ class UnclosedQuote(Exception):
 
 @frozen
 class Row:
-    """A row as it stands in the text.
+    """A row of the text.
 
     :param fields: the values, unquoted.
-    :param end: the position behind its line end.
-    :param flaw: what makes it unreadable, a clause, or None.
+    :param end: the position after its line end.
+    :param flaw: why it is unreadable, a clause, or None.
     """
 
     fields: tuple[bytes, ...]
@@ -46,7 +46,7 @@ class Row:
 
 
 class Grammar:
-    """How rows of `columns` fields look.
+    """The regular expressions for rows of `columns` fields.
 
     :param delimiter: one ASCII character.
     :param end: ``b"\\n"``, which also matches CRLF, or ``b"\\r"``.
@@ -74,9 +74,9 @@ class Grammar:
         self._stop = re.compile(rb"[\n" + mark + rb"]|\r\n" if end == b"\n" else rb"[\r\n" + mark + rb"]")
 
     def row_at(self, text: bytes, position: int, *, is_all: bool) -> Row | None:
-        """The row that starts there, whatever its number of fields and however malformed.
+        """The row that starts at a position, of any number of fields, well formed or not.
 
-        :param is_all: whether nothing follows `text`; if not, None says that the row goes on behind it.
+        :param is_all: whether nothing follows `text`. If something does, None means that the row goes on there.
         :raises UnclosedQuote: if a quoted field has no proper end.
         """
         fields: list[bytes] = []
@@ -107,7 +107,7 @@ class Grammar:
             return Row(tuple(fields), end.end(), flaw) if end else None
 
     def _quoted_end(self, text: bytes, position: int) -> int | None:
-        """Behind the closing quote of the field that a quote opens there; None where there is none."""
+        """The position after the closing quote of the field that starts here; None if there is none."""
         position += 1
         while doubled := self._doubled.match(text, position):
             position = doubled.end()
@@ -115,14 +115,14 @@ class Grammar:
         return closing + 1 if closing >= 0 else None
 
     def _unquoted_end(self, text: bytes, position: int) -> int:
-        """Where a delimiter, the end of the row or the end of the text follows."""
+        """The position of the next delimiter, row end or end of the text."""
         stop = self._stop.search(text, position)
         return stop.start() if stop else len(text)
 
 
 def _flaw_of(unquoted: bytes) -> str | None:
     if b"\r" in unquoted:
-        return "a carriage return stands in the row, outside quotes"
+        return "there is a carriage return outside quotes"
     if unquoted[:1] in (b" ", b"\t") and unquoted.lstrip(b" \t").startswith(b'"'):
-        return "a blank stands before an opening quote"
+        return "there is a blank before an opening quote"
     return None

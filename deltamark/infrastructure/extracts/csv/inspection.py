@@ -1,4 +1,4 @@
-"""What a text file is like as a whole, found by searching its bytes in bulk: no loop over its lines."""
+"""Counts over a whole text file, by searching its bytes in bulk: no loop over its lines."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _BLOCK = 512 << 10
 
 
 @define(kw_only=True)
-class Shape:
+class TextShape:
     """Counts over all bytes of a text.
 
-    :param line_feeds: how many LF there are, those of CRLF included.
-    :param returns: how many CR.
-    :param pairs: how many CRLF.
+    :param line_feeds: the number of LF, those of CRLF included.
+    :param returns: the number of CR, those of CRLF included.
+    :param pairs: the number of CRLF.
     :param has_quotes: whether a double quote occurs anywhere.
-    :param longest: an upper bound of the length of a line, in bytes.
+    :param longest: an upper bound for the length of a line, in bytes.
     """
 
     line_feeds: int = 0
@@ -32,21 +32,21 @@ class Shape:
 
     @property
     def ends_with_return(self) -> bool:
-        """Whether rows end with a lone CR: the file has no LF at all."""
+        """Whether rows end with a lone CR, because the file has no LF at all."""
         return self.line_feeds == 0 and self.returns > 0
 
     @property
     def is_uniform(self) -> bool:
-        """Whether all rows end alike, with LF or with CRLF, and no CR stands elsewhere."""
+        """Whether all rows end alike, with LF or with CRLF, and there is no other CR."""
         return self.returns == 0 or self.returns == self.pairs == self.line_feeds
 
 
-def inspected(plain: PlainText) -> Shape:
-    """The shape of a text, which is valid UTF-8 without NUL and ends with a line end.
+def inspect_text(plain: PlainText) -> TextShape:
+    """Counts a text, and checks that it is valid UTF-8 without NUL and ends with a line end.
 
     :raises SourceError: with the line where it is not.
     """
-    shape, decoder, last, gap = Shape(), codecs.getincrementaldecoder("utf-8")("strict"), b"", 0
+    shape, decoder, last, open_length = TextShape(), codecs.getincrementaldecoder("utf-8")("strict"), b"", 0
     with plain.path.open("rb", buffering=0) as stream:
         while chunk := stream.read(CHUNK):
             _check_text(chunk, decoder, shape, plain)
@@ -55,18 +55,18 @@ def inspected(plain: PlainText) -> Shape:
                 shape.pairs += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
             shape.line_feeds += chunk.count(b"\n")
             shape.has_quotes = shape.has_quotes or b'"' in chunk
-            gap = _gap(chunk, gap, shape)
+            open_length = _measure_lines(chunk, open_length, shape)
             last = chunk[-1:]
     _check_end(last, decoder, shape, plain)
     return shape
 
 
-def _check_text(chunk: bytes, decoder: Any, shape: Shape, plain: PlainText) -> None:
+def _check_text(chunk: bytes, decoder: Any, shape: TextShape, plain: PlainText) -> None:
     nul = chunk.find(b"\0")
     if nul >= 0:
         raise SourceError(
-            plain.file.at(_line(shape, chunk[:nul])),
-            "a NUL byte stands here: this is not text in UTF-8",
+            plain.file.at(_line_number(shape, chunk[:nul])),
+            "there is a NUL byte: this is not text in UTF-8",
             advice='If it is UTF-16, state Encoding="utf-16" on the mapping; else export it again.',
         )
     pending = decoder.getstate()[0]
@@ -75,7 +75,9 @@ def _check_text(chunk: bytes, decoder: Any, shape: Shape, plain: PlainText) -> N
     try:
         decoder.decode(chunk)
     except UnicodeDecodeError as error:
-        raise _undecodable(error.object, error.start, _line(shape, error.object[: error.start]), plain) from error
+        raise _undecodable(
+            error.object, error.start, _line_number(shape, error.object[: error.start]), plain
+        ) from error
 
 
 def _undecodable(text: bytes, start: int, line: int, plain: PlainText) -> SourceError:
@@ -87,13 +89,13 @@ def _undecodable(text: bytes, start: int, line: int, plain: PlainText) -> Source
     return SourceError(plain.file.at(line), "there are bytes that are not UTF-8", advice=advice)
 
 
-def _line(shape: Shape, before: bytes) -> int:
+def _line_number(shape: TextShape, before: bytes) -> int:
     feeds = shape.line_feeds + before.count(b"\n")
     return (feeds or shape.returns + before.count(b"\r")) + 1
 
 
-def _gap(chunk: bytes, gap: int, shape: Shape) -> int:
-    """Raise `shape.longest` to a bound of the lines in this chunk; answers the length that stays open.
+def _measure_lines(chunk: bytes, open_length: int, shape: TextShape) -> int:
+    """Raises `shape.longest` to a bound for the lines in this chunk, and returns the length of the line still open.
 
     A line longer than two blocks covers a whole block, so only blocks without a line end are measured.
     """
@@ -101,15 +103,15 @@ def _gap(chunk: bytes, gap: int, shape: Shape) -> int:
     for start in range(0, len(chunk), _BLOCK):
         size = min(_BLOCK, len(chunk) - start)
         if chunk.find(end, start, start + size) >= 0:
-            shape.longest = max(shape.longest, gap + size)
-            gap = size
+            shape.longest = max(shape.longest, open_length + size)
+            open_length = size
         else:
-            gap += size
-            shape.longest = max(shape.longest, gap)
-    return gap
+            open_length += size
+            shape.longest = max(shape.longest, open_length)
+    return open_length
 
 
-def _check_end(last: bytes, decoder: Any, shape: Shape, plain: PlainText) -> None:
+def _check_end(last: bytes, decoder: Any, shape: TextShape, plain: PlainText) -> None:
     if decoder.getstate()[0]:
         raise cut_off(plain, shape.line_feeds + 1)
     if last != (b"\r" if shape.ends_with_return else b"\n"):
@@ -118,7 +120,7 @@ def _check_end(last: bytes, decoder: Any, shape: Shape, plain: PlainText) -> Non
 
 
 def cut_off(plain: PlainText, line: int, more: str = "its last row has no line end") -> SourceError:
-    """The error for a file that stops in the middle."""
+    """The error for a file that ends in the middle."""
     return SourceError(
         plain.file.at(line), f"the file looks cut off: {more}", advice="Copy or export it again, to its end."
     )

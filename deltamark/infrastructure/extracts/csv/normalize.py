@@ -1,7 +1,7 @@
-"""Any CSV text to the plainest one: a row a line, LF, no blank lines, and nothing in it that needs guessing.
+"""Rewrites any CSV text as the plainest one: one row a line, LF, no blank lines, nothing ambiguous.
 
-What reads the result sees only rows of the right width; where each stood is known to the line, and whatever is
-left out is named. Line breaks inside quotes become NUL and a letter: an extract itself never holds a NUL.
+All rows of the result have the right width. The source line of each is known, and rows that are left out are listed.
+Line breaks inside quotes become NUL and a letter; an extract itself never holds a NUL.
 """
 
 from __future__ import annotations
@@ -10,87 +10,79 @@ from array import array
 from pathlib import Path
 from typing import BinaryIO
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from deltamark.domain.errors import SourceError
+from deltamark.infrastructure.extracts.cells import UnreadableRow
 from deltamark.infrastructure.extracts.csv.grammar import Grammar, Row, UnclosedQuote
 from deltamark.infrastructure.extracts.csv.inspection import cut_off
 from deltamark.infrastructure.extracts.decode import CHUNK, PlainText
 
 LONGEST_ROW = 64 << 20
-"""Bytes; a longer row refuses the file."""
+"""Bytes; a file with a longer row is refused."""
 
-RETURN, FEED = b"\0r", b"\0n"
-"""What stands for CR and LF inside quotes."""
-
-
-@frozen(kw_only=True)
-class Unreadable:
-    """A row that is not one: where it starts, why, and how its text begins."""
-
-    line: int
-    reason: str
-    text: str
+ESCAPED_CR, ESCAPED_LF = b"\0r", b"\0n"
+"""CR and LF inside quotes."""
 
 
 @define
-class Rewritten:
-    """What became of a text.
+class NormalizedText:
+    """What is known of a normalized text.
 
-    :param lines: the line in which each row of the result started in the source, in order.
-    :param unreadable: the rows that are not in the result, in line order.
-    :param has_breaks: whether `RETURN` or `FEED` occurs in the result.
-    :param longest: the longest row of the result that was not a plain line, in bytes.
+    :param lines: the line of the source in which each row of the result started, in order.
+    :param unreadable: the rows that were left out, in line order.
+    :param has_breaks: whether `ESCAPED_CR` or `ESCAPED_LF` occurs in the result.
+    :param longest: the length in bytes of the longest row that was not one plain line in the source.
     """
 
     lines: array[int] = Factory(lambda: array("q"))
-    unreadable: list[Unreadable] = Factory(list)
+    unreadable: list[UnreadableRow] = Factory(list)
     has_breaks: bool = False
     longest: int = 0
 
 
-def rewritten(plain: PlainText, target: Path, grammar: Grammar, *, start: int, line: int, width: int) -> Rewritten:
-    """Write the rows of a text to `target`, from byte `start`, which lies in line `line`.
+def normalize(plain: PlainText, target: Path, grammar: Grammar, *, start: int, line: int, width: int) -> NormalizedText:
+    """Writes the rows of a text to `target`, from byte `start`, which is in line `line`.
 
     :raises SourceError: at a quote that is never closed, a row longer than `LONGEST_ROW`, or a last row that
         ends too early.
     """
     with plain.path.open("rb", buffering=0) as source, target.open("wb") as sink:
         source.seek(start)
-        rewriter = _Rewriter(plain, grammar, width, line, sink)
+        normalizer = _Normalizer(plain, grammar, width, line, sink)
         text, position, is_all = b"", 0, False
         while not is_all:
             more = source.read(max(CHUNK, len(text) - position))
             is_all = not more
             text, position = text[position:] + more, 0
-            position = rewriter.rewrite(text, is_all)
+            position = normalizer.write_rows(text, is_all)
             if len(text) - position > LONGEST_ROW:
                 raise SourceError(
-                    plain.file.at(rewriter.line),
+                    plain.file.at(normalizer.line),
                     f"the row that starts here is longer than {LONGEST_ROW >> 20} MB, or a quote is never closed",
                 )
-    rewriter.check_end()
-    return rewriter.result
+    normalizer.check_end()
+    return normalizer.result
 
 
-class _Rewriter:
+class _Normalizer:
     def __init__(self, plain: PlainText, grammar: Grammar, width: int, line: int, sink: BinaryIO) -> None:
         self.line = line
-        self.result = Rewritten()
+        self.result = NormalizedText()
         self._plain = plain
         self._grammar = grammar
         self._width = width
         self._sink = sink
         self._last: Row | None = None
 
-    def rewrite(self, text: bytes, is_all: bool) -> int:
-        """Handle all rows that are complete; answers where the rest begins."""
+    def write_rows(self, text: bytes, is_all: bool) -> int:
+        """Writes all complete rows, and returns the position of the rest."""
         position = 0
         while position < len(text):
-            taken = self._plain_rows(text, position) or self._special_row(text, position, is_all)
-            if not taken:
+            length = self._write_plain_rows(text, position) or self._write_special_row(text, position, is_all)
+            if not length:
                 break
-            position += taken
+            position += length
         return position
 
     def check_end(self) -> None:
@@ -102,7 +94,7 @@ class _Rewriter:
                 f"its last row has {_columns(len(last.fields))} of {self._width}",
             )
 
-    def _plain_rows(self, text: bytes, position: int) -> int:
+    def _write_plain_rows(self, text: bytes, position: int) -> int:
         match = self._grammar.rows_of_one_line.match(text, position)
         if match is None or match.end() == position:
             return 0
@@ -120,18 +112,18 @@ class _Rewriter:
         rows = rows.replace(b"\r\n", b"\n")
         if b"\r" in rows:
             self.result.has_breaks = True
-            return rows.replace(b"\r", RETURN)
+            return rows.replace(b"\r", ESCAPED_CR)
         return rows
 
-    def _special_row(self, text: bytes, position: int, is_all: bool) -> int:
+    def _write_special_row(self, text: bytes, position: int, is_all: bool) -> int:
         blank = self._grammar.blank_line.match(text, position)
         if blank:
             self.line += 1
             return blank.end() - position
         match = self._grammar.row_of_many_lines.match(text, position)
         if match:
-            self._emit(match.group().rstrip(b"\r\n"))
-            return self._passed(match.group())
+            self._write_row(match.group().rstrip(b"\r\n"))
+            return self._advance(match.group())
         try:
             row = self._grammar.row_at(text, position, is_all=is_all)
         except UnclosedQuote as error:
@@ -141,14 +133,14 @@ class _Rewriter:
                 raise cut_off(self._plain, self.line)
             return 0
         if row.flaw is None and len(row.fields) == self._width:
-            self._emit(self._grammar.delimiter.join(b'"' + f.replace(b'"', b'""') + b'"' for f in row.fields))
+            self._write_row(self._grammar.delimiter.join(b'"' + f.replace(b'"', b'""') + b'"' for f in row.fields))
         else:
             self._leave_out(row, text[position : row.end])
-        return self._passed(text[position : row.end])
+        return self._advance(text[position : row.end])
 
-    def _emit(self, row: bytes) -> None:
+    def _write_row(self, row: bytes) -> None:
         if b"\r" in row or b"\n" in row:
-            row = row.replace(b"\r", RETURN).replace(b"\n", FEED)
+            row = row.replace(b"\r", ESCAPED_CR).replace(b"\n", ESCAPED_LF)
             self.result.has_breaks = True
         self._sink.write(row + b"\n")
         self.result.lines.append(self.line)
@@ -158,10 +150,10 @@ class _Rewriter:
     def _leave_out(self, row: Row, text: bytes) -> None:
         reason = row.flaw or f"the row has {_columns(len(row.fields))}, the header has {self._width}"
         shown = text[:400].decode("utf-8", "ignore").rstrip("\r\n")
-        self.result.unreadable.append(Unreadable(line=self.line, reason=reason, text=shown))
+        self.result.unreadable.append(UnreadableRow(line=self.line, reason=reason, text=shown))
         self._last = row
 
-    def _passed(self, text: bytes) -> int:
+    def _advance(self, text: bytes) -> int:
         self.line += text.count(self._grammar.end)
         return len(text)
 

@@ -1,0 +1,50 @@
+"""DuckDB connections that read extracts: unlike those of `duckdb.connection`, they reach files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from deltamark.infrastructure.system.per_process import OnePerProcess
+
+MEMORY_LIMIT = "1GB"
+
+
+class _Database:
+    """A DuckDB in memory that spills to a folder of its own and loads no extensions."""
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="deltamark-", ignore_cleanup_errors=True)
+        self.root = duckdb.connect(
+            config={
+                "threads": 2,
+                "memory_limit": MEMORY_LIMIT,
+                "temp_directory": str(Path(self._folder.name) / "spill"),
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "preserve_insertion_order": True,
+            }
+        )
+
+
+_DATABASES = OnePerProcess[_Database]()
+
+
+@contextmanager
+def extract_connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection for one extract, to the database that all extracts of the process share.
+
+    Opening a database takes longer than reading a thousand rows.
+    """
+    with _DATABASES.borrowed(MEMORY_LIMIT, _Database) as database:
+        connection = database.root.cursor()
+    try:
+        connection.execute("set python_enable_replacements = false")
+        connection.execute("set enable_progress_bar = false")
+        yield connection
+    finally:
+        connection.close()
