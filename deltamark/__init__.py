@@ -15,7 +15,6 @@ from deltamark.application.ports.records import Space
 from deltamark.application.runs.observer import Observer
 from deltamark.application.scheduling.health import Health, JobHealth
 from deltamark.application.scheduling.notices import Notice, NoticeKind
-from deltamark.bootstrap import Engine
 from deltamark.config.xml.writer import configuration_xml
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import (
@@ -99,6 +98,7 @@ from deltamark.domain.retention.erasure import Erasure
 from deltamark.domain.retention.retention import Outgoing, Retention, Unread
 from deltamark.domain.runs.run import Counts, JobRun, Operator, Resumption, SetAside, TaskRun, Trigger, TriggerKind
 from deltamark.domain.values import PropertyType
+from deltamark.engine import Engine
 from deltamark.infrastructure.checkpoints.files import read_checkpoint, write_checkpoint
 from deltamark.version import __version__
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import Position, RunMoment, When
@@ -44,6 +46,34 @@ def path(what: str, value: object) -> Path:
     if "\0" in str(found):
         raise UsageError(f"{what} is no path: it holds a NUL character.")
     return found
+
+
+def file(what: str, value: object, *, kinds: str = "a path") -> Path:
+    """The value as the path of a file or folder.
+
+    :param kinds: what the value may be.
+    :raises UsageError: if it is something else.
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise UsageError(f"{what} is {kinds}, not {type(value).__name__}.")
+    return Path(value)
+
+
+def clock(value: object) -> Callable[[], datetime]:
+    """The value, which must be a function that gives the time; each time that it gives is checked.
+
+    :raises UsageError: if it is something else, also later for a time without a zone: the log would not know when.
+    """
+    if not callable(value):
+        raise UsageError("clock is a function that gives the present time as a datetime with a time zone.")
+
+    def now() -> datetime:
+        at = value()
+        if not isinstance(at, datetime) or at.tzinfo is None:
+            raise UsageError(f"the clock gave {at!r}. It must give a datetime with a time zone, such as UTC.")
+        return at
+
+    return now
 
 
 def whole_number(what: str, value: object, *, least: int = 0) -> int:
@@ -88,6 +118,16 @@ def position(what: str, value: object) -> Position:
     if isinstance(value, bool) or not isinstance(value, int):
         raise UsageError(f"{what} is a position in the log, a whole number, not {_described(value)}.")
     return value
+
+
+def event(what: str, value: object) -> Event:
+    """The value, which must be a threading.Event; a new one for None.
+
+    :raises UsageError: if it is something else.
+    """
+    if not isinstance(value, Event | None):
+        raise UsageError(f"{what} is a threading.Event, not {type(value).__name__}.")
+    return value or Event()
 
 
 def moment(what: str, value: object) -> When | None:

@@ -40,6 +40,23 @@ def entity_type_named(identifier: str, configuration: Configuration) -> EntityTy
     return found
 
 
+def ref_of(entity_type: str, key: str, configuration: Configuration) -> ResourceRef:
+    """The reference to a resource that may or may not exist.
+
+    :raises UsageError: if there is no such entity type.
+    """
+    return ResourceRef(entity_type_named(entity_type, configuration).identifier, arguments.text("a key", key))
+
+
+def check_entity_type(identifier: str | None, configuration: Configuration) -> None:
+    """Checks that there is an entity type of that identifier; None means all.
+
+    :raises UsageError: if there is none.
+    """
+    if identifier is not None:
+        entity_type_named(identifier, configuration)
+
+
 def property_named(identifier: str, entity_type: EntityType, configuration: Configuration) -> Property:
     """The property of that identifier: one that holds values, synchronized or computed.
 

@@ -38,6 +38,11 @@ OrphanWriter = Callable[[int, str, pa.Table], str]
 LocalZone: TypeAlias = Callable[[], tzinfo]
 
 
+def utc_now() -> datetime:
+    """The present time."""
+    return datetime.now(UTC)
+
+
 @frozen(kw_only=True)
 class Services:
     """The parts that use cases are given; made in one place, `deltamark.bootstrap`.

@@ -143,7 +143,7 @@ def test_1_an_error_of_our_own_is_told_as_one(past, monkeypatch):
     def breaking(*_: object) -> None:
         raise ValueError("a broken promise\n\x1b[31m")
 
-    monkeypatch.setattr("deltamark.bootstrap.Engine.runs", breaking)
+    monkeypatch.setattr("deltamark.engine.Engine.runs", breaking)
 
     plain, debugged = past.deltamark("runs"), past.deltamark("--debug", "runs")
 

@@ -76,7 +76,7 @@ def test_an_export_that_is_interrupted_leaves_nothing(past, target, monkeypatch)
 
     past_resources = [object()]
     monkeypatch.setattr("deltamark.interfaces.cli.commands.changes.exported_document", lambda _: {"key": "a"})
-    monkeypatch.setattr("deltamark.bootstrap.Engine.export_resources", interrupting)
+    monkeypatch.setattr("deltamark.engine.Engine.export_resources", interrupting)
 
     answer = past.deltamark("export", "HR_Person", "-o", str(target / "people.jsonl"))
 

@@ -224,7 +224,7 @@ def test_a_repair_that_fails_is_a_failure(derived, monkeypatch):
 
 def test_a_fault_that_a_repair_leaves_is_still_a_fault(derived, monkeypatch):
     with_value(derived, "HR_Department", "D1", Sign="WRONG")
-    monkeypatch.setattr("deltamark.application.engine.base.flag_for_repair", lambda *_: None)
+    monkeypatch.setattr("deltamark.application.execution.repair.flag_for_repair", lambda *_: None)
 
     answer = derived.deltamark("verify", "--derived", "--repair")
 

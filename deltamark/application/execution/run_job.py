@@ -9,7 +9,7 @@ from deltamark.application.execution.executor import CarryingOut
 from deltamark.application.execution.interruption import ending_what_begins
 from deltamark.application.execution.task_dispatch import Work
 from deltamark.application.ports.writing import Writing
-from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run
+from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run, refuse_if_running
 from deltamark.application.runs.observer import Observer
 from deltamark.application.runs.run_log import Recording
 from deltamark.application.runs.start_event import run_started
@@ -40,6 +40,17 @@ def refuse_denied(job: Job, trigger: Trigger) -> None:
     """
     if job.user_start_denied and trigger.kind is TriggerKind.USER:
         raise UserStartDenied(job.identifier)
+
+
+def run_if_free(services: Services, job: Job, *, forced: bool, observer: Observer) -> JobRun:
+    """Runs a job, refused at once where another run runs one of its tasks; see `run_job`.
+
+    Asks before the transaction that takes the tasks: that one would wait for whoever is writing.
+
+    :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
+    """
+    refuse_if_running(services.store, tasks_to_lease(services, job))
+    return run_job(services, job, forced=forced, observer=observer)
 
 
 def run_job(

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.history.history import RunNames
+from deltamark.application.lookup import never_was
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Place
 from deltamark.domain.configuration.jobs import ComputingTask
@@ -25,10 +26,11 @@ from deltamark.domain.resources.resource import Created, Deleted, ResourceEvent,
 def explanation(reading: Reading, plan: Plan, consumers: Sequence[ComputingTask], ref: ResourceRef) -> Explanation:
     """Why each of some tasks would compute a resource now, or since when none has had to.
 
-    :param ref: a resource that there is, or was.
+    :raises UsageError: for a resource that never existed.
     """
     stream, resource = reading.stream_of(ref), reading.resource(ref)
-    assert stream is not None, "the caller knows that there is such a resource"
+    if stream is None:
+        raise never_was(reading, ref)
     assert resource is not None, "a resource with a stream is held, or was"
     search = CauseSearch(reading, ref.entity_type, stream)
     flagged_to = reading.flagged_to()

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from deltamark.application.history.history import RunNames
+from deltamark.application.history.history import RunNames, position_of, refuse_below
 from deltamark.application.lookup import never_was
 from deltamark.application.ports.reading import Reading
 from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.domain.errors import UsageError
-from deltamark.domain.history.changes import LoggedChange, Position
+from deltamark.domain.history.changes import LoggedChange, Position, When
 from deltamark.domain.history.intervals import HeldLink, HeldValue, Logged, links_held, values_held
 from deltamark.domain.resources.link import LinkFact
 from deltamark.domain.resources.resource import ResourceFact, ResourceRef
@@ -34,12 +34,14 @@ class Span:
 
 
 def values_between(
-    reading: Reading, entity_type: str, property_name: str, span: Span, key: str | None
+    reading: Reading, entity_type: str, property_name: str, between: tuple[When, When], key: str | None
 ) -> Iterator[HeldValue]:
-    """Every value of a property that a resource had at some moment of the span, by key and time.
+    """Every value of a property that a resource had between two moments, by key and time.
 
-    :raises UsageError: for a key that never was.
+    :raises HistoryDiscarded: if the first moment lies below the horizon of the entity type.
+    :raises UsageError: for a key that never was, or if the second moment lies before the first.
     """
+    span = _span(reading, entity_type, between)
     names = _Names(reading)
     for facts in _resources(reading, entity_type, key):
         for held in values_held(facts, property_name):
@@ -53,17 +55,29 @@ def values_between(
                 )
 
 
-def links_between(reading: Reading, association: EntityAssociation, span: Span, key: str | None) -> Iterator[HeldLink]:
-    """Every link of an association that stood at some moment of the span, by source, target and time.
+def links_between(
+    reading: Reading, association: EntityAssociation, between: tuple[When, When], key: str | None
+) -> Iterator[HeldLink]:
+    """Every link of an association that existed between two moments, by source, target and time.
 
     :param key: of a resource at either end.
-    :raises UsageError: for a key that never was.
+    :raises HistoryDiscarded: if the first moment lies below the horizon of the association.
+    :raises UsageError: for a key that never was, or if the second moment lies before the first.
     """
+    span = _span(reading, association.identifier, between)
     names = _Names(reading)
     for facts in _links(reading, association, key):
         for held in links_held(facts):
             if held.overlaps(span.first, span.last):
                 yield HeldLink(ref=facts[0][1].ref, since=names.of(held.since), until=names.of(held.until))
+
+
+def _span(reading: Reading, subject: str, between: tuple[When, When]) -> Span:
+    """The span between two moments of an entity type without its links, or of an association."""
+    span = Span(*(position_of(reading, when) for when in between))
+    horizon = next((horizon for horizon in reading.horizons() if horizon.subject == subject), None)
+    refuse_below(horizon, span.first)
+    return span
 
 
 def _resources(reading: Reading, entity_type: str, key: str | None) -> Iterable[list[tuple[Position, ResourceFact]]]:

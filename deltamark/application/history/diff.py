@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from deltamark.application.history.history import horizon_of, position_of, refuse_below
 from deltamark.application.ports.reading import Reading
-from deltamark.domain.history.changes import Position
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.history.changes import Position, When
 from deltamark.domain.history.diff import Delta, LinkDelta, link_delta, resource_delta
 from deltamark.domain.resources.link import Linked, LinkRef
 
 
-def deltas(reading: Reading, entity_type: str, start: Position, end: Position) -> Iterator[Delta]:
-    """What leads from one moment to another, which may be the earlier one: the resources of an entity type by key,
-    then the links that start or end at one, by association, source and target.
+def deltas(reading: Reading, configuration: Configuration, entity_type: str, from_: When, to: When) -> Iterator[Delta]:
+    """What differs between two moments: the resources of an entity type by key, then the links that start or end at
+    one, by association, source and target. The second moment may be the earlier one.
 
-    Reads the changes between the two moments, and of the resources that they are about what came before.
+    Reads the changes between the two moments, and what came before of the resources that they are about.
+
+    :raises HistoryDiscarded: if one of the moments lies below the horizon of the entity type.
     """
+    start, end = position_of(reading, from_), position_of(reading, to)
     first, last = min(start, end), max(start, end)
+    refuse_below(horizon_of(reading, configuration, entity_type), first)
     for ref, past, later in reading.resources_between(entity_type, first, last):
         before, after = (past, later) if start <= end else (later, past)
         delta = resource_delta(ref, before, after)

@@ -42,12 +42,25 @@ class Following:
     stop: Event
 
 
-def follow(store: Store, configuration: Configuration, after: Position, following: Following) -> Iterator[LoggedChange]:
+def follow(
+    store: Store, configuration: Configuration, after: Position | None, following: Following
+) -> Iterator[LoggedChange]:
     """The changes beyond a position, oldest first, and then those that are still to come.
+
+    :param after: exclusive; None: only those that are still to come.
+    :raises UsageError: for a position that is not in the log, at once; the rest is raised by the iteration.
 
     :raises HistoryDiscarded: if changes beyond the place reached were discarded before they were read.
     :raises StoreUnreachable: if the store was away for longer than `PATIENCE_S`.
     """
+    with store.reading() as reading:
+        place = reading.head() if after is None else history.position_of(reading, after)
+    return _following(store, configuration, place, following)
+
+
+def _following(
+    store: Store, configuration: Configuration, after: Position, following: Following
+) -> Iterator[LoggedChange]:
     with store.watching() as watch:
         patience = _Patience(following.stop)
         quiet_since = monotonic()

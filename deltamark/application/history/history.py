@@ -10,6 +10,7 @@ from operator import itemgetter
 
 from attrs import frozen
 
+from deltamark.application.lookup import never_was
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import RunSummary
 from deltamark.domain.configuration.configuration import Configuration
@@ -76,6 +77,18 @@ def horizon_of(reading: Reading, configuration: Configuration, entity_type: str 
     return max(concerned, key=lambda horizon: horizon.position, default=None)
 
 
+def moment(reading: Reading, configuration: Configuration, entity_type: str, at: When | None) -> Position | None:
+    """The position of a moment at which resources of an entity type are read; None for the present.
+
+    :raises HistoryDiscarded: if the moment lies below the horizon of the entity type.
+    """
+    if at is None:
+        return None
+    position = position_of(reading, at)
+    refuse_below(horizon_of(reading, configuration, entity_type), position)
+    return position
+
+
 def refuse_below(horizon: Horizon | None, position: Position) -> None:
     """Raises `HistoryDiscarded` for a position below the horizon."""
     if horizon is not None and position < horizon.position:
@@ -133,6 +146,43 @@ class RunNames:
         )
 
 
+def kept_changes(
+    reading: Reading,
+    configuration: Configuration,
+    after: Position,
+    until: When | None,
+    wanted: ChangeFilter,
+    *,
+    kept_only: bool,
+) -> Iterator[LoggedChange]:
+    """The changes that a filter admits, oldest first.
+
+    :param kept_only: leaves out what was discarded instead of raising `HistoryDiscarded`.
+    :raises HistoryDiscarded: if `after` lies below the horizon of what the filter admits.
+    :raises UsageError: for a position, moment or run that does not exist.
+    """
+    last = None if until is None else position_of(reading, until)
+    position_of(reading, after)
+    if not kept_only:
+        _refuse_discarded(reading, configuration, after, wanted)
+    return changes(reading, after, last, wanted)
+
+
+def _refuse_discarded(reading: Reading, configuration: Configuration, after: Position, wanted: ChangeFilter) -> None:
+    if wanted.run is None or after:
+        refuse_below(horizon_of(reading, configuration, wanted.entity_type), after)
+        return
+    summary = reading.run(wanted.run, with_rows=False)
+    if summary is not None:
+        horizons = horizons_of(reading, configuration, wanted.entity_type)
+        mine = [horizon for horizon in horizons if _changed(summary.run, horizon.subject)]
+        refuse_below(max(mine, key=lambda horizon: horizon.position, default=None), summary.first)
+
+
+def _changed(run: JobRun, subject: str) -> bool:
+    return any(read.subject == subject and task.counts.changed for task in run.tasks for read in task.extracts)
+
+
 def changes(reading: Reading, after: Position, until: Position | None, wanted: ChangeFilter) -> Iterator[LoggedChange]:
     """The changes asked for, oldest first."""
     if wanted.run is not None:
@@ -150,10 +200,51 @@ def changes(reading: Reading, after: Position, until: Position | None, wanted: C
     return (names.named(position, event) for position, event in inside if wanted.admits(event))
 
 
+def resource_history(
+    reading: Reading,
+    configuration: Configuration,
+    ref: ResourceRef,
+    *,
+    after: Position,
+    until: When | None,
+    kept_only: bool,
+) -> list[LoggedChange]:
+    """The changes of one resource and of its links, oldest first; see `kept_changes`.
+
+    :raises UsageError: if there never was such a resource.
+    """
+    own = ChangeFilter(entity_type=ref.entity_type, key=ref.key)
+    found = list(kept_changes(reading, configuration, after, until, own, kept_only=kept_only))
+    if not found and reading.resource(ref) is None:
+        raise never_was(reading, ref)
+    return found
+
+
+def erased_changes(reading: Reading, after: When, until: When | None, run: int | None) -> dict[int, int]:
+    """How many changes between two moments were erased: run of the erasure -> count.
+
+    :raises UsageError: for a moment that does not exist.
+    """
+    first = position_of(reading, after)
+    last = reading.head() if until is None else position_of(reading, until)
+    return reading.erased_between(first, last, run)
+
+
 def history_of(reading: Reading, ref: ResourceRef) -> Iterator[tuple[Position, AnyChange]]:
     """One resource's own changes and those of its links, oldest first."""
     own = ((position, fact) for position, fact in reading.facts(ref) if isinstance(fact, ResourceEvent))
     return heapq.merge(own, reading.link_changes_of(ref), key=itemgetter(0))
+
+
+def resource_at_moment(
+    reading: Reading, configuration: Configuration, ref: ResourceRef, at: When | None
+) -> Resource | None:
+    """A resource now or as it was; None where it did not exist.
+
+    :raises HistoryDiscarded: if the moment lies below the horizon.
+    """
+    found = resource_at(reading, ref, moment(reading, configuration, ref.entity_type, at))
+    return found if found is not None and found.live else None
 
 
 def resource_at(reading: Reading, ref: ResourceRef, position: Position | None) -> Resource | None:
@@ -163,8 +254,12 @@ def resource_at(reading: Reading, ref: ResourceRef, position: Position | None) -
     return fold(fact for _, fact in reading.facts(ref, position))
 
 
-def links_of(reading: Reading, ref: ResourceRef, position: Position | None) -> list[LinkRef]:
-    """The links of a resource now or at a position, in both directions."""
+def links_at_moment(reading: Reading, configuration: Configuration, ref: ResourceRef, at: When | None) -> list[LinkRef]:
+    """The links of a resource now or as they were, in both directions.
+
+    :raises HistoryDiscarded: if the moment lies below the horizon.
+    """
+    position = moment(reading, configuration, ref.entity_type, at)
     return reading.links_of(ref) if position is None else reading.links_of_at(ref, position)
 
 
@@ -178,9 +273,13 @@ class ExportedResource:
 
 
 def exported(
-    reading: Reading, configuration: Configuration, entity_type: str, position: Position | None
+    reading: Reading, configuration: Configuration, entity_type: str, at: When | None
 ) -> Iterator[ExportedResource]:
-    """All resources of a type in key order, with the links that start at them."""
+    """All resources of a type in key order, now or as they were, with the links that start at them.
+
+    :raises HistoryDiscarded: if the moment lies below the horizon.
+    """
+    position = moment(reading, configuration, entity_type, at)
     associations = [
         (association.identifier, _LinksByKey(_pairs(reading, association.identifier, position)))
         for association in configuration.associations_from(entity_type)

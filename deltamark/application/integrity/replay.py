@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.store import Store
-from deltamark.domain.errors import ConcurrentRun
+from deltamark.application.services import Services
+from deltamark.domain.errors import ConcurrentRun, UsageError
 from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
 from deltamark.domain.next_steps import NextAction, NextStep
 
@@ -32,6 +35,18 @@ def replay_into(store: Store, target: Store, progress: Progress) -> Replayed:
     """Fills a new store with the log of this one, as it is at one instant; see `Writing.fill_from`."""
     with store.reading() as source, target.transaction() as tx:
         return tx.fill_from(source, progress)
+
+
+def replay_to(services: Services, url: str, progress: Progress) -> Replayed:
+    """Fills the new store that a URL names with the log of this one.
+
+    :raises StoreError: if the store cannot be opened.
+    :raises UsageError: if it holds anything.
+    """
+    if services.open_store is None:
+        raise UsageError("this engine opens no other stores. Open it with Engine.open.")
+    with closing(services.open_store(url)) as target:
+        return replay_into(services.store, target, progress)
 
 
 def refuse_while_running(reading: Reading) -> None:

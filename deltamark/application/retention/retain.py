@@ -58,6 +58,15 @@ def retain(
         return _Chunks(record, given, found, progress, at_a_time).discarded()
 
 
+def retain_and_shrink(
+    services: Services, connector: str, keep: Keep, *, even_unread: bool, progress: Progress
+) -> Retention:
+    """Discards what is older than what is kept, and gives the space back to the disk; raises as `retain` does."""
+    retention = retain(services, connector, keep, even_unread=even_unread, progress=progress)
+    services.store.shrink()
+    return retention
+
+
 def task_of(connector: str) -> str:
     """The task under which the changes of a connector are discarded; no task of a job can be called that."""
     return f"{RETAIN}{connector}"

@@ -15,10 +15,12 @@ from attrs import frozen
 from deltamark.application.execution.run_job import refuse_denied
 from deltamark.application.lookup import job_named
 from deltamark.application.ports.store import Store
-from deltamark.bootstrap import Checked, Engine, checked_configuration, open_store, services
+from deltamark.bootstrap import checked_configuration, open_store, reload_of, services
+from deltamark.config.check import CheckedConfiguration
 from deltamark.config.settings import Settings, load_settings
 from deltamark.domain.errors import DeltamarkError, StoreError
 from deltamark.domain.runs.run import BY_USER
+from deltamark.engine import Engine
 from deltamark.infrastructure.store.sqlite.schema import path_of
 from deltamark.interfaces.cli.rendering import Format
 
@@ -49,7 +51,7 @@ class Workspace:
             export_output=self.export_output,
         )
 
-    def loaded(self) -> Checked:
+    def loaded(self) -> CheckedConfiguration:
         """The configuration, checked.
 
         :raises ConfigurationError: with every fault.
@@ -58,12 +60,15 @@ class Workspace:
         return checked_configuration(settings.configuration, modules=settings.tasks)
 
     @contextmanager
-    def engine(self, *, create: bool = False, job: str | None = None, dry_run: bool = False) -> Iterator[Engine]:
+    def engine(
+        self, *, create: bool = False, job: str | None = None, dry_run: bool = False, reload: bool = False
+    ) -> Iterator[Engine]:
         """The engine, closed at the end of the block.
 
         :param create: whether a store that is not there is made.
         :param job: a job that must exist and that a user may start, or nothing is opened.
         :param dry_run: whether no file is to be left behind where there is no store yet.
+        :param reload: whether a schedule loads the configuration again when its files are changed.
         :raises ConfigurationError: with every fault.
         :raises UsageError: if there is no such job, or if only the schedule may start it.
         :raises NothingStarted: if the store cannot be opened.
@@ -81,6 +86,7 @@ class Workspace:
                     stack.enter_context(_scratch(settings.store)) if dry_run else settings.store,
                     settings.export_output,
                     create=create,
+                    reload=reload_of(settings.configuration, modules=settings.tasks) if reload else None,
                 )
             except StoreError as e:
                 raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet
 
-from deltamark.bootstrap import Engine
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.history.changes import When
+from deltamark.engine import Engine
 from deltamark.infrastructure.system.atomic_file import whole_file
 from deltamark.interfaces.cli.rendering import Column, Document, Listing, member
 

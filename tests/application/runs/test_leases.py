@@ -217,7 +217,7 @@ def test_a_run_is_refused_at_once_although_the_other_is_writing(two, monkeypatch
 def test_a_run_that_began_just_after_the_other_had_looked_is_not_run_beside(two, monkeypatch):
     one, other = two
     first = Running(one)
-    monkeypatch.setattr("deltamark.application.engine.engine.refuse_if_running", lambda *arguments: None)
+    monkeypatch.setattr("deltamark.application.execution.run_job.refuse_if_running", lambda *arguments: None)
 
     for job in ("People", "Incremental"):
         with pytest.raises(AlreadyRunning, match="by run 1 of job People"):

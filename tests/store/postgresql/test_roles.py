@@ -16,10 +16,10 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from deltamark import Engine, ErasedResource, StoreError, UsageError
 from deltamark.application.retention.retain import retain
-from deltamark.bootstrap import grants, utc_now
+from deltamark.bootstrap import utc_now
 from deltamark.infrastructure.store.migrations import STEPS, Step
 from deltamark.infrastructure.store.postgresql import statistics
-from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
+from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore, grants_for
 from tests.docs.pages import ROOT, blocks_of
 from tests.postgresql import Server, running
 from tests.store.company import KEYS, Company, configuration
@@ -88,7 +88,7 @@ def as_role(server: Server) -> Iterator[As]:
 
 def let_in(server: Server) -> None:
     """The owner makes the store and executes what it says about the two roles."""
-    statements = grants(url_of(server, OWNER), writer=WRITER, reader=READER)
+    statements = grants_for(url_of(server, OWNER), utc_now, writer=WRITER, reader=READER)
     with closing(connected(server, OWNER)) as owner:
         owner.execute(statements.encode())
 
@@ -443,7 +443,7 @@ def test_roles_that_cannot_be_let_in_are_refused(
     server: Server, writer: str | None, reader: str | None, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        grants(url_of(server, OWNER), writer=writer, reader=reader)
+        grants_for(url_of(server, OWNER), utc_now, writer=writer, reader=reader)
 
 
 @pytest.mark.usefixtures("database")
@@ -452,7 +452,7 @@ def test_a_role_that_may_act_as_the_owner_is_refused(server: Server) -> None:
         admin.execute(b"GRANT owner TO stranger")
         try:
             with pytest.raises(UsageError, match="may act as"):
-                grants(url_of(server, OWNER), writer=STRANGER, reader=None)
+                grants_for(url_of(server, OWNER), utc_now, writer=STRANGER, reader=None)
         finally:
             admin.execute(b"REVOKE owner FROM stranger")
 
@@ -485,7 +485,9 @@ def test_the_statements_are_those_that_the_documentation_shows(server: Server) -
         for statement in made.splitlines():
             admin.execute(statement.encode())
 
-        printed = grants(f"postgresql://keeper:…@127.0.0.1:{server.port}/directory", writer="jobs", reader="audit")
+        printed = grants_for(
+            f"postgresql://keeper:…@127.0.0.1:{server.port}/directory", utc_now, writer="jobs", reader="audit"
+        )
 
         assert printed == shown
         admin.execute(b"DROP DATABASE directory WITH (FORCE)")

@@ -33,6 +33,7 @@ from deltamark.infrastructure.store.postgresql.recorder import LOCK_LOG, ChangeR
 from deltamark.infrastructure.store.postgresql.statistics import renew_statistics
 from deltamark.infrastructure.store.queries.leases import renew
 from deltamark.infrastructure.store.transactions import DryRunWriting, StoreReading, StoreWriting
+from deltamark.infrastructure.store.urls import StoreKind, kind_of
 
 _DECIDED_S = 10.0
 _ASK_AGAIN_S = 0.1
@@ -261,3 +262,21 @@ class _Explained:
     def wait(self, timeout_s: float, stop: threading.Event) -> None:
         with self._explaining():
             self._watch.wait(timeout_s, stop)
+
+
+def grants_for(url: str, clock: Clock, *, writer: str | None, reader: str | None) -> str:
+    """The SQL by which the owner of a store lets one role run jobs and another read.
+
+    To be called as the role that owns the store, or will own it: the store is made if there is none yet, or brought
+    up to date.
+
+    :raises UsageError: for a role that cannot be let in like that, or a store in a file.
+    :raises StoreError: if the store cannot be opened.
+    """
+    if kind_of(url) is StoreKind.SQLITE:
+        raise UsageError(
+            "an SQLite store is a file, which knows no roles. The rights of the file and of its folder decide who may "
+            "write to it, and who may only read it."
+        )
+    with closing(PostgreSQLStore(url, clock)) as store:
+        return store.grants(writer=writer, reader=reader)

@@ -10,13 +10,13 @@ from typing import Any
 import click
 from attrs import evolve
 
-from deltamark.bootstrap import Engine
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import LoggedChange, PendingChange, When
 from deltamark.domain.messages import discarded_by, how_many
 from deltamark.domain.resources.resource import Resource, ResourceEvent
 from deltamark.domain.runs.run import TriggerKind
 from deltamark.domain.values import shown
+from deltamark.engine import Engine
 from deltamark.interfaces.cli.cloud_events import cloud_event
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
 from deltamark.interfaces.cli.documents import change_document, exported_document, resource_document

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from deltamark.bootstrap import Engine
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import When
 from deltamark.domain.history.intervals import HeldLink, HeldValue
+from deltamark.engine import Engine
 from deltamark.interfaces.cli.commands.changes import by_whom, resource_of, tell_erasures, what_changed
 from deltamark.interfaces.cli.context import Workspace, pass_workspace
 from deltamark.interfaces.cli.documents import delta_document, held_document

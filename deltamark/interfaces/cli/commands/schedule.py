@@ -9,7 +9,6 @@ import orjson
 
 from deltamark.application.scheduling.health import Health
 from deltamark.application.scheduling.notices import Notice, NoticeKind
-from deltamark.bootstrap import watch_configuration
 from deltamark.domain.errors import DeltamarkError, to_the_second
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
 from deltamark.interfaces.cli.documents import health_document, notice_document
@@ -38,9 +37,8 @@ def schedule(workspace: Workspace, form: Format) -> None:
     SIGTERM, SIGHUP or Ctrl-C end it when the tasks that are running have ended: exit status 0. A second one ends it at
     once, undoes the running task, and gives 128 and the number of the signal. Exit status 2 if no job has a schedule.
     """
-    settings, stop = workspace.settings(), Event()
-    with workspace.engine(create=True) as engine, finishing_first(stop):
-        watch_configuration(engine, settings.configuration, settings.tasks)
+    stop = Event()
+    with workspace.engine(create=True, reload=True) as engine, finishing_first(stop):
         engine.schedule(stop, told=_print_notice if form is Format.JSONL else _say_notice)
     if form is Format.TABLE:
         say("Stopped.")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from deltamark import bootstrap
 from deltamark.application.integrity.backup import back_up
+from deltamark.application.services import utc_now
 from deltamark.domain.errors import StoreError
 from deltamark.interfaces.cli.context import NothingStarted, Workspace, pass_workspace
 from deltamark.interfaces.cli.parameters import Name
@@ -41,8 +41,10 @@ def grants(workspace: Workspace, writer: str | None, reader: str | None) -> None
     To be called by the role that will own the store: it is made if there is none yet, or brought up to date. The
     statements take from the two roles whatever else they may do with its tables.
     """
+    from deltamark.infrastructure.store.postgresql.store import grants_for  # its driver takes a while to load
+
     try:
-        statements = bootstrap.grants(workspace.settings().store, writer=writer, reader=reader)
+        statements = grants_for(workspace.settings().store, utc_now, writer=writer, reader=reader)
     except StoreError as e:
         raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
     click.echo(statements, nl=False)

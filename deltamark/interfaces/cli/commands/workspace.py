@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from deltamark.application.scheduling.due import next_due
-from deltamark.bootstrap import utc_now
+from deltamark.application.services import utc_now
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask, Job, PrepareSynchronizationTask, SynchronizeTask, Task
 from deltamark.domain.errors import ConfigurationError

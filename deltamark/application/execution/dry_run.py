@@ -1,0 +1,43 @@
+"""Dry runs: a job does everything, what it would change is shown, and all of it is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from deltamark.application.execution.run_job import run_job, tasks_to_lease
+from deltamark.application.history.history import ChangeFilter, kept_changes
+from deltamark.application.pending_changes.show import pending_changes
+from deltamark.application.runs.leases import refuse_if_running
+from deltamark.application.runs.observer import Observer
+from deltamark.application.services import Services
+from deltamark.domain.configuration.jobs import Job, TaskState
+from deltamark.domain.history.changes import LoggedChange, PendingChange
+from deltamark.domain.runs.run import JobRun
+
+ShowChanges = Callable[[Iterator[LoggedChange | PendingChange]], None]
+"""Is given the changes that a dry run would have made, before they are undone."""
+
+
+def dry_run(
+    services: Services, job: Job, *, forced: bool, observer: Observer, show_changes: ShowChanges | None
+) -> JobRun:
+    """Runs a job in a transaction that is rolled back; returns the record that the run had.
+
+    :param show_changes: is given the changes, then those (without a position) that a threshold would have held back.
+    :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
+    """
+    refuse_if_running(services.store, tasks_to_lease(services, job))
+    with services.store.dry_run():
+        run = run_job(services, job, forced=forced, observer=observer, is_dry_run=True)
+        if show_changes is not None:
+            show_changes(_changes(services, run))
+    return run
+
+
+def _changes(services: Services, run: JobRun) -> Iterator[LoggedChange | PendingChange]:
+    of_run = ChangeFilter(run=run.number)
+    with services.store.reading() as reading:
+        yield from kept_changes(reading, services.configuration, 0, None, of_run, kept_only=False)
+    if any(task.state is TaskState.BLOCKED for task in run.tasks):
+        with services.store.reading() as reading:
+            yield from pending_changes(reading, run.number, ChangeFilter())
