@@ -7,11 +7,11 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from extract_folder import STRING, states
 
 from deltamark.domain.errors import SourceError
 from deltamark.domain.values import PropertyType as T
 from deltamark.infrastructure.extracts.formats import ENDINGS, FORMATS, format_of
+from tests.extracts.folder import STRING, states
 
 COLUMNS = ("id", "name", "age", "hired", "unmapped")
 ROWS = [
