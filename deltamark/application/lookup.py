@@ -122,9 +122,7 @@ def dirty_tasks(task: str | None, configuration: Configuration) -> list[Computin
 
     :raises UsageError: if there is none of that identifier.
     """
-    consumers = [
-        consumer for consumer in configuration.all_tasks() if isinstance(consumer, ComputingTask) and consumer.dirty
-    ]
+    consumers = [task for task in configuration.all_tasks() if isinstance(task, ComputingTask) and task.dirty]
     if task is None:
         return consumers
     arguments.text("a task", task)

@@ -230,9 +230,7 @@ def until_it_has_nothing_to_do(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_when_the_task_that_is_running_has_ended(number, start, company):
-    process = start(
-        pausing_at("synchronizing", "deltamark.application.execution.task_dispatch", "sys.stdin.readline()")
-    )
+    process = start(pausing_at("synchronize", "deltamark.application.execution.task_types", "sys.stdin.readline()"))
     assert process.stdout.readline() == b"reached\n"
 
     process.send_signal(number)
@@ -248,7 +246,7 @@ def test_a_signal_ends_it_when_the_task_that_is_running_has_ended(number, start,
 
 def test_a_second_signal_ends_it_at_once(start, company):
     pauses_twice = "sys.stdin.readline(); os.write(1, b'again\\n'); sys.stdin.readline()"
-    process = start(pausing_at("synchronizing", "deltamark.application.execution.task_dispatch", pauses_twice))
+    process = start(pausing_at("synchronize", "deltamark.application.execution.task_types", pauses_twice))
     assert process.stdout.readline() == b"reached\n"
 
     process.send_signal(signal.SIGTERM)

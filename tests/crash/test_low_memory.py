@@ -127,7 +127,7 @@ def test_a_task_that_gets_no_more_memory_fails_in_words_that_help(
 ) -> None:
     Days(tmp_path / "exports", 3).next()
     with opened(store_url, tmp_path / "exports") as engine:
-        monkeypatch.setattr("deltamark.application.execution.task_dispatch.flagging", raising(error))
+        monkeypatch.setattr("deltamark.application.execution.task_types.flag", raising(error))
 
         run = engine.run_job(JOB)
 

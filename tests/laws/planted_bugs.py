@@ -123,7 +123,7 @@ BUGS: Mapping[str, Bug] = {
         "application.derivation.batch:move_places", "max(share.place.position, flagged_to)", "head"
     ),
     "computing everything says that everything was flagged": Bug(
-        "application.derivation.compute_properties:computing_properties", "if all_flagged:", "if True:"
+        "application.derivation.compute_properties:compute_properties", "if all_flagged:", "if True:"
     ),
     "what is left of a removed rule makes no task run": Bug(
         "application.derivation.workload:is_due", "if work.gone:", "if False:"

@@ -23,14 +23,14 @@ from deltamark.application.ports.evaluator import Computation, Inputs
 from deltamark.application.ports.records import ComputedChanges, DerivedRule
 from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
-from deltamark.domain.configuration.jobs import PythonTask, UpdateEntityPropertyExpressionsTask
+from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.messages import how_many
 from deltamark.domain.resources.events import Cause
 
 
-def computing_properties(services: Services, task: UpdateEntityPropertyExpressionsTask | PythonTask) -> Apply:
+def compute_properties(services: Services, task: ComputingTask) -> Apply:
     """Computes the properties of the task's entity types that have an expression, or that its function writes; moves
     the task's place.
     """
@@ -43,7 +43,7 @@ def computing_properties(services: Services, task: UpdateEntityPropertyExpressio
         writing.hand_over(work.shares)
         tally = writing.clear(work.gone)
         for shares in _stages(work.shares):
-            tally += writing.compute(shares, task.batch_size if isinstance(task, PythonTask) else 0)
+            tally += writing.compute(shares, task.function_batch_size)
         if all_flagged:
             tx.move_flags(tx.head())
         move_places(tx, task, work)

@@ -18,12 +18,12 @@ from deltamark.application.derivation.inputs import Gathering
 from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
-from deltamark.domain.configuration.jobs import ComputeCorrelationKeysTask, UpdateClassificationTask
+from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.messages import how_many
 
 
-def computing_rules(services: Services, task: ComputeCorrelationKeysTask | UpdateClassificationTask) -> Apply:
+def compute_rules(services: Services, task: ComputingTask) -> Apply:
     """Computes the keys, or the classifications, of the task's entity types, and moves the task's place."""
 
     def apply(tx: Writing, scope: Scope) -> Done:
@@ -46,13 +46,10 @@ def computing_rules(services: Services, task: ComputeCorrelationKeysTask | Updat
         move_places(tx, task, work)
         told = messages(task, work)
         if removed:
-            told.append(f"removed {how_many(removed, _THING[type(task)])} of rules that are no longer configured")
+            told.append(f"removed {how_many(removed, task.unit)} of rules that are no longer configured")
         return Done(counts=tally.counts, effect=tally.written > 0, messages=told)
 
     return apply
-
-
-_THING = {ComputeCorrelationKeysTask: "key", UpdateClassificationTask: "classification"}
 
 
 def _compute(

@@ -13,7 +13,6 @@ from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.dependency_paths import Dependency
 from deltamark.domain.derivation.plan import Plan, Planned
-from deltamark.domain.derivation.task_coverage import KINDS, covered
 
 NOWHERE = Place(flag=0, position=0)
 """Where a consumer stands before it first ran."""
@@ -69,14 +68,13 @@ def rule_of(planned: Planned) -> DerivedRule:
 def workload(reading: Reading, plan: Plan, task: ComputingTask) -> Workload:
     """What a task would compute if it ran now."""
     standing = _Standing(reading, task)
-    kinds = KINDS[type(task)]
-    configured = {_names(rule_of(planned)) for planned in plan.of(kinds)}
+    configured = {_names(rule_of(planned)) for planned in plan.of(task.derives)}
     return Workload(
-        shares=tuple(standing.share(planned) for planned in covered(plan, task)),
+        shares=tuple(standing.share(planned) for planned in plan.of_task(task)),
         gone=tuple(
             rule
             for rule in sorted(standing.computed, key=_names)
-            if rule.kind in kinds and _names(rule) not in configured
+            if rule.kind in task.derives and _names(rule) not in configured
         ),
     )
 

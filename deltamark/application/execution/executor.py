@@ -8,8 +8,7 @@ from contextlib import suppress
 
 from deltamark.application.execution.interruption import leave_undone, left_out
 from deltamark.application.execution.parallel import Turns, side_by_side
-from deltamark.application.execution.skip_decision import reason_to_leave_out
-from deltamark.application.execution.task_dispatch import Work
+from deltamark.application.execution.task_types import RunContext, plan_task, skip_reason
 from deltamark.application.runs.observer import Observer, Telling
 from deltamark.application.runs.out_of_memory import lack_of_memory_told
 from deltamark.application.runs.run_log import RUN_INTERRUPTED, Ended, Recording, in_words
@@ -29,11 +28,10 @@ PATIENCE_S = 5.0
 class CarryingOut:
     """Carries out the tasks of a run that has started, or goes on."""
 
-    def __init__(self, record: Recording, work: Work, observer: Observer, *, forced: bool, is_dry_run: bool) -> None:
+    def __init__(self, record: Recording, context: RunContext, observer: Observer, *, is_dry_run: bool) -> None:
         self._record = record
-        self._work = work
+        self._context = context
         self._telling = Telling(observer, record)
-        self._forced = forced
         self._is_dry_run = is_dry_run
         self._stop: str | None = None
         """Why no further task starts."""
@@ -77,7 +75,7 @@ class CarryingOut:
             self._look_for_cancel()
         chosen = []
         for occurrence in group:
-            reason = self._stop or reason_to_leave_out(occurrence, self._work)
+            reason = self._stop or skip_reason(occurrence, self._context)
             if reason is None:
                 chosen.append(occurrence)
             else:
@@ -116,7 +114,7 @@ class CarryingOut:
     def _heed(self, occurrence: Occurrence, ended: Ended) -> None:
         """Keeps the outcome of a task for those that depend on it, and sees whether it stops the run."""
         task = occurrence.task
-        self._work.outcomes[occurrence.ordinal] = Outcome(ended.state, ended.done.effect)
+        self._context.outcomes[occurrence.ordinal] = Outcome(ended.state, ended.done.effect)
         if ended.error is not None and not isinstance(ended.error, DeltamarkError):
             self._error = self._error or ended.error
         self._error = self._error or self._telling.error
@@ -172,7 +170,7 @@ class CarryingOut:
 
     def _applied(self, occurrence: Occurrence, turns: Turns, began: float) -> Ended:
         ordinal = occurrence.ordinal
-        apply = self._work.planned(occurrence, lambda progress: self._progressed(ordinal, progress, began))
+        apply = plan_task(self._context, occurrence, lambda progress: self._progressed(ordinal, progress, began))
         if isinstance(apply, Skip):
             ended = left_out(apply.reason)
             turns.wait(ordinal)
@@ -199,7 +197,7 @@ class CarryingOut:
         return Scope(
             run=self._record.number,
             ordinal=ordinal,
-            job=self._work.job,
-            forced=self._forced,
+            job=self._context.job,
+            forced=self._context.forced,
             tell=lambda progress: self._telling.progressed(ordinal, progress),
         )

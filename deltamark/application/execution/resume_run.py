@@ -10,7 +10,7 @@ from attrs import frozen
 from deltamark.application.execution.executor import CarryingOut
 from deltamark.application.execution.interruption import ending_what_begins
 from deltamark.application.execution.run_job import groups_of, tasks_to_lease
-from deltamark.application.execution.task_dispatch import Work
+from deltamark.application.execution.task_types import RunContext
 from deltamark.application.lookup import run_numbered
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.writing import Writing
@@ -66,7 +66,7 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
         make_free(tx, leased)
         _put_on_record(services, tx, going_on)
         tx.take_leases(number, leased, services.lease_s)
-    work = Work(
+    context = RunContext(
         services=services,
         run=number,
         job=going_on.job,
@@ -77,7 +77,7 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
     )
     groups = [tuple(place for place in group if place.ordinal in going_on.again) for group in going_on.groups]
     record = Recording(services, number, leased)
-    carrying_out = CarryingOut(record, work, observer, forced=run.forced, is_dry_run=False)
+    carrying_out = CarryingOut(record, context, observer, is_dry_run=False)
     with heard_from(store, number, services.lease_s):
         return carrying_out.result(groups)
 

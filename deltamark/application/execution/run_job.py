@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 from deltamark.application.execution.executor import CarryingOut
 from deltamark.application.execution.interruption import ending_what_begins
-from deltamark.application.execution.task_dispatch import Work
+from deltamark.application.execution.task_types import RunContext
 from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run, refuse_if_running
 from deltamark.application.runs.observer import Observer
@@ -83,7 +83,7 @@ def run_job(
     ]
     event = run_started(services, job.identifier, planned, forced=forced, trigger=trigger)
     number = _started(services, leased, event, claim)
-    work = Work(
+    context = RunContext(
         services=services,
         run=number,
         job=job,
@@ -92,7 +92,7 @@ def run_job(
         forced=forced,
     )
     record = Recording(services, number, leased)
-    carrying_out = CarryingOut(record, work, observer, forced=forced, is_dry_run=is_dry_run)
+    carrying_out = CarryingOut(record, context, observer, is_dry_run=is_dry_run)
     # A dry run needs no heartbeat: it blocks all other writers, so its leases cannot be taken over.
     with nullcontext() if is_dry_run else heard_from(services.store, number, services.lease_s):
         return carrying_out.result(groups)

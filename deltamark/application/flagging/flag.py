@@ -12,12 +12,11 @@ from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.dependency_paths import Dependency
-from deltamark.domain.derivation.task_coverage import covered
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import ChangesDiscarded, Counts
 
 
-def flagging(services: Services) -> Apply:
+def flag(services: Services) -> Apply:
     """Flags every resource with a derived value that depends on something which changed since the last flag task."""
 
     def apply(tx: Writing, scope: Scope) -> Done:
@@ -77,10 +76,9 @@ def _connector_of(configuration: Configuration, association: str) -> str | None:
 def _forget(services: Services, tx: Writing) -> list[str]:
     """Drops the flags that nobody needs any more, also those that only a task which is gone has not read."""
     kept: dict[str, dict[DerivedRule, None]] = {}
-    for task in services.configuration.all_calls():
-        if isinstance(task, ComputingTask):
-            rules = [rule_of(planned) for planned in covered(services.plan, task)]
-            kept.setdefault(task.identifier, {}).update(dict.fromkeys(rules))
+    for task in services.configuration.all_calls_of(ComputingTask):
+        rules = [rule_of(planned) for planned in services.plan.of_task(task)]
+        kept.setdefault(task.identifier, {}).update(dict.fromkeys(rules))
     gone = tx.keep_consumers(kept)
     tx.drop_read_flags()
     return [

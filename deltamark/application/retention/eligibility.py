@@ -11,7 +11,7 @@ from deltamark.application.derivation.workload import flagged, workload
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Subjects
 from deltamark.application.services import Services
-from deltamark.domain.configuration.jobs import ComputingTask, SetRecentlyModifiedFlagTask
+from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.errors import RunNotFound
 from deltamark.domain.history.changes import Position, RunMoment
 from deltamark.domain.retention.retention import Keep, Retention, Unread
@@ -75,7 +75,7 @@ def _unread(reading: Reading, services: Services, names: tuple[str, ...], wanted
 def _readers(reading: Reading, services: Services) -> Iterator[_Standing]:
     """Who reads changes or flags, and how far each has come; who will compute everything anyway waits for none."""
     tasks = {task.identifier: task for task in services.configuration.all_calls()}.values()
-    flagging = [task.identifier for task in tasks if isinstance(task, SetRecentlyModifiedFlagTask)]
+    flagging = [task.identifier for task in tasks if task.flags_changes]
     if flagging:
         yield _Standing(", ".join(flagging), reading.flagged_to())
     for task in tasks:

@@ -12,7 +12,7 @@ from deltamark.application.runs.leases import heard_from, make_free, naming_the_
 from deltamark.application.runs.run_log import Ended, Recording, in_words
 from deltamark.application.runs.start_event import run_started
 from deltamark.application.services import Done, Services
-from deltamark.domain.configuration.jobs import PrepareSynchronizationTask, SynchronizeTask, TaskState
+from deltamark.domain.configuration.jobs import ConnectorTask, TaskState
 from deltamark.domain.messages import RETAIN, how_many
 from deltamark.domain.retention.retention import Keep, Retention
 from deltamark.domain.runs.run import PlannedTask
@@ -75,9 +75,7 @@ def task_of(connector: str) -> str:
 def leased_by(services: Services, connector: str) -> tuple[str, ...]:
     """What must not run meanwhile: whatever reads the extracts of the connector, and another retention of it."""
     reading = (
-        task.identifier
-        for task in services.configuration.all_calls()
-        if isinstance(task, SynchronizeTask | PrepareSynchronizationTask) and task.connector == connector
+        task.identifier for task in services.configuration.all_calls_of(ConnectorTask) if task.connector == connector
     )
     return tuple(dict.fromkeys([task_of(connector), *reading]))
 

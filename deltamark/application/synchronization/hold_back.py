@@ -9,7 +9,7 @@ from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Done, Scope
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.jobs import Job, PrepareSynchronizationTask, SynchronizationMode
+from deltamark.domain.configuration.jobs import Job
 from deltamark.domain.errors import ThresholdExceeded
 from deltamark.domain.messages import how_many
 from deltamark.domain.next_steps import decisions
@@ -120,9 +120,4 @@ def reason_blocked(
 
 
 def _prepares_delta(configuration: Configuration, connector: str, job: Job) -> bool:
-    return any(
-        isinstance(task, PrepareSynchronizationTask)
-        and task.connector == connector
-        and task.synchronization_mode is SynchronizationMode.INCREMENTAL
-        for task in configuration.called_by(job)
-    )
+    return any(task.prepares == connector and task.is_incremental for task in configuration.called_by(job))

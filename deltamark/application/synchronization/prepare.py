@@ -100,7 +100,7 @@ def _property_type(services: Services, ref: PropertyRef) -> PropertyType:
     return found.type
 
 
-def preparing(
+def prepare(
     services: Services,
     task: PrepareSynchronizationTask,
     job: Job,

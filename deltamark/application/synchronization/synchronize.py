@@ -40,7 +40,7 @@ Compared = dict[str, ResourceComparison]
 """Entity type -> what its extract changes."""
 
 
-def synchronizing(
+def synchronize(
     services: Services,
     task: SynchronizeTask,
     job: Job,

@@ -13,13 +13,12 @@ from deltamark.application.flagging.flag import concerned_by
 from deltamark.application.ports.reading import Reading
 from deltamark.application.services import Services
 from deltamark.application.verification.recompute import Found, recompute
-from deltamark.domain.configuration.jobs import ComputeCorrelationKeysTask, ComputingTask, Job, UpdateClassificationTask
+from deltamark.domain.configuration.jobs import ComputingTask, Job
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.dependency_paths import Dependency, route
 from deltamark.domain.derivation.differences import Difference, Verification
 from deltamark.domain.derivation.plan import Planned
-from deltamark.domain.derivation.task_coverage import covered
 from deltamark.domain.history.changes import LoggedChange, Position
 from deltamark.domain.resources.resource import ResourceRef
 
@@ -129,8 +128,8 @@ class _Pending:
             one = planned.derivation
             if (one.kind, one.entity_type, one.name) in computed:
                 self._wholly.discard(planned)
-        for task in services.configuration.all_calls():
-            if isinstance(task, ComputingTask) and task.dirty:
+        for task in services.configuration.all_calls_of(ComputingTask):
+            if task.dirty:
                 self._add(reading, services, task)
         self._add_discarded(reading, services)
 
@@ -175,14 +174,13 @@ def repair_job(services: Services, faults: Sequence[Difference]) -> Job:
     """A job of the tasks that compute what differs, each for what is flagged; properties before what reads them."""
     wanted = {(fault.derivation.kind, fault.derivation.entity_type, fault.derivation.name) for fault in faults}
     chosen: dict[str, ComputingTask] = {}
-    for task in services.configuration.all_calls():
-        if isinstance(task, ComputingTask):
-            names = {
-                (one.derivation.kind, one.derivation.entity_type, one.derivation.name)
-                for one in covered(services.plan, task)
-            }
-            if names & wanted:
-                chosen.setdefault(task.identifier, evolve(task, dirty=True, parents=(), level=-1))
+    for task in services.configuration.all_calls_of(ComputingTask):
+        names = {
+            (one.derivation.kind, one.derivation.entity_type, one.derivation.name)
+            for one in services.plan.of_task(task)
+        }
+        if names & wanted:
+            chosen.setdefault(task.identifier, evolve(task, dirty=True, parents=(), level=-1))
     return Job(REPAIR, tasks=(*_properties(services, chosen.values()), *_rules(chosen.values())))
 
 
@@ -193,11 +191,13 @@ def _properties(services: Services, tasks: Iterable[ComputingTask]) -> Iterator[
         stages.setdefault((one.stage, one.derivation.maker), []).append(one)
     last: list[ComputingTask] = []
     for _, stage in sorted(stages.items(), key=lambda item: (item[0][0], item[0][1] is not None)):
-        running = [task for task in tasks if set(covered(services.plan, task)).intersection(stage)]
+        running = [task for task in tasks if set(services.plan.of_task(task)).intersection(stage)]
         yield from (task for task in running if task not in last)
         last = running or last
 
 
-def _rules(tasks: Iterable[ComputingTask]) -> Iterator[ComputingTask]:
-    for kind in (ComputeCorrelationKeysTask, UpdateClassificationTask):
-        yield from (task for task in tasks if isinstance(task, kind))
+def _rules(tasks: Iterable[ComputingTask]) -> list[ComputingTask]:
+    """The tasks that compute nothing which other values read, keys before classifications."""
+    order = list(DerivationKind)
+    rules = [task for task in tasks if DerivationKind.PROPERTY not in task.derives]
+    return sorted(rules, key=lambda task: min(order.index(kind) for kind in task.derives))

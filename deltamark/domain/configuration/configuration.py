@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import evolve, field, fields, frozen
 
@@ -31,6 +31,8 @@ from deltamark.domain.configuration.rules import (
     ResourceType,
 )
 from deltamark.domain.fields import as_tuple
+
+SomeTask = TypeVar("SomeTask", bound=Task)
 
 
 @frozen(kw_only=True)
@@ -67,6 +69,10 @@ class Configuration:
         yield from self.all_tasks()
         for job in self.jobs:
             yield from self.called_by(job)
+
+    def all_calls_of(self, kind: type[SomeTask]) -> Iterator[SomeTask]:
+        """Every task of a kind as it is defined and as it is called."""
+        return (task for task in self.all_calls() if isinstance(task, kind))
 
     def job(self, identifier: str) -> Job | None:
         """The job with that identifier, or None."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from deltamark.domain.configuration.entity_model import Connector, JobUse
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.configuration.user_function import UserTask, function_name
 from deltamark.domain.fields import DisplayNames, as_tuple, location_field, names_field
 from deltamark.domain.location import Location
+
+Named: TypeAlias = Literal["connector", "entity type"]
+"""What a task may name, as a message calls it."""
 
 
 class SynchronizationMode(Enum):
@@ -28,9 +32,19 @@ class Task:
 
     `level` -1 means document order; tasks of a job either all have a level or none has. `parents` are the
     identifiers that `TaskDependsOnTask` names. A task without an identifier is named after what it does.
+
+    The class variables and properties below are what the rest of the program asks of a task. A class answers those
+    that concern it; the defaults are right for a task that neither synchronizes, flags nor computes.
     """
 
     kind: ClassVar[str] = "Task"
+    """The name of the class, which is also that of its element in a configuration file."""
+
+    flags_changes: ClassVar[bool] = False
+    """Whether it flags what changed. It runs although a parent failed, if another parent had an effect."""
+
+    follows_changes: ClassVar[bool] = False
+    """Whether changes that other tasks make give it new work: a resumed run repeats it after such a task."""
 
     identifier: str = field(default="")
     level: int = -1
@@ -52,29 +66,99 @@ class Task:
         """The display name in the first language, or the identifier."""
         return self.display_names.get(1, self.identifier)
 
+    @property
+    def works_on(self) -> str | None:
+        """What it works on, in words: a connector, or entity types."""
+        return None
+
+    @property
+    def prepares(self) -> str | None:
+        """The connector whose extracts it prepares."""
+        return None
+
+    @property
+    def synchronizes(self) -> str | None:
+        """The connector that it synchronizes."""
+        return None
+
+    @property
+    def is_incremental(self) -> bool:
+        """Whether it prepares extracts that hold only what happened since the last ones."""
+        return False
+
+    @property
+    def is_delta(self) -> bool:
+        """Whether each row of the extracts that it prepares says whether to insert, update or delete."""
+        return False
+
+    @property
+    def discards_changes(self) -> bool:
+        """Whether the changes that it makes are discarded once it has committed."""
+        return False
+
+    def references(self) -> Iterator[tuple[Named, str]]:
+        """What it names besides an agent and its parents; a configuration must have that."""
+        yield from ()
+
+    def contradictions(self) -> Iterator[str]:
+        """What is wrong with its attributes, each a clause whose subject is the task."""
+        yield from ()
+
+    def with_function(self, functions: Mapping[str, UserTask]) -> Task:
+        """The task with the function that it names, of those registered under these names."""
+        return self
+
 
 @frozen(kw_only=True)
-class PrepareSynchronizationTask(Task):
+class ConnectorTask(Task):
+    """A task that reads the extracts of a connector."""
+
+    connector: str
+
+    @property
+    def works_on(self) -> str | None:
+        return self.connector
+
+    def references(self) -> Iterator[tuple[Named, str]]:
+        yield "connector", self.connector
+
+
+@frozen(kw_only=True)
+class PrepareSynchronizationTask(ConnectorTask):
     """Cleanses the extracts of a connector for the synchronization that follows."""
 
     kind: ClassVar[str] = "PrepareSynchronizationTask"
 
-    connector: str
     synchronization_mode: SynchronizationMode = SynchronizationMode.COMPLETE
     type: str = "None"
     column_name: str | None = None
 
     @property
+    def prepares(self) -> str | None:
+        return self.connector
+
+    @property
+    def is_incremental(self) -> bool:
+        return self.synchronization_mode is SynchronizationMode.INCREMENTAL
+
+    @property
     def is_delta(self) -> bool:
-        """Whether the extracts tell only what happened since the last ones, each row with its command."""
-        return self.synchronization_mode is SynchronizationMode.INCREMENTAL and self.column_name is not None
+        """Whether each row of the extracts says whether to insert, update or delete."""
+        return self.is_incremental and self.column_name is not None
+
+    def contradictions(self) -> Iterator[str]:
+        if self.column_name is not None and not self.is_incremental:
+            yield (
+                "names a command column (ColumnName), which only SynchronizationMode Incremental reads; set that mode "
+                "or remove ColumnName"
+            )
 
     def _default_identifier(self) -> str:
         return f"PrepareSynchronization{self.connector}"
 
 
 @frozen(kw_only=True)
-class SynchronizeTask(Task):
+class SynchronizeTask(ConnectorTask):
     """Brings a connector's resources and links to what its extracts say.
 
     With `do_not_delete_changes` the changes stay in the log; without it they are discarded once they are
@@ -83,11 +167,18 @@ class SynchronizeTask(Task):
 
     kind: ClassVar[str] = "SynchronizeTask"
 
-    connector: str
     do_not_delete_changes: bool = False
     force_synchronization: bool = False
     orphans: bool = False
     type: str = "None"
+
+    @property
+    def synchronizes(self) -> str | None:
+        return self.connector
+
+    @property
+    def discards_changes(self) -> bool:
+        return not self.do_not_delete_changes
 
     def _default_identifier(self) -> str:
         return f"Synchronize{self.connector}"
@@ -98,18 +189,53 @@ class SetRecentlyModifiedFlagTask(Task):
     """Flags the resources that changed."""
 
     kind: ClassVar[str] = "SetRecentlyModifiedFlagTask"
+    flags_changes: ClassVar[bool] = True
+    follows_changes: ClassVar[bool] = True
 
 
 @frozen(kw_only=True)
 class ComputingTask(Task):
     """Computes derived values of the flagged resources (`dirty`), or of all, of some entity types or of all."""
 
+    follows_changes: ClassVar[bool] = True
+
+    derives: ClassVar[frozenset[DerivationKind]]
+    """The kinds of derived values that it computes."""
+
     computes: ClassVar[str] = "values"
-    """What it computes, in a sentence."""
+    """What it computes, in the plural, as a message calls it."""
+
+    unit: ClassVar[str] = "value"
+    """One of them."""
+
+    has_function: ClassVar[bool] = False
+    """Whether a function computes the values; where none does, expressions do."""
 
     dirty: bool = False
     all_entity_type: bool = False
     entity_types: tuple[str, ...] = field(converter=as_tuple, default=())
+
+    @property
+    def maker(self) -> str | UserTask | None:
+        """The function that computes the values, or its name; None where expressions do."""
+        return None
+
+    @property
+    def function_batch_size(self) -> int:
+        """How many resources the function is given at once, at most; 0 as it declares."""
+        return 0
+
+    @property
+    def works_on(self) -> str | None:
+        return "all entity types" if self.all_entity_type else ", ".join(self.entity_types)
+
+    def references(self) -> Iterator[tuple[Named, str]]:
+        for name in self.entity_types:
+            yield "entity type", name
+
+    def contradictions(self) -> Iterator[str]:
+        if not (self.all_entity_type or self.entity_types or self.has_function):  # a function names its entity types
+            yield ('does not say which entity types it covers; give TaskEntityType elements or AllEntityType="true"')
 
 
 @frozen(kw_only=True)
@@ -117,6 +243,7 @@ class UpdateEntityPropertyExpressionsTask(ComputingTask):
     """Computes the properties that have an expression."""
 
     kind: ClassVar[str] = "UpdateEntityPropertyExpressionsTask"
+    derives: ClassVar[frozenset[DerivationKind]] = frozenset({DerivationKind.PROPERTY})
     computes: ClassVar[str] = "computed properties"
 
     batch_select_size: int = 0
@@ -128,7 +255,9 @@ class ComputeCorrelationKeysTask(ComputingTask):
     """Computes correlation keys."""
 
     kind: ClassVar[str] = "ComputeCorrelationKeysTask"
+    derives: ClassVar[frozenset[DerivationKind]] = frozenset({DerivationKind.SOURCE_KEY, DerivationKind.TARGET_KEY})
     computes: ClassVar[str] = "correlation keys"
+    unit: ClassVar[str] = "key"
 
     batch_size: int = 0
 
@@ -138,7 +267,9 @@ class UpdateClassificationTask(ComputingTask):
     """Finds out of which resource type each target resource is."""
 
     kind: ClassVar[str] = "UpdateClassificationTask"
+    derives: ClassVar[frozenset[DerivationKind]] = frozenset({DerivationKind.CLASSIFICATION})
     computes: ClassVar[str] = "classifications"
+    unit: ClassVar[str] = "classification"
 
     batch_size: int = 0
 
@@ -152,7 +283,9 @@ class PythonTask(ComputingTask):
     """
 
     kind: ClassVar[str] = "PythonTask"
+    derives: ClassVar[frozenset[DerivationKind]] = frozenset({DerivationKind.PROPERTY})
     computes: ClassVar[str] = "properties of the function"
+    has_function: ClassVar[bool] = True
 
     function: str | UserTask = field(eq=function_name)
     dirty: bool | None = None  # type: ignore[assignment]  # a Boolean once the function is known
@@ -163,9 +296,41 @@ class PythonTask(ComputingTask):
         """The name of the function, `package.module:function`."""
         return function_name(self.function)
 
+    @property
+    def maker(self) -> str | UserTask | None:
+        return self.function
+
+    @property
+    def function_batch_size(self) -> int:
+        return self.batch_size
+
+    def with_function(self, functions: Mapping[str, UserTask]) -> PythonTask:
+        """The task with the function that it names; what it leaves out is as the function declares."""
+        function = self.function if isinstance(self.function, UserTask) else functions[self.function]
+        covers_all = self.all_entity_type or not self.entity_types
+        return evolve(
+            self,
+            function=function,
+            dirty=function.dirty if self.dirty is None else self.dirty,
+            entity_types=function.entity_types if covers_all else self.entity_types,
+            all_entity_type=False,
+        )
+
     def _default_identifier(self) -> str:
         name = self.function_name
         return name.rpartition(":")[2].rpartition(".")[2] if isinstance(name, str) else super()._default_identifier()
+
+
+TASK_TYPES: tuple[type[Task], ...] = (
+    PrepareSynchronizationTask,
+    SynchronizeTask,
+    SetRecentlyModifiedFlagTask,
+    UpdateEntityPropertyExpressionsTask,
+    ComputeCorrelationKeysTask,
+    UpdateClassificationTask,
+    PythonTask,
+)
+"""Every type of task that a job may call."""
 
 
 @frozen

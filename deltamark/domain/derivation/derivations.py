@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from attrs import frozen
 
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.jobs import PythonTask
+from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import (
     DerivationKind,
     EntityPropertyExpression,
@@ -108,9 +108,9 @@ def _of_property(rule: EntityPropertyExpression, result: PropertyType) -> Deriva
 def _written(configuration: Configuration) -> Iterator[Derivation]:
     """What the functions of users give, each once, however many tasks call them."""
     called: dict[UserTask, Location | None] = {}
-    for task in configuration.all_calls():
-        if isinstance(task, PythonTask) and isinstance(task.function, UserTask):
-            called.setdefault(task.function, task.location)
+    for task in configuration.all_calls_of(ComputingTask):
+        if isinstance(task.maker, UserTask):
+            called.setdefault(task.maker, task.location)
     for function, location in called.items():
         for name in function.entity_types:
             for written in written_by(configuration, function, name):

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityType, Property
-from deltamark.domain.configuration.jobs import PythonTask
+from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.user_function import KEY, UserTask
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused, NoSuchPath, Read, route
 from deltamark.domain.suggestions import hint
@@ -69,7 +69,7 @@ def written_by(configuration: Configuration, function: UserTask, entity_type: st
 
 def functions_of(configuration: Configuration) -> tuple[UserTask, ...]:
     """The functions that tasks hold, not only name; each once."""
-    found = (task.function for task in configuration.all_tasks() if isinstance(task, PythonTask))
+    found = (task.maker for task in configuration.all_tasks() if isinstance(task, ComputingTask))
     return tuple(dict.fromkeys(one for one in found if isinstance(one, UserTask)))
 
 

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from attrs import frozen
 
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Dependency, Read, dependencies, route
 from deltamark.domain.derivation.derivations import Derivation
@@ -51,6 +52,11 @@ class Plan:
             for planned in self.derived
             if planned.derivation.kind in wanted and (types is None or planned.derivation.entity_type in types)
         )
+
+    def of_task(self, task: ComputingTask) -> tuple[Planned, ...]:
+        """The derivations that a task computes."""
+        planned = self.of(task.derives, None if task.all_entity_type else task.entity_types)
+        return tuple(one for one in planned if one.derivation.maker is task.maker)
 
     @property
     def dependencies(self) -> tuple[Dependency, ...]:

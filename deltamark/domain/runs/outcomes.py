@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from deltamark.domain.configuration.jobs import SetRecentlyModifiedFlagTask, Task, TaskState
+from deltamark.domain.configuration.jobs import Task, TaskState
 
 _STOPPED = {
     TaskState.FAILED: "failed",
@@ -39,7 +39,7 @@ def reason_to_skip(task: Task, parents: Mapping[str, Outcome], *, has_work: bool
     if not parents:
         return None
     stopped = [name for name, outcome in parents.items() if outcome.state in _STOPPED]
-    if stopped and not isinstance(task, SetRecentlyModifiedFlagTask):
+    if stopped and not task.flags_changes:
         return f"its parent task {stopped[0]} {_STOPPED[parents[stopped[0]].state]}"
     if has_work or any(outcome.effect for outcome in parents.values()):
         return None

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from deltamark.domain.configuration.jobs import (
-    ComputingTask,
-    PrepareSynchronizationTask,
-    SetRecentlyModifiedFlagTask,
-    SynchronizeTask,
-    TaskState,
-)
+from deltamark.domain.configuration.jobs import ConnectorTask, TaskState
 from deltamark.domain.runs.outcomes import Outcome
 from deltamark.domain.runs.run import JobRun, TaskRun
 from deltamark.domain.runs.task_calls import Occurrence
@@ -67,7 +61,7 @@ def places_to_run(
     """
     again = {task.ordinal for task in run.tasks if task.state not in DONE}
     if only_pending:
-        again = {ordinal for ordinal in again if not _is_of_a_connector(places[ordinal - 1]) or ordinal in pending}
+        again = {n for n in again if n in pending or not isinstance(places[n - 1].task, ConnectorTask)}
     else:
         again |= _linked_to(again, places, leads_to or {})
     again |= {
@@ -76,7 +70,7 @@ def places_to_run(
         if place.ordinal in again and place.ordinal not in pending and place.prepared_at is not None
     }
     first = min(again, default=len(places))
-    following = {place.ordinal for place in places if place.ordinal > first and _follows_changes(place)}
+    following = {place.ordinal for place in places if place.ordinal > first and place.task.follows_changes}
     return frozenset(again | following)
 
 
@@ -86,28 +80,19 @@ def _linked_to(
     """The later places of synchronizations with links to what those of other places synchronize."""
     first: dict[str, int] = {}
     for place in places:
-        if place.ordinal in again and isinstance(place.task, SynchronizeTask):
-            first.setdefault(place.task.connector, place.ordinal)
+        if place.ordinal in again and place.task.synchronizes is not None:
+            first.setdefault(place.task.synchronizes, place.ordinal)
     return {
         place.ordinal
         for place in places
-        if isinstance(place.task, SynchronizeTask)
+        if place.task.synchronizes is not None
         and not _is_delta(place, places)
-        and any(first.get(other, place.ordinal) < place.ordinal for other in leads_to.get(place.task.connector, ()))
+        and any(first.get(other, place.ordinal) < place.ordinal for other in leads_to.get(place.task.synchronizes, ()))
     }
 
 
 def _is_delta(place: Occurrence, places: Sequence[Occurrence]) -> bool:
-    preparation = None if place.prepared_at is None else places[place.prepared_at - 1].task
-    return isinstance(preparation, PrepareSynchronizationTask) and preparation.is_delta
-
-
-def _is_of_a_connector(place: Occurrence) -> bool:
-    return isinstance(place.task, PrepareSynchronizationTask | SynchronizeTask)
-
-
-def _follows_changes(place: Occurrence) -> bool:
-    return isinstance(place.task, SetRecentlyModifiedFlagTask | ComputingTask)
+    return place.prepared_at is not None and places[place.prepared_at - 1].task.is_delta
 
 
 def kept_outcomes(run: JobRun, again: Collection[int]) -> Mapping[int, Outcome]:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from deltamark.domain.configuration.jobs import PrepareSynchronizationTask, SynchronizeTask, Task
+from deltamark.domain.configuration.jobs import Task
 
 NO_LEVEL = -1
 
@@ -65,15 +65,12 @@ def _together(tasks: Sequence[Task]) -> Iterator[tuple[Task, ...]]:
 def _placed(ordinal: int, task: Task, before: Sequence[Occurrence]) -> Occurrence:
     nearest = {earlier.task.identifier: earlier.ordinal for earlier in before}
     parents = tuple(nearest[name] for name in dict.fromkeys(task.parents) if name in nearest)
-    prepared_at = _prepared_at(task, before) if isinstance(task, SynchronizeTask) else None
+    prepared_at = None if task.synchronizes is None else _prepared_at(task.synchronizes, before)
     return Occurrence(ordinal=ordinal, task=task, parents=parents, prepared_at=prepared_at)
 
 
-def _prepared_at(task: SynchronizeTask, before: Sequence[Occurrence]) -> int | None:
-    for earlier in reversed(before):
-        if isinstance(earlier.task, PrepareSynchronizationTask) and earlier.task.connector == task.connector:
-            return earlier.ordinal
-    return None
+def _prepared_at(connector: str, before: Sequence[Occurrence]) -> int | None:
+    return next((earlier.ordinal for earlier in reversed(before) if earlier.task.prepares == connector), None)
 
 
 def flattened(groups: Iterable[Group]) -> tuple[Occurrence, ...]:

@@ -8,18 +8,10 @@ from attrs import frozen
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import PropertyRef
-from deltamark.domain.configuration.jobs import (
-    Call,
-    ComputingTask,
-    Job,
-    PythonTask,
-    Task,
-    UpdateEntityPropertyExpressionsTask,
-)
+from deltamark.domain.configuration.jobs import TASK_TYPES, Call, ComputingTask, Job, Task
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.plan import Plan, Planned
-from deltamark.domain.derivation.task_coverage import KINDS, covered
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.values import shown
@@ -81,14 +73,14 @@ def computed_too_late(job: Job, running: Sequence[tuple[Call, Task]], plan: Plan
     for number, (location, task) in enumerate(called):
         if not isinstance(task, ComputingTask):
             continue
-        needed = {read: None for one in covered(plan, task) for read in reads.by(one)}
+        needed = {read: None for one in plan.of_task(task) for read in reads.by(one)}
         missing = [read for read in needed if not any(read in found for found in by_task[: number + 1])]
         for place, (later, found) in enumerate(
             zip(called[number + 1 :], by_task[number + 1 :], strict=True), number + 1
         ):
             late = [read for read in missing if read in found]
             missing = [read for read in missing if read not in found]
-            readers = {one.derivation for one in covered(plan, task) if set(reads.by(one)) & set(late)}
+            readers = {one.derivation for one in plan.of_task(task) if set(reads.by(one)) & set(late)}
             if late and not _computed_again(readers, [task for _, task in called[place + 1 :]], plan):
                 yield _computed_later(job, (location, task), later, late)
         if missing:
@@ -98,12 +90,12 @@ def computed_too_late(job: Job, running: Sequence[tuple[Call, Task]], plan: Plan
 def _computed_again(derivations: set[Derivation], tasks: Iterable[Task], plan: Plan) -> bool:
     """Whether one of some tasks computes these again."""
     computing = [task for task in tasks if isinstance(task, ComputingTask)]
-    return any(derivations <= {one.derivation for one in covered(plan, task)} for task in computing)
+    return any(derivations <= {one.derivation for one in plan.of_task(task)} for task in computing)
 
 
 def _properties_of(task: Task, plan: Plan) -> Iterator[PropertyRef]:
-    if isinstance(task, UpdateEntityPropertyExpressionsTask | PythonTask):
-        for one in covered(plan, task):
+    if isinstance(task, ComputingTask) and DerivationKind.PROPERTY in task.derives:
+        for one in plan.of_task(task):
             yield PropertyRef(one.derivation.entity_type, one.derivation.name)
 
 
@@ -139,11 +131,13 @@ def never_covered(configuration: Configuration, plan: Plan) -> Iterator[Fault]:
         return
     tasks = [task for job in configuration.jobs for task in configuration.called_by(job)]
     computing = [task for task in tasks if isinstance(task, ComputingTask)]
-    computed = {one.derivation for task in computing for one in covered(plan, task)}
-    for kind, kinds in KINDS.items():
+    computed = {one.derivation for task in computing for one in plan.of_task(task)}
+    for kind in TASK_TYPES:
+        if not issubclass(kind, ComputingTask):
+            continue
         left: dict[str, list[Planned]] = {}
-        for one in plan.of(kinds):
-            is_theirs = (one.derivation.maker is not None) == (kind is PythonTask)
+        for one in plan.of(kind.derives):
+            is_theirs = (one.derivation.maker is not None) == kind.has_function
             if is_theirs and one.derivation not in computed:
                 left.setdefault(one.derivation.entity_type, []).append(one)
         for entity_type, uncovered in left.items():

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import PropertyRef
-from deltamark.domain.configuration.jobs import Call, Job, PythonTask, Task
+from deltamark.domain.configuration.jobs import Call, ComputingTask, Job, Task
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.derivation.function_columns import columns, written_by
@@ -31,43 +31,28 @@ def bound(configuration: Configuration, registered: Mapping[str, UserTask]) -> t
     :param registered: the functions by the names that a configuration may use.
     :returns: with the faults of those that name what is not registered, or what they may not cover.
     """
-    tasks = [task for task in configuration.all_tasks() if isinstance(task, PythonTask)]
+    tasks = [task for task in configuration.all_tasks() if isinstance(task, ComputingTask) and task.maker is not None]
     if not tasks:
         return configuration, ()
     faults = tuple(fault for task in tasks for fault in _unregistered(task, registered))
     if faults:
         return configuration, faults
 
-    def whole(call: Call) -> Call:
-        return _whole(call, registered) if isinstance(call, PythonTask) else call
+    def bound_call(call: Call) -> Call:
+        return call.with_function(registered) if isinstance(call, Task) else call
 
-    def whole_task(task: Task) -> Task:
-        return _whole(task, registered) if isinstance(task, PythonTask) else task
-
-    jobs: Sequence[Job] = [evolve(job, tasks=[whole(call) for call in job.tasks]) for job in configuration.jobs]
-    return evolve(configuration, tasks=[whole_task(task) for task in configuration.tasks], jobs=jobs), ()
+    jobs: Sequence[Job] = [evolve(job, tasks=[bound_call(call) for call in job.tasks]) for job in configuration.jobs]
+    return evolve(configuration, tasks=[task.with_function(registered) for task in configuration.tasks], jobs=jobs), ()
 
 
-def _unregistered(task: PythonTask, registered: Mapping[str, UserTask]) -> Iterator[Fault]:
-    name = task.function
+def _unregistered(task: ComputingTask, registered: Mapping[str, UserTask]) -> Iterator[Fault]:
+    name = task.maker
     if isinstance(name, str) and name not in registered:
         yield Fault(
             task.location,
             f"{task.kind} {shown(task.identifier)} names the function {shown(name)}, which is not registered; "
             f"{HOW_TO_REGISTER}{hint(name, registered)}",
         )
-
-
-def _whole(task: PythonTask, registered: Mapping[str, UserTask]) -> PythonTask:
-    function = task.function if isinstance(task.function, UserTask) else registered[task.function]
-    covers_all = task.all_entity_type or not task.entity_types
-    return evolve(
-        task,
-        function=function,
-        dirty=function.dirty if task.dirty is None else task.dirty,
-        entity_types=function.entity_types if covers_all else task.entity_types,
-        all_entity_type=False,
-    )
 
 
 def function_faults(configuration: Configuration) -> Iterator[Fault]:
@@ -77,10 +62,10 @@ def function_faults(configuration: Configuration) -> Iterator[Fault]:
     """
     index, model = Index.of(configuration), Declared.of(configuration)
     places: dict[UserTask, Location | None] = {}
-    for task in configuration.all_calls():
-        if isinstance(task, PythonTask) and isinstance(task.function, UserTask):
-            places.setdefault(task.function, task.location)
-            yield from _uncovered(task, task.function)
+    for task in configuration.all_calls_of(ComputingTask):
+        if isinstance(task.maker, UserTask):
+            places.setdefault(task.maker, task.location)
+            yield from _uncovered(task, task.maker)
     written = {
         PropertyRef(rule.entity_type, rule.property): f"property expression {shown(rule.identifier)}{at(rule.location)}"
         for rule in configuration.property_expressions
@@ -93,7 +78,7 @@ def function_faults(configuration: Configuration) -> Iterator[Fault]:
         yield from _written_twice(configuration, function, location, written)
 
 
-def _uncovered(task: PythonTask, function: UserTask) -> Iterator[Fault]:
+def _uncovered(task: ComputingTask, function: UserTask) -> Iterator[Fault]:
     for name in task.entity_types:
         if name not in function.entity_types:
             yield Fault(

@@ -11,12 +11,8 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.cron import cron_problem
 from deltamark.domain.configuration.jobs import (
     Call,
-    ComputingTask,
     Job,
-    PrepareSynchronizationTask,
-    PythonTask,
     Step,
-    SynchronizationMode,
     Task,
     TaskOverride,
 )
@@ -53,22 +49,8 @@ def _task_faults(task: Task) -> Iterator[Fault]:
         yield Fault(task.location, f"{where} has the level {task.level}; levels begin at 0")
     if task.identifier in task.parents:
         yield Fault(task.location, f"{where} depends on itself; remove that TaskDependsOnTask")
-    if (
-        isinstance(task, PrepareSynchronizationTask)
-        and task.column_name is not None
-        and task.synchronization_mode is not SynchronizationMode.INCREMENTAL
-    ):
-        yield Fault(
-            task.location,
-            f"{where} names a command column (ColumnName), which only SynchronizationMode Incremental reads; "
-            "set that mode or remove ColumnName",
-        )
-    says_entity_types = isinstance(task, PythonTask)  # its function does
-    if isinstance(task, ComputingTask) and not (task.all_entity_type or task.entity_types or says_entity_types):
-        yield Fault(
-            task.location,
-            f'{where} does not say which entity types it covers; give TaskEntityType elements or AllEntityType="true"',
-        )
+    for contradiction in task.contradictions():
+        yield Fault(task.location, f"{where} {contradiction}")
 
 
 def _override_faults(call: TaskOverride, index: Index) -> Iterator[Fault]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
-from deltamark.domain.configuration.jobs import Call, Job, PrepareSynchronizationTask, SynchronizeTask, Task
+from deltamark.domain.configuration.jobs import Call, Job, Task
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.runs.task_calls import NO_LEVEL
@@ -72,15 +72,16 @@ def _waiting_for_each_other(job: Job, together: Sequence[Called], before: Sequen
 
 
 def _synchronized_while_prepared(job: Job, together: Sequence[Called]) -> Iterator[Fault]:
-    prepared = {task.connector: task for _, task in together if isinstance(task, PrepareSynchronizationTask)}
+    preparations = {task.prepares: task for _, task in together if task.prepares is not None}
     for called in together:
         task = called[1]
-        if isinstance(task, SynchronizeTask) and task.connector in prepared:
+        preparation = None if task.synchronizes is None else preparations.get(task.synchronizes)
+        if preparation is not None:
             yield Fault(
                 _place(called),
-                f"task {shown(task.identifier)} synchronizes {shown(task.connector)} in the same level {task.level} of "
-                f"job {shown(job.identifier)} in which {shown(prepared[task.connector].identifier)} prepares it; give "
-                "it a higher Level",
+                f"task {shown(task.identifier)} synchronizes {shown(preparation.prepares)} in the same level "
+                f"{task.level} of job {shown(job.identifier)} in which {shown(preparation.identifier)} prepares it; "
+                "give it a higher Level",
             )
 
 

@@ -8,14 +8,7 @@ from attrs import frozen
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityTypeMapping, PropertyRef
-from deltamark.domain.configuration.jobs import (
-    ComputingTask,
-    PrepareSynchronizationTask,
-    Step,
-    SynchronizeTask,
-    Task,
-    TaskOverride,
-)
+from deltamark.domain.configuration.jobs import Named, Step, Task, TaskOverride
 from deltamark.domain.configuration.rules import ResourceClassificationRule, ResourceCorrelationRule
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
@@ -36,6 +29,10 @@ class Index:
     properties: dict[str, frozenset[str]]
     """Entity type -> the properties that it declares."""
     mappings: dict[str, EntityTypeMapping]
+
+    def named(self, what: Named) -> Collection[str]:
+        """The names of all that a task may name."""
+        return self.connectors if what == "connector" else self.properties
 
     @classmethod
     def of(cls, configuration: Configuration) -> Index:
@@ -74,11 +71,8 @@ def task_reference_faults(task: Task, index: Index) -> Iterator[Fault]:
     """Names of things that do not exist in one task."""
     where = f"{task.kind} {shown(task.identifier)}"
     yield from _unknown("agent", task.agent, index.agents, where, task.location)
-    if isinstance(task, (PrepareSynchronizationTask, SynchronizeTask)):
-        yield from _unknown("connector", task.connector, index.connectors, where, task.location)
-    if isinstance(task, ComputingTask):
-        for name in task.entity_types:
-            yield from _unknown("entity type", name, index.properties, where, task.location)
+    for what, name in task.references():
+        yield from _unknown(what, name, index.named(what), where, task.location)
     for parent in task.parents:
         yield from _unknown("parent task", parent, index.tasks, where, task.location)
 

@@ -7,14 +7,7 @@ from typing import TypeAlias
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.cron import fires_more_than_hourly
-from deltamark.domain.configuration.jobs import (
-    Call,
-    ComputingTask,
-    Job,
-    SetRecentlyModifiedFlagTask,
-    SynchronizeTask,
-    Task,
-)
+from deltamark.domain.configuration.jobs import Call, ComputingTask, Job, Task
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
@@ -53,7 +46,7 @@ def _place(called: Called) -> Location | None:
 def _dirty_without_flag(job: Job, running: Sequence[Called]) -> Iterator[Fault]:
     for called in running:
         task = called[1]
-        if isinstance(task, SetRecentlyModifiedFlagTask):
+        if task.flags_changes:
             return
         if isinstance(task, ComputingTask) and task.dirty:
             yield Fault(
@@ -67,9 +60,9 @@ def _flag_without_changes(job: Job, running: Sequence[Called]) -> Iterator[Fault
     discarding: list[Called] = []
     for called in running:
         task = called[1]
-        if isinstance(task, SynchronizeTask) and not task.do_not_delete_changes:
+        if task.discards_changes:
             discarding.append(called)
-        if isinstance(task, SetRecentlyModifiedFlagTask):
+        if task.flags_changes:
             for earlier in discarding:
                 synchronization = earlier[1]
                 at = f" ({_place(earlier)})" if _place(earlier) else ""

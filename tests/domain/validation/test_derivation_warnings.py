@@ -16,7 +16,6 @@ from deltamark.domain.configuration.jobs import (
 )
 from deltamark.domain.configuration.rules import ResourceClassificationRule, ResourceCorrelationRule
 from deltamark.domain.derivation.plan import plan
-from deltamark.domain.derivation.task_coverage import covered
 from deltamark.domain.location import Location
 from deltamark.domain.validation.warnings import warnings
 from tests.domain.model import MODEL, computing, plan_of, reads_of
@@ -222,7 +221,7 @@ def test_a_task_covers_the_derivations_of_its_kind_and_of_its_entity_types():
     found = plan(configuration, reads_of(configuration, READS))
 
     def names(task):
-        return [(one.derivation.entity_type, one.derivation.name) for one in covered(found, task)]
+        return [(one.derivation.entity_type, one.derivation.name) for one in found.of_task(task)]
 
     assert names(PROPERTIES) == [("Person", "Login"), ("Department", "Label")]
     assert names(DEPARTMENTS) == [("Department", "Label")]

@@ -12,7 +12,7 @@ import click
 from deltamark.application.scheduling.due import next_due
 from deltamark.application.services import utc_now
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.jobs import ComputingTask, Job, PrepareSynchronizationTask, SynchronizeTask, Task
+from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
 from deltamark.domain.errors import ConfigurationError
 from deltamark.domain.messages import how_many
 from deltamark.domain.validation.warnings import warnings
@@ -125,19 +125,10 @@ def _task(job: str | None, task: Task) -> Document:
         "task": task.identifier,
         "kind": task.kind,
         "level": None if task.level < 0 else task.level,
-        "works_on": _works_on(task),
+        "works_on": task.works_on,
         "dirty": task.dirty if isinstance(task, ComputingTask) else None,
         "depends_on": list(task.parents),
     }
-
-
-def _works_on(task: Task) -> str | None:
-    match task:
-        case SynchronizeTask() | PrepareSynchronizationTask():
-            return task.connector
-        case ComputingTask():
-            return "all entity types" if task.all_entity_type else ", ".join(task.entity_types)
-    return None
 
 
 COMMANDS: tuple[click.Command, ...] = (init, validate, jobs, tasks)

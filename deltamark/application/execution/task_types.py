@@ -1,0 +1,154 @@
+"""The types of tasks: the use case that carries each out, and how to see whether an earlier run left it work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from attrs import field, frozen
+
+from deltamark.application.derivation.compute_properties import compute_properties
+from deltamark.application.derivation.compute_rules import compute_rules
+from deltamark.application.derivation.workload import has_unflagged_changes, is_due
+from deltamark.application.flagging.flag import flag
+from deltamark.application.pending_changes.apply import apply_pending
+from deltamark.application.ports.reading import Reading
+from deltamark.application.services import Apply, Services, Skip, Tell
+from deltamark.application.synchronization.prepare import Prepared, prepare, reason_out
+from deltamark.application.synchronization.synchronize import synchronize
+from deltamark.domain.configuration.jobs import (
+    ComputeCorrelationKeysTask,
+    ComputingTask,
+    Job,
+    PrepareSynchronizationTask,
+    PythonTask,
+    SetRecentlyModifiedFlagTask,
+    SynchronizeTask,
+    Task,
+    UpdateClassificationTask,
+    UpdateEntityPropertyExpressionsTask,
+)
+from deltamark.domain.runs.outcomes import Outcome, reason_to_skip, reason_unprepared
+from deltamark.domain.runs.task_calls import Occurrence
+
+
+@frozen(kw_only=True)
+class RunContext:
+    """What the tasks of a run share.
+
+    :param occurrences: the calls of all tasks of the job, by ordinal.
+    :param outcomes: of the tasks that have ended, by ordinal; grows during the run.
+    :param forced: whether a person lets every threshold pass.
+    :param pending: the ordinals of the synchronizations that a person lets go on: they apply what was held back.
+    :param prepared: the extracts that were prepared and are not synchronized yet, by connector.
+    """
+
+    services: Services
+    run: int
+    job: Job
+    occurrences: Mapping[int, Occurrence]
+    outcomes: dict[int, Outcome]
+    forced: bool = False
+    pending: frozenset[int] = frozenset()
+    prepared: dict[str, Prepared] = field(factory=dict)
+
+
+SomeTask = TypeVar("SomeTask", bound=Task)
+
+
+@frozen
+class TaskType(Generic[SomeTask]):
+    """How the tasks of a class are carried out.
+
+    :param plan: does everything that comes before the transaction of the task; gives what happens in it.
+    :param has_work: whether an earlier run, which failed or was killed, left work for the task.
+    """
+
+    plan: Callable[[RunContext, SomeTask, Occurrence, Tell], Apply | Skip]
+    has_work: Callable[[RunContext, SomeTask, Reading], bool]
+
+
+def plan_task(context: RunContext, occurrence: Occurrence, tell: Tell) -> Apply | Skip:
+    """Does everything that comes before the transaction of a task; gives what happens in it, or why to skip it.
+
+    :param tell: takes how far the task got.
+    """
+    return TASK_TYPES[type(occurrence.task)].plan(context, occurrence.task, occurrence, tell)
+
+
+def skip_reason(occurrence: Occurrence, context: RunContext) -> str | None:
+    """Why a task must not run after the outcomes of its parents; None where it runs.
+
+    Whether an earlier run left it work is asked only where that makes a difference, for it may take a while.
+    """
+    task = occurrence.task
+    parents = {
+        context.occurrences[ordinal].task.identifier: context.outcomes[ordinal] for ordinal in occurrence.parents
+    }
+    reason = reason_to_skip(task, parents)
+    if reason is None:
+        return None
+    with context.services.store.reading() as reading:
+        has_work = TASK_TYPES[type(task)].has_work(context, task, reading)
+    return reason_to_skip(task, parents, has_work=True) if has_work else reason
+
+
+def _synchronize(context: RunContext, task: SynchronizeTask, occurrence: Occurrence, tell: Tell) -> Apply | Skip:
+    if occurrence.ordinal in context.pending:
+        return apply_pending(context.services, task, context.run, occurrence.ordinal)
+    if task.connector not in context.prepared:
+        reason = _unprepared_reason(context, occurrence)
+        if reason is not None:
+            return Skip(reason_out(context.services, task.connector, context.job, forced=context.forced) or reason)
+    return synchronize(context.services, task, context.job, context.prepared, forced=context.forced, tell=tell)
+
+
+def _unprepared_reason(context: RunContext, occurrence: Occurrence) -> str | None:
+    """Why a delta must not be read: one that no task prepared, or that was applied, is no complete extract."""
+    if occurrence.prepared_at is None:
+        return None
+    preparation = context.occurrences[occurrence.prepared_at].task
+    if not preparation.is_delta:
+        return None
+    return reason_unprepared(preparation.identifier, context.outcomes[occurrence.prepared_at])
+
+
+def _compute_properties(context: RunContext, task: ComputingTask, *_: object) -> Apply:
+    return compute_properties(context.services, task)
+
+
+def _compute_rules(context: RunContext, task: ComputingTask, *_: object) -> Apply:
+    return compute_rules(context.services, task)
+
+
+def _is_due(context: RunContext, task: ComputingTask, reading: Reading) -> bool:
+    return is_due(reading, context.services.plan, task)
+
+
+def _entry(
+    task: type[SomeTask],
+    plan: Callable[[RunContext, SomeTask, Occurrence, Tell], Apply | Skip],
+    has_work: Callable[[RunContext, SomeTask, Reading], bool] = lambda *_: False,
+) -> tuple[type[Task], TaskType[Any]]:
+    return task, TaskType(plan, has_work)
+
+
+TASK_TYPES: Mapping[type[Task], TaskType[Any]] = dict(
+    (
+        _entry(
+            PrepareSynchronizationTask,
+            lambda run, task, call, tell: prepare(run.services, task, run.job, run.prepared, forced=run.forced),
+        ),
+        _entry(SynchronizeTask, _synchronize),
+        _entry(
+            SetRecentlyModifiedFlagTask,
+            lambda run, task, call, tell: flag(run.services),
+            lambda run, task, reading: has_unflagged_changes(reading),
+        ),
+        _entry(UpdateEntityPropertyExpressionsTask, _compute_properties, _is_due),
+        _entry(ComputeCorrelationKeysTask, _compute_rules, _is_due),
+        _entry(UpdateClassificationTask, _compute_rules, _is_due),
+        _entry(PythonTask, _compute_properties, _is_due),
+    )
+)
+"""How each type of task is carried out."""
