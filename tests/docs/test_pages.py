@@ -76,6 +76,13 @@ def test_a_page_has_only_blocks_that_are_looked_at(page: Path) -> None:
                 configparser.ConfigParser(interpolation=None).read_string(block.text)
 
 
+def test_the_readme_fits_a_screen_of_80_columns_and_is_short() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+
+    assert len(readme.splitlines()) <= 120
+    assert [line for block in blocks_of(readme) for line in block.text.splitlines() if len(line) > 80] == []
+
+
 def test_every_make_target_that_a_page_names_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
