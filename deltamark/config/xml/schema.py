@@ -77,8 +77,11 @@ NOT_BUILT = frozenset(
         "SetInternalUserProfilesTask",
         "UpdateParametersContextDisplayNamesTask",
     }
-)
-"""Elements that users' files may hold and this version cannot honour: refused by name, never ignored."""
+).difference(task.name for task in TASKS)
+"""Elements that users' files may hold and this version cannot honour: refused by name, never ignored.
+
+A task whose element is built leaves this set by itself.
+"""
 
 JOB_USE = numbered(
     (0, "Used", JobUse.USED),
