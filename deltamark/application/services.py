@@ -20,7 +20,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.runs.run import Counts, ExtractRead, Operator, RunEvent, SetAside
+from deltamark.domain.runs.run import Counts, ExtractRead, Operator, SetAside
 
 LEASE_S = 60.0
 """How long a run that is not heard from keeps its tasks, in seconds; it is heard from three times in that."""
@@ -76,33 +76,33 @@ class Services:
 
 
 @frozen
-class Progress:
-    """How far a task got: in words, and what it has counted so far."""
+class TaskProgress:
+    """How far a task is, in words, and what it has counted so far."""
 
     words: str
     counts: Counts = Counts()
 
 
-Tell = Callable[[Progress], None]
-"""Tells whoever watches a run how far a task got."""
+ReportProgress: TypeAlias = Callable[[TaskProgress], None]
+"""Reports the progress of a task to the observer of its run."""
 
 
-def nobody(progress: Progress) -> None:
-    """Tells nobody."""
+def report_nothing(progress: TaskProgress) -> None:
+    """Ignores progress."""
 
 
 @frozen(kw_only=True)
 class Scope:
     """The task of a run that is being worked on; `ordinal` counts from 1.
 
-    `tell` reaches the observer of the run alone: inside its transaction, a task puts on record nothing but its end.
+    `report` reaches only the observer of the run: inside its transaction, a task records nothing but its end.
     """
 
     run: int
     ordinal: int
     job: Job
     forced: bool
-    tell: Tell = nobody
+    report: ReportProgress = report_nothing
 
 
 @frozen(kw_only=True)
@@ -131,5 +131,3 @@ class Skip:
 
 Apply = Callable[[Writing, Scope], Done]
 """The part of a task that happens inside its one transaction."""
-
-BuildRunEvent = Callable[[str, int, datetime], RunEvent]

@@ -232,8 +232,8 @@ def test_148_a_task_that_is_stopped_inside_its_transaction_leaves_nothing(compan
 
 def test_148_a_second_signal_stops_at_once_without_a_traceback(company):
     # The second one comes while the first is being put on record.
-    then = "import deltamark.application.runs.run_log as r; o = r.Recording.task_ended; "
-    then += "r.Recording.task_ended = lambda *a: signal.raise_signal(signal.SIGTERM) or o(*a); signal.pause()"
+    then = "import deltamark.application.runs.recorder as r; o = r.RunRecorder.task_ended; "
+    then += "r.RunRecorder.task_ended = lambda *a: signal.raise_signal(signal.SIGTERM) or o(*a); signal.pause()"
     process = started(company.folder, "run", "OnlyFlag", program=pausing_at(*COMPARING, then=then))
     assert process.stdout.readline() == b"reached\n"
 

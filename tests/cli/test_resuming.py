@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from deltamark import Engine, Observer
-from deltamark.application.runs.run_log import Recording
+from deltamark.application.runs.recorder import RunRecorder
 from deltamark.interfaces.cli.commands import runs as running
 from tests.application.runs.test_leases import Running
 from tests.cli.terminal import SPINNER, in_terminal
@@ -182,7 +182,7 @@ def test_a_run_whose_process_died_is_shown_as_aborted(company, monkeypatch):
         task_started = die
 
     with monkeypatch.context() as patch, House(company).engine as engine:
-        patch.setattr(Recording, "task_ended", die)
+        patch.setattr(RunRecorder, "task_ended", die)
         with pytest.raises(Died):
             engine.run_job("OnlyFlag", observer=Dying())
 

@@ -11,7 +11,7 @@ import pytest
 
 from deltamark import Engine, JobRun, TaskState
 from deltamark.application.execution.executor import CarryingOut
-from deltamark.application.runs.run_log import Ended
+from deltamark.application.runs.run_log import TaskEnd
 from deltamark.application.services import Done
 from tests.crash.company import ENDED_WELL, JOB, harm_in, seen
 from tests.crash.second_day import Second
@@ -101,8 +101,8 @@ def test_control_a_task_that_is_told_to_have_failed_when_it_was_kept_is_caught(
     assert harm != []
 
 
-def as_if_undone(run: CarryingOut, ordinal: int, error: BaseException, seconds: float) -> Ended:
+def as_if_undone(run: CarryingOut, ordinal: int, error: BaseException, seconds: float) -> TaskEnd:
     """Puts a failure on record whatever is on record already."""
-    ended = Ended(Done(messages=["interrupted"]), TaskState.FAILED, seconds, error)
+    ended = TaskEnd(Done(messages=["interrupted"]), TaskState.FAILED, seconds, error)
     run._record.task_ended(ordinal, ended)
     return ended

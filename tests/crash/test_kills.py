@@ -10,7 +10,7 @@ from random import Random, randrange
 import pytest
 
 from deltamark import Engine, TaskState
-from deltamark.application.runs.run_log import Recording
+from deltamark.application.runs.recorder import RunRecorder
 from deltamark.domain.errors import CannotResume
 from tests.crash import children
 from tests.crash.company import ENDED_WELL, JOB, PATIENCE_S, Days, Seen, continued, harm_in, lives, opened, seen
@@ -118,7 +118,7 @@ def test_a_run_that_died_when_only_its_end_was_missing_ends_as_its_tasks_did(
     folder = tmp_path / "exports"
     Days(folder, 3).next()
     with opened(store_url, folder) as engine:
-        monkeypatch.setattr(Recording, "run_ended", interrupted)
+        monkeypatch.setattr(RunRecorder, "run_ended", interrupted)
         with pytest.raises(KeyboardInterrupt):
             engine.run_job(JOB)
         monkeypatch.undo()

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deltamark import TaskState
-from deltamark.application.runs.run_log import Recording
+from deltamark.application.runs.recorder import RunRecorder
 from deltamark.domain.errors import DeltamarkError
 from tests.conftest import STORES, stores
 from tests.laws.machine import EDITS, begun, lived
@@ -37,15 +37,15 @@ class Odd(DeltamarkError):
 @contextmanager
 def stopped(at: int, how: str) -> Iterator[None]:
     """A block in which the task at a place fails, or the process dies before, inside or after it."""
-    started, ended_in = Recording.task_started, Recording.task_ended_in
+    started, ended_in = RunRecorder.task_started, RunRecorder.task_ended_in
     failures = iter([Odd("odd")])
 
-    def task_started(self: Recording, ordinal: int) -> None:
+    def task_started(self: RunRecorder, ordinal: int) -> None:
         if (how, ordinal) in (("dies before", at), ("dies after", at + 1)):
             raise Died
         started(self, ordinal)
 
-    def task_ended_in(self: Recording, tx: Any, ordinal: int, ended: Any) -> None:
+    def task_ended_in(self: RunRecorder, tx: Any, ordinal: int, ended: Any) -> None:
         ended_in(self, tx, ordinal, ended)
         if ordinal == at and how == "dies inside":
             raise Died
@@ -54,8 +54,8 @@ def stopped(at: int, how: str) -> Iterator[None]:
                 raise failure
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Recording, "task_started", task_started)
-        patch.setattr(Recording, "task_ended_in", task_ended_in)
+        patch.setattr(RunRecorder, "task_started", task_started)
+        patch.setattr(RunRecorder, "task_ended_in", task_ended_in)
         yield
 
 

@@ -9,10 +9,11 @@ from contextlib import suppress
 from deltamark.application.execution.interruption import leave_undone, left_out
 from deltamark.application.execution.parallel import Turns, side_by_side
 from deltamark.application.execution.task_types import RunContext, plan_task, skip_reason
-from deltamark.application.runs.observer import Observer, Telling
+from deltamark.application.runs.observer import GuardedObserver, Observer
 from deltamark.application.runs.out_of_memory import lack_of_memory_told
-from deltamark.application.runs.run_log import RUN_INTERRUPTED, Ended, Recording, in_words
-from deltamark.application.services import Done, Progress, Scope, Skip
+from deltamark.application.runs.recorder import RunRecorder
+from deltamark.application.runs.run_log import RUN_INTERRUPTED, TaskEnd, in_words
+from deltamark.application.services import Done, Scope, Skip, TaskProgress
 from deltamark.application.synchronization.hold_back import HeldBack
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
@@ -28,10 +29,10 @@ PATIENCE_S = 5.0
 class CarryingOut:
     """Carries out the tasks of a run that has started, or goes on."""
 
-    def __init__(self, record: Recording, context: RunContext, observer: Observer, *, is_dry_run: bool) -> None:
+    def __init__(self, record: RunRecorder, context: RunContext, observer: Observer, *, is_dry_run: bool) -> None:
         self._record = record
         self._context = context
-        self._telling = Telling(observer, record)
+        self._observer = GuardedObserver(observer, record)
         self._is_dry_run = is_dry_run
         self._stop: str | None = None
         """Why no further task starts."""
@@ -111,35 +112,35 @@ class CarryingOut:
             self._stop = f"the run was cancelled by {asked_by.user} on {asked_by.host}"
             self._is_cancelled = True
 
-    def _heed(self, occurrence: Occurrence, ended: Ended) -> None:
+    def _heed(self, occurrence: Occurrence, ended: TaskEnd) -> None:
         """Keeps the outcome of a task for those that depend on it, and sees whether it stops the run."""
         task = occurrence.task
         self._context.outcomes[occurrence.ordinal] = Outcome(ended.state, ended.done.effect)
         if ended.error is not None and not isinstance(ended.error, DeltamarkError):
             self._error = self._error or ended.error
-        self._error = self._error or self._telling.error
+        self._error = self._error or self._observer.error
         if self._stop is not None:
             return
         if isinstance(self._error, KeyboardInterrupt):
             self._stop = RUN_INTERRUPTED
         elif ended.state is TaskState.FAILED and (self._error or not task.continue_on_error):
             self._stop = f"task {task.identifier} failed before it"
-        elif self._telling.error is not None:
-            self._stop = f"the observer of the run failed ({in_words(self._telling.error)})"
+        elif self._observer.error is not None:
+            self._stop = f"the observer of the run failed ({in_words(self._observer.error)})"
 
-    def _skipped(self, occurrence: Occurrence, reason: str) -> Ended:
+    def _skipped(self, occurrence: Occurrence, reason: str) -> TaskEnd:
         ended = left_out(reason)
         self._record.task_ended(occurrence.ordinal, ended)
         self._is_cut_short |= isinstance(self._error, KeyboardInterrupt)
-        self._telling.ended(occurrence.ordinal)
+        self._observer.ended(occurrence.ordinal)
         return ended
 
     def _begun(self, occurrence: Occurrence) -> BaseException | None:
         """Puts on record that a task begins; gives what the observer raised of it."""
         self._record.task_started(occurrence.ordinal)
-        return self._telling.started(occurrence.ordinal)
+        return self._observer.started(occurrence.ordinal)
 
-    def _worked(self, occurrence: Occurrence, turns: Turns, failed: BaseException | None) -> Ended:
+    def _worked(self, occurrence: Occurrence, turns: Turns, failed: BaseException | None) -> TaskEnd:
         """Runs one task, and puts on record how it ended: with what it did, or by itself where that was undone.
 
         :param failed: what keeps it from even beginning, if something does.
@@ -154,21 +155,21 @@ class CarryingOut:
         except BaseException as e:
             turns.wait(ordinal)
             ended = self._raised(ordinal, e, time.perf_counter() - began)
-        self._telling.ended(ordinal)
+        self._observer.ended(ordinal)
         return ended
 
-    def _raised(self, ordinal: int, error: BaseException, seconds: float) -> Ended:
+    def _raised(self, ordinal: int, error: BaseException, seconds: float) -> TaskEnd:
         """How a task ended out of which an error came: as failed, unless the error came when all was committed."""
         if not self._is_dry_run:  # of which nothing is committed, and of whose record nothing may be left
             on_record = self._record.now(with_rows=False).task(ordinal)
             if on_record.state not in (TaskState.RUNNING, TaskState.ABORTED):  # aborted by a run that took it over
-                return Ended(Done(effect=on_record.effect), on_record.state, seconds, error)
-        ended = Ended(Done(messages=[in_words(error)]), TaskState.FAILED, seconds, error)
+                return TaskEnd(Done(effect=on_record.effect), on_record.state, seconds, error)
+        ended = TaskEnd(Done(messages=[in_words(error)]), TaskState.FAILED, seconds, error)
         self._record.task_ended(ordinal, ended)
         self._is_cut_short |= isinstance(error, KeyboardInterrupt)
         return ended
 
-    def _applied(self, occurrence: Occurrence, turns: Turns, began: float) -> Ended:
+    def _applied(self, occurrence: Occurrence, turns: Turns, began: float) -> TaskEnd:
         ordinal = occurrence.ordinal
         apply = plan_task(self._context, occurrence, lambda progress: self._progressed(ordinal, progress, began))
         if isinstance(apply, Skip):
@@ -180,18 +181,18 @@ class CarryingOut:
             try:
                 with self._record.transaction() as tx:
                     done = apply(tx, self._scope(ordinal))
-                    ended = Ended(done, done.state, time.perf_counter() - began)
+                    ended = TaskEnd(done, done.state, time.perf_counter() - began)
                     self._record.task_ended_in(tx, ordinal, ended)
             except HeldBack as e:
                 with self._record.transaction() as tx:
-                    ended = Ended(e.keep(tx), TaskState.BLOCKED, time.perf_counter() - began, e)
+                    ended = TaskEnd(e.keep(tx), TaskState.BLOCKED, time.perf_counter() - began, e)
                     self._record.task_ended_in(tx, ordinal, ended)
         return ended
 
-    def _progressed(self, ordinal: int, progress: Progress, began: float) -> None:
+    def _progressed(self, ordinal: int, progress: TaskProgress, began: float) -> None:
         if time.perf_counter() - began >= PATIENCE_S:
             self._record.task_progressed(ordinal, progress)
-        self._telling.progressed(ordinal, progress)
+        self._observer.progressed(ordinal, progress)
 
     def _scope(self, ordinal: int) -> Scope:
         return Scope(
@@ -199,5 +200,5 @@ class CarryingOut:
             ordinal=ordinal,
             job=self._context.job,
             forced=self._context.forced,
-            tell=lambda progress: self._telling.progressed(ordinal, progress),
+            report=lambda progress: self._observer.progressed(ordinal, progress),
         )

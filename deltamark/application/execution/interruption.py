@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from deltamark.application.runs.run_log import INTERRUPTED, RUN_INTERRUPTED, Ended, Recording
+from deltamark.application.runs.recorder import RunRecorder
+from deltamark.application.runs.run_log import INTERRUPTED, RUN_INTERRUPTED, TaskEnd
 from deltamark.application.services import Done, Services
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
 
-"""What is on record of a task that had begun, and why others were left out."""
 
-
-def left_out(reason: str) -> Ended:
+def left_out(reason: str) -> TaskEnd:
     """How a task ended that did not begin."""
-    return Ended(Done(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
+    return TaskEnd(Done(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
 
 
-def leave_undone(record: Recording) -> bool:
+def leave_undone(record: RunRecorder) -> bool:
     """Ends all tasks of a run that have not ended; gives whether there were any."""
     is_anything_left = False
     for task in record.now(with_rows=False).tasks:
         if task.state is TaskState.RUNNING:
-            record.task_ended(task.ordinal, Ended(Done(messages=[INTERRUPTED]), TaskState.FAILED))
+            record.task_ended(task.ordinal, TaskEnd(Done(messages=[INTERRUPTED]), TaskState.FAILED))
         elif task.state is TaskState.PENDING:
             record.task_ended(task.ordinal, left_out(RUN_INTERRUPTED))
         else:
@@ -54,6 +53,6 @@ def _end(services: Services, leased: Sequence[str], number: int) -> None:
         summary = reading.run(number, with_rows=False)
     if summary is None or summary.run.state is not TaskState.RUNNING or summary.run.operator != services.operator:
         return  # the transaction was undone
-    record = Recording(services, number, leased)
+    record = RunRecorder(services, number, leased)
     leave_undone(record)
     record.run_ended(TaskState.FAILED)

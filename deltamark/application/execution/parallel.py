@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Condition, Event
 
-from deltamark.application.runs.run_log import Ended
+from deltamark.application.runs.run_log import TaskEnd
 from deltamark.domain.runs.task_calls import Occurrence
 
 MOST_AT_ONCE = 8
@@ -64,8 +64,8 @@ class Turns:
 
 
 def side_by_side(
-    work: Callable[[Occurrence, Turns], Ended], group: Sequence[Occurrence], name: str
-) -> tuple[dict[int, Ended], BaseException | None]:
+    work: Callable[[Occurrence, Turns], TaskEnd], group: Sequence[Occurrence], name: str
+) -> tuple[dict[int, TaskEnd], BaseException | None]:
     """Has the tasks of a level run at the same time.
 
     :param work: never raises for what is an error of the task.
@@ -74,7 +74,7 @@ def side_by_side(
     """
     turns = Turns([occurrence.ordinal for occurrence in group])
 
-    def in_turn(occurrence: Occurrence) -> Ended:
+    def in_turn(occurrence: Occurrence) -> TaskEnd:
         try:
             return work(occurrence, turns)
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
 
 from attrs import frozen
 
@@ -16,13 +15,14 @@ from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import end_if_dead, heard_from, make_free, naming_the_other_run
 from deltamark.application.runs.observer import Observer
-from deltamark.application.runs.run_log import Recording
+from deltamark.application.runs.recorder import RunRecorder
+from deltamark.application.runs.run_log import RunLog
 from deltamark.application.services import Services
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.errors import CannotResume
 from deltamark.domain.runs.resume import DONE, kept_outcomes, places_to_run, reason_not_to_resume
-from deltamark.domain.runs.run import JobRun, RunResumed
+from deltamark.domain.runs.run import JobRun
 from deltamark.domain.runs.task_calls import Group, Occurrence, flattened
 
 
@@ -64,7 +64,7 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
         going_on = _going_on(services, tx, number)
         begun.append(number)
         make_free(tx, leased)
-        _put_on_record(services, tx, going_on)
+        RunLog(tx, number).resumed(services, going_on.again, going_on.pending)
         tx.take_leases(number, leased, services.lease_s)
     context = RunContext(
         services=services,
@@ -76,7 +76,7 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
         pending=going_on.pending,
     )
     groups = [tuple(place for place in group if place.ordinal in going_on.again) for group in going_on.groups]
-    record = Recording(services, number, leased)
+    record = RunRecorder(services, number, leased)
     carrying_out = CarryingOut(record, context, observer, is_dry_run=False)
     with heard_from(store, number, services.lease_s):
         return carrying_out.result(groups)
@@ -123,24 +123,3 @@ def _later(reading: Reading, run: JobRun) -> JobRun | None:
     later = reading.runs(newest=newest.run.number - run.number) if newest.run.number > run.number else []
     done = [found.run for found in later if found.run.job == run.job and found.run.state in DONE]
     return done[-1] if done else None
-
-
-def _put_on_record(services: Services, tx: Writing, going_on: _GoingOn) -> None:
-    operator, digest = services.operator, services.configuration_digest
-    number = going_on.run.number
-
-    def event(stream: str, version: int, at: datetime) -> RunResumed:
-        return RunResumed(
-            originator_id=stream,
-            originator_version=version,
-            at=at,
-            run=number,
-            configuration_digest=digest,
-            user=operator.user,
-            host=operator.host,
-            process=operator.process,
-            again=sorted(going_on.again),
-            pending=sorted(going_on.pending),
-        )
-
-    tx.append_to_run(event, number)

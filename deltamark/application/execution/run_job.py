@@ -11,9 +11,9 @@ from deltamark.application.execution.task_types import RunContext
 from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run, refuse_if_running
 from deltamark.application.runs.observer import Observer
-from deltamark.application.runs.run_log import Recording
-from deltamark.application.runs.start_event import run_started
-from deltamark.application.services import BuildRunEvent, Services
+from deltamark.application.runs.recorder import RunRecorder
+from deltamark.application.runs.run_log import RunLog
+from deltamark.application.services import Services
 from deltamark.domain.configuration.jobs import Job
 from deltamark.domain.errors import UserStartDenied
 from deltamark.domain.runs.run import BY_USER, JobRun, PlannedTask, Trigger, TriggerKind
@@ -81,8 +81,11 @@ def run_job(
     planned = [
         PlannedTask(ordinal=place.ordinal, identifier=place.task.identifier, kind=place.task.kind) for place in places
     ]
-    event = run_started(services, job.identifier, planned, forced=forced, trigger=trigger)
-    number = _started(services, leased, event, claim)
+
+    def start(tx: Writing) -> int:
+        return RunLog.start(tx, services, job.identifier, planned, forced=forced, trigger=trigger).run
+
+    number = _started(services, leased, start, claim)
     context = RunContext(
         services=services,
         run=number,
@@ -91,14 +94,14 @@ def run_job(
         outcomes={},
         forced=forced,
     )
-    record = Recording(services, number, leased)
+    record = RunRecorder(services, number, leased)
     carrying_out = CarryingOut(record, context, observer, is_dry_run=is_dry_run)
     # A dry run needs no heartbeat: it blocks all other writers, so its leases cannot be taken over.
     with nullcontext() if is_dry_run else heard_from(services.store, number, services.lease_s):
         return carrying_out.result(groups)
 
 
-def _started(services: Services, leased: Sequence[str], event: BuildRunEvent, claim: Claim) -> int:
+def _started(services: Services, leased: Sequence[str], start: Callable[[Writing], int], claim: Claim) -> int:
     """Puts the start of a run on record and takes its tasks; gives its number."""
     store = services.store
     with (
@@ -107,7 +110,7 @@ def _started(services: Services, leased: Sequence[str], event: BuildRunEvent, cl
         store.transaction() as tx,
     ):
         make_free(tx, leased)
-        number = tx.start_run(event)
+        number = start(tx)
         begun.append(number)
         claim(tx, number)
         tx.take_leases(number, leased, services.lease_s)

@@ -13,7 +13,7 @@ from deltamark.application.derivation.workload import has_unflagged_changes, is_
 from deltamark.application.flagging.flag import flag
 from deltamark.application.pending_changes.apply import apply_pending
 from deltamark.application.ports.reading import Reading
-from deltamark.application.services import Apply, Services, Skip, Tell
+from deltamark.application.services import Apply, ReportProgress, Services, Skip
 from deltamark.application.synchronization.prepare import Prepared, prepare, reason_out
 from deltamark.application.synchronization.synchronize import synchronize
 from deltamark.domain.configuration.jobs import (
@@ -64,16 +64,16 @@ class TaskType(Generic[SomeTask]):
     :param has_work: whether an earlier run, which failed or was killed, left work for the task.
     """
 
-    plan: Callable[[RunContext, SomeTask, Occurrence, Tell], Apply | Skip]
+    plan: Callable[[RunContext, SomeTask, Occurrence, ReportProgress], Apply | Skip]
     has_work: Callable[[RunContext, SomeTask, Reading], bool]
 
 
-def plan_task(context: RunContext, occurrence: Occurrence, tell: Tell) -> Apply | Skip:
+def plan_task(context: RunContext, occurrence: Occurrence, report: ReportProgress) -> Apply | Skip:
     """Does everything that comes before the transaction of a task; gives what happens in it, or why to skip it.
 
-    :param tell: takes how far the task got.
+    :param report: receives the progress of the task.
     """
-    return TASK_TYPES[type(occurrence.task)].plan(context, occurrence.task, occurrence, tell)
+    return TASK_TYPES[type(occurrence.task)].plan(context, occurrence.task, occurrence, report)
 
 
 def skip_reason(occurrence: Occurrence, context: RunContext) -> str | None:
@@ -93,14 +93,16 @@ def skip_reason(occurrence: Occurrence, context: RunContext) -> str | None:
     return reason_to_skip(task, parents, has_work=True) if has_work else reason
 
 
-def _synchronize(context: RunContext, task: SynchronizeTask, occurrence: Occurrence, tell: Tell) -> Apply | Skip:
+def _synchronize(
+    context: RunContext, task: SynchronizeTask, occurrence: Occurrence, report: ReportProgress
+) -> Apply | Skip:
     if occurrence.ordinal in context.pending:
         return apply_pending(context.services, task, context.run, occurrence.ordinal)
     if task.connector not in context.prepared:
         reason = _unprepared_reason(context, occurrence)
         if reason is not None:
             return Skip(reason_out(context.services, task.connector, context.job, forced=context.forced) or reason)
-    return synchronize(context.services, task, context.job, context.prepared, forced=context.forced, tell=tell)
+    return synchronize(context.services, task, context.job, context.prepared, forced=context.forced, report=report)
 
 
 def _unprepared_reason(context: RunContext, occurrence: Occurrence) -> str | None:
@@ -127,7 +129,7 @@ def _is_due(context: RunContext, task: ComputingTask, reading: Reading) -> bool:
 
 def _entry(
     task: type[SomeTask],
-    plan: Callable[[RunContext, SomeTask, Occurrence, Tell], Apply | Skip],
+    plan: Callable[[RunContext, SomeTask, Occurrence, ReportProgress], Apply | Skip],
     has_work: Callable[[RunContext, SomeTask, Reading], bool] = lambda *_: False,
 ) -> tuple[type[Task], TaskType[Any]]:
     return task, TaskType(plan, has_work)
@@ -137,12 +139,12 @@ TASK_TYPES: Mapping[type[Task], TaskType[Any]] = dict(
     (
         _entry(
             PrepareSynchronizationTask,
-            lambda run, task, call, tell: prepare(run.services, task, run.job, run.prepared, forced=run.forced),
+            lambda run, task, call, report: prepare(run.services, task, run.job, run.prepared, forced=run.forced),
         ),
         _entry(SynchronizeTask, _synchronize),
         _entry(
             SetRecentlyModifiedFlagTask,
-            lambda run, task, call, tell: flag(run.services),
+            lambda run, task, call, report: flag(run.services),
             lambda run, task, reading: has_unflagged_changes(reading),
         ),
         _entry(UpdateEntityPropertyExpressionsTask, _compute_properties, _is_due),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from attrs import frozen
 
 from deltamark.application.ports.records import Discarded, Subjects
 from deltamark.application.ports.writing import Writing
+from deltamark.application.runs.run_log import RunLog
 from deltamark.application.services import Scope
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import SynchronizeTask
 from deltamark.domain.history.changes import Position
 from deltamark.domain.messages import how_many
-from deltamark.domain.runs.run import ChangesDiscarded
 
 
 @frozen(kw_only=True)
@@ -76,23 +74,6 @@ def discard_changes(
     Changes that no flag task had seen make the next one flag every resource of these types: it may do too
     much, never too little.
     """
-    seen = tx.flagged_to()
-
-    def event(stream: str, version: int, at: datetime, discarded: Discarded) -> ChangesDiscarded:
-        return ChangesDiscarded(
-            originator_id=stream,
-            originator_version=version,
-            at=at,
-            run=given.run,
-            task=given.ordinal,
-            connector=given.subjects.connector,
-            entity_types=given.concerned,
-            first=discarded.first,
-            up_to=discarded.last,
-            count=discarded.count,
-            digest=discarded.digest,
-            ranges=discarded.ranges,
-            unread=discarded.last > seen,
-        )
-
-    return tx.discard(given.subjects, event, given.run, up_to=up_to, at_most=at_most)
+    return RunLog(tx, given.run).discard(
+        given.ordinal, given.subjects, given.concerned, seen=tx.flagged_to(), up_to=up_to, at_most=at_most
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
 
 import orjson
 import pyarrow as pa
@@ -13,18 +12,18 @@ from deltamark.application.integrity.replay import refuse_while_running
 from deltamark.application.lookup import never_was
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
 from deltamark.application.ports.reading import Reading
-from deltamark.application.ports.records import Emptied, ResourceChanges
+from deltamark.application.ports.records import ResourceChanges
 from deltamark.application.ports.writing import Writing
-from deltamark.application.runs.start_event import run_started
-from deltamark.application.services import Services
+from deltamark.application.runs.run_log import RunLog, TaskEnd
+from deltamark.application.services import Done, Services
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import UsageError
 from deltamark.domain.messages import ERASE, how_many
 from deltamark.domain.next_steps import decisions
 from deltamark.domain.resources.events import Cause
 from deltamark.domain.resources.resource import ResourceRef
-from deltamark.domain.retention.erasure import Erasure, checked_reason, key_digest
-from deltamark.domain.runs.run import Counts, PlannedTask, ResourceErased, RunEnded, TaskEnded, TaskStarted
+from deltamark.domain.retention.erasure import Erasure, checked_reason
+from deltamark.domain.runs.run import PlannedTask
 
 _ORDINAL = 1
 
@@ -52,16 +51,19 @@ def erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
     with services.store.transaction() as tx:
         refuse_while_running(tx)
         found = _found(services, tx, ref, words)
-        run = _started(services, tx)
-        _task_started(tx, run)
+        log = RunLog.start(tx, services, ERASE, [PlannedTask(ordinal=_ORDINAL, identifier=ERASE, kind="Erase")])
+        log.task_started(_ORDINAL)
         stream = tx.stream_of(ref)
         assert stream is not None, "it was found"
-        _delete(tx, ref, run)
+        _delete(tx, ref, log.run)
         flagged = flag_changes(services, tx)
-        emptied = _erase(tx, ref, stream, words, run)
-        _ended(tx, run, emptied, flagged.counts, words)
+        emptied = log.erase(_ORDINAL, stream, ref, salt=secrets.token_hex(16), reason=words)
+        message = f"{how_many(emptied.count, 'change')} erased (reason: {words})"
+        done = Done(effect=True, counts=flagged.counts, messages=[message])
+        log.task_ended(_ORDINAL, TaskEnd(done, TaskState.COMPLETED))
+        log.run_ended(TaskState.COMPLETED)
     return Erasure(
-        run=run, ref=ref, reason=words, events=emptied.count, links=found.links, was_live=found.was_live,
+        run=log.run, ref=ref, reason=words, events=emptied.count, links=found.links, was_live=found.was_live,
         named_in=found.named_in,
     )  # fmt: skip
 
@@ -88,19 +90,6 @@ def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) 
     )
 
 
-def _started(services: Services, tx: Writing) -> int:
-    return tx.start_run(run_started(services, ERASE, [PlannedTask(ordinal=_ORDINAL, identifier=ERASE, kind="Erase")]))
-
-
-def _task_started(tx: Writing, run: int) -> None:
-    tx.append_to_run(
-        lambda stream, version, at: TaskStarted(
-            originator_id=stream, originator_version=version, at=at, run=run, task=_ORDINAL
-        ),
-        run,
-    )
-
-
 def _delete(tx: Writing, ref: ResourceRef, run: int) -> None:
     """Deletes the resource and its links, as a source that does not name it any more would."""
     resource = tx.resource(ref)
@@ -110,49 +99,3 @@ def _delete(tx: Writing, ref: ResourceRef, run: int) -> None:
     rows = pa.table({"key": [ref.key], "line": [None], "state": [state]}, schema=RESOURCES)
     changes = ResourceChanges(created=RESOURCES.empty_table(), updated=UPDATES.empty_table(), deleted=rows)
     tx.append_resources(ref.entity_type, changes, Cause(run, _ORDINAL))
-
-
-def _erase(tx: Writing, ref: ResourceRef, stream: int, reason: str, run: int) -> Emptied:
-    salt = secrets.token_hex(16)
-
-    def event(own: str, version: int, at: datetime, emptied: Emptied) -> ResourceErased:
-        return ResourceErased(
-            originator_id=own,
-            originator_version=version,
-            at=at,
-            run=run,
-            task=_ORDINAL,
-            entity_type=ref.entity_type,
-            salt=salt,
-            key_digest=key_digest(salt, ref),
-            reason=reason,
-            streams=emptied.streams,
-            count=emptied.count,
-            ranges=emptied.ranges,
-        )
-
-    return tx.erase(stream, event, run)
-
-
-def _ended(tx: Writing, run: int, emptied: Emptied, counts: Counts, reason: str) -> None:
-    words = f"{how_many(emptied.count, 'change')} erased (reason: {reason})"
-    tx.append_to_run(
-        lambda stream, version, at: TaskEnded(
-            originator_id=stream,
-            originator_version=version,
-            at=at,
-            run=run,
-            task=_ORDINAL,
-            state=TaskState.COMPLETED,
-            effect=True,
-            counts=counts,
-            messages=[words],
-        ),
-        run,
-    )
-    tx.append_to_run(
-        lambda stream, version, at: RunEnded(
-            originator_id=stream, originator_version=version, at=at, run=run, state=TaskState.COMPLETED
-        ),
-        run,
-    )

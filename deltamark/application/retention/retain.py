@@ -9,8 +9,8 @@ from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import Forgetting, discard_changes, forgetting
 from deltamark.application.retention.eligibility import weighed
 from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run
-from deltamark.application.runs.run_log import Ended, Recording, in_words
-from deltamark.application.runs.start_event import run_started
+from deltamark.application.runs.recorder import RunRecorder
+from deltamark.application.runs.run_log import RunLog, TaskEnd, in_words
 from deltamark.application.services import Done, Services
 from deltamark.domain.configuration.jobs import ConnectorTask, TaskState
 from deltamark.domain.messages import RETAIN, how_many
@@ -51,7 +51,7 @@ def retain(
             return found
         number = _started(services, tx, connector)
         tx.take_leases(number, leased, services.lease_s)
-    record = Recording(services, number, leased)
+    record = RunRecorder(services, number, leased)
     with heard_from(store, number, services.lease_s):
         given = forgetting(services.configuration, connector, task=task_of(connector), run=number, ordinal=1)
         record.task_started(given.ordinal)
@@ -82,14 +82,14 @@ def leased_by(services: Services, connector: str) -> tuple[str, ...]:
 
 def _started(services: Services, tx: Writing, connector: str) -> int:
     task = PlannedTask(ordinal=1, identifier=task_of(connector), kind="Retain")
-    return tx.start_run(run_started(services, RETAIN, [task]))
+    return RunLog.start(tx, services, RETAIN, [task]).run
 
 
 class _Chunks:
     """The work of a retention that has started."""
 
     def __init__(
-        self, record: Recording, given: Forgetting, found: Retention, progress: Progress, at_a_time: int
+        self, record: RunRecorder, given: Forgetting, found: Retention, progress: Progress, at_a_time: int
     ) -> None:
         self._record = record
         self._given = given
@@ -130,5 +130,5 @@ class _Chunks:
             for one in self._found.unread
         ]
         done = Done(effect=self._count > 0, messages=[words, *unread])
-        self._record.task_ended(self._given.ordinal, Ended(done, state, perf_counter() - self._began))
+        self._record.task_ended(self._given.ordinal, TaskEnd(done, state, perf_counter() - self._began))
         self._record.run_ended(state)

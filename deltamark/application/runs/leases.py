@@ -7,7 +7,7 @@ was stopped for longer than they live, and was taken for dead, writes nothing an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event, Thread
@@ -17,10 +17,12 @@ from deltamark.application.ports.records import Lease
 from deltamark.application.ports.store import Store
 from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.out_of_memory import lack_of_memory_told
+from deltamark.application.runs.run_log import RunLog, TaskEnd
+from deltamark.application.services import Done
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import AlreadyRunning, ConcurrentRun, DeltamarkError, TakenOver, to_the_second
 from deltamark.domain.runs.end_states import as_aborted, end_of_dead_run, end_of_dead_tasks
-from deltamark.domain.runs.run import JobRun, Operator, RunEnded, TaskEnded
+from deltamark.domain.runs.run import JobRun, Operator
 
 _BEATS = 3
 """How often a run is heard from in the time that its leases live."""
@@ -186,28 +188,10 @@ def _run_of(reading: Reading, lease: Lease) -> JobRun:
 def _end_dead_run(tx: Writing, run: JobRun, heard_at: datetime | None) -> None:
     """Puts on record how a run ended whose process died."""
     words = _in_words(run.operator, heard_at)
+    log = RunLog(tx, run.number)
     for task, how in end_of_dead_tasks(run):
-        tx.append_to_run(_task_ended(run.number, task.ordinal, how, words), run.number)
-    state = end_of_dead_run(run)
-    tx.append_to_run(
-        lambda s, v, at: RunEnded(originator_id=s, originator_version=v, at=at, run=run.number, state=state),
-        run.number,
-    )
-
-
-def _task_ended(run: int, ordinal: int, state: TaskState, words: str) -> Callable[[str, int, datetime], TaskEnded]:
-    def built(stream: str, version: int, at: datetime) -> TaskEnded:
-        return TaskEnded(
-            originator_id=stream,
-            originator_version=version,
-            at=at,
-            run=run,
-            task=ordinal,
-            state=state,
-            messages=[words],
-        )
-
-    return built
+        log.task_ended(task.ordinal, TaskEnd(Done(messages=[words]), how))
+    log.run_ended(end_of_dead_run(run))
 
 
 def _in_words(operator: Operator, heard_at: datetime | None) -> str:

@@ -7,8 +7,8 @@ from threading import Lock
 
 from attrs import evolve
 
-from deltamark.application.runs.run_log import Recording
-from deltamark.application.services import Progress
+from deltamark.application.runs.recorder import RunRecorder
+from deltamark.application.services import TaskProgress
 from deltamark.domain.errors import UsageError
 from deltamark.domain.runs.run import TaskRun
 
@@ -43,10 +43,10 @@ def checked(observer: Observer | None) -> Observer:
     return observer
 
 
-class Telling:
-    """Tells an observer, until it raises: what it raised is kept, and it is told nothing more."""
+class GuardedObserver:
+    """Calls an observer until it raises, and keeps what it raised."""
 
-    def __init__(self, observer: Observer, record: Recording) -> None:
+    def __init__(self, observer: Observer, record: RunRecorder) -> None:
         self._observer = observer
         self._record = record
         self._turn = Lock()
@@ -59,7 +59,7 @@ class Telling:
         """A task begins; gives what the observer raised of it."""
         return self._tell(self._observer.task_started, lambda: self._looked_up(ordinal))
 
-    def progressed(self, ordinal: int, progress: Progress) -> None:
+    def progressed(self, ordinal: int, progress: TaskProgress) -> None:
         """A task got on. Asks the store nothing, for it may be told inside a transaction."""
         if ordinal in self._known:
             further = evolve(self._known[ordinal], progress=progress.words, counts=progress.counts)

@@ -1,28 +1,52 @@
-"""The record of a run: what it writes about itself, each in a transaction, or in that of the task it is about."""
+"""The events of a run: the one place that builds them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
+from functools import partial
 from itertools import islice
-from threading import Lock
+from typing import TypeVar
 
 from attrs import frozen
 
+from deltamark.application.ports.records import Discarded, Emptied, Pair, Subjects
 from deltamark.application.ports.writing import Writing
-from deltamark.application.runs.leases import check_kept
-from deltamark.application.services import Done, Progress, Services
+from deltamark.application.services import Done, Services, TaskProgress
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
-from deltamark.domain.runs.run import JobRun, RowsSetAside, RunEnded, SetAside, TaskEnded, TaskProgressed, TaskStarted
+from deltamark.domain.history.changes import Position
+from deltamark.domain.resources.resource import ResourceRef
+from deltamark.domain.retention.erasure import key_digest
+from deltamark.domain.runs.run import (
+    BY_USER,
+    CancelRequested,
+    ChangesDiscarded,
+    Operator,
+    PairsAwaited,
+    PlannedTask,
+    ResourceErased,
+    RowsSetAside,
+    RunEnded,
+    RunEvent,
+    RunResumed,
+    RunStarted,
+    TaskEnded,
+    TaskProgressed,
+    TaskStarted,
+    Trigger,
+)
 
 ROWS_IN_ONE_EVENT = 1_000
+PAIRS_IN_ONE_EVENT = 1_000
 
 INTERRUPTED, RUN_INTERRUPTED = "interrupted", "the run was interrupted"
 
+_Item = TypeVar("_Item")
+
 
 @frozen
-class Ended:
+class TaskEnd:
     """How a task ended, before it is on record."""
 
     done: Done
@@ -31,106 +55,184 @@ class Ended:
     error: BaseException | None = None
 
 
-class Recording:
-    """The record of one run. May be used from several threads: one transaction waits for the other here, and not in
-    the store, where nobody waits for ever.
-    """
+class RunLog:
+    """Writes the events of one run in one transaction."""
 
-    def __init__(self, services: Services, number: int, leased: Sequence[str]) -> None:
-        self._services = services
-        self._leased = leased
-        self._writing = Lock()
-        self.number = number
+    def __init__(self, tx: Writing, run: int) -> None:
+        self._tx = tx
+        self.run = run
 
-    @contextmanager
-    def transaction(self) -> Iterator[Writing]:
-        """A transaction of the run, which writes nothing once another run has taken its tasks over."""
-        with self._writing, self._services.store.transaction() as tx:
-            check_kept(tx, self.number, self._leased, self._services.lease_s)
-            yield tx
+    @classmethod
+    def start(
+        cls,
+        tx: Writing,
+        services: Services,
+        job: str,
+        tasks: Sequence[PlannedTask],
+        *,
+        forced: bool = False,
+        trigger: Trigger = BY_USER,
+    ) -> RunLog:
+        """Starts a run, which gets the next number."""
+        operator, digest = services.operator, services.configuration_digest
 
-    def now(self, *, with_rows: bool = True) -> JobRun:
-        """The run as far as it is on record; without the rows set aside that is cheaper."""
-        with self._services.store.reading() as reading:
-            summary = reading.run(self.number, with_rows=with_rows)
-        assert summary is not None, "a run that was started is on record"
-        return summary.run
+        def event(stream: str, number: int, at: datetime) -> RunStarted:
+            return RunStarted(
+                originator_id=stream,
+                originator_version=1,
+                at=at,
+                run=number,
+                job=job,
+                configuration_digest=digest,
+                user=operator.user,
+                host=operator.host,
+                process=operator.process,
+                forced=forced,
+                tasks=tasks,
+                trigger=trigger.kind,
+                due_at=trigger.due_at,
+                late=trigger.late,
+            )
+
+        return cls(tx, tx.start_run(event))
+
+    def resumed(self, services: Services, again: Collection[int], pending: Collection[int]) -> None:
+        """The tasks of the ordinals `again` run again; those of `pending` apply their pending changes."""
+        operator = services.operator
+        self._append(
+            partial(
+                RunResumed,
+                run=self.run,
+                configuration_digest=services.configuration_digest,
+                user=operator.user,
+                host=operator.host,
+                process=operator.process,
+                again=sorted(again),
+                pending=sorted(pending),
+            )
+        )
+
+    def cancel_requested(self, operator: Operator) -> None:
+        """The run is asked to stop."""
+        self._append(
+            partial(CancelRequested, run=self.run, user=operator.user, host=operator.host, process=operator.process)
+        )
 
     def task_started(self, ordinal: int) -> None:
         """A task begins."""
-        with self.transaction() as tx:
-            tx.append_to_run(
-                lambda s, v, at: TaskStarted(
-                    originator_id=s, originator_version=v, at=at, run=self.number, task=ordinal
-                ),
-                self.number,
-            )
+        self._append(partial(TaskStarted, run=self.run, task=ordinal))
 
-    def task_progressed(self, ordinal: int, progress: Progress) -> None:
-        """A task got on, before its transaction."""
-        with self.transaction() as tx:
-            tx.append_to_run(
-                lambda s, v, at: TaskProgressed(
-                    originator_id=s,
-                    originator_version=v,
-                    at=at,
-                    run=self.number,
-                    task=ordinal,
-                    counts=progress.counts,
-                    words=progress.words,
-                ),
-                self.number,
-            )
+    def task_progressed(self, ordinal: int, progress: TaskProgress) -> None:
+        """A task reports progress before its transaction."""
+        self._append(partial(TaskProgressed, run=self.run, task=ordinal, counts=progress.counts, words=progress.words))
 
-    def task_ended(self, ordinal: int, ended: Ended) -> None:
-        """A task ended without having changed anything."""
-        with self.transaction() as tx:
-            self.task_ended_in(tx, ordinal, ended)
-
-    def task_ended_in(self, tx: Writing, ordinal: int, ended: Ended) -> None:
-        """A task ended, in the same transaction as what it did."""
-        for rows in _in_chunks(ended.done.set_aside):
-            tx.append_to_run(
-                lambda s, v, at, rows=rows: RowsSetAside(  # type: ignore[misc]
-                    originator_id=s, originator_version=v, at=at, run=self.number, task=ordinal, rows=rows
-                ),
-                self.number,
-            )
-        tx.append_to_run(
-            lambda s, v, at: TaskEnded(
-                originator_id=s,
-                originator_version=v,
-                at=at,
-                run=self.number,
+    def task_ended(self, ordinal: int, end: TaskEnd) -> None:
+        """A task ended, with the rows that it set aside."""
+        for rows in _in_chunks(end.done.set_aside, ROWS_IN_ONE_EVENT):
+            self._append(partial(RowsSetAside, run=self.run, task=ordinal, rows=rows))
+        self._append(
+            partial(
+                TaskEnded,
+                run=self.run,
                 task=ordinal,
-                state=ended.state,
-                effect=ended.done.effect,
-                counts=ended.done.counts,
-                seconds=round(ended.seconds, 6),
-                extracts=ended.done.extracts,
-                messages=ended.done.messages,
-            ),
-            self.number,
+                state=end.state,
+                effect=end.done.effect,
+                counts=end.done.counts,
+                seconds=round(end.seconds, 6),
+                extracts=end.done.extracts,
+                messages=end.done.messages,
+            )
         )
 
     def run_ended(self, state: TaskState) -> None:
-        """The run ended; its tasks are free."""
-        with self.transaction() as tx:
-            tx.append_to_run(
-                lambda s, v, at: RunEnded(originator_id=s, originator_version=v, at=at, run=self.number, state=state),
-                self.number,
+        """The run ended."""
+        self._append(partial(RunEnded, run=self.run, state=state))
+
+    def links_wait(self, ordinal: int, association: str, awaited: Collection[Pair], settled: Collection[Pair]) -> None:
+        """Links of an association wait for a resource from now on, or no longer."""
+        pairs = [*((pair, True) for pair in sorted(awaited)), *((pair, False) for pair in sorted(settled))]
+        for portion in _in_chunks(pairs, PAIRS_IN_ONE_EVENT):
+            self._append(
+                partial(
+                    PairsAwaited,
+                    run=self.run,
+                    task=ordinal,
+                    association=association,
+                    awaited=[pair for pair, waits in portion if waits],
+                    settled=[pair for pair, waits in portion if not waits],
+                )
             )
-            tx.release_leases(self.number)
+
+    def discard(
+        self,
+        ordinal: int,
+        subjects: Subjects,
+        concerned: Sequence[str],
+        *,
+        seen: Position,
+        up_to: Position | None = None,
+        at_most: int | None = None,
+    ) -> Discarded | None:
+        """Discards changes and records it; see `Writing.discard`.
+
+        :param concerned: the entity types of the resources that the changes concern.
+        :param seen: the position up to which flag tasks saw the changes.
+        """
+
+        def event(stream: str, version: int, at: datetime, discarded: Discarded) -> ChangesDiscarded:
+            return ChangesDiscarded(
+                originator_id=stream,
+                originator_version=version,
+                at=at,
+                run=self.run,
+                task=ordinal,
+                connector=subjects.connector,
+                entity_types=concerned,
+                first=discarded.first,
+                up_to=discarded.last,
+                count=discarded.count,
+                digest=discarded.digest,
+                ranges=discarded.ranges,
+                unread=discarded.last > seen,
+            )
+
+        return self._tx.discard(subjects, event, self.run, up_to=up_to, at_most=at_most)
+
+    def erase(self, ordinal: int, stream: int, ref: ResourceRef, *, salt: str, reason: str) -> Emptied:
+        """Erases a resource and records it; see `Writing.erase`."""
+
+        def event(own: str, version: int, at: datetime, emptied: Emptied) -> ResourceErased:
+            return ResourceErased(
+                originator_id=own,
+                originator_version=version,
+                at=at,
+                run=self.run,
+                task=ordinal,
+                entity_type=ref.entity_type,
+                salt=salt,
+                key_digest=key_digest(salt, ref),
+                reason=reason,
+                streams=emptied.streams,
+                count=emptied.count,
+                ranges=emptied.ranges,
+            )
+
+        return self._tx.erase(stream, event, self.run)
+
+    def _append(self, event: Callable[..., RunEvent]) -> None:
+        self._tx.append_to_run(
+            lambda stream, version, at: event(originator_id=stream, originator_version=version, at=at), self.run
+        )
 
 
-def _in_chunks(rows: Sequence[SetAside]) -> Iterator[tuple[SetAside, ...]]:
-    remaining = iter(rows)
-    while chunk := tuple(islice(remaining, ROWS_IN_ONE_EVENT)):
+def _in_chunks(items: Sequence[_Item], size: int) -> Iterator[tuple[_Item, ...]]:
+    remaining = iter(items)
+    while chunk := tuple(islice(remaining, size)):
         yield chunk
 
 
 def in_words(error: BaseException) -> str:
-    """What goes on record; a name of a file that is no Unicode text can stand in it and must not spoil it."""
+    """The text of an error for the record, valid Unicode even where the name of a file is not."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     words = str(error) if isinstance(error, DeltamarkError) else f"internal error: {type(error).__name__}: {error}"

@@ -18,7 +18,16 @@ from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import LinkChanges, LinkEnds
 from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import discard_changes_of
-from deltamark.application.services import Apply, Done, Progress, Scope, Services, Skip, Tell, nobody
+from deltamark.application.services import (
+    Apply,
+    Done,
+    ReportProgress,
+    Scope,
+    Services,
+    Skip,
+    TaskProgress,
+    report_nothing,
+)
 from deltamark.application.synchronization.hold_back import HeldBack, release
 from deltamark.application.synchronization.prepare import Prepared, prepared, reason_out
 from deltamark.application.synchronization.threshold_check import Effects
@@ -47,7 +56,7 @@ def synchronize(
     memory: dict[str, Prepared],
     *,
     forced: bool = False,
-    tell: Tell = nobody,
+    report: ReportProgress = report_nothing,
 ) -> Apply | Skip:
     """Reads a connector's extracts unless they are prepared, then applies them in one transaction.
 
@@ -63,10 +72,10 @@ def synchronize(
         position = view.head()
         ready, held = _read_side_by_side(services, task, memory, view)
         rows = Counts(read=sum(read.rows for read in ready.reads))
-        tell(Progress("comparing", rows))
+        report(TaskProgress("comparing", rows))
         compared = _compared(services, view, ready, held)
     del held
-    tell(Progress("waiting to write", rows))
+    report(TaskProgress("waiting to write", rows))
 
     def apply(tx: Writing, scope: Scope) -> Done:
         current = _compared_again(services, tx, ready, compared, position)
@@ -149,12 +158,12 @@ class _Synchronization:
         ready = self._ready
         fed = [mapping.entity_type for mapping, _ in ready.resources]
         self._messages += clear_mapped_properties(self._services, self._tx, self._cause, fed)
-        self._scope.tell(Progress("writing resources", self._counts))
+        self._scope.report(TaskProgress("writing resources", self._counts))
         self._deltas = {} if ready.command_column is None else self._waiting_before()
         others = [*links_of_others(self._services.configuration, self._tx, self._task.connector, self._compared)]
         for mapping, extract in ready.resources:
             self._resources(mapping, extract)
-        self._scope.tell(Progress("writing links", self._counts))
+        self._scope.report(TaskProgress("writing links", self._counts))
         for link_mapping, link_extract in ready.links:
             self._links(link_mapping, link_extract)
         for other in others:

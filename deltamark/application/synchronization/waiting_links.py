@@ -8,8 +8,6 @@ links stand that a complete extract would have given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
-from itertools import islice
 from typing import Any
 
 import orjson
@@ -22,12 +20,10 @@ from deltamark.application.ports.extracts import LinkExtract
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Pair, ResourceChanges
 from deltamark.application.ports.writing import Writing
+from deltamark.application.runs.run_log import RunLog
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityAssociationMapping, PropertyRef
 from deltamark.domain.resources.events import Cause
-from deltamark.domain.runs.run import PairsAwaited
-
-PAIRS_IN_ONE_EVENT = 1_000
 
 _INSERT, _DELETE, _MERGE = "insert", "delete", "merge"
 
@@ -62,24 +58,7 @@ def put_on_record(tx: Writing, waiting: Waiting, cause: Cause) -> None:
     """Writes it to the log and to what waits; nothing where nothing becomes of them."""
     if not waiting.awaited and not waiting.settled:
         return
-    remaining = iter(
-        [*((pair, True) for pair in sorted(waiting.awaited)), *((p, False) for p in sorted(waiting.settled))]
-    )
-    while portion := list(islice(remaining, PAIRS_IN_ONE_EVENT)):
-
-        def event(stream: str, version: int, at: datetime, portion: list[tuple[Pair, bool]] = portion) -> PairsAwaited:
-            return PairsAwaited(
-                originator_id=stream,
-                originator_version=version,
-                at=at,
-                run=cause.run,
-                task=cause.task,
-                association=waiting.association,
-                awaited=[pair for pair, waits in portion if waits],
-                settled=[pair for pair, waits in portion if not waits],
-            )
-
-        tx.append_to_run(event, cause.run)
+    RunLog(tx, cause.run).links_wait(cause.task, waiting.association, waiting.awaited, waiting.settled)
     tx.put_waiting_links(waiting.association, waiting.awaited, waiting.settled)
 
 

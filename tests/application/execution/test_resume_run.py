@@ -20,7 +20,7 @@ from deltamark import (
     Thresholds,
     UsageError,
 )
-from deltamark.application.runs.run_log import Recording
+from deltamark.application.runs.recorder import RunRecorder
 from deltamark.domain.errors import CannotCancel, CannotResume
 from tests.application.runs.test_leases import Running, silence
 from tests.scenarios.house import task
@@ -132,9 +132,9 @@ def died(house, job, at):
             raise Dead
         return original(self, tx, ordinal, ended)
 
-    original = Recording.task_ended_in
+    original = RunRecorder.task_ended_in
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Recording, "task_ended_in", task_ended_in)
+        patch.setattr(RunRecorder, "task_ended_in", task_ended_in)
         with pytest.raises(Dead):
             house.engine.run_job(job)
     return house

@@ -309,7 +309,7 @@ def test_the_tasks_are_free_when_a_run_was_interrupted(two, error):
 def test_a_run_that_could_not_even_be_put_on_record_leaves_its_tasks_to_the_next(two, monkeypatch):
     one, other = two
     with monkeypatch.context() as patch:
-        patch.setattr("deltamark.application.runs.run_log.Recording.task_ended_in", _raising(KeyboardInterrupt))
+        patch.setattr("deltamark.application.runs.recorder.RunRecorder.task_ended_in", _raising(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             one.engine.run_job("People")
 

@@ -1,0 +1,69 @@
+"""The recorder of a run that holds leases: each entry in a transaction, or in that of the task that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+
+from deltamark.application.ports.writing import Writing
+from deltamark.application.runs.leases import check_kept
+from deltamark.application.runs.run_log import RunLog, TaskEnd
+from deltamark.application.services import Services, TaskProgress
+from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.runs.run import JobRun
+
+
+class RunRecorder:
+    """Records one run, also from several threads.
+
+    Transactions wait for each other here: in the store a waiting transaction would give up after a while.
+    """
+
+    def __init__(self, services: Services, number: int, leased: Sequence[str]) -> None:
+        self._services = services
+        self._leased = leased
+        self._writing = Lock()
+        self.number = number
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writing]:
+        """A transaction of the run; refused once another run has taken over its tasks.
+
+        :raises TakenOver: in that case.
+        """
+        with self._writing, self._services.store.transaction() as tx:
+            check_kept(tx, self.number, self._leased, self._services.lease_s)
+            yield tx
+
+    def now(self, *, with_rows: bool = True) -> JobRun:
+        """The run as it is on record; without the rows set aside this is cheaper."""
+        with self._services.store.reading() as reading:
+            summary = reading.run(self.number, with_rows=with_rows)
+        assert summary is not None, "a run that was started is on record"
+        return summary.run
+
+    def task_started(self, ordinal: int) -> None:
+        """Records that a task begins."""
+        with self.transaction() as tx:
+            RunLog(tx, self.number).task_started(ordinal)
+
+    def task_progressed(self, ordinal: int, progress: TaskProgress) -> None:
+        """Records the progress of a task before its transaction."""
+        with self.transaction() as tx:
+            RunLog(tx, self.number).task_progressed(ordinal, progress)
+
+    def task_ended(self, ordinal: int, end: TaskEnd) -> None:
+        """Records the end of a task that changed nothing."""
+        with self.transaction() as tx:
+            self.task_ended_in(tx, ordinal, end)
+
+    def task_ended_in(self, tx: Writing, ordinal: int, end: TaskEnd) -> None:
+        """Records the end of a task in the transaction of its changes."""
+        RunLog(tx, self.number).task_ended(ordinal, end)
+
+    def run_ended(self, state: TaskState) -> None:
+        """Records the end of the run and releases its tasks."""
+        with self.transaction() as tx:
+            RunLog(tx, self.number).run_ended(state)
+            tx.release_leases(self.number)
