@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.history.history import RunNames
-from deltamark.application.lookup import never_was
+from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Place
 from deltamark.domain.configuration.jobs import ComputingTask
@@ -30,7 +30,7 @@ def explanation(reading: Reading, plan: Plan, consumers: Sequence[ComputingTask]
     """
     stream, resource = reading.stream_of(ref), reading.resource(ref)
     if stream is None:
-        raise never_was(reading, ref)
+        raise resource_not_found(reading, ref)
     assert resource is not None, "a resource with a stream is held, or was"
     search = CauseSearch(reading, ref.entity_type, stream)
     flagged_to = reading.flagged_to()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from attrs import frozen
 
 from deltamark.application.history.history import RunNames, position_of, refuse_below
-from deltamark.application.lookup import never_was
+from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.reading import Reading
 from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.domain.errors import UsageError
@@ -85,7 +85,7 @@ def _resources(reading: Reading, entity_type: str, key: str | None) -> Iterable[
         return reading.facts_of_all(entity_type)
     ref = ResourceRef(entity_type, key)
     if reading.stream_of(ref) is None:
-        raise never_was(reading, ref)
+        raise resource_not_found(reading, ref)
     return [list(reading.facts(ref))]
 
 

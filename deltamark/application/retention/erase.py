@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from deltamark.application.flagging.flag import flag_changes
 from deltamark.application.integrity.replay import refuse_while_running
-from deltamark.application.lookup import never_was
+from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import ResourceChanges
@@ -71,7 +71,7 @@ def erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
 def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) -> Erasure:
     stream = reading.stream_of(ref)
     if stream is None:
-        raise never_was(reading, ref)
+        raise resource_not_found(reading, ref)
     for connector in services.configuration.connectors:
         blocked = reading.block_of(connector.identifier)
         if blocked is None:

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
 from deltamark.domain.resources.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
-from deltamark.domain.values import Value, Values
+from deltamark.domain.values import Values, same_value
 
 
 @frozen(kw_only=True)
@@ -65,9 +65,4 @@ def _lives(resource: Resource | None) -> bool:
 def _changes(before: Values, after: Values) -> dict[str, Change]:
     names = sorted(before.keys() | after.keys())
     pairs = ((name, before.get(name), after.get(name)) for name in names)
-    return {name: Change(was, is_now) for name, was, is_now in pairs if not same(was, is_now)}
-
-
-def same(one: Value, other: Value) -> bool:
-    """Whether two values are the same: a number is not the Boolean that Python takes for equal."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
+    return {name: Change(was, is_now) for name, was, is_now in pairs if not same_value(was, is_now)}

@@ -8,11 +8,10 @@ from typing import Generic, TypeVar
 from attrs import field, frozen
 
 from deltamark.domain.history.changes import AnyChange, LoggedChange, Position
-from deltamark.domain.history.diff import same
 from deltamark.domain.resources.events import Event
 from deltamark.domain.resources.link import Link, LinkEvent, LinkFact, LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
-from deltamark.domain.values import Value
+from deltamark.domain.values import Value, same_value
 
 
 @frozen(kw_only=True)
@@ -102,7 +101,7 @@ def _intervals(
     began: tuple[Position, _Fact] | None = None
     for position, fact in facts:
         new = value_after(fact)
-        if same(new, value):
+        if same_value(new, value):
             continue
         if began is not None:
             assert isinstance(fact, ResourceEvent | LinkEvent), "a snapshot is the first of the facts"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from typing import TypeAlias
 
 from attrs import field, fields, frozen
 
@@ -255,20 +254,6 @@ class RunEnded(RunEvent):
     """A run ended."""
 
     state: TaskState
-
-
-AnyRunEvent: TypeAlias = (
-    RunStarted
-    | RunResumed
-    | CancelRequested
-    | TaskStarted
-    | TaskProgressed
-    | RowsSetAside
-    | ChangesDiscarded
-    | PairsAwaited
-    | TaskEnded
-    | RunEnded
-)
 
 
 @frozen(kw_only=True)
