@@ -92,6 +92,7 @@ from deltamark.domain.history.diff import LinkDelta, ResourceDelta
 from deltamark.domain.history.intervals import HeldLink, HeldValue
 from deltamark.domain.integrity.verification import Checkpoint, Discrepancy, LogVerification, Replayed
 from deltamark.domain.next_steps import NextAction, NextStep
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
 from deltamark.domain.resources.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
 from deltamark.domain.retention.erasure import Erasure
@@ -159,6 +160,7 @@ __all__ = [
     "NoticeKind",
     "Observer",
     "Operator",
+    "Origin",
     "OutdatedChanges",
     "Outgoing",
     "PendingChange",

@@ -20,7 +20,7 @@ from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import UsageError
 from deltamark.domain.messages import ERASE, how_many
 from deltamark.domain.next_steps import decisions
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.retention.erasure import Erasure, checked_reason
 from deltamark.domain.runs.run import PlannedTask
@@ -98,4 +98,4 @@ def _delete(tx: Writing, ref: ResourceRef, run: int) -> None:
     state = orjson.dumps(dict(resource.synchronized), option=orjson.OPT_SORT_KEYS).decode()
     rows = pa.table({"key": [ref.key], "line": [None], "state": [state]}, schema=RESOURCES)
     changes = ResourceChanges(created=RESOURCES.empty_table(), updated=UPDATES.empty_table(), deleted=rows)
-    tx.append_resources(ref.entity_type, changes, Cause(run, _ORDINAL))
+    tx.append_resources(ref.entity_type, changes, Origin(run, _ORDINAL))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.infrastructure.store.events import payload
 
 _TO_ESCAPE = r'["\\\x00-\x1f]'
@@ -23,7 +23,7 @@ class Head:
     """What all changes of one append share: the time, in microseconds, and their cause without its line."""
 
     micros: int
-    cause: Cause
+    cause: Origin
 
     def columns(self, line: pa.Array) -> list[Any]:
         """The first members of the payload, up to and with the line."""

@@ -25,7 +25,7 @@ from typing import Any
 
 from attrs import fields
 
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import ChangesDiscarded, ResourceErased
 
 AT, RUN, TASK, LINE = "a", "r", "t", "l"
@@ -54,7 +54,7 @@ origin = itemgetter(AT, RUN, TASK)
 values_and_origin = itemgetter(VALUES, AT, RUN, TASK)
 
 
-def head(micros: int, cause: Cause | None = None) -> dict[str, Any]:
+def head(micros: int, cause: Origin | None = None) -> dict[str, Any]:
     """Returns the first members of a change: its time, and its cause up to and with the line."""
     members: dict[str, Any] = {AT: micros}
     if cause is not None:
@@ -64,9 +64,9 @@ def head(micros: int, cause: Cause | None = None) -> dict[str, Any]:
     return members
 
 
-def cause_of(payload: dict[str, Any]) -> Cause:
+def cause_of(payload: dict[str, Any]) -> Origin:
     """Returns the cause that `head` wrote."""
-    return Cause(payload[RUN], payload[TASK], payload.get(LINE))
+    return Origin(payload[RUN], payload[TASK], payload.get(LINE))
 
 
 def sql_object(members: Mapping[str, str]) -> str:
