@@ -176,7 +176,7 @@ FAULTS = {
         SYNC
         + FLAG.replace(" />", '><TaskDependsOnTask ParentTask="S" /></SetRecentlyModifiedFlagTask>')
         + job('<SynchronizeTaskOverride Identifier="S"><TaskDependsOnTask ParentTask="F" /></SynchronizeTaskOverride>'),
-        "cycle: F -> S -> F",
+        "circle: F -> S -> F",
     ),
 }
 

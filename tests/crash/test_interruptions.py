@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from deltamark import Engine, JobRun, TaskState
-from deltamark.application.execution.executor import CarryingOut
+from deltamark.application.execution.executor import Executor
 from deltamark.application.runs.run_log import TaskEnd
 from deltamark.application.services import Done
 from tests.crash.company import ENDED_WELL, JOB, harm_in, seen
@@ -89,7 +89,7 @@ def test_control_a_task_that_is_told_to_have_failed_when_it_was_kept_is_caught(
     second: Second,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(CarryingOut, "_raised", as_if_undone)
+    monkeypatch.setattr(Executor, "_end_with_error", as_if_undone)
     count, harm = Count(), list[str]()
     for number in reversed(kept(second)[0]):
         with every_statement(count), second.engine() as engine:
@@ -101,7 +101,7 @@ def test_control_a_task_that_is_told_to_have_failed_when_it_was_kept_is_caught(
     assert harm != []
 
 
-def as_if_undone(run: CarryingOut, ordinal: int, error: BaseException, seconds: float) -> TaskEnd:
+def as_if_undone(run: Executor, ordinal: int, error: BaseException, seconds: float) -> TaskEnd:
     """Puts a failure on record whatever is on record already."""
     ended = TaskEnd(Done(messages=["interrupted"]), TaskState.FAILED, seconds, error)
     run._record.task_ended(ordinal, ended)

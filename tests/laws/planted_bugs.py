@@ -78,7 +78,7 @@ BUGS: Mapping[str, Bug] = {
         "[]",
     ),
     "values of an expression that is no more are not removed": Bug(
-        "application.derivation.workload:workload", "if rule.kind in kinds and", "if False and"
+        "application.derivation.workload:workload", "if rule.kind in task.derives and", "if False and"
     ),
     # What changes concern.
     "no flags over more than one link": Bug(f"{WALKING}._step", "in ((1,", "in () if hops > 1 else ((1,"),

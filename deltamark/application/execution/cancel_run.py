@@ -1,4 +1,4 @@
-"""Cancelling: a run that goes on is asked to stop; what a blocked one holds back is dropped."""
+"""Cancels a run: asks a running one to stop, drops what a blocked one holds back."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from deltamark.domain.runs.run import JobRun
 
 
 def cancel_run(services: Services, number: int) -> JobRun:
-    """Stops a run; gives back its record.
+    """Cancels a run; returns its record.
 
-    One that goes on sees it between two tasks: what is running may finish, nothing else starts. One that has ended and
-    holds changes back drops them. One whose process died is put on record as aborted.
+    A run that is going on stops between two tasks: running tasks may finish, no other starts. A run that has ended and
+    holds changes back drops them. A run whose process died is put on record as aborted.
 
-    :raises CannotCancel: if it has ended and holds nothing back; nothing was changed.
+    :raises CannotCancel: if the run has ended and holds nothing back; nothing was changed.
     :raises UsageError: if there is no such run.
     """
     with services.store.transaction() as tx:

@@ -1,4 +1,4 @@
-"""A run from its first task to its end: group by group, until something stops it."""
+"""Executes the tasks of a run, group by group, until something stops it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from deltamark.application.execution.interruption import leave_undone, left_out
-from deltamark.application.execution.parallel import Turns, side_by_side
+from deltamark.application.execution.interruption import end_open_tasks, skipped
+from deltamark.application.execution.parallel import Turns, run_in_parallel
 from deltamark.application.execution.task_types import RunContext, plan_task, skip_reason
 from deltamark.application.runs.observer import GuardedObserver, Observer
 from deltamark.application.runs.out_of_memory import lack_of_memory_told
@@ -17,17 +17,16 @@ from deltamark.application.services import Done, Scope, Skip, TaskProgress
 from deltamark.application.synchronization.hold_back import HeldBack
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
-from deltamark.domain.runs.end_states import state_of_run
-from deltamark.domain.runs.outcomes import Outcome
+from deltamark.domain.runs.outcomes import Outcome, end_of_run
 from deltamark.domain.runs.run import JobRun
-from deltamark.domain.runs.task_calls import Group, Occurrence
+from deltamark.domain.runs.task_calls import Group, TaskCall
 
 PATIENCE_S = 5.0
 """How long a task must have been at work for its progress to be worth a transaction of its own."""
 
 
-class CarryingOut:
-    """Carries out the tasks of a run that has started, or goes on."""
+class Executor:
+    """Executes the tasks of a run that was started or resumed."""
 
     def __init__(self, record: RunRecorder, context: RunContext, observer: Observer, *, is_dry_run: bool) -> None:
         self._record = record
@@ -38,158 +37,154 @@ class CarryingOut:
         """Why no further task starts."""
         self._is_cancelled = False
         self._error: BaseException | None = None
-        """What is no error of a task, and comes out of the run when it is on record."""
+        """An error that is not a task's own; raised once the end of the run is on record."""
         self._is_cut_short = False
-        """Whether an interruption left something undone or out; else the run ends as what became of its tasks says."""
+        """Whether an interruption undid a task or kept one from starting; otherwise the task states decide the end."""
 
-    def result(self, groups: Sequence[Group]) -> JobRun:
-        """Runs the tasks of these groups, one group after another; gives the record of the run."""
+    def run(self, groups: Sequence[Group]) -> JobRun:
+        """Runs the tasks of these groups, one group after another; returns the record of the run."""
         try:
             for group in groups:
-                self._run(group)
-            self._end()
+                self._run_group(group)
+            self._record_end()
         except KeyboardInterrupt as e:
-            # It came while no task was at work, but the record was written, or between two tasks.
+            # It came between two tasks, or while the record was written.
             if self._is_dry_run:
                 raise
             self._error = self._error or e
-            with suppress(DeltamarkError):  # where the store cannot be written, the run is seen as aborted
+            with suppress(DeltamarkError):  # where the store cannot be written, the run is shown as aborted
                 if self._record.now(with_rows=False).state is TaskState.RUNNING:
-                    self._is_cut_short |= leave_undone(self._record)
-                    self._end()
+                    self._is_cut_short |= end_open_tasks(self._record)
+                    self._record_end()
         if self._error is not None:
             raise self._error
         return self._record.now()
 
-    def _end(self) -> None:
-        """Puts on record how the run ended."""
-        now = self._record.now(with_rows=False)
-        state = state_of_run(
-            now.tasks, stopped=self._stop is not None and not self._is_cancelled, cancelled=self._is_cancelled
-        )
+    def _record_end(self) -> None:
+        tasks = self._record.now(with_rows=False).tasks
+        stopped = self._stop is not None and not self._is_cancelled
+        state = end_of_run(tasks, stopped=stopped, cancelled=self._is_cancelled)
         if self._is_cut_short or (self._error is not None and not isinstance(self._error, KeyboardInterrupt)):
             state = TaskState.FAILED
         self._record.run_ended(state)
 
-    def _run(self, group: Group) -> None:
+    def _run_group(self, group: Group) -> None:
         if group and self._stop is None:
-            self._look_for_cancel()
+            self._check_cancelled()
         chosen = []
-        for occurrence in group:
-            reason = self._stop or skip_reason(occurrence, self._context)
+        for call in group:
+            reason = self._stop or skip_reason(call, self._context)
             if reason is None:
-                chosen.append(occurrence)
+                chosen.append(call)
             else:
-                self._heed(occurrence, self._skipped(occurrence, reason))
+                self._note_outcome(call, self._skip(call, reason))
         if len(chosen) > 1 and not self._is_dry_run:
-            self._run_side_by_side(chosen)
+            self._run_in_parallel(chosen)
             return
-        for occurrence in chosen:
+        for call in chosen:
             # All tasks of a level run, even if one fails: as if they ran at the same time.
             if self._error is not None:
-                self._heed(occurrence, self._skipped(occurrence, self._stop or "the run was stopped"))
+                self._note_outcome(call, self._skip(call, self._stop or "the run was stopped"))
             else:
-                self._heed(occurrence, self._worked(occurrence, Turns(), self._begun(occurrence)))
+                self._note_outcome(call, self._execute(call, Turns(), self._begin(call)))
 
-    def _run_side_by_side(self, group: Sequence[Occurrence]) -> None:
-        # All begin before any is at work: so the log does not depend on which thread is quicker.
-        begun = {occurrence.ordinal: self._begun(occurrence) for occurrence in group}
-        ended, interruption = side_by_side(
-            lambda occurrence, turns: self._worked(occurrence, turns, begun[occurrence.ordinal]),
+    def _run_in_parallel(self, group: Sequence[TaskCall]) -> None:
+        # All begin before any is at work, so that the log does not depend on which thread is quicker.
+        observer_errors = {call.ordinal: self._begin(call) for call in group}
+        ends, interruption = run_in_parallel(
+            lambda call, turns: self._execute(call, turns, observer_errors[call.ordinal]),
             group,
             f"run {self._record.number}",
         )
         if interruption is not None:
             self._error = self._error or interruption
             self._stop = self._stop or RUN_INTERRUPTED
-        for occurrence in group:
-            how = ended.get(occurrence.ordinal) or self._skipped(occurrence, RUN_INTERRUPTED)
-            self._heed(occurrence, how)
+        for call in group:
+            self._note_outcome(call, ends.get(call.ordinal) or self._skip(call, RUN_INTERRUPTED))
 
-    def _look_for_cancel(self) -> None:
-        asked_by = self._record.now(with_rows=False).cancelled_by
-        if asked_by is not None:
-            self._stop = f"the run was cancelled by {asked_by.user} on {asked_by.host}"
+    def _check_cancelled(self) -> None:
+        operator = self._record.now(with_rows=False).cancelled_by
+        if operator is not None:
+            self._stop = f"the run was cancelled by {operator.user} on {operator.host}"
             self._is_cancelled = True
 
-    def _heed(self, occurrence: Occurrence, ended: TaskEnd) -> None:
-        """Keeps the outcome of a task for those that depend on it, and sees whether it stops the run."""
-        task = occurrence.task
-        self._context.outcomes[occurrence.ordinal] = Outcome(ended.state, ended.done.effect)
-        if ended.error is not None and not isinstance(ended.error, DeltamarkError):
-            self._error = self._error or ended.error
+    def _note_outcome(self, call: TaskCall, end: TaskEnd) -> None:
+        """Keeps the outcome of a task for those that depend on it, and decides whether it stops the run."""
+        task = call.task
+        self._context.outcomes[call.ordinal] = Outcome(end.state, end.done.effect)
+        if end.error is not None and not isinstance(end.error, DeltamarkError):
+            self._error = self._error or end.error
         self._error = self._error or self._observer.error
         if self._stop is not None:
             return
         if isinstance(self._error, KeyboardInterrupt):
             self._stop = RUN_INTERRUPTED
-        elif ended.state is TaskState.FAILED and (self._error or not task.continue_on_error):
+        elif end.state is TaskState.FAILED and (self._error or not task.continue_on_error):
             self._stop = f"task {task.identifier} failed before it"
         elif self._observer.error is not None:
             self._stop = f"the observer of the run failed ({in_words(self._observer.error)})"
 
-    def _skipped(self, occurrence: Occurrence, reason: str) -> TaskEnd:
-        ended = left_out(reason)
-        self._record.task_ended(occurrence.ordinal, ended)
+    def _skip(self, call: TaskCall, reason: str) -> TaskEnd:
+        end = skipped(reason)
+        self._record.task_ended(call.ordinal, end)
         self._is_cut_short |= isinstance(self._error, KeyboardInterrupt)
-        self._observer.ended(occurrence.ordinal)
-        return ended
+        self._observer.ended(call.ordinal)
+        return end
 
-    def _begun(self, occurrence: Occurrence) -> BaseException | None:
-        """Puts on record that a task begins; gives what the observer raised of it."""
-        self._record.task_started(occurrence.ordinal)
-        return self._observer.started(occurrence.ordinal)
+    def _begin(self, call: TaskCall) -> BaseException | None:
+        """Puts on record that a task begins; returns what the observer raised."""
+        self._record.task_started(call.ordinal)
+        return self._observer.started(call.ordinal)
 
-    def _worked(self, occurrence: Occurrence, turns: Turns, failed: BaseException | None) -> TaskEnd:
-        """Runs one task, and puts on record how it ended: with what it did, or by itself where that was undone.
+    def _execute(self, call: TaskCall, turns: Turns, error: BaseException | None) -> TaskEnd:
+        """Runs one task and records its end: in its transaction, or, where that was undone, in one of its own.
 
-        :param failed: what keeps it from even beginning, if something does.
+        :param error: what keeps the task from beginning.
         """
-        ordinal = occurrence.ordinal
         began = time.perf_counter()
         try:
-            if failed is not None:
-                raise failed
+            if error is not None:
+                raise error
             with lack_of_memory_told("What was being written was undone."):
-                ended = self._applied(occurrence, turns, began)
+                end = self._plan_and_apply(call, turns, began)
         except BaseException as e:
-            turns.wait(ordinal)
-            ended = self._raised(ordinal, e, time.perf_counter() - began)
-        self._observer.ended(ordinal)
-        return ended
+            turns.wait(call.ordinal)
+            end = self._end_with_error(call.ordinal, e, time.perf_counter() - began)
+        self._observer.ended(call.ordinal)
+        return end
 
-    def _raised(self, ordinal: int, error: BaseException, seconds: float) -> TaskEnd:
-        """How a task ended out of which an error came: as failed, unless the error came when all was committed."""
-        if not self._is_dry_run:  # of which nothing is committed, and of whose record nothing may be left
-            on_record = self._record.now(with_rows=False).task(ordinal)
-            if on_record.state not in (TaskState.RUNNING, TaskState.ABORTED):  # aborted by a run that took it over
-                return TaskEnd(Done(effect=on_record.effect), on_record.state, seconds, error)
-        ended = TaskEnd(Done(messages=[in_words(error)]), TaskState.FAILED, seconds, error)
-        self._record.task_ended(ordinal, ended)
+    def _end_with_error(self, ordinal: int, error: BaseException, seconds: float) -> TaskEnd:
+        """The end of a task that raised an error: failed, unless it had committed before."""
+        if not self._is_dry_run:  # a dry run commits nothing, and its record may be gone
+            task = self._record.now(with_rows=False).task(ordinal)
+            if task.state not in (TaskState.RUNNING, TaskState.ABORTED):  # aborted by a run that took it over
+                return TaskEnd(Done(effect=task.effect), task.state, seconds, error)
+        end = TaskEnd(Done(messages=[in_words(error)]), TaskState.FAILED, seconds, error)
+        self._record.task_ended(ordinal, end)
         self._is_cut_short |= isinstance(error, KeyboardInterrupt)
-        return ended
+        return end
 
-    def _applied(self, occurrence: Occurrence, turns: Turns, began: float) -> TaskEnd:
-        ordinal = occurrence.ordinal
-        apply = plan_task(self._context, occurrence, lambda progress: self._progressed(ordinal, progress, began))
+    def _plan_and_apply(self, call: TaskCall, turns: Turns, began: float) -> TaskEnd:
+        ordinal = call.ordinal
+        apply = plan_task(self._context, call, lambda progress: self._report(ordinal, progress, began))
         if isinstance(apply, Skip):
-            ended = left_out(apply.reason)
+            end = skipped(apply.reason)
             turns.wait(ordinal)
-            self._record.task_ended(ordinal, ended)
-            return ended
+            self._record.task_ended(ordinal, end)
+            return end
         with turns.turn(ordinal):
             try:
                 with self._record.transaction() as tx:
                     done = apply(tx, self._scope(ordinal))
-                    ended = TaskEnd(done, done.state, time.perf_counter() - began)
-                    self._record.task_ended_in(tx, ordinal, ended)
+                    end = TaskEnd(done, done.state, time.perf_counter() - began)
+                    self._record.task_ended_in(tx, ordinal, end)
             except HeldBack as e:
                 with self._record.transaction() as tx:
-                    ended = TaskEnd(e.keep(tx), TaskState.BLOCKED, time.perf_counter() - began, e)
-                    self._record.task_ended_in(tx, ordinal, ended)
-        return ended
+                    end = TaskEnd(e.keep(tx), TaskState.BLOCKED, time.perf_counter() - began, e)
+                    self._record.task_ended_in(tx, ordinal, end)
+        return end
 
-    def _progressed(self, ordinal: int, progress: TaskProgress, began: float) -> None:
+    def _report(self, ordinal: int, progress: TaskProgress, began: float) -> None:
         if time.perf_counter() - began >= PATIENCE_S:
             self._record.task_progressed(ordinal, progress)
         self._observer.progressed(ordinal, progress)

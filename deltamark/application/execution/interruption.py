@@ -1,4 +1,4 @@
-"""What an interruption leaves on record: that what had begun was undone, and that what had not is left out."""
+"""Puts an interruption on record: tasks that had begun were undone, the others are skipped."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
 
 
-def left_out(reason: str) -> TaskEnd:
-    """How a task ended that did not begin."""
+def skipped(reason: str) -> TaskEnd:
+    """The end of a task that did not begin."""
     return TaskEnd(Done(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
 
 
-def leave_undone(record: RunRecorder) -> bool:
-    """Ends all tasks of a run that have not ended; gives whether there were any."""
-    is_anything_left = False
+def end_open_tasks(record: RunRecorder) -> bool:
+    """Ends all tasks of a run that have not ended; returns whether there were any."""
+    is_any_open = False
     for task in record.now(with_rows=False).tasks:
         if task.state is TaskState.RUNNING:
             record.task_ended(task.ordinal, TaskEnd(Done(messages=[INTERRUPTED]), TaskState.FAILED))
         elif task.state is TaskState.PENDING:
-            record.task_ended(task.ordinal, left_out(RUN_INTERRUPTED))
+            record.task_ended(task.ordinal, skipped(RUN_INTERRUPTED))
         else:
             continue
-        is_anything_left = True
-    return is_anything_left
+        is_any_open = True
+    return is_any_open
 
 
 @contextmanager
-def ending_what_begins(services: Services, leased: Sequence[str]) -> Iterator[list[int]]:
-    """A block with a transaction that begins a run, or lets one go on, and adds its number to the list.
+def ended_if_interrupted(services: Services, leased: Sequence[str]) -> Iterator[list[int]]:
+    """A block with a transaction that starts or resumes a run, and adds its number to the list.
 
-    Where an interruption comes when that has just been committed, the run ends at once: nobody need wait until its
-    leases expire.
+    Where an interruption comes just after the commit, the run is ended at once, so that no other run has to wait
+    until its leases expire.
     """
-    begun: list[int] = []
+    numbers: list[int] = []
     try:
-        yield begun
+        yield numbers
     except KeyboardInterrupt:
         with suppress(DeltamarkError):
-            for number in begun:
+            for number in numbers:
                 _end(services, leased, number)
         raise
 
@@ -54,5 +54,5 @@ def _end(services: Services, leased: Sequence[str], number: int) -> None:
     if summary is None or summary.run.state is not TaskState.RUNNING or summary.run.operator != services.operator:
         return  # the transaction was undone
     record = RunRecorder(services, number, leased)
-    leave_undone(record)
+    end_open_tasks(record)
     record.run_ended(TaskState.FAILED)

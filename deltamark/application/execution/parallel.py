@@ -1,4 +1,4 @@
-"""Tasks that run at the same time: each in a thread, their transactions one after another."""
+"""Runs the tasks of a level at the same time: each in a thread, their transactions one after another."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from threading import Condition, Event
 
 from deltamark.application.runs.run_log import TaskEnd
-from deltamark.domain.runs.task_calls import Occurrence
+from deltamark.domain.runs.task_calls import TaskCall
 
 MOST_AT_ONCE = 8
 """How many tasks of a level run at the same time: each may hold a connection and what it has read."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop at once while this task was at work."""
+    """The run was interrupted while this task was at work."""
 
 
 class Turns:
-    """Gives each task of a level its turn to write, in the order of the ordinals, whichever is ready first.
+    """Lets the tasks of a level write in the order of their ordinals, whichever is ready first.
 
-    So the log of a run does not depend on which thread was quicker: it is the one of a run in one thread.
+    The log of a run therefore does not depend on which thread is quicker: it equals that of a run in one thread.
     """
 
     def __init__(self, ordinals: Sequence[int] = ()) -> None:
@@ -31,7 +31,7 @@ class Turns:
 
     @contextmanager
     def turn(self, ordinal: int) -> Iterator[None]:
-        """A block for which a task waits until all before it are through.
+        """A block that a task enters once all tasks before it have finished.
 
         :raises Interrupted: if the run was interrupted meanwhile.
         """
@@ -40,49 +40,50 @@ class Turns:
         yield
 
     def wait(self, ordinal: int) -> None:
-        """Waits until all tasks before one are through, or the run is interrupted."""
+        """Waits until all tasks before one have finished, or the run is interrupted."""
         with self._moved:
             self._moved.wait_for(lambda: self._interrupted.is_set() or self._waiting[:1] in ([], [ordinal]))
 
-    def through(self, ordinal: int) -> None:
-        """A task will not write any more."""
+    def finish(self, ordinal: int) -> None:
+        """Lets the next task write: this one will not write any more."""
         with self._moved:
             if ordinal in self._waiting:
                 self._waiting.remove(ordinal)
             self._moved.notify_all()
 
     def interrupt(self) -> None:
-        """Nobody gets a turn any more."""
+        """Lets no further task write, and wakes those that wait."""
         self._interrupted.set()
         with self._moved:
             self._moved.notify_all()
 
     def check(self) -> None:
-        """Raises `Interrupted` where the run was interrupted."""
+        """Raises `Interrupted` if the run was interrupted."""
         if self._interrupted.is_set():
             raise Interrupted
 
 
-def side_by_side(
-    work: Callable[[Occurrence, Turns], TaskEnd], group: Sequence[Occurrence], name: str
+def run_in_parallel(
+    execute: Callable[[TaskCall, Turns], TaskEnd], calls: Sequence[TaskCall], name: str
 ) -> tuple[dict[int, TaskEnd], BaseException | None]:
-    """Has the tasks of a level run at the same time.
+    """Runs the tasks of a level at the same time.
 
-    :param work: never raises for what is an error of the task.
-    :returns: how each ended that had begun, by ordinal, and what interrupted the run, if something did.
-    :raises BaseException: what came out of a task otherwise, once all have ended.
+    :param execute: runs one of them; never raises an error of the task.
+    :param name: of the threads.
+    :returns: the ends of those that had begun, by ordinal, and what interrupted the run, or None.
+    :raises BaseException: what `execute` raised otherwise, once all have ended.
     """
-    turns = Turns([occurrence.ordinal for occurrence in group])
+    turns = Turns([call.ordinal for call in calls])
 
-    def in_turn(occurrence: Occurrence) -> TaskEnd:
+    def execute_in_turn(call: TaskCall) -> TaskEnd:
         try:
-            return work(occurrence, turns)
+            return execute(call, turns)
         finally:
-            turns.through(occurrence.ordinal)
+            turns.finish(call.ordinal)
 
     interruption: BaseException | None = None
-    with ThreadPoolExecutor(min(len(group), MOST_AT_ONCE), thread_name_prefix=name) as pool:
-        futures = {occurrence.ordinal: pool.submit(in_turn, occurrence) for occurrence in group}
+    with ThreadPoolExecutor(min(len(calls), MOST_AT_ONCE), thread_name_prefix=name) as pool:
+        futures = {call.ordinal: pool.submit(execute_in_turn, call) for call in calls}
         try:
             wait(futures.values())
         except BaseException as e:

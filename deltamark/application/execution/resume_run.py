@@ -1,4 +1,4 @@
-"""Resuming: a run that was blocked, failed or died goes on, under its own number."""
+"""Resumes a run that was blocked, failed or died, under its own number."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 
 from attrs import frozen
 
-from deltamark.application.execution.executor import CarryingOut
-from deltamark.application.execution.interruption import ending_what_begins
+from deltamark.application.execution.executor import Executor
+from deltamark.application.execution.interruption import ended_if_interrupted
 from deltamark.application.execution.run_job import groups_of, tasks_to_lease
 from deltamark.application.execution.task_types import RunContext
 from deltamark.application.lookup import run_numbered
@@ -21,14 +21,14 @@ from deltamark.application.services import Services
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.errors import CannotResume
-from deltamark.domain.runs.resume import DONE, kept_outcomes, places_to_run, reason_not_to_resume
+from deltamark.domain.runs.resume import DONE, calls_to_repeat, kept_outcomes, reason_not_to_resume
 from deltamark.domain.runs.run import JobRun
-from deltamark.domain.runs.task_calls import Group, Occurrence, flattened
+from deltamark.domain.runs.task_calls import Group, TaskCall, all_calls
 
 
 @frozen(kw_only=True)
-class _GoingOn:
-    """A run that goes on, and the places whose tasks run again; those of `pending` apply what was held back."""
+class _Resumption:
+    """A run to resume, and the ordinals of the tasks that run again; those of `pending` apply what was held back."""
 
     run: JobRun
     job: Job
@@ -37,17 +37,17 @@ class _GoingOn:
     pending: frozenset[int]
 
     @property
-    def places(self) -> tuple[Occurrence, ...]:
-        return flattened(self.groups)
+    def calls(self) -> tuple[TaskCall, ...]:
+        return all_calls(self.groups)
 
 
 def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun:
-    """Goes on with a run from its first unfinished task; gives back its record.
+    """Resumes a run at its first unfinished task; returns its record.
 
-    What has done its work is not done again, except what lived in the memory of the process that died. Blocked
+    Tasks that did their work are not repeated, except where it lived in the memory of the process that died. Blocked
     synchronizations apply exactly what was held back. Raises what `run_job` raises, and:
 
-    :raises CannotResume: if there is nothing to go on with, says why; nothing was started.
+    :raises CannotResume: if the run cannot go on, with the reason; nothing was started.
     :raises UsageError: if there is no such run.
     """
     store = services.store
@@ -55,31 +55,31 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
         run = run_numbered(reading, number)
     leased = _tasks(services, run)
     with naming_the_other_run(store, leased), store.transaction() as tx:
-        end_if_dead(tx, number)  # stays on record also where nothing is left to go on with
+        end_if_dead(tx, number)  # stays on record also where the run cannot be resumed
     with (
-        ending_what_begins(services, leased) as begun,
+        ended_if_interrupted(services, leased) as numbers,
         naming_the_other_run(store, leased),
         store.transaction() as tx,
     ):
-        going_on = _going_on(services, tx, number)
-        begun.append(number)
+        resumption = _resumption(services, tx, number)
+        numbers.append(number)
         make_free(tx, leased)
-        RunLog(tx, number).resumed(services, going_on.again, going_on.pending)
+        RunLog(tx, number).resumed(services, resumption.again, resumption.pending)
         tx.take_leases(number, leased, services.lease_s)
     context = RunContext(
         services=services,
         run=number,
-        job=going_on.job,
-        occurrences={place.ordinal: place for place in going_on.places},
-        outcomes=dict(kept_outcomes(going_on.run, going_on.again)),
+        job=resumption.job,
+        calls={call.ordinal: call for call in resumption.calls},
+        outcomes=dict(kept_outcomes(resumption.run, resumption.again)),
         forced=run.forced,
-        pending=going_on.pending,
+        pending=resumption.pending,
     )
-    groups = [tuple(place for place in group if place.ordinal in going_on.again) for group in going_on.groups]
+    groups = [tuple(call for call in group if call.ordinal in resumption.again) for group in resumption.groups]
     record = RunRecorder(services, number, leased)
-    carrying_out = CarryingOut(record, context, observer, is_dry_run=False)
+    executor = Executor(record, context, observer, is_dry_run=False)
     with heard_from(store, number, services.lease_s):
-        return carrying_out.result(groups)
+        return executor.run(groups)
 
 
 def _tasks(services: Services, run: JobRun) -> tuple[str, ...]:
@@ -87,39 +87,41 @@ def _tasks(services: Services, run: JobRun) -> tuple[str, ...]:
     return () if job is None else tasks_to_lease(services, job)
 
 
-def _going_on(services: Services, tx: Writing, number: int) -> _GoingOn:
+def _resumption(services: Services, tx: Writing, number: int) -> _Resumption:
     run = end_if_dead(tx, number)
     assert run is not None, "a run that was read stays on record"
     if run.state is TaskState.RUNNING:
-        by = run.operator
-        raise CannotResume(number, f"it is still running, by {by.user} on {by.host} (process {by.process})")
+        operator = run.operator
+        raise CannotResume(
+            number, f"it is still running, by {operator.user} on {operator.host} (process {operator.process})"
+        )
     job = services.configuration.job(run.job)
     groups = () if job is None else groups_of(services, job)
-    places = flattened(groups)
+    calls = all_calls(groups)
     later = _later(tx, run)
     pending = frozenset(tx.pending_tasks(number))
-    reason = reason_not_to_resume(run, None if job is None else places, later=later, has_pending=bool(pending))
+    reason = reason_not_to_resume(run, None if job is None else calls, later=later, has_pending=bool(pending))
     if reason is not None or job is None:
         raise CannotResume(number, reason or "")
     leads_to = _leads_to(services.configuration)
-    again = places_to_run(run, places, pending, only_pending=later is not None, leads_to=leads_to)
-    return _GoingOn(run=run, job=job, groups=groups, again=again, pending=pending & again)
+    again = calls_to_repeat(run, calls, pending, only_pending=later is not None, leads_to=leads_to)
+    return _Resumption(run=run, job=job, groups=groups, again=again, pending=pending & again)
 
 
 def _leads_to(configuration: Configuration) -> Mapping[str, Collection[str]]:
     """Connector -> the connectors that feed the resources to which its links lead."""
-    found: dict[str, set[str]] = {}
+    leads_to: dict[str, set[str]] = {}
     for mapping in configuration.association_mappings:
         for end in (mapping.entity_property_mapping1, mapping.entity_property_mapping2):
             feeding = configuration.mapping_of(end.entity_type)
             if feeding is not None and feeding.connector != mapping.connector:
-                found.setdefault(mapping.connector, set()).add(feeding.connector)
-    return found
+                leads_to.setdefault(mapping.connector, set()).add(feeding.connector)
+    return leads_to
 
 
 def _later(reading: Reading, run: JobRun) -> JobRun | None:
-    """The newest run of the same job that did its work after this one was started, if there is one."""
+    """The newest later run of the same job that did its work; None where there is none."""
     (newest,) = reading.runs(newest=1)
     later = reading.runs(newest=newest.run.number - run.number) if newest.run.number > run.number else []
-    done = [found.run for found in later if found.run.job == run.job and found.run.state in DONE]
+    done = [summary.run for summary in later if summary.run.job == run.job and summary.run.state in DONE]
     return done[-1] if done else None

@@ -29,14 +29,14 @@ from deltamark.domain.configuration.jobs import (
     UpdateEntityPropertyExpressionsTask,
 )
 from deltamark.domain.runs.outcomes import Outcome, reason_to_skip, reason_unprepared
-from deltamark.domain.runs.task_calls import Occurrence
+from deltamark.domain.runs.task_calls import TaskCall
 
 
 @frozen(kw_only=True)
 class RunContext:
     """What the tasks of a run share.
 
-    :param occurrences: the calls of all tasks of the job, by ordinal.
+    :param calls: all task calls of the job, by ordinal.
     :param outcomes: of the tasks that have ended, by ordinal; grows during the run.
     :param forced: whether a person lets every threshold pass.
     :param pending: the ordinals of the synchronizations that a person lets go on: they apply what was held back.
@@ -46,7 +46,7 @@ class RunContext:
     services: Services
     run: int
     job: Job
-    occurrences: Mapping[int, Occurrence]
+    calls: Mapping[int, TaskCall]
     outcomes: dict[int, Outcome]
     forced: bool = False
     pending: frozenset[int] = frozenset()
@@ -64,27 +64,25 @@ class TaskType(Generic[SomeTask]):
     :param has_work: whether an earlier run, which failed or was killed, left work for the task.
     """
 
-    plan: Callable[[RunContext, SomeTask, Occurrence, ReportProgress], Apply | Skip]
+    plan: Callable[[RunContext, SomeTask, TaskCall, ReportProgress], Apply | Skip]
     has_work: Callable[[RunContext, SomeTask, Reading], bool]
 
 
-def plan_task(context: RunContext, occurrence: Occurrence, report: ReportProgress) -> Apply | Skip:
+def plan_task(context: RunContext, call: TaskCall, report: ReportProgress) -> Apply | Skip:
     """Does everything that comes before the transaction of a task; gives what happens in it, or why to skip it.
 
     :param report: receives the progress of the task.
     """
-    return TASK_TYPES[type(occurrence.task)].plan(context, occurrence.task, occurrence, report)
+    return TASK_TYPES[type(call.task)].plan(context, call.task, call, report)
 
 
-def skip_reason(occurrence: Occurrence, context: RunContext) -> str | None:
+def skip_reason(call: TaskCall, context: RunContext) -> str | None:
     """Why a task must not run after the outcomes of its parents; None where it runs.
 
     Whether an earlier run left it work is asked only where that makes a difference, for it may take a while.
     """
-    task = occurrence.task
-    parents = {
-        context.occurrences[ordinal].task.identifier: context.outcomes[ordinal] for ordinal in occurrence.parents
-    }
+    task = call.task
+    parents = {context.calls[ordinal].task.identifier: context.outcomes[ordinal] for ordinal in call.parents}
     reason = reason_to_skip(task, parents)
     if reason is None:
         return None
@@ -93,26 +91,24 @@ def skip_reason(occurrence: Occurrence, context: RunContext) -> str | None:
     return reason_to_skip(task, parents, has_work=True) if has_work else reason
 
 
-def _synchronize(
-    context: RunContext, task: SynchronizeTask, occurrence: Occurrence, report: ReportProgress
-) -> Apply | Skip:
-    if occurrence.ordinal in context.pending:
-        return apply_pending(context.services, task, context.run, occurrence.ordinal)
+def _synchronize(context: RunContext, task: SynchronizeTask, call: TaskCall, report: ReportProgress) -> Apply | Skip:
+    if call.ordinal in context.pending:
+        return apply_pending(context.services, task, context.run, call.ordinal)
     if task.connector not in context.prepared:
-        reason = _unprepared_reason(context, occurrence)
+        reason = _unprepared_reason(context, call)
         if reason is not None:
             return Skip(reason_out(context.services, task.connector, context.job, forced=context.forced) or reason)
     return synchronize(context.services, task, context.job, context.prepared, forced=context.forced, report=report)
 
 
-def _unprepared_reason(context: RunContext, occurrence: Occurrence) -> str | None:
+def _unprepared_reason(context: RunContext, call: TaskCall) -> str | None:
     """Why a delta must not be read: one that no task prepared, or that was applied, is no complete extract."""
-    if occurrence.prepared_at is None:
+    if call.prepared_at is None:
         return None
-    preparation = context.occurrences[occurrence.prepared_at].task
+    preparation = context.calls[call.prepared_at].task
     if not preparation.is_delta:
         return None
-    return reason_unprepared(preparation.identifier, context.outcomes[occurrence.prepared_at])
+    return reason_unprepared(preparation.identifier, context.outcomes[call.prepared_at])
 
 
 def _compute_properties(context: RunContext, task: ComputingTask, *_: object) -> Apply:
@@ -129,7 +125,7 @@ def _is_due(context: RunContext, task: ComputingTask, reading: Reading) -> bool:
 
 def _entry(
     task: type[SomeTask],
-    plan: Callable[[RunContext, SomeTask, Occurrence, ReportProgress], Apply | Skip],
+    plan: Callable[[RunContext, SomeTask, TaskCall, ReportProgress], Apply | Skip],
     has_work: Callable[[RunContext, SomeTask, Reading], bool] = lambda *_: False,
 ) -> tuple[type[Task], TaskType[Any]]:
     return task, TaskType(plan, has_work)

@@ -21,7 +21,7 @@ from deltamark.application.runs.run_log import RunLog, TaskEnd
 from deltamark.application.services import Done
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import AlreadyRunning, ConcurrentRun, DeltamarkError, TakenOver, to_the_second
-from deltamark.domain.runs.end_states import as_aborted, end_of_dead_run, end_of_dead_tasks
+from deltamark.domain.runs.outcomes import as_aborted, end_of_dead_run, ends_of_dead_tasks
 from deltamark.domain.runs.run import JobRun, Operator
 
 _BEATS = 3
@@ -189,7 +189,7 @@ def _end_dead_run(tx: Writing, run: JobRun, heard_at: datetime | None) -> None:
     """Puts on record how a run ended whose process died."""
     words = _in_words(run.operator, heard_at)
     log = RunLog(tx, run.number)
-    for task, how in end_of_dead_tasks(run):
+    for task, how in ends_of_dead_tasks(run):
         log.task_ended(task.ordinal, TaskEnd(Done(messages=[words]), how))
     log.run_ended(end_of_dead_run(run))
 

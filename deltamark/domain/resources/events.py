@@ -1,4 +1,4 @@
-"""What every event of a resource or a link holds."""
+"""What every change event carries."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from attrs import frozen
 
 
 @frozen
-class Origin:
-    """Where a change comes from: the run, the task by its place in the run (from 1), and the line that was read.
+class Cause:
+    """Why a change happened: the run, the task of that run (by its place in it, from 1), the line read.
 
-    The record of the run says which file the task read and with which configuration.
+    The run's own record says which file the task read and under which configuration.
     """
 
     run: int
@@ -21,10 +21,12 @@ class Origin:
 
 @frozen(kw_only=True)
 class Event:
-    """An event in a stream; it satisfies the event protocol of the `eventsourcing` library.
+    """A fact in a stream.
 
-    :param originator_id: the stream: a number written as text, assigned in order of creation.
-    :param originator_version: the place in the stream, from 1.
+    Satisfies the event protocol of the `eventsourcing` library.
+
+    :param originator_id: the stream: a number written as text, given in order of creation.
+    :param originator_version: the place in the stream; 1 is its first event.
     :param at: when it happened, UTC, with microseconds.
     """
 

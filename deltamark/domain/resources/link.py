@@ -1,14 +1,13 @@
-"""The link aggregate: a pair of resources under an association, with its own stream."""
+"""The link aggregate: one pair of resources under an association, with a stream of its own."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar, TypeAlias
 
 from attrs import evolve, frozen
 
-from deltamark.domain.resources.events import Event, Origin
+from deltamark.domain.resources.events import Cause, Event
 from deltamark.domain.resources.resource import ResourceRef
 
 
@@ -23,7 +22,7 @@ class LinkRef:
 
 @frozen(kw_only=True)
 class Link:
-    """A link at some moment. `live` is False while the two resources are not linked."""
+    """A link at some moment; `live` is False while the two resources are not linked."""
 
     originator_id: str
     version: int
@@ -32,18 +31,18 @@ class Link:
 
 
 @frozen(kw_only=True)
-class LinkEvent(Event, ABC):
+class LinkEvent(Event):
     """A change of one link."""
 
     kind: ClassVar[str]
-    """The name that users see for such a change."""
+    """What users call such a change."""
 
-    cause: Origin
+    cause: Cause
     ref: LinkRef
 
-    @abstractmethod
     def apply(self, link: Link | None) -> Link:
-        """Returns the link after this change."""
+        """The link after this change."""
+        raise AssertionError("every link event says how it applies")
 
 
 @frozen(kw_only=True)
@@ -58,7 +57,7 @@ class Linked(LinkEvent):
 
 @frozen(kw_only=True)
 class Unlinked(LinkEvent):
-    """Two resources are no longer linked."""
+    """Two resources are linked no more."""
 
     kind: ClassVar[str] = "unlinked"
 
@@ -69,7 +68,7 @@ class Unlinked(LinkEvent):
 
 @frozen(kw_only=True)
 class LinkSnapshot(Event):
-    """A link as it was when the changes before were discarded. Folding its stream begins here."""
+    """A link as it was when the changes below were discarded: where folding its stream begins."""
 
     ref: LinkRef
     live: bool
@@ -82,7 +81,7 @@ LinkFact: TypeAlias = LinkEvent | LinkSnapshot
 
 
 def fold_link(events: Iterable[LinkFact]) -> Link | None:
-    """Returns the link after these facts of one stream, oldest first; None without any."""
+    """The link that these facts of one stream, oldest first, leave; None without any."""
     link: Link | None = None
     for event in events:
         link = event.apply(link)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import ClassVar, TypeAlias
 
 from attrs import evolve, field, frozen
 
-from deltamark.domain.resources.events import Event, Origin
+from deltamark.domain.resources.events import Cause, Event
 from deltamark.domain.values import Value, Values
 
 
 @frozen
 class Change:
-    """The values of a property before and after; None for no value."""
+    """A property's value before and after; None where there was or is none."""
 
     before: Value
     after: Value
@@ -23,7 +22,7 @@ class Change:
 
 @frozen(order=True)
 class ResourceRef:
-    """A resource, by entity type and key."""
+    """A resource as a user names it."""
 
     entity_type: str
     key: str
@@ -34,10 +33,10 @@ class ResourceRef:
 
 @frozen(kw_only=True)
 class Resource:
-    """A resource at some moment. `live` is False after its deletion; its stream may continue.
+    """A resource at some moment. `live` is False after its deletion; its stream may go on.
 
-    :param synchronized: the values from its source.
-    :param computed: the values that were computed from it, and from resources that it is linked to.
+    :param synchronized: the values that a source gave.
+    :param computed: the values that were computed of it, and of others that it is linked to.
     """
 
     originator_id: str
@@ -49,33 +48,33 @@ class Resource:
 
     @cached_property
     def values(self) -> Values:
-        """All values; for a property that has both, the computed one."""
+        """All values; of a property that has both, the computed one."""
         return {**self.synchronized, **self.computed}
 
 
 @frozen(kw_only=True)
-class ResourceEvent(Event, ABC):
+class ResourceEvent(Event):
     """A change of one resource."""
 
     kind: ClassVar[str]
-    """The name that users see for such a change."""
+    """What users call such a change."""
 
-    cause: Origin
+    cause: Cause
     ref: ResourceRef
 
-    @abstractmethod
     def apply(self, resource: Resource | None) -> Resource:
-        """Returns the resource after this change."""
+        """The resource after this change."""
+        raise AssertionError("every resource event says how it applies")
 
     @property
-    @abstractmethod
     def changes(self) -> Mapping[str, Change]:
         """Property -> value before and after."""
+        raise AssertionError("every resource event says what it changed")
 
 
 @frozen(kw_only=True)
 class Created(ResourceEvent):
-    """A resource was created, for the first time or again after its deletion."""
+    """A resource came into being, for the first time or again after its deletion."""
 
     kind: ClassVar[str] = "created"
 
@@ -96,7 +95,7 @@ class Created(ResourceEvent):
 
 @frozen(kw_only=True)
 class Updated(ResourceEvent):
-    """Properties of a resource have new values. Holds only those that differ, at least one."""
+    """Some properties of a resource took new values. Only those that differ are recorded, at least one."""
 
     kind: ClassVar[str] = "updated"
 
@@ -114,14 +113,14 @@ class Updated(ResourceEvent):
 
 @frozen(kw_only=True)
 class Computed(ResourceEvent):
-    """Computed properties of a resource have new values. Holds only those that differ, at least one."""
+    """Some computed properties of a resource took new values. Only those that differ are recorded, at least one."""
 
     kind: ClassVar[str] = "updated"
 
     updates: Mapping[str, Change]
 
     def apply(self, resource: Resource | None) -> Resource:
-        assert resource is not None, "a resource is created before its properties are computed"
+        assert resource is not None, "a resource is created before anything is computed of it"
         values = _updated(resource.computed, self.updates)
         return evolve(resource, version=self.originator_version, computed=values)
 
@@ -137,10 +136,10 @@ def _updated(values: Values, updates: Mapping[str, Change]) -> Values:
 
 @frozen(kw_only=True)
 class Deleted(ResourceEvent):
-    """A resource was deleted. Holds its last values.
+    """A resource ceased to be. Its last values are recorded.
 
-    :param values: the values from its source.
-    :param computed: the computed values.
+    :param values: those that its source gave.
+    :param computed: those that were computed.
     """
 
     kind: ClassVar[str] = "deleted"
@@ -159,7 +158,7 @@ class Deleted(ResourceEvent):
 
 @frozen(kw_only=True)
 class ResourceSnapshot(Event):
-    """A resource as it was when the changes before were discarded. Folding its stream begins here."""
+    """A resource as it was when the changes below were discarded: where folding its stream begins."""
 
     ref: ResourceRef
     values: Values
@@ -181,7 +180,7 @@ ResourceFact: TypeAlias = ResourceEvent | ResourceSnapshot
 
 
 def fold(events: Iterable[ResourceFact]) -> Resource | None:
-    """Returns the resource after these facts of one stream, oldest first; None without any."""
+    """The resource that these facts of one stream, oldest first, leave; None without any."""
     resource: Resource | None = None
     for event in events:
         resource = event.apply(resource)

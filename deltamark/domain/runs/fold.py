@@ -1,4 +1,4 @@
-"""What the facts of a run's stream leave: the run, as far as it went."""
+"""Folding the events of a run into the run as far as it went."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from deltamark.domain.runs.run import (
 
 
 def fold_run(events: Iterable[RunEvent]) -> JobRun | None:
-    """The run that these facts of its stream, oldest first, leave."""
+    """The run that these events of its stream, oldest first, describe."""
     run: JobRun | None = None
     for event in events:
         run = _started(event) if isinstance(event, RunStarted) else _evolved(run, event)
@@ -103,7 +103,7 @@ def _further(
 
 
 def _resumed(run: JobRun, event: RunResumed) -> JobRun:
-    """What runs again begins anew; what had ended well stays as it is."""
+    """Resets the tasks that run again; those that did their work stay as they are."""
 
     def of(task: TaskRun) -> TaskRun:
         if task.ordinal not in event.again:

@@ -1,12 +1,13 @@
-"""Whether a task runs after what became of the tasks that it depends on, and why not."""
+"""How tasks and runs end, and whether a task runs after the outcomes of its parents."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from deltamark.domain.configuration.jobs import Task, TaskState
+from deltamark.domain.runs.run import JobRun, TaskRun
 
 _STOPPED = {
     TaskState.FAILED: "failed",
@@ -19,7 +20,7 @@ _STOPPED = {
 
 @frozen
 class Outcome:
-    """What a task left for the tasks that depend on it: its state, and whether it had an effect."""
+    """What the tasks that depend on a task look at: its state, and whether it had an effect."""
 
     state: TaskState
     effect: bool = False
@@ -29,11 +30,11 @@ def reason_to_skip(task: Task, parents: Mapping[str, Outcome], *, has_work: bool
     """Why `task` must not run after these outcomes of its parents, or None when it runs.
 
     A child runs when at least one parent completed with an effect and no parent failed, was blocked, cancelled or
-    aborted. A flag task runs beside such a parent when another one had an effect: the changes of the others must be
-    flagged. A parent that was skipped has no effect. Without parents a task runs whatever happened.
+    aborted. A flag task runs in spite of such a parent when another parent had an effect: the changes of that one must
+    be flagged. A parent that was skipped has no effect. Without parents a task always runs.
 
-    :param parents: the outcomes by the parents' names; those that are not part of the run, or come later, left out.
-    :param has_work: whether an earlier run, which failed or was killed, left work for this task: it runs then
+    :param parents: the outcomes by the parents' names, without those that are not part of the run or come later.
+    :param has_work: whether an earlier run, which failed or was killed, left work for this task: it then runs
         although its parents had no effect, or what was left would stay stale.
     """
     if not parents:
@@ -51,7 +52,10 @@ def reason_to_skip(task: Task, parents: Mapping[str, Outcome], *, has_work: bool
 
 
 def reason_unprepared(preparation: str, outcome: Outcome) -> str:
-    """Why a synchronization must not run whose preparation, of extracts that tell only what happened, left nothing."""
+    """Why a synchronization of a delta must not run: its preparation left no extracts.
+
+    :param preparation: the identifier of the task that prepares them.
+    """
     if outcome.state in _STOPPED:
         what = f"{preparation} {_STOPPED[outcome.state]}"
     elif outcome.state is TaskState.SKIPPED:
@@ -59,3 +63,45 @@ def reason_unprepared(preparation: str, outcome: Outcome) -> str:
     else:
         what = f"what {preparation} prepared was synchronized already"
     return f"{what}, and its extracts tell only what happened: read as complete ones they would delete all the rest"
+
+
+def end_of_run(tasks: Iterable[TaskRun], *, stopped: bool, cancelled: bool = False) -> TaskState:
+    """The state in which a run with these tasks ends.
+
+    Failed when a failure stopped it; cancelled when a user did; blocked when a threshold held a task back; warning
+    when a task failed and the run went on, or a task ended in warning; completed otherwise.
+
+    :param stopped: whether a failure kept later tasks from running.
+    :param cancelled: whether tasks were skipped because a user asked the run to stop.
+    """
+    states = {task.state for task in tasks}
+    if stopped and TaskState.FAILED in states:
+        return TaskState.FAILED
+    if cancelled:
+        return TaskState.CANCELLED
+    if TaskState.BLOCKED in states:
+        return TaskState.BLOCKED
+    if states & {TaskState.FAILED, TaskState.WARNING}:
+        return TaskState.WARNING
+    return TaskState.COMPLETED
+
+
+def ends_of_dead_tasks(run: JobRun) -> list[tuple[TaskRun, TaskState]]:
+    """The tasks at which a run stopped whose process died, and the states in which they ended.
+
+    All that were running, aborted; where none was, the first that had not begun, skipped; none where all had ended.
+    """
+    running = [(task, TaskState.ABORTED) for task in run.tasks if task.state is TaskState.RUNNING]
+    waiting = [(task, TaskState.SKIPPED) for task in run.tasks if task.state is TaskState.PENDING]
+    return running or waiting[:1]
+
+
+def end_of_dead_run(run: JobRun) -> TaskState:
+    """The state in which a run ended whose process died: aborted, unless all its tasks had ended by then."""
+    return TaskState.ABORTED if ends_of_dead_tasks(run) else end_of_run(run.tasks, stopped=True)
+
+
+def as_aborted(run: JobRun) -> JobRun:
+    """A run whose process died, as it is shown until that is on record: what was running is aborted."""
+    tasks = [evolve(task, state=TaskState.ABORTED) if task.state is TaskState.RUNNING else task for task in run.tasks]
+    return evolve(run, state=TaskState.ABORTED, tasks=tuple(tasks))

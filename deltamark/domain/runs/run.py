@@ -1,4 +1,4 @@
-"""The run aggregate: one execution of a job, with its tasks, what they read, did and set aside."""
+"""The run aggregate: one execution of a job with its tasks, and the events of its stream."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Counts:
 
 @frozen(kw_only=True)
 class SetAside:
-    """A row of an extract that was not applied, and why; `key` where it could be read."""
+    """A row of an extract that was not applied, and why; with its `key` where that could be read."""
 
     file: str
     line: int | None
@@ -56,7 +56,7 @@ class SetAside:
 
 @frozen(kw_only=True)
 class ExtractRead:
-    """A file that a task read: for which entity type or association, how many rows, and its SHA-256."""
+    """A file that a task read for an entity type or association: its number of rows and its SHA-256."""
 
     subject: str
     file: str
@@ -66,7 +66,7 @@ class ExtractRead:
 
 @frozen(kw_only=True)
 class PlannedTask:
-    """A task as a run will call it; `ordinal` counts from 1 in the order of execution."""
+    """A task that a run will call; `ordinal` counts from 1 in running order."""
 
     ordinal: int
     identifier: str
@@ -74,7 +74,7 @@ class PlannedTask:
 
 
 class TriggerKind(Enum):
-    """Who starts runs."""
+    """What starts runs: a user or the schedule."""
 
     USER = "user"
     SCHEDULE = "schedule"
@@ -98,7 +98,7 @@ BY_USER = Trigger()
 
 @frozen(kw_only=True)
 class Operator:
-    """Who runs a job, where."""
+    """The user, host and process that run a job."""
 
     user: str
     host: str
@@ -107,7 +107,7 @@ class Operator:
 
 @frozen(kw_only=True)
 class RunEvent(Event):
-    """A fact of a run."""
+    """An event in the stream of a run."""
 
     run: int
 
@@ -130,8 +130,9 @@ class RunStarted(RunEvent):
 
 @frozen(kw_only=True)
 class RunResumed(RunEvent):
-    """A run that had ended goes on: the tasks at these places, counted from 1, run again.
+    """A run that had ended was resumed.
 
+    :param again: the ordinals of the tasks that run again.
     :param pending: those of them that apply what was held back; the rows that they set aside stay on record.
     """
 
@@ -145,7 +146,7 @@ class RunResumed(RunEvent):
 
 @frozen(kw_only=True)
 class CancelRequested(RunEvent):
-    """Somebody wants a run to stop: what is running may finish, nothing else starts."""
+    """A user asked a run to stop: running tasks may finish, no other task starts."""
 
     user: str
     host: str
@@ -161,7 +162,7 @@ class TaskStarted(RunEvent):
 
 @frozen(kw_only=True)
 class TaskProgressed(RunEvent):
-    """A task got on, before the transaction in which it changes anything; `words` say how far."""
+    """A task made progress before its transaction; `words` say how far it got."""
 
     task: int
     counts: Counts = Counts()
@@ -178,15 +179,15 @@ class RowsSetAside(RunEvent):
 
 @frozen(kw_only=True)
 class ChangesDiscarded(RunEvent):
-    """A task discarded changes of a connector: those of its log up to `up_to`.
+    """A task discarded the changes of a connector up to a position.
 
     :param entity_types: the entity types whose resources those changes concern.
     :param first: the lowest position discarded.
     :param count: how many changes.
-    :param ranges: the positions of all of them, each range with its first and last; empty where it was written before
-        these were put on record.
+    :param ranges: the positions of all of them, each range with its first and last; empty in events of versions that
+        did not record them.
     :param digest: SHA-256 over the discarded events in position order, hexadecimal.
-    :param unread: whether some of them had not been seen by a flag task.
+    :param unread: whether no flag task had seen some of them.
     """
 
     task: int
@@ -202,9 +203,9 @@ class ChangesDiscarded(RunEvent):
 
 @frozen(kw_only=True)
 class ResourceErased(RunEvent):
-    """What a resource and its links were was made unreadable, for good.
+    """The values of a resource and of its links were erased for good.
 
-    :param salt: with it, `key_digest` tells those who know the key whether it was this one.
+    :param salt: with it, `key_digest` shows those who know the key whether it was this one.
     :param streams: of the resource and of all links that it ever had.
     :param count: how many changes were emptied.
     :param ranges: the positions of all of them, each range with its first and last.
@@ -222,12 +223,12 @@ class ResourceErased(RunEvent):
 
 @frozen(kw_only=True)
 class PairsAwaited(RunEvent):
-    """A source names links to resources that are not there: they are made when the resources are.
+    """A source names links to resources that do not exist; they are made as soon as the resources are.
 
-    At most 1,000 pairs in one event. A pair is the values of the two columns by which the extract names a link.
+    At most 1,000 pairs in one event. A pair holds the values of the two columns by which the extract names a link.
 
     :param awaited: pairs that wait from now on.
-    :param settled: pairs that wait no more: they were linked, or the source does not name them any more.
+    :param settled: pairs that no longer wait: they were linked, or the source does not name them any more.
     """
 
     task: int
@@ -238,7 +239,7 @@ class PairsAwaited(RunEvent):
 
 @frozen(kw_only=True)
 class TaskEnded(RunEvent):
-    """A task ended. `effect` is what its children look at; `messages` say what a person must know."""
+    """A task ended. Its children look at `effect`; `messages` are for people."""
 
     task: int
     state: TaskState
@@ -258,7 +259,7 @@ class RunEnded(RunEvent):
 
 @frozen(kw_only=True)
 class TaskRun:
-    """A task of a run, as far as it went."""
+    """A task of a run as far as it went."""
 
     ordinal: int
     identifier: str
@@ -280,7 +281,7 @@ class TaskRun:
 
 @frozen(kw_only=True)
 class Resumption:
-    """A run went on: when, who let it, and the places of the tasks that ran again."""
+    """When a run was resumed, by whom, and the ordinals of the tasks that ran again."""
 
     at: datetime
     operator: Operator
@@ -307,11 +308,11 @@ class JobRun:
     trigger: Trigger = BY_USER
     resumed: tuple[Resumption, ...] = ()
     cancelled_by: Operator | None = None
-    """Who asked it to stop, if somebody did."""
+    """Who asked it to stop; None where no user did."""
 
     @property
     def operator(self) -> Operator:
-        """Who runs it: who resumed it last, or who started it."""
+        """Who resumed it last, or else started it."""
         return (
             self.resumed[-1].operator
             if self.resumed
@@ -319,7 +320,7 @@ class JobRun:
         )
 
     def caller_at(self, at: datetime) -> tuple[str, TriggerKind]:
-        """On whose account it ran at a time, and what had started it: one that goes on does so for who resumed it."""
+        """The user for whom it ran at a time, and what had started it; a resumed run runs for who resumed it."""
         resumed = [resumption for resumption in self.resumed if resumption.at <= at]
         return (resumed[-1].operator.user, TriggerKind.USER) if resumed else (self.user, self.trigger.kind)
 
@@ -334,5 +335,5 @@ class JobRun:
         return sum((task.counts for task in self.tasks), Counts())
 
     def task(self, ordinal: int) -> TaskRun:
-        """The task at that place, counted from 1."""
+        """The task of that ordinal, counted from 1."""
         return self.tasks[ordinal - 1]

@@ -1,4 +1,4 @@
-"""Where tasks stand in a job: what a run runs is a place, not a task, for the same task may be called twice."""
+"""Calls of tasks in a job: a run runs calls, for the same task may be called twice."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NO_LEVEL = -1
 
 
 @frozen(kw_only=True)
-class Occurrence:
+class TaskCall:
     """A call of a task at its place in a job.
 
     :param ordinal: the place, from 1 in running order.
-    :param parents: the nearest earlier places of the tasks that it depends on. One that stands nowhere before it is
-        left out: nobody could wait for it.
-    :param prepared_at: of a synchronization: the nearest earlier place where its connector is prepared.
+    :param parents: the ordinals of the nearest earlier calls of the tasks that it depends on. A task that is called
+        only later, or not at all, is left out: it could never be waited for.
+    :param prepared_at: of a synchronization: the ordinal of the nearest earlier call that prepares its connector.
     """
 
     ordinal: int
@@ -29,16 +29,16 @@ class Occurrence:
     prepared_at: int | None = None
 
 
-Group: TypeAlias = tuple[Occurrence, ...]
-"""Places whose tasks run at the same time, by their ordinals."""
+Group: TypeAlias = tuple[TaskCall, ...]
+"""Calls whose tasks run at the same time, by their ordinals."""
 
 
-def in_order(tasks: Iterable[Task]) -> tuple[Task, ...]:
+def running_order(tasks: Iterable[Task]) -> tuple[Task, ...]:
     """The tasks as they run: by level where levels are given, in document order otherwise."""
     return tuple(sorted(tasks, key=lambda task: task.level))
 
 
-def in_groups(tasks: Iterable[Task]) -> tuple[Group, ...]:
+def call_groups(tasks: Iterable[Task]) -> tuple[Group, ...]:
     """The tasks of a job in the groups in which they run, one group after another.
 
     Tasks without a level are a group each, those of one level are one. The next group begins when all tasks of the
@@ -46,12 +46,17 @@ def in_groups(tasks: Iterable[Task]) -> tuple[Group, ...]:
     """
     ordinals = iter(range(1, 2**31))
     groups: list[Group] = []
-    before: list[Occurrence] = []
-    for together in _together(in_order(tasks)):
-        group = tuple(_placed(next(ordinals), task, before) for task in together)
+    before: list[TaskCall] = []
+    for together in _together(running_order(tasks)):
+        group = tuple(_call(next(ordinals), task, before) for task in together)
         before += group
         groups.append(group)
     return tuple(groups)
+
+
+def all_calls(groups: Iterable[Group]) -> tuple[TaskCall, ...]:
+    """All calls of a job, by their ordinals."""
+    return tuple(call for group in groups for call in group)
 
 
 def _together(tasks: Sequence[Task]) -> Iterator[tuple[Task, ...]]:
@@ -62,17 +67,12 @@ def _together(tasks: Sequence[Task]) -> Iterator[tuple[Task, ...]]:
             yield tuple(together)
 
 
-def _placed(ordinal: int, task: Task, before: Sequence[Occurrence]) -> Occurrence:
+def _call(ordinal: int, task: Task, before: Sequence[TaskCall]) -> TaskCall:
     nearest = {earlier.task.identifier: earlier.ordinal for earlier in before}
     parents = tuple(nearest[name] for name in dict.fromkeys(task.parents) if name in nearest)
     prepared_at = None if task.synchronizes is None else _prepared_at(task.synchronizes, before)
-    return Occurrence(ordinal=ordinal, task=task, parents=parents, prepared_at=prepared_at)
+    return TaskCall(ordinal=ordinal, task=task, parents=parents, prepared_at=prepared_at)
 
 
-def _prepared_at(connector: str, before: Sequence[Occurrence]) -> int | None:
+def _prepared_at(connector: str, before: Sequence[TaskCall]) -> int | None:
     return next((earlier.ordinal for earlier in reversed(before) if earlier.task.prepares == connector), None)
-
-
-def flattened(groups: Iterable[Group]) -> tuple[Occurrence, ...]:
-    """All places of a job, by their ordinals."""
-    return tuple(occurrence for group in groups for occurrence in group)

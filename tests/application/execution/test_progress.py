@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deltamark import Observer
-from deltamark.application.execution import executor as carrying_out
+from deltamark.application.execution import executor
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.runs.run import TaskProgressed
 
@@ -62,7 +62,7 @@ def test_a_task_that_is_quick_puts_nothing_of_that_on_record(house):
 
 
 def test_a_task_that_takes_long_puts_on_record_how_far_it_got_before_it_wrote(house, monkeypatch):
-    monkeypatch.setattr(carrying_out, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(executor, "PATIENCE_S", 0.0)
 
     house.people({"1": "Ann", "2": "Bob"}).run("People")
 

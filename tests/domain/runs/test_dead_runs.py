@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from deltamark import JobRun, TaskRun, TaskState
-from deltamark.domain.runs.end_states import as_aborted, end_of_dead_run, end_of_dead_tasks
+from deltamark.domain.runs.outcomes import as_aborted, end_of_dead_run, ends_of_dead_tasks
 
 DONE, RUNNING, PENDING, FAILED = TaskState.COMPLETED, TaskState.RUNNING, TaskState.PENDING, TaskState.FAILED
 ABORTED, SKIPPED = TaskState.ABORTED, TaskState.SKIPPED
@@ -50,7 +50,7 @@ EMPTY = JobRun(
     ids=["in the first", "in the last", "in two at once", "between two", "at the end", "after a failure", "blocked"],
 )
 def test_a_run_whose_process_died_was_aborted_where_it_stopped(died, stopped_at, ended):
-    assert [(task.ordinal, state) for task, state in end_of_dead_tasks(died)] == stopped_at
+    assert [(task.ordinal, state) for task, state in ends_of_dead_tasks(died)] == stopped_at
     assert end_of_dead_run(died) is ended
 
 

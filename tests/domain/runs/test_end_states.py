@@ -6,7 +6,7 @@ import pytest
 
 from deltamark.domain.configuration.entity_model import Connector, JobUse
 from deltamark.domain.configuration.jobs import Job, TaskState, reason_connector_is_out
-from deltamark.domain.runs.end_states import state_of_run
+from deltamark.domain.runs.outcomes import end_of_run
 from deltamark.domain.runs.run import TaskRun
 
 S = TaskState
@@ -29,7 +29,7 @@ S = TaskState
 def test_a_run_ends_as_its_tasks_did(states, stopped, ends):
     tasks = [TaskRun(ordinal=n, identifier=f"T{n}", kind="K", state=state) for n, state in enumerate(states, 1)]
 
-    assert state_of_run(tasks, stopped=stopped) is ends
+    assert end_of_run(tasks, stopped=stopped) is ends
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_run_ends_as_its_tasks_did(states, stopped, ends):
 def test_a_run_that_somebody_stopped_was_cancelled_unless_a_failure_had_stopped_it(states, stopped, ends):
     tasks = [TaskRun(ordinal=n, identifier=f"T{n}", kind="K", state=state) for n, state in enumerate(states, 1)]
 
-    assert state_of_run(tasks, stopped=stopped, cancelled=True) is ends
+    assert end_of_run(tasks, stopped=stopped, cancelled=True) is ends
 
 
 @pytest.mark.parametrize("use", JobUse)

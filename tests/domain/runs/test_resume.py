@@ -13,9 +13,9 @@ from deltamark.domain.configuration.jobs import (
     SynchronizeTask,
     TaskState,
 )
-from deltamark.domain.runs.resume import kept_outcomes, places_to_run, reason_not_to_resume
+from deltamark.domain.runs.resume import calls_to_repeat, kept_outcomes, reason_not_to_resume
 from deltamark.domain.runs.run import TaskRun
-from deltamark.domain.runs.task_calls import flattened, in_groups
+from deltamark.domain.runs.task_calls import all_calls, call_groups
 from tests.domain.runs.test_dead_runs import EMPTY
 
 DONE, WARNED, FAILED, SKIPPED = TaskState.COMPLETED, TaskState.WARNING, TaskState.FAILED, TaskState.SKIPPED
@@ -28,7 +28,7 @@ TASKS = [
     SetRecentlyModifiedFlagTask(),
     ComputeCorrelationKeysTask(dirty=True, all_entity_type=True),
 ]
-PLACES = flattened(in_groups(TASKS))
+CALLS = all_calls(call_groups(TASKS))
 PREPARE, HR, AD, FLAG, KEYS = 1, 2, 3, 4, 5
 
 
@@ -61,7 +61,7 @@ def run(*states, state=FAILED):
     ],
 )
 def test_what_did_not_do_its_work_runs_again(states, pending, again):
-    assert places_to_run(run(*states), PLACES, pending) == again
+    assert calls_to_repeat(run(*states), CALLS, pending) == again
 
 
 LINKED = {"AD": {"HR"}}
@@ -70,38 +70,38 @@ LINKED = {"AD": {"HR"}}
 def test_a_later_synchronization_that_could_not_link_what_was_not_there_runs_again():
     beside = run(DONE, FAILED, DONE, DONE, DONE)
 
-    assert places_to_run(beside, PLACES, ()) == {PREPARE, HR, FLAG, KEYS}
-    assert places_to_run(beside, PLACES, (), leads_to=LINKED) == {PREPARE, HR, AD, FLAG, KEYS}
-    assert places_to_run(beside, PLACES, (), leads_to={"HR": {"AD"}}) == {PREPARE, HR, FLAG, KEYS}
+    assert calls_to_repeat(beside, CALLS, ()) == {PREPARE, HR, FLAG, KEYS}
+    assert calls_to_repeat(beside, CALLS, (), leads_to=LINKED) == {PREPARE, HR, AD, FLAG, KEYS}
+    assert calls_to_repeat(beside, CALLS, (), leads_to={"HR": {"AD"}}) == {PREPARE, HR, FLAG, KEYS}
 
 
 def test_one_of_a_delta_does_not_for_a_delta_is_applied_once():
     delta = {"synchronization_mode": SynchronizationMode.INCREMENTAL, "column_name": "Command"}
     tasks = [SynchronizeTask(connector="HR"), evolve(TASKS[0], connector="AD", **delta), *TASKS[2:]]
-    places = flattened(in_groups(tasks))
+    calls = all_calls(call_groups(tasks))
 
     beside = run(FAILED, DONE, DONE, DONE, DONE)
 
-    assert places_to_run(beside, places, (), leads_to=LINKED) == {1, FLAG, KEYS}
+    assert calls_to_repeat(beside, calls, (), leads_to=LINKED) == {1, FLAG, KEYS}
 
 
 def test_after_a_later_run_only_what_was_held_back_is_done_and_what_follows_it():
     blocked = run(DONE, BLOCKED, FAILED, SKIPPED, SKIPPED)
 
-    assert places_to_run(blocked, PLACES, (HR,), only_pending=True) == {HR, FLAG, KEYS}
+    assert calls_to_repeat(blocked, CALLS, (HR,), only_pending=True) == {HR, FLAG, KEYS}
 
 
 def test_the_outcomes_of_the_others_come_from_the_record():
     outcomes = kept_outcomes(run(DONE, WARNED, FAILED, SKIPPED, SKIPPED), {AD, FLAG, KEYS})
 
-    assert {place: (outcome.state, outcome.effect) for place, outcome in outcomes.items()} == {
+    assert {ordinal: (outcome.state, outcome.effect) for ordinal, outcome in outcomes.items()} == {
         PREPARE: (DONE, True),
         HR: (WARNED, False),
     }
 
 
-def refused(run, places=PLACES, later=None, *, has_pending=False):
-    return reason_not_to_resume(run, places, later=later, has_pending=has_pending)
+def refused(run, calls=CALLS, later=None, *, has_pending=False):
+    return reason_not_to_resume(run, calls, later=later, has_pending=has_pending)
 
 
 STOPPED = run(DONE, FAILED, SKIPPED, SKIPPED, SKIPPED)
@@ -129,7 +129,7 @@ def test_a_run_that_was_cancelled_does_not_go_on():
 
 def test_a_run_whose_job_is_gone_or_calls_other_tasks_does_not_go_on():
     assert refused(STOPPED, None) == "there is no job Nightly in the configuration any more"
-    for others in (PLACES[:-1], PLACES[::-1], (*PLACES, PLACES[-1])):
+    for others in (CALLS[:-1], CALLS[::-1], (*CALLS, CALLS[-1])):
         assert refused(STOPPED, others).startswith("job Nightly calls other tasks now")
 
 

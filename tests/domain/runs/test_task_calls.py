@@ -9,7 +9,7 @@ from deltamark.domain.configuration.jobs import (
     SetRecentlyModifiedFlagTask,
     SynchronizeTask,
 )
-from deltamark.domain.runs.task_calls import flattened, in_groups
+from deltamark.domain.runs.task_calls import all_calls, call_groups
 
 
 def at(name, level=-1, *parents):
@@ -18,11 +18,11 @@ def at(name, level=-1, *parents):
 
 def shown(tasks):
     """The groups: the names of those that run together stand together."""
-    return " ".join("".join(place.task.identifier for place in group) for group in in_groups(tasks))
+    return " ".join("".join(call.task.identifier for call in group) for group in call_groups(tasks))
 
 
 def parents(tasks):
-    return [place.parents for place in flattened(in_groups(tasks))]
+    return [call.parents for call in all_calls(call_groups(tasks))]
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_tasks_of_one_level_run_together_and_others_one_after_another(levels, gr
 
 
 def test_places_are_counted_in_running_order():
-    groups = in_groups([at("a", 2), at("b", 1), at("c", 2)])
+    groups = call_groups([at("a", 2), at("b", 1), at("c", 2)])
 
-    assert [(place.ordinal, place.task.identifier) for place in flattened(groups)] == [(1, "b"), (2, "a"), (3, "c")]
+    assert [(call.ordinal, call.task.identifier) for call in all_calls(groups)] == [(1, "b"), (2, "a"), (3, "c")]
 
 
 def test_a_parent_is_the_nearest_earlier_place_of_its_task():
@@ -74,7 +74,7 @@ def prepare(connector):
 def test_a_synchronization_knows_where_its_connector_was_prepared_last():
     hr, ad = SynchronizeTask(connector="HR"), SynchronizeTask(connector="AD")
 
-    places = flattened(in_groups([hr, prepare("HR"), prepare("AD"), hr, ad, prepare("HR"), hr, hr]))
+    calls = all_calls(call_groups([hr, prepare("HR"), prepare("AD"), hr, ad, prepare("HR"), hr, hr]))
 
-    found = {place.ordinal: place.prepared_at for place in places if isinstance(place.task, SynchronizeTask)}
+    found = {call.ordinal: call.prepared_at for call in calls if isinstance(call.task, SynchronizeTask)}
     assert found == {1: None, 4: 2, 5: 3, 7: 6, 8: 6}
