@@ -8,99 +8,106 @@ Synchronize resources from source systems, remember every change, compute only o
         run = engine.run_job("Nightly")
 """
 
-from deltamark.application.derivation.user_functions.decorator import task
-from deltamark.application.history.history import ExportedResource
-from deltamark.application.integrity.backup import Backup
-from deltamark.application.ports.records import Space
-from deltamark.application.runs.observer import Observer
-from deltamark.application.scheduling.health import Health, JobHealth
-from deltamark.application.scheduling.notices import Notice, NoticeKind
-from deltamark.config.xml.writer import configuration_xml
-from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.entity_model import (
-    Agent,
-    Connection,
-    Connector,
-    EntityAssociation,
-    EntityAssociationMapping,
-    EntityType,
-    EntityTypeMapping,
-    Policy,
-    Property,
-    PropertyMapping,
-    PropertyRef,
-    Thresholds,
-)
-from deltamark.domain.configuration.jobs import (
-    ComputeCorrelationKeysTask,
-    Job,
-    PrepareSynchronizationTask,
-    PythonTask,
-    SetRecentlyModifiedFlagTask,
-    Step,
-    SynchronizationMode,
-    SynchronizeTask,
-    TaskOverride,
-    TaskState,
-    UpdateClassificationTask,
-    UpdateEntityPropertyExpressionsTask,
-)
-from deltamark.domain.configuration.rules import (
-    EntityPropertyExpression,
-    ResourceClassificationRule,
-    ResourceCorrelationRule,
-    ResourceType,
-)
-from deltamark.domain.configuration.user_function import UserTask
-from deltamark.domain.derivation.derivations import Derivation
-from deltamark.domain.derivation.differences import Difference, Verification
-from deltamark.domain.derivation.explanation import Cause, Explanation
-from deltamark.domain.errors import (
-    AlreadyRunning,
-    CannotCancel,
-    CannotResume,
-    ConcurrentRun,
-    ConfigurationError,
-    DeltamarkError,
-    ErasedResource,
-    Fault,
-    HistoryDiscarded,
-    NothingHeldBack,
-    OutdatedChanges,
-    RunNotFound,
-    SourceError,
-    StoreError,
-    StoreUnreachable,
-    TakenOver,
-    ThresholdExceeded,
-    UsageError,
-    UserStartDenied,
-    UserTaskFailed,
-)
-from deltamark.domain.history.changes import (
-    Classification,
-    CorrelationKey,
-    DirtyResource,
-    Horizon,
-    LoggedChange,
-    MatchedPair,
-    PendingChange,
-    RunMoment,
-    When,
-)
-from deltamark.domain.history.diff import LinkDelta, ResourceDelta
-from deltamark.domain.history.intervals import HeldLink, HeldValue
-from deltamark.domain.integrity.verification import Checkpoint, Discrepancy, LogVerification, Replayed
-from deltamark.domain.next_steps import NextAction, NextStep
-from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
-from deltamark.domain.resources.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
-from deltamark.domain.retention.erasure import Erasure
-from deltamark.domain.retention.retention import Outgoing, Retention, Unread
-from deltamark.domain.runs.run import Counts, JobRun, Operator, Resumption, SetAside, TaskRun, Trigger, TriggerKind
-from deltamark.domain.values import PropertyType
-from deltamark.engine import Engine
-from deltamark.infrastructure.checkpoints.files import read_checkpoint, write_checkpoint
+from typing import TYPE_CHECKING, Any
+
 from deltamark.version import __version__
+
+if TYPE_CHECKING:
+    from deltamark.application.derivation.user_functions.decorator import task
+    from deltamark.application.history.history import ExportedResource
+    from deltamark.application.integrity.backup import Backup
+    from deltamark.application.ports.records import Space
+    from deltamark.application.runs.observer import Observer
+    from deltamark.application.scheduling.health import Health, JobHealth
+    from deltamark.application.scheduling.notices import Notice, NoticeKind
+    from deltamark.config.xml.writer import configuration_xml
+    from deltamark.domain.configuration.configuration import Configuration
+    from deltamark.domain.configuration.entity_model import (
+        Agent,
+        Connection,
+        Connector,
+        EntityAssociation,
+        EntityAssociationMapping,
+        EntityType,
+        EntityTypeMapping,
+        Policy,
+        Property,
+        PropertyMapping,
+        PropertyRef,
+        Thresholds,
+    )
+    from deltamark.domain.configuration.jobs import (
+        ComputeCorrelationKeysTask,
+        Job,
+        PrepareSynchronizationTask,
+        PythonTask,
+        SetRecentlyModifiedFlagTask,
+        Step,
+        SynchronizationMode,
+        SynchronizeTask,
+        TaskOverride,
+        TaskState,
+        UpdateClassificationTask,
+        UpdateEntityPropertyExpressionsTask,
+    )
+    from deltamark.domain.configuration.rules import (
+        EntityPropertyExpression,
+        ResourceClassificationRule,
+        ResourceCorrelationRule,
+        ResourceType,
+    )
+    from deltamark.domain.configuration.user_function import UserTask
+    from deltamark.domain.derivation.derivations import Derivation
+    from deltamark.domain.derivation.differences import Difference, Verification
+    from deltamark.domain.derivation.explanation import Explanation, FlagCause
+    from deltamark.domain.errors import (
+        AlreadyRunning,
+        CannotCancel,
+        CannotResume,
+        ConcurrentRun,
+        ConfigurationError,
+        DeltamarkError,
+        ErasedResource,
+        Fault,
+        HistoryDiscarded,
+        NothingHeldBack,
+        OutdatedChanges,
+        RunNotFound,
+        SourceError,
+        StoreError,
+        StoreUnreachable,
+        TakenOver,
+        ThresholdExceeded,
+        UsageError,
+        UserStartDenied,
+        UserTaskFailed,
+    )
+    from deltamark.domain.history.changes import (
+        Classification,
+        CorrelationKey,
+        DirtyResource,
+        Horizon,
+        LoggedChange,
+        MatchedPair,
+        PendingChange,
+        RunMoment,
+        When,
+    )
+    from deltamark.domain.history.diff import LinkDelta, ResourceDelta
+    from deltamark.domain.history.intervals import HeldLink, HeldValue
+    from deltamark.domain.integrity.verification import Checkpoint, Discrepancy, LogVerification, Replayed
+    from deltamark.domain.next_steps import NextAction, NextStep
+    from deltamark.domain.resources.events import Origin
+    from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
+    from deltamark.domain.resources.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
+    from deltamark.domain.retention.erasure import Erasure
+    from deltamark.domain.retention.retention import Outgoing, Retention, Unread
+    from deltamark.domain.runs.run import Counts, JobRun, Operator, Resumption, SetAside, TaskRun, Trigger, TriggerKind
+    from deltamark.domain.values import PropertyType
+    from deltamark.engine import Engine
+    from deltamark.infrastructure.checkpoints.files import read_checkpoint, write_checkpoint
+
+    Cause = FlagCause
 
 __all__ = [
     "Agent",
@@ -108,7 +115,6 @@ __all__ = [
     "Backup",
     "CannotCancel",
     "CannotResume",
-    "Cause",
     "Change",
     "Checkpoint",
     "Classification",
@@ -138,6 +144,7 @@ __all__ = [
     "Explanation",
     "ExportedResource",
     "Fault",
+    "FlagCause",
     "Health",
     "HeldLink",
     "HeldValue",
@@ -159,6 +166,7 @@ __all__ = [
     "NoticeKind",
     "Observer",
     "Operator",
+    "Origin",
     "OutdatedChanges",
     "Outgoing",
     "PendingChange",
@@ -214,3 +222,134 @@ __all__ = [
     "task",
     "write_checkpoint",
 ]
+
+_MODULES = {
+    "deltamark.application.derivation.user_functions.decorator": ("task",),
+    "deltamark.application.history.history": ("ExportedResource",),
+    "deltamark.application.integrity.backup": ("Backup",),
+    "deltamark.application.ports.records": ("Space",),
+    "deltamark.application.runs.observer": ("Observer",),
+    "deltamark.application.scheduling.health": ("Health", "JobHealth"),
+    "deltamark.application.scheduling.notices": ("Notice", "NoticeKind"),
+    "deltamark.config.xml.writer": ("configuration_xml",),
+    "deltamark.domain.configuration.configuration": ("Configuration",),
+    "deltamark.domain.configuration.entity_model": (
+        "Agent",
+        "Connection",
+        "Connector",
+        "EntityAssociation",
+        "EntityAssociationMapping",
+        "EntityType",
+        "EntityTypeMapping",
+        "Policy",
+        "Property",
+        "PropertyMapping",
+        "PropertyRef",
+        "Thresholds",
+    ),
+    "deltamark.domain.configuration.jobs": (
+        "ComputeCorrelationKeysTask",
+        "Job",
+        "PrepareSynchronizationTask",
+        "PythonTask",
+        "SetRecentlyModifiedFlagTask",
+        "Step",
+        "SynchronizationMode",
+        "SynchronizeTask",
+        "TaskOverride",
+        "TaskState",
+        "UpdateClassificationTask",
+        "UpdateEntityPropertyExpressionsTask",
+    ),
+    "deltamark.domain.configuration.rules": (
+        "EntityPropertyExpression",
+        "ResourceClassificationRule",
+        "ResourceCorrelationRule",
+        "ResourceType",
+    ),
+    "deltamark.domain.configuration.user_function": ("UserTask",),
+    "deltamark.domain.derivation.derivations": ("Derivation",),
+    "deltamark.domain.derivation.differences": ("Difference", "Verification"),
+    "deltamark.domain.derivation.explanation": ("Explanation", "FlagCause"),
+    "deltamark.domain.errors": (
+        "AlreadyRunning",
+        "CannotCancel",
+        "CannotResume",
+        "ConcurrentRun",
+        "ConfigurationError",
+        "DeltamarkError",
+        "ErasedResource",
+        "Fault",
+        "HistoryDiscarded",
+        "NothingHeldBack",
+        "OutdatedChanges",
+        "RunNotFound",
+        "SourceError",
+        "StoreError",
+        "StoreUnreachable",
+        "TakenOver",
+        "ThresholdExceeded",
+        "UsageError",
+        "UserStartDenied",
+        "UserTaskFailed",
+    ),
+    "deltamark.domain.history.changes": (
+        "Classification",
+        "CorrelationKey",
+        "DirtyResource",
+        "Horizon",
+        "LoggedChange",
+        "MatchedPair",
+        "PendingChange",
+        "RunMoment",
+        "When",
+    ),
+    "deltamark.domain.history.diff": ("LinkDelta", "ResourceDelta"),
+    "deltamark.domain.history.intervals": ("HeldLink", "HeldValue"),
+    "deltamark.domain.integrity.verification": ("Checkpoint", "Discrepancy", "LogVerification", "Replayed"),
+    "deltamark.domain.next_steps": ("NextAction", "NextStep"),
+    "deltamark.domain.resources.events": ("Origin", "Origin"),
+    "deltamark.domain.resources.link": ("Linked", "LinkRef", "Unlinked"),
+    "deltamark.domain.resources.resource": ("Change", "Created", "Deleted", "Resource", "ResourceRef", "Updated"),
+    "deltamark.domain.retention.erasure": ("Erasure",),
+    "deltamark.domain.retention.retention": ("Outgoing", "Retention", "Unread"),
+    "deltamark.domain.runs.run": (
+        "Counts",
+        "JobRun",
+        "Operator",
+        "Resumption",
+        "SetAside",
+        "TaskRun",
+        "Trigger",
+        "TriggerKind",
+    ),
+    "deltamark.domain.values": ("PropertyType",),
+    "deltamark.engine": ("Engine",),
+    "deltamark.infrastructure.checkpoints.files": ("read_checkpoint", "write_checkpoint"),
+}
+"""The module of each public name: it is imported when the name is used first, so that `import deltamark` is quick."""
+
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+_RENAMED = {"Cause": "FlagCause"}
+"""Old name -> new name; the old one goes in the next release."""
+
+if not TYPE_CHECKING:  # type checkers would take every name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        if name in _RENAMED:
+            from warnings import warn
+
+            new = _RENAMED[name]
+            warn(f"deltamark.{name} is called deltamark.{new} now.", DeprecationWarning, stacklevel=2)
+            return __getattr__(new)
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        globals()[name] = value = getattr(import_module(_MODULE_OF[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""What callers hand in, looked at before anything is done with it: a wrong type is told as one."""
+"""Checks the types of the arguments that callers pass, before anything is done with them."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def path(what: str, value: object) -> Path:
     """
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
         raise UsageError(f"{what} is given as a path, not as {_described(value)}.")
-    found = Path(value)
-    if "\0" in str(found):
+    result = Path(value)
+    if "\0" in str(result):
         raise UsageError(f"{what} is no path: it holds a NUL character.")
-    return found
+    return result
 
 
 def file(what: str, value: object, *, kinds: str = "a path") -> Path:
@@ -60,9 +60,9 @@ def file(what: str, value: object, *, kinds: str = "a path") -> Path:
 
 
 def clock(value: object) -> Callable[[], datetime]:
-    """The value, which must be a function that gives the time; each time that it gives is checked.
+    """The value, which must be a function that returns the time; each time that it returns is checked.
 
-    :raises UsageError: if it is something else, also later for a time without a zone: the log would not know when.
+    :raises UsageError: if it is something else; also later, for a time without a zone.
     """
     if not callable(value):
         raise UsageError("clock is a function that gives the present time as a datetime with a time zone.")
@@ -111,7 +111,7 @@ def optional_seconds(what: str, value: object) -> float | None:
 
 
 def position(what: str, value: object) -> Position:
-    """The value, which must be a position; whether it is in the log is for the store to say.
+    """The value, which must be a position; whether it is in the log is checked later.
 
     :raises UsageError: if it is no whole number.
     """
@@ -150,12 +150,12 @@ def moment(what: str, value: object) -> When | None:
 
 def some_moment(what: str, value: object) -> When:
     """The value, which must name a moment; raises as `moment` does."""
-    found = moment(what, value)
-    if found is None:
+    result = moment(what, value)
+    if result is None:
         raise UsageError(
             f"{what} is a moment: a position (42), a datetime with a time zone, or RunMoment(7), not None."
         )
-    return found
+    return result
 
 
 def _described(value: object) -> str:
@@ -165,7 +165,7 @@ def _described(value: object) -> str:
 def _safe_repr(value: object) -> str:
     try:
         return repr(value)
-    except Exception:  # whatever a stranger's class does when it is shown: the message is still to be given
+    except Exception:  # the class of a caller may raise anything; the message must still be written
         return "<cannot be shown>"
 
 

@@ -1,8 +1,9 @@
-"""What callers name must exist in the configuration; a wrong name is told with the nearest one that does."""
+"""Looks up what callers name; a wrong name is refused with the nearest one that exists."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from deltamark.application import arguments
 from deltamark.application.ports.reading import Reading
@@ -18,15 +19,20 @@ from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 
 
+class _Identified(Protocol):
+    @property
+    def identifier(self) -> str: ...
+
+
+_Item = TypeVar("_Item", bound=_Identified)
+
+
 def job_named(identifier: str, configuration: Configuration) -> Job:
     """The job of that identifier.
 
     :raises UsageError: if there is none.
     """
-    found = configuration.job(arguments.text("a job", identifier))
-    if found is None:
-        raise _unknown("job", identifier, (job.identifier for job in configuration.jobs))
-    return found
+    return _named("a job", identifier, configuration.jobs)
 
 
 def entity_type_named(identifier: str, configuration: Configuration) -> EntityType:
@@ -34,10 +40,23 @@ def entity_type_named(identifier: str, configuration: Configuration) -> EntityTy
 
     :raises UsageError: if there is none.
     """
-    found = configuration.entity_type(arguments.text("an entity type", identifier))
-    if found is None:
-        raise _unknown("entity type", identifier, (item.identifier for item in configuration.entity_types))
-    return found
+    return _named("an entity type", identifier, configuration.entity_types)
+
+
+def association_named(identifier: str, configuration: Configuration) -> EntityAssociation:
+    """The association of that identifier.
+
+    :raises UsageError: if there is none.
+    """
+    return _named("an association", identifier, configuration.associations)
+
+
+def connector_named(identifier: str, configuration: Configuration) -> Connector:
+    """The connector of that identifier.
+
+    :raises UsageError: if there is none.
+    """
+    return _named("a connector", identifier, configuration.connectors)
 
 
 def ref_of(entity_type: str, key: str, configuration: Configuration) -> ResourceRef:
@@ -49,7 +68,7 @@ def ref_of(entity_type: str, key: str, configuration: Configuration) -> Resource
 
 
 def check_entity_type(identifier: str | None, configuration: Configuration) -> None:
-    """Checks that there is an entity type of that identifier; None means all.
+    """Checks that an entity type of that identifier exists; None means all.
 
     :raises UsageError: if there is none.
     """
@@ -58,9 +77,9 @@ def check_entity_type(identifier: str | None, configuration: Configuration) -> N
 
 
 def property_named(identifier: str, entity_type: EntityType, configuration: Configuration) -> Property:
-    """The property of that identifier: one that holds values, synchronized or computed.
+    """The property of that identifier, synchronized or computed.
 
-    :raises UsageError: if there is none; one that leads to others is told as what it is.
+    :raises UsageError: if there is none; the message of a navigation property names its association.
     """
     valued = configuration.valued_properties(entity_type)
     found = next((p for p in valued if p.identifier == arguments.text("a property", identifier)), None)
@@ -76,34 +95,12 @@ def property_named(identifier: str, entity_type: EntityType, configuration: Conf
     raise _unknown(f"property of {entity_type.identifier}", identifier, (p.identifier for p in valued))
 
 
-def association_named(identifier: str, configuration: Configuration) -> EntityAssociation:
-    """The association of that identifier.
-
-    :raises UsageError: if there is none.
-    """
-    found = configuration.association(arguments.text("an association", identifier))
-    if found is None:
-        raise _unknown("association", identifier, (item.identifier for item in configuration.associations))
-    return found
-
-
-def never_was(reading: Reading, ref: ResourceRef) -> UsageError:
-    """Why there is nothing to tell of a resource: it never was, or it was erased."""
+def resource_not_found(reading: Reading, ref: ResourceRef) -> UsageError:
+    """The error for a resource that never existed, or that was erased."""
     for erased in reading.erasures():
         if erased.key_digest == key_digest(erased.salt, ref):
             return ErasedResource(f"{ref.entity_type} {ref.key}", run=erased.run, at=erased.at, reason=erased.reason)
     return UsageError(f"there never was a {ref.entity_type} with the key {shown(ref.key)}.")
-
-
-def connector_named(identifier: str, configuration: Configuration) -> Connector:
-    """The connector of that identifier.
-
-    :raises UsageError: if there is none.
-    """
-    found = configuration.connector(arguments.text("a connector", identifier))
-    if found is None:
-        raise _unknown("connector", identifier, (item.identifier for item in configuration.connectors))
-    return found
 
 
 def run_numbered(reading: Reading, number: int) -> JobRun:
@@ -118,7 +115,7 @@ def run_numbered(reading: Reading, number: int) -> JobRun:
 
 
 def dirty_tasks(task: str | None, configuration: Configuration) -> list[ComputingTask]:
-    """The tasks that compute only what is dirty: all, or the one of an identifier.
+    """The tasks that compute only what is dirty: all, or the one of that identifier.
 
     :raises UsageError: if there is none of that identifier.
     """
@@ -134,13 +131,21 @@ def dirty_tasks(task: str | None, configuration: Configuration) -> list[Computin
 
 
 def check_rule(rule: str | None, configuration: Configuration) -> None:
-    """Checks that there is a correlation rule of that name; None names none.
+    """Checks that a correlation rule of that name exists; None means all.
 
-    :raises UsageError: if there is not.
+    :raises UsageError: if there is none.
     """
     names = [name for name, _ in rule_names(configuration.correlation_rules)]
     if rule is not None and arguments.text("a rule", rule) not in names:
         raise _unknown("correlation rule", rule, names)
+
+
+def _named(article_and_noun: str, identifier: str, items: Sequence[_Item]) -> _Item:
+    name = arguments.text(article_and_noun, identifier)
+    found = next((item for item in items if item.identifier == name), None)
+    if found is None:
+        raise _unknown(article_and_noun.partition(" ")[2], name, (item.identifier for item in items))
+    return found
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import pyarrow as pa
 from attrs import field, frozen
 
 from deltamark.application.digests import configuration_digest
@@ -22,6 +21,9 @@ from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.runs.run import Counts, ExtractRead, Operator, SetAside
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 LEASE_S = 60.0
 """How long a run that is not heard from keeps its tasks, in seconds; it is heard from three times in that."""
 
@@ -32,7 +34,7 @@ Reload: TypeAlias = "Callable[[Services], Services | None]"
 OpenStore = Callable[[str], Store]
 """Opens the store that a URL names; makes it if it is not there."""
 
-OrphanWriter = Callable[[int, str, pa.Table], str]
+OrphanWriter: TypeAlias = "Callable[[int, str, pa.Table], str]"
 """Writes the orphaned pairs of an association in a run to a file; returns its name."""
 
 LocalZone: TypeAlias = Callable[[], tzinfo]

@@ -49,6 +49,15 @@ class PropertyType(Enum):
         return None
 
 
+INTEGER_RANGES: Mapping[PropertyType, tuple[int, int]] = {
+    PropertyType.BYTE: (0, 2**8 - 1),
+    PropertyType.INT16: (-(2**15), 2**15 - 1),
+    PropertyType.INT32: (-(2**31), 2**31 - 1),
+    PropertyType.INT64: (-(2**63), 2**63 - 1),
+}
+"""The least and the greatest value of the types of whole numbers."""
+
+
 def same_value(left: Value, right: Value) -> bool:
     """Whether two values are equal as typed values.
 

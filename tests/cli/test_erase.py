@@ -119,7 +119,7 @@ def test_the_others_are_as_they_were_and_the_log_verifies(two_days: Workspace) -
         (["HR_Person", "E1", "--reason", ""], "an empty text names nothing"),
         (["HR_Person", "E1", "--reason", " \t\n"], "the reason for the erasure is empty"),
         (["HR_Person", "E1", "--reason", "x" * 501], "is longer than 500 characters"),
-        (["HR_Person", "E1", "--reason", "a\x1b[31mred"], r'"a\x1b[31mred" holds control characters'),
+        (["HR_Person", "E1", "--reason", "a\x1b[31mred"], r'"a\x1b[31mred" contains control characters'),
     ],
     ids=["key", "type", "no key", "no reason", "empty", "blank", "long", "control"],
 )

@@ -13,7 +13,7 @@ from deltamark.application.ports.writing import Writing
 from deltamark.bootstrap import open_store
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.errors import DeltamarkError
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.resource import ResourceRef
 from tests.cli.deriving import with_derived_values
 from tests.cli.terminal import in_terminal
@@ -57,7 +57,7 @@ def with_value(company: Workspace, entity_type: str, key: str, **computed: str) 
                 "changes": [json.dumps(changes, separators=(",", ":"), ensure_ascii=False)],
             }
         )
-        tx.put_computed(ComputedChanges(entity_type=entity_type, rows=rows), Cause(1, 4))
+        tx.put_computed(ComputedChanges(entity_type=entity_type, rows=rows), Origin(1, 4))
         tx.move_flags(tx.head())
 
     tampered(company, write)

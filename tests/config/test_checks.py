@@ -176,7 +176,7 @@ FAULTS = {
         SYNC
         + FLAG.replace(" />", '><TaskDependsOnTask ParentTask="S" /></SetRecentlyModifiedFlagTask>')
         + job('<SynchronizeTaskOverride Identifier="S"><TaskDependsOnTask ParentTask="F" /></SynchronizeTaskOverride>'),
-        "circle: F -> S -> F",
+        "cycle: F -> S -> F",
     ),
 }
 

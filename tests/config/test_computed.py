@@ -143,7 +143,7 @@ REFUSED = {
     ),
     "two expressions for one property": (
         FULL + "\n" + instead(FULL, 'Identifier="Full"', 'Identifier="Again"'),
-        r'33: property expression "Again" computes "Person:Full", which property expression "Full" computes already '
+        r'33: property expression "Again" computes "Person:Full", which property expression "Full" already computes '
         r"\(at .*:32\); keep one of them",
     ),
     "two expressions of one name": (

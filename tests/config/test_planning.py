@@ -65,7 +65,7 @@ def test_what_is_refused_what_is_a_circle_and_what_cannot_be_evaluated_is_told_i
 
     assert told == [
         "a.xml:2: the expression of T:Wrong cannot be evaluated",
-        "a.xml:3: computed properties read each other in a circle: T:Back -> T:There -> T:Back; let one of them read "
+        "a.xml:3: computed properties read each other in a cycle: T:Back -> T:There -> T:Back; let one of them read "
         "something else",
         "a.xml:5: the expression of T:Own reads the property that it computes; a value cannot need itself",
         "a.xml:6: the expression of T:Odd is a riddle; write it plainly",

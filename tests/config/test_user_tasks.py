@@ -384,7 +384,7 @@ def test_a_circle_of_functions_and_expressions_is_refused():
 
     (told,) = faults(people_model([calls(function), expressions_task()], {"Note": "p.Score"}))
 
-    assert "computed properties read each other in a circle: Person:Note -> Person:Score -> Person:Note" in told
+    assert "computed properties read each other in a cycle: Person:Note -> Person:Score -> Person:Note" in told
 
 
 def test_two_functions_that_say_nothing_would_write_the_same():

@@ -14,7 +14,7 @@ from deltamark.application.ports.store import Store
 from deltamark.application.ports.writing import Writing
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.history.changes import AnyChange
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.runs.run import ChangesDiscarded, PlannedTask, RunEnded, RunStarted
@@ -35,7 +35,7 @@ KEYS = pa.schema([("stream", pa.int64()), ("value", pa.string())])
 CLASSIFIED = pa.schema([("stream", pa.int64()), ("value", pa.bool_())])
 COMPUTED = pa.schema([("stream", pa.int64()), ("computed", pa.string()), ("changes", pa.string())])
 
-CAUSE = Cause(1, 1)
+CAUSE = Origin(1, 1)
 PERSON, GROUP = "Person", "Group"
 MEMBERS = LinkEnds(association="Members", source=GROUP, target=PERSON)
 

@@ -27,7 +27,7 @@ from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.messages import how_many
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 
 
 def compute_properties(services: Services, task: ComputingTask) -> Apply:
@@ -39,7 +39,7 @@ def compute_properties(services: Services, task: ComputingTask) -> Apply:
         work = workload(tx, services.plan, task)
         all_flagged = is_all_flagged(tx)
         tx.watch(services.plan.dependencies)
-        writing = _ComputedWriting(services, tx, Cause(scope.run, scope.ordinal))
+        writing = _ComputedWriting(services, tx, Origin(scope.run, scope.ordinal))
         writing.hand_over(work.shares)
         tally = writing.clear(work.gone)
         for shares in _stages(work.shares):
@@ -53,7 +53,7 @@ def compute_properties(services: Services, task: ComputingTask) -> Apply:
     return apply
 
 
-def clear_mapped_properties(services: Services, tx: Writing, cause: Cause, entity_types: Iterable[str]) -> list[str]:
+def clear_mapped_properties(services: Services, tx: Writing, cause: Origin, entity_types: Iterable[str]) -> list[str]:
     """Removes what expressions made of properties that a mapping feeds now; says so.
 
     To be called before the extracts are applied: from then on the values are theirs.
@@ -91,7 +91,7 @@ def _ahead(portions: Iterator[Computation]) -> Iterator[Computation]:
 class _ComputedWriting:
     """Computes and writes properties inside one transaction, and flags what depends on them."""
 
-    def __init__(self, services: Services, tx: Writing, cause: Cause) -> None:
+    def __init__(self, services: Services, tx: Writing, cause: Origin) -> None:
         self._services = services
         self._tx = tx
         self._cause = cause

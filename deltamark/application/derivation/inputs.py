@@ -72,7 +72,7 @@ class Gathering:
         if entity_type not in self._states:
             self._states[entity_type] = self._reading.states(entity_type)
         for rows in self._fresh.pop(entity_type, ()):
-            self._states[entity_type] = _overlaid(self._states[entity_type], rows)
+            self._states[entity_type] = with_computed(self._states[entity_type], rows)
         return self._states[entity_type]
 
     def _all_ends(self, hop: Hop) -> pa.Table:
@@ -81,10 +81,10 @@ class Gathering:
         return self._ends[hop]
 
 
-def _overlaid(states: pa.Table, rows: pa.Table) -> pa.Table:
-    """States with what is computed now, where it is another; both are in the order of their streams.
+def with_computed(states: pa.Table, rows: pa.Table) -> pa.Table:
+    """States with other computed properties where `rows` has some; both best in the order of their streams.
 
-    Some at a time: to take from all rows at once would need them three times in memory.
+    Works on portions: taking from all rows at once would need them three times in memory.
     """
     places = pc.index_in(states.column("stream"), rows.column("stream").combine_chunks())
     computed: list[pa.Array] = []

@@ -13,7 +13,7 @@ from deltamark.application.derivation.workload import Share
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
 from deltamark.application.ports.records import ResourceChanges
 from deltamark.application.ports.writing import Writing
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 
 
 def computed_for_the_first_time(tx: Writing, shares: Iterable[Share]) -> dict[str, list[str]]:
@@ -28,7 +28,7 @@ def computed_for_the_first_time(tx: Writing, shares: Iterable[Share]) -> dict[st
 
 
 def remove_synchronized(
-    tx: Writing, gathering: Gathering, entity_type: str, names: Sequence[str], cause: Cause
+    tx: Writing, gathering: Gathering, entity_type: str, names: Sequence[str], cause: Origin
 ) -> bool:
     """Removes what a source gave of properties that no mapping feeds any more; says whether there was any.
 

@@ -10,14 +10,14 @@ import pyarrow.compute as pc
 
 from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.history.history import RunNames
-from deltamark.application.lookup import never_was
+from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Place
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 from deltamark.domain.derivation.derivations import Derivation
-from deltamark.domain.derivation.explanation import Cause, Explanation
+from deltamark.domain.derivation.explanation import Explanation, FlagCause
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.history.changes import AnyChange, Position
 from deltamark.domain.resources.resource import Created, Deleted, ResourceEvent, ResourceRef
@@ -30,11 +30,11 @@ def explanation(reading: Reading, plan: Plan, consumers: Sequence[ComputingTask]
     """
     stream, resource = reading.stream_of(ref), reading.resource(ref)
     if stream is None:
-        raise never_was(reading, ref)
+        raise resource_not_found(reading, ref)
     assert resource is not None, "a resource with a stream is held, or was"
     search = CauseSearch(reading, ref.entity_type, stream)
     flagged_to = reading.flagged_to()
-    causes: list[Cause] = []
+    causes: list[FlagCause] = []
     shares: list[Share] = []
     for consumer in consumers:
         mine = workload(reading, plan, consumer).of(ref.entity_type)
@@ -55,7 +55,7 @@ def explanation(reading: Reading, plan: Plan, consumers: Sequence[ComputingTask]
     )
 
 
-def _of_task(consumer: ComputingTask, shares: Sequence[Share], search: CauseSearch) -> Iterator[Cause]:
+def _of_task(consumer: ComputingTask, shares: Sequence[Share], search: CauseSearch) -> Iterator[FlagCause]:
     outdated: dict[str, list[Derivation]] = {}
     for share in shares:
         if share.outdated is not None:
@@ -63,7 +63,7 @@ def _of_task(consumer: ComputingTask, shares: Sequence[Share], search: CauseSear
     for reason, derivations in outdated.items():
         is_all = len(derivations) == len(shares)
         what = "everything is computed" if is_all else f"computes {_listed(derivations)} of all resources"
-        yield Cause(
+        yield FlagCause(
             task=consumer.identifier,
             path="",
             property=None,
@@ -74,7 +74,7 @@ def _of_task(consumer: ComputingTask, shares: Sequence[Share], search: CauseSear
         )
     for dependency, causes in _flags(shares, search).items():
         for position, (change, derivations) in causes.items():
-            yield Cause(
+            yield FlagCause(
                 task=consumer.identifier,
                 path=".".join(dependency.path),
                 property=dependency.property,

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from attrs import frozen
 
 from deltamark.application.history.history import RunNames, position_of, refuse_below
-from deltamark.application.lookup import never_was
+from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.reading import Reading
 from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import LoggedChange, Position, When
-from deltamark.domain.history.intervals import HeldLink, HeldValue, Logged, links_held, values_held
+from deltamark.domain.history.intervals import HeldLink, HeldValue, Logged, link_intervals, value_intervals
 from deltamark.domain.resources.link import LinkFact
 from deltamark.domain.resources.resource import ResourceFact, ResourceRef
 from deltamark.domain.values import shown
@@ -44,7 +44,7 @@ def values_between(
     span = _span(reading, entity_type, between)
     names = _Names(reading)
     for facts in _resources(reading, entity_type, key):
-        for held in values_held(facts, property_name):
+        for held in value_intervals(facts, property_name):
             if held.overlaps(span.first, span.last):
                 yield HeldValue(
                     ref=facts[0][1].ref,
@@ -67,7 +67,7 @@ def links_between(
     span = _span(reading, association.identifier, between)
     names = _Names(reading)
     for facts in _links(reading, association, key):
-        for held in links_held(facts):
+        for held in link_intervals(facts):
             if held.overlaps(span.first, span.last):
                 yield HeldLink(ref=facts[0][1].ref, since=names.of(held.since), until=names.of(held.until))
 
@@ -85,7 +85,7 @@ def _resources(reading: Reading, entity_type: str, key: str | None) -> Iterable[
         return reading.facts_of_all(entity_type)
     ref = ResourceRef(entity_type, key)
     if reading.stream_of(ref) is None:
-        raise never_was(reading, ref)
+        raise resource_not_found(reading, ref)
     return [list(reading.facts(ref))]
 
 

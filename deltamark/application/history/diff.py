@@ -8,11 +8,13 @@ from deltamark.application.history.history import horizon_of, position_of, refus
 from deltamark.application.ports.reading import Reading
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.history.changes import Position, When
-from deltamark.domain.history.diff import Delta, LinkDelta, link_delta, resource_delta
+from deltamark.domain.history.diff import Difference, LinkDelta, link_delta, resource_delta
 from deltamark.domain.resources.link import Linked, LinkRef
 
 
-def deltas(reading: Reading, configuration: Configuration, entity_type: str, from_: When, to: When) -> Iterator[Delta]:
+def deltas(
+    reading: Reading, configuration: Configuration, entity_type: str, from_: When, to: When
+) -> Iterator[Difference]:
     """What differs between two moments: the resources of an entity type by key, then the links that start or end at
     one, by association, source and target. The second moment may be the earlier one.
 

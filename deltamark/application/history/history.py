@@ -10,7 +10,7 @@ from operator import itemgetter
 
 from attrs import frozen
 
-from deltamark.application.lookup import never_was
+from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import RunSummary
 from deltamark.domain.configuration.configuration import Configuration
@@ -216,7 +216,7 @@ def resource_history(
     own = ChangeFilter(entity_type=ref.entity_type, key=ref.key)
     found = list(kept_changes(reading, configuration, after, until, own, kept_only=kept_only))
     if not found and reading.resource(ref) is None:
-        raise never_was(reading, ref)
+        raise resource_not_found(reading, ref)
     return found
 
 

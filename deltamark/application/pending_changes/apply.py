@@ -21,7 +21,7 @@ from deltamark.application.synchronization.hold_back import counted
 from deltamark.application.synchronization.waiting_links import Waiting, put_on_record
 from deltamark.domain.configuration.jobs import SynchronizeTask
 from deltamark.domain.errors import NothingHeldBack
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import Counts
 
 
@@ -48,7 +48,7 @@ def apply_pending(services: Services, task: SynchronizeTask, run: int, ordinal: 
     def apply(tx: Writing, scope: Scope) -> Done:
         found = pending_of(tx, run, ordinal)
         refuse_if_outdated(tx, found, run)
-        cause = Cause(scope.run, scope.ordinal)
+        cause = Origin(scope.run, scope.ordinal)
         messages = [f"applied what was held back: {counted(found)}"]
         fed, _ = services.configuration.mappings_of_connector(task.connector)
         messages += clear_mapped_properties(services, tx, cause, [mapping.entity_type for mapping in fed])
@@ -91,7 +91,7 @@ def drop_pending(tx: Writing, run: int, ordinal: int) -> list[str]:
     return [f"dropped what was held back of {found.connector}: incremental jobs take it in again"]
 
 
-def _apply_resources(tx: Writing, pending: Pending, cause: Cause, run: int) -> Counts:
+def _apply_resources(tx: Writing, pending: Pending, cause: Origin, run: int) -> Counts:
     counts, removed = Counts(), Counter[str]()
     for entity_type in _subjects(pending, kinds.CREATED, kinds.UPDATED, kinds.DELETED):
         changes = ResourceChanges(
@@ -107,7 +107,7 @@ def _apply_resources(tx: Writing, pending: Pending, cause: Cause, run: int) -> C
     return counts + Counts(unlinked=removed.total())
 
 
-def _apply_links(tx: Writing, pending: Pending, cause: Cause) -> Counts:
+def _apply_links(tx: Writing, pending: Pending, cause: Origin) -> Counts:
     counts = Counts()
     for association in _subjects(pending, kinds.LINKED, kinds.UNLINKED):
         source, target = next(part.ends for part in pending.parts if part.subject == association and part.ends)

@@ -14,7 +14,7 @@ from deltamark.application.ports.pending_changes import Part, Pending
 from deltamark.application.ports.reading import Reading
 from deltamark.domain.errors import NothingHeldBack
 from deltamark.domain.history.changes import AnyChange, PendingChange
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
 from deltamark.domain.resources.resource import Change, Created, Deleted, ResourceRef, Updated
 from deltamark.domain.runs.run import JobRun
@@ -45,7 +45,7 @@ def _of_task(reading: Reading, pending: Pending, run: JobRun, ordinal: int) -> I
         computed = _computed(reading, part)
         for row in part.rows.to_pylist():
             line = row.get("line")
-            cause = Cause(run.number, ordinal, line)
+            cause = Origin(run.number, ordinal, line)
             yield PendingChange(
                 event=_event(part, row | {"computed": computed.get(row.get("key"))}, pending, cause),
                 run=run.number,
@@ -57,7 +57,7 @@ def _of_task(reading: Reading, pending: Pending, run: JobRun, ordinal: int) -> I
             )
 
 
-def _event(part: Part, row: dict[str, Any], pending: Pending, cause: Cause) -> AnyChange:
+def _event(part: Part, row: dict[str, Any], pending: Pending, cause: Origin) -> AnyChange:
     head: dict[str, Any] = {"originator_id": "", "originator_version": 0, "at": pending.at, "cause": cause}
     if part.ends:
         source, target = part.ends

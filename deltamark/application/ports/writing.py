@@ -26,7 +26,7 @@ from deltamark.application.ports.records import (
 from deltamark.domain.derivation.dependency_paths import Dependency
 from deltamark.domain.history.changes import Position
 from deltamark.domain.integrity.verification import Replayed
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import ChangesDiscarded, ResourceErased, RunEvent
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Writing(Reading, Protocol):
 
     # Resources and links
 
-    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Cause) -> Mapping[str, int]:
+    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Origin) -> Mapping[str, int]:
         """Writes changes of resources to log and state, and unlinks deleted resources.
 
         :returns: how many links of deleted resources were removed, by association.
@@ -62,7 +62,7 @@ class Writing(Reading, Protocol):
         """
         ...
 
-    def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Cause) -> None:
+    def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Origin) -> None:
         """Writes changes of links to log and state."""
         ...
 
@@ -139,7 +139,7 @@ class Writing(Reading, Protocol):
 
     # Derived values
 
-    def put_computed(self, changes: ComputedChanges, cause: Cause) -> None:
+    def put_computed(self, changes: ComputedChanges, cause: Origin) -> None:
         """Writes new values of computed properties to log and state."""
         ...
 

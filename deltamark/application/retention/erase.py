@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from deltamark.application.flagging.flag import flag_changes
 from deltamark.application.integrity.replay import refuse_while_running
-from deltamark.application.lookup import never_was
+from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import ResourceChanges
@@ -20,7 +20,7 @@ from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import UsageError
 from deltamark.domain.messages import ERASE, how_many
 from deltamark.domain.next_steps import decisions
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.retention.erasure import Erasure, checked_reason
 from deltamark.domain.runs.run import PlannedTask
@@ -71,7 +71,7 @@ def erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
 def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) -> Erasure:
     stream = reading.stream_of(ref)
     if stream is None:
-        raise never_was(reading, ref)
+        raise resource_not_found(reading, ref)
     for connector in services.configuration.connectors:
         blocked = reading.block_of(connector.identifier)
         if blocked is None:
@@ -98,4 +98,4 @@ def _delete(tx: Writing, ref: ResourceRef, run: int) -> None:
     state = orjson.dumps(dict(resource.synchronized), option=orjson.OPT_SORT_KEYS).decode()
     rows = pa.table({"key": [ref.key], "line": [None], "state": [state]}, schema=RESOURCES)
     changes = ResourceChanges(created=RESOURCES.empty_table(), updated=UPDATES.empty_table(), deleted=rows)
-    tx.append_resources(ref.entity_type, changes, Cause(run, _ORDINAL))
+    tx.append_resources(ref.entity_type, changes, Origin(run, _ORDINAL))

@@ -42,7 +42,7 @@ from deltamark.domain.configuration.entity_model import (
 from deltamark.domain.configuration.jobs import Job, SynchronizeTask
 from deltamark.domain.history.changes import Position
 from deltamark.domain.messages import how_many
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import Counts, SetAside
 
 Compared = dict[str, ResourceComparison]
@@ -146,7 +146,7 @@ class _Synchronization:
         self._task = task
         self._scope = scope
         self._ready = ready
-        self._cause = Cause(scope.run, scope.ordinal)
+        self._cause = Origin(scope.run, scope.ordinal)
         self._effects = Effects(tx)
         self._counts = Counts()
         self._set_aside: list[SetAside] = []

@@ -17,7 +17,7 @@ from deltamark.application.synchronization.waiting_links import Waiting
 from deltamark.domain.configuration.entity_model import Connector, EntityAssociationMapping, EntityTypeMapping
 from deltamark.domain.resources.link import LinkEvent
 from deltamark.domain.resources.resource import Computed
-from deltamark.domain.synchronization.thresholds import Changed, ChangedLinks, Extent, enough, exceeded
+from deltamark.domain.synchronization.thresholds import Changed, ChangedLinks, Extent, counts_needed, exceeded
 
 Count = Callable[[str], int]
 
@@ -73,7 +73,7 @@ class Effects:
         """
         if self._empty or not limits:
             return next(iter(self._empty), None)
-        held, links_held = enough(connector, *self._extents(lambda name, change: 0, lambda name, change: 0))
+        held, links_held = counts_needed(connector, *self._extents(lambda name, change: 0, lambda name, change: 0))
         few = self._extents(
             lambda name, change: self._tx.live_resource_count(name, held + change) if held else 0,
             lambda name, change: self._tx.live_link_count(name, links_held + change) if links_held else 0,

@@ -23,7 +23,7 @@ from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.run_log import RunLog
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityAssociationMapping, PropertyRef
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 
 _INSERT, _DELETE, _MERGE = "insert", "delete", "merge"
 
@@ -54,7 +54,7 @@ class Moved:
     after: list[str | None]
 
 
-def put_on_record(tx: Writing, waiting: Waiting, cause: Cause) -> None:
+def put_on_record(tx: Writing, waiting: Waiting, cause: Origin) -> None:
     """Writes it to the log and to what waits; nothing where nothing becomes of them."""
     if not waiting.awaited and not waiting.settled:
         return

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from attrs import evolve, frozen
 
 from deltamark.application.derivation.batch import naming_the_resource
-from deltamark.application.derivation.inputs import Gathering
+from deltamark.application.derivation.inputs import Gathering, with_computed
 from deltamark.application.derivation.user_functions.batches import function_portions
 from deltamark.application.derivation.workload import rule_of
 from deltamark.application.ports.evaluator import Inputs
@@ -204,7 +204,7 @@ class _Sampled(_Recomputing):
         inputs = self._inputs(planned)
         stored = inputs.resources.select(["stream", "computed"])
         emptied = _emptied(inputs, planned)
-        new = _overlaid(emptied.resources, self._evaluated(planned, emptied)).select(["stream", "computed"])
+        new = with_computed(emptied.resources, self._evaluated(planned, emptied)).select(["stream", "computed"])
         self._compare(planned, stored, new)
 
     def _asked(self, held: dict[int, Value], streams: pa.Array) -> dict[int, Value]:
@@ -226,7 +226,7 @@ class _FromNothing(Gathering):
 
     def hold(self, entity_type: str, computed: pa.Table) -> None:
         """From now on resources have these computed properties: ``stream``, ``computed``."""
-        self._states[entity_type] = _overlaid(self._all_states(entity_type), computed)
+        self._states[entity_type] = with_computed(self._all_states(entity_type), computed)
 
     def keep(self, entity_type: str, names: set[str]) -> None:
         """From now on resources have the stored values of these properties."""
@@ -244,13 +244,6 @@ class _FromNothing(Gathering):
             place = whole.schema.get_field_index("computed")
             self._states[entity_type] = whole.set_column(place, "computed", nothing)
         return self._states[entity_type]
-
-
-def _overlaid(states: pa.Table, computed: pa.Table) -> pa.Table:
-    """The states with other computed properties where there are some: ``stream``, ``computed``."""
-    index = pc.index_in(states["stream"].combine_chunks(), computed["stream"].combine_chunks())
-    new = pc.coalesce(computed["computed"].combine_chunks().take(index), states["computed"].combine_chunks())
-    return states.set_column(states.schema.get_field_index("computed"), "computed", new)
 
 
 def _emptied(inputs: Inputs, planned: Sequence[Planned]) -> Inputs:

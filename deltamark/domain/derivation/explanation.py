@@ -10,7 +10,7 @@ from deltamark.domain.resources.resource import ResourceRef
 
 
 @frozen(kw_only=True)
-class Cause:
+class FlagCause:
     """One reason why a task would compute a resource.
 
     :param task: the task that would.
@@ -50,7 +50,7 @@ class Explanation:
 
     ref: ResourceRef
     live: bool
-    causes: tuple[Cause, ...] = field(converter=as_tuple)
+    causes: tuple[FlagCause, ...] = field(converter=as_tuple)
     derives: bool
     clean_since: Position | None
     flagged_to: Position

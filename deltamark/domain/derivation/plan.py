@@ -110,7 +110,7 @@ def circles(configuration: Configuration, reads: Mapping[Derivation, Sequence[Re
         path = " -> ".join((*cycle, cycle[0]))
         yield Fault(
             by_text[cycle[0]].location,
-            f"computed properties read each other in a circle: {path}; let one of them read something else",
+            f"computed properties read each other in a cycle: {path}; let one of them read something else",
         )
 
 

@@ -1,4 +1,4 @@
-"""Changes as the log gives them back, and where a reader stands in it."""
+"""Changes as the log returns them, positions and moments, and what is derived from them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ AnyChange: TypeAlias = ResourceEvent | LinkEvent
 class LoggedChange:
     """A change with its position and, from the record of its run, the names of job, task, user and file.
 
-    :param user: on whose account it was made: who started the run, or had resumed it by then.
-    :param trigger: whether that was done by the user or by the schedule.
+    :param user: the user who started the run, or had resumed it by then.
+    :param trigger: whether a user or the schedule did that.
     """
 
     position: Position
@@ -99,9 +99,9 @@ class Horizon:
 
 @frozen(kw_only=True)
 class DirtyResource:
-    """A resource that a task would compute; `since` is the position of the first change it has not seen.
+    """A resource that a task would compute. `since` is the position of the first change that the task has not read.
 
-    `since` is 0 where the task would compute everything: it never ran, or its rules changed.
+    `since` is 0 if the task would compute everything: it has never run, or its rules have changed.
     """
 
     task: str
@@ -112,7 +112,7 @@ class DirtyResource:
 
 @frozen(kw_only=True)
 class CorrelationKey:
-    """The value of a correlation rule for one resource on one side of it."""
+    """The value of a correlation rule for one resource, on one side of the rule."""
 
     rule: str
     side: str
@@ -136,7 +136,7 @@ class MatchedPair:
 
 @frozen(kw_only=True)
 class Classification:
-    """The resource type that was found for a resource: by which rule, with what confidence."""
+    """The resource type of a resource, the rule that found it, and the confidence of the rule."""
 
     entity_type: str
     key: str

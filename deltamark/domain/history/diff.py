@@ -1,4 +1,4 @@
-"""What differs between two moments: resources and links as they were at the one and are at the other."""
+"""Differences of resources and links between two moments."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from attrs import frozen
 
 from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
 from deltamark.domain.resources.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
-from deltamark.domain.values import Value, Values
+from deltamark.domain.values import Values, same_value
 
 
 @frozen(kw_only=True)
 class ResourceDelta:
-    """A resource that is there at only one of two moments, or has other values at the second one.
+    """A resource that exists at only one of two moments, or has different values at the two.
 
     :param kind: `created`, `updated` or `deleted`.
-    :param changes: property -> value at the first and at the second moment, only those that differ; all of them where
-        the resource is there at one moment only.
+    :param changes: property -> values at the first and at the second moment: those that differ, or all of them if the
+        resource exists at only one moment.
     """
 
     kind: str
@@ -28,7 +28,7 @@ class ResourceDelta:
 
 @frozen(kw_only=True)
 class LinkDelta:
-    """A link that stands at only one of two moments.
+    """A link that exists at only one of two moments.
 
     :param kind: `linked` or `unlinked`.
     """
@@ -37,37 +37,32 @@ class LinkDelta:
     ref: LinkRef
 
 
-Delta: TypeAlias = ResourceDelta | LinkDelta
+Difference: TypeAlias = ResourceDelta | LinkDelta
 
 
 def resource_delta(ref: ResourceRef, before: Resource | None, after: Resource | None) -> ResourceDelta | None:
-    """What leads from the one state of a resource to the other; None where they are the same."""
-    was, is_now = _lives(before), _lives(after)
-    changes = _changes(before.values if before and was else {}, after.values if after and is_now else {})
-    if was and is_now:
+    """Returns the difference between two states of a resource; None if there is none."""
+    was_live, is_live = _is_live(before), _is_live(after)
+    changes = _changes(before.values if before and was_live else {}, after.values if after and is_live else {})
+    if was_live and is_live:
         return ResourceDelta(kind=Updated.kind, ref=ref, changes=changes) if changes else None
-    if was or is_now:
-        return ResourceDelta(kind=Created.kind if is_now else Deleted.kind, ref=ref, changes=changes)
+    if was_live or is_live:
+        return ResourceDelta(kind=Created.kind if is_live else Deleted.kind, ref=ref, changes=changes)
     return None
 
 
 def link_delta(ref: LinkRef, *, before: bool, after: bool) -> LinkDelta | None:
-    """What leads from the one state of a link to the other: whether it stood, and whether it stands."""
+    """Returns the difference of a link that did or did not exist before and after; None if there is none."""
     if before == after:
         return None
     return LinkDelta(kind=Linked.kind if after else Unlinked.kind, ref=ref)
 
 
-def _lives(resource: Resource | None) -> bool:
+def _is_live(resource: Resource | None) -> bool:
     return resource is not None and resource.live
 
 
 def _changes(before: Values, after: Values) -> dict[str, Change]:
     names = sorted(before.keys() | after.keys())
     pairs = ((name, before.get(name), after.get(name)) for name in names)
-    return {name: Change(was, is_now) for name, was, is_now in pairs if not same(was, is_now)}
-
-
-def same(one: Value, other: Value) -> bool:
-    """Whether two values are the same: a number is not the Boolean that Python takes for equal."""
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
+    return {name: Change(was, is_now) for name, was, is_now in pairs if not same_value(was, is_now)}

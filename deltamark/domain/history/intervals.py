@@ -1,4 +1,4 @@
-"""Who had what, and from which change until which other one."""
+"""Intervals in which a property had a value or a link existed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import Generic, TypeVar
 from attrs import field, frozen
 
 from deltamark.domain.history.changes import AnyChange, LoggedChange, Position
-from deltamark.domain.history.diff import same
 from deltamark.domain.resources.events import Event
 from deltamark.domain.resources.link import Link, LinkEvent, LinkFact, LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
-from deltamark.domain.values import Value
+from deltamark.domain.values import Value, same_value
 
 
 @frozen(kw_only=True)
 class HeldValue:
-    """A resource had a value of a property, from one change to another.
+    """A value that a resource had for a property, from one change to another.
 
-    :param since: the change that gave it the value; None if that was discarded.
-    :param until: the change that took the value away or gave another one; None while it has it.
+    :param since: the change that set the value; None if that change was discarded.
+    :param until: the change that replaced or removed the value; None if the resource still has it.
     """
 
     ref: ResourceRef
@@ -32,10 +31,10 @@ class HeldValue:
 
 @frozen(kw_only=True)
 class HeldLink:
-    """A link stood, from one change to another.
+    """A link that existed from one change to another.
 
-    :param since: the change that linked the two; None if that was discarded.
-    :param until: the change that unlinked them; None while they are linked.
+    :param since: the change that linked the two resources; None if that change was discarded.
+    :param until: the change that unlinked them; None if they are still linked.
     """
 
     ref: LinkRef
@@ -49,10 +48,10 @@ _Fact = TypeVar("_Fact", bound=Event)
 
 @frozen
 class Interval(Generic[_Fact]):
-    """The time for which something had one value.
+    """The interval in which something had one value.
 
-    :param begins: the position of the fact that it began with.
-    :param until: the change that ended it; None if none did.
+    :param begins: the position of the fact that began it.
+    :param until: the change that ended it; None if none has.
     """
 
     value: Value
@@ -61,18 +60,18 @@ class Interval(Generic[_Fact]):
     until: Logged | None = field(default=None)
 
     def overlaps(self, first: Position, last: Position) -> bool:
-        """Whether it had the value at `first`, at `last`, or at any moment between them."""
+        """Whether it includes `first`, `last` or any position between them."""
         return self.begins <= last and (self.until is None or self.until[0] > first)
 
     @property
     def since(self) -> Logged | None:
-        """The change that it began with; None where a snapshot took the place of that."""
-        began = self.beginning
-        return (self.begins, began) if isinstance(began, ResourceEvent | LinkEvent) else None
+        """The change that began it; None if a snapshot has replaced that change."""
+        fact = self.beginning
+        return (self.begins, fact) if isinstance(fact, ResourceEvent | LinkEvent) else None
 
 
-def values_held(facts: Iterable[tuple[Position, ResourceFact]], name: str) -> Iterator[Interval[ResourceFact]]:
-    """The values that one resource had of a property, oldest first; while it had none, there is no interval."""
+def value_intervals(facts: Iterable[tuple[Position, ResourceFact]], name: str) -> Iterator[Interval[ResourceFact]]:
+    """Yields the values of a property of one resource, oldest first; there is no interval where it has no value."""
     resource: Resource | None = None
 
     def value_after(fact: ResourceFact) -> Value:
@@ -83,14 +82,14 @@ def values_held(facts: Iterable[tuple[Position, ResourceFact]], name: str) -> It
     return _intervals(facts, value_after)
 
 
-def links_held(facts: Iterable[tuple[Position, LinkFact]]) -> Iterator[Interval[LinkFact]]:
-    """The times for which one link stood, oldest first."""
-    standing: Link | None = None
+def link_intervals(facts: Iterable[tuple[Position, LinkFact]]) -> Iterator[Interval[LinkFact]]:
+    """Yields the intervals in which one link existed, oldest first."""
+    link: Link | None = None
 
     def value_after(fact: LinkFact) -> Value:
-        nonlocal standing
-        standing = fact.apply(standing)
-        return True if standing.live else None
+        nonlocal link
+        link = fact.apply(link)
+        return True if link.live else None
 
     return _intervals(facts, value_after)
 
@@ -102,7 +101,7 @@ def _intervals(
     began: tuple[Position, _Fact] | None = None
     for position, fact in facts:
         new = value_after(fact)
-        if same(new, value):
+        if same_value(new, value):
             continue
         if began is not None:
             assert isinstance(fact, ResourceEvent | LinkEvent), "a snapshot is the first of the facts"

@@ -1,4 +1,4 @@
-"""What every change event carries."""
+"""What every event of a resource or a link holds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from attrs import frozen
 
 
 @frozen
-class Cause:
-    """Why a change happened: the run, the task of that run (by its place in it, from 1), the line read.
+class Origin:
+    """Where a change comes from: the run, the task by its place in the run (from 1), and the line that was read.
 
-    The run's own record says which file the task read and under which configuration.
+    The record of the run says which file the task read and with which configuration.
     """
 
     run: int
@@ -21,12 +21,10 @@ class Cause:
 
 @frozen(kw_only=True)
 class Event:
-    """A fact in a stream.
+    """An event in a stream; it satisfies the event protocol of the `eventsourcing` library.
 
-    Satisfies the event protocol of the `eventsourcing` library.
-
-    :param originator_id: the stream: a number written as text, given in order of creation.
-    :param originator_version: the place in the stream; 1 is its first event.
+    :param originator_id: the stream: a number written as text, assigned in order of creation.
+    :param originator_version: the place in the stream, from 1.
     :param at: when it happened, UTC, with microseconds.
     """
 

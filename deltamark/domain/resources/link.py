@@ -1,13 +1,14 @@
-"""The link aggregate: one pair of resources under an association, with a stream of its own."""
+"""The link aggregate: a pair of resources under an association, with its own stream."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import ClassVar, TypeAlias
 
 from attrs import evolve, frozen
 
-from deltamark.domain.resources.events import Cause, Event
+from deltamark.domain.resources.events import Event, Origin
 from deltamark.domain.resources.resource import ResourceRef
 
 
@@ -22,7 +23,7 @@ class LinkRef:
 
 @frozen(kw_only=True)
 class Link:
-    """A link at some moment; `live` is False while the two resources are not linked."""
+    """A link at some moment. `live` is False while the two resources are not linked."""
 
     originator_id: str
     version: int
@@ -31,18 +32,18 @@ class Link:
 
 
 @frozen(kw_only=True)
-class LinkEvent(Event):
+class LinkEvent(Event, ABC):
     """A change of one link."""
 
     kind: ClassVar[str]
-    """What users call such a change."""
+    """The name that users see for such a change."""
 
-    cause: Cause
+    cause: Origin
     ref: LinkRef
 
+    @abstractmethod
     def apply(self, link: Link | None) -> Link:
-        """The link after this change."""
-        raise AssertionError("every link event says how it applies")
+        """Returns the link after this change."""
 
 
 @frozen(kw_only=True)
@@ -57,7 +58,7 @@ class Linked(LinkEvent):
 
 @frozen(kw_only=True)
 class Unlinked(LinkEvent):
-    """Two resources are linked no more."""
+    """Two resources are no longer linked."""
 
     kind: ClassVar[str] = "unlinked"
 
@@ -68,7 +69,7 @@ class Unlinked(LinkEvent):
 
 @frozen(kw_only=True)
 class LinkSnapshot(Event):
-    """A link as it was when the changes below were discarded: where folding its stream begins."""
+    """A link as it was when the changes before were discarded. Folding its stream begins here."""
 
     ref: LinkRef
     live: bool
@@ -81,7 +82,7 @@ LinkFact: TypeAlias = LinkEvent | LinkSnapshot
 
 
 def fold_link(events: Iterable[LinkFact]) -> Link | None:
-    """The link that these facts of one stream, oldest first, leave; None without any."""
+    """Returns the link after these facts of one stream, oldest first; None without any."""
     link: Link | None = None
     for event in events:
         link = event.apply(link)

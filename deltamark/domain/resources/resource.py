@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import ClassVar, TypeAlias
 
 from attrs import evolve, field, frozen
 
-from deltamark.domain.resources.events import Cause, Event
+from deltamark.domain.resources.events import Event, Origin
 from deltamark.domain.values import Value, Values
 
 
 @frozen
 class Change:
-    """A property's value before and after; None where there was or is none."""
+    """The values of a property before and after; None for no value."""
 
     before: Value
     after: Value
@@ -22,7 +23,7 @@ class Change:
 
 @frozen(order=True)
 class ResourceRef:
-    """A resource as a user names it."""
+    """A resource, by entity type and key."""
 
     entity_type: str
     key: str
@@ -33,10 +34,10 @@ class ResourceRef:
 
 @frozen(kw_only=True)
 class Resource:
-    """A resource at some moment. `live` is False after its deletion; its stream may go on.
+    """A resource at some moment. `live` is False after its deletion; its stream may continue.
 
-    :param synchronized: the values that a source gave.
-    :param computed: the values that were computed of it, and of others that it is linked to.
+    :param synchronized: the values from its source.
+    :param computed: the values that were computed from it, and from resources that it is linked to.
     """
 
     originator_id: str
@@ -48,33 +49,33 @@ class Resource:
 
     @cached_property
     def values(self) -> Values:
-        """All values; of a property that has both, the computed one."""
+        """All values; for a property that has both, the computed one."""
         return {**self.synchronized, **self.computed}
 
 
 @frozen(kw_only=True)
-class ResourceEvent(Event):
+class ResourceEvent(Event, ABC):
     """A change of one resource."""
 
     kind: ClassVar[str]
-    """What users call such a change."""
+    """The name that users see for such a change."""
 
-    cause: Cause
+    cause: Origin
     ref: ResourceRef
 
+    @abstractmethod
     def apply(self, resource: Resource | None) -> Resource:
-        """The resource after this change."""
-        raise AssertionError("every resource event says how it applies")
+        """Returns the resource after this change."""
 
     @property
+    @abstractmethod
     def changes(self) -> Mapping[str, Change]:
         """Property -> value before and after."""
-        raise AssertionError("every resource event says what it changed")
 
 
 @frozen(kw_only=True)
 class Created(ResourceEvent):
-    """A resource came into being, for the first time or again after its deletion."""
+    """A resource was created, for the first time or again after its deletion."""
 
     kind: ClassVar[str] = "created"
 
@@ -95,7 +96,7 @@ class Created(ResourceEvent):
 
 @frozen(kw_only=True)
 class Updated(ResourceEvent):
-    """Some properties of a resource took new values. Only those that differ are recorded, at least one."""
+    """Properties of a resource have new values. Holds only those that differ, at least one."""
 
     kind: ClassVar[str] = "updated"
 
@@ -113,14 +114,14 @@ class Updated(ResourceEvent):
 
 @frozen(kw_only=True)
 class Computed(ResourceEvent):
-    """Some computed properties of a resource took new values. Only those that differ are recorded, at least one."""
+    """Computed properties of a resource have new values. Holds only those that differ, at least one."""
 
     kind: ClassVar[str] = "updated"
 
     updates: Mapping[str, Change]
 
     def apply(self, resource: Resource | None) -> Resource:
-        assert resource is not None, "a resource is created before anything is computed of it"
+        assert resource is not None, "a resource is created before its properties are computed"
         values = _updated(resource.computed, self.updates)
         return evolve(resource, version=self.originator_version, computed=values)
 
@@ -136,10 +137,10 @@ def _updated(values: Values, updates: Mapping[str, Change]) -> Values:
 
 @frozen(kw_only=True)
 class Deleted(ResourceEvent):
-    """A resource ceased to be. Its last values are recorded.
+    """A resource was deleted. Holds its last values.
 
-    :param values: those that its source gave.
-    :param computed: those that were computed.
+    :param values: the values from its source.
+    :param computed: the computed values.
     """
 
     kind: ClassVar[str] = "deleted"
@@ -158,7 +159,7 @@ class Deleted(ResourceEvent):
 
 @frozen(kw_only=True)
 class ResourceSnapshot(Event):
-    """A resource as it was when the changes below were discarded: where folding its stream begins."""
+    """A resource as it was when the changes before were discarded. Folding its stream begins here."""
 
     ref: ResourceRef
     values: Values
@@ -180,7 +181,7 @@ ResourceFact: TypeAlias = ResourceEvent | ResourceSnapshot
 
 
 def fold(events: Iterable[ResourceFact]) -> Resource | None:
-    """The resource that these facts of one stream, oldest first, leave; None without any."""
+    """Returns the resource after these facts of one stream, oldest first; None without any."""
     resource: Resource | None = None
     for event in events:
         resource = event.apply(resource)

@@ -1,4 +1,4 @@
-"""How much of a connector's history is kept, and what discarding the rest would take and hold."""
+"""How much of a connector's history is kept, and which changes a retention discards."""
 
 from __future__ import annotations
 
@@ -14,52 +14,54 @@ from deltamark.domain.history.changes import Position, RunMoment
 from deltamark.domain.values import shown
 
 Keep: TypeAlias = timedelta | int | RunMoment
-"""What is kept: changes that are younger, the newest so many, or those since the beginning of a run."""
+"""What is kept: changes younger than a time span, a number of the newest, or those since a run began."""
 
 _UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SPAN = re.compile(r"([0-9]{1,9})(min|h|d|w)\Z")
 _NUMBER = re.compile(r"[0-9]{1,18}\Z")
 _RUN = re.compile(r"run:([0-9]{1,18})\Z")
 
-_WAYS = "Write a time span (90d, 12h, 30min, 4w), a number of changes (10000), or the run since which they stay (run:7)"
+_HOW_TO_WRITE = "Write a time span (90d, 12h, 30min, 4w), a number of changes (10000), or the first run to keep (run:7)"
 
 
-def keep_of(what: object) -> Keep:
-    """What is kept, from how somebody wrote it.
+def keep_of(written: object) -> Keep:
+    """Returns what to keep, from how a user wrote it.
 
-    :raises UsageError: if it says nothing of the kind.
+    :raises UsageError: if it is none of the three.
     """
-    if isinstance(what, str):
-        if span := _SPAN.match(what):
-            return keep_of(_long(what, int(span.group(1)), _UNITS[span.group(2)]))
-        if _NUMBER.match(what):
-            return int(what)
-        if run := _RUN.match(what):
+    if isinstance(written, str):
+        if span := _SPAN.match(written):
+            return keep_of(_time_span(written, int(span.group(1)), _UNITS[span.group(2)]))
+        if _NUMBER.match(written):
+            return int(written)
+        if run := _RUN.match(written):
             return RunMoment(int(run.group(1)))
-        raise UsageError(f"{shown(what)} does not say what to keep. {_WAYS}.")
-    if isinstance(what, timedelta) and what < timedelta():
-        raise UsageError(f"nothing is kept for {what}: that is less than no time. {_WAYS}.")
-    if isinstance(what, int) and not isinstance(what, bool) and not 0 <= what < 10**18:
-        raise UsageError(f"{what} is no number of changes to keep, which is 0 or more. {_WAYS}.")
-    if isinstance(what, timedelta | int | RunMoment) and not isinstance(what, bool):
-        return what
-    kind = type(what).__name__
-    raise UsageError(f"what to keep is a text, a number, a timedelta or a RunMoment, not {kind}. {_WAYS}.")
+        raise UsageError(f"{shown(written)} does not say what to keep. {_HOW_TO_WRITE}.")
+    if isinstance(written, timedelta) and written < timedelta():
+        raise UsageError(f"the time to keep is {written}; it must not be negative. {_HOW_TO_WRITE}.")
+    if isinstance(written, int) and not isinstance(written, bool) and not 0 <= written < 10**18:
+        raise UsageError(
+            f"the number of changes to keep is {written}; it must be from 0 to 10**18 - 1. {_HOW_TO_WRITE}."
+        )
+    if isinstance(written, timedelta | int | RunMoment) and not isinstance(written, bool):
+        return written
+    kind = type(written).__name__
+    raise UsageError(f"what to keep must be a text, a number, a timedelta or a RunMoment, not {kind}. {_HOW_TO_WRITE}.")
 
 
-def _long(written: str, count: int, unit: timedelta) -> timedelta:
+def _time_span(written: str, count: int, unit: timedelta) -> timedelta:
     try:
         return count * unit
     except OverflowError:
-        raise UsageError(f"{shown(written)} is longer than time goes back. {_WAYS}.") from None
+        raise UsageError(f"{shown(written)} is too long. {_HOW_TO_WRITE}.") from None
 
 
 @frozen(kw_only=True)
 class Outgoing:
-    """Changes of one kind, of one entity type or association, that a retention discards.
+    """Changes of one kind and of one entity type or association that a retention discards.
 
     :param kind: `created`, `updated`, `deleted`, `linked` or `unlinked`.
-    :param size: of what the log holds of them, in bytes; what the database needs around it is not counted.
+    :param size: their bytes in the log, without the overhead of the database.
     """
 
     subject: str
@@ -74,11 +76,11 @@ class Outgoing:
 
 @frozen(kw_only=True)
 class Unread:
-    """Changes that would be old enough to go, and that somebody has not read yet.
+    """Changes that are old enough to be discarded but that a task has not read yet.
 
     :param reader: the task.
     :param position: how far it has read.
-    :param count: how many of the connector's changes are beyond that.
+    :param count: how many changes of the connector are after that position.
     """
 
     reader: str
@@ -88,16 +90,16 @@ class Unread:
 
 @frozen(kw_only=True)
 class Retention:
-    """What a retention discarded, or, in a dry run, would.
+    """What a retention discarded, or, in a dry run, would discard.
 
-    :param run: the run in which it was done; None where nothing was done.
+    :param run: the run that discarded it; None if nothing was discarded.
     :param wanted: the position up to which changes are older than what is kept.
-    :param up_to: the new horizon, 0 where nothing goes: what lies below it can be asked for no more.
+    :param up_to: the new horizon, below which history can no longer be queried; 0 if nothing is discarded.
     :param up_to_at: the time of that position.
-    :param outgoing: what goes, by entity type and association.
-    :param unread: why less goes than is old enough; with `even_unread`, what went all the same.
-    :param subjects: the entity types and associations of the connector, of whose past less is known then.
-    :param is_finished: False where somebody cancelled the run: it discarded a part.
+    :param outgoing: what is discarded, by entity type and association.
+    :param unread: why less is discarded than is old enough; with `even_unread`, what was discarded although unread.
+    :param subjects: the entity types and associations of the connector, whose history becomes shorter.
+    :param is_finished: False if the run was cancelled after it had discarded a part.
     """
 
     connector: str
@@ -112,18 +114,18 @@ class Retention:
 
     @property
     def count(self) -> int:
-        """How many changes go."""
-        return sum(found.count for found in self.outgoing)
+        """How many changes are discarded."""
+        return sum(changes.count for changes in self.outgoing)
 
     @property
     def size(self) -> int:
         """How many bytes the log holds of them."""
-        return sum(found.size for found in self.outgoing)
+        return sum(changes.size for changes in self.outgoing)
 
     def keeps(self, unread: Unread) -> bool:
-        """Whether what somebody has not read stays."""
+        """Whether unread changes are kept."""
         return self.up_to <= unread.position
 
     def done(self, run: int, *, is_finished: bool) -> Retention:
-        """The same, done in a run."""
+        """Returns the same as the result of a run."""
         return evolve(self, run=run, is_finished=is_finished)

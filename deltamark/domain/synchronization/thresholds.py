@@ -18,7 +18,7 @@ from deltamark.domain.messages import how_many
 
 @frozen(kw_only=True)
 class Extent:
-    """How many resources and links are changed, and how many of either were held before."""
+    """How many resources and links a synchronization changes, and how many were held before."""
 
     inserted: int = 0
     updated: int = 0
@@ -34,10 +34,11 @@ class Extent:
 
 @frozen
 class _Counter:
-    """One of the counts that limits are about.
+    """A count that has limits.
 
-    :param change: as the names of limits have it.
-    :param is_addition: of what was not held before: it stops nobody who held nothing yet.
+    :param count: its field in `Extent`; `held` is the field with the number held before.
+    :param change: the word for it in the names of limits.
+    :param is_addition: whether it counts what was not held before: such limits do not apply where nothing was held.
     """
 
     count: str
@@ -49,12 +50,12 @@ class _Counter:
 
     @property
     def absolute(self) -> str:
-        """The limit of the count, in `Thresholds`."""
+        """The name of the limit for the count, in `Thresholds`."""
         return f"maximum_{self._link}{self.change.lower()}_lines"
 
     @property
     def percentage(self) -> str:
-        """The limit of the share of what was held, in `Thresholds`."""
+        """The name of the limit for the percentage, in `Thresholds`."""
         return f"max_{self._link}percentage_{self.change.lower()}_lines"
 
     @property
@@ -69,15 +70,15 @@ COUNTERS = (
     _Counter("linked", "links_held", "Inserted", "links", "added", is_addition=True),
     _Counter("unlinked", "links_held", "Deleted", "links", "removed"),
 )
-"""In the order in which they are judged, the limit of the count before that of the share."""
+"""In the order in which they are checked; for each, the limit of the count before the percentage."""
 
 
 @frozen(kw_only=True)
 class Breach:
-    """A limit that is exceeded: whose it is, and by how much.
+    """A limit that is exceeded, and by how much.
 
-    :param owner: of the limit, as a message calls it.
-    :param of: what the resources or links are of; empty for a connector, which may have many.
+    :param owner: what the limit belongs to, for messages.
+    :param of: the entity type or association that is counted; empty for a connector, which may have many.
     :param limit: the name of the limit in `Thresholds`.
     """
 
@@ -92,11 +93,11 @@ class Breach:
 
     @property
     def is_percentage(self) -> bool:
-        """Whether the limit is one of the share of what was held before."""
+        """Whether the limit is a percentage of what was held before."""
         return "percentage" in self.limit
 
     def __str__(self) -> str:
-        """A clause without a full stop."""
+        """Returns a clause without a full stop."""
         unit = " %" if self.is_percentage else ""
         where = f" ({evolve(self.location, column=None)})" if self.location else ""
         limit = f"{self._name} of {self.owner}{where} allows {self.allowed}{unit}"
@@ -107,18 +108,18 @@ class Breach:
         of = f" of {self.of}" if self.of else ""
         if self.is_percentage and not self.counter.is_addition:
             return f"{self.count:,} of the {self.held:,} {self.counter.noun}{of}"
-        beside = f" beside the {self.held:,} held before" if self.is_percentage else ""
-        return f"{how_many(self.count, self.counter.noun.removesuffix('s'))}{of}{beside}"
+        before = f" ({self.held:,} held before)" if self.is_percentage else ""
+        return f"{how_many(self.count, self.counter.noun.removesuffix('s'))}{of}{before}"
 
     @property
     def _name(self) -> str:
-        """As the configuration writes it."""
+        """The name of the limit in a configuration."""
         return "".join(word.capitalize() for word in self.limit.split("_"))
 
 
 @frozen(kw_only=True)
 class _Subject:
-    """Whose limits are judged."""
+    """What has limits, and the changes that they apply to."""
 
     owner: str
     of: str
@@ -158,25 +159,26 @@ ChangedLinks = Sequence[tuple[EntityAssociationMapping, Extent]]
 def exceeded(
     connector: Connector, resources: Changed, links: ChangedLinks, beside: Extent | None = None
 ) -> Breach | None:
-    """The first limit that a synchronization passes, or None.
+    """Returns the first limit that a synchronization exceeds, or None.
 
-    A count is too much where it is greater than its limit; 0 switches a limit off. Looked at are the entity type
-    mappings in the order of the configuration, then the association mappings, then the connector with the sums over
-    both. Who held no resource yet is not stopped by created ones, nor by added links who held no link.
+    A limit is exceeded if the count is greater; 0 switches a limit off. The entity type mappings are checked in the
+    order of the configuration, then the association mappings, then the connector with the sums of both. Limits of
+    created resources do not apply where no resource was held before, nor limits of added links where no link was.
 
-    :param beside: links of other connectors' associations that go with deleted resources or come with created ones;
-        they count for the connector.
+    :param beside: links of other connectors' associations that are removed with deleted resources or added with
+        created ones; they count for the connector.
     """
     return next(
         (breach for subject in _subjects(connector, resources, links, beside) for breach in subject.breaches()), None
     )
 
 
-def enough(
+def counts_needed(
     connector: Connector, resources: Changed, links: ChangedLinks, beside: Extent | None = None
 ) -> tuple[int, int]:
-    """How many resources and how many links held before tell whether any limit is passed: whether there are more
-    makes no difference. 0 where nothing needs to be known.
+    """Returns up to which number resources and links held before must be counted to check the limits.
+
+    Whether there are more makes no difference; 0 if none must be counted.
     """
     needed = {"held": 0, "links_held": 0}
     for subject in _subjects(connector, resources, links, beside):
@@ -187,17 +189,17 @@ def enough(
 
 def _needed(subject: _Subject, counter: _Counter) -> int:
     count = getattr(subject.extent, counter.count)
-    absolute, share = getattr(subject.limits, counter.absolute), getattr(subject.limits, counter.percentage)
-    if share and count:
-        return int(count * 100 // share + 1)
+    absolute, percentage = getattr(subject.limits, counter.absolute), getattr(subject.limits, counter.percentage)
+    if percentage and count:
+        return int(count * 100 // percentage + 1)
     return int(counter.is_addition and bool(absolute) and count > absolute)
 
 
 def _subjects(
     connector: Connector, resources: Changed, links: ChangedLinks, beside: Extent | None
 ) -> Iterator[_Subject]:
-    for kind, found in (("entity type", resources), ("association", links)):
-        yield from _of_mappings(kind, found)
+    for kind, mappings in (("entity type", resources), ("association", links)):
+        yield from _mapping_subjects(kind, mappings)
     extents = [extent for _, extent in (*resources, *links)]
     yield _Subject(
         owner=f"the connector {connector.identifier}",
@@ -208,10 +210,10 @@ def _subjects(
     )
 
 
-def _of_mappings(
-    kind: str, found: Iterable[tuple[EntityTypeMapping | EntityAssociationMapping, Extent]]
+def _mapping_subjects(
+    kind: str, mappings: Iterable[tuple[EntityTypeMapping | EntityAssociationMapping, Extent]]
 ) -> Iterator[_Subject]:
-    for mapping, extent in found:
+    for mapping, extent in mappings:
         yield _Subject(
             owner=f"the {kind} mapping {mapping.identifier}",
             of=mapping.identifier,

@@ -1,4 +1,4 @@
-"""Computed properties and classifications: whether what they say can be carried out."""
+"""Faults of computed properties and classification rules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COMPUTED_LINKS = "computed links are not built yet in this version; name a prop
 
 @frozen
 class Declared:
-    """What the model says of properties, so that looking one up costs nothing however many there are."""
+    """The properties of the model, indexed, so that a look-up takes constant time."""
 
     types: Mapping[PropertyRef, PropertyType]
     keys: frozenset[PropertyRef]
@@ -28,6 +28,7 @@ class Declared:
 
     @classmethod
     def of(cls, configuration: Configuration) -> Declared:
+        """Indexes the properties of a configuration."""
         declared = {
             PropertyRef(entity_type.identifier, item.identifier): item
             for entity_type in configuration.entity_types
@@ -46,7 +47,7 @@ class Declared:
 
 
 def computed_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
-    """Property expressions and classification rules that nothing could carry out, whatever their expressions say."""
+    """The faults of property expressions and classification rules that do not lie in their expressions."""
     model = Declared.of(configuration)
     first: dict[PropertyRef, EntityPropertyExpression] = {}
     for rule in configuration.property_expressions:
@@ -58,9 +59,9 @@ def computed_faults(configuration: Configuration, index: Index) -> Iterator[Faul
             yield Fault(
                 rule.location,
                 f"{_subject(rule, computed)}, which property expression {shown(other.identifier)} "
-                f"computes already{at(other.location)}; keep one of them",
+                f"already computes{at(other.location)}; keep one of them",
             )
-        if not (_said(rule.binding) or _said(rule.expression)):
+        if not (_has_text(rule.binding) or _has_text(rule.expression)):
             yield Fault(
                 rule.location,
                 f"property expression {shown(rule.identifier)} does not say how {shown(computed)} is computed; give "
@@ -73,22 +74,22 @@ def computed_faults(configuration: Configuration, index: Index) -> Iterator[Faul
 def target_faults(
     computed: PropertyRef, model: Declared, index: Index, where: str, location: Location | None
 ) -> Iterator[Fault]:
-    """Why a property cannot be computed at all.
+    """The reason why a property cannot be computed, if there is one.
 
     :param where: what computes it, for messages.
     """
-    says = f"{where} computes {shown(computed)}"
+    statement = f"{where} computes {shown(computed)}"
     association = model.navigations.get(computed)
     if computed in model.mapped:
         yield Fault(
             location,
-            f"{says}, which its mapping fills from an extract{at(model.mapped[computed])}; compute another property, "
-            "or take it out of the mapping",
+            f"{statement}, which its mapping fills from an extract{at(model.mapped[computed])}; compute another "
+            "property, or remove it from the mapping",
         )
     elif association is not None:
         yield Fault(
             location,
-            f"{says}, a navigation property of association {shown(association.identifier)}"
+            f"{statement}, a navigation property of association {shown(association.identifier)}"
             f"{at(association.location)}; {_COMPUTED_LINKS}",
         )
     elif computed not in model.types:
@@ -96,14 +97,14 @@ def target_faults(
     elif computed in model.keys:
         yield Fault(
             location,
-            f"{says}, which is the key of its entity type; it comes from an extract, compute another property",
+            f"{statement}, which is the key of its entity type; it comes from an extract, compute another property",
         )
     elif model.types[computed] is PropertyType.FOREIGN_KEY:
-        yield Fault(location, f"{says}, which is declared as ForeignKey; {_COMPUTED_LINKS}")
+        yield Fault(location, f"{statement}, which is declared as ForeignKey; {_COMPUTED_LINKS}")
 
 
 def _classification_faults(name: str, rule: ResourceClassificationRule) -> Iterator[Fault]:
-    if not _said(rule.target_expression):
+    if not _has_text(rule.target_expression):
         yield Fault(
             rule.location,
             f"classification rule {shown(name)} does not say which resources are of resource type "
@@ -115,10 +116,10 @@ def _subject(rule: EntityPropertyExpression, computed: PropertyRef) -> str:
     return f"property expression {shown(rule.identifier)} computes {shown(computed)}"
 
 
-def _said(text: str | None) -> bool:
+def _has_text(text: str | None) -> bool:
     return bool(text and text.strip())
 
 
 def at(location: Location | None) -> str:
-    """A place in brackets, where there is one."""
+    """Returns a location in parentheses, or nothing."""
     return f" (at {location})" if location else ""

@@ -112,7 +112,7 @@ def _dependency_faults(configuration: Configuration, index: Index) -> Iterator[F
             path = " -> ".join((*cycle, cycle[0]))
             yield Fault(
                 index.tasks[cycle[0]].location,
-                f"tasks depend on each other in a circle: {path}; remove one of these TaskDependsOnTask",
+                f"tasks depend on each other in a cycle: {path}; remove one of these TaskDependsOnTask",
             )
 
 

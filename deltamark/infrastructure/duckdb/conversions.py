@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from deltamark.domain.location import Location
-from deltamark.domain.values import PropertyType
+from deltamark.domain.values import INTEGER_RANGES, PropertyType
 from deltamark.infrastructure.duckdb.dates import filetime, iso_instant, patterned_instant
 
 BLANKS = " \t\u00a0"
@@ -71,22 +71,14 @@ def conversion(kind: PropertyType, cell: str, pattern: str | None, where: Locati
         else:
             text = patterned_instant(trimmed, pattern, where) if pattern else iso_instant(trimmed)
         return Conversion(text=f"case when {has_value} then {text} end", has_value=has_value, quote='"')
-    if kind in _RANGES:
-        return Conversion(text=_whole_number(trimmed, *_RANGES[kind]), has_value=has_value)
+    if kind in INTEGER_RANGES:
+        return Conversion(text=_whole_number(trimmed, *INTEGER_RANGES[kind]), has_value=has_value)
     if kind is PropertyType.DOUBLE:
         return Conversion(text=_number(trimmed), has_value=has_value)
     if kind is PropertyType.BOOL:
         return Conversion(text=_boolean(trimmed), has_value=has_value)
     text = _guid(trimmed) if kind is PropertyType.GUID else _base64(cell)
     return Conversion(text=text, has_value=has_value, quote='"')
-
-
-_RANGES = {
-    PropertyType.BYTE: (0, 255),
-    PropertyType.INT16: (-(2**15), 2**15 - 1),
-    PropertyType.INT32: (-(2**31), 2**31 - 1),
-    PropertyType.INT64: (-(2**63), 2**63 - 1),
-}
 
 
 def _whole_number(cell: str, low: int, high: int) -> str:

@@ -90,7 +90,7 @@ def _levels(steps: Sequence[Step]) -> Iterator[list[Step]]:
         sorter.prepare()
     except CycleError as error:
         names = ", ".join(sorted(set(error.args[1])))
-        raise RuntimeError(f"computed properties read each other in a circle: {names}") from None
+        raise RuntimeError(f"computed properties read each other in a cycle: {names}") from None
     while sorter.is_active():
         ready = set(sorter.get_ready())
         yield [step for step in steps if step.name in ready]

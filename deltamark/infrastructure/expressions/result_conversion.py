@@ -10,7 +10,7 @@ from attrs import evolve
 
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.location import Location
-from deltamark.domain.values import PropertyType, shown
+from deltamark.domain.values import INTEGER_RANGES, PropertyType, shown
 from deltamark.infrastructure.duckdb.column_types import sql_type
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.conversions import conversion
@@ -25,12 +25,6 @@ _INTEGERS = {
     PropertyType.INT16: "SMALLINT",
     PropertyType.INT32: "INTEGER",
     PropertyType.INT64: "BIGINT",
-}
-_RANGES = {
-    PropertyType.BYTE: (0, 255),
-    PropertyType.INT16: (-(2**15), 2**15 - 1),
-    PropertyType.INT32: (-(2**31), 2**31 - 1),
-    PropertyType.INT64: (-(2**63), 2**63 - 1),
 }
 _TEXTS = (PropertyType.STRING, PropertyType.FOREIGN_KEY)
 
@@ -132,7 +126,7 @@ def converted_literal(text: str, result: PropertyType) -> str:
 def _parsed_literal(text: str, result: PropertyType) -> str | None:
     if result in _INTEGERS:
         whole = re.fullmatch(r"([+-]?[0-9]{1,20})(?:\.0*)?", text)
-        low, high = _RANGES[result]
+        low, high = INTEGER_RANGES[result]
         return str(int(whole.group(1))) if whole and low <= int(whole.group(1)) <= high else None
     if result is PropertyType.DOUBLE:
         spelled = re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text)

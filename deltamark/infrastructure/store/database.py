@@ -95,7 +95,7 @@ class Database(ABC):
         """The member of a JSON object that a parameter names, as text."""
 
     @abstractmethod
-    def each_member(self, payload: str, name: str) -> str:
+    def each_member(self, state: str, name: str) -> str:
         """The names of the values in the payload of a change as a table with the column ``key``, row by row."""
 
     @abstractmethod
@@ -107,7 +107,7 @@ class Database(ABC):
         """A text as its bytes in UTF-8."""
 
     @abstractmethod
-    def holds(self, payload: str, part: str) -> str:
+    def holds(self, state: str, part: str) -> str:
         """Whether a payload holds some bytes."""
 
     @abstractmethod

@@ -13,7 +13,7 @@ from deltamark.application.scheduling.health import Health
 from deltamark.application.scheduling.notices import Notice
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.differences import Difference
-from deltamark.domain.derivation.explanation import Cause
+from deltamark.domain.derivation.explanation import FlagCause
 from deltamark.domain.errors import Fault
 from deltamark.domain.history.changes import (
     Classification,
@@ -163,7 +163,7 @@ def dirty_document(resource: DirtyResource) -> dict[str, Any]:
     return asdict(resource)
 
 
-def cause_document(cause: Cause) -> dict[str, Any]:
+def cause_document(cause: FlagCause) -> dict[str, Any]:
     """Why a task would compute a resource: a change with what led from it to the resource.
 
     `task` is the one that would compute; the task that made the change is `changed_by`.

@@ -185,7 +185,7 @@ def test_a_property_that_reads_itself_is_refused(reads):
 )
 def test_two_properties_that_read_each_other_are_refused_once(one, other):
     assert told({"Person:Full": [one], "Person:Login": [other]}) == [
-        "computed properties read each other in a circle: Person:Full -> Person:Login -> Person:Full; let one of them "
+        "computed properties read each other in a cycle: Person:Full -> Person:Login -> Person:Full; let one of them "
         "read something else"
     ]
 

@@ -10,7 +10,7 @@ from attrs.exceptions import FrozenInstanceError
 
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.history.changes import LoggedChange
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.link import Link, Linked, LinkRef, LinkSnapshot, Unlinked, fold_link
 from deltamark.domain.resources.resource import (
     Change,
@@ -49,7 +49,7 @@ from deltamark.domain.runs.run import (
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ANN, SALES = ResourceRef("Person", "Ann"), ResourceRef("Team", "Sales")
 MEMBER = LinkRef("Members", SALES, ANN)
-WHY = Cause(run=1, task=1, line=2)
+WHY = Origin(run=1, task=1, line=2)
 
 
 def of_ann(version):

@@ -16,7 +16,7 @@ from deltamark import (
 )
 from deltamark.domain.configuration.entity_model import CONNECTOR_DEFAULTS
 from deltamark.domain.location import Location
-from deltamark.domain.synchronization.thresholds import Breach, Extent, enough, exceeded
+from deltamark.domain.synchronization.thresholds import Breach, Extent, counts_needed, exceeded
 
 NO_LIMITS = Thresholds()
 
@@ -198,7 +198,7 @@ def test_of_one_owner_insertions_come_first_and_counts_before_percentages() -> N
         (
             limit("max_percentage_inserted_lines", 5),
             Extent(inserted=1, held=5),
-            "1 resource of Person beside the 5 held before would be created; MaxPercentageInsertedLines of the entity "
+            "1 resource of Person (5 held before) would be created; MaxPercentageInsertedLines of the entity "
             "type mapping Person (hr.xml:7) allows 5 %",
         ),
         (
@@ -235,7 +235,7 @@ def test_the_sum_of_a_connector_is_of_no_type_and_stands_where_the_connector_doe
 @pytest.mark.parametrize("counted", ["inserted", "updated", "deleted", "linked", "unlinked"])
 def test_to_count_more_of_what_was_held_than_is_enough_changes_no_judgement(counted: str, count: int) -> None:
     mappings = [(people(), Extent(**{counted: count}))]
-    held, links_held = enough(connector(CONNECTOR_DEFAULTS), mappings, [])
+    held, links_held = counts_needed(connector(CONNECTOR_DEFAULTS), mappings, [])
 
     def judged(held: int, links_held: int) -> bool:
         done = Extent(**{counted: count}, held=held, links_held=links_held)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
 from deltamark.domain.resources.resource import Change, Computed, Created, Deleted, ResourceRef, Updated
 from deltamark.domain.values import Value
@@ -31,7 +31,7 @@ VALUES: st.SearchStrategy[Value] = st.one_of(
 )
 STATES = st.dictionaries(NAMES, VALUES, max_size=4)
 LINES = st.one_of(st.none(), st.integers(1, 2**40))
-CAUSES = st.builds(Cause, st.integers(1, 2**31), st.integers(1, 999))
+CAUSES = st.builds(Origin, st.integers(1, 2**31), st.integers(1, 999))
 
 
 def canonical(plain: dict[str, Any]) -> str:
@@ -51,16 +51,16 @@ def head(number: int) -> dict[str, Any]:
     return {"originator_id": str(number), "originator_version": 1, "at": from_micros(MICROS)}
 
 
-def with_line(cause: Cause, line: int | None) -> Cause:
-    return Cause(cause.run, cause.task, line)
+def with_line(cause: Origin, line: int | None) -> Origin:
+    return Origin(cause.run, cause.task, line)
 
 
 @settings(max_examples=200, deadline=None)
 @given(CAUSES, NAMES, st.lists(st.tuples(TEXTS, LINES, STATES), max_size=5), st.sampled_from([Created, Deleted]))
-@example(Cause(1, 1), 'P"', [('"', None, {}), ("\u2028", 2, {"n": "\\"}), ("\x1f", 3, {"n": "\x7f"})], Created)
-@example(Cause(1, 1), "P", [("plain", None, {"n": 1e22}), ("é😀", 7, {"n": -0.0})], Deleted)
+@example(Origin(1, 1), 'P"', [('"', None, {}), ("\u2028", 2, {"n": "\\"}), ("\x1f", 3, {"n": "\x7f"})], Created)
+@example(Origin(1, 1), "P", [("plain", None, {"n": 1e22}), ("é😀", 7, {"n": -0.0})], Deleted)
 def test_payloads_of_created_and_deleted_resources_are_the_mapper_s(
-    cause: Cause, entity_type: str, found: list[tuple[str, int | None, dict[str, Value]]], kind: type
+    cause: Origin, entity_type: str, found: list[tuple[str, int | None, dict[str, Value]]], kind: type
 ) -> None:
     keys, lines, states = ([row[n] for row in found] for n in range(3))
 
@@ -81,9 +81,9 @@ def test_payloads_of_created_and_deleted_resources_are_the_mapper_s(
 
 @settings(max_examples=100, deadline=None)
 @given(CAUSES, st.lists(st.tuples(TEXTS, LINES, STATES, STATES), max_size=5))
-@example(Cause(1, 1), [("plain", None, {}, {}), ("é😀", 7, {"n": 1}, {"n": "\\"})])
+@example(Origin(1, 1), [("plain", None, {}, {}), ("é😀", 7, {"n": 1}, {"n": "\\"})])
 def test_payloads_of_deleted_resources_with_computed_values_are_the_mapper_s(
-    cause: Cause, found: list[tuple[str, int | None, dict[str, Value], dict[str, Value]]]
+    cause: Origin, found: list[tuple[str, int | None, dict[str, Value], dict[str, Value]]]
 ) -> None:
     keys, lines, states, computed = ([row[n] for row in found] for n in range(4))
 
@@ -110,7 +110,7 @@ def test_payloads_of_deleted_resources_with_computed_values_are_the_mapper_s(
     st.sampled_from([Updated, Computed]),
 )
 def test_payloads_of_updated_and_computed_resources_are_the_mapper_s(
-    cause: Cause, found: list[tuple[str, int | None, dict[str, tuple[Value, Value]]]], kind: type
+    cause: Origin, found: list[tuple[str, int | None, dict[str, tuple[Value, Value]]]], kind: type
 ) -> None:
     keys, lines, updates = ([row[n] for row in found] for n in range(3))
 
@@ -143,9 +143,9 @@ def test_payloads_of_updated_and_computed_resources_are_the_mapper_s(
     st.lists(st.tuples(TEXTS, TEXTS, LINES), max_size=5),
     st.sampled_from([Linked, Unlinked]),
 )
-@example(Cause(1, 1), "A", "G", "P", [('"', "plain", None), ("plain", "\\", 2)], Linked)
+@example(Origin(1, 1), "A", "G", "P", [('"', "plain", None), ("plain", "\\", 2)], Linked)
 def test_payloads_of_links_are_the_mapper_s(
-    cause: Cause, association: str, source: str, target: str, found: list[tuple[str, str, int | None]], kind: type
+    cause: Origin, association: str, source: str, target: str, found: list[tuple[str, str, int | None]], kind: type
 ) -> None:
     sources, targets, lines = ([row[n] for row in found] for n in range(3))
 
@@ -173,12 +173,12 @@ def test_control_a_text_put_between_quotes_as_it_is_would_differ(monkeypatch: py
     monkeypatch.setattr("deltamark.infrastructure.store.events.bulk_payloads._TO_ESCAPE", r"[\x00]")
 
     (payload,) = resource_payloads(
-        Head(MICROS, Cause(1, 1)),
+        Head(MICROS, Origin(1, 1)),
         "Person",
         column(['a"b'], pa.string()),
         column([None], pa.int64()),
         column(["{}"], pa.string()),
     )
 
-    event = Created(**head(1), cause=Cause(1, 1), ref=ResourceRef("Person", 'a"b'), values={})
+    event = Created(**head(1), cause=Origin(1, 1), ref=ResourceRef("Person", 'a"b'), values={})
     assert payload.as_py() != one_by_one([event])[0]

@@ -12,7 +12,7 @@ from eventsourcing.persistence import StoredEvent
 
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import StoreError
-from deltamark.domain.resources.events import Cause, Event
+from deltamark.domain.resources.events import Event, Origin
 from deltamark.domain.resources.link import Linked, LinkRef, LinkSnapshot, Unlinked
 from deltamark.domain.resources.resource import (
     Change,
@@ -52,14 +52,14 @@ LINK = LinkRef("Members", ResourceRef("Group", "G1"), REF)
 VALUES = {"Name": "Zoë 😀\x01", "Level": 3, "Rate": 2.5, "Active": False}
 
 EVENTS: list[Event] = [
-    Created(**HEAD, cause=Cause(1, 2, 3), ref=REF, values=VALUES),
-    Created(**HEAD, cause=Cause(1, 2), ref=REF, values={}),
-    Updated(**HEAD, cause=Cause(1, 2, 3), ref=REF, updates={"Name": Change(None, "x"), "Level": Change(3, None)}),
-    Computed(**HEAD, cause=Cause(1, 2), ref=REF, updates={"Name": Change(None, "x"), "Level": Change(3, None)}),
-    Deleted(**HEAD, cause=Cause(1, 2), ref=REF, values=VALUES),
-    Deleted(**HEAD, cause=Cause(1, 2), ref=REF, values=VALUES, computed={"Team": "x", "Name": "y"}),
-    Linked(**HEAD, cause=Cause(1, 2, 3), ref=LINK),
-    Unlinked(**HEAD, cause=Cause(1, 2), ref=LINK),
+    Created(**HEAD, cause=Origin(1, 2, 3), ref=REF, values=VALUES),
+    Created(**HEAD, cause=Origin(1, 2), ref=REF, values={}),
+    Updated(**HEAD, cause=Origin(1, 2, 3), ref=REF, updates={"Name": Change(None, "x"), "Level": Change(3, None)}),
+    Computed(**HEAD, cause=Origin(1, 2), ref=REF, updates={"Name": Change(None, "x"), "Level": Change(3, None)}),
+    Deleted(**HEAD, cause=Origin(1, 2), ref=REF, values=VALUES),
+    Deleted(**HEAD, cause=Origin(1, 2), ref=REF, values=VALUES, computed={"Team": "x", "Name": "y"}),
+    Linked(**HEAD, cause=Origin(1, 2, 3), ref=LINK),
+    Unlinked(**HEAD, cause=Origin(1, 2), ref=LINK),
     ResourceSnapshot(**HEAD, ref=REF, values=VALUES, live=True),
     ResourceSnapshot(**HEAD, ref=REF, values=VALUES, computed={"Team": "x", "Name": "y"}, live=True),
     LinkSnapshot(**HEAD, ref=LINK, live=False),
@@ -124,7 +124,7 @@ EVENTS: list[Event] = [
         count=3,
         ranges=[(1, 2), (5, 5)],
     ),
-    Erased(**HEAD, cause=Cause(1, 2)),
+    Erased(**HEAD, cause=Origin(1, 2)),
     PairsAwaited(**HEAD, run=1, task=1, association="Manager", awaited=[("1", "9")], settled=[("2", "é")]),
     TaskEnded(
         **HEAD,
@@ -170,7 +170,7 @@ def test_a_run_that_was_started_before_there_was_a_schedule_was_started_by_a_use
     assert run_event(stored.topic, "7", 3, AT, old) == by_user
 
 
-@pytest.mark.parametrize("event", [Deleted(**HEAD, cause=Cause(1, 2), ref=REF, values=VALUES)])
+@pytest.mark.parametrize("event", [Deleted(**HEAD, cause=Origin(1, 2), ref=REF, values=VALUES)])
 def test_without_computed_values_a_payload_is_what_it_was_before_there_were_any(
     mapper: ChangeMapper, event: Event
 ) -> None:

@@ -15,7 +15,7 @@ from psycopg import errors
 from deltamark import ConcurrentRun, Engine, StoreError, StoreUnreachable
 from deltamark.application.ports.records import ResourceChanges
 from deltamark.bootstrap import open_store, utc_now
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.infrastructure.store.postgresql import connection as postgresql_connection
 from deltamark.infrastructure.store.postgresql.address import address_of
 from deltamark.infrastructure.store.postgresql.connection import check_client
@@ -213,7 +213,7 @@ def test_a_key_with_nul_is_refused_and_nothing_is_written(server: Server) -> Non
     store = PostgreSQLStore(server.url("postgres", schema="nul"), utc_now)
 
     with pytest.raises(StoreError, match="a value cannot be stored in PostgreSQL"), store.transaction() as tx:
-        tx.append_resources("Person", changes, Cause(1, 1))
+        tx.append_resources("Person", changes, Origin(1, 1))
 
     with store.reading() as view:
         assert view.head() == 0

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
 from types import TracebackType
-from typing import TextIO
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, TextIO
 
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.errors import UsageError, UserTaskFailed
 from deltamark.domain.values import escaped
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MOST_LINES = 20
 LONGEST_LINE = 500

@@ -8,13 +8,14 @@ import hashlib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from deltamark.domain.configuration.user_function import KEY, MOST_ROWS, UserTask
 from deltamark.domain.errors import UsageError
 from deltamark.domain.values import shown
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LARGEST_BATCH = 10_000_000
 

@@ -17,14 +17,8 @@ from deltamark.domain.configuration.entity_model import Property
 from deltamark.domain.configuration.user_function import KEY, UserTask
 from deltamark.domain.errors import UserTaskFailed
 from deltamark.domain.suggestions import hint
-from deltamark.domain.values import PropertyType, shown
+from deltamark.domain.values import INTEGER_RANGES, PropertyType, shown
 
-_RANGES = {
-    PropertyType.BYTE: (0, 2**8 - 1),
-    PropertyType.INT16: (-(2**15), 2**15 - 1),
-    PropertyType.INT32: (-(2**31), 2**31 - 1),
-    PropertyType.INT64: (-(2**63), 2**63 - 1),
-}
 _GUID = re.compile(r"\{?([0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12})\}?\Z")
 _FIRST_INSTANT, _LAST_INSTANT = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The years 1 to 9999, in microseconds since 1970."""
@@ -181,13 +175,13 @@ _FITS: dict[PropertyType, Callable[[pa.DataType], bool]] = {
     PropertyType.DOUBLE: _is_number,
     PropertyType.BOOL: pa.types.is_boolean,
     PropertyType.DATE_TIME: _is_time,
-    **dict.fromkeys(_RANGES, pa.types.is_integer),
+    **dict.fromkeys(INTEGER_RANGES, pa.types.is_integer),
 }
 _STORED: dict[PropertyType, pa.DataType] = {
     PropertyType.DOUBLE: pa.float64(),
     PropertyType.BOOL: pa.bool_(),
     PropertyType.DATE_TIME: pa.timestamp("us"),
-    **dict.fromkeys(_RANGES, pa.int64()),
+    **dict.fromkeys(INTEGER_RANGES, pa.int64()),
 }
 """What a value is on its way into the store; a text where it is none of these."""
 
@@ -198,8 +192,8 @@ def _problems(kind: PropertyType, column: pa.Array) -> Iterator[tuple[pa.Array, 
     def read(row: int) -> str:
         return shown(column[row])
 
-    if kind in _RANGES:
-        low, high = _RANGES[kind]
+    if kind in INTEGER_RANGES:
+        low, high = INTEGER_RANGES[kind]
         if column.type == pa.uint64():
             yield pc.greater(column, pa.scalar(high, pa.uint64())), read
         else:

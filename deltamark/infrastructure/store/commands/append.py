@@ -14,7 +14,7 @@ from attrs import frozen
 from deltamark.application.ports.arrow_schemas import LINKS
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
 from deltamark.domain.errors import ConcurrentRun
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.database import Column, Same
 from deltamark.infrastructure.store.events.bulk_payloads import Head, link_payloads, resource_payloads
@@ -34,7 +34,7 @@ class _Stored:
 class Appending(Session):
     """Changes of resources and links."""
 
-    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Cause) -> Mapping[str, int]:
+    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Origin) -> Mapping[str, int]:
         kind = self._named("entity_types", entity_type)
         head = Head(self._micros, cause)
         unlinked: Counter[str] = Counter()
@@ -137,7 +137,7 @@ class Appending(Session):
             {self._db.each_found("resources", "r", self._by_key, or_none=True)} ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
 
-    def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Cause) -> Counter[str]:
+    def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Origin) -> Counter[str]:
         """Removes the links of resources that are about to be deleted; counts them by association."""
         streams = self._db.array(self._stored(kind, deleted.column("key").combine_chunks()).streams)
         ends = " UNION ".join(
@@ -168,13 +168,13 @@ class Appending(Session):
             self._unlink(LinkEnds(association=association, source=source_type, target=target_type), table, cause)
         return Counter(row[0] for row in rows)
 
-    def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Cause) -> None:
+    def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Origin) -> None:
         for chunk in chunks(changes.unlinked):
             self._unlink(ends, chunk, cause)
         for chunk in chunks(changes.linked):
             self._link(ends, chunk, cause)
 
-    def _link(self, ends: LinkEnds, pairs: pa.Table, cause: Cause) -> None:
+    def _link(self, ends: LinkEnds, pairs: pa.Table, cause: Origin) -> None:
         association = self._named("associations", ends.association)
         stored = self._stored_links(association, pairs)
         if any(stored.live):
@@ -199,10 +199,10 @@ class Appending(Session):
             },
         )
 
-    def _unlink(self, ends: LinkEnds, pairs: pa.Table, cause: Cause) -> None:
+    def _unlink(self, ends: LinkEnds, pairs: pa.Table, cause: Origin) -> None:
         self._change_links(ends, UNLINKED, pairs, cause)
 
-    def _change_links(self, ends: LinkEnds, topic: str, pairs: pa.Table, cause: Cause) -> None:
+    def _change_links(self, ends: LinkEnds, topic: str, pairs: pa.Table, cause: Origin) -> None:
         stored = self._stored_links(self._named("associations", ends.association), pairs)
         was_live = topic == UNLINKED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
@@ -215,7 +215,7 @@ class Appending(Session):
             {"stream": stored.streams},
         )
 
-    def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, cause: Cause) -> pa.Array:
+    def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, cause: Origin) -> pa.Array:
         source, target, line = (pairs.column(name).combine_chunks() for name in ("source_key", "target_key", "line"))
         return link_payloads(
             Head(self._micros, cause), ends.association, (ends.source, ends.target), source, target, line

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from deltamark.application.ports.records import ComputedChanges
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.commands.append import Appending, changed_meanwhile
 from deltamark.infrastructure.store.events.bulk_payloads import Head, resource_payloads
@@ -19,7 +19,7 @@ _STORED = pa.schema([("key", pa.string()), ("version", pa.int64())])
 class ComputedWriting(Appending):
     """Computed properties, in log and state."""
 
-    def put_computed(self, changes: ComputedChanges, cause: Cause) -> None:
+    def put_computed(self, changes: ComputedChanges, cause: Origin) -> None:
         kind = self._type_id(changes.entity_type)
         head = Head(self._micros, cause)
         for chunk in chunks(changes.rows):

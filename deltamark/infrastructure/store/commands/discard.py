@@ -16,6 +16,7 @@ from deltamark.domain.resources.link import LinkFact, LinkSnapshot, fold_link
 from deltamark.domain.resources.resource import ResourceFact, ResourceSnapshot, fold
 from deltamark.domain.runs.run import ChangesDiscarded
 from deltamark.infrastructure.store.commands.stubs import Leaving, ranges_of
+from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, LINK_SNAPSHOT, RESOURCE_SNAPSHOT
 from deltamark.infrastructure.store.queries.retention import RetentionQueries
 from deltamark.infrastructure.store.session import RunWriting
@@ -111,9 +112,16 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
     def _keep_resources(self, last: int) -> None:
         """Snapshots of the resources that changed no more after that position: they are as they are now."""
         quoted = self._db.json_string
-        state = f"""'{{"a":' || CAST(?1 AS TEXT) || ',"e":' || {quoted("e.name")} || ',"k":' || {quoted("r.key")}
-            || ',"v":' || r.state || CASE WHEN r.computed='{{}}' THEN '' ELSE ',"c":' || r.computed END
-            || ',"live":' || CASE WHEN r.live THEN 'true' ELSE 'false' END || '}}'"""
+        computed = f"""CASE WHEN r.computed='{{}}' THEN '' ELSE ',"{payload.COMPUTED_VALUES}":' || r.computed END"""
+        state = payload.sql_object(
+            {
+                payload.AT: "CAST(?1 AS TEXT)",
+                payload.ENTITY_TYPE: quoted("e.name"),
+                payload.KEY: quoted("r.key"),
+                payload.VALUES: f"r.state || {computed}",
+                payload.LIVE: "CASE WHEN r.live THEN 'true' ELSE 'false' END",
+            }
+        )
         self._db.execute(
             f"""INSERT INTO snapshots (stream, version, position, topic, state)
             SELECT r.stream, r.version, r.position, '{RESOURCE_SNAPSHOT}', {self._db.as_bytes(state)}
@@ -125,10 +133,17 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
     def _keep_links(self, last: int) -> None:
         """Snapshots of the links that changed no more after that position."""
         quoted = self._db.json_string
-        state = f"""'{{"a":' || CAST(?1 AS TEXT) || ',"n":' || {quoted("a.name")}
-            || ',"e":' || {quoted("st.name")} || ',"k":' || {quoted("s.key")}
-            || ',"f":' || {quoted("tt.name")} || ',"o":' || {quoted("t.key")}
-            || ',"live":' || CASE WHEN l.live THEN 'true' ELSE 'false' END || '}}'"""
+        state = payload.sql_object(
+            {
+                payload.AT: "CAST(?1 AS TEXT)",
+                payload.ASSOCIATION: quoted("a.name"),
+                payload.ENTITY_TYPE: quoted("st.name"),
+                payload.KEY: quoted("s.key"),
+                payload.TARGET_TYPE: quoted("tt.name"),
+                payload.TARGET_KEY: quoted("t.key"),
+                payload.LIVE: "CASE WHEN l.live THEN 'true' ELSE 'false' END",
+            }
+        )
         self._db.execute(
             f"""INSERT INTO snapshots (stream, version, position, topic, state)
             SELECT l.stream, l.version, l.position, '{LINK_SNAPSHOT}', {self._db.as_bytes(state)}

@@ -6,13 +6,14 @@ See `flag_propagation` for how the resources are found.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from deltamark.domain.derivation.dependency_paths import Dependency
 from deltamark.infrastructure.store.commands.flag_propagation import Walking
 from deltamark.infrastructure.store.queries.flags import DEPENDENCY, FLAGGING, columns_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class FlagWriting(Walking):

@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import frozen
+from attrs import evolve, frozen
 
-from deltamark.domain.resources.events import Cause
+from deltamark.domain.resources.events import Origin
+from deltamark.infrastructure.store.events import payload
 
 _TO_ESCAPE = r'["\\\x00-\x1f]'
 
@@ -22,12 +23,12 @@ class Head:
     """What all changes of one append share: the time, in microseconds, and their cause without its line."""
 
     micros: int
-    cause: Cause
+    cause: Origin
 
     def columns(self, line: pa.Array) -> list[Any]:
         """The first members of the payload, up to and with the line."""
-        start = f'{{"a":{self.micros},"r":{self.cause.run},"t":{self.cause.task},'
-        with_line = pc.binary_join_element_wise('"l":', line.cast(pa.string()), ",", "")
+        start = orjson.dumps(payload.head(self.micros, evolve(self.cause, line=None))).decode().replace("}", ",")
+        with_line = pc.binary_join_element_wise(f'"{payload.LINE}":', line.cast(pa.string()), ",", "")
         return [start, pc.fill_null(with_line, "")]
 
 
@@ -45,17 +46,19 @@ def resource_payloads(
 
     :param computed: the last computed values of deleted resources.
     """
-    middle = f'"e":{_text(entity_type)},"k":'
+    middle = _members({payload.ENTITY_TYPE: entity_type}, payload.KEY)
     end = [values, "}"] if computed is None else [values, _where_any(computed), "}"]
     joined = pc.binary_join_element_wise(
-        *head.columns(line), middle, json_texts(key), ',"v":', *end, "", null_handling="emit_null"
+        *head.columns(line), middle, json_texts(key), f',"{payload.VALUES}":', *end, "", null_handling="emit_null"
     )
     return joined.cast(pa.binary())
 
 
 def _where_any(computed: pa.Array) -> pa.Array:
     """The member for computed values; nothing where there are none."""
-    return pc.if_else(pc.equal(computed, "{}"), "", pc.binary_join_element_wise(',"c":', computed, ""))
+    return pc.if_else(
+        pc.equal(computed, "{}"), "", pc.binary_join_element_wise(f',"{payload.COMPUTED_VALUES}":', computed, "")
+    )
 
 
 def link_payloads(
@@ -67,13 +70,14 @@ def link_payloads(
     line: pa.Array,
 ) -> pa.Array:
     """The payloads of linked or unlinked pairs of one association."""
-    middle = f'"n":{_text(association)},"e":{_text(types[0])},"k":'
-    other = f',"f":{_text(types[1])},"o":'
+    source = _members({payload.ASSOCIATION: association, payload.ENTITY_TYPE: types[0]}, payload.KEY)
+    target = "," + _members({payload.TARGET_TYPE: types[1]}, payload.TARGET_KEY)
     joined = pc.binary_join_element_wise(
-        *head.columns(line), middle, json_texts(source_key), other, json_texts(target_key), "}", ""
+        *head.columns(line), source, json_texts(source_key), target, json_texts(target_key), "}", ""
     )
     return joined.cast(pa.binary())
 
 
-def _text(text: str) -> str:
-    return orjson.dumps(text).decode()
+def _members(known: dict[str, str], name: str) -> str:
+    """Members that all rows share, up to the name of one that differs."""
+    return f'{orjson.dumps(known).decode()[1:-1]},"{name}":'

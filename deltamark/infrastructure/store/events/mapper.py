@@ -1,20 +1,7 @@
 """How events are written: short versioned topics, lean JSON payloads, a closed registry.
 
-A topic is looked up in a table of this module and nothing is ever imported on the word of a stored row. The
-payload of a change is one JSON object:
-
-====  ==================================================================
-``a``  time, microseconds since 1970-01-01 UTC
-``r``  run number
-``t``  place of the task in the run, from 1
-``l``  line of the extract, where there was one
-``e``  entity type, ``k`` key (of the source, for a link)
-``v``  values (created, deleted), or property -> [before, after] (updated, computed)
-``c``  computed values, where there were any (deleted)
-``n``  association, ``f`` other entity type, ``o`` other key (links only)
-====  ==================================================================
-
-A stored class never changes its meaning: a new form gets a new topic (``c2``) beside the old one.
+A topic is looked up in a table of this module: no stored row can make Python import anything. See `payload` for the
+members of payloads. A stored class never changes its meaning: a new form gets a new topic (``c2``) beside the old one.
 """
 
 from __future__ import annotations
@@ -29,7 +16,7 @@ from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 
 from deltamark.domain.errors import StoreError
-from deltamark.domain.resources.events import Cause, Event
+from deltamark.domain.resources.events import Event
 from deltamark.domain.resources.link import Linked, LinkEvent, LinkRef, LinkSnapshot, Unlinked
 from deltamark.domain.resources.resource import (
     Change,
@@ -43,7 +30,8 @@ from deltamark.domain.resources.resource import (
 )
 from deltamark.domain.retention.erasure import Erased
 from deltamark.domain.runs.run import RunEvent
-from deltamark.domain.values import shown
+from deltamark.domain.values import Values, shown
+from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.run_events import RUN_TOPICS, run_event, run_payload
 
 CREATED, UPDATED, COMPUTED, DELETED = "c1", "u1", "p1", "d1"
@@ -114,8 +102,8 @@ class ChangeMapper(Mapper[str]):
         """The row of an event."""
         event = cast(Event, domain_event)
         topic = _TOPIC_OF[type(event)]
-        payload = _payload(event)
-        row = StoredRow(event.originator_id, event.originator_version, topic, self.transcoder.encode(payload))
+        state = self.transcoder.encode(_payload(event))
+        row = StoredRow(event.originator_id, event.originator_version, topic, state)
         return cast(StoredEvent, row)
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
@@ -150,111 +138,109 @@ class ChangeMapper(Mapper[str]):
 
 def _payload(event: Event) -> dict[str, Any]:
     if isinstance(event, RunEvent):
-        return {"a": to_micros(event.at), **run_payload(event)}
-    head: dict[str, Any] = {"a": to_micros(event.at)}
-    if isinstance(event, ResourceEvent | LinkEvent | Erased):
-        head |= {"r": event.cause.run, "t": event.cause.task}
-        if event.cause.line is not None:
-            head["l"] = event.cause.line
+        return {**payload.head(to_micros(event.at)), **run_payload(event)}
+    cause = event.cause if isinstance(event, ResourceEvent | LinkEvent | Erased) else None
+    head = payload.head(to_micros(event.at), cause)
     match event:
         case Created():
-            return {**head, **_resource(event.ref), "v": dict(sorted(event.values.items()))}
+            return {**head, **_resource(event.ref), **_values(event.values)}
         case Deleted():
             return {**head, **_resource(event.ref), **_all_values(event)}
         case Updated() | Computed():
             updates = {name: [c.before, c.after] for name, c in sorted(event.updates.items())}
-            return {**head, **_resource(event.ref), "v": updates}
+            return {**head, **_resource(event.ref), payload.VALUES: updates}
         case ResourceSnapshot():
-            return {**head, **_resource(event.ref), **_all_values(event), "live": event.live}
+            return {**head, **_resource(event.ref), **_all_values(event), payload.LIVE: event.live}
         case Linked() | Unlinked():
             return {**head, **_link(event.ref)}
         case LinkSnapshot():
-            return {**head, **_link(event.ref), "live": event.live}
+            return {**head, **_link(event.ref), payload.LIVE: event.live}
         case Erased():
             return head
     raise AssertionError(f"{type(event).__name__} has a topic but no payload")
 
 
 def _all_values(event: Deleted | ResourceSnapshot) -> dict[str, Any]:
-    values = {"v": dict(sorted(event.values.items()))}
-    return {**values, "c": dict(sorted(event.computed.items()))} if event.computed else values
+    computed = {payload.COMPUTED_VALUES: dict(sorted(event.computed.items()))} if event.computed else {}
+    return {**_values(event.values), **computed}
+
+
+def _values(values: Values) -> dict[str, Any]:
+    return {payload.VALUES: dict(sorted(values.items()))}
 
 
 def _resource(ref: ResourceRef) -> dict[str, str]:
-    return {"e": ref.entity_type, "k": ref.key}
+    return {payload.ENTITY_TYPE: ref.entity_type, payload.KEY: ref.key}
 
 
 def _link(ref: LinkRef) -> dict[str, str]:
     return {
-        "n": ref.association,
-        "e": ref.source.entity_type,
-        "k": ref.source.key,
-        "f": ref.target.entity_type,
-        "o": ref.target.key,
+        payload.ASSOCIATION: ref.association,
+        payload.ENTITY_TYPE: ref.source.entity_type,
+        payload.KEY: ref.source.key,
+        payload.TARGET_TYPE: ref.target.entity_type,
+        payload.TARGET_KEY: ref.target.key,
     }
 
 
-def _cause(p: dict[str, Any]) -> Cause:
-    return Cause(p["r"], p["t"], p.get("l"))
-
-
 def _ref(p: dict[str, Any]) -> ResourceRef:
-    return ResourceRef(p["e"], p["k"])
+    return ResourceRef(*payload.resource_identity(p))
 
 
 def _link_ref(p: dict[str, Any]) -> LinkRef:
-    return LinkRef(p["n"], ResourceRef(p["e"], p["k"]), ResourceRef(p["f"], p["o"]))
+    association, source_type, source_key, target_type, target_key = payload.link_identity(p)
+    return LinkRef(association, ResourceRef(source_type, source_key), ResourceRef(target_type, target_key))
 
 
 def _common(stream: str, version: int, p: dict[str, Any]) -> dict[str, Any]:
-    return {"originator_id": stream, "originator_version": version, "at": from_micros(p["a"])}
+    return {"originator_id": stream, "originator_version": version, "at": from_micros(p[payload.AT])}
 
 
 def _created(s: str, v: int, p: dict[str, Any]) -> Event:
-    return Created(**_common(s, v, p), cause=_cause(p), ref=_ref(p), values=dict(p["v"]))
+    return Created(**_common(s, v, p), cause=payload.cause_of(p), ref=_ref(p), values=dict(p[payload.VALUES]))
 
 
 def _updated(s: str, v: int, p: dict[str, Any]) -> Event:
-    return Updated(**_common(s, v, p), cause=_cause(p), ref=_ref(p), updates=_updates(p))
+    return Updated(**_common(s, v, p), cause=payload.cause_of(p), ref=_ref(p), updates=_updates(p))
 
 
 def _computed(s: str, v: int, p: dict[str, Any]) -> Event:
-    return Computed(**_common(s, v, p), cause=_cause(p), ref=_ref(p), updates=_updates(p))
+    return Computed(**_common(s, v, p), cause=payload.cause_of(p), ref=_ref(p), updates=_updates(p))
 
 
 def _updates(p: dict[str, Any]) -> dict[str, Change]:
-    return {name: Change(before, after) for name, (before, after) in p["v"].items()}
+    return {name: Change(before, after) for name, (before, after) in p[payload.VALUES].items()}
 
 
 def _deleted(s: str, v: int, p: dict[str, Any]) -> Event:
-    values, computed = dict(p["v"]), dict(p.get("c", ()))
-    return Deleted(**_common(s, v, p), cause=_cause(p), ref=_ref(p), values=values, computed=computed)
+    values, computed = dict(p[payload.VALUES]), dict(p.get(payload.COMPUTED_VALUES, ()))
+    return Deleted(**_common(s, v, p), cause=payload.cause_of(p), ref=_ref(p), values=values, computed=computed)
 
 
 def _linked(s: str, v: int, p: dict[str, Any]) -> Event:
-    return Linked(**_common(s, v, p), cause=_cause(p), ref=_link_ref(p))
+    return Linked(**_common(s, v, p), cause=payload.cause_of(p), ref=_link_ref(p))
 
 
 def _unlinked(s: str, v: int, p: dict[str, Any]) -> Event:
-    return Unlinked(**_common(s, v, p), cause=_cause(p), ref=_link_ref(p))
+    return Unlinked(**_common(s, v, p), cause=payload.cause_of(p), ref=_link_ref(p))
 
 
 def _erased(s: str, v: int, p: dict[str, Any]) -> Event:
-    return Erased(**_common(s, v, p), cause=_cause(p))
+    return Erased(**_common(s, v, p), cause=payload.cause_of(p))
 
 
 def _resource_snapshot(s: str, v: int, p: dict[str, Any]) -> Event:
-    values, computed = dict(p["v"]), dict(p.get("c", ()))
-    return ResourceSnapshot(**_common(s, v, p), ref=_ref(p), values=values, computed=computed, live=p["live"])
+    values, computed = dict(p[payload.VALUES]), dict(p.get(payload.COMPUTED_VALUES, ()))
+    return ResourceSnapshot(**_common(s, v, p), ref=_ref(p), values=values, computed=computed, live=p[payload.LIVE])
 
 
 def _link_snapshot(s: str, v: int, p: dict[str, Any]) -> Event:
-    return LinkSnapshot(**_common(s, v, p), ref=_link_ref(p), live=p["live"])
+    return LinkSnapshot(**_common(s, v, p), ref=_link_ref(p), live=p[payload.LIVE])
 
 
 def _run_builder(topic: str) -> Callable[[str, int, dict[str, Any]], Event]:
     def build(stream: str, version: int, p: dict[str, Any]) -> Event:
-        return run_event(topic, stream, version, from_micros(p["a"]), p)
+        return run_event(topic, stream, version, from_micros(p[payload.AT]), p)
 
     return build
 

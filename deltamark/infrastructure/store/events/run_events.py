@@ -30,23 +30,21 @@ from deltamark.domain.runs.run import (
     TriggerKind,
 )
 
+CHANGES_DISCARDED, ROWS_SET_ASIDE, RESOURCE_ERASED = "cd1", "sa1", "er1"
+
 RUN_TOPICS: Mapping[str, type[RunEvent]] = {
     "rs1": RunStarted,
     "ts1": TaskStarted,
-    "sa1": RowsSetAside,
-    "cd1": ChangesDiscarded,
+    ROWS_SET_ASIDE: RowsSetAside,
+    CHANGES_DISCARDED: ChangesDiscarded,
     "te1": TaskEnded,
     "re1": RunEnded,
     "rr1": RunResumed,
     "cr1": CancelRequested,
     "tp1": TaskProgressed,
     "pa1": PairsAwaited,
-    "er1": ResourceErased,
+    RESOURCE_ERASED: ResourceErased,
 }
-
-RESOURCE_ERASED = "er1"
-
-RUN_STARTED, CHANGES_DISCARDED, ROWS_SET_ASIDE, RUN_ENDED = "rs1", "cd1", "sa1", "re1"
 
 _HEAD = ("originator_id", "originator_version", "at")
 

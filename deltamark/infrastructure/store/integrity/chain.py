@@ -15,6 +15,7 @@ from deltamark.domain.history.changes import Position
 from deltamark.domain.integrity.verification import Checkpoint
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import ERASED, from_micros
 from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, RESOURCE_ERASED
 from deltamark.infrastructure.store.events.seals import (
@@ -264,6 +265,6 @@ def _ranges(db: Database) -> Iterator[tuple[Position, Position]]:
         (db.array([CHANGES_DISCARDED, RESOURCE_ERASED]),),
     ):
         try:
-            yield from ((int(first), int(last)) for first, last in orjson.loads(state).get("ranges", ()))
+            yield from ((int(first), int(last)) for first, last in orjson.loads(state).get(payload.RANGES, ()))
         except _UNREADABLE:
             continue  # the walk tells that it was altered

@@ -19,19 +19,21 @@ from deltamark.infrastructure.store.queries.state import Queries
 
 _ROWS = 10_000
 
+_INT, _TEXT, _BYTES = pa.int64(), pa.string(), pa.binary()
+
 _HOLDING = (
     "stored_events", "snapshots", "resources", "links", "runs", "moments", "horizons", "places", "flags", "leases",
     "pending", "blocked", "schedules", "rules", "dependencies", "awaited", "stubs",
 )  # fmt: skip
 
 _EVENTS = {
-    "notification_id": "n", "originator_id": "n", "originator_version": "n", "topic": "t", "state": "b", "seal": "b",
+    "notification_id": _INT, "originator_id": _INT, "originator_version": _INT, "topic": _TEXT, "state": _BYTES,
+    "seal": _BYTES,
 }  # fmt: skip
-_MOMENTS = {"position": "n", "at": "n", "segments": "b", "digest": "b"}
-_STUBS = {"position": "n", "stream": "n", "version": "n", "topic": "t", "leaf": "b"}
-_SNAPSHOTS = {"stream": "n", "version": "n", "position": "n", "topic": "t", "state": "b"}
-_PENDING = {"run": "n", "task": "n", "part": "n", "head": "t", "digest": "t", "content": "b"}
-_TYPES = {"t": pa.string(), "b": pa.binary()}
+_MOMENTS = {"position": _INT, "at": _INT, "segments": _BYTES, "digest": _BYTES}
+_STUBS = {"position": _INT, "stream": _INT, "version": _INT, "topic": _TEXT, "leaf": _BYTES}
+_SNAPSHOTS = {"stream": _INT, "version": _INT, "position": _INT, "topic": _TEXT, "state": _BYTES}
+_PENDING = {"run": _INT, "task": _INT, "part": _INT, "head": _TEXT, "digest": _TEXT, "content": _BYTES}
 
 
 class Carrying(Replaying):
@@ -74,11 +76,11 @@ class Carrying(Replaying):
                 )
 
     def _carry(
-        self, db: Database, table: str, columns: Mapping[str, str], order: str, **mapped: Mapping[int, int]
+        self, db: Database, table: str, columns: Mapping[str, pa.DataType], order: str, **mapped: Mapping[int, int]
     ) -> None:
         """Copies a table, portion by portion.
 
-        :param columns: each with its kind: n for numbers, t for texts, b for bytes.
+        :param columns: each with its type.
         :param mapped: columns of numbers that are others here.
         """
         names = ", ".join(columns)
@@ -89,7 +91,7 @@ class Carrying(Replaying):
                 if name in mapped:
                     given[name] = [mapped[name][number] for number in column]
                 else:
-                    given[name] = column if kind == "n" else pa.array(column, _TYPES[kind])
+                    given[name] = column if kind == _INT else pa.array(column, kind)
             self._db.insert(table, given)
 
     def _carry_small(self, db: Database, table: str, columns: str) -> None:
@@ -105,14 +107,14 @@ class Carrying(Replaying):
         """What was derived, and how far: it holds here as it held there."""
         rules = self._carry_numbered(db, "rules", "name, side, entity_type, digest")
         dependencies = self._carry_numbered(db, "dependencies", "entity_type, hops, path, property, leads_to, since")
-        flags = {"number": "n", "position": "n", "resource": "n", "dependency": "n", "newest": "n"}
+        flags = dict.fromkeys(("number", "position", "resource", "dependency", "newest"), _INT)
         self._carry(db, "flags", flags, "number", dependency=dependencies)
-        keys = {"rule": "n", "resource": "n", "value": "t"}
+        keys = {"rule": _INT, "resource": _INT, "value": _TEXT}
         self._carry(db, "correlation_keys", keys, "rule, resource", rule=rules)
-        self._carry(db, "classifications", {"rule": "n", "resource": "n"}, "rule, resource", rule=rules)
+        self._carry(db, "classifications", {"rule": _INT, "resource": _INT}, "rule, resource", rule=rules)
         self._carry_small(db, "places", "consumer, position, digest")
         if with_places:
-            columns = {"consumer": "t", "rule": "n", "flag": "n", "position": "n", "digest": "t"}
+            columns = {"consumer": _TEXT, "rule": _INT, "flag": _INT, "position": _INT, "digest": _TEXT}
             self._carry(db, "consumed", columns, "consumer, rule", rule=rules)
 
     def _carry_numbered(self, db: Database, table: str, columns: str) -> dict[int, int]:

@@ -20,6 +20,7 @@ from deltamark.domain.runs.fold import fold_run
 from deltamark.domain.runs.run import ChangesDiscarded, PairsAwaited, PlannedTask, RunStarted
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.events import payload as members
 from deltamark.infrastructure.store.events.mapper import (
     COMPUTED,
     CREATED,
@@ -207,11 +208,13 @@ class LogFolding:
         values: dict[str, Any] = {}
         computed: dict[str, Any] = {}
         loads, moments = orjson.loads, self._moments
+        identity, values_and_origin = members.resource_identity, members.values_and_origin
         if snapshot is not None:
             _, version, position, _, payload = snapshot
             p = _snapshot(stream, payload, position)
             try:
-                name, values, computed, live = (p["e"], p["k"]), dict(p["v"]), dict(p.get("c", ())), p["live"]
+                name, live = members.resource_identity(p), p[members.LIVE]
+                values, computed = dict(p[members.VALUES]), dict(p.get(members.COMPUTED_VALUES, ()))
             except _UNREADABLE as e:
                 raise _Broken(f"its snapshot cannot be read ({type(e).__name__}: {e})", position) from e
             self.discarded_to[name[0]] = max(position, self.discarded_to.get(name[0], 0))
@@ -220,8 +223,8 @@ class LogFolding:
             place, _, number, topic, payload = event
             try:
                 p = loads(payload)
-                subject = (p["e"], p["k"])
-                changes, at, _, _ = p["v"], p["a"], p["r"], p["t"]
+                subject = identity(p)
+                changes, at, _, _ = values_and_origin(p)
                 if changes.__class__ is not dict:
                     raise TypeError("values are no object")
                 if number != version + 1:
@@ -264,7 +267,7 @@ class LogFolding:
             _, version, position, _, payload = snapshot
             p = _snapshot(stream, payload, position)
             try:
-                name, live = (p["n"], p["e"], p["k"], p["f"], p["o"]), p["live"]
+                name, live = members.link_identity(p), p[members.LIVE]
             except _UNREADABLE as e:
                 raise _Broken(f"its snapshot cannot be read ({type(e).__name__}: {e})", position) from e
             self.discarded_to[name[0]] = max(position, self.discarded_to.get(name[0], 0))
@@ -273,8 +276,8 @@ class LogFolding:
             place, _, number, topic, payload = event
             try:
                 p = orjson.loads(payload)
-                subject = (p["n"], p["e"], p["k"], p["f"], p["o"])
-                at, _, _ = p["a"], p["r"], p["t"]
+                subject = members.link_identity(p)
+                at, _, _ = members.origin(p)
             except _UNREADABLE as e:
                 raise _Broken(_cannot_be_read(number, topic, e), place) from e
             if number != version + 1:
@@ -298,7 +301,7 @@ class LogFolding:
             if topic != ERASED:
                 raise _Broken(f"event {number} ({shown(topic)}) is left of a stream that was erased", place)
             try:
-                at = orjson.loads(payload)["a"]
+                at = orjson.loads(payload)[members.AT]
             except _UNREADABLE as e:
                 raise _Broken(_cannot_be_read(number, topic, e), place) from e
             if at != self._moments.at(place):
@@ -314,7 +317,7 @@ class LogFolding:
                 raise _Broken(f"event {number} has the topic {shown(topic)}, which does not belong there", place)
             try:
                 fact = self._mapper.event(str(stream), number, topic, payload)
-                at = orjson.loads(payload)["a"]
+                at = orjson.loads(payload)[members.AT]
             except StoreError as e:
                 raise _Broken(str(e).split(". The store", 1)[0], place) from e
             if number != len(facts) + 1:

@@ -17,6 +17,7 @@ from psycopg.types.string import ByteaBinaryLoader
 
 from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
 from deltamark.infrastructure.store.database import Column, Database, length
+from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.postgresql.copy_format import HEADER, TRAILER, copy_rows
 from deltamark.infrastructure.store.postgresql.retention_functions import DISCARD_EVENTS, ERASE_EVENTS
 from deltamark.infrastructure.store.postgresql.schema import PREFIX, digest_of
@@ -96,10 +97,10 @@ class PostgreSQLDatabase(Database):
     def json_property(self, column: str, parameter: int) -> str:
         return f"({column}::json ->> ?{parameter}::text)"
 
-    def each_member(self, payload: str, name: str) -> str:
+    def each_member(self, state: str, name: str) -> str:
         """Reads a NUL in a value, which PostgreSQL refuses, as another character."""
-        text = rf"replace(convert_from({payload}, 'UTF8'), '\u0000', '\u0001')"
-        return f"json_object_keys({text}::json -> 'v') AS {name} (key)"
+        text = rf"replace(convert_from({state}, 'UTF8'), '\u0000', '\u0001')"
+        return f"json_object_keys({text}::json -> '{payload.VALUES}') AS {name} (key)"
 
     def json_string(self, text: str) -> str:
         return f"to_json({text})::text"
@@ -107,8 +108,8 @@ class PostgreSQLDatabase(Database):
     def as_bytes(self, text: str) -> str:
         return f"convert_to({text}, 'UTF8')"
 
-    def holds(self, payload: str, part: str) -> str:
-        return f"position({part} IN {payload}) > 0"
+    def holds(self, state: str, part: str) -> str:
+        return f"position({part} IN {state}) > 0"
 
     def present(self, parameter: int) -> str:
         return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"

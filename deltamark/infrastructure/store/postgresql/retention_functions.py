@@ -3,11 +3,13 @@ else."""
 
 from __future__ import annotations
 
+from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, ERASED
 from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, RESOURCE_ERASED
 
 DISCARD_EVENTS, ERASE_EVENTS = "discard_events", "erase_events"
 
+_LEFT = payload.sql_object({name: f"(w.state ->> '{name}')" for name in payload.LEFT_BY_ERASURE})
 _TOPICS = ", ".join(f"'{topic}'" for topic in CHANGE_TOPICS)
 
 # It runs with the rights of the owner, so it takes nothing on trust: the record must be in the log by this very
@@ -22,8 +24,8 @@ CREATE_DISCARD_EVENTS = (
     BEGIN ATOMIC
         WITH
         said AS MATERIALIZED (
-            SELECT (written ->> 'first')::bigint AS first, (written ->> 'up_to')::bigint AS up_to,
-                (written ->> 'count')::bigint AS count
+            SELECT (written ->> '{payload.FIRST}')::bigint AS first, (written ->> '{payload.UP_TO}')::bigint AS up_to,
+                (written ->> '{payload.COUNT}')::bigint AS count
             FROM (SELECT convert_from(r.state, 'UTF8')::json AS written FROM stored_events r
                 WHERE r.notification_id = record AND r.topic = '{CHANGES_DISCARDED}'
                 AND r.xmin = pg_current_xact_id()::xid) r
@@ -67,7 +69,7 @@ CREATE_ERASE_EVENTS = (
         ),
         named AS (
             SELECT (r.value ->> 0)::bigint AS first, (r.value ->> 1)::bigint AS last
-            FROM said, json_array_elements(said.written -> 'ranges') r
+            FROM said, json_array_elements(said.written -> '{payload.RANGES}') r
         ),
         allowed AS MATERIALIZED (
             SELECT e.notification_id, e.originator_id, convert_from(e.state, 'UTF8')::json AS state
@@ -77,19 +79,19 @@ CREATE_ERASE_EVENTS = (
         ),
         whole AS MATERIALIZED (
             SELECT a.* FROM allowed a
-            WHERE (SELECT count(*) FROM allowed) = (SELECT (written ->> 'count')::bigint FROM said)
+            WHERE (SELECT count(*) FROM allowed) = (SELECT (written ->> '{payload.COUNT}')::bigint FROM said)
         ),
         unkept AS (
             DELETE FROM snapshots WHERE stream IN (SELECT s.value::bigint FROM said, json_array_elements_text(
-                said.written -> 'streams') s)
-            AND (SELECT count(*) FROM whole) = (SELECT (written ->> 'count')::bigint FROM said)
+                said.written -> '{payload.STREAMS}') s)
+            AND (SELECT count(*) FROM whole) = (SELECT (written ->> '{payload.COUNT}')::bigint FROM said)
             AND NOT EXISTS (SELECT 1 FROM resources r WHERE r.stream = snapshots.stream)
             AND NOT EXISTS (SELECT 1 FROM links l WHERE l.stream = snapshots.stream)
             RETURNING 1
         ),
         emptied AS (
             UPDATE stored_events e SET topic = '{ERASED}', seal = NULL, state = convert_to(
-                '{{"a":' || (w.state ->> 'a') || ',"r":' || (w.state ->> 'r') || ',"t":' || (w.state ->> 't') || '}}',
+                {_LEFT},
                 'UTF8')
             FROM whole w WHERE e.notification_id = w.notification_id RETURNING 1
         )

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, cast
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, cast
 
 from deltamark.application.ports.records import RunSummary
 from deltamark.domain.derivation.dependency_paths import Hop
@@ -23,6 +21,9 @@ from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, to_micro
 from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, ROWS_SET_ASIDE
 from deltamark.infrastructure.store.queries.gap_check import whole
 from deltamark.infrastructure.store.queries.state import StateQueries
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _READ = 2_000
 """Events read at a time: memory does not grow with the log."""

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from deltamark.infrastructure.store.arrow_rows import PORTION, as_array, to_table
 from deltamark.infrastructure.store.database import Column, Database, Same
+from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import ERASED
 
 _STREAMS = 4_000
@@ -81,8 +82,8 @@ class SQLiteDatabase(Database):
     def json_property(self, column: str, parameter: int) -> str:
         return f"""CAST(json_extract({column}, '$."' || ?{parameter} || '"') AS TEXT)"""
 
-    def each_member(self, payload: str, name: str) -> str:
-        return f"json_each(CAST({payload} AS TEXT), '$.v') {name}"
+    def each_member(self, state: str, name: str) -> str:
+        return f"json_each(CAST({state} AS TEXT), '$.{payload.VALUES}') {name}"
 
     def json_string(self, text: str) -> str:
         return f"json_quote({text})"
@@ -90,8 +91,8 @@ class SQLiteDatabase(Database):
     def as_bytes(self, text: str) -> str:
         return f"CAST({text} AS BLOB)"
 
-    def holds(self, payload: str, part: str) -> str:
-        return f"instr({payload}, {part}) > 0"
+    def holds(self, state: str, part: str) -> str:
+        return f"instr({state}, {part}) > 0"
 
     def present(self, parameter: int) -> str:
         """The parameter: all processes that use a file share the clock of one machine."""
@@ -182,17 +183,16 @@ class SQLiteDatabase(Database):
 
     def erase_events(self, record: int) -> int:
         named = """(SELECT s.position FROM json_each((SELECT CAST(state AS TEXT) FROM stored_events
-            WHERE notification_id=?1), '$.ranges') r
+            WHERE notification_id=?1), '$.{payload.RANGES}') r
             JOIN stubs s ON s.position BETWEEN json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]'))"""
         self.execute(
-            """DELETE FROM snapshots WHERE stream IN (SELECT value FROM json_each((SELECT CAST(state AS TEXT)
-            FROM stored_events WHERE notification_id=?1), '$.streams'))""",
+            f"""DELETE FROM snapshots WHERE stream IN (SELECT value FROM json_each((SELECT CAST(state AS TEXT)
+            FROM stored_events WHERE notification_id=?1), '$.{payload.STREAMS}'))""",
             (record,),
         )
+        left = ", ".join(f"'{name}', json_extract(CAST(state AS TEXT), '$.{name}')" for name in payload.LEFT_BY_ERASURE)
         return self.execute(
-            f"""UPDATE stored_events SET topic='{ERASED}', seal=NULL,
-            state=CAST(json_object('a', json_extract(CAST(state AS TEXT), '$.a'),
-                'r', json_extract(CAST(state AS TEXT), '$.r'), 't', json_extract(CAST(state AS TEXT), '$.t')) AS BLOB)
+            f"""UPDATE stored_events SET topic='{ERASED}', seal=NULL, state=CAST(json_object({left}) AS BLOB)
             WHERE notification_id IN {named}""",
             (record,),
         )

@@ -1,0 +1,98 @@
+"""`import deltamark` is quick and lazy; people, programs and type checkers see every public name all the same."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import deltamark
+from deltamark.domain.derivation.explanation import FlagCause
+from tests.docs.pages import ROOT
+
+HEAVY = ("duckdb", "pyarrow", "numpy", "sqlglot", "psycopg")
+
+
+def loaded_by(code: str) -> set[str]:
+    """The packages that a fresh process has loaded after some code."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import deltamark",
+        "from deltamark import Engine, Configuration, ConfigurationError, LoggedChange, Observer",
+        "import deltamark; print(dir(deltamark), deltamark.__all__)",
+    ],
+)
+def test_importing_loads_no_heavy_package(code: str) -> None:
+    assert loaded_by(code).isdisjoint(HEAVY)
+
+
+def test_every_public_name_can_be_had() -> None:
+    names: dict[str, object] = {}
+    exec("from deltamark import *", names)  # noqa: S102
+
+    assert set(deltamark.__all__) <= set(names)
+    assert set(deltamark.__all__) <= set(dir(deltamark))
+    assert deltamark.__all__ == sorted(deltamark.__all__, key=lambda name: (not name[0].isupper(), name))
+
+
+def test_type_checkers_see_the_names_that_programs_do() -> None:
+    tree = ast.parse((ROOT / "deltamark" / "__init__.py").read_text("utf-8"))
+    (typed,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {alias.name: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+    assert seen == deltamark._MODULE_OF
+    assert {*seen, "__version__"} == set(deltamark.__all__)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'deltamark' has no attribute 'Engin'"):
+        deltamark.Engin  # noqa: B018
+
+
+def test_the_old_name_of_a_cause_of_a_flag_is_deprecated() -> None:
+    with pytest.warns(DeprecationWarning, match=r"deltamark\.Cause is called deltamark\.FlagCause now") as warned:
+        assert deltamark.Cause is FlagCause
+
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.slow  # mypy reads the whole package
+def test_a_program_of_a_user_is_type_checked(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        """
+import deltamark
+from deltamark import Engine, FlagCause, JobRun, Origin, TaskState
+
+def work(store: str) -> JobRun:
+    with Engine.open(store) as engine:
+        causes: tuple[FlagCause, ...] = engine.why("Person", "1").causes
+        origin: Origin = next(engine.changes()).event.cause
+        reveal_type(engine.run_job("Nightly").state)
+        reveal_type(deltamark.Engine.export)
+        print(deltamark.Engin)
+        print(causes, origin, TaskState.COMPLETED)
+        return engine.run_job(7)
+"""
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+
+    lines = [line.partition("program.py:")[2] for line in done.stdout.splitlines() if "program.py:" in line]
+    assert [line for line in lines if "error" in line] == [
+        '11: error: Module has no attribute "Engin"; maybe "Engine"?  [attr-defined]',
+        '13: error: Argument 1 to "run_job" of "Engine" has incompatible type "int"; expected "str"  [arg-type]',
+    ]
+    assert 'Revealed type is "deltamark.domain.configuration.jobs.TaskState"' in done.stdout
