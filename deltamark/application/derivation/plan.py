@@ -10,7 +10,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read
 from deltamark.domain.derivation.derivations import Derivation, derivations
 from deltamark.domain.derivation.function_columns import reads_of
-from deltamark.domain.derivation.plan import Plan, circles, plan
+from deltamark.domain.derivation.plan import Plan, cycles, plan
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.validation.validate import MOST_FAULTS, in_file_order
 
@@ -24,7 +24,7 @@ def planned(configuration: Configuration, evaluator: Evaluator) -> Plan:
     """
     reads: dict[Derivation, tuple[Read, ...]] = {}
     faults = list(_refused(configuration, evaluator, reads))
-    faults += islice(circles(configuration, reads), MOST_FAULTS)
+    faults += islice(cycles(configuration, reads), MOST_FAULTS)
     faults += _not_evaluated(reads, evaluator)
     if faults:
         raise ConfigurationError(in_file_order(faults)[:MOST_FAULTS])

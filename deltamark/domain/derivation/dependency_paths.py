@@ -1,4 +1,4 @@
-"""Dependency paths: what a derived value reads, and over which links it gets there."""
+"""Dependency paths: what a derived value reads, and the links that lead to it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 
 LONGEST_PATH = 8
-"""Links that one path may go over."""
+"""The most links in one path."""
 
 
 class ExpressionRefused(ValueError):
-    """An expression that does not parse, holds what is not allowed, or names what does not exist; the message is a
-    clause that follows its subject.
+    """An expression that does not parse, is not allowed, or names what does not exist.
+
+    The message is a clause that follows its subject.
     """
 
 
@@ -37,7 +38,7 @@ class Read:
 
 @frozen(order=True)
 class Hop:
-    """One step of a path: over the links of an association, from source to target (`forward`) or back."""
+    """One step of a path over the links of an association, from source to target (`forward`) or back."""
 
     association: str
     forward: bool
@@ -45,9 +46,9 @@ class Hop:
 
 @frozen
 class Route:
-    """A path of navigation properties, resolved: the links it goes over and where it leads.
+    """A path of navigation properties with the links that it follows and the entity type to which it leads.
 
-    `is_collection`: whether it may lead to more than one resource.
+    :param is_collection: whether it may lead to more than one resource.
     """
 
     entity_type: str
@@ -59,12 +60,12 @@ class Route:
 
 @frozen(order=True)
 class Dependency:
-    """Something that derived values of an entity type depend on.
+    """What derived values of an entity type depend on.
 
-    With a `property`: that property of the resources which the hops lead to (of the resource itself, without hops).
-    Without one: which resources the last hop leads to; without hops, that the resource itself exists.
+    With a `property`, on that property of the resources to which the hops lead; without hops, of the resource itself.
+    Without a `property`, on which resources the last hop leads to; without hops, on the existence of the resource.
 
-    :param path: the hops as users write them; for messages alone.
+    :param path: the hops as users write them; only for messages.
     """
 
     entity_type: str
@@ -80,48 +81,50 @@ class Dependency:
 def route(configuration: Configuration, entity_type: str, path: Iterable[str]) -> Route:
     """Resolves a path of navigation properties that starts at an entity type.
 
-    :raises NoSuchPath: if one of them is no navigation property of the type that it stands at.
+    :raises NoSuchPath: if one of its names is no navigation property where it stands.
     """
     hops: list[Hop] = []
     names = tuple(path)
     if len(names) > LONGEST_PATH:
         raise NoSuchPath(f"goes over {len(names)} links; a path goes over {LONGEST_PATH} at most")
-    at, is_collection = entity_type, False
+    leads_to, is_collection = entity_type, False
     for name in names:
-        navigations = dict(_navigations(configuration, at))
+        navigations = dict(_navigations(configuration, leads_to))
         if name not in navigations:
             raise NoSuchPath(
-                f"leads over {shown(name)}, which is no navigation property of {at}{hint(name, list(navigations))}"
+                f"leads over {shown(name)}, which is no navigation property of "
+                f"{leads_to}{hint(name, list(navigations))}"
             )
-        hop, at, many = navigations[name]
+        hop, leads_to, many = navigations[name]
         hops.append(hop)
         is_collection = is_collection or many
-    return Route(entity_type, names, tuple(hops), at, is_collection)
+    return Route(entity_type, names, tuple(hops), leads_to, is_collection)
 
 
 def _navigations(configuration: Configuration, entity_type: str) -> Iterator[tuple[str, tuple[Hop, str, bool]]]:
-    """The navigation properties of an entity type: the step, where it leads, whether to more than one."""
+    """The navigation properties of an entity type: the hop, where it leads, and whether to more than one resource."""
     for association in configuration.associations_at(entity_type):
-        one, other = association.property1, association.property2
-        if one.entity_type == entity_type:
+        source, target = association.property1, association.property2
+        if source.entity_type == entity_type:
             hop = Hop(association.identifier, forward=True)
-            yield one.property, (hop, other.entity_type, association.is_property1_collection)
-        if other.entity_type == entity_type:
+            yield source.property, (hop, target.entity_type, association.is_property1_collection)
+        if target.entity_type == entity_type:
             hop = Hop(association.identifier, forward=False)
-            yield other.property, (hop, one.entity_type, association.is_property2_collection)
+            yield target.property, (hop, source.entity_type, association.is_property2_collection)
 
 
 def dependencies(configuration: Configuration, entity_type: str, reads: Iterable[Read]) -> tuple[Dependency, ...]:
-    """What values depend on that read this of an entity type: that the resource exists, each property read, and
-    the links of every step on the way to it.
+    """The dependencies of values of an entity type that read this, each once.
+
+    The existence of the resource, each property read, and the links of every hop on the way to it.
 
     :raises NoSuchPath: if a path leads nowhere.
     """
-    found = {Dependency(entity_type, (), (), None, entity_type): None}
+    distinct = {Dependency(entity_type, (), (), None, entity_type): None}
     for read in reads:
         whole = route(configuration, entity_type, read.path)
         for length in range(1, len(read.path) + 1):
             part = route(configuration, entity_type, read.path[:length])
-            found[Dependency(entity_type, part.hops, part.path, None, part.leads_to)] = None
-        found[Dependency(entity_type, whole.hops, whole.path, read.property, whole.leads_to)] = None
-    return tuple(found)
+            distinct[Dependency(entity_type, part.hops, part.path, None, part.leads_to)] = None
+        distinct[Dependency(entity_type, whole.hops, whole.path, read.property, whole.leads_to)] = None
+    return tuple(distinct)

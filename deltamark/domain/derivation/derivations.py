@@ -1,4 +1,4 @@
-"""Derivations: how each derived value of a resource is made, whatever kind of rule asks for it."""
+"""Derivations: how each derived value of a resource is made, whatever kind of rule defines it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Derivation:
 
     @property
     def definition(self) -> tuple[str, ...]:
-        """What the value depends on besides what it reads; part of the digest of the derivation."""
+        """The parts of the digest of the derivation: what the value depends on besides what it reads."""
         return (
             self.kind.value,
             self.name,
@@ -74,7 +74,7 @@ class Derivation:
 
 
 def derivations(configuration: Configuration) -> tuple[Derivation, ...]:
-    """Every derivation of a configuration, in its order; of rules that name what does not exist, none."""
+    """Every derivation of a configuration, in its order; none of rules that name what does not exist."""
     types = {resource_type.identifier: resource_type for resource_type in configuration.resource_types}
     return (
         *_computed(configuration),
@@ -106,7 +106,7 @@ def _of_property(rule: EntityPropertyExpression, result: PropertyType) -> Deriva
 
 
 def _written(configuration: Configuration) -> Iterator[Derivation]:
-    """What the functions of users give, each once, however many tasks call them."""
+    """The derivations of users' functions, each once, however many tasks call the function."""
     called: dict[UserTask, Location | None] = {}
     for task in configuration.all_calls_of(ComputingTask):
         if isinstance(task.maker, UserTask):

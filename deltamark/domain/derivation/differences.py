@@ -1,4 +1,4 @@
-"""What a verification finds: derived values that are not what computing them from scratch gives."""
+"""The result of a verification: derived values that differ from those computed from scratch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from deltamark.domain.values import Value
 
 @frozen(kw_only=True)
 class Difference:
-    """A derived value that is stored, and the one that computing it anew gives.
+    """A stored derived value that differs from the one computed anew.
 
-    :param stored: None for none; for a classification, whether the rule was found to hold.
+    :param stored: None for no value; for a classification, whether the rule was found to hold.
     :param recomputed: likewise.
-    :param is_pending: whether changes explain it that were not flagged yet, or flags that no task has read yet: the
-        tasks of the next incremental run put it right. Otherwise it is a fault.
-    :param chain: from this value to where the difference comes from: each derived value that is read and differs too,
-        then the newest change of what the last one reads.
+    :param is_pending: whether it comes from changes that are not flagged yet, or from flags that no task has read yet:
+        the tasks of the next incremental run correct it. Otherwise it is a fault.
+    :param chain: the derived values that this one reads and that differ too, each read by the one before.
+    :param newest_change: the newest change of what the last of them reads.
     """
 
     derivation: Derivation
@@ -34,12 +34,12 @@ class Difference:
 
 @frozen(kw_only=True)
 class Verification:
-    """What was verified, and what was found.
+    """How much was verified, and the differences.
 
     :param values: how many derived values were computed anew.
     :param differences: by entity type, key and derivation.
-    :param unverified: what was not computed anew, because a function gives it that is not deterministic. What reads
-        it was computed out of the values stored.
+    :param unverified: the derivations of functions that are not deterministic, which were not computed anew. Values
+        that read theirs were computed from the stored ones.
     """
 
     resources: int
@@ -50,4 +50,4 @@ class Verification:
     @property
     def faults(self) -> tuple[Difference, ...]:
         """The differences that no pending work explains."""
-        return tuple(found for found in self.differences if not found.is_pending)
+        return tuple(difference for difference in self.differences if not difference.is_pending)

@@ -1,4 +1,4 @@
-"""Why a resource is dirty: the changes that derived values of it have not seen, and the paths to them."""
+"""Why a resource is dirty: the changes that its derived values do not reflect yet, and the paths to them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from deltamark.domain.resources.resource import ResourceRef
 class FlagCause:
     """One reason why a task would compute a resource.
 
-    :param task: the task that would.
     :param path: the dependency path from the resource to what changed, such as ``Manager.Department``; empty where the
         resource itself changed.
-    :param property: the property that is read at the end of the path; None where it is the links of the path, or that
-        the resource exists at all.
-    :param position: of the change; of the flag where its change is not in the log any more; 0 where everything is
+    :param property: the property that is read at the end of the path; None where the links of the path changed, or the
+        resource was created or deleted.
+    :param position: of the change; of the flag where the log no longer holds the change; 0 where everything is
         computed.
     :param change: the change; None where there is none to show.
-    :param computes: the derived values that would be computed for it, by the names of their properties and rules.
-    :param reason: what to tell a person.
+    :param computes: the names of the properties and rules whose values would be computed.
+    :param reason: a text for people.
     """
 
     task: str
@@ -40,12 +39,12 @@ class Explanation:
 
     :param live: False where the resource was deleted.
     :param causes: by position; empty where the resource is not flagged.
-    :param derives: whether any of the tasks derives something of the resource's entity type.
-    :param clean_since: every change up to there is in its derived values; None where it is flagged, or where nothing
-        is derived of it.
-    :param flagged_to: changes up to there have been flagged for whom they concern.
+    :param derives: whether any of the tasks derives a value of the resource's entity type.
+    :param clean_since: the position up to which its derived values reflect every change; None where it is flagged, or
+        where nothing is derived of it.
+    :param flagged_to: the position up to which changes have been flagged.
     :param unflagged: how many changes beyond that position concern the resource; no task knows of them yet.
-    :param all_flagged: whether there are no changes beyond that position at all.
+    :param all_flagged: whether there are no changes beyond that position.
     """
 
     ref: ResourceRef

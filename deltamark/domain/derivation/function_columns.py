@@ -1,4 +1,4 @@
-"""Functions that users write for tasks: what each reads, what it writes, and how it is told from others."""
+"""The columns of the batches of users' functions: what each function reads and writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deltamark.domain.values import PropertyType, shown
 
 @frozen(kw_only=True)
 class Column:
-    """A column of the batches of a function: what it holds, of which type, one value or a list of them."""
+    """A column of the batches of a function: what it holds, its type, and whether each cell is a list."""
 
     read: Read
     declared: Property
@@ -28,53 +28,57 @@ class Column:
 
 
 def columns(configuration: Configuration, function: UserTask, entity_type: str) -> tuple[Column, ...]:
-    """What a function reads of an entity type, in the order of its declaration.
+    """The columns that a function reads of an entity type, in the order of its declaration.
 
-    Where it declares nothing it reads every property of the resource itself, but those that it writes.
+    A function that declares none reads every property of the resource itself, except those that it writes.
 
     :raises ExpressionRefused: if it names what does not exist; the message is a clause that follows the function.
     """
     if function.reads is not None:
         return tuple(_column(configuration, entity_type, path) for path in function.reads)
-    written = {KEY, *(one.identifier for one in written_by(configuration, function, entity_type))}
+    written = {KEY, *(item.identifier for item in written_by(configuration, function, entity_type))}
     return tuple(
-        Column(read=Read((), one.identifier), declared=one, is_collection=False)
-        for one in _valued(configuration, configuration.entity_type(entity_type))
-        if one.identifier not in written
+        Column(read=Read((), item.identifier), declared=item, is_collection=False)
+        for item in _valued(configuration, configuration.entity_type(entity_type))
+        if item.identifier not in written
     )
 
 
 def written_by(configuration: Configuration, function: UserTask, entity_type: str) -> tuple[Property, ...]:
-    """The properties of an entity type that a function computes, as far as they are declared.
+    """The declared properties of an entity type that a function computes.
 
-    Where it does not say which, all that could be computed and that nothing else is said to compute, nor to fill.
+    A function that does not say which computes all that can be computed and that no mapping fills, no expression
+    computes and no other function declares.
     """
-    found = configuration.entity_type(entity_type)
-    if found is None:
+    declared = configuration.entity_type(entity_type)
+    if declared is None:
         return ()
     if function.writes is not None:
-        return tuple(one for one in found.properties if one.identifier in function.writes)
+        return tuple(item for item in declared.properties if item.identifier in function.writes)
     mapping = configuration.mapping_of(entity_type)
-    taken = {KEY, *(one.identifier for one in (mapping.properties if mapping else ()))}
-    taken |= {one.property for one in configuration.property_expressions if one.entity_type == entity_type}
+    taken = {KEY, *(item.identifier for item in (mapping.properties if mapping else ()))}
+    taken |= {rule.property for rule in configuration.property_expressions if rule.entity_type == entity_type}
     for other in functions_of(configuration):
         if other is not function and entity_type in other.entity_types:
             taken |= {*(other.writes or ())}
     return tuple(
-        one
-        for one in configuration.valued_properties(found)
-        if not one.is_key and one.type is not PropertyType.FOREIGN_KEY and one.identifier not in taken
+        item
+        for item in configuration.valued_properties(declared)
+        if not item.is_key and item.type is not PropertyType.FOREIGN_KEY and item.identifier not in taken
     )
 
 
 def functions_of(configuration: Configuration) -> tuple[UserTask, ...]:
-    """The functions that tasks hold, not only name; each once."""
-    found = (task.maker for task in configuration.all_tasks() if isinstance(task, ComputingTask))
-    return tuple(dict.fromkeys(one for one in found if isinstance(one, UserTask)))
+    """The functions that tasks hold, each once, without those that are only named."""
+    makers = (task.maker for task in configuration.all_tasks() if isinstance(task, ComputingTask))
+    return tuple(dict.fromkeys(maker for maker in makers if isinstance(maker, UserTask)))
 
 
 def reads_of(configuration: Configuration, function: UserTask, entity_type: str) -> tuple[Read, ...]:
-    """What a function reads of an entity type, sorted; raises as `columns` does."""
+    """The properties that a function reads of an entity type, sorted.
+
+    :raises ExpressionRefused: if it names what does not exist; the message is a clause that follows the function.
+    """
     return tuple(sorted(column.read for column in columns(configuration, function, entity_type)))
 
 
@@ -84,24 +88,24 @@ def _column(configuration: Configuration, entity_type: str, text: str) -> Column
         way = route(configuration, entity_type, path)
     except NoSuchPath as e:
         raise ExpressionRefused(f"reads {shown(text)}, which {e}") from e
-    at = configuration.entity_type(way.leads_to)
-    found = next((one for one in _valued(configuration, at) if one.identifier == name), None)
-    if found is None:
-        raise ExpressionRefused(f"reads {shown(text)}, {_instead(configuration, way.leads_to, name, text)}")
-    return Column(read=Read(tuple(path), name), declared=found, is_collection=way.is_collection)
+    valued = _valued(configuration, configuration.entity_type(way.leads_to))
+    declared = next((item for item in valued if item.identifier == name), None)
+    if declared is None:
+        raise ExpressionRefused(f"reads {shown(text)}, {_correction(configuration, way.leads_to, name, text)}")
+    return Column(read=Read(tuple(path), name), declared=declared, is_collection=way.is_collection)
 
 
 def _valued(configuration: Configuration, entity_type: EntityType | None) -> tuple[Property, ...]:
     return configuration.valued_properties(entity_type) if entity_type else ()
 
 
-def _instead(configuration: Configuration, at: str, name: str, text: str) -> str:
-    known = [one.identifier for one in _valued(configuration, configuration.entity_type(at))]
-    ends = [end for one in configuration.associations_at(at) for end in (one.property1, one.property2)]
-    navigations = [end.property for end in ends if end.entity_type == at]
+def _correction(configuration: Configuration, entity_type: str, name: str, text: str) -> str:
+    known = [item.identifier for item in _valued(configuration, configuration.entity_type(entity_type))]
+    ends = [end for item in configuration.associations_at(entity_type) for end in (item.property1, item.property2)]
+    navigations = [end.property for end in ends if end.entity_type == entity_type]
     if name not in navigations:
-        return f"which is no property of {at}{hint(name, [*known, *navigations])}"
-    further = route(configuration, at, (name,)).leads_to
-    examples = [one.identifier for one in _valued(configuration, configuration.entity_type(further))]
+        return f"which is no property of {entity_type}{hint(name, [*known, *navigations])}"
+    leads_to = route(configuration, entity_type, (name,)).leads_to
+    examples = [item.identifier for item in _valued(configuration, configuration.entity_type(leads_to))]
     beyond = f": {', '.join(f'{text}.{example}' for example in examples[:8])}" if examples else ""
-    return f"which leads to {further} and is no value; go on to one of its properties{beyond}"
+    return f"which leads to {leads_to} and is no value; go on to one of its properties{beyond}"

@@ -1,4 +1,4 @@
-"""The plan of everything that is derived: what each value depends on, and in which order values are computed."""
+"""The plan of all derivations: what each value depends on, and in which order values are computed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ _Computed = tuple[str, str]
 class Planned:
     """A derivation with what it reads and when it is computed.
 
-    :param stage: values of one stage read no computed property of the same or a later stage over links, nor one that
-        something else makes, a function instead of expressions; what they read of their own resource comes before
-        them in the plan.
-    :param definition: everything that its values depend on but the resources: two derivations with equal
-        definitions give equal values.
+    :param stage: values read computed properties of earlier stages; of their own stage only those of their own
+        resource that have the same maker, which come before them in the plan.
+    :param definition: everything that its values depend on except the resources: derivations with equal definitions
+        give equal values.
     """
 
     derivation: Derivation
@@ -46,66 +45,67 @@ class Plan:
 
     def of(self, kinds: Iterable[DerivationKind], entity_types: Iterable[str] | None = None) -> tuple[Planned, ...]:
         """The derivations of some kinds, of some entity types or of all."""
-        wanted, types = set(kinds), None if entity_types is None else set(entity_types)
+        chosen, types = set(kinds), None if entity_types is None else set(entity_types)
         return tuple(
             planned
             for planned in self.derived
-            if planned.derivation.kind in wanted and (types is None or planned.derivation.entity_type in types)
+            if planned.derivation.kind in chosen and (types is None or planned.derivation.entity_type in types)
         )
 
     def of_task(self, task: ComputingTask) -> tuple[Planned, ...]:
         """The derivations that a task computes."""
-        planned = self.of(task.derives, None if task.all_entity_type else task.entity_types)
-        return tuple(one for one in planned if one.derivation.maker is task.maker)
+        candidates = self.of(task.derives, None if task.all_entity_type else task.entity_types)
+        return tuple(planned for planned in candidates if planned.derivation.maker is task.maker)
 
     @property
     def dependencies(self) -> tuple[Dependency, ...]:
-        """What any derived value depends on, each once."""
-        return tuple(dict.fromkeys(found for planned in self.derived for found in planned.dependencies))
+        """The dependencies of all derivations, each once."""
+        return tuple(dict.fromkeys(dependency for planned in self.derived for dependency in planned.dependencies))
 
 
 def plan(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]]) -> Plan:
     """Plans the derivations of a configuration.
 
-    :param reads: what each reads; paths are checked already, and there are no circles (`circles`).
+    :param reads: what each reads; the paths exist, and there are no cycles (`cycles`).
     """
-    needed = {one: _needs(configuration, one, found) for one, found in reads.items()}
-    computed = {_name(one): one for one in reads if one.kind is DerivationKind.PROPERTY}
+    needs = {derivation: _needs(configuration, derivation, its_reads) for derivation, its_reads in reads.items()}
+    computed = {_name(derivation): derivation for derivation in reads if derivation.kind is DerivationKind.PROPERTY}
     stages: dict[Derivation, int] = {}
     planned = []
-    for one in _in_order(reads, needed, computed):
-        stages[one] = max(
+    for derivation in _in_order(reads, needs, computed):
+        stages[derivation] = max(
             (
-                stages[computed[name]] + (over_links or computed[name].maker is not one.maker)
-                for name, over_links in needed[one]
+                stages[computed[name]] + (over_links or computed[name].maker is not derivation.maker)
+                for name, over_links in needs[derivation]
                 if name in computed
             ),
             default=0,
         )
         planned.append(
             Planned(
-                derivation=one,
-                reads=tuple(reads[one]),
-                dependencies=dependencies(configuration, one.entity_type, reads[one]),
-                stage=stages[one],
-                definition=(one.definition, _meaning(configuration, one, reads[one])),
+                derivation=derivation,
+                reads=tuple(reads[derivation]),
+                dependencies=dependencies(configuration, derivation.entity_type, reads[derivation]),
+                stage=stages[derivation],
+                definition=(derivation.definition, _meaning(configuration, derivation, reads[derivation])),
             )
         )
-    return Plan(tuple(sorted(planned, key=lambda one: one.stage)))
+    return Plan(tuple(sorted(planned, key=lambda item: item.stage)))
 
 
-def circles(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]]) -> Iterator[Fault]:
-    """The computed properties whose values would depend on themselves."""
-    computed = {_name(one): one for one in reads if one.kind is DerivationKind.PROPERTY}
+def cycles(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]]) -> Iterator[Fault]:
+    """Faults of computed properties whose values would depend on themselves."""
+    computed = {_name(derivation): derivation for derivation in reads if derivation.kind is DerivationKind.PROPERTY}
     graph: dict[str, tuple[str, ...]] = {}
-    for name, one in computed.items():
-        parents = {needed for needed, _ in _needs(configuration, one, reads[one]) if needed in computed}
-        if name in parents:
+    for name, derivation in computed.items():
+        needed = {need for need, _ in _needs(configuration, derivation, reads[derivation]) if need in computed}
+        if name in needed:
             yield Fault(
-                one.location, f"{one.described} reads the property that it computes; a value cannot need itself"
+                derivation.location,
+                f"{derivation.described} reads the property that it computes; a value cannot need itself",
             )
-        graph[":".join(name)] = tuple(sorted(":".join(parent) for parent in parents))
-    by_text = {":".join(name): one for name, one in computed.items()}
+        graph[":".join(name)] = tuple(sorted(":".join(need) for need in needed))
+    by_text = {":".join(name): derivation for name, derivation in computed.items()}
     for cycle in dependency_cycles(graph):
         path = " -> ".join((*cycle, cycle[0]))
         yield Fault(
@@ -114,20 +114,21 @@ def circles(configuration: Configuration, reads: Mapping[Derivation, Sequence[Re
         )
 
 
-def _name(one: Derivation) -> _Computed:
-    return one.entity_type, one.name
+def _name(derivation: Derivation) -> _Computed:
+    return derivation.entity_type, derivation.name
 
 
-def _needs(configuration: Configuration, one: Derivation, reads: Sequence[Read]) -> set[tuple[_Computed, bool]]:
+def _needs(configuration: Configuration, derivation: Derivation, reads: Sequence[Read]) -> set[tuple[_Computed, bool]]:
     """The properties that a derivation reads, and whether over links."""
     return {
-        ((route(configuration, one.entity_type, read.path).leads_to, read.property), bool(read.path)) for read in reads
+        ((route(configuration, derivation.entity_type, read.path).leads_to, read.property), bool(read.path))
+        for read in reads
     }
 
 
 def _in_order(
     reads: Mapping[Derivation, Sequence[Read]],
-    needed: Mapping[Derivation, set[tuple[_Computed, bool]]],
+    needs: Mapping[Derivation, set[tuple[_Computed, bool]]],
     computed: Mapping[_Computed, Derivation],
 ) -> Iterator[Derivation]:
     """Each derivation after those that it reads; among those that are ready, by priority, then as written.
@@ -138,7 +139,7 @@ def _in_order(
     by_rank = {place: derivation for derivation, place in rank.items()}
     sorter = TopologicalSorter(
         {
-            derivation: {computed[name] for name, _ in needed[derivation] if name in computed} - {derivation}
+            derivation: {computed[name] for name, _ in needs[derivation] if name in computed} - {derivation}
             for derivation in reads
         }
     )
@@ -152,13 +153,14 @@ def _in_order(
         sorter.done(derivation)
 
 
-def _meaning(configuration: Configuration, one: Derivation, reads: Sequence[Read]) -> tuple[object, ...]:
-    """What the reads stand for: the links that they go over, and the type of what they find."""
-    found = []
+def _meaning(configuration: Configuration, derivation: Derivation, reads: Sequence[Read]) -> tuple[object, ...]:
+    """The meaning of the reads: the links that they follow, and the type of the property at their end."""
+    meanings = []
     for read in sorted(reads):
-        way = route(configuration, one.entity_type, read.path)
+        way = route(configuration, derivation.entity_type, read.path)
         entity_type = configuration.entity_type(way.leads_to)
         declared = entity_type.property(read.property) if entity_type else None
         hops = tuple((hop.association, hop.forward) for hop in way.hops)
-        found.append((str(read), hops, way.leads_to, way.is_collection, declared.type.label if declared else ""))
-    return tuple(found)
+        label = declared.type.label if declared else ""
+        meanings.append((str(read), hops, way.leads_to, way.is_collection, label))
+    return tuple(meanings)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deltamark.domain.configuration.entity_model import EntityType, Property
 from deltamark.domain.configuration.rules import DerivationKind, ResourceClassificationRule, ResourceCorrelationRule
-from deltamark.domain.derivation.plan import circles, plan
+from deltamark.domain.derivation.plan import cycles, plan
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
 from tests.domain.model import MODEL, association, computing, plan_of, reads_of
@@ -165,7 +165,7 @@ def test_whatever_reads_whatever_it_comes_behind_and_over_links_in_a_later_stage
 
 def told(reads):
     configuration = computing(reads)
-    return [fault.message for fault in circles(configuration, reads_of(configuration, reads))]
+    return [fault.message for fault in cycles(configuration, reads_of(configuration, reads))]
 
 
 def test_properties_that_read_each_other_in_a_row_are_no_circle():
@@ -214,7 +214,7 @@ def test_a_property_of_the_same_name_of_another_type_is_another_property():
     model = evolve(MODEL, entity_types=[*MODEL.entity_types[:2], EntityType("Site", [Property("Label")])])
     configuration = computing(["Department:Label"], model)
 
-    assert list(circles(configuration, reads_of(configuration, {"Department:Label": ["Site.Label"]}))) == []
+    assert list(cycles(configuration, reads_of(configuration, {"Department:Label": ["Site.Label"]}))) == []
 
 
 def test_a_circle_is_told_at_one_of_its_expressions():
@@ -227,7 +227,7 @@ def test_a_circle_is_told_at_one_of_its_expressions():
         ],
     )
 
-    (fault,) = circles(placed, reads_of(placed, {"Person:Full": ["Login"], "Person:Login": ["Full"]}))
+    (fault,) = cycles(placed, reads_of(placed, {"Person:Full": ["Login"], "Person:Login": ["Full"]}))
 
     assert fault.location == Location("a.xml", 1)
 
