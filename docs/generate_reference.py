@@ -412,6 +412,7 @@ _AFTER_TABLES = """
 ## Where to go next
 
 - [The model](../explanation/model.md): the log, and the projections that these tables are
+- [Where things are](../explanation/where-things-are.md): which modules read and write
 - [Contributing](../../CONTRIBUTING.md): how to change a table
 """
 
