@@ -1,4 +1,4 @@
-"""Retention: discarding a connector's changes, on record, without losing a flag."""
+"""Discards a connector's changes, on record and without losing a flag."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from deltamark.domain.messages import how_many
 
 
 @frozen(kw_only=True)
-class Forgetting:
-    """Whose changes are discarded, and for whom that is put on record.
+class DiscardOrder:
+    """What to discard, and which task of which run records it.
 
-    :param run: its number; `ordinal` is the place of the task in it.
-    :param concerned: the entity types of the resources that the changes concern, those at the ends of links too.
+    :param concerned: the entity types of the resources that the changes concern, also at the ends of links.
+    :param ordinal: of the task in the run.
     """
 
     subjects: Subjects
@@ -28,8 +28,8 @@ class Forgetting:
     ordinal: int
 
 
-def forgetting(configuration: Configuration, connector: str, *, task: str, run: int, ordinal: int) -> Forgetting:
-    """What a connector feeds, for a task that discards the changes of it."""
+def discard_order(configuration: Configuration, connector: str, *, task: str, run: int, ordinal: int) -> DiscardOrder:
+    """The order to discard what a connector feeds."""
     resources, links = configuration.mappings_of_connector(connector)
     entity_types = tuple(mapping.entity_type for mapping in resources)
     ends = {
@@ -37,7 +37,7 @@ def forgetting(configuration: Configuration, connector: str, *, task: str, run: 
         for mapping in links
         for ref in (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
     }
-    return Forgetting(
+    return DiscardOrder(
         subjects=Subjects(
             connector=connector,
             task=task,
@@ -51,12 +51,10 @@ def forgetting(configuration: Configuration, connector: str, *, task: str, run: 
 
 
 def discard_changes_of(configuration: Configuration, tx: Writing, task: SynchronizeTask, scope: Scope) -> list[str]:
-    """Discards all changes of the connector that a task synchronizes, these and earlier ones; returns what to tell
-    about it.
-    """
-    given = forgetting(configuration, task.connector, task=task.identifier, run=scope.run, ordinal=scope.ordinal)
+    """Discards all changes of the connector that a task synchronizes, also earlier ones; returns messages about it."""
+    order = discard_order(configuration, task.connector, task=task.identifier, run=scope.run, ordinal=scope.ordinal)
     seen = tx.flagged_to()
-    discarded = discard_changes(tx, given)
+    discarded = discard_changes(tx, order)
     if discarded is None:
         return []
     unread = ", before a flag task saw them: the next one flags every resource" if discarded.last > seen else ""
@@ -67,13 +65,13 @@ def discard_changes_of(configuration: Configuration, tx: Writing, task: Synchron
 
 
 def discard_changes(
-    tx: Writing, given: Forgetting, *, up_to: Position | None = None, at_most: int | None = None
+    tx: Writing, order: DiscardOrder, *, up_to: Position | None = None, at_most: int | None = None
 ) -> Discarded | None:
     """Discards all changes of a connector, or the oldest; see `Writing.discard`.
 
-    Changes that no flag task had seen make the next one flag every resource of these types: it may do too
-    much, never too little.
+    If no flag task has seen some of the changes, the next one flags every resource of these types: flags may be too
+    many, never too few.
     """
-    return RunLog(tx, given.run).discard(
-        given.ordinal, given.subjects, given.concerned, seen=tx.flagged_to(), up_to=up_to, at_most=at_most
+    return RunLog(tx, order.run).discard(
+        order.ordinal, order.subjects, order.concerned, seen=tx.flagged_to(), up_to=up_to, at_most=at_most
     )

@@ -1,4 +1,4 @@
-"""What a retention may discard: what is older than what is kept, and not beyond what somebody has still to read."""
+"""The changes that a retention may discard: older than what is kept, and read by all tasks that follow changes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from deltamark.domain.history.changes import Position, RunMoment
 from deltamark.domain.retention.retention import Keep, Retention, Unread
 
 
-def weighed(reading: Reading, services: Services, subjects: Subjects, keep: Keep, *, even_unread: bool) -> Retention:
-    """What would be discarded of a connector now.
+def eligible_changes(
+    reading: Reading, services: Services, subjects: Subjects, keep: Keep, *, even_unread: bool
+) -> Retention:
+    """Returns the changes of a connector that a retention may discard now.
 
-    :raises UsageError: if what is kept begins with a run that there is not.
+    :raises UsageError: if `keep` names a run that does not exist.
     """
     names = (*subjects.entity_types, *subjects.associations)
-    wanted = _older(reading, names, keep, services.clock())
-    unread = tuple(_unread(reading, services, names, wanted))
-    last = wanted if even_unread else min([wanted, *(held.position for held in unread)])
+    older = _older(reading, names, keep, services.clock())
+    unread = tuple(_unread(reading, services, names, older))
+    last = older if even_unread else min([older, *(changes.position for changes in unread)])
     outgoing = reading.changes_between(names, 0, last)
-    up_to = max((found.last for found in outgoing), default=0)
+    up_to = max((changes.last for changes in outgoing), default=0)
     return Retention(
         connector=subjects.connector,
-        wanted=wanted,
+        wanted=older,
         up_to=up_to,
         up_to_at=reading.time_of(up_to) if up_to else None,
         outgoing=outgoing,
@@ -59,31 +61,31 @@ def _older(reading: Reading, names: tuple[str, ...], keep: Keep, now: datetime) 
 
 
 @frozen
-class _Standing:
-    reader: str
+class _Reader:
+    name: str
     position: Position
 
 
-def _unread(reading: Reading, services: Services, names: tuple[str, ...], wanted: Position) -> Iterator[Unread]:
-    for standing in _readers(reading, services):
-        beyond = reading.changes_between(names, standing.position, wanted)
+def _unread(reading: Reading, services: Services, names: tuple[str, ...], up_to: Position) -> Iterator[Unread]:
+    for reader in _readers(reading, services):
+        beyond = reading.changes_between(names, reader.position, up_to)
         if beyond:
-            count = sum(found.count for found in beyond)
-            yield Unread(reader=standing.reader, position=standing.position, count=count)
+            count = sum(changes.count for changes in beyond)
+            yield Unread(reader=reader.name, position=reader.position, count=count)
 
 
-def _readers(reading: Reading, services: Services) -> Iterator[_Standing]:
-    """Who reads changes or flags, and how far each has come; who will compute everything anyway waits for none."""
+def _readers(reading: Reading, services: Services) -> Iterator[_Reader]:
+    """The tasks that read changes or flags, each with its position; those that compute everything next need none."""
     tasks = {task.identifier: task for task in services.configuration.all_calls()}.values()
     flagging = [task.identifier for task in tasks if task.flags_changes]
     if flagging:
-        yield _Standing(", ".join(flagging), reading.flagged_to())
+        yield _Reader(", ".join(flagging), reading.flagged_to())
     for task in tasks:
         if isinstance(task, ComputingTask) and task.dirty:
             work = workload(reading, services.plan, task)
             for name in work.entity_types:
                 shares = [share for share in work.of(name) if not share.everything]
-                waiting = set(flagged(reading, shares)["derivation"].to_pylist())
-                if waiting:
-                    position = min(shares[number].place.position for number in waiting)
-                    yield _Standing(task.identifier, position)
+                with_flags = set(flagged(reading, shares)["derivation"].to_pylist())
+                if with_flags:
+                    position = min(shares[number].place.position for number in with_flags)
+                    yield _Reader(task.identifier, position)

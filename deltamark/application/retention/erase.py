@@ -1,4 +1,4 @@
-"""Erasing a resource for good, on record, as a run of its own in one transaction."""
+"""Erases a resource for good, on record, in a run of its own and one transaction."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ _ORDINAL = 1
 
 
 def would_erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
-    """What an erasure would empty now; writes nothing.
+    """Returns what an erasure would empty now; writes nothing.
 
-    :raises UsageError: as `erase`.
+    :raises UsageError: as `erase` does.
     """
     words = checked_reason(reason)
     with services.store.reading() as reading:
-        return _found(services, reading, ref, words)
+        return _outlook(services, reading, ref, words)
 
 
 def erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
-    """Makes what a resource and its links were unreadable, all at once; see `Engine.erase`.
+    """Makes all values of a resource and its links unreadable; see `Engine.erase`.
 
-    A resource that is there is deleted first, and every change is flagged before it goes: what depends on it is
-    computed anew by the next runs, as after any deletion.
+    A live resource is deleted first, and every change is flagged before it is emptied: the next runs compute anew what
+    depends on it, as after any deletion.
 
     :raises ConcurrentRun: while a run goes on.
-    :raises UsageError: for a resource that never was, an empty reason, or while changes are held back.
+    :raises UsageError: for a resource that never existed, an empty reason, or while changes are held back.
     """
     words = checked_reason(reason)
     with services.store.transaction() as tx:
         refuse_while_running(tx)
-        found = _found(services, tx, ref, words)
+        outlook = _outlook(services, tx, ref, words)
         log = RunLog.start(tx, services, ERASE, [PlannedTask(ordinal=_ORDINAL, identifier=ERASE, kind="Erase")])
         log.task_started(_ORDINAL)
         stream = tx.stream_of(ref)
-        assert stream is not None, "it was found"
+        assert stream is not None, "a resource without a stream was refused"
         _delete(tx, ref, log.run)
         flagged = flag_changes(services, tx)
         emptied = log.erase(_ORDINAL, stream, ref, salt=secrets.token_hex(16), reason=words)
@@ -63,23 +63,23 @@ def erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
         log.task_ended(_ORDINAL, TaskEnd(done, TaskState.COMPLETED))
         log.run_ended(TaskState.COMPLETED)
     return Erasure(
-        run=log.run, ref=ref, reason=words, events=emptied.count, links=found.links, was_live=found.was_live,
-        named_in=found.named_in,
+        run=log.run, ref=ref, reason=words, events=emptied.count, links=outlook.links, was_live=outlook.was_live,
+        named_in=outlook.named_in,
     )  # fmt: skip
 
 
-def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) -> Erasure:
+def _outlook(services: Services, reading: Reading, ref: ResourceRef, reason: str) -> Erasure:
     stream = reading.stream_of(ref)
     if stream is None:
         raise resource_not_found(reading, ref)
     for connector in services.configuration.connectors:
-        blocked = reading.block_of(connector.identifier)
-        if blocked is None:
+        block = reading.block_of(connector.identifier)
+        if block is None:
             continue
         raise UsageError(
-            f"run {blocked.run} holds changes of connector {blocked.connector} back, which may name {ref}. Nothing was "
+            f"run {block.run} holds changes of connector {block.connector} back, which may name {ref}. Nothing was "
             "erased. Resume that run, which applies them, or cancel it, which drops them."
-        ).with_next_steps(*decisions(blocked.run))
+        ).with_next_steps(*decisions(block.run))
     events, links = reading.erasable_counts(stream)
     resource = reading.resource(ref)
     is_live = resource is not None and resource.live
@@ -91,7 +91,7 @@ def _found(services: Services, reading: Reading, ref: ResourceRef, reason: str) 
 
 
 def _delete(tx: Writing, ref: ResourceRef, run: int) -> None:
-    """Deletes the resource and its links, as a source that does not name it any more would."""
+    """Deletes the resource and its links, as a synchronization without it would."""
     resource = tx.resource(ref)
     if resource is None or not resource.live:
         return

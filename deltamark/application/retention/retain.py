@@ -1,4 +1,4 @@
-"""A retention as a run of its own: chunk by chunk, each a transaction after which the store is whole."""
+"""Discards old changes in a run of its own: in chunks, each a transaction that leaves the store whole."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from time import perf_counter
 
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.writing import Writing
-from deltamark.application.retention.discard import Forgetting, discard_changes, forgetting
-from deltamark.application.retention.eligibility import weighed
+from deltamark.application.retention.discard import DiscardOrder, discard_changes, discard_order
+from deltamark.application.retention.eligibility import eligible_changes
 from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.application.runs.run_log import RunLog, TaskEnd, in_words
 from deltamark.application.services import Done, Services
 from deltamark.domain.configuration.jobs import ConnectorTask, TaskState
 from deltamark.domain.messages import RETAIN, how_many
-from deltamark.domain.retention.retention import Keep, Retention
+from deltamark.domain.retention.retention import Keep, Retention, Unread
 from deltamark.domain.runs.run import PlannedTask
 
 AT_A_TIME = 10_000
-"""How many changes are discarded in one transaction: others that write wait for about a second."""
+"""Changes discarded in one transaction: other writers wait for about a second."""
 
 
 def would_retain(services: Services, connector: str, keep: Keep, *, even_unread: bool) -> Retention:
-    """What a retention would discard now; writes nothing."""
-    given = forgetting(services.configuration, connector, task=task_of(connector), run=0, ordinal=1)
+    """Returns what a retention would discard now; writes nothing."""
+    order = _order(services, connector, run=0)
     with services.store.reading() as reading:
-        return weighed(reading, services, given.subjects, keep, even_unread=even_unread)
+        return eligible_changes(reading, services, order.subjects, keep, even_unread=even_unread)
 
 
 def retain(
@@ -37,98 +37,101 @@ def retain(
     progress: Progress,
     at_a_time: int = AT_A_TIME,
 ) -> Retention:
-    """Discards what is older than what is kept; where there is nothing to discard, nothing is put on record.
+    """Discards the changes that are older than what is kept; starts no run where there are none.
 
-    :raises AlreadyRunning: if the connector is being synchronized, or discarded from, now.
-    :raises UsageError: if what is kept begins with a run that there is not.
+    :raises AlreadyRunning: if the connector is being synchronized, or its changes discarded, now.
+    :raises UsageError: if `keep` names a run that does not exist.
     """
     store, leased = services.store, leased_by(services, connector)
     with naming_the_other_run(store, leased), store.transaction() as tx:
         make_free(tx, leased)
-        given = forgetting(services.configuration, connector, task=task_of(connector), run=0, ordinal=1)
-        found = weighed(tx, services, given.subjects, keep, even_unread=even_unread)
-        if not found.count:
-            return found
-        number = _started(services, tx, connector)
+        subjects = _order(services, connector, run=0).subjects
+        eligible = eligible_changes(tx, services, subjects, keep, even_unread=even_unread)
+        if not eligible.count:
+            return eligible
+        number = _start(services, tx, connector)
         tx.take_leases(number, leased, services.lease_s)
     record = RunRecorder(services, number, leased)
     with heard_from(store, number, services.lease_s):
-        given = forgetting(services.configuration, connector, task=task_of(connector), run=number, ordinal=1)
-        record.task_started(given.ordinal)
-        return _Chunks(record, given, found, progress, at_a_time).discarded()
+        order = _order(services, connector, run=number)
+        record.task_started(order.ordinal)
+        return _ChunkedDiscard(record, order, eligible, progress, at_a_time).run()
 
 
 def retain_and_shrink(
     services: Services, connector: str, keep: Keep, *, even_unread: bool, progress: Progress
 ) -> Retention:
-    """Discards what is older than what is kept, and gives the space back to the disk; raises as `retain` does."""
+    """Discards as `retain` does, and gives the free space back to the disk."""
     retention = retain(services, connector, keep, even_unread=even_unread, progress=progress)
     services.store.shrink()
     return retention
 
 
 def task_of(connector: str) -> str:
-    """The task under which the changes of a connector are discarded; no task of a job can be called that."""
+    """The name of the task that discards the changes of a connector; no task of a job can have it."""
     return f"{RETAIN}{connector}"
 
 
 def leased_by(services: Services, connector: str) -> tuple[str, ...]:
-    """What must not run meanwhile: whatever reads the extracts of the connector, and another retention of it."""
-    reading = (
+    """The tasks that must not run meanwhile: those that read the connector's extracts, and another retention."""
+    readers = (
         task.identifier for task in services.configuration.all_calls_of(ConnectorTask) if task.connector == connector
     )
-    return tuple(dict.fromkeys([task_of(connector), *reading]))
+    return tuple(dict.fromkeys([task_of(connector), *readers]))
 
 
-def _started(services: Services, tx: Writing, connector: str) -> int:
+def _order(services: Services, connector: str, *, run: int) -> DiscardOrder:
+    return discard_order(services.configuration, connector, task=task_of(connector), run=run, ordinal=1)
+
+
+def _start(services: Services, tx: Writing, connector: str) -> int:
     task = PlannedTask(ordinal=1, identifier=task_of(connector), kind="Retain")
     return RunLog.start(tx, services, RETAIN, [task]).run
 
 
-class _Chunks:
+class _ChunkedDiscard:
     """The work of a retention that has started."""
 
     def __init__(
-        self, record: RunRecorder, given: Forgetting, found: Retention, progress: Progress, at_a_time: int
+        self, record: RunRecorder, order: DiscardOrder, eligible: Retention, progress: Progress, at_a_time: int
     ) -> None:
         self._record = record
-        self._given = given
-        self._found = found
+        self._order = order
+        self._eligible = eligible
         self._progress = progress
         self._at_a_time = at_a_time
         self._count = 0
         self._began = perf_counter()
 
-    def discarded(self) -> Retention:
-        """Discards chunk by chunk, and puts on record how that ended, whatever happens."""
+    def run(self) -> Retention:
+        """Discards chunk by chunk, and records how the run ended, also where it fails."""
         try:
-            while self._count < self._found.count and not self._is_cancelled():
+            while self._count < self._eligible.count and not self._is_cancelled():
                 with self._record.transaction() as tx:
-                    done = discard_changes(tx, self._given, up_to=self._found.up_to, at_most=self._at_a_time)
-                if done is None:
+                    chunk = discard_changes(tx, self._order, up_to=self._eligible.up_to, at_most=self._at_a_time)
+                if chunk is None:
                     break
-                self._count += done.count
-                self._progress(self._count, self._found.count)
+                self._count += chunk.count
+                self._progress(self._count, self._eligible.count)
         except BaseException as e:
-            self._ended(TaskState.FAILED, f"{in_words(e)}\n{self._in_words()} were discarded before")
+            self._end(TaskState.FAILED, f"{in_words(e)}\n{self._share_done()} were discarded before")
             raise
         is_finished = not self._is_cancelled()
-        self._ended(TaskState.COMPLETED if is_finished else TaskState.CANCELLED, f"{self._in_words()} discarded")
-        return self._found.done(self._record.number, is_finished=is_finished)
+        self._end(TaskState.COMPLETED if is_finished else TaskState.CANCELLED, f"{self._share_done()} discarded")
+        return self._eligible.done(self._record.number, is_finished=is_finished)
 
     def _is_cancelled(self) -> bool:
-        return self._count < self._found.count and self._record.now(with_rows=False).cancelled_by is not None
+        return self._count < self._eligible.count and self._record.now(with_rows=False).cancelled_by is not None
 
-    def _in_words(self) -> str:
-        found = self._found
-        return f"{self._count:,} of {how_many(found.count, 'change')} of {found.connector} up to position {found.up_to}"
+    def _share_done(self) -> str:
+        changes = how_many(self._eligible.count, "change")
+        return f"{self._count:,} of {changes} of {self._eligible.connector} up to position {self._eligible.up_to}"
 
-    def _ended(self, state: TaskState, words: str) -> None:
-        unread = [
-            f"{how_many(one.count, 'change')} {'kept' if self._found.keeps(one) else 'discarded though unread'}: "
-            f"{one.reader} has read up to position {one.position}"
-            for one in self._found.unread
-        ]
-        done = Done(effect=self._count > 0, messages=[words, *unread])
-        self._record.task_ended(self._given.ordinal, TaskEnd(done, state, perf_counter() - self._began))
+    def _end(self, state: TaskState, words: str) -> None:
+        done = Done(effect=self._count > 0, messages=[words, *map(self._unread_in_words, self._eligible.unread)])
+        self._record.task_ended(self._order.ordinal, TaskEnd(done, state, perf_counter() - self._began))
         self._record.run_ended(state)
+
+    def _unread_in_words(self, unread: Unread) -> str:
+        fate = "kept" if self._eligible.keeps(unread) else "discarded though unread"
+        return f"{how_many(unread.count, 'change')} {fate}: {unread.reader} has read up to position {unread.position}"
