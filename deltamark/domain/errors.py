@@ -273,6 +273,21 @@ class StoreUnreachable(StoreError):
     """The server of the store cannot be reached, or the connection was lost. Trying again later may help."""
 
 
+STORE_DAMAGED = "The store was altered or is damaged. Restore a backup."
+
+
+def store_damaged(problem: str, *, effect: str = "", alternative: str = "") -> StoreError:
+    """Returns the error for a store that holds what Deltamark did not write.
+
+    :param problem: what is wrong, and where; a clause without a full stop.
+    :param effect: what was not done because of it; a sentence.
+    :param alternative: what else helps; the end of "Restore a backup, or ".
+    """
+    consequence = f" {effect}" if effect else ""
+    advice = STORE_DAMAGED.removesuffix(".") + (f", or {alternative}." if alternative else ".")
+    return StoreError(f"{problem}.{consequence} {advice}")
+
+
 def to_the_second(at: datetime) -> str:
     """Returns a time as messages show it: ISO 8601, UTC, without fractions of a second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -148,7 +148,7 @@ def test_control_with_leaves_that_are_not_kept_the_law_fails(
 ) -> None:
     monkeypatch.setattr(Erasing, "leave_stubs", lambda self, positions: None)
 
-    with pytest.raises(StoreError, match="to erase are not those on record"):
+    with pytest.raises(StoreError, match="to erase differ from the record"):
         test_what_was_erased_is_nowhere_and_of_the_others_everything_is_as_it_was.hypothesis.inner_test(
             house_in, new_store, [A_DAY], {"1"}
         )

@@ -11,7 +11,7 @@ import pyarrow as pa
 from deltamark.application.ports.comparer import LinkComparison, LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityType
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.values import shown
 from deltamark.infrastructure.comparison.links import compare_links
 from deltamark.infrastructure.comparison.resources import compare_commands, compare_complete
@@ -44,7 +44,4 @@ def _states_readable(entity_type: EntityType) -> Iterator[None]:
     try:
         yield
     except duckdb.InvalidInputException as e:
-        raise StoreError(
-            f"the state of a {entity_type.identifier} cannot be read ({shown(str(e))}). The store was altered or is "
-            "damaged. Restore a backup."
-        ) from e
+        raise store_damaged(f"the state of a {entity_type.identifier} cannot be read ({shown(str(e))})") from e

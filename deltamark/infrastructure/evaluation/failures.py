@@ -8,7 +8,7 @@ from collections.abc import Callable
 import duckdb
 import pyarrow as pa
 
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.values import shown
 
 FAILURES = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError)
@@ -52,7 +52,5 @@ def refuse_damage(db: duckdb.DuckDBPyConnection, table: str, entity_type: str) -
         WHERE NOT json_valid(state) OR NOT json_valid(computed) ORDER BY stream LIMIT 1"""
     ).fetchone()
     if damaged:
-        raise StoreError(
-            f"the state of a {entity_type} cannot be read (stream {damaged[0]}: {shown(damaged[1])}). The store was "
-            "altered or is damaged. Restore a backup."
-        )
+        stream, state = damaged
+        raise store_damaged(f"the state of a {entity_type} cannot be read (stream {stream}: {shown(state)})")

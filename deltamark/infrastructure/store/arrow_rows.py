@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.values import shown
 
 CHUNK = 50_000
@@ -46,10 +46,7 @@ def as_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     try:
         return pa.array(values, type=kind)
     except (pa.ArrowException, OverflowError) as e:
-        raise StoreError(
-            f"a row of the store cannot be read ({shown(str(e))}): the store was altered or is damaged. "
-            "Restore a backup."
-        ) from e
+        raise store_damaged(f"a row of the store cannot be read ({shown(str(e))})") from e
 
 
 def chunks(table: pa.Table, size: int = CHUNK) -> Iterator[pa.Table]:

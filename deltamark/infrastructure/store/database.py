@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 import pyarrow as pa
 from attrs import frozen
 
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 
 
 @frozen
@@ -202,9 +202,7 @@ def position_after(newest: int) -> int:
     :raises StoreError: if there is none.
     """
     if newest >= LAST_POSITION:
-        raise StoreError(
-            f"no position is left after {newest}: no log is that long, the store was altered. Restore a backup."
-        )
+        raise store_damaged(f"no position is left after {newest}, and no log is that long")
     return newest + 1
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from deltamark.application.ports.store import Clock
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.resources.events import Event
 from deltamark.domain.runs.run import RunEvent
 from deltamark.infrastructure.store.database import Database, position_after
@@ -43,10 +43,7 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
         match self._db.row("SELECT last_at, next_stream, next_run, next_flag FROM store"):
             case (int(last_at), int(stream), int(run), int(flag)) if last_at < _END_OF_TIME:
                 return last_at, stream, run, flag
-        raise StoreError(
-            "the time of the store, or where it goes on, cannot be read. The store was altered or is damaged. "
-            "Restore a backup."
-        )
+        raise store_damaged("the time of the store, or one of its next numbers, cannot be read")
 
     def now(self) -> datetime:
         return from_micros(self._micros)

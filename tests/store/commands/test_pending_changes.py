@@ -181,7 +181,7 @@ def test_a_block_that_cannot_be_read_is_an_error_of_the_store(store: Store) -> N
     kept(store)
     altered(store, "UPDATE blocked SET since=?1", 2**62)
 
-    with store.reading() as reading, pytest.raises(StoreError, match="what blocks connector HR cannot be read"):
+    with store.reading() as reading, pytest.raises(StoreError, match="the block of connector HR cannot be read"):
         reading.block_of("HR")
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from deltamark.application.ports.records import Discarded, Subjects
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.resources.link import LinkFact, LinkSnapshot, fold_link
 from deltamark.domain.resources.resource import ResourceFact, ResourceSnapshot, fold
 from deltamark.domain.runs.run import ChangesDiscarded
@@ -65,9 +65,9 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
             )
         self.append_to_run(lambda stream, version, at: build(stream, version, at, discarded), run)
         if self._db.discard_events(record=self._next - 1) != count:
-            raise StoreError(
-                f"the {count} changes to discard are not those that snapshots and the record of the run stand for. "
-                "Nothing was discarded. The store was altered or is damaged: restore a backup."
+            raise store_damaged(
+                f"the {count} changes to discard differ from the snapshots or from the record of the run",
+                effect="Nothing was discarded.",
             )
         return discarded
 

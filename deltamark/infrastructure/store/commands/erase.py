@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 
 from deltamark.application.ports.records import Emptied
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.runs.run import ResourceErased
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.commands.stubs import Leaving, ranges_of
@@ -84,8 +84,8 @@ class Erasing(Leaving, RunWriting, ErasureQueries):
         self._db.execute("DELETE FROM links WHERE source=?1 OR target=?1", (stream,))
         self._db.execute("DELETE FROM resources WHERE stream=?1", (stream,))
         if self._db.erase_events(record=self._next - 1) != emptied.count:
-            raise StoreError(
-                f"the {emptied.count} changes to erase are not those on record. Nothing was erased. The store was "
-                "altered or is damaged: restore a backup."
+            raise store_damaged(
+                f"the {emptied.count} changes to erase differ from the record of the erasure",
+                effect="Nothing was erased.",
             )
         return emptied

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from deltamark.application.ports.pending_changes import Block, Pending
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
 from deltamark.infrastructure.store.events.pending_payloads import StoredPart, pending_of, stored_parts
@@ -31,10 +31,7 @@ class PendingQueries(Queries):
                 needs_complete=bool(needs_complete),
             )
         except (TypeError, ValueError, OverflowError) as e:
-            raise StoreError(
-                f"what blocks connector {connector} cannot be read. The store was altered or is damaged. "
-                "Restore a backup."
-            ) from e
+            raise store_damaged(f"the block of connector {connector} cannot be read") from e
 
     def pending_tasks(self, run: int) -> list[int]:
         sql = "SELECT DISTINCT task FROM pending WHERE run=?1 ORDER BY task"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deltamark.application.ports.records import Schedule
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
 from deltamark.infrastructure.store.queries.state import Queries
 from deltamark.infrastructure.store.session import Session
@@ -22,9 +22,7 @@ class ScheduleQueries(Queries):
                 for job, timing, handled_to, run in rows
             ]
         except (TypeError, OverflowError) as e:
-            raise StoreError(
-                "how far schedules were handled cannot be read. The store was altered or is damaged. Restore a backup."
-            ) from e
+            raise store_damaged("the progress of the schedules cannot be read") from e
 
 
 class ScheduleKeeping(Session, ScheduleQueries):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.history.changes import Position
 from deltamark.infrastructure.store.events.seals import CHECK, MOST, SALT, Segment, leaves, segments_of
 from deltamark.infrastructure.store.session import Session
@@ -73,9 +73,9 @@ class Leaving(Session):
         is_sealed = len(salts) == SALT * len(rows)
         found = leaves(topic, positions, streams, versions, salts, payloads) if is_sealed else []
         if not is_sealed or any(not seal.endswith(leaf[:CHECK]) for leaf, seal in zip(found, seals, strict=True)):
-            raise StoreError(
-                f"events at positions {positions[0]} to {positions[-1]} are not what was written. Nothing was removed. "
-                "`deltamark verify` shows which. Restore a backup."
+            raise store_damaged(
+                f"an event at positions {positions[0]} to {positions[-1]} is not what was written",
+                effect="Nothing was removed. `deltamark verify` shows which event it is.",
             )
         self._db.insert(
             "stubs",

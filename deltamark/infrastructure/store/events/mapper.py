@@ -15,7 +15,7 @@ import orjson
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import StoreError, store_damaged
 from deltamark.domain.resources.events import Event
 from deltamark.domain.resources.link import Linked, LinkEvent, LinkRef, LinkSnapshot, Unlinked
 from deltamark.domain.resources.resource import (
@@ -130,9 +130,8 @@ class ChangeMapper(Mapper[str]):
         try:
             return build(stream, version, self.transcoder.decode(state))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as e:
-            raise StoreError(
-                f"event {version} of stream {stream} ({topic}) cannot be read: {type(e).__name__}: {e}. The store "
-                "was altered or is damaged. Restore a backup."
+            raise store_damaged(
+                f"event {version} of stream {stream} ({topic}) cannot be read: {type(e).__name__}: {e}"
             ) from e
 
 

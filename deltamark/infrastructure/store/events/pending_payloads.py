@@ -16,7 +16,7 @@ from attrs import asdict, evolve, frozen
 
 from deltamark.application.ports.arrow_schemas import PENDING_ROWS
 from deltamark.application.ports.pending_changes import Part, Pending
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.runs.run import ExtractRead
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
 
@@ -93,9 +93,8 @@ def pending_of(stored: Sequence[StoredPart], what: str) -> Pending:
         head["extracts"] = [ExtractRead(**read) for read in head["extracts"]]
         return Pending(**head, parts=[_part(part) for part in stored[1:]])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, pa.ArrowException) as e:
-        raise StoreError(
-            f"{what} cannot be read. The store was altered or is damaged. Restore a backup, or run the job again: "
-            "what is pending was not applied."
+        raise store_damaged(
+            f"{what} cannot be read", alternative="run the job again: pending changes were not applied"
         ) from e
 
 

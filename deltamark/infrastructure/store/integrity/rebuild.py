@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from deltamark.application.ports.progress import Progress
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
 from deltamark.infrastructure.store.commands.waiting_links import Awaiting
 from deltamark.infrastructure.store.database import Same
@@ -173,9 +173,8 @@ class Replaying(Awaiting, ReplayQueries):
             return [found[name] for name in zip(kinds, keys, strict=True)]
         except KeyError as e:
             kind, key = e.args[0]
-            raise StoreError(
-                f"the log links {kind} {key}, but never created it. Nothing was changed. The store was altered or is "
-                "damaged. Restore a backup."
+            raise store_damaged(
+                f"the log links {kind} {key}, but never created it", effect="Nothing was changed."
             ) from None
 
     def _put_horizons(self, folding: LogFolding) -> None:
@@ -208,7 +207,7 @@ def refuse_broken(found: LogVerification) -> None:
     if found.log_faults:
         first = found.discrepancies[0]
         where = f" (position {first.position})" if first.position else ""
-        raise StoreError(
-            f"the log is not whole: {first.subject}{where}: {first.problem}. Nothing was changed. `deltamark verify` "
-            "shows all that is wrong. Restore a backup."
+        raise store_damaged(
+            f"the log is not whole: {first.subject}{where}: {first.problem}",
+            effect="Nothing was changed. `deltamark verify` shows all faults.",
         )

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import psycopg
 from psycopg import errors
 
-from deltamark.domain.errors import ConcurrentRun, DeltamarkError, StoreError, StoreUnreachable
+from deltamark.domain.errors import STORE_DAMAGED, ConcurrentRun, DeltamarkError, StoreError, StoreUnreachable
 from deltamark.infrastructure.store.postgresql.address import Address
 from deltamark.infrastructure.store.transactions import conflict
 
@@ -70,11 +70,11 @@ _BY_KIND: tuple[tuple[Kinds, str, str], ...] = (
         "a value cannot be stored in PostgreSQL ({text})",
         "Correct it in the source, then run again.",
     ),
-    ((errors.DataCorrupted, errors.IndexCorrupted), "the server reports damaged data ({text})", "Restore a backup."),
+    ((errors.DataCorrupted, errors.IndexCorrupted), "the server reports damaged data ({text})", STORE_DAMAGED),
     (
         (errors.UndefinedTable, errors.UndefinedColumn),
         "its tables are not as Deltamark made them ({text})",
-        "The store was altered. Restore a backup.",
+        STORE_DAMAGED,
     ),
 )
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.infrastructure.store.queries.state import Queries
 
 FLAGGING = "*flags*"
@@ -35,10 +35,7 @@ class FlagQueries(Queries):
         match self._db.one("SELECT next_flag FROM store"):
             case int(number):
                 return number - 1
-        raise StoreError(
-            "the numbers of flags, or where they go on, cannot be read. The store was altered or is damaged. Restore a "
-            "backup."
-        )
+        raise store_damaged("the number of the next flag cannot be read")
 
     def watched(self) -> dict[Dependency, int]:
         return {dependency: since for _, dependency, since in self._watched()}
@@ -70,14 +67,12 @@ class FlagQueries(Queries):
         """Refuses a place that lies ahead: whoever stands there would pass over what is still to come."""
         head = self._db.one("SELECT max(notification_id) FROM stored_events") or 0
         if position > head:
-            raise StoreError(
-                f"{consumer} stands at position {position}, beyond the log, which ends at {head}: it would pass over "
-                "changes. The store was altered or is damaged. Restore a backup."
+            raise store_damaged(
+                f"{consumer} stands at position {position}, but the log ends at {head}: {consumer} would miss changes"
             )
         if flag and flag > (newest := self.newest_flag()):
-            raise StoreError(
-                f"{consumer} stands at flag {flag}, beyond the newest, which is {newest}: it would pass over flags. "
-                "The store was altered or is damaged. Restore a backup."
+            raise store_damaged(
+                f"{consumer} stands at flag {flag}, but the newest flag is {newest}: {consumer} would miss flags"
             )
 
     def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: int) -> pa.Table:
@@ -96,10 +91,7 @@ def _kind(side: str) -> DerivationKind:
     try:
         return DerivationKind(side)
     except ValueError:
-        raise StoreError(
-            f"the store holds a rule of the unknown kind {side!r}. The store was altered or is damaged. Restore a "
-            "backup."
-        ) from None
+        raise store_damaged(f"the store holds a rule of the unknown kind {side!r}") from None
 
 
 def rule_of(name: str, side: str, entity_type: str, digest: str) -> DerivedRule:
@@ -128,7 +120,4 @@ def _dependency(row: Sequence[Any]) -> Dependency:
         found = tuple(Hop(association, bool(forward)) for association, forward in orjson.loads(hops))
         return Dependency(entity_type, found, tuple(orjson.loads(path)), property_name, leads_to)
     except (TypeError, ValueError) as e:
-        raise StoreError(
-            f"what values of {entity_type} depend on cannot be read ({e}). The store was altered or is damaged. "
-            "Restore a backup."
-        ) from e
+        raise store_damaged(f"a dependency of {entity_type} cannot be read ({e})") from e

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.resources.link import Linked, LinkFact, LinkSnapshot
 from deltamark.domain.resources.resource import Created, ResourceFact, ResourceSnapshot
 
@@ -25,14 +25,8 @@ def whole(stream: int, facts: Iterable[tuple[int, _Fact]]) -> Iterator[tuple[int
         if isinstance(fact, ResourceSnapshot | LinkSnapshot):
             wanted = version
         if version != wanted:
-            raise StoreError(
-                f"stream {stream} lacks event {wanted}: event {version} stands in its place. The store was altered or "
-                "is damaged. Restore a backup."
-            )
+            raise store_damaged(f"stream {stream} lacks event {wanted}: event {version} stands in its place")
         if wanted == 1 and not isinstance(fact, _BEGINNINGS):
-            raise StoreError(
-                f"stream {stream} begins with what can only follow ({type(fact).__name__}). The store was altered or "
-                "is damaged. Restore a backup."
-            )
+            raise store_damaged(f"stream {stream} begins with an event that cannot be first ({type(fact).__name__})")
         yield position, fact
         wanted = version + 1

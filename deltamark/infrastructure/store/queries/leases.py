@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deltamark.application.ports.records import Lease
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import from_micros
 from deltamark.infrastructure.store.queries.state import Queries
@@ -51,9 +51,7 @@ def lease(row: tuple[Any, ...]) -> Lease:
             is_live=bool(is_live),
         )
     except (TypeError, OverflowError) as e:
-        raise StoreError(
-            f"the lease of task {task} cannot be read. The store was altered or is damaged. Restore a backup."
-        ) from e
+        raise store_damaged(f"the lease of task {task} cannot be read") from e
 
 
 def renew(db: Database, run: int, time_to_live_s: float, host_time: int) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from deltamark.application.ports.records import RunSummary
 from deltamark.domain.derivation.dependency_paths import Hop
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.history.changes import AnyChange, Horizon
 from deltamark.domain.resources.link import LinkEvent, LinkRef, fold_link
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef, fold
@@ -184,10 +184,7 @@ class RunQueries(LogQueries):
             except (AssertionError, AttributeError, IndexError):
                 run = None
             if run is None:
-                raise StoreError(
-                    f"run {number} cannot be read: events of it are missing or wrong. The store was altered or is "
-                    "damaged. Restore a backup."
-                )
+                raise store_damaged(f"run {number} cannot be read: some of its events are missing or wrong")
             yield RunSummary(run=run, first=first, last=last)
 
     def entity_types_changed_since(self, position: int) -> set[str] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import store_damaged
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceRef
 from deltamark.domain.values import Values, shown
@@ -42,10 +42,7 @@ class Queries:
         except ValueError:
             values = None
         if not isinstance(values, dict):
-            raise StoreError(
-                f"the state of the resource {shown(key)} cannot be read. The store was altered or is damaged. "
-                "Restore a backup."
-            )
+            raise store_damaged(f"the state of the resource {shown(key)} cannot be read")
         return values
 
     @property

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from eventsourcing.sqlite import SQLiteCursor
 
-from deltamark.domain.errors import ConcurrentRun, StoreError
+from deltamark.domain.errors import ConcurrentRun, StoreError, store_damaged
 from deltamark.infrastructure.store.migrations import NEW_STORE, Step, Types, steps_from
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 
@@ -21,6 +21,8 @@ APPLICATION_ID = 0x44_4D_52_4B
 
 _HEAD = 108
 """How many bytes of a file tell whether it is a store: the header of SQLite, and that of its first page."""
+
+_UNDONE = "What was being written was undone."
 
 TYPES = Types(
     number="INTEGER",
@@ -95,7 +97,7 @@ def _check_head(head: bytes, path: Path, steps: Sequence[Step]) -> None:
     if head[:16] != b"SQLite format 3\0":
         raise StoreError(f"{path} is not a Deltamark store: it is not an SQLite database. Name another file.")
     if len(head) < _HEAD:
-        raise StoreError(f"store {path}: the file is damaged (it ends in its first page). Restore a backup.")
+        raise store_damaged(f"store {path}: the file ends in its first page")
     version, application, cells = (int.from_bytes(head[a:b]) for a, b in ((60, 64), (68, 72), (103, 105)))
     if cells:
         _steps_of_ours(application, version, path, steps)
@@ -151,9 +153,9 @@ def missing_steps(c: SQLiteCursor, path: Path, steps: Sequence[Step]) -> Sequenc
     c.execute("SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name")
     strangers = [row[0] for row in c.fetchall()]
     if strangers:
-        raise StoreError(
-            f"{path} holds triggers or views that Deltamark did not make ({', '.join(strangers)}). The store was "
-            "altered. Remove them, or restore a backup."
+        raise store_damaged(
+            f"{path} holds triggers or views that Deltamark did not make ({', '.join(strangers)})",
+            alternative="remove them",
         )
     return missing
 
@@ -175,7 +177,7 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError | ConcurrentRun:
     elif name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
         what, advice = "it cannot be written (read-only file, folder or file system)", "Make it writable."
     elif name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        what, advice = f"the file is damaged ({text})", "Restore a backup."
+        return store_damaged(f"store {path}: the file cannot be read ({text})", effect=_UNDONE)
     elif name.startswith("SQLITE_CANTOPEN"):
         what, advice = (
             "it cannot be opened or created",
@@ -193,5 +195,9 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError | ConcurrentRun:
         )
     else:
         what = f"{text} ({name})" if name else text
-        advice = "The store was altered or is damaged: restore a backup. (Or is this our fault? --debug shows details.)"
-    return StoreError(f"store {path}: {what}. What was being written was undone. {advice}")
+        return store_damaged(
+            f"store {path}: {what}",
+            effect=_UNDONE,
+            alternative="report it if it comes back: --debug shows details",
+        )
+    return StoreError(f"store {path}: {what}. {_UNDONE} {advice}")
