@@ -21,7 +21,7 @@ from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.function_columns import functions_of
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.errors import ConfigurationError, Fault
-from deltamark.domain.validation.field_types import shape_faults
+from deltamark.domain.validation.field_types import type_faults
 from deltamark.domain.validation.functions import bound, function_faults
 from deltamark.domain.validation.validate import MOST_FAULTS, faults, in_file_order
 
@@ -54,7 +54,7 @@ def checked_configuration(
     """
     known = registered(functions)
     if isinstance(source, Configuration):
-        wrong = shape_faults(source) or faults(source)
+        wrong = type_faults(source) or faults(source)
         if wrong:
             raise ConfigurationError(wrong)
         configuration = source

@@ -116,7 +116,7 @@ FAULTS = {
     ),
     "a link end of the wrong type": (
         LINKS + LINKED.replace("Directory_Team:Name", "Directory_User:Mail"),
-        'that side of the association is "Directory_Team"; name a key of that type',
+        'that end of the association belongs to "Directory_Team"; name a key of that type',
     ),
     "a navigation declared as text": (
         LINKS.replace("User:Team", "User:Mail"),
@@ -124,12 +124,12 @@ FAULTS = {
     ),
     "a navigation used twice": (
         LINKS + LINKS.replace('"Team"', '"Again"').replace("Members", "Other"),
-        'already leads over association "Team"',
+        'which association "Team" already uses',
     ),
     "a navigation to itself": (LINKS.replace("Directory_Team:Members", "Directory_User:Team"), "for both directions"),
     "a rule without target": (
         ACCOUNTS + '<ResourceCorrelationRule ResourceType="R" SourceBinding="Mail" />',
-        'correlation rule "R_1" says nothing about its target; give TargetBinding or TargetExpression',
+        'correlation rule "R_1" has no target; give TargetBinding or TargetExpression',
     ),
     "levels for some tasks only": (
         job(SYNC.replace(" />", ' Level="1" />') + FLAG),

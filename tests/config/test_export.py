@@ -323,7 +323,7 @@ def test_a_task_that_the_vocabulary_does_not_know_is_refused_by_name() -> None:
 
 def test_a_configuration_of_wrong_types_is_refused_before_it_is_written() -> None:
     assert refusals(Configuration(agents=[Change(None, 1)])) == [
-        "Configuration: agents is a sequence of Agent and holds Change"
+        "Configuration: agents must be a sequence of Agent; it contains Change"
     ]
     with pytest.raises(UsageError, match="a Configuration is written as XML, not str"):
         deltamark.configuration_xml("configuration")  # type: ignore[arg-type]

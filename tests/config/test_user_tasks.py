@@ -327,7 +327,7 @@ CANNOT = {
     ),
     "the key": (declared(writes=["Number"]), "which its mapping fills from an extract"),
     "links": (declared(writes=["Manager"]), "a navigation property of association"),
-    "what an expression computes": (declared(writes=["Note"]), 'which property expression "Note" computes already'),
+    "what an expression computes": (declared(writes=["Note"]), 'which property expression "Note" already computes'),
     "a path to nothing": (
         declared(reads=["Manger.Name"]),
         'reads "Manger.Name", which leads over "Manger", which is no',
@@ -375,7 +375,7 @@ def test_an_entity_type_that_is_none_of_the_functions_is_a_fault():
     teams = [*model.entity_types, EntityType("Team", [Property("Code", is_key=True)])]
 
     assert (
-        'covers "Team", which is none of the entity types of function' in faults(evolve(model, entity_types=teams))[0]
+        'covers "Team", which is not among the entity types of function' in faults(evolve(model, entity_types=teams))[0]
     )
 
 
@@ -395,7 +395,7 @@ def test_two_functions_that_say_nothing_would_write_the_same():
 
     told = faults(people_model([calls(declared(writes=None), "A"), calls(silent, "B")]))
 
-    assert "computes already; keep one of them" in told[0]
+    assert "already computes; keep one of them" in told[0]
 
 
 def told(configuration) -> list[str]:

@@ -19,7 +19,7 @@ from deltamark.config.xml.schema import ROOT
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import ConfigurationError, Fault, UsageError
 from deltamark.domain.location import Location
-from deltamark.domain.validation.field_types import shape_faults
+from deltamark.domain.validation.field_types import type_faults
 from deltamark.domain.validation.validate import in_file_order
 from deltamark.domain.values import shown
 
@@ -48,7 +48,7 @@ def configuration_xml(configuration: Configuration) -> str:
     """
     if not isinstance(configuration, Configuration):
         raise UsageError(f"a Configuration is written as XML, not {type(configuration).__name__}.")
-    faults = shape_faults(configuration)
+    faults = type_faults(configuration)
     if not faults:
         writer = _Writer()
         parts = ROOT.take(ROOT, configuration)

@@ -18,7 +18,7 @@ _COMPUTED_LINKS = "computed links are not built yet in this version; name a prop
 
 
 @frozen
-class Declared:
+class PropertyIndex:
     """The properties of the model, indexed, so that a look-up takes constant time."""
 
     types: Mapping[PropertyRef, PropertyType]
@@ -27,7 +27,7 @@ class Declared:
     navigations: Mapping[PropertyRef, EntityAssociation]
 
     @classmethod
-    def of(cls, configuration: Configuration) -> Declared:
+    def of(cls, configuration: Configuration) -> PropertyIndex:
         """Indexes the properties of a configuration."""
         declared = {
             PropertyRef(entity_type.identifier, item.identifier): item
@@ -48,7 +48,7 @@ class Declared:
 
 def computed_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
     """The faults of property expressions and classification rules that do not lie in their expressions."""
-    model = Declared.of(configuration)
+    model = PropertyIndex.of(configuration)
     first: dict[PropertyRef, EntityPropertyExpression] = {}
     for rule in configuration.property_expressions:
         computed = PropertyRef(rule.entity_type, rule.property)
@@ -72,7 +72,7 @@ def computed_faults(configuration: Configuration, index: Index) -> Iterator[Faul
 
 
 def target_faults(
-    computed: PropertyRef, model: Declared, index: Index, where: str, location: Location | None
+    computed: PropertyRef, model: PropertyIndex, index: Index, where: str, location: Location | None
 ) -> Iterator[Fault]:
     """The reason why a property cannot be computed, if there is one.
 

@@ -1,4 +1,4 @@
-"""What is derived, but hardly as it is meant: tasks that compute too early, and values that no task computes."""
+"""Warnings about derived values: tasks that compute too early, and values that no task computes."""
 
 from __future__ import annotations
 
@@ -8,160 +8,180 @@ from attrs import frozen
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import PropertyRef
-from deltamark.domain.configuration.jobs import TASK_TYPES, Call, ComputingTask, Job, Task
+from deltamark.domain.configuration.jobs import TASK_TYPES, ComputingTask, Job, Task
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.plan import Plan, Planned
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
+from deltamark.domain.validation.computed_properties import at
+from deltamark.domain.validation.jobs import ResolvedCall, location_of
 from deltamark.domain.values import shown
 
 _MOST_LISTED = 3
 
-_Placed = tuple[Location | None, Task]
-"""A task as it is called in a job, and where."""
-
 
 @frozen
-class _Reads:
+class _ComputedProperties:
     """The computed properties, and which of them each derivation reads."""
 
-    computed: Mapping[PropertyRef, Planned]
+    planned: Mapping[PropertyRef, Planned]
 
     @classmethod
-    def of(cls, plan: Plan) -> _Reads:
-        return cls(
-            {
-                PropertyRef(one.derivation.entity_type, one.derivation.name): one
-                for one in plan.of([DerivationKind.PROPERTY])
-            }
-        )
+    def of(cls, plan: Plan) -> _ComputedProperties:
+        return cls({_property(planned.derivation): planned for planned in plan.of([DerivationKind.PROPERTY])})
 
-    def by(self, planned: Planned) -> tuple[PropertyRef, ...]:
+    def read_by(self, planned: Planned) -> tuple[PropertyRef, ...]:
         """The computed properties that a derivation reads, sorted."""
-        found = {
+        properties = {
             PropertyRef(dependency.leads_to, dependency.property)
             for dependency in planned.dependencies
             if dependency.property is not None
         }
-        return tuple(sorted((one for one in found if one in self.computed), key=str))
+        return tuple(sorted(properties & self.planned.keys(), key=str))
+
+
+@frozen
+class _Execution:
+    """A task as a job executes it.
+
+    :param writes: the properties that it computes.
+    """
+
+    task: Task
+    location: Location | None
+    writes: frozenset[PropertyRef]
 
 
 def contradicted_priorities(plan: Plan) -> Iterator[Fault]:
-    """Priorities by which a property would be computed before one that it reads: the order is another."""
-    reads = _Reads.of(plan)
-    for name, one in reads.computed.items():
-        for read in reads.by(one):
-            priority, other = one.derivation.priority, reads.computed[read].derivation.priority
-            if priority < other:
+    """Priorities that would put a property before one that it reads. What is read is computed first all the same."""
+    computed = _ComputedProperties.of(plan)
+    for name, planned in computed.planned.items():
+        for read in computed.read_by(planned):
+            priority, read_priority = planned.derivation.priority, computed.planned[read].derivation.priority
+            if priority < read_priority:
                 yield Fault(
-                    one.derivation.location,
-                    f"the Priority {priority} of {shown(name)} puts it before {shown(read)}, which has {other}, but "
-                    "its expression reads that property; what is read is computed first, whatever the priorities "
+                    planned.derivation.location,
+                    f"the Priority {priority} of {shown(name)} puts it before {shown(read)}, which has {read_priority}"
+                    ", but its expression reads that property; what is read is computed first, whatever the priorities "
                     "say: correct or remove them",
                 )
 
 
-def computed_too_late(job: Job, running: Sequence[tuple[Call, Task]], plan: Plan) -> Iterator[Fault]:
-    """Tasks of a job that read computed properties before the job computes them, or that it never computes.
+def computed_too_late(job: Job, as_executed: Sequence[ResolvedCall], plan: Plan) -> Iterator[Fault]:
+    """Tasks of a job that read computed properties which the job computes only later, or never.
 
-    :param running: the calls of the job with their tasks, in the order in which they run.
+    :param as_executed: the calls of the job with their tasks, in the order in which they run.
     """
-    reads = _Reads.of(plan)
-    called = [(call.location or task.location, task) for call, task in running]
-    by_task = [frozenset(_properties_of(task, plan)) for _, task in called]
-    for number, (location, task) in enumerate(called):
-        if not isinstance(task, ComputingTask):
-            continue
-        needed = {read: None for one in plan.of_task(task) for read in reads.by(one)}
-        missing = [read for read in needed if not any(read in found for found in by_task[: number + 1])]
-        for place, (later, found) in enumerate(
-            zip(called[number + 1 :], by_task[number + 1 :], strict=True), number + 1
-        ):
-            late = [read for read in missing if read in found]
-            missing = [read for read in missing if read not in found]
-            readers = {one.derivation for one in plan.of_task(task) if set(reads.by(one)) & set(late)}
-            if late and not _computed_again(readers, [task for _, task in called[place + 1 :]], plan):
-                yield _computed_later(job, (location, task), later, late)
-        if missing:
-            yield _never_computed(job, (location, task), missing, reads)
+    computed = _ComputedProperties.of(plan)
+    executions = [_Execution(call[1], location_of(call), frozenset(_written_by(call[1], plan))) for call in as_executed]
+    for number, execution in enumerate(executions, 1):
+        if isinstance(execution.task, ComputingTask):
+            reads = {planned.derivation: computed.read_by(planned) for planned in plan.of_task(execution.task)}
+            needed = dict.fromkeys(read for names in reads.values() for read in names)
+            missing = [read for read in needed if not any(read in done.writes for done in executions[:number])]
+            for writer, late in _late_reads(reads, missing, executions[number:], plan):
+                yield _later_fault(job, execution, writer, late)
+            missing = [read for read in missing if not any(read in later.writes for later in executions[number:])]
+            if missing:
+                yield _missing_fault(job, execution, missing, computed)
 
 
-def _computed_again(derivations: set[Derivation], tasks: Iterable[Task], plan: Plan) -> bool:
-    """Whether one of some tasks computes these again."""
-    computing = [task for task in tasks if isinstance(task, ComputingTask)]
-    return any(derivations <= {one.derivation for one in plan.of_task(task)} for task in computing)
+def _late_reads(
+    reads: Mapping[Derivation, Sequence[PropertyRef]],
+    missing: Sequence[PropertyRef],
+    later: Sequence[_Execution],
+    plan: Plan,
+) -> Iterator[tuple[_Execution, list[PropertyRef]]]:
+    """The later tasks that compute missing properties, each with the properties that it is the first to compute.
+
+    Not among them are tasks after which another one computes again all that reads these properties.
+    """
+    for number, writer in enumerate(later, 1):
+        late = [read for read in missing if read in writer.writes]
+        missing = [read for read in missing if read not in writer.writes]
+        readers = {derivation for derivation, names in reads.items() if not set(names).isdisjoint(late)}
+        if late and not _is_computed_again(readers, later[number:], plan):
+            yield writer, late
 
 
-def _properties_of(task: Task, plan: Plan) -> Iterator[PropertyRef]:
+def _is_computed_again(derivations: set[Derivation], executions: Iterable[_Execution], plan: Plan) -> bool:
+    """Whether one of these tasks computes all of the derivations."""
+    tasks = [execution.task for execution in executions if isinstance(execution.task, ComputingTask)]
+    return any(derivations <= {planned.derivation for planned in plan.of_task(task)} for task in tasks)
+
+
+def _written_by(task: Task, plan: Plan) -> Iterator[PropertyRef]:
     if isinstance(task, ComputingTask) and DerivationKind.PROPERTY in task.derives:
-        for one in plan.of_task(task):
-            yield PropertyRef(one.derivation.entity_type, one.derivation.name)
+        for planned in plan.of_task(task):
+            yield _property(planned.derivation)
 
 
-def _computed_later(job: Job, reader: _Placed, later: _Placed, names: Sequence[PropertyRef]) -> Fault:
+def _property(derivation: Derivation) -> PropertyRef:
+    return PropertyRef(derivation.entity_type, derivation.name)
+
+
+def _later_fault(job: Job, reader: _Execution, writer: _Execution, properties: Sequence[PropertyRef]) -> Fault:
     return Fault(
-        reader[0],
-        f"task {shown(reader[1].identifier)} of job {shown(job.identifier)} reads {_listed(names)}, which "
-        f"{shown(later[1].identifier)}{_at(later[0])} computes only after it; let that task run before it, or let one "
-        "task compute both",
+        reader.location,
+        f"task {shown(reader.task.identifier)} of job {shown(job.identifier)} reads {_listed(properties)}, which "
+        f"{shown(writer.task.identifier)}{at(writer.location)} computes only after it; let that task run before it, or "
+        "let one task compute both",
     )
 
 
-def _never_computed(job: Job, reader: _Placed, names: Sequence[PropertyRef], reads: _Reads) -> Fault:
-    types = ", ".join(dict.fromkeys(name.entity_type for name in names))
-    makers = [reads.computed[name].derivation.maker for name in names]
+def _missing_fault(
+    job: Job, reader: _Execution, properties: Sequence[PropertyRef], computed: _ComputedProperties
+) -> Fault:
+    types = ", ".join(dict.fromkeys(name.entity_type for name in properties))
+    makers = [computed.planned[name].derivation.maker for name in properties]
     functions = [maker.name for maker in dict.fromkeys(makers) if maker]
-    called = [f"a PythonTask that calls {shown(name)}" for name in functions]
+    tasks = [f"a PythonTask that calls {shown(name)}" for name in functions]
     if None in makers:
-        called.append(f"an UpdateEntityPropertyExpressionsTask that covers {types}")
+        tasks.append(f"an UpdateEntityPropertyExpressionsTask that covers {types}")
     return Fault(
-        reader[0],
-        f"task {shown(reader[1].identifier)} of job {shown(job.identifier)} reads {_listed(names)}, which no task of "
-        f"this job computes; let {' and '.join(called)} run before it",
+        reader.location,
+        f"task {shown(reader.task.identifier)} of job {shown(job.identifier)} reads {_listed(properties)}, which no "
+        f"task of this job computes; let {' and '.join(tasks)} run before it",
     )
 
 
-def never_covered(configuration: Configuration, plan: Plan) -> Iterator[Fault]:
-    """Derivations that no task of any job computes, told once for each kind of task and entity type.
+def never_computed(configuration: Configuration, plan: Plan) -> Iterator[Fault]:
+    """Derivations that no task of any job computes, one warning for each kind of task and entity type.
 
-    A configuration without jobs is told nothing: its jobs are still to come.
+    There is none for a configuration without jobs, which may get them later.
     """
     if not configuration.jobs:
         return
     tasks = [task for job in configuration.jobs for task in configuration.called_by(job)]
     computing = [task for task in tasks if isinstance(task, ComputingTask)]
-    computed = {one.derivation for task in computing for one in plan.of_task(task)}
-    for kind in TASK_TYPES:
-        if not issubclass(kind, ComputingTask):
+    computed = {planned.derivation for task in computing for planned in plan.of_task(task)}
+    for task_type in TASK_TYPES:
+        if not issubclass(task_type, ComputingTask):
             continue
-        left: dict[str, list[Planned]] = {}
-        for one in plan.of(kind.derives):
-            is_theirs = (one.derivation.maker is not None) == kind.has_function
-            if is_theirs and one.derivation not in computed:
-                left.setdefault(one.derivation.entity_type, []).append(one)
-        for entity_type, uncovered in left.items():
-            yield _not_covered(kind, entity_type, uncovered)
+        missing: dict[str, list[Planned]] = {}
+        for planned in plan.of(task_type.derives):
+            is_of_task_type = (planned.derivation.maker is not None) == task_type.has_function
+            if is_of_task_type and planned.derivation not in computed:
+                missing.setdefault(planned.derivation.entity_type, []).append(planned)
+        for entity_type, derivations in missing.items():
+            yield _uncovered_fault(task_type, entity_type, derivations)
 
 
-def _not_covered(kind: type[ComputingTask], entity_type: str, uncovered: Sequence[Planned]) -> Fault:
-    names = dict.fromkeys(one.derivation.name for one in uncovered)
+def _uncovered_fault(task_type: type[ComputingTask], entity_type: str, uncovered: Sequence[Planned]) -> Fault:
+    names = dict.fromkeys(planned.derivation.name for planned in uncovered)
     return Fault(
-        min((one.derivation.location for one in uncovered), key=_line),
-        f"no job computes the {kind.computes} of {shown(entity_type)} ({_listed(names)}): no {kind.kind} that a job "
-        "calls covers that entity type; name it there with TaskEntityType",
+        min((planned.derivation.location for planned in uncovered), key=_place),
+        f"no job computes the {task_type.computes} of {shown(entity_type)} ({_listed(names)}): no {task_type.kind} "
+        "that a job calls covers that entity type; name it there with TaskEntityType",
     )
 
 
-def _line(location: Location | None) -> tuple[str, int]:
+def _place(location: Location | None) -> tuple[str, int]:
     return ("", 0) if location is None else (location.file, location.line or 0)
 
 
 def _listed(names: Iterable[object]) -> str:
-    told = [shown(name) for name in names]
-    rest = f" and {len(told) - _MOST_LISTED} more" if len(told) > _MOST_LISTED else ""
-    return ", ".join(told[:_MOST_LISTED]) + rest
-
-
-def _at(location: Location | None) -> str:
-    return f" (at {location})" if location else ""
+    quoted = [shown(name) for name in names]
+    rest = f" and {len(quoted) - _MOST_LISTED} more" if len(quoted) > _MOST_LISTED else ""
+    return ", ".join(quoted[:_MOST_LISTED]) + rest

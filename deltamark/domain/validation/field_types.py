@@ -1,7 +1,6 @@
-"""Whether the fields of a configuration hold what they are declared to hold.
+"""Faults of fields whose values do not have the declared type.
 
-A configuration that was loaded does; one that Python code built may not, and everything else that is checked
-relies on it.
+A loaded configuration has none; one that was built in Python may have some. All other checks rely on the types.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.values import shown
 
-_WORDS = {str: "a text", int: "a whole number", bool: "True or False", type(None): "None"}
+_PHRASES = {str: "a text", int: "a whole number", bool: "True or False", type(None): "None"}
 
 
-def shape_faults(configuration: Configuration) -> tuple[Fault, ...]:
-    """Every field of a configuration, and of what it holds, whose value is of another type than declared."""
-    return tuple(_of(configuration, None))
+def type_faults(configuration: Configuration) -> tuple[Fault, ...]:
+    """The faults of all fields of a configuration, and of what it contains, that have values of wrong types."""
+    return tuple(_faults_of(configuration, None))
 
 
 @cache
@@ -33,46 +32,46 @@ def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _of(item: Any, location: Location | None) -> Iterator[Fault]:
+def _faults_of(item: Any, location: Location | None) -> Iterator[Fault]:
     location = getattr(item, "location", None) or location
     if not isinstance(location, Location | None):
-        yield Fault(None, f"{type(item).__name__}: location is no Location")
+        yield Fault(None, f"{type(item).__name__}: location is not a Location")
         location = None
     for attribute in fields(type(item)):
         value = getattr(item, attribute.name)
-        wanted = _hints(item.__class__)[attribute.name]
-        if not _fits(value, wanted):
+        declared = _hints(item.__class__)[attribute.name]
+        if not _fits(value, declared):
             name = getattr(item, "identifier", None)
             of = f" {shown(name)}" if isinstance(name, str) and attribute.name != "identifier" else ""
-            yield Fault(location, f"{type(item).__name__}{of}: {attribute.name} is {_told(value, wanted)}")
+            yield Fault(location, f"{type(item).__name__}{of}: {attribute.name} {_mismatch(value, declared)}")
         elif isinstance(value, tuple):
             for part in value:
                 if has(type(part)):
-                    yield from _of(part, location)
+                    yield from _faults_of(part, location)
         elif has(type(value)) and not isinstance(value, Location | UserTask):
-            yield from _of(value, location)
+            yield from _faults_of(value, location)
 
 
-def _fits(value: Any, wanted: Any) -> bool:
-    origin = get_origin(wanted)
+def _fits(value: Any, declared: Any) -> bool:
+    origin = get_origin(declared)
     if origin in (Union, types.UnionType):
-        return any(_fits(value, kind) for kind in get_args(wanted))
+        return any(_fits(value, kind) for kind in get_args(declared))
     if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(part, get_args(wanted)[0]) for part in value)
+        return isinstance(value, tuple) and all(_fits(part, get_args(declared)[0]) for part in value)
     if origin is not None and issubclass(origin, Mapping):
-        keys, values = get_args(wanted)
+        keys, values = get_args(declared)
         return isinstance(value, Mapping) and all(_fits(k, keys) and _fits(v, values) for k, v in value.items())
-    if wanted is int:
+    if declared is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, wanted)
+    return isinstance(value, declared)
 
 
-def _told(value: Any, wanted: Any) -> str:
-    if get_origin(wanted) is tuple and isinstance(value, tuple):
-        (kind, *_) = get_args(wanted)
+def _mismatch(value: Any, declared: Any) -> str:
+    if get_origin(declared) is tuple and isinstance(value, tuple):
+        (kind, *_) = get_args(declared)
         wrong = next(part for part in value if not _fits(part, kind))
-        return f"a sequence of {_words(kind)} and holds {_shown(wrong)}"
-    return f"{_shown(value)}, not {_words(wanted)}"
+        return f"must be a sequence of {_phrase(kind)}; it contains {_shown(wrong)}"
+    return f"is {_shown(value)}, not {_phrase(declared)}"
 
 
 def _shown(value: Any) -> str:
@@ -83,13 +82,13 @@ def _shown(value: Any) -> str:
     )
 
 
-def _words(wanted: Any) -> str:
-    origin = get_origin(wanted)
+def _phrase(declared: Any) -> str:
+    origin = get_origin(declared)
     if origin in (Union, types.UnionType):
-        return " or ".join(_words(kind) for kind in get_args(wanted))
+        return " or ".join(_phrase(kind) for kind in get_args(declared))
     if origin is tuple:
-        return f"a sequence of {_words(get_args(wanted)[0])}"
+        return f"a sequence of {_phrase(get_args(declared)[0])}"
     if origin is not None:
-        keys, values = get_args(wanted)
-        return f"a mapping from {_words(keys)} to {_words(values)}"
-    return _WORDS.get(wanted, getattr(wanted, "__name__", str(wanted)))
+        keys, values = get_args(declared)
+        return f"a mapping from {_phrase(keys)} to {_phrase(values)}"
+    return _PHRASES.get(declared, getattr(declared, "__name__", str(declared)))

@@ -1,4 +1,4 @@
-"""Tasks with a function of the user's own: which function each means, and whether it can do what it is declared to."""
+"""Tasks with a user function: binding each to its function, and the faults of the functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deltamark.domain.derivation.function_columns import columns, written_by
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.suggestions import hint
-from deltamark.domain.validation.computed_properties import Declared, at, target_faults
+from deltamark.domain.validation.computed_properties import PropertyIndex, at, target_faults
 from deltamark.domain.validation.references import Index
 from deltamark.domain.values import shown
 
@@ -26,10 +26,11 @@ HOW_TO_REGISTER = (
 
 
 def bound(configuration: Configuration, registered: Mapping[str, UserTask]) -> tuple[Configuration, tuple[Fault, ...]]:
-    """The configuration with every task that names a function holding it, and what it says left out filled in.
+    """Returns the configuration with every named function bound to its task, or the faults of unknown names.
+
+    A bound task also has the attributes that it leaves to its function.
 
     :param registered: the functions by the names that a configuration may use.
-    :returns: with the faults of those that name what is not registered, or what they may not cover.
     """
     tasks = [task for task in configuration.all_tasks() if isinstance(task, ComputingTask) and task.maker is not None]
     if not tasks:
@@ -56,22 +57,22 @@ def _unregistered(task: ComputingTask, registered: Mapping[str, UserTask]) -> It
 
 
 def function_faults(configuration: Configuration) -> Iterator[Fault]:
-    """What keeps the functions of a configuration from doing what they are declared to do.
+    """The faults of functions that cannot do what they declare.
 
-    :param configuration: one that is bound, and sound otherwise.
+    :param configuration: one whose functions are bound, and that has no other faults.
     """
-    index, model = Index.of(configuration), Declared.of(configuration)
-    places: dict[UserTask, Location | None] = {}
+    index, model = Index.of(configuration), PropertyIndex.of(configuration)
+    locations: dict[UserTask, Location | None] = {}
     for task in configuration.all_calls_of(ComputingTask):
         if isinstance(task.maker, UserTask):
-            places.setdefault(task.maker, task.location)
+            locations.setdefault(task.maker, task.location)
             yield from _uncovered(task, task.maker)
     written = {
         PropertyRef(rule.entity_type, rule.property): f"property expression {shown(rule.identifier)}{at(rule.location)}"
         for rule in configuration.property_expressions
     }
     names: dict[str, UserTask] = {}
-    for function, location in places.items():
+    for function, location in locations.items():
         if names.setdefault(function.name, function) is not function:
             yield Fault(location, f"two functions are called {shown(function.name)}; give one of them another name")
         yield from _function_faults(configuration, function, location, index, model)
@@ -83,49 +84,51 @@ def _uncovered(task: ComputingTask, function: UserTask) -> Iterator[Fault]:
         if name not in function.entity_types:
             yield Fault(
                 task.location,
-                f"{task.kind} {shown(task.identifier)} covers {shown(name)}, which is none of the entity types of "
-                f"{_named(function)}{hint(name, function.entity_types)}",
+                f"{task.kind} {shown(task.identifier)} covers {shown(name)}, which is not among the entity types of "
+                f"{_described(function)}{hint(name, function.entity_types)}",
             )
 
 
 def _function_faults(
-    configuration: Configuration, function: UserTask, location: Location | None, index: Index, model: Declared
+    configuration: Configuration, function: UserTask, location: Location | None, index: Index, model: PropertyIndex
 ) -> Iterator[Fault]:
     for entity_type in function.entity_types:
         if entity_type not in index.properties:
             yield Fault(
                 location,
-                f"unknown entity type {shown(entity_type)} of {_named(function)}{hint(entity_type, index.properties)}",
+                f"unknown entity type {shown(entity_type)} of {_described(function)}"
+                f"{hint(entity_type, index.properties)}",
             )
             continue
         if not written_by(configuration, function, entity_type) and function.writes is None:
             yield Fault(
                 location,
-                f"{_named(function)} does not say what it writes, and {shown(entity_type)} has no property that could "
-                "be computed; declare one there that no mapping fills and no expression computes",
+                f"{_described(function)} does not say what it writes, and {shown(entity_type)} has no property that "
+                "could be computed; declare one there that no mapping fills and no expression computes",
             )
         for name in function.writes or ():
-            yield from target_faults(PropertyRef(entity_type, name), model, index, _named(function), location)
+            yield from target_faults(PropertyRef(entity_type, name), model, index, _described(function), location)
         try:
             columns(configuration, function, entity_type)
         except ExpressionRefused as refused:
-            yield Fault(location, f"{_named(function)} {refused}")
+            yield Fault(location, f"{_described(function)} {refused}")
 
 
 def _written_twice(
     configuration: Configuration, function: UserTask, location: Location | None, written: dict[PropertyRef, str]
 ) -> Iterator[Fault]:
-    mine = f"{_named(function)}{at(location)}"
+    this = f"{_described(function)}{at(location)}"
     for entity_type in function.entity_types:
-        for one in written_by(configuration, function, entity_type):
-            computed = PropertyRef(entity_type, one.identifier)
-            other = written.setdefault(computed, mine)
-            if other is not mine:
+        for item in written_by(configuration, function, entity_type):
+            computed = PropertyRef(entity_type, item.identifier)
+            other = written.setdefault(computed, this)
+            if other is not this:
                 yield Fault(
                     location,
-                    f"{_named(function)} computes {shown(computed)}, which {other} computes already; keep one of them",
+                    f"{_described(function)} computes {shown(computed)}, which {other} already computes; keep one of "
+                    "them",
                 )
 
 
-def _named(function: UserTask) -> str:
+def _described(function: UserTask) -> str:
     return f"function {function.name}"

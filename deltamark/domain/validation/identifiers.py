@@ -1,4 +1,4 @@
-"""Identifiers of a configuration: well formed, and each used once."""
+"""Faults of identifiers: malformed, or used twice."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class _Identified(Protocol):
 
 
 def identifier_faults(configuration: Configuration) -> Iterator[Fault]:
-    """Names that cannot be used, and names that are used twice for things of one kind."""
+    """The faults of names that cannot be used, or are used twice for things of the same kind."""
     for kind, items, problem_of in _kinds(configuration):
         items = list(items)
-        yield from _ill_formed(kind, items, problem_of)
+        yield from _malformed(kind, items, problem_of)
         yield from _repeated(kind, ((item.identifier, item.location) for item in items))
     for entity_type in configuration.entity_types:
         yield from _property_faults(entity_type)
@@ -73,10 +73,10 @@ def _kinds(configuration: Configuration) -> Iterator[tuple[str, Iterable[_Identi
 
 
 def _no_problem(name: str) -> None:
-    """Mappings are named after what they map, which is looked at where it is configured."""
+    """Accepts any name: mappings have the name of what they map, which is checked where it is configured."""
 
 
-def _ill_formed(kind: str, items: Iterable[_Identified], problem_of: _Problem) -> Iterator[Fault]:
+def _malformed(kind: str, items: Iterable[_Identified], problem_of: _Problem) -> Iterator[Fault]:
     for item in items:
         problem = problem_of(item.identifier)
         if problem is not None:
@@ -95,7 +95,7 @@ def _property_faults(entity_type: EntityType) -> Iterator[Fault]:
             yield Fault(
                 item.location,
                 f"property {shown(item.identifier)} {of_type} differs from {shown(other)} in letter case only, "
-                "which expressions do not tell apart; rename one",
+                "which expressions do not distinguish; rename one",
             )
     yield from _repeated("property", ((item.identifier, item.location) for item in entity_type.properties), of_type)
 
@@ -107,6 +107,6 @@ def _repeated(kind: str, names: Iterable[tuple[str, Location | None]], where: st
         if key not in first:
             first[key] = location
             continue
-        before = f"; the first is at {first[key]}" if first[key] else ""
+        first_at = f"; the first is at {first[key]}" if first[key] else ""
         of_type = f" {where}" if where else ""
-        yield Fault(location, f"{kind} {shown(name)}{of_type} is configured twice{before}; rename or remove one")
+        yield Fault(location, f"{kind} {shown(name)}{of_type} is configured twice{first_at}; rename or remove one")

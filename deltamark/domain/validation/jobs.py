@@ -1,36 +1,34 @@
-"""Jobs and tasks: whether what they say can be carried out."""
+"""Faults of jobs and tasks: what could not run as it is written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, TypeAlias
 
 from attrs import evolve, fields
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.cron import cron_problem
-from deltamark.domain.configuration.jobs import (
-    Call,
-    Job,
-    Step,
-    Task,
-    TaskOverride,
-)
+from deltamark.domain.configuration.jobs import Call, Job, Step, Task, TaskOverride
 from deltamark.domain.errors import Fault
 from deltamark.domain.graph import dependency_cycles
+from deltamark.domain.location import Location
 from deltamark.domain.runs.task_calls import NO_LEVEL
 from deltamark.domain.suggestions import hint
-from deltamark.domain.validation.levels import level_faults
 from deltamark.domain.validation.references import Index, task_reference_faults
 from deltamark.domain.values import shown
 
 NOT_TO_OVERRIDE = ("identifier", "location", "function")
 
+ResolvedCall: TypeAlias = tuple[Call, Task]
+"""A call in a job, with the task that it resolves to."""
+
 _Parents = Mapping[str, tuple[str, ...]]
 
 
 def job_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
-    """Tasks, overrides and jobs that could not run as they are written."""
+    """The faults of tasks, overrides and jobs that could not run as they are written."""
     for task in configuration.all_tasks():
         yield from _task_faults(task)
     for job in configuration.jobs:
@@ -38,9 +36,15 @@ def job_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
             if isinstance(call, TaskOverride) and call.identifier in index.tasks:
                 yield from _override_faults(call, index)
         resolved = ((call, _resolved(call, index)) for call in job.tasks)
-        yield from level_faults(job, [(call, task) for call, task in resolved if task is not None])
+        yield from _level_faults(job, [(call, task) for call, task in resolved if task is not None])
         yield from _cron_faults(job)
     yield from _dependency_faults(configuration, index)
+
+
+def location_of(resolved_call: ResolvedCall) -> Location | None:
+    """Where a task is called; where it is defined, if the call has no location."""
+    call, task = resolved_call
+    return call.location or task.location
 
 
 def _task_faults(task: Task) -> Iterator[Fault]:
@@ -102,13 +106,84 @@ def _cron_faults(job: Job) -> Iterator[Fault]:
         )
 
 
+def _level_faults(job: Job, calls: Sequence[ResolvedCall]) -> Iterator[Fault]:
+    """The faults of tasks that would run at the same time but cannot."""
+    mixed = list(_mixed_levels(job, calls))
+    yield from mixed
+    if mixed:
+        return
+    ordered = sorted(calls, key=lambda call: call[1].level)
+    for level, group in groupby(ordered, key=lambda call: call[1].level):
+        if level >= 0:
+            level_calls = list(group)
+            yield from _called_twice(job, level_calls)
+            yield from _parent_in_same_level(job, level_calls, [task for _, task in ordered if task.level < level])
+            yield from _prepared_in_same_level(job, level_calls)
+
+
+def _mixed_levels(job: Job, calls: Sequence[ResolvedCall]) -> Iterator[Fault]:
+    for call, task in calls[1:]:
+        first = calls[0][1]
+        if (task.level == NO_LEVEL) != (first.level == NO_LEVEL):
+            has, other_has = ("no", "one") if task.level == NO_LEVEL else ("a", "none")
+            yield Fault(
+                call.location,
+                f"in job {shown(job.identifier)}, task {shown(task.identifier)} has {has} Level and "
+                f"{shown(first.identifier)} has {other_has}; give all tasks of a job a Level, or none",
+            )
+            return
+
+
+def _called_twice(job: Job, level_calls: Sequence[ResolvedCall]) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for call in level_calls:
+        task = call[1]
+        if task.identifier in seen:
+            yield Fault(
+                location_of(call),
+                f"task {shown(task.identifier)} is called twice in level {task.level} of job {shown(job.identifier)}, "
+                "and a task never runs twice at once; remove one of the calls, or give it another Level",
+            )
+        seen.add(task.identifier)
+
+
+def _parent_in_same_level(
+    job: Job, level_calls: Sequence[ResolvedCall], lower_levels: Sequence[Task]
+) -> Iterator[Fault]:
+    same_level = {task.identifier for _, task in level_calls}
+    earlier = {task.identifier for task in lower_levels}
+    for call in level_calls:
+        task = call[1]
+        for parent in task.parents:
+            if parent in same_level - earlier and parent != task.identifier:
+                yield Fault(
+                    location_of(call),
+                    f"task {shown(task.identifier)} depends on {shown(parent)}, which is in the same level "
+                    f"{task.level} of job {shown(job.identifier)} and runs at the same time; give it a higher Level",
+                )
+
+
+def _prepared_in_same_level(job: Job, level_calls: Sequence[ResolvedCall]) -> Iterator[Fault]:
+    preparations = {task.prepares: task for _, task in level_calls if task.prepares is not None}
+    for call in level_calls:
+        task = call[1]
+        preparation = None if task.synchronizes is None else preparations.get(task.synchronizes)
+        if preparation is not None:
+            yield Fault(
+                location_of(call),
+                f"task {shown(task.identifier)} synchronizes {shown(preparation.prepares)} in the same level "
+                f"{task.level} of job {shown(job.identifier)} in which {shown(preparation.identifier)} prepares it; "
+                "give it a higher Level",
+            )
+
+
 def _dependency_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
-    told: set[frozenset[str]] = set()
-    for graph in _graphs(configuration, index):
+    reported: set[frozenset[str]] = set()
+    for graph in _dependency_graphs(configuration, index):
         for cycle in dependency_cycles(graph):
-            if frozenset(cycle) in told:
+            if frozenset(cycle) in reported:
                 continue
-            told.add(frozenset(cycle))
+            reported.add(frozenset(cycle))
             path = " -> ".join((*cycle, cycle[0]))
             yield Fault(
                 index.tasks[cycle[0]].location,
@@ -116,10 +191,10 @@ def _dependency_faults(configuration: Configuration, index: Index) -> Iterator[F
             )
 
 
-def _graphs(configuration: Configuration, index: Index) -> Iterator[_Parents]:
-    """Who depends on whom, as the tasks say, and once more for each job that overrides it."""
-    written = {name: task.parents for name, task in index.tasks.items()}
-    yield written
+def _dependency_graphs(configuration: Configuration, index: Index) -> Iterator[_Parents]:
+    """The parents of the tasks as they are defined, and once more for each job that overrides some."""
+    defined = {name: task.parents for name, task in index.tasks.items()}
+    yield defined
     for job in configuration.jobs:
         overridden = {
             call.identifier: task.parents
@@ -129,4 +204,4 @@ def _graphs(configuration: Configuration, index: Index) -> Iterator[_Parents]:
             and (task := _resolved(call, index)) is not None
         }
         if overridden:
-            yield {**written, **overridden}
+            yield {**defined, **overridden}

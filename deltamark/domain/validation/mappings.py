@@ -1,4 +1,4 @@
-"""Associations, mappings and rules: whether what they say can be carried out."""
+"""Faults of associations, mappings and correlation rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAVIGATION_TYPES = (PropertyType.FOREIGN_KEY, PropertyType.INT64)
 
 
 def mapping_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
-    """Associations, mappings and correlation rules that nothing could run."""
+    """The faults of associations, mappings and correlation rules that could not be executed."""
     yield from _association_faults(configuration)
     for mapping in configuration.entity_type_mappings:
         yield from _key_faults(mapping)
@@ -39,7 +39,7 @@ def _association_faults(configuration: Configuration) -> Iterator[Fault]:
         for entity_type in configuration.entity_types
         for item in entity_type.properties
     }
-    leads: dict[PropertyRef, EntityAssociation] = {}
+    navigations: dict[PropertyRef, EntityAssociation] = {}
     for association in configuration.associations:
         where = f"association {shown(association.identifier)}"
         for end in (association.property1, association.property2):
@@ -49,12 +49,12 @@ def _association_faults(configuration: Configuration) -> Iterator[Fault]:
                     association.location,
                     f"{where} names {shown(end)}, which is declared as {item.type.label}; declare it as ForeignKey",
                 )
-            other = leads.setdefault(end, association)
+            other = navigations.setdefault(end, association)
             if other is not association:
                 yield Fault(
                     association.location,
-                    f"{where} names {shown(end)}, which already leads over association "
-                    f"{shown(other.identifier)}; use another property",
+                    f"{where} names {shown(end)}, which association {shown(other.identifier)} already uses; use "
+                    "another property",
                 )
         if association.property1 == association.property2:
             yield Fault(association.location, f"{where} names {shown(end)} for both directions; name two")
@@ -74,7 +74,7 @@ def _key_faults(mapping: EntityTypeMapping) -> Iterator[Fault]:
     for item in unique[MOST_UNIQUE_KEYS:]:
         yield Fault(
             item.location or mapping.location,
-            f"{where} has more than three unique keys; {shown(item.identifier)} is one too many",
+            f"{where} has more than three unique keys; remove IsUniqueKey from {shown(item.identifier)}",
         )
     mapped: set[str] = set()
     for item in mapping.properties:
@@ -87,7 +87,7 @@ def _key_faults(mapping: EntityTypeMapping) -> Iterator[Fault]:
 
 
 def _keys(configuration: Configuration, index: Index) -> set[PropertyRef]:
-    """The properties that identify a resource: the keys of the mappings, or the declared ones without."""
+    """The properties that identify a resource: the keys of its mapping, or the declared ones without a mapping."""
     keys = {
         PropertyRef(mapping.identifier, item.identifier)
         for mapping in configuration.entity_type_mappings
@@ -126,7 +126,7 @@ def _end_faults(
         if navigation and navigation.entity_type != end.entity_type:
             yield Fault(
                 links.location,
-                f"{where} names {shown(end)} in {attribute}, but that side of the association is "
+                f"{where} names {shown(end)} in {attribute}, but that end of the association belongs to "
                 f"{shown(navigation.entity_type)}; name a key of that type",
             )
 
@@ -140,6 +140,5 @@ def _side_faults(name: str, rule: ResourceCorrelationRule) -> Iterator[Fault]:
         if not binding and not expression:
             yield Fault(
                 rule.location,
-                f"correlation rule {shown(name)} says nothing about its {side}; give {prefix}Binding or "
-                f"{prefix}Expression",
+                f"correlation rule {shown(name)} has no {side}; give {prefix}Binding or {prefix}Expression",
             )

@@ -1,4 +1,4 @@
-"""What a configuration names must exist."""
+"""Faults of names that refer to nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deltamark.domain.values import shown
 
 @frozen
 class Index:
-    """The names that a configuration gives, so that looking one up costs nothing however many there are."""
+    """The names that a configuration defines, indexed, so that a look-up takes constant time."""
 
     agents: frozenset[str]
     policies: frozenset[str]
@@ -31,12 +31,12 @@ class Index:
     mappings: dict[str, EntityTypeMapping]
 
     def named(self, what: Named) -> Collection[str]:
-        """The names of all that a task may name."""
+        """The names that a task may refer to."""
         return self.connectors if what == "connector" else self.properties
 
     @classmethod
     def of(cls, configuration: Configuration) -> Index:
-        """The names of a configuration; of two things with one name, the first."""
+        """Indexes the names of a configuration; of two things with the same name, the first."""
         return cls(
             agents=frozenset(item.identifier for item in configuration.agents),
             policies=frozenset(item.identifier for item in configuration.policies),
@@ -53,22 +53,22 @@ class Index:
 
 
 def reference_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
-    """Names of things that do not exist, each with the nearest one that does."""
-    yield from _of_the_model(configuration, index)
-    yield from _of_the_mappings(configuration, index)
-    yield from _of_the_rules(configuration, index)
+    """The names that refer to nothing, each with the nearest known name."""
+    yield from _model_faults(configuration, index)
+    yield from _mapping_faults(configuration, index)
+    yield from _rule_faults(configuration, index)
     for task in configuration.all_tasks():
         yield from task_reference_faults(task, index)
     for job in configuration.jobs:
         yield from _unknown("agent", job.agent, index.agents, f"job {shown(job.identifier)}", job.location)
         for call in job.tasks:
-            name = _called(call)
+            name = _called_task(call)
             where = f"job {shown(job.identifier)}"
             yield from _unknown("task", name, index.tasks, where, call.location)
 
 
 def task_reference_faults(task: Task, index: Index) -> Iterator[Fault]:
-    """Names of things that do not exist in one task."""
+    """The names in one task that refer to nothing."""
     where = f"{task.kind} {shown(task.identifier)}"
     yield from _unknown("agent", task.agent, index.agents, where, task.location)
     for what, name in task.references():
@@ -78,7 +78,7 @@ def task_reference_faults(task: Task, index: Index) -> Iterator[Fault]:
 
 
 def unknown_property(reference: PropertyRef, index: Index, where: str, location: Location | None) -> Iterator[Fault]:
-    """Whether an `EntityType:Property` names a type or a declared property that does not exist."""
+    """The fault of an `EntityType:Property` whose entity type or property is not declared."""
     if reference.entity_type not in index.properties:
         yield from _unknown("entity type", reference.entity_type, index.properties, where, location)
         return
@@ -87,7 +87,7 @@ def unknown_property(reference: PropertyRef, index: Index, where: str, location:
     yield from _unknown(what, reference.property, known, where, location)
 
 
-def _called(call: Task | Step | TaskOverride) -> str | None:
+def _called_task(call: Task | Step | TaskOverride) -> str | None:
     if isinstance(call, Step):
         return call.task
     return call.identifier if isinstance(call, TaskOverride) else None
@@ -101,7 +101,7 @@ def _unknown(
     yield Fault(location, f"unknown {what} {shown(name)} in {where}{hint(name, known)}")
 
 
-def _of_the_model(configuration: Configuration, index: Index) -> Iterator[Fault]:
+def _model_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
     for connector in configuration.connectors:
         where = f"connector {shown(connector.identifier)}"
         yield from _unknown("agent", connector.agent, index.agents, where, connector.location)
@@ -114,7 +114,7 @@ def _of_the_model(configuration: Configuration, index: Index) -> Iterator[Fault]
             yield from _unknown("entity type", end.entity_type, index.properties, where, association.location)
 
 
-def _of_the_mappings(configuration: Configuration, index: Index) -> Iterator[Fault]:
+def _mapping_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
     for mapping in configuration.entity_type_mappings:
         where = f"mapping {shown(mapping.identifier)}"
         yield from _unknown("connector", mapping.connector, index.connectors, where, mapping.location)
@@ -131,7 +131,7 @@ def _of_the_mappings(configuration: Configuration, index: Index) -> Iterator[Fau
         yield from unknown_property(links.entity_property_mapping2, index, where, links.location)
 
 
-def _of_the_rules(configuration: Configuration, index: Index) -> Iterator[Fault]:
+def _rule_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
     for resource_type in configuration.resource_types:
         where = f"resource type {shown(resource_type.identifier)}"
         location = resource_type.location

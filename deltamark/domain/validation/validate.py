@@ -1,7 +1,7 @@
-"""What makes a configuration impossible to run, wherever it comes from.
+"""All faults that keep a configuration from running.
 
-These are the faults that no element shows by itself: names used twice or of nothing, keys that are missing,
-tasks that wait for each other. Expressions are checked where they are parsed.
+They are the faults that only the whole configuration shows: names that are used twice or refer to nothing, missing
+keys, tasks that wait for each other. Expressions are checked where they are parsed.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from deltamark.domain.validation.mappings import mapping_faults
 from deltamark.domain.validation.references import Index, reference_faults
 
 MOST_FAULTS = 200
-"""More would help nobody, and finding the nearest name for each takes its time."""
+"""More faults would not help, and finding the nearest name for each takes time."""
 
 
 def faults(configuration: Configuration) -> tuple[Fault, ...]:
-    """Everything that keeps a configuration from running, in file order; empty when it can run.
+    """Everything that keeps a configuration from running, in file order; empty if it can run.
 
-    At most 200 faults. Looks at nothing but the configuration itself.
+    Returns at most 200 faults. Reads nothing but the configuration itself.
     """
     index = Index.of(configuration)
-    found = chain(
+    all_faults = chain(
         identifier_faults(configuration),
         reference_faults(configuration, index),
         mapping_faults(configuration, index),
         computed_faults(configuration, index),
         job_faults(configuration, index),
     )
-    return in_file_order(islice(found, MOST_FAULTS))
+    return in_file_order(islice(all_faults, MOST_FAULTS))
 
 
 def in_file_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """The faults by file and line; those of things built in Python, which have no place, come first."""
+    """Returns the faults sorted by file and line. Faults without a location, from Python, come first."""
 
     def place(fault: Fault) -> tuple[str, int]:
         return ("", 0) if fault.location is None else (fault.location.file, fault.location.line or 0)

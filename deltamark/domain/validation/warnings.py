@@ -1,73 +1,64 @@
-"""What runs, but hardly as it is meant: told before anything runs."""
+"""Warnings about configurations that can run, but probably not as they are meant."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.cron import fires_more_than_hourly
-from deltamark.domain.configuration.jobs import Call, ComputingTask, Job, Task
+from deltamark.domain.configuration.jobs import ComputingTask, Job
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.errors import Fault
-from deltamark.domain.location import Location
-from deltamark.domain.validation.derivation_warnings import computed_too_late, contradicted_priorities, never_covered
+from deltamark.domain.validation.derivation_warnings import computed_too_late, contradicted_priorities, never_computed
+from deltamark.domain.validation.jobs import ResolvedCall, location_of
 from deltamark.domain.validation.validate import in_file_order
 from deltamark.domain.values import shown
 
-Called: TypeAlias = tuple[Call, Task]
-"""A call in a job, with the task that it resolves to."""
-
 
 def warnings(configuration: Configuration, plan: Plan) -> tuple[Fault, ...]:
-    """What users probably do not mean, in file order. None of it keeps a job from running.
+    """What users probably do not mean, in file order. No warning keeps a job from running.
 
-    :param configuration: one in which `deltamark.domain.validation.validate.faults` finds nothing.
-    :param plan: of what it derives.
+    :param configuration: one without `deltamark.domain.validation.validate.faults`.
+    :param plan: the plan of its derivations.
     """
-    found = [*contradicted_priorities(plan), *never_covered(configuration, plan)]
+    faults = [*contradicted_priorities(plan), *never_computed(configuration, plan)]
     for job in configuration.jobs:
-        written = list(zip(job.tasks, configuration.called_by(job), strict=True))
-        running = sorted(written, key=lambda called: called[1].level)
-        found += _dirty_without_flag(job, running)
-        found += _flag_without_changes(job, running)
-        found += _called_twice(job, written)
-        found += _everything_too_often(job, written)
-        found += _before_its_parent(job, running)
-        found += computed_too_late(job, running, plan)
-    return in_file_order(found)
+        as_written = list(zip(job.tasks, configuration.called_by(job), strict=True))
+        as_executed = sorted(as_written, key=lambda call: call[1].level)
+        faults += _dirty_without_flag(job, as_executed)
+        faults += _flag_without_changes(job, as_executed)
+        faults += _called_twice(job, as_written)
+        faults += _all_types_too_often(job, as_written)
+        faults += _before_its_parent(job, as_executed)
+        faults += computed_too_late(job, as_executed, plan)
+    return in_file_order(faults)
 
 
-def _place(called: Called) -> Location | None:
-    call, task = called
-    return call.location or task.location
-
-
-def _dirty_without_flag(job: Job, running: Sequence[Called]) -> Iterator[Fault]:
-    for called in running:
-        task = called[1]
+def _dirty_without_flag(job: Job, as_executed: Sequence[ResolvedCall]) -> Iterator[Fault]:
+    for call in as_executed:
+        task = call[1]
         if task.flags_changes:
             return
         if isinstance(task, ComputingTask) and task.dirty:
             yield Fault(
-                _place(called),
+                location_of(call),
                 f"task {shown(task.identifier)} of job {shown(job.identifier)} works on flagged resources "
                 "(Dirty), but no SetRecentlyModifiedFlagTask runs before it; put one before it",
             )
 
 
-def _flag_without_changes(job: Job, running: Sequence[Called]) -> Iterator[Fault]:
-    discarding: list[Called] = []
-    for called in running:
-        task = called[1]
+def _flag_without_changes(job: Job, as_executed: Sequence[ResolvedCall]) -> Iterator[Fault]:
+    discarding: list[ResolvedCall] = []
+    for call in as_executed:
+        task = call[1]
         if task.discards_changes:
-            discarding.append(called)
+            discarding.append(call)
         if task.flags_changes:
             for earlier in discarding:
                 synchronization = earlier[1]
-                at = f" ({_place(earlier)})" if _place(earlier) else ""
+                at = f" ({location_of(earlier)})" if location_of(earlier) else ""
                 yield Fault(
-                    _place(called),
+                    location_of(call),
                     f"task {shown(task.identifier)} of job {shown(job.identifier)} flags what changed, but "
                     f"{shown(synchronization.identifier)}{at} before it discards its changes, so that every "
                     'resource of its connector is flagged; set DoNotDeleteChanges="true" there',
@@ -75,40 +66,40 @@ def _flag_without_changes(job: Job, running: Sequence[Called]) -> Iterator[Fault
             discarding.clear()
 
 
-def _called_twice(job: Job, written: Sequence[Called]) -> Iterator[Fault]:
-    first: dict[str, Called] = {}
-    for called in written:
-        name = called[1].identifier
+def _called_twice(job: Job, as_written: Sequence[ResolvedCall]) -> Iterator[Fault]:
+    first: dict[str, ResolvedCall] = {}
+    for call in as_written:
+        name = call[1].identifier
         if name in first:
-            at = f"; the first time is at {_place(first[name])}" if _place(first[name]) else ""
-            yield Fault(_place(called), f"task {shown(name)} runs twice in job {shown(job.identifier)}{at}")
-        first.setdefault(name, called)
+            at = f"; the first time is at {location_of(first[name])}" if location_of(first[name]) else ""
+            yield Fault(location_of(call), f"task {shown(name)} runs twice in job {shown(job.identifier)}{at}")
+        first.setdefault(name, call)
 
 
-def _everything_too_often(job: Job, written: Sequence[Called]) -> Iterator[Fault]:
+def _all_types_too_often(job: Job, as_written: Sequence[ResolvedCall]) -> Iterator[Fault]:
     if job.cron_tab_expression is None or not fires_more_than_hourly(job.cron_tab_expression):
         return
-    for called in written:
-        task = called[1]
+    for call in as_written:
+        task = call[1]
         if isinstance(task, ComputingTask) and task.all_entity_type:
             yield Fault(
-                _place(called),
+                location_of(call),
                 f"task {shown(task.identifier)} covers all entity types (AllEntityType), and job "
-                f"{shown(job.identifier)} starts more than once an hour; name the ones that matter with "
+                f"{shown(job.identifier)} starts more than once an hour; name the ones that it needs with "
                 "TaskEntityType",
             )
 
 
-def _before_its_parent(job: Job, running: Sequence[Called]) -> Iterator[Fault]:
+def _before_its_parent(job: Job, as_executed: Sequence[ResolvedCall]) -> Iterator[Fault]:
     first: dict[str, int] = {}
-    for position, (_, task) in enumerate(running):
-        first.setdefault(task.identifier, position)
-    for position, called in enumerate(running):
-        task = called[1]
+    for place, (_, task) in enumerate(as_executed):
+        first.setdefault(task.identifier, place)
+    for place, call in enumerate(as_executed):
+        task = call[1]
         for parent in task.parents:
-            if first.get(parent, -1) > position:
+            if first.get(parent, -1) > place:
                 yield Fault(
-                    _place(called),
+                    location_of(call),
                     f"task {shown(task.identifier)} runs before {shown(parent)}, on which it depends, in job "
-                    f"{shown(job.identifier)}; move it behind, or give it a higher Level",
+                    f"{shown(job.identifier)}; move it after that task, or give it a higher Level",
                 )

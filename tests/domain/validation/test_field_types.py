@@ -24,7 +24,7 @@ from deltamark.domain.configuration.jobs import (
 )
 from deltamark.domain.configuration.rules import EntityPropertyExpression, ResourceClassificationRule
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.validation.field_types import shape_faults
+from deltamark.domain.validation.field_types import type_faults
 
 RIGHT = Configuration(
     connectors=[Connector("HR", display_names={1: "Staff"})],
@@ -38,7 +38,7 @@ RIGHT = Configuration(
 
 
 def test_a_configuration_of_the_right_types_has_no_fault():
-    assert shape_faults(RIGHT) == ()
+    assert type_faults(RIGHT) == ()
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_a_configuration_of_the_right_types_has_no_fault():
             {"connectors": [Connector("HR", display_names={"1": "a"})]},
             'Connector "HR": display_names is dict, not a mapping from a whole number to a text',
         ),
-        ({"connectors": ["HR"]}, 'Configuration: connectors is a sequence of Connector and holds "HR" (str)'),
+        ({"connectors": ["HR"]}, 'Configuration: connectors must be a sequence of Connector; it contains "HR" (str)'),
         (
             {"entity_types": [EntityType("Person", [Property("Number", "String")])]},
             'Property "Number": type is "String" (str), not PropertyType',
         ),
         (
             {"entity_types": [EntityType("Person", ["Number"])]},
-            'EntityType "Person": properties is a sequence of Property and holds "Number" (str)',
+            'EntityType "Person": properties must be a sequence of Property; it contains "Number" (str)',
         ),
         (
             {"associations": [EntityAssociation("Boss", "Person:Boss", PropertyRef("Person", 1))]},
@@ -68,7 +68,7 @@ def test_a_configuration_of_the_right_types_has_no_fault():
         ({"jobs": [Job("J", [SynchronizeTask(connector=None)])]}, "connector is None, not a text"),
         ({"jobs": [Job("J", [SynchronizeTask(connector="HR", level="2")])]}, 'level is "2" (str), not a whole number'),
         ({"jobs": [Job("J", [SynchronizeTask(connector="HR", level=True)])]}, 'level is "True" (bool), not a whole'),
-        ({"jobs": [Job("J", [None])]}, "holds None"),
+        ({"jobs": [Job("J", [None])]}, "it contains None"),
         (
             {"property_expressions": [EntityPropertyExpression("Full", "Person", None)]},
             'EntityPropertyExpression "Full": property is None, not a text',
@@ -79,7 +79,8 @@ def test_a_configuration_of_the_right_types_has_no_fault():
         ),
         (
             {"property_expressions": [ResourceClassificationRule("R", "SQL:r: true")]},
-            "property_expressions is a sequence of EntityPropertyExpression and holds ResourceClassificationRule",
+            "property_expressions must be a sequence of EntityPropertyExpression; it contains "
+            "ResourceClassificationRule",
         ),
         (
             {"classification_rules": [ResourceClassificationRule("R", 5)]},
@@ -91,13 +92,13 @@ def test_a_configuration_of_the_right_types_has_no_fault():
         ),
         (
             {"jobs": [Job("J", [UpdateClassificationTask(entity_types=[5])])]},
-            'entity_types is a sequence of a text and holds "5" (int)',
+            'entity_types must be a sequence of a text; it contains "5" (int)',
         ),
         ({"jobs": [Job("J", cron_time_zone=None)]}, 'Job "J": cron_time_zone is None, not a whole number'),
     ],
 )  # fmt: skip
 def test_a_field_of_another_type_is_named(changes, message):
-    told = [fault.message for fault in shape_faults(evolve(RIGHT, **changes))]
+    told = [fault.message for fault in type_faults(evolve(RIGHT, **changes))]
 
     assert any(message in line for line in told), told
 
@@ -105,7 +106,7 @@ def test_a_field_of_another_type_is_named(changes, message):
 def test_every_fault_is_told():
     wrong = evolve(RIGHT, connectors=[Connector(1), Connector(2)], jobs=[Job(3)])
 
-    assert len(shape_faults(wrong)) == 3
+    assert len(type_faults(wrong)) == 3
 
 
 def test_a_text_is_not_taken_for_a_sequence_of_its_characters():

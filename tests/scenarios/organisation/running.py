@@ -17,7 +17,7 @@ from deltamark.application.derivation.plan import planned
 from deltamark.application.digests import configuration_digest
 from deltamark.application.services import Operator, Services
 from deltamark.bootstrap import open_store
-from deltamark.domain.validation.field_types import shape_faults
+from deltamark.domain.validation.field_types import type_faults
 from deltamark.domain.validation.validate import faults
 from deltamark.infrastructure.duckdb.connection import Workbench
 from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
@@ -47,7 +47,7 @@ class Known:
         digest = configuration_digest(configuration)
         found = self._found.pop(digest, None)
         if found is None:
-            assert not shape_faults(configuration)
+            assert not type_faults(configuration)
             assert not faults(configuration)
             evaluator = DuckEvaluator(configuration, workbench=self._workbench)
             found = (planned(configuration, evaluator), evaluator)
