@@ -182,7 +182,7 @@ class SQLiteDatabase(Database):
         return self.execute("DELETE FROM stored_events WHERE notification_id IN (SELECT position FROM doomed)")
 
     def erase_events(self, record: int) -> int:
-        named = """(SELECT s.position FROM json_each((SELECT CAST(state AS TEXT) FROM stored_events
+        named = f"""(SELECT s.position FROM json_each((SELECT CAST(state AS TEXT) FROM stored_events
             WHERE notification_id=?1), '$.{payload.RANGES}') r
             JOIN stubs s ON s.position BETWEEN json_extract(r.value, '$[0]') AND json_extract(r.value, '$[1]'))"""
         self.execute(
