@@ -2,14 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check soak bench docs site clean
+.PHONY: demo test test-all check soak bench docs site clean
 
 demo: .venv/.run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
-# On as many cores as there are; each has a PostgreSQL server of its own.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+
+# Minutes: every test that is quick, on SQLite; what both stores promise, on both; the laws with a few examples.
 test: .venv/.dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+	$(PYTEST)
+
+# All tests but the soak: on both stores, with the slow ones, and with more examples of the laws.
+test-all: .venv/.dev
+	DELTAMARK_TESTS=all $(PYTEST)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
@@ -21,7 +27,7 @@ check: .venv/.dev
 # and failing statements (docs/explanation/reliability.md); with seeds to repeat them.
 # DELTAMARK_SOAK_SECONDS and DELTAMARK_SOAK_SEED choose others.
 soak: .venv/.dev
-	DELTAMARK_SOAK=1 $(BIN)/python -m pytest -m "law or soak" --hypothesis-show-statistics
+	DELTAMARK_TESTS=soak $(BIN)/python -m pytest -m "law or soak" --hypothesis-show-statistics
 
 # PEOPLE=1000000 make bench is the full size.
 bench: .venv/.dev

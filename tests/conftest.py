@@ -1,4 +1,4 @@
-"""What all tests share: a store of every kind, and time that goes on by itself."""
+"""What all tests share: a store of every kind, time that goes on by itself, and which tests a tier runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -16,35 +17,64 @@ import pytest
 from hypothesis import settings
 
 from tests.postgresql import running
-from tests.tiers import SOAK
+from tests.signals import answer_signals
+from tests.stores import STORES, EveryStore, NewStore, folder_in_memory, new_schemas, stores
+from tests.tiers import ALL, TIER
 
 pytest_plugins = ["tests.scenarios.fixtures"]
 
-settings.register_profile("soak", max_examples=4_000, deadline=None, print_blob=True)
-if SOAK:
-    settings.load_profile("soak")
+answer_signals()
+for name, number in (("quick", 25), ("all", 100), ("soak", 4_000)):
+    settings.register_profile(name, max_examples=number, deadline=None, print_blob=True)
+settings.load_profile(TIER)
 
-STORES = ("sqlite", "postgresql")
-"""Every kind of store: a test that asks for one runs on each."""
+_servers = ExitStack()
+_server_of_all_workers: list[str] = []
 
-NewStore = Callable[[], str]
-EveryStore = Callable[[], dict[str, str]]
 
-_schemas = count(1)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what the tier does not run; what is named by itself always runs."""
+    if ALL or any("::" in argument for argument in config.args):
+        return
+    chosen = [item for item in items if _is_quick(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not _is_quick(item)])
+    items[:] = chosen
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    if item.get_closest_marker("slow") or item.get_closest_marker("soak"):
+        return False
+    parameters: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    on_postgresql = any(value == "postgresql" for value in parameters.values() if isinstance(value, str))
+    return not on_postgresql or item.get_closest_marker("on_every_store") is not None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Starts one PostgreSQL server for all workers of pytest-xdist, and names it to each."""
+    if not os.environ.get("DELTAMARK_TEST_POSTGRESQL"):
+        if not _server_of_all_workers:
+            _server_of_all_workers.append(_servers.enter_context(running()).url("postgres"))
+        node.workerinput["postgresql"] = _server_of_all_workers[0]
+
+
+def pytest_unconfigure() -> None:
+    _servers.close()
 
 
 @pytest.fixture(scope="session")
-def postgresql_database() -> Iterator[str]:
+def postgresql_database(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a database of the tests' own.
 
     `DELTAMARK_TEST_POSTGRESQL` names a server to create it on; without that a server is started.
     """
-    given = os.environ.get("DELTAMARK_TEST_POSTGRESQL")
-    if given:
-        with _new_database(given) as url:
+    server = os.environ.get("DELTAMARK_TEST_POSTGRESQL")
+    server = server or getattr(request.config, "workerinput", {}).get("postgresql")
+    if server:
+        with _new_database(server) as url:
             yield url
     else:
-        with running() as server, _new_database(server.url("postgres")) as url:
+        with running() as own, _new_database(own.url("postgres")) as url:
             yield url
 
 
@@ -59,67 +89,46 @@ def _new_database(url: str) -> Iterator[str]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-@contextmanager
-def stores(kind: str, folder: Path, database: Callable[[], str]) -> Iterator[NewStore]:
-    """A block in which there can be any number of new stores of a kind; they are gone after it.
-
-    :param database: gives the URL of a PostgreSQL database to keep them in; called only if need be.
-    """
-    assert kind in STORES
-    if kind == "postgresql":
-        with _new_schemas(database()) as new:
-            yield new
-        return
-    numbers = count(1)
-    yield lambda: f"sqlite:///{folder}/store-{next(numbers)}.db"
-
-
-@contextmanager
-def _new_schemas(database: str) -> Iterator[NewStore]:
-    """Stores side by side in one database, each in a schema: much quicker than a database each."""
-    made = []
-
-    def new() -> str:
-        made.append(f"test_{next(_schemas)}")
-        mark = "&" if "?" in database else "?"
-        return f"{database}{mark}schema={made[-1]}"
-
-    yield new
-    with psycopg.connect(database, autocommit=True) as connection:
-        for name in made:
-            connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
-
-
 def _database_for(request: pytest.FixtureRequest) -> Callable[[], str]:
     return lambda: request.getfixturevalue("postgresql_database")
 
 
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory, where there is such a thing."""
+    with folder_in_memory(tmp_path) as folder:
+        yield folder
+
+
 @pytest.fixture(params=STORES)
-def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewStore]:
+def new_store(request: pytest.FixtureRequest, memory: Path) -> Iterator[NewStore]:
     """Gives the URL of another new store with every call; all are gone after the test."""
-    with stores(request.param, tmp_path, _database_for(request)) as new:
+    with stores(request.param, memory, _database_for(request)) as new:
         yield new
 
 
 @pytest.fixture(scope="module", params=STORES)
 def lasting_store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a new store that all tests of a module share: for tests that only read."""
-    with stores(request.param, tmp_path_factory.mktemp("lasting"), _database_for(request)) as new:
+    with (
+        folder_in_memory(tmp_path_factory.mktemp("lasting")) as folder,
+        stores(request.param, folder, _database_for(request)) as new,
+    ):
         yield new()
 
 
 @pytest.fixture
-def every_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EveryStore]:
+def every_store(request: pytest.FixtureRequest, memory: Path) -> Iterator[EveryStore]:
     """Gives the URLs of new stores, one of each kind, by kind."""
     with ExitStack() as stack:
-        kinds = {kind: stack.enter_context(stores(kind, tmp_path, _database_for(request))) for kind in STORES}
+        kinds = {kind: stack.enter_context(stores(kind, memory, _database_for(request))) for kind in STORES}
         yield lambda: {kind: new() for kind, new in kinds.items()}
 
 
 @pytest.fixture
 def postgresql_url(postgresql_database: str) -> Iterator[str]:
     """The URL of a new store in PostgreSQL, for tests about PostgreSQL itself."""
-    with _new_schemas(postgresql_database) as new:
+    with new_schemas(postgresql_database) as new:
         yield new()
 
 

@@ -125,12 +125,13 @@ class Server:
         return self._data
 
     @property
-    def _postmaster(self) -> int:
+    def postmaster(self) -> int:
+        """The number of its first process."""
         return int((self._data / "postmaster.pid").read_text().splitlines()[0])
 
     def processes(self) -> list[int]:
         """Its processes but the first, which started them."""
-        found = subprocess.run(["pgrep", "-P", str(self._postmaster)], capture_output=True, text=True, check=False)
+        found = subprocess.run(["pgrep", "-P", str(self.postmaster)], capture_output=True, text=True, check=False)
         return [int(process) for process in found.stdout.split()]
 
     def kill(self) -> None:
@@ -149,13 +150,13 @@ class Server:
 
     def stop_immediately(self) -> None:
         """Stops the server without a last checkpoint, as `pg_ctl stop -m immediate` does."""
-        os.kill(self._postmaster, signal.SIGQUIT)
+        os.kill(self.postmaster, signal.SIGQUIT)
         self.stop()
 
     def let_files_grow_to(self, size: int) -> None:
         """From now on it cannot write a file beyond that size, its log included (a full disk), until it starts anew."""
         with suppress(FileNotFoundError):  # it gave up
-            for process in (self._postmaster, *self.processes()):
+            for process in (self.postmaster, *self.processes()):
                 command = ["prlimit", f"--pid={process}", f"--fsize={size}:"]
                 subprocess.run(command, cwd="/", capture_output=True, check=False, **self._as_user)
 

@@ -1,4 +1,10 @@
-"""Laws: properties that hold for everything that can happen, shown with examples that nobody thought of."""
+"""How much the tests try: a little in `make test`, all in `make test-all`, much more in `make soak`.
+
+- `quick`: each test on SQLite, laws with few examples. Left out are tests marked `slow` or `soak`. Tests marked
+  `on_every_store` run on PostgreSQL too, and so do all tests that are named on the command line with `::`.
+- `all`: every test on both stores, laws with more examples.
+- `soak`: the laws and the tests of crashes, with 15 times as much as in `all`.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +16,35 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-SOAK = os.environ.get("DELTAMARK_SOAK") == "1"
+TIER = os.environ.get("DELTAMARK_TESTS") or "quick"
+if TIER not in ("quick", "all", "soak"):
+    raise pytest.UsageError(f'DELTAMARK_TESTS must be "quick", "all" or "soak", not "{TIER}".')
+
+ALL = TIER != "quick"
+"""Whether every test runs, on both stores."""
+SOAK = TIER == "soak"
 """Whether to take the time for many more examples (`make soak`)."""
 TIMES = 15
+"""So many times as much as in `all` is tried in a soak."""
+_SHARE, _FEWEST = 5, 3
 
 
-def law(examples: int) -> Callable[[Any], Any]:
-    """Marks a test as a law, shown with so many examples, and with 15 times as many in a soak.
+def examples(number: int) -> int:
+    """The number of examples of this tier for a law that `all` shows with so many."""
+    if SOAK:
+        return number * TIMES
+    return number if ALL else min(number, max(number // _SHARE, _FEWEST))
+
+
+def law(number: int) -> Callable[[Any], Any]:
+    """Marks a test as a law, shown with so many examples in `all`, with fewer in `quick`, with more in a soak.
 
     Its fixtures are shared by all of its examples.
     """
 
     def marked(test: Any) -> Any:
         chosen = settings(
-            max_examples=examples * (TIMES if SOAK else 1),
+            max_examples=examples(number),
             deadline=None,
             print_blob=True,
             suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -33,12 +54,12 @@ def law(examples: int) -> Callable[[Any], Any]:
     return marked
 
 
-def lives(machine: Any, *, examples: int, steps: int) -> None:
+def lives(machine: Any, *, number: int, steps: int) -> None:
     """Lets a state machine live so many lives of so many steps each, and 15 times as many in a soak."""
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=examples * (TIMES if SOAK else 1),
+            max_examples=number * (TIMES if SOAK else 1),
             stateful_step_count=steps,
             deadline=None,
             print_blob=True,

@@ -8,8 +8,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.signals import ending_with_us
+
 COMMAND = (sys.executable, "-m", "deltamark.interfaces.cli.main")
-LONGEST_S = 60
+LONGEST_S = 240
+"""So long a process may take that is about to end, on a machine that is busy with other things."""
 
 PAUSED = """
 import os, signal, sys
@@ -38,7 +41,8 @@ def started(
 ):
     """A process that runs the command in a folder."""
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
-    return subprocess.Popen([*program, *arguments], cwd=folder, env=env or environment(), **streams)
+    command = ending_with_us([*program, *arguments])
+    return subprocess.Popen(command, cwd=folder, env=env or environment(), **streams)
 
 
 def ended(process: subprocess.Popen) -> tuple[int, bytes, str]:

@@ -8,6 +8,7 @@ import pty
 import re
 import struct
 import termios
+import threading
 from pathlib import Path
 
 from attrs import frozen
@@ -60,6 +61,8 @@ def in_terminal(
     )
     os.close(other)
     raw = b""
+    watchdog = threading.Timer(LONGEST_S, process.kill)
+    watchdog.start()
     try:
         while piece := os.read(own, 65_536):
             raw += piece
@@ -69,6 +72,7 @@ def in_terminal(
     except OSError:  # Linux says so when the other end is closed
         pass
     status = process.wait(timeout=LONGEST_S)
+    watchdog.cancel()
     os.close(own)
     return _shown(status, raw.decode())
 

@@ -187,18 +187,13 @@ def test_147_a_store_in_a_folder_that_is_gone_is_told(company, tmp_path, monkeyp
 STOPS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
 
-def _hearing_hangups():
-    """Also where these tests were started with nohup."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize(("number", "status"), STOPS, ids=[number.name for number, _ in STOPS])
 def test_148_a_run_that_is_stopped_undoes_its_task_and_puts_it_on_record(company, number, status):
     company.done("run", "OnlyFlag")
     company.extract(**LATER)
     before = company.done("export", "HR_Person").out
     program = pausing_at(*COMPARING)
-    process = started(company.folder, "run", "OnlyFlag", program=program, preexec_fn=_hearing_hangups)
+    process = started(company.folder, "run", "OnlyFlag", program=program)
     assert process.stdout.readline() == b"reached\n"
 
     process.send_signal(number)

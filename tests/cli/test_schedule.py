@@ -18,6 +18,7 @@ from deltamark.interfaces.cli.commands.schedule import line_of
 from tests.cli.processes import COMMAND, LONGEST_S, ended, environment, pausing_at
 from tests.cli.workspace import CONFIGURATION, Workspace
 from tests.scenarios.timeline import Time, Timekeeper
+from tests.signals import ending_with_us
 
 EVERY_SECOND = CONFIGURATION.replace('"0 6 * * *"', '"* * * * * *"')
 UNSCHEDULED = CONFIGURATION.replace('CronTabExpression="0 6 * * *"', "")
@@ -185,13 +186,12 @@ def start(company: Workspace) -> Iterator[Callable[..., subprocess.Popen[bytes]]
 
     def begin(program: tuple[str, ...] = COMMAND, *arguments: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [*program, "schedule", *arguments],
+            ending_with_us([*program, "schedule", *arguments]),
             cwd=company.folder,
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=_as_usual,
         )
         processes.append(process)
         return process
@@ -200,12 +200,6 @@ def start(company: Workspace) -> Iterator[Callable[..., subprocess.Popen[bytes]]
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def _as_usual() -> None:
-    """Whoever runs the tests may ignore signals, and that is inherited."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def heard(process: subprocess.Popen[bytes], what: str) -> dict:

@@ -13,6 +13,7 @@ from deltamark.config.xml.reader import read
 from deltamark.config.xml.schema import NOT_BUILT, all_elements
 from deltamark.domain.errors import ConfigurationError
 from deltamark.domain.validation.validate import faults
+from tests.tiers import examples
 
 ELEMENTS = all_elements()
 NAMES = sorted({*ELEMENTS, *NOT_BUILT, "Unknown"})
@@ -63,13 +64,13 @@ def check(data: bytes) -> None:
 
 
 @given(st.lists(elements(), max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_elements_give_a_configuration_or_faults(written):
     check(f"<ConfigurationFile>{''.join(written)}</ConfigurationFile>".encode())
 
 
 @given(st.binary(max_size=60), st.integers(0, 400), st.integers(0, 40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_damage_to_a_file_gives_a_configuration_or_faults(damage, place, cut):
     sound = (
         b'<?xml version="1.0" encoding="utf-8"?><ConfigurationFile xmlns="urn:x"><Connector Identifier="C"/>'

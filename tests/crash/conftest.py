@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NewStore
 from tests.crash.second_day import Second
+from tests.stores import NewStore
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from deltamark import Engine
-from tests.conftest import NewStore
 from tests.crash.company import ENDED_WELL, JOB, Days, opened
+from tests.stores import NewStore
 
 SEED = 11
 

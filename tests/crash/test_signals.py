@@ -16,9 +16,9 @@ from attrs import evolve
 from deltamark import Configuration, Engine, Job, Step, TaskState
 from deltamark.config.xml.writer import configuration_xml
 from tests.cli.processes import ended, pausing_at, started
-from tests.conftest import NewStore
 from tests.crash.company import ENDED_WELL, TASKS, Days, harm_in, seen
 from tests.crash.company import configuration as known
+from tests.stores import NewStore
 from tests.tiers import SOAK
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))

@@ -20,6 +20,7 @@ AS_PRINTED = ("README.md",)
 SET_UP = {
     "make demo",
     "make test",
+    "make test-all",
     "make check",
     "make soak",
     "make bench",

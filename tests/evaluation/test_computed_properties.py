@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from deltamark.application.ports.evaluator import Inputs
 from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 from tests.evaluation.company import MODEL, Company, computed
+from tests.tiers import examples
 
 FULL = computed("Full", "SQL:p: p.First || ' ' || p.Last")
 LOGIN = computed("Login", "SQL:p: lower(p.Full)")
@@ -251,7 +252,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
         max_size=60,
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_texts_are_stored_as_synchronization_stores_them(texts):
     company = Company({stream: {"First": text} for stream, text in enumerate(texts)})
 
@@ -265,7 +266,7 @@ def test_texts_are_stored_as_synchronization_stores_them(texts):
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_numbers_are_stored_as_synchronization_stores_them(numbers):
     company = Company({stream: {"Weight": number} for stream, number in enumerate(numbers)})
 

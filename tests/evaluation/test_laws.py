@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.company import Company, computed, rule
-from tests.tiers import SOAK, TIMES
+from tests.tiers import SOAK, TIMES, examples
 
 # The company as plain Python sees it: what a person reads, and what comes of it.
 
@@ -141,7 +141,7 @@ def companies(draw: st.DrawFn) -> Company:
 
 
 @given(companies(), st.integers(1, 7))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_all_values_are_what_plain_python_says(company, at_once):
     found = company.compute(PLANNED, at_once=at_once)
 
@@ -153,7 +153,7 @@ def test_all_values_are_what_plain_python_says(company, at_once):
 
 
 @given(companies(), companies(), st.sets(st.tuples(st.sampled_from(PEOPLE), st.integers(0, 6)), max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_computing_what_is_due_gives_what_computing_everything_gives_and_computes_no_more(before, after, too_many):
     live = [person for person in PEOPLE if before.people[person] is not None and after.people[person] is not None]
     after.people = {person: after.people[person] if person in live else None for person in PEOPLE}
@@ -223,7 +223,7 @@ MANY_PEOPLE = Company(
 
 
 @given(st.lists(CONDITIONS, min_size=1, max_size=25))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_of_a_condition_its_negation_and_its_being_null_one_holds_for_each_resource(conditions):
     forms = ("{}", "not {}", "{} is null")
     rules = [

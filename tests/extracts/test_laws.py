@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from deltamark.domain.errors import SourceError
 from deltamark.domain.values import PropertyType
 from tests.extracts.folder import Folder, aside, states
+from tests.tiers import examples
 
 TEXT = st.text(st.sampled_from('ab"",;\n\r é\u2028\x1f\x1a😀\\|\t0'), max_size=6)
 ROWS = st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=8)
@@ -28,7 +29,7 @@ def written(rows, end, always, delimiter):
     return out.getvalue()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(ROWS, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.sampled_from(",;\t|"))
 @example([("k", 'x\r\ny"', "\r"), ("k2", "\n\n", '""')], "\n", False, ",")
 def test_what_csv_writes_is_read_back_with_its_line(rows, end, always, delimiter):
@@ -51,7 +52,7 @@ def test_what_csv_writes_is_read_back_with_its_line(rows, end, always, delimiter
         assert row.reason.startswith(("the key is empty", "the same row as line", "the key also occurs in line"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text(st.sampled_from('ab",\n\n \r'), max_size=40))
 @example('"1"x,2,3\n4,5,6')
 @example('1,"2\n3",4\n\n5,6,7')
@@ -103,7 +104,7 @@ def test_texts_stand_in_json_as_orjson_writes_them(folder):
     assert found.rows["state"].to_pylist() == expected
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=200, unique=True))
 @example([1e20, 1e16, 1e15, 1e-7, 1e-6, 1.5e-5, 1e-4, 0.1, 1.0, 123456789.125, 5e-324, 1.7976931348623157e308, 3435.0])
 def test_numbers_stand_in_json_as_orjson_writes_them(numbers):

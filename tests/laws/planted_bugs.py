@@ -44,14 +44,19 @@ class Bug:
 
     def _function(self) -> Any:
         module, _, path = self.where.partition(":")
-        found: Any = import_module(f"deltamark.{module}")
-        for name in path.split("."):
-            found = getattr(found, name)
-        return found
+        try:
+            function: Any = import_module(f"deltamark.{module}")
+            for name in path.split("."):
+                function = getattr(function, name)
+        except (ImportError, AttributeError) as e:
+            raise AssertionError(
+                f"{__file__}: deltamark has no {self.where} any more ({e}). Name the function as it is called now."
+            ) from e
+        return function
 
     def _with_bug(self, function: Any) -> CodeType:
         text = dedent(getsource(function))
-        assert self.words in text, f"{self.where} does not say {self.words!r} any more: plant the bug in other words"
+        assert self.words in text, f"{__file__}: {self.where} does not say {self.words!r} any more. Plant it in others."
         made: dict[str, Any] = {}
         code = compile(text.replace(self.words, self.instead), f"<planted in {self.where}>", "exec")
         exec(code, function.__globals__, made)  # noqa: S102 (the product's own text)

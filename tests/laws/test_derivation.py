@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
-from tests.conftest import STORES, stores
 from tests.laws.machine import EDITS, begun, lived
 from tests.scenarios.organisation.formulas import ASSOCIATIONS, KEY_OF
 from tests.scenarios.organisation.running import Known, Organisation
 from tests.scenarios.organisation.setting import CONNECTORS, Setting, everything
 from tests.scenarios.organisation.world import World
+from tests.stores import STORES, stores
 from tests.tiers import law
 
 KNOWN = Known()
@@ -107,7 +107,7 @@ def shuffled(world: World, random: Random) -> None:
         world.resources[name] = dict(rows)
 
 
-@law(examples=6)
+@law(6)
 @given(days=DAYS)
 def test_one_run_for_many_days_leaves_what_a_run_for_each_day_leaves(new_plain, days):
     daily, once = new_plain(), new_plain()
@@ -123,7 +123,7 @@ def test_one_run_for_many_days_leaves_what_a_run_for_each_day_leaves(new_plain, 
     assert once.derived() == daily.derived() == once.by_hand()
 
 
-@law(examples=5)
+@law(5)
 @given(days=DAYS, cut=st.integers(1, 6))
 def test_how_a_day_is_cut_into_commands_makes_no_difference(new_plain, days, cut):
     whole, in_parts = new_plain(), new_plain()
@@ -141,7 +141,7 @@ def test_how_a_day_is_cut_into_commands_makes_no_difference(new_plain, days, cut
     assert in_parts.derived() == whole.derived()
 
 
-@law(examples=5)
+@law(5)
 @given(day=A_DAY)
 def test_renaming_all_keys_renames_what_is_derived_and_changes_no_value(new_plain, day):
     one, other = new_plain(), new_plain()
@@ -179,7 +179,7 @@ def renamed_state(state: Any, names: Mapping[str, Mapping[str, str]]) -> Any:
     }
 
 
-@law(examples=7)
+@law(7)
 @given(day=A_DAY, job=st.sampled_from(["Incremental", "Commands"]))
 def test_a_day_and_its_inverse_leave_what_was_there_and_the_log_tells_of_both(new_plain, day, job):
     organisation = new_plain()
@@ -199,7 +199,7 @@ def test_a_day_and_its_inverse_leave_what_was_there_and_the_log_tells_of_both(ne
     assert len([*organisation.engine.changes(after=head)]) >= 2 * bool(changes)
 
 
-@law(examples=5)
+@law(5)
 @given(days=DAYS, discarding=st.sets(st.sampled_from(CONNECTORS), min_size=1))
 def test_discarding_changes_makes_no_difference_to_what_is_held_derived_or_dirty(new_plain, days, discarding):
     keeping, forgetting = new_plain(), new_plain()
@@ -227,7 +227,7 @@ def test_discarding_changes_makes_no_difference_to_what_is_held_derived_or_dirty
     assert dirty(forgetting) == dirty(keeping)
 
 
-@law(examples=6)
+@law(6)
 @given(days=DAYS)
 def test_both_kinds_of_store_hold_the_same_log_and_the_same_values(every_store, memory, clock, days):
     both = [Organisation(url, memory, clock, everything(), plain=KNOWN) for url in every_store().values()]
@@ -246,7 +246,7 @@ def test_both_kinds_of_store_hold_the_same_log_and_the_same_values(every_store, 
             organisation.engine.close()
 
 
-@law(examples=6)
+@law(6)
 @given(days=DAYS, at_once=st.sampled_from([1, 2, 7]))
 def test_how_many_resources_are_worked_on_at_once_makes_no_difference(new_plain, days, at_once):
     one, other = new_plain(), new_plain()

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from deltamark import LoggedChange, ResourceRef, RunMoment, StoreError
 from deltamark.infrastructure.store.commands.erase import Erasing
 from tests.application.retention.test_erase import holds
-from tests.conftest import NewStore
 from tests.scenarios.house import House
 from tests.store.integrity.test_chain import held_against
 from tests.store.tables import replayed_into, verified
+from tests.stores import NewStore
+from tests.tiers import examples
 
 pytestmark = pytest.mark.law
 
@@ -34,7 +35,7 @@ DAY = st.fixed_dictionaries(
 )
 DAYS = st.lists(DAY, min_size=1, max_size=5)
 ERASED = st.sets(st.sampled_from(PEOPLE), min_size=1, max_size=2)
-LAW = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+LAW = settings(max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def canary(number: str) -> str:

@@ -12,25 +12,26 @@ from warnings import warn
 import pytest
 from hypothesis import seed
 
-from tests.conftest import stores
 from tests.laws.machine import DerivedMachine, counted
-from tests.tiers import SOAK, TIMES, lives
+from tests.stores import stores
+from tests.tiers import ALL, SOAK, TIMES, lives
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 
 PATIENCE_S = 120
-"""So long a part may live in `make test`; it says how many steps it lived until then. A soak takes its time."""
+"""So long a part may live outside of a soak; it says how many steps it lived until then. A soak takes its time."""
 
-PARTS = 4
+PARTS = 4 if SOAK else 2
 """Each lives lives of its own, on whichever core is free."""
+STEPS = 20_000 if SOAK else 5_000
+A_FEW = 300
+SOME = [("sqlite", 0, A_FEW)]
+MANY = [*(("sqlite", part, STEPS // PARTS) for part in range(PARTS)), ("postgresql", 0, A_FEW)]
 
 
 @pytest.mark.law
 @pytest.mark.filterwarnings("default:lived")
-@pytest.mark.slow  # every step may run a job or two; a soak takes fifteen times as many
-@pytest.mark.parametrize(
-    ("kind", "part", "steps"), [*(("sqlite", part, 20_000 // PARTS) for part in range(PARTS)), ("postgresql", 0, 500)]
-)
+@pytest.mark.parametrize(("kind", "part", "steps"), MANY if ALL else SOME)
 def test_incremental_runs_leave_what_complete_runs_leave(kind, part, steps, request, memory, clock, capsys):
     started = perf_counter()
     counted.clear()
@@ -38,7 +39,7 @@ def test_incremental_runs_leave_what_complete_runs_leave(kind, part, steps, requ
         machine = DerivedMachine.within(new, memory, clock, is_thorough=SOAK)
         for number in count(SEED + part * 1_000_000):
             # The first life of each seed is the simplest there is, and shows little.
-            lives(seed(number)(machine), examples=5 if kind == "sqlite" else 2, steps=40)
+            lives(seed(number)(machine), number=5 if kind == "sqlite" else 2, steps=40)
             if counted["steps"] >= steps * (TIMES if SOAK else 1):
                 break
             if not SOAK and perf_counter() - started > PATIENCE_S:

@@ -10,13 +10,14 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.conftest import stores
 from tests.laws.machine import DerivedMachine, counted
 from tests.laws.planted_bugs import BUGS
 from tests.scenarios.organisation.running import Known
+from tests.stores import stores
 
 ROOT = Path(__file__).parents[2]
 STEPS = 4_000
@@ -60,6 +61,26 @@ FOUND_BY_A_TEST = {
     "a link whose end is deleted does not wait for it": "synchronization/test_waiting_links.py::"
     "test_a_manager_who_was_deleted_and_comes_back_is_linked_again[sqlite]",
 }
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_function_that_a_bug_is_planted_in_exists_and_has_the_words(name):
+    with BUGS[name].planted():
+        pass
+
+
+def test_a_bug_whose_function_was_renamed_says_so():
+    with pytest.raises(AssertionError, match=r"planted_bugs\.py.*deltamark has no application\.gone:_Standing\.gone"):
+        evolve(BUGS["an edited rule counts as computed"], where="application.gone:_Standing.gone").planted().__enter__()
+    with pytest.raises(AssertionError, match=r"planted_bugs\.py.*deltamark has no domain\.derivation\.plan:gone"):
+        evolve(BUGS["an edited rule counts as computed"], where="domain.derivation.plan:gone").planted().__enter__()
+
+
+def test_every_test_that_finds_a_bug_exists():
+    assert {name for name in (*FOUND_BY_THE_MACHINE, *FOUND_BY_A_TEST) if name not in BUGS} == set()
+    for found in FOUND_BY_A_TEST.values():
+        path, _, test = found.partition("::")
+        assert f"def {test.partition('[')[0]}(" in (ROOT / "tests" / "application" / path).read_text("utf-8")
 
 
 @pytest.mark.slow  # the machine lives some hundred steps for each bug

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from deltamark import TaskState
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.domain.errors import DeltamarkError
-from tests.conftest import STORES, stores
 from tests.laws.machine import EDITS, begun, lived
 from tests.scenarios.organisation.running import Known, Organisation
 from tests.scenarios.organisation.setting import everything
+from tests.stores import STORES, stores
 from tests.tiers import law
 
 KNOWN = Known()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from deltamark import HistoryDiscarded, TaskState
 from deltamark.application.retention.retain import retain
 from tests.application.retention.test_discard import FLAG_ONLY
-from tests.conftest import stores
 from tests.scenarios.house import House, configuration
+from tests.stores import stores
 from tests.tiers import law
 
 PEOPLE = st.dictionaries(st.sampled_from("1234"), st.sampled_from(["Ann", "Bob", "Cem"]), max_size=4)
@@ -55,7 +55,7 @@ def done(run):
     return [(task.identifier, task.state, task.counts, task.effect) for task in run.tasks]
 
 
-@law(examples=8)
+@law(8)
 @given(history=HISTORY)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_whenever_it_comes_a_retention_moves_nothing_but_the_horizon(kind, history, request, memory, clock):

@@ -73,7 +73,7 @@ def numbered(day: Day) -> Day:
     return {number: {"Number": number, **values} for number, values in day.items()}
 
 
-@law(examples=10)
+@law(10)
 @given(days=st.lists(st.tuples(DAYS, st.randoms(use_true_random=False)), min_size=1, max_size=4))
 @example(days=[({"a": {"Name": "x"}}, None), ({}, None), ({"a": {"Name": "x"}, "A": {}}, None)])
 def test_the_log_folds_to_the_state_which_is_the_extract_and_nothing_is_recorded_twice(new_house, days):
@@ -161,7 +161,7 @@ STEPS = st.one_of(
 ANN, ANNA = {"1": {"Name": "Ann", "Mail": "A@b"}}, {"1": {"Name": "Anna", "Mail": "a@B"}}
 
 
-@law(examples=10)
+@law(10)
 @given(steps=st.lists(STEPS, min_size=2, max_size=6))
 @example(steps=[("Incremental", ANN), ("rule", 1), ("Complete", ANN), ("rule", 0), ("Incremental", ANN)])
 @example(steps=[("Incremental", ANN), ("stopped", (ANNA, "Keys")), ("again", None)])
@@ -225,7 +225,7 @@ def links_by_hand(teams: Iterable[str], people: Iterable[str], pairs: Iterable[t
     return standing
 
 
-@law(examples=6)
+@law(6)
 @given(days=st.lists(st.tuples(STAFF, TEAMS, PAIRS), min_size=1, max_size=3), one=st.sampled_from(["", "person"]))
 @example(days=[({"1", "a"}, {"T": "x"}, [("T", "1")]), ({"a"}, {"T": "x"}, [("T", "1")])], one="")
 def test_links_are_what_the_extracts_say_whatever_came_and_went(new_house, days, one):
@@ -281,7 +281,7 @@ def commanded(day: Day, commands: Mapping[str, tuple[str, dict[str, Any]]]) -> D
     return after
 
 
-@law(examples=9)
+@law(9)
 @given(first=DAYS, batches=st.lists(COMMANDS, min_size=1, max_size=3))
 @example(first={"a": {"Name": "x", "Age": 1}}, batches=[{"a": ("merge", {"Age": 2}), "A": ("merge", {})}])
 def test_commands_leave_what_a_complete_extract_of_their_result_leaves(new_house, first, batches):

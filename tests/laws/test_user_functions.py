@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deltamark import Step, TaskState, task
-from tests.conftest import STORES, stores
 from tests.scenarios.staff import Staff, by_row, calls, expressions_task, people_model
+from tests.stores import STORES, stores
 from tests.tiers import law
 
 NUMBERS = st.sampled_from("12345")
@@ -116,7 +116,7 @@ def lived(staff, day, functions, version):
     return version
 
 
-@law(examples=5)
+@law(5)
 @given(days=DAYS)
 @example(days=[TWO, [("fail", None, None, None), ("put", "1", "Cem", None)], []])
 @example(days=[TWO, [("edit", "2", None, None)], [("remove", "1", None, None)]])
@@ -144,7 +144,7 @@ def test_incremental_leaves_what_complete_leaves_and_what_plain_python_gives(new
     assert derived(complete) == expected
 
 
-@law(examples=5)
+@law(5)
 @given(day=st.lists(st.tuples(st.just("put"), NUMBERS, NAMES, st.none() | NUMBERS), min_size=1, max_size=3))
 def test_a_function_is_given_exactly_those_for_whom_something_that_it_reads_changed(new, day):
     functions = Functions()

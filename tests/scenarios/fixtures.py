@@ -1,21 +1,19 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from deltamark import Configuration
-from tests.conftest import NewStore
 from tests.scenarios.house import House, configuration
 from tests.scenarios.organisation.running import Organisation
 from tests.scenarios.organisation.setting import Setting
 from tests.scenarios.staff import Staff
+from tests.stores import NewStore
 
 NewHouse = Callable[..., House]
 NewOrganisation = Callable[..., Organisation]
@@ -55,17 +53,6 @@ def new_organisation(new_store: NewStore, tmp_path: Path, clock: Callable[[], da
     yield new
     for one in made:
         one.engine.close()
-
-
-@pytest.fixture
-def memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, where there is such a thing: for tests that make thousands of small stores."""
-    shared = Path("/dev/shm")  # noqa: S108 (the folder made in it is the test's own)
-    if not shared.is_dir() or not os.access(shared, os.W_OK):
-        yield tmp_path
-        return
-    with TemporaryDirectory(dir=shared, prefix="deltamark-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture

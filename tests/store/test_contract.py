@@ -46,6 +46,8 @@ from tests.store.builders import (
 )
 from tests.store.organization import existence
 
+pytestmark = pytest.mark.on_every_store
+
 ANN, BOB = {"Name": "Ann"}, {"Name": "Bob", "Level": 2, "Active": True, "Rate": 0.5}
 PEOPLE = Subjects(connector="HR", task="SynchronizeHR", entity_types=(PERSON,), associations=("Members",))
 

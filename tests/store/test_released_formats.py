@@ -9,11 +9,11 @@ import pytest
 
 from deltamark import StoreError
 from deltamark.infrastructure.store.migrations import STEPS, Step
-from tests.conftest import EveryStore
 from tests.scenarios.house import House, configuration
 from tests.store.released import FILES, MORE, Calendar, bring_back, known, told
 from tests.store.tables import alter, replayed_into, tables, verified
 from tests.store.test_schema_versions import opened
+from tests.stores import EveryStore
 
 VERSIONS = sorted(int(path.stem.removeprefix("format-")) for path in FILES.glob("format-*.json"))
 CONFIGURED: dict[str, Any] = MORE

@@ -8,9 +8,11 @@ from random import Random
 import pytest
 
 from deltamark import Engine
-from tests.conftest import EveryStore
 from tests.store.company import KEYS, Company, configuration
 from tests.store.test_stores_agree import answers, ticking
+from tests.stores import EveryStore
+
+pytestmark = pytest.mark.on_every_store
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["changes kept", "changes discarded"])

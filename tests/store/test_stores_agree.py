@@ -13,8 +13,8 @@ import pytest
 from attrs import evolve
 
 from deltamark import Engine, HistoryDiscarded, JobRun
-from tests.conftest import EveryStore
 from tests.store.company import KEYS, Company, configuration
+from tests.stores import EveryStore
 
 Answers = dict[str, object]
 

@@ -13,8 +13,8 @@ from deltamark.infrastructure.store import tables
 from deltamark.infrastructure.store.migrations import Step
 from deltamark.infrastructure.store.postgresql.address import address_of
 from deltamark.infrastructure.store.tables import TableColumn, present_tables
-from tests.conftest import stores
 from tests.store.test_schema_versions import NOW, notes, opened
+from tests.stores import stores
 
 Columns = dict[str, list[tuple[str, str, bool]]]
 """Table -> column, type, whether it may be null."""

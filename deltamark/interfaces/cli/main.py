@@ -26,7 +26,7 @@ from deltamark.interfaces.cli.commands import workspace
 from deltamark.interfaces.cli.context import NothingStarted, Workspace
 from deltamark.interfaces.cli.groups import GuessingGroup
 from deltamark.interfaces.cli.next_steps import command_lines
-from deltamark.interfaces.cli.signals import Stopping
+from deltamark.interfaces.cli.signals import Stopping, end_by_signals
 from deltamark.interfaces.cli.streams import (
     OutputLost,
     ReaderGone,
@@ -107,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             status = status_of(sys.argv[1:] if arguments is None else arguments, stopping)
     except KeyboardInterrupt:  # once more, while the first one was being put on record
         status = stopping.status
+    end_by_signals()
     leave()
     sys.exit(status)
 

@@ -6,12 +6,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from types import FrameType
 
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )  # Windows has no SIGHUP
+_AGAIN_S = 0.01
 
 
 class Stopped(KeyboardInterrupt):
@@ -47,7 +48,28 @@ class Stopping:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        raise Stopped
+        if _is_in_finalizer(frame):
+            # What a finalizer raises is printed and forgotten: the signal is raised again when it has ended.
+            again = Timer(_AGAIN_S, signal.raise_signal, [number])
+            again.daemon = True
+            again.start()
+        else:
+            raise Stopped
+
+
+def _is_in_finalizer(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def end_by_signals() -> None:
+    """From now on a signal ends the process at once, in silence: for a process that only has to leave."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

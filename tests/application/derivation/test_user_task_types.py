@@ -192,7 +192,7 @@ def test_what_the_property_cannot_hold_is_refused_with_the_first_key(kind, value
     assert told in str(failed.value)
 
 
-@law(examples=60)
+@law(60)
 @given(
     order=st.permutations(list("abcd")),
     kept=st.sets(st.sampled_from("abcd")),

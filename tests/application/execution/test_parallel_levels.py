@@ -11,7 +11,7 @@ from deltamark import Job, Observer, SetRecentlyModifiedFlagTask, Step, Synchron
 from deltamark.application.execution import parallel as levels
 from tests.scenarios.house import task
 
-PATIENCE_S = 20
+PATIENCE_S = 120
 LEVELS = Job(
     "Levels",
     [

@@ -33,7 +33,7 @@ BOTH = Job(
     [Step("SynchronizeHR"), Step("SynchronizeTeams"), Step("SetRecentlyModifiedFlag"), Step("Keys")],
 )
 DELTA = Job("Delta", [Step("PrepareSynchronizationHR"), Step("SynchronizeHR"), Step("SynchronizeTeams")])
-PATIENCE_S = 20
+PATIENCE_S = 120
 
 
 def states(run):

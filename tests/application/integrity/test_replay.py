@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from deltamark import Engine, StoreError, UsageError
-from tests.conftest import NewStore
 from tests.scenarios.organisation.formulas import CLASSES, KEYS, PROPERTIES
 from tests.scenarios.organisation.running import Organisation
 from tests.scenarios.organisation.setting import Setting
 from tests.store.tables import DERIVED, alter, tables
+from tests.stores import NewStore
 
 SETTING = Setting(
     properties={"Person.Label": PROPERTIES["Person.Label"][0], "Person.Boss": PROPERTIES["Person.Boss"][0]},

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.application.retention.test_retain import calendar, chunked, everything, four_days, house
-from tests.conftest import NewStore
 from tests.store.tables import LOG, PROJECTIONS, alter, tables
+from tests.stores import NewStore
 
 __all__ = ["calendar", "four_days", "house"]
 

@@ -20,6 +20,7 @@ from deltamark.domain.configuration.jobs import SetRecentlyModifiedFlagTask
 from tests.scenarios.fixtures import NewHouse
 from tests.scenarios.held_back import applied, dropped, told
 from tests.scenarios.house import House, task
+from tests.tiers import examples
 
 ONE_DELETED = Thresholds(maximum_deleted_lines=1)
 INCREMENTAL = Job(
@@ -360,7 +361,9 @@ NOTHING_ALLOWED = Thresholds(
 
 @given(st.lists(st.tuples(NAMES, MEMBERS), min_size=2, max_size=4))
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(8),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_to_block_and_then_to_apply_leaves_what_a_forced_run_leaves(new_house: NewHouse, days: list[Any]) -> None:
     careful = new_house(limits=NOTHING_ALLOWED, teams_limits=NOTHING_ALLOWED)

@@ -27,6 +27,7 @@ from tests.store.organization import (
     needs,
     value,
 )
+from tests.tiers import examples
 
 pytestmark = pytest.mark.law
 
@@ -154,7 +155,7 @@ def chain(*pairs: tuple[str, str, str]) -> list[tuple[Any, ...]]:
     return [("toggle", *pair) for pair in pairs]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STEPS, max_size=12), st.lists(st.lists(STEPS, min_size=1, max_size=5), min_size=1, max_size=4))
 @example(chain(("Manages", "A", "B"), ("Manages", "B", "C")), [[*chain(("Manages", "A", "B"), ("Manages", "B", "C"))]])
 @example(

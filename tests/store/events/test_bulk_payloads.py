@@ -17,6 +17,7 @@ from deltamark.domain.resources.resource import Change, Computed, Created, Delet
 from deltamark.domain.values import Value
 from deltamark.infrastructure.store.events.bulk_payloads import Head, link_payloads, resource_payloads
 from deltamark.infrastructure.store.events.mapper import ChangeMapper, from_micros
+from tests.tiers import examples
 
 MICROS = 1_795_508_130_123_456
 
@@ -55,7 +56,7 @@ def with_line(cause: Origin, line: int | None) -> Origin:
     return Origin(cause.run, cause.task, line)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(CAUSES, NAMES, st.lists(st.tuples(TEXTS, LINES, STATES), max_size=5), st.sampled_from([Created, Deleted]))
 @example(Origin(1, 1), 'P"', [('"', None, {}), ("\u2028", 2, {"n": "\\"}), ("\x1f", 3, {"n": "\x7f"})], Created)
 @example(Origin(1, 1), "P", [("plain", None, {"n": 1e22}), ("é😀", 7, {"n": -0.0})], Deleted)
@@ -79,7 +80,7 @@ def test_payloads_of_created_and_deleted_resources_are_the_mapper_s(
     assert bulk.to_pylist() == one_by_one(events)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(CAUSES, st.lists(st.tuples(TEXTS, LINES, STATES, STATES), max_size=5))
 @example(Origin(1, 1), [("plain", None, {}, {}), ("é😀", 7, {"n": 1}, {"n": "\\"})])
 def test_payloads_of_deleted_resources_with_computed_values_are_the_mapper_s(
@@ -103,7 +104,7 @@ def test_payloads_of_deleted_resources_with_computed_values_are_the_mapper_s(
     assert bulk.to_pylist() == one_by_one(events)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     CAUSES,
     st.lists(st.tuples(TEXTS, LINES, st.dictionaries(NAMES, st.tuples(VALUES, VALUES), min_size=1)), max_size=4),
@@ -134,7 +135,7 @@ def test_payloads_of_updated_and_computed_resources_are_the_mapper_s(
     assert bulk.to_pylist() == one_by_one(events)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     CAUSES,
     NAMES,

@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deltamark.domain.integrity.verification import Checkpoint, LogVerification
-from tests.conftest import EveryStore, NewStore
 from tests.store.builders import PERSON, create, discarded_event, start_run, update
 from tests.store.integrity.test_replay import lived
 from tests.store.integrity.test_replay_laws import PEOPLE
 from tests.store.tables import alter, nobody, opened, replayed_into, tables, verified
+from tests.stores import EveryStore, NewStore
+from tests.tiers import examples
 
 # What is altered, and the position that must be named. Position 2 is the creation of ada, 9 her update.
 ALTERED = {
@@ -221,7 +222,7 @@ MUTATIONS = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lives=LIVES, which=st.integers(0, 10**6), how=st.sampled_from(sorted(MUTATIONS)))
 @pytest.mark.law
 def test_any_single_mutation_of_any_log_is_found_and_named(

@@ -13,7 +13,6 @@ from deltamark.application.integrity.replay import replay, replay_into
 from deltamark.bootstrap import open_store
 from deltamark.infrastructure.store.integrity import log_fold as folding
 from deltamark.infrastructure.store.integrity.rebuild import Replaying
-from tests.conftest import EveryStore, NewStore
 from tests.store import children
 from tests.store.builders import (
     GROUP,
@@ -42,6 +41,7 @@ from tests.store.tables import (
     tables,
     verified,
 )
+from tests.stores import EveryStore, NewStore
 
 
 def lived(url: str) -> str:

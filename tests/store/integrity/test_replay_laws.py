@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from deltamark.application.ports.records import Subjects
 from deltamark.application.ports.writing import Writing
 from deltamark.domain.runs.run import PairsAwaited
-from tests.conftest import EveryStore, NewStore
 from tests.store.builders import (
     GROUP,
     PERSON,
@@ -27,6 +26,8 @@ from tests.store.builders import (
     update,
 )
 from tests.store.tables import EVERYTHING, PROJECTIONS, alter, opened, replayed, replayed_into, tables, verified
+from tests.stores import EveryStore, NewStore
+from tests.tiers import examples
 
 pytestmark = pytest.mark.law
 
@@ -115,7 +116,7 @@ def _texts(values: dict[str, Any]) -> dict[str, tuple[type, Any]]:
     return {name: (type(value), value) for name, value in values.items()}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_what_is_stored_is_what_replaying_the_log_gives(new_store: NewStore, steps: list[Any]) -> None:
     url = new_store()
@@ -130,7 +131,7 @@ def test_what_is_stored_is_what_replaying_the_log_gives(new_store: NewStore, ste
     assert verified(url).is_sound
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_a_new_store_of_the_other_kind_and_back_is_the_same_in_every_table(
     every_store: EveryStore, steps: list[Any]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from deltamark.infrastructure.store.database import Column, Same
 from deltamark.infrastructure.store.postgresql.copy_format import HEADER, TRAILER, copy_rows
+from tests.tiers import examples
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 TEXTS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
@@ -39,7 +40,7 @@ def field(value: object) -> bytes:
     raise AssertionError(value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(ROWS, st.booleans(), NUMBERS, TEXTS)
 def test_columns_make_the_same_bytes_as_rows(
     rows: list[tuple[int, str | None, int, bytes]], flag: bool, number: int, text: str

@@ -32,6 +32,7 @@ from tests.store.builders import (
     unlink,
     update,
 )
+from tests.tiers import examples
 
 PEOPLE, GROUPS = ("1", "2", "é"), ("G", "H")
 NAMES = st.sampled_from(["Ann", "Bob", 'E"ve'])
@@ -150,7 +151,7 @@ def folded(reading: Reading, until: int) -> Moment:
     return people, members
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LIVES)
 @example(
     [[("put", "1", {"a": "Ann"}), ("toggle", "G", "1")], [("drop", "1")], [("put", "1", {})], [("toggle", "G", "1")]]
@@ -178,7 +179,7 @@ def test_the_past_at_every_position_is_what_it_was(new_store: Callable[[], str],
     store.close()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LIVES)
 def test_the_state_is_the_log_folded(new_store: Callable[[], str], clock: Callable, life: list) -> None:
     store = open_store(new_store(), clock)
@@ -199,7 +200,7 @@ def test_the_state_is_the_log_folded(new_store: Callable[[], str], clock: Callab
     store.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LIVES, st.integers(-1, 20), st.sampled_from([-1, 0, 1]))
 def test_a_moment_is_the_newest_position_that_is_not_younger(
     new_store: Callable[[], str], clock: Callable, life: list, index: int, micros: int

@@ -18,6 +18,7 @@ from deltamark.domain.resources.link import Linked, Unlinked
 from deltamark.domain.resources.resource import Created, Deleted, Updated
 from tests.store.builders import PERSON, compute, create, start_run, update
 from tests.store.queries.test_history import LIVES, Moment, lived
+from tests.tiers import examples
 
 MEMBERS = EntityAssociation(
     "Members",
@@ -26,7 +27,9 @@ MEMBERS = EntityAssociation(
     is_property1_collection=True,
     is_property2_collection=True,
 )
-FOR_EVERY_LIFE = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FOR_EVERY_LIFE = settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 EVENTFUL = [
     [("put", "1", {"a": "Ann"}), ("put", "2", {"a": "Bob", "b": "Ann"}), ("toggle", "G", "1")],
     [("drop", "1"), ("put", "2", {"b": "Bob"})],

@@ -1,0 +1,56 @@
+"""Signals that come at an awkward moment: in a finalizer, or when the work is done and the process is leaving."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+import pytest
+
+from deltamark.interfaces.cli.signals import Stopped, Stopping
+from tests.cli.processes import run
+
+PATIENCE_S = 120
+
+
+class Interrupted:
+    """What a signal interrupts while Python takes it away."""
+
+    ended: list[bool]
+
+    def __init__(self) -> None:
+        self.ended = Interrupted.ended = []
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        self.ended.append(True)
+
+
+def test_a_signal_in_a_finalizer_stops_the_work_when_the_finalizer_has_ended():
+    stopping = Stopping()
+
+    def work() -> None:
+        with stopping.watching():
+            Interrupted()
+            threading.Event().wait(PATIENCE_S)  # until the signal is raised again
+
+    with pytest.raises(Stopped):
+        work()
+
+    assert Interrupted.ended == [True]
+    assert stopping.status == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_when_the_work_is_done_ends_the_process_in_silence(tmp_path, number):
+    program = f"""
+import atexit, signal, sys
+from deltamark.interfaces.cli import main
+atexit.register(signal.raise_signal, {int(number)})
+main.main(sys.argv[1:])
+"""
+
+    status, _, err = run(tmp_path, "--version", program=(sys.executable, "-c", program))
+
+    assert (status, err) == (-number, "")
