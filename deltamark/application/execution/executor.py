@@ -10,7 +10,7 @@ from deltamark.application.execution.interruption import end_open_tasks, skipped
 from deltamark.application.execution.parallel import Turns, run_in_parallel
 from deltamark.application.execution.task_types import RunContext, plan_task, skip_reason
 from deltamark.application.runs.observer import GuardedObserver, Observer
-from deltamark.application.runs.out_of_memory import lack_of_memory_told
+from deltamark.application.runs.out_of_memory import memory_errors_explained
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.application.runs.run_log import RUN_INTERRUPTED, TaskEnd, in_words
 from deltamark.application.services import Done, Scope, Skip, TaskProgress
@@ -145,7 +145,7 @@ class Executor:
         try:
             if error is not None:
                 raise error
-            with lack_of_memory_told("What was being written was undone."):
+            with memory_errors_explained("What was being written was undone."):
                 end = self._plan_and_apply(call, turns, began)
         except BaseException as e:
             turns.wait(call.ordinal)

@@ -13,7 +13,7 @@ from deltamark.application.execution.task_types import RunContext
 from deltamark.application.lookup import run_numbered
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.writing import Writing
-from deltamark.application.runs.leases import end_if_dead, heard_from, make_free, naming_the_other_run
+from deltamark.application.runs.leases import end_if_dead, free_tasks, naming_the_other_run, renewed_leases
 from deltamark.application.runs.observer import Observer
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.application.runs.run_log import RunLog
@@ -63,7 +63,7 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
     ):
         resumption = _resumption(services, tx, number)
         numbers.append(number)
-        make_free(tx, leased)
+        free_tasks(tx, leased)
         RunLog(tx, number).resumed(services, resumption.again, resumption.pending)
         tx.take_leases(number, leased, services.lease_s)
     context = RunContext(
@@ -78,7 +78,7 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
     groups = [tuple(call for call in group if call.ordinal in resumption.again) for group in resumption.groups]
     record = RunRecorder(services, number, leased)
     executor = Executor(record, context, observer, is_dry_run=False)
-    with heard_from(store, number, services.lease_s):
+    with renewed_leases(store, number, services.lease_s):
         return executor.run(groups)
 
 

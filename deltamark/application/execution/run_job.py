@@ -9,7 +9,7 @@ from deltamark.application.execution.executor import Executor
 from deltamark.application.execution.interruption import ended_if_interrupted
 from deltamark.application.execution.task_types import RunContext
 from deltamark.application.ports.writing import Writing
-from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run, refuse_if_running
+from deltamark.application.runs.leases import free_tasks, naming_the_other_run, refuse_if_running, renewed_leases
 from deltamark.application.runs.observer import Observer
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.application.runs.run_log import RunLog
@@ -97,7 +97,7 @@ def run_job(
     record = RunRecorder(services, number, leased)
     executor = Executor(record, context, observer, is_dry_run=is_dry_run)
     # A dry run needs no heartbeat: it blocks all other writers, so its leases cannot be taken over.
-    with nullcontext() if is_dry_run else heard_from(services.store, number, services.lease_s):
+    with nullcontext() if is_dry_run else renewed_leases(services.store, number, services.lease_s):
         return executor.run(groups)
 
 
@@ -109,7 +109,7 @@ def _start(services: Services, leased: Sequence[str], start: Callable[[Writing],
         naming_the_other_run(store, leased),
         store.transaction() as tx,
     ):
-        make_free(tx, leased)
+        free_tasks(tx, leased)
         number = start(tx)
         numbers.append(number)
         claim(tx, number)

@@ -1,4 +1,4 @@
-"""Pending changes: applying exactly what a threshold held back, or dropping it."""
+"""Applies exactly what a threshold held back, or drops it."""
 
 from __future__ import annotations
 
@@ -26,72 +26,72 @@ from deltamark.domain.runs.run import Counts
 
 
 def pending_of(reading: Reading, run: int, ordinal: int) -> Pending:
-    """The pending changes of a task of a run, by its place.
+    """The pending changes of a task of a run.
 
-    :raises UsageError: if there are none.
+    :raises NothingHeldBack: if there are none.
     """
-    found = reading.pending(run, ordinal)
-    if found is None:
+    pending = reading.pending(run, ordinal)
+    if pending is None:
         raise NothingHeldBack(run)
-    return found
+    return pending
 
 
 def apply_pending(services: Services, task: SynchronizeTask, run: int, ordinal: int) -> Apply:
     """Applies exactly the changes that a synchronization held back, and unblocks its connector.
 
-    The counts are those of the changes made now; rows set aside are on record already and not reported again.
+    Counts the changes made now; rows set aside are on record already and not reported again.
 
-    :raises OutdatedChanges: from the transaction, if a resource or link is not as it was when they were held back.
-    :raises UsageError: from the transaction, if there are none (any more).
+    :raises OutdatedChanges: from the transaction, if a resource or link has changed since they were held back.
+    :raises NothingHeldBack: from the transaction, if there are none (any more).
     """
 
     def apply(tx: Writing, scope: Scope) -> Done:
-        found = pending_of(tx, run, ordinal)
-        refuse_if_outdated(tx, found, run)
-        cause = Origin(scope.run, scope.ordinal)
-        messages = [f"applied what was held back: {counted(found)}"]
+        pending = pending_of(tx, run, ordinal)
+        refuse_if_outdated(tx, pending, run)
+        origin = Origin(scope.run, scope.ordinal)
+        messages = [f"applied what was held back: {counted(pending)}"]
         fed, _ = services.configuration.mappings_of_connector(task.connector)
-        messages += clear_mapped_properties(services, tx, cause, [mapping.entity_type for mapping in fed])
-        counts = _apply_resources(tx, found, cause, run) + _apply_links(tx, found, cause)
-        for association in _subjects(found, kinds.AWAITED, kinds.SETTLED):
-            put_on_record(tx, _waiting(found, association), cause)
+        messages += clear_mapped_properties(services, tx, origin, [mapping.entity_type for mapping in fed])
+        counts = _apply_resources(tx, pending, origin, run) + _apply_links(tx, pending, origin)
+        for association in _subjects(pending, kinds.AWAITED, kinds.SETTLED):
+            put_on_record(tx, _waiting(pending, association), origin)
         drop_pending(tx, run, ordinal)
-        tx.unblock(found.connector)
-        messages.append(f"{found.connector} is not blocked any more: incremental jobs take it in again")
+        tx.unblock(pending.connector)
+        messages.append(f"{pending.connector} is not blocked any more: incremental jobs take it in again")
         if not task.do_not_delete_changes:
             messages += discard_changes_of(services.configuration, tx, task, scope)
         return Done(
-            counts=counts + Counts(read=found.read, set_aside=found.set_aside),
+            counts=counts + Counts(read=pending.read, set_aside=pending.set_aside),
             effect=counts.changed > 0,
-            extracts=found.extracts,
+            extracts=pending.extracts,
             messages=messages,
-            warned=found.warned or found.set_aside > 0,
+            warned=pending.warned or pending.set_aside > 0,
         )
 
     return apply
 
 
 def drop_pending(tx: Writing, run: int, ordinal: int) -> list[str]:
-    """Drops the pending changes of a task of a run; tells what becomes of its connector.
+    """Drops the pending changes of a task of a run; returns messages about its connector.
 
-    It is unblocked, unless what is dropped came from a delta: nothing will say that again, so the connector stays out
-    of incremental jobs until a complete extract is applied.
+    The connector is unblocked, unless a delta is dropped: no later extract repeats it, so the connector stays out of
+    incremental jobs until a complete extract is applied.
     """
-    found = pending_of(tx, run, ordinal)
+    pending = pending_of(tx, run, ordinal)
     tx.drop_pending(run, ordinal)
-    block = tx.block_of(found.connector)
+    connector, block = pending.connector, tx.block_of(pending.connector)
     if block is None or (block.run, block.task) != (run, ordinal):
-        return [f"dropped what was held back of {found.connector}"]
+        return [f"dropped what was held back of {connector}"]
     if block.needs_complete:
         return [
-            f"dropped what was held back of {found.connector}. It came from extracts that say only what happened, so "
-            f"{found.connector} stays out of incremental jobs until one that is not has synchronized complete extracts"
+            f"dropped what was held back of {connector}. It came from extracts that say only what happened, so "
+            f"{connector} stays out of incremental jobs until one that is not has synchronized complete extracts"
         ]
-    tx.unblock(found.connector)
-    return [f"dropped what was held back of {found.connector}: incremental jobs take it in again"]
+    tx.unblock(connector)
+    return [f"dropped what was held back of {connector}: incremental jobs take it in again"]
 
 
-def _apply_resources(tx: Writing, pending: Pending, cause: Origin, run: int) -> Counts:
+def _apply_resources(tx: Writing, pending: Pending, origin: Origin, run: int) -> Counts:
     counts, removed = Counts(), Counter[str]()
     for entity_type in _subjects(pending, kinds.CREATED, kinds.UPDATED, kinds.DELETED):
         changes = ResourceChanges(
@@ -99,7 +99,7 @@ def _apply_resources(tx: Writing, pending: Pending, cause: Origin, run: int) -> 
             updated=_rows(pending, kinds.UPDATED, entity_type),
             deleted=_rows(pending, kinds.DELETED, entity_type),
         )
-        removed.update(tx.append_resources(entity_type, changes, cause))
+        removed.update(tx.append_resources(entity_type, changes, origin))
         counts += Counts(
             inserted=changes.created.num_rows, updated=changes.updated.num_rows, deleted=changes.deleted.num_rows
         )
@@ -107,7 +107,7 @@ def _apply_resources(tx: Writing, pending: Pending, cause: Origin, run: int) -> 
     return counts + Counts(unlinked=removed.total())
 
 
-def _apply_links(tx: Writing, pending: Pending, cause: Origin) -> Counts:
+def _apply_links(tx: Writing, pending: Pending, origin: Origin) -> Counts:
     counts = Counts()
     for association in _subjects(pending, kinds.LINKED, kinds.UNLINKED):
         source, target = next(part.ends for part in pending.parts if part.subject == association and part.ends)
@@ -118,7 +118,7 @@ def _apply_links(tx: Writing, pending: Pending, cause: Origin) -> Counts:
         changes = LinkChanges(
             linked=_with_streams(linked, sources, targets), unlinked=_with_streams(unlinked, sources, targets)
         )
-        tx.append_links(LinkEnds(association=association, source=source, target=target), changes, cause)
+        tx.append_links(LinkEnds(association=association, source=source, target=target), changes, origin)
         counts += Counts(linked=linked.num_rows, unlinked=unlinked.num_rows)
     return counts
 
@@ -131,18 +131,18 @@ def _waiting(pending: Pending, association: str) -> Waiting:
     return Waiting(association=association, awaited=frozenset(awaited), settled=frozenset(settled))
 
 
-def _subjects(pending: Pending, *wanted: str) -> Iterable[str]:
-    return dict.fromkeys(part.subject for part in pending.parts if part.kind in wanted)
+def _subjects(pending: Pending, *chosen: str) -> Iterable[str]:
+    return dict.fromkeys(part.subject for part in pending.parts if part.kind in chosen)
 
 
 def _rows(pending: Pending, kind: str, subject: str) -> pa.Table:
-    found = [part.rows for part in pending.parts if (part.kind, part.subject) == (kind, subject)]
-    return pa.concat_tables([PENDING_ROWS[kind].empty_table(), *found])
+    tables = (part.rows for part in pending.parts if (part.kind, part.subject) == (kind, subject))
+    return pa.concat_tables([PENDING_ROWS[kind].empty_table(), *tables])
 
 
 def _streams(tx: Reading, entity_type: str, keys: pa.ChunkedArray) -> dict[str, int]:
-    found = tx.identities(entity_type, None, keys.unique())
-    return dict(zip(found.column("key").to_pylist(), found.column("stream").to_pylist(), strict=True))
+    identities = tx.identities(entity_type, None, keys.unique())
+    return dict(zip(identities.column("key").to_pylist(), identities.column("stream").to_pylist(), strict=True))
 
 
 def _with_streams(pairs: pa.Table, sources: dict[str, int], targets: dict[str, int]) -> pa.Table:

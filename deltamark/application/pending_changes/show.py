@@ -1,4 +1,4 @@
-"""What a blocked run would change, as changes of the log would tell it."""
+"""The changes that a blocked run would make, in the form of changes of the log."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from deltamark.domain.resources.resource import Change, Created, Deleted, Resour
 from deltamark.domain.runs.run import JobRun
 
 
-def pending_changes(reading: Reading, run: int, wanted: ChangeFilter) -> Iterator[PendingChange]:
+def pending_changes(reading: Reading, run: int, changes: ChangeFilter) -> Iterator[PendingChange]:
     """The changes that a run held back, in the order in which they would be made.
 
     :raises UsageError: at once, if there is no such run, or if it has no pending changes.
     """
-    found = [(ordinal, reading.pending(run, ordinal)) for ordinal in reading.pending_tasks(run)]
+    tasks = [(ordinal, reading.pending(run, ordinal)) for ordinal in reading.pending_tasks(run)]
     record = run_numbered(reading, run)
-    if not found:
+    if not tasks:
         raise NothingHeldBack(run)
     return (
         change
-        for ordinal, pending in found
+        for ordinal, pending in tasks
         if pending is not None
         for change in _of_task(reading, pending, record, ordinal)
-        if wanted.admits(change.event)
+        if changes.admits(change.event)
     )
 
 
@@ -45,9 +45,9 @@ def _of_task(reading: Reading, pending: Pending, run: JobRun, ordinal: int) -> I
         computed = _computed(reading, part)
         for row in part.rows.to_pylist():
             line = row.get("line")
-            cause = Origin(run.number, ordinal, line)
+            origin = Origin(run.number, ordinal, line)
             yield PendingChange(
-                event=_event(part, row | {"computed": computed.get(row.get("key"))}, pending, cause),
+                event=_event(part, row | {"computed": computed.get(row.get("key"))}, pending, origin),
                 run=run.number,
                 job=pending.job,
                 task=pending.task,
@@ -57,8 +57,8 @@ def _of_task(reading: Reading, pending: Pending, run: JobRun, ordinal: int) -> I
             )
 
 
-def _event(part: Part, row: dict[str, Any], pending: Pending, cause: Origin) -> AnyChange:
-    head: dict[str, Any] = {"originator_id": "", "originator_version": 0, "at": pending.at, "cause": cause}
+def _event(part: Part, row: dict[str, Any], pending: Pending, origin: Origin) -> AnyChange:
+    head: dict[str, Any] = {"originator_id": "", "originator_version": 0, "at": pending.at, "cause": origin}
     if part.ends:
         source, target = part.ends
         pair = ResourceRef(source, row["source_key"]), ResourceRef(target, row["target_key"])
@@ -75,11 +75,11 @@ def _event(part: Part, row: dict[str, Any], pending: Pending, cause: Origin) -> 
 
 
 def _computed(reading: Reading, part: Part) -> dict[str, str]:
-    """What was computed of the resources that would be deleted: key -> JSON object."""
+    """The computed values of the resources that would be deleted: key -> JSON object."""
     if part.kind != kinds.DELETED:
         return {}
-    known = reading.identities(part.subject, None, part.rows.column("key").combine_chunks())
-    keys = dict(zip(known.column("stream").to_pylist(), known.column("key").to_pylist(), strict=True))
-    states = reading.states(part.subject, known.column("stream").combine_chunks())
-    found = zip(states.column("stream").to_pylist(), states.column("computed").to_pylist(), strict=True)
-    return {keys[stream]: computed for stream, computed in found}
+    identities = reading.identities(part.subject, None, part.rows.column("key").combine_chunks())
+    keys = dict(zip(identities.column("stream").to_pylist(), identities.column("key").to_pylist(), strict=True))
+    states = reading.states(part.subject, identities.column("stream").combine_chunks())
+    computed_of = zip(states.column("stream").to_pylist(), states.column("computed").to_pylist(), strict=True)
+    return {keys[stream]: computed for stream, computed in computed_of}

@@ -1,4 +1,4 @@
-"""Whether pending changes can still be applied: everything must be as it was when they were held back."""
+"""Refuses pending changes where the store has changed since they were held back."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from deltamark.domain.values import Value, Values, same_value, shown
 
 
 def refuse_if_outdated(reading: Reading, pending: Pending, run: int) -> None:
-    """Compares every resource and link that pending changes are about with what was expected of it.
+    """Compares every resource and link that pending changes concern with its expected state.
 
-    :raises OutdatedChanges: if some are not as they were when the changes were held back.
+    :raises OutdatedChanges: if some have changed since the changes were held back.
     """
     count, first = 0, ""
     for difference in _differences(reading, pending):
@@ -28,10 +28,10 @@ def refuse_if_outdated(reading: Reading, pending: Pending, run: int) -> None:
 
 
 def refuse_other_removals(pending: Pending, run: int, removed: Mapping[str, int]) -> None:
-    """Compares the links that went with deleted resources with those that were to go.
+    """Compares the links that were removed with deleted resources with those that were to be removed.
 
-    :param removed: by association, how many.
-    :raises OutdatedChanges: if they were not the same; the caller's transaction is to be undone.
+    :param removed: how many, by association.
+    :raises OutdatedChanges: if they differ; the caller must undo the transaction.
     """
     expected: dict[str, int] = {}
     for part in pending.parts:
@@ -59,51 +59,53 @@ def _differences(reading: Reading, pending: Pending) -> Iterator[str]:
 
 def _of_resources(reading: Reading, part: Part) -> Iterator[str]:
     keys = part.rows.column("key").combine_chunks()
-    found = reading.live_resources_among(part.subject, keys)
-    held = dict(zip(found.column("key").to_pylist(), found.column("state").to_pylist(), strict=True))
+    live = reading.live_resources_among(part.subject, keys)
+    states = dict(zip(live.column("key").to_pylist(), live.column("state").to_pylist(), strict=True))
     changes = part.rows.column("changes").to_pylist() if part.kind == kinds.UPDATED else [None] * len(keys)
     for key, state, change in zip(keys.to_pylist(), part.rows.column("state").to_pylist(), changes, strict=True):
         ref = ResourceRef(part.subject, key)
         if part.kind == kinds.CREATED:
-            if key in held:
+            if key in states:
                 yield f"{ref.entity_type} {shown(key)} was created meanwhile"
-        elif key not in held:
+        elif key not in states:
             yield f"{ref.entity_type} {shown(key)} was deleted meanwhile"
-        elif not _same(_expected(state, change), orjson.loads(held[key])):
+        elif not _same(_expected(state, change), orjson.loads(states[key])):
             yield f"{ref.entity_type} {shown(key)} was updated meanwhile"
 
 
 def _expected(state: str, changes: str | None) -> Values:
-    """The values before: those after, each that changes as it was."""
+    """The values before the changes: `state` holds those after."""
     values: dict[str, Value] = orjson.loads(state)
     for name, (before, _) in orjson.loads(changes or "{}").items():
         values[name] = before
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _same(expected: Values, held: Values) -> bool:
-    return expected.keys() == held.keys() and all(same_value(value, held[name]) for name, value in expected.items())
+def _same(expected: Values, present: Values) -> bool:
+    return expected.keys() == present.keys() and all(
+        same_value(value, present[name]) for name, value in expected.items()
+    )
 
 
 def _of_links(reading: Reading, part: Part, created: Mapping[str, set[str]]) -> Iterator[str]:
     source, target = part.ends
     sources, targets = part.rows.column("source_key"), part.rows.column("target_key")
-    from_there = reading.identities(source, None, sources.unique())
-    links = reading.live_links(part.subject, sources=from_there.column("stream").combine_chunks())
-    held = set(zip(links.column("source_key").to_pylist(), links.column("target_key").to_pylist(), strict=True))
-    there = created.get(source, set()) | set(from_there.column("key").to_pylist())
-    other = created.get(target, set()) | set(_keys(reading, target, targets))
+    known_sources = reading.identities(source, None, sources.unique())
+    links = reading.live_links(part.subject, sources=known_sources.column("stream").combine_chunks())
+    live = set(zip(links.column("source_key").to_pylist(), links.column("target_key").to_pylist(), strict=True))
+    all_sources = created.get(source, set()) | set(known_sources.column("key").to_pylist())
+    all_targets = created.get(target, set()) | set(_keys(reading, target, targets))
     for pair in zip(sources.to_pylist(), targets.to_pylist(), strict=True):
         names = f"{part.subject} of {source} {shown(pair[0])} and {target} {shown(pair[1])}"
         if part.kind != kinds.LINKED:
-            if pair not in held:
+            if pair not in live:
                 yield f"the link {names} was removed meanwhile"
-        elif pair in held:
+        elif pair in live:
             yield f"the link {names} was added meanwhile"
-        elif pair[0] not in there or pair[1] not in other:
+        elif pair[0] not in all_sources or pair[1] not in all_targets:
             yield f"an end of the new link {names} was deleted meanwhile"
 
 
 def _keys(reading: Reading, entity_type: str, keys: pa.ChunkedArray) -> list[str]:
-    found: list[str] = reading.identities(entity_type, None, keys.unique()).column("key").to_pylist()
-    return found
+    known: list[str] = reading.identities(entity_type, None, keys.unique()).column("key").to_pylist()
+    return known

@@ -8,7 +8,7 @@ from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import DiscardOrder, discard_changes, discard_order
 from deltamark.application.retention.eligibility import eligible_changes
-from deltamark.application.runs.leases import heard_from, make_free, naming_the_other_run
+from deltamark.application.runs.leases import free_tasks, naming_the_other_run, renewed_leases
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.application.runs.run_log import RunLog, TaskEnd, in_words
 from deltamark.application.services import Done, Services
@@ -44,7 +44,7 @@ def retain(
     """
     store, leased = services.store, leased_by(services, connector)
     with naming_the_other_run(store, leased), store.transaction() as tx:
-        make_free(tx, leased)
+        free_tasks(tx, leased)
         subjects = _order(services, connector, run=0).subjects
         eligible = eligible_changes(tx, services, subjects, keep, even_unread=even_unread)
         if not eligible.count:
@@ -52,7 +52,7 @@ def retain(
         number = _start(services, tx, connector)
         tx.take_leases(number, leased, services.lease_s)
     record = RunRecorder(services, number, leased)
-    with heard_from(store, number, services.lease_s):
+    with renewed_leases(store, number, services.lease_s):
         order = _order(services, connector, run=number)
         record.task_started(order.ordinal)
         return _ChunkedDiscard(record, order, eligible, progress, at_a_time).run()

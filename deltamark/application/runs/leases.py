@@ -1,8 +1,8 @@
-"""Leases: a task never runs twice at once, in whatever processes and on whatever machines.
+"""Leases: a task never runs twice at once, whatever the processes and machines.
 
-A run takes the leases of all its tasks when it starts and gives them back when it ends. In between it renews them,
-by every transaction and from a thread beside. Every transaction asks first whether the run still holds them: one that
-was stopped for longer than they live, and was taken for dead, writes nothing any more. See ADR 0013.
+A run takes the leases of all its tasks when it starts and releases them when it ends. In between it renews them in
+every transaction, and from a thread of its own. Every transaction first checks that the run still holds them: a run
+that was stopped for longer than they last, and was taken over, writes nothing more. See ADR 0013.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Lease
 from deltamark.application.ports.store import Store
 from deltamark.application.ports.writing import Writing
-from deltamark.application.runs.out_of_memory import lack_of_memory_told
+from deltamark.application.runs.out_of_memory import memory_errors_explained
 from deltamark.application.runs.run_log import RunLog, TaskEnd
 from deltamark.application.services import Done
 from deltamark.domain.configuration.jobs import TaskState
@@ -25,40 +25,40 @@ from deltamark.domain.runs.outcomes import as_aborted, end_of_dead_run, ends_of_
 from deltamark.domain.runs.run import JobRun, Operator
 
 _BEATS = 3
-"""How often a run is heard from in the time that its leases live."""
+"""Renewals in the time to live of a lease."""
 
 _AGAIN = 10
-"""How many times as often where that failed, for example because somebody else was writing."""
+"""How many times more often a renewal is retried after one failed, for example while another process writes."""
 
 _JOIN_S = 5.0
 
 
 def refuse_if_running(store: Store, tasks: Sequence[str], *, also_expired: bool = False) -> None:
-    """Refuses tasks that another run holds, without waiting for anybody who writes.
+    """Refuses tasks that another run holds, without waiting for other writers.
 
-    :param also_expired: also where nothing was heard from that run for longer than its leases live.
-    :raises AlreadyRunning: as said.
+    :param also_expired: also where the lease of that run has expired.
+    :raises AlreadyRunning: if another run holds one of the tasks.
     """
     with store.reading() as reading:
-        held = [lease for lease in reading.leases(tasks) if lease.is_live or also_expired]
-        if held:
-            raise _already_running(reading, held, tasks)
+        leases = [lease for lease in reading.leases(tasks) if lease.is_live or also_expired]
+        if leases:
+            raise _already_running(reading, leases, tasks)
 
 
-def make_free(tx: Writing, tasks: Sequence[str]) -> None:
-    """Makes tasks free for a run that starts in this transaction: runs that died while they held them are ended.
+def free_tasks(tx: Writing, tasks: Sequence[str]) -> None:
+    """Frees tasks for a run that starts in this transaction: ends the dead runs that held them.
 
-    :raises AlreadyRunning: if a run that lives holds one of them.
+    :raises AlreadyRunning: if a live run holds one of them.
     """
     for expired in tx.drop_expired_leases(tasks):
         _end_dead_run(tx, _run_of(tx, expired), expired.heard_at)
-    held = tx.leases(tasks)
-    if held:
-        raise _already_running(tx, held, tasks)
+    leases = tx.leases(tasks)
+    if leases:
+        raise _already_running(tx, leases, tasks)
 
 
 def end_if_dead(tx: Writing, number: int) -> JobRun | None:
-    """A run as it is on record, after it was ended there if its process died; None if there is none of that number."""
+    """Ends a run on record if its process died; returns the run, or None if there is none of that number."""
     run = _on_record(tx, number)
     if run is None or run.state is not TaskState.RUNNING:
         return run
@@ -67,18 +67,18 @@ def end_if_dead(tx: Writing, number: int) -> JobRun | None:
     run = _on_record(tx, number)
     assert run is not None
     if run.state is TaskState.RUNNING and number not in tx.live_runs():
-        _end_dead_run(tx, run, None)  # it holds no lease at all: it began before there were any
+        _end_dead_run(tx, run, None)  # it has no lease: it started before leases existed
         run = _on_record(tx, number)
     return run
 
 
-def as_they_are(reading: Reading, runs: Iterable[JobRun]) -> list[JobRun]:
-    """Runs as they are: those that go on by their record, but of a process that died, are aborted."""
-    found = list(runs)
-    if not any(run.state is TaskState.RUNNING for run in found):
-        return found
+def with_dead_as_aborted(reading: Reading, runs: Iterable[JobRun]) -> list[JobRun]:
+    """The runs, those as aborted that are running on record but whose process died."""
+    recorded = list(runs)
+    if not any(run.state is TaskState.RUNNING for run in recorded):
+        return recorded
     live = reading.live_runs()
-    return [as_aborted(r) if r.state is TaskState.RUNNING and r.number not in live else r for r in found]
+    return [as_aborted(r) if r.state is TaskState.RUNNING and r.number not in live else r for r in recorded]
 
 
 def _on_record(reading: Reading, number: int) -> JobRun | None:
@@ -88,7 +88,7 @@ def _on_record(reading: Reading, number: int) -> JobRun | None:
 
 @contextmanager
 def naming_the_other_run(store: Store, tasks: Sequence[str]) -> Iterator[None]:
-    """Where somebody else writes for so long that the block cannot: names the run that holds one of the tasks."""
+    """Names the run that holds one of the tasks where the block fails because another process writes for too long."""
     try:
         yield
     except AlreadyRunning:
@@ -98,8 +98,8 @@ def naming_the_other_run(store: Store, tasks: Sequence[str]) -> Iterator[None]:
         raise
 
 
-def check_kept(tx: Writing, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
-    """Checks that a run still holds its tasks, and renews their leases at the end of the transaction.
+def check_leases(tx: Writing, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
+    """Checks that a run still holds its tasks; their leases are renewed at the end of the transaction.
 
     :raises TakenOver: if another run took them over.
     """
@@ -108,11 +108,10 @@ def check_kept(tx: Writing, run: int, tasks: Sequence[str], time_to_live_s: floa
 
 
 @contextmanager
-def heard_from(store: Store, run: int, time_to_live_s: float) -> Iterator[None]:
+def renewed_leases(store: Store, run: int, time_to_live_s: float) -> Iterator[None]:
     """Renews the leases of a run from a thread of its own while the block lasts.
 
-    A block that raises leaves them expired: the next run that wants the tasks need not wait. So does a thread that
-    cannot be started.
+    If the block raises, or the thread cannot be started, the leases expire at once: the next run need not wait.
     """
     heartbeat = Heartbeat(store, run, time_to_live_s)
     try:
@@ -138,15 +137,15 @@ class Heartbeat:
         self._thread = Thread(target=self._work, name=f"heartbeat of run {run}", daemon=True)
 
     def start(self) -> None:
-        """Begins; the first renewal comes after a third of the time to live.
+        """Starts the thread; the first renewal comes after a third of the time to live.
 
         :raises DeltamarkError: if no thread can be started.
         """
-        with lack_of_memory_told("Nothing was run."):
+        with memory_errors_explained("Nothing was run."):
             self._thread.start()
 
     def stop(self) -> None:
-        """Ends; no renewal comes later, unless the store does not answer for seconds."""
+        """Stops the thread; no renewal comes later, unless the store does not answer for seconds."""
         self._stopped.set()
         if self._thread.ident is not None:
             self._thread.join(_JOIN_S)
@@ -160,12 +159,12 @@ class Heartbeat:
         try:
             return self._store.renew_leases(self._run, self._time_to_live_s)
         except Exception:
-            # Whatever it was, the next renewal may succeed; if none does, the next transaction of the run is refused.
+            # The next renewal may succeed; if none does, the next transaction of the run is refused.
             return False
 
 
-def _already_running(reading: Reading, held: Sequence[Lease], tasks: Sequence[str]) -> AlreadyRunning:
-    lease = min(held, key=lambda each: tasks.index(each.task))
+def _already_running(reading: Reading, leases: Sequence[Lease], tasks: Sequence[str]) -> AlreadyRunning:
+    lease = min(leases, key=lambda each: tasks.index(each.task))
     run = _run_of(reading, lease)
     return AlreadyRunning(
         lease.task,
@@ -186,11 +185,11 @@ def _run_of(reading: Reading, lease: Lease) -> JobRun:
 
 
 def _end_dead_run(tx: Writing, run: JobRun, heard_at: datetime | None) -> None:
-    """Puts on record how a run ended whose process died."""
+    """Records the end of a run whose process died."""
     words = _in_words(run.operator, heard_at)
     log = RunLog(tx, run.number)
-    for task, how in ends_of_dead_tasks(run):
-        log.task_ended(task.ordinal, TaskEnd(Done(messages=[words]), how))
+    for task, state in ends_of_dead_tasks(run):
+        log.task_ended(task.ordinal, TaskEnd(Done(messages=[words]), state))
     log.run_ended(end_of_dead_run(run))
 
 

@@ -1,4 +1,4 @@
-"""Who is told what a run does."""
+"""Observers of a run."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ from deltamark.domain.runs.run import TaskRun
 
 
 class Observer:
-    """Is told what a run does; this one does nothing.
+    """Receives what a run does; this one ignores it.
 
-    Tasks that run at the same time tell it from threads of their own, one after another: it is never called twice at
-    once.
+    Tasks that run at the same time call it from threads of their own, one after another: never two calls at once.
     """
 
     def task_started(self, run: int, task: TaskRun) -> None:
-        """A task begins."""
+        """Called when a task begins."""
 
     def task_progressed(self, run: int, task: TaskRun) -> None:
-        """A task got on: `task.progress` and `task.counts` say how far."""
+        """Called when a task reports progress: see `task.progress` and `task.counts`."""
 
     def task_ended(self, run: int, task: TaskRun) -> None:
-        """A task ended, or was skipped."""
+        """Called when a task ended or was skipped."""
 
 
 def checked(observer: Observer | None) -> Observer:
-    """An observer that a caller hands in, or one that does nothing.
+    """The observer of a caller, or one that does nothing.
 
-    :raises UsageError: if it is none.
+    :raises UsageError: if it lacks a method of `Observer`.
     """
     if observer is None:
         return Observer()
@@ -53,27 +52,27 @@ class GuardedObserver:
         self._known: dict[int, TaskRun] = {}
         self._is_observed = type(observer) is not Observer
         self.error: BaseException | None = None
-        """What the observer raised."""
+        """The error that the observer raised."""
 
     def started(self, ordinal: int) -> BaseException | None:
-        """A task begins; gives what the observer raised of it."""
-        return self._tell(self._observer.task_started, lambda: self._looked_up(ordinal))
+        """A task begins; returns the error that the observer raised."""
+        return self._call(self._observer.task_started, lambda: self._looked_up(ordinal))
 
     def progressed(self, ordinal: int, progress: TaskProgress) -> None:
-        """A task got on. Asks the store nothing, for it may be told inside a transaction."""
+        """A task reports progress. Does not read the store: it may be called inside a transaction."""
         if ordinal in self._known:
-            further = evolve(self._known[ordinal], progress=progress.words, counts=progress.counts)
-            self._tell(self._observer.task_progressed, lambda: further)
+            task = evolve(self._known[ordinal], progress=progress.words, counts=progress.counts)
+            self._call(self._observer.task_progressed, lambda: task)
 
     def ended(self, ordinal: int) -> None:
         """A task ended."""
-        self._tell(self._observer.task_ended, lambda: self._looked_up(ordinal))
+        self._call(self._observer.task_ended, lambda: self._looked_up(ordinal))
 
     def _looked_up(self, ordinal: int) -> TaskRun:
         self._known[ordinal] = self._record.now(with_rows=False).task(ordinal)
         return self._known[ordinal]
 
-    def _tell(self, method: Callable[[int, TaskRun], None], task: Callable[[], TaskRun]) -> BaseException | None:
+    def _call(self, method: Callable[[int, TaskRun], None], task: Callable[[], TaskRun]) -> BaseException | None:
         with self._turn:
             if self._is_observed:
                 try:

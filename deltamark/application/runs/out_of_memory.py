@@ -1,4 +1,4 @@
-"""A process that gets no more memory: no error inside Deltamark, for whoever runs it can do something about it."""
+"""Explains that a process gets no more memory: that is no internal error, and its user can help."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from contextlib import contextmanager
 from deltamark.domain.errors import DeltamarkError
 
 _NO_THREAD = "can't start new thread"
-"""All that Python says where the system gives no memory for the stack of a thread, or no thread."""
+"""The text of the `RuntimeError` that Python raises where the system refuses a thread or the memory for its stack."""
 
 
 @contextmanager
-def lack_of_memory_told(consequence: str) -> Iterator[None]:
-    """Tells a user that the block got no more memory, or no thread for lack of it.
+def memory_errors_explained(consequence: str) -> Iterator[None]:
+    """Explains to a user that the block got no more memory, or no thread.
 
-    :param consequence: a sentence that says what became of the work.
-    :raises DeltamarkError: as said.
+    :param consequence: a sentence that says what happened to the work.
+    :raises DeltamarkError: in place of `MemoryError` and of the `RuntimeError` for threads.
     """
     try:
         yield
     except MemoryError as e:
-        raise _told("memory", consequence) from e
+        raise _explained("memory", consequence) from e
     except RuntimeError as e:
         if str(e) != _NO_THREAD:
             raise
-        raise _told("memory for a thread, or has as many threads as it may have", consequence) from e
+        raise _explained("memory for a thread, or has as many threads as it may have", consequence) from e
 
 
-def _told(lacking: str, consequence: str) -> DeltamarkError:
+def _explained(lacking: str, consequence: str) -> DeltamarkError:
     return DeltamarkError(
         f"this process got no more {lacking}. {consequence} Raise its limits (ulimit -v, ulimit -u, those of its "
         "container) or look what else takes the memory of the machine, then run again."

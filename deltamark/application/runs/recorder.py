@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Lock
 
 from deltamark.application.ports.writing import Writing
-from deltamark.application.runs.leases import check_kept
+from deltamark.application.runs.leases import check_leases
 from deltamark.application.runs.run_log import RunLog, TaskEnd
 from deltamark.application.services import Services, TaskProgress
 from deltamark.domain.configuration.jobs import TaskState
@@ -33,7 +33,7 @@ class RunRecorder:
         :raises TakenOver: in that case.
         """
         with self._writing, self._services.store.transaction() as tx:
-            check_kept(tx, self.number, self._leased, self._services.lease_s)
+            check_leases(tx, self.number, self._leased, self._services.lease_s)
             yield tx
 
     def now(self, *, with_rows: bool = True) -> JobRun:

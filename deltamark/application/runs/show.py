@@ -1,16 +1,16 @@
-"""The runs as they are shown: those whose process died as aborted."""
+"""Runs as they are shown: those whose process died as aborted."""
 
 from __future__ import annotations
 
 from deltamark.application.ports.reading import Reading
-from deltamark.application.runs.leases import as_they_are
+from deltamark.application.runs.leases import with_dead_as_aborted
 from deltamark.domain.errors import RunNotFound
 from deltamark.domain.runs.run import JobRun
 
 
 def recorded_runs(reading: Reading, newest: int | None) -> list[JobRun]:
     """The runs, oldest first, without the rows they set aside; only the `newest` ones if given."""
-    return as_they_are(reading, [summary.run for summary in reading.runs(newest)])
+    return with_dead_as_aborted(reading, [summary.run for summary in reading.runs(newest)])
 
 
 def recorded_run(reading: Reading, number: int) -> JobRun:
@@ -21,5 +21,5 @@ def recorded_run(reading: Reading, number: int) -> JobRun:
     summary = reading.run(number)
     if summary is None:
         raise RunNotFound(number)
-    (run,) = as_they_are(reading, [summary.run])
+    (run,) = with_dead_as_aborted(reading, [summary.run])
     return run
