@@ -10,6 +10,7 @@ from threading import Event, Thread
 import pyarrow as pa
 import pytest
 from attrs import evolve
+from eventsourcing.persistence import ProgrammingError, StoredEvent
 
 from deltamark.application.ports.records import DerivedRule, Place, Subjects
 from deltamark.application.ports.store import Store
@@ -755,3 +756,12 @@ def test_other_threads_take_no_part_in_a_dry_run(company: Store) -> None:
     assert seen == [before]
     with company.reading() as reading:
         assert held(reading).keys() == {"1", "2", "4"}
+
+
+def test_the_recorder_of_a_store_refuses_events_without_seals(store):
+    event = StoredEvent("1", 1, "c1", b"{}")
+
+    with pytest.raises(ProgrammingError, match="events are written and sealed by"):
+        store.recorder.insert_events([event])
+
+    assert store.recorder.max_notification_id() is None

@@ -192,6 +192,9 @@ class Database(ABC):
         """Has the database plan for as many rows as a temporary table holds now."""
 
 
+UNSEALED = "the recorder of a store only reads: events are written and sealed by Store.transaction()"
+"""The words of the recorders when they are asked to insert."""
+
 LAST_POSITION = 2**62
 """No log comes near it; the databases themselves would go on to 2**63-1."""
 

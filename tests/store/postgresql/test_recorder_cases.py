@@ -14,14 +14,14 @@ from eventsourcing.tests import persistence
 from deltamark.bootstrap import utc_now
 from deltamark.infrastructure.store.postgresql.address import address_of
 from deltamark.infrastructure.store.postgresql.connection import ChangeDatastore
-from deltamark.infrastructure.store.postgresql.recorder import ChangeRecorder
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
+from tests.store.recorders import InsertingPostgreSQLRecorder
 
 
 class OnASchema(TestCase):
     """Makes the recorder of a new store. Streams are numbers, written as text."""
 
-    recorder_class = ChangeRecorder
+    recorder_class = InsertingPostgreSQLRecorder
     numbers = count(1)
     url: str
 
@@ -29,7 +29,7 @@ class OnASchema(TestCase):
     def _store(self, postgresql_url: str) -> None:
         self.url = postgresql_url
 
-    def create_recorder(self) -> ChangeRecorder:
+    def create_recorder(self) -> InsertingPostgreSQLRecorder:
         PostgreSQLStore(self.url, utc_now).close()
         datastore = ChangeDatastore(address_of(self.url))
         self.addCleanup(datastore.close)
@@ -39,7 +39,7 @@ class OnASchema(TestCase):
         return str(next(self.numbers))
 
 
-class StreamRecorder(ChangeRecorder):
+class StreamRecorder(InsertingPostgreSQLRecorder):
     """As a recorder of streams alone is expected to: tells no positions."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:

@@ -14,8 +14,8 @@ from eventsourcing.sqlite import SQLiteDatastore, SQLiteProcessRecorder
 from deltamark.application.ports.records import Subjects
 from deltamark.bootstrap import open_store, utc_now
 from deltamark.infrastructure.store.sqlite.connection import ChangeDatastore
-from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
 from tests.store.builders import PERSON, create, discarded_event, log, start_run
+from tests.store.recorders import InsertingSQLiteRecorder
 
 
 def position_after_the_newest_rows_were_deleted(recorder: SQLiteProcessRecorder) -> tuple[int, int]:
@@ -32,7 +32,7 @@ def position_after_the_newest_rows_were_deleted(recorder: SQLiteProcessRecorder)
 
 
 def test_a_position_is_never_given_again_after_the_newest_events_were_deleted(tmp_path: Path) -> None:
-    recorder = ChangeRecorder(ChangeDatastore(tmp_path / "store.db"))
+    recorder = InsertingSQLiteRecorder(ChangeDatastore(tmp_path / "store.db"))
 
     assert position_after_the_newest_rows_were_deleted(recorder) == (5, 6)
 

@@ -14,15 +14,15 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.tests import persistence
 
 from deltamark.infrastructure.store.sqlite.connection import ChangeDatastore
-from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
+from tests.store.recorders import InsertingSQLiteRecorder
 
 
 class OnAFile(TestCase):
     """Makes the recorder of a new file; the file is gone after the case."""
 
-    recorder_class = ChangeRecorder
+    recorder_class = InsertingSQLiteRecorder
 
-    def create_recorder(self) -> ChangeRecorder:
+    def create_recorder(self) -> InsertingSQLiteRecorder:
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         datastore = ChangeDatastore(Path(folder.name) / "store.db")
@@ -44,7 +44,7 @@ class OnNumberedStreams(OnAFile):
         return str(next(self.numbers))
 
 
-class StreamRecorder(ChangeRecorder):
+class StreamRecorder(InsertingSQLiteRecorder):
     """As a recorder of streams alone is expected to: tells no positions."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import pyarrow as pa
 from eventsourcing.persistence import Notification, ProgrammingError, StoredEvent
 from eventsourcing.postgres import PostgresProcessRecorder
 from psycopg.sql import SQL, Composed
 
-from deltamark.infrastructure.store.database import position_after
+from deltamark.infrastructure.store.database import UNSEALED
 from deltamark.infrastructure.store.postgresql.connection import ChangeDatastore
-from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.errors import WRITERS_TABLE
 
 EVENTS_TABLE = "stored_events"
@@ -66,29 +64,11 @@ class ChangeRecorder(PostgresProcessRecorder):
         ]
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
-        """Appends events, with `tracking` if it is given, in one transaction; returns their positions."""
-        with self.datastore.get_connection() as connection, connection.transaction():
-            tracking = kwargs.get("tracking")
-            if tracking is not None:
-                self._insert_tracking(connection.cursor(), tracking)
-            if not stored_events:
-                return None if tracking is None else []
-            connection.execute(LOCK_LOG)
-            db = PostgreSQLDatabase(connection)
-            first = position_after(db.newest_position())
-            positions = range(first, first + len(stored_events))
-            db.insert(
-                EVENTS_TABLE,
-                {
-                    "notification_id": positions,
-                    "originator_id": [stream_number(event.originator_id) for event in stored_events],
-                    "originator_version": [event.originator_version for event in stored_events],
-                    "topic": pa.array([event.topic for event in stored_events], type=pa.string()),
-                    "state": pa.array([event.state for event in stored_events], type=pa.binary()),
-                },
-            )
-            db.positions_given(positions[-1])
-            return list(positions)
+        """Refuses: only the transactions of a store write events, because they also write the seals.
+
+        :raises ProgrammingError: always.
+        """
+        raise ProgrammingError(UNSEALED)
 
     def select_events(
         self,

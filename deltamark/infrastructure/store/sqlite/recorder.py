@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
-from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore, SQLiteProcessRecorder
+from eventsourcing.persistence import Notification, ProgrammingError, StoredEvent
+from eventsourcing.sqlite import SQLiteDatastore, SQLiteProcessRecorder
 
-from deltamark.infrastructure.store.database import position_after
-from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
+from deltamark.infrastructure.store.database import UNSEALED
 
 EVENTS_TABLE = "stored_events"
 
@@ -22,9 +21,6 @@ CREATE_EVENTS = f"""CREATE TABLE IF NOT EXISTS {EVENTS_TABLE} (
     state BLOB NOT NULL,
     UNIQUE (originator_id, originator_version)
 )"""
-
-INSERT_EVENT = f"""INSERT INTO {EVENTS_TABLE}
-    (notification_id, originator_id, originator_version, topic, state) VALUES (?, ?, ?, ?, ?)"""
 
 
 def stream_key(originator_id: UUID | str) -> str | int:
@@ -39,7 +35,7 @@ def _is_number(text: str) -> bool:
 
 
 class ChangeRecorder(SQLiteProcessRecorder):
-    """Inserts in batches, under positions that an AUTOINCREMENT sequence hands out once and for all.
+    """Reads the log. Its positions come from an AUTOINCREMENT sequence, which never assigns one twice.
 
     The library's own table uses SQLite's rowid, which is given again after the newest rows were deleted; a
     reader that had seen the old row would never see the new one.
@@ -60,21 +56,12 @@ class ChangeRecorder(SQLiteProcessRecorder):
             for statement in super().construct_create_table_statements()
         ]
 
-    def _insert_events(
-        self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], **kwargs: Any
-    ) -> Sequence[int] | None:
-        first = position_after(SQLiteDatabase(c.sqlite_cursor.connection).newest_position())
-        c.executemany(
-            INSERT_EVENT,
-            [
-                (first + n, stream_key(e.originator_id), e.originator_version, e.topic, e.state)
-                for n, e in enumerate(stored_events)
-            ],
-        )
-        tracking = kwargs.get("tracking")
-        if tracking is not None:
-            self._insert_tracking(c, tracking)
-        return list(range(first, first + len(stored_events)))
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """Refuses: only the transactions of a store write events, because they also write the seals.
+
+        :raises ProgrammingError: always.
+        """
+        raise ProgrammingError(UNSEALED)
 
     def convert_originator_id(self, originator_id: Any) -> UUID | str:
         """The stream as the library knows it."""
@@ -137,6 +124,3 @@ class ChangeRecorder(SQLiteProcessRecorder):
                 )
                 for row in c.fetchall()
             ]
-
-
-__all__ = ["CREATE_EVENTS", "EVENTS_TABLE", "ChangeRecorder", "IntegrityError", "stream_key"]
