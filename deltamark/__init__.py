@@ -308,7 +308,7 @@ _MODULES = {
     "deltamark.domain.history.intervals": ("HeldLink", "HeldValue"),
     "deltamark.domain.integrity.verification": ("Checkpoint", "Discrepancy", "LogVerification", "Replayed"),
     "deltamark.domain.next_steps": ("NextAction", "NextStep"),
-    "deltamark.domain.resources.events": ("Origin", "Origin"),
+    "deltamark.domain.resources.events": ("Origin",),
     "deltamark.domain.resources.link": ("Linked", "LinkRef", "Unlinked"),
     "deltamark.domain.resources.resource": ("Change", "Created", "Deleted", "Resource", "ResourceRef", "Updated"),
     "deltamark.domain.retention.erasure": ("Erasure",),

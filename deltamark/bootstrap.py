@@ -1,4 +1,7 @@
-"""Puts the parts together: stores by their URL, what checks a configuration, what an engine works with."""
+"""Puts the parts together: stores by their URL, what checks a configuration, what an engine works with.
+
+Adapters are imported and made when they are used first: whoever only reads needs neither DuckDB nor a parser of SQL.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,47 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from deltamark.application.ports.comparer import Comparer
+from deltamark.application.ports.evaluator import Evaluator
+from deltamark.application.ports.extracts import Extracts
 from deltamark.application.ports.store import Clock, Store
-from deltamark.application.services import Reload, Services, utc_now
+from deltamark.application.services import OrphanWriter, Reload, Services, utc_now
 from deltamark.config import check
 from deltamark.config.check import CheckedConfiguration, ConfigurationReload
 from deltamark.config.user_modules import TaskModule
+from deltamark.config.xml.load import load
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.runs.run import Operator
-from deltamark.infrastructure.comparison.comparer import DuckComparer
-from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
-from deltamark.infrastructure.extracts.folder import FolderExtracts
-from deltamark.infrastructure.extracts.orphan_files import orphan_writer
-from deltamark.infrastructure.store.sqlite.schema import path_of
-from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
 from deltamark.infrastructure.system.time_zone import local_zone
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_Part = TypeVar("_Part")
+
+
+class _Late:
+    """Stands for a part until it is used first, and is made then."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+
+    @cached_property
+    def _part(self) -> object:
+        return self._make()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._part, name)
+
+
+def _late(make: Callable[[], _Part]) -> _Part:
+    return cast(_Part, _Late(make))
 
 
 def checked_configuration(
@@ -37,7 +63,18 @@ def checked_configuration(
     :param modules: modules that hold such functions; imported only if a task names one.
     :raises ConfigurationError: with every fault.
     """
-    return check.checked_configuration(configuration, DuckEvaluator, functions=tasks, modules=modules)
+    return check.checked_configuration(configuration, _evaluator, functions=tasks, modules=modules)
+
+
+def configuration_for_reading(files: Path, modules: Iterable[TaskModule] = ()) -> CheckedConfiguration:
+    """A configuration for commands that only read: its expressions and functions are checked when a plan is needed.
+
+    :raises ConfigurationError: with every fault of the rest; with every one of those where a plan is needed.
+    """
+    whole = _late(lambda: checked_configuration(files, modules=modules))
+    return CheckedConfiguration(
+        configuration=load(files), plan=_late(lambda: whole.plan), evaluator=_late(lambda: whole.evaluator)
+    )
 
 
 def reload_of(files: Path, tasks: Iterable[UserTask] = (), modules: Iterable[TaskModule] = ()) -> Reload:
@@ -45,7 +82,7 @@ def reload_of(files: Path, tasks: Iterable[UserTask] = (), modules: Iterable[Tas
 
     :param modules: modules that hold functions that tasks may name; they are not loaded again.
     """
-    return ConfigurationReload(files, DuckEvaluator, functions=tasks, modules=modules)
+    return ConfigurationReload(files, _evaluator, functions=tasks, modules=modules)
 
 
 def services(
@@ -67,17 +104,44 @@ def services(
     return Services(
         store=open_store(store, clock, create=create),
         configuration=checked.configuration,
-        extracts=FolderExtracts(export_output),
-        comparer=DuckComparer(),
+        extracts=_late(lambda: _extracts(export_output)),
+        comparer=_late(_comparer),
         evaluator=checked.evaluator,
         plan=checked.plan,
-        write_orphans=orphan_writer(export_output / "orphans"),
+        write_orphans=_orphan_writer(export_output / "orphans"),
         operator=Operator(user=_user(), host=socket.gethostname(), process=os.getpid()),
         clock=clock,
         local_zone=local_zone,
         reload=reload,
         open_store=lambda url: open_store(url, clock),
     )
+
+
+def _evaluator(configuration: Configuration) -> Evaluator:
+    from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
+
+    return DuckEvaluator(configuration)
+
+
+def _comparer() -> Comparer:
+    from deltamark.infrastructure.comparison.comparer import DuckComparer
+
+    return DuckComparer()
+
+
+def _extracts(folder: Path) -> Extracts:
+    from deltamark.infrastructure.extracts.folder import FolderExtracts
+
+    return FolderExtracts(folder)
+
+
+def _orphan_writer(folder: Path) -> OrphanWriter:
+    def write(run: int, association: str, pairs: pa.Table) -> str:
+        from deltamark.infrastructure.extracts.orphan_files import orphan_writer
+
+        return orphan_writer(folder)(run, association, pairs)
+
+    return write
 
 
 def open_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> Store:
@@ -89,11 +153,14 @@ def open_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> Stor
 
 
 def _sqlite_store(url: str, clock: Clock, create: bool) -> Store:
+    from deltamark.infrastructure.store.sqlite.address import path_of
+    from deltamark.infrastructure.store.sqlite.store import SQLiteStore
+
     return SQLiteStore(path_of(url), clock, create=create)
 
 
 def _postgresql_store(url: str, clock: Clock, create: bool) -> Store:
-    from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore  # its driver takes a while to load
+    from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 
     return PostgreSQLStore(url, clock, create=create)
 

@@ -16,8 +16,8 @@ import deltamark
 from deltamark.config.xml.schema import NOT_BUILT, all_elements
 from deltamark.domain import errors
 from deltamark.interfaces.cli.commands.runs import STATUS
+from deltamark.interfaces.cli.exit_statuses import FAILED, NOT_STARTED
 from deltamark.interfaces.cli.groups import leaves
-from deltamark.interfaces.cli.main import FAILED, NOT_STARTED
 from deltamark.interfaces.cli.main import deltamark as command_line
 from docs import configuration_texts
 from docs.generate_reference import PAGES, written

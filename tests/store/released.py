@@ -20,7 +20,7 @@ from deltamark.bootstrap import open_store
 from deltamark.infrastructure.store.migrations import STEPS
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
-from deltamark.infrastructure.store.sqlite.schema import path_of
+from deltamark.infrastructure.store.sqlite.address import path_of
 from tests.scenarios.house import House, configuration
 
 FILES = Path(__file__).parent.parent / "data" / "stores"

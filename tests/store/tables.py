@@ -12,7 +12,7 @@ from deltamark.bootstrap import open_store
 from deltamark.domain.integrity.verification import LogVerification, Replayed
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
-from deltamark.infrastructure.store.sqlite.schema import path_of
+from deltamark.infrastructure.store.sqlite.address import path_of
 
 LOG = {
     "events": "SELECT notification_id, originator_id, originator_version, topic, state, seal FROM stored_events",

@@ -18,7 +18,7 @@ from deltamark.infrastructure.store.migrations import STEPS, Step, Types
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.retention_functions import CREATE_DISCARD_EVENTS
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
-from deltamark.infrastructure.store.sqlite.schema import path_of
+from deltamark.infrastructure.store.sqlite.address import path_of
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 from tests.store.builders import PERSON, compute, create, delete, discarded_event, person
 from tests.store.organization import existence

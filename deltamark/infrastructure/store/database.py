@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-import pyarrow as pa
 from attrs import frozen
 
 from deltamark.domain.errors import store_damaged
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @frozen
@@ -23,7 +25,7 @@ class Same:
     value: bool | int | str
 
 
-Column: TypeAlias = range | Sequence[int] | Sequence[bytes] | pa.Array | Same
+Column: TypeAlias = "range | Sequence[int] | Sequence[bytes] | pa.Array | Same"
 """The values of a column for some rows: whole numbers, an Arrow array of text or bytes, or the same throughout.
 
 Plain bytes only where a database inserts row by row, see `Database.by_rows`.

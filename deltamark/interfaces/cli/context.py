@@ -1,4 +1,4 @@
-"""The workspace that a command works in: its settings, its configuration, its engine."""
+"""The workspace of a command: its settings, its configuration, its engine."""
 
 from __future__ import annotations
 
@@ -12,26 +12,22 @@ from urllib.parse import quote
 import click
 from attrs import frozen
 
-from deltamark.application.execution.run_job import refuse_denied
+from deltamark import bootstrap
 from deltamark.application.lookup import job_named
 from deltamark.application.ports.store import Store
-from deltamark.bootstrap import checked_configuration, open_store, reload_of, services
 from deltamark.config.check import CheckedConfiguration
 from deltamark.config.settings import Settings, load_settings
-from deltamark.domain.errors import DeltamarkError, StoreError
+from deltamark.domain.errors import StoreError
 from deltamark.domain.runs.run import BY_USER
 from deltamark.engine import Engine
-from deltamark.infrastructure.store.sqlite.schema import path_of
+from deltamark.infrastructure.store.sqlite.address import path_of
+from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.rendering import Format
-
-
-class NothingStarted(DeltamarkError):
-    """The store could not even be opened."""
 
 
 @frozen
 class Workspace:
-    """What the options before the command say; nothing is opened until it is asked for."""
+    """The options before the command; nothing is opened until it is needed."""
 
     store: str | None
     configuration: str | None
@@ -57,40 +53,50 @@ class Workspace:
         :raises ConfigurationError: with every fault.
         """
         settings = self.settings()
-        return checked_configuration(settings.configuration, modules=settings.tasks)
+        return bootstrap.checked_configuration(settings.configuration, modules=settings.tasks)
 
     @contextmanager
     def engine(
-        self, *, create: bool = False, job: str | None = None, dry_run: bool = False, reload: bool = False
+        self,
+        *,
+        create: bool = False,
+        job: str | None = None,
+        dry_run: bool = False,
+        reload: bool = False,
+        reading_only: bool = False,
     ) -> Iterator[Engine]:
         """The engine, closed at the end of the block.
 
-        :param create: whether a store that is not there is made.
+        :param create: whether a store that does not exist is made.
         :param job: a job that must exist and that a user may start, or nothing is opened.
-        :param dry_run: whether no file is to be left behind where there is no store yet.
+        :param dry_run: whether no file is left behind where there is no store yet.
+        :param reading_only: whether only what is stored is read: expressions and functions are not checked then.
         :param reload: whether a schedule loads the configuration again when its files are changed.
         :raises ConfigurationError: with every fault.
         :raises UsageError: if there is no such job, or if only the schedule may start it.
         :raises NothingStarted: if the store cannot be opened.
         """
         settings = self.settings()
-        checked = checked_configuration(settings.configuration, modules=settings.tasks)
+        read = bootstrap.configuration_for_reading if reading_only else bootstrap.checked_configuration
+        checked = read(settings.configuration, modules=settings.tasks)
         if job is not None:
             found = job_named(job, checked.configuration)
             if not dry_run:
+                from deltamark.application.execution.run_job import refuse_denied
+
                 refuse_denied(found, BY_USER)
         with ExitStack() as stack:
             try:
-                chosen = services(
+                services = bootstrap.services(
                     checked,
                     stack.enter_context(_scratch(settings.store)) if dry_run else settings.store,
                     settings.export_output,
                     create=create,
-                    reload=reload_of(settings.configuration, modules=settings.tasks) if reload else None,
+                    reload=bootstrap.reload_of(settings.configuration, modules=settings.tasks) if reload else None,
                 )
             except StoreError as e:
                 raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
-            yield stack.enter_context(Engine(chosen))
+            yield stack.enter_context(Engine(services))
 
     @contextmanager
     def opened_store(self) -> Iterator[Store]:
@@ -99,7 +105,7 @@ class Workspace:
         :raises NothingStarted: if it cannot be opened.
         """
         try:
-            store = open_store(self.settings().store, create=False)
+            store = bootstrap.open_store(self.settings().store, create=False)
         except StoreError as e:
             raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
         with closing(store):
@@ -108,9 +114,7 @@ class Workspace:
 
 @contextmanager
 def _scratch(store: str) -> Iterator[str]:
-    """The store for a dry run: the one of that URL, or, where that is a file that is still to be made, one elsewhere
-    that is gone after the block.
-    """
+    """The store for a dry run: the one of that URL, or a temporary one where that is a file that does not exist."""
     path = path_of(store) if store.startswith("sqlite:") else None
     if path is None or path.exists() or path.is_symlink() or not path.parent.is_dir():
         yield store

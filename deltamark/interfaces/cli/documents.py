@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from attrs import asdict
 
@@ -263,4 +264,29 @@ def health_document(health: Health) -> dict[str, Any]:
         "scheduler": health.has_scheduler,
         "problems": list(health.problems),
         "jobs": jobs,
+    }
+
+
+def cloud_event(change: LoggedChange, store: str) -> dict[str, Any]:
+    """A change as a CloudEvent 1.0 (https://github.com/cloudevents/spec), for buses and brokers that know those.
+
+    `source` and `id` together are unique, and the same whenever the change is asked for.
+
+    :param store: which one, see `Engine.epoch`.
+    """
+    event = change.event
+    names: tuple[str, ...]
+    if isinstance(event, ResourceEvent):
+        kind, names = "resource", (event.ref.entity_type, event.ref.key)
+    else:
+        kind, names = "link", (event.ref.association, event.ref.source.key, event.ref.target.key)
+    return {
+        "specversion": "1.0",
+        "id": str(change.position),
+        "source": f"urn:deltamark:store:{store}",
+        "type": f"deltamark.{kind}.{change.kind}",
+        "subject": "/".join(quote(name, safe="") for name in names),
+        "time": time_of(change.at),
+        "datacontenttype": "application/json",
+        "data": change_document(change),
     }

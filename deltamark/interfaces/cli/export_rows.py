@@ -1,16 +1,10 @@
-"""Exports: resources as rows, and into files that appear whole or not at all."""
+"""Exports: resources as rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-
-import pyarrow.parquet
 
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.history.changes import When
-from deltamark.engine import Engine
-from deltamark.infrastructure.system.atomic_file import whole_file
 from deltamark.interfaces.cli.rendering import Column, Document, Listing, member
 
 
@@ -37,14 +31,3 @@ def _links(association: str, *, is_collection: bool) -> Column:
         return keys if is_collection or not keys else keys[0]
 
     return Column(association, cell)
-
-
-def write_parquet(engine: Engine, entity_type: str, at: When | None, file: Path) -> int:
-    """Writes all resources of a type to a Parquet file with a typed column for each property; returns how many.
-
-    :raises UsageError: for a file that cannot be written; what was there stays then.
-    """
-    with whole_file(file) as stream:
-        table = engine.export(entity_type, at)
-        pyarrow.parquet.write_table(table, stream)
-        return int(table.num_rows)

@@ -1,12 +1,35 @@
-"""Groups of commands: what a mistyped one means, and every command by its whole name."""
+"""Groups of commands: loaded by need, guessing what a mistyped one means, every command by its whole name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
+from importlib import import_module
+from typing import Any
 
 import click
 
 from deltamark.domain.suggestions import hint
+
+
+class LazyCommand(click.Command):
+    """A command whose module is imported when it is called; until then it has a name and a summary.
+
+    :param summary: the first paragraph of its help.
+    """
+
+    def __init__(self, name: str, module: str, summary: str) -> None:
+        super().__init__(name, help=summary)
+        self._module = module
+
+    @cached_property
+    def command(self) -> click.Command:
+        """The command itself."""
+        commands: tuple[click.Command, ...] = import_module(self._module).COMMANDS
+        return next(command for command in commands if command.name == self.name)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        return self.command.make_context(*args, **kwargs)
 
 
 class GuessingGroup(click.Group):
@@ -22,9 +45,10 @@ class GuessingGroup(click.Group):
 
 
 def leaves(group: click.Group) -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, by its name with those of the groups it stands in, such as `config export`."""
+    """Every command that does something, by its name with those of its groups, such as `config export`."""
     for name, command in sorted(group.commands.items()):
-        if isinstance(command, click.Group):
-            yield from ((f"{name} {inner}", leaf) for inner, leaf in leaves(command))
+        whole = command.command if isinstance(command, LazyCommand) else command
+        if isinstance(whole, click.Group):
+            yield from ((f"{name} {inner}", leaf) for inner, leaf in leaves(whole))
         else:
-            yield name, command
+            yield name, whole

@@ -9,21 +9,9 @@ from typing import Any
 
 import click
 
-from deltamark.domain.errors import AlreadyRunning, ConfigurationError, DeltamarkError, HistoryDiscarded, UsageError
-from deltamark.interfaces.cli.commands import changes as reading
-from deltamark.interfaces.cli.commands import checkpoint as proving
-from deltamark.interfaces.cli.commands import config as configuring
-from deltamark.interfaces.cli.commands import derived as inspecting
-from deltamark.interfaces.cli.commands import diff as looking_back
-from deltamark.interfaces.cli.commands import erase as erasing
-from deltamark.interfaces.cli.commands import replay as replaying
-from deltamark.interfaces.cli.commands import retain as retaining
-from deltamark.interfaces.cli.commands import runs as running
-from deltamark.interfaces.cli.commands import schedule as scheduling
-from deltamark.interfaces.cli.commands import store as keeping
-from deltamark.interfaces.cli.commands import verify as verifying
-from deltamark.interfaces.cli.commands import workspace
-from deltamark.interfaces.cli.context import NothingStarted, Workspace
+from deltamark.domain.errors import ConfigurationError, DeltamarkError
+from deltamark.interfaces.cli.commands import all_commands
+from deltamark.interfaces.cli.exit_statuses import BROKEN_PIPE, FAILED, status_of_error
 from deltamark.interfaces.cli.groups import GuessingGroup
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.signals import Stopping, end_by_signals
@@ -39,11 +27,7 @@ from deltamark.interfaces.cli.streams import (
 )
 from deltamark.version import __version__
 
-FAILED, NOT_STARTED = 1, 2
-BROKEN_PIPE = 128 + 13
-
 DEBUG = "--debug"
-_NOT_STARTED = (ConfigurationError, UsageError, HistoryDiscarded, NothingStarted, AlreadyRunning)
 
 
 class Commands(GuessingGroup):
@@ -81,17 +65,13 @@ def deltamark(
     Settings come from deltamark.toml in the working directory; DELTAMARK_STORE, DELTAMARK_CONFIGURATION and
     DELTAMARK_EXPORT_OUTPUT override it, and these options override both.
     """
+    from deltamark.interfaces.cli.context import Workspace  # with all that a command needs, and a help text does not
+
     ctx.obj = Workspace(store, configuration, export_output, debug)
 
 
-MODULES = (
-    workspace, configuring, running, scheduling, reading, looking_back, inspecting, verifying, replaying, keeping,
-    retaining, erasing, proving,
-)  # fmt: skip
-
-for module in MODULES:
-    for command in module.COMMANDS:
-        deltamark.add_command(command)
+for command in all_commands():
+    deltamark.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -133,7 +113,7 @@ def status_of(arguments: Sequence[str], stopping: Stopping | None = None) -> int
         say(f"deltamark: standard output cannot be written: {reason}. What was finished before is kept.")
         return FAILED
     except DeltamarkError as e:
-        return _explain(e, NOT_STARTED if isinstance(e, _NOT_STARTED) else FAILED, debug=DEBUG in arguments)
+        return _explain(e, status_of_error(e), debug=DEBUG in arguments)
     except Exception as e:
         if stopping.signal is not None:  # a library made its own error of it
             return _stopped(stopping)

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 import orjson
-import pyarrow as pa
-import pyarrow.parquet
 from attrs import evolve, frozen
 
 from deltamark.domain.errors import UsageError
 from deltamark.infrastructure.system.atomic_file import whole_file
-from deltamark.interfaces.cli.rendering import Document, Format, Listing, csv_lines, plain, render
+from deltamark.interfaces.cli.rendering import Format, Listing, csv_lines, render
 from deltamark.interfaces.cli.row_counter import counted
 from deltamark.interfaces.cli.streams import say
 
-_CHUNK = 20_000
 ENDINGS = (".csv", ".jsonl", ".parquet")
-_NUMBERS = frozenset(("position", "run", "line"))
 
 
 def ending_of(file: Path) -> str:
@@ -113,17 +107,9 @@ def _write_jsonl(listing: Listing, stream: BinaryIO) -> int:
 
 
 def _write_parquet(listing: Listing, stream: BinaryIO) -> int:
-    schema = pa.schema([(column.title, _type_of(column.title)) for column in listing.columns])
-    rows = 0
-    with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
-        for documents in _portions(listing.documents):
-            columns = [
-                pa.array([_cell(column.cell(document), field.type) for document in documents], field.type)
-                for column, field in zip(listing.columns, schema, strict=True)
-            ]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-            rows += len(documents)
-    return rows
+    from deltamark.interfaces.cli.parquet import write_rows  # with pyarrow, which other formats do not need
+
+    return write_rows(listing, stream)
 
 
 _WRITERS: dict[str, Callable[[Listing, BinaryIO], int]] = {
@@ -131,23 +117,3 @@ _WRITERS: dict[str, Callable[[Listing, BinaryIO], int]] = {
     ".jsonl": _write_jsonl,
     ".parquet": _write_parquet,
 }
-
-
-def _portions(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    remaining = iter(documents)
-    while portion := list(islice(remaining, _CHUNK)):
-        yield portion
-
-
-def _type_of(title: str) -> pa.DataType:
-    """The type of a column: numbers and times as such, everything else as the text that CSV holds."""
-    name = title.rsplit("_", 1)[-1]
-    if name in _NUMBERS:
-        return pa.int64()
-    return pa.timestamp("us", "UTC") if name == "at" else pa.string()
-
-
-def _cell(value: object, kind: pa.DataType) -> Any:
-    if value is None or kind == pa.int64():
-        return value
-    return datetime.fromisoformat(str(value)) if pa.types.is_timestamp(kind) else plain(value)

@@ -16,8 +16,7 @@ from rich.text import Text
 from deltamark.application.runs.observer import Observer
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.runs.run import TaskRun
-from deltamark.interfaces.cli.rendering import one_line
-from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.streams import one_line, say
 
 _PATIENCE_S = 1.0
 """How long nobody needs to be told that something goes on."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -16,19 +17,18 @@ from typing import Any, TypeAlias
 
 import orjson
 from attrs import evolve, frozen
-from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from deltamark.interfaces.cli.formula_guard import guarded
 from deltamark.interfaces.cli.row_counter import counted
+from deltamark.interfaces.cli.streams import one_line
+from deltamark.interfaces.cli.terminal import is_terminal, width_of
 
 Document: TypeAlias = Mapping[str, Any]
 """A row as JSON lines give it."""
 
 _AT_A_TIME = 500
+
+_FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*\t")
+_BREAK = re.compile(r"'*[\r\n]")
 
 
 class Format(Enum):
@@ -121,6 +121,18 @@ def _harmless(value: object) -> str:
     return guarded(value) if isinstance(value, str) else plain(value)
 
 
+def guarded(text: str) -> str:
+    """A text with an apostrophe before each line that a spreadsheet might take for a formula.
+
+    Those are lines that begin, behind white space, with ``=``, ``+``, ``-`` or ``@``, or with a tab; and a text that
+    begins with the end of a line. A line that looks as if it had been guarded gets one more apostrophe, so taking one
+    from each line that is such a line behind apostrophes gives the text back.
+    """
+    lines = text.splitlines(keepends=True)
+    guards = ("'" if _FORMULA.match(line) or (n == 0 and _BREAK.match(line)) else "" for n, line in enumerate(lines))
+    return "".join(guard + line for guard, line in zip(guards, lines, strict=True))
+
+
 def plain(value: object) -> str:
     """A value as text: nothing for null, JSON for what is no scalar."""
     match value:
@@ -135,17 +147,10 @@ def plain(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def one_line(text: str) -> str:
-    """A text without what would move the cursor or colour the screen."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def print_table(listing: Listing) -> None:
     """Prints a table: drawn on a terminal, plain columns elsewhere and where rows come one by one."""
     columns = listing.table or listing.columns
-    console = Console(file=sys.stdout, highlight=False)
+    is_drawn = not listing.is_live and is_terminal(sys.stdout)
     remaining = iter(listing.documents)
     widths = [len(column.title) for column in columns]
     chunk = [] if listing.is_live else list(islice(remaining, _AT_A_TIME))
@@ -153,25 +158,20 @@ def print_table(listing: Listing) -> None:
     while chunk or is_first:
         rows = [[one_line(plain(column.cell(document))) for column in columns] for document in chunk]
         numeric = [c.is_number or all(isinstance(c.cell(d), int | float | None) for d in chunk) for c in columns]
-        widths = [max([width, *(cell_len(row[n]) for row in rows)]) for n, width in enumerate(widths)]
-        if console.is_terminal and not listing.is_live:
-            console.print(_drawn(columns, rows, numeric, with_header=is_first))
+        if is_drawn:
+            _draw([column.title for column in columns], rows, numeric, with_header=is_first)
         else:
+            widths = [max([width, *(width_of(row[n]) for row in rows)]) for n, width in enumerate(widths)]
             _print_plain(columns, rows, widths, numeric, with_header=is_first)
             sys.stdout.flush()
         is_first = False
         chunk = list(islice(remaining, listing.at_a_time))
 
 
-def _drawn(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], numeric: Sequence[bool], *, with_header: bool
-) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_header=with_header, pad_edge=False, header_style="bold")
-    for column, is_number in zip(columns, numeric, strict=True):
-        table.add_column(column.title, justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+def _draw(titles: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], *, with_header: bool) -> None:
+    from deltamark.interfaces.cli.drawn_tables import draw  # with rich, which a pipe does not need
+
+    draw(titles, rows, numeric, with_header=with_header)
 
 
 def _print_plain(
@@ -190,5 +190,5 @@ def _print_plain(
 
 def _padded(cell: str, width: int, is_number: bool) -> str:
     """A cell as wide as its column on a screen, where some characters take two places and some none."""
-    blanks = " " * (width - cell_len(cell))
+    blanks = " " * (width - width_of(cell))
     return blanks + cell if is_number else cell + blanks

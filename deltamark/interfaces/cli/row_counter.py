@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from deltamark.interfaces.cli.terminal import is_terminal
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _PATIENCE_S = 1.0
 _EVERY = 1_000
@@ -19,11 +21,10 @@ Row = TypeVar("Row")
 
 def counted(rows: Iterable[Row]) -> Iterator[Row]:
     """The rows; where they take longer than a second, their number is shown on standard error if it is a terminal."""
-    console = Console(file=sys.stderr, highlight=False)
-    if not console.is_terminal:
+    if not is_terminal(sys.stderr):
         yield from rows
         return
-    started, live = monotonic(), _progress(console)
+    started, live = monotonic(), _progress()
     shown = live.add_task("", total=None)
     try:
         for number, row in enumerate(rows, 1):
@@ -37,12 +38,15 @@ def counted(rows: Iterable[Row]) -> Iterator[Row]:
             live.stop()
 
 
-def _progress(console: Console) -> Progress:
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.completed:,.0f} rows"),
         TimeElapsedColumn(),
-        console=console,
+        console=Console(file=sys.stderr, highlight=False),
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,

@@ -10,8 +10,6 @@ from contextlib import contextmanager, suppress
 
 import click
 
-from deltamark.interfaces.cli.rendering import one_line
-
 _LONGEST_LINE = 2_000
 _CANNOT_BE_WRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG}
 """What a stream says, without the name of a file: stores and extracts have errors of their own."""
@@ -82,6 +80,13 @@ def say(text: str) -> None:
     """
     with suppress(OSError, ValueError):
         click.echo("\n".join(_cut(one_line(line)) for line in text.split("\n")), err=True)
+
+
+def one_line(text: str) -> str:
+    """A text without what would move the cursor or colour the screen."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _cut(line: str) -> str:

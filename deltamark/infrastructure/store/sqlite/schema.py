@@ -8,7 +8,6 @@ import sqlite3
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import unquote
 
 from eventsourcing.sqlite import SQLiteCursor
 
@@ -36,18 +35,6 @@ TYPES = Types(
     found_exactly=lambda column: column,
     refers_to=lambda table: f" REFERENCES {table}",
 )
-
-
-def path_of(url: str) -> Path:
-    """The file that a `sqlite:///` URL names: three slashes before a relative path, four before an absolute one.
-
-    :raises StoreError: if the URL names none.
-    """
-    prefix = "sqlite:///"
-    name = unquote(url.removeprefix(prefix))
-    if not url.startswith(prefix) or not name or name.startswith(":") or "\0" in name:
-        raise StoreError(f"{url!r} is not the URL of an SQLite store. Write sqlite:///deltamark.db, for example.")
-    return Path(name)
 
 
 def _check_working_directory(path: Path) -> None:

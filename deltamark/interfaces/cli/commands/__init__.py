@@ -1,1 +1,60 @@
-"""The commands. Each parses its arguments, calls one use case and renders the result."""
+"""The commands: one table of them all, so that only the one that is called is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deltamark.interfaces.cli.groups import LazyCommand
+
+_SUMMARIES = {
+    "changes": {
+        "changes": "Shows the log, oldest first.",
+        "history": "Shows the changes of one resource and of its links.",
+        "show": "Shows one resource with its links, now or as it was.",
+        "export": "Shows all resources of a type with their links.",
+    },
+    "checkpoint": {"checkpoint": "Prints a checkpoint of the log, to be kept elsewhere."},
+    "config": {"config": "Writes the configuration."},
+    "derived": {
+        "dirty": 'Shows what the tasks with Dirty="true" would compute.',
+        "why": 'Shows why tasks with Dirty="true" compute a resource.',
+        "keys": "Shows the correlation keys, or the pairs they match.",
+        "classifications": "Shows the resource type found for each resource.",
+    },
+    "diff": {
+        "diff": "Shows what differs between two moments.",
+        "audit": "Shows who had what between two moments.",
+    },
+    "erase": {"erase": "Makes what a resource was unreadable, for good."},
+    "replay": {"replay": "Rebuilds the stored state from the log."},
+    "retain": {"retain": "Discards the old changes of a connector."},
+    "runs": {
+        "run": "Runs a job and shows what its tasks did.",
+        "resume": "Resumes a RUN that was blocked, failed or interrupted.",
+        "cancel": "Stops a RUN, or drops what a blocked one holds back.",
+        "runs": "Shows past runs, or one RUN with its tasks.",
+    },
+    "schedule": {
+        "schedule": "Runs jobs at the times of their CronTabExpression.",
+        "health": "Checks whether the schedule is kept.",
+    },
+    "store": {
+        "backup": "Copies an SQLite store to FILE, also while jobs run.",
+        "grants": "Prints the SQL that lets roles use a PostgreSQL store.",
+    },
+    "verify": {"verify": "Checks the log, the stored state and derived values."},
+    "workspace": {
+        "init": "Writes a small, working workspace into DIR.",
+        "validate": "Checks the configuration; prints faults and warnings.",
+        "jobs": "Shows the configured jobs, and when they are due next.",
+        "tasks": "Shows the tasks of every job, in order.",
+    },
+}
+"""Module -> command -> the first paragraph of its help."""
+
+
+def all_commands() -> Iterator[LazyCommand]:
+    """Every command of the command line, none of them imported yet."""
+    for module, summaries in _SUMMARIES.items():
+        for name, summary in summaries.items():
+            yield LazyCommand(name, f"{__name__}.{module}", summary)

@@ -17,10 +17,9 @@ from deltamark.domain.resources.resource import Resource, ResourceEvent
 from deltamark.domain.runs.run import TriggerKind
 from deltamark.domain.values import shown
 from deltamark.engine import Engine
-from deltamark.interfaces.cli.cloud_events import cloud_event
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
-from deltamark.interfaces.cli.documents import change_document, exported_document, resource_document
-from deltamark.interfaces.cli.export_rows import export_listing, write_parquet
+from deltamark.interfaces.cli.documents import change_document, cloud_event, exported_document, resource_document
+from deltamark.interfaces.cli.export_rows import export_listing
 from deltamark.interfaces.cli.output import Output, ending_of, output_options
 from deltamark.interfaces.cli.parameters import WHEN, Name, WholeNumber
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, plain, render
@@ -92,12 +91,14 @@ def _logged(engine: Engine, changes: Iterable[LoggedChange], form: Format, *, is
 
 
 @click.command(epilog="Example: deltamark changes --type HR_Person --after 120 --format jsonl")
-@click.option("--after", type=WholeNumber("POSITION", 0), metavar="POSITION", help="Only those beyond this position.")
+@click.option("--after", type=WholeNumber("POSITION", 0), metavar="POSITION", help="Only those after this position.")
 @click.option("--until", type=WHEN, metavar="WHEN", help="Only those up to a moment.")
 @click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only those of an entity type.")
 @click.option("--key", type=Name("KEY"), metavar="KEY", help="Only those of one key.")
 @click.option("--run", type=WholeNumber("RUN", 1), metavar="RUN", help="Only those of one run.")
-@click.option("--pending", type=WholeNumber("RUN", 1), metavar="RUN", help="Instead, what a blocked run held back.")
+@click.option(
+    "--pending", type=WholeNumber("RUN", 1), metavar="RUN", help="Show what a blocked run holds back instead."
+)
 @click.option("--follow", is_flag=True, help="Show each as it happens, until interrupted.")
 @output_options(cloud_events=True)
 @pass_workspace
@@ -116,9 +117,9 @@ def changes(
 ) -> None:
     """Shows the log, oldest first.
 
-    Where changes were discarded (DoNotDeleteChanges is false), the rest is shown and a note says so; asked for
-    with --after, a position below the horizon is refused. With --follow it begins with what happens from now on,
-    or behind --after. What --pending shows did not happen: it has no position.
+    Where changes were discarded (DoNotDeleteChanges is false), the rest is shown and a note says so; a position
+    below the horizon is refused if --after names it. With --follow it begins with what happens from now on, or
+    after --after. What --pending shows did not happen: it has no position.
     """
     if pending is not None and (follow or not (after is None and until is None and run is None)):
         raise UsageError("--pending shows what did not happen; of the other options, --type and --key go with it.")
@@ -129,7 +130,7 @@ def changes(
     if follow and file is not None:
         raise UsageError("--follow never ends, and a file appears when it is whole. Redirect standard output instead.")
     output = Output(form=form, file=file, is_for_spreadsheets=safe)
-    with workspace.engine() as engine:
+    with workspace.engine(reading_only=True) as engine:
         if pending is not None:
             output.give(change_listing(engine.pending(pending, entity_type=entity_type, key=key)), "changes")
             return
@@ -170,7 +171,7 @@ def _tell_horizons(engine: Engine, entity_type: str | None) -> None:
 @click.command(epilog="Example: deltamark history HR_Person E00042")
 @click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
 @click.argument("key", type=Name("KEY"))
-@click.option("--after", type=WholeNumber("POSITION", 0), metavar="POSITION", help="Only those beyond this position.")
+@click.option("--after", type=WholeNumber("POSITION", 0), metavar="POSITION", help="Only those after this position.")
 @click.option("--until", type=WHEN, metavar="WHEN", help="Only those up to a moment.")
 @output_options(cloud_events=True)
 @pass_workspace
@@ -184,9 +185,12 @@ def history(
     file: Path | None,
     safe: bool,
 ) -> None:
-    """Shows the changes of one resource and of its links, oldest first."""
+    """Shows the changes of one resource and of its links.
+
+    The oldest comes first.
+    """
     output = Output(form=form, file=file, is_for_spreadsheets=safe)
-    with workspace.engine() as engine:
+    with workspace.engine(reading_only=True) as engine:
         found = engine.history(entity_type, key, after=after or 0, until=until, kept_only=after is None)
         output.give(_logged(engine, found, form), "changes")
         if after is None:
@@ -200,8 +204,11 @@ def history(
 @format_option
 @pass_workspace
 def show(workspace: Workspace, entity_type: str, key: str, at: When | None, form: Format) -> None:
-    """Shows one resource with its links, now or as it was; tells which of its properties are computed."""
-    with workspace.engine() as engine:
+    """Shows one resource with its links, now or as it was.
+
+    Properties that are computed are marked.
+    """
+    with workspace.engine(reading_only=True) as engine:
         found = engine.resource(entity_type, key, at=at)
         if found is None:
             raise UsageError(_why_not(engine, entity_type, key, at))
@@ -243,12 +250,17 @@ def _rows_of(found: Resource, document: Document) -> list[Document]:
 def export(
     workspace: Workspace, entity_type: str, at: When | None, form: Format, file: Path | None, safe: bool
 ) -> None:
-    """Shows all resources of a type in key order with their links, now or as they were."""
+    """Shows all resources of a type with their links.
+
+    They come in key order, as they are now or as they were at a moment.
+    """
     output = Output(form=form, file=file, is_for_spreadsheets=safe)
     rows = f"resources of {entity_type}"
-    with workspace.engine() as engine:
+    with workspace.engine(reading_only=True) as engine:
         if file is not None and ending_of(file) == ".parquet":
-            say(f"{write_parquet(engine, entity_type, at, file):,} {rows} written to {file}.")
+            from deltamark.interfaces.cli.parquet import write_resources  # with pyarrow, as above
+
+            say(f"{write_resources(engine, entity_type, at, file):,} {rows} written to {file}.")
         else:
             resources = (exported_document(resource) for resource in engine.export_resources(entity_type, at))
             output.give(export_listing(engine.configuration, entity_type, resources), rows)

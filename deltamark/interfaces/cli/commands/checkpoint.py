@@ -1,4 +1,4 @@
-"""The command that says what the log is now, for keeping elsewhere."""
+"""The command `checkpoint`."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ _KEY = ENVIRONMENT[CHECKPOINT_KEY]
 
 
 @click.command(epilog="Example: deltamark checkpoint --key checkpoint.pem --out 2026-11-25.json")
-@click.option(
-    "--out", type=Name("FILE"), metavar="FILE", help="Write it to this file instead; one that is there stays."
-)
-@click.option("--key", type=Name("FILE"), metavar="FILE", help=f"Sign it; also {_KEY}.")
-@click.option("--new-key", type=Name("FILE"), metavar="FILE", help="Only make keys to sign with: FILE, FILE.pub.")
+@click.option("--out", type=Name("FILE"), metavar="FILE", help="Write it to this file; an existing file stays.")
+@click.option("--key", type=Name("FILE"), metavar="FILE", help=f"Sign it with this key; also {_KEY}.")
+@click.option("--new-key", type=Name("FILE"), metavar="FILE", help="Only make a pair of keys: FILE and FILE.pub.")
 @pass_workspace
 def checkpoint(workspace: Workspace, out: str | None, key: str | None, new_key: str | None) -> None:
-    """Says what the log is now, in a few lines to keep where nobody who alters the store reaches.
+    """Prints a checkpoint of the log, to be kept elsewhere.
 
-    `deltamark verify --checkpoint FILE` proves later that the log still begins with what it was then. Signed with an
-    Ed25519 key, the lines also prove who made them.
+    A checkpoint is a few lines; keep it where those who can alter the store cannot reach it. `deltamark verify
+    --checkpoint FILE` proves later that the log still begins with what it was then. Signed with an Ed25519 key, a
+    checkpoint also proves who made it.
     """
     if new_key is not None:
         if out is not None:
-            raise UsageError("--new-key only makes keys. Leave --out out, and run the command again with --key.")
+            raise UsageError("--new-key only makes keys. Omit --out, and run the command again with --key.")
         public = new_keys(Path(new_key))
-        say(f"{new_key}: the key to sign with; keep it secret. {public}: the key to check with, for everybody.")
+        say(f"{new_key}: the key to sign with; keep it secret. {public}: the key to check with; give it to everyone.")
         return
     chosen = workspace.settings().checkpoint_key if key is None else Path(key)
     signing = None if chosen is None else signing_key(chosen)

@@ -1,4 +1,4 @@
-"""Commands about the configuration itself."""
+"""The commands `config …`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from deltamark.config.xml.writer import configuration_xml
 from deltamark.infrastructure.system.atomic_file import whole_file
 from deltamark.interfaces.cli.context import Workspace, pass_workspace
 from deltamark.interfaces.cli.groups import GuessingGroup
-from deltamark.interfaces.cli.rendering import one_line, write
-from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.rendering import write
+from deltamark.interfaces.cli.streams import one_line, say
 
 
 @click.group(cls=GuessingGroup, epilog="Example: deltamark config export -o company.xml")
@@ -32,8 +32,7 @@ def config() -> None:
 def export(workspace: Workspace, file: Path | None) -> None:
     """Prints the configuration as one XML file.
 
-    All files are merged. What holds anyway is left out, and so are comments. Reading the file gives the same
-    configuration.
+    All files are merged. Default values and comments are left out. Loading the file gives the same configuration.
     """
     configuration = workspace.loaded().configuration
     text = configuration_xml(configuration).encode()

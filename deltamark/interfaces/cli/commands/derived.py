@@ -1,4 +1,4 @@
-"""Commands about what is derived: what is dirty and why, which keys were computed, what was classified as what."""
+"""Commands about derived values: what is dirty and why, correlation keys, classifications."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from deltamark.interfaces.cli.documents import (
     pair_document,
 )
 from deltamark.interfaces.cli.parameters import Name
-from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, one_line, render
-from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
+from deltamark.interfaces.cli.streams import one_line, say
 
 
 @click.command(epilog="Example: deltamark dirty --type HR_Person")
 @click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only resources of an entity type.")
-@click.option("--task", type=Name("TASK"), metavar="TASK", help="Only what one task would compute.")
+@click.option("--task", type=Name("TASK"), metavar="TASK", help="Only what this task would compute.")
 @format_option
 @pass_workspace
 def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form: Format) -> None:
-    """Shows the resources that the tasks with Dirty="true" would compute now.
+    """Shows what the tasks with Dirty="true" would compute.
 
     `since` is the position of the first change that the task has not seen, 0 where it would compute everything.
-    `deltamark why` tells more about one of them.
+    `deltamark why` explains one of these resources.
     """
     columns = [member(name) for name in ("task", "entity_type", "key", "since")]
     with workspace.engine() as engine:
@@ -45,14 +45,14 @@ _CAUSE_MEMBERS = (
 @click.command(epilog="Example: deltamark why HR_Person E00042")
 @click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
 @click.argument("key", type=Name("KEY"))
-@click.option("--task", type=Name("TASK"), metavar="TASK", help="Only why one task would compute it.")
+@click.option("--task", type=Name("TASK"), metavar="TASK", help="Only why this task would compute it.")
 @format_option
 @pass_workspace
 def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form: Format) -> None:
-    """Shows why tasks with Dirty="true" would compute a resource now.
+    """Shows why tasks with Dirty="true" compute a resource.
 
     Each row is a change, and the path from the resource to what changed; the path is empty where the resource itself
-    came, went or changed. Where there is nothing to compute, it says since when.
+    was created, deleted or changed. Where there is nothing to compute, it says since when.
     """
     with workspace.engine() as engine:
         found = engine.why(entity_type, key, task=task)
@@ -99,19 +99,19 @@ def _told(found: Explanation, task: str | None) -> list[str]:
 
 
 @click.command(epilog="Example: deltamark keys --rule Account_1 --pairs")
-@click.option("--rule", type=Name("RULE"), metavar="RULE", help="Only those of one correlation rule.")
-@click.option("--pairs", is_flag=True, help="The pairs of a source and a target whose keys are equal.")
+@click.option("--rule", type=Name("RULE"), metavar="RULE", help="Only those of this correlation rule.")
+@click.option("--pairs", is_flag=True, help="Show pairs of a source and a target with equal keys.")
 @format_option
 @pass_workspace
 def keys(workspace: Workspace, rule: str | None, pairs: bool, form: Format) -> None:
-    """Shows the correlation keys that were computed, or the pairs that they match."""
+    """Shows the correlation keys, or the pairs they match."""
     names = ("rule", "side", "entity_type", "key", "value")
     if pairs:
         names = (
             "rule", "value", "source_entity_type", "source_key", "target_entity_type", "target_key", "confidence",
         )  # type: ignore[assignment]  # fmt: skip
     columns = [member(name) for name in names]
-    with workspace.engine() as engine:
+    with workspace.engine(reading_only=True) as engine:
         if pairs:
             render(Listing(documents=(pair_document(p) for p in engine.matches(rule)), columns=columns), form)
         else:
@@ -123,12 +123,13 @@ def keys(workspace: Workspace, rule: str | None, pairs: bool, form: Format) -> N
 @format_option
 @pass_workspace
 def classifications(workspace: Workspace, entity_type: str | None, form: Format) -> None:
-    """Shows of which resource type each resource was found to be, by which rule and with what confidence.
+    """Shows the resource type found for each resource.
 
-    Of several rules that hold for a resource, the one with the highest confidence counts.
+    It also shows by which rule it was found, and with what confidence. Of several rules that hold for a resource, the
+    one with the highest confidence counts.
     """
     columns = [member(name) for name in ("entity_type", "key", "resource_type", "rule", "confidence")]
-    with workspace.engine() as engine:
+    with workspace.engine(reading_only=True) as engine:
         documents = (classification_document(found) for found in engine.classifications(entity_type))
         render(Listing(documents=documents, columns=columns), form)
 

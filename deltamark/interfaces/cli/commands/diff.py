@@ -1,4 +1,4 @@
-"""Commands that compare moments and answer audits."""
+"""Commands that compare two moments: `diff` and `audit`."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ _BOUND_MEMBERS = ("position", "at", "run", "job", "task", "user", "trigger", "fi
 @click.command(epilog="Example: deltamark diff HR_Person --from run:1 --to run:2")
 @click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
 @click.option("--from", "from_", type=WHEN, metavar="WHEN", required=True, help="A position, a time or run:N.")
-@click.option("--to", type=WHEN, metavar="WHEN", required=True, help="Another one; it may be the earlier of the two.")
+@click.option("--to", type=WHEN, metavar="WHEN", required=True, help="Another moment, also an earlier one.")
 @output_options()
 @pass_workspace
 def diff(
     workspace: Workspace, entity_type: str, from_: When, to: When, form: Format, file: Path | None, safe: bool
 ) -> None:
-    """Shows what differs between two moments: resources of a type, then links that start or end at one.
+    """Shows what differs between two moments.
 
-    Each is shown once, however often it changed meanwhile; not at all if it is as it was.
+    Resources of a type come first, then the links that start or end at one. Each is shown once, however often it
+    changed in between, and not at all if it is the same at both moments.
     """
     output = Output(form=form, file=file, is_for_spreadsheets=safe)
-    with workspace.engine() as engine:
+    with workspace.engine(reading_only=True) as engine:
         documents = (delta_document(delta) for delta in engine.diff(entity_type, from_, to))
         columns = [member(name) for name in _DELTA_MEMBERS]
         table = [member("change"), Column("resource", resource_of), Column("what", what_changed)]
@@ -63,13 +64,14 @@ def audit(
     file: Path | None,
     safe: bool,
 ) -> None:
-    """Shows who had what, or was linked to whom, between two moments, and since and until which change.
+    """Shows who had what between two moments.
 
-    What began before and what ended later is shown too, with the change that it began or ended with.
+    That is the values of a property or the links of an association, each with the changes that began and ended it,
+    also if those lie outside the two moments.
     """
     output = Output(form=form, file=file, is_for_spreadsheets=safe)
     ask = _question(entity_type, property_name, association)
-    with workspace.engine() as engine:
+    with workspace.engine(reading_only=True) as engine:
         documents = (held_document(held) for held in ask(engine, between, key))
         output.give(_audit_listing(documents, is_of_links=association is not None), "rows")
         tell_erasures(engine, until=between[1])
@@ -83,7 +85,9 @@ def _question(entity_type: str | None, property_name: str | None, association: s
         return lambda engine, between, key: engine.audit_association(association, *between, key=key)
     if entity_type is not None and property_name is not None and association is None:
         return lambda engine, between, key: engine.audit(entity_type, property_name, *between, key=key)
-    raise UsageError("say what to look at: --type TYPE and --property PROPERTY, or --association ASSOCIATION.")
+    raise UsageError(
+        "nothing to audit was named. Use --type TYPE and --property PROPERTY, or --association ASSOCIATION."
+    )
 
 
 def _audit_listing(documents: Iterable[Document], *, is_of_links: bool) -> Listing:

@@ -1,4 +1,4 @@
-"""The command that makes unreadable what a resource was."""
+"""The command `erase`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import click
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.messages import how_many
 from deltamark.domain.retention.erasure import Erasure
-from deltamark.interfaces.cli.context import NothingStarted, Workspace, pass_workspace
+from deltamark.interfaces.cli.context import Workspace, pass_workspace
+from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.streams import say
 
@@ -15,18 +16,18 @@ from deltamark.interfaces.cli.streams import say
 @click.command(epilog="Example: deltamark erase HR_Person E00042 --reason 'request 17' --dry-run")
 @click.argument("entity_type", type=Name("TYPE"), metavar="TYPE")
 @click.argument("key", type=Name("KEY"), metavar="KEY")
-@click.option("--reason", type=Name("TEXT"), metavar="TEXT", required=True, help="Why; it stays on record.")
-@click.option("--dry-run", is_flag=True, help="Say what would be erased, and write nothing.")
-@click.option("--no-scrub", is_flag=True, help="Leave what was deleted on the disk until it is overwritten.")
+@click.option("--reason", type=Name("TEXT"), metavar="TEXT", required=True, help="Why; it is recorded.")
+@click.option("--dry-run", is_flag=True, help="Show what would be erased, and write nothing.")
+@click.option("--no-scrub", is_flag=True, help="Do not overwrite what was deleted on the disk.")
 @pass_workspace
 def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run: bool, no_scrub: bool) -> None:
     """Makes what a resource was unreadable, for good.
 
-    Its values, its key and its links go from the log, the state and all that was derived of it; if it is there, it is
-    deleted first. What stays: that it was changed, when, by which run; and the erasure with its reason, which should
-    not name anybody. What others computed from it is computed anew by the next runs; their history stays, and so do
-    extracts, exports and backups. Afterwards the store is written anew, so that its free space holds nothing of it
-    either. Exit status 0 when it is done, 2 while a run goes on.
+    Its values, its key and its links are removed from the log, the state and everything derived from it; a resource
+    that exists is deleted first. What stays: that it was changed, when and by which run; and the erasure with its
+    reason, which should not name anyone. What others computed from it is computed again by the next runs; their
+    history stays, and so do extracts, exports and backups. Afterwards the store is rewritten, so that its free space
+    holds nothing of it either. Exit status 0 when it is done, 2 while a run is going on.
     """
     try:
         with workspace.engine() as engine:
@@ -39,8 +40,8 @@ def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run
         raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
     if statement is not None:
         say(
-            "The old rows still lie in the files of PostgreSQL until its owner has them written anew, which locks the "
-            f"tables for a while: {statement}"
+            "The old rows stay in the files of PostgreSQL until the owner of the tables rewrites them, which locks "
+            f"them for a while: {statement}"
         )
 
 
@@ -53,7 +54,7 @@ def _tell(found: Erasure) -> None:
         say(f"Run {found.run}: {found.ref} erased (reason: {found.reason}): {events}, those of {links} among them.")
     if found.named_in:
         runs = ", ".join(map(str, found.named_in))
-        say(f"The key stays in the records of these runs, in rows set aside, links that wait or messages: {runs}.")
+        say(f"The key stays in the records of these runs, in rows set aside, waiting links or messages: {runs}.")
 
 
 COMMANDS: tuple[click.Command, ...] = (erase,)

@@ -1,4 +1,4 @@
-"""The command that replays the log, and how what it and `verify` find is shown."""
+"""The command `replay`, and how the results of replaying and verifying are shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from deltamark.bootstrap import open_store
 from deltamark.domain.errors import ConcurrentRun, StoreError
 from deltamark.domain.integrity.verification import Discrepancy, LogVerification, Replayed
 from deltamark.domain.messages import how_many
-from deltamark.interfaces.cli.context import NothingStarted, Workspace, pass_workspace
+from deltamark.interfaces.cli.context import Workspace, pass_workspace
+from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.progress import CopyProgress
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
@@ -22,13 +23,13 @@ _MEMBERS = ("found", "subject", "position", "problem", "advice")
 
 
 @click.command(epilog="Example: deltamark replay --into postgresql://deltamark@db/directory")
-@click.option("--into", type=Name("URL"), metavar="URL", help="Fill this new store instead, of either kind.")
+@click.option("--into", type=Name("URL"), metavar="URL", help="Fill this new store instead, SQLite or PostgreSQL.")
 @pass_workspace
 def replay(workspace: Workspace, into: str | None) -> None:
-    """Makes the stored state what the log gives.
+    """Rebuilds the stored state from the log.
 
-    All in one transaction: stopped halfway, everything is as it was. Refused while a run goes on. With --into, the
-    store at URL, which must be new, gets the whole log and what it gives; this one is only read.
+    It does so in one transaction: if it is stopped, everything stays as it was. It is refused while a run is going on.
+    With --into, the store at URL, which must be new, gets the whole log and its state; this one is only read.
     """
     with workspace.opened_store() as store:
         if into is None:

@@ -1,4 +1,4 @@
-"""The command that discards history."""
+"""The command `retain`."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _MEMBERS = ("subject", "change", "count", "first", "first_at", "last", "last_at"
 
 
 @click.command(epilog="Example: deltamark retain --connector HR --keep 90d --dry-run")
-@click.option("--connector", type=Name("CONNECTOR"), metavar="CONNECTOR", required=True, help="Whose changes.")
+@click.option("--connector", type=Name("CONNECTOR"), metavar="CONNECTOR", required=True, help="The connector.")
 @click.option(
     "--keep",
     type=Name("WHAT"),
     metavar="WHAT",
     required=True,
-    help="What stays: a time span (90d, 12h, 30min, 4w), a number of changes, or run:N and all since.",
+    help="What to keep: a time span (90d, 12h, 30min, 4w), a number of changes, or run:N and later.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be discarded, and write nothing.")
-@click.option("--even-unread", is_flag=True, help="Discard what some task has still to read, too.")
+@click.option("--dry-run", is_flag=True, help="Show what would be discarded, and write nothing.")
+@click.option("--even-unread", is_flag=True, help="Discard what a task has still to read, too.")
 @click.option("--vacuum", is_flag=True, help="Give the space back to the disk (SQLite only).")
 @format_option
 @pass_workspace
 def retain(
     workspace: Workspace, connector: str, keep: str, dry_run: bool, even_unread: bool, vacuum: bool, form: Format
 ) -> int:
-    """Discards the changes of a connector that are older than what is kept.
+    """Discards the old changes of a connector.
 
-    What is, stays: resources, links, derived values, flags. What was before can be asked for no more. Changes that a
-    task has still to read are kept, unless --even-unread is given; then the next flag task may flag everything.
+    The present state stays, and so do changes that a task has still to read, unless --even-unread is given; then the
+    next flag task may flag everything. How resources were before can no longer be asked for.
 
-    Exit status 0 when it is done, 1 if somebody cancelled it, 2 if the connector is being synchronized.
+    Exit status 0 when it is done, 1 if it was cancelled, 2 if the connector is being synchronized.
     """
     kept = keep_of(keep)
     with workspace.engine() as engine, CopyProgress(f"discarding changes of {connector}") as progress:

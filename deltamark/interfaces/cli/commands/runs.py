@@ -1,4 +1,4 @@
-"""Commands about runs: running a job, going on with a run, stopping it, and looking at what ran."""
+"""Commands about runs: `run`, `resume`, `cancel`, `runs`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from deltamark.interfaces.cli.documents import run_document, set_aside_document,
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name, WholeNumber
 from deltamark.interfaces.cli.progress import RunProgress
-from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, one_line, render, write
-from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render, write
+from deltamark.interfaces.cli.streams import one_line, say
 
 STATUS = {TaskState.FAILED: 1, TaskState.CANCELLED: 1, TaskState.ABORTED: 1, TaskState.BLOCKED: 3}
 _SHOWN = 20
@@ -34,17 +34,17 @@ TASK_COLUMNS = [member(name) for name in ("task", "state", *_COUNTS, "seconds")]
 
 @click.command(epilog="Example: deltamark run Incremental --dry-run")
 @click.argument("job", type=Name("JOB"))
-@click.option("--force", is_flag=True, help="Let pass what a threshold would hold back.")
+@click.option("--force", is_flag=True, help="Ignore thresholds.")
 @click.option("--dry-run", is_flag=True, help="Do everything but commit, and show what would change.")
 @format_option
 @pass_workspace
 def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format) -> int:
     """Runs a job and shows what its tasks did.
 
-    A dry run prints the changes first, those without a position being held back by a threshold; with --format csv it
-    prints nothing else.
+    A dry run prints the changes first; those without a position would be held back by a threshold. With --format csv
+    it prints nothing else.
 
-    Exit status 0 when it is done (with or without warnings), 1 if a task failed or somebody cancelled it, 2 if another
+    Exit status 0 when it is done (with or without warnings), 1 if a task failed or the run was cancelled, 2 if another
     run is running one of the tasks, 3 if a threshold blocked it.
     """
     with workspace.engine(create=True, job=job, dry_run=dry_run) as engine, RunProgress() as progress:
@@ -64,12 +64,12 @@ def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format
 @format_option
 @pass_workspace
 def resume(workspace: Workspace, run: int, form: Format) -> int:
-    """Goes on with a RUN that was blocked, failed, was interrupted or died.
+    """Resumes a RUN that was blocked, failed or interrupted.
 
-    It goes on under its own number, from the first task that did not do its work. A blocked synchronization applies
-    exactly what was held back (`changes --pending RUN` lists it), whatever its extracts say now.
+    It keeps its number and starts with the first task that did not complete. A blocked synchronization applies exactly
+    what was held back (`changes --pending RUN` lists it), whatever its extracts hold now.
 
-    Exit status as of `run`; 2 also if the run cannot go on: the message says why.
+    Exit status as of `run`; 2 also if the run cannot be resumed: the message says why.
     """
     with workspace.engine() as engine, RunProgress() as progress:
         done = engine.resume(run, observer=progress)
@@ -81,9 +81,10 @@ def resume(workspace: Workspace, run: int, form: Format) -> int:
 @click.argument("run", type=WholeNumber("RUN", 1))
 @pass_workspace
 def cancel(workspace: Workspace, run: int) -> None:
-    """Stops a RUN, wherever it runs, or drops what a blocked one holds back.
+    """Stops a RUN, or drops what a blocked one holds back.
 
-    A run that goes on finishes the tasks that are running, starts no more, and ends as cancelled.
+    A run that is going on, on whatever machine, finishes the tasks that are running, starts no more, and ends as
+    cancelled.
 
     Exit status 2 if it has ended and holds nothing back.
     """
@@ -158,8 +159,11 @@ def _set_aside_line(row: SetAside) -> str:
 @format_option
 @pass_workspace
 def runs(workspace: Workspace, run: int | None, newest: int | None, form: Format) -> None:
-    """Shows past runs, or one RUN with its tasks, messages and the rows it set aside."""
-    with workspace.engine() as engine:
+    """Shows past runs, or one RUN with its tasks.
+
+    One RUN is shown with the messages of its tasks and the rows that they set aside.
+    """
+    with workspace.engine(reading_only=True) as engine:
         if run is None:
             _print_runs(engine.runs(newest), form)
         else:

@@ -1,4 +1,4 @@
-"""Commands about the schedule: keeping it, and asking whether it is kept."""
+"""Commands about the schedule: `schedule` and `health`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from deltamark.domain.errors import DeltamarkError, to_the_second
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
 from deltamark.interfaces.cli.documents import health_document, notice_document
 from deltamark.interfaces.cli.next_steps import command_lines
-from deltamark.interfaces.cli.rendering import Format, Listing, member, one_line, render, write
+from deltamark.interfaces.cli.rendering import Format, Listing, member, render, write
 from deltamark.interfaces.cli.signals import finishing_first
-from deltamark.interfaces.cli.streams import results, say
+from deltamark.interfaces.cli.streams import one_line, results, say
 
 
 @click.command(epilog="Example: deltamark schedule --format jsonl")
@@ -29,13 +29,13 @@ from deltamark.interfaces.cli.streams import results, say
 )
 @pass_workspace
 def schedule(workspace: Workspace, form: Format) -> None:
-    """Runs the jobs that have a CronTabExpression when they are due, until it is stopped.
+    """Runs jobs at the times of their CronTabExpression.
 
-    Any number of schedulers may share a store: one starts jobs, and another takes over when it is gone. What was
-    missed runs once, late. A changed configuration is loaded again between runs.
+    It does so until it is stopped. Any number of schedulers may share a store: one starts jobs, and another takes over
+    when it is gone. What was missed runs once, late. A changed configuration is loaded again between runs.
 
-    SIGTERM, SIGHUP or Ctrl-C end it when the tasks that are running have ended: exit status 0. A second one ends it at
-    once, undoes the running task, and gives 128 and the number of the signal. Exit status 2 if no job has a schedule.
+    SIGTERM, SIGHUP or Ctrl-C end it when the running tasks have ended: exit status 0. A second signal ends it at once,
+    undoes the running task, and gives 128 and the number of the signal. Exit status 2 if no job has a schedule.
     """
     stop = Event()
     with workspace.engine(create=True, reload=True) as engine, finishing_first(stop):
@@ -78,15 +78,15 @@ def line_of(notice: Notice) -> str:
 
 
 @click.command(epilog="Example: deltamark health --writable")
-@click.option("--writable", is_flag=True, help="Find out whether the store can be written, too; nothing is.")
+@click.option("--writable", is_flag=True, help="Check that the store can be written, too; writes nothing.")
 @format_option
 @pass_workspace
 def health(workspace: Workspace, writable: bool, form: Format) -> int:
-    """Says whether the schedule is kept, for those who supervise it.
+    """Checks whether the schedule is kept.
 
-    It is if the configuration and the store can be opened, a scheduler is at work, no scheduled job is overdue, and the
-    last run of each neither failed, was blocked nor was aborted. Exit status 0 if it is, 1 if it is not: then it
-    prints what is wrong.
+    It is kept if the configuration and the store can be opened, a scheduler is at work, no scheduled job is overdue,
+    and the last run of each neither failed, was blocked nor was aborted. Exit status 0 if so, otherwise 1, and it
+    prints what is wrong. Meant for monitoring.
     """
     try:
         with workspace.engine() as engine:

@@ -1,4 +1,4 @@
-"""Commands for those who keep a store: a copy of it, and who may do what with it."""
+"""Commands about the store itself: `backup` and `grants`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import click
 from deltamark.application.integrity.backup import back_up
 from deltamark.application.services import utc_now
 from deltamark.domain.errors import StoreError
-from deltamark.interfaces.cli.context import NothingStarted, Workspace, pass_workspace
+from deltamark.interfaces.cli.context import Workspace, pass_workspace
+from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.progress import CopyProgress
-from deltamark.interfaces.cli.rendering import one_line
-from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.streams import one_line, say
 
 
 @click.command(epilog="Example: deltamark backup /backups/monday.db")
 @click.argument("file", type=Name("FILE"))
-@click.option("--overwrite", is_flag=True, help="Replace FILE if it is there, once the copy is complete.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists, once the copy is complete.")
 @pass_workspace
 def backup(workspace: Workspace, file: str, overwrite: bool) -> None:
     """Copies an SQLite store to FILE, also while jobs run.
 
     FILE is a store itself. It appears when the copy is complete, checked and on the disk. For a store in
-    PostgreSQL, the command of pg_dump is named that does it.
+    PostgreSQL, the pg_dump command that copies it is printed.
     """
     with workspace.opened_store() as store, CopyProgress(f"copying to {file}") as progress:
         made = back_up(store, Path(file), overwrite=overwrite, progress=progress)
@@ -36,10 +36,10 @@ def backup(workspace: Workspace, file: str, overwrite: bool) -> None:
 @click.option("--reader", type=Name("ROLE"), metavar="ROLE", help="Reads everything, changes nothing.")
 @pass_workspace
 def grants(workspace: Workspace, writer: str | None, reader: str | None) -> None:
-    """Prints the SQL that lets two roles use a store in PostgreSQL.
+    """Prints the SQL that lets roles use a PostgreSQL store.
 
-    To be called by the role that will own the store: it is made if there is none yet, or brought up to date. The
-    statements take from the two roles whatever else they may do with its tables.
+    Call it as the role that will own the store: it is made if there is none yet, or brought up to date. The statements
+    revoke everything else that the two roles may do with its tables.
     """
     from deltamark.infrastructure.store.postgresql.store import grants_for  # its driver takes a while to load
 

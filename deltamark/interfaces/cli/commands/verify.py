@@ -1,4 +1,4 @@
-"""Commands that look whether what is stored is true."""
+"""The command `verify`."""
 
 from __future__ import annotations
 
@@ -35,17 +35,15 @@ _SEEDS = 1_000_000
 
 
 @click.command(epilog="Example: deltamark verify --derived --sample 1000")
-@click.option("--log", is_flag=True, help="Compare the state with the log; the default.")
-@click.option(
-    "--checkpoint", type=Name("FILE"), metavar="FILE", help="Prove that the log begins with what it was then."
-)
+@click.option("--log", is_flag=True, help="Check the log and the state; the default.")
+@click.option("--checkpoint", type=Name("FILE"), metavar="FILE", help="Prove that the log begins as this file says.")
 @click.option(
     "--public-key", type=Name("FILE"), metavar="FILE", help="The key that the checkpoint must be signed with."
 )
-@click.option("--derived", is_flag=True, help="Compute derived values and compare them.")
+@click.option("--derived", is_flag=True, help="Compute derived values again and compare them.")
 @click.option("--sample", type=WholeNumber("N", 1), metavar="N", help="Only N resources of each entity type.")
-@click.option("--seed", type=WholeNumber("S", 0), metavar="S", help="Choose the sample as another time.")
-@click.option("--repair", is_flag=True, help="Compute what is wrong again, in a run on record.")
+@click.option("--seed", type=WholeNumber("S", 0), metavar="S", help="Choose the same sample as another time.")
+@click.option("--repair", is_flag=True, help="Compute wrong values again, in a recorded run.")
 @format_option
 @pass_workspace
 def verify(
@@ -59,10 +57,10 @@ def verify(
     repair: bool,
     form: Format,
 ) -> int:
-    """Shows where the log is not what was written, or the stored state is not what replaying it gives.
+    """Checks the log, the stored state and derived values.
 
-    With --derived, where derived values are not what computing them gives: pending is what the next incremental run
-    puts right.
+    The log must be what was written, and the stored state what replaying the log gives. With --derived, derived values
+    must be what computing them again gives; those that the next incremental run computes are shown as pending.
 
     Exit status 0 without a fault, or if every one was repaired; 4 with one; 1 if the repair failed.
     """

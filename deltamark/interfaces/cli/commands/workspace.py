@@ -1,4 +1,4 @@
-"""Commands about a workspace: making one, checking it, showing what is configured."""
+"""Commands about a workspace: `init`, `validate`, `jobs`, `tasks`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,17 @@ from deltamark.interfaces.cli.streams import say
 @click.command(epilog="Example: deltamark init company")
 @click.argument("folder", metavar="DIR", type=Name("DIR"))
 @click.option("--people", default=100, show_default=True, type=click.IntRange(100, 1_000_000), help="How many people.")
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Another company.")
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0, 2**31 - 1),
+    help="Another seed invents another company.",
+)
 def init(folder: str, people: int, seed: int) -> None:
-    """Writes a small, commented, working workspace into DIR.
+    """Writes a small, working workspace into DIR.
 
-    It holds deltamark.toml, a configuration in XML and the extracts of a made-up company.
+    It holds deltamark.toml, a commented configuration in XML and the extracts of an invented company.
     """
     for path in write_workspace(Path(folder), people=people, seed=seed):
         click.echo(path)
@@ -43,7 +49,7 @@ def init(folder: str, people: int, seed: int) -> None:
 @format_option
 @pass_workspace
 def validate(workspace: Workspace, form: Format) -> int:
-    """Loads the configuration and prints every fault and warning.
+    """Checks the configuration; prints faults and warnings.
 
     Exit status 2 if there is a fault; a configuration with warnings can be run.
     """
@@ -78,7 +84,7 @@ def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
 @format_option
 @pass_workspace
 def jobs(workspace: Workspace, form: Format) -> None:
-    """Shows the jobs that are configured, and when those with a schedule are due next."""
+    """Shows the configured jobs, and when they are due next."""
     configuration = workspace.loaded().configuration
     columns = [member(name) for name in ("job", "display_name", "is_incremental", "schedule", "next_at", "tasks")]
     now = utc_now()
@@ -100,7 +106,10 @@ def _job(job: Job, now: datetime) -> Document:
 @format_option
 @pass_workspace
 def tasks(workspace: Workspace, form: Format) -> None:
-    """Shows the tasks of every job in the order in which they run, then those that no job calls."""
+    """Shows the tasks of every job, in order.
+
+    Tasks that no job calls come last.
+    """
     configuration = workspace.loaded().configuration
     names = ("job", "task", "kind", "level", "works_on", "dirty", "depends_on")
     columns = [member(name) for name in names[:-1]]
