@@ -65,6 +65,7 @@ def test_a_clock_that_leaps_changes_nothing_but_the_times(store_url: str, tmp_pa
                     assert 0 <= task.seconds < 60
 
 
+@pytest.mark.slow  # like what it controls
 def test_control_a_store_that_believes_the_clock_is_caught(
     store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

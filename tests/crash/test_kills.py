@@ -99,6 +99,7 @@ def test_a_life_of_kills_leaves_what_an_undisturbed_one_leaves(
     assert life.kills >= KILLS
 
 
+@pytest.mark.slow  # like what it controls
 def test_control_a_store_that_commits_in_the_midst_of_a_task_is_caught(store_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "exports"
     Days(folder, 3).next()

@@ -103,6 +103,7 @@ def test_a_life_of_too_little_memory_leaves_what_one_with_enough_leaves(
     assert life.ends["told"] + life.ends["dead"] >= DAYS
 
 
+@pytest.mark.slow  # like what it controls
 def test_control_a_store_that_keeps_half_a_task_when_memory_ends_is_caught(store_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "exports"
     Days(folder, 3).next()

@@ -64,6 +64,7 @@ def test_what_a_user_was_told_of_survives_a_power_cut_of_the_server(
     assert met > CUTS / 2
 
 
+@pytest.mark.slow  # like what it controls
 def test_control_what_a_server_never_synced_is_lost(tmp_path: Path) -> None:
     extracts = Days(tmp_path / "exports", SEED)
     with running(SETTINGS) as server:

@@ -107,6 +107,7 @@ def tomorrow() -> datetime:
     return utc_now() + timedelta(days=1)
 
 
+@pytest.mark.slow  # like what it controls
 def test_control_commits_that_are_not_synced_are_lost(tmp_path: Path) -> None:
     operations = recorded(tmp_path, "NORMAL")
 

@@ -74,6 +74,7 @@ def test_the_order_of_rows_makes_no_difference(new_organisation):
     assert organisation.derived() == derived
 
 
+@pytest.mark.slow  # two hundred runs
 def test_two_hundred_orders_of_rows_give_the_same_store(new_plain):
     first = new_plain()
     crowded(first.world)
