@@ -24,7 +24,7 @@ FULL = computed("Full", "SQL:p: p.First || ' ' || p.Last")
         ("Level", "SQL:p: cast(p.First as bigint)", {"First": "x1"}, "could not convert string 'x1' to INT64"),
         ("Score", "SQL:p: 1 / (p.Floor - 3)", {"Floor": 3}, "division by zero"),
         ("Big", "SQL:p: 9223372036854775807 * p.Floor", {"Floor": 2}, "overflow in multiplication of INT64"),
-        ("Small", "SQL:p: p.Floor", {"Floor": 256}, '"256" where a whole number from 0 to 255 is wanted'),
+        ("Small", "SQL:p: p.Floor", {"Floor": 256}, '"256" where a whole number from 0 to 255 is expected'),
     ],
 )
 def test_a_failure_names_the_expression_the_resource_and_the_reason(name, expression, person, reason):

@@ -12,9 +12,9 @@ from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read, route
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.duckdb.column_types import sql_type
 from deltamark.infrastructure.duckdb.connection import Workbench, quoted
-from deltamark.infrastructure.expressions.compiler import Compiled, compiled, register
+from deltamark.infrastructure.duckdb.json_values import sql_type
+from deltamark.infrastructure.expressions.compiler import Compiled, compile_derivation, register_functions
 
 ARROW = {
     "VARCHAR": pa.string(),
@@ -88,14 +88,14 @@ def derivation(
 
 def reads(expression: str | None, binding: str | None = None, entity_type: str = "Person") -> list[str]:
     """What an expression reads."""
-    found = compiled(derivation(expression, binding, entity_type=entity_type), COMPANY).reads
+    found = compile_derivation(derivation(expression, binding, entity_type=entity_type), COMPANY).reads
     return [str(read) for read in found]
 
 
 def refusal(expression: str | None, binding: str | None = None, **of: Any) -> str:
     """Why an expression is refused."""
     try:
-        compiled(derivation(expression, binding, **of), COMPANY)
+        compile_derivation(derivation(expression, binding, **of), COMPANY)
     except ExpressionRefused as refused:
         return str(refused)
     raise AssertionError(f"{expression!r} is not refused")
@@ -110,7 +110,7 @@ def values(
 ) -> list[Any]:
     """The values for some people; a path that the expression reads is given as `{"Manager.Name": …}`."""
     return evaluated(
-        compiled(derivation(expression, binding, result, entity_type), COMPANY), people, result, entity_type
+        compile_derivation(derivation(expression, binding, result, entity_type), COMPANY), people, result, entity_type
     )
 
 
@@ -120,8 +120,8 @@ def evaluated(
     """The values of something compiled; their type is that of the property."""
     columns = {str(read): _column(read, people, entity_type) for read in what.reads}
     table = pa.table(columns | {"the number": pa.array(range(len(people)), pa.int64())})
-    _WORKBENCH.prepare(lambda connection: register(connection, what.sql))
-    with _WORKBENCH.holding(people=table) as db:
+    _WORKBENCH.prepare(lambda connection: register_functions(connection, what.sql))
+    with _WORKBENCH.connection(people=table) as db:
         found = db.execute(
             f"SELECT value, typeof(value) FROM (SELECT {what.sql} AS value, {quoted('the number')} AS n FROM people) "
             "ORDER BY n"

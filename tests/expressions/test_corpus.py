@@ -14,7 +14,7 @@ import pytest
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.expressions import result_conversion as results
-from deltamark.infrastructure.expressions.compiler import compiled
+from deltamark.infrastructure.expressions.compiler import compile_derivation
 from tests.expressions.language import COMPANY, derivation, refusal, value
 
 CORPUS = tomllib.loads((Path(__file__).parent.parent / "corpus" / "expressions" / "expected.toml").read_text("utf-8"))
@@ -40,7 +40,7 @@ def test_what_reaches_out_or_explodes_is_refused_at_once_with_a_reason(text, mes
     started = time.process_time()
 
     with pytest.raises(ExpressionRefused, match=message) as refused:
-        compiled(derivation(f"SQL:p: {text}"), COMPANY)
+        compile_derivation(derivation(f"SQL:p: {text}"), COMPANY)
 
     assert time.process_time() - started < LONGEST_S
     assert len(str(refused.value)) < 700

@@ -9,7 +9,7 @@ import pytest
 
 from deltamark.domain.derivation.dependency_paths import NoSuchPath
 from deltamark.domain.values import PropertyType as T
-from deltamark.infrastructure.expressions.compiler import compiled
+from deltamark.infrastructure.expressions.compiler import compile_derivation
 from tests.expressions.language import COMPANY, derivation, reads, refusal, value, values
 
 BORN = datetime(1996, 1, 2, 3, 4, 5)
@@ -40,7 +40,7 @@ def test_an_expression_reads_what_it_names_and_nothing_else(expression, binding,
 def test_the_same_expression_is_compiled_to_the_same_sql():
     one = derivation("SQL:p: coalesce(p.Mail, p.Manager.Mail, array_to_string(p.Reports.Name, ','))")
 
-    assert compiled(one, COMPANY) == compiled(one, COMPANY)
+    assert compile_derivation(one, COMPANY) == compile_derivation(one, COMPANY)
 
 
 def test_a_backward_path_leads_to_several():
@@ -97,7 +97,7 @@ def test_a_binding_to_nothing_or_to_much_is_refused(binding, told):
 
 def test_a_path_that_leads_nowhere_is_such_an_error():
     with pytest.raises(NoSuchPath):
-        compiled(derivation("ToLower", "Nmae"), COMPANY)
+        compile_derivation(derivation("ToLower", "Nmae"), COMPANY)
 
 
 def test_csharp_is_refused_and_the_sql_form_is_shown():
@@ -195,20 +195,20 @@ def test_a_value_takes_the_type_of_its_property(text, result, then):
 @pytest.mark.parametrize(
     ("text", "result", "told"),
     [
-        ("p.Weight", T.INT32, 'gives "61.5" where a whole number from -2147483648 to 2147483647 is wanted'),
-        ("p.Age * 1100", T.INT16, 'gives "33000" where a whole number from -32768 to 32767 is wanted'),
-        ("-p.Age", T.BYTE, 'gives "-30" where a whole number from 0 to 255 is wanted'),
+        ("p.Weight", T.INT32, 'gives "61.5" where a whole number from -2147483648 to 2147483647 is expected'),
+        ("p.Age * 1100", T.INT16, 'gives "33000" where a whole number from -32768 to 32767 is expected'),
+        ("-p.Age", T.BYTE, 'gives "-30" where a whole number from 0 to 255 is expected'),
         ("p.Weight * 1e300", T.INT64, 'gives "6.15e+301" where a whole number'),
         ("p.Name", T.INT32, 'gives "Ann" where a whole number'),
         ("p.Name || '1\n2'", T.INT32, 'gives "Ann1 2" where a whole number'),
-        ("p.Weight * 1e300 * 1e300", T.DOUBLE, 'gives "inf" where a number is wanted'),
-        ("p.Name", T.DOUBLE, 'gives "Ann" where a number is wanted'),
+        ("p.Weight * 1e300 * 1e300", T.DOUBLE, 'gives "inf" where a number is expected'),
+        ("p.Name", T.DOUBLE, 'gives "Ann" where a number is expected'),
         ("p.Name", T.BOOL, 'gives "Ann" where a Boolean'),
-        ("p.Name", T.DATE_TIME, 'gives "Ann" where a date is wanted'),
-        ("p.Born + interval 9000 years", T.DATE_TIME, 'gives "10996-01-02 03:04:05" where a date is wanted'),
-        ("p.Born - interval 1996 years", T.DATE_TIME, 'gives "0001-01-02 (BC) 03:04:05" where a date is wanted'),
-        ("p.Name", T.GUID, 'gives "Ann" where a Guid is wanted'),
-        ("p.Name", T.BINARY, 'gives "Ann" where base64 data is wanted'),
+        ("p.Name", T.DATE_TIME, 'gives "Ann" where a date is expected'),
+        ("p.Born + interval 9000 years", T.DATE_TIME, 'gives "10996-01-02 03:04:05" where a date is expected'),
+        ("p.Born - interval 1996 years", T.DATE_TIME, 'gives "0001-01-02 (BC) 03:04:05" where a date is expected'),
+        ("p.Name", T.GUID, 'gives "Ann" where a Guid is expected'),
+        ("p.Name", T.BINARY, 'gives "Ann" where base64 data is expected'),
     ],
 )
 def test_a_value_that_does_not_fit_its_property_is_an_error_never_nothing(text, result, told):
@@ -223,12 +223,12 @@ def test_a_value_that_does_not_fit_its_property_is_an_error_never_nothing(text, 
 @pytest.mark.parametrize(
     ("text", "result", "told"),
     [
-        ("p.Active", T.INT32, "gives a Boolean, and a whole number from -2147483648 to 2147483647 is wanted; write"),
-        ("p.Born", T.INT32, "gives a date with time, and a whole number from -2147483648 to 2147483647 is wanted"),
-        ("p.Age", T.BOOL, "gives a whole number, and a Boolean (true, false, 1 or 0) is wanted; compare it"),
-        ("p.Age", T.DATE_TIME, "gives a whole number, and a date is wanted; convert it with cast(… as …)"),
-        ("p.Age", T.GUID, "gives a whole number, and a Guid is wanted"),
-        ("p.Age", T.BINARY, "gives a whole number, and base64 data is wanted"),
+        ("p.Active", T.INT32, "gives a Boolean, but a whole number from -2147483648 to 2147483647 is expected; write"),
+        ("p.Born", T.INT32, "gives a date with time, but a whole number from -2147483648 to 2147483647 is expected"),
+        ("p.Age", T.BOOL, "gives a whole number, but a Boolean (true, false, 1 or 0) is expected; compare it"),
+        ("p.Age", T.DATE_TIME, "gives a whole number, but a date is expected; convert it with cast(… as …)"),
+        ("p.Age", T.GUID, "gives a whole number, but a Guid is expected"),
+        ("p.Age", T.BINARY, "gives a whole number, but base64 data is expected"),
     ],
 )  # fmt: skip
 def test_a_value_that_can_never_fit_is_refused(text, result, told):

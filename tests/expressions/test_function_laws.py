@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import locked_down
 from deltamark.infrastructure.expressions import udfs as python_functions
-from deltamark.infrastructure.expressions.distinguished_names import formatted
-from deltamark.infrastructure.expressions.udfs import register
+from deltamark.infrastructure.expressions.distinguished_names import canonical_name
+from deltamark.infrastructure.expressions.udfs import register_functions
 from tests.expressions.language import value, values
 from tests.tiers import law
 
@@ -116,10 +116,10 @@ def test_law_a_formatted_distinguished_name_is_formatted_already(values_):
     escaped = ["".join(f"\\{char}" for char in value) for value in values_]
     name = ", ".join(f"cn = {value}" for value in escaped)
 
-    once = formatted(name)
+    once = canonical_name(name)
 
     assert once is not None
-    assert formatted(once) == once
+    assert canonical_name(once) == once
     assert once.count("CN=") >= len(values_)
 
 
@@ -150,8 +150,8 @@ def test_many_texts_of_which_few_differ_are_looked_at_once_each(monkeypatch):
     names = pa.table({"name": ["Ann", "Bob", None, "Ann"] * 5_000})
 
     with locked_down(names=names) as db:
-        register(db, "deltamark_soundex")
-        register(db, "deltamark_soundex")
+        register_functions(db, "deltamark_soundex")
+        register_functions(db, "deltamark_soundex")
         found = db.execute("SELECT deltamark_soundex(name) AS code, count(*) FROM names GROUP BY code").fetchall()
 
     assert dict(found) == {"A": 10_000, "B": 5_000, None: 5_000}

@@ -1,4 +1,8 @@
-"""The comparer on DuckDB."""
+"""Compares extracts with the stored state: one join finds what differs, and only that is examined further.
+
+Both sides of resources are JSON texts in one canonical form, so equal texts are equal resources. Unequal texts are
+compared property by property as typed values: two ways to write the same value are no change.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,28 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
+from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
 from deltamark.application.ports.comparer import LinkComparison, LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
+from deltamark.application.ports.records import ResourceChanges
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityType
 from deltamark.domain.errors import store_damaged
-from deltamark.domain.values import shown
+from deltamark.domain.values import PropertyType, shown
 from deltamark.infrastructure.comparison.links import compare_links
-from deltamark.infrastructure.comparison.resources import compare_commands, compare_complete
-from deltamark.infrastructure.duckdb.connection import Workbench
+from deltamark.infrastructure.duckdb.connection import Workbench, arrow
+from deltamark.infrastructure.duckdb.json_values import json_paths
+
+UNKNOWN = pa.schema([("key", pa.string()), ("line", pa.int64())])
+
+_NUMBERS = {
+    PropertyType.BYTE,
+    PropertyType.INT16,
+    PropertyType.INT32,
+    PropertyType.INT64,
+    PropertyType.DOUBLE,
+}
+_EXACT = 2**53
+"""Whole numbers up to here are exact as floating point. Beyond, only equal texts are equal numbers."""
 
 
 class DuckComparer:
@@ -25,12 +43,12 @@ class DuckComparer:
         self._workbench = workbench or Workbench()
 
     def resources(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
-        with _states_readable(entity_type):
-            return compare_complete(self._workbench, extract, held, entity_type)
+        with _damaged_states_as_store_errors(entity_type):
+            return _compare_complete(self._workbench, extract, held, entity_type)
 
     def commands(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
-        with _states_readable(entity_type):
-            return compare_commands(self._workbench, extract, held, entity_type)
+        with _damaged_states_as_store_errors(entity_type):
+            return _compare_commands(self._workbench, extract, held, entity_type)
 
     def links(
         self, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
@@ -39,9 +57,126 @@ class DuckComparer:
 
 
 @contextmanager
-def _states_readable(entity_type: EntityType) -> Iterator[None]:
-    """What cannot be taken apart is a state: those of the extract were made a moment ago."""
+def _damaged_states_as_store_errors(entity_type: EntityType) -> Iterator[None]:
+    """Blames the store for JSON that cannot be parsed: the JSON of an extract was written by this run."""
     try:
         yield
     except duckdb.InvalidInputException as e:
         raise store_damaged(f"the state of a {entity_type.identifier} cannot be read ({shown(str(e))})") from e
+
+
+def _compare_complete(
+    workbench: Workbench, extract: ResourceExtract, held: pa.Table, entity_type: EntityType
+) -> ResourceComparison:
+    """Compares a complete extract with the live resources of an entity type."""
+    unknown = UNKNOWN.empty_table()
+    if held.num_rows == 0:
+        created = extract.rows.select(["key", "line", "state"]).cast(RESOURCES)
+        changes = ResourceChanges(created=created, updated=UPDATES.empty_table(), deleted=RESOURCES.empty_table())
+        return ResourceComparison(changes=changes, unknown=unknown)
+    kept = pa.table({"key": extract.kept})
+    deletes = "FALSE" if extract.cleansed.incomplete else "key NOT IN (SELECT key FROM kept)"
+    with workbench.connection(incoming=extract.rows, held=held, kept=kept) as db:
+        db.execute(
+            """CREATE TEMP TABLE differing AS
+            SELECT key, i.line, i.state AS after, h.state AS before
+            FROM incoming i FULL JOIN held h USING (key) WHERE i.state IS DISTINCT FROM h.state"""
+        )
+        created = "SELECT key, line, after AS state FROM differing WHERE before IS NULL ORDER BY line"
+        deleted = f"""SELECT key, line, before AS state FROM differing
+            WHERE after IS NULL AND {deletes} ORDER BY key"""
+        changes = ResourceChanges(
+            created=arrow(db, created, RESOURCES),
+            updated=_updated(db, entity_type),
+            deleted=arrow(db, deleted, RESOURCES),
+        )
+    return ResourceComparison(changes=changes, unknown=unknown)
+
+
+def _compare_commands(
+    workbench: Workbench, extract: ResourceExtract, held: pa.Table, entity_type: EntityType
+) -> ResourceComparison:
+    """Compares an extract with a command column with the live resources that it names.
+
+    ``insert`` of an existing resource updates it. ``update`` sets every mapped property. ``merge`` sets those that have
+    a value, and creates the resource if it is missing. ``delete`` of a missing resource does nothing.
+    """
+    with workbench.connection(incoming=extract.rows, held=held) as db:
+        db.execute(
+            """CREATE TEMP TABLE commanded AS
+            SELECT i.key, i.line, i.command, i.state AS after, h.state AS before
+            FROM incoming i LEFT JOIN held h USING (key)"""
+        )
+        _merge(db)
+        db.execute(
+            """CREATE TEMP TABLE differing AS SELECT key, line, after, before FROM commanded
+            WHERE command <> 'delete' AND before IS NOT NULL AND after <> before"""
+        )
+        created = """SELECT key, line, after AS state FROM commanded
+            WHERE before IS NULL AND command IN ('insert', 'merge') ORDER BY line"""
+        deleted = """SELECT key, line, before AS state FROM commanded
+            WHERE before IS NOT NULL AND command = 'delete' ORDER BY key"""
+        unknown = "SELECT key, line FROM commanded WHERE before IS NULL AND command = 'update' ORDER BY line"
+        changes = ResourceChanges(
+            created=arrow(db, created, RESOURCES),
+            updated=_updated(db, entity_type),
+            deleted=arrow(db, deleted, RESOURCES),
+        )
+        return ResourceComparison(changes=changes, unknown=arrow(db, unknown, UNKNOWN))
+
+
+def _names(db: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    """The properties that occur in the states of a table, sorted."""
+    rows = db.execute(
+        f"""SELECT DISTINCT unnest(json_keys(after)) AS name FROM {table} WHERE after IS NOT NULL
+        UNION SELECT DISTINCT unnest(json_keys(before)) FROM {table} WHERE before IS NOT NULL ORDER BY name"""
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+def _merge(db: duckdb.DuckDBPyConnection) -> None:
+    """Completes the states of merged rows with the stored values that they do not set, in canonical order."""
+    names = _names(db, "commanded")
+    if not names:
+        return
+    paths = json_paths(names)
+    members = ", ".join(
+        f"""'"{name}":' || coalesce(list_extract(a, {n}), list_extract(b, {n}))""" for n, name in enumerate(names, 1)
+    )
+    db.execute(
+        f"""UPDATE commanded SET after = merged.state FROM (
+            SELECT key, '{{' || concat_ws(',', {members}) || '}}' AS state FROM (
+                SELECT key, json_extract(after, {paths}) AS a, json_extract(before, {paths}) AS b
+                FROM commanded WHERE command = 'merge' AND before IS NOT NULL)
+        ) AS merged WHERE commanded.key = merged.key"""
+    )
+
+
+def _updated(db: duckdb.DuckDBPyConnection, entity_type: EntityType) -> pa.Table:
+    """The rows of `differing` in which a property has another value, with the differences."""
+    both = "before IS NOT NULL AND after IS NOT NULL"
+    db.execute(f"CREATE TEMP TABLE candidates AS SELECT * FROM differing WHERE {both}")
+    names = _names(db, "candidates")
+    if not names:
+        return UPDATES.empty_table()
+    members = ", ".join(_difference(n, name, entity_type) for n, name in enumerate(names, 1))
+    sql = f"""SELECT key, line, after AS state, changes FROM (
+            SELECT key, line, after, '{{' || concat_ws(',', {members}) || '}}' AS changes FROM (
+                SELECT key, line, after, json_extract(before, {json_paths(names)}) AS b,
+                    json_extract(after, {json_paths(names)}) AS a
+                FROM candidates))
+        WHERE changes <> '{{}}' ORDER BY line"""
+    return arrow(db, sql, UPDATES)
+
+
+def _difference(n: int, name: str, entity_type: EntityType) -> str:
+    """SQL for the member of `changes` of one property; NULL if its value is the same."""
+    before, after = f"list_extract(b, {n})", f"list_extract(a, {n})"
+    differs = f"{before} IS DISTINCT FROM {after}"
+    declared = entity_type.property(name)
+    if declared is not None and declared.type in _NUMBERS:
+        old, new = f"TRY_CAST({before} AS DOUBLE)", f"TRY_CAST({after} AS DOUBLE)"
+        exact = f"abs({old}) <= {_EXACT}" if declared.type is not PropertyType.DOUBLE else "TRUE"
+        differs += f" AND ({old} IS NULL OR {new} IS NULL OR {old} <> {new} OR NOT ({exact}))"
+    return f"""CASE WHEN {differs} THEN
+        '"{name}":[' || coalesce({before}, 'null') || ',' || coalesce({after}, 'null') || ']' END"""

@@ -1,4 +1,4 @@
-"""Comparing the pairs of an extract with the links that stand."""
+"""Compares the pairs of an extract with the live links of an association."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def compare_links(
 ) -> LinkComparison:
     """Compares pairs with the live links of an association.
 
-    An end that may have only one link keeps the one with the smallest key where an extract gives several, so
-    that the order of rows never decides. A row that was set aside, and one whose values more than one resource
-    has, removes no link of the resources that its first value may mean; where an end may have only one link, those
-    that stay so come before any that the extract gives.
+    If an extract gives several links to an end that may have only one, the one with the smallest key is kept, so that
+    the order of rows never decides. A row that was set aside, and a row with a value that several resources have,
+    remove no link of the resources that the first value may refer to. At an end that may have only one link, such a
+    spared link takes precedence over those of the extract.
     """
     rows = extract.rows
     if "command" not in rows.column_names:
         rows = rows.append_column("command", pa.array(["insert"] * rows.num_rows, type=pa.string()))
     kept = pa.table({"value": extract.kept})
-    with workbench.holding(incoming=rows, first=sides.first, second=sides.second, held=sides.held, kept=kept) as db:
+    with workbench.connection(incoming=rows, first=sides.first, second=sides.second, held=sides.held, kept=kept) as db:
         _resolve(db)
         _spare(db, nothing=not complete, everything=extract.cleansed.incomplete is not None)
         surplus = _keep_single(db, association)
@@ -59,7 +59,7 @@ def _columns(table: str = "") -> str:
 
 
 def _resolve(db: duckdb.DuckDBPyConnection) -> None:
-    """Fills `counted` (how many resources each value has) and `resolved` (pairs of streams)."""
+    """Fills `counted` (the number of resources with each value) and `resolved` (pairs of streams)."""
     db.execute(
         """CREATE TEMP TABLE counted AS
         SELECT i.*, coalesce(a.n, 0) AS n1, CASE WHEN i.value2 IS NULL THEN 1 ELSE coalesce(b.n, 0) END AS n2
@@ -77,7 +77,7 @@ def _resolve(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def _spare(db: duckdb.DuckDBPyConnection, *, nothing: bool, everything: bool) -> None:
-    """Fills `spared` with the links that stay, whatever the rows say that could be read."""
+    """Fills `spared` with the links that stay, whatever the readable rows say."""
     sources = """SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
         UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1"""
     which = "FALSE" if nothing else "TRUE" if everything else f"h.source IN ({sources})"
@@ -85,7 +85,7 @@ def _spare(db: duckdb.DuckDBPyConnection, *, nothing: bool, everything: bool) ->
 
 
 def _keep_single(db: duckdb.DuckDBPyConnection, association: EntityAssociation) -> pa.Table:
-    """Fills `pairs` with those that may stand; gives back the surplus ones."""
+    """Fills `pairs` with the links that are allowed, and returns the surplus ones."""
     db.execute(
         """CREATE TEMP TABLE pairs AS
         SELECT source, target, any_value(source_key) AS source_key, any_value(target_key) AS target_key,
@@ -116,29 +116,32 @@ def _keep_single(db: duckdb.DuckDBPyConnection, association: EntityAssociation) 
 
 _REPLACING = """SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1
     WHERE c.n1 = 1 AND c.n2 <= 1 AND c.command <> 'delete' AND NOT (c.command = 'merge' AND c.value2 IS NULL)"""
-"""The sources that lead elsewhere now, to nobody or to somebody missing; a merged row that says nothing of it
-leaves the link alone."""
+"""The sources whose link is replaced, by another one, by none, or by one to a missing resource. A merged row without
+a second value keeps the link."""
 
 
 def _unlinked_commanded(association: EntityAssociation) -> str:
-    """Links that commands remove: those deleted by name, those of a deleted or emptied source, those replaced."""
+    """SQL for the links that commands remove: deleted ones, those of a deleted or emptied source, replaced ones."""
     replaced = []
     if not association.is_property1_collection:
         replaced.append(f"h.source IN ({_REPLACING})")
     if not association.is_property2_collection:
         replaced.append("h.target IN (SELECT target FROM pairs)")
-    standing = "NOT EXISTS (SELECT 1 FROM pairs p WHERE p.source = h.source AND p.target = h.target)"
+    not_in_extract = "NOT EXISTS (SELECT 1 FROM pairs p WHERE p.source = h.source AND p.target = h.target)"
     conditions = [
         """EXISTS (SELECT 1 FROM resolved r WHERE r.command = 'delete' AND r.source = h.source
             AND (r.target IS NULL OR r.target = h.target))""",
-        *(f"({condition} AND {standing})" for condition in replaced),
+        *(f"({condition} AND {not_in_extract})" for condition in replaced),
     ]
     return f"SELECT h.*, NULL::BIGINT AS line FROM held h WHERE {' OR '.join(conditions)}"
 
 
-def _unresolved(how_many: str) -> str:
-    """Rows that name no resource, or more than one. To delete what is gone, with its links, is no mistake: a row that
-    deletes a resource comes here when that was done.
+def _unresolved(matches: str) -> str:
+    """SQL for the rows with a value that no resource has, or more than one.
+
+    Rows that delete the links of a missing resource are no faults: the resource may have been deleted just before.
+
+    :param matches: a condition on the number of resources, such as ``= 0``.
     """
-    return f"""SELECT line, value1, value2, CASE WHEN n1 {how_many} THEN 1 ELSE 2 END AS missing FROM counted
-        WHERE (n1 {how_many} OR n2 {how_many}) AND NOT (command = 'delete' AND n1 = 0) ORDER BY line"""
+    return f"""SELECT line, value1, value2, CASE WHEN n1 {matches} THEN 1 ELSE 2 END AS missing FROM counted
+        WHERE (n1 {matches} OR n2 {matches}) AND NOT (command = 'delete' AND n1 = 0) ORDER BY line"""

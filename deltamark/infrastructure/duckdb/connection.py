@@ -14,21 +14,21 @@ from deltamark.infrastructure.system.per_process import OnePerProcess
 MEMORY_LIMIT = "1GB"
 THREADS = 2
 _INTERRUPTED = "Query interrupted"
-"""What DuckDB makes of whatever a signal handler raised while a query ran."""
+"""The message of DuckDB in place of what a signal handler raised during a query."""
 
 
 @contextmanager
 def locked_down(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory database that holds these tables and can read nothing else.
+    """Opens an in-memory database that has these tables and can read nothing else.
 
-    Arrow tables are scanned where they lie; Python variables cannot be reached.
+    Arrow tables are scanned in place. Python variables cannot be read.
 
     :raises DeltamarkError: if a query needs too much memory.
     :raises KeyboardInterrupt: if a signal interrupted a query.
     """
-    connection = _opened()
+    connection = _open()
     try:
-        with _faults_as_ours():
+        with _as_own_errors():
             for name, table in tables.items():
                 connection.register(name, table)
             yield connection
@@ -40,25 +40,25 @@ _DATABASES = OnePerProcess[duckdb.DuckDBPyConnection]()
 
 
 class Workbench:
-    """A locked-down database for many tasks: opening one takes longer than comparing a thousand rows.
+    """A locked-down database for many tasks, because opening one takes longer than comparing a thousand rows.
 
-    All workbenches of a process with as many threads are one. May be used from several threads; each task sees only
-    its own tables.
+    All workbenches of a process with the same number of threads share one database. A workbench may be used from
+    several threads; each connection has only its own tables.
 
-    :param threads: how many of its own it works with; of few rows one makes the most.
+    :param threads: of DuckDB; for few rows one is fastest.
     """
 
     def __init__(self, *, threads: int = THREADS) -> None:
         self._threads = threads
 
-    def prepare(self, preparing: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-        """Adds to what every task finds, such as functions: what is created lives as long as the process."""
+    def prepare(self, action: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        """Adds something to the database that all connections see, such as functions, until the process ends."""
         with self._root() as root:
-            preparing(root)
+            action(root)
 
     @contextmanager
-    def holding(self, **tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that holds these tables, as `locked_down`; what a task creates goes when it ends.
+    def connection(self, **tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Opens a connection with these tables, like `locked_down`; what it creates is dropped when it closes.
 
         :raises DeltamarkError: if a query needs too much memory.
         :raises KeyboardInterrupt: if a signal interrupted a query.
@@ -66,7 +66,7 @@ class Workbench:
         with self._root() as root:
             connection = root.cursor()
         try:
-            with _faults_as_ours():
+            with _as_own_errors():
                 for name, table in tables.items():
                     connection.register(name, table)
                 yield connection
@@ -74,10 +74,10 @@ class Workbench:
             connection.close()
 
     def _root(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return _DATABASES.borrowed((MEMORY_LIMIT, self._threads), lambda: _opened(self._threads))
+        return _DATABASES.borrowed((MEMORY_LIMIT, self._threads), lambda: _open(self._threads))
 
 
-def _opened(threads: int = THREADS) -> duckdb.DuckDBPyConnection:
+def _open(threads: int = THREADS) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -87,12 +87,12 @@ def _opened(threads: int = THREADS) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
             "preserve_insertion_order": "false",
-            "ieee_floating_point_ops": "false",  # dividing by zero is an error, not "inf"
+            "ieee_floating_point_ops": "false",  # division by zero is an error, not "inf"
         },
     )
     try:
         connection.execute("SET enable_external_access=false")
-    except duckdb.IOException as e:  # it asks where it is
+    except duckdb.IOException as e:  # DuckDB looks up the working directory
         connection.close()
         raise UsageError("the working directory is not there any more. Go to one that is, and try again.") from e
     connection.execute("SET lock_configuration=true")
@@ -100,7 +100,7 @@ def _opened(threads: int = THREADS) -> duckdb.DuckDBPyConnection:
 
 
 @contextmanager
-def _faults_as_ours() -> Iterator[None]:
+def _as_own_errors() -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as e:
@@ -115,7 +115,7 @@ def _faults_as_ours() -> Iterator[None]:
 
 
 def quoted(identifier: str) -> str:
-    """An identifier as SQL text."""
+    """A name as a quoted SQL identifier."""
     return '"' + identifier.replace('"', '""') + '"'
 
 
@@ -130,10 +130,10 @@ def arrow(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema) ->
     return table.cast(schema)
 
 
-def planned_once(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+def query_once(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     """The rows of a query as an Arrow table.
 
-    For long queries over few rows: asked for its rows, a query is planned twice, first only to learn its columns.
+    For long queries over few rows: `duckdb.sql` plans a query twice, the first time only to learn its columns.
     """
-    table: pa.Table = connection.sql(f"CREATE OR REPLACE TEMP TABLE found AS {sql}; FROM found").to_arrow_table()
+    table: pa.Table = connection.sql(f"CREATE OR REPLACE TEMP TABLE result AS {sql}; FROM result").to_arrow_table()
     return table

@@ -1,4 +1,4 @@
-"""SQL that turns the text of a cell into the canonical text of a property type, and that into JSON."""
+"""SQL that converts the text of a cell to the canonical text of a property type, and that to JSON."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from deltamark.domain.values import INTEGER_RANGES, PropertyType
 from deltamark.infrastructure.duckdb.dates import filetime, iso_instant, patterned_instant
 
 BLANKS = " \t\u00a0"
-"""What is trimmed around values other than texts."""
+"""The characters that are trimmed around values other than texts."""
 
 
 @frozen(kw_only=True)
 class Conversion:
-    """How one cell is converted, as SQL expressions over its text.
+    """The conversion of one cell, as SQL expressions over its text.
 
-    :param text: the canonical text; NULL where there is no value, or where it does not fit the type.
-    :param has_value: whether the cell states a value at all.
-    :param is_total: whether every value fits.
-    :param is_escaped: whether the text must be escaped to stand in JSON; if not, `quote` goes around it.
+    :param text: the canonical text; NULL if there is no value, or if it is not of the type.
+    :param has_value: whether the cell has a value.
+    :param is_total: whether every value is of the type.
+    :param is_escaped: whether the text must be escaped in JSON.
+    :param quote: what encloses the text in JSON if it need not be escaped.
     """
 
     text: str
@@ -36,29 +37,29 @@ class Conversion:
 
 
 def in_ascii(text: str) -> str:
-    """A text as SQL in which only ASCII stands: DuckDB's client goes through a query that has more letter by letter."""
+    """A text as an SQL expression in ASCII, because DuckDB's client scans a query with other characters slowly."""
     written = "".join(rf"\x{byte:02X}" for byte in text.encode())
     return f"decode('{written}'::blob)"
 
 
 def lower_escapes(json: str) -> str:
-    """JSON text with its ``\\u00XX`` in lower case, as orjson writes them; DuckDB writes capitals.
+    """SQL for JSON text with its ``\\u00XX`` in lower case, as orjson writes them; DuckDB writes capitals.
 
-    A doubled backslash is hidden meanwhile, so that what follows it is not taken for an escape.
+    Doubled backslashes are replaced meanwhile, so that what follows them is not taken for an escape.
     """
-    hidden = f"replace({json}, '\\\\', chr(0))"
+    replaced = f"replace({json}, '\\\\', chr(0))"
     for code in (0x0B, 0x0E, 0x0F, *range(0x1A, 0x20)):
-        hidden = f"replace({hidden}, '\\u{code:04X}', '\\u{code:04x}')"
-    return f"case when contains({json}, '\\u00') then replace({hidden}, chr(0), '\\\\') else {json} end"
+        replaced = f"replace({replaced}, '\\u{code:04X}', '\\u{code:04x}')"
+    return f"case when contains({json}, '\\u00') then replace({replaced}, chr(0), '\\\\') else {json} end"
 
 
 def conversion(kind: PropertyType, cell: str, pattern: str | None, where: Location) -> Conversion:
-    """How a cell becomes a value of that type.
+    """The conversion of a cell to a property type.
 
     :param cell: an SQL expression of type varchar, NULL or not empty.
-    :param pattern: the mapping's `Format`; it says how dates are written and has no meaning for other types.
-    :param where: the mapping's place, for errors.
-    :raises SourceError: if the pattern cannot be understood.
+    :param pattern: the mapping's `Format` of dates; other types ignore it.
+    :param where: the mapping, for errors.
+    :raises SourceError: if the pattern is invalid.
     """
     if kind in (PropertyType.STRING, PropertyType.FOREIGN_KEY):
         return Conversion(text=cell, has_value=f"{cell} is not null", is_total=True, is_escaped=True)
@@ -90,11 +91,11 @@ def _whole_number(cell: str, low: int, high: int) -> str:
 
 
 def canonical_double(number: str) -> str:
-    """The shortest text that reads as the same (finite) double, spelled as orjson spells it."""
+    """SQL for the shortest text of a finite double, written as orjson writes it."""
     text = f"({number})::varchar"
     return (
         f"case when {number} = 0 then '0.0' "
-        f"when {text} like '%e-05' then to_json({number})::varchar "  # one exponent that orjson writes out
+        f"when {text} like '%e-05' then to_json({number})::varchar "  # orjson writes it without exponent
         f"else replace({text}, 'e-0', 'e-') end"
     )
 

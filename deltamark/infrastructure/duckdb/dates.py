@@ -1,4 +1,4 @@
-"""SQL that reads instants: ISO 8601, file times, and patterns as .NET writes them."""
+"""SQL that reads instants: ISO 8601, file times, and the date patterns of .NET."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ _FIELDS = {
     "tt": ("half", "[AaPp][Mm]"),
     **{"f" * digits: ("fraction", f"[0-9]{{{digits}}}") for digits in range(1, 7)},
 }
-_TOKENS = re.compile(r"'([^']*)'|\\(.)|(y+|M+|d+|H+|h+|m+|s+|f+|t+)|([A-Za-z])|(.)", re.DOTALL)
+PATTERN_TOKENS = re.compile(r"'([^']*)'|\\(.)|(y+|M+|d+|H+|h+|m+|s+|f+|t+)|([A-Za-z])|(.)", re.DOTALL)
+"""Quoted text, an escaped character, a field, another letter, any other character."""
 
 
 def iso_instant(cell: str) -> str:
-    """An ISO 8601 date, or date and time with ``T`` or a blank between; without a zone it is UTC.
+    """SQL for an ISO 8601 date, or date and time with ``T`` or a blank between; without a zone it is UTC.
 
-    NULL where it is none, or not in the years 0001 to 9999 of UTC.
+    NULL if the text is no such date, or not in the years 0001 to 9999 of UTC.
     """
     zone = rf"regexp_extract({cell}, ':.*([+-][0-9]{{2}}):?[0-9]{{2}}$', 1)"
     minutes = rf"regexp_extract({cell}, ':.*[+-][0-9]{{2}}:?([0-9]{{2}})$', 1)"
@@ -51,21 +52,21 @@ def iso_instant(cell: str) -> str:
 
 
 def filetime(cell: str) -> str:
-    """A count of 100 ns since 1601-01-01 UTC, as Active Directory writes it, to the microsecond below."""
+    """SQL for a count of 100 ns since 1601-01-01 UTC, as Active Directory writes it, rounded down to microseconds."""
     ticks = f"try_cast({cell} as bigint)"
     instant = f"make_timestamp({ticks} // 10 - {_MICROSECONDS_FROM_1601})"
     return f"case when regexp_full_match({cell}, '[0-9]+') then {canonical_instant(instant)} end"
 
 
 def patterned_instant(cell: str, pattern: str, where: Location) -> str:
-    """A date written like `pattern`, in UTC: ``yyyy-MM-dd HH:mm:ss`` and such.
+    """SQL for a date in UTC that is written like `pattern`, such as ``yyyy-MM-dd HH:mm:ss``.
 
-    A year of two digits lies in 1950 to 2049. Text in single quotes, behind a backslash, ``T`` and ``Z``
-    stand for themselves, as all that is not a letter.
+    A year of two digits is in 1950 to 2049. Literal are: text in single quotes, a character after a backslash, ``T``,
+    ``Z``, and all characters that are not letters.
 
-    :raises SourceError: at letters that have no meaning, or when year, month or day is missing.
+    :raises SourceError: if letters have no meaning, or year, month or day is missing.
     """
-    expression, names = understood(pattern, where)
+    expression, names = parse_pattern(pattern, where)
     listed = ", ".join(f"'{name}'" for name in names)
     parts = f"regexp_extract({cell}, '^(?:{expression})$', [{listed}])"
     clock = _clock(parts, names)
@@ -79,11 +80,12 @@ def patterned_instant(cell: str, pattern: str, where: Location) -> str:
     )
 
 
-def understood(pattern: str, where: Location) -> tuple[str, list[str]]:
-    """A pattern as a regular expression (with its quotes doubled, to stand in an SQL text), and what its groups are:
-    year or short_year, month, day, hour, or short_hour and half, minute, second, fraction.
+def parse_pattern(pattern: str, where: Location) -> tuple[str, list[str]]:
+    """A pattern as a regular expression, with its quotes doubled for an SQL text, and the names of its groups.
 
-    :raises SourceError: as `patterned_instant`.
+    The names are year or short_year, month, day, hour, or short_hour and half, minute, second, fraction.
+
+    :raises SourceError: if letters have no meaning, or year, month or day is missing.
     """
     expression, names = _expression(pattern, where)
     if not {"month", "day"} <= set(names) or not {"year", "short_year"} & set(names):
@@ -94,9 +96,9 @@ def understood(pattern: str, where: Location) -> tuple[str, list[str]]:
 
 
 def canonical_instant(instant: str) -> str:
-    """A timestamp in UTC as canonical text; NULL where it is not in the years 0001 to 9999.
+    """SQL for the canonical text of a timestamp in UTC; NULL if it is not in the years 0001 to 9999.
 
-    Says `instant`, which may be long, no more often than it must: a query is planned anew for every extract.
+    Repeats `instant`, which may be long, as rarely as possible, because a query is planned anew for every extract.
     """
     spelled = f"replace(strftime({instant}, '%Y-%m-%dT%H:%M:%S.%f'), '.000000', '') || 'Z'"
     return f"case when year({instant}) between 1 and 9999 then {spelled} end"
@@ -105,7 +107,7 @@ def canonical_instant(instant: str) -> str:
 def _expression(pattern: str, where: Location) -> tuple[str, list[str]]:
     parts: list[str] = []
     names: list[str] = []
-    for token in _TOKENS.finditer(pattern):
+    for token in PATTERN_TOKENS.finditer(pattern):
         quoted, escaped, field, letter, other = token.groups()
         if field is not None:
             if field not in _FIELDS:

@@ -1,35 +1,54 @@
-"""SQL between the JSON that the store holds and the typed values that expressions compute with."""
+"""DuckDB types of properties, and SQL between the JSON of the store and the typed values of expressions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.duckdb.column_types import sql_type
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.conversions import canonical_double
 from deltamark.infrastructure.duckdb.dates import canonical_instant
 
 _WITHOUT_ESCAPES = {PropertyType.GUID, PropertyType.BYTES, PropertyType.BINARY}
 
+_SQL_TYPE = {
+    PropertyType.BYTE: "BIGINT",
+    PropertyType.INT16: "BIGINT",
+    PropertyType.INT32: "BIGINT",
+    PropertyType.INT64: "BIGINT",
+    PropertyType.DOUBLE: "DOUBLE",
+    PropertyType.BOOL: "BOOLEAN",
+    PropertyType.DATE_TIME: "TIMESTAMP",
+}
+
+
+def sql_type(kind: PropertyType, *, is_collection: bool = False) -> str:
+    """The DuckDB type of a property type in expressions; of a list if a path leads over a collection.
+
+    Whole numbers of every width are BIGINT, so that arithmetic does not overflow early. A date is a TIMESTAMP in UTC.
+    All other types are VARCHAR in canonical text.
+    """
+    single = _SQL_TYPE.get(kind, "VARCHAR")
+    return f"{single}[]" if is_collection else single
+
 
 def json_paths(names: Iterable[str]) -> str:
-    """The properties of a JSON object as a list of paths, in SQL text. Names are letters and digits."""
+    """The SQL list of the JSON paths of these properties, whose names are letters and digits."""
     return "[" + ", ".join(literal(f'$."{name}"') for name in names) + "]"
 
 
 def typed(text: str, kind: PropertyType) -> str:
-    """The value that a text out of JSON stands for; NULL where it is none of that type."""
+    """SQL for the typed value of a text from JSON; NULL if the text is not of that type."""
     return text if sql_type(kind) == "VARCHAR" else f"TRY_CAST({text} AS {sql_type(kind)})"
 
 
-def something(value: str, kind: PropertyType) -> str:
-    """A value that says something: an empty text is NULL."""
+def null_if_empty(value: str, kind: PropertyType) -> str:
+    """SQL for the value, with NULL in place of an empty text."""
     return f"nullif({value}, '')" if sql_type(kind) == "VARCHAR" else value
 
 
 def json_of(value: str, kind: PropertyType) -> str:
-    """The JSON of a value, as synchronization spells it once `lower_escapes` went over it; NULL of NULL."""
+    """SQL for the JSON of a value, as synchronization writes it, but for `lower_escapes`; NULL for NULL."""
     if kind is PropertyType.DOUBLE:
         return canonical_double(value)
     if kind is PropertyType.DATE_TIME:

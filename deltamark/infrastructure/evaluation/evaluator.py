@@ -1,4 +1,4 @@
-"""The evaluator on DuckDB."""
+"""Evaluates expressions with DuckDB."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.function_columns import Column
 from deltamark.domain.errors import Fault
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.duckdb.column_types import sql_type
-from deltamark.infrastructure.duckdb.connection import Workbench, planned_once, quoted
+from deltamark.infrastructure.duckdb.connection import Workbench, query_once, quoted
+from deltamark.infrastructure.duckdb.json_values import sql_type
 from deltamark.infrastructure.evaluation.failures import FAILURES, reason_of, refuse_damage
-from deltamark.infrastructure.evaluation.function_tables import Answers, tables
+from deltamark.infrastructure.evaluation.function_tables import FunctionResults, function_tables
 from deltamark.infrastructure.evaluation.portions import AT_ONCE, Evaluation
-from deltamark.infrastructure.evaluation.property_sql import Step, computing_sql
+from deltamark.infrastructure.evaluation.property_sql import Step, property_sql
 from deltamark.infrastructure.evaluation.resource_rows import ResourceRows
-from deltamark.infrastructure.evaluation.rule_sql import Rule, tables_of, values_sql
-from deltamark.infrastructure.expressions.compiler import Compiled, compiled, register
+from deltamark.infrastructure.evaluation.rule_sql import Rule, rule_sql, rule_values
+from deltamark.infrastructure.expressions.compiler import Compiled, compile_derivation, register_functions
 
 _COUNTED = pa.schema([*COMPUTED, ("executed", pa.list_(pa.bool_())), ("necessary", pa.list_(pa.bool_()))])
 
 
 class DuckEvaluator:
-    """Evaluates set-wise: most of the time for a thousand values goes into asking, not into computing.
+    """Evaluates set-wise, because planning a query takes longer than computing a thousand values.
 
     Each expression is compiled once. May be used from several threads.
 
-    :param at_once: how many resources are worked on at once; their values must fit into memory.
+    :param at_once: the most resources in one query; their values must fit into memory.
     """
 
     def __init__(
@@ -47,28 +47,28 @@ class DuckEvaluator:
         self._compiled: dict[Derivation, Compiled] = {}
 
     def reads(self, derivation: Derivation) -> tuple[Read, ...]:
-        return self._of(derivation).reads
+        return self._compile(derivation).reads
 
     def fault(self, derivation: Derivation) -> Fault | None:
-        one = self._of(derivation)
+        compiled = self._compile(derivation)
         columns = ", ".join(
-            f"CAST(NULL AS {self._type(derivation, read)}) AS {quoted(str(read))}" for read in one.reads
+            f"CAST(NULL AS {self._type(derivation, read)}) AS {quoted(str(read))}" for read in compiled.reads
         )
-        sql = f"SELECT {one.sql} FROM (SELECT {columns or 'NULL'})"
-        with self._workbench.holding() as db:
+        sql = f"SELECT {compiled.sql} FROM (SELECT {columns or 'NULL'})"
+        with self._workbench.connection() as db:
             try:
-                # What reads nothing has one value, and that can be tried; the rest depends on what it finds.
-                db.execute(sql if not one.reads else f"EXPLAIN {sql}").fetchall()
+                # An expression that reads nothing has one value, which can be computed here; others depend on the data.
+                db.execute(f"EXPLAIN {sql}" if compiled.reads else sql).fetchall()
             except FAILURES as e:
                 return Fault(derivation.location, f"{derivation.described} cannot be evaluated: {reason_of(e)}")
         return None
 
     def properties(self, derivations: Sequence[Derivation], inputs: Inputs) -> Computation:
-        found = list(self.portions(derivations, inputs))
+        portions = list(self.portions(derivations, inputs))
         return Computation(
-            rows=pa.concat_tables([COMPUTED.empty_table(), *(one.rows for one in found)]),
-            executed=sum(one.executed for one in found),
-            necessary=sum(one.necessary for one in found),
+            rows=pa.concat_tables([COMPUTED.empty_table(), *(portion.rows for portion in portions)]),
+            executed=sum(portion.executed for portion in portions),
+            necessary=sum(portion.necessary for portion in portions),
         )
 
     def portions(self, derivations: Sequence[Derivation], inputs: Inputs) -> Iterator[Computation]:
@@ -79,15 +79,15 @@ class DuckEvaluator:
         names = sorted({*evaluation.own, *(step.name for step in steps)})
 
         def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
-            sql = computing_sql(steps[: len(some)], evaluation.own, rows, _computed_names(db, rows))
-            return planned_once(db, sql).cast(_COUNTED)
+            sql = property_sql(steps[: len(some)], evaluation.own, rows, _computed_names(db, rows))
+            return query_once(db, sql).cast(_COUNTED)
 
         due = _due_count([step.number for step in steps if step.sql is not None], inputs)
-        for found in evaluation.run(self._workbench, names, work):
+        for changed in evaluation.run(self._workbench, names, work):
             executed, necessary = (
-                pc.sum(pc.list_flatten(found.column(n))).as_py() or 0 for n in ("executed", "necessary")
+                pc.sum(pc.list_flatten(changed.column(name))).as_py() or 0 for name in ("executed", "necessary")
             )
-            yield Computation(rows=found.select(COMPUTED.names), executed=due + executed, necessary=necessary)
+            yield Computation(rows=changed.select(COMPUTED.names), executed=due + executed, necessary=necessary)
             due = 0
 
     def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> Sequence[pa.Table]:
@@ -95,57 +95,57 @@ class DuckEvaluator:
             return []
         evaluation = self._evaluation(derivations, inputs)
         rules = [
-            Rule(number=n, sql=self._of(one).sql, is_boolean=one.result is PropertyType.BOOL)
-            for n, one in enumerate(derivations)
+            Rule(number=n, sql=self._compile(derivation).sql, is_boolean=derivation.result is PropertyType.BOOL)
+            for n, derivation in enumerate(derivations)
         ]
 
         def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
-            return planned_once(db, values_sql(rules[: len(some)], evaluation.own, rows))
+            return query_once(db, rule_sql(rules[: len(some)], evaluation.own, rows))
 
-        return tables_of(rules, pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work)))
+        return rule_values(rules, pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work)))
 
     def tables(self, columns: Sequence[Column], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
-        return tables(self._configuration, columns, inputs, self._workbench, at_once)
+        return function_tables(self._configuration, columns, inputs, self._workbench, at_once)
 
     def given(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:
-        steps = [
-            Step(number=n, name=one.name, kind=one.result, sql=Answers.column(one.name), own=frozenset())
-            for n, one in enumerate(derivations)
-        ]
-        with self._workbench.holding(resources=inputs.resources, answers=values) as db:
+        steps = []
+        for n, derivation in enumerate(derivations):
+            sql = FunctionResults.column(derivation.name)
+            steps.append(Step(number=n, name=derivation.name, kind=derivation.result, sql=sql, own=frozenset()))
+        with self._workbench.connection(resources=inputs.resources, results=values) as db:
             rows = ResourceRows(
                 names=[step.name for step in steps],
-                joins=Answers([step.name for step in steps]),
+                joins=FunctionResults([step.name for step in steps]),
                 derivations=len(steps),
                 is_partial=False,
             )
             try:
-                found = planned_once(db, computing_sql(steps, {}, rows, _computed_names(db, rows))).cast(_COUNTED)
+                changed = query_once(db, property_sql(steps, {}, rows, _computed_names(db, rows))).cast(_COUNTED)
             except FAILURES:
                 refuse_damage(db, "resources", inputs.entity_type)
                 raise
-        necessary = pc.sum(pc.list_flatten(found.column("necessary"))).as_py() or 0
+        necessary = pc.sum(pc.list_flatten(changed.column("necessary"))).as_py() or 0
         executed = inputs.resources.num_rows * len(steps)
-        return Computation(rows=found.select(COMPUTED.names), executed=executed, necessary=necessary)
+        return Computation(rows=changed.select(COMPUTED.names), executed=executed, necessary=necessary)
 
     def _evaluation(self, derivations: Sequence[Derivation], inputs: Inputs) -> Evaluation:
-        compiled = [None if _is_removed(one) else self._of(one) for one in derivations]
+        compiled = [None if _is_removed(derivation) else self._compile(derivation) for derivation in derivations]
         return Evaluation(self._configuration, derivations, compiled, inputs, at_once=self._at_once)
 
-    def _of(self, derivation: Derivation) -> Compiled:
-        found = self._compiled.get(derivation)
-        if found is None:
-            found = compiled(derivation, self._configuration)
-            sql = found.sql
-            self._workbench.prepare(lambda connection: register(connection, sql))
-            self._compiled[derivation] = found
-        return found
+    def _compile(self, derivation: Derivation) -> Compiled:
+        compiled = self._compiled.get(derivation)
+        if compiled is None:
+            compiled = compile_derivation(derivation, self._configuration)
+            sql = compiled.sql
+            self._workbench.prepare(lambda connection: register_functions(connection, sql))
+            self._compiled[derivation] = compiled
+        return compiled
 
     def _type(self, derivation: Derivation, read: Read) -> str:
-        """The type of the column of what is read; an expression that was compiled reads only what there is."""
+        """The SQL type of what an expression reads; a compiled expression reads only declared properties."""
         way = route(self._configuration, derivation.entity_type, read.path)
-        at = self._configuration.entity_type(way.leads_to)
-        declared = at.property(read.property) if at else None
+        end = self._configuration.entity_type(way.leads_to)
+        declared = end.property(read.property) if end else None
         assert declared is not None
         return sql_type(declared.type, is_collection=way.is_collection)
 
@@ -161,17 +161,17 @@ def _step(number: int, derivation: Derivation, compiled: Compiled | None) -> Ste
 
 
 def _computed_names(db: duckdb.DuckDBPyConnection, rows: ResourceRows) -> list[str]:
-    """The names of all properties that have computed values in the resources at hand."""
+    """The names of all properties with a stored computed value in the table ``resources``."""
     due = "AND stream IN (SELECT stream FROM due_bits)" if rows.is_partial else ""
-    found = db.execute(
+    names = db.execute(
         f"""SELECT DISTINCT unnest(names) FROM (
             SELECT DISTINCT json_keys(computed) AS names FROM resources WHERE computed <> '{{}}' {due})"""
     )
-    return [name for (name,) in found.fetchall()]
+    return [name for (name,) in names.fetchall()]
 
 
 def _due_count(derivations: Sequence[int], inputs: Inputs) -> int:
-    """How many values are due, of resources that there are."""
+    """The number of values that are due for live resources."""
     live = inputs.resources.filter(pc.is_valid(inputs.resources.column("state")))
     if inputs.due is None:
         return int(live.num_rows) * len(derivations)

@@ -1,4 +1,4 @@
-"""Finding what an evaluation failed for, and saying why in a clause."""
+"""Finds the resource for which an evaluation failed, and words the reason."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from deltamark.domain.errors import store_damaged
 from deltamark.domain.values import shown
 
 FAILURES = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError)
-"""What DuckDB raises where an expression gives no value, or JSON cannot be read."""
+"""What DuckDB raises if an expression gives no value, or JSON cannot be parsed."""
 
 _KIND = re.compile(r"^[A-Z][A-Za-z ]* Error: ")
 _FUNCTION = re.compile(r"^Python exception occurred while executing the UDF: (\w+: )?")
 _INSIDE = re.compile(r"( in expression \(.*\)| when casting from source column .*|\. (Use|You) .*)$")
-"""What speaks of the SQL that was made of an expression, or of DuckDB's settings."""
+"""The parts of a message that are about the compiled SQL, or about DuckDB's settings."""
 _LONGEST = 300
 
 
 def reason_of(error: duckdb.Error) -> str:
-    """What DuckDB says, as a clause of one line without its name for the kind of error and without its advice."""
+    """The message of DuckDB as a clause of one line, without the name of the error and without advice."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    said = _INSIDE.sub("", _INSIDE.sub("", _FUNCTION.sub("", _KIND.sub("", first)))).rstrip(".! ")
-    if len(said) > 1 and said[0].isupper() and said[1].islower():
-        said = said[0].lower() + said[1:]
-    return shown(said, _LONGEST)[1:].replace('"…', "…").removesuffix('"')
+    clause = _INSIDE.sub("", _INSIDE.sub("", _FUNCTION.sub("", _KIND.sub("", first)))).rstrip(".! ")
+    if len(clause) > 1 and clause[0].isupper() and clause[1].islower():
+        clause = clause[0].lower() + clause[1:]
+    return shown(clause, _LONGEST)[1:].replace('"…', "…").removesuffix('"')
 
 
 def first_failing(fails: Callable[[pa.Table], bool], resources: pa.Table) -> pa.Table:
-    """The first resource of a table that an evaluation fails for, as it does for the whole: by halving."""
+    """The first resource for which an evaluation fails, which it does for the whole table; found by bisection."""
     low, high = 0, resources.num_rows
     while high - low > 1:
         middle = (low + high) // 2
@@ -43,9 +43,9 @@ def first_failing(fails: Callable[[pa.Table], bool], resources: pa.Table) -> pa.
 
 
 def refuse_damage(db: duckdb.DuckDBPyConnection, table: str, entity_type: str) -> None:
-    """Looks for states that are no JSON in a table of resources of an entity type.
+    """Refuses a table of resources in which a state is not JSON.
 
-    :raises StoreError: at the first.
+    :raises StoreError: naming the first such resource.
     """
     damaged = db.execute(
         f"""SELECT stream, left(CASE WHEN json_valid(state) THEN computed ELSE state END, 80) FROM {table}

@@ -1,4 +1,4 @@
-"""Tables for functions of users: what they read, typed as its properties; and what they gave, joined to resources."""
+"""The tables that user functions read, and the join of their results to resources."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _SMALL = {PropertyType.BYTE, PropertyType.INT16, PropertyType.INT32}
 _BASE64 = {PropertyType.BYTES, PropertyType.BINARY}
 
 
-def tables(
+def function_tables(
     configuration: Configuration, columns: Sequence[Column], inputs: Inputs, workbench: Workbench, at_once: int
 ) -> Iterator[pa.Table]:
-    """The tables that functions of users read, one portion of the resources after the other."""
-    reading = Compiled("NULL", tuple(sorted(column.read for column in columns)))
-    evaluation = Evaluation(configuration, (), [reading], inputs, at_once=at_once)
+    """The tables that user functions read, portion by portion of the resources."""
+    reads_only = Compiled("NULL", tuple(sorted(column.read for column in columns)))
+    evaluation = Evaluation(configuration, (), [reads_only], inputs, at_once=at_once)
 
     def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
-        found = [f"{resource_rows.STREAM} AS {quoted(STREAM)}"]
+        selected = [f"{resource_rows.STREAM} AS {quoted(STREAM)}"]
         for column in columns:
             own = not column.read.path
             value = rows.value(column.read.property, column.declared.type) if own else quoted(column.name)
-            found.append(f"{value} AS {quoted(column.name)}")
-        sql = f"SELECT {', '.join(found)} FROM ({rows.sql('resources.state IS NOT NULL')}) ORDER BY {quoted(STREAM)}"
+            selected.append(f"{value} AS {quoted(column.name)}")
+        sql = f"SELECT {', '.join(selected)} FROM ({rows.sql('resources.state IS NOT NULL')}) ORDER BY {quoted(STREAM)}"
         return db.sql(sql).to_arrow_table()
 
     for table in evaluation.run(workbench, sorted(evaluation.own), work):
@@ -49,7 +49,7 @@ def tables(
 
 
 def _typed(column: Column, values: pa.ChunkedArray) -> pa.Array:
-    """A column as functions see it."""
+    """A column as functions read it."""
     kind = column.declared.type
     whole = values.combine_chunks()
     array = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
@@ -60,14 +60,14 @@ def _typed(column: Column, values: pa.ChunkedArray) -> pa.Array:
 
 def _values(kind: PropertyType, array: pa.Array) -> pa.Array:
     if kind in _SMALL:
-        return _within(array, PROPERTY_TYPES[kind])
+        return _narrowed(array, PROPERTY_TYPES[kind])
     if kind in _BASE64:
         return pa.array([_decoded(text) for text in array.to_pylist()], PROPERTY_TYPES[kind])
     return array.cast(PROPERTY_TYPES[kind])
 
 
-def _within(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Whole numbers in a narrower type; null where they do not fit: the property was of another type."""
+def _narrowed(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Whole numbers in a narrower type; null where they do not fit, because the property was of another type before."""
     narrow = array.cast(kind, safe=False)
     return pc.if_else(pc.equal(narrow.cast(pa.int64()), array), narrow, pa.scalar(None, kind))
 
@@ -80,22 +80,22 @@ def _decoded(text: str | None) -> bytes | None:
 
 
 @frozen
-class Answers:
-    """The table ``answers``, of what a function gave, joined to the table ``resources``: see `Joins`."""
+class FunctionResults:
+    """The `Joins` of the table ``results`` of a function to the table ``resources``."""
 
     names: Sequence[str]
 
     @staticmethod
     def column(name: str) -> str:
-        """The column of a property that the function gave."""
-        return quoted(f"given {name}")
+        """The column of a property in the joined rows."""
+        return quoted(f"result {name}")
 
     @property
     def columns(self) -> list[str]:
         """What it adds to each resource."""
-        return [f"answers.{quoted(name)} AS {self.column(name)}" for name in self.names]
+        return [f"results.{quoted(name)} AS {self.column(name)}" for name in self.names]
 
     @property
     def sql(self) -> str:
         """The join by the column ``stream``."""
-        return f" LEFT JOIN answers ON answers.{quoted(STREAM)} = resources.stream"
+        return f" LEFT JOIN results ON results.{quoted(STREAM)} = resources.stream"

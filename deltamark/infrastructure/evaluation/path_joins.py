@@ -1,4 +1,4 @@
-"""What expressions read over dependency paths, joined to the resources that they start at."""
+"""The joins from resources to what expressions read over dependency paths."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from deltamark.application.ports.evaluator import Inputs
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.dependency_paths import Read, Route, route
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.duckdb.column_types import sql_type
 from deltamark.infrastructure.duckdb.connection import quoted
-from deltamark.infrastructure.duckdb.json_values import json_paths, typed
+from deltamark.infrastructure.duckdb.json_values import json_paths, sql_type, typed
 
 MOST_PAIRS = 5_000_000
-"""Of resources and what a path over a collection leads them to, at once."""
+"""Pairs of a resource and one that a path over a collection reaches, in one query."""
 
 
 @frozen(kw_only=True)
@@ -30,15 +29,15 @@ class PathRead:
 
     @property
     def column(self) -> str:
-        """The column that expressions know it by."""
+        """The column that expressions read."""
         return quoted(str(self.read))
 
 
 @frozen(kw_only=True)
 class Path:
-    """A path with what is read at its end.
+    """A path with the properties that are read at its end.
 
-    :param number: names the tables of its end.
+    :param number: part of the names of its tables.
     """
 
     number: int
@@ -58,11 +57,12 @@ class Path:
 
 @frozen(kw_only=True)
 class PathJoins:
-    """The paths that are read, ready to be joined.
+    """The joins of the paths that are read.
 
-    :param pairs: about how many pairs of a resource and one that a collection leads it to there are; 0 where they are
+    :param tables: path of navigation properties -> the table of the links of its last step.
+    :param pairs: an estimate of the pairs of a resource and one that a path over a collection reaches; 0 if they are
         few.
-    :param is_kept: whether what is read at the ends of the paths stands in tables, to be read again and again.
+    :param is_kept: whether the ends of the paths are stored in tables, because several batches read them.
     """
 
     paths: tuple[Path, ...]
@@ -72,48 +72,48 @@ class PathJoins:
 
     @property
     def columns(self) -> list[str]:
-        """What they add to each resource; nothing is null, or empty where a path goes over a collection."""
+        """What the joins add to each resource; without a link, null, or an empty list over a collection."""
         return [self._column(path, read) for path in self.paths for read in path.reads]
 
     @property
     def sql(self) -> str:
-        """Their joins to the table ``resources``, by its column ``stream``."""
+        """The joins to the table ``resources``, by its column ``stream``."""
         return "".join(
-            f" LEFT JOIN ({self._gathered(path)}) AS path_{path.number} ON path_{path.number}.near = resources.stream"
+            f" LEFT JOIN ({self._values_sql(path)}) AS path_{path.number} ON path_{path.number}.near = resources.stream"
             for path in self.paths
             if self.is_linked(path)
         )
 
-    def most_rows(self, rows: int, wanted: int) -> int:
-        """Of `wanted` resources, how many may be worked on at once so that memory stays flat."""
-        return max(1, min(wanted, wanted if not self.pairs else rows * MOST_PAIRS // self.pairs))
+    def batch_size(self, rows: int, most: int) -> int:
+        """The number of resources in a batch, at most `most`, such that memory stays bounded."""
+        return max(1, min(most, most if not self.pairs else rows * MOST_PAIRS // self.pairs))
 
     def is_linked(self, path: Path) -> bool:
-        """Whether each of its steps has links at all."""
+        """Whether each step of the path has links."""
         return all(part in self.tables for part in _parts(path))
 
     def links_of(self, path: Path) -> list[str]:
-        """The tables of the links of its steps."""
+        """The tables of the links of each step of the path."""
         return [self.tables[part] for part in _parts(path)]
 
     def _column(self, path: Path, read: PathRead) -> str:
         many = path.way.is_collection
-        found = f"path_{path.number}.{read.column}" if self.is_linked(path) else "NULL"
-        value = f"coalesce({found}, [])" if many else found
+        joined = f"path_{path.number}.{read.column}" if self.is_linked(path) else "NULL"
+        value = f"coalesce({joined}, [])" if many else joined
         return f"CAST({value} AS {sql_type(read.kind, is_collection=many)}) AS {read.column}"
 
-    def _gathered(self, path: Path) -> str:
-        """Of each resource, by `near`, what the path finds."""
+    def _values_sql(self, path: Path) -> str:
+        """The query for the values that the path reaches, by ``near``."""
         value = "list_sort(list({0}) FILTER (WHERE {0} IS NOT NULL))" if path.way.is_collection else "min({0})"
         columns = ", ".join(f"{value.format(read.column)} AS {read.column}" for read in path.reads)
-        end = path.end if self.is_kept else f"({self.end_of(path)}) AS {path.end}"
+        end = path.end if self.is_kept else f"({self.end_sql(path)}) AS {path.end}"
         return (
-            f"SELECT near, {columns} FROM ({self._pairs(path)}) AS pairs "
+            f"SELECT near, {columns} FROM ({self._pairs_sql(path)}) AS pairs "
             f"JOIN {end} ON {path.end}.stream = pairs.far GROUP BY near"
         )
 
-    def end_of(self, path: Path) -> str:
-        """The properties at the end of a path, by ``stream``, of whatever its last step leads to."""
+    def end_sql(self, path: Path) -> str:
+        """The query for the properties at the end of a path, by ``stream``."""
         names = [read.read.property for read in path.reads]
         values = ", ".join(
             f"{typed(f'coalesce(computed[{n}], state[{n}])', read.kind)} AS {read.column}"
@@ -124,8 +124,8 @@ class PathJoins:
                 json_extract_string(computed, {json_paths(names)}) AS computed
             FROM {path.reached} WHERE state IS NOT NULL AND stream IN (SELECT far FROM {self.tables[path.way.path]}))"""
 
-    def _pairs(self, path: Path) -> str:
-        """The resources with those that the path leads to, each once where it matters."""
+    def _pairs_sql(self, path: Path) -> str:
+        """The query for pairs of a resource and one that the path reaches; over a collection, without duplicates."""
         names = self.links_of(path)
         joined = names[0] + "".join(f" JOIN {here} ON {here}.near = {before}.far" for before, here in pairwise(names))
         distinct = "DISTINCT " if path.way.is_collection else ""
@@ -146,45 +146,45 @@ def path_reads(configuration: Configuration, entity_type: str, reads: Iterable[R
     for read in sorted(set(reads)):
         if read.path:
             by_path.setdefault(read.path, []).append(read)
-    found = []
+    paths = []
     for number, (path, ends) in enumerate(by_path.items()):
         way = route(configuration, entity_type, path)
-        at = configuration.entity_type(way.leads_to)
-        kinds = {declared.identifier: declared.type for declared in at.properties} if at else {}
-        known = tuple(PathRead(read=read, kind=kinds[read.property]) for read in ends)
-        found.append(Path(number=number, way=way, reads=known))
-    return tuple(found)
+        end = configuration.entity_type(way.leads_to)
+        kinds = {declared.identifier: declared.type for declared in end.properties} if end else {}
+        path_ends = tuple(PathRead(read=read, kind=kinds[read.property]) for read in ends)
+        paths.append(Path(number=number, way=way, reads=path_ends))
+    return tuple(paths)
 
 
-def prepared(db: duckdb.DuckDBPyConnection, paths: Sequence[Path], inputs: Inputs, *, at_once: int) -> PathJoins:
-    """Makes the tables that the joins need: of links, and of what is read at the ends of paths.
+def prepare_joins(db: duckdb.DuckDBPyConnection, paths: Sequence[Path], inputs: Inputs, *, at_once: int) -> PathJoins:
+    """Creates the tables that the joins need: of links, and of the properties at the ends of paths.
 
-    :param at_once: of how many resources the paths are joined at once.
+    :param at_once: the most resources in one batch.
     """
     tables: dict[tuple[str, ...], str] = {}
-    for number, (path, links) in enumerate(inputs.links.items()):
+    for number, (steps, links) in enumerate(inputs.links.items()):
         if links.num_rows:
-            tables[path] = f"links_{number}"
-            db.register(tables[path], links)
+            tables[steps] = f"links_{number}"
+            db.register(tables[steps], links)
     joins = PathJoins(paths=tuple(paths), tables=tables)
-    linked = [one for one in paths if joins.is_linked(one)]
-    pairs = [_pair_count(db, joins.links_of(one)) for one in linked if _may_be_many(one, inputs)]
+    linked = [path for path in paths if joins.is_linked(path)]
+    pairs = [_pair_count(db, joins.links_of(path)) for path in linked if _may_have_many_pairs(path, inputs)]
     joins = evolve(joins, pairs=max(pairs, default=0))
-    joins = evolve(joins, is_kept=joins.most_rows(inputs.resources.num_rows, at_once) < inputs.resources.num_rows)
-    for one in linked:
-        db.register(one.reached, inputs.reached[one.way.path])
+    joins = evolve(joins, is_kept=joins.batch_size(inputs.resources.num_rows, at_once) < inputs.resources.num_rows)
+    for path in linked:
+        db.register(path.reached, inputs.reached[path.way.path])
         if joins.is_kept:
-            db.execute(f"CREATE TEMP TABLE {one.end} AS {joins.end_of(one)}")
+            db.execute(f"CREATE TEMP TABLE {path.end} AS {joins.end_sql(path)}")
     return joins
 
 
-def _may_be_many(path: Path, inputs: Inputs) -> bool:
-    """Whether a path can make more pairs than are worked on at once: no more than its steps have links, multiplied."""
+def _may_have_many_pairs(path: Path, inputs: Inputs) -> bool:
+    """Whether a path can have more than `MOST_PAIRS`; the product of the links of its steps is an upper bound."""
     return path.way.is_collection and prod(inputs.links[part].num_rows for part in _parts(path)) > MOST_PAIRS
 
 
 def _pair_count(db: duckdb.DuckDBPyConnection, links: Sequence[str]) -> int:
-    """How many ways a path goes, from whatever starts it; counted from its end, without walking them."""
+    """The number of ways along a path, counted from its end without joining them."""
     ways = f"SELECT near, count(*) AS ways FROM {links[-1]} GROUP BY near"
     for name in reversed(links[:-1]):
         ways = (

@@ -1,4 +1,4 @@
-"""One evaluation: its tables are made, the resources gone through in portions, and a failure told with its cause."""
+"""One evaluation: prepares its tables, works through the resources in portions, and finds the cause of a failure."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import Workbench
 from deltamark.infrastructure.evaluation.failures import FAILURES, first_failing, reason_of, refuse_damage
-from deltamark.infrastructure.evaluation.path_joins import Path, PathJoins, path_reads, prepared
-from deltamark.infrastructure.evaluation.resource_rows import ResourceRows, make_due_bits
+from deltamark.infrastructure.evaluation.path_joins import Path, PathJoins, path_reads, prepare_joins
+from deltamark.infrastructure.evaluation.resource_rows import ResourceRows, create_due_bits
 from deltamark.infrastructure.expressions.compiler import Compiled
 
 AT_ONCE = 50_000
-"""Resources in one portion; more would need more memory, not less time."""
+"""Resources in one portion; larger portions need more memory and save no time."""
 
 Work = Callable[[duckdb.DuckDBPyConnection, ResourceRows, Sequence[Derivation]], pa.Table]
-"""Evaluates the first of the derivations, or all, over the rows of a portion."""
+"""Evaluates these derivations, the first ones or all, over the rows of a portion."""
 
 
 @define(slots=False)
 class Evaluation:
     """Derivations over the resources of one entity type.
 
-    :param compiled: of each derivation; None where it has no expression.
+    :param compiled: for each derivation; None if it has no expression.
+    :param at_once: the most resources in one portion.
     """
 
     configuration: Configuration
@@ -44,43 +45,43 @@ class Evaluation:
     @cached_property
     def reads(self) -> Sequence[Read]:
         """What the expressions read, each once, sorted."""
-        return sorted({read for one in self.compiled if one is not None for read in one.reads})
+        return sorted({read for compiled in self.compiled if compiled is not None for read in compiled.reads})
 
     @cached_property
     def own(self) -> Mapping[str, PropertyType]:
         """The properties of the resource itself that expressions read, with their types."""
         entity_type = self.configuration.entity_type(self.inputs.entity_type)
-        kinds = {one.identifier: one.type for one in entity_type.properties} if entity_type else {}
+        kinds = {declared.identifier: declared.type for declared in entity_type.properties} if entity_type else {}
         return {read.property: kinds[read.property] for read in self.reads if not read.path}
 
     @cached_property
     def paths(self) -> Sequence[Path]:
-        """The paths over which they read."""
+        """The paths over which expressions read."""
         return path_reads(self.configuration, self.inputs.entity_type, self.reads)
 
     def run(self, workbench: Workbench, names: Sequence[str], work: Work) -> Iterator[pa.Table]:
-        """What `work` gives for all resources, portion by portion in their order; one where there are none.
+        """The results of `work`, portion by portion in the order of resources; one result if there are none.
 
-        :param names: the properties of the resource itself that it looks at.
+        :param names: the properties of the resource itself that `work` reads.
         :raises EvaluationFailed: naming the first resource that an expression fails for.
         :raises StoreError: if a state is damaged.
         """
-        with workbench.holding() as db:
-            joins = self._prepared(db)
+        with workbench.connection() as db:
+            joins = self._prepare(db)
             rows = ResourceRows(
                 names=names,
                 joins=joins,
                 derivations=len(self.derivations),
                 is_partial=self.inputs.due is not None,
             )
-            for part in self._portions(joins):
-                yield self._worked(db, rows, part, work)
+            for portion in self._portions(joins):
+                yield self._evaluate(db, rows, portion, work)
 
-    def _prepared(self, db: duckdb.DuckDBPyConnection) -> PathJoins:
+    def _prepare(self, db: duckdb.DuckDBPyConnection) -> PathJoins:
         if self.inputs.due is not None:
-            make_due_bits(db, self.inputs.due, len(self.derivations))
+            create_due_bits(db, self.inputs.due, len(self.derivations))
         try:
-            return prepared(db, self.paths, self.inputs, at_once=self.at_once)
+            return prepare_joins(db, self.paths, self.inputs, at_once=self.at_once)
         except FAILURES:
             self._refuse_damage_at_ends(db)
             raise
@@ -93,23 +94,23 @@ class Evaluation:
 
     def _portions(self, joins: PathJoins) -> Iterator[pa.Table]:
         resources = self.inputs.resources
-        step = joins.most_rows(resources.num_rows, self.at_once)
+        step = joins.batch_size(resources.num_rows, self.at_once)
         for start in range(0, max(resources.num_rows, 1), step):
             yield resources.slice(start, step)
 
-    def _worked(self, db: duckdb.DuckDBPyConnection, rows: ResourceRows, part: pa.Table, work: Work) -> pa.Table:
-        db.register("resources", part)
+    def _evaluate(self, db: duckdb.DuckDBPyConnection, rows: ResourceRows, portion: pa.Table, work: Work) -> pa.Table:
+        db.register("resources", portion)
         try:
             return work(db, rows, self.derivations)
         except FAILURES as e:
             refuse_damage(db, "resources", self.inputs.entity_type)
             self._refuse_damage_at_ends(db)
-            raise self._failure(db, rows, part, work, e) from e
+            raise self._failure(db, rows, portion, work, e) from e
 
     def _failure(
-        self, db: duckdb.DuckDBPyConnection, rows: ResourceRows, part: pa.Table, work: Work, error: duckdb.Error
+        self, db: duckdb.DuckDBPyConnection, rows: ResourceRows, portion: pa.Table, work: Work, error: duckdb.Error
     ) -> DeltamarkError:
-        """The failure with the resource and the derivation that caused it."""
+        """The error that names the resource and the derivation that failed."""
 
         def failure(resources: pa.Table, count: int) -> duckdb.Error | None:
             db.register("resources", resources)
@@ -119,12 +120,12 @@ class Evaluation:
                 return e
             return None
 
-        one = first_failing(lambda some: failure(some, len(self.derivations)) is not None, part)
+        resource = first_failing(lambda some: failure(some, len(self.derivations)) is not None, portion)
         for count, derivation in enumerate(self.derivations, 1):
-            found = failure(one, count)
-            if found is not None:
-                return EvaluationFailed(derivation, one.column("stream")[0].as_py(), reason_of(found))
+            cause = failure(resource, count)
+            if cause is not None:
+                return EvaluationFailed(derivation, resource.column("stream")[0].as_py(), reason_of(cause))
         return DeltamarkError(
             f"the values of {self.inputs.entity_type} could not be computed: {reason_of(error)}. Nothing was changed. "
-            "Look at the expressions that may give this."
+            "Check the expressions that may cause this."
         )

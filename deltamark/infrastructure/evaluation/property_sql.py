@@ -1,7 +1,7 @@
-"""The SQL that computes properties: new values beside old ones, and of those that differ the change.
+"""The SQL that computes properties, and the changes of those whose value differs.
 
-It is built in layers, each a query over the one before, so that every value is computed once: what is read, then
-the values in the order of their dependence, then what differs, then the JSON of it.
+It is built in layers, each a query over the one before, so that every value is computed once: first what is read, then
+the values in the order of their dependencies, then what differs, then the JSON of the differences.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from graphlib import CycleError, TopologicalSorter
 from attrs import frozen
 
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.duckdb.column_types import sql_type
 from deltamark.infrastructure.duckdb.connection import quoted
 from deltamark.infrastructure.duckdb.conversions import lower_escapes
-from deltamark.infrastructure.duckdb.json_values import json_of, json_paths, something
+from deltamark.infrastructure.duckdb.json_values import json_of, json_paths, null_if_empty, sql_type
 from deltamark.infrastructure.evaluation.resource_rows import COMPUTED, STATE, STREAM, ResourceRows
 
 
 @frozen(kw_only=True)
 class Step:
-    """One property that is computed.
+    """The computation of one property.
 
-    :param number: its place among the derivations.
-    :param sql: of its value; None where it is computed no more.
-    :param own: what it reads of its own resource.
+    :param number: the index of its derivation.
+    :param sql: of its value; None if it is no longer computed.
+    :param own: the properties of its own resource that it reads.
     """
 
     number: int
@@ -36,28 +35,30 @@ class Step:
 
     @property
     def is_text(self) -> bool:
-        """Whether expressions see its value as a text; a text can be made of whatever is stored."""
+        """Whether its value is a text in expressions; every stored value can be read as a text."""
         return sql_type(self.kind) == "VARCHAR"
 
-    def column(self, what: str) -> str:
-        """The column of something about it."""
-        return f'"{what} {self.number}"'
+    def column(self, role: str) -> str:
+        """The column of its ``old`` or ``new`` value, or of another fact about it."""
+        return f'"{role} {self.number}"'
 
 
-def computing_sql(
+def property_sql(
     steps: Sequence[Step], own: Mapping[str, PropertyType], rows: ResourceRows, kept: Sequence[str]
 ) -> str:
-    """The rows where a property gets another value: ``stream``, ``computed``, ``changes``; ``executed``, a
-    true for each value that was computed though it was not due, and ``necessary``, one for each that differs.
+    """The query for the rows in which a property gets another value.
+
+    Its columns are ``stream``, ``computed``, ``changes``; ``executed``, a list with a true for each value that was
+    computed although it was not due; and ``necessary``, a list with a true for each value that differs.
 
     :param own: the properties of the resource itself that expressions read, with their types.
-    :param kept: the names in the objects of computed values that the resources have.
+    :param kept: the names of all stored computed values of the resources.
     """
     sql = rows.sql("resources.state IS NOT NULL")
     read_inline = {step.name for step in steps if any(step.name in other.own for other in steps)}
-    sql = _layer(sql, _known(steps, own, rows, read_inline))
+    sql = _layer(sql, _input_columns(steps, own, rows, read_inline))
     for level in _levels(steps):
-        sql = _computed(sql, level, steps, rows, read_inline)
+        sql = _computed_level(sql, level, steps, rows, read_inline)
     sql = _layer(sql, [f"{_differs(step)} AS {step.column('differs')}" for step in steps])
     return _changes(sql, steps, rows, kept)
 
@@ -66,10 +67,10 @@ def _layer(sql: str, columns: Sequence[str]) -> str:
     return f"SELECT *, {', '.join(columns)} FROM ({sql})" if columns else sql
 
 
-def _known(
+def _input_columns(
     steps: Sequence[Step], own: Mapping[str, PropertyType], rows: ResourceRows, read_inline: set[str]
 ) -> list[str]:
-    """What is known before anything is computed: properties that are only read, and the old values."""
+    """The columns before anything is computed: the properties that are only read, and the old values."""
     computed = {step.name for step in steps}
     columns = [f"{rows.value(name, kind)} AS {quoted(name)}" for name, kind in own.items() if name not in computed]
     for step in steps:
@@ -83,7 +84,7 @@ def _known(
 
 
 def _levels(steps: Sequence[Step]) -> Iterator[list[Step]]:
-    """The steps, each in a level after those that it reads of its own resource; in a level, in the given order."""
+    """The steps, each in a level after those that it reads of its own resource; in the given order within a level."""
     by_name = {step.name: step for step in steps}
     sorter = TopologicalSorter({step.name: step.own & by_name.keys() for step in steps})
     try:
@@ -97,31 +98,33 @@ def _levels(steps: Sequence[Step]) -> Iterator[list[Step]]:
         sorter.done(*ready)
 
 
-def _computed(sql: str, level: Sequence[Step], steps: Sequence[Step], rows: ResourceRows, read_inline: set[str]) -> str:
-    """The layers of one level: whether each value is computed, the value, and what others see of it."""
+def _computed_level(
+    sql: str, level: Sequence[Step], steps: Sequence[Step], rows: ResourceRows, read_inline: set[str]
+) -> str:
+    """The layers of one level: whether each value is computed, the value, and the columns that later steps read."""
     sql = _layer(sql, [f"{_runs(step, steps, rows)} AS {step.column('runs')}" for step in level])
     sql = _layer(
         sql,
         [
-            f"CASE WHEN {step.column('runs')} THEN {_given(step)} ELSE {step.column('old')} END AS {step.column('new')}"
+            f"CASE WHEN {step.column('runs')} THEN {_value(step)} ELSE {step.column('old')} END AS {step.column('new')}"
             for step in level
         ],
     )
-    seen = []
+    read_columns = []
     for step in level:
         if step.name in read_inline:
             new, old = (f"coalesce({step.column(age)}, {step.column('stated')})" for age in ("new", "old"))
-            seen.append(f"{new} AS {quoted(step.name)}")
-            seen.append(f"{new} IS DISTINCT FROM {old} AS {step.column('changed')}")
-    return _layer(sql, seen)
+            read_columns.append(f"{new} AS {quoted(step.name)}")
+            read_columns.append(f"{new} IS DISTINCT FROM {old} AS {step.column('changed')}")
+    return _layer(sql, read_columns)
 
 
-def _given(step: Step) -> str:
-    return f"NULL::{sql_type(step.kind)}" if step.sql is None else something(step.sql, step.kind)
+def _value(step: Step) -> str:
+    return f"NULL::{sql_type(step.kind)}" if step.sql is None else null_if_empty(step.sql, step.kind)
 
 
 def _runs(step: Step, steps: Sequence[Step], rows: ResourceRows) -> str:
-    """Whether a value is computed: it is due, or something that it reads of its own resource came out differently."""
+    """Whether a value is computed: it is due, or a property of its own resource that it reads has changed."""
     if step.sql is None:
         return f"({rows.is_due(step.number)} AND {_was_stored(step)})"
     if not rows.is_partial:
@@ -135,7 +138,7 @@ def _was_stored(step: Step) -> str:
 
 
 def _differs(step: Step) -> str:
-    """A stored value of another type than declared is none to expressions, but it is there and must go."""
+    """Whether the value differs. A stored value of another type is null to expressions, but must be removed."""
     old, new = step.column("old"), step.column("new")
     differs = f"{new} IS DISTINCT FROM {old}"
     if not step.is_text:
@@ -144,7 +147,7 @@ def _differs(step: Step) -> str:
 
 
 def _changes(sql: str, steps: Sequence[Step], rows: ResourceRows, kept: Sequence[str]) -> str:
-    """Of the rows where something differs, the JSON of that, and of all computed values after it."""
+    """The rows in which a value differs, with the JSON of the changes and of all computed values after them."""
     by_name = {step.name: step for step in steps}
     names = sorted({*by_name, *kept})
     stored = {name: f'"the stored"[{place}]::VARCHAR' for place, name in enumerate(names, 1)}
@@ -176,7 +179,7 @@ def _changes(sql: str, steps: Sequence[Step], rows: ResourceRows, kept: Sequence
 
 
 def _may_be_extra(step: Step, steps: Sequence[Step]) -> bool:
-    """Whether a value may be computed that is not among those that are due, which are counted elsewhere."""
+    """Whether a value may be computed without being due; values that are due are counted elsewhere."""
     return step.sql is None or any(other.name in step.own for other in steps)
 
 

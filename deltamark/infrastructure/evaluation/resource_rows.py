@@ -1,4 +1,4 @@
-"""The rows that expressions are evaluated over: one a resource, with a column for whatever they read."""
+"""The rows that expressions are evaluated over: one for each resource, with a column for each value that they read."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.json_values import json_paths, typed
 
 STREAM, STATE, COMPUTED = '"the stream"', '"the state"', '"the computed"'
-"""Columns beside those of properties. No property has a blank in its name, but one may be called State."""
+"""Columns beside those of properties. Properties have no blank in their names, but one may be called State."""
 
 _IN_STATE, _IN_COMPUTED = '"in the state"', '"in the computed"'
 _BITS = 60
-"""Derivations whose being due one number tells."""
+"""Derivations in one number, each a bit that is set where it is due."""
 
 
 class Joins(Protocol):
-    """What is joined to the table ``resources``."""
+    """Joins to the table ``resources``."""
 
     @property
     def columns(self) -> list[str]:
-        """What it adds to each resource."""
+        """What they add to each resource."""
         ...
 
     @property
@@ -36,11 +36,11 @@ class Joins(Protocol):
 
 @frozen(kw_only=True)
 class ResourceRows:
-    """How the rows are made.
+    """The SQL of the rows and of their values.
 
-    :param names: the properties of the resource itself that are looked at.
-    :param derivations: how many may be due.
-    :param is_partial: whether the table ``due_bits`` says what is due; other resources have no rows then.
+    :param names: the properties of the resource itself that are read.
+    :param derivations: the number of derivations.
+    :param is_partial: whether only what the table ``due_bits`` names is due; other resources then have no rows.
     """
 
     names: Sequence[str]
@@ -49,7 +49,7 @@ class ResourceRows:
     is_partial: bool
 
     def sql(self, condition: str = "TRUE") -> str:
-        """The rows of the table ``resources`` that a condition holds for."""
+        """The rows of the table ``resources`` that meet a condition."""
         columns = [
             f"resources.stream AS {STREAM}, resources.state AS {STATE}, resources.computed AS {COMPUTED}",
             *self.joins.columns,
@@ -80,19 +80,19 @@ class ResourceRows:
         return typed(self._in(_IN_COMPUTED, name), kind)
 
     def is_computed(self, name: str) -> str:
-        """Whether a computed value of a property is stored, of whatever type."""
+        """Whether a computed value of a property is stored, of any type."""
         return f"{self._in(_IN_COMPUTED, name)} IS NOT NULL"
 
     def value(self, name: str, kind: PropertyType) -> str:
-        """The value that a property has: the computed one before the synchronized one."""
+        """The value of a property: the computed one, or else the synchronized one."""
         return typed(f"coalesce({self._in(_IN_COMPUTED, name)}, {self._in(_IN_STATE, name)})", kind)
 
     def _in(self, values: str, name: str) -> str:
         return f"{values}[{self.names.index(name) + 1}]"
 
 
-def make_due_bits(db: duckdb.DuckDBPyConnection, due: pa.Table, derivations: int) -> None:
-    """Makes the table ``due_bits`` out of pairs of a stream and a derivation, each pair once."""
+def create_due_bits(db: duckdb.DuckDBPyConnection, due: pa.Table, derivations: int) -> None:
+    """Creates the table ``due_bits`` from pairs of a stream and a derivation, each pair once."""
     columns = {"stream": due.column("stream")}
     for word in range(_words(derivations)):
         bits = pa.array([1 << n % _BITS if n // _BITS == word else 0 for n in range(derivations)], pa.int64())

@@ -1,4 +1,4 @@
-"""The SQL that evaluates keys and classifications, all of an entity type in one pass."""
+"""The SQL that evaluates all correlation keys and classifications of an entity type in one pass."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _LONGEST_KEY = 4_096
 class Rule:
     """A rule whose values are computed.
 
-    :param number: its place among the derivations.
-    :param is_boolean: a classification; otherwise a key.
+    :param number: the index of its derivation.
+    :param is_boolean: whether it is a classification; otherwise it is a key.
     """
 
     number: int
@@ -28,40 +28,40 @@ class Rule:
     is_boolean: bool
 
     @property
-    def given(self) -> str:
-        """The column of what its expression gives."""
-        return f'"given {self.number}"'
+    def result(self) -> str:
+        """The column of the result of its expression."""
+        return f'"result {self.number}"'
 
     @property
-    def kept(self) -> str:
-        """Its value, of what its expression gives: a key says something, and not too much."""
+    def value(self) -> str:
+        """The SQL of its value: an empty or very long key is none."""
         if self.is_boolean:
-            return self.given
-        return f"CASE WHEN {self.given} <> '' AND length({self.given}) <= {_LONGEST_KEY} THEN {self.given} END"
+            return self.result
+        return f"CASE WHEN {self.result} <> '' AND length({self.result}) <= {_LONGEST_KEY} THEN {self.result} END"
 
 
-def values_sql(rules: Sequence[Rule], own: Mapping[str, PropertyType], rows: ResourceRows) -> str:
-    """``stream``, and of each rule ``due n`` and ``value n``; a value only where it is due.
+def rule_sql(rules: Sequence[Rule], own: Mapping[str, PropertyType], rows: ResourceRows) -> str:
+    """The query for ``stream`` and, for each rule, ``is due n`` and ``value n``; a value only if it is due.
 
     :param own: the properties of the resource itself that expressions read, with their types.
     """
-    known = "".join(f", {rows.value(name, kind)} AS {quoted(name)}" for name, kind in own.items())
+    inputs = "".join(f", {rows.value(name, kind)} AS {quoted(name)}" for name, kind in own.items())
     due = "".join(f', {rows.is_due(rule.number)} AS "is due {rule.number}"' for rule in rules)
-    given = "".join(
-        f', CASE WHEN {STATE} IS NOT NULL AND "is due {rule.number}" THEN {rule.sql} END AS {rule.given}'
+    results = "".join(
+        f', CASE WHEN {STATE} IS NOT NULL AND "is due {rule.number}" THEN {rule.sql} END AS {rule.result}'
         for rule in rules
     )
-    kept = "".join(f', "is due {rule.number}", {rule.kept} AS "value {rule.number}"' for rule in rules)
-    return f"""SELECT {STREAM} AS stream{kept} FROM (
-        SELECT *{given} FROM (SELECT *{known}{due} FROM ({rows.sql()})))"""
+    values = "".join(f', "is due {rule.number}", {rule.value} AS "value {rule.number}"' for rule in rules)
+    return f"""SELECT {STREAM} AS stream{values} FROM (
+        SELECT *{results} FROM (SELECT *{inputs}{due} FROM ({rows.sql()})))"""
 
 
-def tables_of(rules: Sequence[Rule], found: pa.Table) -> list[pa.Table]:
-    """For each rule its values of the resources for which it is due."""
+def rule_values(rules: Sequence[Rule], rows: pa.Table) -> list[pa.Table]:
+    """For each rule, its values for the resources for which it is due."""
     tables = []
     for rule in rules:
         schema = pa.schema([("stream", pa.int64()), ("value", pa.bool_() if rule.is_boolean else pa.string())])
-        columns = pa.table({"stream": found.column("stream"), "value": found.column(f"value {rule.number}")})
-        is_due = found.column(f"is due {rule.number}")
+        columns = pa.table({"stream": rows.column("stream"), "value": rows.column(f"value {rule.number}")})
+        is_due = rows.column(f"is due {rule.number}")
         tables.append((columns if pc.all(is_due).as_py() else columns.filter(is_due)).cast(schema))
     return tables

@@ -1,7 +1,7 @@
-"""Expressions of the configuration language, compiled to SQL for DuckDB.
+"""Compiles the expressions of the configuration language to SQL for DuckDB.
 
-A binding, a binding with predefined functions, `SQL:x: …` or `Literal:…`: each becomes one scalar SQL expression over
-the columns that it reads.
+A binding, a binding with predefined functions, `SQL:x: …` or `Literal:…` becomes one scalar SQL expression over the
+columns that it reads.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import PropertyType, shown
-from deltamark.infrastructure.expressions.name_resolution import Names, bound
-from deltamark.infrastructure.expressions.parser import LONGEST, is_sql, parsed_sql
-from deltamark.infrastructure.expressions.predefined_functions import FUNCTIONS, MOST_PARAMETERS, applied
-from deltamark.infrastructure.expressions.result_conversion import converted, converted_literal
+from deltamark.infrastructure.expressions.name_resolution import Names, resolve_binding
+from deltamark.infrastructure.expressions.parser import LONGEST, is_sql, parse_sql
+from deltamark.infrastructure.expressions.predefined_functions import FUNCTIONS, MOST_PARAMETERS, apply_function
+from deltamark.infrastructure.expressions.result_conversion import convert, convert_literal
 from deltamark.infrastructure.expressions.sql_value import LONGEST_SQL
 from deltamark.infrastructure.expressions.translator import Translation
-from deltamark.infrastructure.expressions.udfs import register
+from deltamark.infrastructure.expressions.udfs import register_functions
 
 MOST_PIPED = 16
 
-__all__ = ["Compiled", "compiled", "register"]
+__all__ = ["Compiled", "compile_derivation", "register_functions"]
 
 
 @frozen
 class Compiled:
     """An expression as SQL.
 
-    :param sql: a scalar DuckDB expression; what it reads are columns called `quoted(str(read))`, of the type
-        `sql_type` of the property (a list where the path leads over a collection). Its value has the type
-        `sql_type(derivation.result)`. It may call functions that `register` brings.
+    :param sql: a scalar DuckDB expression of the type `sql_type(derivation.result)`. It reads columns that are called
+        `quoted(str(read))` and have the `sql_type` of the property, as a list if the path leads over a collection. It
+        may call functions that `register_functions` registers.
     :param reads: what it reads, sorted.
     """
 
@@ -44,21 +44,21 @@ class Compiled:
     reads: tuple[Read, ...]
 
 
-def compiled(derivation: Derivation, configuration: Configuration) -> Compiled:
+def compile_derivation(derivation: Derivation, configuration: Configuration) -> Compiled:
     """Checks and compiles the expression of a derivation.
 
     The same expression over the same configuration gives the same SQL.
 
-    :raises ExpressionRefused: if it does not parse, holds what is not allowed, or names what does not exist.
+    :raises ExpressionRefused: if it does not parse, contains what is not allowed, or names what does not exist.
     """
     if len(derivation.expression or "") > LONGEST:
         raise ExpressionRefused(f"is longer than {LONGEST} characters")
-    # On a stack of its own: how deep an expression may nest must not depend on how deep the caller is.
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        return beside.submit(_compiled, derivation, configuration).result()
+    # In a thread, so that the allowed nesting of an expression does not depend on the stack of the caller.
+    with ThreadPoolExecutor(max_workers=1) as own_stack:
+        return own_stack.submit(_compile, derivation, configuration).result()
 
 
-def _compiled(derivation: Derivation, configuration: Configuration) -> Compiled:
+def _compile(derivation: Derivation, configuration: Configuration) -> Compiled:
     expression = (derivation.expression or "").strip()
     names = Names(configuration, derivation.entity_type)
     if re.match("c#:", expression, re.IGNORECASE):
@@ -66,9 +66,9 @@ def _compiled(derivation: Derivation, configuration: Configuration) -> Compiled:
             "is C#, which is not evaluated; write it as SQL over the properties, such as SQL:person: lower(person.Mail)"
         )
     if "\0" in expression:
-        raise ExpressionRefused("holds the character NUL, which no text may hold")
+        raise ExpressionRefused("contains the character NUL, which no text may contain")
     if expression.startswith("Literal:"):
-        sql = converted_literal((derivation.expression or "").lstrip().removeprefix("Literal:"), derivation.result)
+        sql = convert_literal((derivation.expression or "").lstrip().removeprefix("Literal:"), derivation.result)
     elif is_sql(expression):
         sql = _from_sql(expression, names, derivation.result)
     else:
@@ -79,16 +79,16 @@ def _compiled(derivation: Derivation, configuration: Configuration) -> Compiled:
 
 
 def _from_sql(expression: str, names: Names, result: PropertyType) -> str:
-    parsed = parsed_sql(expression)
+    parsed = parse_sql(expression)
     try:
-        return converted(Translation(names, parsed.variable).of(parsed.tree), result)
+        return convert(Translation(names, parsed.variable).of(parsed.tree), result)
     except RecursionError as e:
         raise ExpressionRefused("nests too deep") from e
 
 
 def _from_pipe(expression: str, names: Names, derivation: Derivation) -> str:
-    calls = list(piped(expression))
-    value = bound(names, derivation.binding)
+    calls = list(pipe_calls(expression))
+    value = resolve_binding(names, derivation.binding)
     if value.is_list:
         (read,) = names.reads
         raise ExpressionRefused(
@@ -96,17 +96,17 @@ def _from_pipe(expression: str, names: Names, derivation: Derivation) -> str:
             f"them, such as SQL:x: array_to_string(x.{read}, ', ')"
         )
     for name, parameters in calls:
-        value = applied(name, value, parameters)
-    return converted(value, derivation.result)
+        value = apply_function(name, value, parameters)
+    return convert(value, derivation.result)
 
 
-def piped(expression: str) -> Iterator[tuple[str, list[str]]]:
+def pipe_calls(expression: str) -> Iterator[tuple[str, list[str]]]:
     """The functions of a pipe with their parameters, in order.
 
-    Both stand between bars. The name of a function always begins a new one, with its first parameter behind a colon;
-    anything else is a parameter of the function before it, as long as that takes more.
+    Bars separate both. The name of a function always starts a new call, with its first parameter after a colon.
+    Anything else is a parameter of the function before it, as long as that takes more.
 
-    :raises ExpressionRefused: at what is neither.
+    :raises ExpressionRefused: if a part is neither.
     """
     parts = expression.split("|") if expression else []
     if len(parts) > 4 * MOST_PIPED:
@@ -118,7 +118,7 @@ def piped(expression: str) -> Iterator[tuple[str, list[str]]]:
             if name:
                 yield name, parameters
             name, parameters, count = start.strip(), [rest] if colon else [], count + 1
-        elif name and len(parameters) < _takes(name):
+        elif name and len(parameters) < _most_parameters(name):
             parameters.append(part)
         else:
             known = [*FUNCTIONS, "SQL:x: …", "Literal:…"]
@@ -129,5 +129,5 @@ def piped(expression: str) -> Iterator[tuple[str, list[str]]]:
         yield name, parameters
 
 
-def _takes(name: str) -> int:
+def _most_parameters(name: str) -> int:
     return MOST_PARAMETERS.get(name, len(FUNCTIONS[name].parameters))

@@ -1,6 +1,6 @@
-"""Dates as .NET writes them, in time zones as Windows or IANA name them.
+"""SQL for dates in the formats of .NET, in time zones with Windows or IANA names.
 
-The zones are those that DuckDB brings (ICU); the Windows names are those of CLDR, as the package tzlocal keeps them.
+The zones are those of DuckDB (ICU). The Windows names are those of CLDR, as the package tzlocal has them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.conversions import BLANKS, in_ascii
-from deltamark.infrastructure.duckdb.dates import understood
+from deltamark.infrastructure.duckdb.dates import PATTERN_TOKENS, parse_pattern
 
 LONGEST_PATTERN = 100
 MOST_MINUTES = 100 * 366 * 24 * 60
 
-_WRITTEN = {
+_STRFTIME = {
     "yyyy": "%Y",
     "yy": "%y",
     "MMMM": "%B",
@@ -42,10 +42,9 @@ _WRITTEN = {
     "s": "%-S",
     "tt": "%p",
 }
-_TOKENS = re.compile(r"'([^']*)'|\\(.)|(y+|M+|d+|H+|h+|m+|s+|f+|t+)|([A-Za-z])|(.)", re.DOTALL)
 
 
-def zone_of(name: str) -> str:
+def time_zone(name: str) -> str:
     """The IANA name of a time zone.
 
     :param name: a Windows name ("Romance Standard Time") or an IANA name ("Europe/Paris").
@@ -59,37 +58,38 @@ def zone_of(name: str) -> str:
 
 
 def _zones_like(name: str) -> list[str]:
-    """The names among which somebody may have meant one: those of Windows hold blanks, those of IANA do not."""
+    """The names to suggest: those of Windows contain blanks, those of IANA do not."""
     return list(win_tz) if " " in name.strip() else [zone for zone in tz_win if zone[:1] == name[:1].upper()]
 
 
-def minutes_of(text: str) -> int:
+def minute_count(text: str) -> int:
     """A number of minutes, which may be negative.
 
-    :raises ExpressionRefused: if it is none, or more than a hundred years.
+    :raises ExpressionRefused: if it is no whole number, or more than a hundred years.
     """
     if not re.fullmatch(r"[+-]?\d{1,9}", text.strip()) or abs(int(text)) > MOST_MINUTES:
         raise ExpressionRefused(f"adds {shown(text)} minutes; write a whole number up to {MOST_MINUTES}")
     return int(text)
 
 
-def parsed(text: str, pattern: str, zone: str | None, minutes: int = 0) -> str:
-    """SQL of the instant (UTC) that a text says; NULL where it is not written like the pattern, does not
-    exist, or is not in the years 0001 to 9999 of UTC.
+def parse_instant(text: str, pattern: str, zone: str | None, minutes: int = 0) -> str:
+    """SQL for the instant (UTC) of a text.
 
-    A local time that a change of the clocks leaves out is moved on by as much; one that comes twice is the second
-    one, in standard time.
+    NULL if the text is not written like the pattern, if there is no such date, or if it is not in the years 0001 to
+    9999 of UTC. A local time that is skipped when clocks change is moved forward by as much; one that occurs twice is
+    the second one, in standard time.
 
-    :param zone: the IANA name of the zone that the text is in; None for UTC.
+    :param zone: the IANA name of the zone of the text; None for UTC.
+    :param minutes: are added to the instant.
     """
-    expression, names = _understood(pattern)
+    expression, names = _parse_pattern(pattern)
     group = {name: rf"\{number}" for number, name in enumerate(names, 1)}
     year = group.get("year") or f"@{group['short_year']}"
     hour, half = (group["short_hour"], f" {group['half']}") if "half" in group else (group.get("hour", "00"), "")
     clock = ":".join((hour, group.get("minute", "00"), group.get("second", "00")))
-    written = f"{year}-{group['month']}-{group['day']} {clock}.{group.get('fraction', '0')}{half}"
-    # The sign before the text stays where nothing matches, so that what is left is no date.
-    sql = f"regexp_replace('#' || trim({text}, {in_ascii(BLANKS)}), '^#(?:{expression})$', '{written}')"
+    rewritten = f"{year}-{group['month']}-{group['day']} {clock}.{group.get('fraction', '0')}{half}"
+    # If nothing matches, the # stays in front of the text, which is then no date.
+    sql = f"regexp_replace('#' || trim({text}, {in_ascii(BLANKS)}), '^#(?:{expression})$', '{rewritten}')"
     if "short_year" in group:
         sql = rf"regexp_replace(regexp_replace({sql}, '^@([0-4])', '20\1'), '^@([5-9])', '19\1')"
     sql = f"try_strptime({sql}, '%Y-%m-%d {'%I' if half else '%H'}:%M:%S.%f{' %p' if half else ''}')"
@@ -100,14 +100,14 @@ def parsed(text: str, pattern: str, zone: str | None, minutes: int = 0) -> str:
     return f"list_extract(list_filter([{sql}], lambda instant: year(instant) BETWEEN 1 AND 9999), 1)"
 
 
-def _understood(pattern: str) -> tuple[str, list[str]]:
+def _parse_pattern(pattern: str) -> tuple[str, list[str]]:
     _check_length(pattern)
     try:
-        return understood(pattern, Location(""))
+        return parse_pattern(pattern, Location(""))
     except SourceError as e:
         raise ExpressionRefused(
             f"writes dates as {shown(pattern)}, which cannot be understood: {e.problem.rpartition(': ')[2]}; "
-            "say something like dd/MM/yyyy HH:mm"
+            "write something like dd/MM/yyyy HH:mm"
         ) from e
 
 
@@ -116,15 +116,15 @@ def _check_length(pattern: str) -> None:
         raise ExpressionRefused(f"holds a format of more than {LONGEST_PATTERN} characters")
 
 
-def written(instant: str, pattern: str, zone: str) -> str:
-    """SQL of the text that says an instant (UTC) in a zone; names of months and days are English.
+def format_instant(instant: str, pattern: str, zone: str) -> str:
+    """SQL for the text of an instant (UTC) in a zone; names of months and days are English.
 
-    :raises ExpressionRefused: if the pattern cannot be understood.
+    :raises ExpressionRefused: if the pattern is invalid.
     """
     _check_length(pattern)
     local = instant if zone == "UTC" else f"timezone({literal(zone)}, timezone('UTC', {instant}))"
     parts, plain = [], ""
-    for token in _TOKENS.finditer(pattern):
+    for token in PATTERN_TOKENS.finditer(pattern):
         quoted, escaped, field, letter, other = token.groups()
         if field is not None and re.fullmatch("f{1,6}", field):
             parts += [*_formatted(local, plain), f"left(strftime({local}, '%f'), {len(field)})"]
@@ -134,8 +134,8 @@ def written(instant: str, pattern: str, zone: str) -> str:
         elif letter is not None and letter not in "TZ":
             raise _not_understood(letter, pattern)
         else:
-            said = next(text for text in (quoted, escaped, letter, other) if text is not None)
-            plain += said.replace("%", "%%")
+            plain_text = next(text for text in (quoted, escaped, letter, other) if text is not None)
+            plain += plain_text.replace("%", "%%")
     return f"({' || '.join([*parts, *_formatted(local, plain)]) or literal('')})"
 
 
@@ -144,13 +144,13 @@ def _formatted(local: str, pattern: str) -> list[str]:
 
 
 def _field(field: str, pattern: str) -> str:
-    if field not in _WRITTEN:
+    if field not in _STRFTIME:
         raise _not_understood(field, pattern)
-    return _WRITTEN[field]
+    return _STRFTIME[field]
 
 
 def _not_understood(sign: str, pattern: str) -> ExpressionRefused:
     return ExpressionRefused(
         f"writes dates as {shown(pattern)}, which cannot be understood: {sign} has no meaning; "
-        "say something like dd/MM/yyyy HH:mm"
+        "write something like dd/MM/yyyy HH:mm"
     )

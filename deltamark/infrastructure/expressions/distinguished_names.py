@@ -1,5 +1,5 @@
-"""Distinguished names of directories in one canonical spelling, as RFC 4514 (https://www.rfc-editor.org/rfc/rfc4514)
-writes them.
+"""Distinguished names of directories in one canonical form, as in RFC 4514
+(https://www.rfc-editor.org/rfc/rfc4514).
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _MUST_BE_ESCAPED = re.compile(r'[\\",+;<>]')
 
 
-def formatted(text: str) -> str | None:
-    """A distinguished name with its types in capitals, no blanks around its signs, and what must be escaped behind a
-    backslash: two spellings of one name become equal. Values keep their letter case. None where a text is no
-    distinguished name.
+def canonical_name(text: str) -> str | None:
+    """A distinguished name in canonical form, or None if the text is no distinguished name.
+
+    Types are in capitals, there are no blanks around separators, and only what must be escaped is. Values keep their
+    letter case. Two notations of one name become equal.
     """
     names = []
     for name in _split(text, ",;"):
@@ -27,8 +28,8 @@ def formatted(text: str) -> str | None:
     return ",".join(names)
 
 
-def _split(text: str, signs: str) -> Iterator[str]:
-    """The parts of a text between signs that stand neither in quotes nor behind a backslash."""
+def _split(text: str, separators: str) -> Iterator[str]:
+    """The parts of a text between separators that are neither in quotes nor after a backslash."""
     start, position, in_quotes = 0, 0, False
     while position < len(text):
         char = text[position]
@@ -36,7 +37,7 @@ def _split(text: str, signs: str) -> Iterator[str]:
             position += 1
         elif char == '"':
             in_quotes = not in_quotes
-        elif char in signs and not in_quotes:
+        elif char in separators and not in_quotes:
             yield text[start:position]
             start = position + 1
         position += 1
@@ -53,30 +54,30 @@ def _pair(text: str) -> str | None:
 
 
 def _unescaped(written: str) -> str | None:
-    """What a value says; None where it is not well written."""
+    """The text of a written value; None if it is not well formed."""
     text = written.lstrip(" ")
     quoted = _QUOTED.fullmatch(text.rstrip(" "))
     if quoted:
         text = quoted.group(1)
     else:
         bare = text.rstrip(" ")
-        kept = (len(bare) - len(bare.rstrip("\\"))) % 2  # a blank behind a backslash counts
+        kept = (len(bare) - len(bare.rstrip("\\"))) % 2  # a blank after a backslash is part of the value
         text = text[: len(bare) + kept]
         if '"' in re.sub(r"\\.", "", text, flags=re.DOTALL):
             return None
     try:
-        return _ESCAPED.sub(_meant, text)
+        return _ESCAPED.sub(_unescaped_part, text)
     except UnicodeDecodeError:
         return None
 
 
-def _meant(escaped: re.Match[str]) -> str:
+def _unescaped_part(escaped: re.Match[str]) -> str:
     octets, char = escaped.groups()
     return str(char) if octets is None else bytes.fromhex(octets.replace("\\", "")).decode("utf-8")
 
 
 def _escaped(value: str) -> str:
-    text = _MUST_BE_ESCAPED.sub(lambda found: f"\\{found.group()}", value).replace("\0", "\\00")
+    text = _MUST_BE_ESCAPED.sub(lambda match: f"\\{match.group()}", value).replace("\0", "\\00")
     if text.startswith((" ", "#")):
         text = f"\\{text}"
     return f"{text[:-1]}\\ " if len(value) > 1 and text.endswith(" ") else text

@@ -1,4 +1,4 @@
-"""Names in expressions: what they read, and what somebody meant who wrote another name."""
+"""Resolves the names in expressions, and suggests names in place of unknown ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from deltamark.domain.configuration.entity_model import EntityType, Property
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused, NoSuchPath, Read, route
 from deltamark.domain.suggestions import MOST_LISTED, hint, nearest
 from deltamark.domain.values import shown
-from deltamark.infrastructure.expressions.sql_value import Typed, column
+from deltamark.infrastructure.expressions.sql_value import Typed, property_column
 
 
 @define
 class Names:
-    """The names that an expression over an entity type may use; remembers which it used."""
+    """The names that an expression over an entity type may use, and those that it has used."""
 
     configuration: Configuration
     entity_type: str
@@ -25,8 +25,8 @@ class Names:
     def read(self, parts: Sequence[str], verb: str) -> Typed:
         """The value of `Property`, or of `Navigation.….Property`.
 
-        :param verb: what an expression does that has the name ("names", "is bound to"), for messages.
-        :raises ExpressionRefused: if it leads nowhere.
+        :param verb: what the expression does with the name ("names", "is bound to"), for messages.
+        :raises ExpressionRefused: if there is no such path or property.
         """
         *path, name = parts
         try:
@@ -34,17 +34,17 @@ class Names:
         except NoSuchPath as e:
             raise NoSuchPath(f"{verb} {shown('.'.join(parts))}, which {e}") from e
         entity_type = self.configuration.entity_type(way.leads_to)
-        found = next((p for p in self._properties(entity_type) if p.identifier == name), None) if entity_type else None
-        if found is None:
-            raise NoSuchPath(f"{verb} {shown('.'.join(parts))}, {self._instead(name, parts, way.leads_to)}")
+        declared = next((p for p in self._properties(entity_type) if p.identifier == name), None)
+        if declared is None:
+            raise NoSuchPath(f"{verb} {shown('.'.join(parts))}, {self._advice(name, parts, way.leads_to)}")
         read = Read(tuple(path), name)
         self.reads[read] = None
-        return column(str(read), found.type, is_collection=way.is_collection)
+        return property_column(str(read), declared.type, is_collection=way.is_collection)
 
     def _properties(self, entity_type: EntityType | None) -> tuple[Property, ...]:
         return self.configuration.valued_properties(entity_type) if entity_type else ()
 
-    def _instead(self, name: str, parts: Sequence[str], at: str) -> str:
+    def _advice(self, name: str, parts: Sequence[str], at: str) -> str:
         entity_type = self.configuration.entity_type(at)
         known = [p.identifier for p in self._properties(entity_type)]
         navigations = self._navigations(at)
@@ -60,10 +60,10 @@ class Names:
         return [end.property for end in ends if end.entity_type == at]
 
 
-def bound(names: Names, binding: str | None) -> Typed:
-    """What a binding reads: `Path`, or `EntityType:Path`.
+def resolve_binding(names: Names, binding: str | None) -> Typed:
+    """The value of a binding: `Path`, or `EntityType:Path`.
 
-    :raises ExpressionRefused: if there is none, or it leads nowhere.
+    :raises ExpressionRefused: if there is no binding, or no such path or property.
     """
     text = (binding or "").strip()
     if not text:

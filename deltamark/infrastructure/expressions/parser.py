@@ -1,7 +1,7 @@
-"""Scalar SQL expressions: parsed by sqlglot into a tree, within limits.
+"""Parses scalar SQL expressions with sqlglot into a tree, within limits.
 
-The text of a configuration never reaches the database: what is evaluated is written anew from the tree, and only what
-`translating` knows passes.
+The text of a configuration never reaches the database: `translator` writes new SQL from the tree, and refuses what it
+does not know.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 
 LONGEST = 4_000
 DEEPEST = 24
-"""Brackets within brackets. The parser needs some 25 frames of Python's 1,000 for each."""
+"""Nested brackets. The parser needs some 25 of Python's 1,000 stack frames for each."""
 MOST_NODES = 600
 
 _FORM = re.compile(r"^SQL:\s*([A-Za-z_][A-Za-z0-9_]{0,60})\s*:(.*)$", re.DOTALL)
@@ -28,7 +28,7 @@ _SPECIAL_SYNTAX = ("CAST", "TRY_CAST", "TRIM", "EXTRACT", "POSITION")
 
 
 class _Parser(DuckDBParser):
-    """Leaves every call as it is written: what a function means is for `sql_functions` to say, not for sqlglot."""
+    """Leaves every call as it is written, because `sql_functions` decides what a function means, not sqlglot."""
 
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {name: DuckDBParser.FUNCTION_PARSERS[name] for name in _SPECIAL_SYNTAX}
@@ -42,7 +42,7 @@ class _Dialect(DuckDB):
 
 @frozen
 class ScalarSql:
-    """A parsed expression, and the variable that stands for the resource in it."""
+    """A parsed expression, and the variable by which it names the resource."""
 
     variable: str
     tree: exp.Expr
@@ -53,19 +53,19 @@ def is_sql(expression: str) -> bool:
     return expression.lstrip().upper().startswith("SQL:")
 
 
-def parsed_sql(expression: str) -> ScalarSql:
-    """Parses `SQL:variable: expression`. Needs a few hundred frames of the stack.
+def parse_sql(expression: str) -> ScalarSql:
+    """Parses `SQL:variable: expression`. Needs a few hundred stack frames.
 
-    :raises ExpressionRefused: with what is wrong.
+    :raises ExpressionRefused: with the fault.
     """
     form = _FORM.match(expression.strip())
     if form is None:
         raise ExpressionRefused("must look like SQL:person: person.Mail, with a name between the colons")
     variable, text = form.groups()
-    return ScalarSql(variable, _parsed(text))
+    return ScalarSql(variable, _parse(text))
 
 
-def _parsed(text: str) -> exp.Expr:
+def _parse(text: str) -> exp.Expr:
     if _depth(text) > DEEPEST or text.count("[") > DEEPEST:
         raise ExpressionRefused(f"nests deeper than {DEEPEST} brackets")
     try:
@@ -86,7 +86,7 @@ def _parsed(text: str) -> exp.Expr:
 
 
 def _depth(text: str) -> int:
-    """How many brackets are open at once, at most; those in texts count too, which only asks for shorter texts."""
+    """The most brackets that are open at once; brackets in literal texts count too."""
     deepest = depth = 0
     for char in text:
         if char in "([{":

@@ -1,7 +1,7 @@
-"""The predefined functions, as DuckDB SQL over one value.
+"""The predefined functions, as SQL for DuckDB over one value.
 
-Diacritics follow the table of the configuration language (ä becomes ae, ø becomes o, š becomes sh, …); every
-other accent is stripped by DuckDB's `strip_accents` (https://duckdb.org/docs/stable/sql/functions/text).
+Diacritics follow the table of the configuration language (ä becomes ae, ø becomes o, š becomes sh, …). DuckDB's
+`strip_accents` strips all other accents (https://duckdb.org/docs/stable/sql/functions/text).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.conversions import in_ascii
 from deltamark.infrastructure.duckdb.dates import iso_instant
-from deltamark.infrastructure.expressions.date_formats import minutes_of, parsed, written, zone_of
-from deltamark.infrastructure.expressions.sql_value import DATES, SHORT, Growth, Shape, Typed, named, text_of
+from deltamark.infrastructure.expressions.date_formats import format_instant, minute_count, parse_instant, time_zone
+from deltamark.infrastructure.expressions.sql_value import DATES, SHORT, Growth, Shape, Typed, as_text, computed_once
 
 _SPECIAL = {
     "ä": "ae",
@@ -41,8 +41,8 @@ def _remove_diacritics(text: str) -> str:
         sql = f"replace({sql}, {literal(letter)}, {literal(plain)})"
         capital = "ẞ" if letter == "ß" else letter.upper()
         sql = f"replace({sql}, {literal(capital)}, {literal(plain.upper())})"
-    # Most texts are ASCII, as many bytes as characters: for them nothing need be looked for.
-    return named(text, f"CASE WHEN strlen(text) = length(text) THEN text ELSE strip_accents({sql}) END")
+    # Most texts are ASCII (as many bytes as characters) and need no replacement.
+    return computed_once(text, f"CASE WHEN strlen(text) = length(text) THEN text ELSE strip_accents({sql}) END")
 
 
 def _simplify(text: str) -> str:
@@ -52,7 +52,7 @@ def _simplify(text: str) -> str:
 _BLANKS = in_ascii(
     " \t\n\v\f\r\x85\u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 )
-"""White space as Unicode has it."""
+"""White space as Unicode defines it."""
 
 _FIRST_NAME = (
     "array_to_string(list_transform(list_filter(regexp_split_to_array({text}, '[\\s\\v\\x{{85}}\\p{{Z}}\\p{{Pd}}]+'), "
@@ -65,10 +65,12 @@ _FIRST_NAME = (
 class Predefined:
     """A function that is applied to a binding.
 
-    :param takes: a text, or a date.
-    :param parameters: what stands behind the colon, in order, as messages call it.
-    :param times: how many times longer than its input the result may be.
-    :param sql: SQL of the function applied to SQL, with the parameters.
+    :param gives: the type of its result.
+    :param sql: the SQL of its result, from the SQL of a value and the parameters.
+    :param takes: the type of the value: a text or a date.
+    :param parameters: the names of what follows the colon, in order, for messages.
+    :param example: of the parameters.
+    :param times: how many times as long as its input the result may be.
     """
 
     gives: Shape
@@ -84,14 +86,14 @@ def _python(name: str) -> Callable[[str], str]:
 
 
 def _universal(text: str, *parameters: str) -> str:
-    """The language lists a time zone for this function too, which a universal date cannot have."""
-    if len(parameters) == 3 and zone_of(parameters[0]) not in _UTC:
+    """Accepts a time zone, which the language lists for this function too, as long as it is UTC."""
+    if len(parameters) == 3 and time_zone(parameters[0]) not in _UTC:
         raise ExpressionRefused(
             f"reads universal dates in the time zone {shown(parameters[0])}; for local ones there is "
             f"ParseLocalDateThenAddMinutes:{'|'.join(parameters)}"
         )
     pattern, minutes = parameters[-2:]
-    return parsed(text, pattern, None, minutes_of(minutes))
+    return parse_instant(text, pattern, None, minute_count(minutes))
 
 
 _UTC = {"UTC", "Etc/UTC", "Etc/GMT"}
@@ -105,7 +107,7 @@ FUNCTIONS: Mapping[str, Predefined] = {
     "RemoveDiacritics": Predefined(Shape.TEXT, _remove_diacritics, times=2),
     "Simplify": Predefined(Shape.TEXT, _simplify, times=2),
     "ToFirstName": Predefined(Shape.TEXT, lambda text: _FIRST_NAME.format(text=text)),
-    "ToTitle": Predefined(Shape.TEXT, lambda text: named(text, "upper(left(text, 1)) || substring(text, 2)")),
+    "ToTitle": Predefined(Shape.TEXT, lambda text: computed_once(text, "upper(left(text, 1)) || substring(text, 2)")),
     "ToSoundex": Predefined(Shape.TEXT, lambda text: f"deltamark_soundex({_remove_diacritics(text)})", times=0),
     "ToDoubleMetaphone": Predefined(
         Shape.TEXT, lambda text: f"deltamark_double_metaphone({_remove_diacritics(text)})", times=4
@@ -113,19 +115,19 @@ FUNCTIONS: Mapping[str, Predefined] = {
     "ToFormatedDN": Predefined(Shape.TEXT, _python("deltamark_formatted_dn"), times=3),
     "ParseLocalDate": Predefined(
         Shape.INSTANT,
-        lambda text, zone, pattern: parsed(text, pattern, zone_of(zone)),
+        lambda text, zone, pattern: parse_instant(text, pattern, time_zone(zone)),
         parameters=("time zone", "format"),
         example="Romance Standard Time|dd/MM/yyyy",
     ),
     "ParseLocalDateThenAddMinutes": Predefined(
         Shape.INSTANT,
-        lambda text, zone, pattern, minutes: parsed(text, pattern, zone_of(zone), minutes_of(minutes)),
+        lambda text, zone, pattern, minutes: parse_instant(text, pattern, time_zone(zone), minute_count(minutes)),
         parameters=("time zone", "format", "number of minutes"),
         example="Romance Standard Time|dd/MM/yyyy|1440",
     ),
     "ParseUniversalDate": Predefined(
         Shape.INSTANT,
-        lambda text, pattern: parsed(text, pattern, None),
+        lambda text, pattern: parse_instant(text, pattern, None),
         parameters=("format",),
         example="dd/MM/yyyy",
     ),
@@ -134,32 +136,32 @@ FUNCTIONS: Mapping[str, Predefined] = {
     ),
     "FormatLocalDate": Predefined(
         Shape.TEXT,
-        lambda instant, zone, pattern: written(instant, pattern, zone_of(zone)),
+        lambda instant, zone, pattern: format_instant(instant, pattern, time_zone(zone)),
         takes=Shape.INSTANT,
         parameters=("time zone", "format"),
         example="Romance Standard Time|dd/MM/yyyy",
     ),
 }
-"""Name -> function. A null gives a null."""
+"""Name -> function. Null gives null."""
 
 MOST_PARAMETERS = {"ParseUniversalDateThenAddMinutes": 3}
-"""Where it may be more than the parameters that a function needs."""
+"""The functions that take more parameters than they need."""
 
 
-def applied(name: str, value: Typed, parameters: Sequence[str]) -> Typed:
-    """A predefined function applied to a value.
+def apply_function(name: str, value: Typed, parameters: Sequence[str]) -> Typed:
+    """Applies a predefined function to a value.
 
-    :raises ExpressionRefused: if it does not take that value or these parameters.
+    :raises ExpressionRefused: if it does not take the value or the parameters.
     """
     function = FUNCTIONS[name]
-    wanted = len(function.parameters)
-    if not wanted <= len(parameters) <= MOST_PARAMETERS.get(name, wanted):
-        raise ExpressionRefused(f"gives {name} {_counted(len(parameters))}; {_usage(name, function)}")
+    needed = len(function.parameters)
+    if not needed <= len(parameters) <= MOST_PARAMETERS.get(name, needed):
+        raise ExpressionRefused(f"gives {name} {_parameter_count(len(parameters))}; {_usage(name, function)}")
     if value.is_list:
         raise ExpressionRefused(f"applies {name} to several values; make one of them first, as array_to_string does")
-    given = _instant(name, value) if function.takes is Shape.INSTANT else _text(name, function, value)
-    sql = function.sql(given.sql, *(parameter.strip() for parameter in parameters))
-    growth = given.growth * function.times | SHORT
+    argument = _instant(name, value) if function.takes is Shape.INSTANT else _text(name, function, value)
+    sql = function.sql(argument.sql, *(parameter.strip() for parameter in parameters))
+    growth = argument.growth * function.times | SHORT
     if name == "FormatLocalDate":
         growth = Growth(0, 10 * len(parameters[-1]) + 40)
     return Typed(sql, function.gives, growth=growth)
@@ -169,23 +171,23 @@ def _instant(name: str, value: Typed) -> Typed:
     if value.shape in DATES:
         return Typed(f"CAST({value.sql} AS TIMESTAMP)", Shape.INSTANT)
     if value.shape in (Shape.TEXT, Shape.NOTHING):
-        return instant_of_text(value)
+        return parsed_instant(value)
     raise ExpressionRefused(f"applies {name} to {value.described}; it takes a date")
 
 
-def instant_of_text(value: Typed) -> Typed:
-    """The instant that a text says in ISO 8601; null where it says none."""
-    sql = f"CAST({named(value.sql, iso_instant('text'))} AS TIMESTAMP)"
+def parsed_instant(value: Typed) -> Typed:
+    """The instant of a text in ISO 8601; null if the text is none."""
+    sql = f"CAST({computed_once(value.sql, iso_instant('text'))} AS TIMESTAMP)"
     return Typed(sql, Shape.INSTANT)
 
 
 def _text(name: str, function: Predefined, value: Typed) -> Typed:
     if function.gives is Shape.INSTANT and value.shape in DATES:
         raise ExpressionRefused(f"applies {name} to a date, which need not be parsed; leave {name} out")
-    return text_of(value)
+    return as_text(value)
 
 
-def _counted(count: int) -> str:
+def _parameter_count(count: int) -> str:
     return "no parameter" if not count else "1 parameter" if count == 1 else f"{count} parameters"
 
 

@@ -1,4 +1,4 @@
-"""Regular expressions in expressions: literal, short, and matched in linear time by RE2."""
+"""Regular expressions in expressions: short literals, which RE2 matches in linear time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _COUNTED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 
 
 def checked_pattern(pattern: str) -> str:
-    """The pattern, once it is known to compile.
+    """The pattern, if it compiles.
 
-    DuckDB matches with RE2 (https://github.com/google/re2): no pattern takes more than linear time.
+    DuckDB matches with RE2 (https://github.com/google/re2), which takes linear time for every pattern.
 
-    :raises ExpressionRefused: if it does not compile, or is too big.
+    :raises ExpressionRefused: if it does not compile, or is too long.
     """
     if len(pattern) > LONGEST_PATTERN:
         raise ExpressionRefused(f"holds a regular expression of more than {LONGEST_PATTERN} characters")
@@ -47,13 +47,16 @@ def _problem(pattern: str) -> str | None:
 
 
 def checked_options(options: str) -> str:
-    """The options of a regular expression: `i` ignores letter case, `g` replaces all, with `s` a point matches all."""
+    """The options of a regular expression: `i` ignores case, `g` replaces all, `s` lets a dot match line ends.
+
+    :raises ExpressionRefused: if there is another one.
+    """
     if set(options) - set("igsc"):
         raise ExpressionRefused(f"gives a regular expression the options {shown(options)}; there are i, g, s and c")
     return options
 
 
 def insertions(replacement: str) -> tuple[int, int]:
-    """How many groups a replacement inserts, and how many characters of its own."""
+    """The number of groups that a replacement inserts, and its number of characters."""
     groups = len(re.findall(r"\\\d", replacement))
     return groups, len(replacement)

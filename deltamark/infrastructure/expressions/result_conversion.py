@@ -1,4 +1,4 @@
-"""Bringing what an expression gives to the type of its property: exactly, or with an error that says why not."""
+"""Converts the result of an expression to the type of its property: exactly, or with an error that says why not."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from attrs import evolve
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.location import Location
 from deltamark.domain.values import INTEGER_RANGES, PropertyType, shown
-from deltamark.infrastructure.duckdb.column_types import sql_type
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.conversions import conversion
 from deltamark.infrastructure.duckdb.dates import iso_instant
-from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Shape, Typed, named, text_of
+from deltamark.infrastructure.duckdb.json_values import sql_type
+from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Shape, Typed, as_text, computed_once
 
 LONGEST_TEXT = 1 << 20
 """Bytes of a computed text."""
@@ -29,10 +29,10 @@ _INTEGERS = {
 _TEXTS = (PropertyType.STRING, PropertyType.FOREIGN_KEY)
 
 
-def converted(value: Typed, result: PropertyType) -> str:
-    """SQL of a value as `sql_type(result)`. A value that does not fit fails when it is evaluated.
+def convert(value: Typed, result: PropertyType) -> str:
+    """SQL for a value as `sql_type(result)`. A value that cannot be converted fails when it is evaluated.
 
-    :raises ExpressionRefused: if no value of that type can fit.
+    :raises ExpressionRefused: if no value of that type can be converted.
     """
     if value.is_list:
         raise ExpressionRefused(
@@ -44,54 +44,54 @@ def converted(value: Typed, result: PropertyType) -> str:
     if value.shape is Shape.SPAN:
         raise ExpressionRefused("gives an interval; add it to a date or subtract it from one")
     if result in _TEXTS:
-        return _bounded(text_of(value))
+        return _bounded(as_text(value))
     if value.shape is Shape.TEXT:
         return _from_text(value, result)
     if result in _INTEGERS and value.shape in NUMBERS:
         return _whole(value, _INTEGERS[result], result)
     if result is PropertyType.DOUBLE and value.shape in NUMBERS:
-        return _where("isfinite(text)", "text", evolve(value, sql=f"CAST({value.sql} AS DOUBLE)"), result)
+        return _checked("isfinite(text)", "text", evolve(value, sql=f"CAST({value.sql} AS DOUBLE)"), result)
     if result is PropertyType.BOOL and value.shape is Shape.BOOLEAN:
         return value.sql
     if result is PropertyType.DATE_TIME and value.shape in DATES:
         instant = evolve(value, sql=f"CAST({value.sql} AS TIMESTAMP)")
-        return _where("year(text) BETWEEN 1 AND 9999", "text", instant, result)
-    raise ExpressionRefused(f"gives {value.described}, and {result.described} is wanted{_advice(value, result)}")
+        return _checked("year(text) BETWEEN 1 AND 9999", "text", instant, result)
+    raise ExpressionRefused(f"gives {value.described}, but {result.described} is expected{_advice(value, result)}")
 
 
 def _bounded(value: Typed) -> str:
     if value.growth.times <= 1:
         return value.sql
-    told = literal(f"gives a text of more than {LONGEST_TEXT:,} bytes")
-    return named(value.sql, f"CASE WHEN strlen(text) > {LONGEST_TEXT} THEN error({told}) ELSE text END")
+    reason = literal(f"gives a text of more than {LONGEST_TEXT:,} bytes")
+    return computed_once(value.sql, f"CASE WHEN strlen(text) > {LONGEST_TEXT} THEN error({reason}) ELSE text END")
 
 
 def _from_text(value: Typed, result: PropertyType) -> str:
-    """As a cell of an extract is converted; an empty text is no value."""
+    """Converts a text like a cell of an extract; an empty text is no value."""
     if result is PropertyType.DATE_TIME:
-        found = iso_instant("trim(text)")
+        canonical = iso_instant("trim(text)")
     else:
-        found = conversion(result, "text", None, Location("")).text
-    refused = _refusing("text", result)
-    canonical = named(value.sql, f"CASE WHEN trim(text) <> '' THEN coalesce({found}, {refused}) END")
-    return f"CAST({canonical} AS {sql_type(result)})"
+        canonical = conversion(result, "text", None, Location("")).text
+    error = _conversion_error("text", result)
+    checked = computed_once(value.sql, f"CASE WHEN trim(text) <> '' THEN coalesce({canonical}, {error}) END")
+    return f"CAST({checked} AS {sql_type(result)})"
 
 
 def _whole(value: Typed, kind: str, result: PropertyType) -> str:
-    holds = f"coalesce(TRY_CAST(text AS {kind}) = text, false)"
-    return f"CAST({_where(holds, f'CAST(text AS {kind})', value, result)} AS BIGINT)"
+    is_valid = f"coalesce(TRY_CAST(text AS {kind}) = text, false)"
+    return f"CAST({_checked(is_valid, f'CAST(text AS {kind})', value, result)} AS BIGINT)"
 
 
-def _where(holds: str, sql: str, value: Typed, result: PropertyType) -> str:
-    """SQL that `sql` says where `holds` holds of the value, which both call `text`."""
-    body = f"CASE WHEN text IS NULL THEN NULL WHEN {holds} THEN {sql} ELSE {_refusing('text', result)} END"
-    return named(value.sql, body)
+def _checked(is_valid: str, sql: str, value: Typed, result: PropertyType) -> str:
+    """SQL for `sql` if the value meets a condition, else an error; both call the value `text`."""
+    body = f"CASE WHEN text IS NULL THEN NULL WHEN {is_valid} THEN {sql} ELSE {_conversion_error('text', result)} END"
+    return computed_once(value.sql, body)
 
 
-def _refusing(given: str, result: PropertyType) -> str:
-    quoted_value = f"left(regexp_replace(CAST({given} AS VARCHAR), '[[:cntrl:]]', ' ', 'g'), 80)"
-    wanted = literal(f'" where {result.described} is wanted')
-    return f"error('gives \"' || {quoted_value} || {wanted})"
+def _conversion_error(value: str, result: PropertyType) -> str:
+    quoted_value = f"left(regexp_replace(CAST({value} AS VARCHAR), '[[:cntrl:]]', ' ', 'g'), 80)"
+    expected = literal(f'" where {result.described} is expected')
+    return f"error('gives \"' || {quoted_value} || {expected})"
 
 
 def _advice(value: Typed, result: PropertyType) -> str:
@@ -104,33 +104,33 @@ def _advice(value: Typed, result: PropertyType) -> str:
     return "; convert it with cast(… as …)"
 
 
-def converted_literal(text: str, result: PropertyType) -> str:
-    """SQL of what `Literal:` says, as `sql_type(result)`; an empty text is null.
+def convert_literal(text: str, result: PropertyType) -> str:
+    """SQL for the text after `Literal:`, as `sql_type(result)`; an empty text is null.
 
-    :raises ExpressionRefused: if it does not fit, or literals of that type cannot be written.
+    :raises ExpressionRefused: if it cannot be converted, or if there are no literals of that type.
     """
     if result in (PropertyType.DATE_TIME, PropertyType.BINARY, PropertyType.BYTES):
         instead = ", such as SQL:x: cast('2026-11-24' as timestamp)" if result is PropertyType.DATE_TIME else ""
         raise ExpressionRefused(f"is a literal, which a property of type {result.label} cannot have{instead}")
     if result in _TEXTS:
         return literal(text)
-    spelled = text.strip()
-    if not spelled:
+    trimmed = text.strip()
+    if not trimmed:
         return f"CAST(NULL AS {sql_type(result)})"
-    found = _parsed_literal(spelled, result)
-    if found is None:
-        raise ExpressionRefused(f"says {shown(spelled)}, which is not {result.described}")
-    return f"CAST({literal(found)} AS {sql_type(result)})"
+    canonical = _canonical_literal(trimmed, result)
+    if canonical is None:
+        raise ExpressionRefused(f"says {shown(trimmed)}, which is not {result.described}")
+    return f"CAST({literal(canonical)} AS {sql_type(result)})"
 
 
-def _parsed_literal(text: str, result: PropertyType) -> str | None:
+def _canonical_literal(text: str, result: PropertyType) -> str | None:
     if result in _INTEGERS:
         whole = re.fullmatch(r"([+-]?[0-9]{1,20})(?:\.0*)?", text)
         low, high = INTEGER_RANGES[result]
         return str(int(whole.group(1))) if whole and low <= int(whole.group(1)) <= high else None
     if result is PropertyType.DOUBLE:
-        spelled = re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text)
-        return repr(float(text)) if spelled and isfinite(float(text)) else None
+        number = re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text)
+        return repr(float(text)) if number and isfinite(float(text)) else None
     if result is PropertyType.BOOL:
         return {"true": "true", "1": "true", "false": "false", "0": "false"}.get(text.lower())
     digits = re.fullmatch(r"\{?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})\}?", text.lower())

@@ -1,4 +1,4 @@
-"""How a call of each SQL function is written, what it gives, and how long a text may become."""
+"""The SQL of calls of functions, the types of their results, and bounds for the length of texts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
-from deltamark.infrastructure.expressions.predefined_functions import applied
+from deltamark.infrastructure.expressions.predefined_functions import apply_function
 from deltamark.infrastructure.expressions.regular_expressions import checked_options, checked_pattern, insertions
-from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Growth, Shape, Typed, text_of, unified
+from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Growth, Shape, Typed, as_text, unify
 
 LONGEST_PADDED = 1_000
 MOST_REPEATED = 100
@@ -43,7 +43,7 @@ def gives(shape: Shape) -> Writer:
 
 
 def as_first(name: str, arguments: Arguments) -> Typed:
-    """A text that is no longer than the first argument, or a number of its type."""
+    """A result like the first argument: a text that is no longer, or a number of its type."""
     return Typed(_sql(name, arguments), arguments[0].shape, growth=arguments[0].growth)
 
 
@@ -52,17 +52,19 @@ def under_name(other: str, write: Writer) -> Writer:
 
 
 def trimmed(predefined: str) -> Writer:
-    """White space of every kind, unless the characters are said."""
-    return lambda name, arguments: as_first(name, arguments) if arguments[1:] else applied(predefined, arguments[0], [])
+    """Trims the given characters, or else all kinds of white space."""
+    return lambda name, arguments: (
+        as_first(name, arguments) if arguments[1:] else apply_function(predefined, arguments[0], [])
+    )
 
 
 def concat(name: str, arguments: Arguments) -> Typed:
-    texts = [text_of(argument) for argument in arguments]
+    texts = [as_text(argument) for argument in arguments]
     return Typed(_sql(name, texts), Shape.TEXT, growth=sum((text.growth for text in texts), Growth()))
 
 
 def concat_ws(name: str, arguments: Arguments) -> Typed:
-    texts = [text_of(argument) for argument in arguments]
+    texts = [as_text(argument) for argument in arguments]
     growth = sum((text.growth for text in texts[1:]), Growth()) + texts[0].growth * len(texts)
     return Typed(_sql(name, texts), Shape.TEXT, growth=growth)
 
@@ -71,7 +73,7 @@ def replaced(name: str, arguments: Arguments) -> Typed:
     text, searched, instead = arguments
     least = max(len(searched.literal or ""), 1)
     if text.growth.times and instead.growth.times:
-        raise ExpressionRefused("replaces by something that is no literal in something that is none; one must be")
+        raise ExpressionRefused("replaces one text that is no literal in another; one of them must be a literal")
     inserted = instead.growth.characters / least
     growth = text.growth * max(1, 1 + inserted) + Growth(text.growth.characters / least * instead.growth.times, 0)
     if searched.literal is not None and instead.literal is not None:
@@ -110,23 +112,23 @@ def rounded(name: str, arguments: Arguments) -> Typed:
 
 
 def chosen(name: str, arguments: Arguments) -> Typed:
-    """One of the arguments."""
-    same = unified(list(arguments), name)
-    growth = same[0].growth
-    for other in same[1:]:
-        growth = growth | other.growth
-    return Typed(_sql(name, same), same[0].shape, same[0].is_list, growth)
+    """The call of a function that gives one of its arguments."""
+    unified = unify(list(arguments), name)
+    growth = unified[0].growth
+    for argument in unified[1:]:
+        growth = growth | argument.growth
+    return Typed(_sql(name, unified), unified[0].shape, unified[0].is_list, growth)
 
 
 def nullif(name: str, arguments: Arguments) -> Typed:
-    same = unified(list(arguments), name)
-    return evolve(same[0], sql=_sql(name, same), literal=None)
+    unified = unify(list(arguments), name)
+    return evolve(unified[0], sql=_sql(name, unified), literal=None)
 
 
 def if_then(name: str, arguments: Arguments) -> Typed:
     result = chosen(name, arguments[1:])
-    same = unified(list(arguments[1:]), name)
-    return evolve(result, sql=f"CASE WHEN {arguments[0].sql} THEN {same[0].sql} ELSE {same[1].sql} END")
+    yes, no = unify(list(arguments[1:]), name)
+    return evolve(result, sql=f"CASE WHEN {arguments[0].sql} THEN {yes.sql} ELSE {no.sql} END")
 
 
 def part(unit: str, date: Typed) -> Typed:
@@ -178,17 +180,17 @@ def list_text(name: str, arguments: Arguments) -> Typed:
         raise ExpressionRefused(f"puts more than {LONGEST_FORMAT} characters between the values of a list")
     sql = values.sql
     if values.shape is not Shape.TEXT:
-        one = text_of(Typed("one", values.shape)).sql
-        sql = f"list_transform({sql}, lambda one: {one})"
+        text = as_text(Typed("value", values.shape)).sql
+        sql = f"list_transform({sql}, lambda value: {text})"
     growth = Growth(values.growth.times, values.growth.characters * (1 + len(between.literal or "")))
     return Typed(f"array_to_string({sql}, {between.sql})", Shape.TEXT, growth=growth)
 
 
 def list_contains(name: str, arguments: Arguments) -> Typed:
-    values, wanted = arguments
+    values, searched = arguments
     element = Typed(values.sql, values.shape)
-    _, same = unified([element, wanted], name)
-    return Typed(f"list_contains({values.sql}, {same.sql})", Shape.BOOLEAN)
+    _, converted = unify([element, searched], name)
+    return Typed(f"list_contains({values.sql}, {converted.sql})", Shape.BOOLEAN)
 
 
 def element(sql: str) -> Writer:

@@ -1,4 +1,4 @@
-"""What is known of a part of an expression before it is evaluated: its SQL, its type, and how long it may become."""
+"""The parts of an expression before it is evaluated: their SQL, their type, and a bound for their length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deltamark.infrastructure.duckdb.dates import canonical_instant
 MOST_TIMES = 100
 MOST_CHARACTERS = 100_000
 LONGEST_SQL = 200_000
-"""A pipe of functions that each write their input several times would else grow without end."""
+"""Characters. Functions that repeat their input several times would otherwise multiply when they are piped."""
 
 
 class Shape(Enum):
@@ -45,10 +45,10 @@ DATES = frozenset({Shape.INSTANT, Shape.DAY})
 
 @frozen
 class Growth:
-    """A bound of the length of a text: `times` the longest text that a resource holds, and `characters` more.
+    """A bound for the length of a text: `times` the longest text of a resource, plus `characters`.
 
-    A few letters can make gigabytes (`replace` in `replace`), and a database that is out of memory may take its
-    process along; so what could grow beyond measure is refused before it is evaluated.
+    A short expression can produce gigabytes (`replace` in `replace`), and a database without memory may end the
+    process. So expressions without a reasonable bound are refused before they are evaluated.
     """
 
     times: float = 0
@@ -65,15 +65,16 @@ class Growth:
 
 
 SHORT = Growth(0, 40)
-"""Of whatever is no text: as text it has some 40 characters at most."""
+"""The bound of all other types, which have at most 40 characters as texts."""
 
 
 @frozen
 class Typed:
     """A part of an expression as SQL.
 
-    :param shape: the type; of a list, that of its elements.
-    :param literal: what it says, where it is a text or number that stands there as such.
+    :param shape: the type; for a list, that of its elements.
+    :param growth: a bound for the length of its text.
+    :param literal: its text, if it is a literal text or number.
     """
 
     sql: str
@@ -93,24 +94,24 @@ class Typed:
 
     @property
     def described(self) -> str:
-        """The type in a sentence."""
+        """The type, as messages name it."""
         return f"a list ({self.shape.value} each)" if self.is_list else self.shape.value
 
 
-def column(name: str, kind: PropertyType, *, is_collection: bool) -> Typed:
+def property_column(name: str, kind: PropertyType, *, is_collection: bool) -> Typed:
     """A column that an expression reads."""
     shape = _SHAPES.get(kind, Shape.TEXT)
     growth = Growth(1, 0) if shape is Shape.TEXT or is_collection else SHORT
     return Typed(quoted(name), shape, is_collection, growth)
 
 
-def named(sql: str, body: str) -> str:
-    """SQL that computes `sql` once and calls it `text` in `body`, where it may stand more than once."""
+def computed_once(sql: str, body: str) -> str:
+    """SQL for `body`, in which `text` is the value of `sql`, computed once however often it occurs."""
     return f"list_extract(list_transform([{sql}], lambda text: {body}), 1)"
 
 
-def text_of(value: Typed) -> Typed:
-    """A single value as text, spelled as it is stored: dates in ISO 8601, Booleans as true and false."""
+def as_text(value: Typed) -> Typed:
+    """A single value as a text, written as it is stored: dates in ISO 8601, Booleans as true and false."""
     if value.shape is Shape.TEXT:
         return value
     if value.shape is Shape.SPAN:
@@ -119,11 +120,11 @@ def text_of(value: Typed) -> Typed:
     return Typed(sql, Shape.TEXT, growth=SHORT)
 
 
-def unified(values: list[Typed], where: str) -> list[Typed]:
-    """Values of which one is chosen, brought to one type.
+def unify(values: list[Typed], where: str) -> list[Typed]:
+    """Converts values of which one is chosen to a common type.
 
-    :param where: what chooses, for messages: `coalesce`, a case.
-    :raises ExpressionRefused: if there is no such type.
+    :param where: what chooses between them, for messages: `coalesce`, a case.
+    :raises ExpressionRefused: if there is no common type.
     """
     kinds = {(value.shape, value.is_list) for value in values if value.shape is not Shape.NOTHING}
     if len(kinds) <= 1:

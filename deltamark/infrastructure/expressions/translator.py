@@ -1,4 +1,4 @@
-"""From the tree of an expression to SQL for DuckDB. What is not named here is refused."""
+"""Translates the tree of an expression to SQL for DuckDB, and refuses what is not named here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.dates import iso_instant
 from deltamark.infrastructure.expressions.name_resolution import Names
 from deltamark.infrastructure.expressions.sql_function_calls import part, unit_of
-from deltamark.infrastructure.expressions.sql_functions import called
+from deltamark.infrastructure.expressions.sql_functions import call_function
 from deltamark.infrastructure.expressions.sql_value import (
     DATES,
     NUMBERS,
@@ -23,14 +23,14 @@ from deltamark.infrastructure.expressions.sql_value import (
     Growth,
     Shape,
     Typed,
-    named,
-    text_of,
-    unified,
+    as_text,
+    computed_once,
+    unify,
 )
 
 MOST_UNITS = 100_000
 MOST_WILDCARDS = 2
-"""DuckDB tries all ways to match more `%` when there are `_` as well; such patterns become regular expressions."""
+"""With more `%`, and `_` as well, DuckDB backtracks without limit; such patterns become regular expressions."""
 
 _CASTS = {
     "TEXT": ("VARCHAR", Shape.TEXT),
@@ -66,7 +66,7 @@ _TRANSLATED = {
     *("this", "expression", "expressions", "ifs", "default", "true", "to", "low", "high", "unit", "substr", "position"),
     *("is_string", "table", "db", "catalog", "safe", "query", "unnest", "field"),
 }
-"""The parts of nodes that are looked at; a node with any other is refused, so that nothing is passed over silently."""
+"""The parts of nodes that are translated. A node with any other part is refused, so that none is silently ignored."""
 
 
 @define
@@ -79,7 +79,7 @@ class Translation:
     def of(self, node: exp.Expr) -> Typed:
         """The SQL of a node.
 
-        :raises ExpressionRefused: if the node is not allowed, or does not fit its parts.
+        :raises ExpressionRefused: if the node is not allowed, or its parts have the wrong types.
         """
         translate = _NODES.get(type(node))
         if translate is None:
@@ -121,12 +121,12 @@ def _column(at: Translation, node: exp.Expr) -> Typed:
 
 
 def _parts(node: exp.Expr) -> list[str]:
-    """The names of a path; sqlglot has four in a column and nests what comes after them."""
+    """The names of a path, of which sqlglot puts four in a column and nests the others around it."""
     names: list[str] = []
     while isinstance(node, exp.Dot):
         last = node.expression
         if not isinstance(last, exp.Identifier):
-            raise ExpressionRefused(f"uses {shown(_name_of(last))} behind a dot; write function(value)")
+            raise ExpressionRefused(f"uses {shown(_name_of(last))} after a dot; write function(value)")
         names.append(last.name)
         node = node.this
     if isinstance(node, exp.Column):
@@ -166,56 +166,56 @@ def _paren(at: Translation, node: exp.Expr) -> Typed:
     return evolve(value, sql=f"({value.sql})")
 
 
-def _joined(at: Translation, node: exp.Expr) -> Typed:
-    one, other = text_of(at.single(node.this)), text_of(at.single(node.expression))
-    return Typed(f"({one.sql} || {other.sql})", Shape.TEXT, growth=one.growth + other.growth)
+def _concatenation(at: Translation, node: exp.Expr) -> Typed:
+    left, right = as_text(at.single(node.this)), as_text(at.single(node.expression))
+    return Typed(f"({left.sql} || {right.sql})", Shape.TEXT, growth=left.growth + right.growth)
 
 
 def _arithmetic(at: Translation, node: exp.Expr) -> Typed:
-    one, other, sign = at.single(node.this), at.single(node.expression), _ARITHMETIC[type(node)]
-    shapes = {one.shape, other.shape} - {Shape.NOTHING}
-    if sign in "+-" and (one.shape in DATES or other.shape in DATES or Shape.SPAN in shapes):
-        return _moved(one, other, sign)
+    left, right, sign = at.single(node.this), at.single(node.expression), _ARITHMETIC[type(node)]
+    shapes = {left.shape, right.shape} - {Shape.NOTHING}
+    if sign in "+-" and (left.shape in DATES or right.shape in DATES or Shape.SPAN in shapes):
+        return _moved_date(left, right, sign)
     if not shapes <= NUMBERS:
-        found = next(value for value in (one, other) if value.shape not in NUMBERS | {Shape.NOTHING})
+        refused = next(value for value in (left, right) if value.shape not in NUMBERS | {Shape.NOTHING})
         instead = "join texts with ||" if sign == "+" else "convert it with cast(… as double)"
-        raise ExpressionRefused(f"calculates with {found.described}; {instead}")
+        raise ExpressionRefused(f"calculates with {refused.described}; {instead}")
     shape = Shape.NUMBER if sign == "/" or Shape.NUMBER in shapes else Shape.WHOLE
     kind = "DOUBLE" if shape is Shape.NUMBER else "BIGINT"
-    return Typed(f"(CAST({one.sql} AS {kind}) {sign} CAST({other.sql} AS {kind}))", shape)
+    return Typed(f"(CAST({left.sql} AS {kind}) {sign} CAST({right.sql} AS {kind}))", shape)
 
 
-def _moved(one: Typed, other: Typed, sign: str) -> Typed:
-    if sign == "+" and one.shape is Shape.SPAN:
-        one, other = other, one
-    if one.shape not in DATES or other.shape is not Shape.SPAN:
+def _moved_date(left: Typed, right: Typed, sign: str) -> Typed:
+    if sign == "+" and left.shape is Shape.SPAN:
+        left, right = right, left
+    if left.shape not in DATES or right.shape is not Shape.SPAN:
         raise ExpressionRefused(
-            f"{'adds' if sign == '+' else 'subtracts'} {one.described} and {other.described}; dates are moved by "
+            f"{'adds' if sign == '+' else 'subtracts'} {left.described} and {right.described}; dates are moved by "
             "intervals (+ interval 3 day) and compared by date_diff('day', from, to)"
         )
-    return Typed(f"(CAST({one.sql} AS TIMESTAMP) {sign} {other.sql})", Shape.INSTANT)
+    return Typed(f"(CAST({left.sql} AS TIMESTAMP) {sign} {right.sql})", Shape.INSTANT)
 
 
-def _negated(at: Translation, node: exp.Expr) -> Typed:
+def _negation(at: Translation, node: exp.Expr) -> Typed:
     value = at.single(node.this)
     if value.shape not in NUMBERS | {Shape.NOTHING}:
         raise ExpressionRefused(f"negates {value.described}; it must be a number")
-    said = f"-{value.literal}" if value.literal is not None else None
-    return Typed(f"(-{value.sql})", value.shape, literal=said)
+    text = f"-{value.literal}" if value.literal is not None else None
+    return Typed(f"(-{value.sql})", value.shape, literal=text)
 
 
 def _comparison(at: Translation, node: exp.Expr) -> Typed:
-    one, other = comparable(at.single(node.this), at.single(node.expression))
-    return Typed(f"({one.sql} {_COMPARISONS[type(node)]} {other.sql})", Shape.BOOLEAN)
+    left, right = comparable(at.single(node.this), at.single(node.expression))
+    return Typed(f"({left.sql} {_COMPARISONS[type(node)]} {right.sql})", Shape.BOOLEAN)
 
 
 def comparable(*values: Typed) -> list[Typed]:
-    """Values brought to one type; a literal text takes that of what it is compared with."""
+    """Converts values to a common type; a literal text takes the type of the value that it is compared with."""
     others = [value for value in values if value.literal is None and value.shape is not Shape.NOTHING]
     shape = others[0].shape if others else None
     if shape in (*DATES, *NUMBERS, Shape.BOOLEAN):
-        values = tuple(_meant(value, others[0]) for value in values)
-    return unified(list(values), "a comparison")
+        values = tuple(_typed_literal(value, others[0]) for value in values)
+    return unify(list(values), "a comparison")
 
 
 _LITERAL_TYPES = {
@@ -227,13 +227,13 @@ _LITERAL_TYPES = {
 }
 
 
-def _meant(value: Typed, beside: Typed) -> Typed:
+def _typed_literal(value: Typed, compared: Typed) -> Typed:
     if value.literal is None or value.shape is not Shape.TEXT:
         return value
-    return _cast_to(value, _LITERAL_TYPES[beside.shape], beside.shape, safe=False)
+    return _cast_to(value, _LITERAL_TYPES[compared.shape], compared.shape, safe=False)
 
 
-def _both(at: Translation, node: exp.Expr) -> Typed:
+def _and_or(at: Translation, node: exp.Expr) -> Typed:
     sign = "AND" if isinstance(node, exp.And) else "OR"
     return Typed(f"({at.boolean(node.this, sign)} {sign} {at.boolean(node.expression, sign)})", Shape.BOOLEAN)
 
@@ -243,11 +243,11 @@ def _not(at: Translation, node: exp.Expr) -> Typed:
 
 
 def _is(at: Translation, node: exp.Expr) -> Typed:
-    value, wanted = at.of(node.this), node.expression
-    if isinstance(wanted, exp.Null):
+    value, constant = at.of(node.this), node.expression
+    if isinstance(constant, exp.Null):
         return Typed(f"({value.sql} IS NULL)", Shape.BOOLEAN)
-    if isinstance(wanted, exp.Boolean) and value.shape is Shape.BOOLEAN and not value.is_list:
-        return Typed(f"({value.sql} IS {'TRUE' if wanted.this else 'FALSE'})", Shape.BOOLEAN)
+    if isinstance(constant, exp.Boolean) and value.shape is Shape.BOOLEAN and not value.is_list:
+        return Typed(f"({value.sql} IS {'TRUE' if constant.this else 'FALSE'})", Shape.BOOLEAN)
     raise ExpressionRefused("uses IS with something that is not null, true or false")
 
 
@@ -256,10 +256,10 @@ def _in(at: Translation, node: exp.Expr) -> Typed:
         raise ExpressionRefused("holds a subquery, which is not allowed in an expression")
     if node.args.get("field"):
         raise ExpressionRefused("uses IN with something that is no list in brackets; write list_contains(list, value)")
-    value, *listed = comparable(at.single(node.this), *(at.single(one) for one in node.expressions))
+    value, *listed = comparable(at.single(node.this), *(at.single(item) for item in node.expressions))
     if not listed:
         raise ExpressionRefused("uses IN with nothing in its brackets")
-    return Typed(f"({value.sql} IN ({', '.join(one.sql for one in listed)}))", Shape.BOOLEAN)
+    return Typed(f"({value.sql} IN ({', '.join(item.sql for item in listed)}))", Shape.BOOLEAN)
 
 
 def _between(at: Translation, node: exp.Expr) -> Typed:
@@ -288,21 +288,21 @@ def _case(at: Translation, node: exp.Expr) -> Typed:
     default = node.args.get("default")
     results = [at.of(when.args["true"]) for when in whens]
     results.append(at.of(default) if default is not None else Typed("NULL", Shape.NOTHING))
-    same = unified(results, "a case")
+    unified = unify(results, "a case")
     growth = Growth()
-    for result in same:
+    for result in unified:
         growth = growth | result.growth
     sql = "".join(
-        f" WHEN {_condition(at, node, when)} THEN {result.sql}" for when, result in zip(whens, same, strict=False)
+        f" WHEN {_condition(at, node, when)} THEN {result.sql}" for when, result in zip(whens, unified, strict=False)
     )
-    return Typed(f"(CASE{sql} ELSE {same[-1].sql} END)", same[0].shape, same[0].is_list, growth | SHORT)
+    return Typed(f"(CASE{sql} ELSE {unified[-1].sql} END)", unified[0].shape, unified[0].is_list, growth | SHORT)
 
 
 def _condition(at: Translation, case: exp.Expr, when: exp.Expr) -> str:
     if case.this is None:
         return at.boolean(when.this, "a case")
-    one, other = comparable(at.single(case.this), at.single(when.this))
-    return f"({one.sql} = {other.sql})"
+    value, candidate = comparable(at.single(case.this), at.single(when.this))
+    return f"({value.sql} = {candidate.sql})"
 
 
 def _cast(at: Translation, node: exp.Expr) -> Typed:
@@ -316,7 +316,7 @@ def _cast(at: Translation, node: exp.Expr) -> Typed:
 def _cast_to(value: Typed, kind: str, shape: Shape, *, safe: bool) -> Typed:
     cast = "TRY_CAST" if safe else "CAST"
     if shape is Shape.TEXT:
-        return text_of(value)
+        return as_text(value)
     if value.shape is Shape.SPAN or (value.shape is Shape.BOOLEAN and shape in DATES):
         raise ExpressionRefused(f"converts {value.described} to {kind}")
     sql = value.sql
@@ -328,10 +328,10 @@ def _cast_to(value: Typed, kind: str, shape: Shape, *, safe: bool) -> Typed:
 
 
 def _iso(text: str, *, safe: bool) -> str:
-    """What DuckDB's own conversion passes over is an offset from UTC; so ISO 8601 is read as in an extract."""
-    wrong = "NULL" if safe else "error('\"' || left(text, 80) || '\" is not a date in ISO 8601')"
-    body = f"CASE WHEN text IS NOT NULL THEN coalesce({iso_instant('trim(text)')}, {wrong}) END"
-    return f"CAST({named(text, body)} AS TIMESTAMP)"
+    """SQL for a date in ISO 8601, read as in an extract, because DuckDB's own cast ignores offsets from UTC."""
+    otherwise = "NULL" if safe else "error('\"' || left(text, 80) || '\" is not a date in ISO 8601')"
+    body = f"CASE WHEN text IS NOT NULL THEN coalesce({iso_instant('trim(text)')}, {otherwise}) END"
+    return f"CAST({computed_once(text, body)} AS TIMESTAMP)"
 
 
 def _interval(at: Translation, node: exp.Expr) -> Typed:
@@ -352,15 +352,15 @@ def _extract(at: Translation, node: exp.Expr) -> Typed:
 def _trim(at: Translation, node: exp.Expr) -> Typed:
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position") or "").upper(), "trim")
     arguments = [node.this, *([node.expression] if node.expression is not None else [])]
-    return called(name, [at.of(one) for one in arguments])
+    return call_function(name, [at.of(argument) for argument in arguments])
 
 
 def _position(at: Translation, node: exp.Expr) -> Typed:
-    return called("strpos", [at.of(node.this), at.of(node.args["substr"])])
+    return call_function("strpos", [at.of(node.this), at.of(node.args["substr"])])
 
 
 def _call(at: Translation, node: exp.Expr) -> Typed:
-    return called(str(node.this), [at.of(one) for one in node.expressions])
+    return call_function(str(node.this), [at.of(argument) for argument in node.expressions])
 
 
 _NODES: Mapping[type[exp.Expr], Callable[[Translation, exp.Expr], Typed]] = {
@@ -370,12 +370,12 @@ _NODES: Mapping[type[exp.Expr], Callable[[Translation, exp.Expr], Typed]] = {
     exp.Boolean: _boolean,
     exp.Null: _null,
     exp.Paren: _paren,
-    exp.DPipe: _joined,
+    exp.DPipe: _concatenation,
     **dict.fromkeys(_ARITHMETIC, _arithmetic),
     **dict.fromkeys(_COMPARISONS, _comparison),
-    exp.Neg: _negated,
-    exp.And: _both,
-    exp.Or: _both,
+    exp.Neg: _negation,
+    exp.And: _and_or,
+    exp.Or: _and_or,
     exp.Not: _not,
     exp.Is: _is,
     exp.In: _in,
