@@ -72,7 +72,7 @@ MEANINGS = {
     "`OnlyProvisioning` skip its tasks there.",
     "Connector IncrementalJob": "The same for jobs with `IsIncremental`.",
     "Connection Connector": "Whose extracts these are.",
-    "Connection Package": "The kind of source. Accepted, without meaning here.",
+    "Connection Package": "The kind of source. Accepted and kept; nothing depends on it.",
     "EntityType Identifier": "The name of the type.",
     "EntityType/Property Identifier": "The name of the property; `Id` is reserved. Names that differ in letter case "
     "only are refused.",

@@ -63,7 +63,7 @@ def _element(name: str, element: Element, parents: tuple[str, ...]) -> str:
 
 
 def _attribute(name: str, element: Element, attribute: Attribute) -> str:
-    kind = _escaped(attribute.kind.described)
+    kind = _escaped(attribute.type.described)
     text = _escaped(meaning(name, element, attribute) or "")
     return f"| `{attribute.name}` | {kind} | {_default(element, attribute)} | {text} |"
 

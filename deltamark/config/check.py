@@ -1,4 +1,4 @@
-"""Checks a configuration as a whole: its parts, the functions that its tasks name, its expressions."""
+"""Checks a whole configuration: its parts, the functions that its tasks name, and its expressions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from deltamark.domain.validation.validate import MOST_FAULTS, faults, in_file_or
 
 @frozen(kw_only=True)
 class CheckedConfiguration:
-    """A configuration without faults, the plan of what it derives, and what evaluates its expressions."""
+    """A configuration without faults, the plan of its derivations, and the evaluator of its expressions."""
 
     configuration: Configuration
     plan: Plan
@@ -36,7 +36,7 @@ class CheckedConfiguration:
 
 
 MakeEvaluator = Callable[[Configuration], Evaluator]
-"""Makes what evaluates the expressions of a configuration."""
+"""Makes the evaluator of a configuration."""
 
 
 def checked_configuration(
@@ -46,17 +46,17 @@ def checked_configuration(
     functions: Iterable[UserTask] = (),
     modules: Iterable[TaskModule] = (),
 ) -> CheckedConfiguration:
-    """A configuration, loaded if it is given as a path, with its functions and expressions checked.
+    """Returns a configuration, loaded if a path is given, with its functions bound and its expressions checked.
 
     :param functions: functions that tasks may name.
-    :param modules: modules that hold such functions; imported only if a task names one.
-    :raises ConfigurationError: with every fault. Expressions and functions are checked once the rest is sound.
+    :param modules: modules with such functions; imported only if a task names one.
+    :raises ConfigurationError: with every fault. Functions and expressions are checked once all else is valid.
     """
     known = registered(functions)
     if isinstance(source, Configuration):
-        wrong = type_faults(source) or faults(source)
-        if wrong:
-            raise ConfigurationError(wrong)
+        invalid = type_faults(source) or faults(source)
+        if invalid:
+            raise ConfigurationError(invalid)
         configuration = source
     else:
         configuration = load(arguments.file("configuration", source, kinds="a Configuration or a path"))
@@ -70,25 +70,25 @@ def checked_configuration(
 def _with_functions(
     configuration: Configuration, known: Mapping[str, UserTask], modules: Iterable[TaskModule]
 ) -> Configuration:
-    """The configuration with the functions that its tasks name.
+    """Returns the configuration with its functions bound.
 
-    :raises ConfigurationError: if one is not registered, or cannot do what it is declared to do.
+    :raises ConfigurationError: if a function is not registered, or cannot do what it declares.
     """
     known = {**{function.name: function for function in functions_of(configuration)}, **known}
-    whole, unknown = bound(configuration, known)
-    failed: tuple[Fault, ...] = ()
+    bound_configuration, unknown = bound(configuration, known)
+    module_faults: tuple[Fault, ...] = ()
     if unknown:
-        found = found_tasks(modules)
-        whole, unknown = bound(configuration, {**found.tasks, **known})
-        failed = found.faults
-    wrong = (*failed, *unknown) if unknown else tuple(function_faults(whole))
-    if wrong:
-        raise ConfigurationError(in_file_order(wrong)[:MOST_FAULTS])
-    return whole
+        user_functions = found_tasks(modules)
+        bound_configuration, unknown = bound(configuration, {**user_functions.tasks, **known})
+        module_faults = user_functions.faults
+    all_faults = (*module_faults, *unknown) if unknown else tuple(function_faults(bound_configuration))
+    if all_faults:
+        raise ConfigurationError(in_file_order(all_faults)[:MOST_FAULTS])
+    return bound_configuration
 
 
 class ConfigurationReload:
-    """Loads a configuration again when its files were changed; see `Services.reload`."""
+    """Loads a configuration again when its files have changed; see `Services.reload`."""
 
     def __init__(
         self,
@@ -104,9 +104,9 @@ class ConfigurationReload:
         self._functions, self._modules = tuple(functions), tuple(modules)
 
     def __call__(self, services: Services) -> Services | None:
-        """The services with the configuration as it is now; None where it was not changed.
+        """Returns the services with the changed configuration; None if nothing has changed.
 
-        :raises ConfigurationError: with every fault of what it is now.
+        :raises ConfigurationError: with every fault of the changed configuration.
         """
         if not self._files.changed():
             return None

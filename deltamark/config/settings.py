@@ -1,4 +1,4 @@
-"""Where the store, the configuration and the extracts are: `deltamark.toml`, environment, options."""
+"""Settings of a workspace, from `deltamark.toml`, the environment and options."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ POSITION = re.compile(r"(?P<problem>.*) \(at line (?P<line>\d+), column (?P<colu
 
 @frozen
 class Settings:
-    """Where one workspace keeps its things.
+    """The settings of one workspace.
 
-    `store` is a URL, `configuration` one XML file or a folder, `export_output` the folder of the extracts, `tasks` the
-    modules that hold functions of the user's own, `checkpoint_key` the file of the key that signs checkpoints.
+    `store` is a URL, `configuration` an XML file or a folder, `export_output` the folder of the extracts, `tasks` the
+    modules with user functions, `checkpoint_key` the file of the key that signs checkpoints.
     """
 
     store: str
@@ -55,30 +55,30 @@ def load_settings(
     configuration: str | Path | None = None,
     export_output: str | Path | None = None,
 ) -> Settings:
-    """The settings of the workspace in `directory`.
+    """Returns the settings of the workspace in `directory`.
 
-    An option wins over the environment (an empty variable counts as unset), which wins over
-    `deltamark.toml`, which wins over the defaults. Relative paths of the file and of the defaults are
-    relative to `directory`, also the one in a `sqlite:///` URL; those of options and environment are left
-    as they are. Nothing has to exist yet, not even the file.
+    An option takes precedence over the environment (an empty variable counts as unset), which takes precedence over
+    `deltamark.toml`, and that over the defaults. Relative paths in the file and in the defaults are relative to
+    `directory`, also in a `sqlite:///` URL; those in options and environment are not changed. Nothing has to exist
+    yet, not even the file.
 
-    :raises ConfigurationError: if the file cannot be read or says what is not understood.
+    :raises ConfigurationError: if the file cannot be read or is not valid.
     """
-    said, place = _file_settings(directory)
-    written = DEFAULTS | said
+    from_file, tasks_location = _file_settings(directory)
+    settings = DEFAULTS | from_file
     chosen = {
-        "store": _located_store(directory, written["store"]),
-        "configuration": str(directory / written["configuration"]),
-        "export_output": str(directory / written["export_output"]),
+        "store": _located_store(directory, settings["store"]),
+        "configuration": str(directory / settings["configuration"]),
+        "export_output": str(directory / settings["export_output"]),
     }
-    if CHECKPOINT_KEY in said:
-        chosen[CHECKPOINT_KEY] = str(directory / said[CHECKPOINT_KEY])
+    if CHECKPOINT_KEY in from_file:
+        chosen[CHECKPOINT_KEY] = str(directory / from_file[CHECKPOINT_KEY])
     chosen |= {key: environment[name] for key, name in ENVIRONMENT.items() if environment.get(name)}
     options = {"store": store, "configuration": configuration, "export_output": export_output}
     for key, option in options.items():
         if option is not None:
             chosen[key] = _not_empty(key, str(option))
-    modules = tuple(TaskModule(name, directory, place) for name in written.get(TASKS, ()))
+    modules = tuple(TaskModule(name, directory, tasks_location) for name in settings.get(TASKS, ()))
     return Settings(
         chosen["store"],
         Path(chosen["configuration"]),
@@ -89,7 +89,7 @@ def load_settings(
 
 
 def _located_store(directory: Path, url: str) -> str:
-    """A URL whose relative SQLite path is relative to `directory`."""
+    """Returns a URL with its relative SQLite path put below `directory`."""
     if not url.startswith(SQLITE):
         return url
     path = url.removeprefix(SQLITE)
@@ -106,7 +106,7 @@ def _not_empty(key: str, value: str) -> str:
 
 
 def _file_settings(directory: Path) -> tuple[dict[str, Any], Location | None]:
-    """What the file says, and where it names modules of tasks."""
+    """The settings in the file, and the location of the modules of tasks."""
     path = directory / FILE_NAME
     if not path.exists() and not path.is_symlink():
         return {}, None
@@ -119,7 +119,7 @@ def _file_settings(directory: Path) -> tuple[dict[str, Any], Location | None]:
     faults = list(_faults(document, file, text))
     if faults:
         raise ConfigurationError(faults)
-    return dict(document.get(TABLE, {})), _place(file, text, TASKS)
+    return dict(document.get(TABLE, {})), _location(file, text, TASKS)
 
 
 def _text(file: ConfigurationFile) -> str:
@@ -137,7 +137,7 @@ def _text(file: ConfigurationFile) -> str:
 
 def _syntax_fault(error: tomllib.TOMLDecodeError, file: ConfigurationFile, text: str) -> Fault:
     match = POSITION.match(str(error))
-    if match is None:  # "at end of document" is all that it says there
+    if match is None:  # the end of the document, for which it has no line
         return Fault(Location(file.name, text.count("\n") + 1), f"this is not TOML: {error}")
     return Fault(Location(file.name, int(match["line"]), match["column"]), f"this is not TOML: {match['problem']}")
 
@@ -145,37 +145,37 @@ def _syntax_fault(error: tomllib.TOMLDecodeError, file: ConfigurationFile, text:
 def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> Iterator[Fault]:
     for key in document:
         if key in KEYS:
-            yield Fault(_place(file, text, key), f"{key} stands outside [{TABLE}]; write it below that line")
+            yield Fault(_location(file, text, key), f"{key} is outside [{TABLE}]; write it below that line")
         elif key != TABLE:
-            yield Fault(_place(file, text, key), f"unknown key {shown(key)}{hint(key, [TABLE])}")
+            yield Fault(_location(file, text, key), f"unknown key {shown(key)}{hint(key, [TABLE])}")
     table = document.get(TABLE, {})
     if not isinstance(table, dict):
-        yield Fault(_place(file, text, TABLE), f"{shown(TABLE)} is not a table; write [{TABLE}] in a line")
+        yield Fault(_location(file, text, TABLE), f"{shown(TABLE)} is not a table; write [{TABLE}] in a line")
         return
     for key, value in table.items():
         if key not in KEYS:
-            yield Fault(_place(file, text, key), f"unknown key {shown(key)} in [{TABLE}]{hint(key, KEYS)}")
+            yield Fault(_location(file, text, key), f"unknown key {shown(key)} in [{TABLE}]{hint(key, KEYS)}")
         elif key == TASKS:
-            yield from _module_faults(value, _place(file, text, key))
+            yield from _module_faults(value, _location(file, text, key))
         elif not isinstance(value, str) or not value.strip() or "\0" in value:
-            yield Fault(_place(file, text, key), f"{key} is {shown(value)}, which is not a text in quotes")
+            yield Fault(_location(file, text, key), f"{key} is {shown(value)}; it must be a text in quotes")
 
 
-def _module_faults(value: object, place: Location) -> Iterator[Fault]:
+def _module_faults(value: object, location: Location) -> Iterator[Fault]:
     if not isinstance(value, list):
-        yield Fault(place, f'{TASKS} is {shown(value)}, which is not a list of modules, such as ["company_tasks"]')
+        yield Fault(location, f'{TASKS} is {shown(value)}; it must be a list of modules, such as ["company_tasks"]')
         return
     for name in value:
         is_file = isinstance(name, str) and name.endswith(".py")
         if not isinstance(name, str) or is_file or not all(part.isidentifier() for part in name.split(".")):
-            advice = "; leave the ending out" if is_file else ""
-            yield Fault(place, f"{TASKS} holds {shown(name)}, which is not the name of a module{advice}")
+            advice = "; leave the extension out" if is_file else ""
+            yield Fault(location, f"{TASKS} contains {shown(name)}, which is not the name of a module{advice}")
 
 
-def _place(file: ConfigurationFile, text: str, key: str) -> Location:
-    """The first line that begins with a key, as far as that can be seen without parsing again."""
-    begins = re.compile(rf"""\s*\[?\s*["']?{re.escape(key)}\b""")
+def _location(file: ConfigurationFile, text: str, key: str) -> Location:
+    """Returns the first line that begins with a key: a guess that needs no second parser."""
+    beginning = re.compile(rf"""\s*\[?\s*["']?{re.escape(key)}\b""")
     for number, line in enumerate(text.splitlines(), 1):
-        if begins.match(line):
+        if beginning.match(line):
             return Location(file.name, number)
     return Location(file.name)

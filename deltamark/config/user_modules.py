@@ -1,6 +1,6 @@
-"""Finding functions of users: in the modules that `deltamark.toml` names, and at the entry points of packages.
+"""Finds user functions: in the modules that `deltamark.toml` names, and in entry points of packages.
 
-Nothing else is ever imported: what a configuration or a store names is only looked up among what was found.
+Nothing else is imported: names in a configuration or a store are only looked up among these functions.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from deltamark.domain.location import Location
 from deltamark.domain.values import shown
 
 GROUP = "deltamark.tasks"
-"""The group of entry points; each names a module, or one function in it."""
+"""The group of entry points, each of which names a module or a function in it."""
 _LONGEST = 200
 
 
 @frozen
 class TaskModule:
-    """A module with functions of users.
+    """A module with user functions.
 
-    :param folder: where it is looked for after everything that is installed; None: installed only.
-    :param location: who says so.
+    :param folder: where it is searched after everything that is installed; None for installed modules only.
+    :param location: where it is named.
     """
 
     name: str
@@ -42,36 +42,36 @@ class TaskModule:
 
 @frozen
 class FoundTasks:
-    """The functions that were found, by the names that a configuration may use, and the modules that failed."""
+    """User functions by the names that a configuration may use, and the faults of modules that failed."""
 
     tasks: dict[str, UserTask] = field(factory=dict)
     faults: tuple[Fault, ...] = ()
 
 
 def found_tasks(modules: Iterable[TaskModule]) -> FoundTasks:
-    """The functions of some modules and of all entry points, each by where it is defined and by where it was found."""
+    """Returns the functions of modules and of all entry points, by the modules that define and that offer them."""
     tasks: dict[str, UserTask] = {}
     faults = []
     for module in modules:
-        found = _imported(module)
-        if isinstance(found, Fault):
-            faults.append(found)
+        imported = _imported(module)
+        if isinstance(imported, Fault):
+            faults.append(imported)
             continue
-        mine = dict(_tasks_of(found))
-        tasks |= mine
-        if not mine:
+        module_tasks = dict(_tasks_of(imported))
+        tasks |= module_tasks
+        if not module_tasks:
             faults.append(
                 Fault(
                     module.location,
-                    f"the module {shown(module.name)} holds no task; decorate its functions with @deltamark.task",
+                    f"the module {shown(module.name)} contains no task; decorate its functions with @deltamark.task",
                 )
             )
     for point in entry_points(group=GROUP):
-        offered = _offered(point)
-        if isinstance(offered, Fault):
-            faults.append(offered)
+        point_tasks = _tasks_of_entry_point(point)
+        if isinstance(point_tasks, Fault):
+            faults.append(point_tasks)
         else:
-            tasks |= offered
+            tasks |= point_tasks
     return FoundTasks(tasks, tuple(faults))
 
 
@@ -87,21 +87,21 @@ def _imported(module: TaskModule) -> ModuleType | Fault:
     if module.folder is not None and str(module.folder.resolve()) not in sys.path:
         sys.path.append(str(module.folder.resolve()))
         importlib.invalidate_caches()
-    found = _loaded(lambda: importlib.import_module(module.name))
-    if isinstance(found, _Failed):
-        return Fault(module.location, f"{where} cannot be imported: {found.reason}")
-    assert isinstance(found, ModuleType), "what is imported is a module"
-    hidden = _hidden(module, found)
+    imported = _loaded(lambda: importlib.import_module(module.name))
+    if isinstance(imported, _LoadFailure):
+        return Fault(module.location, f"{where} cannot be imported: {imported.reason}")
+    assert isinstance(imported, ModuleType), "import_module returns a module"
+    hidden = _hidden_file(module, imported)
     if hidden:
         return Fault(
             module.location,
-            f"{where} is the installed one ({found.__file__ or 'built in'}), not {hidden}; rename that file",
+            f"{where} is the installed one ({imported.__file__ or 'built in'}), not {hidden}; rename that file",
         )
-    return found
+    return imported
 
 
-def _hidden(module: TaskModule, imported: ModuleType) -> str | None:
-    """The file in the module's folder of which another one took the name."""
+def _hidden_file(module: TaskModule, imported: ModuleType) -> str | None:
+    """The file in the folder of the module that an installed module of the same name hides."""
     if module.folder is None or "." in module.name:
         return None
     spec = PathFinder.find_spec(module.name, [str(module.folder.resolve())])
@@ -110,41 +110,41 @@ def _hidden(module: TaskModule, imported: ModuleType) -> str | None:
     return spec.origin
 
 
-def _offered(point: EntryPoint) -> dict[str, UserTask] | Fault:
+def _tasks_of_entry_point(point: EntryPoint) -> dict[str, UserTask] | Fault:
     owner = f" of {point.dist.name}" if point.dist else ""
     where = f"the entry point {shown(point.name)}{owner} (group {GROUP}, {shown(point.value)})"
-    found = _loaded(point.load)
-    if isinstance(found, _Failed):
-        return Fault(None, f"{where} cannot be loaded: {found.reason}")
-    if isinstance(found, UserTask):
-        return {found.name: found, point.value: found}
-    if isinstance(found, ModuleType):
-        return dict(_tasks_of(found))
+    loaded = _loaded(point.load)
+    if isinstance(loaded, _LoadFailure):
+        return Fault(None, f"{where} cannot be loaded: {loaded.reason}")
+    if isinstance(loaded, UserTask):
+        return {loaded.name: loaded, point.value: loaded}
+    if isinstance(loaded, ModuleType):
+        return dict(_tasks_of(loaded))
     return Fault(None, f"{where} names neither a module nor a function that @deltamark.task decorates")
 
 
 @frozen
-class _Failed:
-    """Why something could not be loaded, a clause."""
+class _LoadFailure:
+    """Why something could not be loaded; a clause."""
 
     reason: str
 
 
 def _loaded(load: Callable[[], object]) -> object:
-    """What loading gives, or that it failed."""
+    """Returns what `load` returns, or why it failed."""
     try:
         with printing_aside():
             return load()
     except KeyboardInterrupt:
         raise
-    except BaseException as e:  # a module may do anything while it is imported
-        return _Failed(f"{type(e).__name__}: {shown(e, _LONGEST)}{_line(e)}")
+    except BaseException as error:  # a module may do anything while it is imported
+        return _LoadFailure(f"{type(error).__name__}: {shown(error, _LONGEST)}{_failing_line(error)}")
 
 
-def _line(error: BaseException) -> str:
-    """The line of the user's code at which it failed."""
+def _failing_line(error: BaseException) -> str:
+    """Returns the line of the user's code that failed, in parentheses."""
     if isinstance(error, SyntaxError):
         return f" (at {error.filename}:{error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
-    return f" (at {theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
+    user_frames = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    return f" (at {user_frames[-1].filename}:{user_frames[-1].lineno})" if user_frames else ""

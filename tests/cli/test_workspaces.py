@@ -100,7 +100,7 @@ FAULTS = {
         '[deltamark]\nstroe = "x"\n',
         'deltamark.toml:2: unknown key "stroe" in [deltamark]; did you mean "store"?',
     ),
-    "a key outside": ('store = "x"\n', "deltamark.toml:1: store stands outside [deltamark]"),
+    "a key outside": ('store = "x"\n', "deltamark.toml:1: store is outside [deltamark]"),
     "a number": ("[deltamark]\nstore = 3\n", 'deltamark.toml:2: store is "3"'),
     "an empty text": ('[deltamark]\nconfiguration = ""\n', "deltamark.toml:2: configuration is"),
 }

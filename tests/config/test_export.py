@@ -38,7 +38,7 @@ from deltamark import (
 )
 from deltamark.config.xml import attribute_types as kinds
 from deltamark.config.xml import schema, task_elements
-from deltamark.config.xml.attribute_types import Kind
+from deltamark.config.xml.attribute_types import AttributeType
 from deltamark.config.xml.elements import Attribute, Element, Parts
 from deltamark.config.xml.load import load
 from deltamark.config.xml.reader import read
@@ -84,7 +84,7 @@ def numbers(lowest: int, highest: int) -> st.SearchStrategy[int]:
     return st.integers(lowest, highest)
 
 
-VALUES: dict[Kind, st.SearchStrategy[Any]] = {
+VALUES: dict[AttributeType, st.SearchStrategy[Any]] = {
     kinds.BOOLEAN: st.booleans(),
     kinds.COUNT: numbers(0, kinds.LARGEST_COUNT),
     kinds.PERCENTAGE: numbers(0, 100),
@@ -115,7 +115,7 @@ VALUES: dict[Kind, st.SearchStrategy[Any]] = {
 @st.composite
 def values_of(draw: st.DrawFn, attributes: list[Attribute]) -> dict[str, Any]:
     chosen = [a for a in attributes if a.required or draw(st.booleans())]
-    return {a.field: draw(VALUES[a.kind]) for a in chosen if a.field is not None}
+    return {a.field: draw(VALUES[a.type]) for a in chosen if a.field is not None}
 
 
 @st.composite
@@ -265,13 +265,14 @@ def expression(text: str) -> Configuration:
 
 def test_characters_that_xml_cannot_hold_are_refused_by_name_and_place() -> None:
     assert refusals(expression("a\x01b")) == [
-        '`EntityPropertyExpression` "E": `Expression` holds U+0001 at character 2, which XML cannot hold; remove it'
+        '`EntityPropertyExpression` "E": `Expression` contains U+0001 at character 2, which XML cannot contain; '
+        "remove it"
     ]
     for character in ("\x00", "\x1f", "\ufffe", "\uffff", "\ud800"):
         assert f"U+{ord(character):04X}" in refusals(expression(f"x{character}"))[0]
     names = Configuration(agents=[Agent("A", display_names={3: "bell\x07"})])
     assert refusals(names) == [
-        '`Agent` "A": `DisplayName_L3` holds U+0007 at character 5, which XML cannot hold; remove it'
+        '`Agent` "A": `DisplayName_L3` contains U+0007 at character 5, which XML cannot contain; remove it'
     ]
 
 
@@ -294,20 +295,21 @@ def test_everything_that_only_python_can_say_is_refused_at_once_with_its_place()
 
     assert refusals(configuration) == [
         '`Connection` "C": `Package`, "", is empty',
-        '`EntityType` "P": `DisplayName_L2`, " ", is empty or no text',
+        '`EntityType` "P": `DisplayName_L2`, " ", is empty or not a text',
         '`EntityType` "P" has a display name in language 17; give 1 to 16',
         '`EntityTypeMapping` "P": `Delimiter`, "#", is not one of ; , | and tab',
-        '`EntityTypeMapping` "P" says maximum_link_inserted_lines = "3", for which XML has no attribute; only Python '
-        "can say this",
+        '`EntityTypeMapping` "P" has maximum_link_inserted_lines = "3", for which XML has no attribute; only Python '
+        "can express this",
         '`ResourceClassificationRule` "Account" needs the attribute `TargetExpression`',
         '`Job` "Cafe\u0301": `Identifier`, "Cafe\u0301", would be read as "Caf\xe9"; write it like that',
         '`SynchronizeTaskOverride` "S": `Level`, "3", is of type str and would be read as int',
         '`SynchronizeTaskOverride` "S": `Agent`, "None", is of type NoneType and would be read as str',
-        '`SynchronizeTaskOverride` "S" says parents = "()", for which XML has no attribute; only Python can say this',
-        '`SynchronizeTaskOverride` "S" says display_names = "x", for which XML has no attribute; only Python can say '
-        "this",
-        'built.py:1: `SynchronizeTaskOverride` "S" says dirty = "True", for which XML has no attribute; only Python '
-        "can say this",
+        '`SynchronizeTaskOverride` "S" has parents = "()", for which XML has no attribute; only Python can '
+        "express this",
+        '`SynchronizeTaskOverride` "S" has display_names = "x", for which XML has no attribute; only Python can '
+        "express this",
+        'built.py:1: `SynchronizeTaskOverride` "S" has dirty = "True", for which XML has no attribute; only Python '
+        "can express this",
     ]
 
 
@@ -317,7 +319,7 @@ class _TheirTask(SetRecentlyModifiedFlagTask):
 
 def test_a_task_that_the_vocabulary_does_not_know_is_refused_by_name() -> None:
     assert refusals(Configuration(tasks=[_TheirTask(identifier="Mine")])) == [
-        '_TheirTask "Mine": `ConfigurationFile` has no element for it; only Python can say this'
+        '_TheirTask "Mine": `ConfigurationFile` has no element for it; only Python can express this'
     ]
 
 
@@ -325,7 +327,7 @@ def test_a_configuration_of_wrong_types_is_refused_before_it_is_written() -> Non
     assert refusals(Configuration(agents=[Change(None, 1)])) == [
         "Configuration: agents must be a sequence of Agent; it contains Change"
     ]
-    with pytest.raises(UsageError, match="a Configuration is written as XML, not str"):
+    with pytest.raises(UsageError, match="only a Configuration can be written as XML, not str"):
         deltamark.configuration_xml("configuration")  # type: ignore[arg-type]
 
 

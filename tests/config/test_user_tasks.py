@@ -192,7 +192,7 @@ BROKEN = {
     "a mistake in it": ("def f(:", "cannot be imported: SyntaxError: "),
     "an exit": ("import sys; sys.exit()", "cannot be imported: SystemExit: "),
     "a module that is missing": ("import no_such_module_at_all", "No module named 'no_such_module_at_all'"),
-    "no task": ("def score(batch): return batch", "holds no task; decorate its functions with @deltamark.task"),
+    "no task": ("def score(batch): return batch", "contains no task; decorate its functions with @deltamark.task"),
     "a wrong decorator": (
         'from deltamark import task\n@task(entity_types="Person")\ndef f(batch): return batch',
         "cannot be imported: UsageError: ",
@@ -295,8 +295,8 @@ def test_settings_tell_the_modules_with_their_folder_and_line(tmp_path):
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ('"company_tasks"', "which is not a list of modules"),
-        ('["company_tasks.py"]', "leave the ending out"),
+        ('"company_tasks"', "it must be a list of modules"),
+        ('["company_tasks.py"]', "leave the extension out"),
         ('["../tasks"]', "which is not the name of a module"),
         ("[1]", "which is not the name of a module"),
         ('[""]', "which is not the name of a module"),

@@ -1,4 +1,4 @@
-"""How the schema describes an element, how its parts become an object of the domain, and an object its parts again."""
+"""Descriptions of elements, and the conversion between the parts of an element and an object of the domain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import NOTHING, evolve, fields, fields_dict, frozen
 
-from deltamark.config.xml.attribute_types import Kind
+from deltamark.config.xml.attribute_types import AttributeType
 from deltamark.domain.configuration.entity_model import Thresholds
 from deltamark.domain.location import Location
 
@@ -18,13 +18,13 @@ LANGUAGES = {f"DisplayName_L{number}": number for number in range(1, 17)}
 class Attribute:
     """An attribute of an element.
 
-    `field` is the argument of the domain class that it fills; None accepts the attribute without giving it
-    a meaning. Two attributes of one field are two spellings of the same thing. An attribute that is not
-    given leaves the default to the domain class.
+    `field` is the argument of the domain class that it sets; an attribute without a field is accepted and ignored.
+    Two attributes with the same field are alternatives. If an attribute is missing, the default of the domain class
+    applies.
     """
 
     name: str
-    kind: Kind
+    type: AttributeType
     field: str | None = None
     required: bool = False
     is_threshold: bool = False
@@ -32,9 +32,9 @@ class Attribute:
 
 @frozen
 class Parts:
-    """What an element says: what was read of it, ready to build the object that it stands for, or is to be written.
+    """The contents of an element, as they were read or as they will be written.
 
-    What does not differ from the defaults of the domain class is missing.
+    Values that are the defaults of the domain class are left out.
     """
 
     element: Element
@@ -45,21 +45,21 @@ class Parts:
     children: Mapping[str, list[Any]]
 
 
-Take = Callable[["Element", Any], Parts | None]
+PartsOf = Callable[["Element", Any], Parts | None]
 
 
 @frozen
 class Element:
     """An element of the vocabulary.
 
-    `build` makes an object of its parts; `take` gives the parts of an object, or None if it is none that the element
-    stands for. `into` is the field of the parent's object that collects these elements. `names` says whether display
-    names are accepted; `needs_name`, whether the one in the first language must be given.
+    `build` makes an object from parts. `parts_of` is its inverse: the parts of an object, or None if the element
+    cannot represent it. `into` is the field of the parent's object that collects these elements. `names`: whether
+    display names are accepted; `needs_name`: whether the one in the first language is required.
     """
 
     name: str
     build: Callable[[Parts], Any]
-    take: Take
+    parts_of: PartsOf
     into: str = ""
     attributes: tuple[Attribute, ...] = ()
     children: tuple[Element, ...] = ()
@@ -68,20 +68,20 @@ class Element:
     builds: type[Any] | None = None
 
     def attribute(self, name: str) -> Attribute | None:
-        """The attribute of that name, or None."""
+        """The attribute with that name, or None."""
         return next((attribute for attribute in self.attributes if attribute.name == name), None)
 
     def child(self, name: str) -> Element | None:
-        """The child element of that name, or None."""
+        """The child element with that name, or None."""
         return next((child for child in self.children if child.name == name), None)
 
     def attribute_names(self) -> tuple[str, ...]:
-        """Every attribute that may be written, display names included."""
+        """The names of all attributes, including display names."""
         names = tuple(attribute.name for attribute in self.attributes)
         return names + tuple(LANGUAGES) if self.names else names
 
     def default(self, attribute: Attribute) -> Any:
-        """What holds when the attribute is not written, as the domain class says; None if nothing does."""
+        """The default of an attribute, as the domain class declares it; None if there is none."""
         if attribute.field is None or self.builds is None:
             return None
         if attribute.is_threshold:
@@ -99,7 +99,7 @@ def element(
     names: bool = True,
     needs_name: bool = False,
 ) -> Element:
-    """An element that builds a domain class from the fields its attributes and children fill."""
+    """Describes an element that builds a domain class from the fields that its attributes and children set."""
     base: Thresholds | None = None
     if "thresholds" in fields_dict(builds):
         base = fields_dict(builds)["thresholds"].default
@@ -112,34 +112,34 @@ def element(
             arguments["thresholds"] = evolve(base, **parts.thresholds)
         return builds(**arguments)
 
-    return Element(name, build, taken_apart, into, attributes, children, names, needs_name, builds)
+    return Element(name, build, object_parts, into, attributes, children, names, needs_name, builds)
 
 
-_TAKEN_APART = ("location", "display_names", "thresholds")
+_SEPARATE_PARTS = ("location", "display_names", "thresholds")
 
 
-def taken_apart(element: Element, item: Any) -> Parts | None:
-    """The parts of an object of the very class that the element builds: whatever is not as by default."""
+def object_parts(element: Element, item: Any) -> Parts | None:
+    """Returns the parts of an object that are not defaults; None unless it is of exactly the class of the element."""
     if type(item) is not element.builds:
         return None
-    values = {a.name: getattr(item, a.name) for a in fields(type(item)) if _is_said(item, a)}
+    values = {a.name: getattr(item, a.name) for a in fields(type(item)) if _is_set(item, a)}
     nested = {child.into for child in element.children}
     return Parts(
         element,
         item.location,
         {name: value for name, value in values.items() if name not in nested},
-        _limits(item),
+        _thresholds(item),
         getattr(item, "display_names", {}),
         {name: list(values[name]) for name in values if name in nested},
     )
 
 
-def _is_said(item: Any, attribute: Any) -> bool:
-    return attribute.name not in _TAKEN_APART and getattr(item, attribute.name) != attribute.default
+def _is_set(item: Any, attribute: Any) -> bool:
+    return attribute.name not in _SEPARATE_PARTS and getattr(item, attribute.name) != attribute.default
 
 
-def _limits(item: Any) -> dict[str, int]:
-    """The limits that are not those of a class that states none."""
+def _thresholds(item: Any) -> dict[str, int]:
+    """The thresholds that differ from the defaults of the class."""
     if not hasattr(item, "thresholds"):
         return {}
     base = fields_dict(type(item))["thresholds"].default

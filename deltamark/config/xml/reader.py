@@ -1,4 +1,4 @@
-"""One configuration file: from its bytes to the objects it stands for, with every fault on the way."""
+"""Reads one configuration file: converts its bytes to objects, and collects its faults."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from attrs import field, frozen
 from lxml import etree
 
-from deltamark.config.xml.attribute_types import Unacceptable
+from deltamark.config.xml.attribute_types import InvalidValue
 from deltamark.config.xml.elements import LANGUAGES, Attribute, Element, Parts
-from deltamark.config.xml.safety import passed
+from deltamark.config.xml.safety import check
 from deltamark.config.xml.schema import ROOT, ROOT_NAME, all_elements, is_not_built
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import Fault
@@ -19,13 +19,14 @@ from deltamark.domain.suggestions import nearest
 from deltamark.domain.values import shown
 
 MOST_FAULTS = 200
-"""A file with more is not a configuration with mistakes; the rest would not help anybody."""
+"""The most faults that are reported for one file."""
 
 SCHEMA_INSTANCE = "{http://www.w3.org/2001/XMLSchema-instance}"
 OMISSION = " \t\r\n.…"
-"""Examples mark with dots what they leave out: such text means nothing and is accepted."""
+"""Examples mark omissions with dots: such text is accepted and ignored."""
 
-NOTHING_BUILT = object()
+NOT_BUILT_OBJECT = object()
+"""Stands for an object that faults kept from being built."""
 
 
 class _TooManyFaults(Exception):
@@ -33,19 +34,19 @@ class _TooManyFaults(Exception):
 
 
 def read(data: bytes, file: str) -> tuple[Configuration | None, tuple[Fault, ...]]:
-    """The configuration that a file holds, and its faults in document order.
+    """Returns the configuration in a file, and its faults in document order.
 
-    There is a configuration only when there are no faults. Reads no other file and opens no connection.
+    The configuration is None if there are faults. Reads no other file and opens no connection.
     """
-    refused, lines = passed(data, file)
-    if refused is not None:
-        return None, (refused,)
+    unsafe, lines = check(data, file)
+    if unsafe is not None:
+        return None, (unsafe,)
     try:
         root = etree.fromstring(data, _parser())
     except etree.XMLSyntaxError as error:
         return None, (Fault(Location(file, error.lineno), f"this is not well-formed XML ({error.msg})"),)
-    begins = dict(zip(root.iter(etree.Element), lines, strict=True))
-    reader = _Reader(file, etree.QName(root).namespace, begins)
+    first_lines = dict(zip(root.iter(etree.Element), lines, strict=True))
+    reader = _Reader(file, etree.QName(root).namespace, first_lines)
     configuration = reader.read_root(root)
     return (None if reader.faults else configuration), tuple(reader.faults)
 
@@ -68,11 +69,11 @@ def _parents() -> dict[str, tuple[Element, ...]]:
 
 @frozen
 class _Reader:
-    """Reads the elements of one file as the schema says, collecting faults."""
+    """Reads the elements of one file as the schema describes them, and collects faults."""
 
     file: str
     namespace: str | None
-    begins: dict[etree._Element, int]
+    first_lines: dict[etree._Element, int]
     """The line in which each element begins."""
     faults: list[Fault] = field(factory=list)
 
@@ -96,7 +97,7 @@ class _Reader:
         values, thresholds, names = self._attributes(node, element)
         children = self._children(node, element)
         if len(self.faults) > before:
-            return NOTHING_BUILT
+            return NOT_BUILT_OBJECT
         return element.build(Parts(element, self._place(node), values, thresholds, names, children))
 
     def _children(self, node: etree._Element, element: Element) -> dict[str, list[Any]]:
@@ -105,7 +106,7 @@ class _Reader:
             qualified = etree.QName(child)
             known = element.child(qualified.localname)
             if qualified.namespace not in (None, self.namespace):
-                self._refuse(child, f"`{_cut(qualified.localname)}` is in another namespace than the root")
+                self._refuse(child, f"`{_cut(qualified.localname)}` is not in the namespace of the root element")
             elif known is None:
                 self._refuse(child, _misplaced(qualified.localname, element))
             else:
@@ -147,9 +148,9 @@ class _Reader:
         target = attribute.field or attribute.name
         other = written.setdefault(target, attribute.name)
         try:
-            value = attribute.kind.parse(text)
-        except Unacceptable as wrong:
-            self._refuse(node, f"`{attribute.name}` of `{element.name}`: {shown(text)} {wrong.reason}")
+            value = attribute.type.parse(text)
+        except InvalidValue as error:
+            self._refuse(node, f"`{attribute.name}` of `{element.name}`: {shown(text)} {error.reason}")
             return
         if attribute.field is None:
             return
@@ -157,7 +158,7 @@ class _Reader:
             self._refuse(
                 node,
                 f"`{element.name}` says {shown(into[target])} in `{other}` and {shown(value)} in "
-                f"`{attribute.name}`, which mean the same; keep one",
+                f"`{attribute.name}`, which have the same meaning; keep one",
             )
         into[target] = value
 
@@ -174,7 +175,7 @@ class _Reader:
         for text in (node.text, *(child.tail for child in node)):
             if text is not None and text.strip(OMISSION):
                 self._refuse(
-                    node, f"the text {shown(text.strip(), 40)} is not expected inside `{element.name}`; remove it"
+                    node, f"the text {shown(text.strip(), 40)} is not allowed inside `{element.name}`; remove it"
                 )
 
     def _refuse(self, node: etree._Element, message: str) -> None:
@@ -183,7 +184,7 @@ class _Reader:
             raise _TooManyFaults
 
     def _place(self, node: etree._Element) -> Location:
-        return Location(self.file, self.begins[node])
+        return Location(self.file, self.first_lines[node])
 
 
 def _misplaced(name: str, parent: Element) -> str:

@@ -1,8 +1,8 @@
-"""What a configuration file must be before it is read at all.
+"""Refuses dangerous files before lxml parses them.
 
-Options of an XML parser are not a policy: lxml, told not to resolve entities, drops their text silently,
-still expands those in attributes, accepts a DOCTYPE and takes minutes over an element with many attributes.
-This gate lets nothing of that reach it. It reads the bytes once with expat, opens no file and no connection.
+Options of an XML parser are not a policy: with entities switched off, lxml drops their text silently, still expands
+those in attributes, accepts a DOCTYPE, and takes minutes for an element with many attributes. The check here reads
+the bytes once with expat, and opens no file and no connection.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST_NAME = 1000
 
 XINCLUDE = "http://www.w3.org/2001/XInclude"
 SEPARATOR = " "
-"""Between namespace and name, as expat reports names: a blank can stand in neither."""
+"""Separates namespace and name in the names that expat reports; neither can contain a space."""
 
 WIDE = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -35,27 +35,26 @@ WIDE = {
     b"<\0": "UTF-16",
     b"\0<": "UTF-16",
 }
-"""How files in wide encodings begin, with and without a byte order mark."""
+"""The first bytes of files in wide encodings, with and without a byte order mark."""
 
 ADVICE = {
-    expat.errors.XML_ERROR_NO_ELEMENTS: "the file holds no element; it needs the root `ConfigurationFile`",
+    expat.errors.XML_ERROR_NO_ELEMENTS: "the file contains no element; it needs the root `ConfigurationFile`",
     expat.errors.XML_ERROR_INVALID_TOKEN: (
-        "this is not well-formed XML; & is written &amp; and < is written &lt; in values, and every value "
-        "stands in quotes"
+        "this is not well-formed XML; in values, write &amp; for & and &lt; for <, and put every value in quotes"
     ),
     expat.errors.XML_ERROR_DUPLICATE_ATTRIBUTE: "the element has the same attribute twice; keep one",
     expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT: (
-        "something follows the end of the root element; a file has one root, `ConfigurationFile`"
+        "there is more after the end of the root element; a file has one root, `ConfigurationFile`"
     ),
     expat.errors.XML_ERROR_MISPLACED_XML_PI: (
-        "the XML declaration does not stand at the very beginning of the file; remove what stands before it"
+        "the XML declaration must be at the very beginning of the file; remove what is before it"
     ),
     expat.errors.XML_ERROR_UNDEFINED_ENTITY: (
-        "an entity that XML does not know; only &amp; &lt; &gt; &quot; &apos; and &#…; are available"
+        "this entity is not defined in XML; only &amp; &lt; &gt; &quot; &apos; and &#…; are allowed"
     ),
-    expat.errors.XML_ERROR_BAD_CHAR_REF: "a character reference that names no character of XML; remove it",
+    expat.errors.XML_ERROR_BAD_CHAR_REF: "this character reference is for no character that XML allows; remove it",
     expat.errors.XML_ERROR_UNBOUND_PREFIX: (
-        "a namespace prefix that is not declared; remove it or declare it with xmlns:…"
+        "this namespace prefix is not declared; remove it or declare it with xmlns:…"
     ),
 }
 
@@ -66,26 +65,26 @@ class _Refused(Exception):
 
 
 def refusal(data: bytes, file: str) -> Fault | None:
-    """Why the bytes of `file` are not read as a configuration, or None if they may be parsed.
+    """Returns why a file must not be parsed, with line and column; None if it may be.
 
-    The fault carries line and column. Takes time in proportion to the size of the data, which is limited.
+    Takes time in proportion to the size of the data, which is limited.
     """
-    return passed(data, file)[0]
+    return check(data, file)[0]
 
 
-def passed(data: bytes, file: str) -> tuple[Fault | None, Sequence[int]]:
-    """What `refusal` says, and the lines in which the elements begin, in document order.
+def check(data: bytes, file: str) -> tuple[Fault | None, Sequence[int]]:
+    """Returns the `refusal` of a file, and the lines in which its elements begin, in document order.
 
-    lxml tells the line in which the tag of an element ends, which may be some lines below.
+    lxml knows only the line in which the tag of an element ends, which may be some lines below.
     """
-    refused = _bytes_refused(data, file)
-    if refused is not None:
-        return refused, ()
-    gate = _Gate(file)
-    return gate.pass_through(data), gate.lines
+    fault = _encoding_fault(data, file)
+    if fault is not None:
+        return fault, ()
+    scanner = _Scanner(file)
+    return scanner.scan(data), scanner.lines
 
 
-def _bytes_refused(data: bytes, file: str) -> Fault | None:
+def _encoding_fault(data: bytes, file: str) -> Fault | None:
     if len(data) > LARGEST_FILE:
         return Fault(Location(file), "the file is larger than 1 MiB; split it into several files of one folder")
     for start, encoding in WIDE.items():
@@ -99,7 +98,7 @@ def _bytes_refused(data: bytes, file: str) -> Fault | None:
         place = _place(data, error.start, file)
         return Fault(place, f"the byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8")
     if b"\0" in data:
-        return Fault(_place(data, data.index(b"\0"), file), "the file holds a NUL byte; remove it")
+        return Fault(_place(data, data.index(b"\0"), file), "the file contains a NUL byte; remove it")
     return None
 
 
@@ -108,8 +107,8 @@ def _place(data: bytes, offset: int, file: str) -> Location:
     return Location(file, data.count(b"\n", 0, offset) + 1, str(offset - line_start + 1))
 
 
-class _Gate:
-    """One pass of expat over one file, which ends at the first thing to refuse."""
+class _Scanner:
+    """Scans a file once with expat, up to the first thing to refuse."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -129,19 +128,19 @@ class _Gate:
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text
 
-    def pass_through(self, data: bytes) -> Fault | None:
+    def scan(self, data: bytes) -> Fault | None:
         try:
             self.parser.Parse(data, True)
-        except _Refused as refused:
-            return refused.fault
+        except _Refused as refusal:
+            return refusal.fault
         except expat.ExpatError as error:
-            return Fault(Location(self.file, error.lineno, str(error.offset + 1)), self._explained(error))
+            return Fault(Location(self.file, error.lineno, str(error.offset + 1)), self._explanation(error))
         return None
 
     def _here(self) -> Location:
         return Location(self.file, self.parser.CurrentLineNumber, str(self.parser.CurrentColumnNumber + 1))
 
-    def _explained(self, error: expat.ExpatError) -> str:
+    def _explanation(self, error: expat.ExpatError) -> str:
         message = expat.errors.messages[error.code]
         if self.open and message in (
             expat.errors.XML_ERROR_TAG_MISMATCH,
@@ -154,7 +153,7 @@ class _Gate:
 
     def _declaration(self, version: str, encoding: str | None, standalone: int) -> None:
         if version != "1.0":
-            self._refuse(f'XML version {shown(version)} is not read; write version="1.0"')
+            self._refuse(f'XML version {shown(version)} is not supported; write version="1.0"')
         if encoding is not None and encoding.lower() != "utf-8":
             self._refuse(
                 f'the file declares the encoding {shown(encoding)}; save it as UTF-8 and write encoding="UTF-8"'
@@ -182,7 +181,7 @@ class _Gate:
         self._check_name(name)
         self.lines.append(self.parser.CurrentLineNumber)
         if len(self.lines) > MOST_ELEMENTS:
-            self._refuse(f"the file holds more than {MOST_ELEMENTS:,} elements; split it into several files")
+            self._refuse(f"the file contains more than {MOST_ELEMENTS:,} elements; split it into several files")
         if len(self.open) >= DEEPEST:
             self._refuse(f"elements are nested more than {DEEPEST} deep")
         if len(attributes) // 2 + self.namespaces > MOST_ATTRIBUTES:
@@ -201,7 +200,7 @@ class _Gate:
     def _text(self, text: str) -> None:
         self.text_size += len(text.encode())
         if self.text_size > LONGEST_TEXT:
-            self._refuse("more than 64 KB of text without an element in it; shorten it")
+            self._refuse("there are more than 64 KB of text without an element in it; shorten it")
 
     def _check_name(self, name: str) -> None:
         if len(name) > LONGEST_NAME:

@@ -1,4 +1,4 @@
-"""The vocabulary: every element of a configuration file, its attributes and its children."""
+"""All elements of a configuration file, with their attributes and children."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ NOT_BUILT = frozenset(
         "UpdateParametersContextDisplayNamesTask",
     }
 ).difference(task.name for task in TASKS)
-"""Elements that users' files may hold and this version cannot honour: refused by name, never ignored.
+"""Elements of other products that this version does not implement: refused by name, never ignored.
 
 A task whose element is built leaves this set by itself.
 """
@@ -106,9 +106,9 @@ def _limits(*changes: str, link: bool = False) -> Iterator[Attribute]:
 
 
 def _short_link_limits() -> Iterator[Attribute]:
-    """The limits of an association's mapping, which only counts links, are also written without `Link`."""
+    """The limits of an association mapping, which counts only links, with names without `Link`."""
     for limit in LINK_LIMITS:
-        yield Attribute(limit.name.replace("Link", ""), limit.kind, limit.field, is_threshold=True)
+        yield Attribute(limit.name.replace("Link", ""), limit.type, limit.field, is_threshold=True)
 
 
 LIMITS = tuple(_limits("Inserted", "Updated", "Deleted"))
@@ -254,7 +254,7 @@ def _configuration(parts: Parts) -> Configuration:
     return Configuration(**parts.children)
 
 
-def _contents(element: Element, item: Any) -> Parts:
+def _configuration_parts(element: Element, item: Any) -> Parts:
     return Parts(
         element, None, {}, {}, {}, {field.name: list(getattr(item, field.name)) for field in fields(type(item))}
     )
@@ -263,7 +263,7 @@ def _contents(element: Element, item: Any) -> Parts:
 ROOT = Element(
     ROOT_NAME,
     _configuration,
-    _contents,
+    _configuration_parts,
     children=(
         AGENT,
         POLICY,
@@ -285,7 +285,7 @@ ROOT = Element(
 
 
 def all_elements() -> dict[str, tuple[Element, ...]]:
-    """Each element of the vocabulary with the elements that it may stand in, by name, the root first."""
+    """Returns each element by name, the root first, with the elements that may contain it."""
     parents: dict[str, tuple[Element, ...]] = {ROOT_NAME: ()}
     waiting = [ROOT]
     while waiting:

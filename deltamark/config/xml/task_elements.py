@@ -18,7 +18,7 @@ from deltamark.config.xml.attribute_types import (
     choice,
     numbered,
 )
-from deltamark.config.xml.elements import Attribute, Element, Parts, Take, element, taken_apart
+from deltamark.config.xml.elements import Attribute, Element, Parts, PartsOf, element, object_parts
 from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
     ComputingTask,
@@ -50,28 +50,28 @@ LOG_LEVEL = numbered(
 )
 
 
-def _named(field: str) -> tuple[Callable[[Parts], Any], Take]:
-    """An element that stands for nothing but a name."""
+def _name_only(field: str) -> tuple[Callable[[Parts], Any], PartsOf]:
+    """Returns `build` and `parts_of` of an element that contains only a name."""
 
     def build(parts: Parts) -> Any:
         return parts.values[field]
 
-    def take(element: Element, item: Any) -> Parts:
+    def parts_of(element: Element, item: Any) -> Parts:
         return Parts(element, None, {field: item}, {}, {}, {})
 
-    return build, take
+    return build, parts_of
 
 
 PARENT = Element(
     "TaskDependsOnTask",
-    *_named("parent"),
+    *_name_only("parent"),
     "parents",
     (Attribute("ParentTask", REFERENCE, "parent", required=True),),
     names=False,
 )
 TASK_ENTITY_TYPE = Element(
     "TaskEntityType",
-    *_named("entity_type"),
+    *_name_only("entity_type"),
     "entity_types",
     (
         Attribute("EntityType", REFERENCE, "entity_type", required=True),
@@ -108,11 +108,11 @@ BATCH_SIZE = Attribute("BatchSize", COUNT, "batch_size")
 FUNCTION = Attribute("Function", FUNCTION_NAME, "function", required=True)
 
 
-def _taken_with_its_function(element: Element, item: Any) -> Parts | None:
-    """A task that holds its function is written with its name."""
+def _python_task_parts(element: Element, item: Any) -> Parts | None:
+    """Returns the parts of a task, with the name of its function in place of the function."""
     if isinstance(item, PythonTask):
         item = evolve(item, function=item.function_name)
-    return taken_apart(element, item)
+    return object_parts(element, item)
 
 
 TASKS = (
@@ -139,7 +139,7 @@ TASKS = (
     ),
     _computing(ComputeCorrelationKeysTask, BATCH_SIZE),
     _computing(UpdateClassificationTask, BATCH_SIZE),
-    evolve(_computing(PythonTask, FUNCTION, BATCH_SIZE), take=_taken_with_its_function),
+    evolve(_computing(PythonTask, FUNCTION, BATCH_SIZE), parts_of=_python_task_parts),
 )
 
 
@@ -148,7 +148,7 @@ def _has_items(value: object, kind: Any) -> bool:
 
 
 def _override(task: Element) -> Element:
-    """The element that calls an existing task with other attributes: nothing but its identifier is needed."""
+    """Describes the element that calls an existing task with other attributes: only its identifier is required."""
 
     def build(parts: Parts) -> TaskOverride:
         changes = {name: value for name, value in parts.values.items() if name != "identifier"}
@@ -157,22 +157,22 @@ def _override(task: Element) -> Element:
             changes["display_names"] = parts.display_names
         return TaskOverride(task.name, parts.values["identifier"], changes, location=parts.location)
 
-    def take(element: Element, item: Any) -> Parts | None:
+    def parts_of(element: Element, item: Any) -> Parts | None:
         if not isinstance(item, TaskOverride) or item.kind != task.name:
             return None
         changes: dict[str, Any] = dict(item.changes)
-        # What is changed to nothing, or to what it cannot be, stays among the values: no attribute says it.
+        # Changes to empty or invalid collections stay among the values, so that the writer refuses them.
         names = changes.pop("display_names") if _has_items(changes.get("display_names"), Mapping) else {}
         nested = {child.into for child in task.children}
         children = {name: list(changes.pop(name)) for name in nested if _has_items(changes.get(name), list | tuple)}
         return Parts(element, item.location, {"identifier": item.identifier, **changes}, {}, names, children)
 
     attributes = tuple(
-        Attribute(a.name, a.kind, a.field, required=a.name == "Identifier")
+        Attribute(a.name, a.type, a.field, required=a.name == "Identifier")
         for a in task.attributes
-        if a is not FUNCTION  # what a task writes belongs to it
+        if a is not FUNCTION  # another function would write other properties
     )
-    return Element(f"{task.name}Override", build, take, "tasks", attributes, task.children, builds=task.builds)
+    return Element(f"{task.name}Override", build, parts_of, "tasks", attributes, task.children, builds=task.builds)
 
 
 STEP = element(

@@ -1,7 +1,7 @@
-"""Any configuration as XML, however it was built: the reader's way back, by the same tables.
+"""Writes any configuration as XML, with the same tables that the reader uses.
 
-What is as by default is left out. What XML cannot hold, or has no word for, is refused by name: a file that is read
-back as something else would be worse than none.
+Defaults are left out. What XML cannot express is refused by name: a file that is read back as something else would
+be worse than none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from deltamark.config.xml.attribute_types import Unacceptable
+from deltamark.config.xml.attribute_types import InvalidValue
 from deltamark.config.xml.elements import LANGUAGES, Attribute, Element, Parts
 from deltamark.config.xml.safety import refusal
 from deltamark.config.xml.schema import ROOT
@@ -31,33 +31,33 @@ NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 )
-"""Blanks are escaped because a parser makes every one of an attribute a space."""
+"""Tabs and line ends are escaped, because a parser turns them into spaces in attributes."""
 
 
 def configuration_xml(configuration: Configuration) -> str:
-    """The XML of a configuration, however it was built, ready to be written to one file in UTF-8.
+    """Returns a configuration as XML, for one file in UTF-8.
 
-    Reading it gives the same configuration back. Attributes that say what holds anyway are left out; the order is
-    that of the configuration within each kind of element, so that equal configurations give equal texts. A task or
-    job without a display name, which XML asks for, is called by its identifier. Comments, and which file said what,
-    are not part of a configuration and not written. The configuration need not be one that can be run.
+    Reading it gives an equal configuration. Attributes with default values are left out. Within each kind of element,
+    the order is that of the configuration, so that equal configurations give equal texts. A task or job without a
+    display name, which XML requires, gets its identifier as name. Comments and the original files are not part of a
+    configuration and are lost. The configuration may have faults.
 
-    :raises ConfigurationError: with everything that XML cannot hold: control characters, empty texts, values that
-        only Python can give, and more than the 1 MiB that is read of one file.
+    :raises ConfigurationError: with everything that XML cannot express: control characters, empty texts, values that
+        only Python can have, and more than the 1 MiB that is read from one file.
     :raises UsageError: for anything but a `Configuration`.
     """
     if not isinstance(configuration, Configuration):
-        raise UsageError(f"a Configuration is written as XML, not {type(configuration).__name__}.")
+        raise UsageError(f"only a Configuration can be written as XML, not {type(configuration).__name__}.")
     faults = type_faults(configuration)
     if not faults:
         writer = _Writer()
-        parts = ROOT.take(ROOT, configuration)
-        assert parts is not None, "the root stands for any configuration"
+        parts = ROOT.parts_of(ROOT, configuration)
+        assert parts is not None, "the root element can represent any configuration"
         text = DECLARATION + "".join(writer.lines_of(parts, ""))
         faults = tuple(writer.faults)
         if not faults:
-            too_much = refusal(text.encode(), "the exported configuration")
-            faults = (too_much,) if too_much else ()
+            fault = refusal(text.encode(), "the exported configuration")
+            faults = (fault,) if fault else ()
     if faults:
         raise ConfigurationError(in_file_order(faults))
     return text
@@ -65,12 +65,12 @@ def configuration_xml(configuration: Configuration) -> str:
 
 @frozen
 class _Writer:
-    """Writes elements as the schema says, collecting what cannot be written."""
+    """Writes elements as the schema describes them, and collects what cannot be written."""
 
     faults: list[Fault] = field(factory=list)
 
     def lines_of(self, parts: Parts, indent: str) -> Iterator[str]:
-        """The element, with everything in it."""
+        """Yields the lines of an element and of everything in it."""
         element = parts.element
         opening = _opening(element.name, self._attributes(parts), indent)
         inside = list(self._children(parts, indent + INDENT))
@@ -88,51 +88,53 @@ class _Writer:
             if is_root and items:
                 yield "\n"
             for item in items:
-                found = self._found(parts, into, item)
-                if found is not None:
-                    yield from self.lines_of(found, indent)
+                child_parts = self._child_parts(parts, into, item)
+                if child_parts is not None:
+                    yield from self.lines_of(child_parts, indent)
 
-    def _found(self, parent: Parts, into: str, item: Any) -> Parts | None:
-        """The parts of an object, by the element that stands for it in its parent."""
+    def _child_parts(self, parent: Parts, into: str, item: Any) -> Parts | None:
+        """The parts of an object, for the element that represents it in its parent."""
         for child in parent.element.children:
-            parts = child.take(child, item) if child.into == into else None
+            parts = child.parts_of(child, item) if child.into == into else None
             if parts is not None:
                 return parts
         name = shown(getattr(item, "identifier", type(item).__name__))
         self._refuse(
             getattr(item, "location", None) or parent.location,
-            f"{type(item).__name__} {name}: `{parent.element.name}` has no element for it; only Python can say this",
+            f"{type(item).__name__} {name}: `{parent.element.name}` has no element for it; only Python can express "
+            "this",
         )
         return None
 
     def _attributes(self, parts: Parts) -> list[tuple[str, str]]:
-        said = {**parts.values, **parts.thresholds}
+        values = {**parts.values, **parts.thresholds}
         written: list[tuple[str, str]] = []
         for attribute in parts.element.attributes:
-            if attribute.field in said:
-                value = said.pop(attribute.field)
-                written.append((attribute.name, self._spelled(parts, attribute, value)))
+            if attribute.field in values:
+                value = values.pop(attribute.field)
+                written.append((attribute.name, self._text(parts, attribute, value)))
             elif attribute.required and not any(a.field == attribute.field for a in _before(parts.element, attribute)):
-                self._refuse(parts.location, f"{_of(parts)} needs the attribute `{attribute.name}`")
-        for name, value in said.items():
+                self._refuse(parts.location, f"{_label(parts)} needs the attribute `{attribute.name}`")
+        for name, value in values.items():
             self._refuse(
                 parts.location,
-                f"{_of(parts)} says {name} = {shown(value)}, for which XML has no attribute; only Python can say this",
+                f"{_label(parts)} has {name} = {shown(value)}, for which XML has no attribute; only Python can "
+                "express this",
             )
         return written + self._names(parts)
 
-    def _spelled(self, parts: Parts, attribute: Attribute, value: Any) -> str:
-        """The text of an attribute: one that is read as the value, or it is refused."""
-        text = attribute.kind.spell(value)
-        where = f"{_of(parts)}: `{attribute.name}`, {shown(text)},"
+    def _text(self, parts: Parts, attribute: Attribute, value: Any) -> str:
+        """The text of an attribute. Refuses a value that would not be read back as it is."""
+        text = attribute.type.format(value)
+        where = f"{_label(parts)}: `{attribute.name}`, {shown(text)},"
         try:
-            read = attribute.kind.parse(text)
-        except Unacceptable as wrong:
-            self._refuse(parts.location, f"{where} {wrong.reason}")
+            read = attribute.type.parse(text)
+        except InvalidValue as error:
+            self._refuse(parts.location, f"{where} {error.reason}")
         else:
             if not isinstance(value, type(read)):
-                kinds = f"is of type {type(value).__name__} and would be read as {type(read).__name__}"
-                self._refuse(parts.location, f"{where} {kinds}")
+                types = f"is of type {type(value).__name__} and would be read as {type(read).__name__}"
+                self._refuse(parts.location, f"{where} {types}")
             elif read != value:
                 self._refuse(parts.location, f"{where} would be read as {shown(read)}; write it like that")
             self._check_characters(parts, attribute.name, text)
@@ -147,21 +149,22 @@ class _Writer:
         for number, text in sorted(names.items()):
             attribute = numbers.get(number)
             if attribute is None:
-                self._refuse(parts.location, f"{_of(parts)} has a display name in language {number}; give 1 to 16")
+                self._refuse(parts.location, f"{_label(parts)} has a display name in language {number}; give 1 to 16")
             elif not isinstance(text, str) or not text.strip():
-                self._refuse(parts.location, f"{_of(parts)}: `{attribute}`, {shown(text)}, is empty or no text")
+                self._refuse(parts.location, f"{_label(parts)}: `{attribute}`, {shown(text)}, is empty or not a text")
             else:
                 self._check_characters(parts, attribute, text)
                 written.append((attribute, text))
         return written
 
     def _check_characters(self, parts: Parts, name: str, text: str) -> None:
-        found = NOT_IN_XML.search(text)
-        if found:
+        match = NOT_IN_XML.search(text)
+        if match:
+            character = f"U+{ord(match.group()):04X}"
             self._refuse(
                 parts.location,
-                f"{_of(parts)}: `{name}` holds U+{ord(found.group()):04X} at character {found.start() + 1}, which XML "
-                "cannot hold; remove it",
+                f"{_label(parts)}: `{name}` contains {character} at character {match.start() + 1}, which XML cannot "
+                "contain; remove it",
             )
 
     def _refuse(self, location: Location | None, message: str) -> None:
@@ -172,7 +175,7 @@ def _before(element: Element, attribute: Attribute) -> tuple[Attribute, ...]:
     return element.attributes[: element.attributes.index(attribute)]
 
 
-def _of(parts: Parts) -> str:
+def _label(parts: Parts) -> str:
     """The element as messages name it."""
     names = (parts.values.get(name) for name in ("identifier", "resource_type", "task", "parent", "entity_type"))
     name = next((name for name in names if name), None)
@@ -180,12 +183,12 @@ def _of(parts: Parts) -> str:
 
 
 def _opening(name: str, attributes: list[tuple[str, str]], indent: str) -> str:
-    """The opening tag without its end, its attributes filled into lines."""
+    """Returns the opening tag without its end, with its attributes wrapped into lines."""
     lines = [f"{indent}<{name}"]
     for attribute, value in attributes:
-        word = f'{attribute}="{value.translate(ESCAPES)}"'
-        if len(lines[-1]) + len(word) + len("  />") > WIDTH and len(lines[-1].strip()) > len(name) + 1:
-            lines.append(f"{indent}{INDENT * 2}{word}")
+        assignment = f'{attribute}="{value.translate(ESCAPES)}"'
+        if len(lines[-1]) + len(assignment) + len("  />") > WIDTH and len(lines[-1].strip()) > len(name) + 1:
+            lines.append(f"{indent}{INDENT * 2}{assignment}")
         else:
-            lines[-1] += f" {word}"
+            lines[-1] += f" {assignment}"
     return "\n".join(lines)
