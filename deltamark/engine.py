@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from deltamark.application import arguments, lookup
-from deltamark.application.derivation.user_functions.call import refuse_inside_a_function
+from deltamark.application.derivation.user_functions.call import refuse_in_function
 from deltamark.application.history import history
 from deltamark.application.history.history import ChangeFilter, ExportedResource
 from deltamark.application.integrity.backup import Backup, back_up
@@ -559,7 +559,7 @@ class Engine:
 
     def matches(self, rule: str | None = None) -> Iterator[MatchedPair]:
         """The pairs of a source and a target resource whose keys are equal; raises as `keys` does."""
-        from deltamark.application.derivation.matches import matched_pairs
+        from deltamark.application.derivation.results import matched_pairs
 
         lookup.check_rule(rule, self.configuration)
         return self._rows(lambda reading: matched_pairs(reading, self.configuration, rule))
@@ -569,7 +569,7 @@ class Engine:
 
         :raises UsageError: for an entity type that does not exist.
         """
-        from deltamark.application.derivation.classifications import classifications
+        from deltamark.application.derivation.results import classifications
 
         lookup.check_entity_type(entity_type, self.configuration)
         return self._rows(lambda reading: classifications(reading, self.configuration, entity_type))
@@ -583,7 +583,7 @@ class Engine:
         """
         from deltamark.application.verification.verify import verify_derived
 
-        refuse_inside_a_function("Engine.verify_derived")
+        refuse_in_function("Engine.verify_derived")
         if sample is not None:
             arguments.whole_number("the size of the sample", sample, least=1)
         arguments.whole_number("the seed", seed)
@@ -625,7 +625,7 @@ class Engine:
         """
         from deltamark.application.integrity.replay import verify_log
 
-        refuse_inside_a_function("Engine.verify")
+        refuse_in_function("Engine.verify")
         if checkpoint is not None:
             if not isinstance(checkpoint, Checkpoint):
                 raise UsageError(f"checkpoint is what Engine.checkpoint gave, not {type(checkpoint).__name__}.")
@@ -769,7 +769,7 @@ class Engine:
 
     def _writing(self, method: str) -> Services:
         """The parts of the engine, refused inside a function of a task and inside a dry run of this thread."""
-        refuse_inside_a_function(f"Engine.{method}")
+        refuse_in_function(f"Engine.{method}")
         services = self._open
         if getattr(self._this_thread, "is_in_a_dry_run", False):
             raise UsageError("a dry run is going on in this thread: what runs inside it would be undone with it.")

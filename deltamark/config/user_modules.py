@@ -16,7 +16,7 @@ from types import ModuleType
 
 from attrs import field, frozen
 
-from deltamark.application.derivation.user_functions.call import printing_aside
+from deltamark.application.derivation.user_functions.call import stdout_to_stderr
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
@@ -133,7 +133,7 @@ class _LoadFailure:
 def _loaded(load: Callable[[], object]) -> object:
     """Returns what `load` returns, or why it failed."""
     try:
-        with printing_aside():
+        with stdout_to_stderr():
             return load()
     except KeyboardInterrupt:
         raise

@@ -66,16 +66,16 @@ class Bug:
 
 
 WALKING = "infrastructure.store.commands.flag_propagation:Walking"
-PROPERTIES = "application.derivation.compute_properties:_ComputedWriting"
-STANDING = "application.derivation.workload:_Standing"
+PROPERTIES = "application.derivation.compute_properties:_ComputedWriter"
+STANDING = "application.derivation.workload:_ConsumerState"
 
 BUGS: Mapping[str, Bug] = {
     # What changes hands.
     "values of a mapping are not removed when an expression takes over": Bug(
-        f"{PROPERTIES}.hand_over", "if remove_synchronized(", "if False and remove_synchronized("
+        f"{PROPERTIES}.remove_source_values", "if remove_synchronized(", "if False and remove_synchronized("
     ),
     "what reads a property that was handed over is not flagged": Bug(
-        f"{PROPERTIES}.hand_over", "self._tx.flag_changes(before, only=self._awaited)", "pass"
+        f"{PROPERTIES}.remove_source_values", "self._tx.flag_changes(before, only=self._needed)", "pass"
     ),
     "values of an expression are not removed when a mapping takes over": Bug(
         "application.synchronization.synchronize:_Synchronization.done",
@@ -98,7 +98,7 @@ BUGS: Mapping[str, Bug] = {
         f"{WALKING}._touch_links", "s.touched=1", "s.touched=1 AND s.hops=1"
     ),
     "new computed values flag nobody": Bug(
-        f"{PROPERTIES}._write", "self._tx.flag_changes(before, only=self._awaited)", "pass"
+        f"{PROPERTIES}._write", "self._tx.flag_changes(before, only=self._needed)", "pass"
     ),
     "a flag tells only the first change of a value": Bug(
         f"{WALKING}._touch_values", "max(e.notification_id)", "min(e.notification_id)"
@@ -131,13 +131,13 @@ BUGS: Mapping[str, Bug] = {
         "application.derivation.compute_properties:compute_properties", "if all_flagged:", "if True:"
     ),
     "what is left of a removed rule makes no task run": Bug(
-        "application.derivation.workload:is_due", "if work.gone:", "if False:"
+        "application.derivation.workload:is_due", "if work.obsolete:", "if False:"
     ),
     # Computing.
     "all properties are computed in one stage": Bug(
         "domain.derivation.plan:plan",
-        "for one in _in_order(reads, needed, computed):",
-        "for one in [*_in_order(reads, needed, computed)]:\n        needed[one] = set()",
+        "for derivation in _in_order(reads, needs, computed):",
+        "for derivation in [*_in_order(reads, needs, computed)]:\n        needs[derivation] = set()",
     ),
     "what reads a value of the same resource is not computed with it": Bug(
         "application.derivation.batch:_with_readers", "or own & names", ""

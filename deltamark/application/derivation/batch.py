@@ -1,4 +1,4 @@
-"""What all computing tasks share: whose turn it is, the resources of that turn, and where the task stands after it."""
+"""The steps that all computing tasks share: the batch that is due, its tally, and the new place of the task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import field, frozen
 
-from deltamark.application.derivation.inputs import Gathering
+from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.workload import Share, Workload, flagged
 from deltamark.application.ports.evaluator import EvaluationFailed, Inputs
 from deltamark.application.ports.reading import Reading
@@ -23,44 +23,44 @@ from deltamark.domain.values import shown
 
 
 @frozen(kw_only=True)
-class Turn:
-    """Derivations of one entity type that are computed together, and for which resources.
+class Batch:
+    """Derivations of one entity type that are computed together, and the inputs of their resources.
 
-    :param inputs: `inputs.due` counts the derivations by their place in `shares`.
+    :param inputs: its `due` numbers the derivations by their place in `shares`.
     """
 
     shares: tuple[Share, ...]
     inputs: Inputs
 
 
-def turn(reading: Reading, gathering: Gathering, shares: Sequence[Share]) -> Turn | None:
-    """What is computed now of some derivations of one entity type; None where nothing is due."""
+def due_batch(reading: Reading, input_reader: InputReader, shares: Sequence[Share]) -> Batch | None:
+    """The batch of some derivations of one entity type that is due; None where nothing is."""
     entity_type = shares[0].entity_type
     reads = [read for share in shares for read in share.planned.reads]
     if all(share.everything for share in shares):
-        return Turn(shares=tuple(shares), inputs=gathering.all(entity_type, reads))
+        return Batch(shares=tuple(shares), inputs=input_reader.all(entity_type, reads))
     partly = [number for number, share in enumerate(shares) if not share.everything]
     due = flagged(reading, [shares[number] for number in partly])
     numbers = pc.take(pa.array(partly, pa.int64()), due.column("derivation"))
     due = pa.table({"stream": due.column("stream"), "derivation": numbers})
     wholly = [number for number, share in enumerate(shares) if share.everything]
     if wholly:
-        inputs = gathering.all(entity_type, reads)
+        inputs = input_reader.all(entity_type, reads)
         streams = inputs.resources.column("stream")
         for number in wholly:
             every = pa.table({"stream": streams, "derivation": pa.repeat(pa.scalar(number, pa.int64()), len(streams))})
             due = pa.concat_tables([due, every])
         # A deleted resource has no values; its properties went with it.
         due = due.filter(pc.is_in(due.column("stream"), streams.combine_chunks()))
-        return Turn(shares=tuple(shares), inputs=gathering.all(entity_type, reads, due))
+        return Batch(shares=tuple(shares), inputs=input_reader.all(entity_type, reads, due))
     if not due.num_rows:
         return None
     chosen = sorted(set(due.column("derivation").to_pylist()))
-    return _partial(gathering, shares, chosen, due)
+    return _partial(input_reader, shares, chosen, due)
 
 
-def _partial(gathering: Gathering, shares: Sequence[Share], chosen: Sequence[int], due: pa.Table) -> Turn:
-    """A turn of flagged resources only, with just the derivations that are due, or may come to be, for one of them."""
+def _partial(input_reader: InputReader, shares: Sequence[Share], chosen: Sequence[int], due: pa.Table) -> Batch:
+    """A batch of flagged resources, with the derivations that are due for one of them or may become so."""
     taken = _with_readers(shares, chosen)
     place = {number: position for position, number in enumerate(taken)}
     renumbered = pa.array([place[number] for number in due.column("derivation").to_pylist()], pa.int64())
@@ -68,11 +68,11 @@ def _partial(gathering: Gathering, shares: Sequence[Share], chosen: Sequence[int
     streams = due.column("stream").combine_chunks().unique()
     some = tuple(shares[number] for number in taken)
     reads = [read for share in some for read in share.planned.reads]
-    return Turn(shares=some, inputs=gathering.some(shares[0].entity_type, streams, reads, due))
+    return Batch(shares=some, inputs=input_reader.some(shares[0].entity_type, streams, reads, due))
 
 
 def _with_readers(shares: Sequence[Share], chosen: Sequence[int]) -> list[int]:
-    """Those chosen, and those that read the property that one of these computes of the same resource."""
+    """The chosen shares, and those that read a property of the same resource which one of these computes."""
     if shares[0].planned.derivation.kind is not DerivationKind.PROPERTY:
         return list(chosen)
     names: set[str] = set()
@@ -87,7 +87,7 @@ def _with_readers(shares: Sequence[Share], chosen: Sequence[int]) -> list[int]:
 
 @frozen(kw_only=True)
 class Tally:
-    """What a task has done so far."""
+    """The counts and messages of a task so far."""
 
     computed: int = 0
     executed: int = 0
@@ -111,8 +111,8 @@ class Tally:
 
 
 @contextmanager
-def naming_the_resource(reading: Reading) -> Iterator[None]:
-    """Turns the failure of an expression for some stream into one that names the resource."""
+def evaluation_errors(reading: Reading) -> Iterator[None]:
+    """A block in which the failure of an expression becomes an error that names the resource."""
     try:
         yield
     except EvaluationFailed as e:
@@ -124,8 +124,9 @@ def naming_the_resource(reading: Reading) -> Iterator[None]:
 
 
 def move_places(tx: Writing, task: ComputingTask, work: Workload) -> None:
-    """Moves the task's place with every derivation: to the end of the log where it computed everything, else as far
-    as changes were flagged. Flags that nobody else waits for go.
+    """Moves the place of a task for each derivation, and drops the flags that every task has read.
+
+    To the end of the log where it computed everything, otherwise to the position up to which changes were flagged.
     """
     newest, head, flagged_to = tx.newest_flag(), tx.head(), tx.flagged_to()
     wholly = [share.rule for share in work.shares if share.everything]
@@ -141,7 +142,7 @@ def move_places(tx: Writing, task: ComputingTask, work: Workload) -> None:
 
 
 def messages(task: ComputingTask, work: Workload) -> list[str]:
-    """What a person must know about how much was computed."""
+    """Messages for people about how much was computed, and why."""
     if not work.shares:
         return [f"there are no {task.computes} of the entity types of this task"]
     if not task.dirty:
@@ -164,6 +165,6 @@ def _listed(shares: Sequence[Share]) -> str:
     return ", ".join(names[:_MOST_LISTED]) + more
 
 
-def distinct(streams: Iterable[pa.Array]) -> int:
-    """How many different streams there are."""
+def count_distinct(streams: Iterable[pa.Array]) -> int:
+    """The number of different streams."""
     return len(pa.chunked_array(list(streams), type=pa.int64()).unique())

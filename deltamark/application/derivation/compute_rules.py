@@ -1,4 +1,4 @@
-"""Computing correlation keys and classifications: of the flagged resources, or of all."""
+"""Computes correlation keys and classifications, of the flagged resources or of all."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pyarrow as pa
 
 from deltamark.application.derivation.batch import (
     Tally,
-    distinct,
+    count_distinct,
+    due_batch,
+    evaluation_errors,
     messages,
     move_places,
-    naming_the_resource,
-    turn,
 )
-from deltamark.application.derivation.inputs import Gathering
+from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
@@ -24,14 +24,14 @@ from deltamark.domain.messages import how_many
 
 
 def compute_rules(services: Services, task: ComputingTask) -> Apply:
-    """Computes the keys, or the classifications, of the task's entity types, and moves the task's place."""
+    """Plans to compute the keys or classifications of the task's entity types, and to move the task's place."""
 
     def apply(tx: Writing, scope: Scope) -> Done:
         work = workload(tx, services.plan, task)
         tx.watch(services.plan.dependencies)
-        removed = tx.remove_rules(work.gone) if work.gone else 0
+        removed = tx.remove_rules(work.obsolete) if work.obsolete else 0
         tally = Tally(written=removed)
-        gathering = Gathering(tx, services.configuration)
+        input_reader = InputReader(tx, services.configuration)
         for name in work.entity_types:
             shares = work.of(name)
             streams = []
@@ -39,32 +39,34 @@ def compute_rules(services: Services, task: ComputingTask) -> Apply:
                 [share for share in shares if share.everything],
                 [share for share in shares if not share.everything],
             ):
-                if part and (done := _compute(services, tx, gathering, part)) is not None:
-                    tally += done[0]
-                    streams += done[1]
-            tally += Tally(computed=distinct(streams))
+                if part:
+                    done, computed = _compute(services, tx, input_reader, part)
+                    tally += done
+                    streams += computed
+            tally += Tally(computed=count_distinct(streams))
         move_places(tx, task, work)
-        told = messages(task, work)
+        notes = messages(task, work)
         if removed:
-            told.append(f"removed {how_many(removed, task.unit)} of rules that are no longer configured")
-        return Done(counts=tally.counts, effect=tally.written > 0, messages=told)
+            notes.append(f"removed {how_many(removed, task.unit)} of rules that are no longer configured")
+        return Done(counts=tally.counts, effect=tally.written > 0, messages=notes)
 
     return apply
 
 
 def _compute(
-    services: Services, tx: Writing, gathering: Gathering, shares: Sequence[Share]
-) -> tuple[Tally, list[pa.Array]] | None:
-    found = turn(tx, gathering, shares)
-    if found is None:
-        return None
-    with naming_the_resource(tx):
-        values = services.evaluator.values([share.planned.derivation for share in found.shares], found.inputs)
+    services: Services, tx: Writing, input_reader: InputReader, shares: Sequence[Share]
+) -> tuple[Tally, list[pa.Array]]:
+    """Computes what is due of some shares of one entity type; returns also the streams of the resources."""
+    batch = due_batch(tx, input_reader, shares)
+    if batch is None:
+        return Tally(), []
+    with evaluation_errors(tx):
+        values = services.evaluator.values([share.planned.derivation for share in batch.shares], batch.inputs)
     tally = Tally()
-    for share, table in zip(found.shares, values, strict=True):
+    for share, table in zip(batch.shares, values, strict=True):
         put = tx.put_classifications if share.rule.kind is DerivationKind.CLASSIFICATION else tx.put_keys
         written = put(share.rule, table, everything=share.everything is not None)
-        # What resources that are gone had left is removed too, where everything is computed; it was not computed.
+        # `written` also counts the values of deleted resources that are removed; those were not computed.
         necessary = min(written, table.num_rows)
         tally += Tally(executed=table.num_rows, necessary=necessary, written=written)
-    return tally, list(found.inputs.resources.column("stream").chunks)
+    return tally, list(batch.inputs.resources.column("stream").chunks)

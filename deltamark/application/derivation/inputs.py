@@ -1,4 +1,4 @@
-"""Gathering what expressions read: the resources themselves, and those that their dependency paths lead to."""
+"""Reads the inputs of expressions: the resources themselves, and those to which their dependency paths lead."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from deltamark.domain.derivation.dependency_paths import Hop, Read, route
 _AT_ONCE = 50_000
 
 
-class Gathering:
-    """Gathers inputs in one view of a store; of all resources, what was read once is not read again."""
+class InputReader:
+    """Reads inputs in one view of a store; keeps what it read of all resources of an entity type."""
 
     def __init__(self, reading: Reading, configuration: Configuration) -> None:
         self._reading = reading
@@ -26,7 +26,7 @@ class Gathering:
         self._fresh: dict[str, list[pa.Table]] = {}
 
     def all(self, entity_type: str, reads: Iterable[Read], due: pa.Table | None = None) -> Inputs:
-        """All live resources of an entity type, with everything that is read over paths."""
+        """All live resources of an entity type, with all that is read over paths."""
         paths = _paths(reads)
         links, reached = {}, {}
         for path in _with_prefixes(paths):
@@ -39,7 +39,7 @@ class Gathering:
         )
 
     def some(self, entity_type: str, streams: pa.Array, reads: Iterable[Read], due: pa.Table | None) -> Inputs:
-        """Some resources, by their streams, with just what is read over paths from them."""
+        """Some resources, by their streams, with only what is read over paths from them."""
         paths = _paths(reads)
         links: dict[tuple[str, ...], pa.Table] = {}
         reached = {}
@@ -57,10 +57,11 @@ class Gathering:
             due=due,
         )
 
-    def computed(self, entity_type: str, rows: pa.Table | None = None) -> None:
-        """Says that properties of resources of an entity type were written.
+    def note_computed(self, entity_type: str, rows: pa.Table | None = None) -> None:
+        """Takes account of written properties of an entity type.
 
-        :param rows: ``stream`` and ``computed``, where nothing else changed; otherwise its states are read again.
+        :param rows: ``stream`` and ``computed`` where only computed properties were written; None has the states read
+            again.
         """
         if rows is None:
             self._states.pop(entity_type, None)
@@ -86,14 +87,14 @@ def with_computed(states: pa.Table, rows: pa.Table) -> pa.Table:
 
     Works on portions: taking from all rows at once would need them three times in memory.
     """
-    places = pc.index_in(states.column("stream"), rows.column("stream").combine_chunks())
+    positions = pc.index_in(states.column("stream"), rows.column("stream").combine_chunks())
     computed: list[pa.Array] = []
     for start in range(0, states.num_rows, _AT_ONCE):
-        place, before = (column.slice(start, _AT_ONCE) for column in (places, states.column("computed")))
-        first, last = (pc.min_max(place)[end].as_py() for end in ("min", "max"))
+        position, before = (column.slice(start, _AT_ONCE) for column in (positions, states.column("computed")))
+        first, last = (pc.min_max(position)[end].as_py() for end in ("min", "max"))
         if first is not None:
             fresh = rows.column("computed").slice(first, last - first + 1).combine_chunks()
-            before = pc.coalesce(fresh.take(pc.subtract(place, first).combine_chunks()), before.combine_chunks())
+            before = pc.coalesce(fresh.take(pc.subtract(position, first).combine_chunks()), before.combine_chunks())
         computed += before.chunks if isinstance(before, pa.ChunkedArray) else [before]
     return states.set_column(2, "computed", pa.chunked_array(computed, pa.string()))
 
@@ -107,6 +108,6 @@ def _paths(reads: Iterable[Read]) -> set[tuple[str, ...]]:
 
 
 def _with_prefixes(paths: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Every path and every beginning of one, the shorter first."""
-    found = {path[:length] for path in paths for length in range(1, len(path) + 1)}
-    return sorted(found, key=lambda path: (len(path), path))
+    """All paths and their prefixes, the shorter first."""
+    prefixes = {path[:length] for path in paths for length in range(1, len(path) + 1)}
+    return sorted(prefixes, key=lambda path: (len(path), path))

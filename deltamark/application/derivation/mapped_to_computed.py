@@ -1,4 +1,4 @@
-"""Handing properties over: from the mapping that fed them to the expression that computes them now."""
+"""Removes the values of properties that a mapping fed and that are computed now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deltamark.application.derivation.inputs import Gathering
+from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.workload import Share
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
 from deltamark.application.ports.records import ResourceChanges
@@ -16,26 +16,26 @@ from deltamark.application.ports.writing import Writing
 from deltamark.domain.resources.events import Origin
 
 
-def computed_for_the_first_time(tx: Writing, shares: Iterable[Share]) -> dict[str, list[str]]:
-    """The properties that no task has computed so far, by entity type: a source may have given their values."""
+def newly_computed(tx: Writing, shares: Iterable[Share]) -> dict[str, list[str]]:
+    """The properties that no task has computed so far, by entity type; a source may have given them values."""
     known = {(rule.kind, rule.entity_type, rule.name) for rule in tx.rules_computed()}
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for share in shares:
         rule = share.rule
         if (rule.kind, rule.entity_type, rule.name) not in known:
-            found.setdefault(rule.entity_type, []).append(rule.name)
-    return found
+            names.setdefault(rule.entity_type, []).append(rule.name)
+    return names
 
 
 def remove_synchronized(
-    tx: Writing, gathering: Gathering, entity_type: str, names: Sequence[str], cause: Origin
+    tx: Writing, input_reader: InputReader, entity_type: str, names: Sequence[str], cause: Origin
 ) -> bool:
-    """Removes what a source gave of properties that no mapping feeds any more; says whether there was any.
+    """Removes the values that a source gave to properties no mapping feeds any more; returns whether there were any.
 
-    Until the next synchronization takes these values away they would stand beside the computed ones, and count
-    where there is none.
+    Otherwise they would stay beside the computed values until the next synchronization, and count where nothing is
+    computed.
     """
-    states = gathering.all(entity_type, ()).resources
+    states = input_reader.all(entity_type, ()).resources
     pattern = "|".join(f'"{name}":' for name in names)
     states = states.filter(pc.match_substring_regex(states.column("state"), pattern))
     updated = [*_updates(states, names, _keys(tx, states))]
@@ -43,7 +43,7 @@ def remove_synchronized(
         nothing = RESOURCES.empty_table()
         changed = pa.Table.from_pylist(updated, schema=UPDATES)
         tx.append_resources(entity_type, ResourceChanges(created=nothing, updated=changed, deleted=nothing), cause)
-        gathering.computed(entity_type)
+        input_reader.note_computed(entity_type)
     return bool(updated)
 
 
@@ -55,10 +55,10 @@ def _keys(tx: Writing, states: pa.Table) -> dict[int, str]:
 def _updates(states: pa.Table, names: Sequence[str], keys: dict[int, str]) -> Iterable[dict[str, object]]:
     for stream, text in zip(states.column("stream").to_pylist(), states.column("state").to_pylist(), strict=True):
         values = json.loads(text)
-        gone = {name: [values.pop(name), None] for name in sorted(names) if name in values}
-        if gone:
-            yield {"key": keys[stream], "line": None, "state": _dumped(values), "changes": _dumped(gone)}
+        changes = {name: [values.pop(name), None] for name in sorted(names) if name in values}
+        if changes:
+            yield {"key": keys[stream], "line": None, "state": _json(values), "changes": _json(changes)}
 
 
-def _dumped(values: object) -> str:
+def _json(values: object) -> str:
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Planning what is derived: every expression is read once, and what is wrong with any of them told at once."""
+"""Plans the derivations of a configuration: reads every expression once, and reports all faults together."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from deltamark.domain.validation.validate import MOST_FAULTS, in_file_order
 
 
 def planned(configuration: Configuration, evaluator: Evaluator) -> Plan:
-    """The plan of everything that a configuration derives.
+    """The plan of all derivations of a configuration.
 
     :param configuration: one in which `deltamark.domain.validation.validate.faults` finds nothing.
-    :raises ConfigurationError: with everything that is wrong with its expressions, in file order: those that cannot
-        be read or evaluated, and computed properties that need themselves.
+    :raises ConfigurationError: with all faults of its expressions, in file order: those that cannot be read or
+        evaluated, and computed properties that need themselves.
     """
     reads: dict[Derivation, tuple[Read, ...]] = {}
     faults = list(_refused(configuration, evaluator, reads))
     faults += islice(cycles(configuration, reads), MOST_FAULTS)
-    faults += _not_evaluated(reads, evaluator)
+    faults += _not_evaluable(reads, evaluator)
     if faults:
         raise ConfigurationError(in_file_order(faults)[:MOST_FAULTS])
     return plan(configuration, reads)
@@ -34,7 +34,7 @@ def planned(configuration: Configuration, evaluator: Evaluator) -> Plan:
 def _refused(
     configuration: Configuration, evaluator: Evaluator, reads: dict[Derivation, tuple[Read, ...]]
 ) -> Iterator[Fault]:
-    """The expressions that cannot be read; what the others read is put into `reads`."""
+    """Faults of the expressions that cannot be read; puts what the others read into `reads`."""
     for derivation in derivations(configuration):
         try:
             reads[derivation] = _reads(configuration, evaluator, derivation)
@@ -48,7 +48,7 @@ def _reads(configuration: Configuration, evaluator: Evaluator, derivation: Deriv
     return reads_of(configuration, derivation.maker, derivation.entity_type)
 
 
-def _not_evaluated(reads: Mapping[Derivation, object], evaluator: Evaluator) -> Iterator[Fault]:
+def _not_evaluable(reads: Mapping[Derivation, object], evaluator: Evaluator) -> Iterator[Fault]:
     for derivation in reads:
         fault = evaluator.fault(derivation) if derivation.maker is None else None
         if fault is not None:

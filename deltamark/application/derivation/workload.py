@@ -1,4 +1,4 @@
-"""What a computing task must compute now: of each derivation everything, or only what is flagged."""
+"""The workload of a computing task: each derivation for all resources, or only for the flagged ones."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.dependency_paths import Dependency
 from deltamark.domain.derivation.plan import Plan, Planned
 
-NOWHERE = Place(flag=0, position=0)
-"""Where a consumer stands before it first ran."""
+NOT_STARTED = Place(flag=0, position=0)
+"""The place of a consumer that never ran."""
 
 
 @frozen(kw_only=True)
 class Share:
     """One derivation in the workload of a task.
 
-    :param place: where the task stands with it.
-    :param outdated: why nothing of what was computed counts, or None where it does.
-    :param everything: why the values of all resources are computed, or None where only the flagged ones are.
+    :param place: up to where the task has read changes and flags for it.
+    :param outdated: why the values computed so far do not count; None where they do.
+    :param everything: why the values of all resources are computed; None where only those of flagged ones are.
     """
 
     planned: Planned
@@ -41,48 +41,53 @@ class Share:
 
 @frozen(kw_only=True)
 class Workload:
-    """The derivations of a task, in the order in which they are computed, and what is left of others.
+    """The derivations of a task, in the order in which they are computed.
 
-    :param gone: derivations that the store holds values of and that are configured no more.
+    :param obsolete: derivations that are no longer configured but of which the store holds values.
     """
 
     shares: tuple[Share, ...]
-    gone: tuple[DerivedRule, ...]
+    obsolete: tuple[DerivedRule, ...]
 
     @property
     def entity_types(self) -> tuple[str, ...]:
-        """The entity types of which something is computed."""
+        """The entity types of the derivations."""
         return tuple(dict.fromkeys(share.entity_type for share in self.shares))
 
     def of(self, entity_type: str) -> tuple[Share, ...]:
-        """The derivations of one entity type."""
+        """The shares of one entity type."""
         return tuple(share for share in self.shares if share.entity_type == entity_type)
 
 
 def rule_of(planned: Planned) -> DerivedRule:
     """A planned derivation as the store knows it."""
-    one = planned.derivation
-    return DerivedRule(kind=one.kind, name=one.name, entity_type=one.entity_type, digest=digest_of(planned.definition))
+    derivation = planned.derivation
+    return DerivedRule(
+        kind=derivation.kind,
+        name=derivation.name,
+        entity_type=derivation.entity_type,
+        digest=digest_of(planned.definition),
+    )
 
 
 def workload(reading: Reading, plan: Plan, task: ComputingTask) -> Workload:
-    """What a task would compute if it ran now."""
-    standing = _Standing(reading, task)
+    """The workload of a task if it ran now."""
+    consumer = _ConsumerState(reading, task)
     configured = {_names(rule_of(planned)) for planned in plan.of(task.derives)}
     return Workload(
-        shares=tuple(standing.share(planned) for planned in plan.of_task(task)),
-        gone=tuple(
+        shares=tuple(consumer.share(planned) for planned in plan.of_task(task)),
+        obsolete=tuple(
             rule
-            for rule in sorted(standing.computed, key=_names)
+            for rule in sorted(consumer.computed, key=_names)
             if rule.kind in task.derives and _names(rule) not in configured
         ),
     )
 
 
 def is_due(reading: Reading, plan: Plan, task: ComputingTask) -> bool:
-    """Whether what a task computed is no longer what it would compute now."""
+    """Whether the task would compute or remove values if it ran now."""
     work = workload(reading, plan, task)
-    if work.gone:
+    if work.obsolete:
         return True
     for name in work.entity_types:
         shares = work.of(name)
@@ -99,13 +104,15 @@ DUE = pa.schema([("stream", pa.int64()), ("derivation", pa.int64()), ("since", p
 
 
 def flagged(reading: Reading, shares: Sequence[Share]) -> pa.Table:
-    """The flags that some derivations of one entity type have not seen: ``stream`` and ``derivation`` (its place among
-    `shares`, from 0), each pair once, with ``since``, the first position.
+    """The unread flags of some derivations of one entity type.
+
+    :returns: ``stream`` and ``derivation`` (the number of its share, from 0), each pair once, with ``since``, the
+        position of the first flag.
     """
     groups: dict[Place, list[int]] = {}
     for number, share in enumerate(shares):
         groups.setdefault(share.place, []).append(number)
-    found = [DUE.empty_table()]
+    tables = [DUE.empty_table()]
     for place, numbers in groups.items():
         readers: dict[Dependency, list[int]] = {}
         for number in numbers:
@@ -113,24 +120,26 @@ def flagged(reading: Reading, shares: Sequence[Share]) -> pa.Table:
                 readers.setdefault(dependency, []).append(number)
         flags = reading.flagged(list(readers), place.flag, place.position)
         if flags.num_rows:
-            found.append(_by_derivation(flags, list(readers.values())))
-    return pa.concat_tables(found)
+            tables.append(_by_derivation(flags, list(readers.values())))
+    return pa.concat_tables(tables)
 
 
 def _by_derivation(flags: pa.Table, readers: Sequence[Sequence[int]]) -> pa.Table:
-    pairs = [(number, reader) for number, found in enumerate(readers) for reader in found]
+    pairs = [(number, derivation) for number, derivations in enumerate(readers) for derivation in derivations]
     dependency, derivation = zip(*pairs, strict=True)
-    wanted = pa.table({"dependency": pa.array(dependency, pa.int64()), "derivation": pa.array(derivation, pa.int64())})
+    by_dependency = pa.table(
+        {"dependency": pa.array(dependency, pa.int64()), "derivation": pa.array(derivation, pa.int64())}
+    )
     flags = flags.set_column(
         flags.schema.get_field_index("dependency"), "dependency", flags.column("dependency").cast(pa.int64())
     )
-    joined = flags.join(wanted, "dependency", join_type="inner")
+    joined = flags.join(by_dependency, "dependency", join_type="inner")
     grouped = joined.group_by(["stream", "derivation"]).aggregate([("since", "min")])
     return grouped.rename_columns({"since_min": "since"}).select(DUE.names).cast(DUE)
 
 
-class _Standing:
-    """Where a consumer stands, asked of the store once."""
+class _ConsumerState:
+    """The places and digests of a consumer, read from the store once."""
 
     def __init__(self, reading: Reading, task: ComputingTask) -> None:
         self._task = task
@@ -141,7 +150,7 @@ class _Standing:
 
     def share(self, planned: Planned) -> Share:
         rule = rule_of(planned)
-        digest, place = self._places.get(_names(rule), ("", NOWHERE))
+        digest, place = self._places.get(_names(rule), ("", NOT_STARTED))
         outdated = self._outdated(planned, rule, digest, place)
         return Share(
             planned=planned,
@@ -175,27 +184,27 @@ def _names(rule: DerivedRule) -> tuple[str, str, str]:
     return rule.kind.value, rule.entity_type, rule.name
 
 
-def awaited(reading: Reading, plan: Plan) -> list[Dependency]:
-    """The dependencies on whose flags some task relies: those of derivations that were computed before, by whatever
-    task; also by one that is not configured now, for it may come back before its place is dropped.
+def needed_dependencies(reading: Reading, plan: Plan) -> list[Dependency]:
+    """The dependencies whose flags some task needs: those of the derivations that were computed before.
 
-    For others no flags are needed: who computes a derivation for the first time computes everything.
+    Also of those that no task computes now: a task that is configured again before its place is dropped needs them. A
+    derivation that is computed for the first time needs no flags: it is computed for all resources.
     """
-    relied_on = {_names(rule) for rule in reading.rules_computed()}
-    found: dict[Dependency, None] = {}
+    computed = {_names(rule) for rule in reading.rules_computed()}
+    dependencies: dict[Dependency, None] = {}
     for planned in plan.derived:
-        if _names(rule_of(planned)) in relied_on:
-            found |= dict.fromkeys(planned.dependencies)
-    return list(found)
+        if _names(rule_of(planned)) in computed:
+            dependencies |= dict.fromkeys(planned.dependencies)
+    return list(dependencies)
 
 
 def has_unflagged_changes(reading: Reading) -> bool:
-    """Whether something changed, or was discarded, since the last flag task."""
+    """Whether anything changed, or was discarded, since the last flag task."""
     return reading.changed_since(reading.flagged_to())
 
 
 def is_all_flagged(reading: Reading) -> bool:
-    """Whether every change was flagged; that flagged ones were discarded since does not count."""
+    """Whether no change is unflagged. Changes that were flagged before they were discarded count as flagged."""
     after = reading.flagged_to()
     if not reading.changed_since(after):
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.compute as pc
 from attrs import evolve
 
-from deltamark.application.derivation.workload import awaited, rule_of
+from deltamark.application.derivation.workload import needed_dependencies, rule_of
 from deltamark.application.ports.records import DerivedRule
 from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Done, Scope, Services
@@ -50,7 +50,7 @@ def flag_changes(services: Services, tx: Writing) -> Done:
 def _wanted(services: Services, tx: Writing) -> list[Dependency]:
     """The dependencies that somebody relies on; and in any case what came or went, for all to see what is new."""
     existence = [found for found in services.plan.dependencies if not found.hops and found.property is None]
-    return list(dict.fromkeys([*existence, *awaited(tx, services.plan)]))
+    return list(dict.fromkeys([*existence, *needed_dependencies(tx, services.plan)]))
 
 
 def concerned_by(services: Services, discarded: ChangesDiscarded) -> list[Dependency]:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
-from deltamark.application.derivation.batch import naming_the_resource
-from deltamark.application.derivation.inputs import Gathering, with_computed
+from deltamark.application.derivation.batch import evaluation_errors
+from deltamark.application.derivation.inputs import InputReader, with_computed
 from deltamark.application.derivation.user_functions.batches import function_portions
 from deltamark.application.derivation.workload import rule_of
 from deltamark.application.ports.evaluator import Inputs
@@ -98,7 +98,7 @@ class _Recomputing:
     def _evaluated(self, planned: Sequence[Planned], inputs: Inputs) -> pa.Table:
         derivations = [one.derivation for one in planned]
         if derivations[0].maker is None:
-            with naming_the_resource(self._reading):
+            with evaluation_errors(self._reading):
                 rows = self._services.evaluator.properties(derivations, inputs).rows
         else:
             portions = function_portions(self._reading, self._services, derivations, inputs)
@@ -126,7 +126,7 @@ class _Recomputing:
 
     def _rules(self, planned: Sequence[Planned]) -> None:
         inputs = self._inputs(planned)
-        with naming_the_resource(self._reading):
+        with evaluation_errors(self._reading):
             tables = self._services.evaluator.values([one.derivation for one in planned], inputs)
         self._count(inputs, len(planned))
         streams = inputs.resources["stream"].combine_chunks()
@@ -159,23 +159,23 @@ class _Whole(_Recomputing):
 
     def __init__(self, reading: Reading, services: Services) -> None:
         super().__init__(reading, services)
-        self._gathering = _FromNothing(reading, services)
+        self._input_reader = _Recomputed(reading, services)
 
     def _inputs(self, planned: Sequence[Planned]) -> Inputs:
         reads = [read for one in planned for read in one.reads]
-        return self._gathering.all(planned[0].derivation.entity_type, reads)
+        return self._input_reader.all(planned[0].derivation.entity_type, reads)
 
     def _properties(self, planned: Sequence[Planned]) -> None:
         inputs = self._inputs(planned)
         if is_verified(planned[0].derivation):
-            self._gathering.hold(inputs.entity_type, self._evaluated(planned, inputs))
+            self._input_reader.hold(inputs.entity_type, self._evaluated(planned, inputs))
         else:
-            self._gathering.keep(inputs.entity_type, {one.derivation.name for one in planned})
+            self._input_reader.keep(inputs.entity_type, {one.derivation.name for one in planned})
 
     def _finished(self) -> None:
         every = self._services.plan.of([DerivationKind.PROPERTY])
         for planned in _by_type([one for one in every if is_verified(one.derivation)]):
-            self._compare(planned, *self._gathering.both(planned[0].derivation.entity_type))
+            self._compare(planned, *self._input_reader.both(planned[0].derivation.entity_type))
 
 
 class _Sampled(_Recomputing):
@@ -183,7 +183,7 @@ class _Sampled(_Recomputing):
 
     def __init__(self, reading: Reading, services: Services, sample: int, seed: int) -> None:
         super().__init__(reading, services)
-        self._gathering = Gathering(reading, services.configuration)
+        self._input_reader = InputReader(reading, services.configuration)
         self._sample = sample
         self._seed = seed
         self._chosen: dict[str, pa.Array] = {}
@@ -196,7 +196,7 @@ class _Sampled(_Recomputing):
             chosen = chance.sample(sorted(streams), min(self._sample, len(streams)))
             self._chosen[entity_type] = pa.array(sorted(chosen), pa.int64())
         reads = [read for one in planned for read in one.reads]
-        return self._gathering.some(entity_type, self._chosen[entity_type], reads, None)
+        return self._input_reader.some(entity_type, self._chosen[entity_type], reads, None)
 
     def _properties(self, planned: Sequence[Planned]) -> None:
         if not is_verified(planned[0].derivation):
@@ -212,7 +212,7 @@ class _Sampled(_Recomputing):
         return {stream: value for stream, value in held.items() if stream in chosen}
 
 
-class _FromNothing(Gathering):
+class _Recomputed(InputReader):
     """Gathers resources as if nothing had been computed of them, but what this computes anew."""
 
     def __init__(self, reading: Reading, services: Services) -> None:

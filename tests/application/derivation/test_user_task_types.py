@@ -26,7 +26,7 @@ from deltamark import (
     UserTaskFailed,
     task,
 )
-from deltamark.application.derivation.user_functions.result_check import checked
+from deltamark.application.derivation.user_functions.result_check import checked_values
 from deltamark.domain.configuration.entity_model import Connector
 from tests.scenarios.staff import NO_LIMITS, by_row, calls, people_model
 from tests.tiers import law
@@ -158,7 +158,7 @@ def answered(kind: PropertyType, values: pa.Array) -> pa.Table:
 
     keys = pa.array(["a", "b"])
     given_table = pa.table({"X": values, "key": keys})
-    return checked(f, [Property("X", kind)], "Person", keys, given_table)
+    return checked_values(f, [Property("X", kind)], "Person", keys, given_table)
 
 
 @pytest.mark.parametrize(("kind", "values", "stored"), ANSWERS.values(), ids=ANSWERS)
@@ -207,6 +207,6 @@ def test_an_answer_says_the_same_in_any_order_of_rows_and_in_any_chunks(order, k
     whole = pa.table({"key": pa.array(rows, pa.string()), "X": pa.array([key * 2 for key in rows], pa.string())})
     parts = [whole.slice(start, chunk) for start in range(0, max(len(rows), 1), chunk)]
 
-    found = checked(f, [Property("X")], "Person", keys, pa.concat_tables(parts))
+    found = checked_values(f, [Property("X")], "Person", keys, pa.concat_tables(parts))
 
     assert found["X"].to_pylist() == [key * 2 if key in kept else None for key in "dbca"]

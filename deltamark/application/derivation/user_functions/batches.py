@@ -1,4 +1,4 @@
-"""Computing properties by a function of a user's own, batch by batch."""
+"""Computes properties by a user's function, batch by batch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve
 
-from deltamark.application.derivation.user_functions.call import call
-from deltamark.application.derivation.user_functions.result_check import checked
+from deltamark.application.derivation.user_functions.call import call_function
+from deltamark.application.derivation.user_functions.result_check import checked_values
 from deltamark.application.ports.evaluator import STREAM, Computation, Inputs
 from deltamark.application.ports.reading import Reading
 from deltamark.application.services import Services
@@ -21,25 +21,25 @@ from deltamark.domain.derivation.function_columns import Column, columns, writte
 def function_portions(
     reading: Reading, services: Services, derivations: Sequence[Derivation], inputs: Inputs, batch_size: int = 0
 ) -> Iterator[Computation]:
-    """What a function gives for the resources that are due, batch by batch in the order of their streams.
+    """The results of a function for the resources that are due, batch by batch in the order of their streams.
 
     :param derivations: all of one function and one entity type.
-    :param batch_size: 0 for as many resources at once as the function declares.
-    :raises UserTaskFailed: if the function fails, or gives what cannot be written.
-    :raises StoreError: if what the store holds of a resource cannot be read.
+    :param batch_size: the most resources in a batch; 0 as the function declares.
+    :raises UserTaskFailed: if the function fails, or returns what cannot be written.
+    :raises StoreError: if the stored state of a resource cannot be read.
     """
     function = derivations[0].maker
-    assert function is not None, "a function computes what it is called for"
-    wanted = evolve(inputs, resources=_due(inputs), due=None)
+    assert function is not None, "the derivations are those of a function"
+    due = evolve(inputs, resources=_due(inputs), due=None)
     read = columns(services.configuration, function, inputs.entity_type)
     done = 0
-    for table in services.evaluator.tables(read, wanted, batch_size or function.batch_size):
+    for table in services.evaluator.tables(read, due, batch_size or function.batch_size):
         streams = table.column(STREAM).combine_chunks()
-        values = _called(reading, services, function, inputs.entity_type, read, table)
-        part = wanted.resources.slice(done, table.num_rows)
+        values = _values(reading, services, function, inputs.entity_type, read, table)
+        part = due.resources.slice(done, table.num_rows)
         done += table.num_rows
         yield services.evaluator.given(
-            derivations, evolve(wanted, resources=part, links={}, reached={}), values.append_column(STREAM, streams)
+            derivations, evolve(due, resources=part, links={}, reached={}), values.append_column(STREAM, streams)
         )
 
 
@@ -51,7 +51,7 @@ def _due(inputs: Inputs) -> pa.Table:
     return resources.sort_by("stream")
 
 
-def _called(
+def _values(
     reading: Reading,
     services: Services,
     function: UserTask,
@@ -59,15 +59,15 @@ def _called(
     read: Sequence[Column],
     table: pa.Table,
 ) -> pa.Table:
-    """What the function gave for a batch, checked."""
+    """The checked values of a function for a batch."""
     keys = _keys(reading, table.column(STREAM).combine_chunks())
     batch = pa.table({KEY: keys} | {column.name: table.column(column.name) for column in read})
     batch = batch.replace_schema_metadata({"entity_type": entity_type})
     properties = written_by(services.configuration, function, entity_type)
-    return checked(function, properties, entity_type, keys, call(function, batch))
+    return checked_values(function, properties, entity_type, keys, call_function(function, batch))
 
 
 def _keys(reading: Reading, streams: pa.Array) -> pa.Array:
     names = reading.names(streams)
-    places = pc.index_in(streams, value_set=names.column("stream").combine_chunks())
-    return names.column("key").combine_chunks().take(places)
+    positions = pc.index_in(streams, value_set=names.column("stream").combine_chunks())
+    return names.column("key").combine_chunks().take(positions)

@@ -1,4 +1,4 @@
-"""Calling a function that a user wrote: what it raises, and what it must not do, becomes a failure of its task."""
+"""Calls a user's function; errors that it raises, and forbidden actions, become failures of its task."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ if TYPE_CHECKING:
 
 MOST_LINES = 20
 LONGEST_LINE = 500
-ENDED_A_FORK = 70
-"""The exit status of a forked process that came out of a function."""
+FORK_STOPPED = 70
+"""The exit status of a forked process that returned from a function."""
 
 _calling: ContextVar[str] = ContextVar("the function that is being called", default="")
 
 
-class _Aside:
-    """Sends what is printed to standard error, as long as anybody in the process asks for it."""
+class _Redirect:
+    """Redirects standard output to standard error while any thread is in a block."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._asked = 0
+        self._blocks = 0
         self._before: TextIO = sys.stdout
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         with self._lock:
-            if not self._asked:
+            if not self._blocks:
                 self._before, sys.stdout = sys.stdout, sys.stderr
-            self._asked += 1
+            self._blocks += 1
         try:
             yield
         finally:
             with self._lock:
-                self._asked -= 1
-                if not self._asked:
+                self._blocks -= 1
+                if not self._blocks:
                     sys.stdout = self._before
 
 
-printing_aside = _Aside()
-"""A block in which code of users prints to standard error: standard output is for the results of commands."""
+stdout_to_stderr = _Redirect()
+"""A block in which users' code prints to standard error: standard output is for the results of commands."""
 
 
-def refuse_inside_a_function(what: str) -> None:
-    """Refuses what would wait for the very task that calls the function, for ever.
+def refuse_in_function(what: str) -> None:
+    """Refuses what would wait forever for the task that calls the function.
 
-    :raises UsageError: if a function of a task is being called here.
+    :raises UsageError: if this runs inside a function of a task.
     """
     name = _calling.get()
     if name:
@@ -67,17 +67,17 @@ def refuse_inside_a_function(what: str) -> None:
         )
 
 
-def call(function: UserTask, batch: pa.Table) -> object:
-    """What a function gives for a batch.
+def call_function(function: UserTask, batch: pa.Table) -> object:
+    """Returns the result of a function for a batch.
 
-    :raises UserTaskFailed: if it raises something, with the lines of the traceback that are the user's.
-    :raises KeyboardInterrupt: if the process is asked to stop meanwhile.
+    :raises UserTaskFailed: if the function raises an error, with the user's lines of the traceback.
+    :raises KeyboardInterrupt: if the process is interrupted meanwhile.
     """
     with _guarded(function):
         token = _calling.set(function.name)
         try:
-            with printing_aside():
-                return _of_the_user(function, batch)
+            with stdout_to_stderr():
+                return _call_user_code(function, batch)
         except KeyboardInterrupt:
             raise
         except SystemExit as e:
@@ -88,40 +88,40 @@ def call(function: UserTask, batch: pa.Table) -> object:
             _calling.reset(token)
 
 
-def _of_the_user(function: UserTask, batch: pa.Table) -> object:
-    """Calls the function; in a traceback, what is above this frame is ours."""
+def _call_user_code(function: UserTask, batch: pa.Table) -> object:
+    """Calls the function; frames above this one in a traceback are not the user's."""
     return function.function(batch)
 
 
 @contextmanager
 def _guarded(function: UserTask) -> Iterator[None]:
-    """Ends a process that the function forked when it comes out of the function: the store belongs to its parent."""
+    """Stops a process that the function forked if it returns from the function: the store belongs to its parent."""
     process = os.getpid()
     try:
         yield
     finally:
         if os.getpid() != process:
             print(
-                f"deltamark: a process that function {function.name} forked came out of it, and was ended.",
+                f"deltamark: function {function.name} forked a process that returned from it; the process was stopped.",
                 file=sys.stderr,
                 flush=True,
             )
-            os._exit(ENDED_A_FORK)
+            os._exit(FORK_STOPPED)
 
 
 def _lines(error: BaseException) -> tuple[str, ...]:
     """The last lines of the traceback, from the user's function on."""
-    shown = traceback.TracebackException(type(error), error, _theirs(error.__traceback__), limit=-MOST_LINES)
+    shown = traceback.TracebackException(type(error), error, _user_frames(error.__traceback__), limit=-MOST_LINES)
     text = "".join(shown.format())
     lines = [escaped(line)[:LONGEST_LINE] for line in text.rstrip().split("\n")]
     return tuple(lines[-MOST_LINES:])
 
 
-def _theirs(frames: TracebackType | None) -> TracebackType | None:
-    """The frames below the one that calls the function; all where there is none such."""
-    theirs = frames
-    while theirs is not None:
-        if theirs.tb_frame.f_code is _of_the_user.__code__:
-            return theirs.tb_next
-        theirs = theirs.tb_next
+def _user_frames(frames: TracebackType | None) -> TracebackType | None:
+    """The frames below the one that calls the function; all where there is no such frame."""
+    frame = frames
+    while frame is not None:
+        if frame.tb_frame.f_code is _call_user_code.__code__:
+            return frame.tb_next
+        frame = frame.tb_next
     return frames

@@ -32,26 +32,26 @@ def task(
 ) -> Callable[[Callable[[pa.Table], pa.Table]], UserTask]:
     """Makes a task of a function that computes properties.
 
-    The function is given a batch of resources of one entity type: a table with the column ``key`` and a column for
-    whatever it reads, called by its path and typed by the property's type; a list, sorted, where a path leads to
+    The function receives a batch of resources of one entity type: a table with the column ``key`` and a column for
+    each value that it reads, named by its path and typed by the property's type; a sorted list where a path leads to
     several resources. The name of the entity type is in the table's metadata (``entity_type``). It returns a table of
-    ``key`` and the properties that it writes, in any order. A key that it leaves out, and a null or empty text, mean
-    that the property has no value.
+    ``key`` and the properties that it writes, in any order. Where a key is missing, or a value is null or an empty
+    text, the property has no value.
 
     Each row must be computed by itself: which other rows are in the batch is not defined.
 
-    :param entity_types: those whose resources it computes.
+    :param entity_types: the entity types whose resources it computes.
     :param writes: the properties that it computes: declared, not filled from an extract, and computed by nothing else.
-        None: all that are so.
-    :param reads: properties and dependency paths, such as ``Manager.Mail``: a change of anything else does not have
-        it computed again. None: every property of the resource itself that it does not write.
+        None: all such properties.
+    :param reads: properties and dependency paths, such as ``Manager.Mail``; a change of anything else does not have it
+        computed again. None: every property of the resource itself that it does not write.
     :param dirty: whether a task that does not say otherwise computes only what is dirty.
-    :param batch_size: how many resources it is given at once, at most.
-    :param version: raise it when what the function uses changed, such as a model or a table of its own: everything
-        is computed again then. A change of the function's own source code is seen without that.
-    :param deterministic: False if it may give something else for the same resources: `verify_derived` does not call
+    :param batch_size: the most resources in a batch.
+    :param version: change it when something that the function uses changed, such as a model or a table of its own:
+        everything is then computed again. A change of the function's own source code is noticed without it.
+    :param deterministic: False if it may return other values for the same resources; `verify_derived` does not call
         it then.
-    :raises UsageError: if one of these is not of that kind, or what is decorated is no plain function.
+    :raises UsageError: if an argument has a wrong type or value, or the decorated object is no plain function.
     """
     declared: dict[str, Any] = {
         "entity_types": _names("entity_types", entity_types),
@@ -91,14 +91,14 @@ def _made(function: Callable[[pa.Table], pa.Table], declared: Mapping[str, Any])
         source=_source(function),
         **declared,
     )
-    # The instance is frozen; what tools look for on a function is no part of what it declares.
+    # The instance is frozen, but tools expect the attributes of a function.
     made.__dict__.update({name: getattr(function, name) for name in functools.WRAPPER_ASSIGNMENTS[:4]})
     made.__dict__["__wrapped__"] = function
     return made
 
 
 def _source(function: Callable[..., Any]) -> str:
-    """The digest of the function's own text, without its decorators: what they declare is looked at elsewhere."""
+    """The digest of the function's text without its decorators: what they declare is part of the definition."""
     try:
         text = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
@@ -115,16 +115,16 @@ def _source(function: Callable[..., Any]) -> str:
 def _names(what: str, names: object, *, may_be_empty: bool = False) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise UsageError(f"{what} of a task is a list of names, not {type(names).__name__}.")
-    found = tuple(names)
-    for name in found:
+    listed = tuple(names)
+    for name in listed:
         if not isinstance(name, str) or not name.strip():
             raise UsageError(f"{what} of a task holds {shown(name)}, which is no name.")
-    again = [name for number, name in enumerate(found) if name in found[:number]]
-    if again:
-        raise UsageError(f"{what} of a task names {shown(again[0])} twice.")
-    if not found and not may_be_empty:
+    repeated = [name for number, name in enumerate(listed) if name in listed[:number]]
+    if repeated:
+        raise UsageError(f"{what} of a task names {shown(repeated[0])} twice.")
+    if not listed and not may_be_empty:
         raise UsageError(f"{what} of a task is empty; name at least one.")
-    return found
+    return listed
 
 
 def _boolean(what: str, value: object) -> bool:
@@ -149,19 +149,19 @@ def _version(value: object) -> str:
 
 
 def registered(tasks: Iterable[object]) -> dict[str, UserTask]:
-    """Functions by the names that a configuration may use.
+    """The functions by the names that a configuration may use.
 
-    :raises UsageError: for what is no task, and for two of one name.
+    :raises UsageError: if one is no task, or two have the same name.
     """
-    found: dict[str, UserTask] = {}
+    by_name: dict[str, UserTask] = {}
     if isinstance(tasks, UserTask) or not isinstance(tasks, Iterable):
         raise UsageError("tasks is a list of functions that @deltamark.task decorates.")
-    for one in tasks:
-        if not isinstance(one, UserTask):
-            name = getattr(one, "__qualname__", None) or type(one).__name__
+    for function in tasks:
+        if not isinstance(function, UserTask):
+            name = getattr(function, "__qualname__", None) or type(function).__name__
             raise UsageError(
                 f"tasks holds {shown(name)}, which is no task; decorate the function with @deltamark.task."
             )
-        if found.setdefault(one.name, one) is not one:
-            raise UsageError(f"two tasks are called {shown(one.name)}; give one of the functions another name.")
-    return found
+        if by_name.setdefault(function.name, function) is not function:
+            raise UsageError(f"two tasks are called {shown(function.name)}; give one of the functions another name.")
+    return by_name

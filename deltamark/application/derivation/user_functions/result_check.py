@@ -1,4 +1,4 @@
-"""What a function of a user's own gave for a batch: checked, and spelled as values are stored."""
+"""Checks the result of a user's function for a batch, and converts it to stored values."""
 
 from __future__ import annotations
 
@@ -24,56 +24,57 @@ _FIRST_INSTANT, _LAST_INSTANT = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The years 1 to 9999, in microseconds since 1970."""
 
 
-def checked(
-    function: UserTask, properties: Sequence[Property], entity_type: str, keys: pa.Array, given: object
+def checked_values(
+    function: UserTask, properties: Sequence[Property], entity_type: str, keys: pa.Array, result: object
 ) -> pa.Table:
-    """A column for each property with its values in the order of the keys: numbers and Booleans as such, a time as a
-    timestamp in UTC without a zone, everything else as the text that is stored.
+    """A column for each property with its values in the order of the keys.
 
-    :param properties: what the function may write of resources of that entity type.
-    :param keys: of the resources that it was given.
-    :raises UserTaskFailed: if it gave anything that cannot be written.
+    Numbers and Booleans as such, a time as a timestamp in UTC without a zone, all else as the text that is stored.
+
+    :param properties: those that the function may write of resources of that entity type.
+    :param keys: of the resources in the batch.
+    :raises UserTaskFailed: if the result holds anything that cannot be written.
     """
-    return _Answer(function, properties, entity_type, keys).checked(given)
+    return _ResultCheck(function, properties, entity_type, keys).values(result)
 
 
 @frozen
-class _Answer:
+class _ResultCheck:
     function: UserTask
     properties: Sequence[Property]
     entity_type: str
     keys: pa.Array
 
-    def checked(self, given: object) -> pa.Table:
-        table = self._table(given)
-        answered = self._keys(table)
-        places = pc.index_in(self.keys, value_set=answered)
+    def values(self, result: object) -> pa.Table:
+        table = self._table(result)
+        returned = self._keys(table)
+        positions = pc.index_in(self.keys, value_set=returned)
         columns = {}
-        for one in self.properties:
-            if one.identifier in table.column_names:
-                column = _combined(table.column(one.identifier))
-                columns[one.identifier] = self._values(one, column, answered).take(places)
+        for declared in self.properties:
+            if declared.identifier in table.column_names:
+                column = _combined(table.column(declared.identifier))
+                columns[declared.identifier] = self._values(declared, column, returned).take(positions)
             else:
-                columns[one.identifier] = pa.nulls(len(self.keys), _STORED.get(one.type, pa.string()))
+                columns[declared.identifier] = pa.nulls(len(self.keys), _STORED.get(declared.type, pa.string()))
         return pa.table(columns)
 
-    def _table(self, given: object) -> pa.Table:
-        if isinstance(given, pa.RecordBatch):
-            given = pa.Table.from_batches([given])
-        if not isinstance(given, pa.Table):
-            what = "nothing (None)" if given is None else f"a {type(given).__name__}"
+    def _table(self, result: object) -> pa.Table:
+        if isinstance(result, pa.RecordBatch):
+            result = pa.Table.from_batches([result])
+        if not isinstance(result, pa.Table):
+            what = "nothing (None)" if result is None else f"a {type(result).__name__}"
             raise self._refused(
                 f"returned {what} instead of a pyarrow.Table", "Return a table of key and what it writes."
             )
         try:
-            given.validate(full=True)
+            result.validate(full=True)
         except pa.ArrowException as e:
             raise self._refused(f"returned a table that is damaged ({shown(e)})", "Build the table anew.") from e
-        self._check_columns(given.column_names)
-        return given
+        self._check_columns(result.column_names)
+        return result
 
     def _check_columns(self, names: Sequence[str]) -> None:
-        known = [one.identifier for one in self.properties]
+        known = [declared.identifier for declared in self.properties]
         for number, name in enumerate(names):
             if name in names[:number]:
                 raise self._refused(f"returned the column {shown(name)} twice", "Return each column once.")
@@ -110,31 +111,28 @@ class _Answer:
             pc.invert(is_known), keys, lambda _: "returned a key that it was not given", "Return none but those."
         )
         if len(pc.unique(keys)) != len(keys):
-            again = Counter(keys.to_pylist()).most_common(1)[0][0]
-            raise self._refused(f"returned the key {shown(again)} twice", "Return one row for each key.")
+            repeated = Counter(keys.to_pylist()).most_common(1)[0][0]
+            raise self._refused(f"returned the key {shown(repeated)} twice", "Return one row for each key.")
         return keys
 
-    def _values(self, one: Property, column: pa.Array, keys: pa.Array) -> pa.Array:
+    def _values(self, declared: Property, column: pa.Array, keys: pa.Array) -> pa.Array:
         """The values of a property as they are stored."""
         if pa.types.is_null(column.type):
-            return pa.nulls(len(column), _STORED.get(one.type, pa.string()))
-        if not _FITS[one.type](column.type):
+            return pa.nulls(len(column), _STORED.get(declared.type, pa.string()))
+        if not _FITS[declared.type](column.type):
             raise self._refused(
-                f"returned {self._of(one)} as {column.type}, and {PROPERTY_TYPES[one.type]} is wanted",
+                f"returned {_column(declared)} as {column.type}, and {PROPERTY_TYPES[declared.type]} is wanted",
                 "Convert the column before it is returned.",
             )
-        for wrong, problem in _problems(one.type, column):
+        for wrong, problem in _problems(declared.type, column):
             self._refuse(
-                wrong, keys, lambda row, problem=problem: f"returned {self._of(one)} with {problem(row)}",  # type: ignore[misc]
-                f"Give {one.type.described}, or null.",
+                wrong, keys, lambda row, problem=problem: f"returned {_column(declared)} with {problem(row)}",  # type: ignore[misc]
+                f"Give {declared.type.described}, or null.",
             )  # fmt: skip
-        return _stored(one.type, column)
-
-    def _of(self, one: Property) -> str:
-        return f"the column {shown(one.identifier)}"
+        return _stored(declared.type, column)
 
     def _refuse(self, wrong: pa.Array, keys: pa.Array, problem: Callable[[int], str], advice: str) -> None:
-        """Refuses the first row that is wrong."""
+        """Refuses the result for its first wrong row."""
         row = pc.index(pc.fill_null(wrong, False), True).as_py()
         if row >= 0:
             key = shown(keys[row].as_py())
@@ -142,6 +140,10 @@ class _Answer:
 
     def _refused(self, problem: str, advice: str) -> UserTaskFailed:
         return UserTaskFailed(self.function.name, problem, advice=advice)
+
+
+def _column(declared: Property) -> str:
+    return f"the column {shown(declared.identifier)}"
 
 
 def _combined(column: pa.ChunkedArray) -> pa.Array:
@@ -183,11 +185,11 @@ _STORED: dict[PropertyType, pa.DataType] = {
     PropertyType.DATE_TIME: pa.timestamp("us"),
     **dict.fromkeys(INTEGER_RANGES, pa.int64()),
 }
-"""What a value is on its way into the store; a text where it is none of these."""
+"""The Arrow type of values on their way into the store; a text where the property has none of these types."""
 
 
 def _problems(kind: PropertyType, column: pa.Array) -> Iterator[tuple[pa.Array, Callable[[int], str]]]:
-    """Which values of a column are none of the type, and what each of them is, in a clause."""
+    """Masks of the values of a column that do not fit the type, each with the description of such a value."""
 
     def read(row: int) -> str:
         return shown(column[row])
@@ -235,7 +237,7 @@ def _doubles(column: pa.Array) -> pa.Array:
 
 
 def _stored(kind: PropertyType, column: pa.Array) -> pa.Array:
-    """The values, which are checked, on their way into the store."""
+    """The checked values on their way into the store."""
     if kind is PropertyType.DOUBLE:
         return _doubles(column)
     if kind is PropertyType.DATE_TIME:
