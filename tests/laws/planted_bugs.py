@@ -78,8 +78,8 @@ BUGS: Mapping[str, Bug] = {
         f"{PROPERTIES}.remove_source_values", "self._tx.flag_changes(before, only=self._needed)", "pass"
     ),
     "values of an expression are not removed when a mapping takes over": Bug(
-        "application.synchronization.synchronize:_Synchronization.done",
-        "clear_mapped_properties(self._services, self._tx, self._cause, fed)",
+        "application.synchronization.synchronize:_Synchronization.run",
+        "clear_mapped_properties(self._services, self._tx, self._origin, fed)",
         "[]",
     ),
     "values of an expression that is no more are not removed": Bug(
@@ -155,17 +155,17 @@ BUGS: Mapping[str, Bug] = {
     ),
     # Links that wait.
     "a link waits no more when one of its ends has come": Bug(
-        "application.synchronization.waiting_links:Delta.waiting",
-        "linked = self._candidates - still - ambiguous",
+        "application.synchronization.waiting_links:DeltaLinks.waiting",
+        "linked = self._candidates - still_waiting - ambiguous",
         "linked = self._candidates",
     ),
     "a link waits no more after the next complete extract": Bug(
-        "application.synchronization.waiting_links:of_complete",
+        "application.synchronization.waiting_links:waiting_after_complete",
         "settled = {pair for pair in before - named if pair[0] not in kept}",
         "settled = before",
     ),
     "a link whose end is deleted does not wait for it": Bug(
-        "application.synchronization.waiting_links:Delta.waiting", "| (self._left - self._settled)", ""
+        "application.synchronization.waiting_links:DeltaLinks.waiting", "| (self._losing_an_end - self._settled)", ""
     ),
 }
 

@@ -14,7 +14,7 @@ from deltamark.application.flagging.flag import flag
 from deltamark.application.pending_changes.apply import apply_pending
 from deltamark.application.ports.reading import Reading
 from deltamark.application.services import Apply, ReportProgress, Services, Skip
-from deltamark.application.synchronization.prepare import Prepared, prepare, reason_out
+from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion_reason, prepare
 from deltamark.application.synchronization.synchronize import synchronize
 from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
@@ -50,7 +50,7 @@ class RunContext:
     outcomes: dict[int, Outcome]
     forced: bool = False
     pending: frozenset[int] = frozenset()
-    prepared: dict[str, Prepared] = field(factory=dict)
+    prepared: dict[str, PreparedExtracts] = field(factory=dict)
 
 
 SomeTask = TypeVar("SomeTask", bound=Task)
@@ -97,7 +97,9 @@ def _synchronize(context: RunContext, task: SynchronizeTask, call: TaskCall, rep
     if task.connector not in context.prepared:
         reason = _unprepared_reason(context, call)
         if reason is not None:
-            return Skip(reason_out(context.services, task.connector, context.job, forced=context.forced) or reason)
+            return Skip(
+                exclusion_reason(context.services, task.connector, context.job, forced=context.forced) or reason
+            )
     return synchronize(context.services, task, context.job, context.prepared, forced=context.forced, report=report)
 
 

@@ -18,7 +18,7 @@ from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import discard_changes_of
 from deltamark.application.services import Apply, Done, Scope, Services
 from deltamark.application.synchronization.hold_back import counted
-from deltamark.application.synchronization.waiting_links import Waiting, put_on_record
+from deltamark.application.synchronization.waiting_links import WaitingChanges, write_waiting_links
 from deltamark.domain.configuration.jobs import SynchronizeTask
 from deltamark.domain.errors import NothingHeldBack
 from deltamark.domain.resources.events import Origin
@@ -54,7 +54,7 @@ def apply_pending(services: Services, task: SynchronizeTask, run: int, ordinal: 
         messages += clear_mapped_properties(services, tx, origin, [mapping.entity_type for mapping in fed])
         counts = _apply_resources(tx, pending, origin, run) + _apply_links(tx, pending, origin)
         for association in _subjects(pending, kinds.AWAITED, kinds.SETTLED):
-            put_on_record(tx, _waiting(pending, association), origin)
+            write_waiting_links(tx, _waiting(pending, association), origin)
         drop_pending(tx, run, ordinal)
         tx.unblock(pending.connector)
         messages.append(f"{pending.connector} is not blocked any more: incremental jobs take it in again")
@@ -123,12 +123,12 @@ def _apply_links(tx: Writing, pending: Pending, origin: Origin) -> Counts:
     return counts
 
 
-def _waiting(pending: Pending, association: str) -> Waiting:
+def _waiting(pending: Pending, association: str) -> WaitingChanges:
     awaited, settled = (
         zip(*(_rows(pending, kind, association).column(name).to_pylist() for name in ("first", "second")), strict=True)
         for kind in (kinds.AWAITED, kinds.SETTLED)
     )
-    return Waiting(association=association, awaited=frozenset(awaited), settled=frozenset(settled))
+    return WaitingChanges(association=association, awaited=frozenset(awaited), settled=frozenset(settled))
 
 
 def _subjects(pending: Pending, *chosen: str) -> Iterable[str]:

@@ -21,7 +21,7 @@ AWAITED, SETTLED = "awaited", "settled"
 
 `COMPUTED`: values that expressions gave properties which a mapping feeds now. `REMOVED`: links that go with deleted
 resources. Both follow from the others and are kept to be shown and compared. `AWAITED` and `SETTLED`: pairs of an
-association that wait for a resource from then on, or no longer (see `Waiting`); they change no resource or link.
+association that wait for a resource from then on, or no longer (see `WaitingChanges`); they change no resource or link.
 """
 
 

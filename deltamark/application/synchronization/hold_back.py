@@ -1,4 +1,4 @@
-"""Holding a synchronization back: its changes are kept, its connector is blocked, until somebody decides."""
+"""Holds a synchronization back: keeps its changes and blocks its connector until a person decides."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from deltamark.domain.next_steps import decisions
 
 
 class HeldBack(ThresholdExceeded):
-    """A synchronization would change more than it may; carries what to keep and to put on record.
+    """A synchronization would change more than it may; carries the changes to keep and what to record.
 
-    :param read: what the task read and set aside: on record whatever becomes of the changes.
+    :param read: what the task read and set aside: recorded whether the changes are applied or dropped.
     """
 
     def __init__(self, reason: str, pending: Pending, read: Done, scope: Scope, *, is_dry_run: bool, hint: str) -> None:
@@ -33,7 +33,7 @@ class HeldBack(ThresholdExceeded):
         self.next_steps = () if is_dry_run else decisions(scope.run)
 
     def keep(self, tx: Writing) -> Done:
-        """Keeps the changes and blocks the connector; gives what goes on record in the same transaction."""
+        """Keeps the changes and blocks the connector; returns what to record in the same transaction."""
         pending, scope = self.pending, self._scope
         messages = [str(self), f"held back: {counted(pending)}"]
         before = tx.block_of(pending.connector)
@@ -55,7 +55,7 @@ class HeldBack(ThresholdExceeded):
 
 
 def counted(pending: Pending) -> str:
-    """How many changes of which kind are pending, in words."""
+    """The numbers of pending changes by kind, in words."""
     counts: dict[str, int] = {}
     for part in filter(lambda part: part.is_change, pending.parts):
         kind, noun = _WORDS[part.kind]
@@ -78,7 +78,7 @@ _WORDS = {
 
 
 def _superseded(tx: Writing, before: Block) -> list[str]:
-    """Drops what an earlier run held back of a connector; says so."""
+    """Drops the changes of a connector that an earlier run held back; returns messages about it."""
     if before.task not in tx.pending_tasks(before.run):
         return []
     tx.drop_pending(before.run, before.task)
@@ -86,7 +86,7 @@ def _superseded(tx: Writing, before: Block) -> list[str]:
 
 
 def release(tx: Writing, connector: str) -> list[str]:
-    """Unblocks a connector, everything of which is as its source says now; tells what that supersedes."""
+    """Unblocks a connector that was synchronized completely; returns messages about it."""
     before = tx.block_of(connector)
     if before is None:
         return []
@@ -98,10 +98,10 @@ def release(tx: Writing, connector: str) -> list[str]:
 def reason_blocked(
     reading: Reading, configuration: Configuration, connector: str, job: Job, *, forced: bool
 ) -> str | None:
-    """Why a job must leave a blocked connector out; None where it need not.
+    """The reason why a job must leave a blocked connector out; None where it need not.
 
-    Incremental jobs do, unless they are forced, and those that synchronize a delta of it do in any case: only a
-    complete extract says everything again.
+    Incremental jobs leave it out unless they are forced, and jobs that synchronize a delta of it always do: only a
+    complete extract repeats what was held back.
     """
     block = reading.block_of(connector)
     if block is None:

@@ -1,14 +1,17 @@
-"""Preparing: reading and cleansing the extracts of a connector, before anything is compared."""
+"""Reads and cleanses the extracts of a connector, before anything is compared."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
 from attrs import evolve, frozen
 
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Done, Scope, Services, Skip
 from deltamark.application.synchronization.hold_back import reason_blocked
-from deltamark.application.synchronization.set_aside_links import without_rows_set_aside
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityTypeMapping, PropertyRef
 from deltamark.domain.configuration.jobs import (
     Job,
@@ -21,16 +24,16 @@ from deltamark.domain.values import PropertyType
 
 
 @frozen(kw_only=True)
-class Prepared:
-    """The cleansed extracts of a connector, and how they are to be applied."""
+class PreparedExtracts:
+    """The cleansed extracts of a connector, and how to apply them."""
 
     resources: tuple[tuple[EntityTypeMapping, ResourceExtract], ...]
     links: tuple[tuple[EntityAssociationMapping, LinkExtract], ...]
     command_column: str | None = None
     reported: bool = False
-    """Whether a preparation task has put the rows set aside on record already."""
+    """Whether a preparation task has already recorded the rows set aside."""
     is_first_load: bool = False
-    """Whether the configuration says that this fills an empty store: no limit counts then."""
+    """Whether the configuration says that this fills an empty store: then no limit applies."""
 
     @property
     def extracts(self) -> list[ResourceExtract | LinkExtract]:
@@ -49,7 +52,7 @@ class Prepared:
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """What a person must know about the extracts."""
+        """What a user must know about the extracts."""
         return tuple(
             message
             for extract in self.extracts
@@ -58,32 +61,34 @@ class Prepared:
 
     @property
     def incomplete(self) -> bool:
-        """Whether some extract cannot show that something is gone."""
+        """Whether some extract has unreadable rows, so that nothing may be deleted because it is missing there."""
         return any(extract.cleansed.incomplete for extract in self.extracts)
 
     @property
     def rows(self) -> int:
-        """How many rows are there to apply."""
+        """The number of rows to apply."""
         return sum(extract.rows.num_rows for extract in self.extracts)
 
 
-def prepared(services: Services, connector: str, command_column: str | None = None) -> Prepared:
+def read_extracts(services: Services, connector: str, command_column: str | None = None) -> PreparedExtracts:
     """Reads and cleanses all connection tables of a connector.
 
-    :raises SourceError: for the first one that cannot be read; nothing is compared then.
+    :raises SourceError: for the first one that cannot be read, before anything is compared.
     """
     configuration = services.configuration
     resources, links = configuration.mappings_of_connector(connector)
-    read = []
+    resource_extracts = []
     for mapping in resources:
         entity_type = configuration.entity_type(mapping.identifier)
         assert entity_type is not None
-        read.append((mapping, services.extracts.resources(mapping, entity_type, command_column)))
-    pairs = []
+        resource_extracts.append((mapping, services.extracts.resources(mapping, entity_type, command_column)))
+    link_extracts = []
     for link_mapping in links:
         extract = services.extracts.links(link_mapping, _end_types(services, link_mapping), command_column)
-        pairs.append((link_mapping, without_rows_set_aside(link_mapping, extract, read)))
-    return Prepared(resources=tuple(read), links=tuple(pairs), command_column=command_column)
+        link_extracts.append((link_mapping, without_rows_set_aside(link_mapping, extract, resource_extracts)))
+    return PreparedExtracts(
+        resources=tuple(resource_extracts), links=tuple(link_extracts), command_column=command_column
+    )
 
 
 def _end_types(services: Services, mapping: EntityAssociationMapping) -> tuple[PropertyType, PropertyType]:
@@ -95,51 +100,86 @@ def _end_types(services: Services, mapping: EntityAssociationMapping) -> tuple[P
 
 def _property_type(services: Services, ref: PropertyRef) -> PropertyType:
     entity_type = services.configuration.entity_type(ref.entity_type)
-    found = entity_type.property(ref.property) if entity_type else None
-    assert found is not None, f"{ref}: a checked configuration maps declared properties"
-    return found.type
+    mapped = entity_type.property(ref.property) if entity_type else None
+    assert mapped is not None, f"{ref}: a checked configuration maps declared properties"
+    return mapped.type
 
 
 def prepare(
     services: Services,
     task: PrepareSynchronizationTask,
     job: Job,
-    memory: dict[str, Prepared],
+    prepared: dict[str, PreparedExtracts],
     *,
     forced: bool = False,
 ) -> Apply | Skip:
-    """Cleanses the extracts of a connector and keeps them for the synchronization later in the run."""
-    out = reason_out(services, task.connector, job, forced=forced)
-    if out:
-        return Skip(out)
+    """Reads the extracts of a connector and keeps them for its synchronization later in the run.
+
+    :param prepared: receives them, by connector.
+    """
+    reason = exclusion_reason(services, task.connector, job, forced=forced)
+    if reason:
+        return Skip(reason)
     incremental = task.synchronization_mode is SynchronizationMode.INCREMENTAL
-    ready = prepared(services, task.connector, task.column_name if incremental else None)
+    extracts = read_extracts(services, task.connector, task.column_name if incremental else None)
     initial = task.synchronization_mode is SynchronizationMode.INITIAL
-    memory[task.connector] = evolve(ready, reported=True, is_first_load=initial)
+    prepared[task.connector] = evolve(extracts, reported=True, is_first_load=initial)
 
     def apply(tx: Writing, scope: Scope) -> Done:
-        counts = Counts(read=sum(read.rows for read in ready.reads), set_aside=len(ready.set_aside))
+        counts = Counts(read=sum(read.rows for read in extracts.reads), set_aside=len(extracts.set_aside))
         return Done(
             counts=counts,
-            effect=ready.rows > 0 or not incremental,
-            set_aside=ready.set_aside,
-            extracts=ready.reads,
-            messages=ready.messages,
-            warned=ready.incomplete,
+            effect=extracts.rows > 0 or not incremental,
+            set_aside=extracts.set_aside,
+            extracts=extracts.reads,
+            messages=extracts.messages,
+            warned=extracts.incomplete,
         )
 
     return apply
 
 
-def reason_out(services: Services, connector: str, job: Job, *, forced: bool = False) -> str | None:
-    """Why a job must not synchronize a connector, or None when it may.
+def exclusion_reason(services: Services, connector: str, job: Job, *, forced: bool = False) -> str | None:
+    """The reason why a job must not synchronize a connector, or None where it may.
 
-    :param forced: whether a person said that thresholds let everything pass.
+    :param forced: whether a user forced the run, so that no threshold applies.
     """
-    found = services.configuration.connector(connector)
-    assert found is not None, f"{connector}: a checked configuration names existing connectors"
-    out = reason_connector_is_out(found, job)
-    if out:
-        return out
+    configured = services.configuration.connector(connector)
+    assert configured is not None, f"{connector}: a checked configuration names existing connectors"
+    reason = reason_connector_is_out(configured, job)
+    if reason:
+        return reason
     with services.store.reading() as reading:
         return reason_blocked(reading, services.configuration, connector, job, forced=forced)
+
+
+def without_rows_set_aside(
+    mapping: EntityAssociationMapping,
+    links: LinkExtract,
+    resources: Iterable[tuple[EntityTypeMapping, ResourceExtract]],
+) -> LinkExtract:
+    """The pairs of an association without those of rows that were set aside for their resource.
+
+    Such rows of the same extract say nothing about links either: the links of their resources stay as they are.
+    """
+    for resource_mapping, extract in resources:
+        if resource_mapping.connection_table == mapping.connection_table:
+            links = _without(mapping, links, resource_mapping, extract)
+    return links
+
+
+def _without(
+    mapping: EntityAssociationMapping, links: LinkExtract, resource_mapping: EntityTypeMapping, extract: ResourceExtract
+) -> LinkExtract:
+    kept = set(extract.kept.to_pylist())
+    lines = [row.line for row in extract.cleansed.set_aside if row.key is None or row.key in kept]
+    if not lines and not kept:
+        return links
+    is_excluded = pc.is_in(links.rows.column("line"), value_set=pa.array(lines, pa.int64()))
+    excluded = links.rows.filter(is_excluded).column("value1").combine_chunks()
+    keys = [links.kept, excluded.cast(pa.string())]
+    if mapping.entity_property_mapping1 == PropertyRef(
+        resource_mapping.entity_type, resource_mapping.primary_key.identifier
+    ):
+        keys.append(extract.kept)
+    return evolve(links, rows=links.rows.filter(pc.invert(is_excluded)), kept=pa.concat_arrays(keys).unique())

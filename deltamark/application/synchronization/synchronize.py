@@ -1,4 +1,4 @@
-"""Synchronizing: bringing a connector's resources and links to what its extracts say."""
+"""Makes a connector's resources and links what its extracts say."""
 
 from __future__ import annotations
 
@@ -29,10 +29,19 @@ from deltamark.application.services import (
     report_nothing,
 )
 from deltamark.application.synchronization.hold_back import HeldBack, release
-from deltamark.application.synchronization.prepare import Prepared, prepared, reason_out
-from deltamark.application.synchronization.threshold_check import Effects
-from deltamark.application.synchronization.waiting_links import Delta, Waiting, of_complete, put_on_record
-from deltamark.application.synchronization.waiting_links_of_other_connectors import NO_ROWS, OfOthers, links_of_others
+from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion_reason, read_extracts
+from deltamark.application.synchronization.threshold_check import SynchronizationEffects
+from deltamark.application.synchronization.waiting_links import (
+    DeltaLinks,
+    WaitingChanges,
+    waiting_after_complete,
+    write_waiting_links,
+)
+from deltamark.application.synchronization.waiting_links_of_other_connectors import (
+    NO_ROWS,
+    LinksOfOtherConnector,
+    links_of_other_connectors,
+)
 from deltamark.domain.configuration.entity_model import (
     EntityAssociation,
     EntityAssociationMapping,
@@ -46,86 +55,87 @@ from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import Counts, SetAside
 
 Compared = dict[str, ResourceComparison]
-"""Entity type -> what its extract changes."""
+"""Entity type -> the changes of its extract."""
 
 
 def synchronize(
     services: Services,
     task: SynchronizeTask,
     job: Job,
-    memory: dict[str, Prepared],
+    prepared: dict[str, PreparedExtracts],
     *,
     forced: bool = False,
     report: ReportProgress = report_nothing,
 ) -> Apply | Skip:
     """Reads a connector's extracts unless they are prepared, then applies them in one transaction.
 
-    Resources are compared before the transaction, with the state as it is then; should anybody change
-    resources in between, they are compared again inside it.
+    Compares resources before the transaction, with the state as it is then; those that others change in between are
+    compared again inside it.
 
     :raises HeldBack: from the transaction, if it would change more than a threshold allows.
     """
-    out = reason_out(services, task.connector, job, forced=forced)
-    if out:
-        return Skip(out)
+    reason = exclusion_reason(services, task.connector, job, forced=forced)
+    if reason:
+        return Skip(reason)
     with services.store.reading() as view:
         position = view.head()
-        ready, held = _read_side_by_side(services, task, memory, view)
-        rows = Counts(read=sum(read.rows for read in ready.reads))
+        extracts, states = _read_in_parallel(services, task, prepared, view)
+        rows = Counts(read=sum(read.rows for read in extracts.reads))
         report(TaskProgress("comparing", rows))
-        compared = _compared(services, view, ready, held)
-    del held
+        compared = _compare(services, view, extracts, states)
+    del states
     report(TaskProgress("waiting to write", rows))
 
     def apply(tx: Writing, scope: Scope) -> Done:
-        current = _compared_again(services, tx, ready, compared, position)
-        return _Synchronization(services, tx, task, scope, ready, current).done()
+        current = _refresh(services, tx, extracts, compared, position)
+        return _Synchronization(services, tx, task, scope, extracts, current).run()
 
     return apply
 
 
-def _read_side_by_side(
-    services: Services, task: SynchronizeTask, memory: dict[str, Prepared], view: Reading
-) -> tuple[Prepared, dict[str, pa.Table]]:
-    """The extracts, and the state to compare them with: read at the same time, for neither waits for the other."""
-    ready = memory.pop(task.connector, None)
-    if ready is not None:
-        return ready, {}
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        reading = beside.submit(prepared, services, task.connector)
+def _read_in_parallel(
+    services: Services, task: SynchronizeTask, prepared: dict[str, PreparedExtracts], view: Reading
+) -> tuple[PreparedExtracts, dict[str, pa.Table]]:
+    """Reads the extracts and the state to compare them with at the same time: neither needs the other."""
+    extracts = prepared.pop(task.connector, None)
+    if extracts is not None:
+        return extracts, {}
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        reading = pool.submit(read_extracts, services, task.connector)
         resources, _ = services.configuration.mappings_of_connector(task.connector)
-        held = {mapping.entity_type: view.live_resources(mapping.entity_type) for mapping in resources}
-        return reading.result(), held
+        states = {mapping.entity_type: view.live_resources(mapping.entity_type) for mapping in resources}
+        return reading.result(), states
 
 
-def _compared_again(
-    services: Services, tx: Writing, ready: Prepared, compared: Compared, position: Position
+def _refresh(
+    services: Services, tx: Writing, extracts: PreparedExtracts, compared: Compared, position: Position
 ) -> Compared:
-    """What was compared at a position, with that compared again which was changed since: a task that runs beside this
-    one changes other entity types.
+    """Compares the entity types again that were changed since a position.
+
+    Only those: a task that runs at the same time changes other entity types.
     """
     if not tx.changed_since(position):
         return compared
     changed = tx.entity_types_changed_since(position)
     if changed is None:
-        return _compared(services, tx, ready, {})
-    stale = tuple((mapping, extract) for mapping, extract in ready.resources if mapping.entity_type in changed)
-    return {**compared, **_compared(services, tx, evolve(ready, resources=stale), {})}
+        return _compare(services, tx, extracts, {})
+    stale = tuple((mapping, extract) for mapping, extract in extracts.resources if mapping.entity_type in changed)
+    return {**compared, **_compare(services, tx, evolve(extracts, resources=stale), {})}
 
 
-def _compared(services: Services, view: Reading, ready: Prepared, held: dict[str, pa.Table]) -> Compared:
-    found = {}
-    for mapping, extract in ready.resources:
+def _compare(services: Services, view: Reading, extracts: PreparedExtracts, states: dict[str, pa.Table]) -> Compared:
+    compared = {}
+    for mapping, extract in extracts.resources:
         name = mapping.entity_type
         entity_type = services.configuration.entity_type(name)
         assert entity_type is not None
-        if ready.command_column is None:
-            state = held[name] if name in held else view.live_resources(name)
-            found[name] = services.comparer.resources(extract, state, entity_type)
+        if extracts.command_column is None:
+            state = states[name] if name in states else view.live_resources(name)
+            compared[name] = services.comparer.resources(extract, state, entity_type)
         else:
             keys = extract.rows.column("key").combine_chunks()
-            found[name] = services.comparer.commands(extract, view.live_resources_among(name, keys), entity_type)
-    return found
+            compared[name] = services.comparer.commands(extract, view.live_resources_among(name, keys), entity_type)
+    return compared
 
 
 class _Synchronization:
@@ -137,7 +147,7 @@ class _Synchronization:
         tx: Writing,
         task: SynchronizeTask,
         scope: Scope,
-        ready: Prepared,
+        extracts: PreparedExtracts,
         compared: Compared,
     ) -> None:
         self._compared = compared
@@ -145,31 +155,33 @@ class _Synchronization:
         self._tx = tx
         self._task = task
         self._scope = scope
-        self._ready = ready
-        self._cause = Origin(scope.run, scope.ordinal)
-        self._effects = Effects(tx)
+        self._extracts = extracts
+        self._origin = Origin(scope.run, scope.ordinal)
+        self._effects = SynchronizationEffects(tx)
         self._counts = Counts()
         self._set_aside: list[SetAside] = []
         self._messages: list[str] = []
-        self._deltas: dict[str, Delta] = {}
+        self._deltas: dict[str, DeltaLinks] = {}
 
-    def done(self) -> Done:
-        """Applies resources, then links; judges what that changed; then retention."""
-        ready = self._ready
-        fed = [mapping.entity_type for mapping, _ in ready.resources]
-        self._messages += clear_mapped_properties(self._services, self._tx, self._cause, fed)
+    def run(self) -> Done:
+        """Applies resources, then links; checks the thresholds; discards changes where the task says so."""
+        extracts = self._extracts
+        fed = [mapping.entity_type for mapping, _ in extracts.resources]
+        self._messages += clear_mapped_properties(self._services, self._tx, self._origin, fed)
         self._scope.report(TaskProgress("writing resources", self._counts))
-        self._deltas = {} if ready.command_column is None else self._waiting_before()
-        others = [*links_of_others(self._services.configuration, self._tx, self._task.connector, self._compared)]
-        for mapping, extract in ready.resources:
+        self._deltas = {} if extracts.command_column is None else self._delta_links()
+        others = [
+            *links_of_other_connectors(self._services.configuration, self._tx, self._task.connector, self._compared)
+        ]
+        for mapping, extract in extracts.resources:
             self._resources(mapping, extract)
         self._scope.report(TaskProgress("writing links", self._counts))
-        for link_mapping, link_extract in ready.links:
+        for link_mapping, link_extract in extracts.links:
             self._links(link_mapping, link_extract)
         for other in others:
-            self._links_of_others(other)
-        self._judge()
-        if ready.command_column is None:
+            self._links_of_other_connector(other)
+        self._check_thresholds()
+        if extracts.command_column is None:
             self._messages += release(self._tx, self._task.connector)
         if not self._task.do_not_delete_changes:
             self._messages += discard_changes_of(self._services.configuration, self._tx, self._task, self._scope)
@@ -178,23 +190,23 @@ class _Synchronization:
         return evolve(read, counts=counts, effect=counts.changed > 0, messages=(*read.messages, *self._messages))
 
     def _read(self) -> Done:
-        """What was read and set aside, whatever becomes of the changes."""
-        ready = self._ready
-        set_aside = (*(() if ready.reported else ready.set_aside), *self._set_aside)
+        """What was read and set aside, recorded whether the changes are applied or held back."""
+        extracts = self._extracts
+        set_aside = (*(() if extracts.reported else extracts.set_aside), *self._set_aside)
         return Done(
-            counts=Counts(read=sum(read.rows for read in ready.reads), set_aside=len(set_aside)),
+            counts=Counts(read=sum(read.rows for read in extracts.reads), set_aside=len(set_aside)),
             set_aside=set_aside,
-            extracts=ready.reads,
-            messages=() if ready.reported else ready.messages,
-            warned=ready.incomplete,
+            extracts=extracts.reads,
+            messages=() if extracts.reported else extracts.messages,
+            warned=extracts.incomplete,
         )
 
-    def _judge(self) -> None:
+    def _check_thresholds(self) -> None:
         if self._scope.forced or self._task.force_synchronization:
             return
         connector = self._services.configuration.connector(self._task.connector)
         assert connector is not None, "a checked configuration names existing connectors"
-        reason = self._effects.reason_to_block(connector, limits=not self._ready.is_first_load)
+        reason = self._effects.reason_to_block(connector, limits=not self._extracts.is_first_load)
         if reason is None:
             return
         read = self._read()
@@ -203,7 +215,7 @@ class _Synchronization:
             task=self._task.identifier,
             job=self._scope.job.identifier,
             at=self._tx.now(),
-            is_delta=self._ready.command_column is not None,
+            is_delta=self._extracts.command_column is not None,
             read=read.counts.read,
             set_aside=read.counts.set_aside,
             warned=read.warned,
@@ -216,15 +228,15 @@ class _Synchronization:
             read,
             self._scope,
             is_dry_run=self._tx.is_dry_run,
-            hint="If the source is truly empty, force the run. " if self._effects.is_of_nothing else "",
+            hint="If the source is truly empty, force the run. " if self._effects.has_empty_extract else "",
         )
 
     def _resources(self, mapping: EntityTypeMapping, extract: ResourceExtract) -> None:
-        self._look_for_rows(mapping.entity_type, extract, self._tx.live_resource_count, "resources")
+        self._check_rows(mapping.entity_type, extract, self._tx.live_resource_count, "resources")
         compared = self._compared[mapping.entity_type]
         changes = compared.changes
-        removed = self._tx.append_resources(mapping.entity_type, changes, self._cause)
-        self._effects.resources_changed(mapping, changes, removed)
+        removed = self._tx.append_resources(mapping.entity_type, changes, self._origin)
+        self._effects.add_resources(mapping, changes, removed)
         self._counts += Counts(
             inserted=changes.created.num_rows,
             updated=changes.updated.num_rows,
@@ -237,33 +249,38 @@ class _Synchronization:
             for key, line in _rows(compared.unknown, "key", "line")
         ]
 
-    def _waiting_before(self) -> dict[str, Delta]:
+    def _delta_links(self) -> dict[str, DeltaLinks]:
         configuration = self._services.configuration
         return {
-            mapping.association: Delta(configuration, self._tx, mapping, self._compared)
-            for mapping, _ in self._ready.links
+            mapping.association: DeltaLinks(configuration, self._tx, mapping, self._compared)
+            for mapping, _ in self._extracts.links
         }
 
     def _links(self, mapping: EntityAssociationMapping, extract: LinkExtract) -> None:
         association = self._services.configuration.association(mapping.association)
         assert association is not None
-        complete = self._ready.command_column is None
-        self._look_for_rows(mapping.association, extract, self._tx.live_link_count, "links")
+        complete = self._extracts.command_column is None
+        self._check_rows(mapping.association, extract, self._tx.live_link_count, "links")
         delta = self._deltas.get(mapping.association)
         rows = extract if delta is None else delta.rows(extract)
         sides = self._sides(mapping, association, rows, complete=complete)
         rows = rows if delta is None else delta.without_taken(rows, sides)
         compared = self._services.comparer.links(rows, sides, association, complete=complete)
-        compared = compared if delta is None else delta.without_moved(rows, compared)
-        waiting = of_complete(self._tx, association, rows, compared) if delta is None else delta.waiting(rows, compared)
+        compared = compared if delta is None else delta.without_renamed(rows, compared)
+        waiting = (
+            waiting_after_complete(self._tx, association, rows, compared)
+            if delta is None
+            else delta.waiting(rows, compared)
+        )
         ends = self._write_links(mapping, waiting, compared.changes)
-        self._effects.links_changed(mapping, ends, compared.changes)
-        self._report_orphans(mapping, extract.cleansed.read.file, _read_now(compared.orphans))
-        ambiguous = _read_now(compared.ambiguous)
-        self._set_aside += _unresolved(mapping, extract, ambiguous, "more than one {type} has this {property}")
+        self._effects.add_links(mapping, ends, compared.changes)
+        self._report_orphans(mapping, extract.cleansed.read.file, _in_extract(compared.orphans))
+        ambiguous = _in_extract(compared.ambiguous)
+        file = extract.cleansed.read.file
+        self._set_aside += _unresolved(mapping, file, ambiguous, "more than one {type} has this {property}")
         self._set_aside += [
             SetAside(
-                file=extract.cleansed.read.file,
+                file=file,
                 line=line,
                 column=mapping.column2,
                 value=value2,
@@ -273,8 +290,8 @@ class _Synchronization:
             for line, value1, value2 in _rows(compared.surplus, "line", "value1", "value2")
         ]
 
-    def _links_of_others(self, pairs: OfOthers) -> None:
-        """No row is to blame for what comes of them: nothing is set aside."""
+    def _links_of_other_connector(self, pairs: LinksOfOtherConnector) -> None:
+        """Sets nothing aside: no row of this connector names these links."""
         rows = pairs.rows(NO_ROWS)
         if not pairs.is_concerned:
             return
@@ -282,40 +299,42 @@ class _Synchronization:
         rows = pairs.without_taken(rows, sides)
         compared = self._services.comparer.links(rows, sides, pairs.association, complete=False)
         ends = self._write_links(pairs.mapping, pairs.waiting(rows, compared), compared.changes)
-        self._effects.links_of_others_changed(ends, compared.changes)
+        self._effects.add_links_of_other_connector(ends, compared.changes)
 
-    def _write_links(self, mapping: EntityAssociationMapping, waiting: Waiting, changes: LinkChanges) -> LinkEnds:
-        put_on_record(self._tx, waiting, self._cause)
-        self._effects.pairs_wait(waiting)
+    def _write_links(
+        self, mapping: EntityAssociationMapping, waiting: WaitingChanges, changes: LinkChanges
+    ) -> LinkEnds:
+        write_waiting_links(self._tx, waiting, self._origin)
+        self._effects.add_waiting(waiting)
         ends = LinkEnds(
             association=mapping.association,
             source=mapping.entity_property_mapping1.entity_type,
             target=mapping.entity_property_mapping2.entity_type,
         )
-        self._tx.append_links(ends, changes, self._cause)
+        self._tx.append_links(ends, changes, self._origin)
         self._counts += Counts(linked=changes.linked.num_rows, unlinked=changes.unlinked.num_rows)
         return ends
 
     def _sides(
         self, mapping: EntityAssociationMapping, association: EntityAssociation, extract: LinkExtract, *, complete: bool
     ) -> LinkSides:
-        one, two = mapping.entity_property_mapping1, mapping.entity_property_mapping2
+        refs = mapping.entity_property_mapping1, mapping.entity_property_mapping2
         among = (
             (None, None)
             if complete
             else tuple(extract.rows.column(name).combine_chunks().unique().drop_null() for name in ("value1", "value2"))
         )
-        first = self._tx.identities(one.entity_type, self._key_or_property(one), among[0])
-        second = self._tx.identities(two.entity_type, self._key_or_property(two), among[1])
+        first = self._tx.identities(refs[0].entity_type, self._key_or_property(refs[0]), among[0])
+        second = self._tx.identities(refs[1].entity_type, self._key_or_property(refs[1]), among[1])
         sources = targets = None
         if not complete:
             sources = first.column("stream").combine_chunks()
-            # Where many links may lead to one target, those of others that lead there are none of our business: a
-            # department has thousands, whoever joins it.
+            # Where a target may have many links, such as the thousands of a department, those of other sources do not
+            # matter.
             if not association.is_property2_collection:
                 targets = second.column("stream").combine_chunks()
-        held = self._tx.live_links(mapping.association, sources, targets)
-        return LinkSides(first=first, second=second, held=held)
+        links = self._tx.live_links(mapping.association, sources, targets)
+        return LinkSides(first=first, second=second, held=links)
 
     def _key_or_property(self, ref: PropertyRef) -> str | None:
         """None where the property is the key of its type: keys are found without reading states."""
@@ -327,37 +346,31 @@ class _Synchronization:
             written = self._services.write_orphans(self._scope.run, mapping.association, orphans)
             links = how_many(orphans.num_rows, "link")
             self._messages.append(f"{links} of {mapping.association} to missing resources: {written}")
-        self._set_aside += _unresolved_rows(mapping, file, orphans, "no {type} has this {property}")
+        self._set_aside += _unresolved(mapping, file, orphans, "no {type} has this {property}")
 
-    def _look_for_rows(
+    def _check_rows(
         self, subject: str, extract: ResourceExtract | LinkExtract, count: Callable[[str], int], what: str
     ) -> None:
-        """A complete extract without a row would remove everything: that is never done unasked."""
-        if self._ready.command_column is not None or extract.cleansed.read.rows:
+        """Notes a complete extract without rows: it would remove everything, which only a user may allow."""
+        if self._extracts.command_column is not None or extract.cleansed.read.rows:
             return
-        held = count(subject)
-        if held:
-            self._effects.found_empty(
+        live = count(subject)
+        if live:
+            self._effects.add_empty_extract(
                 f"{extract.cleansed.read.file} holds a header and no row, "
-                f"which would remove all {held} {what} of {subject}"
+                f"which would remove all {live} {what} of {subject}"
             )
 
 
-def _unresolved(
-    mapping: EntityAssociationMapping, extract: LinkExtract, pairs: pa.Table, reason: str
-) -> list[SetAside]:
-    return _unresolved_rows(mapping, extract.cleansed.read.file, pairs, reason)
-
-
-def _unresolved_rows(mapping: EntityAssociationMapping, file: str, pairs: pa.Table, reason: str) -> list[SetAside]:
+def _unresolved(mapping: EntityAssociationMapping, file: str, pairs: pa.Table, reason: str) -> list[SetAside]:
     ends = {
         1: (mapping.column1, mapping.entity_property_mapping1),
         2: (mapping.column2, mapping.entity_property_mapping2),
     }
-    found = []
+    set_aside = []
     for line, value1, value2, missing in _rows(pairs, "line", "value1", "value2", "missing"):
         column, ref = ends[missing]
-        found.append(
+        set_aside.append(
             SetAside(
                 file=file,
                 line=line,
@@ -367,11 +380,11 @@ def _unresolved_rows(mapping: EntityAssociationMapping, file: str, pairs: pa.Tab
                 reason=reason.format(type=ref.entity_type, property=ref.property),
             )
         )
-    return found
+    return set_aside
 
 
-def _read_now(pairs: pa.Table) -> pa.Table:
-    """Those that stand in the extract: what waited was put on record when it was read."""
+def _in_extract(pairs: pa.Table) -> pa.Table:
+    """The pairs of the extract: waiting links were recorded when their row was read."""
     return pairs.filter(pc.is_valid(pairs.column("line")))
 
 

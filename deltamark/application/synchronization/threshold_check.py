@@ -1,4 +1,4 @@
-"""Judging a synchronization by its thresholds: what it did, how much that is, and what to keep of it."""
+"""Checks a synchronization against the thresholds, and collects its changes to hold back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deltamark.application.ports.arrow_schemas import PENDING_ROWS
 from deltamark.application.ports.pending_changes import Part
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
 from deltamark.application.ports.writing import Writing
-from deltamark.application.synchronization.waiting_links import Waiting
+from deltamark.application.synchronization.waiting_links import WaitingChanges
 from deltamark.domain.configuration.entity_model import Connector, EntityAssociationMapping, EntityTypeMapping
 from deltamark.domain.resources.link import LinkEvent
 from deltamark.domain.resources.resource import Computed
@@ -22,8 +22,8 @@ from deltamark.domain.synchronization.thresholds import Changed, ChangedLinks, E
 Count = Callable[[str], int]
 
 
-class Effects:
-    """What a synchronization does in its transaction, from the moment when this is made."""
+class SynchronizationEffects:
+    """The changes of a synchronization in its transaction, from the moment when this is made."""
 
     def __init__(self, tx: Writing) -> None:
         self._tx = tx
@@ -32,51 +32,49 @@ class Effects:
         self._links: list[tuple[EntityAssociationMapping, LinkEnds, LinkChanges]] = []
         self._of_others: list[tuple[LinkEnds, LinkChanges]] = []
         self._removed: Counter[str] = Counter()
-        self._waiting: list[Waiting] = []
+        self._waiting: list[WaitingChanges] = []
         self._empty: list[str] = []
 
-    def found_empty(self, reason: str) -> None:
-        """An extract holds no row, where something is held: a reason to block whatever the limits are."""
+    def add_empty_extract(self, reason: str) -> None:
+        """Adds an extract without rows where the store holds some: a reason to block, whatever the limits."""
         self._empty.append(reason)
 
     @property
-    def is_of_nothing(self) -> bool:
-        """Whether an extract was found empty."""
+    def has_empty_extract(self) -> bool:
+        """Whether an extract has no row where the store holds some."""
         return bool(self._empty)
 
-    def resources_changed(
-        self, mapping: EntityTypeMapping, changes: ResourceChanges, removed: Mapping[str, int]
-    ) -> None:
-        """Resources were changed; `removed` are the links that went with deleted ones, by association."""
+    def add_resources(self, mapping: EntityTypeMapping, changes: ResourceChanges, removed: Mapping[str, int]) -> None:
+        """Adds changes of resources; `removed` counts the links of deleted ones, by association."""
         self._resources.append((mapping, changes))
         self._removed.update(removed)
         self._resources_end = self._tx.head()
 
-    def links_changed(self, mapping: EntityAssociationMapping, ends: LinkEnds, changes: LinkChanges) -> None:
-        """Links were changed, after all resources."""
+    def add_links(self, mapping: EntityAssociationMapping, ends: LinkEnds, changes: LinkChanges) -> None:
+        """Adds changes of links, after all resources."""
         self._links.append((mapping, ends, changes))
 
-    def links_of_others_changed(self, ends: LinkEnds, changes: LinkChanges) -> None:
-        """Links that another connector feeds were changed, because resources came."""
+    def add_links_of_other_connector(self, ends: LinkEnds, changes: LinkChanges) -> None:
+        """Adds changes of links that another connector feeds, which follow from changed resources."""
         self._of_others.append((ends, changes))
 
-    def pairs_wait(self, waiting: Waiting) -> None:
-        """Pairs of an association wait from now on, or no more."""
-        self._waiting.append(waiting)
+    def add_waiting(self, changes: WaitingChanges) -> None:
+        """Adds changes of waiting links."""
+        self._waiting.append(changes)
 
     def reason_to_block(self, connector: Connector, *, limits: bool) -> str | None:
-        """Why this must not be committed before a person saw it, a clause; None where it may.
+        """The reason, a clause, why a person must look at this before it is committed; None where it may be committed.
 
-        An empty extract comes before all limits.
+        An empty extract is checked before all limits.
 
-        :param limits: whether the limits of the configuration count.
+        :param limits: whether the limits of the configuration apply.
         """
         if self._empty or not limits:
             return next(iter(self._empty), None)
-        held, links_held = counts_needed(connector, *self._extents(lambda name, change: 0, lambda name, change: 0))
+        resources, links = counts_needed(connector, *self._extents(lambda name, change: 0, lambda name, change: 0))
         few = self._extents(
-            lambda name, change: self._tx.live_resource_count(name, held + change) if held else 0,
-            lambda name, change: self._tx.live_link_count(name, links_held + change) if links_held else 0,
+            lambda name, change: self._tx.live_resource_count(name, resources + change) if resources else 0,
+            lambda name, change: self._tx.live_link_count(name, links + change) if links else 0,
         )
         if exceeded(connector, *few) is None:
             return None
@@ -88,10 +86,10 @@ class Effects:
     def _extents(
         self, held: Callable[[str, int], int], links_held: Callable[[str, int], int]
     ) -> tuple[Changed, ChangedLinks, Extent]:
-        """How much was changed of what was held before.
+        """How much was changed, and how much the store held before.
 
-        :param held: gives how many resources of an entity type there are now, counted up to so many more than those
-            that need to be known; `links_held` does so for an association.
+        :param held: counts the present resources of an entity type, given how many were added; `links_held` counts
+            links.
         """
         resources = [(mapping, _extent(mapping, changes, held)) for mapping, changes in self._resources]
         links = [
@@ -107,17 +105,17 @@ class Effects:
             for mapping, _, changes in self._links
         ]
         own = {mapping.association for mapping, _, _ in self._links}
-        beside = Counter({ends.association: changes.linked.num_rows for ends, changes in self._of_others})
+        linked = Counter({ends.association: changes.linked.num_rows for ends, changes in self._of_others})
         others = [
-            _links_extent(name, beside[name], self._removed[name], links_held)
-            for name in {**beside, **self._removed}
+            _links_extent(name, linked[name], self._removed[name], links_held)
+            for name in {**linked, **self._removed}
             if name not in own
         ]
         return resources, links, sum(others, Extent())
 
     def parts(self) -> Iterator[Part]:
         """The changes, in the order in which they were made."""
-        yield from self._followed()
+        yield from self._consequences()
         for mapping, changes in self._resources:
             for kind, rows in (
                 (pending.DELETED, changes.deleted),
@@ -126,7 +124,7 @@ class Effects:
             ):
                 if rows.num_rows:
                     yield Part(kind=kind, subject=mapping.entity_type, rows=rows)
-        for ends, links in (*(found[1:] for found in self._links), *self._of_others):
+        for ends, links in (*((ends, links) for _, ends, links in self._links), *self._of_others):
             for kind, rows in ((pending.UNLINKED, links.unlinked), (pending.LINKED, links.linked)):
                 if rows.num_rows:
                     yield Part(kind=kind, subject=ends.association, ends=(ends.source, ends.target), rows=rows)
@@ -135,8 +133,8 @@ class Effects:
                 if pairs:
                     yield Part(kind=kind, subject=waiting.association, rows=_table(kind, sorted(pairs)))
 
-    def _followed(self) -> Iterator[Part]:
-        """What no comparison found, but followed from it: of that only the log tells."""
+    def _consequences(self) -> Iterator[Part]:
+        """Changes that followed from others without a comparison: they are read from the log."""
         computed: dict[str, list[tuple[str, str]]] = {}
         removed: dict[tuple[str, str, str], list[tuple[str, str, None]]] = {}
         for _, event in self._tx.changes(self._began, self._resources_end):

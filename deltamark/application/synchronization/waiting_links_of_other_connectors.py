@@ -1,8 +1,8 @@
-"""Links of other connectors, when this one's resources come and go.
+"""Links that other connectors feed, when this one's resources are created or deleted.
 
-Who feeds a link names it in a row, and that row stands whatever another connector does to the resources at its ends.
-So a link that goes with a resource waits for it, and a pair that waits is linked when the resource comes: at once,
-whichever connector is synchronized first, and as the next complete extract of the links would have it.
+A row of another connector still names its link when this connector deletes a resource at an end. So a link that is
+removed with its resource waits for it, and is added again when the resource is created: at once, whichever connector is
+synchronized first, and with the result of the next complete extract of the links.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from deltamark.application.ports.comparer import ResourceComparison
 from deltamark.application.ports.extracts import Cleansed, LinkExtract
 from deltamark.application.ports.records import Pair
 from deltamark.application.ports.writing import Writing
-from deltamark.application.synchronization.waiting_links import Delta, Moved
+from deltamark.application.synchronization.waiting_links import DeltaLinks, RenamedLink
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping
 from deltamark.domain.runs.run import ExtractRead
@@ -30,42 +30,42 @@ NO_ROWS = LinkExtract(
     kept=pa.array([], pa.string()),
     cleansed=Cleansed(read=ExtractRead(subject="", file="", rows=0, digest="")),
 )
-"""No extract speaks of them."""
+"""The extract of links that no row of this connector names."""
 
 
-def links_of_others(
+def links_of_other_connectors(
     configuration: Configuration, tx: Writing, connector: str, compared: Mapping[str, ResourceComparison]
-) -> Iterator[OfOthers]:
-    """Of each association that another connector feeds, and at whose ends resources are about to come or go."""
+) -> Iterator[LinksOfOtherConnector]:
+    """The links of each association that another connector feeds and at whose ends resources change."""
     for mapping in configuration.association_mappings:
         if mapping.connector != connector and any(
             name in compared and compared[name].changes.total for name in _types(mapping)
         ):
-            yield OfOthers(configuration, tx, mapping, compared)
+            yield LinksOfOtherConnector(configuration, tx, mapping, compared)
 
 
-class OfOthers(Delta):
-    """The pairs of one association that another connector feeds. Made before the resources are changed."""
+class LinksOfOtherConnector(DeltaLinks):
+    """The links of one association that another connector feeds. Must be made before the resources are changed."""
 
     @property
     def is_concerned(self) -> bool:
-        """Whether links go with resources, or pairs that wait may be linked; known after `rows`."""
-        return bool(self._left or self._candidates)
+        """Whether links are removed with resources, or waiting links may be added; known after `rows`."""
+        return bool(self._losing_an_end or self._candidates)
 
-    def _left_behind(self) -> frozenset[Pair]:
+    def _links_losing_an_end(self) -> frozenset[Pair]:
         return frozenset(pair for end in (0, 1) for pair in self._linked_to_deleted(end))
 
-    def _forgotten(self) -> set[Pair]:
+    def _waiting_for_deleted(self) -> set[Pair]:
         return set()
 
-    def _led_by_another_value(self) -> list[Moved]:
+    def _renamed_links(self) -> list[RenamedLink]:
         return []
 
-    def _waited_for(self, extract: LinkExtract) -> set[Pair]:
-        return self._tx.waiting_links(self.association.identifier, self._arrived(0), self._arrived(1))
+    def _relevant_waiting(self, extract: LinkExtract) -> set[Pair]:
+        return self._tx.waiting_links(self.association.identifier, self._added_values(0), self._added_values(1))
 
-    def _come(self, end: int) -> set[str]:
-        return set(self._arrived(end))
+    def _values_now_present(self, end: int) -> set[str]:
+        return set(self._added_values(end))
 
 
 def _types(mapping: EntityAssociationMapping) -> tuple[str, str]:
