@@ -258,5 +258,5 @@ def test_a_flag_whose_change_was_discarded_keeps_its_position(derived):
     assert (before["change"], before["changed_by"]) == ("updated", "SynchronizeAD")
     assert (cause["position"], cause["change"], cause["key"]) == (before["position"], None, None)
     assert (cause["path"], cause["property"], cause["task"]) == ("", "Mail", "Keys")
-    assert cause["reason"] == "the change is not in the log any more, or another way led to it then"
+    assert cause["reason"] == "the log no longer holds the change, or the change was reached over other links then"
     assert derived.done("why", "AD_User", "zoe").lines[1].split()[:2] == [str(cause["position"]), "Mail"]

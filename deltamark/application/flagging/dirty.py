@@ -1,4 +1,4 @@
-"""What is dirty: the resources that tasks would compute if they ran now."""
+"""The dirty resources: those that tasks would compute if they ran now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from deltamark.domain.history.changes import DirtyResource
 def dirty_resources(
     reading: Reading, plan: Plan, consumers: Iterable[ComputingTask], entity_type: str | None
 ) -> Iterator[DirtyResource]:
-    """What each of some tasks would compute, by entity type and key; of one entity type, or of all."""
+    """The resources that each of these tasks would compute, by entity type and key.
+
+    :param entity_type: None for all.
+    """
     for consumer in consumers:
         work = workload(reading, plan, consumer)
         for name in work.entity_types:

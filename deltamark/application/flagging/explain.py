@@ -1,4 +1,4 @@
-"""Explaining flags: which changes a resource was flagged for, over which paths."""
+"""Explains flags: the changes for which a resource was flagged, and the paths to them."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from deltamark.domain.resources.resource import Created, Deleted, ResourceEvent,
 
 
 def explanation(reading: Reading, plan: Plan, consumers: Sequence[ComputingTask], ref: ResourceRef) -> Explanation:
-    """Why each of some tasks would compute a resource now, or since when none has had to.
+    """Why each of these tasks would compute a resource now, or since when its derived values are up to date.
 
-    :raises UsageError: for a resource that never existed.
+    :raises UsageError: if the resource never existed.
     """
     stream, resource = reading.stream_of(ref), reading.resource(ref)
     if stream is None:
         raise resource_not_found(reading, ref)
-    assert resource is not None, "a resource with a stream is held, or was"
+    assert resource is not None, "a resource with a stream exists, or did"
     search = CauseSearch(reading, ref.entity_type, stream)
     flagged_to = reading.flagged_to()
     causes: list[FlagCause] = []
     shares: list[Share] = []
     for consumer in consumers:
-        mine = workload(reading, plan, consumer).of(ref.entity_type)
-        causes += _of_task(consumer, mine, search)
-        shares += mine
+        of_consumer = workload(reading, plan, consumer).of(ref.entity_type)
+        causes += _causes(consumer, of_consumer, search)
+        shares += of_consumer
     causes.sort(key=lambda cause: (cause.position, cause.task, cause.path, cause.property or ""))
     read = dict.fromkeys(dependency for share in shares for dependency in share.planned.dependencies)
     clean = min((max(share.place.position, flagged_to) for share in shares), default=None)
@@ -55,7 +55,7 @@ def explanation(reading: Reading, plan: Plan, consumers: Sequence[ComputingTask]
     )
 
 
-def _of_task(consumer: ComputingTask, shares: Sequence[Share], search: CauseSearch) -> Iterator[FlagCause]:
+def _causes(consumer: ComputingTask, shares: Sequence[Share], search: CauseSearch) -> Iterator[FlagCause]:
     outdated: dict[str, list[Derivation]] = {}
     for share in shares:
         if share.outdated is not None:
@@ -81,44 +81,44 @@ def _of_task(consumer: ComputingTask, shares: Sequence[Share], search: CauseSear
                 position=position,
                 change=search.names.named(position, change) if change is not None else None,
                 computes=_names(derivations),
-                reason=_told(dependency, change, derivations),
+                reason=_reason(dependency, change, derivations),
             )
 
 
 _Causes: TypeAlias = dict[Position, tuple[AnyChange | None, list[Derivation]]]
-"""The changes of what a dependency reaches, each with the derivations that have not seen it."""
+"""The changes that a dependency reaches, each with the derivations that do not reflect it yet."""
 
 
 def _flags(shares: Sequence[Share], search: CauseSearch) -> dict[Dependency, _Causes]:
-    """What the resource is flagged for."""
+    """The dependencies for which the resource is flagged, with the changes that caused it."""
     readers: dict[Place, dict[Dependency, list[Derivation]]] = {}
     for share in shares:
         if share.outdated is None:
             for dependency in share.planned.dependencies:
                 derivations = readers.setdefault(share.place, {}).setdefault(dependency, [])
                 derivations.append(share.planned.derivation)
-    found: dict[Dependency, _Causes] = {}
+    flags: dict[Dependency, _Causes] = {}
     for place, readings in readers.items():
         for dependency, since in search.flags(list(readings), place.flag, place.position):
-            causes = found.setdefault(dependency, {})
+            causes = flags.setdefault(dependency, {})
             changes: dict[Position, AnyChange | None] = dict(search.changes(dependency, place.position, since))
             for position, change in ({since: None} | changes).items():
                 causes.setdefault(position, (change, []))[1].extend(readings[dependency])
-    return found
+    return flags
 
 
-def _told(dependency: Dependency, change: AnyChange | None, derivations: Sequence[Derivation]) -> str:
+def _reason(dependency: Dependency, change: AnyChange | None, derivations: Sequence[Derivation]) -> str:
     if change is None:
-        return "the change is not in the log any more, or another way led to it then"
+        return "the log no longer holds the change, or the change was reached over other links then"
     if dependency.property is not None:
         return f"{dependency} is read by {_listed(derivations)}"
     if dependency.hops:
         return f"the links of {dependency} are followed by {_listed(derivations)}"
-    return "the resource came or went"
+    return "the resource was created or deleted"
 
 
 def _names(derivations: Sequence[Derivation]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.name for one in derivations))
+    return tuple(dict.fromkeys(derivation.name for derivation in derivations))
 
 
 _MOST_LISTED = 3
@@ -126,14 +126,16 @@ _MOST_LISTED = 3
 
 def _listed(derivations: Sequence[Derivation]) -> str:
     names = list(
-        dict.fromkeys(one.name if one.kind is DerivationKind.PROPERTY else f"rule {one.name}" for one in derivations)
+        dict.fromkeys(
+            item.name if item.kind is DerivationKind.PROPERTY else f"rule {item.name}" for item in derivations
+        )
     )
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
     return ", ".join(names[:_MOST_LISTED]) + more
 
 
 class CauseSearch:
-    """Finds the changes that concern one resource over the paths of its dependencies."""
+    """Finds the changes that one resource reaches over the paths of its dependencies."""
 
     def __init__(self, reading: Reading, entity_type: str, stream: int) -> None:
         self.entity_type = entity_type
@@ -145,35 +147,35 @@ class CauseSearch:
     def flags(
         self, dependencies: Sequence[Dependency], after: int, beyond: Position
     ) -> Iterable[tuple[Dependency, Position]]:
-        """The dependencies that the resource is flagged for, each with the position of its flag."""
+        """The dependencies for which the resource is flagged, each with the position of its flag."""
         flags = self._reading.flagged(dependencies, after, beyond)
-        mine = flags.filter(pc.equal(flags.column("stream"), self._stream))
-        return [(dependencies[row["dependency"]], row["since"]) for row in mine.to_pylist()]
+        own = flags.filter(pc.equal(flags.column("stream"), self._stream))
+        return [(dependencies[row["dependency"]], row["since"]) for row in own.to_pylist()]
 
     def changes(
         self, dependency: Dependency, after: Position, since: Position | None = None
     ) -> Iterator[tuple[Position, AnyChange]]:
-        """The changes of what the dependency reaches now, beyond a position and as far as changes were flagged.
+        """The changes that the dependency reaches now, after a position and up to where changes were flagged.
 
-        :param since: a position that counts as flagged, in any case; None: all the log counts.
+        :param since: a position that counts as flagged in any case; None for the whole log.
         """
         until = None if since is None else max(since, self._reading.flagged_to())
         if dependency.property is None and dependency.hops:
             near = self.reached(dependency.hops[:-1])
-            found: Iterable[tuple[Position, AnyChange]] = self._reading.link_changes_at(
+            changes: Iterable[tuple[Position, AnyChange]] = self._reading.link_changes_at(
                 dependency.hops[-1], near, after
             )
         else:
             streams = self.reached(dependency.hops)
-            found = (
+            changes = (
                 (position, event)
                 for position, event in self._reading.changes_of(streams, after)
                 if _touches(event, dependency.property)
             )
-        return ((position, event) for position, event in found if until is None or position <= until)
+        return ((position, event) for position, event in changes if until is None or position <= until)
 
     def reached(self, hops: tuple[Hop, ...]) -> pa.Array:
-        """The streams that hops lead to from the resource, over the links as they are now."""
+        """The streams to which hops lead from the resource, over the present links."""
         if hops not in self._reached:
             links = self._reading.ends(hops[-1], self.reached(hops[:-1]))
             self._reached[hops] = links.column("far").combine_chunks().unique()
@@ -181,5 +183,5 @@ class CauseSearch:
 
 
 def _touches(event: ResourceEvent, name: str | None) -> bool:
-    comes_or_goes = isinstance(event, Created | Deleted)
-    return comes_or_goes if name is None else not comes_or_goes and name in event.changes
+    is_existence = isinstance(event, Created | Deleted)
+    return is_existence if name is None else not is_existence and name in event.changes

@@ -1,4 +1,4 @@
-"""Flagging: a projection over the log that marks the resources whose derived values may have changed."""
+"""Flags the resources whose derived values may have changed: a projection over the log."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ from deltamark.domain.runs.run import ChangesDiscarded, Counts
 
 
 def flag(services: Services) -> Apply:
-    """Flags every resource with a derived value that depends on something which changed since the last flag task."""
+    """Plans to flag every resource with a derived value that depends on a change since the last flag task."""
 
     def apply(tx: Writing, scope: Scope) -> Done:
         done = flag_changes(services, tx)
-        return evolve(done, messages=(*done.messages, *_forget(services, tx)))
+        return evolve(done, messages=(*done.messages, *_drop_flags(services, tx)))
 
     return apply
 
 
 def flag_changes(services: Services, tx: Writing) -> Done:
-    """Flags for every change since the last time."""
+    """Flags resources for every change since the last flag task."""
     tx.watch(services.plan.dependencies)
     after, newest, head = tx.flagged_to(), tx.newest_flag(), tx.head()
     messages = []
     for position, discarded in tx.discards(after):
         if discarded.unread:
-            concerned = concerned_by(services, discarded)
-            everything = tx.flag_all(concerned, position)
+            count = tx.flag_all(dependencies_on(services, discarded), position)
             messages.append(
                 f"{how_many(discarded.count, 'change')} of {discarded.connector} discarded before being flagged: "
-                f"flagged all {how_many(everything, 'resource')} that depend on it"
+                f"flagged all {how_many(count, 'resource')} that depend on it"
             )
-    flagged = tx.flag_changes(after, only=_wanted(services, tx))
+    flagged = tx.flag_changes(after, only=_dependencies(services, tx))
     if messages:
         flags = tx.flagged(services.plan.dependencies, newest, 0)
         flagged = pc.count_distinct(flags.column("stream")).as_py()
@@ -47,14 +46,14 @@ def flag_changes(services: Services, tx: Writing) -> Done:
     return Done(counts=Counts(flagged=flagged), effect=True, messages=messages)
 
 
-def _wanted(services: Services, tx: Writing) -> list[Dependency]:
-    """The dependencies that somebody relies on; and in any case what came or went, for all to see what is new."""
-    existence = [found for found in services.plan.dependencies if not found.hops and found.property is None]
+def _dependencies(services: Services, tx: Writing) -> list[Dependency]:
+    """The dependencies whose flags some task needs, and those on existence: new resources always count."""
+    existence = [item for item in services.plan.dependencies if not item.hops and item.property is None]
     return list(dict.fromkeys([*existence, *needed_dependencies(tx, services.plan)]))
 
 
-def concerned_by(services: Services, discarded: ChangesDiscarded) -> list[Dependency]:
-    """The dependencies on what a connector feeds: whatever of it changed may be among the discarded changes."""
+def dependencies_on(services: Services, discarded: ChangesDiscarded) -> list[Dependency]:
+    """The dependencies on what a connector feeds: any of it may have changed in the discarded changes."""
     associations = {
         association.identifier
         for association in services.configuration.associations
@@ -70,18 +69,18 @@ def concerned_by(services: Services, discarded: ChangesDiscarded) -> list[Depend
 
 def _connector_of(configuration: Configuration, association: str) -> str | None:
     mappings = configuration.association_mappings
-    return next((found.connector for found in mappings if found.association == association), None)
+    return next((mapping.connector for mapping in mappings if mapping.association == association), None)
 
 
-def _forget(services: Services, tx: Writing) -> list[str]:
-    """Drops the flags that nobody needs any more, also those that only a task which is gone has not read."""
+def _drop_flags(services: Services, tx: Writing) -> list[str]:
+    """Drops the flags that every task has read, and the places of tasks that are no longer configured."""
     kept: dict[str, dict[DerivedRule, None]] = {}
     for task in services.configuration.all_calls_of(ComputingTask):
         rules = [rule_of(planned) for planned in services.plan.of_task(task)]
         kept.setdefault(task.identifier, {}).update(dict.fromkeys(rules))
-    gone = tx.keep_consumers(kept)
+    dropped = tx.keep_consumers(kept)
     tx.drop_read_flags()
     return [
-        f"task {name} is configured no more: its place was dropped, and should it come back, it computes everything"
-        for name in gone
+        f"task {name} is no longer configured: its place was dropped; if it is configured again, it computes everything"
+        for name in dropped
     ]

@@ -65,7 +65,8 @@ def test_the_place_of_a_task_that_is_configured_no_more_is_dropped_and_the_recor
 
     told = [message for message in task(run, "SetRecentlyModifiedFlag").messages if "WeeklyKeys" in message]
     assert told == [
-        "task WeeklyKeys is configured no more: its place was dropped, and should it come back, it computes everything"
+        "task WeeklyKeys is no longer configured: its place was dropped; if it is configured again, it computes "
+        "everything"
     ]
     back = followed.edited(consumers=("Weekly",)).run("Weekly")
     assert executed(back) == {"WeeklyProperties": 4, "WeeklyKeys": 3, "WeeklyClasses": 1}
