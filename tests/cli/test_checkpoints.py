@@ -95,7 +95,10 @@ def test_a_checkpoint_of_another_key_and_one_without_signature_are_refused(
     (tmp_path / "bare").mkdir()
     bare = kept(two_days, tmp_path / "bare")
 
-    for file, key, words in ((signed, str(other), "another key"), (bare, keys[1], "is not signed, so nobody knows")):
+    for file, key, words in (
+        (signed, str(other), "another key"),
+        (bare, keys[1], "so its origin is unknown"),
+    ):
         refused = two_days.deltamark("verify", "--checkpoint", str(file), "--public-key", key)
         assert (refused.status, words in refused.err) == (2, True)
 
@@ -117,7 +120,7 @@ NO_CHECKPOINTS = {
     "too long": (" " * 20_000, "it has more than 10,000 bytes"),
     "a number without end": (f'{{"position": {"9" * 9_000}}}', "it is not JSON"),
     "a member twice": (json.dumps(SOUND)[:-1] + ', "position": 8}', "names a member twice"),
-    "a member more": ({"note": "x"}, 'nobody wrote its member "note"'),
+    "a member more": ({"note": "x"}, 'it has the unknown member "note"'),
     "no position": ({"position": None}, "it has no position"),
     "truth for a position": ({"position": True}, 'its position cannot be "True"'),
     "a position below the first": ({"position": 0}, 'its position cannot be "0"'),
@@ -154,7 +157,7 @@ def test_a_checkpoint_of_a_later_form_says_what_to_upgrade(past: Workspace, tmp_
     refused = past.deltamark("verify", "--checkpoint", str(tmp_path / "later.json"))
 
     assert refused.status == 2
-    assert "this version of Deltamark reads form 1. Upgrade it." in refused.err
+    assert "this version of Deltamark reads format 1. Upgrade it." in refused.err
 
 
 def test_a_file_that_cannot_be_read_is_told(past: Workspace, tmp_path: Path) -> None:
@@ -302,7 +305,7 @@ def test_python_writes_and_reads_what_the_commands_do(
         known = read_checkpoint(str(by_command), public_key=keys[1])
         assert known == checkpoint
         assert engine.verify(checkpoint=known).is_sound
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         write_checkpoint(checkpoint, by_python)
 
 

@@ -63,7 +63,7 @@ def test_a_time_zone_that_nobody_knows_is_told(command, company, monkeypatch):
     answer = company.deltamark(command)
 
     assert answer.status == 2
-    assert 'the time zone of this machine cannot be told (TZ is "Mars/Olympus")' in answer.err
+    assert 'the time zone of this machine is unknown (TZ is "Mars/Olympus")' in answer.err
 
 
 # Health

@@ -33,10 +33,10 @@ def test_without_accounts_there_are_no_groups_either(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--people", "0"], "a company has from 20"),
+        (["--people", "0"], "the number of people must be from 20"),
         (["--people", "many"], "'many' is not a valid integer"),
-        (["--day", "-1"], "there is no day -1"),
-        (["--no-accounts", "--groups"], "groups have accounts as their members"),
+        (["--day", "-1"], "the day must be from 0 to 10000, not -1"),
+        (["--no-accounts", "--groups"], "groups need accounts as their members"),
     ],
 )
 def test_bad_options_are_refused_in_words(options: list[str], message: str, tmp_path: Path) -> None:

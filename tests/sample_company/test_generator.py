@@ -85,7 +85,7 @@ def test_a_company_has_as_many_departments_as_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("departments", [9, 101])
 def test_a_company_without_the_people_for_its_departments_is_refused(departments: int, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"from 10 to 100 departments here, not {departments}"):
+    with pytest.raises(UsageError, match=f"from 10 to 100 for 200 people, not {departments}"):
         generate(tmp_path / "new", people=200, departments=departments)
 
     assert not (tmp_path / "new").exists()
@@ -201,10 +201,10 @@ def test_a_day_does_not_depend_on_what_lies_in_the_folder(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"people": 0}, "a company has from 20 to 5000000 people here, not 0."),
+        ({"people": 0}, "the number of people must be from 20 to 5000000, not 0."),
         ({"people": -5}, "not -5"),
-        ({"people": 100, "day": -1}, "a company's days are numbered from 0 to 10000; there is no day -1."),
-        ({"people": 100, "accounts": False}, "groups have accounts as their members"),
+        ({"people": 100, "day": -1}, "the day must be from 0 to 10000, not -1."),
+        ({"people": 100, "accounts": False}, "groups need accounts as their members"),
     ],
 )
 def test_what_cannot_be_is_refused_and_nothing_is_written(

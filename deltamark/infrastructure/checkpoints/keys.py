@@ -23,19 +23,19 @@ class SigningKey:
         self.fingerprint = _fingerprint(key.public_key())
 
     def sign(self, data: bytes) -> bytes:
-        """The signature of some bytes."""
+        """Signs bytes."""
         return self._key.sign(data)
 
 
 class VerifyingKey:
-    """A key by which signatures are checked."""
+    """A key that verifies signatures."""
 
     def __init__(self, key: Ed25519PublicKey) -> None:
         self._key = key
         self.fingerprint = _fingerprint(key)
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
-        """Whether that is the signature of these bytes."""
+        """Whether this is the signature of these bytes."""
         from cryptography.exceptions import InvalidSignature
 
         try:
@@ -48,7 +48,7 @@ class VerifyingKey:
 def signing_key(file: Path) -> SigningKey:
     """The private key in a file, without a password.
 
-    :raises UsageError: if there is none that can be used; the message tells nothing of the content.
+    :raises UsageError: if there is no usable one; the message shows nothing of the content.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -66,7 +66,7 @@ def signing_key(file: Path) -> SigningKey:
 def verifying_key(file: Path) -> VerifyingKey:
     """The public key in a file.
 
-    :raises UsageError: if there is none that can be used.
+    :raises UsageError: if there is no usable one.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -82,16 +82,16 @@ def verifying_key(file: Path) -> VerifyingKey:
 
 
 def new_keys(file: Path) -> Path:
-    """Writes a new private key, which only its owner may read, and beside it the public one; returns the latter's file.
+    """Writes a new private key that only its owner may read, and the public key beside it; returns the public file.
 
-    :raises UsageError: if one of the files is there already, or cannot be written.
+    :raises UsageError: if one of the files already exists, or cannot be written.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
     key, public = Ed25519PrivateKey.generate(), file.with_name(f"{file.name}.pub")
     if public.exists():
-        raise UsageError(f"{public} is there already, and is not replaced. Name another file.")
+        raise UsageError(f"{public} already exists and is not replaced. Name another file.")
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     _write(file, secret, 0o600)
     _write(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
@@ -113,7 +113,7 @@ def _write(file: Path, content: bytes, mode: int) -> None:
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        raise UsageError(f"{file} is there already, and is not replaced. Name another file.") from None
+        raise UsageError(f"{file} already exists and is not replaced. Name another file.") from None
     except OSError as e:
         raise UsageError(f"{file}: {e.strerror}. Name a file that you may write.") from e
     with os.fdopen(handle, "wb") as stream:

@@ -1,8 +1,8 @@
-"""A believable company of any size, as the extracts of its systems, day after day; and a workspace for it.
+"""A made-up company of any size: the extracts of its systems on each day, and a workspace for it.
 
 For samples, tests and benchmarks: `generate` writes the extracts of a day, and
 ``python -m deltamark.infrastructure.sample_company FOLDER --people 1000 --day 3`` does so from a shell.
-`write_workspace` adds settings and a configuration that synchronizes them. No person, company or address in it exists.
+`write_workspace` adds settings and a configuration that synchronizes them. All people and addresses are invented.
 """
 
 from deltamark.infrastructure.sample_company.generator import generate

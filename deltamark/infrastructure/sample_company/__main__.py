@@ -1,4 +1,4 @@
-"""``python -m deltamark.infrastructure.sample_company``: the extracts of a company that does not exist."""
+"""``python -m deltamark.infrastructure.sample_company`` writes the extracts of a made-up company."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from deltamark.infrastructure.sample_company.generator import generate
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--people", default=1_000, show_default=True, help="How many people work there on day 0.")
-@click.option("--seed", default=1, show_default=True, help="Another seed is another company.")
+@click.option("--people", default=1_000, show_default=True, help="The number of people on day 0.")
+@click.option("--seed", default=1, show_default=True, help="Another seed gives another company.")
 @click.option("--day", default=0, show_default=True, help="The day, counted from 0.")
 @click.option("--accounts/--no-accounts", default=True, help="Whether to write the accounts too.")
-@click.option("--groups/--no-groups", default=None, help="Whether to write the groups too (default: as the accounts).")
+@click.option("--groups/--no-groups", default=None, help="Whether to write the groups too (default: as accounts).")
 def main(folder: Path, people: int, seed: int, day: int, accounts: bool, groups: bool | None) -> None:
-    """Writes the extracts of a company to FOLDER, as they stand on one of its days.
+    """Writes the extracts of a company on one of its days to FOLDER.
 
     The same options always give the same bytes.
 

@@ -1,4 +1,4 @@
-"""The company as its HR system knows it, and what a day changes in it."""
+"""The company, as its HR system has it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TEAM_SIZE = 12
 
 
 class Company:
-    """People and departments. Managers are a tree: whoever is above somebody is never below them.
+    """The people and departments. Managers form a tree.
 
-    A company of a size and a seed is always the same, and so is each day of it.
+    The same size and seed always give the same company, on each of its days.
 
-    :param departments: how many it has; None for one for every 40 people.
+    :param departments: their number; None for one for every 40 people.
     """
 
     def __init__(self, people: int, seed: int, departments: int | None = None) -> None:
@@ -30,10 +30,10 @@ class Company:
         self.staff = Staff(Names())
         self.seed = seed
         self.gone: list[int] = []
-        self._people(Draws(seed, "people"))
+        self._hire_everyone(Draws(seed, "people"))
 
-    def _people(self, draws: Draws) -> None:
-        """The first of everybody head the departments, so that managers are there before those who report to them."""
+    def _hire_everyone(self, draws: Draws) -> None:
+        """Hires the heads of departments first, so that managers exist before those who report to them."""
         departments, staff = self.departments, self.staff
         for number in range(len(departments)):
             boss = departments.boss_of(number, NOBODY)

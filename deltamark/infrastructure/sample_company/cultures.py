@@ -1,6 +1,6 @@
 """Names from all over Europe, by culture.
 
-Surnames are made the way languages make them, so that a handful of syllables gives hundreds of names.
+Most surnames are combined from stems and endings, so that a few syllables give hundreds of names.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ def _words(text: str) -> tuple[str, ...]:
 
 @frozen(kw_only=True)
 class Culture:
-    """The given names of a culture, and what its surnames are made of.
+    """The given names of a culture, and the parts of its surnames.
 
-    Every stem goes with every ending; `endings_of_women` where theirs differ, in the same order. An underscore is
-    a blank. `whole` are surnames as they are; with `is_double` people have two of them.
+    Every stem is combined with every ending, or of `endings_of_women` if theirs differ, in the same order. An
+    underscore is a blank. `whole` are complete surnames; with `is_double` people have two of them.
     """
 
     men: tuple[str, ...] = field(converter=_words)
@@ -29,12 +29,12 @@ class Culture:
     is_double: bool = False
 
     def surnames(self, *, of_women: bool) -> list[str]:
-        """All surnames, in an order that never changes."""
+        """All surnames, always in the same order."""
         endings = (of_women and self.endings_of_women) or self.endings
         if self.is_double:
-            return [f"{one} {two}" for one in self.whole for two in self.whole if one != two]
-        made = (f"{stem}{ending}" for stem in self.stems for ending in endings if not stem.lower().endswith(ending))
-        return list(dict.fromkeys(name.replace("_", " ") for name in (*self.whole, *made)))
+            return [f"{first} {second}" for first in self.whole for second in self.whole if first != second]
+        combined = (f"{stem}{ending}" for stem in self.stems for ending in endings if not stem.lower().endswith(ending))
+        return list(dict.fromkeys(name.replace("_", " ") for name in (*self.whole, *combined)))
 
 
 CULTURES: dict[str, Culture] = {

@@ -1,4 +1,4 @@
-"""What a day changes in the company, as its HR system knows it."""
+"""What changes in the company on one day, as its HR system records it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TRIES = 200
 
 
 @frozen
-class Happened:
-    """What other systems learn from the HR system: the numbers of the people concerned."""
+class DayOfChanges:
+    """What other systems learn from the HR system: the numbers of the people who changed."""
 
     hired: list[int] = field(factory=list)
     returned: list[int] = field(factory=list)
@@ -26,14 +26,14 @@ class Happened:
     renamed: list[int] = field(factory=list)
 
 
-def next_day(company: Company) -> Happened:
-    """Lets a day pass: about one person in a hundred is concerned, in a small company some more."""
+def next_day(company: Company) -> DayOfChanges:
+    """Moves the company on by a day. About one person in a hundred changes, in a small company some more."""
     company.day += 1
-    return _Day(company, Draws(company.seed, f"people on day {company.day}")).passed()
+    return _Day(company, Draws(company.seed, f"people on day {company.day}")).run()
 
 
 class _Day:
-    """One day while it passes. By chance nobody is concerned twice, and no manager but when they leave."""
+    """The changes of one day. Nobody is drawn twice, and managers only to leave."""
 
     def __init__(self, company: Company, draws: Draws) -> None:
         self._company = company
@@ -43,10 +43,10 @@ class _Day:
         self._busy = company.staff.managers()
         for head in company.departments.head:
             self._busy[head] = 1
-        self._happened = Happened()
+        self._changes = DayOfChanges()
 
-    def passed(self) -> Happened:
-        """Everything that happens on the day."""
+    def run(self) -> DayOfChanges:
+        """Makes all changes of the day."""
         day, size, departments = self._company.day, self._company.size, len(self._departments)
         self._leave(self._draws.about(size * 0.0015, at_least=1 + int(day % 3 == 0)))
         self._each(self._marry, size * 0.0006)
@@ -59,16 +59,16 @@ class _Day:
         self._close_departments(self._draws.about(departments * 0.0005, at_least=int(day % 3 == 0)))
         self._each(self._come_back, size * 0.0001, at_least=int(day % 3 == 0))
         self._each(self._hire, size * 0.0014)
-        return self._happened
+        return self._changes
 
-    def _each(self, happening: Callable[[], None], expected: float, *, at_least: int = 1) -> None:
+    def _each(self, change: Callable[[], None], expected: float, *, at_least: int = 1) -> None:
         for _ in range(self._draws.about(expected, at_least)):
-            happening()
+            change()
 
-    def _somebody(self, function: int | None = None) -> int | None:
-        """Somebody who works here (in that function), manages nobody and was not concerned yet today.
+    def _draw_person(self, function: int | None = None) -> int | None:
+        """A present person (of that function) who manages nobody and has not changed today.
 
-        None if hardly anybody is left.
+        None if there is hardly anyone left.
         """
         staff, busy, function_of = self._staff, self._busy, self._departments.function
         for _ in range(TRIES):
@@ -80,51 +80,51 @@ class _Day:
                 return person
         return None
 
-    def _a_department(self) -> int:
-        """A department that exists, and is not the board."""
+    def _draw_department(self) -> int:
+        """A present department other than the board."""
         while True:
             number = 1 + self._draws.below(len(self._departments) - 1)
             if self._departments.exists[number]:
                 return number
 
     def _hire(self) -> None:
-        department = self._a_department()
+        department = self._draw_department()
         hired = FIRST_DAY + self._company.day
         person = self._staff.hire(self._draws, department, self._departments.boss_of(department, NOBODY), hired)
         self._staff.grade[person] = min(self._staff.grade[person], 1)
         self._busy.append(1)
-        self._happened.hired.append(person)
+        self._changes.hired.append(person)
 
     def _come_back(self) -> None:
-        """Somebody who left is hired again: the same person, with the old number."""
+        """Hires a former person again, with the old number."""
         if not self._company.gone:
             return
         person = self._company.gone.pop(self._draws.below(len(self._company.gone)))
-        staff, department = self._staff, self._a_department()
+        staff, department = self._staff, self._draw_department()
         staff.works[person] = 1
         staff.department[person] = department
         staff.manager[person] = self._departments.boss_of(department, NOBODY)
         staff.hired[person] = FIRST_DAY + self._company.day
         self._busy[person] = 1
-        self._happened.returned.append(person)
+        self._changes.returned.append(person)
 
     def _marry(self) -> None:
-        person = self._somebody()
+        person = self._draw_person()
         if person is None:
             return
         staff = self._staff
         names, culture = staff.names, staff.culture[person]
         staff.surname[person] = names.married(self._draws, staff.surname[person], culture, staff.is_woman[person])
         staff.give_mail(person)
-        self._happened.renamed.append(person)
+        self._changes.renamed.append(person)
 
     def _move(self) -> None:
-        """Somebody goes to another department, now and then in another city."""
-        person = self._somebody()
+        """Moves a person to another department, sometimes in another city."""
+        person = self._draw_person()
         if person is None:
             return
         staff = self._staff
-        while (department := self._a_department()) == staff.department[person]:
+        while (department := self._draw_department()) == staff.department[person]:
             pass
         staff.department[person] = department
         staff.manager[person] = self._departments.boss_of(department, person)
@@ -133,7 +133,7 @@ class _Day:
 
     def _promote(self) -> None:
         for _ in range(TRIES):
-            person = self._somebody()
+            person = self._draw_person()
             if person is None:
                 return
             if self._staff.grade[person] < len(GRADES) - 1:
@@ -141,8 +141,8 @@ class _Day:
                 return
 
     def _change_manager(self) -> None:
-        """Somebody reports to the manager's manager, to the head of the department, or to that of another one."""
-        person = self._somebody()
+        """Lets a person report to the manager's manager, to the head of the department, or to that of another one."""
+        person = self._draw_person()
         if person is None:
             return
         staff, departments = self._staff, self._departments
@@ -150,15 +150,15 @@ class _Day:
         options = (
             staff.manager[old],
             departments.boss_of(staff.department[person], person),
-            departments.boss_of(self._a_department(), person),
+            departments.boss_of(self._draw_department(), person),
         )
         others = [option for option in options if option not in (NOBODY, old)]
         if others:
             staff.manager[person] = self._draws.one_of(others)
 
     def _change_phone(self) -> None:
-        """A new telephone; people without a mail address get one."""
-        person = self._somebody()
+        """Gives a person a new telephone number, and a mail address if there is none."""
+        person = self._draw_person()
         if person is None:
             return
         self._staff.phone[person] = NO_PHONE if self._draws.chance(0.1) else 100_000 + self._draws.below(900_000)
@@ -166,13 +166,13 @@ class _Day:
             self._staff.give_mail(person)
 
     def _rename_department(self) -> None:
-        self._departments.rename(self._a_department(), self._draws)
+        self._departments.rename(self._draw_department(), self._draws)
 
     def _open_department(self) -> None:
-        """A new department, led by somebody who worked elsewhere in the same function."""
+        """Opens a department, headed by a person from elsewhere in the same function."""
         departments, staff = self._departments, self._staff
         department = departments.open(NOBODY)
-        head = self._somebody(departments.function[department])
+        head = self._draw_person(departments.function[department])
         if head is None:
             departments.head[department] = departments.boss_of(department, NOBODY)
             return
@@ -182,13 +182,15 @@ class _Day:
         staff.manager[head] = departments.boss_of(department, head)
 
     def _close_departments(self, count: int) -> None:
-        """Departments below the functions are closed; the people go on with their managers one level up."""
+        """Closes departments below the functions; their people keep their managers and move one level up."""
         departments, staff = self._departments, self._staff
         leaf = departments.is_leaf()
         closed = set()
         for _ in range(count):
-            candidates = (self._a_department() for _ in range(TRIES))
-            number = next((one for one in candidates if leaf[one] and departments.parent[one] > 0), None)
+            candidates = (self._draw_department() for _ in range(TRIES))
+            number = next(
+                (candidate for candidate in candidates if leaf[candidate] and departments.parent[candidate] > 0), None
+            )
             if number is not None:
                 departments.close(number)
                 closed.add(number)
@@ -199,7 +201,7 @@ class _Day:
                 staff.department[person] = departments.parent[department]
 
     def _leave(self, count: int) -> None:
-        """People leave, managers too, but never the one at the top."""
+        """Lets people leave, managers too, but not the one at the top."""
         staff = self._staff
         leaving = set()
         for _ in range(count):
@@ -208,21 +210,21 @@ class _Day:
                 if staff.works[person] and person not in leaving and staff.manager[person] != NOBODY:
                     leaving.add(person)
                     break
-        heirs = self._heirs(leaving)
+        successors = self._replace_managers(leaving)
         for person in sorted(leaving):
             staff.works[person] = 0
             self._busy[person] = 1
             self._company.gone.append(person)
-            self._happened.left.append(person)
+            self._changes.left.append(person)
         departments = self._departments
         for number, head in enumerate(departments.head):
             if head in leaving:
-                departments.head[number] = self._who_stays(head, leaving, heirs)
+                departments.head[number] = self._staying_manager(head, leaving, successors)
 
-    def _heirs(self, leaving: set[int]) -> dict[int, int]:
-        """Gives everybody a manager who stays. Gives back who takes the place of those leaving, where somebody does.
+    def _replace_managers(self, leaving: set[int]) -> dict[int, int]:
+        """Gives everyone a manager who stays, and returns the successors of those who leave: leaver -> successor.
 
-        The first who reports to the one leaving and works in the same department takes the place.
+        The successor is the first person who reports to the leaver and works in the same department, if there is one.
         """
         staff = self._staff
         reports = [
@@ -230,20 +232,20 @@ class _Day:
             for person, manager in enumerate(staff.manager)
             if manager in leaving and staff.works[person] and person not in leaving
         ]
-        heirs: dict[int, int] = {}
+        successors: dict[int, int] = {}
         for person in reports:
             if staff.department[person] == staff.department[staff.manager[person]]:
-                heirs.setdefault(staff.manager[person], person)
+                successors.setdefault(staff.manager[person], person)
         for person in reports:
             manager = staff.manager[person]
-            if heirs.get(manager) == person:
+            if successors.get(manager) == person:
                 manager = staff.manager[manager]
                 staff.grade[person] = len(GRADES) - 1
-            staff.manager[person] = self._who_stays(manager, leaving, heirs)
+            staff.manager[person] = self._staying_manager(manager, leaving, successors)
             self._busy[person] = 1
-        return heirs
+        return successors
 
-    def _who_stays(self, manager: int, leaving: set[int], heirs: dict[int, int]) -> int:
+    def _staying_manager(self, manager: int, leaving: set[int], successors: dict[int, int]) -> int:
         while manager in leaving:
-            manager = heirs.get(manager, self._staff.manager[manager])
+            manager = successors.get(manager, self._staff.manager[manager])
         return manager

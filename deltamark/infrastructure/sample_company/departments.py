@@ -13,10 +13,10 @@ NOWHERE = -1
 
 
 class Departments:
-    """All departments there ever were; a number each, the board is 0 and parents come before their children.
+    """All departments, closed ones too, by number. The board is 0, and parents come before their children.
 
-    A department's number also says what it is: first the functions, then their teams, then the teams' branches in
-    the cities, then more and more branches in each.
+    The number of a department decides its kind: first the functions, then their teams, then the branches of the teams
+    in the cities, then further branches in each city.
     """
 
     def __init__(self, count: int) -> None:
@@ -33,9 +33,9 @@ class Departments:
         return len(self.names)
 
     def open(self, head: int) -> int:
-        """Opens the next department in the order of names; gives back its number."""
+        """Opens the next department in the order of names, and returns its number."""
         number = len(self.names)
-        name, parent, function = self._planned(number)
+        name, parent, function = self._plan(number)
         while parent > 0 and not self.exists[parent]:
             parent = self.parent[parent]
         self.names.append(name)
@@ -45,7 +45,7 @@ class Departments:
         self.exists.append(1)
         return number
 
-    def _planned(self, number: int) -> tuple[str, int, int]:
+    def _plan(self, number: int) -> tuple[str, int, int]:
         """Name, parent and function of the n-th department."""
         functions, teams = self.functions, self.functions * TEAMS_EACH
         if number == 0:
@@ -69,14 +69,14 @@ class Departments:
         self.exists[number] = 0
 
     def rename(self, number: int, draws: Draws) -> None:
-        """Gives a department a new name, as every new head likes to do."""
+        """Gives a department a new name."""
         name = self.names[number]
         short = name.removeprefix("Global ").removesuffix(" Services").removesuffix(" & Operations")
         options = [f"Global {short}", f"{short} Services", f"{short} & Operations", short]
         self.names[number] = draws.one_of([option for option in options if option != name])
 
     def boss_of(self, number: int, person: int) -> int:
-        """Whom the head of a department, or somebody in it, reports to: the nearest head above."""
+        """The nearest head above a person in a department, to whom the person reports; `NOBODY` at the top."""
         while number >= 0:
             head = self.head[number]
             if self.exists[number] and head not in (NOBODY, person):
@@ -85,7 +85,7 @@ class Departments:
         return NOBODY
 
     def is_leaf(self) -> bytearray:
-        """For each department whether none is below it."""
+        """For each department, whether it has no departments below it."""
         leaf = bytearray(b"\1" * len(self.names))
         for number, parent in enumerate(self.parent):
             if parent >= 0 and self.exists[number]:

@@ -1,4 +1,4 @@
-"""The accounts in the company's directory."""
+"""The accounts of the company's directory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ NO_ACCOUNT = -1
 MINUTES_A_DAY = 24 * 60
 LONGEST_LOGIN = 16
 KEPT_DAYS = 30
-"""After so many days a disabled account is deleted."""
+"""The days after which a disabled account is deleted."""
 
-SAME, CAPITALS, SHOUTING, OLD_DOMAIN, NO_ADDRESS = range(5)
-"""How an account spells its person's mail address: as HR does, in other letter case, otherwise, not at all."""
-_STYLES = ((0.30, SAME), (0.88, CAPITALS), (0.93, SHOUTING), (0.96, OLD_DOMAIN), (1.0, NO_ADDRESS))
+SAME, CAPITALS, ALL_CAPITALS, OLD_DOMAIN, NO_ADDRESS = range(5)
+"""The mail address of an account: as in HR, capitalized, in capitals, with the former domain, or none."""
+_STYLES = ((0.30, SAME), (0.88, CAPITALS), (0.93, ALL_CAPITALS), (0.96, OLD_DOMAIN), (1.0, NO_ADDRESS))
 
 SERVICES = (
     ("svc-backup", "Backup agent"),
@@ -36,7 +36,7 @@ SERVICES = (
 
 
 class Logins:
-    """Logins that are never given twice: a stem, and from the second account of that stem on a number."""
+    """Unique logins: a stem, plus a number from the second account with that stem on."""
 
     def __init__(self) -> None:
         self.stem = array("I")
@@ -46,7 +46,7 @@ class Logins:
         self._count = array("I")
 
     def add(self, stem: str) -> None:
-        """The login of the next account."""
+        """Adds the login of the next account."""
         index = self._index.setdefault(stem, len(self._stems))
         if index == len(self._stems):
             self._stems.append(stem)
@@ -63,11 +63,11 @@ class Logins:
 
 
 class Directory:
-    """Accounts, numbered in the order in which they came; in columns as the staff.
+    """Accounts, numbered in the order in which they were created, in columns like the staff.
 
-    An account keeps the name that its person had when somebody last looked after it, and its login for ever.
-    `person` is `SERVICE` for a service account (its service stands in `given`) and `NO_PERSON` for one that is left
-    over from times before the HR system. `disabled` holds the disabled accounts, the longest disabled first.
+    An account has the name of its person at the time of its last update, and keeps its login. `person` is `SERVICE` for
+    a service account (`given` is then its service) and `NO_PERSON` for one from before the HR system. `disabled` holds
+    the disabled accounts, the longest disabled first.
     """
 
     def __init__(self, company: Company) -> None:
@@ -98,10 +98,10 @@ class Directory:
             self.open_service(draws, FIRST_DAY - 10 - draws.below(2000))
         days = sorted(-1 - draws.below(KEPT_DAYS) for _ in range(max(3, len(staff) // 200)))
         for day in days:
-            self._leave_over(draws, day)
+            self._add_leftover(draws, day)
 
-    def _leave_over(self, draws: Draws, disabled_on: int) -> None:
-        """A disabled account of somebody who left before the first day."""
+    def _add_leftover(self, draws: Draws, disabled_on: int) -> None:
+        """Adds a disabled account of a person who left before the first day."""
         names = self.company.staff.names
         culture, is_woman = draws.below(len(CULTURE_NAMES)), draws.below(2)
         given, surname = names.draw_given(draws, culture, is_woman), names.draw_surname(draws, culture, is_woman)
@@ -111,16 +111,16 @@ class Directory:
         self.disable(account, disabled_on)
 
     def open(self, draws: Draws, person: int, day: int) -> None:
-        """A new account for a person, made on that day (as `date.toordinal` counts)."""
+        """Creates an account for a person on a day, as in `date.toordinal`."""
         staff = self.company.staff
         self.logins.add(self._stem(staff.given[person], staff.surname[person]))
         account = self._add(draws, person, staff.given[person], staff.surname[person], day)
-        self._know(person)
+        self._extend_to(person)
         self.account_of[person] = account
         self.copy_name(account)
 
     def open_service(self, draws: Draws, day: int) -> None:
-        """A new account that belongs to no person."""
+        """Creates an account that belongs to no person."""
         service = draws.below(len(SERVICES))
         self.logins.add(SERVICES[service][0])
         account = self._add(draws, SERVICE, service, 0, day)
@@ -143,18 +143,18 @@ class Directory:
         self.created.append(day * MINUTES_A_DAY + 7 * 60 + draws.below(10 * 60))
         return len(self.person) - 1
 
-    def _know(self, person: int) -> None:
+    def _extend_to(self, person: int) -> None:
         while len(self.account_of) <= person:
             self.account_of.append(NO_ACCOUNT)
 
     def of(self, person: int) -> int:
         """The account of a person, or `NO_ACCOUNT`."""
-        self._know(person)
+        self._extend_to(person)
         account = self.account_of[person]
         return account if account != NO_ACCOUNT and self.exists[account] else NO_ACCOUNT
 
     def copy_name(self, account: int) -> None:
-        """Takes over the name and the mail address that HR has now."""
+        """Copies the present name and mail address from HR."""
         staff, person = self.company.staff, self.person[account]
         self.given[account] = staff.given[person]
         self.surname[account] = staff.surname[person]

@@ -1,9 +1,9 @@
-"""How the directory follows, more or less, what HR says: some accounts late, some never."""
+"""The days of the directory, which follows HR imperfectly: some accounts late, some never."""
 
 from __future__ import annotations
 
 from deltamark.infrastructure.sample_company.company import FIRST_DAY
-from deltamark.infrastructure.sample_company.day import TRIES, Happened
+from deltamark.infrastructure.sample_company.day import TRIES, DayOfChanges
 from deltamark.infrastructure.sample_company.directory import (
     CAPITALS,
     KEPT_DAYS,
@@ -21,29 +21,29 @@ DISABLED_AT_ALL = 0.9
 
 
 class DirectoryDays:
-    """Lets days pass in a directory."""
+    """Moves a directory on, day by day."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._late: list[int] = []
 
-    def follow(self, happened: Happened) -> None:
-        """The day after which the company is, and on which this happened in it."""
+    def follow(self, changes: DayOfChanges) -> None:
+        """Moves the directory to the day of the company, on which HR recorded these changes."""
         directory = self._directory
         day, size = directory.company.day, directory.company.size
         draws = Draws(directory.company.seed, f"accounts on day {day}")
         self._delete_old(day)
         late, self._late = self._late, []
         for person in late:
-            self._serve(draws, person)
-        for person in (*happened.hired, *happened.renamed):
+            self._update_account(draws, person)
+        for person in (*changes.hired, *changes.renamed):
             if draws.chance(ON_TIME):
-                self._serve(draws, person)
+                self._update_account(draws, person)
             else:
                 self._late.append(person)
-        for person in happened.returned:
-            self._serve(draws, person)
-        for person in happened.left:
+        for person in changes.returned:
+            self._update_account(draws, person)
+        for person in changes.left:
             account = directory.of(person)
             if account != NO_ACCOUNT and draws.chance(DISABLED_AT_ALL):
                 directory.disable(account, day)
@@ -54,8 +54,8 @@ class DirectoryDays:
         for _ in range(draws.about(size * 0.00002, at_least=int(day % 4 == 0))):
             self._retire_service(draws)
 
-    def _serve(self, draws: Draws, person: int) -> None:
-        """Gives a person an account, or brings the one that is there up to date."""
+    def _update_account(self, draws: Draws, person: int) -> None:
+        """Creates the account of a person, or updates it."""
         directory = self._directory
         if not directory.company.staff.works[person]:
             return
@@ -68,7 +68,7 @@ class DirectoryDays:
             directory.enable(account)
 
     def _delete_old(self, day: int) -> None:
-        """Deletes accounts that were disabled long ago, and at least the oldest."""
+        """Deletes the accounts that were disabled long ago, and at least the oldest."""
         directory = self._directory
         count = sum(1 for disabled_on, _ in directory.disabled if disabled_on <= day - KEPT_DAYS) or 1
         for _, account in directory.disabled[:count]:
@@ -84,7 +84,7 @@ class DirectoryDays:
                 return
 
     def _correct_mail(self, draws: Draws) -> None:
-        """Somebody's account gets the mail address that it should have had all along."""
+        """Corrects the mail address of an account."""
         directory = self._directory
         staff = directory.company.staff
         for _ in range(TRIES):

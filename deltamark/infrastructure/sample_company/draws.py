@@ -1,4 +1,4 @@
-"""Chance that is the same on every machine: a seed and a topic always give the same draws."""
+"""Random draws that are the same on every machine for the same seed and topic."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 class Draws:
     """A sequence of draws for one topic.
 
-    Only `Random.random` is used: it is the one method whose sequence Python promises never to change
-    (https://docs.python.org/3/library/random.html#notes-on-reproducibility). Topics do not disturb each other:
-    what is drawn for accounts never changes what is drawn for people.
+    Uses only `Random.random`, whose sequence Python promises never to change
+    (https://docs.python.org/3/library/random.html#notes-on-reproducibility). Topics are independent: draws for accounts
+    never change those for people.
     """
 
     def __init__(self, seed: int, topic: str) -> None:
@@ -23,7 +23,7 @@ class Draws:
         self.fraction = Random(int.from_bytes(digest[:8], "big")).random  # noqa: S311 (nothing here is secret)
 
     def small_fraction(self) -> float:
-        """A number from 0 to 1, more often a small one. Products are exact everywhere; powers are not."""
+        """A number from 0 to 1, more often a small one. Computed by a product, because powers differ by machine."""
         fraction = self.fraction()
         return fraction * (0.5 + 0.5 * fraction)
 
@@ -32,7 +32,7 @@ class Draws:
         return int(self.fraction() * bound)
 
     def chance(self, probability: float) -> bool:
-        """True with that probability."""
+        """Whether an event of this probability happens."""
         return self.fraction() < probability
 
     def one_of(self, items: Sequence[T]) -> T:
@@ -40,5 +40,5 @@ class Draws:
         return items[int(self.fraction() * len(items))]
 
     def about(self, expected: float, at_least: int = 0) -> int:
-        """A whole number next to `expected`, which is its mean, but never below `at_least`."""
+        """A whole number next to `expected`, which is the mean, but not below `at_least`."""
         return max(at_least, int(expected + self.fraction()))

@@ -1,4 +1,4 @@
-"""The company as its systems export it: one CSV file for each kind of thing."""
+"""The rows of the company's extracts: one CSV file for each kind of resource."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from deltamark.infrastructure.sample_company.company import Company
 from deltamark.infrastructure.sample_company.departments import NOBODY, NOWHERE
 from deltamark.infrastructure.sample_company.directory import (
+    ALL_CAPITALS,
     CAPITALS,
     MINUTES_A_DAY,
     NO_ADDRESS,
     OLD_DOMAIN,
     SERVICE,
     SERVICES,
-    SHOUTING,
     Directory,
 )
 from deltamark.infrastructure.sample_company.functions import FUNCTIONS, GRADES, TOP_TITLE
@@ -32,7 +32,7 @@ Row = tuple[str, ...]
 
 
 def write_extract(path: Path, columns: Row, rows: Iterable[Row]) -> Path:
-    """A CSV file in UTF-8 with a header; lines end with a line feed on every machine."""
+    """Writes a CSV file in UTF-8 with a header; lines end with a line feed on every machine."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -41,12 +41,12 @@ def write_extract(path: Path, columns: Row, rows: Iterable[Row]) -> Path:
 
 
 def employee_id(person: int) -> str:
-    """``E00042`` and so on."""
+    """The id of a person, such as ``E00042``."""
     return f"E{person + 1:05d}"
 
 
 def department_code(department: int) -> str:
-    """``D0042`` and so on."""
+    """The code of a department, such as ``D0042``."""
     return f"D{department:04d}"
 
 
@@ -65,7 +65,7 @@ PERSON_COLUMNS = (
 
 
 def person_rows(company: Company) -> Iterator[Row]:
-    """Everybody who works for the company, in the order of their numbers."""
+    """The present people of the company, in the order of their numbers."""
     staff, departments = company.staff, company.departments
     given, surnames = staff.names.given, staff.names.surnames
     codes = [department_code(number) for number in range(len(departments))]
@@ -93,7 +93,7 @@ def person_rows(company: Company) -> Iterator[Row]:
             f"E{person + 1:05d}",
             given.texts[first],
             surnames.texts[last],
-            "" if mail == NO_MAIL else f"{given.plain[first]}.{surnames.plain[last]}{_again(mail)}@{DOMAIN}",
+            "" if mail == NO_MAIL else f"{given.plain[first]}.{surnames.plain[last]}{_number_suffix(mail)}@{DOMAIN}",
             "" if phone == NO_PHONE else f"{prefix} {phone}",
             title,
             "" if place == NO_PLACE else PLACES[place].city,
@@ -103,14 +103,14 @@ def person_rows(company: Company) -> Iterator[Row]:
         )
 
 
-def _again(mail: int) -> str:
+def _number_suffix(mail: int) -> str:
     return "" if mail == 1 else str(mail)
 
 
 def _titles(company: Company) -> list[list[str]]:
-    """Function -> its titles, by work and grade; the last is for the board, which has no function."""
+    """The titles of each function, by work and grade; the last are those of the board, which has no function."""
     works = [function.work for function in FUNCTIONS[: company.departments.functions]]
-    return [[f"{grade}{work}" for work in four for grade in GRADES] for four in [*works, ("Assistant",) * 4]]
+    return [[f"{grade}{work}" for work in titles for grade in GRADES] for titles in [*works, ("Assistant",) * 4]]
 
 
 def _title_of_head(company: Company, department: int) -> str:
@@ -125,7 +125,7 @@ DEPARTMENT_COLUMNS = ("Code", "Name", "Parent", "Head")
 
 
 def department_rows(company: Company) -> Iterator[Row]:
-    """The departments that exist, parents first."""
+    """The present departments, parents first."""
     departments = company.departments
     for number, name in enumerate(departments.names):
         if departments.exists[number]:
@@ -142,7 +142,7 @@ ACCOUNT_COLUMNS = ("SamAccountName", "DisplayName", "Mail", "Enabled", "WhenCrea
 
 
 def account_rows(directory: Directory) -> Iterator[Row]:
-    """The accounts in the order in which they were created; times as the directory writes them."""
+    """The accounts, in the order in which they were created, with times as a directory writes them."""
     names = directory.company.staff.names
     dates: dict[int, str] = {}
     for account in range(len(directory)):
@@ -175,10 +175,10 @@ def _account_mail(directory: Directory, account: int) -> str:
         return ""
     names = directory.company.staff.names
     given, surname = names.given.plain[directory.given[account]], names.surnames.plain[directory.surname[account]]
-    local = f"{given}.{surname}{_again(mail)}"
+    local = f"{given}.{surname}{_number_suffix(mail)}"
     if style == CAPITALS:
         return f"{local.title()}@{DOMAIN.capitalize()}"
-    if style == SHOUTING:
+    if style == ALL_CAPITALS:
         return f"{local}@{DOMAIN}".upper()
     return f"{local}@{FORMER_DOMAIN if style == OLD_DOMAIN else DOMAIN}"
 
@@ -200,7 +200,7 @@ MEMBER_COLUMNS = ("Group", "Member")
 
 
 def member_rows(groups: Groups, directory: Directory) -> Iterator[Row]:
-    """The members of one group after the other."""
+    """The members, group by group."""
     text = directory.logins.text
     for account in _enabled_people(directory):
         yield ALL_STAFF, text(account)
@@ -208,9 +208,9 @@ def member_rows(groups: Groups, directory: Directory) -> Iterator[Row]:
     by_function = {number: name for number, name, _ in groups.functions()}
     people: dict[int, list[int]] = {number: [] for number in by_function}
     for account in _enabled_people(directory):
-        found = function[staff.department[directory.person[account]]]
-        if found in people:
-            people[found].append(account)
+        of_person = function[staff.department[directory.person[account]]]
+        if of_person in people:
+            people[of_person].append(account)
     for number, accounts in people.items():
         for account in accounts:
             yield by_function[number], text(account)

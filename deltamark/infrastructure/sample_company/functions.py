@@ -1,4 +1,4 @@
-"""What the company does: its functions, their teams and the work in them."""
+"""The functions of the company, with their teams and job titles."""
 
 from __future__ import annotations
 

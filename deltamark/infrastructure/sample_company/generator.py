@@ -1,4 +1,4 @@
-"""Generating the extracts of a company on one of its days."""
+"""Generates the extracts of a company on one of its days."""
 
 from __future__ import annotations
 
@@ -40,32 +40,32 @@ def generate(
     accounts: bool = True,
     groups: bool = True,
 ) -> list[Path]:
-    """Writes the extracts of a company as they stand on one of its days; gives back the files.
+    """Writes the extracts of a company on one of its days, and returns the files.
 
-    `HR_Person.csv` and `HR_Department.csv`, then `AD_Account.csv`, then `AD_Group.csv` and `AD_GroupMember.csv`.
-    The same arguments give the same bytes on every machine. Day n is day n - 1 with the changes of one day, so
-    that each day costs a little time. Files of these names that are there are replaced; others are left alone.
+    The files are `HR_Person.csv` and `HR_Department.csv`, then `AD_Account.csv`, then `AD_Group.csv` and
+    `AD_GroupMember.csv`. The same arguments give the same bytes on every machine. A day is made from the day before, so
+    the time grows with the day. Existing files of these names are replaced; others are left alone.
 
-    :param folder: made if it is not there.
-    :param people: how many there are on the first day, from 20 to 5,000,000; about 100 bytes of memory each.
+    :param folder: is created if it is missing.
+    :param people: their number on the first day, from 20 to 5,000,000; each takes about 100 bytes of memory.
     :param day: 0 is the first; at most 10,000.
-    :param departments: how many there are on the first day, from 10 to half as many as people; one for every 40
-        people unless given.
-    :param accounts: whether the directory is written too.
-    :param groups: whether its groups are.
-    :raises UsageError: if there is no such company, or if the folder is a file.
+    :param departments: their number on the first day, from 10 to half that of people; by default one for every 40
+        people.
+    :param accounts: whether to write the accounts of the directory too.
+    :param groups: whether to write its groups too.
+    :raises UsageError: if an argument is out of range, or if the folder is a file.
     """
     _check(folder, people, day, departments, accounts=accounts, groups=groups)
     company = Company(people, seed, departments)
     directory = Directory(company) if accounts else None
-    following = DirectoryDays(directory) if directory else None
-    grouped = Groups(directory) if directory and groups else None
+    directory_days = DirectoryDays(directory) if directory else None
+    directory_groups = Groups(directory) if directory and groups else None
     for _ in range(day):
-        happened = next_day(company)
-        if following:
-            following.follow(happened)
-        if grouped:
-            grouped.next_day()
+        changes = next_day(company)
+        if directory_days:
+            directory_days.follow(changes)
+        if directory_groups:
+            directory_groups.next_day()
     folder.mkdir(parents=True, exist_ok=True)
     files = [
         write_extract(folder / "HR_Person.csv", PERSON_COLUMNS, person_rows(company)),
@@ -73,23 +73,25 @@ def generate(
     ]
     if directory:
         files.append(write_extract(folder / "AD_Account.csv", ACCOUNT_COLUMNS, account_rows(directory)))
-    if directory and grouped:
-        files.append(write_extract(folder / "AD_Group.csv", GROUP_COLUMNS, group_rows(grouped)))
-        files.append(write_extract(folder / "AD_GroupMember.csv", MEMBER_COLUMNS, member_rows(grouped, directory)))
+    if directory and directory_groups:
+        files.append(write_extract(folder / "AD_Group.csv", GROUP_COLUMNS, group_rows(directory_groups)))
+        files.append(
+            write_extract(folder / "AD_GroupMember.csv", MEMBER_COLUMNS, member_rows(directory_groups, directory))
+        )
     return files
 
 
 def _check(folder: Path, people: int, day: int, departments: int | None, *, accounts: bool, groups: bool) -> None:
     if not FEWEST_PEOPLE <= people <= MOST_PEOPLE:
-        raise UsageError(f"a company has from {FEWEST_PEOPLE} to {MOST_PEOPLE} people here, not {people}.")
+        raise UsageError(f"the number of people must be from {FEWEST_PEOPLE} to {MOST_PEOPLE}, not {people}.")
     if not 0 <= day <= LAST_DAY:
-        raise UsageError(f"a company's days are numbered from 0 to {LAST_DAY}; there is no day {day}.")
+        raise UsageError(f"the day must be from 0 to {LAST_DAY}, not {day}.")
     if departments is not None and not FEWEST_DEPARTMENTS <= departments <= people // 2:
         raise UsageError(
-            f"a company of {people} people has from {FEWEST_DEPARTMENTS} to {people // 2} departments here, not "
+            f"the number of departments must be from {FEWEST_DEPARTMENTS} to {people // 2} for {people} people, not "
             f"{departments}."
         )
     if groups and not accounts:
-        raise UsageError("groups have accounts as their members: write the accounts too, or leave out the groups.")
+        raise UsageError("groups need accounts as their members. Write the accounts too, or leave out the groups.")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file. Name a folder for the extracts.")

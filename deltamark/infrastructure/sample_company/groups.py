@@ -1,4 +1,4 @@
-"""The groups of the directory and who is in them."""
+"""The groups of the directory and their members."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ KINDS = (
     ("APP", "Users of the application {}"),
     ("FS", "Write access to the share {}"),
 )
-_RIVERS_STARS_AND_WINDS = (
+_GROUP_NAMES = (
     "Albatros Aurora Basalt Bora Cassini Ceres Delta Drina Ebro Elara Fjord Föhn Galileo Glacier Helios Horizon "
     "Iris Isar Jura Kelvin Kepler Krypton Lagoon Libra Maestral Meltemi Mistral Neva Nimbus Orion Ostro Pallas "
     "Petrel Quartz Rhea Rhône Scirocco Sirius Tagus Tempest Titan Umbra Vega Vesta Volga Weser Xenon Zephyr"
 )
-WORDS = tuple(_RIVERS_STARS_AND_WINDS.split())
+WORDS = tuple(_GROUP_NAMES.split())
 
 
 class Groups:
-    """Small groups with their members, and large ones whose members follow from the staff.
+    """Small groups with their members, and large groups whose members follow from the staff.
 
-    Everybody with an enabled account is in one group for all and in one for their function.
+    Everyone with an enabled account is in a group of all, and in a group of their function.
     """
 
     def __init__(self, directory: Directory) -> None:
@@ -53,7 +53,7 @@ class Groups:
         self.members.append(array("I", (account for account in chosen if self._directory.enabled[account])))
 
     def next_day(self) -> None:
-        """Lets a day pass: people come and go, groups come, are reviewed and are deleted."""
+        """Moves the groups on by a day: members are added and removed, groups are created, reviewed and deleted."""
         company = self._directory.company
         draws = Draws(company.seed, f"groups on day {company.day}")
         for _ in range(draws.about(company.size * 0.0012, at_least=1)):
@@ -88,7 +88,7 @@ class Groups:
         self.descriptions[group] = f"{description} (reviewed {date.fromordinal(day)})"
 
     def functions(self) -> Iterator[tuple[int, str, str]]:
-        """The groups of functions: number of the function, name, description."""
+        """The groups of the functions: number of the function, name, description."""
         for number in range(self._directory.company.departments.functions):
             name = FUNCTIONS[number].name
             yield number, f"GG-{name.replace(' & ', '-').replace(' ', '-')}", f"Everybody in {name}"

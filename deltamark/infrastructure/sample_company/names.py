@@ -1,4 +1,4 @@
-"""The names of people, as numbers: a million people share a few thousand texts."""
+"""The names of people, as numbers, because a million people share a few thousand names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CULTURE_NAMES = tuple(CULTURES)
 
 
 class Words:
-    """Texts with a number each, and with their plain spelling (and its number: two texts may share one)."""
+    """Numbered texts with their plain spellings, which have numbers of their own: two texts may share one."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -22,15 +22,15 @@ class Words:
         self._plain_numbers: dict[str, int] = {}
 
     def number(self, text: str) -> int:
-        """The number of a text, a new one where the text is new."""
-        found = self._numbers.get(text)
-        if found is None:
-            found = self._numbers[text] = len(self.texts)
-            spelled = plain(text)
+        """The number of a text; a new text gets the next number."""
+        number = self._numbers.get(text)
+        if number is None:
+            number = self._numbers[text] = len(self.texts)
+            spelling = plain(text)
             self.texts.append(text)
-            self.plain.append(spelled)
-            self.plain_number.append(self._plain_numbers.setdefault(spelled, len(self._plain_numbers)))
-        return found
+            self.plain.append(spelling)
+            self.plain_number.append(self._plain_numbers.setdefault(spelling, len(self._plain_numbers)))
+        return number
 
 
 @frozen
@@ -40,7 +40,7 @@ class _Choice:
 
 
 class Names:
-    """All given names and surnames. The same in every company; only marriages add to them."""
+    """All given names and surnames. They are the same in every company, but marriages add surnames."""
 
     def __init__(self) -> None:
         self.given = Words()
@@ -55,15 +55,15 @@ class Names:
         ]
 
     def draw_given(self, draws: Draws, culture: int, is_woman: int) -> int:
-        """A given name, by its number."""
+        """The number of a random given name."""
         return draws.one_of(self._choices[2 * culture + is_woman].given)
 
     def draw_surname(self, draws: Draws, culture: int, is_woman: int) -> int:
-        """A surname, by its number."""
+        """The number of a random surname."""
         return draws.one_of(self._choices[2 * culture + is_woman].surnames)
 
     def married(self, draws: Draws, old: int, culture: int, is_woman: int) -> int:
-        """The surname after a marriage: the other's, or in some cases both."""
+        """The number of a surname after a marriage: another one, or in some cases both."""
         while (new := self.draw_surname(draws, culture, is_woman)) == old:
             pass
         texts = self.surnames.texts

@@ -1,4 +1,4 @@
-"""Where the company has its sites."""
+"""The sites of the company."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen
 class Place:
-    """A site: its city, the prefix of its telephone numbers, and the culture that most names there are from."""
+    """A site: its city, the prefix of its telephone numbers, and the culture of most names there."""
 
     city: str
     prefix: str

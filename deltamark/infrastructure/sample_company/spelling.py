@@ -1,4 +1,4 @@
-"""How a name is spelled in a mail address or a login."""
+"""The spelling of names in mail addresses and logins."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _LETTERS = str.maketrans(
 
 
 def plain(name: str) -> str:
-    """Letters a to z and hyphens only: ``Jürgen`` gives ``juergen``, ``O'Brien`` gives ``obrien``."""
+    """A name in letters a to z and hyphens: ``Jürgen`` gives ``juergen``, ``O'Brien`` gives ``obrien``."""
     letters = unicodedata.normalize("NFC", name.lower()).translate(_LETTERS)
     bare = unicodedata.normalize("NFD", letters)
     return "".join(letter for letter in bare if "a" <= letter <= "z" or letter == "-")
 
 
 def without_marks(name: str) -> str:
-    """A name as people write it whose keyboard has no diacritics: ``Jürgen Łoś`` gives ``Juergen Los``."""
+    """A name without diacritics: ``Jürgen Łoś`` gives ``Juergen Los``."""
     return "".join(_plain_letter(letter) for letter in name)
 
 
 def _plain_letter(letter: str) -> str:
     if letter < "\x80":
         return letter
-    found = plain(letter)
-    return found.capitalize() if letter.isupper() else found
+    letters = plain(letter)
+    return letters.capitalize() if letter.isupper() else letters

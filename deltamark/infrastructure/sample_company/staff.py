@@ -1,4 +1,4 @@
-"""Everybody who ever worked for the company, in columns: a million people need no million objects."""
+"""All present and former people of the company, in columns, which need less memory than objects."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _CULTURE_OF_PLACE = tuple(CULTURE_NAMES.index(place.culture) for place in PLACES
 
 
 class Staff:
-    """People, numbered in the order in which they came; whoever leaves keeps the number.
+    """People, numbered in the order in which they were hired. Former people keep their numbers.
 
-    `mail` counts the people of the same spelling: 1 is the first, 0 has no mail.
+    `mail` numbers the people with the same spelling of their names, from 1; 0 is for a person without mail address.
     """
 
     def __init__(self, names: Names) -> None:
@@ -44,7 +44,7 @@ class Staff:
         return len(self.given)
 
     def hire(self, draws: Draws, department: int, manager: int, hired: int) -> int:
-        """A new person of that department; gives back the number. `hired` is a day as `date.toordinal` counts."""
+        """Hires a person for a department, and returns the number. `hired` is a day as in `date.toordinal`."""
         place = int(len(PLACES) * draws.small_fraction())
         culture = _CULTURE_OF_PLACE[place] if draws.chance(MOST_LOCAL) else draws.below(len(CULTURE_NAMES))
         is_woman = draws.below(2)
@@ -67,15 +67,15 @@ class Staff:
         return number
 
     def give_mail(self, person: int) -> None:
-        """A mail address made of the present name; one is never given to two people, not even one after the other."""
+        """Gives a person a mail address of the present name. No address is ever used for two people."""
         given = self.names.given.plain_number[self.given[person]]
         spelling = given << 32 | self.names.surnames.plain_number[self.surname[person]]
         self.mail[person] = self._same_spelling[spelling] = self._same_spelling.get(spelling, 0) + 1
 
     def managers(self) -> bytearray:
-        """For each person whether somebody reports to them."""
-        found = bytearray(len(self.given))
+        """For each person, whether anyone reports to them."""
+        is_manager = bytearray(len(self.given))
         for person, manager in enumerate(self.manager):
             if manager != NOBODY and self.works[person]:
-                found[manager] = 1
-        return found
+                is_manager[manager] = 1
+        return is_manager

@@ -1,4 +1,4 @@
-"""Writing a workspace to begin with."""
+"""Writes a first workspace."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ EXPORTS = "exports"
 
 
 def write_workspace(folder: Path, *, people: int = 100, seed: int = 1) -> list[Path]:
-    """Writes a small, commented, working workspace; gives back its files.
+    """Writes a small, commented, working workspace, and returns its files.
 
-    `deltamark.toml`, `configuration/*.xml` with the jobs Incremental and Complete, and in `exports/` the first day
-    of a company. The same arguments always give the same bytes.
+    They are `deltamark.toml`, `configuration/*.xml` with the jobs Incremental and Complete, and in `exports/` the first
+    day of a company. The same arguments always give the same bytes.
 
-    :param folder: a new or an empty folder.
-    :param people: how many people the company has.
-    :raises UsageError: if the folder is not empty or is a file, or if there is no company of that size; nothing
-        was written then.
+    :param folder: a new or empty folder.
+    :param people: the number of people in the company.
+    :raises UsageError: if the folder is not empty or is a file, or if there is no company of that size. Nothing was
+        written then.
     """
-    _refuse_what_is_there(folder)
+    _check_empty(folder)
     extracts = generate(folder / EXPORTS, people=people, seed=seed)
-    return [*_copied(files(__package__) / "template", folder), *extracts]
+    return [*_copy(files(__package__) / "template", folder), *extracts]
 
 
-def _refuse_what_is_there(folder: Path) -> None:
+def _check_empty(folder: Path) -> None:
     if folder.is_dir():
         if any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty. Nothing was written; name a folder that is new or empty.")
@@ -37,12 +37,12 @@ def _refuse_what_is_there(folder: Path) -> None:
         raise UsageError(f"{folder} is not a folder. Nothing was written; name a folder that is new or empty.")
 
 
-def _copied(source: Traversable, target: Path) -> Iterator[Path]:
+def _copy(source: Traversable, target: Path) -> Iterator[Path]:
     target.mkdir(parents=True, exist_ok=True)
     for item in sorted(source.iterdir(), key=lambda item: item.name):
         copy = target / item.name
         if item.is_dir():
-            yield from _copied(item, copy)
+            yield from _copy(item, copy)
         else:
             copy.write_bytes(item.read_bytes())
             yield copy

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from deltamark.domain.errors import UsageError
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[BinaryIO]:
-    """A stream whose bytes become the file when the block ends well; otherwise what was there stays.
+    """A stream whose bytes become the file when the block ends without error; otherwise the old file stays.
 
-    :raises UsageError: for a file that cannot be written.
+    :raises UsageError: if the file cannot be written.
     """
     try:
         with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-", delete=False) as stream:

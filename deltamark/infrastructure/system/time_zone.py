@@ -13,18 +13,18 @@ from deltamark.domain.values import shown
 
 
 def local_zone() -> tzinfo:
-    """The time zone by whose rules the clock of this machine goes: what TZ says, or else the system.
+    """The time zone of the clock of this machine: that of the variable TZ, or else of the system.
 
-    :raises UsageError: if it cannot be told.
+    :raises UsageError: if it is unknown.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a system that says nothing at all: that is UTC
+            warnings.simplefilter("ignore")  # tzlocal warns if the system names no zone, which is UTC
             return tzlocal.get_localzone()
     except (LookupError, ValueError, OSError) as e:
-        said = os.environ.get("TZ")
-        why = f"TZ is {shown(said)}" if said else " ".join(str(e).split())
+        variable = os.environ.get("TZ")
+        reason = f"TZ is {shown(variable)}" if variable else " ".join(str(e).split())
         raise UsageError(
-            f"the time zone of this machine cannot be told ({why}), and a job goes by it. Set TZ, to Europe/Paris for "
-            'example, or let the job go by UTC: CronTimeZone="UTC".'
+            f"the time zone of this machine is unknown ({reason}), and the schedule of a job depends on it. Set TZ, "
+            'for example to Europe/Paris, or schedule the job in UTC: CronTimeZone="UTC".'
         ) from e
