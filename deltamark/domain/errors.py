@@ -102,8 +102,8 @@ class OutdatedChanges(DeltamarkError):
         self.first = first
         more = f" and {count - 1:,} more" if count > 1 else ""
         super().__init__(
-            f"what run {run} held back cannot be applied any more, for this is not as it was then: {first}{more}. "
-            f"Nothing was changed. Cancel run {run}, which drops it, and run the job again: it compares anew."
+            f"what run {run} held back can no longer be applied, because this has changed since: {first}{more}. "
+            f"Nothing was changed. Cancel run {run}, which drops it, and run the job again: it compares again."
         )
         self.next_steps = (NextStep(NextAction.CANCEL_RUN, run),)
 
@@ -114,7 +114,7 @@ class UserStartDenied(UsageError):
     def __init__(self, job: str) -> None:
         self.job = job
         super().__init__(
-            f'job {job} may be started by the schedule only (UserStartDenied="true"). Nothing was started. '
+            f'job {job} can be started only by the schedule (UserStartDenied="true"). Nothing was started. '
             "A scheduler starts it at its time; a dry run shows what it would do."
         )
         self.next_steps = (NextStep(NextAction.START_SCHEDULER), NextStep(NextAction.DRY_RUN, job))
@@ -193,7 +193,7 @@ class ErasedResource(UsageError):
         self.at = at
         self.reason = reason
         super().__init__(
-            f"{what} was erased at {to_the_second(at)} by run {run} (reason: {reason}). What it was is gone for good."
+            f"{what} was erased at {to_the_second(at)} by run {run} (reason: {reason}). Its values cannot be restored."
         )
 
 
@@ -242,8 +242,8 @@ class AlreadyRunning(ConcurrentRun):
         self.since = since
         self.heard_at = heard_at
         super().__init__(
-            f"task {task} is being run already: by run {run} of job {job}, since {to_the_second(since)}, by {user} on "
-            f"{host} (process {process}). Nothing was started. Run again when it has ended. It was heard from last at "
+            f"task {task} is already running: in run {run} of job {job}, since {to_the_second(since)}, by {user} on "
+            f"{host} (process {process}). Nothing was started. Run again when it has ended. Its last heartbeat was at "
             f"{to_the_second(heard_at)}: if its process is gone, its tasks are free about a minute after that."
         )
         self.next_steps = (NextStep(NextAction.SHOW_RUN, run),)
@@ -258,8 +258,8 @@ class TakenOver(ConcurrentRun):
     def __init__(self, run: int) -> None:
         self.run = run
         super().__init__(
-            "nothing was heard from this process for so long (was it stopped, or cut off from the store?) that another "
-            f"run took the tasks of run {run} over. What run {run} had finished is kept, the rest was undone, and "
+            "this process sent no heartbeat for so long (was it stopped, or disconnected from the store?) that another "
+            f"run took over the tasks of run {run}. What run {run} had finished is kept, the rest was undone, and "
             "nothing was written since."
         )
         self.next_steps = (NextStep(NextAction.LIST_RUNS),)

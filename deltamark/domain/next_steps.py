@@ -1,4 +1,4 @@
-"""What a user may do next about something that happened, in no interface's words."""
+"""Next steps for users, independent of any interface."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attrs import frozen
 
 
 class NextAction(Enum):
-    """What can be done; each interface has its own words for it: a command, a link, a call."""
+    """An action that each interface shows in its own way: as a command, a link or a call."""
 
     LIST_RUNS = "list the runs"
     SHOW_RUN = "show the run"
@@ -22,9 +22,9 @@ class NextAction(Enum):
 
 @frozen
 class NextStep:
-    """One thing that may be done next.
+    """An action that a user can take next.
 
-    :param subject: the number of the run, the position or the name of the job that it is about; None for none.
+    :param subject: the number of a run, a position or the name of a job; None if the action needs none.
     """
 
     action: NextAction
@@ -32,7 +32,7 @@ class NextStep:
 
 
 def decisions(run: int) -> tuple[NextStep, ...]:
-    """What can be done about changes that a run held back."""
+    """Returns what can be done about changes that a run held back."""
     return (
         NextStep(NextAction.LIST_HELD_BACK, run),
         NextStep(NextAction.RESUME_RUN, run),

@@ -320,7 +320,7 @@ def test_148_of_two_runs_at_once_one_is_refused_by_the_name_of_the_other(company
     first.stdin.flush()
 
     assert (status, out) == (2, b"")
-    assert "deltamark: task SynchronizeHR is being run already: by run 1 of job Incremental, since 20" in err
+    assert "deltamark: task SynchronizeHR is already running: in run 1 of job Incremental, since 20" in err
     assert f"(process {first.pid}). Nothing was started. Run again when it has ended. " in err
     assert err.endswith("  deltamark runs 1  shows the run\n")
     assert "Traceback" not in err

@@ -164,7 +164,7 @@ def test_a_job_that_only_the_schedule_may_start_is_refused_to_a_user(company):
     answer = company.deltamark("run", "OnlyFlag")
 
     assert answer.status == 2
-    assert answer.err.startswith("deltamark: job OnlyFlag may be started by the schedule only")
+    assert answer.err.startswith("deltamark: job OnlyFlag can be started only by the schedule")
     assert "there is no store yet" in company.deltamark("runs").err
     assert company.done("run", "OnlyFlag", "--dry-run")
 

@@ -65,7 +65,7 @@ def _is_right(race: list[Told]) -> bool:
         (how, other) == ("ran", "refused")
         and state in {state.value for state in ENDED_WELL}
         and (by, named, told) == (run, job, process)
-        and f"task {SHARED} is being run already: by run {run} of job {job}" in words
+        and f"task {SHARED} is already running: in run {run} of job {job}" in words
     )
 
 

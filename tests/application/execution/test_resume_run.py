@@ -176,7 +176,7 @@ def test_a_run_does_not_go_on_while_another_one_runs_its_tasks(both):
     both.people({"1": "Ann"})
     running = Running(both, "People")
 
-    with pytest.raises(AlreadyRunning, match="by run 2 of job People"):
+    with pytest.raises(AlreadyRunning, match="in run 2 of job People"):
         both.engine.resume(1)
 
     running.goes_on()

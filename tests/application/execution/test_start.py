@@ -31,7 +31,7 @@ def test_a_job_that_denies_it_is_not_started_by_a_user(nightly):
         nightly.engine.run_job("Nightly")
 
     assert nightly.engine.runs() == []
-    assert str(refused.value).startswith("job Nightly may be started by the schedule only")
+    assert str(refused.value).startswith("job Nightly can be started only by the schedule")
 
 
 def test_the_schedule_starts_it_and_that_is_on_record(nightly):

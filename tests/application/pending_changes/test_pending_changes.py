@@ -133,7 +133,7 @@ def test_it_is_refused_where_a_resource_is_not_as_it_was(
 
     assert (caught.value.run, caught.value.count) == (run, 1)
     assert str(caught.value).startswith(
-        f"what run {run} held back cannot be applied any more, for this is not as it was then: {first}"
+        f"what run {run} held back can no longer be applied, because this has changed since: {first}"
     )
     assert f"Cancel run {run}, which drops it, and run the job again" in str(caught.value)
     assert house.state() == before

@@ -133,7 +133,7 @@ def test_a_second_run_of_a_job_is_refused_by_the_name_of_the_first(two):
     assert (run.number, run.state) == (1, TaskState.RUNNING)
     assert (error.task, error.run, error.job) == (HR, 1, "People")
     assert (error.user, error.host, error.process) == (run.user, run.host, os.getpid())
-    assert str(error).startswith("task SynchronizeHR is being run already: by run 1 of job People, since 20")
+    assert str(error).startswith("task SynchronizeHR is already running: in run 1 of job People, since 20")
     assert "Nothing was started. Run again when it has ended." in str(error)
     assert error.next_steps == (NextStep(NextAction.SHOW_RUN, 1),)
     assert first.goes_on().state is TaskState.COMPLETED
@@ -144,7 +144,7 @@ def test_another_job_with_a_task_that_is_running_is_refused(two):
     one, other = two
     first = Running(one)
 
-    with pytest.raises(AlreadyRunning, match=r"by run 1 of job People"):
+    with pytest.raises(AlreadyRunning, match=r"in run 1 of job People"):
         other.engine.run_job("Incremental")
 
     assert leases_of(other, "SetRecentlyModifiedFlag", "Keys") == []
@@ -222,7 +222,7 @@ def test_a_run_that_began_just_after_the_other_had_looked_is_not_run_beside(two,
     monkeypatch.setattr("deltamark.application.execution.run_job.refuse_if_running", lambda *arguments: None)
 
     for job in ("People", "Incremental"):
-        with pytest.raises(AlreadyRunning, match="by run 1 of job People"):
+        with pytest.raises(AlreadyRunning, match="in run 1 of job People"):
             other.engine.run_job(job)
 
     assert [run.state for run in other.engine.runs()] == [TaskState.RUNNING]
@@ -358,7 +358,7 @@ def test_a_run_that_was_taken_for_dead_writes_nothing_any_more(two):
     ended = first.goes_on()
 
     assert isinstance(ended, TakenOver)
-    assert "another run took the tasks of run 1 over" in str(ended)
+    assert "another run took over the tasks of run 1" in str(ended)
     assert (other.engine.position(), other.engine.runs()) == (head, before)
     assert other.names() == {"1": "Ann"}
 
@@ -424,7 +424,7 @@ def test_the_tasks_of_a_process_that_was_killed_are_free_when_its_leases_have_ex
         assert process.stdout.readline() == b"reached\n"
         process.send_signal(signal.SIGKILL)
 
-    with pytest.raises(AlreadyRunning, match=rf"by run 1 of job Incremental, .*\(process {process.pid}\)"):
+    with pytest.raises(AlreadyRunning, match=rf"in run 1 of job Incremental, .*\(process {process.pid}\)"):
         house.engine.run_job("People")
     silence(house, 1)
     second = house.run("People")

@@ -165,7 +165,7 @@ def test_a_job_whose_task_another_run_has_is_tried_until_it_is_free_and_is_late_
 
     assert due_times(house) == ["01 13:00:00 late"]
     assert keeper.told() == ["leads", "refused", "started", "ended"]
-    assert "is being run already: by run 1 of job People" in keeper.words("refused")[0]
+    assert "is already running: in run 1 of job People" in keeper.words("refused")[0]
 
 
 class Held(Observer):
