@@ -49,7 +49,7 @@ ELEMENTS = {
     "resources, as synchronized ones are.",
     "ComputeCorrelationKeysTask": "Computes the correlation keys of the entity types that it names. A key is written "
     "only where it differs.",
-    "UpdateClassificationTask": "Finds out of which resource type each resource is, by the classification rules of the "
+    "UpdateClassificationTask": "Finds the resource type of each resource by the classification rules of the "
     "entity types that it names.",
     "PythonTask": "Computes properties with a function of your own; see [write your own "
     "task](../how-to/write-your-own-task.md).",

@@ -73,7 +73,7 @@ class Executor:
             self._check_cancelled()
         chosen = []
         for call in group:
-            reason = self._stop or skip_reason(call, self._context)
+            reason = self._stop or skip_reason(self._context, call)
             if reason is None:
                 chosen.append(call)
             else:

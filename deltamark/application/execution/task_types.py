@@ -1,4 +1,4 @@
-"""The types of tasks: the use case that carries each out, and how to see whether an earlier run left it work."""
+"""The table of task types: the use case of each, and how to find work that an earlier run left."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class RunContext:
 
     :param calls: all task calls of the job, by ordinal.
     :param outcomes: of the tasks that have ended, by ordinal; grows during the run.
-    :param forced: whether a person lets every threshold pass.
-    :param pending: the ordinals of the synchronizations that a person lets go on: they apply what was held back.
+    :param forced: whether a user lets changes pass every threshold.
+    :param pending: the ordinals of the synchronizations that a user resumes: they apply what was held back.
     :param prepared: the extracts that were prepared and are not synchronized yet, by connector.
     """
 
@@ -58,9 +58,9 @@ SomeTask = TypeVar("SomeTask", bound=Task)
 
 @frozen
 class TaskType(Generic[SomeTask]):
-    """How the tasks of a class are carried out.
+    """How the tasks of one class are carried out.
 
-    :param plan: does everything that comes before the transaction of the task; gives what happens in it.
+    :param plan: does everything that comes before the transaction of the task; returns the part inside it.
     :param has_work: whether an earlier run, which failed or was killed, left work for the task.
     """
 
@@ -69,17 +69,17 @@ class TaskType(Generic[SomeTask]):
 
 
 def plan_task(context: RunContext, call: TaskCall, report: ReportProgress) -> Apply | Skip:
-    """Does everything that comes before the transaction of a task; gives what happens in it, or why to skip it.
+    """Does everything that comes before the transaction of a task; returns the part inside it, or why to skip it.
 
     :param report: receives the progress of the task.
     """
     return TASK_TYPES[type(call.task)].plan(context, call.task, call, report)
 
 
-def skip_reason(call: TaskCall, context: RunContext) -> str | None:
+def skip_reason(context: RunContext, call: TaskCall) -> str | None:
     """Why a task must not run after the outcomes of its parents; None where it runs.
 
-    Whether an earlier run left it work is asked only where that makes a difference, for it may take a while.
+    Looks for work that an earlier run left only where that decides, for it may take a while.
     """
     task = call.task
     parents = {context.calls[ordinal].task.identifier: context.outcomes[ordinal] for ordinal in call.parents}
@@ -104,7 +104,7 @@ def _synchronize(context: RunContext, task: SynchronizeTask, call: TaskCall, rep
 
 
 def _unprepared_reason(context: RunContext, call: TaskCall) -> str | None:
-    """Why a delta must not be read: one that no task prepared, or that was applied, is no complete extract."""
+    """Why a delta must not be read: unprepared or applied already, it would count as a complete extract."""
     if call.prepared_at is None:
         return None
     preparation = context.calls[call.prepared_at].task
@@ -151,4 +151,4 @@ TASK_TYPES: Mapping[type[Task], TaskType[Any]] = dict(
         _entry(PythonTask, _compute_properties, _is_due),
     )
 )
-"""How each type of task is carried out."""
+"""How tasks are carried out, by their class."""

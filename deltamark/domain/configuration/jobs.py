@@ -1,4 +1,4 @@
-"""Jobs and tasks: what runs, in which order, and why a task does not run."""
+"""Jobs and the types of their tasks: what each does, names and needs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from deltamark.domain.configuration.user_function import UserTask, function_name
 from deltamark.domain.fields import DisplayNames, as_tuple, location_field, names_field
 from deltamark.domain.location import Location
 
-Named: TypeAlias = Literal["connector", "entity type"]
-"""What a task may name, as a message calls it."""
+Named: TypeAlias = Literal["connector", "entity type", "association", "resource type", "policy"]
+"""Things that a task may name, as messages call them."""
 
 
 class SynchronizationMode(Enum):
-    """What an extract says: everything there is, or only what happened since the last one."""
+    """Whether extracts hold all data, or only what happened since the last ones."""
 
     INITIAL = 0
     COMPLETE = 1
@@ -33,8 +33,9 @@ class Task:
     `level` -1 means document order; tasks of a job either all have a level or none has. `parents` are the
     identifiers that `TaskDependsOnTask` names. A task without an identifier is named after what it does.
 
-    The class variables and properties below are what the rest of the program asks of a task. A class answers those
-    that concern it; the defaults are right for a task that neither synchronizes, flags nor computes.
+    The rest of the program asks a task for the class variables, properties and methods below instead of telling its
+    class. A subclass overrides those that concern it; the defaults suit a task that neither synchronizes, flags nor
+    computes.
     """
 
     kind: ClassVar[str] = "Task"
@@ -97,15 +98,18 @@ class Task:
         return False
 
     def references(self) -> Iterator[tuple[Named, str]]:
-        """What it names besides an agent and its parents; a configuration must have that."""
+        """The things that it names besides its agent and parents, which must exist in the configuration."""
         yield from ()
 
     def contradictions(self) -> Iterator[str]:
-        """What is wrong with its attributes, each a clause whose subject is the task."""
+        """Contradictions among its attributes, each a clause whose subject is the task."""
         yield from ()
 
     def with_function(self, functions: Mapping[str, UserTask]) -> Task:
-        """The task with the function that it names, of those registered under these names."""
+        """The same task, holding the function that it names.
+
+        :param functions: those registered, by name.
+        """
         return self
 
 
@@ -264,7 +268,7 @@ class ComputeCorrelationKeysTask(ComputingTask):
 
 @frozen(kw_only=True)
 class UpdateClassificationTask(ComputingTask):
-    """Finds out of which resource type each target resource is."""
+    """Classifies target resources: finds the resource type of each."""
 
     kind: ClassVar[str] = "UpdateClassificationTask"
     derives: ClassVar[frozenset[DerivationKind]] = frozenset({DerivationKind.CLASSIFICATION})
@@ -305,7 +309,7 @@ class PythonTask(ComputingTask):
         return self.batch_size
 
     def with_function(self, functions: Mapping[str, UserTask]) -> PythonTask:
-        """The task with the function that it names; what it leaves out is as the function declares."""
+        """The same task, holding the function that it names, and with what that declares where it says nothing."""
         function = self.function if isinstance(self.function, UserTask) else functions[self.function]
         covers_all = self.all_entity_type or not self.entity_types
         return evolve(
@@ -330,12 +334,12 @@ TASK_TYPES: tuple[type[Task], ...] = (
     UpdateClassificationTask,
     PythonTask,
 )
-"""Every type of task that a job may call."""
+"""All types of tasks."""
 
 
 @frozen
 class Step:
-    """A call of a task that is configured outside the job, at a level of its own if it gives one."""
+    """A call of a task that is configured outside the job, perhaps at another level."""
 
     task: str
     level: int | None = None
@@ -380,7 +384,7 @@ class Job:
 
 
 class TaskState(Enum):
-    """How a run or one of its tasks ended, or that it has not."""
+    """The state of a run or of one of its tasks."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -391,7 +395,7 @@ class TaskState(Enum):
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
     ABORTED = "aborted"
-    """Its process died: what it had not finished was undone."""
+    """Its process died; what it had not finished was undone."""
 
 
 def reason_connector_is_out(connector: Connector, job: Job) -> str | None:

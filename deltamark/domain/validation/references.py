@@ -31,8 +31,15 @@ class Index:
     mappings: dict[str, EntityTypeMapping]
 
     def named(self, what: Named) -> Collection[str]:
-        """The names that a task may refer to."""
-        return self.connectors if what == "connector" else self.properties
+        """The names of all things of a kind."""
+        names: dict[Named, Collection[str]] = {
+            "connector": self.connectors,
+            "entity type": self.properties,
+            "association": self.associations,
+            "resource type": self.resource_types,
+            "policy": self.policies,
+        }
+        return names[what]
 
     @classmethod
     def of(cls, configuration: Configuration) -> Index:
