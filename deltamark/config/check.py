@@ -22,7 +22,7 @@ from deltamark.domain.derivation.function_columns import functions_of
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.validation.field_types import type_faults
-from deltamark.domain.validation.functions import bound, function_faults
+from deltamark.domain.validation.functions import bind_functions, function_faults
 from deltamark.domain.validation.validate import MOST_FAULTS, faults, in_file_order
 
 
@@ -75,11 +75,11 @@ def _with_functions(
     :raises ConfigurationError: if a function is not registered, or cannot do what it declares.
     """
     known = {**{function.name: function for function in functions_of(configuration)}, **known}
-    bound_configuration, unknown = bound(configuration, known)
+    bound_configuration, unknown = bind_functions(configuration, known)
     module_faults: tuple[Fault, ...] = ()
     if unknown:
         user_functions = found_tasks(modules)
-        bound_configuration, unknown = bound(configuration, {**user_functions.tasks, **known})
+        bound_configuration, unknown = bind_functions(configuration, {**user_functions.tasks, **known})
         module_faults = user_functions.faults
     all_faults = (*module_faults, *unknown) if unknown else tuple(function_faults(bound_configuration))
     if all_faults:

@@ -120,5 +120,5 @@ def test_two_spellings_of_one_attribute_must_agree(tmp_path):
         load(path)
 
     assert [fault.message for fault in refused.value.faults] == [
-        '`Step` says "A" in `Task` and "B" in `Identifier`, which have the same meaning; keep one'
+        '`Step` has "A" in `Task` and "B" in `Identifier`, which have the same meaning; keep one'
     ]

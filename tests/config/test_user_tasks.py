@@ -269,7 +269,7 @@ def test_two_functions_of_one_name_are_refused():
 
     with pytest.raises(UsageError, match="two tasks are called"):
         checked_configuration(people_model([]), [made(), made()])
-    assert "two functions are called" in faults(people_model([calls(made(), "A"), calls(made(), "B")]))[0]
+    assert "two functions have the name" in faults(people_model([calls(made(), "A"), calls(made(), "B")]))[0]
 
 
 def test_what_is_written_as_xml_names_the_function_and_is_read_back_as_the_same(written):

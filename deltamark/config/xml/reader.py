@@ -157,7 +157,7 @@ class _Reader:
         if target in into and into[target] != value:
             self._refuse(
                 node,
-                f"`{element.name}` says {shown(into[target])} in `{other}` and {shown(value)} in "
+                f"`{element.name}` has {shown(into[target])} in `{other}` and {shown(value)} in "
                 f"`{attribute.name}`, which have the same meaning; keep one",
             )
         into[target] = value
@@ -196,9 +196,9 @@ def _misplaced(name: str, parent: Element) -> str:
     parents = _parents().get(name)
     if parents:
         places = ", ".join(f"`{place.name}`" for place in parents[:4])
-        return f"`{name}` cannot stand inside `{parent.name}`; it belongs inside {places}"
+        return f"`{name}` is not allowed inside `{parent.name}`; it belongs inside {places}"
     if name == ROOT_NAME:
-        return f"`{ROOT_NAME}` is the root; it cannot stand inside `{parent.name}`"
+        return f"`{ROOT_NAME}` is the root element; it is not allowed inside `{parent.name}`"
     guess = nearest(name, [child.name for child in parent.children]) or nearest(name, _parents())
     ending = f"; did you mean `{guess}`?" if guess else ""
     return f"unknown element `{_cut(name)}` inside `{parent.name}`{ending}"

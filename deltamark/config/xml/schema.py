@@ -80,7 +80,7 @@ NOT_BUILT = frozenset(
 ).difference(task.name for task in TASKS)
 """Elements of other products that this version does not implement: refused by name, never ignored.
 
-A task whose element is built leaves this set by itself.
+A task with an element of its own is removed from the set automatically.
 """
 
 JOB_USE = numbered(

@@ -157,7 +157,7 @@ ChangedLinks = Sequence[tuple[EntityAssociationMapping, Extent]]
 
 
 def exceeded(
-    connector: Connector, resources: Changed, links: ChangedLinks, beside: Extent | None = None
+    connector: Connector, resources: Changed, links: ChangedLinks, other_links: Extent | None = None
 ) -> Breach | None:
     """Returns the first limit that a synchronization exceeds, or None.
 
@@ -165,23 +165,24 @@ def exceeded(
     order of the configuration, then the association mappings, then the connector with the sums of both. Limits of
     created resources do not apply where no resource was held before, nor limits of added links where no link was.
 
-    :param beside: links of other connectors' associations that are removed with deleted resources or added with
+    :param other_links: links of other connectors' associations that are removed with deleted resources or added with
         created ones; they count for the connector.
     """
     return next(
-        (breach for subject in _subjects(connector, resources, links, beside) for breach in subject.breaches()), None
+        (breach for subject in _subjects(connector, resources, links, other_links) for breach in subject.breaches()),
+        None,
     )
 
 
 def counts_needed(
-    connector: Connector, resources: Changed, links: ChangedLinks, beside: Extent | None = None
+    connector: Connector, resources: Changed, links: ChangedLinks, other_links: Extent | None = None
 ) -> tuple[int, int]:
     """Returns up to which number resources and links held before must be counted to check the limits.
 
     Whether there are more makes no difference; 0 if none must be counted.
     """
     needed = {"held": 0, "links_held": 0}
-    for subject in _subjects(connector, resources, links, beside):
+    for subject in _subjects(connector, resources, links, other_links):
         for counter in COUNTERS:
             needed[counter.held] = max(needed[counter.held], _needed(subject, counter))
     return needed["held"], needed["links_held"]
@@ -196,7 +197,7 @@ def _needed(subject: _Subject, counter: _Counter) -> int:
 
 
 def _subjects(
-    connector: Connector, resources: Changed, links: ChangedLinks, beside: Extent | None
+    connector: Connector, resources: Changed, links: ChangedLinks, other_links: Extent | None
 ) -> Iterator[_Subject]:
     for kind, mappings in (("entity type", resources), ("association", links)):
         yield from _mapping_subjects(kind, mappings)
@@ -205,7 +206,7 @@ def _subjects(
         owner=f"the connector {connector.identifier}",
         of="",
         limits=connector.thresholds,
-        extent=sum(extents, beside or Extent()),
+        extent=sum(extents, other_links or Extent()),
         location=connector.location,
     )
 

@@ -25,7 +25,9 @@ HOW_TO_REGISTER = (
 )
 
 
-def bound(configuration: Configuration, registered: Mapping[str, UserTask]) -> tuple[Configuration, tuple[Fault, ...]]:
+def bind_functions(
+    configuration: Configuration, registered: Mapping[str, UserTask]
+) -> tuple[Configuration, tuple[Fault, ...]]:
     """Returns the configuration with every named function bound to its task, or the faults of unknown names.
 
     A bound task also has the attributes that it leaves to its function.
@@ -74,7 +76,7 @@ def function_faults(configuration: Configuration) -> Iterator[Fault]:
     names: dict[str, UserTask] = {}
     for function, location in locations.items():
         if names.setdefault(function.name, function) is not function:
-            yield Fault(location, f"two functions are called {shown(function.name)}; give one of them another name")
+            yield Fault(location, f"two functions have the name {shown(function.name)}; give one of them another name")
         yield from _function_faults(configuration, function, location, index, model)
         yield from _written_twice(configuration, function, location, written)
 
