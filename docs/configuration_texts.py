@@ -1,7 +1,6 @@
-"""What the elements and attributes of a configuration mean, for the reference.
+"""The meaning of the elements and attributes of a configuration, for the reference.
 
-Which elements and attributes there are, of which type and with which default, is the schema's to say; a test holds
-these texts against it.
+The schema says which elements and attributes exist, with types and defaults; a test compares these texts with it.
 """
 
 from __future__ import annotations
@@ -21,29 +20,29 @@ ELEMENTS = {
     "Connection": "How other products obtain the extracts of a connector. Here extracts are files, see "
     "`ConnectionTable` of `EntityTypeMapping`.",
     "EntityType": "A kind of resource: a person, an account, a group.",
-    "EntityType/Property": "A property that resources of the entity type may hold. A property that only an "
+    "EntityType/Property": "A property that resources of the entity type may have. A property that only an "
     "association names need not be declared.",
     "EntityAssociation": "Links between the resources of two entity types, in both directions.",
     "EntityTypeMapping": "Which extract feeds an entity type.",
     "EntityTypeMapping/Property": "Which column feeds a property. Columns that no mapping names are not read.",
     "EntityAssociationMapping": "Which extract feeds an association: each row links the resource found by `Column1` "
-    "to the one found by `Column2`. A row whose second cell is empty says that there is no link.",
+    "to the one found by `Column2`. An empty second cell means that there is no link.",
     "EntityPropertyExpression": "How a property is computed from other properties, of the resource itself or of those "
     "that its links lead to. A computed property is one that no mapping fills; it is neither the key nor a navigation "
     "property, and has one expression. What it reads may be computed, too: that is computed first. Circles are "
     "refused.",
     "ResourceType": "Target resources (accounts) that belong to source resources (people).",
     "ResourceCorrelationRule": "How a source and a target resource are recognized as belonging together: a key is "
-    "computed for either side, and equal keys match. A side is a binding, a binding with functions, or an SQL "
+    "computed for both sides, and equal keys match. A side is a binding, a binding with functions, or an SQL "
     "expression alone; see [how to correlate accounts with people](../how-to/correlate-accounts-with-people.md).",
-    "ResourceClassificationRule": "When a resource of the target entity type is of a resource type: where the "
-    "expression is true. Of several rules that are true for a resource, the one with the highest confidence counts; of "
+    "ResourceClassificationRule": "When a resource of the target entity type is of a resource type: if the "
+    "expression is true. If several rules are true for a resource, the one with the highest confidence wins; among "
     "equals, the first.",
     "PrepareSynchronizationTask": "Reads and cleanses the extracts of a connector for the `SynchronizeTask` after it "
     "in the same run. Needed for extracts with a command column; otherwise `SynchronizeTask` does this by itself.",
-    "SynchronizeTask": "Brings the resources and links of a connector to what its extracts say.",
+    "SynchronizeTask": "Makes the resources and links of a connector equal to its extracts.",
     "SetRecentlyModifiedFlagTask": "Flags the resources that changed since it last ran, and those whose computed "
-    "values read what changed, over however many links. It reads the changes of all connectors.",
+    "values read what changed, over any number of links. It reads the changes of all connectors.",
     "UpdateEntityPropertyExpressionsTask": "Computes the properties that have an `EntityPropertyExpression`, of the "
     "entity types that it names, in the order in which they read each other. Values that differ are changes of their "
     "resources, as synchronized ones are.",
@@ -55,9 +54,10 @@ ELEMENTS = {
     "task](../how-to/write-your-own-task.md).",
     "Job": "A named list of tasks: tasks themselves, `Step`s that call tasks defined outside, and overrides. The "
     "tasks run one after another, in document order or in the order of their levels.",
-    "TaskDependsOnTask": "Makes a task wait for what another one did. The task runs if at least one of these parents "
-    "had an effect and none failed or was blocked. It is skipped otherwise, and the run says why. A parent that is "
-    "not part of the run does not count. A flag task runs beside a failed parent, for the changes of the others.",
+    "TaskDependsOnTask": "Makes a task depend on the outcome of another one. The task runs if at least one of these "
+    "parents had an effect and none failed or was blocked. It is skipped otherwise, and the run says why. A parent "
+    "that is not part of the run does not count. A flag task runs despite a failed parent, for the changes of the "
+    "others.",
     "TaskEntityType": "An entity type that the task covers.",
     "Step": "Calls a task that is defined outside the job.",
 }
@@ -68,8 +68,8 @@ _ENDS = "`EntityType:Property`, a property with `IsPrimaryKey` or `IsUniqueKey` 
 MEANINGS = {
     "Connector Agent": "Accepted; must exist.",
     "Connector IsDeactivated": "Tasks of the connector are skipped.",
-    "Connector CompleteJob": "Whether jobs that are not incremental synchronize it: `NotUsed` and "
-    "`OnlyProvisioning` skip its tasks there.",
+    "Connector CompleteJob": "Whether jobs that are not incremental synchronize it; `NotUsed` and "
+    "`OnlyProvisioning` skip its tasks in them.",
     "Connector IncrementalJob": "The same for jobs with `IsIncremental`.",
     "Connection Connector": "Whose extracts these are.",
     "Connection Package": "The kind of source. Accepted and kept; nothing depends on it.",
@@ -79,7 +79,7 @@ MEANINGS = {
     "EntityType/Property Type": "The type of its values, by name or number; see [types](formats.md#types).",
     "EntityType/Property IsKey": "Identifies a resource of a type that has no mapping.",
     "EntityType/Property TargetColumnIndex": "Accepted, without meaning here.",
-    "EntityAssociation Property1": "The navigation property of the type whose key stands in `Column1`; it leads to "
+    "EntityAssociation Property1": "The navigation property of the type whose key is in `Column1`; it leads to "
     "the other type.",
     "EntityAssociation Property2": "The way back.",
     "EntityAssociation IsProperty1Collection": "Whether one resource of the first type may have several links.",
@@ -88,9 +88,9 @@ MEANINGS = {
     "EntityTypeMapping Connector": "The connector that feeds it.",
     "EntityTypeMapping ConnectionTable": "The extract: the file of that name with the ending "
     f"{', '.join(f'`{ending}`' for ending in ENDINGS[:-1])} or `{ENDINGS[-1]}` in the folder of the extracts.",
-    "EntityTypeMapping Encoding": "How the file is written; UTF-8 if it does not say. A byte order mark in the file "
-    "outranks this.",
-    "EntityTypeMapping Delimiter": "What separates the columns; found in the header if it does not say.",
+    "EntityTypeMapping Encoding": "The encoding of the file; UTF-8 by default. A byte order mark in the file takes "
+    "precedence.",
+    "EntityTypeMapping Delimiter": "What separates the columns; by default it is found in the header.",
     "EntityTypeMapping/Property Identifier": "The property.",
     "EntityTypeMapping/Property ConnectionColumn": "The column, exactly as the header spells it.",
     "EntityTypeMapping/Property IsPrimaryKey": "Its values identify the resources. Exactly one property is marked.",
@@ -104,8 +104,8 @@ MEANINGS = {
     "EntityAssociationMapping Delimiter": "As for `EntityTypeMapping`.",
     "EntityAssociationMapping Column1": "The column that finds the first resource.",
     "EntityAssociationMapping Column2": "The column that finds the second resource.",
-    "EntityAssociationMapping EntityPropertyMapping1": f"By what `Column1` finds it: {_ENDS}",
-    "EntityAssociationMapping EntityPropertyMapping2": f"By what `Column2` finds it: {_ENDS}",
+    "EntityAssociationMapping EntityPropertyMapping1": f"The key by which `Column1` finds it: {_ENDS}",
+    "EntityAssociationMapping EntityPropertyMapping2": f"The key by which `Column2` finds it: {_ENDS}",
     "EntityPropertyExpression Identifier": "Its name; messages use it.",
     "EntityPropertyExpression EntityType": "Whose property it is.",
     "EntityPropertyExpression Property": "The property that is computed. Its declared type is the type of the value.",
@@ -114,7 +114,7 @@ MEANINGS = {
     "EntityPropertyExpression Expression": "Functions over the binding, such as `RemoveDiacritics|ToLower`, or an "
     "expression such as `SQL:person: person.LastName || ' ' || person.Manager.LastName`, or `Literal:x`.",
     "EntityPropertyExpression Priority": "Among properties that do not read each other, the lower one is computed "
-    "first. It changes no value: what is read is computed first, whatever the priorities say.",
+    "first. It changes no value: dependencies are computed first, whatever the priorities say.",
     "ResourceType SourceEntityType": "The owners, people for instance.",
     "ResourceType TargetEntityType": "What they own, accounts for instance.",
     "ResourceType Policy": "Accepted; must exist.",
@@ -128,25 +128,26 @@ MEANINGS = {
     "an expression such as `SQL:person: person.LastName || person.FirstName`, or `Literal:x`.",
     "ResourceCorrelationRule TargetBinding": "As `SourceBinding`, of the target.",
     "ResourceCorrelationRule TargetExpression": "As `SourceExpression`.",
-    "ResourceCorrelationRule SourceMatchedConfidenceLevel": "How sure a match is; below 100 a person is to confirm "
-    "it. It is shown with the pairs.",
+    "ResourceCorrelationRule SourceMatchedConfidenceLevel": "How certain a match is; below 100 a person should "
+    "confirm it. It is shown with the pairs.",
     "ResourceClassificationRule Identifier": "Its name; without it `ResourceType_n`, the n-th rule of its resource "
     "type.",
-    "ResourceClassificationRule ResourceType": "What the resources are for which the expression is true.",
+    "ResourceClassificationRule ResourceType": "The resource type of the resources for which the expression is true.",
     "ResourceClassificationRule Policy": "Accepted; must exist.",
     "ResourceClassificationRule TargetExpression": "A condition over the target resource, such as "
     "`SQL:user: user.Kind = 'admin'`.",
-    "ResourceClassificationRule ResourceTypeIdentificationConfidenceLevel": "How sure the rule is.",
+    "ResourceClassificationRule ResourceTypeIdentificationConfidenceLevel": "How certain the rule is.",
     "PrepareSynchronizationTask Connector": "Whose extracts.",
     "PrepareSynchronizationTask SynchronizationMode": "`Initial` and `Complete`: the extracts hold everything. "
-    "`Incremental`: they hold what happened, and `ColumnName` says what.",
+    "`Incremental`: they hold changes, and `ColumnName` names the column with the commands.",
     "PrepareSynchronizationTask Type": "Accepted, without meaning here.",
     "PrepareSynchronizationTask ColumnName": "The command column of extracts of the mode `Incremental`: `insert` (or "
     "`add`), `update`, `delete`, `merge`, in any letter case.",
     "SynchronizeTask Connector": "Whose resources and links.",
     "SynchronizeTask DoNotDeleteChanges": "`true` keeps the changes in the log. `false` discards all changes of the "
     "connector once the task is done; see [keep or discard changes](../how-to/keep-or-discard-changes.md).",
-    "SynchronizeTask ForceSynchronization": "Lets pass what a threshold would hold back, like `--force`, every time.",
+    "SynchronizeTask ForceSynchronization": "Lets everything pass that a threshold would hold back, like `--force`, in "
+    "every run.",
     "SynchronizeTask Orphans": "Writes links to missing resources to `orphans/ASSOCIATION-runN.csv` in the folder of "
     "the extracts.",
     "SynchronizeTask Type": "Accepted, without meaning here.",
@@ -154,22 +155,22 @@ MEANINGS = {
     "function.",
     "PythonTask Function": "The function, as `package.module:function`. It must be registered: its module is named in "
     "`deltamark.toml` or in the entry point group `deltamark.tasks`, or it was given to `Engine.open`. Nothing is "
-    "imported because it stands here.",
+    "imported because of this attribute.",
     "PythonTask Dirty": "Calls the function only for what is flagged since the task last ran. It is called for "
-    "everything when the task runs for the first time, and when the function changed. Without it, as the function "
+    "everything when the task runs for the first time, and when the function changed. By default as the function "
     "declares.",
     "PythonTask AllEntityType": "Covers every entity type that the function declares, as also without any "
     "`TaskEntityType`.",
-    "PythonTask BatchSize": "How many resources the function is given at once, at most; 0: as it declares.",
-    "Job Identifier": "What `deltamark run` is given.",
+    "PythonTask BatchSize": "The largest number of resources that the function gets at once; 0: as it declares.",
+    "Job Identifier": "The name of the job for `deltamark run`.",
     "Job Agent": "Accepted; must exist.",
     "Job CronTabExpression": "When `deltamark schedule` starts the job, six fields (seconds first) or five; see "
     "[run on a schedule](../how-to/run-on-a-schedule.md).",
-    "Job CronTimeZone": "Whose clock that expression speaks of: UTC, or that of the machine with the scheduler.",
-    "Job IsIncremental": "Whether `IncrementalJob` or `CompleteJob` of a connector says if the job synchronizes it.",
+    "Job CronTimeZone": "The clock for that expression: UTC, or that of the machine with the scheduler.",
+    "Job IsIncremental": "Whether `IncrementalJob` or `CompleteJob` of a connector decides if the job synchronizes it.",
     "Job LogLevel": "Accepted, without meaning here.",
-    "Job UserStartDenied": "Only `deltamark schedule` may start the job; for users, `run` refuses it. `resume` and a "
-    "dry run are free to all.",
+    "Job UserStartDenied": "Only `deltamark schedule` may start the job; `run` refuses it to users. `resume` and "
+    "dry runs are always allowed.",
     "TaskDependsOnTask ParentTask": "The task that comes first.",
     "TaskEntityType EntityType": "The entity type.",
     "TaskEntityType Identifier": "Another spelling of `EntityType`.",
@@ -184,7 +185,7 @@ _TASKS = {
     "and, where there is one, the connector: `SynchronizeHR`.",
     "Level": "Its place in the job: lower levels run first. -1 is document order. All tasks of a job have a level, or "
     "none. Tasks of one level run at the same time; the next level begins when all have ended.",
-    "ContinueOnError": "A failure of this task does not end the run, which then ends in warning.",
+    "ContinueOnError": "A failure of this task does not end the run, which then ends with a warning.",
     "Agent": "Accepted; must exist.",
     "OpenIdClient": "Accepted, without meaning here.",
 }
@@ -193,7 +194,7 @@ _TASKS = {
 _COMPUTING = {
     "Dirty": "Computes only what is flagged since the task last ran. It still computes everything when it runs for the "
     "first time, and all values of a rule that is new or changed.",
-    "AllEntityType": "Covers every entity type for which it has something to compute.",
+    "AllEntityType": "Covers every entity type for which there is something to compute.",
     "BatchSize": "Accepted; the engine chooses.",
     "BatchSelectSize": "Accepted; the engine chooses.",
     "BatchUpdateSize": "Accepted; the engine chooses.",

@@ -314,24 +314,23 @@ def _prose(doc: str) -> str:
 _CONFIGURATION = """
 # Configuration
 
-Here you look up every element and attribute of a configuration: what it may hold, what holds when you leave it
-out, and what it means.
+Here you look up every element and attribute of a configuration: its values, its default and its meaning.
 
 A configuration is one XML file, or all `*.xml` files below a folder. Element and attribute names count with their
 letter case. An unknown element or attribute is refused with file, line and the nearest known name. Booleans are
 `true`, `false`, `1` and `0`. Where a value is one of several names, the number in parentheses means the same.
 
-`deltamark validate` tells everything that is wrong with a configuration, and warns of what can run but is hardly
-meant. `deltamark config export` writes all of it as one file, and `deltamark.configuration_xml` the XML of one that was
-built in Python. Files must be UTF-8 without a DOCTYPE, entities, processing instructions and XInclude, and at most
-1 MiB each.
+`deltamark validate` lists everything that is wrong with a configuration, and warns of what can run but is probably a
+mistake. `deltamark config export` writes a whole configuration as one file, and `deltamark.configuration_xml` the XML
+of one that was built in Python. Files must be UTF-8 without a DOCTYPE, entities, processing instructions and XInclude,
+and at most 1 MiB each.
 """
 
 _OVERRIDES = """
 ## Overrides
 
-These stand in a `Job`. Each calls the existing task that its `Identifier` names, with those attributes and children
-changed that it gives. All attributes and children of the task can be given.
+An override is a child of a `Job`. It calls the existing task that its `Identifier` names, and replaces the attributes
+and children that it gives. It can give all attributes and children of the task.
 
 {overrides}
 
@@ -379,8 +378,8 @@ _PYTHON = """
 # Python
 
 Here you look up every name that you can import from `deltamark`, with its signature. All of it is typed; the classes
-are immutable. The classes of a configuration are those that the XML loader builds, so whatever the
-[configuration reference](configuration.md) says of an element holds for its class.
+are immutable. The XML loader builds the same classes of a configuration, so whatever the [configuration
+reference](configuration.md) says of an element holds for its class.
 """
 
 _WHEN = """A moment: a position (an `int`), a `datetime` with a time zone, or a `RunMoment`. A type alias."""
