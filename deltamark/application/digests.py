@@ -1,4 +1,4 @@
-"""Digests of configurations and rules: whether what was computed with is what is configured now."""
+"""Digests of configurations and rules, which show whether they changed since values were computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deltamark.domain.configuration.user_function import UserTask
 
 
 def configuration_digest(configuration: Configuration) -> str:
-    """SHA-256 of everything a configuration says; where it is written does not count."""
+    """SHA-256 of a configuration without the locations of its elements, hexadecimal."""
     plain = asdict(
         configuration,
         filter=lambda attribute, _: attribute.name != "location",

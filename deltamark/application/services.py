@@ -1,4 +1,4 @@
-"""What the use cases work with: the store, the extracts, the columnar engine, and who runs them."""
+"""What use cases are given: the parts that they work with, and the task that they work for."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LEASE_S = 60.0
-"""How long a run that is not heard from keeps its tasks, in seconds; it is heard from three times in that."""
+"""Time to live of leases, in seconds; a run renews its leases three times in that."""
 
 Reload: TypeAlias = "Callable[[Services], Services | None]"
-"""Gives the services with the configuration as it is now, where it was changed since they were asked last; raises
-`ConfigurationError` where it has faults, once."""
+"""Returns services with the present configuration if it changed since the last call, otherwise None.
+
+Raises `ConfigurationError`, once for each change, where it has faults.
+"""
 
 OpenStore = Callable[[str], Store]
-"""Opens the store that a URL names; makes it if it is not there."""
+"""Opens the store at a URL; creates it if it does not exist."""
 
 OrphanWriter: TypeAlias = "Callable[[int, str, pa.Table], str]"
-"""Writes the orphaned pairs of an association in a run to a file; returns its name."""
+"""Writes the orphans of an association in a run to a file; returns the name of the file."""
 
 LocalZone: TypeAlias = Callable[[], tzinfo]
 
@@ -47,14 +49,14 @@ def utc_now() -> datetime:
 
 @frozen(kw_only=True)
 class Services:
-    """The parts that use cases are given; made in one place, `deltamark.bootstrap`.
+    """The parts that use cases work with; made in one place, `deltamark.bootstrap`.
 
     :param plan: of what the configuration derives.
     :param clock: that of the store.
-    :param lease_s: how long a run that is not heard from keeps its tasks, and a scheduler the lead.
-    :param local_zone: whose clock jobs with `CronTimeZone` ServerTime go by.
+    :param lease_s: time to live of the leases of a run, and of the lead of a scheduler.
+    :param local_zone: the time zone of jobs with `CronTimeZone` ServerTime.
     :param reload: None where the configuration cannot change.
-    :param open_store: opens another store, made if it is not there; None where there are no others.
+    :param open_store: opens another store; None where there are no others.
     """
 
     store: Store
@@ -73,7 +75,7 @@ class Services:
 
     @cached_property
     def configuration_digest(self) -> str:
-        """What the runs are recorded with."""
+        """The digest that runs record."""
         return configuration_digest(self.configuration)
 
 
@@ -109,7 +111,11 @@ class Scope:
 
 @frozen(kw_only=True)
 class Done:
-    """What a task did. `effect` is what the tasks that depend on it look at."""
+    """What a task did.
+
+    :param effect: whether it changed anything that the tasks that depend on it need to know.
+    :param warned: whether a user must look at something.
+    """
 
     counts: Counts = Counts()
     effect: bool = False
@@ -120,16 +126,16 @@ class Done:
 
     @property
     def state(self) -> TaskState:
-        """Completed, or warning where rows were set aside or something must be looked at."""
+        """Completed, or warning where rows were set aside or a user must look at something."""
         return TaskState.WARNING if self.set_aside or self.warned else TaskState.COMPLETED
 
 
 @frozen
 class Skip:
-    """A task that found before its work that it must not run, and why."""
+    """The reason why a task does not run, found before its work."""
 
     reason: str
 
 
 Apply = Callable[[Writing, Scope], Done]
-"""The part of a task that happens inside its one transaction."""
+"""The part of a task inside its one transaction."""

@@ -11,7 +11,7 @@ from deltamark.application.derivation.compute_properties import clear_mapped_pro
 from deltamark.application.pending_changes.staleness import refuse_if_outdated, refuse_other_removals
 from deltamark.application.ports import pending_changes as kinds
 from deltamark.application.ports.arrow_schemas import PENDING_ROWS
-from deltamark.application.ports.pending_changes import Pending
+from deltamark.application.ports.pending_changes import PendingChanges
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
 from deltamark.application.ports.writing import Writing
@@ -25,7 +25,7 @@ from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import Counts
 
 
-def pending_of(reading: Reading, run: int, ordinal: int) -> Pending:
+def pending_of(reading: Reading, run: int, ordinal: int) -> PendingChanges:
     """The pending changes of a task of a run.
 
     :raises NothingHeldBack: if there are none.
@@ -91,7 +91,7 @@ def drop_pending(tx: Writing, run: int, ordinal: int) -> list[str]:
     return [f"dropped what was held back of {connector}: incremental jobs take it in again"]
 
 
-def _apply_resources(tx: Writing, pending: Pending, origin: Origin, run: int) -> Counts:
+def _apply_resources(tx: Writing, pending: PendingChanges, origin: Origin, run: int) -> Counts:
     counts, removed = Counts(), Counter[str]()
     for entity_type in _subjects(pending, kinds.CREATED, kinds.UPDATED, kinds.DELETED):
         changes = ResourceChanges(
@@ -107,7 +107,7 @@ def _apply_resources(tx: Writing, pending: Pending, origin: Origin, run: int) ->
     return counts + Counts(unlinked=removed.total())
 
 
-def _apply_links(tx: Writing, pending: Pending, origin: Origin) -> Counts:
+def _apply_links(tx: Writing, pending: PendingChanges, origin: Origin) -> Counts:
     counts = Counts()
     for association in _subjects(pending, kinds.LINKED, kinds.UNLINKED):
         source, target = next(part.ends for part in pending.parts if part.subject == association and part.ends)
@@ -123,7 +123,7 @@ def _apply_links(tx: Writing, pending: Pending, origin: Origin) -> Counts:
     return counts
 
 
-def _waiting(pending: Pending, association: str) -> WaitingChanges:
+def _waiting(pending: PendingChanges, association: str) -> WaitingChanges:
     awaited, settled = (
         zip(*(_rows(pending, kind, association).column(name).to_pylist() for name in ("first", "second")), strict=True)
         for kind in (kinds.AWAITED, kinds.SETTLED)
@@ -131,11 +131,11 @@ def _waiting(pending: Pending, association: str) -> WaitingChanges:
     return WaitingChanges(association=association, awaited=frozenset(awaited), settled=frozenset(settled))
 
 
-def _subjects(pending: Pending, *chosen: str) -> Iterable[str]:
+def _subjects(pending: PendingChanges, *chosen: str) -> Iterable[str]:
     return dict.fromkeys(part.subject for part in pending.parts if part.kind in chosen)
 
 
-def _rows(pending: Pending, kind: str, subject: str) -> pa.Table:
+def _rows(pending: PendingChanges, kind: str, subject: str) -> pa.Table:
     tables = (part.rows for part in pending.parts if (part.kind, part.subject) == (kind, subject))
     return pa.concat_tables([PENDING_ROWS[kind].empty_table(), *tables])
 

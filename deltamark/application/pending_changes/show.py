@@ -10,7 +10,7 @@ import orjson
 from deltamark.application.history.history import ChangeFilter
 from deltamark.application.lookup import run_numbered
 from deltamark.application.ports import pending_changes as kinds
-from deltamark.application.ports.pending_changes import Part, Pending
+from deltamark.application.ports.pending_changes import Part, PendingChanges
 from deltamark.application.ports.reading import Reading
 from deltamark.domain.errors import NothingHeldBack
 from deltamark.domain.history.changes import AnyChange, PendingChange
@@ -38,7 +38,7 @@ def pending_changes(reading: Reading, run: int, changes: ChangeFilter) -> Iterat
     )
 
 
-def _of_task(reading: Reading, pending: Pending, run: JobRun, ordinal: int) -> Iterator[PendingChange]:
+def _of_task(reading: Reading, pending: PendingChanges, run: JobRun, ordinal: int) -> Iterator[PendingChange]:
     user, trigger = run.caller_at(pending.at)
     for part in filter(lambda part: part.is_change, pending.parts):
         file = next((read.file for read in pending.extracts if read.subject == part.subject), None)
@@ -57,7 +57,7 @@ def _of_task(reading: Reading, pending: Pending, run: JobRun, ordinal: int) -> I
             )
 
 
-def _event(part: Part, row: dict[str, Any], pending: Pending, origin: Origin) -> AnyChange:
+def _event(part: Part, row: dict[str, Any], pending: PendingChanges, origin: Origin) -> AnyChange:
     head: dict[str, Any] = {"originator_id": "", "originator_version": 0, "at": pending.at, "cause": origin}
     if part.ends:
         source, target = part.ends

@@ -8,14 +8,14 @@ import orjson
 import pyarrow as pa
 
 from deltamark.application.ports import pending_changes as kinds
-from deltamark.application.ports.pending_changes import Part, Pending
+from deltamark.application.ports.pending_changes import Part, PendingChanges
 from deltamark.application.ports.reading import Reading
 from deltamark.domain.errors import OutdatedChanges
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.values import Value, Values, same_value, shown
 
 
-def refuse_if_outdated(reading: Reading, pending: Pending, run: int) -> None:
+def refuse_if_outdated(reading: Reading, pending: PendingChanges, run: int) -> None:
     """Compares every resource and link that pending changes concern with its expected state.
 
     :raises OutdatedChanges: if some have changed since the changes were held back.
@@ -27,7 +27,7 @@ def refuse_if_outdated(reading: Reading, pending: Pending, run: int) -> None:
         raise OutdatedChanges(run, count, first)
 
 
-def refuse_other_removals(pending: Pending, run: int, removed: Mapping[str, int]) -> None:
+def refuse_other_removals(pending: PendingChanges, run: int, removed: Mapping[str, int]) -> None:
     """Compares the links that were removed with deleted resources with those that were to be removed.
 
     :param removed: how many, by association.
@@ -43,7 +43,7 @@ def refuse_other_removals(pending: Pending, run: int, removed: Mapping[str, int]
             raise OutdatedChanges(run, abs(more), f"links of {association} to resources that are to be deleted")
 
 
-def _differences(reading: Reading, pending: Pending) -> Iterator[str]:
+def _differences(reading: Reading, pending: PendingChanges) -> Iterator[str]:
     created: dict[str, set[str]] = {}
     deleted: dict[str, set[str]] = {}
     for part in pending.parts:

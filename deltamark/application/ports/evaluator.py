@@ -24,8 +24,8 @@ class Inputs:
     :param links: path of navigation properties -> ``near`` and ``far``: the streams that its last step links. There
         may be more links and more resources than the paths from these resources reach.
     :param reached: path -> ``stream``, ``state``, ``computed`` of the resources that it leads to.
-    :param due: ``stream`` and ``derivation`` (the place among those that are evaluated, from 0), each pair once: which
-        values are to be computed; None for every value of every resource.
+    :param due: the values to compute: ``stream`` and ``derivation`` (its index among those that are evaluated), each
+        pair once; None for every value of every resource.
     """
 
     entity_type: str
@@ -41,7 +41,7 @@ class Computation:
 
     :param rows: ``stream``, ``computed`` and ``changes`` as in `ComputedChanges`, of resources where a value differs.
     :param executed: how many values were computed; one expression for one resource is one value.
-    :param necessary: how many of them differ from what was there.
+    :param necessary: how many of them differ from the stored ones.
     """
 
     rows: pa.Table
@@ -50,10 +50,9 @@ class Computation:
 
 
 class EvaluationFailed(DeltamarkError):
-    """An expression gave no value for a resource: it divided by zero, converted what cannot be converted, overflowed,
-    or gave what its property cannot hold.
+    """An expression failed for a resource, such as by a division by zero, a failed conversion or an overflow.
 
-    :param stream: the first of the resources given that it fails for; the caller knows its name.
+    :param stream: the first resource that it failed for; the caller knows its name.
     :param reason: a clause without a full stop.
     """
 
@@ -68,7 +67,7 @@ class EvaluationFailed(DeltamarkError):
 
 
 STREAM = "the stream"
-"""The column of streams beside those of properties, of which none has a blank in its name."""
+"""The column of streams; no property has a blank in its name."""
 
 
 class Evaluator(Protocol):
@@ -77,63 +76,64 @@ class Evaluator(Protocol):
     def reads(self, derivation: Derivation) -> tuple[Read, ...]:
         """What an expression reads, sorted.
 
-        :raises ExpressionRefused: if it does not parse, holds what is not allowed, or names what does not exist.
+        :raises ExpressionRefused: if it does not parse, is not allowed, or names something that does not exist.
         """
         ...
 
     def fault(self, derivation: Derivation) -> Fault | None:
-        """What is wrong with an expression that `reads` lets pass but that cannot be evaluated, such as a comparison
-        of a text with a number; None when it can.
+        """The fault of an expression that `reads` accepts but that cannot be evaluated; None where it can.
+
+        An example is the comparison of a text with a number.
         """
         ...
 
     def properties(self, derivations: Sequence[Derivation], inputs: Inputs) -> Computation:
-        """Computes properties, in the order given: what one of them reads of its own resource is the new value of
-        those before it.
+        """Computes properties in order: each reads the new values of those before it in its own resource.
 
-        A derivation with neither binding nor expression stands for a property that is computed no more: it has no
-        value. A value is also computed, although it is not due, where it reads a property of its own resource that
-        came out differently. Resources that were deleted have no values.
+        A derivation with neither binding nor expression stands for a property that is no longer computed: it has no
+        value. A value that is not due is also computed where it reads a property of its own resource that changed.
+        Deleted resources have no values.
 
         :raises EvaluationFailed: if an expression fails for a value.
-        :raises StoreError: if what the store holds of a resource cannot be read.
+        :raises StoreError: if the stored values of a resource cannot be read.
         """
         ...
 
     def portions(self, derivations: Sequence[Derivation], inputs: Inputs) -> Iterator[Computation]:
-        """What `properties` gives, for some of the resources after the other in the order given: memory does not grow
-        with their number. Values are computed as the portions are asked for.
+        """Computes as `properties` does, portion by portion: memory does not grow with the number of resources.
 
-        :raises EvaluationFailed, StoreError: as `properties`, when that portion is asked for.
+        A portion is computed when it is asked for.
+
+        :raises EvaluationFailed, StoreError: as `properties` does, when that portion is asked for.
         """
         ...
 
     def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> Sequence[pa.Table]:
-        """The values of keys (text) or classifications (Boolean): for each derivation ``stream`` and ``value`` (null:
-        none) of the resources for which it is due.
+        """Computes keys (text) or classifications (Boolean) of the resources for which they are due.
 
-        An empty key is none, and so is one of more than 4,096 characters. Deleted resources have none.
+        An empty key counts as none, and so does one of more than 4,096 characters. Deleted resources have none.
 
-        :raises EvaluationFailed, StoreError: as for `properties`.
+        :returns: for each derivation ``stream`` and ``value`` (null: none).
+        :raises EvaluationFailed, StoreError: as `properties` does.
         """
         ...
 
     def tables(self, columns: Sequence[Column], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
-        """What functions of users read of live resources, in the order of their streams: ``the stream``, and each
-        column typed by its property; a list, sorted, where a path leads to several resources.
+        """The values that functions of users read of live resources, in the order of their streams.
 
-        A stored value of another type than its property has now is null. `inputs.due` does not count.
+        Columns: ``the stream``, and each column with the type of its property; a sorted list where a path leads to
+        several resources. A stored value of another type than its property now has is null. Ignores `inputs.due`.
 
-        :param at_once: the most resources of one table; there may be fewer.
-        :raises StoreError: if what the store holds of a resource cannot be read.
+        :param at_once: the largest number of resources in one table.
+        :raises StoreError: if the stored values of a resource cannot be read.
         """
         ...
 
-    def given(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:
-        """Compares properties that a function gave with those stored, of all resources of the inputs; they are live.
+    def compare_results(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:
+        """Compares properties that a function returned with the stored ones, for all (live) resources of the inputs.
 
-        :param values: ``the stream``, and a column for each property, called by its name, with values as
-            `deltamark.application.derivation.user_functions.result_check` spells them.
-        :raises StoreError: if what the store holds of a resource cannot be read.
+        :param values: ``the stream``, and a column for each property under its name, with values as
+            `deltamark.application.derivation.user_functions.result_check` writes them.
+        :raises StoreError: if the stored values of a resource cannot be read.
         """
         ...

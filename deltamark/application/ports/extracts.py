@@ -1,4 +1,4 @@
-"""The port to the extracts of source systems: files that are read, cleansed and converted set-wise."""
+"""The port to the extracts of source systems: files that are read, cleansed and converted as sets."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Cleansed:
-    """What the cleansing of an extract found besides its good rows.
+    """What cleansing found in an extract besides its good rows.
 
     :param read: which file was read, how many data rows it held, its digest.
     :param set_aside: the rows that are not applied, each with line and reason, in line order.
-    :param incomplete: why this extract cannot show that something is gone (unreadable rows), or None; where
-        it is set nothing may be deleted or unlinked on its word.
-    :param messages: what a person must know beyond the rows set aside.
+    :param incomplete: the reason why rows are missing (they cannot be read), or None. Where it is set, nothing may be
+        deleted or unlinked because the extract does not hold it.
+    :param messages: what a user must know beyond the rows set aside.
     """
 
     read: ExtractRead
@@ -56,7 +56,7 @@ class LinkExtract:
 
     :param rows: an Arrow table, distinct pairs: ``line`` (int64), ``value1``, ``value2`` (string, the key or
         unique key of either end as canonical text), and ``command`` where the extract has a command column;
-        there, and only there, ``value2`` may be null: the command is about whatever links the first value has.
+        only there may ``value2`` be null: the command concerns all links of the first value.
     :param kept: first values (string array) of rows that were set aside: their links are not removed.
     """
 
@@ -68,7 +68,7 @@ class LinkExtract:
 class Extracts(Protocol):
     """Reads the connection tables of connectors.
 
-    Every method raises `SourceError` when the file cannot be read as a whole, before anything is compared.
+    Every method raises `SourceError` if the file cannot be read as a whole, before anything is compared.
     """
 
     def resources(

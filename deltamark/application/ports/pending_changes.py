@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 CREATED, UPDATED, DELETED, COMPUTED = "created", "updated", "deleted", "computed"
 LINKED, UNLINKED, REMOVED = "linked", "unlinked", "removed"
 AWAITED, SETTLED = "awaited", "settled"
-
 """Kinds of changes. Links are by keys.
 
-`COMPUTED`: values that expressions gave properties which a mapping feeds now. `REMOVED`: links that go with deleted
-resources. Both follow from the others and are kept to be shown and compared. `AWAITED` and `SETTLED`: pairs of an
-association that wait for a resource from then on, or no longer (see `WaitingChanges`); they change no resource or link.
+`COMPUTED`: values that expressions gave properties which a mapping feeds now. `REMOVED`: links that are removed with
+deleted resources. Both follow from the others and are kept to be shown and compared. `AWAITED` and `SETTLED`: pairs of
+an association that wait for a resource from then on, or no longer; they change no resource or link.
 """
 
 
@@ -41,16 +40,16 @@ class Part:
 
     @property
     def is_change(self) -> bool:
-        """Whether resources or links are changed by it."""
+        """Whether it changes resources or links."""
         return self.kind not in (AWAITED, SETTLED)
 
 
 @frozen(kw_only=True)
-class Pending:
-    """What a blocked synchronization would have done, and what it had read for that.
+class PendingChanges:
+    """What a blocked synchronization would have done, and what it had read.
 
-    :param is_delta: whether it came from extracts that say only what happened: nothing will say it again.
-    :param read: how many rows were read; `set_aside` is how many of them were put on record as not applied.
+    :param is_delta: whether it came from extracts with a command column, which no later extract repeats.
+    :param read: how many rows were read; `set_aside` is how many of them were recorded as not applied.
     :param warned: whether the task would have ended in warning.
     :param parts: in the order in which they are applied.
     """
@@ -69,10 +68,10 @@ class Pending:
 
 @frozen(kw_only=True)
 class Block:
-    """A connector that is left out of incremental jobs, and which task (by its place) of which run blocked it.
+    """A connector that is left out of incremental jobs, and the task (by its ordinal) of the run that blocked it.
 
-    :param needs_complete: whether a delta was held back: where it is dropped, the connector stays out until a
-        complete extract is applied.
+    :param needs_complete: whether a delta was held back: if it is dropped, the connector stays out until a complete
+        extract is applied.
     """
 
     connector: str

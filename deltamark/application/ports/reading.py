@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from deltamark.application.ports.pending_changes import Block, Pending
+from deltamark.application.ports.pending_changes import Block, PendingChanges
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.records import DerivedRule, Lease, Pair, Place, RunSummary, Schedule
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
@@ -210,7 +210,7 @@ class Reading(Protocol):
         """The ordinals of the tasks of a run that have pending changes."""
         ...
 
-    def pending(self, run: int, task: int) -> Pending | None:
+    def pending(self, run: int, task: int) -> PendingChanges | None:
         """The pending changes of a task of a run, by its ordinal; None where there are none (any more).
 
         :raises StoreError: if they are not what was written.

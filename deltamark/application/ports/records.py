@@ -20,7 +20,7 @@ Pair: TypeAlias = tuple[str, str]
 
 @frozen(kw_only=True)
 class ResourceChanges:
-    """What must happen to the resources of one entity type, as Arrow tables.
+    """Changes of the resources of one entity type, as Arrow tables.
 
     :param created: ``key``, ``line``, ``state``.
     :param updated: ``key``, ``line``, ``state`` (all values after), ``changes`` (a JSON object: property ->
@@ -36,16 +36,16 @@ class ResourceChanges:
 
     @property
     def total(self) -> int:
-        """How many changes these are."""
+        """The number of changes."""
         return int(self.created.num_rows + self.updated.num_rows + self.deleted.num_rows)
 
 
 @frozen(kw_only=True)
 class LinkChanges:
-    """What must happen to the links of one association.
+    """Changes of the links of one association.
 
     Both tables: ``source`` and ``target`` (int64, the streams of the two resources), ``source_key``,
-    ``target_key``, ``line`` (null where no line of an extract says it).
+    ``target_key``, ``line`` (null where the change comes from no line of an extract).
     """
 
     linked: pa.Table
@@ -78,7 +78,7 @@ class LinkEnds:
 class DerivedRule:
     """A derivation as the store knows it.
 
-    :param digest: of its definition: values that another definition gave are not its values.
+    :param digest: of its definition: values of another definition are not its values.
     """
 
     kind: DerivationKind
@@ -89,10 +89,10 @@ class DerivedRule:
 
 @frozen(kw_only=True)
 class Place:
-    """How far a consumer stands with one derivation.
+    """The place of a consumer with one derivation.
 
     :param flag: the number of the newest flag that it has read.
-    :param position: what it computed holds for every change up to there.
+    :param position: its values take account of every change up to there.
     """
 
     flag: int
@@ -101,7 +101,7 @@ class Place:
 
 @frozen(kw_only=True)
 class Subjects:
-    """What a connector feeds."""
+    """The entity types and associations that a connector feeds."""
 
     connector: str
     task: str
@@ -134,10 +134,10 @@ class RunSummary:
 
 @frozen(kw_only=True)
 class Lease:
-    """A run's right to a task: as long as it holds, no other run may start that task.
+    """The right of a run to a task: until it expires, no other run may start that task.
 
-    :param heard_at: when the run renewed it last.
-    :param is_live: whether it held when it was read; one that has expired may be taken over.
+    :param heard_at: when the run last renewed it.
+    :param is_live: whether it had not expired when it was read; an expired one may be taken over.
     """
 
     task: str
@@ -149,7 +149,7 @@ class Lease:
 
 @frozen(kw_only=True)
 class Schedule:
-    """How far the schedule of a job was handled.
+    """The progress of the schedule of a job.
 
     :param timing: the expression and the time zone that this holds for; with others the job is new.
     :param handled_to: every due time up to there was handled, or lies before the job was first seen.
@@ -173,7 +173,7 @@ class Emptied:
 
 @frozen(kw_only=True)
 class Space:
-    """What a store takes on its disk.
+    """The space that a store takes on its disk.
 
     :param free: how much of that is free inside and will be reused; None where only the database itself knows.
     """

@@ -16,88 +16,90 @@ from deltamark.application.ports.writing import Writing
 from deltamark.domain.history.changes import Position
 
 Clock = Callable[[], datetime]
-"""Gives the present time, UTC."""
+"""Returns the present time, UTC."""
 
 
 class Watch(Protocol):
-    """Tells when the log may have grown."""
+    """Waits for new events in the log."""
 
     def wait(self, timeout_s: float, stop: Event) -> None:
         """Returns when something was committed since the last call, when the time is over or `stop` is set.
 
-        It may return sooner; after a lost connection it does, for something may have been missed.
+        May return sooner: after a lost connection it does, because a commit may have been missed.
 
-        :raises StoreUnreachable: if the connection was lost and there is no other to be had.
+        :raises StoreUnreachable: if the connection was lost and none can be opened.
         """
         ...
 
 
 class Store(Protocol):
-    """Where Deltamark keeps its log and the projections of it."""
+    """A database that holds a log and its projections."""
 
     def reading(self) -> AbstractContextManager[Reading]:
-        """A consistent view for the time of the `with` block."""
+        """Opens a consistent view for the `with` block."""
         ...
 
     def transaction(self) -> AbstractContextManager[Writing]:
-        """A transaction: committed when the block ends, rolled back when it raises.
+        """Opens a transaction: committed when the block ends, rolled back when it raises.
 
         :raises StoreError: if the store cannot be written.
         """
         ...
 
     def dry_run(self) -> AbstractContextManager[None]:
-        """All transactions inside the block see one another and are undone at its end."""
+        """Opens a dry run: the transactions inside the block see one another and are undone at its end."""
         ...
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
-        """Renews the leases of a run in a transaction of its own; returns whether it could.
+        """Renews the leases of a run in a transaction of its own; returns whether it succeeded.
 
-        Never waits longer than about a second, whoever is writing meanwhile. With 0 they expire at once.
+        Waits about a second at most for other writers. With 0 the leases expire at once.
 
         :raises StoreError: if the store cannot be written.
         """
         ...
 
     def watching(self) -> AbstractContextManager[Watch]:
-        """A watch on the log for the time of the `with` block. What is committed from its beginning on is told."""
+        """Opens a watch on the log for the `with` block; it notices every commit from the beginning of the block."""
         ...
 
     def backup(self, target: Path, *, overwrite: bool, progress: Progress) -> Position:
-        """Copies the store to a file while others write to it; gives the newest position in the log of the copy.
+        """Copies the store to a file while others write to it; returns the newest position in the log of the copy.
 
-        The copy is the store at one instant: it holds everything that was committed before the call. It gets its name
+        The copy is the store at one instant and holds everything that was committed before the call. It gets its name
         when it is complete, checked and on the disk.
 
         :param overwrite: whether a file of that name is replaced.
-        :raises UsageError: if no copy may stand in that place, or if the store is copied by other means; says which.
+        :raises UsageError: if the file may not be written, or if the store is copied by other means; names them.
         :raises StoreError: if the copy cannot be written; then nothing is left of it.
         """
         ...
 
     def space(self) -> Space:
-        """What the store takes on its disk."""
+        """The space that the store takes on its disk."""
         ...
 
     def check_shrinkable(self) -> None:
-        """Checks that `shrink` can give space back.
+        """Checks that `shrink` can free space.
 
-        :raises UsageError: if that is done by other means; says which.
+        :raises UsageError: if space is freed by other means; names them.
         """
         ...
 
     def scrub(self) -> str | None:
-        """Overwrites what was deleted and may still lie on the disk; gives the statements for it where only an
-        administrator of the database can.
+        """Overwrites deleted data that may still be on the disk.
+
+        :returns: the statements for it where only an administrator of the database can do so.
         """
         ...
 
     def shrink(self) -> None:
-        """Gives space that is free inside back to the disk. Takes as much again as the store holds, for a while, and
-        keeps others from writing.
+        """Gives space that is free inside the store back to the disk.
 
-        :raises UsageError: as `check_shrinkable`.
-        :raises StoreError: if it cannot be done; then the store is as it was.
+        Meanwhile takes the size of the store once more, and blocks other writers.
+
+        :raises UsageError: as `check_shrinkable` does.
+        :raises StoreError: if it fails; then the store is unchanged.
         """
         ...
 

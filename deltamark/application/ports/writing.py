@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from deltamark.application.ports.pending_changes import Block, Pending
+from deltamark.application.ports.pending_changes import Block, PendingChanges
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import (
@@ -74,7 +74,7 @@ class Writing(Reading, Protocol):
 
     # Pending changes
 
-    def keep_pending(self, run: int, task: int, pending: Pending) -> None:
+    def keep_pending(self, run: int, task: int, pending: PendingChanges) -> None:
         """Keeps the pending changes of a task, in place of any that it had in this run."""
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from deltamark.application.ports.pending_changes import Block, Pending
+from deltamark.application.ports.pending_changes import Block, PendingChanges
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Done, Scope
@@ -21,7 +21,9 @@ class HeldBack(ThresholdExceeded):
     :param read: what the task read and set aside: recorded whether the changes are applied or dropped.
     """
 
-    def __init__(self, reason: str, pending: Pending, read: Done, scope: Scope, *, is_dry_run: bool, hint: str) -> None:
+    def __init__(
+        self, reason: str, pending: PendingChanges, read: Done, scope: Scope, *, is_dry_run: bool, hint: str
+    ) -> None:
         self.pending = pending
         self._read = read
         self._scope = scope
@@ -54,7 +56,7 @@ class HeldBack(ThresholdExceeded):
         return evolve(self._read, messages=(*self._read.messages, *messages))
 
 
-def counted(pending: Pending) -> str:
+def counted(pending: PendingChanges) -> str:
     """The numbers of pending changes by kind, in words."""
     counts: dict[str, int] = {}
     for part in filter(lambda part: part.is_change, pending.parts):

@@ -13,7 +13,7 @@ from attrs import evolve
 from deltamark.application.derivation.compute_properties import clear_mapped_properties
 from deltamark.application.ports.comparer import LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
-from deltamark.application.ports.pending_changes import Pending
+from deltamark.application.ports.pending_changes import PendingChanges
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import LinkChanges, LinkEnds
 from deltamark.application.ports.writing import Writing
@@ -210,7 +210,7 @@ class _Synchronization:
         if reason is None:
             return
         read = self._read()
-        pending = Pending(
+        pending = PendingChanges(
             connector=connector.identifier,
             task=self._task.identifier,
             job=self._scope.job.identifier,

@@ -107,7 +107,7 @@ class DuckEvaluator:
     def tables(self, columns: Sequence[Column], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
         return function_tables(self._configuration, columns, inputs, self._workbench, at_once)
 
-    def given(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:
+    def compare_results(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:
         steps = []
         for n, derivation in enumerate(derivations):
             sql = FunctionResults.column(derivation.name)

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from deltamark import StoreError
 from deltamark.application.ports.arrow_schemas import PENDING_ROWS
-from deltamark.application.ports.pending_changes import CREATED, LINKED, UPDATED, Block, Part, Pending
+from deltamark.application.ports.pending_changes import CREATED, LINKED, UPDATED, Block, Part, PendingChanges
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
 from deltamark.domain.runs.run import ExtractRead
@@ -30,7 +30,7 @@ def table(kind: str, *rows: tuple[Any, ...]) -> pa.Table:
     )
 
 
-PENDING = Pending(
+PENDING = PendingChanges(
     connector="HR",
     task="SynchronizeHR",
     job="Nightly",
@@ -56,13 +56,13 @@ def store(store_url: str) -> Iterator[Store]:
     found.close()
 
 
-def kept(store: Store, pending: Pending = PENDING) -> None:
+def kept(store: Store, pending: PendingChanges = PENDING) -> None:
     with store.transaction() as tx:
         tx.keep_pending(3, 2, pending)
         tx.block(BLOCK)
 
 
-def read(store: Store) -> Pending | None:
+def read(store: Store) -> PendingChanges | None:
     with store.reading() as reading:
         return reading.pending(3, 2)
 

@@ -38,7 +38,7 @@ def function_portions(
         values = _values(reading, services, function, inputs.entity_type, read, table)
         part = due.resources.slice(done, table.num_rows)
         done += table.num_rows
-        yield services.evaluator.given(
+        yield services.evaluator.compare_results(
             derivations, evolve(due, resources=part, links={}, reached={}), values.append_column(STREAM, streams)
         )
 

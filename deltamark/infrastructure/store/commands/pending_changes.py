@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from deltamark.application.ports.pending_changes import Block, Pending
+from deltamark.application.ports.pending_changes import Block, PendingChanges
 from deltamark.domain.errors import store_damaged
 from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
@@ -37,7 +37,7 @@ class PendingQueries(Queries):
         sql = "SELECT DISTINCT task FROM pending WHERE run=?1 ORDER BY task"
         return [task for (task,) in self._db.all(sql, (run,))]
 
-    def pending(self, run: int, task: int) -> Pending | None:
+    def pending(self, run: int, task: int) -> PendingChanges | None:
         sql = "SELECT part, head, content, digest FROM pending WHERE run=?1 AND task=?2 ORDER BY part"
         rows = self._db.all(sql, (run, task))
         if not rows:
@@ -48,7 +48,7 @@ class PendingQueries(Queries):
 class Holding(Session, PendingQueries):
     """Keeps and drops pending changes, blocks and unblocks connectors."""
 
-    def keep_pending(self, run: int, task: int, pending: Pending) -> None:
+    def keep_pending(self, run: int, task: int, pending: PendingChanges) -> None:
         """Keeps pending changes, row by row: together they may be longer than one text may be."""
         self.drop_pending(run, task)
         for number, part in enumerate(stored_parts(pending)):

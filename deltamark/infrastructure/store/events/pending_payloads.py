@@ -15,7 +15,7 @@ import pyarrow as pa
 from attrs import asdict, evolve, frozen
 
 from deltamark.application.ports.arrow_schemas import PENDING_ROWS
-from deltamark.application.ports.pending_changes import Part, Pending
+from deltamark.application.ports.pending_changes import Part, PendingChanges
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.runs.run import ExtractRead
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
@@ -33,7 +33,7 @@ class StoredPart:
     digest: str
 
 
-def stored_parts(pending: Pending) -> Iterator[StoredPart]:
+def stored_parts(pending: PendingChanges) -> Iterator[StoredPart]:
     """The rows of pending changes: a head that tells how many follow, and those."""
     parts = [portion for part in pending.parts for portion in _portions(part)]
     head = {
@@ -76,7 +76,7 @@ def _bytes_of(rows: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def pending_of(stored: Sequence[StoredPart], what: str) -> Pending:
+def pending_of(stored: Sequence[StoredPart], what: str) -> PendingChanges:
     """The pending changes that these rows, in order, hold.
 
     :param what: how a message calls them.
@@ -91,7 +91,7 @@ def pending_of(stored: Sequence[StoredPart], what: str) -> Pending:
             raise ValueError("rows are missing")
         head["at"] = from_micros(head["at"])
         head["extracts"] = [ExtractRead(**read) for read in head["extracts"]]
-        return Pending(**head, parts=[_part(part) for part in stored[1:]])
+        return PendingChanges(**head, parts=[_part(part) for part in stored[1:]])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, pa.ArrowException) as e:
         raise store_damaged(
             f"{what} cannot be read", alternative="run the job again: pending changes were not applied"
