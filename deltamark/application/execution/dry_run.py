@@ -1,4 +1,4 @@
-"""Dry runs: a job does everything, what it would change is shown, and all of it is undone."""
+"""Dry runs: runs a job, shows what it would change, and undoes all of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deltamark.domain.history.changes import LoggedChange, PendingChange
 from deltamark.domain.runs.run import JobRun
 
 ShowChanges = Callable[[Iterator[LoggedChange | PendingChange]], None]
-"""Is given the changes that a dry run would have made, before they are undone."""
+"""Receives the changes of a dry run before they are undone."""
 
 
 def dry_run(
@@ -23,7 +23,7 @@ def dry_run(
 ) -> JobRun:
     """Runs a job in a transaction that is rolled back; returns the record that the run had.
 
-    :param show_changes: is given the changes, then those (without a position) that a threshold would have held back.
+    :param show_changes: receives the changes, then those (without a position) that a threshold would have held back.
     :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
     """
     refuse_if_running(services.store, tasks_to_lease(services, job))

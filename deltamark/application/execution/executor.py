@@ -82,7 +82,7 @@ class Executor:
             self._run_in_parallel(chosen)
             return
         for call in chosen:
-            # All tasks of a level run, even if one fails: as if they ran at the same time.
+            # Even if one fails: outside a dry run, all tasks of a level run at the same time.
             if self._error is not None:
                 self._note_outcome(call, self._skip(call, self._stop or "the run was stopped"))
             else:

@@ -1,4 +1,4 @@
-"""Repairs: the tasks that compute what a verification found wrong are run."""
+"""Repairs the faults of a verification: runs the tasks that compute them."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ class ComputingTask(Task):
 
     @property
     def function_batch_size(self) -> int:
-        """How many resources the function is given at once, at most; 0 as it declares."""
+        """The most resources in a batch of the function; 0 as it declares."""
         return 0
 
     @property
@@ -309,7 +309,7 @@ class PythonTask(ComputingTask):
         return self.batch_size
 
     def with_function(self, functions: Mapping[str, UserTask]) -> PythonTask:
-        """The same task, holding the function that it names, and with what that declares where it says nothing."""
+        """The same task, holding its function; attributes that it leaves out are as the function declares."""
         function = self.function if isinstance(self.function, UserTask) else functions[self.function]
         covers_all = self.all_entity_type or not self.entity_types
         return evolve(

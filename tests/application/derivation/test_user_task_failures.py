@@ -184,13 +184,13 @@ WRONG = {
         'the column "Name", which it does not write',
     ),
     "a column twice": (lambda b: pa.table([["1"], [1], [1]], names=["key", "Score", "Score"]), '"Score" twice'),
-    "an unknown key": (lambda b: pa.table({"key": ["1", "x"], "Score": [1, 2]}), 'not given for Person "x"'),
+    "an unknown key": (lambda b: pa.table({"key": ["1", "x"], "Score": [1, 2]}), 'outside the batch for Person "x"'),
     "a key twice": (lambda b: pa.table({"key": ["2", "2"], "Score": [1, 2]}), 'returned the key "2" twice'),
     "no key in a row": (lambda b: pa.table({"key": ["1", None], "Score": [1, 2]}), "without a key in row 2"),
     "numbers as keys": (lambda b: pa.table({"key": [1, 2], "Score": [1, 2]}), "keys of type int64, not texts"),
-    "texts for numbers": (lambda b: pa.table({**ROWS, "Score": ["1", "2"]}), '"Score" as string, and int32 is wanted'),
-    "fractions": (lambda b: pa.table({**ROWS, "Score": [1.0, 2.0]}), '"Score" as double, and int32 is wanted'),
-    "Booleans": (lambda b: pa.table({**ROWS, "Score": [True, False]}), '"Score" as bool, and int32 is wanted'),
+    "texts for numbers": (lambda b: pa.table({**ROWS, "Score": ["1", "2"]}), '"Score" as string, not int32'),
+    "fractions": (lambda b: pa.table({**ROWS, "Score": [1.0, 2.0]}), '"Score" as double, not int32'),
+    "Booleans": (lambda b: pa.table({**ROWS, "Score": [True, False]}), '"Score" as bool, not int32'),
     "too large": (lambda b: pa.table({**ROWS, "Score": [1, 2**31]}), '"Score" with "2147483648" for Person "2"'),
     "far too large": (
         lambda b: pa.table({"key": ["1"], "Score": pa.array([2**64 - 1], pa.uint64())}),
@@ -222,8 +222,8 @@ OTHER = {
         pa.array(["a", "b\0"]),
         'with the character NUL, which no text may hold for Person "2"',
     ),
-    "a time": ("Label", pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 2), "and string is wanted"),
-    "lists": ("Label", pa.array([["a"], []]), "as list<item: string>, and string is wanted"),
+    "a time": ("Label", pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 2), "not string"),
+    "lists": ("Label", pa.array([["a"], []]), "as list<item: string>, not string"),
 }
 
 

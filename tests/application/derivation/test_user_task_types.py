@@ -167,10 +167,10 @@ def test_what_says_the_same_in_another_type_of_arrow_is_accepted(kind, values, s
 
 
 REFUSED: dict[str, tuple[PropertyType, pa.Array, str]] = {
-    "a number for a text": (P.STRING, pa.array([1, 2]), "int64, and string is wanted"),
-    "a number for a Boolean": (P.BOOL, pa.array([1, 0]), "int64, and bool is wanted"),
-    "a text for a time": (P.DATE_TIME, pa.array(["2026-11-24", None]), "string, and timestamp[us, tz=UTC] is wanted"),
-    "a text for bytes": (P.BINARY, pa.array(["YWI=", None]), "string, and binary is wanted"),
+    "a number for a text": (P.STRING, pa.array([1, 2]), "int64, not string"),
+    "a number for a Boolean": (P.BOOL, pa.array([1, 0]), "int64, not bool"),
+    "a text for a time": (P.DATE_TIME, pa.array(["2026-11-24", None]), "string, not timestamp[us, tz=UTC]"),
+    "a text for bytes": (P.BINARY, pa.array(["YWI=", None]), "string, not binary"),
     "256 for a byte": (P.BYTE, pa.array([None, 256]), 'with "256" for Person "b". Nothing was changed. Give a whole '),
     "-1 for a byte": (P.BYTE, pa.array([None, -1]), 'with "-1" for Person "b"'),
     "no number": (P.DOUBLE, pa.array([1.0, float("nan")]), 'with "nan" for Person "b"'),
@@ -180,7 +180,7 @@ REFUSED: dict[str, tuple[PropertyType, pa.Array, str]] = {
     "a day after years": (P.DATE_TIME, pa.array([2**31 - 1, 0], pa.date32()), "out of the years 1 to 9999"),
     "seconds beyond everything": (P.DATE_TIME, pa.array([2**62, 0], pa.timestamp("s")), "out of the years 1 to 9999"),
     "a Guid of 31 digits": (P.GUID, pa.array([GUID, GUID[:-1]]), f'with "{GUID[:-1]}" for Person "b"'),
-    "a list": (P.STRING, pa.array([["a"], None]), "list<item: string>, and string is wanted"),
+    "a list": (P.STRING, pa.array([["a"], None]), "list<item: string>, not string"),
 }
 
 

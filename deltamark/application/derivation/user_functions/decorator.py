@@ -136,8 +136,8 @@ def _boolean(what: str, value: object) -> bool:
 def _batch_size(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST_BATCH:
         raise UsageError(
-            f"batch_size of a task is a whole number from 1 to {LARGEST_BATCH:,}, not {shown(value)}: how many "
-            "resources it is given at once, at most."
+            f"batch_size of a task is a whole number from 1 to {LARGEST_BATCH:,}, not {shown(value)}: the most "
+            "resources in a batch."
         )
     return value
 

@@ -108,7 +108,10 @@ class _ResultCheck:
             raise self._refused(f"returned a table without a key in row {row}", "Return a key in every row.")
         is_known = pc.is_in(keys, value_set=self.keys)
         self._refuse(
-            pc.invert(is_known), keys, lambda _: "returned a key that it was not given", "Return none but those."
+            pc.invert(is_known),
+            keys,
+            lambda _: "returned a key outside the batch",
+            "Return only keys of the batch.",
         )
         if len(pc.unique(keys)) != len(keys):
             repeated = Counter(keys.to_pylist()).most_common(1)[0][0]
@@ -121,7 +124,7 @@ class _ResultCheck:
             return pa.nulls(len(column), _STORED.get(declared.type, pa.string()))
         if not _FITS[declared.type](column.type):
             raise self._refused(
-                f"returned {_column(declared)} as {column.type}, and {PROPERTY_TYPES[declared.type]} is wanted",
+                f"returned {_column(declared)} as {column.type}, not {PROPERTY_TYPES[declared.type]}",
                 "Convert the column before it is returned.",
             )
         for wrong, problem in _problems(declared.type, column):
