@@ -455,7 +455,13 @@ class Engine:
         lookup.entity_type_named(entity_type, self.configuration)
         arguments.some_moment("from_", from_)
         arguments.some_moment("to", to)
-        return self._rows(lambda reading: deltas(reading, self.configuration, entity_type, from_, to))
+        return self._rows(
+            lambda reading: deltas(
+                reading,
+                entity_type,
+                *history.positions_to_compare(reading, self.configuration, entity_type, from_, to),
+            )
+        )
 
     def audit(
         self, entity_type: str, property_name: str, from_: When, to: When, *, key: str | None = None
@@ -472,13 +478,17 @@ class Engine:
         :raises UsageError: for an entity type, property or moment that does not exist, a key that never did, or if the
             second moment lies before the first.
         """
-        from deltamark.application.history.audit import values_between
+        from deltamark.application.history.audit import span_between, values_between
 
         found = lookup.entity_type_named(entity_type, self.configuration)
         lookup.property_named(property_name, found, self.configuration)
         between = arguments.some_moment("from_", from_), arguments.some_moment("to", to)
         arguments.optional_text("a key", key)
-        return self._rows(lambda reading: values_between(reading, entity_type, property_name, between, key))
+        return self._rows(
+            lambda reading: values_between(
+                reading, entity_type, property_name, span_between(reading, entity_type, *between), key
+            )
+        )
 
     def audit_association(
         self, association: str, from_: When, to: When, *, key: str | None = None
@@ -491,12 +501,14 @@ class Engine:
         :raises HistoryDiscarded: if the first moment lies below the horizon of the association.
         :raises UsageError: as `audit`.
         """
-        from deltamark.application.history.audit import links_between
+        from deltamark.application.history.audit import links_between, span_between
 
         found = lookup.association_named(association, self.configuration)
         between = arguments.some_moment("from_", from_), arguments.some_moment("to", to)
         arguments.optional_text("a key", key)
-        return self._rows(lambda reading: links_between(reading, found, between, key))
+        return self._rows(
+            lambda reading: links_between(reading, found, span_between(reading, association, *between), key)
+        )
 
     def erased_changes(self, after: When = 0, until: When | None = None, *, run: int | None = None) -> dict[int, int]:
         """How many changes between two moments were erased and are no longer shown: run of the erasure -> count.

@@ -12,6 +12,8 @@ import pytest
 
 from deltamark.interfaces.cli.commands import all_commands
 from deltamark.interfaces.cli.groups import LazyCommand
+from tests.cli.deriving import with_derived_values
+from tests.cli.workspace import Workspace
 
 HEAVY = {"duckdb", "pyarrow", "numpy", "sqlglot", "psycopg"}
 RUN = "import sys; from deltamark.interfaces.cli.main import status_of; status_of(sys.argv[1:])"
@@ -58,3 +60,33 @@ def test_the_summary_of_a_command_is_the_first_paragraph_of_its_help_and_fits(la
     assert lazy.command.help is not None
     assert lazy.help == lazy.command.help.split("\n\n")[0].replace("\n", " ")
     assert len(lazy.help) <= 57, "in 80 columns it would be cut"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "HR_Person", "E2"),
+        ("show", "HR_Person", "E2", "--at", "run:1", "--format", "jsonl"),
+        ("history", "HR_Person", "E2"),
+        ("changes",),
+        ("diff", "HR_Person", "--from", "run:1", "--to", "run:2"),
+        ("export", "HR_Person", "--format", "csv"),
+        ("runs", "1"),
+        ("keys",),
+    ],
+)
+def test_reading_what_is_stored_loads_no_heavy_package(past: Workspace, arguments: tuple[str, ...]) -> None:
+    heavy = HEAVY if past.store.startswith("sqlite:") else HEAVY - {"psycopg"}
+
+    assert loaded_by(*arguments, cwd=past.folder).isdisjoint(heavy)
+
+
+def test_what_is_stored_can_be_read_though_an_expression_has_a_fault(company: Workspace) -> None:
+    whole = with_derived_values()
+    company.configure(whole)
+    company.done("run", "Incremental")
+    company.configure(whole.replace("user.Login = 'ada'", "NoSuchFunction(user.Login)"))
+
+    assert company.deltamark("changes").status == 0
+    assert company.deltamark("validate").status == 2
+    assert company.deltamark("dirty").status == 2

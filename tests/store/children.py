@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pkgutil
 import resource
 import signal
 import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import deltamark
 from deltamark import DeltamarkError
 from deltamark.infrastructure.store.sqlite.connection import (
     ChangeConnection,
@@ -112,6 +115,9 @@ def hold(path: Path, holding: object, release: object) -> None:
 
 def use_as_nobody(folder: Path, told: Connection) -> None:
     """Asks a store, then runs its job, without the rights of the superuser; tells what came of both."""
+    for module in pkgutil.walk_packages(deltamark.__path__, "deltamark."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)  # without the rights, files of the installation cannot be read any more
     if os.getuid() == 0:
         os.setgroups([])
         os.setgid(65534)

@@ -1,4 +1,4 @@
-"""Who had what between two moments, and since which change."""
+"""Audits: every value and link between two moments, with the changes that began and ended it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from deltamark.domain.values import shown
 
 @frozen
 class Span:
-    """From one moment to another, both included."""
+    """From one position to another, both inclusive.
+
+    :raises UsageError: if the second lies before the first.
+    """
 
     first: Position
     last: Position
@@ -33,51 +36,50 @@ class Span:
             )
 
 
-def values_between(
-    reading: Reading, entity_type: str, property_name: str, between: tuple[When, When], key: str | None
-) -> Iterator[HeldValue]:
-    """Every value of a property that a resource had between two moments, by key and time.
+def span_between(reading: Reading, subject: str, from_: When, to: When) -> Span:
+    """The span between two moments.
 
-    :raises HistoryDiscarded: if the first moment lies below the horizon of the entity type.
-    :raises UsageError: for a key that never was, or if the second moment lies before the first.
+    :param subject: an entity type without its links, or an association.
+    :raises HistoryDiscarded: if the first moment lies below the horizon of the subject.
+    :raises UsageError: for a moment that does not exist, or if the second lies before the first.
     """
-    span = _span(reading, entity_type, between)
-    names = _Names(reading)
-    for facts in _resources(reading, entity_type, key):
-        for held in value_intervals(facts, property_name):
-            if held.overlaps(span.first, span.last):
-                yield HeldValue(
-                    ref=facts[0][1].ref,
-                    property=property_name,
-                    value=held.value,
-                    since=names.of(held.since),
-                    until=names.of(held.until),
-                )
-
-
-def links_between(
-    reading: Reading, association: EntityAssociation, between: tuple[When, When], key: str | None
-) -> Iterator[HeldLink]:
-    """Every link of an association that existed between two moments, by source, target and time.
-
-    :param key: of a resource at either end.
-    :raises HistoryDiscarded: if the first moment lies below the horizon of the association.
-    :raises UsageError: for a key that never was, or if the second moment lies before the first.
-    """
-    span = _span(reading, association.identifier, between)
-    names = _Names(reading)
-    for facts in _links(reading, association, key):
-        for held in link_intervals(facts):
-            if held.overlaps(span.first, span.last):
-                yield HeldLink(ref=facts[0][1].ref, since=names.of(held.since), until=names.of(held.until))
-
-
-def _span(reading: Reading, subject: str, between: tuple[When, When]) -> Span:
-    """The span between two moments of an entity type without its links, or of an association."""
-    span = Span(*(position_of(reading, when) for when in between))
+    span = Span(position_of(reading, from_), position_of(reading, to))
     horizon = next((horizon for horizon in reading.horizons() if horizon.subject == subject), None)
     refuse_below(horizon, span.first)
     return span
+
+
+def values_between(
+    reading: Reading, entity_type: str, property_name: str, span: Span, key: str | None
+) -> Iterator[HeldValue]:
+    """Every value of a property that a resource had at some position of the span, by key and time.
+
+    :raises UsageError: for a key that never existed.
+    """
+    names = _Names(reading)
+    for facts in _resources(reading, entity_type, key):
+        for interval in value_intervals(facts, property_name):
+            if interval.overlaps(span.first, span.last):
+                yield HeldValue(
+                    ref=facts[0][1].ref,
+                    property=property_name,
+                    value=interval.value,
+                    since=names.of(interval.since),
+                    until=names.of(interval.until),
+                )
+
+
+def links_between(reading: Reading, association: EntityAssociation, span: Span, key: str | None) -> Iterator[HeldLink]:
+    """Every link of an association that existed at some position of the span, by source, target and time.
+
+    :param key: of a resource at either end.
+    :raises UsageError: for a key that never existed.
+    """
+    names = _Names(reading)
+    for facts in _links(reading, association, key):
+        for interval in link_intervals(facts):
+            if interval.overlaps(span.first, span.last):
+                yield HeldLink(ref=facts[0][1].ref, since=names.of(interval.since), until=names.of(interval.until))
 
 
 def _resources(reading: Reading, entity_type: str, key: str | None) -> Iterable[list[tuple[Position, ResourceFact]]]:
@@ -103,7 +105,7 @@ def _links(
 
 
 class _Names(RunNames):
-    """Puts the names of run, job and task to changes, if there are any."""
+    """The names of run, job and task of changes, where there is a change."""
 
     def of(self, logged: Logged | None) -> LoggedChange | None:
         """The change with its names."""

@@ -89,6 +89,18 @@ def moment(reading: Reading, configuration: Configuration, entity_type: str, at:
     return position
 
 
+def positions_to_compare(
+    reading: Reading, configuration: Configuration, entity_type: str, from_: When, to: When
+) -> tuple[Position, Position]:
+    """The positions of two moments between which resources of an entity type are compared.
+
+    :raises HistoryDiscarded: if one of them lies below the horizon of the entity type.
+    """
+    start, end = position_of(reading, from_), position_of(reading, to)
+    refuse_below(horizon_of(reading, configuration, entity_type), min(start, end))
+    return start, end
+
+
 def refuse_below(horizon: Horizon | None, position: Position) -> None:
     """Raises `HistoryDiscarded` for a position below the horizon."""
     if horizon is not None and position < horizon.position:
@@ -259,7 +271,11 @@ def links_at_moment(reading: Reading, configuration: Configuration, ref: Resourc
 
     :raises HistoryDiscarded: if the moment lies below the horizon.
     """
-    position = moment(reading, configuration, ref.entity_type, at)
+    return links_of(reading, ref, moment(reading, configuration, ref.entity_type, at))
+
+
+def links_of(reading: Reading, ref: ResourceRef, position: Position | None) -> list[LinkRef]:
+    """The links of a resource now or at a position, in both directions."""
     return reading.links_of(ref) if position is None else reading.links_of_at(ref, position)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.values import shown
+from deltamark.infrastructure.store.arrow import pa
 
 CHUNK = 50_000
 """Rows handled at a time: enough to amortise a call, few enough to stay small."""

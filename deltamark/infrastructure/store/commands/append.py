@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 from attrs import frozen
 
-from deltamark.application.ports.arrow_schemas import LINKS
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.resources.events import Origin
+from deltamark.infrastructure.store.arrow import np, npt, pa, schemas
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.database import Column, Same
 from deltamark.infrastructure.store.events.bulk_payloads import Head, link_payloads, resource_payloads
@@ -129,7 +127,7 @@ class Appending(Session):
         """The computed values of some resources."""
         sql = f"""SELECT r.computed FROM {self._db.each_number(1, "w")}
             JOIN resources r ON r.stream = w.value ORDER BY w.key"""
-        return self._db.table(sql, (self._db.array(streams),), _COMPUTED).column("computed").combine_chunks()
+        return self._db.table(sql, (self._db.array(streams),), _computed()).column("computed").combine_chunks()
 
     def _stored(self, kind: int, keys: pa.Array) -> _Stored:
         sql = f"""SELECT coalesce(r.stream, 0), coalesce(r.version, 0), coalesce(r.live, FALSE)
@@ -160,9 +158,9 @@ class Appending(Session):
             table = pa.Table.from_arrays(
                 [
                     pa.array(column, type=field.type)
-                    for column, field in zip(zip(*pairs, strict=True), LINKS, strict=True)
+                    for column, field in zip(zip(*pairs, strict=True), schemas.LINKS, strict=True)
                 ],
-                schema=LINKS,
+                schema=schemas.LINKS,
             )
             association, source_type, target_type = names
             self._unlink(LinkEnds(association=association, source=source_type, target=target_type), table, cause)
@@ -243,7 +241,9 @@ def _in_arrow(rows: npt.NDArray[np.uint8]) -> pa.Array:
     return fixed.cast(pa.binary())
 
 
-_COMPUTED = pa.schema([("computed", pa.string())])
+@cache
+def _computed() -> pa.Schema:
+    return pa.schema([("computed", pa.string())])
 
 
 def _columns(rows: list[tuple[int, int, int]]) -> _Stored:

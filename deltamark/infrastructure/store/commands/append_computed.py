@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import pyarrow as pa
+from functools import cache
 
 from deltamark.application.ports.records import ComputedChanges
 from deltamark.domain.resources.events import Origin
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.commands.append import Appending, changed_meanwhile
 from deltamark.infrastructure.store.events.bulk_payloads import Head, resource_payloads
 from deltamark.infrastructure.store.events.mapper import COMPUTED
 
-_STORED = pa.schema([("key", pa.string()), ("version", pa.int64())])
+
+@cache
+def _stored() -> pa.Schema:
+    return pa.schema([("key", pa.string()), ("version", pa.int64())])
 
 
 class ComputedWriting(Appending):
@@ -29,7 +32,7 @@ class ComputedWriting(Appending):
         streams: Sequence[int] = chunk.column("stream").to_pylist()
         sql = f"""SELECT r.key, r.version FROM {self._db.each_number(1, "w")}
             JOIN resources r ON r.stream = w.value AND r.entity_type=?2 AND r.live ORDER BY w.key"""
-        stored = self._db.table(sql, (self._db.array(streams), kind), _STORED)
+        stored = self._db.table(sql, (self._db.array(streams), kind), _stored())
         if stored.num_rows != len(streams):
             raise changed_meanwhile(entity_type)
         no_lines = pa.nulls(len(streams), pa.int64())

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.domain.errors import ConcurrentRun
+from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.session import Session
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+from functools import cache
 
 from deltamark.application.ports.records import Discarded, Subjects
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.resources.link import LinkFact, LinkSnapshot, fold_link
 from deltamark.domain.resources.resource import ResourceFact, ResourceSnapshot, fold
 from deltamark.domain.runs.run import ChangesDiscarded
+from deltamark.infrastructure.store.arrow import np, npt, pa
 from deltamark.infrastructure.store.commands.stubs import Leaving, ranges_of
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, LINK_SNAPSHOT, RESOURCE_SNAPSHOT
@@ -24,7 +22,11 @@ from deltamark.infrastructure.store.session import RunWriting
 _END = 2**63 - 1
 """Beyond every position."""
 
-_DOOMED = pa.schema([("position", pa.int64())])
+
+@cache
+def _doomed() -> pa.Schema:
+    return pa.schema([("position", pa.int64())])
+
 
 _FOLDED = 2_000
 """Streams folded at a time: memory does not grow with what is discarded."""
@@ -106,7 +108,7 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
         return up_to if found is None else found
 
     def _doomed(self) -> npt.NDArray[np.int64]:
-        found = self._db.table("SELECT position FROM doomed ORDER BY position", (), _DOOMED)
+        found = self._db.table("SELECT position FROM doomed ORDER BY position", (), _doomed())
         return np.asarray(found.column("position"), np.int64)
 
     def _keep_resources(self, last: int) -> None:

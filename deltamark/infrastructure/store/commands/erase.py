@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 
-import numpy as np
 import orjson
-import pyarrow as pa
 
 from deltamark.application.ports.records import Emptied
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.runs.run import ResourceErased
 from deltamark.domain.values import shown
+from deltamark.infrastructure.store.arrow import np, pa
 from deltamark.infrastructure.store.commands.stubs import Leaving, ranges_of
 from deltamark.infrastructure.store.events.mapper import ERASED
 from deltamark.infrastructure.store.events.run_events import RESOURCE_ERASED
 from deltamark.infrastructure.store.queries.log import EVENT, LogQueries
 from deltamark.infrastructure.store.session import RunWriting
 
-_POSITIONS = pa.schema([("position", pa.int64())])
+
+@cache
+def _positions() -> pa.Schema:
+    return pa.schema([("position", pa.int64())])
+
 
 # Streams of the resource and of all links that it ever had.
 _STREAMS = "SELECT CAST(?1 AS BIGINT) AS stream UNION SELECT stream FROM links WHERE source=?1 OR target=?1"
@@ -58,7 +62,7 @@ class ErasureQueries(LogQueries):
         """The positions of the changes that the log holds of a resource and its links."""
         sql = f"""SELECT e.notification_id FROM ({_STREAMS}) s
             {self._db.straight} stored_events e ON e.originator_id = +s.stream ORDER BY 1"""
-        found: list[int] = self._db.table(sql, (stream,), _POSITIONS).column("position").to_pylist()
+        found: list[int] = self._db.table(sql, (stream,), _positions()).column("position").to_pylist()
         return found
 
     def runs_that_name(self, key: str) -> list[int]:

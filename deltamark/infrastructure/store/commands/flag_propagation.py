@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from deltamark.domain.derivation.dependency_paths import Dependency
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.events.mapper import COMPUTED, CREATED, DELETED, LINK_TOPICS, UPDATED
 from deltamark.infrastructure.store.session import Session
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-
 from deltamark.application.ports.pending_changes import Block, PendingChanges
 from deltamark.domain.errors import store_damaged
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
 from deltamark.infrastructure.store.events.pending_payloads import StoredPart, pending_of, stored_parts

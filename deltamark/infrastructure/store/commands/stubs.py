@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.history.changes import Position
+from deltamark.infrastructure.store.arrow import np, npt, pa
 from deltamark.infrastructure.store.events.seals import CHECK, MOST, SALT, Segment, leaves, segments_of
 from deltamark.infrastructure.store.session import Session
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import pyarrow as pa
-
 from deltamark.application.ports.records import Pair
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.queries.state import Queries
 from deltamark.infrastructure.store.session import Session
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 from attrs import evolve, frozen
 
 from deltamark.domain.resources.events import Origin
+from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.events import payload
 
 _TO_ESCAPE = r'["\\\x00-\x1f]'

@@ -11,13 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
-import pyarrow as pa
 from attrs import asdict, evolve, frozen
 
-from deltamark.application.ports.arrow_schemas import PENDING_ROWS
 from deltamark.application.ports.pending_changes import Part, PendingChanges
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.runs.run import ExtractRead
+from deltamark.infrastructure.store.arrow import pa, schemas
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
 
 _PORTION_BYTES = 16_000_000
@@ -54,7 +53,7 @@ def stored_parts(pending: PendingChanges) -> Iterator[StoredPart]:
 
 
 def _portions(part: Part) -> Iterator[Part]:
-    rows = part.rows.select(PENDING_ROWS[part.kind].names).cast(PENDING_ROWS[part.kind])
+    rows = part.rows.select(schemas.PENDING_ROWS[part.kind].names).cast(schemas.PENDING_ROWS[part.kind])
     size = max(1, rows.num_rows * _PORTION_BYTES // max(rows.nbytes, 1))
     for start in range(0, rows.num_rows, size):
         yield evolve(part, rows=rows.slice(start, size))
@@ -103,6 +102,6 @@ def _part(stored: StoredPart) -> Part:
     with pa.ipc.open_stream(stored.rows) as reader:
         rows = reader.read_all()
     rows.validate(full=True)
-    if rows.schema != PENDING_ROWS[part["kind"]] or rows.column(0).null_count:
+    if rows.schema != schemas.PENDING_ROWS[part["kind"]] or rows.column(0).null_count:
         raise ValueError("other columns than were written")
     return Part(**part, rows=rows)

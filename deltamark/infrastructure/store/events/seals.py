@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+from deltamark.infrastructure.store.arrow import np, npt
 
 SALT = 12
 """Bytes: nobody tries 2**96 salts to find out whether a payload was this one."""
@@ -36,14 +36,20 @@ MOST = 1_024
 """Events in a segment: as many leaves are kept at most where a part of one is discarded."""
 
 _TOPIC = 4
-_HEAD = np.dtype(
-    [("salt", f"V{SALT}"), ("position", ">i8"), ("stream", ">i8"), ("version", ">i8"), ("topic", f"S{_TOPIC}")]
-)
+
+
+@cache
+def _head() -> np.dtype[Any]:
+    return np.dtype(
+        [("salt", f"V{SALT}"), ("position", ">i8"), ("stream", ">i8"), ("version", ">i8"), ("topic", f"S{_TOPIC}")]
+    )
+
+
 _COUNT, _DIGEST = 4, 32
 _ENTRY = _COUNT + _DIGEST
 _GAP = bytes(_DIGEST)
 
-Numbers = Sequence[int] | npt.NDArray[np.int64]
+Numbers: TypeAlias = "Sequence[int] | npt.NDArray[np.int64]"
 
 
 class Segment(NamedTuple):
@@ -71,11 +77,11 @@ def leaves(
     topic: str, positions: Numbers, streams: Numbers, versions: Numbers, salts: bytes, payloads: Sequence[bytes]
 ) -> list[bytes]:
     """The leaf of each of some events of one topic; `salts` stand one after the other."""
-    heads = np.empty(len(payloads), _HEAD)
-    heads["salt"] = np.frombuffer(salts, _HEAD["salt"])
+    heads = np.empty(len(payloads), _head())
+    heads["salt"] = np.frombuffer(salts, _head()["salt"])
     heads["position"], heads["stream"], heads["version"] = positions, streams, versions
     heads["topic"] = topic.encode()
-    raw, width = heads.tobytes(), _HEAD.itemsize
+    raw, width = heads.tobytes(), _head().itemsize
     starts = range(0, len(raw), width)
     return [
         sha256(raw[start : start + width] + payload).digest() for start, payload in zip(starts, payloads, strict=True)

@@ -8,12 +8,12 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 
 from deltamark.domain.history.changes import Position
 from deltamark.domain.integrity.verification import Checkpoint
 from deltamark.domain.values import shown
+from deltamark.infrastructure.store.arrow import np
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import ERASED, from_micros

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-import pyarrow as pa
-
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.reading import Reading
 from deltamark.domain.errors import UsageError
 from deltamark.domain.integrity.verification import Replayed
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.database import Column, Database
 from deltamark.infrastructure.store.integrity.rebuild import Replaying, refuse_broken
 from deltamark.infrastructure.store.integrity.state_check import Comparison
@@ -19,7 +18,8 @@ from deltamark.infrastructure.store.queries.state import Queries
 
 _ROWS = 10_000
 
-_INT, _TEXT, _BYTES = pa.int64(), pa.string(), pa.binary()
+_INT, _TEXT, _BYTES = "int64", "string", "binary"
+"""Types of columns, by their names in pyarrow."""
 
 _HOLDING = (
     "stored_events", "snapshots", "resources", "links", "runs", "moments", "horizons", "places", "flags", "leases",
@@ -44,7 +44,8 @@ class Carrying(Replaying):
     """
 
     def fill_from(self, source: Reading, progress: Progress) -> Replayed:
-        assert isinstance(source, Queries), "stores of all kinds are read by the same queries"
+        if not isinstance(source, Queries):
+            raise TypeError(f"stores of all kinds are read by the same queries, not by {type(source).__name__}.")
         self._refuse_filled()
         db = source._db
         self._carry(db, "stored_events", _EVENTS, "notification_id")
@@ -76,7 +77,7 @@ class Carrying(Replaying):
                 )
 
     def _carry(
-        self, db: Database, table: str, columns: Mapping[str, pa.DataType], order: str, **mapped: Mapping[int, int]
+        self, db: Database, table: str, columns: Mapping[str, str], order: str, **mapped: Mapping[int, int]
     ) -> None:
         """Copies a table, portion by portion.
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-import pyarrow as pa
-
 from deltamark.application.ports.progress import Progress
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.commands.waiting_links import Awaiting
 from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.integrity.horizon_check import expected_horizons

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 
-import pyarrow as pa
-
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.seals import Seals, log_digest
 

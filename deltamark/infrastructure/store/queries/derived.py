@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-import pyarrow as pa
-
 from deltamark.application.ports.records import DerivedRule
 from deltamark.domain.derivation.dependency_paths import Hop
 from deltamark.domain.history.changes import CorrelationKey
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.queries.flags import rule_of
 from deltamark.infrastructure.store.queries.state import Queries
 
-_STATES = pa.schema([("stream", pa.int64()), ("state", pa.string()), ("computed", pa.string())])
-_NAMES = pa.schema([("stream", pa.int64()), ("entity_type", pa.string()), ("key", pa.string()), ("live", pa.bool_())])
-_NAME_ROWS = _NAMES.set(3, pa.field("live", pa.int8()))
-_CLASSIFIED = pa.schema([("stream", pa.int64())])
-_HELD = pa.schema([("stream", pa.int64()), ("value", pa.string())])
-_ENDS = pa.schema([("near", pa.int64()), ("far", pa.int64())])
+
+@cache
+def _states() -> pa.Schema:
+    return pa.schema([("stream", pa.int64()), ("state", pa.string()), ("computed", pa.string())])
+
+
+@cache
+def _names() -> pa.Schema:
+    return pa.schema([("stream", pa.int64()), ("entity_type", pa.string()), ("key", pa.string()), ("live", pa.bool_())])
+
+
+@cache
+def _name_rows() -> pa.Schema:
+    return _names().set(3, pa.field("live", pa.int8()))
+
+
+@cache
+def _classified() -> pa.Schema:
+    return pa.schema([("stream", pa.int64())])
+
+
+@cache
+def _held() -> pa.Schema:
+    return pa.schema([("stream", pa.int64()), ("value", pa.string())])
+
+
+@cache
+def _ends() -> pa.Schema:
+    return pa.schema([("near", pa.int64()), ("far", pa.int64())])
+
 
 _KEYS = """SELECT n.name, n.side, e.name, r.key, k.value FROM correlation_keys k
     JOIN rules n ON n.id = k.rule JOIN resources r ON r.stream = k.resource
@@ -34,24 +58,24 @@ class DerivedQueries(Queries):
         columns = "SELECT stream, CASE WHEN live THEN state END, computed FROM resources"
         if among is None:
             sql = f"{columns} {self._db.unindexed} WHERE entity_type=?1 AND live ORDER BY stream"
-            return self._db.table(sql, (self._type_id(entity_type),), _STATES)
+            return self._db.table(sql, (self._type_id(entity_type),), _states())
         sql = f"{columns} WHERE {self._db.among_numbers('stream', 1)} ORDER BY stream"
-        return self._db.table(sql, (self._db.array(among.to_pylist()),), _STATES)
+        return self._db.table(sql, (self._db.array(among.to_pylist()),), _states())
 
     def names(self, streams: pa.Array) -> pa.Table:
         sql = f"""SELECT r.stream, e.name, r.key, CASE WHEN r.live THEN 1 ELSE 0 END
             FROM resources r JOIN entity_types e ON e.id = r.entity_type
             WHERE {self._db.among_numbers("r.stream", 1)} ORDER BY e.name, r.key"""
-        return self._db.table(sql, (self._db.array(streams.to_pylist()),), _NAME_ROWS).cast(_NAMES)
+        return self._db.table(sql, (self._db.array(streams.to_pylist()),), _name_rows()).cast(_names())
 
     def ends(self, hop: Hop, near: pa.Array | None = None) -> pa.Table:
         here, there = ("source", "target") if hop.forward else ("target", "source")
         sql = f"SELECT {here}, {there} FROM links WHERE association=?1 AND live"
         association = self._association_id(hop.association)
         if near is None:
-            return self._db.table(sql, (association,), _ENDS)
+            return self._db.table(sql, (association,), _ends())
         sql = f"{sql} AND {self._db.among_numbers(here, 2)}"
-        return self._db.table(sql, (association, self._db.array(near.to_pylist())), _ENDS)
+        return self._db.table(sql, (association, self._db.array(near.to_pylist())), _ends())
 
     def rules_computed(self) -> set[DerivedRule]:
         return {
@@ -66,12 +90,12 @@ class DerivedQueries(Queries):
 
     def classified(self, rule: DerivedRule) -> pa.Array:
         sql = "SELECT resource FROM classifications WHERE rule=?1 ORDER BY resource"
-        found = self._db.table(sql, (self._known(rule),), _CLASSIFIED)
+        found = self._db.table(sql, (self._known(rule),), _classified())
         return found.column("stream").combine_chunks()
 
     def stored_keys(self, rule: DerivedRule) -> pa.Table:
         sql = "SELECT resource, value FROM correlation_keys WHERE rule=?1 ORDER BY resource"
-        return self._db.table(sql, (self._known(rule),), _HELD)
+        return self._db.table(sql, (self._known(rule),), _held())
 
     def _known(self, rule: DerivedRule) -> int:
         """The number of a derivation, whatever its definition; 0 where there is none."""

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 from deltamark.domain.errors import store_damaged
+from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.queries.state import Queries
 
 FLAGGING = "*flags*"
 """The place of flagging itself; no task can be called that."""
 
-_FLAGS = pa.schema([("stream", pa.int64()), ("dependency", pa.int64()), ("since", pa.int64())])
+
+@cache
+def _flags() -> pa.Schema:
+    return pa.schema([("stream", pa.int64()), ("dependency", pa.int64()), ("since", pa.int64())])
+
 
 DEPENDENCY = "entity_type, hops, path, property, leads_to"
 
@@ -80,7 +84,7 @@ class FlagQueries(Queries):
         first = "CASE WHEN position>?2 THEN position ELSE newest END"
         sql = f"""SELECT resource, dependency, min({first}) FROM flags WHERE number>?1 AND newest>?2
             AND {self._db.among_numbers("dependency", 3)} GROUP BY resource, dependency ORDER BY resource, dependency"""
-        found = self._db.table(sql, (after, beyond, self._db.array(list(numbers))), _FLAGS)
+        found = self._db.table(sql, (after, beyond, self._db.array(list(numbers))), _flags())
         place = {dependency: number for number, dependency in reversed(list(enumerate(dependencies)))}
         given = pa.array([place[dependency] for dependency in numbers.values()], pa.int64())
         chosen = pc.index_in(found.column("dependency"), pa.array(numbers, pa.int64()))

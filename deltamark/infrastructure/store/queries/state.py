@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import orjson
-import pyarrow as pa
 
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceRef
 from deltamark.domain.values import Values, shown
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ChangeMapper
 
-STATES = pa.schema([("key", pa.string()), ("state", pa.string())])
-IDENTITIES = pa.schema([("value", pa.string()), ("stream", pa.int64()), ("key", pa.string())])
-LINKS = pa.schema(
-    [("source", pa.int64()), ("target", pa.int64()), ("source_key", pa.string()), ("target_key", pa.string())]
-)
+
+@cache
+def states() -> pa.Schema:
+    return pa.schema([("key", pa.string()), ("state", pa.string())])
+
+
+@cache
+def identities() -> pa.Schema:
+    return pa.schema([("value", pa.string()), ("stream", pa.int64()), ("key", pa.string())])
+
+
+@cache
+def links() -> pa.Schema:
+    return pa.schema(
+        [("source", pa.int64()), ("target", pa.int64()), ("source_key", pa.string()), ("target_key", pa.string())]
+    )
+
 
 _LINKED_KEYS = """SELECT l.source, l.target, s.key AS source_key, t.key AS target_key
     FROM links l JOIN resources s ON s.stream = l.source JOIN resources t ON t.stream = l.target"""
@@ -61,12 +74,12 @@ class StateQueries(Queries):
     """Resources and links as they are now."""
 
     def live_resources(self, entity_type: str) -> pa.Table:
-        return self._db.held(self._type_id(entity_type), STATES)
+        return self._db.held(self._type_id(entity_type), states())
 
     def live_resources_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
         sql = f"""SELECT r.key, r.state FROM {self._db.each_text(1, "w")}
             {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
-        return self._db.table(sql, (self._db.array(keys.to_pylist()), self._type_id(entity_type)), STATES)
+        return self._db.table(sql, (self._db.array(keys.to_pylist()), self._type_id(entity_type)), states())
 
     def live_resource_count(self, entity_type: str, at_most: int | None = None) -> int:
         found = "SELECT 1 AS one FROM resources WHERE entity_type=?1 AND live"
@@ -94,7 +107,7 @@ class StateQueries(Queries):
             sql = f"""SELECT r.key AS value, r.stream, r.key FROM
                 (SELECT DISTINCT value FROM {self._db.each_text(1, "v")}) w
                 {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
-        return self._db.table(sql, found, IDENTITIES)
+        return self._db.table(sql, found, identities())
 
     def live_links(
         self, association: str, sources: pa.Array | None = None, targets: pa.Array | None = None
@@ -107,7 +120,7 @@ class StateQueries(Queries):
                 among = self._db.among_numbers(f"l.{end}", len(given))
                 queries.append(f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live AND {among}")
         everything = f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live"
-        return self._db.table(" UNION ".join(queries) or everything, given, LINKS)
+        return self._db.table(" UNION ".join(queries) or everything, given, links())
 
     def live_link_count(self, association: str, at_most: int | None = None) -> int:
         found = "SELECT 1 AS one FROM links WHERE association=?1 AND live"

@@ -10,9 +10,8 @@ from typing import Any
 from weakref import WeakSet
 
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.arrow_rows import PORTION, as_array, to_table
 from deltamark.infrastructure.store.database import Column, Database, Same
 from deltamark.infrastructure.store.events import payload
