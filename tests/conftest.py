@@ -16,9 +16,10 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+from tests.memory import folder_in_memory
 from tests.postgresql import running
 from tests.signals import answer_signals
-from tests.stores import STORES, EveryStore, NewStore, folder_in_memory, new_schemas, stores
+from tests.stores import STORES, EveryStore, NewStore, new_schemas, stores
 from tests.tiers import ALL, TIER
 
 pytest_plugins = ["tests.scenarios.fixtures"]

@@ -16,6 +16,8 @@ from time import monotonic
 
 import psycopg
 
+from tests.memory import memory
+
 USER, PASSWORD = "deltamark", "s3cret/päss word"
 _UNPRIVILEGED = "nobody"
 _START_TIMEOUT_S = 60
@@ -24,8 +26,9 @@ _SETTINGS = {
     "full_page_writes": "off",
     "synchronous_commit": "on",
     "shared_buffers": "128MB",
-    "max_wal_size": "2GB",
-    "max_connections": "60",
+    "max_wal_size": "512MB",
+    "max_connections": "200",
+    "jit": "off",
     "logging_collector": "off",
     "timezone": "Asia/Kathmandu",  # no whole hours from UTC: a time read in the wrong zone shows
 }
@@ -174,8 +177,10 @@ class Server:
 
 @contextmanager
 def running(settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A new server for the time of the block."""
-    folder = Path(tempfile.mkdtemp(prefix="deltamark-pg-"))  # short: the path of a socket has 107 bytes at most
+    """A new server for the time of the block; its data is in memory unless it has settings of its own."""
+    shared = memory(for_programs=True) if settings is None else None
+    # Short: the path of a socket has 107 bytes at most.
+    folder = Path(tempfile.mkdtemp(prefix="deltamark-pg-", dir=shared))
     try:
         server = Server(folder, settings)
         try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psycopg
 
@@ -49,14 +47,3 @@ def new_schemas(database: str) -> Iterator[NewStore]:
     with psycopg.connect(database, autocommit=True) as connection:
         for name in made:
             connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
-
-
-@contextmanager
-def folder_in_memory(otherwise: Path) -> Iterator[Path]:
-    """A folder in memory, where there is such a thing: a commit of a store in it waits for no disk."""
-    shared = Path("/dev/shm")  # noqa: S108 (the folder made in it is the test's own)
-    if not shared.is_dir() or not os.access(shared, os.W_OK):
-        yield otherwise
-        return
-    with TemporaryDirectory(dir=shared, prefix="deltamark-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)

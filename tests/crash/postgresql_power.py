@@ -25,6 +25,7 @@ SETTINGS = {
     "autovacuum": "off",
     "checkpoint_timeout": "1h",
     "min_wal_size": "32MB",
+    "max_wal_size": "2GB",
     "shared_buffers": "1MB",
 }
 """Safe as a server is by itself. Checkpoints come when a test asks for one, and never between; with so little room in
