@@ -115,7 +115,7 @@ def test_what_was_altered_in_the_state_is_found_and_put_right(store_url: str, wh
 
     assert not found.is_sound
     assert not found.log_faults
-    assert {one.advice for one in found.discrepancies} == {"deltamark replay"}
+    assert {one.advice for one in found.discrepancies} == {"replay the log"}
     replayed(store_url)
     assert tables(store_url, PROJECTIONS) == before
     assert verified(store_url).is_sound
