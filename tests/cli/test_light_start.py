@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from deltamark.interfaces.cli import commands
 from deltamark.interfaces.cli.commands import all_commands
 from deltamark.interfaces.cli.groups import LazyCommand
 from tests.cli.deriving import with_derived_values
@@ -90,3 +93,13 @@ def test_what_is_stored_can_be_read_though_an_expression_has_a_fault(company: Wo
     assert company.deltamark("changes").status == 0
     assert company.deltamark("validate").status == 2
     assert company.deltamark("dirty").status == 2
+
+
+def test_every_command_of_a_module_is_in_the_table_of_commands() -> None:
+    written = {
+        command.name
+        for module in pkgutil.iter_modules(commands.__path__)
+        for command in importlib.import_module(f"{commands.__name__}.{module.name}").COMMANDS
+    }
+
+    assert written == {lazy.name for lazy in all_commands()}
