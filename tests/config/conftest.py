@@ -1,4 +1,4 @@
-"""Configurations written by tests."""
+"""Configurations that tests write."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MODEL = """
 
 @pytest.fixture
 def configuration_text() -> Callable[[str], str]:
-    """A whole file: the model of the directory, and what a test adds to it."""
+    """A whole file: the model of the directory with what a test adds to it."""
 
     def written(more: str = "", model: str = MODEL) -> str:
         return f"<ConfigurationFile>{model}{more}\n</ConfigurationFile>"
@@ -43,7 +43,7 @@ def configuration_text() -> Callable[[str], str]:
 
 @pytest.fixture
 def load_text(tmp_path: Path) -> Callable[[str | bytes], Configuration]:
-    """Loads a text as the one file of a configuration."""
+    """Loads a text as the only file of a configuration."""
 
     def loaded(text: str | bytes) -> Configuration:
         path = tmp_path / "jobs.xml"
@@ -57,19 +57,19 @@ def load_text(tmp_path: Path) -> Callable[[str | bytes], Configuration]:
 def configured(
     load_text: Callable[[str], Configuration], configuration_text: Callable[[str], str]
 ) -> Callable[[str], Configuration]:
-    """Loads the model of the directory together with what a test adds to it."""
+    """Loads the model of the directory with what a test adds to it."""
     return lambda more: load_text(configuration_text(more))
 
 
 @pytest.fixture
 def messages_of(load_text: Callable[[str], Configuration]) -> Callable[[str], list[str]]:
-    """The faults of a text as `line: message`; empty when it loads."""
+    """The faults of a text as `line: message`; empty if it loads."""
 
-    def told(text: str) -> list[str]:
+    def messages(text: str) -> list[str]:
         try:
             load_text(text)
         except ConfigurationError as error:
             return [f"{fault.location.line}: {fault.message}" for fault in error.faults if fault.location]
         return []
 
-    return told
+    return messages

@@ -1,4 +1,4 @@
-"""Laws of loading: whatever the bytes, there is a configuration or there are faults with their places."""
+"""Laws of loading: any bytes give a configuration, or faults with locations."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ VALUES = st.sampled_from(
 
 @st.composite
 def elements(draw: st.DrawFn, depth: int = 3) -> str:
-    """An element of the vocabulary with attributes and children of the vocabulary, sound or not."""
+    """A known element with known attributes and children, valid or not."""
     name = draw(st.sampled_from(NAMES))
     written = draw(st.dictionaries(st.sampled_from(ATTRIBUTES), VALUES, max_size=6))
     inside = "".join(draw(st.lists(elements(depth - 1), max_size=3))) if depth else ""
@@ -54,10 +54,10 @@ def elements(draw: st.DrawFn, depth: int = 3) -> str:
 
 
 def check(data: bytes) -> None:
-    configuration, wrong = read(data, "a.xml")
+    configuration, read_faults = read(data, "a.xml")
 
-    assert (configuration is None) == bool(wrong)
-    assert all(fault.location.file == "a.xml" and fault.message for fault in wrong if fault.location)
+    assert (configuration is None) == bool(read_faults)
+    assert all(fault.location.file == "a.xml" and fault.message for fault in read_faults if fault.location)
     if configuration is not None:
         for fault in faults(configuration):
             assert fault.location is not None
@@ -83,7 +83,7 @@ def test_any_damage_to_a_file_gives_a_configuration_or_faults(damage, place, cut
     check(sound[:place] + damage + sound[place + cut :])
 
 
-def test_the_largest_sound_configuration_loads_in_time(tmp_path):
+def test_the_largest_valid_configuration_loads_in_time(tmp_path):
     tasks = "".join(
         f'<SetRecentlyModifiedFlagTask Identifier="F{n}" DisplayName_L1="f" Level="{n}">'
         f'<TaskDependsOnTask ParentTask="F{n - 1 if n else n + 1}"/></SetRecentlyModifiedFlagTask>'
@@ -109,7 +109,7 @@ def test_the_largest_sound_configuration_loads_in_time(tmp_path):
     assert len(configuration.jobs[0].tasks) == 3000
 
 
-def test_two_spellings_of_one_attribute_must_agree(tmp_path):
+def test_two_attributes_with_the_same_meaning_must_agree(tmp_path):
     path = tmp_path / "a.xml"
     path.write_text(
         '<ConfigurationFile><Job Identifier="J" DisplayName_L1="j"><Step Task="A" Identifier="B"/></Job>'

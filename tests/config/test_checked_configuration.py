@@ -1,4 +1,4 @@
-"""A configuration with its expressions: checked as a whole, and planned."""
+"""A whole configuration: checked with its expressions, and planned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODEL = """<ConfigurationFile>
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[[str], Path]:
-    """The model, and what a test adds to it from line 10 on, as a file."""
+    """Writes a file with the model and, from line 10, what a test adds to it."""
 
     def write(more: str) -> Path:
         path = tmp_path / "rules.xml"
@@ -35,11 +35,13 @@ def written(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def computing(name: str, **attributes: str) -> str:
-    said = "".join(f' {key}="{value}"' for key, value in attributes.items())
-    return f'<EntityPropertyExpression Identifier="{name}" EntityType="Person" Property="{name}"{said} />\n'
+    written_attributes = "".join(f' {key}="{value}"' for key, value in attributes.items())
+    return (
+        f'<EntityPropertyExpression Identifier="{name}" EntityType="Person" Property="{name}"{written_attributes} />\n'
+    )
 
 
-def test_a_sound_configuration_comes_with_its_plan(written):
+def test_a_valid_configuration_comes_with_its_plan(written):
     path = written(
         computing("Label", Binding="Chief.Login", Expression="ToUpper")
         + computing("Login", Expression="SQL:person: lower(person.Mail)")
@@ -50,7 +52,7 @@ def test_a_sound_configuration_comes_with_its_plan(written):
     configuration, plan = checked.configuration, checked.plan
 
     assert [rule.identifier for rule in configuration.property_expressions] == ["Label", "Login"]
-    assert [(one.derivation.name, one.stage, [*map(str, one.reads)]) for one in plan.derived] == [
+    assert [(item.derivation.name, item.stage, [*map(str, item.reads)]) for item in plan.derived] == [
         ("Login", 0, ["Mail"]),
         ("Label", 1, ["Chief.Login"]),
         ("R_1", 1, ["Label"]),
@@ -58,7 +60,7 @@ def test_a_sound_configuration_comes_with_its_plan(written):
     assert checked_configuration(configuration).plan == plan
 
 
-def test_every_kind_of_fault_of_expressions_is_told_at_once_with_its_line(written):
+def test_all_faults_of_expressions_are_reported_with_their_lines(written):
     path = written(
         computing("Label", Binding="Person:Chief.Label")
         + computing("Login", Binding="Chief.Malf", Expression="Trim")
@@ -71,10 +73,10 @@ def test_every_kind_of_fault_of_expressions_is_told_at_once_with_its_line(writte
     with pytest.raises(ConfigurationError) as refused:
         checked_configuration(path)
 
-    told = [(fault.location.line, fault.message) for fault in refused.value.faults]
-    assert [line for line, _ in told] == [10, 11, 12, 13, 14]
-    circle, binding, path_over, code, function = [message for _, message in told]
-    assert circle == "the expression of Person:Label reads the property that it computes; a value cannot need itself"
+    faults = [(fault.location.line, fault.message) for fault in refused.value.faults]
+    assert [line for line, _ in faults] == [10, 11, 12, 13, 14]
+    cycle, binding, path_over, code, function = [message for _, message in faults]
+    assert cycle == "the expression of Person:Label reads the property that it computes; a value cannot need itself"
     assert binding.startswith("the expression of Person:Login ")
     assert 'Malf"' in binding
     assert 'mean "Mail"' in binding
@@ -87,7 +89,7 @@ def test_every_kind_of_fault_of_expressions_is_told_at_once_with_its_line(writte
     assert 'mean "ToLower"' in function
 
 
-def test_expressions_are_looked_at_when_the_rest_is_sound(written):
+def test_expressions_are_checked_once_the_rest_is_valid(written):
     path = written(computing("Label", Binding="Unknown") + '<Connection Identifier="N" Connector="HR" />')
 
     with pytest.raises(ConfigurationError) as refused:

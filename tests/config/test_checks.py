@@ -1,4 +1,4 @@
-"""What makes a configuration impossible to run, and what is only worth a warning."""
+"""Faults that keep a configuration from running, and warnings."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ FAULTS = {
         KEYS + job('<ComputeCorrelationKeysTaskOverride Identifier="K" AllEntityType="0" />'),
         "does not say which entity types it covers",
     ),
-    "a circle that an override closes": (
+    "a cycle that an override closes": (
         SYNC
         + FLAG.replace(" />", '><TaskDependsOnTask ParentTask="S" /></SetRecentlyModifiedFlagTask>')
         + job('<SynchronizeTaskOverride Identifier="S"><TaskDependsOnTask ParentTask="F" /></SynchronizeTaskOverride>'),
@@ -182,16 +182,16 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_one_mistake_is_told_once_with_what_to_do(name, configuration_text, messages_of):
+def test_each_mistake_is_reported_once_with_advice(name, configuration_text, messages_of):
     more, message = FAULTS[name]
 
-    told = messages_of(configuration_text(more))
+    messages = messages_of(configuration_text(more))
 
-    assert len(told) == 1, told
-    assert re.search(message, told[0]), told
+    assert len(messages) == 1, messages
+    assert re.search(message, messages[0]), messages
 
 
-def test_the_pieces_of_these_mistakes_are_sound_without_them(configuration_text, messages_of):
+def test_the_parts_of_these_mistakes_are_valid_without_them(configuration_text, messages_of):
     more = LINKS + LINKED + ACCOUNTS + SYNC + FLAG + KEYS + job('<Step Task="S" /><Step Task="F" />')
 
     assert messages_of(configuration_text(more)) == []
@@ -216,21 +216,21 @@ def test_a_mapping_has_one_primary_key_and_up_to_three_unique_keys(configuration
 @pytest.mark.parametrize(
     "declared", ["", '<Property Identifier="Up" Type="Int64" />', '<Property Identifier="Up" Type="12" />']
 )
-def test_a_navigation_may_be_declared_as_reference_or_number_or_not_at_all(declared, configuration_text, messages_of):
+def test_a_navigation_property_may_be_a_reference_a_number_or_undeclared(declared, configuration_text, messages_of):
     ends = 'Property1="T:Up" Property2="T:Down"'
     more = f'<EntityType Identifier="T">{declared}</EntityType><EntityAssociation Identifier="A" {ends} />'
 
     assert messages_of(configuration_text(more)) == []
 
 
-def test_a_parent_may_stand_in_another_job(configuration_text, messages_of):
+def test_a_parent_may_be_in_another_job(configuration_text, messages_of):
     child = SYNC.replace(" />", '><TaskDependsOnTask ParentTask="F" /></SynchronizeTask>')
     more = job(FLAG) + f'<Job Identifier="I" DisplayName_L1="i">{child}</Job>'
 
     assert messages_of(configuration_text(more)) == []
 
 
-def test_a_configuration_built_in_python_is_checked_too():
+def test_a_configuration_built_in_python_is_validated():
     configuration = Configuration(
         connectors=[Connector("HR"), Connector("HR"), Connector("a/b")],
         entity_types=[EntityType("T", [Property("1st")])],
@@ -242,9 +242,9 @@ def test_a_configuration_built_in_python_is_checked_too():
         ],
     )
 
-    told = [str(fault) for fault in faults(configuration)]
+    messages = [str(fault) for fault in faults(configuration)]
 
-    assert told == [
+    assert messages == [
         'connector "a/b" contains "/"; identifiers are not paths',
         'connector "HR" is configured twice; rename or remove one',
         'property "1st" of entity type "T" must consist of the letters A to Z, digits and _, and must not '
@@ -254,7 +254,7 @@ def test_a_configuration_built_in_python_is_checked_too():
     ]
 
 
-def test_names_that_look_the_same_are_the_same_wherever_they_come_from():
+def test_names_are_compared_in_unicode_normal_form():
     configuration = Configuration(connectors=[Connector("\u00e9"), Connector("e\u0301")])
 
     assert [fault.message for fault in faults(configuration)] == [
@@ -262,7 +262,7 @@ def test_names_that_look_the_same_are_the_same_wherever_they_come_from():
     ]
 
 
-def test_a_fault_of_a_task_is_not_told_again_for_each_override_of_it(configuration_text, messages_of):
+def test_a_fault_of_a_task_is_not_repeated_for_its_overrides(configuration_text, messages_of):
     broken = KEYS.replace("true", "false")
     override = '<ComputeCorrelationKeysTaskOverride Identifier="K" Dirty="1" />'
 
@@ -270,19 +270,19 @@ def test_a_fault_of_a_task_is_not_told_again_for_each_override_of_it(configurati
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdef"), max_size=3).map(tuple)))
-def test_a_circle_is_found_exactly_when_a_task_can_reach_itself(parents):
+def test_a_cycle_is_found_exactly_if_a_task_can_reach_itself(parents):
     reach = {name: {p for p in ps if p != name} for name, ps in parents.items()}
     for _ in parents:
         reach = {name: ps.union(*(reach.get(p, set()) for p in ps)) for name, ps in reach.items()}
 
-    circles = list(dependency_cycles(parents))
+    cycles = list(dependency_cycles(parents))
 
-    assert bool(circles) == any(name in ps for name, ps in reach.items())
-    for circle in circles:
-        assert all(after in parents[before] for before, after in zip(circle, (*circle[1:], circle[0]), strict=True))
+    assert bool(cycles) == any(name in ps for name, ps in reach.items())
+    for cycle in cycles:
+        assert all(after in parents[before] for before, after in zip(cycle, (*cycle[1:], cycle[0]), strict=True))
 
 
-def test_a_chain_of_five_thousand_tasks_is_no_circle_and_no_recursion():
+def test_a_chain_of_five_thousand_tasks_needs_no_recursion():
     chain = {str(number): (str(number + 1),) for number in range(5000)}
 
     assert list(dependency_cycles(chain)) == []
@@ -310,7 +310,7 @@ def test_cron_expressions_of_both_lengths_are_accepted(expression):
         ("0 0 * * 3#6", "not understood"), ("* " * 200, "longer than 200"),
     ],
 )  # fmt: skip
-def test_cron_expressions_that_mean_nothing_are_told(expression, problem):
+def test_an_invalid_cron_expression_is_explained(expression, problem):
     assert problem in cron_problem(expression)
 
 
@@ -324,11 +324,11 @@ def test_cron_expressions_that_mean_nothing_are_told(expression, problem):
         ("* 0 * * * *", True),
     ],
 )
-def test_a_job_is_frequent_when_it_fires_twice_in_an_hour(expression, is_frequent):
+def test_a_job_is_frequent_if_it_fires_twice_in_an_hour(expression, is_frequent):
     assert fires_more_than_hourly(expression) is is_frequent
 
 
-def test_the_nearest_name_differs_in_case_or_little_or_there_is_none():
+def test_the_nearest_name_differs_in_case_or_little():
     assert nearest("identifier", ["Identity", "Identifier"]) == "Identifier"
     assert nearest("Idenifier", ["Level", "Identifier"]) == "Identifier"
     assert nearest("Colour", ["Level", "Identifier"]) is None
@@ -355,7 +355,7 @@ def test_the_incremental_job_of_the_guide_gives_no_warning():
     assert warned(Job("J", [KEPT, FLAGS, DIRTY], cron_tab_expression="*/5 * * * *")) == []
 
 
-def test_a_dirty_task_without_a_flag_task_before_it_is_told():
+def test_a_dirty_task_without_a_flag_task_before_it_gives_a_warning():
     task = ComputeCorrelationKeysTask(dirty=True, entity_types=["T"])
 
     (warning,) = warned(Job("J", [KEPT, task, SetRecentlyModifiedFlagTask()]))
@@ -363,19 +363,19 @@ def test_a_dirty_task_without_a_flag_task_before_it_is_told():
     assert warning.startswith('task "ComputeCorrelationKeys" of job "J" works on flagged resources')
 
 
-def test_a_flag_task_after_a_synchronization_that_discards_is_told():
+def test_a_flag_task_after_a_discarding_synchronization_gives_a_warning():
     (warning,) = warned(Job("J", [SynchronizeTask(connector="HR"), FLAGS, DIRTY]))
 
     assert '"SynchronizeHR" before it discards its changes' in warning
 
 
-def test_a_synchronization_after_the_flag_task_may_discard():
+def test_a_discarding_synchronization_after_the_flag_task_gives_no_warning():
     later = SynchronizeTask(connector="HR", identifier="Later")
 
     assert warned(Job("J", [KEPT, FLAGS, DIRTY, later])) == []
 
 
-def test_the_same_task_twice_is_told_with_its_line(configured, tmp_path):
+def test_a_task_called_twice_gives_a_warning_with_its_line(configured, tmp_path):
     configuration = configured(
         SYNC + job('\n<Step Task="S" />\n<SynchronizeTaskOverride Identifier="S" Orphans="1" />')
     )
@@ -386,7 +386,7 @@ def test_the_same_task_twice_is_told_with_its_line(configured, tmp_path):
     assert re.search(r'task "S" runs twice in job "J"; the first time is at .*:19', warning.message)
 
 
-def test_all_entity_types_several_times_an_hour_is_told():
+def test_all_entity_types_several_times_an_hour_give_a_warning():
     task = ComputeCorrelationKeysTask(all_entity_type=True)
 
     assert warned(Job("J", [task], cron_tab_expression="0 * * * *")) == []
@@ -394,7 +394,7 @@ def test_all_entity_types_several_times_an_hour_is_told():
     assert "(AllEntityType)" in warning
 
 
-def test_a_task_before_the_one_it_depends_on_is_told_by_level_or_by_place():
+def test_a_task_before_its_parent_gives_a_warning():
     (by_place,) = warned(Job("J", [FLAGS, KEPT]))
     (by_level,) = warned(
         Job("J", [SynchronizeTask(connector="HR", do_not_delete_changes=True, level=3),

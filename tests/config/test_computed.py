@@ -1,4 +1,4 @@
-"""Computed properties and classifications in XML: what loads, and what is refused with its line."""
+"""Computed properties and classifications in XML: what loads, and what is refused, with its line."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_expressions_and_rules_load_with_their_defaults(configured):
     assert configuration.classification_rules == (ResourceClassificationRule("R", "SQL:u: true", 0, None, None),)
 
 
-def test_expressions_and_rules_load_with_everything_that_can_be_written(configured):
+def test_expressions_and_rules_load_with_all_attributes(configured):
     configuration = configured(
         PERSON
         + """
@@ -62,7 +62,7 @@ def test_expressions_and_rules_load_with_everything_that_can_be_written(configur
     assert configuration.classification_rules == (ResourceClassificationRule("R", "SQL:u: true", 90, "P", "All"),)
 
 
-def test_the_tasks_load_inside_jobs_and_outside_and_can_be_overridden(configured):
+def test_the_tasks_load_inside_and_outside_jobs_and_can_be_overridden(configured):
     configuration = configured(
         PERSON
         + UPDATE
@@ -203,26 +203,26 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_one_mistake_is_told_once_with_what_to_do(name, configuration_text, messages_of):
+def test_each_mistake_is_reported_once_with_advice(name, configuration_text, messages_of):
     more, message = REFUSED[name]
 
-    told = messages_of(configuration_text(PERSON + more))
+    messages = messages_of(configuration_text(PERSON + more))
 
-    assert len(told) == 1, told
-    assert re.search(message, told[0]), told
+    assert len(messages) == 1, messages
+    assert re.search(message, messages[0]), messages
 
 
-def test_the_pieces_of_these_mistakes_are_sound_without_them(configuration_text, messages_of):
+def test_the_parts_of_these_mistakes_are_valid_without_them(configuration_text, messages_of):
     assert messages_of(configuration_text(PERSON + FULL + CLASS + UPDATE)) == []
 
 
-def test_the_line_is_that_of_the_element(configuration_text, messages_of):
-    (told,) = messages_of(configuration_text(PERSON + "\n\n" + REFUSED["the key"][0]))
+def test_a_fault_has_the_line_of_its_element(configuration_text, messages_of):
+    (message,) = messages_of(configuration_text(PERSON + "\n\n" + REFUSED["the key"][0]))
 
-    assert told.startswith("34: ")
+    assert message.startswith("34: ")
 
 
-def test_what_python_code_builds_is_checked_too():
+def test_rules_built_in_python_are_validated():
     configuration = Configuration(
         entity_types=[EntityType("Person", [Property("Number", is_key=True), Property("Full")])],
         property_expressions=[EntityPropertyExpression("A", "Person", "Full", " ", "")],
@@ -230,9 +230,9 @@ def test_what_python_code_builds_is_checked_too():
         classification_rules=[ResourceClassificationRule("R", None), ResourceClassificationRule("R", "  ")],
     )
 
-    told = [str(fault) for fault in faults(configuration)]
+    messages = [str(fault) for fault in faults(configuration)]
 
-    assert told == [
+    assert messages == [
         'property expression "A" does not say how "Person:Full" is computed; give Binding, Expression or both',
         *(
             f'classification rule "R_{number}" does not say which resources are of resource type "R"; give '

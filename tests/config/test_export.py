@@ -1,4 +1,4 @@
-"""Any configuration as XML: reading it gives the same configuration, or it is refused by name."""
+"""Export as XML: reading it gives the same configuration, or it is refused by name."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ VALUES: dict[AttributeType, st.SearchStrategy[Any]] = {
     task_elements.CRON_TIME_ZONE: st.sampled_from([0, 1]),
     task_elements.LOG_LEVEL: st.sampled_from(["Trace", "Warning", "None"]),
 }
-"""What a value of each kind may be. A kind that is missing here was never written and read back."""
+"""The values of each attribute type. A type that is missing here was never written and read back."""
 
 
 @st.composite
@@ -120,7 +120,7 @@ def values_of(draw: st.DrawFn, attributes: list[Attribute]) -> dict[str, Any]:
 
 @st.composite
 def built(draw: st.DrawFn, element: Element) -> Any:
-    """Whatever an element can stand for."""
+    """Any object that an element can represent."""
     values = draw(values_of([a for a in element.attributes if not a.is_threshold]))
     thresholds = draw(values_of([a for a in element.attributes if a.is_threshold]))
     names = draw(st.dictionaries(st.integers(1, 16), TEXTS, max_size=3)) if element.names else {}
@@ -153,7 +153,7 @@ def refusals(configuration: Configuration) -> list[str]:
 
 @law(40)
 @given(built(ROOT))
-def test_what_is_exported_is_read_as_what_it_was(configuration: Configuration) -> None:
+def test_an_exported_configuration_is_read_back_as_the_same(configuration: Configuration) -> None:
     text = configuration_xml(configuration)
 
     assert read_back(text) == configuration
@@ -161,7 +161,7 @@ def test_what_is_exported_is_read_as_what_it_was(configuration: Configuration) -
 
 
 @pytest.mark.parametrize("child", ROOT.children, ids=lambda child: child.name)
-def test_every_element_is_read_as_what_it_was(child: Element) -> None:
+def test_every_element_is_read_back_as_the_same(child: Element) -> None:
     @law(25)
     @given(built(child))
     def is_read_back(item: Any) -> None:
@@ -172,7 +172,7 @@ def test_every_element_is_read_as_what_it_was(child: Element) -> None:
     is_read_back()
 
 
-def test_configurations_as_people_write_them_are_read_as_what_they_were(tmp_path: Path) -> None:
+def test_handwritten_configurations_are_read_back_as_the_same(tmp_path: Path) -> None:
     company = Path(__file__).parents[2] / "examples" / "company" / "configuration"
     (tmp_path / "cli.xml").write_text(CONFIGURATION)
     for source in (company, tmp_path):
@@ -181,7 +181,7 @@ def test_configurations_as_people_write_them_are_read_as_what_they_were(tmp_path
         assert read_back(configuration_xml(configuration)) == configuration
 
 
-def test_a_configuration_built_in_python_is_read_as_what_it_was() -> None:
+def test_a_configuration_built_in_python_is_read_back_as_the_same() -> None:
     configuration = small_company.configuration()
 
     text = configuration_xml(configuration)
@@ -191,7 +191,7 @@ def test_a_configuration_built_in_python_is_read_as_what_it_was() -> None:
 
 
 def with_names(configuration: Configuration) -> Configuration:
-    """Tasks and jobs that have no display name are called by their identifier."""
+    """Gives tasks and jobs without a display name their identifier as name."""
 
     def named(item: Any) -> Any:
         return evolve(item, display_names={1: item.identifier, **item.display_names})
@@ -206,7 +206,7 @@ def with_names(configuration: Configuration) -> Configuration:
 # How it looks
 
 
-def test_what_holds_anyway_is_left_out_and_the_rest_stands_in_the_order_of_the_vocabulary() -> None:
+def test_defaults_are_left_out_and_elements_are_in_the_order_of_the_schema() -> None:
     configuration = Configuration(
         jobs=[
             Job(
@@ -263,7 +263,7 @@ def expression(text: str) -> Configuration:
     return Configuration(property_expressions=[EntityPropertyExpression("E", "P", "N", expression=text)])
 
 
-def test_characters_that_xml_cannot_hold_are_refused_by_name_and_place() -> None:
+def test_characters_that_xml_cannot_contain_are_refused_with_their_place() -> None:
     assert refusals(expression("a\x01b")) == [
         '`EntityPropertyExpression` "E": `Expression` contains U+0001 at character 2, which XML cannot contain; '
         "remove it"
@@ -279,7 +279,7 @@ def test_characters_that_xml_cannot_hold_are_refused_by_name_and_place() -> None
 NOT_OF_XML = {"parents": (), "level": "3", "agent": None, "display_names": "x"}
 
 
-def test_everything_that_only_python_can_say_is_refused_at_once_with_its_place() -> None:
+def test_everything_that_only_python_can_express_is_refused_with_its_place() -> None:
     configuration = Configuration(
         connections=[Connection("C", "HR", package="")],
         entity_types=[EntityType("P", display_names={17: "x", 2: " "})],
@@ -317,13 +317,13 @@ class _TheirTask(SetRecentlyModifiedFlagTask):
     pass
 
 
-def test_a_task_that_the_vocabulary_does_not_know_is_refused_by_name() -> None:
+def test_a_task_without_an_element_is_refused_by_name() -> None:
     assert refusals(Configuration(tasks=[_TheirTask(identifier="Mine")])) == [
         '_TheirTask "Mine": `ConfigurationFile` has no element for it; only Python can express this'
     ]
 
 
-def test_a_configuration_of_wrong_types_is_refused_before_it_is_written() -> None:
+def test_a_configuration_with_wrong_types_is_refused() -> None:
     assert refusals(Configuration(agents=[Change(None, 1)])) == [
         "Configuration: agents must be a sequence of Agent; it contains Change"
     ]
@@ -331,7 +331,7 @@ def test_a_configuration_of_wrong_types_is_refused_before_it_is_written() -> Non
         deltamark.configuration_xml("configuration")  # type: ignore[arg-type]
 
 
-def test_more_than_is_read_of_one_file_is_refused() -> None:
+def test_more_than_is_read_from_one_file_is_refused() -> None:
     properties = [Property(f"P{n}", display_names={1: "x" * 1000}) for n in range(1100)]
 
     assert refusals(Configuration(entity_types=[EntityType("P", properties)])) == [

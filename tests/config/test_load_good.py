@@ -1,4 +1,4 @@
-"""Configurations that load, and what they mean."""
+"""Valid configurations, and the objects that they load as."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SEED_JOB = """
 """  # noqa: E501 - exactly as the guide writes them
 
 
-def test_the_three_tasks_of_the_guide_load_as_it_writes_them(configured):
+def test_the_three_tasks_of_the_guide_load_as_written_there(configured):
     job = configured(SEED_JOB).job("Incremental")
 
     assert job.tasks == (
@@ -75,7 +75,7 @@ def test_the_three_tasks_of_the_guide_load_as_it_writes_them(configured):
     )
 
 
-def test_everything_knows_its_line(configured, tmp_path):
+def test_every_object_has_its_line(configured, tmp_path):
     configuration = configured(SEED_JOB)
 
     file = str(tmp_path / "jobs.xml")
@@ -84,7 +84,7 @@ def test_everything_knows_its_line(configured, tmp_path):
     assert configuration.job("Incremental").location == Location(file, 19)
 
 
-def test_an_element_is_placed_where_it_begins_however_many_lines_its_tag_takes(load_text):
+def test_the_location_of_an_element_is_the_line_in_which_it_begins(load_text):
     text = (
         '<!-- 1\n -->\n<ConfigurationFile>\n<Agent\n  Identifier="A"\n/>\n<Agent Identifier=\n"B"/></ConfigurationFile>'
     )
@@ -110,25 +110,25 @@ def test_a_namespace_on_the_root_changes_nothing(load_text, opening):
     assert [item.identifier for item in configuration.connectors] == ["AD"]
 
 
-def test_children_may_carry_the_namespace_of_the_root(load_text):
+def test_children_may_have_the_namespace_of_the_root(load_text):
     configuration = load_text('<c:ConfigurationFile xmlns:c="urn:x"><c:Agent Identifier="A"/></c:ConfigurationFile>')
 
     assert configuration.agents == (Agent("A"),)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_configuration(load_text):
+def test_a_byte_order_mark_is_ignored(load_text):
     text = '<?xml version="1.0" encoding="utf-8"?><ConfigurationFile><Agent Identifier="É"/></ConfigurationFile>'
 
     assert load_text(codecs.BOM_UTF8 + text.encode()).agents == (Agent("É"),)
 
 
-def test_comments_and_dots_mean_nothing(load_text):
+def test_comments_and_dots_are_ignored(load_text):
     text = '<!-- a --><ConfigurationFile>…<!-- b --><Agent Identifier="A">...</Agent> ... </ConfigurationFile>'
 
     assert load_text(text).agents == (Agent("A"),)
 
 
-def test_names_are_kept_in_one_unicode_form(load_text):
+def test_names_are_normalized_to_one_unicode_form(load_text):
     agent = load_text('<ConfigurationFile><Agent Identifier="e&#x301;"/></ConfigurationFile>').agents[0]
 
     assert agent.identifier == "é"
@@ -142,7 +142,7 @@ def test_display_names_are_kept_by_language(load_text):
     assert agent.display_names == {1: "One", 16: "Last"}
 
 
-def test_what_is_not_written_has_its_documented_default(load_text):
+def test_a_missing_attribute_has_its_documented_default(load_text):
     configuration = load_text(
         """<ConfigurationFile>
         <Connector Identifier="C"/>
@@ -192,7 +192,7 @@ def test_what_is_not_written_has_its_documented_default(load_text):
     assert configuration.jobs == (Job("J", (), None, None, 0, False, None, False, display_names={1: "j"}),)
 
 
-def test_the_schema_tells_the_defaults_of_the_domain():
+def test_the_schema_has_the_defaults_of_the_domain():
     elements = {child.name: child for parents in all_elements().values() for p in parents for child in p.children}
     connector, task = elements["Connector"], elements["SynchronizeTask"]
 
@@ -202,7 +202,7 @@ def test_the_schema_tells_the_defaults_of_the_domain():
     assert task.default(task.attribute("OpenIdClient")) is None
 
 
-def test_what_is_written_replaces_the_default(load_text):
+def test_a_written_attribute_replaces_the_default(load_text):
     configuration = load_text(
         """<ConfigurationFile>
         <Agent Identifier="G"/> <Policy Identifier="P"/>
@@ -270,7 +270,7 @@ def test_what_is_written_replaces_the_default(load_text):
     )
 
 
-def test_steps_and_overrides_call_tasks_that_stand_elsewhere(configured):
+def test_steps_and_overrides_call_tasks_from_elsewhere(configured):
     configuration = configured(
         """
         <SynchronizeTask Identifier="S" DisplayName_L1="s" Connector="AD" />
@@ -318,7 +318,7 @@ def test_the_files_of_a_folder_are_one_configuration(tmp_path):
     assert configuration.agents[0].location == Location(str(folder / "deeper" / "g.xml"), 1)
 
 
-def test_locations_name_files_as_the_path_was_given(tmp_path, monkeypatch):
+def test_locations_name_files_as_the_path_was_written(tmp_path, monkeypatch):
     (tmp_path / "configuration").mkdir()
     (tmp_path / "configuration" / "jobs.xml").write_text("<ConfigurationFile><Jub/></ConfigurationFile>")
     monkeypatch.chdir(tmp_path)
@@ -327,7 +327,7 @@ def test_locations_name_files_as_the_path_was_given(tmp_path, monkeypatch):
         load("configuration")
 
 
-def test_the_faults_of_all_files_are_told_in_file_order(tmp_path):
+def test_the_faults_of_all_files_are_reported_in_file_order(tmp_path):
     (tmp_path / "b.xml").write_text("<ConfigurationFile>\n<Jub/>\n<Agent/>\n</ConfigurationFile>")
     (tmp_path / "a.xml").write_text("<ConfigurationFile>\n\n<Agent></ConfigurationFile>")
 

@@ -1,4 +1,4 @@
-"""Expressions are read once, before anything runs, and everything that is wrong with them is told together."""
+"""Expressions are read once, before anything runs, and all their faults are reported together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deltamark.domain.validation.validate import MOST_FAULTS
 
 @frozen
 class FakeEvaluator:
-    """Expressions are the names that they read, with blanks between them, `?` (refused) or `!` (not evaluated)."""
+    """Takes the names that an expression reads for the expression; `?` is refused, `!` cannot be evaluated."""
 
     asked: list[str] = field(factory=list)
 
@@ -29,12 +29,12 @@ class FakeEvaluator:
         return tuple(Read((), name) for name in (derivation.expression or "").split() if name != "!")
 
     def fault(self, derivation: Derivation) -> Fault | None:
-        wrong = "!" in (derivation.expression or "")
-        return Fault(derivation.location, f"{derivation.described} cannot be evaluated") if wrong else None
+        is_faulty = "!" in (derivation.expression or "")
+        return Fault(derivation.location, f"{derivation.described} cannot be evaluated") if is_faulty else None
 
 
 def configured(**expressions: str) -> Configuration:
-    """Properties of T with their expressions, one a line, the last one first in the file."""
+    """Properties of T with their expressions, one per line, in reverse order."""
     lines = {name: len(expressions) - number for number, name in enumerate(expressions)}
     return Configuration(
         entity_types=[EntityType("T", [Property("Key", is_key=True), *(Property(name) for name in expressions)])],
@@ -51,19 +51,19 @@ def faults_of(configuration: Configuration) -> list[str]:
     return [str(fault) for fault in refused.value.faults]
 
 
-def test_sound_expressions_give_the_plan_and_are_read_once_each():
+def test_valid_expressions_give_the_plan_and_are_read_once_each():
     evaluator = FakeEvaluator()
 
-    found = planned(configured(A="B", B="C", C="Key"), evaluator)
+    plan = planned(configured(A="B", B="C", C="Key"), evaluator)
 
-    assert [one.derivation.name for one in found.derived] == ["C", "B", "A"]
+    assert [item.derivation.name for item in plan.derived] == ["C", "B", "A"]
     assert evaluator.asked == ["A", "B", "C"]
 
 
-def test_what_is_refused_what_is_a_circle_and_what_cannot_be_evaluated_is_told_in_file_order():
-    told = faults_of(configured(Odd="?", Own="Own", There="Back", Back="There", Wrong="!", Right="Key"))
+def test_all_faults_of_expressions_are_reported_in_file_order():
+    messages = faults_of(configured(Odd="?", Own="Own", There="Back", Back="There", Wrong="!", Right="Key"))
 
-    assert told == [
+    assert messages == [
         "a.xml:2: the expression of T:Wrong cannot be evaluated",
         "a.xml:3: computed properties read each other in a cycle: T:Back -> T:There -> T:Back; let one of them read "
         "something else",
@@ -72,13 +72,13 @@ def test_what_is_refused_what_is_a_circle_and_what_cannot_be_evaluated_is_told_i
     ]
 
 
-def test_what_reads_a_refused_expression_is_no_fault_of_its_own():
+def test_reading_a_refused_expression_is_not_a_second_fault():
     assert faults_of(configured(Odd="?", Reader="Odd")) == [
         "a.xml:2: the expression of T:Odd is a riddle; write it plainly"
     ]
 
 
-def test_no_more_faults_are_told_than_help():
+def test_the_number_of_reported_faults_is_limited():
     assert len(faults_of(configured(**{f"P{number}": "?" for number in range(MOST_FAULTS + 5)}))) == MOST_FAULTS
 
 

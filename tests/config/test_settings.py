@@ -1,4 +1,4 @@
-"""Settings: the file, over it the environment, over both the options."""
+"""Settings: options take precedence over the environment, and that over the file."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def refusals(folder: Path, text: str | bytes) -> list[str]:
     return [str(fault).removeprefix(f"{folder}/") for fault in refused.value.faults]
 
 
-def test_without_a_file_the_defaults_lie_in_the_folder(tmp_path):
+def test_without_a_file_the_defaults_are_in_the_folder(tmp_path):
     assert load_settings(tmp_path, {}) == Settings(
         f"sqlite:///{tmp_path}/deltamark.db", tmp_path / "configuration", tmp_path / "exports"
     )
 
 
-def test_in_the_working_directory_the_defaults_read_as_documented():
+def test_in_the_working_directory_the_defaults_are_as_documented():
     assert load_settings(Path(), {}) == Settings("sqlite:///deltamark.db", Path("configuration"), Path("exports"))
 
 
-def test_relative_paths_of_the_file_are_relative_to_it(tmp_path):
+def test_relative_paths_in_the_file_are_relative_to_its_folder(tmp_path):
     (tmp_path / "deltamark.toml").write_text(FILE)
 
     assert load_settings(tmp_path, {}) == Settings(
@@ -45,13 +45,13 @@ def test_relative_paths_of_the_file_are_relative_to_it(tmp_path):
 @pytest.mark.parametrize(
     "url", ["sqlite:////srv/log.db", "sqlite:///:memory:", "postgresql://user@host/db", "sqlite://"]
 )
-def test_a_store_that_is_no_relative_path_is_left_as_it_is(url, tmp_path):
+def test_a_store_without_a_relative_path_is_not_changed(url, tmp_path):
     (tmp_path / "deltamark.toml").write_text(f'[deltamark]\nstore = "{url}"')
 
     assert load_settings(tmp_path, {}).store == url
 
 
-def test_the_environment_wins_over_the_file_and_options_over_both(tmp_path):
+def test_options_take_precedence_over_the_environment_and_that_over_the_file(tmp_path):
     (tmp_path / "deltamark.toml").write_text(FILE)
     environment = {
         "DELTAMARK_STORE": "sqlite:///env.db",
@@ -73,7 +73,7 @@ def test_every_setting_has_a_variable_and_an_option(tmp_path):
     )
 
 
-def test_the_key_that_signs_checkpoints_is_none_unless_the_file_or_the_environment_names_it(tmp_path):
+def test_the_checkpoint_key_comes_from_the_file_or_the_environment(tmp_path):
     assert load_settings(tmp_path, {"DELTAMARK_CHECKPOINT_KEY": ""}).checkpoint_key is None
 
     (tmp_path / "deltamark.toml").write_text('[deltamark]\ncheckpoint_key = "secret/key.pem"')
@@ -83,7 +83,7 @@ def test_the_key_that_signs_checkpoints_is_none_unless_the_file_or_the_environme
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (
             '[deltamark]\n\nstroe = "x"',
@@ -99,23 +99,23 @@ def test_the_key_that_signs_checkpoints_is_none_unless_the_file_or_the_environme
         (b"[deltamark]\nstore = '\xff'", r"deltamark\.toml:2: the file is not UTF-8"),
     ],
 )
-def test_what_the_file_says_wrongly_is_told_with_its_line(text, told, tmp_path):
+def test_an_invalid_setting_is_reported_with_its_line(text, expected, tmp_path):
     (message,) = refusals(tmp_path, text)
 
-    assert re.match(told, message), message
+    assert re.match(expected, message), message
 
 
-def test_all_wrong_keys_are_told_at_once(tmp_path):
+def test_all_unknown_keys_are_reported_together(tmp_path):
     assert len(refusals(tmp_path, '[deltamark]\na = "1"\nb = "2"\n[other]\n')) == 3
 
 
-def test_a_folder_in_the_place_of_the_file_is_told(tmp_path):
+def test_a_folder_in_place_of_the_file_is_reported(tmp_path):
     (tmp_path / "deltamark.toml").mkdir()
 
     with pytest.raises(ConfigurationError, match=r"deltamark\.toml: .*(regular|read)"):
         load_settings(tmp_path, {})
 
 
-def test_an_empty_option_is_told(tmp_path):
+def test_an_empty_option_is_reported(tmp_path):
     with pytest.raises(ConfigurationError, match="the option --export-output is empty"):
         load_settings(tmp_path, {}, export_output="")

@@ -1,4 +1,4 @@
-"""Functions of users in a configuration: found only where they are registered, and checked before anything runs."""
+"""User functions in a configuration: found only if registered, and checked before anything runs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def written(tmp_path):
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Writes a module beside the configuration, which is forgotten after the test."""
+    """Writes a module into the folder of the configuration, and unloads it after the test."""
     names: list[str] = []
     monkeypatch.setattr(sys, "path", [*sys.path])
 
@@ -105,7 +105,7 @@ def faults(*asked, **more) -> list[str]:
     return [str(fault) for fault in refused.value.faults]
 
 
-def test_a_function_that_is_given_is_what_a_task_names(written):
+def test_a_registered_function_is_bound_to_the_task_that_names_it(written):
     checked = checked_configuration(written(TASK.format(HERE)), [rated])
 
     found = task_of(checked.configuration)
@@ -116,16 +116,16 @@ def test_a_function_that_is_given_is_what_a_task_names(written):
     assert {str(dependency) for dependency in one.dependencies} == {"", "Name"}
 
 
-def test_what_the_task_says_counts_more_than_what_the_function_does(written):
-    said = TASK.format(f"{__name__}:everything").replace(" />", ' Dirty="true" BatchSize="3" Level="2"><TaskEntityType '
-                                                         'EntityType="Person" /></PythonTask>')  # fmt: skip
-    configuration = checked_configuration(written(said), [everything]).configuration
+def test_attributes_of_the_task_take_precedence_over_those_of_the_function(written):
+    attributes = ' Dirty="true" BatchSize="3" Level="2"><TaskEntityType EntityType="Person" /></PythonTask>'
+    element = TASK.format(f"{__name__}:everything").replace(" />", attributes)
+    configuration = checked_configuration(written(element), [everything]).configuration
 
     found = task_of(configuration)
     assert (found.dirty, found.batch_size, found.level, found.entity_types) == (True, 3, 2, ("Person",))
 
 
-def test_an_override_changes_what_a_task_says_but_not_its_function(written, tmp_path):
+def test_an_override_changes_attributes_but_not_the_function(written, tmp_path):
     text = XML.format(task='<PythonTaskOverride Identifier="Rate" Dirty="false" BatchSize="5" />').replace(
         "  <Job", f"  {TASK.format(HERE)}\n  <Job"
     )
@@ -139,12 +139,12 @@ def test_an_override_changes_what_a_task_says_but_not_its_function(written, tmp_
     assert 'cannot change "function"' in faults(calling, [rated])[0]
 
 
-def test_a_function_that_is_not_registered_is_a_fault_with_its_line_and_how_to_register_it(written):
+def test_an_unregistered_function_is_a_fault_with_its_line_and_advice(written):
     path = written("\n" + TASK.format(HERE.replace("rated", "rate")))
 
-    (told,) = faults(path, [rated])
+    (message,) = faults(path, [rated])
 
-    assert told == (
+    assert message == (
         f'{path}:10: PythonTask "Rate" names the function "{__name__}:rate", which is not registered; name its module '
         'in deltamark.toml (tasks = ["company_tasks"]) or in the entry point group deltamark.tasks of an installed '
         "package, "
@@ -152,24 +152,24 @@ def test_a_function_that_is_not_registered_is_a_fault_with_its_line_and_how_to_r
     )
 
 
-def test_nothing_is_imported_because_a_configuration_names_it(written, module):
+def test_a_module_is_not_imported_because_a_configuration_names_it(written, module):
     module("trap", "raise SystemExit('sprung')")
     sys.path.append(str(written(TASK.format("trap:f")).parent))
 
-    (told,) = faults(written(TASK.format("trap:f")))
+    (message,) = faults(written(TASK.format("trap:f")))
 
-    assert "which is not registered" in told
+    assert "which is not registered" in message
     assert "trap" not in sys.modules
 
 
 @pytest.mark.parametrize("name", ["f", "a.b", ":f", "a:", "a b:f", "os:system('x')", "a:b:c", "../a:f", "a.:f"])
-def test_a_name_that_is_none_is_a_fault(written, name):
-    (told,) = faults(written(TASK.format(name)))
+def test_a_malformed_function_name_is_a_fault(written, name):
+    (message,) = faults(written(TASK.format(name)))
 
-    assert "is not of the form package.module:function" in told
+    assert "is not of the form package.module:function" in message
 
 
-def test_a_module_that_is_registered_is_imported_only_if_a_task_needs_it(written, module):
+def test_a_registered_module_is_imported_only_if_a_task_needs_it(written, module):
     its = module("company_tasks_a", GOOD)
     checked_configuration(written(""), modules=[its])
     assert "company_tasks_a" not in sys.modules
@@ -200,18 +200,18 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("text", "told"), BROKEN.values(), ids=BROKEN)
-def test_a_module_that_cannot_be_used_is_told_beside_the_function_that_is_missing(written, module, text, told):
+@pytest.mark.parametrize(("text", "message"), BROKEN.values(), ids=BROKEN)
+def test_an_unusable_module_is_reported_with_the_missing_function(written, module, text, message):
     its = module("company_tasks_b", text)
 
     found = faults(written(TASK.format("company_tasks_b:score")), modules=[its])
 
-    assert any(told in fault for fault in found)
+    assert any(message in fault for fault in found)
     assert any("which is not registered" in fault for fault in found)
     assert len(found) == 2
 
 
-def test_a_module_that_an_installed_one_hides_is_told(module, tmp_path):
+def test_a_module_hidden_by_an_installed_one_is_reported(module, tmp_path):
     its = module("attrs", GOOD)
     sys.modules["attrs"] = __import__("attrs")
     try:
@@ -230,7 +230,7 @@ def entry_points(monkeypatch, *points: tuple[str, str]):
 
 
 @pytest.mark.parametrize("value", [__name__, HERE])
-def test_a_function_is_found_through_an_entry_point_that_names_it_or_its_module(written, monkeypatch, value):
+def test_a_function_is_found_by_an_entry_point_for_it_or_its_module(written, monkeypatch, value):
     entry_points(monkeypatch, ("company", value))
 
     configuration = checked_configuration(written(TASK.format(HERE))).configuration
@@ -238,28 +238,29 @@ def test_a_function_is_found_through_an_entry_point_that_names_it_or_its_module(
     assert task_of(configuration).function is rated
 
 
-def test_an_entry_point_that_is_broken_matters_only_where_a_function_is_missing(written, monkeypatch):
+def test_a_broken_entry_point_is_reported_only_if_a_function_is_missing(written, monkeypatch):
     entry_points(monkeypatch, ("company", __name__), ("broken", "no_such_module"), ("number", f"{__name__}:HERE"))
 
     checked_configuration(written(TASK.format(HERE)))
 
-    told = faults(written(TASK.format("no_such_module:f")))
+    messages = faults(written(TASK.format("no_such_module:f")))
     assert (
-        'the entry point "broken" (group deltamark.tasks, "no_such_module") cannot be loaded: ModuleNotFound' in told[0]
+        'the entry point "broken" (group deltamark.tasks, "no_such_module") cannot be loaded: ModuleNotFound'
+        in messages[0]
     )
-    assert "names neither a module nor a function that @deltamark.task decorates" in told[1]
+    assert "names neither a module nor a function that @deltamark.task decorates" in messages[1]
 
 
-def test_engine_open_takes_functions_and_refuses_what_is_none(store_url, written):
+def test_engine_open_takes_functions_and_refuses_other_objects(store_url, written):
     path = written(TASK.format(HERE))
     Engine.open(store_url, configuration=path, export_output=path.parent, tasks=[rated]).close()
 
-    for wrong, told in ((rated, "a list"), ([rated.function], "decorate the function"), ([1], "is no task")):
-        with pytest.raises(UsageError, match=told):
-            Engine.open(store_url, configuration=path, tasks=wrong)
+    for functions, message in ((rated, "a list"), ([rated.function], "decorate the function"), ([1], "is no task")):
+        with pytest.raises(UsageError, match=message):
+            Engine.open(store_url, configuration=path, tasks=functions)
 
 
-def test_two_functions_of_one_name_are_refused():
+def test_two_functions_with_the_same_name_are_refused():
     def made():
         @task(entity_types=["Person"], writes=["Score"])
         def same(batch):
@@ -272,7 +273,7 @@ def test_two_functions_of_one_name_are_refused():
     assert "two functions have the name" in faults(people_model([calls(made(), "A"), calls(made(), "B")]))[0]
 
 
-def test_what_is_written_as_xml_names_the_function_and_is_read_back_as_the_same(written):
+def test_exported_xml_names_the_function_and_is_read_back_as_the_same(written):
     loaded = load(written(TASK.format(HERE)))
     in_python = evolve(loaded, jobs=[evolve(loaded.jobs[0], tasks=[PythonTask(
         identifier="Rate", function=rated, display_names={1: "Rates"})])])  # fmt: skip
@@ -283,7 +284,7 @@ def test_what_is_written_as_xml_names_the_function_and_is_read_back_as_the_same(
     assert in_python == loaded
 
 
-def test_settings_tell_the_modules_with_their_folder_and_line(tmp_path):
+def test_settings_have_the_modules_with_their_folder_and_line(tmp_path):
     (tmp_path / "deltamark.toml").write_text('[deltamark]\nstore = "sqlite:///a.db"\ntasks = ["a_b", "c.d"]\n')
 
     settings = load_settings(tmp_path, {})
@@ -293,7 +294,7 @@ def test_settings_tell_the_modules_with_their_folder_and_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("value", "message"),
     [
         ('"company_tasks"', "it must be a list of modules"),
         ('["company_tasks.py"]', "leave the extension out"),
@@ -302,20 +303,20 @@ def test_settings_tell_the_modules_with_their_folder_and_line(tmp_path):
         ('[""]', "which is not the name of a module"),
     ],
 )
-def test_settings_that_name_no_modules_are_refused(tmp_path, said, told):
-    (tmp_path / "deltamark.toml").write_text(f"[deltamark]\n\ntasks = {said}\n")
+def test_invalid_module_settings_are_refused(tmp_path, value, message):
+    (tmp_path / "deltamark.toml").write_text(f"[deltamark]\n\ntasks = {value}\n")
 
-    with pytest.raises(ConfigurationError, match=told) as refused:
+    with pytest.raises(ConfigurationError, match=message) as refused:
         load_settings(tmp_path, {})
 
     assert "deltamark.toml:3: " in str(refused.value)
 
 
-def declared(**said) -> UserTask:
+def declared(**arguments) -> UserTask:
     def f(batch):
         return batch
 
-    return task(**{"entity_types": ["Person"], "reads": ["Name"], "writes": ["Score"], **said})(f)
+    return task(**{"entity_types": ["Person"], "reads": ["Name"], "writes": ["Score"], **arguments})(f)
 
 
 CANNOT = {
@@ -344,14 +345,14 @@ CANNOT = {
 }
 
 
-@pytest.mark.parametrize(("function", "told"), CANNOT.values(), ids=CANNOT)
-def test_what_a_function_cannot_do_is_a_fault(function, told):
+@pytest.mark.parametrize(("function", "message"), CANNOT.values(), ids=CANNOT)
+def test_a_declaration_that_a_function_cannot_fulfil_is_a_fault(function, message):
     (first, *_) = faults(people_model([calls(function)], {"Note": "p.Name"}))
 
-    assert told in first
+    assert message in first
 
 
-def test_the_key_of_a_type_that_no_mapping_feeds_cannot_be_computed():
+def test_the_key_of_an_unmapped_entity_type_cannot_be_computed():
     model = people_model([], entity_type_mappings=[], association_mappings=[])
     jobs = [Job("Rate", [calls(declared(writes=["Number"]))])]
 
@@ -370,7 +371,7 @@ def test_a_reference_cannot_be_computed():
     )[0]  # fmt: skip
 
 
-def test_an_entity_type_that_is_none_of_the_functions_is_a_fault():
+def test_an_entity_type_that_the_function_does_not_declare_is_a_fault():
     model = people_model([calls(declared(), entity_types=["Team"])])
     teams = [*model.entity_types, EntityType("Team", [Property("Code", is_key=True)])]
 
@@ -379,47 +380,47 @@ def test_an_entity_type_that_is_none_of_the_functions_is_a_fault():
     )
 
 
-def test_a_circle_of_functions_and_expressions_is_refused():
+def test_a_cycle_of_functions_and_expressions_is_refused():
     function = declared(reads=["Note"])
 
-    (told,) = faults(people_model([calls(function), expressions_task()], {"Note": "p.Score"}))
+    (message,) = faults(people_model([calls(function), expressions_task()], {"Note": "p.Score"}))
 
-    assert "computed properties read each other in a cycle: Person:Note -> Person:Score -> Person:Note" in told
+    assert "computed properties read each other in a cycle: Person:Note -> Person:Score -> Person:Note" in message
 
 
-def test_two_functions_that_say_nothing_would_write_the_same():
+def test_two_functions_without_declared_writes_would_write_the_same():
     def other(batch):
         return batch
 
     silent = task(entity_types=["Person"])(other)
 
-    told = faults(people_model([calls(declared(writes=None), "A"), calls(silent, "B")]))
+    messages = faults(people_model([calls(declared(writes=None), "A"), calls(silent, "B")]))
 
-    assert "already computes; keep one of them" in told[0]
+    assert "already computes; keep one of them" in messages[0]
 
 
-def told(configuration) -> list[str]:
+def warnings_of(configuration) -> list[str]:
     checked = checked_configuration(configuration)
     return [fault.message for fault in warnings(checked.configuration, checked.plan)]
 
 
-def test_a_job_that_reads_what_a_function_computes_after_it_or_not_at_all_is_warned_of():
+def test_reading_what_a_function_computes_later_or_never_gives_a_warning():
     function, note = declared(), {"Note": "p.Score"}
 
-    assert told(people_model([calls(function), expressions_task()], note)) == []
-    assert "computes only after it" in told(people_model([expressions_task(), calls(function)], note))[0]
+    assert warnings_of(people_model([calls(function), expressions_task()], note)) == []
+    assert "computes only after it" in warnings_of(people_model([expressions_task(), calls(function)], note))[0]
 
     again = [Step("Expressions"), calls(function), Step("Expressions")]
     model = people_model(again, note, tasks=[expressions_task()])
-    assert not [message for message in told(model) if "computes only after it" in message]
+    assert not [message for message in warnings_of(model) if "computes only after it" in message]
 
     alone = people_model([expressions_task()], note, tasks=[calls(function)])
-    found = told(alone)
+    found = warnings_of(alone)
     assert any("let a PythonTask that calls" in message and "run before it" in message for message in found)
     assert any("no job computes the properties of the function of" in message for message in found)
 
 
-def test_a_task_without_entity_types_covers_all_that_its_function_does():
+def test_a_task_without_entity_types_covers_all_of_its_function():
     configuration = checked_configuration(people_model([calls(declared())])).configuration
 
     (*_, found) = configuration.called_by(configuration.jobs[0])

@@ -1,4 +1,4 @@
-"""A model to derive values from: people with managers and departments, departments at sites."""
+"""A model with derived values: people with managers and departments, departments at sites."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from deltamark.domain.values import PropertyType
 
 
 def ref(text: str) -> PropertyRef:
-    """`EntityType:Property`."""
+    """Parses `EntityType:Property`."""
     entity_type, name = text.split(":")
     return PropertyRef(entity_type, name)
 
 
 def association(identifier: str, property1: str, property2: str, *, one: bool = False, two: bool = True):
-    """An association; `one`, `two`: whether its properties lead to collections."""
+    """An association. `one`, `two`: whether its first and its second property are collections."""
     return EntityAssociation(identifier, ref(property1), ref(property2), one, two)
 
 
@@ -50,7 +50,7 @@ MODEL = Configuration(
 
 
 def read(text: str) -> Read:
-    """A read as users write it: `Manager.Department.Name`."""
+    """Parses a read as users write it: `Manager.Department.Name`."""
     *path, name = text.split(".")
     return Read(tuple(path), name)
 
@@ -67,15 +67,16 @@ def computing(properties: Iterable[str], model: Configuration = MODEL, **priorit
 
 
 def reads_of(configuration: Configuration, reads: Mapping[str, Iterable[str]]) -> dict[Derivation, tuple[Read, ...]]:
-    """What each derivation reads, given by `EntityType:Property` for properties and by name for rules."""
-    found = {}
-    for one in derivations(configuration):
-        name = f"{one.entity_type}:{one.name}"
-        found[one] = tuple(sorted(read(text) for text in reads.get(name, reads.get(one.name, ()))))
-    return found
+    """What each derivation reads; keys are `EntityType:Property` for properties and names for rules."""
+    by_derivation = {}
+    for derivation in derivations(configuration):
+        name = f"{derivation.entity_type}:{derivation.name}"
+        texts = reads.get(name, reads.get(derivation.name, ()))
+        by_derivation[derivation] = tuple(sorted(read(text) for text in texts))
+    return by_derivation
 
 
 def plan_of(reads: Mapping[str, Iterable[str]], model: Configuration = MODEL, **priorities: int) -> Plan:
-    """The plan of properties that read these others."""
+    """The plan of properties with what each of them reads."""
     configuration = computing(reads, model, **priorities)
     return plan(configuration, reads_of(configuration, reads))

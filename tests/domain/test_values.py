@@ -1,4 +1,4 @@
-"""Values: when two are equal, and how messages show them."""
+"""Values: equality, and how messages quote them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from deltamark.domain.values import PropertyType, same_value, shown
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("left", "right", "same"),
     [
         (3435, 3435.0, True),
         (0.0, -0.0, True),
@@ -26,9 +26,9 @@ from deltamark.domain.values import PropertyType, same_value, shown
         ("a", "a ", False),
     ],
 )
-def test_values_are_equal_as_typed_values(one, other, same):
-    assert same_value(one, other) is same
-    assert same_value(other, one) is same
+def test_values_are_compared_as_typed_values(left, right, same):
+    assert same_value(left, right) is same
+    assert same_value(right, left) is same
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_values_are_equal_as_typed_values(one, other, same):
         ("", '""'),
     ],
 )
-def test_a_message_shows_a_value_on_one_line_cut_and_without_control_characters(value, text):
+def test_a_quoted_value_is_one_line_cut_and_without_control_characters(value, text):
     assert shown(value) == text
 
 
@@ -57,5 +57,5 @@ def test_a_type_is_named_by_name_or_number(kind):
 
 
 @pytest.mark.parametrize("text", ["", "string", "11", "13", "-1", "1.0", " String", "STRING"])
-def test_what_names_no_type_is_none(text):
+def test_an_unknown_type_is_none(text):
     assert PropertyType.named(text) is None

@@ -210,7 +210,7 @@ def test_two_do_not_go_on_with_one_run_at_once(both):
 # Refused
 
 
-def test_a_run_that_did_everything_does_not_go_on(both):
+def test_a_completed_run_cannot_be_resumed(both):
     both.run("Both")
 
     with pytest.raises(CannotResume, match="nothing of it is left to do"):
@@ -387,7 +387,7 @@ def test_a_run_that_is_asked_to_stop_in_its_last_task_did_everything(both):
     assert running.goes_on().state is DONE
 
 
-def test_a_run_that_was_cancelled_does_not_go_on(both):
+def test_a_cancelled_run_cannot_be_resumed(both):
     running = Running(both, "Both")
     both.engine.cancel(1)
     running.goes_on()

@@ -1,4 +1,4 @@
-"""When jobs are due, against two other computations of it: the library's own, and a second library's."""
+"""Firings of cron expressions, compared with those of `cronsim` alone and of `croniter`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ APIA = ZoneInfo("Pacific/Apia")  # had no 2011-12-30 at all
 
 
 def firings(expression, after, zone=UTC):
-    """The firings after a time, without end."""
+    """Yields the firings after a time."""
     while (after := next_firing(expression, after, zone)) is not None:
         yield after
 
 
 def shown(expression, zone, begin, count):
-    """The next firings after a time on a clock of the zone, as that clock shows them, with its offset."""
+    """The next firings after a time, as a clock of the zone shows them, with its offset."""
     after = datetime.fromisoformat(begin).replace(tzinfo=zone)
     return [f"{at.astimezone(zone):%d %H:%M %z}" for at in islice(firings(expression, after, zone), count)]
 
@@ -35,38 +35,38 @@ def shown(expression, zone, begin, count):
 @pytest.mark.parametrize(
     ("expression", "zone", "begin", "expected"),
     [
-        # a time of day in the gap: right after it, that day too, once
+        # a time of day in the gap: once, right after it
         ("30 2 * * *", BERLIN, "2026-03-28T12:00", ["29 03:00 +0200", "30 02:30 +0200"]),
         ("0 30 2 * * *", BERLIN, "2026-03-28T12:00", ["29 03:00 +0200", "30 02:30 +0200"]),
         ("0 0,20,40 2 * * *", BERLIN, "2026-03-29T01:00", ["29 03:00 +0200", "30 02:00 +0200"]),
         ("0 0 2,3 * * *", BERLIN, "2026-03-29T01:00", ["29 03:00 +0200", "30 02:00 +0200"]),
-        # a time of day that there is twice: at the first
+        # a time of day that exists twice: at the first
         ("30 2 * * *", BERLIN, "2026-10-24T12:00", ["25 02:30 +0200", "26 02:30 +0100"]),
         ("0 30 2 * * *", BERLIN, "2026-10-24T12:00", ["25 02:30 +0200", "26 02:30 +0100"]),
-        # by the clock: nothing in the gap, through both hours
+        # by elapsed time: nothing in the gap, and both hours
         ("0 */30 * * * *", BERLIN, "2026-03-29T01:15", ["29 01:30 +0100", "29 03:00 +0200", "29 03:30 +0200"]),
         ("0 15 * * * *", BERLIN, "2026-10-25T01:30",
          ["25 02:15 +0200", "25 02:15 +0100", "25 03:15 +0100", "25 04:15 +0100"]),
         ("*/30 2 * * *", BERLIN, "2026-10-25T01:30",
          ["25 02:00 +0200", "25 02:30 +0200", "25 02:00 +0100", "25 02:30 +0100", "26 02:00 +0100"]),
-        # half an hour, at midnight, a whole day
+        # a change of half an hour, at midnight, of a whole day
         ("0 45 1 * * *", LORD_HOWE, "2026-04-04T12:00", ["05 01:45 +1100", "06 01:45 +1030"]),
         ("0 30 0 * * *", BEIRUT, "2026-03-28T12:00", ["29 01:00 +0300", "30 00:30 +0300"]),
         ("0 0 12 * * *", APIA, "2011-12-29T10:00", ["29 12:00 -1000", "31 00:00 +1400", "31 12:00 +1400"]),
     ],
 )  # fmt: skip
-def test_what_is_due_when_clocks_are_changed(expression, zone, begin, expected):
+def test_firings_around_changes_of_the_clock(expression, zone, begin, expected):
     assert shown(expression, zone, begin, len(expected)) == expected
 
 
 def numbers(lowest, highest):
-    """The text of a field: everything, steps, numbers, ranges."""
-    one = st.integers(lowest, highest)
-    pair = st.lists(one, min_size=2, max_size=2, unique=True).map(sorted)
+    """The text of a field: `*`, steps, numbers, ranges."""
+    number = st.integers(lowest, highest)
+    pair = st.lists(number, min_size=2, max_size=2, unique=True).map(sorted)
     return st.one_of(
         st.just("*"),
         st.integers(2, 20).filter(lambda step: step <= highest).map(lambda step: f"*/{step}"),
-        st.lists(one, min_size=1, max_size=4, unique=True).map(lambda found: ",".join(map(str, found))),
+        st.lists(number, min_size=1, max_size=4, unique=True).map(lambda values: ",".join(map(str, values))),
         pair.map(lambda ends: f"{ends[0]}-{ends[1]}"),
         pair.map(lambda ends: f"{ends[0]}-{ends[1]}/2"),
     )
@@ -85,13 +85,13 @@ INSTANTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st
 
 @pytest.mark.law
 @given(fields_of(with_seconds=True).filter(lambda expression: cron_problem(expression) is None), INSTANTS)
-def test_the_next_firings_are_those_of_another_library(expression, after):
-    """Days of week and of month must both fit (croniter: `day_or=False`), and seconds stand first."""
+def test_the_next_firings_agree_with_another_library(expression, after):
+    """Weekday and day must both match (croniter: `day_or=False`); seconds come first."""
     other = croniter(expression, after, day_or=False, second_at_beginning=True, max_years_between_matches=60)
 
-    found = list(islice(firings(expression, after), 20))
+    computed = list(islice(firings(expression, after), 20))
 
-    assert found == [other.get_next(datetime) for _ in found]
+    assert computed == [other.get_next(datetime) for _ in computed]
 
 
 @pytest.mark.parametrize(
@@ -99,17 +99,17 @@ def test_the_next_firings_are_those_of_another_library(expression, after):
     ["0 0 6 * * MON-FRI", "*/7 * * * * *", "0 */15 8-18 * * 1-5", "30 4 1,15 * *", "0 0 0 L * *", "0 0 12 * * 5#2",
      "0 30 2 29 2 *", "0 0 0 13 * FRI", "15 10 * jan,JUL 0", "0 0 3 * * 7"],
 )  # fmt: skip
-def test_the_next_thousand_firings_are_those_of_another_library(expression):
+def test_the_next_thousand_firings_agree_with_another_library(expression):
     after = datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC)
     other = croniter(expression, after, day_or=False, second_at_beginning=True, max_years_between_matches=60)
 
-    found = list(islice(firings(expression, after), 1_000))
+    computed = list(islice(firings(expression, after), 1_000))
 
-    assert found == [other.get_next(datetime) for _ in found]
-    assert len(found) == 1_000
+    assert computed == [other.get_next(datetime) for _ in computed]
+    assert len(computed) == 1_000
 
 
-def test_a_range_of_one_day_is_that_day_where_the_other_library_takes_it_for_all():
+def test_a_range_of_one_weekday_is_that_weekday():
     after = datetime(2026, 1, 1, tzinfo=UTC)
 
     assert list(islice(firings("0 0 * * 0-0", after), 3)) == list(islice(firings("0 0 * * 0", after), 3))
@@ -122,16 +122,16 @@ def test_a_range_of_one_day_is_that_day_where_the_other_library_takes_it_for_all
     st.sampled_from([BERLIN, ZoneInfo("America/New_York"), ZoneInfo("Asia/Kolkata")]),
     st.sampled_from([datetime(2026, 3, 7), datetime(2026, 3, 28), datetime(2026, 10, 24), datetime(2026, 10, 31)]),
 )
-def test_five_fields_fire_around_changes_of_the_clock_as_in_the_cron_of_debian(expression, zone, day):
-    """The library follows Debian's cron where there are five fields; there are six for what it leaves alone."""
+def test_five_fields_follow_the_cron_of_debian_around_changes_of_the_clock(expression, zone, day):
+    """`cronsim` follows Debian's cron only for expressions with five fields."""
     library = CronSim(expression, day.replace(tzinfo=zone))
     library.day_and = True
     begin = day.replace(tzinfo=zone).astimezone(UTC)
 
-    found = list(islice(firings(expression, begin, zone), 60))
+    computed = list(islice(firings(expression, begin, zone), 60))
 
-    theirs = dict.fromkeys(at.astimezone(UTC) for at in islice(library, len(found) + 60))
-    assert found == list(theirs)[: len(found)]
+    expected = dict.fromkeys(at.astimezone(UTC) for at in islice(library, len(computed) + 60))
+    assert computed == list(expected)[: len(computed)]
 
 
 @pytest.mark.law
@@ -141,20 +141,20 @@ def test_five_fields_fire_around_changes_of_the_clock_as_in_the_cron_of_debian(e
     st.datetimes(datetime(2011, 12, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
     st.timedeltas(timedelta(0), timedelta(hours=3)),
 )
-def test_it_does_not_matter_from_when_on_one_looks(expression, zone, after, later):
+def test_the_next_firing_does_not_depend_on_when_it_is_computed(expression, zone, after, later):
     due = next_firing(expression, after, zone)
     if due is not None and after + later < due:
         assert next_firing(expression, after + later, zone) == due
 
 
 @given(st.text("0123456789*/,-?L#MONFRI ", max_size=24))
-def test_whatever_has_the_right_shape_is_understood(text):
+def test_every_valid_expression_fires(text):
     for expression in (text, f"0 0 0 {text} * *", f"0 0 0 * * {text}"):
         if cron_problem(expression) is None:
             assert next_firing(expression, datetime(2026, 1, 1, tzinfo=UTC), UTC) is not None
 
 
-def test_the_last_days_of_months_and_the_last_weekdays_in_them():
+def test_the_last_days_and_last_weekdays_of_months():
     after = datetime(2026, 1, 1, tzinfo=UTC)
 
     assert [f"{at:%m-%d}" for at in islice(firings("0 0 0 LW * ?", after), 3)] == ["01-30", "02-27", "03-31"]

@@ -1,4 +1,4 @@
-"""Dependency paths: over which links they go, where they lead, and what depends on them."""
+"""Dependency paths: the links that they follow, the types that they lead to, and their dependencies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEPARTMENT, MEMBERS = Hop("Staff", forward=True), Hop("Staff", forward=False)
 SITE = Hop("Place", forward=True)
 
 
-def test_a_path_goes_over_the_links_of_its_navigation_properties():
+def test_a_path_follows_the_links_of_its_navigation_properties():
     way = route(MODEL, "Person", ["Manager", "Department", "Site"])
 
     assert (way.hops, way.leads_to, way.is_collection) == ((MANAGER, DEPARTMENT, SITE), "Site", False)
@@ -47,7 +47,7 @@ def test_an_association_of_a_type_with_itself_has_a_direction_for_either_propert
         ("Department", ["Site"], False),
     ],
 )
-def test_a_path_is_a_collection_if_any_of_its_steps_may_lead_to_several(start, path, is_collection):
+def test_a_path_is_a_collection_if_any_of_its_steps_is(start, path, is_collection):
     assert route(MODEL, start, path).is_collection is is_collection
 
 
@@ -61,27 +61,27 @@ def test_a_path_is_a_collection_if_any_of_its_steps_may_lead_to_several(start, p
         (["Members"], 'leads over "Members", which is no navigation property of Person'),
     ],
 )
-def test_a_path_over_what_does_not_exist_is_refused_with_the_nearest_name(path, message):
+def test_an_unknown_property_in_a_path_is_refused_with_the_nearest_name(path, message):
     with pytest.raises(NoSuchPath) as refused:
         route(MODEL, "Person", path)
 
     assert str(refused.value).startswith(message)
 
 
-def test_a_path_from_a_type_without_associations_is_told_that_there_are_none():
+def test_a_path_from_a_type_without_associations_is_refused():
     alone = evolve(MODEL, entity_types=[*MODEL.entity_types, EntityType("Alone")])
 
     with pytest.raises(NoSuchPath, match="of Alone; there is none"):
         route(alone, "Alone", ["Manager"])
 
 
-def test_a_path_is_as_long_as_it_may_be_and_no_longer():
+def test_the_length_of_a_path_is_limited():
     assert len(route(MODEL, "Person", ["Manager"] * LONGEST_PATH).hops) == LONGEST_PATH
     with pytest.raises(NoSuchPath, match="goes over 9 links; a path goes over 8 at most"):
         route(MODEL, "Person", ["Manager"] * 9)
 
 
-def test_a_value_depends_on_its_resource_on_every_step_and_on_what_is_at_the_end():
+def test_a_value_depends_on_its_resource_every_step_and_the_property_read():
     found = dependencies(MODEL, "Person", [read("Manager.Department.Label")])
 
     assert set(found) == {
@@ -92,17 +92,17 @@ def test_a_value_depends_on_its_resource_on_every_step_and_on_what_is_at_the_end
     }
 
 
-def test_a_value_that_reads_nothing_depends_on_its_resource_alone():
+def test_a_value_without_reads_depends_only_on_its_resource():
     assert dependencies(MODEL, "Person", []) == (Dependency("Person", (), (), None, "Person"),)
 
 
-def test_paths_that_begin_alike_share_their_dependencies():
+def test_paths_with_the_same_beginning_share_dependencies():
     found = dependencies(MODEL, "Person", [read("Manager.Mail"), read("Manager.Login"), read("Mail")])
 
     assert sorted(map(str, found)) == ["", "Mail", "Manager", "Manager.Login", "Manager.Mail"]
 
 
-def test_links_of_another_association_are_another_dependency():
+def test_links_of_two_associations_are_different_dependencies():
     renamed = evolve(MODEL, associations=[association("Chief", "Person:Manager", "Person:Reports")])
     mail = [read("Manager.Mail")]
 

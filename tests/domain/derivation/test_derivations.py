@@ -1,4 +1,4 @@
-"""Derivations: what a configuration derives, from whatever kind of rule."""
+"""Derivations: what a configuration derives from each kind of rule."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_rule_gives_its_derivations():
     assert {one.location for one in found} == {place}
 
 
-def test_rules_about_what_does_not_exist_give_none():
+def test_rules_about_unknown_types_give_no_derivations():
     configuration = evolve(
         MODEL,
         property_expressions=[
@@ -73,7 +73,7 @@ def test_rules_about_what_does_not_exist_give_none():
 BASE = Derivation(kind=DerivationKind.SOURCE_KEY, name="R", entity_type="Person", binding="Mail", expression="ToLower")
 
 
-def test_the_definition_changes_with_everything_that_makes_the_value():
+def test_the_definition_changes_with_everything_that_determines_the_value():
     others = [
         evolve(BASE, name="Q"),
         evolve(BASE, kind=DerivationKind.TARGET_KEY),
@@ -89,13 +89,13 @@ def test_the_definition_changes_with_everything_that_makes_the_value():
     assert len({one.definition for one in [BASE, *others]}) == 10
 
 
-def test_the_definition_is_the_same_wherever_the_rule_stands_and_however_the_binding_is_written():
+def test_the_definition_depends_neither_on_location_nor_on_notation():
     assert evolve(BASE, location=Location("a.xml", 3)).definition == BASE.definition
     assert evolve(BASE, priority=4).definition == BASE.definition
     assert evolve(BASE, binding=" Person:Mail ").definition == BASE.definition
 
 
-def test_a_binding_may_begin_with_its_entity_type_and_only_with_that():
+def test_a_binding_may_begin_only_with_its_own_entity_type():
     assert evolve(BASE, binding="Person:Manager.Mail").bound_to == "Manager.Mail"
     assert evolve(BASE, binding="User:Mail").bound_to == "User:Mail"
     assert evolve(BASE, binding=None).bound_to == ""

@@ -1,4 +1,4 @@
-"""The plan: what is computed after what, in which stage, and what cannot be computed at all."""
+"""The plan: order and stages of computation, cycles, definitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def stages(plan):
 # Order and stages
 
 
-def test_what_is_read_comes_before_what_reads_it():
+def test_a_property_is_computed_before_its_readers():
     assert order(plan_of({"Person:Line": ["Full"], "Person:Full": ["Login"], "Person:Login": []})) == [
         "Login",
         "Full",
@@ -34,7 +34,7 @@ def test_what_is_read_comes_before_what_reads_it():
     ]
 
 
-def test_what_reads_its_own_resource_alone_is_of_one_stage():
+def test_properties_that_read_only_their_own_resource_share_a_stage():
     assert stages(plan_of({"Person:Line": ["Full"], "Person:Full": ["Login"], "Person:Login": ["Mail"]})) == {
         "Login": 0,
         "Full": 0,
@@ -42,7 +42,7 @@ def test_what_reads_its_own_resource_alone_is_of_one_stage():
     }
 
 
-def test_a_stage_begins_where_something_computed_is_read_over_links():
+def test_reading_a_computed_property_over_links_begins_a_stage():
     found = plan_of(
         {
             "Person:Login": ["Mail"],
@@ -55,36 +55,36 @@ def test_a_stage_begins_where_something_computed_is_read_over_links():
     assert stages(found) == {"Login": 0, "Label": 1, "Full": 2, "Line": 2}
 
 
-def test_what_is_not_computed_makes_no_stage_however_far_away():
+def test_reading_what_is_not_computed_begins_no_stage():
     assert stages(plan_of({"Person:Line": ["Manager.Department.Site.City"]})) == {"Line": 0}
 
 
-def test_a_property_that_is_read_of_the_resource_and_over_links_makes_a_stage():
+def test_a_property_read_both_directly_and_over_links_begins_a_stage():
     assert stages(plan_of({"Person:Login": [], "Person:Line": ["Login", "Manager.Login"]})) == {"Login": 0, "Line": 1}
 
 
-def test_a_path_that_comes_back_to_the_type_reads_other_resources():
-    """Manager.Reports may lead to the resource itself; its value must be there all the same."""
+def test_a_path_back_to_the_same_type_reads_other_resources():
+    """Manager.Reports may lead back to the resource itself, whose value must be computed before."""
     assert stages(plan_of({"Person:Login": [], "Person:Line": ["Manager.Reports.Login"]})) == {"Login": 0, "Line": 1}
 
 
-def test_priority_and_then_the_place_in_the_configuration_decide_where_nothing_else_does():
+def test_priority_then_configuration_order_decide_among_independent_properties():
     found = plan_of({"Person:Login": [], "Person:Full": [], "Person:Line": [], "Person:Chain": []}, Chain=-1, Full=2)
 
     assert order(found) == ["Chain", "Login", "Line", "Full"]
 
 
-def test_a_priority_never_puts_a_value_before_what_it_reads():
+def test_a_priority_never_puts_a_property_before_what_it_reads():
     assert order(plan_of({"Person:Login": ["Full"], "Person:Full": []}, Login=-9, Full=9)) == ["Full", "Login"]
 
 
-def test_stages_follow_each_other_whatever_the_priorities():
+def test_stages_come_in_order_whatever_the_priorities():
     found = plan_of({"Person:Login": [], "Person:Line": ["Manager.Login"], "Person:Full": []}, Full=7)
 
     assert [planned.stage for planned in found.derived] == [0, 0, 1]
 
 
-def test_rules_are_planned_behind_what_they_read():
+def test_rules_are_planned_after_what_they_read():
     model = evolve(
         MODEL,
         correlation_rules=[ResourceCorrelationRule("Head", "Login", None, "Label", None, identifier="ByLogin")],
@@ -118,7 +118,7 @@ def test_rules_are_planned_behind_what_they_read():
     assert found.of([DerivationKind.PROPERTY], []) == ()
 
 
-def test_dependencies_of_a_plan_are_told_once():
+def test_each_dependency_of_a_plan_is_listed_once():
     found = plan_of({"Person:Login": ["Mail"], "Person:Full": ["Mail"], "Person:Line": ["Manager.Mail"]})
 
     assert sorted(map(str, found.dependencies)) == ["", "Mail", "Manager", "Manager.Mail"]
@@ -135,7 +135,7 @@ STEPS = {
 
 @st.composite
 def reading(draw):
-    """Properties in any order of the configuration, each reading some of those drawn before it."""
+    """Properties in any order, each of which reads some of those drawn before it."""
     found = {}
     for name in draw(st.permutations(NAMES)):
         entity_type = name.split(":")[0]
@@ -147,7 +147,7 @@ def reading(draw):
 
 
 @given(reading(), st.dictionaries(st.sampled_from(["Login", "Full", "Label"]), st.integers(-3, 3)))
-def test_whatever_reads_whatever_it_comes_behind_and_over_links_in_a_later_stage(reads, priorities):
+def test_readers_come_later_and_over_links_in_a_later_stage(reads, priorities):
     found = plan_of(reads, **priorities)
 
     places = {planned.derivation.name: place for place, planned in enumerate(found.derived)}
@@ -160,7 +160,7 @@ def test_whatever_reads_whatever_it_comes_behind_and_over_links_in_a_later_stage
         assert planned.stage == max((stage + over_links for stage, over_links in needed), default=0)
 
 
-# Circles
+# Cycles
 
 
 def told(reads):
@@ -168,7 +168,7 @@ def told(reads):
     return [fault.message for fault in cycles(configuration, reads_of(configuration, reads))]
 
 
-def test_properties_that_read_each_other_in_a_row_are_no_circle():
+def test_a_chain_of_properties_is_not_a_cycle():
     assert told({"Person:Line": ["Full", "Manager.Full"], "Person:Full": ["Login"], "Person:Login": ["Mail"]}) == []
 
 
@@ -190,19 +190,19 @@ def test_two_properties_that_read_each_other_are_refused_once(one, other):
     ]
 
 
-def test_a_circle_over_an_association_there_and_back_is_found():
+def test_a_cycle_over_an_association_and_back_is_found():
     (message,) = told({"Person:Login": ["Department.Label"], "Department:Label": ["Members.Login"]})
 
     assert "Department:Label -> Person:Login -> Department:Label" in message
 
 
-def test_a_circle_of_three_is_told_with_all_three():
+def test_a_cycle_of_three_is_reported_with_all_three():
     (message,) = told({"Person:Login": ["Full"], "Person:Full": ["Line"], "Person:Line": ["Manager.Login"]})
 
     assert "Person:Full -> Person:Line -> Person:Login -> Person:Full" in message
 
 
-def test_two_circles_are_both_told():
+def test_two_cycles_are_both_reported():
     messages = told(
         {"Person:Login": ["Full"], "Person:Full": ["Login"], "Person:Line": ["Chain"], "Person:Chain": ["Line"]}
     )
@@ -210,14 +210,14 @@ def test_two_circles_are_both_told():
     assert len(messages) == 2
 
 
-def test_a_property_of_the_same_name_of_another_type_is_another_property():
+def test_properties_of_two_types_with_the_same_name_are_different():
     model = evolve(MODEL, entity_types=[*MODEL.entity_types[:2], EntityType("Site", [Property("Label")])])
     configuration = computing(["Department:Label"], model)
 
     assert list(cycles(configuration, reads_of(configuration, {"Department:Label": ["Site.Label"]}))) == []
 
 
-def test_a_circle_is_told_at_one_of_its_expressions():
+def test_a_cycle_is_reported_at_one_of_its_expressions():
     configuration = computing(["Person:Full", "Person:Login"])
     placed = evolve(
         configuration,
@@ -232,7 +232,7 @@ def test_a_circle_is_told_at_one_of_its_expressions():
     assert fault.location == Location("a.xml", 1)
 
 
-# Definitions: what makes a stored value worthless
+# Definitions: what makes a stored value invalid
 
 
 READS = {"Person:Line": ["Mail", "Manager.Department.Label"]}
@@ -323,11 +323,11 @@ SAME = {
 
 
 @pytest.mark.parametrize("what", SAME)
-def test_a_definition_stays_with(what):
+def test_a_definition_does_not_differ_with(what):
     assert definition(SAME[what]) == definition(computing(READS))
 
 
-def test_a_definition_stays_when_another_property_is_computed_too():
+def test_a_definition_does_not_differ_when_another_property_is_computed_too():
     configuration = computing(["Person:Full", "Person:Line"])
 
     found = {one.derivation.name: one.definition for one in plan(configuration, reads_of(configuration, READS)).derived}
@@ -335,7 +335,7 @@ def test_a_definition_stays_when_another_property_is_computed_too():
     assert found["Line"] == definition(computing(READS))
 
 
-def test_definitions_do_not_depend_on_the_order_in_which_reads_are_given():
+def test_definitions_do_not_depend_on_the_order_of_reads():
     reads = reads_of(computing(READS), READS)
     (one, found) = next(iter(reads.items()))
 

@@ -1,4 +1,4 @@
-"""On whose account a change of a run was made."""
+"""The user to whom a change of a run belongs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resumed_by(user: str, minutes: int) -> Resumption:
         (25, ("bob", TriggerKind.USER)),
     ],
 )
-def test_a_change_is_on_account_of_who_had_the_run_go_on_by_then(minutes, caller):
+def test_a_change_belongs_to_the_user_who_last_resumed_the_run(minutes, caller):
     run = JobRun(
         originator_id="1", version=1, number=1, job="J", state=TaskState.COMPLETED, started_at=START,
         configuration_digest="", user="service", host="h", process=1, forced=False, tasks=(),

@@ -1,4 +1,4 @@
-"""How a run ended whose process died: what its record says, as far as it went."""
+"""How a run ends whose process died, from what was recorded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ABORTED, SKIPPED = TaskState.ABORTED, TaskState.SKIPPED
 
 
 def run(*states: TaskState) -> JobRun:
-    """A run with a task of each of these states."""
+    """A run whose tasks have these states."""
     tasks = [TaskRun(ordinal=n, identifier=f"Task{n}", kind="Task", state=state) for n, state in enumerate(states, 1)]
     return evolve(EMPTY, tasks=tuple(tasks))
 
@@ -49,12 +49,12 @@ EMPTY = JobRun(
     ],
     ids=["in the first", "in the last", "in two at once", "between two", "at the end", "after a failure", "blocked"],
 )
-def test_a_run_whose_process_died_was_aborted_where_it_stopped(died, stopped_at, ended):
+def test_a_run_whose_process_died_is_aborted_where_it_stopped(died, stopped_at, ended):
     assert [(task.ordinal, state) for task, state in ends_of_dead_tasks(died)] == stopped_at
     assert end_of_dead_run(died) is ended
 
 
-def test_a_run_that_died_is_shown_as_aborted_before_that_is_on_record():
+def test_a_dead_run_is_shown_as_aborted_before_that_is_recorded():
     shown = as_aborted(run(DONE, RUNNING, RUNNING, PENDING))
 
     assert shown.state is ABORTED

@@ -1,4 +1,4 @@
-"""How runs end, and which connectors a job synchronizes."""
+"""The end states of runs, and the connectors that a job synchronizes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_run_ends_as_its_tasks_did(states, stopped, ends):
         ([S.FAILED, S.SKIPPED], True, S.FAILED),
     ],
 )
-def test_a_run_that_somebody_stopped_was_cancelled_unless_a_failure_had_stopped_it(states, stopped, ends):
+def test_a_stopped_run_is_cancelled_unless_a_failure_stopped_it(states, stopped, ends):
     tasks = [TaskRun(ordinal=n, identifier=f"T{n}", kind="K", state=state) for n, state in enumerate(states, 1)]
 
     assert end_of_run(tasks, stopped=stopped, cancelled=True) is ends
@@ -49,7 +49,7 @@ def test_a_run_that_somebody_stopped_was_cancelled_unless_a_failure_had_stopped_
 
 @pytest.mark.parametrize("use", JobUse)
 @pytest.mark.parametrize("incremental", [False, True])
-def test_a_connector_is_synchronized_where_it_says_so(use, incremental):
+def test_a_connector_is_synchronized_as_configured(use, incremental):
     chosen = {"incremental_job": use} if incremental else {"complete_job": use}
     job = Job("J", is_incremental=incremental)
 

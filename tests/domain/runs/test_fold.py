@@ -1,4 +1,4 @@
-"""Given events, when one more happens, then this is what stands."""
+"""Folding events: given events, when one more happens, then this is the state."""
 
 from __future__ import annotations
 
@@ -104,11 +104,11 @@ def unlinked(version=2):
         ([created(), computed(Team=(None, "x")), deleted(3, {"Team": "x"})], created(4, Age=5), ann(4, Age=5)),
     ],
 )
-def test_a_resource_is_what_its_changes_made_of_it(given, when, then):
+def test_a_resource_results_from_its_changes(given, when, then):
     assert fold([*given, when]) == then
 
 
-def test_of_a_property_with_both_the_computed_value_counts():
+def test_a_computed_value_takes_precedence():
     resource = fold([created(Mail="a@b", Age=0), computed(Mail=(None, "c@d"), Team=(None, "x"))])
 
     assert resource.values == {"Mail": "c@d", "Age": 0, "Team": "x"}
@@ -123,7 +123,7 @@ def test_of_a_property_with_both_the_computed_value_counts():
         ([linked(), unlinked()], linked(3), True),
     ],
 )
-def test_a_link_stands_after_linked_and_not_after_unlinked(given, when, then):
+def test_a_link_is_live_after_linked_and_not_after_unlinked(given, when, then):
     link = fold_link([*given, when])
 
     assert link == Link(originator_id="9", version=when.originator_version, ref=MEMBER, live=then)
@@ -138,7 +138,7 @@ def test_a_link_stands_after_linked_and_not_after_unlinked(given, when, then):
         [created(Mail="a@b"), computed(Mail=(None, "c@d"), Team=(None, "x"))],
     ],
 )
-def test_a_resource_folds_from_a_snapshot_as_from_the_events_that_it_replaced(events):
+def test_folding_a_snapshot_equals_folding_the_events_it_replaced(events):
     whole = fold(events)
 
     snapshot = ResourceSnapshot(
@@ -163,12 +163,12 @@ def test_a_link_folds_from_a_snapshot(live):
     assert fold_link([snapshot]) == Link(originator_id="9", version=4, ref=MEMBER, live=live)
 
 
-def test_without_events_there_is_nothing():
+def test_folding_no_events_gives_none():
     assert (fold([]), fold_link([]), fold_run([])) == (None, None, None)
 
 
 @pytest.mark.parametrize("first", [updated(1, Mail=("a", "b")), computed(1, Mail=("a", "b")), deleted(1)])
-def test_a_stream_that_does_not_begin_with_a_creation_is_a_bug_and_told_as_one(first):
+def test_a_stream_that_does_not_begin_with_a_creation_is_an_internal_error(first):
     with pytest.raises(AssertionError, match="created before"):
         fold([first])
 
@@ -186,7 +186,7 @@ def test_a_stream_that_does_not_begin_with_a_creation_is_a_bug_and_told_as_one(f
         ),
     ],
 )
-def test_every_change_tells_before_and_after(event, changes):
+def test_every_change_has_values_before_and_after(event, changes):
     assert event.changes == changes
 
 
@@ -210,13 +210,13 @@ def test_an_event_cannot_be_altered(event):
         (unlinked(), "unlinked"),
     ],
 )
-def test_every_change_has_the_word_that_users_know(event, word):
+def test_every_change_has_its_kind(event, word):
     said = {"job": "J", "task": "T", "user": "ann", "trigger": TriggerKind.USER}
 
     assert LoggedChange(position=1, event=event, run=1, **said).kind == word
 
 
-def test_applying_an_event_leaves_the_resource_before_it_as_it_was():
+def test_applying_an_event_does_not_alter_the_resource_before():
     before = fold([created(Mail="a@b")])
 
     updated(Mail=("a@b", "c@d")).apply(before)
@@ -265,14 +265,14 @@ ENDED = TaskEnded(
 )
 
 
-def test_a_run_that_started_has_all_its_tasks_before_it():
+def test_a_started_run_has_all_its_tasks_pending():
     run = fold_run([STARTED])
 
     assert (run.number, run.job, run.state, run.ended_at) == (5, "Nightly", TaskState.RUNNING, None)
     assert [(t.identifier, t.state) for t in run.tasks] == [("Sync", TaskState.PENDING), ("Flag", TaskState.PENDING)]
 
 
-def test_a_run_tells_what_each_task_did():
+def test_a_run_has_the_results_of_each_task():
     events = [
         STARTED,
         TaskStarted(**of_run(2), task=1),
@@ -302,7 +302,7 @@ def test_a_run_tells_what_each_task_did():
     assert (run.set_aside, run.version, run.state) == ((ROW,), 5, TaskState.RUNNING)
 
 
-def test_a_run_tells_how_far_its_task_got_until_it_has_ended():
+def test_a_run_has_the_progress_of_its_task_until_that_ends():
     progressed = TaskProgressed(**of_run(3), task=1, counts=Counts(read=9), words="read and compared")
     begun = [STARTED, TaskStarted(**of_run(2), task=1), progressed]
 
@@ -313,14 +313,14 @@ def test_a_run_tells_how_far_its_task_got_until_it_has_ended():
     assert whole.task(1).counts == ENDED.counts
 
 
-def test_a_run_knows_what_started_it():
+def test_a_run_has_its_trigger():
     by_schedule = evolve(STARTED, trigger=TriggerKind.SCHEDULE, due_at=AT, late=True)
 
     assert fold_run([STARTED]).trigger == Trigger() == Trigger(TriggerKind.USER, None, False)
     assert fold_run([by_schedule]).trigger == Trigger(TriggerKind.SCHEDULE, AT, True)
 
 
-def test_a_resumed_run_goes_on_with_what_runs_again_and_keeps_the_rest():
+def test_a_resumed_run_repeats_some_tasks_and_keeps_the_others():
     failed = TaskEnded(**of_run(6), task=2, state=TaskState.FAILED, counts=Counts(flagged=1), messages=["no"])
     set_aside = [RowsSetAside(**of_run(3), task=1, rows=[ROW]), RowsSetAside(**of_run(4), task=2, rows=[ROW, ROW])]
     resumed = RunResumed(**of_run(8), configuration_digest="e", user="eve", host="there", process=2, again=[2])
@@ -334,7 +334,7 @@ def test_a_resumed_run_goes_on_with_what_runs_again_and_keeps_the_rest():
     assert run.resumed == (Resumption(at=AT, operator=run.operator, again=(2,)),)
 
 
-def test_the_rows_that_a_blocked_task_set_aside_stay_when_it_applies_what_was_held_back():
+def test_applying_held_back_changes_keeps_the_rows_set_aside():
     rows = [RowsSetAside(**of_run(n), task=n - 1, rows=[ROW]) for n in (2, 3)]
     resumed = RunResumed(
         **of_run(4), configuration_digest="e", user="eve", host="there", process=2, again=[1, 2], pending=[2]
@@ -345,14 +345,14 @@ def test_the_rows_that_a_blocked_task_set_aside_stay_when_it_applies_what_was_he
     assert [task.set_aside for task in run.tasks] == [(), (ROW,)]
 
 
-def test_a_run_that_goes_on_is_not_asked_to_stop_any_more():
+def test_resuming_a_run_clears_the_request_to_stop():
     asked = CancelRequested(**of_run(2), user="eve", host="there", process=2)
     resumed = RunResumed(**of_run(3), configuration_digest="e", user="u", host="h", process=2, again=[1, 2])
 
     assert fold_run([STARTED, asked, resumed]).cancelled_by is None
 
 
-def test_a_run_knows_who_wants_it_to_stop():
+def test_a_run_has_the_user_who_asked_it_to_stop():
     asked = CancelRequested(**of_run(2), user="eve", host="there", process=2)
 
     run = fold_run([STARTED, asked])
@@ -360,14 +360,14 @@ def test_a_run_knows_who_wants_it_to_stop():
     assert (run.state, run.cancelled_by) == (TaskState.RUNNING, Operator(user="eve", host="there", process=2))
 
 
-def test_a_run_that_ended_has_a_state_and_a_time():
+def test_an_ended_run_has_a_state_and_a_time():
     run = fold_run([STARTED, RunEnded(**of_run(2), state=TaskState.FAILED)])
 
     assert isinstance(run, JobRun)
     assert (run.state, run.ended_at) == (TaskState.FAILED, AT)
 
 
-def test_the_counts_of_a_run_are_those_of_its_tasks_together():
+def test_the_counts_of_a_run_are_the_sums_of_its_tasks():
     flag = TaskEnded(**of_run(6), task=2, state=TaskState.COMPLETED, counts=Counts(flagged=4, set_aside=2))
 
     run = fold_run([STARTED, ENDED, flag])
@@ -375,7 +375,7 @@ def test_the_counts_of_a_run_are_those_of_its_tasks_together():
     assert run.counts == Counts(read=2, inserted=1, set_aside=3, flagged=4)
 
 
-def test_changes_are_counted_and_nothing_else():
+def test_only_changes_are_counted():
     every = Counts(
         read=1, inserted=2, updated=4, deleted=8, linked=16, unlinked=32, set_aside=64, flagged=128,
         computed=256, written=512,

@@ -1,4 +1,4 @@
-"""Whether a task runs, cell by cell: after every outcome of one parent, and of two."""
+"""Whether a task runs, after every outcome of one parent and of two."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ def test_the_reason_names_the_parent(outcomes, reason):
     assert reason_to_skip(child, outcomes) == reason
 
 
-def test_the_reason_of_a_flag_task_beside_a_failure_names_what_failed():
+def test_the_reason_of_a_flag_task_names_the_failed_parent():
     flag = SetRecentlyModifiedFlagTask(parents=["A", "B"])
 
     assert reason_to_skip(flag, {"A": NOTHING, "B": FAILED}) == "no parent task changed anything (B did not complete)"
 
 
-def test_a_task_without_parents_runs_whatever_happened():
+def test_a_task_without_parents_always_runs():
     assert reason_to_skip(SetRecentlyModifiedFlagTask(), {}) is None
 
 
@@ -100,5 +100,5 @@ def test_a_task_without_parents_runs_whatever_happened():
         (EFFECT, "what Prepare prepared was synchronized already"),
     ],
 )
-def test_a_delta_that_was_not_prepared_is_not_read_as_everything_there_is(outcome, reason):
+def test_an_unprepared_delta_is_not_read_as_a_complete_extract(outcome, reason):
     assert reason_unprepared("Prepare", outcome).startswith(f"{reason}, and its extracts tell only what happened")

@@ -1,4 +1,4 @@
-"""Which tasks of a run run again when it goes on, and when it must not."""
+"""Which tasks run again when a run is resumed, and when it cannot be."""
 
 from __future__ import annotations
 
@@ -43,31 +43,31 @@ def run(*states, state=FAILED):
 @pytest.mark.parametrize(
     ("states", "pending", "again"),
     [
-        # what did not do its work, from the first on
+        # unfinished tasks, from the first one
         ((DONE, DONE, DONE, DONE, FAILED), (), {KEYS}),
         ((DONE, DONE, DONE, ABORTED, PENDING), (), {FLAG, KEYS}),
         ((DONE, WARNED, FAILED, SKIPPED, SKIPPED), (), {AD, FLAG, KEYS}),
         ((FAILED, SKIPPED, SKIPPED, SKIPPED, SKIPPED), (), {PREPARE, HR, AD, FLAG, KEYS}),
-        # what was prepared lived in memory
+        # prepared extracts were only in memory
         ((DONE, FAILED, SKIPPED, SKIPPED, SKIPPED), (), {PREPARE, HR, AD, FLAG, KEYS}),
         ((WARNED, ABORTED, PENDING, PENDING, PENDING), (), {PREPARE, HR, AD, FLAG, KEYS}),
-        # … unless exactly what was held back is applied
+        # … unless only the held-back changes are applied
         ((DONE, BLOCKED, DONE, SKIPPED, SKIPPED), (HR,), {HR, FLAG, KEYS}),
         ((DONE, BLOCKED, DONE, SKIPPED, SKIPPED), (), {PREPARE, HR, FLAG, KEYS}),
-        # what follows the changes follows those of a task that runs again
+        # followers of a task that runs again
         ((DONE, DONE, FAILED, DONE, DONE), (), {AD, FLAG, KEYS}),
         ((DONE, BLOCKED, DONE, DONE, DONE), (HR,), {HR, FLAG, KEYS}),
         ((DONE, DONE, DONE, FAILED, DONE), (), {FLAG, KEYS}),
     ],
 )
-def test_what_did_not_do_its_work_runs_again(states, pending, again):
+def test_unfinished_tasks_run_again(states, pending, again):
     assert calls_to_repeat(run(*states), CALLS, pending) == again
 
 
 LINKED = {"AD": {"HR"}}
 
 
-def test_a_later_synchronization_that_could_not_link_what_was_not_there_runs_again():
+def test_a_synchronization_with_links_to_missing_resources_runs_again():
     beside = run(DONE, FAILED, DONE, DONE, DONE)
 
     assert calls_to_repeat(beside, CALLS, ()) == {PREPARE, HR, FLAG, KEYS}
@@ -75,7 +75,7 @@ def test_a_later_synchronization_that_could_not_link_what_was_not_there_runs_aga
     assert calls_to_repeat(beside, CALLS, (), leads_to={"HR": {"AD"}}) == {PREPARE, HR, FLAG, KEYS}
 
 
-def test_one_of_a_delta_does_not_for_a_delta_is_applied_once():
+def test_a_synchronization_of_a_delta_does_not_run_again():
     delta = {"synchronization_mode": SynchronizationMode.INCREMENTAL, "column_name": "Command"}
     tasks = [SynchronizeTask(connector="HR"), evolve(TASKS[0], connector="AD", **delta), *TASKS[2:]]
     calls = all_calls(call_groups(tasks))
@@ -85,13 +85,13 @@ def test_one_of_a_delta_does_not_for_a_delta_is_applied_once():
     assert calls_to_repeat(beside, calls, (), leads_to=LINKED) == {1, FLAG, KEYS}
 
 
-def test_after_a_later_run_only_what_was_held_back_is_done_and_what_follows_it():
+def test_after_a_later_run_only_held_back_changes_and_their_followers_run():
     blocked = run(DONE, BLOCKED, FAILED, SKIPPED, SKIPPED)
 
     assert calls_to_repeat(blocked, CALLS, (HR,), only_pending=True) == {HR, FLAG, KEYS}
 
 
-def test_the_outcomes_of_the_others_come_from_the_record():
+def test_the_outcomes_of_finished_tasks_come_from_the_record():
     outcomes = kept_outcomes(run(DONE, WARNED, FAILED, SKIPPED, SKIPPED), {AD, FLAG, KEYS})
 
     assert {ordinal: (outcome.state, outcome.effect) for ordinal, outcome in outcomes.items()} == {
@@ -108,32 +108,32 @@ STOPPED = run(DONE, FAILED, SKIPPED, SKIPPED, SKIPPED)
 
 
 @pytest.mark.parametrize("state", [FAILED, BLOCKED, ABORTED])
-def test_a_run_that_was_stopped_goes_on(state):
+def test_a_stopped_run_can_be_resumed(state):
     assert refused(evolve(STOPPED, state=state)) is None
 
 
-def test_a_run_that_went_on_beside_a_failure_goes_on_with_that():
+def test_a_run_that_continued_after_a_failure_can_be_resumed():
     assert refused(run(DONE, FAILED, DONE, DONE, DONE, state=WARNED)) is None
 
 
 @pytest.mark.parametrize("state", [DONE, WARNED])
-def test_a_run_that_did_everything_does_not_go_on(state):
+def test_a_completed_run_cannot_be_resumed(state):
     done = run(DONE, SKIPPED, state, DONE, SKIPPED, state=state)
 
     assert refused(done) == f"it has ended ({state.value}) and nothing of it is left to do"
 
 
-def test_a_run_that_was_cancelled_does_not_go_on():
+def test_a_cancelled_run_cannot_be_resumed():
     assert refused(evolve(STOPPED, state=CANCELLED)).startswith("it was cancelled")
 
 
-def test_a_run_whose_job_is_gone_or_calls_other_tasks_does_not_go_on():
+def test_a_run_whose_job_has_changed_cannot_be_resumed():
     assert refused(STOPPED, None) == "there is no job Nightly in the configuration any more"
     for others in (CALLS[:-1], CALLS[::-1], (*CALLS, CALLS[-1])):
         assert refused(STOPPED, others).startswith("job Nightly calls other tasks now")
 
 
-def test_a_run_that_a_later_one_made_up_for_does_not_go_on_unless_it_holds_something_back():
+def test_a_superseded_run_can_be_resumed_only_if_it_held_something_back():
     later = evolve(EMPTY, number=7, state=DONE)
 
     assert refused(STOPPED, later=later).startswith("run 7 of the same job has done its work since")

@@ -1,4 +1,4 @@
-"""Each limit by itself: at the limit nothing happens, one more exceeds it."""
+"""Thresholds: a count at the limit is allowed, one more exceeds it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deltamark.domain.synchronization.thresholds import Breach, Extent, counts_n
 
 NO_LIMITS = Thresholds()
 
-# Limit -> what is counted, what was held, how many are just allowed where the limit is 10.
+# Limit -> what is counted, how many were held before, the largest count that a limit of 10 allows.
 RESOURCE_LIMITS = {
     "maximum_inserted_lines": ("inserted", 1_000, 10),
     "maximum_updated_lines": ("updated", 1_000, 10),
@@ -59,7 +59,7 @@ def limit(name: str, allowed: int = 10) -> Thresholds:
     return Thresholds(**{name: allowed})
 
 
-def test_every_limit_of_the_configuration_is_in_these_tables() -> None:
+def test_these_tables_have_every_limit_of_the_configuration() -> None:
     assert {field.name for field in fields(Thresholds)} == set(ALL_LIMITS)
 
 
@@ -67,11 +67,11 @@ def test_every_limit_of_the_configuration_is_in_these_tables() -> None:
 def test_a_limit_of_an_entity_type_mapping_is_exceeded_by_one_more(name: str, case: Any) -> None:
     counted, held, allowed = case
 
-    def judged(count: int) -> Breach | None:
+    def is_exceeded(count: int) -> Breach | None:
         return exceeded(connector(), [(people(limit(name)), extent(counted, count, held))], [])
 
-    assert judged(allowed) is None
-    breach = judged(allowed + 1)
+    assert is_exceeded(allowed) is None
+    breach = is_exceeded(allowed + 1)
     assert breach is not None
     assert (breach.limit, breach.count, breach.allowed, breach.held) == (name, allowed + 1, 10, held)
     assert "the entity type mapping Person" in str(breach)
@@ -81,11 +81,11 @@ def test_a_limit_of_an_entity_type_mapping_is_exceeded_by_one_more(name: str, ca
 def test_a_limit_of_an_association_mapping_is_exceeded_by_one_more(name: str, case: Any) -> None:
     counted, held, allowed = case
 
-    def judged(count: int) -> Breach | None:
+    def is_exceeded(count: int) -> Breach | None:
         return exceeded(connector(), [], [(members(limit(name)), extent(counted, count, held))])
 
-    assert judged(allowed) is None
-    breach = judged(allowed + 1)
+    assert is_exceeded(allowed) is None
+    breach = is_exceeded(allowed + 1)
     assert breach is not None
     assert (breach.limit, breach.count) == (name, allowed + 1)
     assert "the association mapping Members" in str(breach)
@@ -96,29 +96,29 @@ def test_a_limit_of_a_connector_is_exceeded_by_the_sum_over_its_mappings(name: s
     counted, held, allowed = case
     is_link = name in LINK_LIMITS
 
-    def judged(count: int) -> Breach | None:
+    def is_exceeded(count: int) -> Breach | None:
         halves = extent(counted, count // 2, held // 2), extent(counted, count - count // 2, held // 2)
         if is_link:
             other = evolve(members(), identifier="Others")
             return exceeded(connector(limit(name)), [], [(members(), halves[0]), (other, halves[1])])
         return exceeded(connector(limit(name)), [(people(), halves[0]), (people(name="Team"), halves[1])], [])
 
-    assert judged(allowed) is None
-    breach = judged(allowed + 1)
+    assert is_exceeded(allowed) is None
+    breach = is_exceeded(allowed + 1)
     assert breach is not None
     assert (breach.limit, breach.count, breach.held) == (name, allowed + 1, held)
     assert "of the connector HR" in str(breach)
 
 
 @pytest.mark.parametrize(("name", "case"), ALL_LIMITS.items())
-def test_a_limit_of_nought_is_off(name: str, case: Any) -> None:
+def test_a_limit_of_zero_is_off(name: str, case: Any) -> None:
     counted, held, _ = case
 
     assert exceeded(connector(limit(name, 0)), [(people(), extent(counted, 999, held))], []) is None
 
 
 @pytest.mark.parametrize(("name", "case"), ALL_LIMITS.items())
-def test_who_held_nothing_is_stopped_by_no_addition_and_by_no_percentage(name: str, case: Any) -> None:
+def test_additions_and_percentages_have_no_limit_where_nothing_was_held(name: str, case: Any) -> None:
     counted, _, _ = case
     stopped = name.startswith("maximum") and counted not in ("inserted", "linked")
 
@@ -127,7 +127,7 @@ def test_who_held_nothing_is_stopped_by_no_addition_and_by_no_percentage(name: s
     assert (breach is not None) is stopped
 
 
-def test_a_connector_that_holds_something_is_stopped_by_a_type_that_is_new_to_it() -> None:
+def test_a_connector_with_resources_is_limited_for_a_new_entity_type() -> None:
     new, old = (people(name="Team"), Extent(inserted=101)), (people(), Extent(held=10_000))
 
     breach = exceeded(connector(CONNECTOR_DEFAULTS), [old, new], [])
@@ -136,7 +136,7 @@ def test_a_connector_that_holds_something_is_stopped_by_a_type_that_is_new_to_it
     assert breach.count == 101
 
 
-def test_links_that_go_with_deleted_resources_count_for_the_connector_whosever_they_are() -> None:
+def test_links_removed_with_deleted_resources_count_for_the_connector() -> None:
     deleted = (people(), Extent(deleted=1, held=1_000))
 
     breach = exceeded(
@@ -161,10 +161,10 @@ def test_entity_types_come_first_then_associations_then_the_connector() -> None:
     assert first(much, much, much) == "the entity type mapping Person"
     assert first(few, much, much) == "the entity type mapping Team"
     assert first(few, few, much) == "the association mapping Members"
-    assert first(few, few, few) == "the connector HR"  # 2 in sum
+    assert first(few, few, few) == "the connector HR"  # the sum is 2
 
 
-def test_of_one_owner_insertions_come_first_and_counts_before_percentages() -> None:
+def test_insertions_come_first_and_counts_before_percentages() -> None:
     counts = {"inserted": 5, "updated": 5, "deleted": 5, "linked": 5, "unlinked": 5}
     order = []
     limits = Thresholds(**dict.fromkeys(ALL_LIMITS, 1))
@@ -215,15 +215,13 @@ def test_of_one_owner_insertions_come_first_and_counts_before_percentages() -> N
         ),
     ],
 )
-def test_a_breach_says_which_count_of_what_passes_which_limit_and_where_that_stands(
-    limits: Thresholds, done: Extent, words: str
-) -> None:
+def test_a_breach_names_the_count_the_limit_and_its_location(limits: Thresholds, done: Extent, words: str) -> None:
     mapping = evolve(people(limits), location=Location("hr.xml", 7, "3"))
 
     assert str(exceeded(connector(), [(mapping, done)], [])) == words
 
 
-def test_the_sum_of_a_connector_is_of_no_type_and_stands_where_the_connector_does() -> None:
+def test_a_breach_of_a_connector_names_no_type_and_the_location_of_the_connector() -> None:
     hr = evolve(connector(limit("maximum_updated_lines", 1)), location=Location("hr.xml", 2))
 
     breach = exceeded(hr, [(people(), Extent(updated=2, held=2))], [])
@@ -233,14 +231,14 @@ def test_the_sum_of_a_connector_is_of_no_type_and_stands_where_the_connector_doe
 
 @pytest.mark.parametrize("count", [0, 1, 5, 6, 99, 100, 101])
 @pytest.mark.parametrize("counted", ["inserted", "updated", "deleted", "linked", "unlinked"])
-def test_to_count_more_of_what_was_held_than_is_enough_changes_no_judgement(counted: str, count: int) -> None:
+def test_counting_more_than_needed_does_not_change_the_result(counted: str, count: int) -> None:
     mappings = [(people(), Extent(**{counted: count}))]
     held, links_held = counts_needed(connector(CONNECTOR_DEFAULTS), mappings, [])
 
-    def judged(held: int, links_held: int) -> bool:
+    def is_exceeded(held: int, links_held: int) -> bool:
         done = Extent(**{counted: count}, held=held, links_held=links_held)
         return exceeded(connector(CONNECTOR_DEFAULTS), [(people(), done)], []) is not None
 
-    assert judged(held, links_held) == judged(10**9, 10**9)
+    assert is_exceeded(held, links_held) == is_exceeded(10**9, 10**9)
     for there in (0, 1, 19, 20, 21, 99, 100, 101, 1_999, 2_000, 2_001, 2_020):
-        assert judged(min(there, held), min(there, links_held)) == judged(there, there)
+        assert is_exceeded(min(there, held), min(there, links_held)) == is_exceeded(there, there)

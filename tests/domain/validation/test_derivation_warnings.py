@@ -1,4 +1,4 @@
-"""What users are told about derived values that are computed too early, or never."""
+"""Warnings about derived values that are computed too early, or never."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def configured(*jobs: Job, outside=(), reads=READS) -> Configuration:
     return evolve(computing(names, RULES), tasks=outside, jobs=jobs)
 
 
-def told(*tasks, others=(), outside=(), reads=READS) -> list[str]:
-    """What is said of a job of these tasks; another job computes everything."""
+def warnings_of(*tasks, others=(), outside=(), reads=READS) -> list[str]:
+    """The warnings about a job of these tasks, beside another job that computes everything."""
     everything = Job("Everything", [PROPERTIES, KEYS, CLASSES])
     configuration = configured(Job("J", tasks), *(others or [everything]), outside=outside, reads=reads)
     return [fault.message for fault in warnings(configuration, plan(configuration, reads_of(configuration, reads)))]
@@ -55,17 +55,17 @@ def named(task, name):
     return evolve(task, identifier=name)
 
 
-def test_a_job_that_computes_before_it_reads_is_told_nothing():
-    assert told(named(PROPERTIES, "P"), named(KEYS, "K"), named(CLASSES, "C")) == []
-    assert told(PEOPLE, DEPARTMENTS, named(KEYS, "K")) == []
+def test_a_job_that_computes_before_it_reads_gives_no_warning():
+    assert warnings_of(named(PROPERTIES, "P"), named(KEYS, "K"), named(CLASSES, "C")) == []
+    assert warnings_of(PEOPLE, DEPARTMENTS, named(KEYS, "K")) == []
 
 
-def test_a_task_that_computes_what_it_reads_itself_is_told_nothing():
-    assert told(named(PROPERTIES, "P")) == []
+def test_a_task_that_computes_what_it_reads_gives_no_warning():
+    assert warnings_of(named(PROPERTIES, "P")) == []
 
 
-def test_a_task_that_reads_what_a_later_task_computes_is_told_both_and_what():
-    (message,) = told(named(KEYS, "K"), named(PROPERTIES, "P"))
+def test_reading_what_a_later_task_computes_gives_a_warning_with_both_tasks():
+    (message,) = warnings_of(named(KEYS, "K"), named(PROPERTIES, "P"))
 
     assert message == (
         'task "K" of job "J" reads "Person:Login", "Department:Label", which "P" computes only after it; let that task '
@@ -73,14 +73,14 @@ def test_a_task_that_reads_what_a_later_task_computes_is_told_both_and_what():
     )
 
 
-def test_a_property_task_that_reads_what_a_later_one_computes_is_told():
-    (message,) = told(DEPARTMENTS, PEOPLE)
+def test_a_property_task_before_the_one_it_reads_gives_a_warning():
+    (message,) = warnings_of(DEPARTMENTS, PEOPLE)
 
     assert message.startswith('task "Departments" of job "J" reads "Person:Login", which "People" computes only after')
 
 
-def test_what_no_task_of_the_job_computes_is_told_with_the_entity_type():
-    (message,) = told(PEOPLE, named(CLASSES, "C"))
+def test_reading_what_no_task_of_the_job_computes_gives_a_warning():
+    (message,) = warnings_of(PEOPLE, named(CLASSES, "C"))
 
     assert message == (
         'task "C" of job "J" reads "Department:Label", which no task of this job computes; let an '
@@ -88,23 +88,23 @@ def test_what_no_task_of_the_job_computes_is_told_with_the_entity_type():
     )
 
 
-def test_one_part_may_come_too_late_and_another_never():
-    late, never = told(named(CLASSES, "C"), PEOPLE)
+def test_one_property_may_be_computed_too_late_and_another_never():
+    late, never = warnings_of(named(CLASSES, "C"), PEOPLE)
 
     assert '"Person:Login", which "People" computes only after it' in late
     assert '"Department:Label", which no task of this job computes' in never
 
 
-def test_levels_decide_what_is_before():
-    assert told(evolve(KEYS, identifier="K", level=5), evolve(PROPERTIES, identifier="P", level=3)) == []
+def test_levels_decide_the_order():
+    assert warnings_of(evolve(KEYS, identifier="K", level=5), evolve(PROPERTIES, identifier="P", level=3)) == []
 
 
-def test_an_override_counts_as_what_it_makes_of_the_task():
+def test_an_override_counts_as_the_changed_task():
     narrowed = TaskOverride("UpdateEntityPropertyExpressionsTask", "P", {"entity_types": ("Department",)})
     outside = [evolve(PEOPLE, identifier="P")]
 
-    assert told(Step("P"), DEPARTMENTS, outside=outside) == []
-    messages = told(narrowed, outside=outside)
+    assert warnings_of(Step("P"), DEPARTMENTS, outside=outside) == []
+    messages = warnings_of(narrowed, outside=outside)
 
     assert messages == [
         'task "P" of job "J" reads "Person:Login", which no task of this job computes; let an '
@@ -112,11 +112,11 @@ def test_an_override_counts_as_what_it_makes_of_the_task():
     ]
 
 
-def test_a_task_that_covers_nothing_that_reads_computed_properties_is_told_nothing():
-    assert told(named(KEYS, "K"), reads={"Person:ByLogin": ["Mail"]}) == []
+def test_a_task_that_reads_no_computed_property_gives_no_warning():
+    assert warnings_of(named(KEYS, "K"), reads={"Person:ByLogin": ["Mail"]}) == []
 
 
-def test_many_properties_are_not_all_listed():
+def test_only_the_first_of_many_properties_are_listed():
     names = ["Person:Login", "Person:Full", "Person:Line", "Person:Chain", "Department:Label"]
     configuration = evolve(
         computing(names, RULES), jobs=[Job("J", [CLASSES]), Job("All", [PROPERTIES, named(KEYS, "K")])]
@@ -150,8 +150,8 @@ def test_many_properties_are_not_all_listed():
         ),
     ],
 )
-def test_what_no_job_computes_is_told(tasks, message):
-    messages = told(*tasks, others=[Job("Other")])
+def test_what_no_job_computes_gives_a_warning(tasks, message):
+    messages = warnings_of(*tasks, others=[Job("Other")])
 
     assert [text for text in messages if text.startswith("no job computes")] == [
         text for text in messages if text.startswith(message)
@@ -159,19 +159,19 @@ def test_what_no_job_computes_is_told(tasks, message):
     assert any(text.startswith(message) for text in messages)
 
 
-def test_a_task_that_no_job_calls_computes_nothing():
-    messages = told(named(KEYS, "K"), named(CLASSES, "C"), others=[Job("Other")], outside=[PROPERTIES])
+def test_a_task_that_no_job_calls_does_not_count():
+    messages = warnings_of(named(KEYS, "K"), named(CLASSES, "C"), others=[Job("Other")], outside=[PROPERTIES])
 
     assert sum(text.startswith("no job computes the computed properties") for text in messages) == 2
 
 
-def test_a_configuration_whose_jobs_are_still_to_come_is_told_nothing():
+def test_a_configuration_without_jobs_gives_no_warning():
     configuration = configured()
 
     assert warnings(configuration, plan(configuration, reads_of(configuration, READS))) == ()
 
 
-def test_it_is_told_at_the_first_expression():
+def test_a_warning_has_the_location_of_the_first_expression():
     configuration = computing(["Person:Login", "Person:Full"])
     placed = evolve(
         configuration,
@@ -194,7 +194,7 @@ def of_priorities(reads, **priorities) -> list[str]:
     return [fault.message for fault in warnings(MODEL, plan_of(reads, **priorities))]
 
 
-def test_a_priority_that_contradicts_what_is_read_is_told():
+def test_a_priority_that_contradicts_a_read_gives_a_warning():
     (message,) = of_priorities({"Person:Full": ["Login"], "Person:Login": []}, Full=1, Login=5)
 
     assert message == (
@@ -203,11 +203,11 @@ def test_a_priority_that_contradicts_what_is_read_is_told():
     )
 
 
-def test_a_priority_that_contradicts_what_is_read_over_links_is_told():
+def test_a_priority_that_contradicts_a_read_over_links_gives_a_warning():
     assert len(of_priorities({"Person:Full": ["Manager.Login"], "Person:Login": []}, Full=-1)) == 1
 
 
-def test_priorities_that_agree_or_say_nothing_are_not_told():
+def test_priorities_without_contradiction_give_no_warning():
     assert of_priorities({"Person:Full": ["Login"], "Person:Login": []}, Full=5, Login=1) == []
     assert of_priorities({"Person:Full": ["Login"], "Person:Login": []}) == []
     assert of_priorities({"Person:Full": ["Mail"], "Person:Login": []}, Full=1, Login=5) == []
@@ -216,12 +216,12 @@ def test_priorities_that_agree_or_say_nothing_are_not_told():
 # Coverage
 
 
-def test_a_task_covers_the_derivations_of_its_kind_and_of_its_entity_types():
+def test_a_task_covers_derivations_of_its_kind_and_entity_types():
     configuration = configured()
-    found = plan(configuration, reads_of(configuration, READS))
+    computed = plan(configuration, reads_of(configuration, READS))
 
     def names(task):
-        return [(one.derivation.entity_type, one.derivation.name) for one in found.of_task(task)]
+        return [(planned.derivation.entity_type, planned.derivation.name) for planned in computed.of_task(task)]
 
     assert names(PROPERTIES) == [("Person", "Login"), ("Department", "Label")]
     assert names(DEPARTMENTS) == [("Department", "Label")]

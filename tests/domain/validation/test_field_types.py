@@ -1,4 +1,4 @@
-"""A configuration that Python code built may hold anything: what is of a wrong type is told, with its name."""
+"""Values of invalid types in a configuration that was built in Python are reported with the names of their fields."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RIGHT = Configuration(
 )
 
 
-def test_a_configuration_of_the_right_types_has_no_fault():
+def test_a_configuration_with_the_right_types_has_no_fault():
     assert type_faults(RIGHT) == ()
 
 
@@ -97,19 +97,19 @@ def test_a_configuration_of_the_right_types_has_no_fault():
         ({"jobs": [Job("J", cron_time_zone=None)]}, 'Job "J": cron_time_zone is None, not a whole number'),
     ],
 )  # fmt: skip
-def test_a_field_of_another_type_is_named(changes, message):
-    told = [fault.message for fault in type_faults(evolve(RIGHT, **changes))]
+def test_a_field_of_a_wrong_type_is_named(changes, message):
+    messages = [fault.message for fault in type_faults(evolve(RIGHT, **changes))]
 
-    assert any(message in line for line in told), told
-
-
-def test_every_fault_is_told():
-    wrong = evolve(RIGHT, connectors=[Connector(1), Connector(2)], jobs=[Job(3)])
-
-    assert len(type_faults(wrong)) == 3
+    assert any(message in line for line in messages), messages
 
 
-def test_a_text_is_not_taken_for_a_sequence_of_its_characters():
+def test_every_fault_is_reported():
+    invalid = evolve(RIGHT, connectors=[Connector(1), Connector(2)], jobs=[Job(3)])
+
+    assert len(type_faults(invalid)) == 3
+
+
+def test_a_text_is_not_a_sequence_of_characters():
     with pytest.raises(TypeError, match=r"write \['Sync'\] for a sequence of one"):
         SetRecentlyModifiedFlagTask(parents="Sync")
     assert as_tuple(name for name in "ab") == ("a", "b")
