@@ -65,7 +65,7 @@ class Bug:
         return found
 
 
-WALKING = "infrastructure.store.commands.flag_propagation:Walking"
+WALKING = "infrastructure.store.commands.flag_propagation:FlagPropagation"
 PROPERTIES = "application.derivation.compute_properties:_ComputedWriter"
 STANDING = "application.derivation.workload:_ConsumerState"
 
@@ -111,7 +111,7 @@ BUGS: Mapping[str, Bug] = {
         f"{STANDING}._is_watched", "return all(", "return True or all("
     ),
     "a dependency claims to have been watched from the beginning": Bug(
-        "infrastructure.store.commands.flags:FlagWriting.watch", "since = self.flagged_to()", "since = 0"
+        "infrastructure.store.commands.flags:FlagCommands.watch", "since = self.flagged_to()", "since = 0"
     ),
     "a rule that another task computed in another form counts as computed": Bug(
         f"{STANDING}._outdated", "if rule not in self.computed:", "if False:"
@@ -122,7 +122,7 @@ BUGS: Mapping[str, Bug] = {
         "domain.derivation.plan:_meaning", "hops, way.leads_to", "(), way.leads_to"
     ),
     "flags are dropped when the first consumer has read them": Bug(
-        "infrastructure.store.commands.flags:FlagWriting.drop_read_flags", "min(flag)", "max(flag)"
+        "infrastructure.store.commands.flags:FlagCommands.drop_read_flags", "min(flag)", "max(flag)"
     ),
     "a task moves its place beyond what was flagged": Bug(
         "application.derivation.batch:move_places", "max(share.place.position, flagged_to)", "head"
@@ -144,12 +144,12 @@ BUGS: Mapping[str, Bug] = {
     ),
     # What is discarded, and what is left.
     "changes that were discarded unread flag nobody": Bug(
-        "infrastructure.store.commands.flags:FlagWriting.flag_all",
+        "infrastructure.store.commands.flags:FlagCommands.flag_all",
         "if dependency.entity_type == entity_type:",
         "if False:",
     ),
     "correlation keys of deleted resources stay": Bug(
-        "infrastructure.store.commands.derived:DerivedWriting._drop",
+        "infrastructure.store.commands.derived:DerivedCommands._drop",
         "which = missing",
         'without += " AND resource IN (SELECT stream FROM resources WHERE live)"\n    which = missing',
     ),

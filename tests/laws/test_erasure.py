@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deltamark import LoggedChange, ResourceRef, RunMoment, StoreError
-from deltamark.infrastructure.store.commands.erase import Erasing
+from deltamark.infrastructure.store.commands.erase import ErasureCommands
 from tests.application.retention.test_erase import holds
 from tests.scenarios.house import House
 from tests.store.integrity.test_chain import held_against
@@ -147,7 +147,7 @@ A_DAY = {"people": {"1": 0, "2": 0}, "members": {("T", "1")}, "retain": None}
 def test_control_with_leaves_that_are_not_kept_the_law_fails(
     house_in: Callable[[Path], House], new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Erasing, "leave_stubs", lambda self, positions: None)
+    monkeypatch.setattr(ErasureCommands, "keep_stubs", lambda self, positions: None)
 
     with pytest.raises(StoreError, match="to erase differ from the record"):
         test_what_was_erased_is_nowhere_and_of_the_others_everything_is_as_it_was.hypothesis.inner_test(
@@ -158,8 +158,8 @@ def test_control_with_leaves_that_are_not_kept_the_law_fails(
 def test_control_with_only_the_first_change_emptied_the_law_fails(
     house_in: Callable[[Path], House], new_store: NewStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = Erasing._events_of
-    monkeypatch.setattr(Erasing, "_events_of", lambda self, stream: own(self, stream)[:1])
+    own = ErasureCommands._events_of
+    monkeypatch.setattr(ErasureCommands, "_events_of", lambda self, stream: own(self, stream)[:1])
 
     with pytest.raises(AssertionError, match="events"):
         test_what_was_erased_is_nowhere_and_of_the_others_everything_is_as_it_was.hypothesis.inner_test(

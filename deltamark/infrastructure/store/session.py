@@ -95,7 +95,7 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
         return found or log_digest(self._db.one("SELECT log FROM store"))
 
 
-class RunWriting(Session):
+class RunCommands(Session):
     """The record of runs."""
 
     def start_run(self, build: Callable[[str, int, datetime], RunEvent]) -> int:

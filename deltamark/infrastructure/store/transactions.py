@@ -6,35 +6,35 @@ from deltamark.application.ports.records import Discarded, Subjects
 from deltamark.application.ports.store import Clock
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.history.changes import Position
-from deltamark.infrastructure.store.commands.append_computed import ComputedWriting
-from deltamark.infrastructure.store.commands.derived import DerivedWriting
-from deltamark.infrastructure.store.commands.discard import Discarding
-from deltamark.infrastructure.store.commands.erase import Erasing, ErasureQueries
-from deltamark.infrastructure.store.commands.flags import FlagWriting
-from deltamark.infrastructure.store.commands.leases import LeaseWriting
-from deltamark.infrastructure.store.commands.pending_changes import Holding, PendingQueries
-from deltamark.infrastructure.store.commands.schedules import ScheduleKeeping, ScheduleQueries
-from deltamark.infrastructure.store.commands.waiting_links import AwaitingQueries
+from deltamark.infrastructure.store.commands.append import AppendCommands
+from deltamark.infrastructure.store.commands.derived import DerivedCommands
+from deltamark.infrastructure.store.commands.discard import DiscardCommands
+from deltamark.infrastructure.store.commands.erase import ErasureCommands, ErasureQueries
+from deltamark.infrastructure.store.commands.flags import FlagCommands
+from deltamark.infrastructure.store.commands.leases import LeaseCommands
+from deltamark.infrastructure.store.commands.pending_changes import PendingCommands, PendingQueries
+from deltamark.infrastructure.store.commands.schedules import ScheduleCommands, ScheduleQueries
+from deltamark.infrastructure.store.commands.waiting_links import WaitingLinkQueries
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ChangeMapper, to_micros
-from deltamark.infrastructure.store.integrity.copy_store import Carrying
-from deltamark.infrastructure.store.integrity.rebuild import ReplayQueries
+from deltamark.infrastructure.store.integrity.copy_store import StoreCopy
+from deltamark.infrastructure.store.integrity.rebuild import VerifyQueries
 from deltamark.infrastructure.store.queries.derived import DerivedQueries
 from deltamark.infrastructure.store.queries.flags import FlagQueries
-from deltamark.infrastructure.store.queries.history import PastQueries
+from deltamark.infrastructure.store.queries.history import HistoryQueries
 from deltamark.infrastructure.store.queries.leases import LeaseQueries
 from deltamark.infrastructure.store.queries.retention import RetentionQueries
 
 
 class StoreReading(
-    PastQueries,
+    HistoryQueries,
     FlagQueries,
     DerivedQueries,
     LeaseQueries,
     PendingQueries,
     ScheduleQueries,
-    AwaitingQueries,
-    ReplayQueries,
+    WaitingLinkQueries,
+    VerifyQueries,
     RetentionQueries,
     ErasureQueries,
 ):
@@ -49,16 +49,16 @@ class StoreReading(
 
 
 class StoreWriting(
-    ComputedWriting,
-    Discarding,
-    Erasing,
-    FlagWriting,
-    DerivedWriting,
-    LeaseWriting,
-    Holding,
-    ScheduleKeeping,
-    Carrying,
-    PastQueries,
+    AppendCommands,
+    DiscardCommands,
+    ErasureCommands,
+    FlagCommands,
+    DerivedCommands,
+    LeaseCommands,
+    PendingCommands,
+    ScheduleCommands,
+    StoreCopy,
+    HistoryQueries,
 ):
     """All queries and commands, in one writing transaction."""
 

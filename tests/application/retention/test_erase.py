@@ -226,7 +226,7 @@ def test_what_others_computed_from_it_is_computed_anew_and_their_history_stays(n
 def test_an_event_that_was_emptied_without_a_record_is_found(lived):
     with lived.engine._store.transaction() as tx:
         (position,) = tx._db.row("SELECT min(notification_id) FROM stored_events WHERE topic='u1'")
-        tx.leave_stubs([position])
+        tx.keep_stubs([position])
         tx._db.execute(
             """UPDATE stored_events SET topic='e1', seal=NULL, state=?2 WHERE notification_id=?1""",
             (position, b'{"a":1,"r":1,"t":1}'),

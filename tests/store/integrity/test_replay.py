@@ -12,7 +12,7 @@ from deltamark import ConcurrentRun, StoreError, UsageError
 from deltamark.application.integrity.replay import replay, replay_into
 from deltamark.bootstrap import open_store
 from deltamark.infrastructure.store.integrity import log_fold as folding
-from deltamark.infrastructure.store.integrity.rebuild import Replaying
+from deltamark.infrastructure.store.integrity.rebuild import RebuildCommands
 from tests.store import children
 from tests.store.builders import (
     GROUP,
@@ -299,13 +299,13 @@ def killed(url: str, target: str | None) -> None:
 
 
 def _replay_until_killed(url: str, target: str | None) -> None:
-    finish = Replaying.finish
+    finish = RebuildCommands.finish
 
-    def die(self: Replaying) -> None:
+    def die(self: RebuildCommands) -> None:
         finish(self)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    Replaying.finish = die  # type: ignore[method-assign]
+    RebuildCommands.finish = die  # type: ignore[method-assign]
     if target is None:
         replayed(url)
     else:

@@ -1,4 +1,4 @@
-"""Appending changes in bulk: log and state together, chunk by chunk, never loading an aggregate."""
+"""Appends changes in bulk: log and state together, chunk by chunk, without loading aggregates."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 
 from attrs import frozen
 
-from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
+from deltamark.application.ports.records import ComputedChanges, LinkChanges, LinkEnds, ResourceChanges
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.resources.events import Origin
 from deltamark.infrastructure.store.arrow import np, npt, pa, schemas
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.database import Column, Same
 from deltamark.infrastructure.store.events.bulk_payloads import Head, link_payloads, resource_payloads
-from deltamark.infrastructure.store.events.mapper import CREATED, DELETED, LINKED, UNLINKED, UPDATED
+from deltamark.infrastructure.store.events.mapper import COMPUTED, CREATED, DELETED, LINKED, UNLINKED, UPDATED
 from deltamark.infrastructure.store.session import Session
 
 
 @frozen
 class _Stored:
-    """Where the streams of some resources or links stand: 0 and 0 for those that have none yet."""
+    """Streams and versions of some resources or links; 0 and 0 for those that have none yet."""
 
     streams: Sequence[int]
     versions: Sequence[int]
     live: Sequence[int]
 
 
-class Appending(Session):
-    """Changes of resources and links."""
+class AppendCommands(Session):
+    """Appends changes of resources and links."""
 
     def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Origin) -> Mapping[str, int]:
         kind = self._named("entity_types", entity_type)
@@ -48,7 +48,7 @@ class Appending(Session):
         return unlinked
 
     def _has_no_resources(self, kind: int) -> bool:
-        """By the index: many rows of other kinds, or what was left of those updated, may stand before the first."""
+        """Asks the index: rows of other entity types or old versions of rows may precede the first row."""
         sql = "SELECT entity_type FROM resources WHERE entity_type>=?1 ORDER BY entity_type LIMIT 1"
         return bool(self._db.one(sql, (kind,)) != kind)
 
@@ -75,11 +75,11 @@ class Appending(Session):
         if not is_empty:
             stored = self._stored(kind, key)
             if any(stored.live):
-                raise changed_meanwhile(entity_type)
+                raise _changed_concurrently(entity_type)
             if any(stored.streams):
-                was = pa.array([stream > 0 for stream in stored.streams])
-                self._revive(kind, entity_type, head, chunk.filter(was))
-                chunk = chunk.filter(pa.compute.invert(was))
+                existed = pa.array([stream > 0 for stream in stored.streams])
+                self._change(kind, entity_type, head, CREATED, chunk.filter(existed))
+                chunk = chunk.filter(pa.compute.invert(existed))
                 key, line, state = (chunk.column(name).combine_chunks() for name in ("key", "line", "state"))
         payloads = resource_payloads(head, entity_type, key, line, state)
         streams = self._streams(len(payloads))
@@ -97,16 +97,13 @@ class Appending(Session):
             },
         )
 
-    def _revive(self, kind: int, entity_type: str, head: Head, chunk: pa.Table) -> None:
-        self._change(kind, entity_type, head, CREATED, chunk)
-
     def _change(self, kind: int, entity_type: str, head: Head, topic: str, chunk: pa.Table) -> None:
-        """Appends to streams that exist: each must be as live, and at the version, that it was read with."""
+        """Appends to existing streams, which must have the version with which they were read."""
         key, line = chunk.column("key").combine_chunks(), chunk.column("line").combine_chunks()
         stored = self._stored(kind, key)
         was_live = topic != CREATED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
-            raise changed_meanwhile(entity_type)
+            raise _changed_concurrently(entity_type)
         values = chunk.column("changes" if topic == UPDATED else "state").combine_chunks()
         computed = self._computed(stored.streams) if topic == DELETED else None
         payloads = resource_payloads(head, entity_type, key, line, values, computed)
@@ -115,16 +112,16 @@ class Appending(Session):
         states: dict[str, Column] = {"state": Same("{}"), "computed": Same("{}")}
         if topic != DELETED:
             states = {"state": chunk.column("state").combine_chunks()}
-        done = self._db.update(
+        updated = self._db.update(
             "resources",
             {"version": versions, "position": positions, "live": Same(topic != DELETED), **states},
             {"stream": stored.streams, "version": stored.versions},
         )
-        if done != len(payloads):
-            raise changed_meanwhile(entity_type)
+        if updated != len(payloads):
+            raise _changed_concurrently(entity_type)
 
     def _computed(self, streams: Sequence[int]) -> pa.Array:
-        """The computed values of some resources."""
+        """Returns the computed values of some resources."""
         sql = f"""SELECT r.computed FROM {self._db.each_number(1, "w")}
             JOIN resources r ON r.stream = w.value ORDER BY w.key"""
         return self._db.table(sql, (self._db.array(streams),), _computed()).column("computed").combine_chunks()
@@ -136,7 +133,7 @@ class Appending(Session):
         return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
 
     def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Origin) -> Counter[str]:
-        """Removes the links of resources that are about to be deleted; counts them by association."""
+        """Removes the links of resources that are about to be deleted; returns how many of each association."""
         streams = self._db.array(self._stored(kind, deleted.column("key").combine_chunks()).streams)
         ends = " UNION ".join(
             f"""SELECT l.* FROM {self._db.each_number(1, "w")} {self._db.straight} links l ON l.{end} = w.value
@@ -154,7 +151,7 @@ class Appending(Session):
         groups: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
         for association, source_type, target_type, *pair in rows:
             groups.setdefault((association, source_type, target_type), []).append((*pair, None))
-        for names, pairs in groups.items():
+        for (association, source_type, target_type), pairs in groups.items():
             table = pa.Table.from_arrays(
                 [
                     pa.array(column, type=field.type)
@@ -162,13 +159,13 @@ class Appending(Session):
                 ],
                 schema=schemas.LINKS,
             )
-            association, source_type, target_type = names
-            self._unlink(LinkEnds(association=association, source=source_type, target=target_type), table, cause)
+            names = LinkEnds(association=association, source=source_type, target=target_type)
+            self._change_links(names, UNLINKED, table, cause)
         return Counter(row[0] for row in rows)
 
     def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Origin) -> None:
         for chunk in chunks(changes.unlinked):
-            self._unlink(ends, chunk, cause)
+            self._change_links(ends, UNLINKED, chunk, cause)
         for chunk in chunks(changes.linked):
             self._link(ends, chunk, cause)
 
@@ -176,7 +173,7 @@ class Appending(Session):
         association = self._named("associations", ends.association)
         stored = self._stored_links(association, pairs)
         if any(stored.live):
-            raise changed_meanwhile(ends.association)
+            raise _changed_concurrently(ends.association)
         old = pa.array([stream > 0 for stream in stored.streams], type=pa.bool_())
         if pa.compute.any(old).as_py():
             self._change_links(ends, LINKED, pairs.filter(old), cause)
@@ -204,7 +201,7 @@ class Appending(Session):
         stored = self._stored_links(self._named("associations", ends.association), pairs)
         was_live = topic == UNLINKED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
-            raise changed_meanwhile(ends.association)
+            raise _changed_concurrently(ends.association)
         versions = [version + 1 for version in stored.versions]
         positions = self._events(stored.streams, versions, topic, self._link_payloads(ends, pairs, cause))
         self._db.update(
@@ -212,6 +209,33 @@ class Appending(Session):
             {"version": versions, "position": positions, "live": Same(not was_live)},
             {"stream": stored.streams},
         )
+
+    def put_computed(self, changes: ComputedChanges, cause: Origin) -> None:
+        kind = self._type_id(changes.entity_type)
+        head = Head(self._micros, cause)
+        for chunk in chunks(changes.rows):
+            self._put_computed(kind, changes.entity_type, head, chunk)
+
+    def _put_computed(self, kind: int, entity_type: str, head: Head, chunk: pa.Table) -> None:
+        streams: Sequence[int] = chunk.column("stream").to_pylist()
+        sql = f"""SELECT r.key, r.version FROM {self._db.each_number(1, "w")}
+            JOIN resources r ON r.stream = w.value AND r.entity_type=?2 AND r.live ORDER BY w.key"""
+        stored = self._db.table(sql, (self._db.array(streams), kind), _keys_and_versions())
+        if stored.num_rows != len(streams):
+            raise _changed_concurrently(entity_type)
+        no_lines = pa.nulls(len(streams), pa.int64())
+        updates, computed = (chunk.column(name).combine_chunks() for name in ("changes", "computed"))
+        payloads = resource_payloads(head, entity_type, stored.column("key").combine_chunks(), no_lines, updates)
+        versions = stored.column("version").to_pylist()
+        next_versions = [version + 1 for version in versions]
+        positions = self._events(streams, next_versions, COMPUTED, payloads)
+        updated = self._db.update(
+            "resources",
+            {"version": next_versions, "position": positions, "computed": computed},
+            {"stream": streams, "version": versions},
+        )
+        if updated != len(streams):
+            raise _changed_concurrently(entity_type)
 
     def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, cause: Origin) -> pa.Array:
         source, target, line = (pairs.column(name).combine_chunks() for name in ("source_key", "target_key", "line"))
@@ -229,13 +253,13 @@ class Appending(Session):
 
 
 def _plain(rows: npt.NDArray[np.uint8]) -> list[bytes]:
-    """The rows of a matrix, each as its bytes."""
+    """Returns the rows of a matrix as bytes."""
     raw, width = rows.tobytes(), rows.shape[1]
     return [raw[start : start + width] for start in range(0, len(raw), width)]
 
 
 def _in_arrow(rows: npt.NDArray[np.uint8]) -> pa.Array:
-    """The rows of a matrix, each as its bytes."""
+    """Returns the rows of a matrix as an Arrow array of bytes."""
     count, width = rows.shape
     fixed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, pa.py_buffer(rows.tobytes())])
     return fixed.cast(pa.binary())
@@ -251,8 +275,12 @@ def _columns(rows: list[tuple[int, int, int]]) -> _Stored:
     return _Stored(streams, versions, live)
 
 
-def changed_meanwhile(subject: str) -> ConcurrentRun:
-    """The words for a resource or link that is not as it was when a task compared it."""
+def _changed_concurrently(subject: str) -> ConcurrentRun:
     return ConcurrentRun(
-        f"{subject} was changed by someone else while this task compared it. Nothing was changed. Run again."
+        f"{subject} was changed by another run while this task compared it. Nothing was changed. Run again."
     )
+
+
+@cache
+def _keys_and_versions() -> pa.Schema:
+    return pa.schema([("key", pa.string()), ("version", pa.int64())])

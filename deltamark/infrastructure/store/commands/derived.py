@@ -1,4 +1,4 @@
-"""Writing what was derived, set by set, and where the consumers that derived it stand."""
+"""Writes derived values, set by set, and the places of their consumers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.session import Session
 
 
-class DerivedWriting(Session):
-    """Correlation keys, classifications, and places."""
+class DerivedCommands(Session):
+    """Writes correlation keys, classifications and places."""
 
     def put_keys(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
         number = self._rule(rule)
@@ -52,7 +52,7 @@ class DerivedWriting(Session):
         return written
 
     def _drop(self, table: str, rule: int, *, everything: bool) -> int:
-        """Drops what a rule gave for resources that have no fresh value: for all others too, if that is everything."""
+        """Drops the values of resources without a fresh value; with `everything`, also those of all other resources."""
         missing = "NOT EXISTS (SELECT 1 FROM fresh f WHERE f.resource = {}.resource AND f.value IS NOT NULL)"
         without = "resource IN (SELECT resource FROM fresh WHERE value IS NULL)"
         which = missing.format(table) if everything else without
@@ -63,12 +63,12 @@ class DerivedWriting(Session):
             self._db.execute("UPDATE rules SET digest=?1 WHERE id=?2", (rule.digest, self._rule(rule)))
 
     def remove_rules(self, rules: Iterable[DerivedRule]) -> int:
-        gone = self._db.array([self._known(rule) for rule in rules])
+        numbers = self._db.array([self._known(rule) for rule in rules])
         removed = 0
         for table in ("correlation_keys", "classifications"):
-            removed += self._db.execute(f"DELETE FROM {table} WHERE {self._db.among_numbers('rule', 1)}", (gone,))
-        self._db.execute(f"DELETE FROM consumed WHERE {self._db.among_numbers('rule', 1)}", (gone,))
-        self._db.execute(f"DELETE FROM rules WHERE {self._db.among_numbers('id', 1)}", (gone,))
+            removed += self._db.execute(f"DELETE FROM {table} WHERE {self._db.among_numbers('rule', 1)}", (numbers,))
+        self._db.execute(f"DELETE FROM consumed WHERE {self._db.among_numbers('rule', 1)}", (numbers,))
+        self._db.execute(f"DELETE FROM rules WHERE {self._db.among_numbers('id', 1)}", (numbers,))
         return removed
 
     def _rule(self, rule: DerivedRule) -> int:
@@ -78,7 +78,7 @@ class DerivedWriting(Session):
 
     def move_place(self, consumer: str, rules: Iterable[DerivedRule], place: Place) -> None:
         forgotten = self._db.one("SELECT forgotten_flag FROM store")
-        if place.flag < forgotten:  # a place that is new, or that was dropped while its consumer was at work
+        if place.flag < forgotten:  # a new place, or one that was dropped while its consumer ran
             raise ConcurrentRun(
                 f"flags that {consumer} has not read yet were dropped while it ran. Nothing was changed. Run again."
             )
@@ -91,10 +91,10 @@ class DerivedWriting(Session):
             )
 
     def keep_consumers(self, kept: Mapping[str, Iterable[DerivedRule]]) -> list[str]:
-        wanted = {(consumer, self._known(rule)) for consumer, rules in kept.items() for rule in rules}
+        kept_places = {(consumer, self._known(rule)) for consumer, rules in kept.items() for rule in rules}
         stored = self._db.all("SELECT consumer, rule FROM consumed ORDER BY consumer, rule")
         for place in stored:
-            if place not in wanted:
+            if place not in kept_places:
                 self._db.execute("DELETE FROM consumed WHERE consumer=?1 AND rule=?2", place)
-        left = {consumer for consumer, _ in wanted.intersection(stored)}
-        return [consumer for consumer in dict.fromkeys(consumer for consumer, _ in stored) if consumer not in left]
+        remaining = {consumer for consumer, _ in kept_places.intersection(stored)}
+        return [consumer for consumer in dict.fromkeys(consumer for consumer, _ in stored) if consumer not in remaining]

@@ -1,4 +1,4 @@
-"""Discarding changes: snapshots take their place, a horizon is set, the discard goes on record."""
+"""Discards changes: snapshots replace them, a horizon is set, and the discard is recorded."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from deltamark.domain.resources.link import LinkFact, LinkSnapshot, fold_link
 from deltamark.domain.resources.resource import ResourceFact, ResourceSnapshot, fold
 from deltamark.domain.runs.run import ChangesDiscarded
 from deltamark.infrastructure.store.arrow import np, npt, pa
-from deltamark.infrastructure.store.commands.stubs import Leaving, ranges_of
+from deltamark.infrastructure.store.commands.stubs import StubCommands, ranges_of
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, LINK_SNAPSHOT, RESOURCE_SNAPSHOT
 from deltamark.infrastructure.store.queries.retention import RetentionQueries
-from deltamark.infrastructure.store.session import RunWriting
+from deltamark.infrastructure.store.session import RunCommands
 
 _END = 2**63 - 1
-"""Beyond every position."""
+"""Above every position."""
 
 
 @cache
-def _doomed() -> pa.Schema:
+def _positions() -> pa.Schema:
     return pa.schema([("position", pa.int64())])
 
 
 _FOLDED = 2_000
-"""Streams folded at a time: memory does not grow with what is discarded."""
+"""Streams folded at a time: memory does not grow with the number of discarded changes."""
 
 _KEEP = """ON CONFLICT (stream) DO UPDATE SET version=excluded.version, position=excluded.position,
     topic=excluded.topic, state=excluded.state"""
 
 
-class Discarding(Leaving, RunWriting, RetentionQueries):
-    """Retention, in the transaction of the task that asked for it."""
+class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
+    """Discards changes in the transaction of the task that asks for it."""
 
     def discard(
         self,
@@ -48,16 +48,16 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
         at_most: int | None = None,
     ) -> Discarded | None:
         self._collect(subjects, _END if up_to is None else up_to, at_most)
-        doomed = self._doomed()
-        if not len(doomed):
+        positions = self._positions_to_discard()
+        if not len(positions):
             return None
-        first, last, count = int(doomed[0]), int(doomed[-1]), len(doomed)
-        self.leave_leaves(doomed)
-        discarded = Discarded(first=first, last=last, count=count, ranges=ranges_of(doomed), digest=self._digest())
+        first, last, count = int(positions[0]), int(positions[-1]), len(positions)
+        self.keep_digests(positions)
+        discarded = Discarded(first=first, last=last, count=count, ranges=ranges_of(positions), digest=self._digest())
         self._keep_resources(last)
         self._keep_links(last)
         if up_to is not None:
-            self._keep_what_goes_on(last)
+            self._keep_changed_later(last)
         for subject in (*subjects.entity_types, *subjects.associations):
             self._db.execute(
                 """INSERT INTO horizons (subject, connector, position, run, task) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -74,7 +74,7 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
         return discarded
 
     def _collect(self, subjects: Subjects, up_to: int, at_most: int | None) -> None:
-        """Fills `doomed` with the subjects' oldest changes; those below their horizons are gone already."""
+        """Fills `to_discard` with the oldest changes of the subjects; changes below the horizons are gone already."""
         names = [*subjects.entity_types, *subjects.associations]
         row = self._db.row(
             f"SELECT count(*), min(position) FROM horizons WHERE {self._db.among_texts('subject', 1)}",
@@ -84,13 +84,13 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
         below = row[1] if row[0] == len(names) and names else 0
         if at_most is not None:
             up_to = self._end_of_oldest(names, below, up_to, at_most)
-        self._db.temporary("doomed", {"position": "number", "stream": "number"})
+        self._db.temporary("to_discard", {"position": "number", "stream": "number"})
         for projection, kind, kinds, subject in (
             ("resources", "entity_type", "entity_types", subjects.entity_types),
             ("links", "association", "associations", subjects.associations),
         ):
             self._db.execute(
-                f"""INSERT INTO doomed (position, stream) SELECT e.notification_id, e.originator_id
+                f"""INSERT INTO to_discard (position, stream) SELECT e.notification_id, e.originator_id
                 FROM stored_events e {self._db.straight} {projection} p ON p.stream = e.originator_id
                 WHERE e.notification_id > ?1 AND e.notification_id <= ?4
                 AND {self._db.among_texts("e.topic", 2)} AND p.{kind} IN
@@ -99,20 +99,20 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
             )
 
     def _end_of_oldest(self, names: Sequence[str], below: int, up_to: int, count: int) -> int:
-        """The position of the last of the oldest so many changes beyond one position and up to another."""
-        found: int | None = self._db.one(
+        """Returns the position of the last of the oldest `count` changes above `below` and up to `up_to`."""
+        position: int | None = self._db.one(
             f"""SELECT e.notification_id FROM {self._of_subjects(1, 2)}
             AND e.notification_id > ?3 AND e.notification_id <= ?4 ORDER BY e.notification_id LIMIT 1 OFFSET ?5""",
             (self._db.array(CHANGE_TOPICS), self._db.array(names), below, up_to, count - 1),
         )
-        return up_to if found is None else found
+        return up_to if position is None else position
 
-    def _doomed(self) -> npt.NDArray[np.int64]:
-        found = self._db.table("SELECT position FROM doomed ORDER BY position", (), _doomed())
-        return np.asarray(found.column("position"), np.int64)
+    def _positions_to_discard(self) -> npt.NDArray[np.int64]:
+        positions = self._db.table("SELECT position FROM to_discard ORDER BY position", (), _positions())
+        return np.asarray(positions.column("position"), np.int64)
 
     def _keep_resources(self, last: int) -> None:
-        """Snapshots of the resources that changed no more after that position: they are as they are now."""
+        """Takes snapshots of the resources that did not change after that position: their current state."""
         quoted = self._db.json_string
         computed = f"""CASE WHEN r.computed='{{}}' THEN '' ELSE ',"{payload.COMPUTED_VALUES}":' || r.computed END"""
         state = payload.sql_object(
@@ -127,13 +127,13 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
         self._db.execute(
             f"""INSERT INTO snapshots (stream, version, position, topic, state)
             SELECT r.stream, r.version, r.position, '{RESOURCE_SNAPSHOT}', {self._db.as_bytes(state)}
-            FROM (SELECT DISTINCT stream FROM doomed) d {self._db.straight} resources r ON r.stream = d.stream
+            FROM (SELECT DISTINCT stream FROM to_discard) d {self._db.straight} resources r ON r.stream = d.stream
             JOIN entity_types e ON e.id = r.entity_type WHERE r.position <= ?2 {_KEEP}""",
             (str(self._micros), last),
         )
 
     def _keep_links(self, last: int) -> None:
-        """Snapshots of the links that changed no more after that position."""
+        """Takes snapshots of the links that did not change after that position."""
         quoted = self._db.json_string
         state = payload.sql_object(
             {
@@ -149,7 +149,7 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
         self._db.execute(
             f"""INSERT INTO snapshots (stream, version, position, topic, state)
             SELECT l.stream, l.version, l.position, '{LINK_SNAPSHOT}', {self._db.as_bytes(state)}
-            FROM (SELECT DISTINCT stream FROM doomed) d {self._db.straight} links l ON l.stream = d.stream
+            FROM (SELECT DISTINCT stream FROM to_discard) d {self._db.straight} links l ON l.stream = d.stream
             JOIN associations a ON a.id = l.association
             JOIN resources s ON s.stream = l.source JOIN entity_types st ON st.id = s.entity_type
             JOIN resources t ON t.stream = l.target JOIN entity_types tt ON tt.id = t.entity_type
@@ -157,12 +157,12 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
             (str(self._micros), last),
         )
 
-    def _keep_what_goes_on(self, last: int) -> None:
-        """Snapshots of the resources and links that changed again after that position: as they were there."""
+    def _keep_changed_later(self, last: int) -> None:
+        """Takes snapshots of the resources and links that changed after that position: their state there."""
         kept = {"stream": "number", "version": "number", "position": "number", "topic": "text", "state": "text"}
         for projection, snapshot in (("resources", self._resource_snapshot), ("links", self._link_snapshot)):
             rows = self._db.all(
-                f"""SELECT d.stream, max(d.position) FROM doomed d
+                f"""SELECT d.stream, max(d.position) FROM to_discard d
                 {self._db.straight} {projection} p ON p.stream = d.stream WHERE p.position > ?1 GROUP BY d.stream""",
                 (last,),
             )
@@ -191,34 +191,34 @@ class Discarding(Leaving, RunWriting, RetentionQueries):
                 )
 
     def _resource_snapshot(self, facts: Iterator[ResourceFact]) -> ResourceSnapshot:
-        found = fold(facts)
-        assert found is not None, "a stream with a change has a beginning"
+        resource = fold(facts)
+        assert resource is not None, "a stream with a change has a first event"
         return ResourceSnapshot(
-            originator_id=found.originator_id,
-            originator_version=found.version,
+            originator_id=resource.originator_id,
+            originator_version=resource.version,
             at=self.now(),
-            ref=found.ref,
-            values=found.synchronized,
-            computed=found.computed,
-            live=found.live,
+            ref=resource.ref,
+            values=resource.synchronized,
+            computed=resource.computed,
+            live=resource.live,
         )
 
     def _link_snapshot(self, facts: Iterator[LinkFact]) -> LinkSnapshot:
-        found = fold_link(facts)
-        assert found is not None, "a stream with a change has a beginning"
+        link = fold_link(facts)
+        assert link is not None, "a stream with a change has a first event"
         return LinkSnapshot(
-            originator_id=found.originator_id,
-            originator_version=found.version,
+            originator_id=link.originator_id,
+            originator_version=link.version,
             at=self.now(),
-            ref=found.ref,
-            live=found.live,
+            ref=link.ref,
+            live=link.live,
         )
 
     def _digest(self) -> str:
-        """SHA-256 over position, stream, version, topic and payload of the doomed events, in position order."""
+        """SHA-256 over position, stream, version, topic and payload of the events to discard, in position order."""
         digest = hashlib.sha256()
         rows = self._db.rows(
-            f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state FROM doomed d
+            f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state FROM to_discard d
             {self._db.straight} stored_events e ON e.notification_id = d.position ORDER BY d.position"""
         )
         for position, stream, version, topic, state in rows:

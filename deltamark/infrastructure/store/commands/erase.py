@@ -1,4 +1,4 @@
-"""Erasing a resource: its changes, and those of its links, are emptied; what they were is nowhere else either."""
+"""Erases a resource: empties its changes and those of its links, and removes all that was derived from them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from deltamark.domain.errors import store_damaged
 from deltamark.domain.runs.run import ResourceErased
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.arrow import np, pa
-from deltamark.infrastructure.store.commands.stubs import Leaving, ranges_of
+from deltamark.infrastructure.store.commands.stubs import StubCommands, ranges_of
 from deltamark.infrastructure.store.events.mapper import ERASED
 from deltamark.infrastructure.store.events.run_events import RESOURCE_ERASED
 from deltamark.infrastructure.store.queries.log import EVENT, LogQueries
-from deltamark.infrastructure.store.session import RunWriting
+from deltamark.infrastructure.store.session import RunCommands
 
 
 @cache
@@ -26,7 +26,7 @@ def _positions() -> pa.Schema:
     return pa.schema([("position", pa.int64())])
 
 
-# Streams of the resource and of all links that it ever had.
+# The streams of the resource and of all links that it ever had.
 _STREAMS = "SELECT CAST(?1 AS BIGINT) AS stream UNION SELECT stream FROM links WHERE source=?1 OR target=?1"
 
 
@@ -50,20 +50,20 @@ class ErasureQueries(LogQueries):
             return {}
         sql = f"""SELECT {EVENT} FROM {self._db.each_number(1, "w")}
             {self._db.straight} stored_events e ON e.notification_id = w.value WHERE e.topic=?2 ORDER BY 1"""
-        left = map(self._event, self._db.rows(sql, (self._db.array(sorted(erased_by)), ERASED)))
-        found = Counter(erased_by[position] for position, event in left if run in (None, event.cause.run))
-        return dict(sorted(found.items()))
+        emptied = map(self._event, self._db.rows(sql, (self._db.array(sorted(erased_by)), ERASED)))
+        counts = Counter(erased_by[position] for position, event in emptied if run in (None, event.cause.run))
+        return dict(sorted(counts.items()))
 
     def erasable_counts(self, stream: int) -> tuple[int, int]:
         links = self._db.one("SELECT count(*) FROM links WHERE source=?1 OR target=?1", (stream,))
         return len(self._events_of(stream)), links
 
     def _events_of(self, stream: int) -> list[int]:
-        """The positions of the changes that the log holds of a resource and its links."""
+        """Returns the positions of the changes that the log has of a resource and its links."""
         sql = f"""SELECT e.notification_id FROM ({_STREAMS}) s
             {self._db.straight} stored_events e ON e.originator_id = +s.stream ORDER BY 1"""
-        found: list[int] = self._db.table(sql, (stream,), _positions()).column("position").to_pylist()
-        return found
+        positions: list[int] = self._db.table(sql, (stream,), _positions()).column("position").to_pylist()
+        return positions
 
     def runs_that_name(self, key: str) -> list[int]:
         either = " OR ".join(self._db.holds("e.state", self._db.as_bytes(f"CAST(?{n} AS TEXT)")) for n in (1, 2))
@@ -73,7 +73,7 @@ class ErasureQueries(LogQueries):
         return [number for (number,) in self._db.all(sql, (by_itself, in_a_message[1:-1]))]
 
 
-class Erasing(Leaving, RunWriting, ErasureQueries):
+class ErasureCommands(StubCommands, RunCommands, ErasureQueries):
     """Erases resources."""
 
     def erase(self, stream: int, build: Callable[[str, int, datetime, Emptied], ResourceErased], run: int) -> Emptied:
@@ -81,7 +81,7 @@ class Erasing(Leaving, RunWriting, ErasureQueries):
         streams = tuple(number for (number,) in self._db.all(f"{_STREAMS} ORDER BY 1", (stream,)))
         ranges = ranges_of(np.asarray(positions, np.int64)) if positions else ()
         emptied = Emptied(count=len(positions), streams=streams, ranges=ranges)
-        self.leave_stubs(positions)
+        self.keep_stubs(positions)
         self.append_to_run(lambda own, version, at: build(own, version, at, emptied), run)
         for table in ("correlation_keys", "classifications", "flags"):
             self._db.execute(f"DELETE FROM {table} WHERE resource=?1", (stream,))

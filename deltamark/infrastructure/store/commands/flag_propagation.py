@@ -1,12 +1,11 @@
-"""From changes back to the resources that depend on them: over links, hop by hop, for all dependencies at once.
+"""Finds the resources that depend on changes: follows links back, hop by hop, for all dependencies at once.
 
-A change touches what a dependency is on some `hops` links away from the resources that depend on it. The table
-`reached` holds which resources a dependency has come to, at which distance. Each step takes those at one distance a
-link nearer and keeps of each the first and the newest position, so that a resource to which a thousand links lead goes
-on once.
+A changed value lies some `hops` links away from the resources that depend on it. The temporary table `reached` has the
+resources that a dependency has reached, with their distance. Each step moves those at one distance one link nearer, and
+keeps the first and the newest position of each, so that a resource with a thousand links is followed once.
 
-Links are followed as they are now. That is enough: where a path leads elsewhere than before, the first of its links
-that differs was itself added or removed, and the way to that one is the same as before.
+Links are followed as they are now. That is enough: if a path leads elsewhere than before, the first link that differs
+was itself added or removed, and the path up to it is the same as before.
 """
 
 from __future__ import annotations
@@ -19,49 +18,51 @@ from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.events.mapper import COMPUTED, CREATED, DELETED, LINK_TOPICS, UPDATED
 from deltamark.infrastructure.store.session import Session
 
-Found = tuple[str, Sequence[Any]]
+FlagQuery = tuple[str, Sequence[Any]]
 """A query for flags (``position``, ``newest``, ``resource``, ``dependency``) with its parameters."""
 
-_WANTED = {"dependency": "number", "entity_type": "number", "leads_to": "number", "hops": "number", "property": "text"}
+_CHOSEN = {"dependency": "number", "entity_type": "number", "leads_to": "number", "hops": "number", "property": "text"}
 _STEPS = {"dependency": "number", "hops": "number", "association": "number", "forward": "number", "touched": "number"}
 _REACHED = dict.fromkeys(("hops", "dependency", "resource", "position", "newest"), "number")
 
 
-class Walking(Session):
-    """Finds the resources that changes concern."""
+class FlagPropagation(Session):
+    """Finds the resources that depend on changes."""
 
-    def _walk(self, dependencies: Mapping[int, Dependency], after: int) -> Iterator[Found]:
-        """Queries that find what changes beyond a position concern, of some dependencies by their numbers.
+    def _propagate(self, dependencies: Mapping[int, Dependency], after: int) -> Iterator[FlagQuery]:
+        """Yields queries for the resources to flag because of changes above a position.
 
-        Each must have been asked when the next is made.
+        Each query must run before the next one is taken.
+
+        :param dependencies: by their numbers.
         """
-        self._want(dependencies)
+        self._fill_tables(dependencies)
         yield self._existence(after)
         self._db.temporary("reached", _REACHED, key=3)
         if self._touch_values(after) + self._touch_links(after):
-            for hops in range(max(len(found.hops) for found in dependencies.values()), 0, -1):
+            for hops in range(max(len(dependency.hops) for dependency in dependencies.values()), 0, -1):
                 self._db.look_at("reached")
                 self._step(hops)
             yield self._arrived()
 
-    def _want(self, dependencies: Mapping[int, Dependency]) -> None:
-        """Fills `wanted`, one row a dependency, and `steps`, one row a link of its way: the `hops`-th from those that
-        depend. With `touched`, it is this link itself that the dependency is on.
+    def _fill_tables(self, dependencies: Mapping[int, Dependency]) -> None:
+        """Fills `chosen`, with a row for each dependency, and `steps`, with a row for each link of its path.
+
+        A step is the `hops`-th link from the dependent resource. With `touched`, the dependency is on this link itself.
         """
         types = dict(self._db.all("SELECT name, id FROM entity_types"))
         associations = dict(self._db.all("SELECT name, id FROM associations"))
-        self._db.temporary("wanted", _WANTED)
+        self._db.temporary("chosen", _CHOSEN)
         self._db.temporary("steps", _STEPS, key=2)
-        numbers = list(dependencies)
-        found = list(dependencies.values())
+        numbers, chosen = list(dependencies), list(dependencies.values())
         self._db.insert(
-            "wanted",
+            "chosen",
             {
                 "dependency": numbers,
-                "entity_type": [types.get(one.entity_type, 0) for one in found],
-                "leads_to": [types.get(one.leads_to, 0) for one in found],
-                "hops": [len(one.hops) for one in found],
-                "property": pa.array([one.property for one in found], pa.string()),
+                "entity_type": [types.get(dependency.entity_type, 0) for dependency in chosen],
+                "leads_to": [types.get(dependency.leads_to, 0) for dependency in chosen],
+                "hops": [len(dependency.hops) for dependency in chosen],
+                "property": pa.array([dependency.property for dependency in chosen], pa.string()),
             },
         )
         steps = [
@@ -70,67 +71,67 @@ class Walking(Session):
                 hops,
                 associations.get(hop.association, 0),
                 hop.forward,
-                hops == len(one.hops) and not one.property,
+                hops == len(dependency.hops) and not dependency.property,
             )
-            for number, one in dependencies.items()
-            for hops, hop in enumerate(one.hops, 1)
+            for number, dependency in dependencies.items()
+            for hops, hop in enumerate(dependency.hops, 1)
         ]
         if steps:
             columns = zip(*steps, strict=True)
             self._db.insert(
                 "steps", {name: list(map(int, column)) for name, column in zip(_STEPS, columns, strict=True)}
             )
-        self._db.look_at("wanted")
+        self._db.look_at("chosen")
         self._db.look_at("steps")
 
-    def _beyond(self) -> str:
-        """Whether an event `e` is one of those that `_changes` asks for.
+    def _in_range(self) -> str:
+        """Returns the condition for an event `e` to be one of the changes of `_changes`.
 
-        Both ends of the range are said: a planner that knows nothing of the log takes what has only one for a third of
-        it, and would read it whole. And the stream of an event stands behind a plus where it is compared: nothing is to
-        begin with all resources or links and look for their events.
+        It has both ends of the range: for an open range, a planner without statistics estimates a third of the log, and
+        reads it whole. Queries write a plus before the stream of an event, so that no plan starts with all resources or
+        links and looks for their events.
         """
         return f"e.notification_id>?1 AND e.notification_id<=?2 AND {self._db.among_texts('e.topic', 3)}"
 
     def _changes(self, after: int, topics: Sequence[str]) -> tuple[Any, ...]:
         return after, self.head(), self._db.array(topics)
 
-    def _existence(self, after: int) -> Found:
-        """Resources that came into being, or ceased to be."""
+    def _existence(self, after: int) -> FlagQuery:
+        """Returns the query for resources that were created or deleted."""
         sql = f"""SELECT min(e.notification_id) AS position, max(e.notification_id) AS newest, r.stream AS resource,
                 w.dependency AS dependency
             FROM stored_events e {self._db.straight} resources r ON r.stream = +e.originator_id
-            {self._db.straight} wanted w ON w.leads_to = r.entity_type AND w.hops = 0 AND w.property IS NULL
-            WHERE {self._beyond()} GROUP BY r.stream, w.dependency"""
+            {self._db.straight} chosen w ON w.leads_to = r.entity_type AND w.hops = 0 AND w.property IS NULL
+            WHERE {self._in_range()} GROUP BY r.stream, w.dependency"""
         return sql, self._changes(after, [CREATED, DELETED])
 
     def _touch_values(self, after: int) -> int:
-        """Reaches the resources themselves of which a property changed."""
+        """Reaches the resources with a changed property."""
         return self._db.execute(
             f"""INSERT INTO reached (hops, dependency, resource, position, newest)
             SELECT min(w.hops), w.dependency, r.stream, min(e.notification_id), max(e.notification_id)
             FROM stored_events e {self._db.straight} resources r ON r.stream = +e.originator_id
-                AND r.entity_type IN (SELECT leads_to FROM wanted WHERE property IS NOT NULL)
+                AND r.entity_type IN (SELECT leads_to FROM chosen WHERE property IS NOT NULL)
             {self._db.straight} {self._db.each_member("e.state", "m")} ON TRUE
-            {self._db.straight} wanted w ON w.property = m.key AND w.leads_to = r.entity_type
-            WHERE {self._beyond()} GROUP BY w.dependency, r.stream""",
+            {self._db.straight} chosen w ON w.property = m.key AND w.leads_to = r.entity_type
+            WHERE {self._in_range()} GROUP BY w.dependency, r.stream""",
             self._changes(after, [UPDATED, COMPUTED]),
         )
 
     def _touch_links(self, after: int) -> int:
-        """Reaches the nearer ends of links that were added or removed."""
+        """Reaches the nearer ends of added or removed links."""
         nearer = "CASE WHEN s.forward=1 THEN l.source ELSE l.target END"
         return self._db.execute(
             f"""INSERT INTO reached (hops, dependency, resource, position, newest)
             SELECT min(s.hops)-1, s.dependency, {nearer}, min(e.notification_id), max(e.notification_id)
             FROM stored_events e {self._db.straight} links l ON l.stream = +e.originator_id
             {self._db.straight} steps s ON s.association = l.association AND s.touched=1
-            WHERE {self._beyond()} GROUP BY s.dependency, {nearer}""",
+            WHERE {self._in_range()} GROUP BY s.dependency, {nearer}""",
             self._changes(after, LINK_TOPICS),
         )
 
     def _step(self, hops: int) -> None:
-        """From what is reached at a distance, one link nearer."""
+        """Moves the resources at a distance one link nearer."""
         for forward, near, far in ((1, "source", "target"), (0, "target", "source")):
             self._db.execute(
                 f"""INSERT INTO reached (hops, dependency, resource, position, newest)
@@ -141,10 +142,10 @@ class Walking(Session):
                 (hops, forward),
             )
 
-    def _arrived(self) -> Found:
-        """Those that depend; an association may once have led to resources of another entity type."""
+    def _arrived(self) -> FlagQuery:
+        """Returns the query for dependent resources. An association may once have led to another entity type."""
         sql = f"""SELECT f.position AS position, f.newest AS newest, f.resource AS resource,
                 f.dependency AS dependency
-            FROM wanted w {self._db.straight} reached f ON f.hops=0 AND f.dependency = w.dependency
+            FROM chosen w {self._db.straight} reached f ON f.hops=0 AND f.dependency = w.dependency
             {self._db.straight} resources r ON r.stream = f.resource AND r.entity_type = w.entity_type"""
         return sql, ()

@@ -1,4 +1,4 @@
-"""Flagging: marking what changes concern, set by set, whatever lies between the change and the resource.
+"""Flags the resources that depend on changes, set by set.
 
 See `flag_propagation` for how the resources are found.
 """
@@ -9,25 +9,25 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deltamark.domain.derivation.dependency_paths import Dependency
-from deltamark.infrastructure.store.commands.flag_propagation import Walking
+from deltamark.infrastructure.store.commands.flag_propagation import FlagPropagation
 from deltamark.infrastructure.store.queries.flags import DEPENDENCY, FLAGGING, columns_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class FlagWriting(Walking):
-    """Flags, and what is flagged for."""
+class FlagCommands(FlagPropagation):
+    """Writes flags, and the dependencies that changes are flagged for."""
 
     def watch(self, dependencies: Iterable[Dependency]) -> None:
-        wanted = set(dependencies)
+        watched = set(dependencies)
         stored = {dependency: number for number, dependency, _ in self._watched()}
-        gone = self._db.array([number for dependency, number in stored.items() if dependency not in wanted])
-        if gone != self._db.array([]):
-            self._db.execute(f"DELETE FROM flags WHERE {self._db.among_numbers('dependency', 1)}", (gone,))
-            self._db.execute(f"DELETE FROM dependencies WHERE {self._db.among_numbers('id', 1)}", (gone,))
+        removed = self._db.array([number for dependency, number in stored.items() if dependency not in watched])
+        if removed != self._db.array([]):
+            self._db.execute(f"DELETE FROM flags WHERE {self._db.among_numbers('dependency', 1)}", (removed,))
+            self._db.execute(f"DELETE FROM dependencies WHERE {self._db.among_numbers('id', 1)}", (removed,))
         since = self.flagged_to()
-        for dependency in sorted(wanted.difference(stored), key=str):
+        for dependency in sorted(watched.difference(stored), key=str):
             self._db.execute(
                 f"INSERT INTO dependencies ({DEPENDENCY}, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 (*columns_of(dependency), since),
@@ -38,17 +38,17 @@ class FlagWriting(Walking):
         watched = {number: dependency for number, dependency, _ in self._watched()} if only is None else None
         numbers = watched if watched is not None else self._numbers(only or ())
         if numbers and self.changed_since(after):
-            for found, parameters in self._walk(numbers, after):
-                self._flag_all(found, parameters)
+            for query, parameters in self._propagate(numbers, after):
+                self._insert_flags(query, parameters)
         return int(self._db.one("SELECT count(DISTINCT resource) FROM flags WHERE number>?1", (newest,)))
 
-    def _flag_all(self, found: str, parameters: Sequence[Any]) -> None:
-        """Flags what a query finds: ``position``, ``newest``, ``resource``, ``dependency``."""
+    def _insert_flags(self, query: str, parameters: Sequence[Any]) -> None:
+        """Inserts the flags that a query returns: ``position``, ``newest``, ``resource``, ``dependency``."""
         number = len(parameters) + 1
         self._flag += self._db.execute(
             f"""INSERT INTO flags (number, position, newest, resource, dependency)
             SELECT CAST(?{number} AS BIGINT) + row_number() OVER (), f.position, f.newest, f.resource, f.dependency
-            FROM ({found}) f""",
+            FROM ({query}) f""",
             (*parameters, self.newest_flag()),
         )
 
@@ -59,17 +59,17 @@ class FlagWriting(Walking):
             kind = self._type_id(entity_type)
             for number, dependency in numbers.items():
                 if dependency.entity_type == entity_type:
-                    found = """SELECT CAST(?1 AS BIGINT) AS position, CAST(?1 AS BIGINT) AS newest,
+                    query = """SELECT CAST(?1 AS BIGINT) AS position, CAST(?1 AS BIGINT) AS newest,
                         stream AS resource, CAST(?2 AS BIGINT) AS dependency FROM resources WHERE entity_type=?3"""
-                    self._flag_all(found, (position, number, kind))
+                    self._insert_flags(query, (position, number, kind))
             flagged += self._db.one("SELECT count(*) FROM resources WHERE entity_type=?1", (kind,))
         return flagged
 
     def flag(self, streams: pa.Array, dependency: Dependency, position: int) -> None:
         for number in self._numbers([dependency]):
-            found = f"""SELECT CAST(?1 AS BIGINT) AS position, CAST(?1 AS BIGINT) AS newest, stream AS resource,
+            query = f"""SELECT CAST(?1 AS BIGINT) AS position, CAST(?1 AS BIGINT) AS newest, stream AS resource,
                 CAST(?2 AS BIGINT) AS dependency FROM resources WHERE {self._db.among_numbers("stream", 3)}"""
-            self._flag_all(found, (position, number, self._db.array(streams.to_pylist())))
+            self._insert_flags(query, (position, number, self._db.array(streams.to_pylist())))
 
     def move_flags(self, position: int) -> None:
         self._db.execute(

@@ -1,4 +1,4 @@
-"""Leases taken, kept and given back, in the transactions of a run."""
+"""Takes, extends and releases leases, in the transactions of a run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from deltamark.infrastructure.store.queries.leases import LEASE, lease, renew, t
 from deltamark.infrastructure.store.session import Session
 
 
-class LeaseWriting(Session):
+class LeaseCommands(Session):
     """Takes, renews and drops leases (ADR 0013)."""
 
     renewed: tuple[int, float] | None = None
-    """The run whose leases this transaction renews at its end, and for how long."""
+    """The run whose leases this transaction renews at its end, and their time to live."""
 
     def drop_expired_leases(self, tasks: Sequence[str]) -> list[Lease]:
         """Drops the leases of runs that expired and held some of these tasks.
@@ -21,15 +21,15 @@ class LeaseWriting(Session):
         One statement that asks each row itself whether it expired: a holder that comes back to life renews all its
         rows before it, or none.
         """
-        given = (self._db.array(tasks), self._host_time())
+        parameters = (self._db.array(tasks), self._host_time())
         expired = f"until <= {self._db.present(2)}"
         rows = self._db.all(
             f"""DELETE FROM leases WHERE {expired} AND run IN
             (SELECT run FROM leases WHERE {expired} AND {self._db.among_texts("task", 1)}) RETURNING {LEASE}""",
-            given,
+            parameters,
         )
-        found = [lease((*row, False)) for row in sorted(rows)]
-        return list({each.run: each for each in found}.values())
+        leases = [lease((*row, False)) for row in sorted(rows)]
+        return list({lease.run: lease for lease in leases}.values())
 
     def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
         now = self._db.present(3)
@@ -52,7 +52,7 @@ class LeaseWriting(Session):
         self.renewed = None
 
     def finish(self) -> None:
-        """Renews leases with the time at the end: a transaction may take longer than they live."""
+        """Renews leases with the time at the end, because a transaction may last longer than a lease."""
         if self.renewed is not None:
             renew(self._db, *self.renewed, self._host_time())
         super().finish()

@@ -1,4 +1,4 @@
-"""Pending changes and blocked connectors: beside the log, for what was held back did not happen."""
+"""Keeps pending changes and blocked connectors. They are not in the log, because held back changes did not happen."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class PendingQueries(Queries):
         return pending_of([StoredPart(*row[1:]) for row in rows], f"the pending changes of run {run}")
 
 
-class Holding(Session, PendingQueries):
+class PendingCommands(Session, PendingQueries):
     """Keeps and drops pending changes, blocks and unblocks connectors."""
 
     def keep_pending(self, run: int, task: int, pending: PendingChanges) -> None:
-        """Keeps pending changes, row by row: together they may be longer than one text may be."""
+        """Keeps pending changes, row by row, because all parts together may exceed the size limit of a value."""
         self.drop_pending(run, task)
         for number, part in enumerate(stored_parts(pending)):
             self._db.insert(

@@ -1,4 +1,4 @@
-"""Schedules: how far they were handled. Beside the log: when a run was due stands in its record."""
+"""Keeps how far schedules were handled. It is not in the log: the record of a run says when the run was due."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ScheduleQueries(Queries):
             raise store_damaged("the progress of the schedules cannot be read") from e
 
 
-class ScheduleKeeping(Session, ScheduleQueries):
+class ScheduleCommands(Session, ScheduleQueries):
     """Keeps and drops the progress of schedules."""
 
     def put_schedule(self, schedule: Schedule) -> None:

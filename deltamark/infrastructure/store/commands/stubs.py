@@ -1,4 +1,4 @@
-"""What stays of events that are removed for good: their leaves, as long as others of their segments are there."""
+"""Keeps the digests of removed events while other events of their segment remain."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ Ranges = tuple[tuple[Position, Position], ...]
 
 
 def ranges_of(positions: npt.NDArray[np.int64]) -> Ranges:
-    """Positions in order as ranges, each with its first and last."""
+    """Returns ordered positions as ranges, each with its first and last position."""
     ends = np.flatnonzero(np.diff(positions) != 1)
     firsts, lasts = positions[np.r_[0, ends + 1]], positions[np.r_[ends, len(positions) - 1]]
     return tuple(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
-class Leaving(Session):
-    """Keeps the chain of digests whole where events go; see the module `sealing`."""
+class StubCommands(Session):
+    """Keeps the chain of digests complete when events are removed; see `seals`."""
 
-    def leave_leaves(self, positions: npt.NDArray[np.int64]) -> None:
-        """Keeps the leaves of events that are about to be discarded; call it while they are there.
+    def keep_digests(self, positions: npt.NDArray[np.int64]) -> None:
+        """Keeps the digests of events that are about to be discarded; call it before they are.
 
-        Of a segment that is gone as a whole its own digest is enough.
+        A segment that is removed as a whole needs no digests besides its own.
         """
         for segment in self._segments_between(int(positions[0]), int(positions[-1])):
             first, after = np.searchsorted(positions, (segment.first, segment.last + 1))
             if after - first in (0, segment.size):
                 continue
-            there = self._db.one(
+            remaining = self._db.one(
                 "SELECT count(*) FROM stored_events WHERE notification_id>=?1 AND notification_id<=?2",
                 (segment.first, segment.last),
             )
-            if there == after - first:
+            if remaining == after - first:
                 self._db.execute("DELETE FROM stubs WHERE position>=?1 AND position<=?2", (segment.first, segment.last))
             else:
-                self.leave_stubs(positions[first:after].tolist())
+                self.keep_stubs(positions[first:after].tolist())
 
     def _segments_between(self, first: Position, last: Position) -> Iterator[Segment]:
         start = 1 + (self._db.one("SELECT max(position) FROM moments WHERE position<?1", (first,)) or 0)
@@ -48,11 +48,13 @@ class Leaving(Session):
         ):
             if start > last:
                 return
-            yield from (found for found in segments_of(start, stored) if found.last >= first and found.first <= last)
+            yield from (
+                segment for segment in segments_of(start, stored) if segment.last >= first and segment.first <= last
+            )
             start = position + 1
 
-    def leave_stubs(self, positions: Sequence[Position]) -> None:
-        """Keeps what the digests need of some events, of one topic or several."""
+    def keep_stubs(self, positions: Sequence[Position]) -> None:
+        """Keeps stubs of some events, of one topic or several."""
         for start in range(0, len(positions), MOST):
             chosen = self._db.array(positions[start : start + MOST])
             rows = self._db.all(
@@ -68,8 +70,8 @@ class Leaving(Session):
         positions, streams, versions, _, payloads, seals = zip(*rows, strict=True)
         salts = b"".join((seal or b"")[:SALT] for seal in seals)
         is_sealed = len(salts) == SALT * len(rows)
-        found = leaves(topic, positions, streams, versions, salts, payloads) if is_sealed else []
-        if not is_sealed or any(not seal.endswith(leaf[:CHECK]) for leaf, seal in zip(found, seals, strict=True)):
+        hashed = leaves(topic, positions, streams, versions, salts, payloads) if is_sealed else []
+        if not is_sealed or any(not seal.endswith(leaf[:CHECK]) for leaf, seal in zip(hashed, seals, strict=True)):
             raise store_damaged(
                 f"an event at positions {positions[0]} to {positions[-1]} is not what was written",
                 effect="Nothing was removed. `deltamark verify` shows which event it is.",
@@ -81,6 +83,6 @@ class Leaving(Session):
                 "stream": streams,
                 "version": versions,
                 "topic": pa.array([topic] * len(rows), pa.string()),
-                "leaf": pa.array(found, pa.binary()),
+                "leaf": pa.array(hashed, pa.binary()),
             },
         )

@@ -1,4 +1,4 @@
-"""Pairs that wait for a resource, as a table: what the events `PairsAwaited` of the log add up to."""
+"""Keeps waiting pairs in a table: the sum of the `PairsAwaited` events in the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deltamark.infrastructure.store.queries.state import Queries
 from deltamark.infrastructure.store.session import Session
 
 
-class AwaitingQueries(Queries):
+class WaitingLinkQueries(Queries):
     """Queries about waiting links."""
 
     def waiting_links(
@@ -22,34 +22,34 @@ class AwaitingQueries(Queries):
             return set()
         if first is None and second is None:
             return set(self._db.all("SELECT first, second FROM awaited WHERE association=?1", (number,)))
-        found: set[Any] = set()
+        pairs: set[Any] = set()
         for column, values in (("first", first), ("second", second)):
             by_value = f"a.association=?1 AND {self._db.same(f'a.{column}', 'w.value')}"
             sql = f"""SELECT a.first, a.second FROM {self._db.each_text(2, "w")}
                 {self._db.each_found("awaited", "a", by_value)}"""
-            found.update(self._db.all(sql, (number, self._db.array(sorted(set(values or ()))))))
-        return found
+            pairs.update(self._db.all(sql, (number, self._db.array(sorted(set(values or ()))))))
+        return pairs
 
 
-class Awaiting(Session, AwaitingQueries):
+class WaitingLinkCommands(Session, WaitingLinkQueries):
     """Keeps and drops waiting links."""
 
     def put_waiting_links(self, association: str, awaited: Iterable[Pair], settled: Iterable[Pair]) -> None:
         number = self._named("associations", association)
-        if gone := sorted(settled):
-            self._keep_at_hand(gone)
+        if old := sorted(settled):
+            self._fill_pairs(old)
             pair = self._db.row_of("first", "second")
-            sql = f"DELETE FROM awaited WHERE association=?1 AND ({pair}) IN (SELECT {pair} FROM pairs_at_hand)"
+            sql = f"DELETE FROM awaited WHERE association=?1 AND ({pair}) IN (SELECT {pair} FROM given_pairs)"
             self._db.execute(sql, (number,))
         if new := sorted(awaited):
-            self._keep_at_hand(new)
+            self._fill_pairs(new)
             sql = f"""INSERT INTO awaited (association, first, second) SELECT CAST(?1 AS BIGINT), p.first, p.second
-                FROM pairs_at_hand p WHERE NOT EXISTS (SELECT 1 FROM awaited a WHERE a.association=?1
+                FROM given_pairs p WHERE NOT EXISTS (SELECT 1 FROM awaited a WHERE a.association=?1
                 AND {self._db.same("a.first", "p.first")} AND {self._db.same("a.second", "p.second")})"""
             self._db.execute(sql, (number,))
 
-    def _keep_at_hand(self, pairs: list[Pair]) -> None:
-        self._db.temporary("pairs_at_hand", {"number": "number", "first": "text", "second": "text"})
+    def _fill_pairs(self, pairs: list[Pair]) -> None:
+        self._db.temporary("given_pairs", {"number": "number", "first": "text", "second": "text"})
         first, second = (pa.array(values, pa.string()) for values in zip(*pairs, strict=True))
-        self._db.insert("pairs_at_hand", {"number": range(len(pairs)), "first": first, "second": second})
-        self._db.look_at("pairs_at_hand")
+        self._db.insert("given_pairs", {"number": range(len(pairs)), "first": first, "second": second})
+        self._db.look_at("given_pairs")

@@ -1,4 +1,4 @@
-"""Filling a new store from another one, of whatever kind: the log as it is, and what it gives; see ADR 0028."""
+"""Fills a new store from another store of any kind: the log as it is, and the state that it gives. See ADR 0028."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.integrity.verification import Replayed
 from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.database import Column, Database
-from deltamark.infrastructure.store.integrity.rebuild import Replaying, refuse_broken
+from deltamark.infrastructure.store.integrity.rebuild import RebuildCommands, refuse_broken
 from deltamark.infrastructure.store.integrity.state_check import Comparison
 from deltamark.infrastructure.store.queries.state import Queries
 
@@ -21,7 +21,7 @@ _ROWS = 10_000
 _INT, _TEXT, _BYTES = "int64", "string", "binary"
 """Types of columns, by their names in pyarrow."""
 
-_HOLDING = (
+_MUST_BE_EMPTY = (
     "stored_events", "snapshots", "resources", "links", "runs", "moments", "horizons", "places", "flags", "leases",
     "pending", "blocked", "schedules", "rules", "dependencies", "awaited", "stubs",
 )  # fmt: skip
@@ -36,67 +36,67 @@ _SNAPSHOTS = {"stream": _INT, "version": _INT, "position": _INT, "topic": _TEXT,
 _PENDING = {"run": _INT, "task": _INT, "part": _INT, "head": _TEXT, "digest": _TEXT, "content": _BYTES}
 
 
-class Carrying(Replaying):
+class StoreCopy(RebuildCommands):
     """Fills a new store from another one.
 
-    Streams, versions, positions and numbers of flags are those of the source, so everything that refers to them is
-    carried over as it is. Numbers that only this package knows (of names, rules, dependencies) are given anew.
+    Streams, versions, positions and numbers of flags stay the same, so everything that refers to them is copied
+    unchanged. Numbers that are only used inside a store (of names, rules, dependencies) are assigned anew.
     """
 
     def fill_from(self, source: Reading, progress: Progress) -> Replayed:
         if not isinstance(source, Queries):
             raise TypeError(f"stores of all kinds are read by the same queries, not by {type(source).__name__}.")
-        self._refuse_filled()
+        self._check_empty()
         db = source._db
-        self._carry(db, "stored_events", _EVENTS, "notification_id")
-        self._carry(db, "snapshots", _SNAPSHOTS, "stream")
-        self._carry(db, "moments", _MOMENTS, "position")
-        self._carry(db, "stubs", _STUBS, "position")
+        self._copy(db, "stored_events", _EVENTS, "notification_id")
+        self._copy(db, "snapshots", _SNAPSHOTS, "stream")
+        self._copy(db, "moments", _MOMENTS, "position")
+        self._copy(db, "stubs", _STUBS, "position")
         comparison = Comparison(db, source._mapper, progress)
         for folded in comparison.ranges():
             if not comparison.log_faults:
                 self.put_folded(folded)
-        found = comparison.result()
-        refuse_broken(found)
-        self._carry_small(db, "horizons", "subject, connector, position, run, task")
+        verified = comparison.result()
+        refuse_broken(verified)
+        self._copy_small(db, "horizons", "subject, connector, position, run, task")
         self._put_horizons(comparison.folding)
         self._put_all_awaited(comparison.awaited())
         recomputes = comparison.has_wrong_values
-        self._carry_derived(db, with_places=not recomputes)
-        self._carry(db, "pending", _PENDING, "run, task, part")
-        self._carry_small(db, "blocked", "connector, run, task, since, needs_complete")
-        self._carry_small(db, "schedules", "job, timing, handled_to, run")
-        self._go_on_like(db, comparison)
-        return Replayed(verified=found, recomputes=recomputes)
+        self._copy_derived(db, with_places=not recomputes)
+        self._copy(db, "pending", _PENDING, "run, task, part")
+        self._copy_small(db, "blocked", "connector, run, task, since, needs_complete")
+        self._copy_small(db, "schedules", "job, timing, handled_to, run")
+        self._continue_like(db, comparison)
+        return Replayed(verified=verified, recomputes=recomputes)
 
-    def _refuse_filled(self) -> None:
-        for table in _HOLDING:
+    def _check_empty(self) -> None:
+        for table in _MUST_BE_EMPTY:
             if self._db.one(f"SELECT 1 FROM {table} LIMIT 1") is not None:
                 raise UsageError(
-                    "the store to fill is not empty. Nothing was changed. Name one that does not exist yet, or is new."
+                    "the store to fill is not empty. Nothing was changed. Name one that is new or does not exist yet."
                 )
 
-    def _carry(
+    def _copy(
         self, db: Database, table: str, columns: Mapping[str, str], order: str, **mapped: Mapping[int, int]
     ) -> None:
         """Copies a table, portion by portion.
 
         :param columns: each with its type.
-        :param mapped: columns of numbers that are others here.
+        :param mapped: columns whose numbers differ in this store: number there -> number here.
         """
         names = ", ".join(columns)
         for rows in _portions(db.rows(f"SELECT {names} FROM {table} ORDER BY {order}")):
             values = zip(*rows, strict=True)
-            given: dict[str, Column] = {}
+            copied: dict[str, Column] = {}
             for (name, kind), column in zip(columns.items(), values, strict=True):
                 if name in mapped:
-                    given[name] = [mapped[name][number] for number in column]
+                    copied[name] = [mapped[name][number] for number in column]
                 else:
-                    given[name] = column if kind == _INT else pa.array(column, kind)
-            self._db.insert(table, given)
+                    copied[name] = column if kind == _INT else pa.array(column, kind)
+            self._db.insert(table, copied)
 
-    def _carry_small(self, db: Database, table: str, columns: str) -> None:
-        """Copies a table of few rows, in which numbers may be missing."""
+    def _copy_small(self, db: Database, table: str, columns: str) -> None:
+        """Copies a table with few rows, row by row, because numbers may be null."""
         count = columns.count(",") + 1
         marks = ", ".join(f"?{n}" for n in range(1, count + 1))
         for row in db.all(f"SELECT {columns} FROM {table}"):
@@ -104,30 +104,30 @@ class Carrying(Replaying):
                 row = (*row[:-1], bool(row[-1]))
             self._db.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", row)
 
-    def _carry_derived(self, db: Database, *, with_places: bool) -> None:
-        """What was derived, and how far: it holds here as it held there."""
-        rules = self._carry_numbered(db, "rules", "name, side, entity_type, digest")
-        dependencies = self._carry_numbered(db, "dependencies", "entity_type, hops, path, property, leads_to, since")
+    def _copy_derived(self, db: Database, *, with_places: bool) -> None:
+        """Copies derived values, and how far they were computed."""
+        rules = self._copy_numbered(db, "rules", "name, side, entity_type, digest")
+        dependencies = self._copy_numbered(db, "dependencies", "entity_type, hops, path, property, leads_to, since")
         flags = dict.fromkeys(("number", "position", "resource", "dependency", "newest"), _INT)
-        self._carry(db, "flags", flags, "number", dependency=dependencies)
+        self._copy(db, "flags", flags, "number", dependency=dependencies)
         keys = {"rule": _INT, "resource": _INT, "value": _TEXT}
-        self._carry(db, "correlation_keys", keys, "rule, resource", rule=rules)
-        self._carry(db, "classifications", {"rule": _INT, "resource": _INT}, "rule, resource", rule=rules)
-        self._carry_small(db, "places", "consumer, position, digest")
+        self._copy(db, "correlation_keys", keys, "rule, resource", rule=rules)
+        self._copy(db, "classifications", {"rule": _INT, "resource": _INT}, "rule, resource", rule=rules)
+        self._copy_small(db, "places", "consumer, position, digest")
         if with_places:
             columns = {"consumer": _TEXT, "rule": _INT, "flag": _INT, "position": _INT, "digest": _TEXT}
-            self._carry(db, "consumed", columns, "consumer, rule", rule=rules)
+            self._copy(db, "consumed", columns, "consumer, rule", rule=rules)
 
-    def _carry_numbered(self, db: Database, table: str, columns: str) -> dict[int, int]:
-        """Copies a table that hands out numbers; gives the number here for each there."""
+    def _copy_numbered(self, db: Database, table: str, columns: str) -> dict[int, int]:
+        """Copies a table that assigns numbers; returns the number here for each number there."""
         count = columns.count(",") + 1
         marks = ", ".join(f"?{n}" for n in range(1, count + 1))
         sql = f"INSERT INTO {table} ({columns}) VALUES ({marks}) RETURNING id"
         rows = db.all(f"SELECT id, {columns} FROM {table} ORDER BY id")
         return {number: int(self._db.one(sql, row)) for number, *row in rows}
 
-    def _go_on_like(self, db: Database, comparison: Comparison) -> None:
-        """Streams, runs, flags, positions and time go on where those of the source do."""
+    def _continue_like(self, db: Database, comparison: Comparison) -> None:
+        """Continues streams, runs, flags, positions and time where the source stands."""
         row = db.row("SELECT last_at, next_stream, next_run, next_flag, forgotten_flag FROM store")
         assert row is not None, "every store has this row"
         last_at, stream, run, self._flag, forgotten = row

@@ -1,7 +1,8 @@
-"""Folding the whole log, stream by stream, as fast as JSON can be read: the rows that the stored state must have.
+"""Folds the whole log, stream by stream, into the rows that the stored state must have.
 
-It says what `fold`, `fold_link` and `fold_run` of the domain say, without an object for every event; a test compares
-both. Streams are read in ranges, so memory grows neither with the log nor with the number of resources.
+The result is that of `fold`, `fold_link` and `fold_run` of the domain, but without an object for each event: folding
+takes little more time than reading JSON. A test compares both. Streams are read in ranges, so memory grows neither with
+the log nor with the number of resources.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from deltamark.infrastructure.store.events.run_events import RUN_TOPICS
 from deltamark.infrastructure.store.integrity.log_times import LogMoments
 
 RANGE = 1_000
-"""Streams folded at a time: more rows alive at once would set off the garbage collector again and again."""
+"""Streams folded at a time. With more rows in memory, the garbage collector runs often."""
 
 _RESOURCE_TOPICS, _LINK_TOPICS = frozenset(RESOURCE_TOPICS), frozenset(LINK_TOPICS)
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
@@ -61,7 +62,7 @@ class FoldedResource(NamedTuple):
 
 
 class FoldedLink(NamedTuple):
-    """The row of a link, its ends by their names."""
+    """The row of a link, with the names of its ends."""
 
     stream: int
     association: str
@@ -86,7 +87,7 @@ class FoldedRun(NamedTuple):
 
 @define
 class Folded:
-    """What the streams from `first` on and before `after` give; the log counts what was not foldable as faults."""
+    """The rows of the streams from `first` up to, but not including, `after`; without streams that cannot be folded."""
 
     first: int
     after: int
@@ -94,12 +95,12 @@ class Folded:
     links: list[FoldedLink] = Factory(list)
     runs: list[FoldedRun] = Factory(list)
     is_read: bool = False
-    """Whether the log holds anything of these streams."""
+    """Whether the log has events of these streams."""
 
 
 @define
 class Fault:
-    """The log is not whole: where, and what is wrong."""
+    """A fault of the log: where it is, and what is wrong."""
 
     subject: str
     problem: str
@@ -117,10 +118,10 @@ class _Broken(Exception):
 class LogFolding:
     """One reading of the whole log."""
 
-    def __init__(self, database: Database, mapper: ChangeMapper, fault: Callable[[Fault], None]) -> None:
+    def __init__(self, database: Database, mapper: ChangeMapper, report_fault: Callable[[Fault], None]) -> None:
         self._db = database
         self._mapper = mapper
-        self._fault = fault
+        self._report_fault = report_fault
         self._moments = LogMoments(database)
         self.events = 0
         self.last_stream = 0
@@ -128,7 +129,7 @@ class LogFolding:
         self.awaiting: list[tuple[Position, PairsAwaited]] = []
         self.planned: dict[int, tuple[PlannedTask, ...]] = {}
         self.discarded_to: dict[str, Position] = {}
-        """Entity type or association -> the newest position that a snapshot of it stands for."""
+        """Entity type or association -> the newest position that its snapshots cover."""
 
     @property
     def newest_time(self) -> int:
@@ -136,16 +137,16 @@ class LogFolding:
         return self._moments.newest_time
 
     def ranges(self) -> Iterator[Folded]:
-        """Every stream, folded, in order; then the faults of the log as a whole are told."""
+        """Yields every stream, folded, in order; then reports faults of the log as a whole."""
         start = self._next(None)
         while start is not None:
             folded = self._range(start)
             yield folded
             start = folded.after if folded.is_read else self._next(folded.after)
-        self._whole()
+        self._check_whole()
 
     def _next(self, start: int | None) -> int | None:
-        """The first stream from there on, also one that only a row of the stored state speaks of."""
+        """Returns the first stream from `start` on, also one that only the stored state has."""
         columns = (
             ("originator_id", "stored_events"),
             ("stream", "snapshots"),
@@ -153,13 +154,13 @@ class LogFolding:
             ("stream", "links"),
             ("stream", "runs"),
         )
-        found = [
+        first_of_each = [
             self._db.one(f"SELECT {column} FROM {table} ORDER BY {column} LIMIT 1")
             if start is None
             else self._db.one(f"SELECT {column} FROM {table} WHERE {column}>=?1 ORDER BY {column} LIMIT 1", (start,))
             for column, table in columns
         ]
-        return min((stream for stream in found if isinstance(stream, int)), default=None)
+        return min((stream for stream in first_of_each if isinstance(stream, int)), default=None)
 
     def _range(self, first: int) -> Folded:
         folded = Folded(first, first + RANGE)
@@ -178,30 +179,32 @@ class LogFolding:
         self.events += len(events)
         folded.is_read = bool(events or snapshots)
         for stream, group in groupby(events, key=itemgetter(1)):
-            self._stream(folded, stream, group, snapshots.pop(stream, None))
+            self._fold_stream(folded, stream, group, snapshots.pop(stream, None))
         for stream, snapshot in snapshots.items():
-            self._stream(folded, stream, (), snapshot)
+            self._fold_stream(folded, stream, (), snapshot)
         return folded
 
-    def _stream(self, folded: Folded, stream: int, events: Iterable[Event], snapshot: Any) -> None:
+    def _fold_stream(self, folded: Folded, stream: int, events: Iterable[Event], snapshot: Any) -> None:
         self.last_stream = max(self.last_stream, stream)
         events = iter(events)
         first = next(events, None)
         kind = snapshot[3] if snapshot is not None else first[3] if first is not None else ""
         try:
             if kind == ERASED:
-                self._erased(first, events)
+                self._check_erased(first, events)
                 return
             if kind in _RESOURCE_TOPICS or kind == RESOURCE_SNAPSHOT:
-                folded.resources.append(self._resource(stream, first, events, snapshot))
+                folded.resources.append(self._fold_resource(stream, first, events, snapshot))
             elif kind in _LINK_TOPICS or kind == LINK_SNAPSHOT:
-                folded.links.append(self._link(stream, first, events, snapshot))
+                folded.links.append(self._fold_link(stream, first, events, snapshot))
             else:
-                folded.runs.append(self._run(stream, first, events))
+                folded.runs.append(self._fold_run(stream, first, events))
         except _Broken as e:
-            self._fault(Fault(f"stream {stream}", e.problem, e.position))
+            self._report_fault(Fault(f"stream {stream}", e.problem, e.position))
 
-    def _resource(self, stream: int, first: Event | None, events: Iterator[Event], snapshot: Any) -> FoldedResource:
+    def _fold_resource(
+        self, stream: int, first: Event | None, events: Iterator[Event], snapshot: Any
+    ) -> FoldedResource:
         version = position = 0
         live = False
         name: tuple[str, str] | None = None
@@ -226,15 +229,15 @@ class LogFolding:
                 subject = identity(p)
                 changes, at, _, _ = values_and_origin(p)
                 if changes.__class__ is not dict:
-                    raise TypeError("values are no object")
+                    raise TypeError("values must be an object")
                 if number != version + 1:
                     raise _Broken(_gap(version, number), place)
                 if subject != name:
                     if name is not None:
-                        raise _Broken(f"its events name both {_named(name)} and {_named(subject)}", place)
+                        raise _Broken(f"its events belong to both {_named(name)} and {_named(subject)}", place)
                     name = subject
                 if place <= position:
-                    raise _Broken(f"event {number} stands at position {place}, not beyond {position}", place)
+                    raise _Broken(f"event {number} has position {place}, which is not above {position}", place)
                 if at != (moments.time if moments.low < place <= moments.high else moments.at(place)):
                     raise _Broken(moments.problem(place, at), place)
                 if live is (topic == CREATED):
@@ -248,18 +251,18 @@ class LogFolding:
                 elif topic == DELETED:
                     values, computed, live = {}, {}, False
                 else:
-                    raise _Broken(f"event {number} has the topic {shown(topic)}, which no resource has", place)
+                    raise _Broken(f"event {number} has the topic {shown(topic)}, which is not one of resources", place)
             except _UNREADABLE as e:
                 raise _Broken(_cannot_be_read(number, topic, e), place) from e
             version, position = number, place
             event = next(events, None)
-        assert name is not None, "there is a snapshot or an event"
+        assert name is not None, "every stream has a snapshot or an event"
         try:
             return FoldedResource(stream, *name, version, position, live, _text(values), _text(computed))
         except TypeError as e:
             raise _Broken(f"its values cannot be read ({e})", position) from e
 
-    def _link(self, stream: int, first: Event | None, events: Iterator[Event], snapshot: Any) -> FoldedLink:
+    def _fold_link(self, stream: int, first: Event | None, events: Iterator[Event], snapshot: Any) -> FoldedLink:
         version = position = 0
         live = False
         name: tuple[str, str, str, str, str] | None = None
@@ -283,23 +286,23 @@ class LogFolding:
             if number != version + 1:
                 raise _Broken(_gap(version, number), place)
             if name not in (None, subject):
-                raise _Broken("its events name several pairs", place)
+                raise _Broken("its events belong to several links", place)
             if place <= position:
-                raise _Broken(f"event {number} stands at position {place}, not beyond {position}", place)
+                raise _Broken(f"event {number} has position {place}, which is not above {position}", place)
             if at != self._moments.at(place):
                 raise _Broken(self._moments.problem(place, at), place)
             if topic not in _LINK_TOPICS or live is (topic == LINKED):
                 raise _Broken(_impossible(number, topic, live), place)
             name, version, position, live = subject, number, place, not live
             event = next(events, None)
-        assert name is not None, "there is a snapshot or an event"
+        assert name is not None, "every stream has a snapshot or an event"
         return FoldedLink(stream, *name, version, position, live)
 
-    def _erased(self, first: Event | None, events: Iterator[Event]) -> None:
-        """A stream of which only positions and times are left gives no row."""
+    def _check_erased(self, first: Event | None, events: Iterator[Event]) -> None:
+        """Checks an erased stream: only positions and times are left, so it gives no row."""
         for place, _, number, topic, payload in (*([first] if first else []), *events):
             if topic != ERASED:
-                raise _Broken(f"event {number} ({shown(topic)}) is left of a stream that was erased", place)
+                raise _Broken(f"event {number} ({shown(topic)}) remains in an erased stream", place)
             try:
                 at = orjson.loads(payload)[members.AT]
             except _UNREADABLE as e:
@@ -307,14 +310,14 @@ class LogFolding:
             if at != self._moments.at(place):
                 raise _Broken(self._moments.problem(place, at), place)
 
-    def _run(self, stream: int, first: Event | None, events: Iterator[Event]) -> FoldedRun:
+    def _fold_run(self, stream: int, first: Event | None, events: Iterator[Event]) -> FoldedRun:
         facts: list[Any] = []
         positions = [0]
         event = first
         while event is not None:
             place, _, number, topic, payload = event
             if topic not in RUN_TOPICS:
-                raise _Broken(f"event {number} has the topic {shown(topic)}, which does not belong there", place)
+                raise _Broken(f"event {number} has the topic {shown(topic)}, which is not one of runs", place)
             try:
                 fact = self._mapper.event(str(stream), number, topic, payload)
                 at = orjson.loads(payload)[members.AT]
@@ -323,7 +326,7 @@ class LogFolding:
             if number != len(facts) + 1:
                 raise _Broken(_gap(len(facts), number), place)
             if place <= positions[-1]:
-                raise _Broken(f"event {number} stands at position {place}, not beyond {positions[-1]}", place)
+                raise _Broken(f"event {number} has position {place}, which is not above {positions[-1]}", place)
             if at != self._moments.at(place):
                 raise _Broken(self._moments.problem(place, at), place)
             facts.append(fact)
@@ -334,7 +337,7 @@ class LogFolding:
         except (AssertionError, AttributeError, IndexError):
             run = None
         if run is None or any(fact.run != run.number for fact in facts):
-            raise _Broken("its events are not those of one run", positions[-1] or None)
+            raise _Broken("its events do not form one run", positions[-1] or None)
         self._remember(positions[1:], facts)
         return FoldedRun(stream, run.number, len(facts), positions[1], positions[-1])
 
@@ -348,25 +351,25 @@ class LogFolding:
                 case PairsAwaited():
                     self.awaiting.append((position, fact))
 
-    def _whole(self) -> None:
-        """What no single stream can tell."""
+    def _check_whole(self) -> None:
+        """Checks what no single stream shows."""
         count = self._db.one("SELECT count(*) FROM stored_events")
         if count != self.events:
-            self._fault(Fault("the log", f"{count - self.events} events belong to no stream", None))
+            self._report_fault(Fault("the log", f"{count - self.events} events belong to no stream", None))
         head = self._db.one("SELECT max(notification_id) FROM stored_events") or 0
         if head != self._moments.newest:
-            words = f"the log ends at position {head}, but it grew to {self._moments.newest}"
-            self._fault(Fault("the log", words, head or None))
+            problem = f"the log ends at position {head}, but its newest transaction at {self._moments.newest}"
+            self._report_fault(Fault("the log", problem, head or None))
         for position in self._moments.backwards():
-            self._fault(Fault("the log", f"time runs backwards at position {position}", position))
+            self._report_fault(Fault("the log", f"time runs backwards at position {position}", position))
 
 
 def _snapshot(stream: int, payload: bytes, position: Position) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = orjson.loads(payload)
+        snapshot: dict[str, Any] = orjson.loads(payload)
     except ValueError as e:
         raise _Broken(f"its snapshot cannot be read ({e})", position) from e
-    return found
+    return snapshot
 
 
 def _apply(values: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -378,16 +381,17 @@ def _apply(values: dict[str, Any], changes: dict[str, Any]) -> None:
 
 
 def _text(values: dict[str, Any]) -> str:
-    """Values as the stored state spells them."""
+    """Returns values in the notation of the stored state."""
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode() if values else "{}"
 
 
-def _gap(version: int, found: int) -> str:
-    return f"event {version + 1} is missing: event {found} stands in its place"
+def _gap(version: int, number: int) -> str:
+    return f"event {version + 1} is missing: event {number} follows event {version}"
 
 
 def _impossible(number: int, topic: str, live: bool) -> str:
-    return f"event {number} ({shown(topic)}) cannot follow: what it changes {'is there already' if live else 'is gone'}"
+    state = "already exists" if live else "does not exist"
+    return f"event {number} ({shown(topic)}) cannot follow: its subject {state}"
 
 
 def _cannot_be_read(number: int, topic: str, error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""When the log grew, for those who read all of it."""
+"""When the log grew, kept in memory for checks of the whole log."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from deltamark.infrastructure.store.database import Database
 
 
 class LogMoments:
-    """When the log grew: all events of one transaction have one time.
+    """When the log grew. All events of one transaction have one time.
 
-    `time` is that of the positions beyond `low` and up to `high`: the transaction that was asked for last. Streams are
-    read one after the other, so the two newest are remembered.
+    `time` belongs to the positions above `low` and up to `high`: the transaction that was asked for last. Streams are
+    read one after the other, so the two transactions asked for last are remembered.
     """
 
     def __init__(self, database: Database) -> None:
@@ -27,37 +27,37 @@ class LogMoments:
 
     @property
     def newest(self) -> Position:
-        """How far it is on record that the log grew."""
+        """The newest recorded position."""
         return self._positions[-1] if self._positions else 0
 
     @property
     def newest_time(self) -> int:
-        """The newest time on record."""
+        """The newest recorded time."""
         return max(self._times, default=0)
 
     def at(self, position: Position) -> int | None:
-        """When the log grew to and beyond a position; None where that is not on record."""
+        """Returns the time of the transaction that wrote a position; None if it is not recorded."""
         if not self.low < position <= self.high:
             self._swap()
         if not self.low < position <= self.high:
-            found = bisect_left(self._positions, position)
-            if found == len(self._positions):
+            index = bisect_left(self._positions, position)
+            if index == len(self._positions):
                 return None
-            self.low = self._positions[found - 1] if found else 0
-            self.high, self.time = self._positions[found], self._times[found]
+            self.low = self._positions[index - 1] if index else 0
+            self.high, self.time = self._positions[index], self._times[index]
         return self.time
 
     def _swap(self) -> None:
         (self.low, self.high, self.time), self._before = self._before, (self.low, self.high, self.time)
 
     def problem(self, position: Position, at: object) -> str:
-        """The words for an event that has another time."""
+        """Describes an event whose time differs from that of its transaction."""
         when = self.at(position)
-        known = "it is not on record when it was written" if when is None else f"it was written at {when}"
-        return f"the event at position {position} says that it happened at {at}, but {known}"
+        known = "the time of its transaction is not recorded" if when is None else f"its transaction is of {when}"
+        return f"the event at position {position} has the time {at}, but {known}"
 
     def backwards(self) -> Iterator[Position]:
-        """The positions at which the time is not later than before."""
+        """Yields the positions whose time is not later than the time before."""
         for n in range(1, len(self._times)):
             if self._times[n] <= self._times[n - 1]:
                 yield self._positions[n]

@@ -1,4 +1,4 @@
-"""Replaying the log: the stored state becomes what the log gives, in one transaction."""
+"""Rebuilds the stored state from the log, in one transaction."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from deltamark.application.ports.progress import Progress
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
 from deltamark.infrastructure.store.arrow import pa
-from deltamark.infrastructure.store.commands.waiting_links import Awaiting
+from deltamark.infrastructure.store.commands.waiting_links import WaitingLinkCommands
 from deltamark.infrastructure.store.database import Same
-from deltamark.infrastructure.store.integrity.horizon_check import expected_horizons
 from deltamark.infrastructure.store.integrity.log_fold import Folded, FoldedLink, FoldedResource, LogFolding
-from deltamark.infrastructure.store.integrity.state_check import Comparison
+from deltamark.infrastructure.store.integrity.state_check import Comparison, expected_horizons
 from deltamark.infrastructure.store.queries.state import Queries
 
 
-class ReplayQueries(Queries):
+class VerifyQueries(Queries):
     """Verifies the log."""
 
     def verify(self, progress: Progress, *, checkpoint: Checkpoint | None = None) -> LogVerification:
@@ -27,41 +26,41 @@ class ReplayQueries(Queries):
         return comparison.result()
 
 
-class Replaying(Awaiting, ReplayQueries):
+class RebuildCommands(WaitingLinkCommands, VerifyQueries):
     """Rebuilds the stored state from the log.
 
-    Streams, versions and positions of the log do not change, so what refers to them stays true: flags, places, keys.
+    Streams, versions and positions do not change, so flags, places and keys, which refer to them, stay valid.
     """
 
-    _held_to: Mapping[str, int] = MappingProxyType({"resources": 0, "links": 0, "runs": 0})
+    _last_stored: Mapping[str, int] = MappingProxyType({"resources": 0, "links": 0, "runs": 0})
 
     def replay(self, progress: Progress) -> Replayed:
-        comparison = Comparison(self._db, self._mapper, progress, chained=False)
-        self._held_to = {table: self._last_of(table) for table in ("resources", "links", "runs")}
+        comparison = Comparison(self._db, self._mapper, progress, is_chained=False)
+        self._last_stored = {table: self._last_of(table) for table in ("resources", "links", "runs")}
         for folded in comparison.ranges():
             if not comparison.log_faults:
-                self._put_right(folded, comparison)
-        found = comparison.result()
-        refuse_broken(found)
+                self._correct(folded, comparison)
+        verified = comparison.result()
+        refuse_broken(verified)
         self._stream = max(self._stream, comparison.folding.last_stream + 1)
         self._run = max(self._run, comparison.next_run)
         self._micros = max(self._micros, comparison.folding.newest_time)
-        if not found.differences:
-            return Replayed(verified=found)
+        if not verified.differences:
+            return Replayed(verified=verified)
         self._put_horizons(comparison.folding)
         self._put_all_awaited(comparison.awaited())
         if comparison.has_wrong_values:
-            # What was derived may have been computed out of wrong values: without places, everything is computed.
+            # Derived values may have been computed from wrong values. Without places, everything is computed again.
             self._db.execute("DELETE FROM consumed")
         numbers = (self._micros, self._stream, self._run)
         self._db.execute("UPDATE store SET last_at=?1, next_stream=?2, next_run=?3", numbers)
-        return Replayed(verified=found, recomputes=comparison.has_wrong_values)
+        return Replayed(verified=verified, recomputes=comparison.has_wrong_values)
 
-    def _put_right(self, folded: Folded, comparison: Comparison) -> None:
-        """Writes the rows of one range that are not what the log gives, at once: what was found is not kept.
+    def _correct(self, folded: Folded, comparison: Comparison) -> None:
+        """Writes the rows of one range that differ from the log, now: differences are not kept in memory.
 
-        A row of a later range may stand where one of this range belongs. It goes, and is missing when its range comes.
-        Ends of links are no such rows: their streams are older than that of the link.
+        A row of a later range may occupy the key of a row of this range. It is deleted, and is written again as missing
+        when its range comes. Ends of links are no such rows: their streams are older than that of the link.
         """
         wrong = comparison.wrong()
         for table, streams in wrong.items():
@@ -77,7 +76,7 @@ class Replaying(Awaiting, ReplayQueries):
         self.put_folded(folded)
 
     def _make_room_for_resources(self, folded: Folded) -> None:
-        if self._held_to["resources"] < folded.after:
+        if self._last_stored["resources"] < folded.after:
             return
         for kind in dict.fromkeys(row.entity_type for row in folded.resources):
             keys = self._db.array([row.key for row in folded.resources if row.entity_type == kind])
@@ -86,30 +85,30 @@ class Replaying(Awaiting, ReplayQueries):
             self._db.execute(sql, (keys, self._type_id(kind), folded.after))
 
     def _make_room_for_links(self, association: int, ends: Sequence[tuple[int, int]], after: int) -> None:
-        if self._held_to["links"] >= after:
+        if self._last_stored["links"] >= after:
             sql = f"""DELETE FROM links WHERE stream IN (SELECT l.stream FROM {self._db.each_pair(1, "w")}
                 {self._db.straight} links l ON l.association=?2 AND l.source=w.first AND l.target=w.second
                 WHERE l.stream>=?3)"""
             self._db.execute(sql, (self._db.array(ends), association, after))
 
     def _make_room_for_runs(self, folded: Folded) -> None:
-        if self._held_to["runs"] < folded.after:
+        if self._last_stored["runs"] < folded.after:
             return
-        given = self._db.array([row.number for row in folded.runs])
+        numbers = self._db.array([row.number for row in folded.runs])
         sql = f"DELETE FROM runs WHERE stream>=?1 AND {self._db.among_numbers('number', 2)}"
-        self._db.execute(sql, (folded.after, given))
+        self._db.execute(sql, (folded.after, numbers))
 
     def _last_of(self, table: str) -> int:
-        """The highest stream of a table's rows; asked for once, for rows that were deleted are passed over slowly."""
+        """Returns the highest stream of a table; asked only once, because passing over deleted rows is slow."""
         return self._db.one(f"SELECT max(stream) FROM {table}") or 0
 
     def _delete(self, table: str, streams: Sequence[int]) -> None:
-        if streams and min(streams) <= self._held_to[table]:
-            given = self._db.array(streams)
-            self._db.execute(f"DELETE FROM {table} WHERE {self._db.among_numbers('stream', 1)}", (given,))
+        if streams and min(streams) <= self._last_stored[table]:
+            sql = f"DELETE FROM {table} WHERE {self._db.among_numbers('stream', 1)}"
+            self._db.execute(sql, (self._db.array(streams),))
 
     def put_folded(self, folded: Folded) -> None:
-        """Inserts the rows of new resources, links and runs; their versions and positions are those of the log."""
+        """Inserts rows of resources, links and runs, with the versions and positions of the log."""
         for live in (True, False):
             self._put_resources([row for row in folded.resources if row.live is live], live)
             self._put_links([row for row in folded.links if row.live is live], live, folded.after)
@@ -144,8 +143,9 @@ class Replaying(Awaiting, ReplayQueries):
         numbers = {name: self._named("associations", name) for name in dict.fromkeys(association)}
         source, target = self._streams_of(ends[0], ends[1]), self._streams_of(ends[2], ends[3])
         for name, number in numbers.items():
-            here = zip(association, source, target, strict=True)
-            self._make_room_for_links(number, [(one, other) for which, one, other in here if which == name], after)
+            rows_of_all = zip(association, source, target, strict=True)
+            pairs = [(source, target) for other, source, target in rows_of_all if other == name]
+            self._make_room_for_links(number, pairs, after)
         self._db.insert(
             "links",
             {
@@ -160,16 +160,16 @@ class Replaying(Awaiting, ReplayQueries):
         )
 
     def _streams_of(self, kinds: Sequence[str], keys: Sequence[str]) -> list[int]:
-        """The streams of some resources, in their order."""
-        found: dict[tuple[str, str], int] = {}
+        """Returns the streams of some resources, in their order."""
+        streams: dict[tuple[str, str], int] = {}
         for kind in dict.fromkeys(kinds):
-            wanted = dict.fromkeys(key for name, key in zip(kinds, keys, strict=True) if name == kind)
+            keys_of_kind = dict.fromkeys(key for name, key in zip(kinds, keys, strict=True) if name == kind)
             sql = f"""SELECT r.key, r.stream FROM {self._db.each_text(1, "w")}
                 {self._db.each_found("resources", "r", self._by_key)}"""
-            for key, stream in self._db.all(sql, (self._db.array(list(wanted)), self._type_id(kind))):
-                found[kind, key] = stream
+            for key, stream in self._db.all(sql, (self._db.array(list(keys_of_kind)), self._type_id(kind))):
+                streams[kind, key] = stream
         try:
-            return [found[name] for name in zip(kinds, keys, strict=True)]
+            return [streams[name] for name in zip(kinds, keys, strict=True)]
         except KeyError as e:
             kind, key = e.args[0]
             raise store_damaged(
@@ -178,11 +178,11 @@ class Replaying(Awaiting, ReplayQueries):
 
     def _put_horizons(self, folding: LogFolding) -> None:
         columns = "SELECT subject, connector, position, run, task FROM horizons"
-        held = {row[0]: row for row in self._db.all(columns)}
-        for subject, row in expected_horizons(held, folding).items():
-            if row == held.get(subject):
+        stored = {row[0]: row for row in self._db.all(columns)}
+        for subject, row in expected_horizons(stored, folding).items():
+            if row == stored.get(subject):
                 continue
-            if subject in held:
+            if subject in stored:
                 self._db.execute("DELETE FROM horizons WHERE subject=?1", (subject,))
             if row is not None:
                 self._db.execute(
@@ -198,13 +198,13 @@ class Replaying(Awaiting, ReplayQueries):
             )
 
 
-def refuse_broken(found: LogVerification) -> None:
-    """Refuses a log that is not whole: what it gives is not what was.
+def refuse_broken(verified: LogVerification) -> None:
+    """Refuses a log with faults, because its state would be wrong.
 
-    :raises StoreError: as said.
+    :raises StoreError: if the log has faults.
     """
-    if found.log_faults:
-        first = found.discrepancies[0]
+    if verified.log_faults:
+        first = verified.discrepancies[0]
         where = f" (position {first.position})" if first.position else ""
         raise store_damaged(
             f"the log is not whole: {first.subject}{where}: {first.problem}",

@@ -1,4 +1,4 @@
-"""Sealing the log of a store that was written before there were seals, once, as it stands then."""
+"""Seals the log of a store that was written before seals existed. A migration does it once."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _Event = tuple[int, int, int, str, bytes]
 
 
 def seal_log(db: Database) -> None:
-    """Seals every event, and gives every transaction its digest.
+    """Seals every event, and writes the digest of every transaction.
 
-    Events that are gone by then are no part of it: where they stood are gaps.
+    Events that were discarded before have no seals: their positions become gaps.
     """
     previous, first = log_digest(db.one("SELECT log FROM store")), 1
-    sealing = _Sealing(db)
+    sealer = _LogSealer(db)
     for position, at in db.all("SELECT position, at FROM moments ORDER BY position"):
-        previous = sealing.seal(previous, first, position, at)
+        previous = sealer.seal(previous, first, position, at)
         first = position + 1
-    sealing.write()
+    sealer.write()
 
 
-class _Sealing:
-    """Events read, and seals written, many at a time; memory does not grow with the log."""
+class _LogSealer:
+    """Reads events and writes seals in portions: memory does not grow with the log."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -60,7 +60,7 @@ class _Sealing:
     def seal(self, previous: bytes, first: int, last: int, at: int) -> bytes:
         """Seals a transaction; returns its digest."""
         seals, expected = Seals(), first
-        for _, group in groupby(self._up_to(last), key=_Runs()):
+        for _, group in groupby(self._up_to(last), key=_SegmentNumber()):
             events = list(group)
             if events[0][0] > expected:
                 seals.add(events[0][0] - expected)
@@ -83,7 +83,7 @@ class _Sealing:
             self.write()
 
     def write(self) -> None:
-        """Writes what was gathered."""
+        """Writes the collected seals and digests."""
         if self._positions:
             seals = pa.array(self._sealed, pa.binary())
             self._db.update("stored_events", {"seal": seals}, {"notification_id": self._positions})
@@ -94,8 +94,8 @@ class _Sealing:
         self._positions, self._sealed, self._moments = [], [], []
 
 
-class _Runs:
-    """Tells consecutive events of one topic from those that follow, at most a portion at a time."""
+class _SegmentNumber:
+    """Numbers groups of consecutive events of one topic, of at most `_PORTION` events each."""
 
     def __init__(self) -> None:
         self._number = self._length = 0

@@ -1,9 +1,10 @@
-"""Comparing the stored state with what the log gives, range by range of streams."""
+"""Compares the stored state with the log, range by range of streams."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -11,13 +12,20 @@ from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.records import Pair
 from deltamark.domain.history.changes import Position
 from deltamark.domain.integrity.verification import MOST_KEPT, Checkpoint, Discrepancy, LogVerification
+from deltamark.domain.runs.run import ChangesDiscarded
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import ChangeMapper
-from deltamark.infrastructure.store.integrity.chain import Chain, Link, differences_from
-from deltamark.infrastructure.store.integrity.duplicate_streams import twin_of
-from deltamark.infrastructure.store.integrity.horizon_check import expected_horizons
-from deltamark.infrastructure.store.integrity.log_fold import Fault, Folded, FoldedRun, LogFolding
+from deltamark.infrastructure.store.integrity.chain import Chain, Transaction, differences_from
+from deltamark.infrastructure.store.integrity.log_fold import (
+    Fault,
+    Folded,
+    FoldedLink,
+    FoldedResource,
+    FoldedRun,
+    LogFolding,
+)
 
 _RESOURCES = """SELECT r.stream, e.name, r.key, r.version, r.position, r.live, r.state, r.computed
     FROM resources r LEFT JOIN entity_types e ON e.id = r.entity_type WHERE r.stream>=?1 AND r.stream<?2"""
@@ -36,10 +44,14 @@ _RUN_COLUMNS = ("stream", "number", "version", "first position", "last position"
 _JSON_COLUMNS = ("state", "computed values")
 
 
-class Comparison:
-    """One reading of the log beside the stored state. After `ranges`, the attributes say what was found.
+HorizonRow: TypeAlias = tuple[str, str, int, int, str]
+"""Subject, connector, position, run, task."""
 
-    :param chained: whether the chain of digests is walked, too.
+
+class Comparison:
+    """One reading of the log beside the stored state. Its attributes are complete after `ranges`.
+
+    :param is_chained: whether the chain of digests is checked, too.
     :param checkpoint: what the log must begin with.
     """
 
@@ -49,59 +61,59 @@ class Comparison:
         mapper: ChangeMapper,
         progress: Progress,
         *,
-        chained: bool = True,
+        is_chained: bool = True,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self._db = database
-        self._chained = chained
+        self._is_chained = is_chained
         self._checkpoint = checkpoint
         self._digest = ""
         self._progress = progress
-        self._folding = LogFolding(database, mapper, self._fault)
+        self._folding = LogFolding(database, mapper, self._add_fault)
         self._faults: list[Discrepancy] = []
-        self._found: list[Discrepancy] = []
+        self._differences: list[Discrepancy] = []
         self.log_faults = self.differences = 0
         self.resources = self.links = self.runs = 0
         self.has_wrong_values = False
         self._wrong: dict[str, list[int]] = {}
         self.next_run = 1
-        self._looked = 0
+        self._duplicate_searches = 0
 
     @property
     def folding(self) -> LogFolding:
-        """What was read of the log besides the streams."""
+        """What the log holds besides the streams."""
         return self._folding
 
     def ranges(self) -> Iterator[Folded]:
-        """What the log gives, range by range, each compared with what is stored."""
+        """Yields what the log gives, range by range, after it was compared with the stored rows."""
         last = (self._db.one("SELECT next_stream FROM store") or 1) - 1
-        walked = self._head() if self._chained else 0
-        if self._chained:
-            self._walk(walked + last)
+        chained = self._head() if self._is_chained else 0
+        if self._is_chained:
+            self._check_chain(chained + last)
         for folded in self._folding.ranges():
             self._compare(folded)
             yield folded
-            self._progress(walked + min(folded.after - 1, last), walked + last)
+            self._progress(chained + min(folded.after - 1, last), chained + last)
         self._compare_whole()
 
-    def _walk(self, total: int) -> None:
-        """Walks the chain of digests, past the checkpoint if there is one."""
-        found: Link | None = None
-        wanted = self._checkpoint
-        for link in Chain(self._db, self._chain_fault).links():
-            self._progress(link.position, total)
-            self._digest = link.digest.hex()
-            if wanted is not None and link.position <= wanted.position:
-                found = link
-        if wanted is not None:
-            for problem in differences_from(wanted, self._db.one("SELECT log FROM store"), found):
-                self._chain_fault(wanted.position, problem)
+    def _check_chain(self, total: int) -> None:
+        """Checks the chain of digests, and the checkpoint if there is one."""
+        newest: Transaction | None = None
+        checkpoint = self._checkpoint
+        for transaction in Chain(self._db, self._add_chain_fault).transactions():
+            self._progress(transaction.position, total)
+            self._digest = transaction.digest.hex()
+            if checkpoint is not None and transaction.position <= checkpoint.position:
+                newest = transaction
+        if checkpoint is not None:
+            for problem in differences_from(checkpoint, self._db.one("SELECT log FROM store"), newest):
+                self._add_chain_fault(checkpoint.position, problem)
 
     def _head(self) -> Position:
         return self._db.one("SELECT max(notification_id) FROM stored_events") or 0
 
     def result(self) -> LogVerification:
-        """What was found."""
+        """Returns all counts, and the first discrepancies."""
         return LogVerification(
             head=self._head(),
             digest=self._digest,
@@ -111,23 +123,23 @@ class Comparison:
             runs=self.runs,
             log_faults=self.log_faults,
             differences=self.differences,
-            discrepancies=[*self._faults, *self._found][:MOST_KEPT],
+            discrepancies=[*self._faults, *self._differences][:MOST_KEPT],
         )
 
-    def _chain_fault(self, position: Position, problem: str) -> None:
-        self._fault(Fault("the log", problem, position))
+    def _add_chain_fault(self, position: Position, problem: str) -> None:
+        self._add_fault(Fault("the log", problem, position))
 
-    def _fault(self, fault: Fault) -> None:
+    def _add_fault(self, fault: Fault) -> None:
         self.log_faults += 1
         if len(self._faults) < MOST_KEPT:
             self._faults.append(
                 Discrepancy(subject=fault.subject, problem=fault.problem, position=fault.position, in_log=True)
             )
 
-    def _differs(self, subject: str, problem: str, position: Position | None) -> None:
+    def _add_difference(self, subject: str, problem: str, position: Position | None) -> None:
         self.differences += 1
-        if len(self._found) < MOST_KEPT:
-            self._found.append(Discrepancy(subject=subject, problem=problem, position=position))
+        if len(self._differences) < MOST_KEPT:
+            self._differences.append(Discrepancy(subject=subject, problem=problem, position=position))
 
     def _compare(self, folded: Folded) -> None:
         between = (folded.first, folded.after)
@@ -136,103 +148,153 @@ class Comparison:
         self.runs += len(folded.runs)
         self.next_run = max([self.next_run, *(run.number + 1 for run in folded.runs)])
         self._wrong = {"links": [], "resources": [], "runs": []}
-        for sql, given, columns, name, wrong in (
-            (_RESOURCES, folded.resources, _RESOURCE_COLUMNS, _resource, self._wrong["resources"]),
-            (_LINKS, folded.links, _LINK_COLUMNS, _link, self._wrong["links"]),
-            (_RUNS, folded.runs, _RUN_COLUMNS, _run, self._wrong["runs"]),
+        for sql, rows, columns, name, wrong in (
+            (_RESOURCES, folded.resources, _RESOURCE_COLUMNS, _resource_name, self._wrong["resources"]),
+            (_LINKS, folded.links, _LINK_COLUMNS, _link_name, self._wrong["links"]),
+            (_RUNS, folded.runs, _RUN_COLUMNS, _run_name, self._wrong["runs"]),
         ):
-            stored = {row[0]: row for row in self._db.all(sql, between)}
-            for row in given:
-                held = stored.pop(row[0], None)
-                if held == row:
+            stored_rows = {row[0]: row for row in self._db.all(sql, between)}
+            for row in rows:
+                stored = stored_rows.pop(row[0], None)
+                if stored == row:
                     continue
-                problem = "it is not there" if held is None else _problem(columns, held, row)
+                problem = "it is missing" if stored is None else _problem(columns, stored, row)
                 if problem:
-                    if held is None:
-                        self._look_for_twin(row, name(row))
-                    self._differs(name(row), problem, _position(row))
+                    if stored is None:
+                        self._look_for_duplicate(row, name(row))
+                    self._add_difference(name(row), problem, _position(row))
                     wrong.append(row[0])
-            for stream, held in stored.items():
-                self._differs(name(held), "no event speaks of it", _position(held))
+            for stream, stored in stored_rows.items():
+                self._add_difference(name(stored), "the log has no event of it", _position(stored))
                 wrong.append(stream)
 
         self.has_wrong_values = self.has_wrong_values or bool(self._wrong["resources"] or self._wrong["links"])
 
     def wrong(self) -> dict[str, list[int]]:
-        """The streams of the range compared last whose rows are not what the log gives, by table; links first."""
+        """Returns, by table, the streams of the newest range whose rows differ from the log; links first."""
         return self._wrong
 
-    def _look_for_twin(self, row: Any, name: str) -> None:
-        """Where a row was lost, a run may have begun a second stream: then the log is not whole any more."""
-        if isinstance(row, FoldedRun) or self._looked >= MOST_KEPT:
+    def _look_for_duplicate(self, row: Any, name: str) -> None:
+        """Looks for a second stream, which a run may have begun because the row of the first one was lost."""
+        if isinstance(row, FoldedRun) or self._duplicate_searches >= MOST_KEPT:
             return
-        self._looked += 1
-        twin = twin_of(self._db, row)
-        if twin is not None:
-            self._fault(Fault(name, f"the log has two streams of it, {row.stream} and {twin}", row.position))
+        self._duplicate_searches += 1
+        duplicate = _duplicate_stream(self._db, row)
+        if duplicate is not None:
+            self._add_fault(Fault(name, f"the log has two streams of it, {row.stream} and {duplicate}", row.position))
 
     def _compare_whole(self) -> None:
         self._compare_horizons()
         self._compare_awaited()
         row = self._db.row("SELECT next_stream, next_run, last_at FROM store")
-        wanted = (self._folding.last_stream + 1, self.next_run, self._folding.newest_time)
+        least = (self._folding.last_stream + 1, self.next_run, self._folding.newest_time)
         names = ("the next stream", "the next run", "the newest time")
-        for name, held, least in zip(names, row or (None, None, None), wanted, strict=True):
-            if not isinstance(held, int) or held < least:
-                self._differs("the store", f"{name} is {shown(held)}; the log gives {shown(least)} or more", None)
+        for name, stored, minimum in zip(names, row or (None, None, None), least, strict=True):
+            if not isinstance(stored, int) or stored < minimum:
+                problem = f"{name} is {shown(stored)}; the log gives {shown(minimum)} or more"
+                self._add_difference("the store", problem, None)
 
     def _compare_horizons(self) -> None:
-        held = {row[0]: row for row in self._db.all("SELECT subject, connector, position, run, task FROM horizons")}
-        for subject, wanted in expected_horizons(held, self._folding).items():
-            if held.get(subject) != wanted:
-                is_missing = subject not in held
-                problem = "it is not there" if is_missing else "no discard on record set it so"
-                self._differs(f"the horizon of {subject}", problem, wanted[2] if wanted else held[subject][2])
+        sql = "SELECT subject, connector, position, run, task FROM horizons"
+        stored = {row[0]: row for row in self._db.all(sql)}
+        for subject, expected in expected_horizons(stored, self._folding).items():
+            if stored.get(subject) != expected:
+                problem = "no discard in the log set it" if subject in stored else "it is missing"
+                position = expected[2] if expected else stored[subject][2]
+                self._add_difference(f"the horizon of {subject}", problem, position)
 
     def _compare_awaited(self) -> None:
-        given, held = (
-            self.awaited(),
-            set(
-                self._db.all(
-                    "SELECT n.name, a.first, a.second FROM awaited a LEFT JOIN associations n ON n.id=a.association"
-                )
-            ),
-        )
-        for association, first, second in sorted(given - held, key=str):
-            self._differs(f"{association} {first} → {second}", "the pair waits, but it is not there", None)
-        for association, first, second in sorted(held - given, key=str):
-            self._differs(f"{association} {first} → {second}", "no event speaks of the pair that waits", None)
+        sql = "SELECT n.name, a.first, a.second FROM awaited a LEFT JOIN associations n ON n.id=a.association"
+        expected, stored = self.awaited(), set(self._db.all(sql))
+        for association, first, second in sorted(expected - stored, key=str):
+            self._add_difference(f"{association} {first} → {second}", "the waiting pair is missing", None)
+        for association, first, second in sorted(stored - expected, key=str):
+            self._add_difference(f"{association} {first} → {second}", "the log has no event of the waiting pair", None)
 
     def awaited(self) -> set[tuple[str, str, str]]:
-        """The pairs that wait by the log: association and pair."""
+        """Returns the waiting pairs according to the log, each with its association."""
         waiting: dict[str, set[Pair]] = {}
-        for _, event in sorted(self._folding.awaiting, key=lambda found: found[0]):
+        for _, event in sorted(self._folding.awaiting, key=itemgetter(0)):
             pairs = waiting.setdefault(event.association, set())
             pairs.difference_update(event.settled)
             pairs.update(event.awaited)
         return {(association, *pair) for association, pairs in waiting.items() for pair in pairs}
 
 
-def _problem(columns: tuple[str, ...], held: tuple[Any, ...], given: tuple[Any, ...]) -> str:
-    """What differs between two rows; nothing where it is only how a number is spelled."""
+def expected_horizons(stored: Mapping[str, HorizonRow], folding: LogFolding) -> dict[str, HorizonRow | None]:
+    """Returns the right horizon of each subject; None for one that must have none.
+
+    The record of a discard names the entity types whose changes it removed, not every subject whose horizon it moved.
+    So a stored horizon is right if a discard set it and it covers the snapshots. A subject with snapshots has one.
+    """
+    discards = [_horizon_of(event, folding) for _, event in folding.discards]
+    newest = folding.discarded_to
+    expected: dict[str, HorizonRow | None] = {}
+    for subject in sorted({*stored, *newest}, key=str):
+        row, needed = stored.get(subject), newest.get(subject, 0)
+        if row is not None and row[1:] in discards and row[2] >= needed:
+            expected[subject] = row
+            continue
+        covering = [discard for discard in discards if needed and discard[1] >= needed]
+        expected[subject] = (subject, *min(covering, key=itemgetter(1))) if covering else None
+    return expected
+
+
+def _horizon_of(event: ChangesDiscarded, folding: LogFolding) -> tuple[str, int, int, str]:
+    planned = {task.ordinal: task.identifier for task in folding.planned.get(event.run, ())}
+    return event.connector, event.up_to, event.run, planned.get(event.task, "")
+
+
+def _duplicate_stream(db: Database, row: FoldedResource | FoldedLink) -> int | None:
+    """Returns another stream of this resource or link that both the stored state and the log hold."""
+    if isinstance(row, FoldedResource):
+        stream = _stream_of(db, row.entity_type, row.key)
+        return stream if stream is not None and _begins_with(db, stream, payload.resource_identity, row[1:3]) else None
+    source, target = _stream_of(db, row.source_type, row.source_key), _stream_of(db, row.target_type, row.target_key)
+    sql = """SELECT stream FROM links WHERE association=(SELECT id FROM associations WHERE name=?1)
+        AND source=?2 AND target=?3"""
+    stream = None if None in (source, target) else db.one(sql, (row.association, source, target))
+    return stream if stream is not None and _begins_with(db, stream, payload.link_identity, row[1:6]) else None
+
+
+def _stream_of(db: Database, entity_type: str, key: str) -> int | None:
+    sql = f"""SELECT stream FROM resources WHERE entity_type=(SELECT id FROM entity_types WHERE name=?1)
+        AND {db.same_key("key", "?2")}"""
+    stream: int | None = db.one(sql, (entity_type, key))
+    return stream
+
+
+def _begins_with(db: Database, stream: int, identity: Callable[[Any], object], name: tuple[Any, ...]) -> bool:
+    """Whether the beginning of a stream in the log names this resource or link."""
+    state = db.one("SELECT state FROM snapshots WHERE stream=?1", (stream,)) or db.one(
+        "SELECT state FROM stored_events WHERE originator_id=?1 ORDER BY originator_version LIMIT 1", (stream,)
+    )
+    try:
+        return identity(orjson.loads(state)) == name
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _problem(columns: tuple[str, ...], stored: tuple[Any, ...], expected: tuple[Any, ...]) -> str:
+    """Returns what differs between two rows; nothing if only the notation of a number differs."""
     return "; ".join(
-        f"{column} is {shown(one)}; the log gives {shown(other)}"
-        for column, one, other in zip(columns, held, given, strict=True)
-        if one != other and not (column in _JSON_COLUMNS and _same_values(one, other))
+        f"{column} is {shown(value)}; the log gives {shown(other)}"
+        for column, value, other in zip(columns, stored, expected, strict=True)
+        if value != other and not (column in _JSON_COLUMNS and _same_values(value, other))
     )
 
 
-def _same_values(held: object, given: str) -> bool:
-    """Whether two states hold the same values. Truth is no number, though Python takes it for one."""
+def _same_values(stored: object, expected: str) -> bool:
+    """Whether two states hold the same values. A truth value is no number, though Python compares it like one."""
     try:
-        one, other = orjson.loads(held), orjson.loads(given)  # type: ignore[arg-type]
+        values, others = orjson.loads(stored), orjson.loads(expected)  # type: ignore[arg-type]
     except (ValueError, TypeError):
         return False
     return (
-        isinstance(one, dict)
-        and one == other
-        and list(one) == sorted(one)
-        and all(isinstance(one[name], bool) is isinstance(other[name], bool) for name in one)
+        isinstance(values, dict)
+        and values == others
+        and list(values) == sorted(values)
+        and all(isinstance(values[name], bool) is isinstance(others[name], bool) for name in values)
     )
 
 
@@ -241,13 +303,13 @@ def _position(row: Any) -> Position | None:
     return position if isinstance(position, int) else None
 
 
-def _resource(row: Any) -> str:
+def _resource_name(row: Any) -> str:
     return f"{row[1]} {row[2]}"
 
 
-def _link(row: Any) -> str:
+def _link_name(row: Any) -> str:
     return f"{row[1]} {row[3]} → {row[5]}"
 
 
-def _run(row: Any) -> str:
+def _run_name(row: Any) -> str:
     return f"run {row[1]}"

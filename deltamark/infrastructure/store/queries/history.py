@@ -10,13 +10,12 @@ from deltamark.domain.integrity.verification import Checkpoint
 from deltamark.domain.resources.link import LinkEvent, LinkFact
 from deltamark.domain.resources.resource import Resource, ResourceFact, ResourceRef, fold
 from deltamark.infrastructure.store.events.mapper import LINK_TOPICS, RESOURCE_TOPICS, from_micros
-from deltamark.infrastructure.store.queries.gap_check import whole
-from deltamark.infrastructure.store.queries.log import EVENT, RunQueries, portions
+from deltamark.infrastructure.store.queries.log import EVENT, RunQueries, portions, whole
 
 _END = 2**63 - 1
 
 
-class PastQueries(RunQueries):
+class HistoryQueries(RunQueries):
     """Queries about the past."""
 
     def checkpoint(self) -> Checkpoint | None:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from deltamark.application.ports.records import RunSummary
 from deltamark.domain.derivation.dependency_paths import Hop
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.history.changes import AnyChange, Horizon
-from deltamark.domain.resources.link import LinkEvent, LinkRef, fold_link
-from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef, fold
+from deltamark.domain.resources.link import Linked, LinkEvent, LinkFact, LinkRef, LinkSnapshot, fold_link
+from deltamark.domain.resources.resource import (
+    Created,
+    Resource,
+    ResourceEvent,
+    ResourceFact,
+    ResourceRef,
+    ResourceSnapshot,
+    fold,
+)
 from deltamark.domain.runs.fold import fold_run
 from deltamark.domain.runs.run import ChangesDiscarded, RunEvent
 from deltamark.domain.values import Values
 from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, to_micros
 from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, ROWS_SET_ASIDE
-from deltamark.infrastructure.store.queries.gap_check import whole
 from deltamark.infrastructure.store.queries.state import StateQueries
 
 if TYPE_CHECKING:
@@ -198,3 +205,26 @@ class RunQueries(LogQueries):
     def horizons(self) -> list[Horizon]:
         sql = "SELECT connector, subject, position, run, task FROM horizons ORDER BY subject, connector"
         return [Horizon(connector=c, subject=s, position=p, run=r, task=t) for c, s, p, r, t in self._db.all(sql)]
+
+
+_Fact = TypeVar("_Fact", bound=ResourceFact | LinkFact)
+
+_BEGINNINGS = (Created, Linked, ResourceSnapshot, LinkSnapshot)
+
+
+def whole(stream: int, facts: Iterable[tuple[int, _Fact]]) -> Iterator[tuple[int, _Fact]]:
+    """The facts of one stream as they come, a snapshot first if there is one, then every event after it.
+
+    :raises StoreError: where an event is missing.
+    """
+    wanted = 1
+    for position, fact in facts:
+        version = fact.originator_version
+        if isinstance(fact, ResourceSnapshot | LinkSnapshot):
+            wanted = version
+        if version != wanted:
+            raise store_damaged(f"stream {stream} lacks event {wanted}: event {version} stands in its place")
+        if wanted == 1 and not isinstance(fact, _BEGINNINGS):
+            raise store_damaged(f"stream {stream} begins with an event that cannot be first ({type(fact).__name__})")
+        yield position, fact
+        wanted = version + 1

@@ -178,7 +178,7 @@ class SQLiteDatabase(Database):
         """Does nothing: SQLite keeps the newest position itself."""
 
     def discard_events(self, record: int) -> int:
-        return self.execute("DELETE FROM stored_events WHERE notification_id IN (SELECT position FROM doomed)")
+        return self.execute("DELETE FROM stored_events WHERE notification_id IN (SELECT position FROM to_discard)")
 
     def erase_events(self, record: int) -> int:
         named = f"""(SELECT s.position FROM json_each((SELECT CAST(state AS TEXT) FROM stored_events
