@@ -72,7 +72,7 @@ def test_one_resource_at_a_past_moment_costs_its_own_changes(crowd):
     with counting(crowd) as (reading, counted):
         found = history.resource_at(reading, person("E00007"), BEFORE_THE_LAST)
         own = counted.read
-        links = history.links_of(reading, person("E00007"), BEFORE_THE_LAST - 1)
+        links = reading.links_of_at(person("E00007"), BEFORE_THE_LAST - 1)
 
     assert found.values == {"Name": "Bob"}
     assert links == [membership("G", "E00007")]
