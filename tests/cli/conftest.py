@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.cli.workspace import Workspace
+from tests.cli.workspace import LATER, Workspace
 
 SETTINGS = ("DELTAMARK_STORE", "DELTAMARK_CONFIGURATION", "DELTAMARK_EXPORT_OUTPUT", "DELTAMARK_CHECKPOINT_KEY")
 
@@ -23,20 +24,44 @@ def company(tmp_path: Path, store_url: str, capsysbinary, monkeypatch: pytest.Mo
     return workspace
 
 
-@pytest.fixture
-def two_days(company: Workspace) -> Workspace:
-    """The company after its first night and a day of changes."""
-    return company.two_days()
+@pytest.fixture(scope="session")
+def _lived(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The company after two days in SQLite: made once, and copied for each test that begins with it."""
+    folder = tmp_path_factory.mktemp("lived")
+    return _two_days(Workspace(folder / "company", f"sqlite:///{folder}/store.db").written())
 
 
-@pytest.fixture(scope="module")
-def _past(lasting_store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("past") / "company", lasting_store_url).written()
+def _two_days(workspace: Workspace) -> Workspace:
     with pytest.MonkeyPatch.context() as patch:
         for name in SETTINGS:
             patch.delenv(name, raising=False)
         patch.chdir(workspace.folder)
         return workspace.two_days()
+
+
+def _after_two_days(workspace: Workspace, request: pytest.FixtureRequest) -> Workspace:
+    """A workspace that nothing has run in, after two days."""
+    path = workspace.store.removeprefix("sqlite:///")
+    if path == workspace.store:
+        return _two_days(workspace)
+    lived: Workspace = request.getfixturevalue("_lived")
+    shutil.copy(lived.store.removeprefix("sqlite:///"), path)
+    workspace.extract(**LATER)
+    return workspace
+
+
+@pytest.fixture
+def two_days(company: Workspace, request: pytest.FixtureRequest) -> Workspace:
+    """The company after its first night and a day of changes."""
+    return _after_two_days(company, request)
+
+
+@pytest.fixture(scope="module")
+def _past(
+    lasting_store_url: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("past") / "company", lasting_store_url).written()
+    return _after_two_days(workspace, request)
 
 
 @pytest.fixture
