@@ -33,6 +33,7 @@ soak: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks $(if $(PEOPLE),--people $(PEOPLE))
 	$(BIN)/python -m benchmarks.history $(if $(PEOPLE),--people $(PEOPLE))
+	$(BIN)/python -m benchmarks.start
 
 docs: .venv/.dev
 	$(BIN)/python -m docs.generate_reference

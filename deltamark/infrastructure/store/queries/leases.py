@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,12 +15,12 @@ from deltamark.infrastructure.store.queries.state import Queries
 LEASE = "task, run, taken_at, heard_at"
 
 
-class LeaseQueries(Queries):
-    """Who holds what. The time is the server's; where there is none, that of this machine."""
+class LeaseQueries(Queries, ABC):
+    """Leases and the runs that hold them. The time is the server's; where there is none, that of this machine."""
 
+    @abstractmethod
     def _host_time(self) -> int:
         """The time of this machine in microseconds."""
-        raise AssertionError("every kind of view says which clock it reads")
 
     def leases(self, tasks: Sequence[str]) -> list[Lease]:
         if self._db.one("SELECT 1 FROM leases LIMIT 1") is None:
