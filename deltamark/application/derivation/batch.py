@@ -37,13 +37,13 @@ def due_batch(reading: Reading, input_reader: InputReader, shares: Sequence[Shar
     """The batch of some derivations of one entity type that is due; None where nothing is."""
     entity_type = shares[0].entity_type
     reads = [read for share in shares for read in share.planned.reads]
-    if all(share.everything for share in shares):
+    if all(share.is_full for share in shares):
         return Batch(shares=tuple(shares), inputs=input_reader.all(entity_type, reads))
-    partly = [number for number, share in enumerate(shares) if not share.everything]
+    partly = [number for number, share in enumerate(shares) if not share.is_full]
     due = flagged(reading, [shares[number] for number in partly])
     numbers = pc.take(pa.array(partly, pa.int64()), due.column("derivation"))
     due = pa.table({"stream": due.column("stream"), "derivation": numbers})
-    wholly = [number for number, share in enumerate(shares) if share.everything]
+    wholly = [number for number, share in enumerate(shares) if share.is_full]
     if wholly:
         inputs = input_reader.all(entity_type, reads)
         streams = inputs.resources.column("stream")
@@ -129,12 +129,12 @@ def move_places(tx: Writing, task: ComputingTask, work: Workload) -> None:
     To the end of the log where it computed everything, otherwise to the position up to which changes were flagged.
     """
     newest, head, flagged_to = tx.newest_flag(), tx.head(), tx.flagged_to()
-    wholly = [share.rule for share in work.shares if share.everything]
+    wholly = [share.rule for share in work.shares if share.is_full]
     tx.move_place(task.identifier, wholly, Place(flag=newest, position=head))
     tx.mark_complete(wholly)
     groups: dict[int, list[Share]] = {}
     for share in work.shares:
-        if not share.everything:
+        if not share.is_full:
             groups.setdefault(max(share.place.position, flagged_to), []).append(share)
     for position, shares in groups.items():
         tx.move_place(task.identifier, [share.rule for share in shares], Place(flag=newest, position=position))
@@ -149,8 +149,8 @@ def messages(task: ComputingTask, work: Workload) -> list[str]:
         return []
     reasons: dict[str, list[Share]] = {}
     for share in work.shares:
-        if share.outdated:
-            reasons.setdefault(share.outdated, []).append(share)
+        if share.outdated_reason:
+            reasons.setdefault(share.outdated_reason, []).append(share)
     if len(reasons) == 1 and len(next(iter(reasons.values()))) == len(work.shares):
         return [f"computed everything: {next(iter(reasons))}"]
     return [f"computed {_listed(shares)} of all resources: {reason}" for reason, shares in reasons.items()]

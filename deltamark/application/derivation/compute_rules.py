@@ -36,8 +36,8 @@ def compute_rules(services: Services, task: ComputingTask) -> Apply:
             shares = work.of(name)
             streams = []
             for part in (
-                [share for share in shares if share.everything],
-                [share for share in shares if not share.everything],
+                [share for share in shares if share.is_full],
+                [share for share in shares if not share.is_full],
             ):
                 if part:
                     done, computed = _compute(services, tx, input_reader, part)
@@ -65,7 +65,7 @@ def _compute(
     tally = Tally()
     for share, table in zip(batch.shares, values, strict=True):
         put = tx.put_classifications if share.rule.kind is DerivationKind.CLASSIFICATION else tx.put_keys
-        written = put(share.rule, table, everything=share.everything is not None)
+        written = put(share.rule, table, everything=share.is_full)
         # `written` also counts the values of deleted resources that are removed; those were not computed.
         necessary = min(written, table.num_rows)
         tally += Tally(executed=table.num_rows, necessary=necessary, written=written)

@@ -23,15 +23,20 @@ class Share:
     """One derivation in the workload of a task.
 
     :param place: up to where the task has read changes and flags for it.
-    :param outdated: why the values computed so far do not count; None where they do.
-    :param everything: why the values of all resources are computed; None where only those of flagged ones are.
+    :param outdated_reason: why the values computed so far do not count; None where they do.
+    :param full_reason: why the values of all resources are computed; None where only those of flagged ones are.
     """
 
     planned: Planned
     rule: DerivedRule
     place: Place
-    outdated: str | None
-    everything: str | None
+    outdated_reason: str | None
+    full_reason: str | None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the values of all resources are computed."""
+        return self.full_reason is not None
 
     @property
     def entity_type(self) -> str:
@@ -91,11 +96,11 @@ def is_due(reading: Reading, plan: Plan, task: ComputingTask) -> bool:
         return True
     for name in work.entity_types:
         shares = work.of(name)
-        if any(share.outdated for share in shares) and reading.live_resource_count(name):
+        if any(share.outdated_reason for share in shares) and reading.live_resource_count(name):
             return True
-        if any(share.everything and reading.changed_since(share.place.position) for share in shares):
+        if any(share.is_full and reading.changed_since(share.place.position) for share in shares):
             return True
-        if flagged(reading, [share for share in shares if not share.everything]).num_rows:
+        if flagged(reading, [share for share in shares if not share.is_full]).num_rows:
             return True
     return False
 
@@ -151,13 +156,13 @@ class _ConsumerState:
     def share(self, planned: Planned) -> Share:
         rule = rule_of(planned)
         digest, place = self._places.get(_names(rule), ("", NOT_STARTED))
-        outdated = self._outdated(planned, rule, digest, place)
+        outdated_reason = self._outdated(planned, rule, digest, place)
         return Share(
             planned=planned,
             rule=rule,
             place=place,
-            outdated=outdated,
-            everything=outdated if self._task.dirty else "Dirty is false",
+            outdated_reason=outdated_reason,
+            full_reason=outdated_reason if self._task.dirty else "Dirty is false",
         )
 
     def _outdated(self, planned: Planned, rule: DerivedRule, digest: str, place: Place) -> str | None:

@@ -26,7 +26,7 @@ def dirty_resources(
             if entity_type not in (None, name):
                 continue
             shares = work.of(name)
-            if any(share.everything for share in shares):
+            if any(share.is_full for share in shares):
                 for key, _ in reading.states_at(name, None):
                     yield DirtyResource(task=consumer.identifier, entity_type=name, key=key, since=0)
                 continue

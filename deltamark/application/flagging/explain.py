@@ -58,8 +58,8 @@ def explanation(reading: Reading, plan: Plan, consumers: Sequence[ComputingTask]
 def _causes(consumer: ComputingTask, shares: Sequence[Share], search: CauseSearch) -> Iterator[FlagCause]:
     outdated: dict[str, list[Derivation]] = {}
     for share in shares:
-        if share.outdated is not None:
-            outdated.setdefault(share.outdated, []).append(share.planned.derivation)
+        if share.outdated_reason is not None:
+            outdated.setdefault(share.outdated_reason, []).append(share.planned.derivation)
     for reason, derivations in outdated.items():
         is_all = len(derivations) == len(shares)
         what = "everything is computed" if is_all else f"computes {_listed(derivations)} of all resources"
@@ -93,7 +93,7 @@ def _flags(shares: Sequence[Share], search: CauseSearch) -> dict[Dependency, _Ca
     """The dependencies for which the resource is flagged, with the changes that caused it."""
     readers: dict[Place, dict[Dependency, list[Derivation]]] = {}
     for share in shares:
-        if share.outdated is None:
+        if share.outdated_reason is None:
             for dependency in share.planned.dependencies:
                 derivations = readers.setdefault(share.place, {}).setdefault(dependency, [])
                 derivations.append(share.planned.derivation)

@@ -84,7 +84,7 @@ def _readers(reading: Reading, services: Services) -> Iterator[_Reader]:
         if isinstance(task, ComputingTask) and task.dirty:
             work = workload(reading, services.plan, task)
             for name in work.entity_types:
-                shares = [share for share in work.of(name) if not share.everything]
+                shares = [share for share in work.of(name) if not share.is_full]
                 with_flags = set(flagged(reading, shares)["derivation"].to_pylist())
                 if with_flags:
                     position = min(shares[number].place.position for number in with_flags)

@@ -153,8 +153,8 @@ class _PendingWork:
     def _add(self, reading: Reading, services: Services, task: ComputingTask) -> None:
         work = workload(reading, services.plan, task)
         for name in work.entity_types:
-            shares = [share for share in work.of(name) if not share.everything]
-            self._wholly |= {share.planned for share in work.of(name) if share.everything}
+            shares = [share for share in work.of(name) if not share.is_full]
+            self._wholly |= {share.planned for share in work.of(name) if share.is_full}
             flags = flagged(reading, shares)
             for stream, number in zip(flags["stream"].to_pylist(), flags["derivation"].to_pylist(), strict=True):
                 self._flagged.add((shares[number].planned, stream))
