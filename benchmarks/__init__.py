@@ -1,1 +1,1 @@
-"""Benchmarks: `make bench`. Ratios against the same work done raw, in the same run on the same machine."""
+"""Benchmarks: `make bench`. They compare with the same work done raw, in the same run on the same machine."""

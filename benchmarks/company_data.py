@@ -1,6 +1,6 @@
-"""The company of which values are derived: people, departments and accounts, with twenty expressions and three rules.
+"""The company for derived values: people, departments and accounts, with twenty expressions and three rules.
 
-Six of the expressions read a department or a manager, two of them what another expression made of it.
+Six of the expressions read a department or a manager, two of them a computed property of it.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ _LINKS = {
     "AD_Account": (),
 }
 
-_Made = tuple[str, str, PropertyType, str | None, str | None]
-_EXPRESSIONS: tuple[_Made, ...] = (
+_Expression = tuple[str, str, PropertyType, str | None, str | None]
+_EXPRESSIONS: tuple[_Expression, ...] = (
     # entity type, property, its type, binding, expression
     ("HR_Person", "DisplayName", _TEXT, None, "SQL:p: p.FirstName || ' ' || p.LastName"),
     ("HR_Person", "SortName", _TEXT, None, "SQL:p: upper(p.LastName || ' ' || p.FirstName)"),
@@ -101,7 +101,7 @@ _EXPRESSIONS: tuple[_Made, ...] = (
 
 
 def configuration() -> Configuration:
-    """Jobs that load, compute everything, and compute what a delta with a command column changed."""
+    """Jobs that load, compute everything, and compute what an extract with a command column changed."""
     return Configuration(
         connectors=[Connector("HR", thresholds=Thresholds()), Connector("AD", thresholds=Thresholds())],
         entity_types=[_entity_type(name) for name in _SYNCHRONIZED],
@@ -109,8 +109,8 @@ def configuration() -> Configuration:
         entity_type_mappings=[_mapping(name) for name in _SYNCHRONIZED],
         association_mappings=list(_association_mappings()),
         property_expressions=[
-            EntityPropertyExpression(f"{name}_{made}", name, made, binding, expression)
-            for name, made, _, binding, expression in _EXPRESSIONS
+            EntityPropertyExpression(f"{name}_{computed}", name, computed, binding, expression)
+            for name, computed, _, binding, expression in _EXPRESSIONS
         ],
         resource_types=[ResourceType("Person_Account", "HR_Person", "AD_Account")],
         correlation_rules=[
@@ -168,9 +168,9 @@ def _entity_type(name: str) -> EntityType:
     return EntityType(
         name,
         [
-            *(Property(each, kind, is_key=each == key) for each, kind in _SYNCHRONIZED[name].items()),
-            *(Property(each, _LINK) for each in _LINKS[name]),
-            *(Property(made, kind) for at, made, kind, _, _ in _EXPRESSIONS if at == name),
+            *(Property(column, kind, is_key=column == key) for column, kind in _SYNCHRONIZED[name].items()),
+            *(Property(navigation, _LINK) for navigation in _LINKS[name]),
+            *(Property(computed, kind) for owner, computed, kind, _, _ in _EXPRESSIONS if owner == name),
         ],
     )
 
@@ -183,8 +183,8 @@ def _mapping(name: str) -> EntityTypeMapping:
         "AD" if name == "AD_Account" else "HR",
         name,
         [
-            PropertyMapping(each, each, is_primary_key=each == key, format=formats.get(each))
-            for each in _SYNCHRONIZED[name]
+            PropertyMapping(column, column, is_primary_key=column == key, format=formats.get(column))
+            for column in _SYNCHRONIZED[name]
         ],
     )
 
@@ -197,33 +197,33 @@ _ENDS = (
 
 
 def _associations() -> Iterator[EntityAssociation]:
-    for one, there, other, back in _ENDS:
+    for source, forward, target, back in _ENDS:
         yield EntityAssociation(
-            f"{one}_{there}", PropertyRef(one, there), PropertyRef(other, back), is_property2_collection=True
+            f"{source}_{forward}", PropertyRef(source, forward), PropertyRef(target, back), is_property2_collection=True
         )
 
 
 def _association_mappings() -> Iterator[EntityAssociationMapping]:
-    for one, there, other, _ in _ENDS:
-        keys = [PropertyRef(name, next(iter(_SYNCHRONIZED[name]))) for name in (one, other)]
-        yield EntityAssociationMapping(f"{one}_{there}", "HR", one, keys[0].property, there, keys[0], keys[1])
+    for source, forward, target, _ in _ENDS:
+        keys = [PropertyRef(name, next(iter(_SYNCHRONIZED[name]))) for name in (source, target)]
+        yield EntityAssociationMapping(f"{source}_{forward}", "HR", source, keys[0].property, forward, keys[0], keys[1])
 
 
 def first_in(folder: Path) -> Path:
-    """Where the extracts of everything are."""
+    """The folder of the complete extracts."""
     return folder / "first"
 
 
 def delta_in(folder: Path) -> Path:
-    """Where the extracts with a command column are: 1,000 rows together."""
+    """The folder of the extracts with a command column, 1,000 rows in all."""
     return folder / "delta"
 
 
 def write_company(folder: Path, people: int) -> None:
-    """Writes the extracts: of so many people, of as many accounts, and of a department for every 200 people.
+    """Writes the extracts: of people, of as many accounts, and of one department for every 200 people.
 
-    In the delta a change comes to as many people and departments whatever the size, each spread over all of them:
-    titles, names with mail addresses, departments, managers and telephones; some are new and some are gone.
+    The extracts with a command column change the same number of people and departments whatever the size, spread over
+    all of them: titles, names with mail addresses, departments, managers, telephones; some are created, some deleted.
     """
     first, delta = first_in(folder), delta_in(folder)
     departments = max(10, people // PEOPLE_PER_DEPARTMENT)
@@ -242,20 +242,20 @@ def write_company(folder: Path, people: int) -> None:
         )
 
 
-def _fill_up(db: duckdb.DuckDBPyConnection, file: Path, wanted: int) -> None:
-    """Accounts of services beside those that are there: as many as are missing."""
+def _fill_up(db: duckdb.DuckDBPyConnection, file: Path, count: int) -> None:
+    """Adds accounts of services until there are `count` accounts."""
     accounts = f"read_csv('{file}', all_varchar=true, header=true)"
     db.execute(
         f"""CREATE TABLE accounts AS SELECT * FROM {accounts}
         UNION ALL BY NAME SELECT 'svc-more' || n AS SamAccountName, 'More services ' || n AS DisplayName,
             'true' AS Enabled, '20250101080000.0Z' AS WhenCreated, 'Service account' AS Description
-        FROM range(greatest(0, {wanted} - (SELECT count(*) FROM {accounts}))) AS more (n)"""
+        FROM range(greatest(0, {count} - (SELECT count(*) FROM {accounts}))) AS more (n)"""
     )
-    db.execute(f"COPY (FROM accounts LIMIT {wanted}) TO '{file}' (HEADER)")
+    db.execute(f"COPY (FROM accounts LIMIT {count}) TO '{file}' (HEADER)")
 
 
 def _changed_people(departments: int) -> str:
-    """Of the people who head no department, some from the beginning to the end; the last digit says what changes."""
+    """The query for evenly spread people who head no department; the last digit of their number decides the change."""
     return f"""WITH followers AS (
             SELECT *, row_number() OVER (ORDER BY EmployeeId) - 1 AS place, count(*) OVER () AS count
             FROM people WHERE substring(EmployeeId, 2)::INT > {departments}),

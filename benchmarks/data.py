@@ -1,4 +1,4 @@
-"""The people that the benchmarks use, and the configuration for them."""
+"""The people of the benchmarks, and their configuration."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COLUMNS = (
 
 
 def configuration() -> Configuration:
-    """Ten text properties; a job for complete extracts and one for extracts with a command column."""
+    """Ten text properties, with jobs for complete extracts and for extracts with a command column."""
     flag = SetRecentlyModifiedFlagTask(parents=["SynchronizeHR"])
     keys = ComputeCorrelationKeysTask(dirty=True, entity_types=["HR_Person"], parents=["SetRecentlyModifiedFlag"])
     synchronize = SynchronizeTask(connector="HR", do_not_delete_changes=True)
@@ -88,7 +88,7 @@ def configuration() -> Configuration:
 
 
 def extracts_in(folder: Path) -> tuple[Path, Path, Path]:
-    """A first day, a second with 1 % of the people changed, and those changes (at most 1,000) as commands."""
+    """The files of a first day, of a second with 1 % of the people changed, and of at most 1,000 commands."""
     return folder / "HR_Person.csv", folder / "second.csv", folder / "commands.csv"
 
 

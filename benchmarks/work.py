@@ -1,4 +1,4 @@
-"""The pieces of work that are measured, each started in a process of its own."""
+"""The pieces of work that are measured, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks import company_data, following, reading_back
+from benchmarks import company_data, follow_delay, log_work
 from benchmarks.data import configuration
-from benchmarks.measuring import report
+from benchmarks.measure import report
 from deltamark import Configuration, Engine, JobRun, TaskState
 from deltamark.infrastructure.store.migrations import STEPS
 from deltamark.infrastructure.store.sqlite.address import path_of
@@ -22,9 +22,9 @@ from deltamark.infrastructure.store.sqlite.schema import TYPES
 EVENTS = " WHERE topic = 'c1'"
 
 
-def job(configured: Configuration, store: str, exports: str, name: str) -> tuple[JobRun, Engine]:
-    """Runs a job; opening the store counts, closing it is measured apart."""
-    engine = Engine.open(store, configuration=configured, export_output=exports)
+def job(definition: Configuration, store: str, exports: str, name: str) -> tuple[JobRun, Engine]:
+    """Opens a store and runs a job."""
+    engine = Engine.open(store, configuration=definition, export_output=exports)
     run = engine.run_job(name)
     assert run.state is TaskState.COMPLETED, run
     return run, engine
@@ -34,23 +34,23 @@ def main(work: str, *arguments: str) -> None:
     """Measures one piece of work."""
     match work:
         case "job":
-            configured = configuration()
-            report(lambda: job(configured, *arguments))
+            definition = configuration()
+            report(lambda: job(definition, *arguments))
         case "derive":
-            configured = company_data.configuration()
-            report(lambda: job(configured, *arguments))
+            definition = company_data.configuration()
+            report(lambda: job(definition, *arguments))
         case "raw":
             _raw(*arguments)
         case "follow":
-            following.report(*arguments)
+            follow_delay.report(*arguments)
         case "compare":
             report(lambda: _compare(*arguments))
         case "unsealed":
-            reading_back.unsealed()
-            configured = configuration()
-            report(lambda: job(configured, *arguments))
+            log_work.unsealed()
+            definition = configuration()
+            report(lambda: job(definition, *arguments))
         case _:
-            reading_back.WORK[work](*arguments)
+            log_work.WORK[work](*arguments)
 
 
 def _raw(store: str) -> None:
@@ -61,7 +61,7 @@ def _raw(store: str) -> None:
 
 
 def _raw_file(store: Path) -> None:
-    """Inserts the very rows of a store by plain `executemany` into the same tables with the same settings."""
+    """Inserts the rows of a store with `executemany` into the same tables with the same settings."""
     source = sqlite3.connect(store)
     events = source.execute("SELECT * FROM stored_events WHERE topic='c1' ORDER BY notification_id").fetchall()
     resources = source.execute("SELECT * FROM resources ORDER BY stream").fetchall()
@@ -94,7 +94,7 @@ def _raw_file(store: Path) -> None:
 
 
 def _raw_database(store: str) -> None:
-    """Copies the very rows of a store into tables like its own."""
+    """Copies the rows of a store into tables like its own."""
     with psycopg.connect(store, autocommit=True) as connection:
         connection.execute("SET search_path TO deltamark; DROP SCHEMA IF EXISTS raw CASCADE; CREATE SCHEMA raw")
         rows = {}
@@ -116,7 +116,7 @@ def _raw_database(store: str) -> None:
 
 
 def _compare(first: str, second: str) -> None:
-    """What DuckDB needs to find the differing rows of two CSV files."""
+    """Finds the differing rows of two CSV files with DuckDB."""
     with duckdb.connect() as db:
         db.execute("SET threads=2")
         db.execute(

@@ -109,16 +109,16 @@ def _number(cell: str) -> str:
 
 
 def _boolean(cell: str) -> str:
-    spelled = "when 'true' then 'true' when '1' then 'true' when 'false' then 'false' when '0' then 'false'"
-    return f"case lower({cell}) {spelled} end"
+    cases = "when 'true' then 'true' when '1' then 'true' when 'false' then 'false' when '0' then 'false'"
+    return f"case lower({cell}) {cases} end"
 
 
 def _guid(cell: str) -> str:
     dashed = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     pattern = rf"{dashed}|\{{{dashed}\}}|\({dashed}\)|[0-9a-f]{{32}}|\{{[0-9a-f]{{32}}\}}"
     digits = rf"regexp_replace(lower({cell}), '[-(){{}}]', '', 'g')"
-    spelled = rf"regexp_replace({digits}, '(.{{8}})(.{{4}})(.{{4}})(.{{4}})(.{{12}})', '\1-\2-\3-\4-\5')"
-    return f"case when regexp_full_match(lower({cell}), '{pattern}') then {spelled} end"
+    canonical = rf"regexp_replace({digits}, '(.{{8}})(.{{4}})(.{{4}})(.{{4}})(.{{12}})', '\1-\2-\3-\4-\5')"
+    return f"case when regexp_full_match(lower({cell}), '{pattern}') then {canonical} end"
 
 
 def _base64(cell: str) -> str:

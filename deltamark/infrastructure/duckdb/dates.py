@@ -70,12 +70,12 @@ def patterned_instant(cell: str, pattern: str, where: Location) -> str:
     listed = ", ".join(f"'{name}'" for name in names)
     parts = f"regexp_extract({cell}, '^(?:{expression})$', [{listed}])"
     clock = _clock(parts, names)
-    spelled = (
+    iso_text = (
         f"({_year(parts, names)} || '-' || {_two(parts, 'month')} || '-' || {_two(parts, 'day')} || 'T' || {clock})"
     )
-    instant = canonical_instant(f"try_cast({spelled} as timestamp)")
+    instant = canonical_instant(f"try_cast({iso_text} as timestamp)")
     return (
-        f"case when regexp_full_match({cell}, '{expression}') and regexp_full_match({spelled}, '{_DAY}T{_TIME}') "
+        f"case when regexp_full_match({cell}, '{expression}') and regexp_full_match({iso_text}, '{_DAY}T{_TIME}') "
         f"then {instant} end"
     )
 
@@ -100,8 +100,8 @@ def canonical_instant(instant: str) -> str:
 
     Repeats `instant`, which may be long, as rarely as possible, because a query is planned anew for every extract.
     """
-    spelled = f"replace(strftime({instant}, '%Y-%m-%dT%H:%M:%S.%f'), '.000000', '') || 'Z'"
-    return f"case when year({instant}) between 1 and 9999 then {spelled} end"
+    text = f"replace(strftime({instant}, '%Y-%m-%dT%H:%M:%S.%f'), '.000000', '') || 'Z'"
+    return f"case when year({instant}) between 1 and 9999 then {text} end"
 
 
 def _expression(pattern: str, where: Location) -> tuple[str, list[str]]:

@@ -95,7 +95,7 @@ class ExtractSource:
 
     @property
     def mapping_location(self) -> Location:
-        """Where the mapping stands, for errors about what it declares."""
+        """The location of the mapping, for errors about what it declares."""
         return self.mapping.location or Location(self.mapping.connection_table)
 
 

@@ -81,8 +81,8 @@ def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_
         columns,
         key,
         command_column,
-        f"t{key} as key, {lower_escapes('spelled')} as state",
-        derived=f"{state} as spelled, ",
+        f"t{key} as key, {lower_escapes('duckdb_state')} as state",
+        derived=f"{state} as duckdb_state, ",
         unchecked="command = 'delete'",
     )
 
@@ -136,8 +136,8 @@ def _query(
     names = [column.name for column in columns]
     if command_column is not None:
         command = f"w{len(names)}"
-        spelled = " ".join(f"when '{spelling}' then '{meaning}'" for spelling, meaning in COMMANDS.items())
-        values.append(f"case lower(trim({command}, {in_ascii(BLANKS)})) {spelled} end as command")
+        meanings = " ".join(f"when '{spelling}' then '{meaning}'" for spelling, meaning in COMMANDS.items())
+        values.append(f"case lower(trim({command}, {in_ascii(BLANKS)})) {meanings} end as command")
         faults.append((COMMAND_UNKNOWN, "command is null", command))
         names.append(command_column)
         selected += ", command"

@@ -1,4 +1,4 @@
-"""The places where the benchmark keeps a store: emptied, put aside and brought back without Deltamark."""
+"""The stores of the benchmarks: they are emptied, saved and restored without Deltamark."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.postgresql import running
 _DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB"}
 
 
-class Place(ABC):
-    """Where one store is."""
+class BenchmarkStore(ABC):
+    """A store under a URL."""
 
     kind: str
     raw_work: str
-    """What the raw work is, in words."""
+    """The name of the raw work, for output."""
 
     raw_goal: float
-    """How many times as long as that the first load may take."""
+    """The goal for the first load, as a multiple of the time of the raw work."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -35,40 +35,37 @@ class Place(ABC):
         """Removes the store."""
 
     @abstractmethod
-    def keep(self) -> None:
-        """Puts a copy of the store aside."""
+    def save(self) -> None:
+        """Saves a copy of the store."""
 
     @abstractmethod
     def restore(self) -> None:
-        """Brings the copy back."""
+        """Restores the saved copy."""
 
 
-class FilePlace(Place):
-    """A file."""
+class SQLiteStore(BenchmarkStore):
+    """A store in an SQLite file."""
 
     kind = "SQLite"
     raw_work = "executemany"
     raw_goal = 2.5
 
     def __init__(self, folder: Path) -> None:
-        self._path, self._kept = folder / "store.db", folder / "kept.db"
+        self._path, self._saved = folder / "store.db", folder / "saved.db"
         super().__init__(f"sqlite:///{self._path}")
 
     def empty(self) -> None:
-        """See `Place.empty`."""
         _remove(self._path)
 
-    def keep(self) -> None:
-        """See `Place.keep`."""
-        _copy(self._path, self._kept)
+    def save(self) -> None:
+        _copy(self._path, self._saved)
 
     def restore(self) -> None:
-        """See `Place.restore`."""
-        _copy(self._kept, self._path)
+        _copy(self._saved, self._path)
 
 
-class DatabasePlace(Place):
-    """A database of a PostgreSQL server."""
+class PostgreSQLStore(BenchmarkStore):
+    """A store in a database of a PostgreSQL server."""
 
     kind = "PostgreSQL"
     raw_work = "binary COPY"
@@ -79,20 +76,17 @@ class DatabasePlace(Place):
         super().__init__(urlunsplit(urlsplit(server)._replace(path="/deltamark_bench")))
 
     def empty(self) -> None:
-        """See `Place.empty`."""
         self._create("deltamark_bench", "template0")
 
-    def keep(self) -> None:
-        """See `Place.keep`."""
-        self._create("deltamark_bench_kept", "deltamark_bench")
+    def save(self) -> None:
+        self._create("deltamark_bench_saved", "deltamark_bench")
 
     def restore(self) -> None:
-        """See `Place.restore`."""
-        self._create("deltamark_bench", "deltamark_bench_kept")
+        self._create("deltamark_bench", "deltamark_bench_saved")
 
     def remove(self) -> None:
         """Removes the databases."""
-        for name in ("deltamark_bench", "deltamark_bench_kept"):
+        for name in ("deltamark_bench", "deltamark_bench_saved"):
             self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     def _create(self, name: str, template: str) -> None:
@@ -106,26 +100,26 @@ class DatabasePlace(Place):
 
 
 @contextmanager
-def places(stores: Sequence[str], folder: Path) -> Iterator[list[Place]]:
-    """The places that some names or URLs stand for: `sqlite`, `postgresql` (a server is started), or a server's URL."""
+def benchmark_stores(kinds: Sequence[str], folder: Path) -> Iterator[list[BenchmarkStore]]:
+    """The stores of these kinds: `sqlite`, `postgresql` (starts a server), or the URL of a server."""
     with ExitStack() as stack:
-        found: list[Place] = []
-        for store in stores:
-            if store == "sqlite":
-                found.append(FilePlace(folder))
+        stores: list[BenchmarkStore] = []
+        for kind in kinds:
+            if kind == "sqlite":
+                stores.append(SQLiteStore(folder))
                 continue
-            server = store if "://" in store else stack.enter_context(running(_DURABLE)).url("postgres")
-            place = DatabasePlace(server)
-            stack.callback(place.remove)
-            found.append(place)
-        yield found
+            server = kind if "://" in kind else stack.enter_context(running(_DURABLE)).url("postgres")
+            store = PostgreSQLStore(server)
+            stack.callback(store.remove)
+            stores.append(store)
+        yield stores
 
 
 def _copy(source: Path, target: Path) -> None:
     _remove(target)
     shutil.copy(source, target)
     with target.open("rb") as copy:
-        os.fsync(copy.fileno())  # or the first commit would wait for the copy to reach the disk
+        os.fsync(copy.fileno())  # otherwise the first commit waits until the copy is on disk
 
 
 def _remove(store: Path) -> None:

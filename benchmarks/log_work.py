@@ -1,4 +1,4 @@
-"""The pieces of work around a long log that are measured: reading it, verifying and replaying it, asking it."""
+"""The pieces of work on a long log that are measured: to read, verify, replay and query it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from statistics import median
 import numpy as np
 import orjson
 
-from benchmarks.measuring import report
+from benchmarks.measure import report
 from deltamark.application.history.history import resource_at
 from deltamark.application.integrity.replay import replay, replay_into, verify_log
 from deltamark.application.ports.reading import Reading
@@ -24,7 +24,7 @@ from deltamark.infrastructure.store.events.seals import Seals
 
 
 def unsealed() -> None:
-    """From now on events of this process are written without digests."""
+    """Lets this process write events without digests."""
 
     def seal(self: Seals, topic: str, first: int, streams: object, versions: object, payloads: list[bytes]) -> object:
         self.add(len(payloads))
@@ -34,7 +34,7 @@ def unsealed() -> None:
 
 
 def decode(url: str) -> None:
-    """Reads the log in the order in which a replay does, and decodes its payloads."""
+    """Reads the log in the order of a replay, and decodes its payloads."""
 
     def work(store: Store) -> None:
         with store.reading() as reading:
@@ -45,21 +45,21 @@ def decode(url: str) -> None:
             for row in rows:
                 orjson.loads(row[4])
 
-    _measured(url, work)
+    _measure(url, work)
 
 
 def verify(url: str) -> None:
-    """Looks whether the log is what was written, and gives what is stored."""
+    """Verifies the log, and that it gives the stored state."""
 
     def work(store: Store) -> None:
-        assert verify_log(store, _nobody).is_sound
+        assert verify_log(store, _no_progress).is_sound
 
-    _measured(url, work)
+    _measure(url, work)
 
 
-def replay_right(url: str) -> None:
-    """Replays over a state that is right."""
-    _measured(url, lambda store: _done(replay(store, _nobody).verified.differences == 0))
+def replay_sound(url: str) -> None:
+    """Replays over a state without differences."""
+    _measure(url, lambda store: _check(replay(store, _no_progress).verified.differences == 0))
 
 
 def replay_lost(url: str) -> None:
@@ -67,69 +67,69 @@ def replay_lost(url: str) -> None:
     with closing(open_store(url)) as store, store.transaction() as tx:
         for table in ("links", "resources"):
             _database(tx).execute(f"DELETE FROM {table}")
-    _measured(url, lambda store: _done(replay(store, _nobody).verified.differences > 0))
+    _measure(url, lambda store: _check(replay(store, _no_progress).verified.differences > 0))
 
 
-def replay_elsewhere(url: str, path: str) -> None:
-    """Fills a new store."""
+def replay_into_new_store(url: str, path: str) -> None:
+    """Replays into a new store."""
     Path(path).unlink(missing_ok=True)
     with closing(open_store(f"sqlite:///{path}")) as target:
-        _measured(url, lambda store: _done(replay_into(store, target, _nobody).verified.is_sound))
+        _measure(url, lambda store: _check(replay_into(store, target, _no_progress).verified.is_sound))
 
 
 def past(url: str, count: str) -> None:
-    """Asks for the state of resources in the middle of the log; gives the median of the seconds that one takes."""
+    """Reads the state of resources in the middle of the log, and prints the median of the seconds for one."""
     with closing(open_store(url)) as store, store.reading() as reading:
         head = reading.head()
         keys = _database(reading).all(
             "SELECT key FROM resources WHERE stream % ?1 = 7 ORDER BY stream LIMIT ?2",
             (max(1, head // 2 // int(count)), int(count)),
         )
-        found = []
+        seconds = []
         for (key,) in keys:
             started = time.perf_counter()
             resource = resource_at(reading, ResourceRef("HR_Person", key), head // 2)
-            found.append(time.perf_counter() - started)
+            seconds.append(time.perf_counter() - started)
             assert resource is not None
-    print(json.dumps({"seconds": median(found), "closing": 0, "megabytes": 0, "tasks": {}}))
+    print(json.dumps({"seconds": median(seconds), "closing": 0, "megabytes": 0, "tasks": {}}))
 
 
 def size(url: str) -> None:
-    """Gives the bytes that the log takes with its indexes."""
+    """Prints the bytes of the log with its indexes."""
     with closing(open_store(url)) as store, store.reading() as reading:
         if url.startswith("sqlite:"):
             sql = """SELECT sum(pgsize) FROM dbstat
                 WHERE name IN (SELECT name FROM sqlite_master WHERE tbl_name='stored_events')"""
         else:
             sql = "SELECT pg_total_relation_size('stored_events')"
-        found = int(_database(reading).one(sql))
-    print(json.dumps({"seconds": found, "closing": 0, "megabytes": 0, "tasks": {}}))
+        size_bytes = int(_database(reading).one(sql))
+    print(json.dumps({"seconds": size_bytes, "closing": 0, "megabytes": 0, "tasks": {}}))
 
 
-def _measured(url: str, work: Callable[[Store], None]) -> None:
+def _measure(url: str, work: Callable[[Store], None]) -> None:
     with closing(open_store(url)) as store:
         report(lambda: work(store))
 
 
-def _done(as_expected: bool) -> None:
-    assert as_expected
+def _check(is_as_expected: bool) -> None:
+    assert is_as_expected
 
 
 def _database(reading: Reading) -> Database:
-    found: Database = reading._db  # type: ignore[attr-defined]
-    return found
+    database: Database = reading._db  # type: ignore[attr-defined]
+    return database
 
 
-def _nobody(done: int, total: int) -> None:
-    """Is told, and does nothing."""
+def _no_progress(done: int, total: int) -> None:
+    """Ignores progress."""
 
 
 WORK: dict[str, Callable[..., None]] = {
     "decode": decode,
     "verify": verify,
-    "replay": replay_right,
+    "replay": replay_sound,
     "replay-lost": replay_lost,
-    "replay-into": replay_elsewhere,
+    "replay-into": replay_into_new_store,
     "past": past,
     "size": size,
 }

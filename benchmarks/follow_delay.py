@@ -1,4 +1,4 @@
-"""How soon a follower sees what another process committed; here another thread, with connections of its own."""
+"""Measures how soon a follower sees a commit by another thread with connections of its own."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ from deltamark import Engine, Observer, TaskRun
 COMMITS = 30
 
 
-class _Watch(Observer):
-    """Notes when a synchronization was committed."""
+class _CommitTime(Observer):
+    """Records the time when a synchronization was committed."""
 
     committed: float
 
     def task_ended(self, run: int, task: TaskRun) -> None:
-        """See `Observer.task_ended`."""
         if task.kind == "SynchronizeTask":
             self.committed = time.perf_counter()
 
 
 def delays(store: str) -> list[float]:
-    """Seconds from a commit until a follower has the change, for `COMMITS` commits of one change each.
+    """The seconds from a commit until a follower has the change, for `COMMITS` commits of one change each.
 
-    Negative where the follower was told before the one who committed went on.
+    Negative if the follower was notified before the committing thread went on.
     """
     seen: list[float] = []
     arrived, stop = threading.Event(), threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         extract = Path(folder) / "HR_Person.csv"
-        configured = configuration()
+        definition = configuration()
         with (
-            Engine.open(store, configuration=configured, export_output=folder) as writer,
-            Engine.open(store, configuration=configured, export_output=folder) as reader,
+            Engine.open(store, configuration=definition, export_output=folder) as writer,
+            Engine.open(store, configuration=definition, export_output=folder) as reader,
         ):
             changes = reader.follow(writer.position(), stop=stop)
 
@@ -49,19 +48,19 @@ def delays(store: str) -> list[float]:
 
             follower = threading.Thread(target=follow)
             follower.start()
-            found = []
+            seconds = []
             for number in range(COMMITS):
                 values = ("Z0000001", *(f"{name} {number}" for name in COLUMNS[1:]), "merge")
                 extract.write_text(",".join((*COLUMNS, "Command")) + "\n" + ",".join(values) + "\n")
                 arrived.clear()
-                watch = _Watch()
-                writer.run_job("Incremental", observer=watch)
+                commit = _CommitTime()
+                writer.run_job("Incremental", observer=commit)
                 if not arrived.wait(30):
                     raise SystemExit("the follower saw nothing for 30 seconds")
-                found.append(seen[-1] - watch.committed)
+                seconds.append(seen[-1] - commit.committed)
             stop.set()
             follower.join()
-    return found
+    return seconds
 
 
 def report(store: str) -> None:
