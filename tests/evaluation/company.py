@@ -1,4 +1,4 @@
-"""A few people in departments, with what is computed of them; told as they differ from what is usual."""
+"""A few people in departments, with their derivations, for tests of the evaluator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROPERTIES = {
     "Active": PropertyType.BOOL,
     "Start": PropertyType.DATE_TIME,
     "Badge": PropertyType.GUID,
-    # Called like what the engine may call its own columns.
+    # Named like columns of the evaluator.
     "Stream": PropertyType.STRING,
     "State": PropertyType.STRING,
     "Near": PropertyType.STRING,
@@ -82,7 +82,7 @@ Pair = tuple[int, int]
 
 
 def computed(name: str, expression: str | None = None, binding: str | None = None) -> Derivation:
-    """How a property of people is computed; with neither expression nor binding, no more."""
+    """The derivation of a property of people; with neither expression nor binding, one that is no longer computed."""
     return Derivation(
         kind=DerivationKind.PROPERTY,
         name=name,
@@ -95,7 +95,7 @@ def computed(name: str, expression: str | None = None, binding: str | None = Non
 
 
 def rule(name: str, expression: str | None = None, binding: str | None = None, *, decides: bool = False) -> Derivation:
-    """A key of people, or a classification of them."""
+    """The derivation of a key or a classification of people."""
     return Derivation(
         kind=DerivationKind.CLASSIFICATION if decides else DerivationKind.SOURCE_KEY,
         name=name,
@@ -109,13 +109,13 @@ def rule(name: str, expression: str | None = None, binding: str | None = None, *
 
 @cache
 def evaluator(at_once: int = 200_000) -> DuckEvaluator:
-    """One evaluator for all tests, as a program has one."""
+    """One evaluator for all tests, as in a program."""
     return DuckEvaluator(MODEL, at_once=at_once)
 
 
 @frozen
 class Outcome:
-    """What an evaluation gave: by stream all computed values, and what changed."""
+    """The result of an evaluation: all computed values by stream, and the changes."""
 
     values: dict[int, dict[str, Any]]
     changes: dict[int, dict[str, list[Any]]]
@@ -128,7 +128,7 @@ class Outcome:
 class Company:
     """People and departments by stream, with links by association from source to target.
 
-    A value of None stands for a deleted one.
+    None stands for a deleted resource.
     """
 
     people: dict[int, Mapping[str, Any] | None] = field(factory=dict)
@@ -136,44 +136,44 @@ class Company:
     managers: set[Pair] = field(factory=set, converter=set)
     members: set[Pair] = field(factory=set, converter=set)
     stored: dict[int, Mapping[str, Any]] = field(factory=dict)
-    """What was computed of people before."""
+    """The stored computed values of people."""
 
     def compute(
         self, derivations: Sequence[Derivation], *, due: Iterable[tuple[int, int]] | None = None, at_once: int = 200_000
     ) -> Outcome:
-        """Computes properties; `due`: of which person which of the derivations, by its place."""
-        found = evaluator(at_once).properties(derivations, self.inputs(derivations, due))
-        rows = {row["stream"]: row for row in found.rows.to_pylist()}
-        assert len(rows) == found.rows.num_rows
-        assert found.rows.schema.names == ["stream", "computed", "changes"]
+        """Computes properties; `due` has pairs of a person and the index of a derivation."""
+        computation = evaluator(at_once).properties(derivations, self.inputs(derivations, due))
+        rows = {row["stream"]: row for row in computation.rows.to_pylist()}
+        assert len(rows) == computation.rows.num_rows
+        assert computation.rows.schema.names == ["stream", "computed", "changes"]
         return Outcome(
             {stream: json.loads(row["computed"]) for stream, row in rows.items()},
             {stream: json.loads(row["changes"]) for stream, row in rows.items()},
             {stream: (row["computed"], row["changes"]) for stream, row in rows.items()},
-            found.executed,
-            found.necessary,
+            computation.executed,
+            computation.necessary,
         )
 
     def keep(self, outcome: Outcome) -> None:
-        """Stores what was computed."""
+        """Stores the computed values."""
         self.stored |= outcome.values
 
     def values(
         self, derivations: Sequence[Derivation], *, due: Iterable[tuple[int, int]] | None = None, at_once: int = 200_000
     ) -> list[dict[int, Any]]:
         """The values of rules, by stream."""
-        found = evaluator(at_once).values(derivations, self.inputs(derivations, due))
-        for table in found:
+        tables = evaluator(at_once).values(derivations, self.inputs(derivations, due))
+        for table in tables:
             assert len(set(table["stream"].to_pylist())) == table.num_rows
-        return [dict(zip(t["stream"].to_pylist(), t["value"].to_pylist(), strict=True)) for t in found]
+        return [dict(zip(t["stream"].to_pylist(), t["value"].to_pylist(), strict=True)) for t in tables]
 
     def inputs(self, derivations: Sequence[Derivation], due: Iterable[tuple[int, int]] | None = None) -> Inputs:
-        """All people, with all links and all that they lead to, for whatever the derivations read."""
+        """All people, with all links and linked resources that the derivations may read."""
         paths = {
             read.path[:length]
-            for one in derivations
-            if one.expression is not None or one.binding is not None
-            for read in evaluator().reads(one)
+            for derivation in derivations
+            if derivation.expression is not None or derivation.binding is not None
+            for read in evaluator().reads(derivation)
             for length in range(1, len(read.path) + 1)
         }
         links, reached = {}, {}

@@ -1,4 +1,4 @@
-"""Computed properties: what is computed, for whom, and what of it is a change."""
+"""Computed properties: which values are computed, for which resources, and which are changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BADGE = "00000000-0000-0000-0000-0000000000ab"
 ANN = {"First": "Ann", "Last": "Lee"}
 
 
-def test_what_is_computed_the_first_time_is_all_change():
+def test_the_first_values_are_all_changes():
     company = Company({1: ANN})
 
     outcome = company.compute([FULL])
@@ -31,7 +31,7 @@ def test_what_is_computed_the_first_time_is_all_change():
     assert (outcome.executed, outcome.necessary) == (1, 1)
 
 
-def test_what_comes_out_as_it_was_is_no_change():
+def test_a_value_that_stays_the_same_is_no_change():
     company = Company({1: ANN, 2: {"First": "Bob", "Last": "Ray"}}, stored={1: {"Full": "Ann Lee"}, 2: {"Full": "B"}})
 
     outcome = company.compute([FULL])
@@ -48,7 +48,7 @@ def test_a_later_expression_reads_the_new_value_of_an_earlier_one():
     assert outcome.values == {1: {"Full": "Ann Lee", "Login": "ann lee", "Mail": "ann lee@x.example"}}
 
 
-def test_only_what_is_due_is_computed():
+def test_only_values_that_are_due_are_computed():
     company = Company({1: ANN, 2: ANN, 3: ANN}, stored={stream: {"Full": "Wrong", "Level": 7} for stream in (1, 2, 3)})
     level = computed("Level", "SQL:p: 8")
 
@@ -58,7 +58,7 @@ def test_only_what_is_due_is_computed():
     assert (outcome.executed, outcome.necessary) == (2, 2)
 
 
-def test_what_reads_a_value_that_came_out_differently_is_computed_too_and_nothing_beyond():
+def test_readers_of_a_changed_value_are_computed_too_and_nothing_else():
     stored = {"Full": "Ann Li", "Login": "ann li", "Mail": "ann li@x.example", "Level": 1}
     company = Company({1: ANN}, stored={1: stored})
 
@@ -68,7 +68,7 @@ def test_what_reads_a_value_that_came_out_differently_is_computed_too_and_nothin
     assert (outcome.executed, outcome.necessary) == (3, 3)
 
 
-def test_a_value_that_came_out_the_same_cuts_off_what_reads_it():
+def test_readers_of_an_unchanged_value_are_not_computed():
     company = Company({1: ANN}, stored={1: {"Full": "Ann Lee", "Login": "not computed again"}})
 
     outcome = company.compute([FULL, LOGIN], due=[(1, 0)])
@@ -77,7 +77,7 @@ def test_a_value_that_came_out_the_same_cuts_off_what_reads_it():
     assert (outcome.executed, outcome.necessary) == (1, 0)
 
 
-def test_the_cut_off_holds_in_the_middle_of_a_chain():
+def test_an_unchanged_value_in_the_middle_of_a_chain_stops_the_computation():
     company = Company({1: {**ANN, "First": "ANN"}}, stored={1: {"Full": "Ann Lee", "Login": "ann lee", "Mail": "kept"}})
 
     outcome = company.compute([FULL, LOGIN, MAIL], due=[(1, 0)])
@@ -94,7 +94,7 @@ def test_an_expression_that_is_not_due_does_not_fail():
 
 
 @pytest.mark.parametrize("place", [0, 59, 60, 61, 119, 120, 129])
-def test_each_of_very_many_derivations_is_due_for_itself(place):
+def test_each_of_many_derivations_is_due_independently(place):
     company = Company({1: ANN, 2: ANN})
     many = [evolve(computed("Label", "Literal:x"), name=f"Label{number}") for number in range(130)]
     many[place] = FULL
@@ -137,7 +137,7 @@ def test_values_of_other_expressions_are_kept_and_all_are_sorted():
     }
 
 
-def test_equal_numbers_in_another_spelling_are_no_change_and_stay_as_they_are():
+def test_equal_numbers_written_differently_are_no_change_and_stay_as_they_are():
     company = Company({1: {"Weight": 1.0}, 2: {"Weight": 0.0}})
     score = computed("Score", "SQL:p: p.Weight")
     spelled = company.inputs([score]).resources.set_column(2, "computed", pa.array(['{"Score":1}', '{"Score":-0.0}']))
@@ -158,7 +158,7 @@ def test_equal_numbers_in_another_spelling_are_no_change_and_stay_as_they_are():
         ("Since", "2020-01-01T00:00:00Z"),
     ],
 )
-def test_what_is_computed_no_more_is_cleared(name, value):
+def test_a_property_that_is_no_longer_computed_is_cleared(name, value):
     stored = {"Full": "Ann Lee", name: value}
     company = Company({1: ANN, 2: ANN}, stored={1: stored, 2: {"Full": "Ann Lee"}})
 
@@ -169,7 +169,7 @@ def test_what_is_computed_no_more_is_cleared(name, value):
     assert (outcome.executed, outcome.necessary) == (1, 1)
 
 
-def test_what_reads_a_value_that_was_cleared_is_computed_too():
+def test_readers_of_a_cleared_value_are_computed_too():
     company = Company({1: ANN}, stored={1: {"Full": "Ann Lee", "Login": "ann lee"}})
 
     outcome = company.compute([LOGIN, computed("Full")], due=[(1, 1)])
@@ -177,7 +177,7 @@ def test_what_reads_a_value_that_was_cleared_is_computed_too():
     assert outcome.changes == {1: {"Full": ["Ann Lee", None], "Login": ["ann lee", None]}}
 
 
-def test_a_property_that_is_synchronized_from_now_on_shows_once_its_computed_value_is_cleared():
+def test_a_property_has_its_synchronized_value_once_the_computed_one_is_cleared():
     company = Company({1: {"Full": "From the source"}}, stored={1: {"Full": "Computed"}})
 
     outcome = company.compute([computed("Full"), LOGIN])
@@ -185,7 +185,7 @@ def test_a_property_that_is_synchronized_from_now_on_shows_once_its_computed_val
     assert outcome.values == {1: {"Login": "from the source"}}
 
 
-def test_a_property_that_was_synchronized_before_shows_its_value_as_the_one_before():
+def test_the_old_value_of_a_formerly_synchronized_property_is_the_synchronized_one():
     company = Company({1: {**ANN, "Full": "From the source"}})
 
     outcome = company.compute([FULL])
@@ -193,7 +193,7 @@ def test_a_property_that_was_synchronized_before_shows_its_value_as_the_one_befo
     assert outcome.changes == {1: {"Full": ["From the source", "Ann Lee"]}}
 
 
-def test_what_stands_only_among_the_synchronized_values_is_computed_and_kept_although_it_is_equal():
+def test_a_computed_value_equal_to_the_synchronized_one_is_stored():
     company = Company({1: {**ANN, "Full": "Ann Lee"}})
 
     outcome = company.compute([FULL])
@@ -213,13 +213,13 @@ def test_a_stored_value_of_another_type_than_declared_is_replaced():
     assert company.compute([level], due=[(2, 0)]).changes == {2: {"Level": ["low", 4]}}
 
 
-def test_a_computed_value_is_read_before_a_synchronized_one():
+def test_a_computed_value_takes_precedence_over_a_synchronized_one():
     company = Company({1: {"Full": "old"}}, stored={1: {"Full": "New"}})
 
     assert company.compute([LOGIN]).values[1]["Login"] == "new"
 
 
-def test_a_portion_at_a_time_gives_the_same():
+def test_the_size_of_portions_does_not_change_the_result():
     company = Company(
         {n: {"First": f"N{n}", "Last": "x", "Floor": n} for n in range(1, 30)},
         managers={(n, n // 2) for n in range(2, 30)},
@@ -237,7 +237,7 @@ def test_a_portion_at_a_time_gives_the_same():
     )
 
 
-def test_no_derivations_and_no_people_are_no_fault():
+def test_no_derivations_or_no_people_give_an_empty_result():
     assert Company({1: ANN}).compute([]).values == {}
     assert Company({}).compute([FULL]) == Company({}).compute([FULL], due=[])
 
@@ -253,7 +253,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
     )
 )
 @settings(max_examples=examples(40), deadline=None)
-def test_texts_are_stored_as_synchronization_stores_them(texts):
+def test_computed_texts_have_the_form_of_synchronized_ones(texts):
     company = Company({stream: {"First": text} for stream, text in enumerate(texts)})
 
     outcome = company.compute([computed("Label", binding="First")])
@@ -267,7 +267,7 @@ def test_texts_are_stored_as_synchronization_stores_them(texts):
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=60))
 @settings(max_examples=examples(40), deadline=None)
-def test_numbers_are_stored_as_synchronization_stores_them(numbers):
+def test_computed_numbers_have_the_form_of_synchronized_ones(numbers):
     company = Company({stream: {"Weight": number} for stream, number in enumerate(numbers)})
 
     outcome = company.compute([computed("Score", "SQL:p: p.Weight")])

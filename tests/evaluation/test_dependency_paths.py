@@ -1,4 +1,4 @@
-"""What expressions read over dependency paths."""
+"""Values that expressions read over dependency paths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def label(binding=None, expression=None):
 
 
 def labels(company, expression=None, binding=None):
-    """The values of an expression, by stream; None where there is none."""
+    """The values of an expression, by stream; None if there is none."""
     found = company.compute([computed("Label", expression, binding)]).values
     return {stream: found.get(stream, {}).get("Label") for stream in company.people}
 
@@ -50,27 +50,27 @@ def test_a_path_leads_over_several_links():
         ("Since", "Manager.Start", "2020-01-01T00:00:00Z"),
     ],
 )
-def test_what_a_path_finds_has_the_type_of_its_property(name, path, value):
+def test_a_value_over_a_path_has_the_type_of_its_property(name, path, value):
     company = Company(PEOPLE, managers={(2, 1)})
 
     assert company.compute([computed(name, binding=path)]).values == {2: {name: value}}
 
 
-def test_of_more_links_than_one_the_smallest_value_counts():
+def test_several_links_on_a_single_path_give_the_smallest_value():
     company = Company(PEOPLE, managers={(4, 3), (4, 2)})
 
     assert labels(company, binding="Manager.First")[4] == "Bob"
     assert company.compute([computed("Level", binding="Manager.Floor")]).values == {4: {"Level": 9}}
 
 
-def test_a_collection_gives_its_values_sorted_without_those_that_are_nothing():
+def test_a_collection_gives_its_values_sorted_and_without_nulls():
     company = Company({**PEOPLE, 5: {"Floor": 2}, 6: {"First": "Abe"}}, managers={(n, 1) for n in (2, 3, 4, 5, 6)})
 
     assert labels(company, "SQL:p: array_to_string(p.Reports.First, ',')")[1] == "Abe,Bob,Bob,Cid"
     assert labels(company, "SQL:p: array_to_string(p.Reports.Floor, ',')")[1] == "1,2,9,10", "numbers as numbers"
 
 
-def test_a_resource_that_is_reached_over_several_ways_counts_once():
+def test_a_resource_reached_in_several_ways_counts_once():
     company = Company(
         {1: {"First": "Ann"}, 2: {}, 3: {}, 4: {"First": "Dan"}}, managers={(2, 1), (3, 1), (4, 2), (4, 3)}
     )
@@ -78,7 +78,7 @@ def test_a_resource_that_is_reached_over_several_ways_counts_once():
     assert labels(company, "SQL:p: array_to_string(p.Reports.Reports.First, ',')")[1] == "Dan"
 
 
-def test_where_no_links_lead_a_single_path_gives_nothing_and_a_collection_is_empty():
+def test_without_links_a_single_path_gives_null_and_a_collection_is_empty():
     for managers in (set(), {(4, 3)}):
         company = Company(PEOPLE, managers=managers)
 
@@ -103,7 +103,7 @@ def test_computed_values_are_read_over_paths_too():
     assert labels(company, binding="Manager.First")[3] == "Computed"
 
 
-def test_what_is_read_over_a_path_is_the_stored_value_also_where_it_is_computed_anew():
+def test_a_path_reads_the_stored_value_even_if_a_new_one_is_computed():
     company = Company(PEOPLE, managers={(2, 1)}, stored={1: {"Full": "Old"}})
 
     outcome = company.compute([computed("Full", binding="First"), computed("Label", binding="Manager.Full")])
@@ -111,7 +111,7 @@ def test_what_is_read_over_a_path_is_the_stored_value_also_where_it_is_computed_
     assert outcome.values[2] == {"Full": "Bob", "Label": "Old"}
 
 
-def test_a_single_path_behind_a_collection_is_a_collection():
+def test_a_path_after_a_collection_is_a_collection():
     company = Company(
         PEOPLE,
         {91: {"Name": "IT"}, 92: {"Name": "HR"}},
@@ -135,7 +135,7 @@ def test_properties_may_be_called_like_what_the_engine_calls_its_columns():
     assert outcome.values[2] == {"Computed": "abc", "Changes": "abcabc"}
 
 
-def test_tables_may_hold_more_than_the_paths_reach():
+def test_inputs_may_have_more_rows_than_the_paths_reach():
     company = Company(PEOPLE, managers={(2, 1), (3, 2)})
     one = label("Manager.First")
     inputs = company.inputs([one])
@@ -146,7 +146,7 @@ def test_tables_may_hold_more_than_the_paths_reach():
     assert found.rows["computed"].to_pylist() == ['{"Label":"Ann"}']
 
 
-def test_wide_collections_are_gathered_for_few_resources_at_once(monkeypatch):
+def test_wide_collections_are_read_in_smaller_portions(monkeypatch):
     people = {stream: {"First": f"N{stream:03}"} for stream in range(1, 101)}
     company = Company(people, {9_000: {}}, members={(stream, 9_000) for stream in people})
     all_names = ",".join(sorted(f"N{stream:03}" for stream in people))

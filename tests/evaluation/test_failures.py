@@ -1,4 +1,4 @@
-"""Expressions that give no value, and a store that is damaged."""
+"""Failing expressions, and damaged states."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_failure_names_the_expression_the_resource_and_the_reason(name, expres
     )
 
 
-def test_the_first_portion_that_fails_is_told():
+def test_the_first_portion_that_fails_is_reported():
     company = Company({stream: {"Floor": stream} for stream in range(1, 50)})
 
     with pytest.raises(EvaluationFailed) as failed:
@@ -52,7 +52,7 @@ def test_the_first_portion_that_fails_is_told():
     assert failed.value.stream == 31
 
 
-def test_a_failure_in_what_reads_another_value_names_the_reader():
+def test_a_failure_in_a_reader_of_another_value_names_the_reader():
     company = Company({1: {"First": "12", "Last": "x"}})
     reader = computed("Level", "SQL:p: cast(p.Full as bigint)")
 
@@ -62,7 +62,7 @@ def test_a_failure_in_what_reads_another_value_names_the_reader():
     assert failed.value.derivation == reader
 
 
-def test_a_rule_that_fails_is_named_too():
+def test_a_failing_rule_is_named():
     company = Company({5: {"Floor": 1}, 6: {"Floor": 0}, 7: {"Floor": 0}})
     rules = [rule("Fine", "Literal:x"), rule("Ratio", "SQL:p: 1 / p.Floor > 2", decides=True)]
 
@@ -73,7 +73,7 @@ def test_a_rule_that_fails_is_named_too():
     assert str(failed.value).startswith("the expression of classification rule Ratio failed for the resource")
 
 
-def test_what_fails_is_told_in_one_printable_line():
+def test_a_failure_is_reported_in_one_printable_line():
     company = Company({1: {"First": "a\n\x1b[31mb" + "x" * 9_000}})
 
     with pytest.raises(EvaluationFailed) as failed:
@@ -84,7 +84,7 @@ def test_what_fails_is_told_in_one_printable_line():
 
 
 @pytest.mark.parametrize("place", ["state", "computed", "reached"])
-def test_a_damaged_state_is_told_as_such_and_not_blamed_on_the_expression(place):
+def test_a_damaged_state_is_reported_as_damage_not_as_a_failing_expression(place):
     one = computed("Label", binding="Manager.First")
     company = Company({1: {"First": "Ann"}, 2: {"First": "Bob"}}, managers={(2, 1)})
     inputs = company.inputs([one])
@@ -106,7 +106,7 @@ def test_a_damaged_state_is_told_as_such_and_not_blamed_on_the_expression(place)
     )
 
 
-def test_too_little_memory_is_told_as_such(monkeypatch):
+def test_lack_of_memory_is_reported(monkeypatch):
     monkeypatch.setattr(duck, "MEMORY_LIMIT", "8MB")
     company = Company({stream: {"First": f"{stream:0100}" * 10} for stream in range(20_000)})
     inputs = company.inputs([FULL])
@@ -115,7 +115,7 @@ def test_too_little_memory_is_told_as_such(monkeypatch):
         DuckEvaluator(MODEL).properties([computed("Label", binding="First"), FULL], inputs)
 
 
-def test_an_expression_that_cannot_be_evaluated_is_told_with_its_place():
+def test_an_expression_that_cannot_be_evaluated_is_reported_with_its_location():
     found = evaluator().fault(rule("Key", "SQL:p: cast('x' as bigint)"))
 
     assert found is not None
@@ -125,12 +125,12 @@ def test_an_expression_that_cannot_be_evaluated_is_told_with_its_place():
     )
 
 
-def test_an_expression_that_fails_for_some_values_only_can_be_evaluated():
+def test_an_expression_that_fails_only_for_some_values_is_accepted():
     assert evaluator().fault(computed("Score", "SQL:p: 1 / coalesce(p.Floor, 0)")) is None
     assert evaluator().fault(computed("Label", "SQL:p: array_to_string(p.Reports.First, ',')")) is None
 
 
-def test_one_evaluator_serves_several_threads():
+def test_several_threads_may_share_an_evaluator():
     company = Company({stream: {"First": f"N{stream}", "Last": "x"} for stream in range(2_000)})
     inputs = company.inputs([FULL])
     shared = DuckEvaluator(MODEL)

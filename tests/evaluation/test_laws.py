@@ -1,4 +1,4 @@
-"""Laws of evaluation, against plain Python that knows nothing of SQL."""
+"""Laws of evaluation, against plain Python without SQL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _near(links, far):
 
 
 def reached(company: Company, person: int, *path: str) -> list[Any]:
-    """The values at the end of a path, each resource once, sorted, without nothing."""
+    """The values at the end of a path, each resource once, sorted, without nulls."""
     *steps, name = path
     ends = {person}
     for step in steps:
@@ -48,7 +48,7 @@ def single(company: Company, person: int, *path: str) -> Any:
 
 Reads = Callable[[Company, int], list[Any]]
 DERIVATIONS: dict[str, tuple[str, list[str], Reads, Callable[..., Any]]] = {
-    # property: expression, what it reads of its own computed ones, what it reads besides, what comes of both
+    # property: expression, computed properties of the same resource that it reads, other values that it reads, result
     "Full": (
         "SQL:p: p.First || ' ' || p.Last",
         [],
@@ -91,7 +91,7 @@ PLANNED = [computed(name, expression) for name, (expression, *_) in DERIVATIONS.
 
 
 def expected(company: Company, person: int) -> dict[str, Any]:
-    """All values of a person."""
+    """All expected values of a person."""
     values: dict[str, Any] = {}
     for name, (_, own, reads, made) in DERIVATIONS.items():
         values[name] = made(*(values[one] for one in own), *reads(company, person))
@@ -99,8 +99,9 @@ def expected(company: Company, person: int) -> dict[str, Any]:
 
 
 def computed_anew(before: Company, after: Company, person: int) -> tuple[set[int], set[int]]:
-    """Of a person, the derivations that read something else than before: of others' values or of synchronized ones,
-    and those that must be computed because of either.
+    """The derivations of a person that are due, and those that must be computed.
+
+    Due are those that read other values of other resources, or other synchronized values, than before.
     """
     old, new = expected(before, person), expected(after, person)
     due, needed = set(), set()
@@ -112,7 +113,7 @@ def computed_anew(before: Company, after: Company, person: int) -> tuple[set[int
     return due, needed
 
 
-# What may be in a company, and what may happen in it.
+# Companies, and changes in them.
 
 PEOPLE, DEPARTMENTS = range(1, 7), range(91, 93)
 STATES = st.fixed_dictionaries(
@@ -142,7 +143,7 @@ def companies(draw: st.DrawFn) -> Company:
 
 @given(companies(), st.integers(1, 7))
 @settings(max_examples=examples(40), deadline=None)
-def test_all_values_are_what_plain_python_says(company, at_once):
+def test_all_values_equal_those_of_plain_python(company, at_once):
     found = company.compute(PLANNED, at_once=at_once)
 
     live = [person for person, state in company.people.items() if state is not None]
@@ -154,7 +155,7 @@ def test_all_values_are_what_plain_python_says(company, at_once):
 
 @given(companies(), companies(), st.sets(st.tuples(st.sampled_from(PEOPLE), st.integers(0, 6)), max_size=5))
 @settings(max_examples=examples(60), deadline=None)
-def test_computing_what_is_due_gives_what_computing_everything_gives_and_computes_no_more(before, after, too_many):
+def test_computing_due_values_gives_the_complete_result_and_computes_no_others(before, after, too_many):
     live = [person for person in PEOPLE if before.people[person] is not None and after.people[person] is not None]
     after.people = {person: after.people[person] if person in live else None for person in PEOPLE}
     after.stored = {person: expected(before, person) for person in live}
@@ -224,7 +225,7 @@ MANY_PEOPLE = Company(
 
 @given(st.lists(CONDITIONS, min_size=1, max_size=25))
 @settings(max_examples=examples(40), deadline=None)
-def test_of_a_condition_its_negation_and_its_being_null_one_holds_for_each_resource(conditions):
+def test_a_condition_is_true_false_or_null_for_each_resource(conditions):
     forms = ("{}", "not {}", "{} is null")
     rules = [
         rule(f"Rule{n}", f"SQL:p: {form.format(condition)}", decides=True)
@@ -240,14 +241,14 @@ def test_of_a_condition_its_negation_and_its_being_null_one_holds_for_each_resou
         assert set.union(*holds) == set(MANY_PEOPLE.people), condition
 
 
-# The same of many conditions at once: each gives a digit, of how many of the three hold.
+# The same for many conditions at once: each gives a digit, the number of its three forms that hold.
 
 CONDITIONS_AT_ONCE = 4
-"""In one expression, which may have so many parts."""
+"""Conditions in one expression, within its limit of parts."""
 
 
 def condition_of(random: Random, nesting: int = 1) -> str:
-    """A condition as `CONDITIONS` has them, drawn in a fraction of the time."""
+    """A condition like those of `CONDITIONS`, but drawn much faster."""
     number, text = (partial(random.choice, one) for one in (NUMBERS, TEXTS))
     match random.randrange(11 if nesting else 8):
         case 0 | 1:
@@ -279,7 +280,7 @@ def how_many_hold(condition: str) -> str:
 
 @pytest.mark.law
 @pytest.mark.slow  # thousands of conditions; each is parsed and checked
-def test_of_each_of_thousands_of_conditions_one_of_three_holds_for_each_resource():
+def test_each_of_thousands_of_conditions_is_true_false_or_null_for_each_resource():
     random = Random(9)
     for _ in range(3_000 * (TIMES if SOAK else 1) // CONDITIONS_AT_ONCE // 50):
         conditions = [[condition_of(random) for _ in range(CONDITIONS_AT_ONCE)] for _ in range(50)]

@@ -23,7 +23,7 @@ def test_all_rules_are_evaluated_at_once():
     assert manager == {1: None, 2: "Ann", 3: None, 4: None}
 
 
-def test_each_rule_gives_values_only_where_it_is_due():
+def test_a_rule_gives_values_only_for_resources_for_which_it_is_due():
     company = Company(PEOPLE)
 
     keys, high, other = company.values(
@@ -40,19 +40,19 @@ def test_each_rule_gives_values_only_where_it_is_due():
     assert other == {}
 
 
-def test_a_key_is_not_longer_than_4096_characters():
+def test_a_key_of_more_than_4096_characters_is_none():
     company = Company({1: {"First": "é" * 4_096}, 2: {"First": "é" * 4_097}})
 
     assert company.values([rule("Key", binding="First")]) == [{1: "é" * 4_096, 2: None}]
 
 
-def test_a_rule_reads_what_is_computed_before_what_is_synchronized():
+def test_a_rule_reads_computed_values_before_synchronized_ones():
     company = Company({1: {"Full": "old"}, 2: {"Full": "kept"}}, stored={1: {"Full": "new"}})
 
     assert company.values([rule("Key", binding="Full")]) == [{1: "new", 2: "kept"}]
 
 
-def test_a_deleted_person_has_no_key_and_is_of_no_type_whatever_the_expression():
+def test_a_deleted_person_has_no_key_and_no_classification():
     company = Company({1: None})
 
     assert company.values([rule("Key", "Literal:x"), rule("All", "SQL:p: true", decides=True)]) == [
@@ -61,13 +61,13 @@ def test_a_deleted_person_has_no_key_and_is_of_no_type_whatever_the_expression()
     ]
 
 
-def test_no_rules_and_nobody_are_no_fault():
+def test_no_rules_or_no_people_give_an_empty_result():
     assert Company(PEOPLE).values([]) == []
     assert Company({}).values([rule("Key", "Literal:x")]) == [{}]
     assert Company(PEOPLE).values([rule("Key", "Literal:x")], due=[]) == [{}]
 
 
-def test_a_portion_at_a_time_gives_the_same():
+def test_the_size_of_portions_does_not_change_the_result():
     company = Company({stream: {"First": f"N{stream}"} for stream in range(20)})
     rules = [rule("Key", binding="First"), rule("All", "SQL:p: true", decides=True)]
 

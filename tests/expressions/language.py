@@ -1,4 +1,4 @@
-"""Evaluating what an expression compiles to, over columns that a test gives, without anything around it."""
+"""Evaluates the SQL of an expression over columns of a test, without the evaluator."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def derivation(
 
 def reads(expression: str | None, binding: str | None = None, entity_type: str = "Person") -> list[str]:
     """What an expression reads."""
-    found = compile_derivation(derivation(expression, binding, entity_type=entity_type), COMPANY).reads
-    return [str(read) for read in found]
+    compiled = compile_derivation(derivation(expression, binding, entity_type=entity_type), COMPANY)
+    return [str(read) for read in compiled.reads]
 
 
 def refusal(expression: str | None, binding: str | None = None, **of: Any) -> str:
@@ -108,26 +108,26 @@ def values(
     result: PropertyType = PropertyType.STRING,
     entity_type: str = "Person",
 ) -> list[Any]:
-    """The values for some people; a path that the expression reads is given as `{"Manager.Name": …}`."""
+    """The values for some people; the value of a path is given as `{"Manager.Name": …}`."""
     return evaluated(
         compile_derivation(derivation(expression, binding, result, entity_type), COMPANY), people, result, entity_type
     )
 
 
 def evaluated(
-    what: Compiled, people: tuple[dict[str, Any], ...], result: PropertyType, entity_type: str = "Person"
+    compiled: Compiled, people: tuple[dict[str, Any], ...], result: PropertyType, entity_type: str = "Person"
 ) -> list[Any]:
-    """The values of something compiled; their type is that of the property."""
-    columns = {str(read): _column(read, people, entity_type) for read in what.reads}
+    """The values of a compiled expression; checks their type."""
+    columns = {str(read): _column(read, people, entity_type) for read in compiled.reads}
     table = pa.table(columns | {"the number": pa.array(range(len(people)), pa.int64())})
-    _WORKBENCH.prepare(lambda connection: register_functions(connection, what.sql))
+    _WORKBENCH.prepare(lambda connection: register_functions(connection, compiled.sql))
     with _WORKBENCH.connection(people=table) as db:
-        found = db.execute(
-            f"SELECT value, typeof(value) FROM (SELECT {what.sql} AS value, {quoted('the number')} AS n FROM people) "
-            "ORDER BY n"
+        rows = db.execute(
+            f"SELECT value, typeof(value) "
+            f"FROM (SELECT {compiled.sql} AS value, {quoted('the number')} AS n FROM people) ORDER BY n"
         ).fetchall()
-    assert {kind for _, kind in found} <= {sql_type(result)}, what.sql
-    return [value for value, _ in found]
+    assert {kind for _, kind in rows} <= {sql_type(result)}, compiled.sql
+    return [value for value, _ in rows]
 
 
 def value(
@@ -138,8 +138,8 @@ def value(
     **person: Any,
 ) -> Any:
     """The value for one person."""
-    (found,) = values(expression, person, binding=binding, result=result, entity_type=entity_type)
-    return found
+    (only,) = values(expression, person, binding=binding, result=result, entity_type=entity_type)
+    return only
 
 
 def _column(read: Read, people: tuple[dict[str, Any], ...], entity_type: str) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Expressions that try to reach or to break something (tests/corpus/expressions): none gets through or takes long."""
+"""Expressions that try to access or to break something (tests/corpus/expressions): none succeeds or takes long."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PERSON = {"Name": "a" * 4_000, "Mail": "x", "Age": 0, "Reports.Name": ["a", "b",
 
 
 def written_out(recipe: str) -> str:
-    """The text that a recipe makes: literals joined by `+`, `*` and `.join`."""
+    """The text of a recipe: literals combined by `+`, `*` and `.join`."""
     assert {type(node).__name__ for node in ast.walk(ast.parse(recipe))} <= {
         "Module", "Expr", "BinOp", "Constant", "Add", "Mult", "Call", "Attribute", "List", "Load",
     }  # fmt: skip
@@ -36,7 +36,7 @@ REFUSED = [(text, group["message"]) for group in CORPUS["refused"] for text in g
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED, ids=[text[:50] for text, _ in REFUSED])
-def test_what_reaches_out_or_explodes_is_refused_at_once_with_a_reason(text, message):
+def test_harmful_expressions_are_refused_quickly_with_a_reason(text, message):
     started = time.process_time()
 
     with pytest.raises(ExpressionRefused, match=message) as refused:
@@ -49,12 +49,12 @@ def test_what_reaches_out_or_explodes_is_refused_at_once_with_a_reason(text, mes
 
 @pytest.mark.parametrize("text", [text for text, _ in REFUSED][::7])
 @pytest.mark.parametrize("result", [PropertyType.INT16, PropertyType.BOOL, PropertyType.DATE_TIME])
-def test_it_is_refused_whatever_is_to_come_of_it(text, result):
+def test_harmful_expressions_are_refused_for_every_type_of_result(text, result):
     assert refusal(f"SQL:p: {text}", result=result)
 
 
 @pytest.mark.parametrize("case", CORPUS["evaluated"], ids=lambda case: case["expression"][:60])
-def test_what_is_let_pass_fails_or_ends_within_bounds(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accepted_expressions_fail_or_end_within_bounds(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "LONGEST_TEXT", case.get("limit", results.LONGEST_TEXT))
     started = time.process_time()
 

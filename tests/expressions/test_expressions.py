@@ -1,4 +1,4 @@
-"""The forms of an expression, what each reads, and how its value becomes one of the property's type."""
+"""The forms of an expression, what each reads, and how its value is converted to the type of its property."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BORN = datetime(1996, 1, 2, 3, 4, 5)
         ("SQL:p: 'x'", None, []),
     ],
 )  # fmt: skip
-def test_an_expression_reads_what_it_names_and_nothing_else(expression, binding, then):
+def test_an_expression_reads_exactly_what_it_names(expression, binding, then):
     assert reads(expression, binding) == then
 
 
@@ -43,7 +43,7 @@ def test_the_same_expression_is_compiled_to_the_same_sql():
     assert compile_derivation(one, COMPANY) == compile_derivation(one, COMPANY)
 
 
-def test_a_backward_path_leads_to_several():
+def test_a_backward_path_gives_a_collection():
     assert value("SQL:d: len(d.Members.Name)", entity_type="Department", **{"Members.Name": ["a", "b"]}) == "2"
 
 
@@ -61,12 +61,12 @@ def test_a_backward_path_leads_to_several():
         ("Manager.Name", "Ann", "Ann"),
     ],
 )
-def test_a_binding_alone_gives_the_value_as_text_where_a_text_is_wanted(binding, given, then):
+def test_a_binding_of_a_text_property_gives_the_value_as_text(binding, given, then):
     assert value(None, binding, **{binding.split(":")[-1]: given}) == then
 
 
 @pytest.mark.parametrize(
-    ("binding", "told"),
+    ("binding", "message"),
     [
         (None, "has no binding; name the property to read, or write an SQL expression"),
         (" ", "has no binding; name the property to read, or write an SQL expression"),
@@ -90,12 +90,12 @@ def test_a_binding_alone_gives_the_value_as_text_where_a_text_is_wanted(binding,
         (".".join(["Manager"] * 9 + ["Name"]), "is bound to "),
     ],
 )
-def test_a_binding_to_nothing_or_to_much_is_refused(binding, told):
-    assert refusal("ToLower", binding).startswith(told)
-    assert refusal(None, binding).startswith(told)
+def test_an_invalid_binding_is_refused_with_the_reason(binding, message):
+    assert refusal("ToLower", binding).startswith(message)
+    assert refusal(None, binding).startswith(message)
 
 
-def test_a_path_that_leads_nowhere_is_such_an_error():
+def test_an_unknown_path_raises_no_such_path():
     with pytest.raises(NoSuchPath):
         compile_derivation(derivation("ToLower", "Nmae"), COMPANY)
 
@@ -132,12 +132,12 @@ def test_the_sql_form_that_messages_recommend_works():
         ("Literal:", T.INT32, None),
     ],
 )
-def test_a_literal_is_what_it_says_in_the_type_of_its_property(expression, result, then):
+def test_a_literal_has_the_type_of_its_property(expression, result, then):
     assert value(expression, result=result) == then
 
 
 @pytest.mark.parametrize(
-    ("expression", "result", "told"),
+    ("expression", "result", "message"),
     [
         ("Literal:x", T.INT32, 'says "x", which is not a whole number from -2147483648 to 2147483647'),
         ("Literal:1.5", T.INT32, 'says "1.5", which is not a whole number'),
@@ -153,8 +153,8 @@ def test_a_literal_is_what_it_says_in_the_type_of_its_property(expression, resul
         ("Literal:YWJj", T.BYTES, "is a literal, which a property of type Bytes cannot have"),
     ],
 )
-def test_a_literal_that_does_not_fit_is_refused(expression, result, told):
-    assert refusal(expression, result=result).startswith(told)
+def test_a_literal_of_another_type_is_refused(expression, result, message):
+    assert refusal(expression, result=result).startswith(message)
 
 
 # From values to properties
@@ -186,14 +186,14 @@ def test_a_literal_that_does_not_fit_is_refused(expression, result, told):
         ("p.Name", T.FOREIGN_KEY, "Ann"),
     ],
 )
-def test_a_value_takes_the_type_of_its_property(text, result, then):
+def test_a_value_is_converted_to_the_type_of_its_property(text, result, then):
     person = {"Name": "Ann", "Age": 30, "Weight": 61.5, "Born": BORN, "Reports.Age": [30, 40]}
 
     assert value(f"SQL:p: {text}", result=result, **person) == then
 
 
 @pytest.mark.parametrize(
-    ("text", "result", "told"),
+    ("text", "result", "message"),
     [
         ("p.Weight", T.INT32, 'gives "61.5" where a whole number from -2147483648 to 2147483647 is expected'),
         ("p.Age * 1100", T.INT16, 'gives "33000" where a whole number from -32768 to 32767 is expected'),
@@ -211,17 +211,17 @@ def test_a_value_takes_the_type_of_its_property(text, result, then):
         ("p.Name", T.BINARY, 'gives "Ann" where base64 data is expected'),
     ],
 )
-def test_a_value_that_does_not_fit_its_property_is_an_error_never_nothing(text, result, told):
+def test_a_value_that_cannot_be_converted_fails_and_is_never_null(text, result, message):
     person = {"Name": "Ann", "Age": 30, "Weight": 61.5, "Born": BORN}
 
     with pytest.raises(duckdb.Error) as failed:
         value(f"SQL:p: {text}", result=result, **person)
 
-    assert told in str(failed.value).splitlines()[0]
+    assert message in str(failed.value).splitlines()[0]
 
 
 @pytest.mark.parametrize(
-    ("text", "result", "told"),
+    ("text", "result", "message"),
     [
         ("p.Active", T.INT32, "gives a Boolean, but a whole number from -2147483648 to 2147483647 is expected; write"),
         ("p.Born", T.INT32, "gives a date with time, but a whole number from -2147483648 to 2147483647 is expected"),
@@ -231,24 +231,24 @@ def test_a_value_that_does_not_fit_its_property_is_an_error_never_nothing(text, 
         ("p.Age", T.BINARY, "gives a whole number, but base64 data is expected"),
     ],
 )  # fmt: skip
-def test_a_value_that_can_never_fit_is_refused(text, result, told):
-    assert refusal(f"SQL:p: {text}", result=result).startswith(told)
+def test_an_expression_of_a_type_that_cannot_be_converted_is_refused(text, result, message):
+    assert refusal(f"SQL:p: {text}", result=result).startswith(message)
 
 
 @pytest.mark.parametrize("result", list(T))
-def test_a_list_is_refused_whatever_is_wanted(result):
-    told = refusal("SQL:p: p.Reports.Name", result=result)
+def test_a_list_is_refused_for_every_type_of_property(result):
+    message = refusal("SQL:p: p.Reports.Name", result=result)
 
-    assert told.startswith("gives a list, and a property holds one value; make one of it, such as with")
+    assert message.startswith("gives a list, and a property holds one value; make one of it, such as with")
 
 
 @pytest.mark.parametrize("result", list(T))
-def test_nothing_is_nothing_in_every_type(result):
+def test_null_is_null_in_every_type(result):
     assert values("SQL:p: null", {}, result=result) == [None]
     assert values("SQL:p: p.State", {}, {}, result=result) == [None, None]
 
 
-def test_what_fails_for_one_person_is_computed_for_those_whose_value_is_not_asked_for():
+def test_a_branch_that_is_not_taken_does_not_fail():
     guarded = "SQL:p: case when p.Age > 0 then 100 / p.Age end"
 
     assert values(guarded, {"Age": 0}, {"Age": 50}, result=T.DOUBLE) == [None, 2.0]

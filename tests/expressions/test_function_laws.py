@@ -1,4 +1,4 @@
-"""The predefined functions against plain Python that says the same, on texts of all kinds."""
+"""The predefined functions against plain Python, on texts of all kinds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TEXTS = st.lists(st.text(LETTERS, max_size=12), min_size=1, max_size=20)
 
 
 def cased(text: str, how: str) -> str:
-    """In the other case letter by letter; a letter whose other case is several letters stays, but for these two."""
+    """Changes case letter by letter; a letter whose other case is several letters stays, but for these two."""
     one_letter = {("ß", "upper"): "ẞ", ("İ", "lower"): "i"}
     return "".join(
         one_letter.get((char, how), one if len(one) == 1 else char) for char in text for one in [getattr(char, how)()]
@@ -77,14 +77,14 @@ ORACLES = {
 
 
 def alike(text: str) -> str:
-    """A text as it compares: letters composed or not are the same."""
+    """A text in composed form, so that composed and decomposed letters are equal."""
     return unicodedata.normalize("NFC", text)
 
 
 @law(40)
 @pytest.mark.parametrize("expression", ORACLES)
 @given(texts=TEXTS)
-def test_law_a_function_says_what_plain_python_says(expression, texts):
+def test_law_a_function_equals_its_counterpart_in_plain_python(expression, texts):
     found = values(expression, *({"Name": text} for text in texts), binding="Name")
 
     assert [alike(text) for text in found] == [alike(ORACLES[expression](text)) for text in texts]
@@ -92,7 +92,7 @@ def test_law_a_function_says_what_plain_python_says(expression, texts):
 
 @law(40)
 @given(texts=TEXTS)
-def test_law_what_is_simplified_is_simple(texts):
+def test_law_simplifying_a_text_twice_changes_nothing_more(texts):
     once = values("Simplify", *({"Name": text} for text in texts), binding="Name")
 
     assert values("Simplify", *({"Name": text} for text in once), binding="Name") == once
@@ -100,7 +100,7 @@ def test_law_what_is_simplified_is_simple(texts):
 
 @law(40)
 @given(texts=TEXTS)
-def test_law_codes_of_sounds_are_short_ascii_or_nothing(texts):
+def test_law_phonetic_codes_are_short_ascii_or_null(texts):
     people = [{"Name": text} for text in texts]
 
     for code, text in zip(values("ToSoundex", *people, binding="Name"), texts, strict=True):
@@ -112,7 +112,7 @@ def test_law_codes_of_sounds_are_short_ascii_or_nothing(texts):
 
 @law(40)
 @given(values_=st.lists(st.text(st.sampled_from('aB ,;+=#"\\<>é\n'), max_size=8), min_size=1, max_size=4))
-def test_law_a_formatted_distinguished_name_is_formatted_already(values_):
+def test_law_formatting_a_distinguished_name_twice_changes_nothing(values_):
     escaped = ["".join(f"\\{char}" for char in value) for value in values_]
     name = ", ".join(f"cn = {value}" for value in escaped)
 
@@ -130,7 +130,7 @@ def test_law_a_formatted_distinguished_name_is_formatted_already(values_):
         st.datetimes(datetime(1970, 1, 2), datetime(2037, 12, 30)).map(lambda m: m.replace(microsecond=0)), min_size=1
     )
 )
-def test_law_a_local_date_that_exists_once_is_read_and_written_back(windows, iana, moments):
+def test_law_an_unambiguous_local_date_survives_parsing_and_formatting(windows, iana, moments):
     local = [m.replace(tzinfo=UTC).astimezone(ZoneInfo(iana)) for m in moments]
     written = [{"Name": m.strftime("%d/%m/%Y %H:%M:%S")} for m in local]
     zone = f"{windows}|dd/MM/yyyy HH:mm:ss"
@@ -144,7 +144,7 @@ def test_law_a_local_date_that_exists_once_is_read_and_written_back(windows, ian
     assert again == [text["Name"] for text in written]
 
 
-def test_many_texts_of_which_few_differ_are_looked_at_once_each(monkeypatch):
+def test_each_distinct_text_is_computed_once(monkeypatch):
     seen: list[str] = []
     monkeypatch.setitem(python_functions._FUNCTIONS, "deltamark_soundex", lambda text: seen.append(text) or text[:1])
     names = pa.table({"name": ["Ann", "Bob", None, "Ann"] * 5_000})
@@ -158,5 +158,5 @@ def test_many_texts_of_which_few_differ_are_looked_at_once_each(monkeypatch):
     assert len(seen) <= 4  # two threads may come upon the same text
 
 
-def test_codes_can_be_piped_on():
+def test_phonetic_codes_can_be_piped_to_other_functions():
     assert value("ToSoundex|ToLower", "Name", Name="Ann") == "a500"

@@ -1,4 +1,4 @@
-"""SQL expressions: what passes, what is refused, and that nothing beyond the resource can be reached."""
+"""SQL expressions: what is evaluated, what is refused, and that nothing beyond the resource is accessible."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ ANN = {
         ("null", None),
     ],
 )
-def test_what_is_allowed_is_evaluated(text, then):
+def test_allowed_expressions_are_evaluated(text, then):
     assert value(f"SQL:p: {text}", **ANN) == then
 
 
@@ -110,7 +110,7 @@ def test_the_variable_may_have_any_name(form):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("(select 1)", 'uses "Subquery", which is not allowed in an expression'),
         ("read_text('/etc/passwd')", 'uses "read_text", which is not allowed in an expression'),
@@ -172,29 +172,29 @@ def test_the_variable_may_have_any_name(form):
         ("repeat(repeat(p.Name, 99), 2)", "may make a text of more than 100 times the length of what it reads"),
     ],
 )  # fmt: skip
-def test_the_message_says_what_is_refused_and_what_may_be_meant(text, told):
+def test_a_message_names_what_is_refused_and_a_suggestion(text, message):
     found = refusal(f"SQL:p: {text}")
 
-    assert found.startswith(told)
-    assert not told.endswith("?") or found == told
+    assert found.startswith(message)
+    assert not message.endswith("?") or found == message
 
 
 @pytest.mark.parametrize("text", ["p.Name ||", "((p.Name)", "'open", "p.Name p.Mail", "case when", "/* open", "lower("])
-def test_what_does_not_parse_says_so(text):
+def test_an_expression_that_does_not_parse_is_refused(text):
     assert refusal(f"SQL:p: {text}").startswith("does not parse: ")
 
 
 @pytest.mark.parametrize(
     "form", ["SQL:", "SQL:p", "SQL p.Name", "sql:p: p.Name", "SQL:1p: 1", "SQL:a b: 1", "SQL:p.q: 1"]
 )
-def test_another_form_is_refused_and_the_right_one_shown(form):
+def test_another_form_is_refused_with_the_right_one(form):
     if form == "SQL p.Name":
         assert refusal(form, "Name") == 'uses "SQL p.Name", which is no function'
     else:
         assert refusal(form) == "must look like SQL:person: person.Mail, with a name between the colons"
 
 
-def test_how_deep_an_expression_may_nest_does_not_depend_on_who_asks():
+def test_the_nesting_limit_does_not_depend_on_the_stack_of_the_caller():
     deep = "SQL:p: " + "coalesce(" * 24 + "p.Name" + ", 'x')" * 24
 
     def from_below(depth):

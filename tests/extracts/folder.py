@@ -1,4 +1,4 @@
-"""A folder of extracts to read in tests, and the mappings that read them."""
+"""A folder of extracts for tests, and mappings to read them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Folder:
         return path
 
     def read(self, content=None, /, file="people.csv", command=None, pattern=None, **types):
-        """Read `people` with these columns; the first is the key."""
+        """Reads `people` with these columns; the first is the key."""
         if content is not None:
             self.write(file, content)
         types = types or {"id": STRING, "name": STRING}
@@ -51,6 +51,9 @@ class Folder:
             delimiter=delimiter,
         )
         return FolderExtracts(self.path, self.limits).resources(mapping, entity_type, command)
+
+    def read_three_columns(self, text):
+        return self.read(text, id=STRING, a=STRING, b=STRING)
 
     def links(self, content, types=(STRING, STRING), command=None):
         self.write("members.csv", content)
@@ -76,10 +79,3 @@ def aside(extract):
 
 def pairs(extract):
     return [tuple(row.values())[1:] for row in extract.rows.to_pylist()]
-
-
-def _three(folder, text):
-    return folder.read(text, id=STRING, a=STRING, b=STRING)
-
-
-Folder.read_keeping_all = _three

@@ -35,7 +35,7 @@ def test_a_key_that_is_too_long_is_set_aside_and_kept(folder):
     assert found.kept.to_pylist() == [longer]
 
 
-def test_a_key_that_does_not_fit_its_type_may_be_anybodys_so_nothing_is_deleted(folder):
+def test_nothing_is_deleted_if_a_key_cannot_be_converted(folder):
     found = folder.read("id,name\n7x,a\n8,b\n", id=T.INT32, name=T.STRING)
 
     assert aside(found) == [(2, "id", f"the value is not {T.INT32.described}", "7x")]
@@ -43,7 +43,7 @@ def test_a_key_that_does_not_fit_its_type_may_be_anybodys_so_nothing_is_deleted(
     assert states(found) == {"8": {"P0": 8, "P1": "b"}}
 
 
-def test_of_rows_that_say_the_same_the_first_stays(folder):
+def test_the_first_of_equal_rows_is_applied(folder):
     found = folder.read("id,x,name\nk,1,a\nl,2,b\nk,3,a\nk,4,a\n")
 
     assert lines(found) == [2, 3]
@@ -51,7 +51,7 @@ def test_of_rows_that_say_the_same_the_first_stays(folder):
     assert found.kept.to_pylist() == []
 
 
-def test_of_rows_that_differ_under_one_key_none_stays(folder):
+def test_rows_that_differ_under_the_same_key_are_all_set_aside(folder):
     found = folder.read("id,name\nk,a\nl,b\nk,c\nk,a\n")
 
     assert lines(found) == [3]
@@ -63,7 +63,7 @@ def test_of_rows_that_differ_under_one_key_none_stays(folder):
     assert found.kept.to_pylist() == ["k"]
 
 
-def test_a_row_that_cannot_be_converted_contradicts_the_others_of_its_key(folder):
+def test_a_row_that_cannot_be_converted_differs_from_other_rows_of_its_key(folder):
     found = folder.read("id,name\nk,1\nk,x\n", id=T.STRING, name=T.INT32)
 
     assert [line for line, *_ in aside(found)] == [2, 3]
@@ -71,20 +71,20 @@ def test_a_row_that_cannot_be_converted_contradicts_the_others_of_its_key(folder
     assert found.kept.to_pylist() == ["k"]
 
 
-def test_a_value_that_does_not_fit_is_not_the_same_as_no_value(folder):
+def test_a_value_that_cannot_be_converted_differs_from_no_value(folder):
     found = folder.read("id,name\nk,\nk,x\n", id=T.STRING, name=T.INT32)
 
     assert [line for line, *_ in aside(found)] == [2, 3]
     assert found.kept.to_pylist() == ["k"]
 
 
-def test_keys_that_are_one_after_conversion_are_duplicates(folder):
+def test_keys_that_are_equal_after_conversion_are_duplicates(folder):
     found = folder.read("id,name\n7,a\n007,a\n", id=T.INT32, name=T.STRING)
 
     assert aside(found) == [(3, "id", "the same row as line 2", "7")]
 
 
-def test_rows_of_another_width_are_set_aside_and_nothing_may_be_deleted(folder):
+def test_rows_with_another_number_of_columns_are_set_aside_and_nothing_is_deleted(folder):
     found = folder.read("id,name\nk,a\nshort\nlong,a,b\nl,b\n")
 
     assert aside(found) == [
@@ -96,7 +96,7 @@ def test_rows_of_another_width_are_set_aside_and_nothing_may_be_deleted(folder):
     assert found.cleansed.read.rows == 4
 
 
-def test_lines_are_exact_behind_line_breaks_in_quotes_and_blank_lines(folder):
+def test_line_numbers_are_exact_after_quoted_line_breaks_and_blank_lines(folder):
     found = folder.read('id,name\n\nk,"a\n\nb"\n\r\nl,b\nm\nn,"x\r\ny"\n,c\n')
 
     assert lines(found) == [3, 7, 9]
@@ -118,14 +118,14 @@ def test_commands_are_read_in_any_case(folder):
     assert rows[3][2] == "{}"
 
 
-def test_of_a_row_to_delete_only_the_key_counts(folder):
+def test_only_the_key_of_a_delete_row_is_read(folder):
     found = folder.read("id,do,name\na,delete,12x\nb,insert,12x\n", command="do", id=T.STRING, name=T.INT32)
 
     assert found.rows["key"].to_pylist() == ["a"]
     assert [line for line, *_ in aside(found)] == [3]
 
 
-def test_a_command_that_is_none_sets_the_row_aside_and_keeps_its_key(folder):
+def test_a_row_with_an_unknown_command_is_set_aside_and_its_key_kept(folder):
     found = folder.read("id,do,name\na,modify,x\nb,,x\n", command="do")
 
     reason = "the command is not one of insert, add, update, delete, merge"
@@ -159,7 +159,7 @@ def test_links_are_distinct_pairs(folder):
     assert found.cleansed.read.rows == 6
 
 
-def test_a_link_from_nobody_is_set_aside(folder):
+def test_a_link_without_first_value_is_set_aside(folder):
     found = folder.links("group,member\n,a\ng,a\n")
 
     assert aside(found) == [(2, "group", "the key is empty", None)]
@@ -167,7 +167,7 @@ def test_a_link_from_nobody_is_set_aside(folder):
     assert found.kept.to_pylist() == []
 
 
-def test_a_link_to_no_key_is_set_aside_and_its_first_value_kept(folder):
+def test_a_link_with_a_second_value_of_another_type_is_set_aside_and_its_first_value_kept(folder):
     found = folder.links("group,member\ng,1x\ng,007\nhx,1\n", types=(T.STRING, T.INT32))
 
     assert aside(found) == [
@@ -177,14 +177,14 @@ def test_a_link_to_no_key_is_set_aside_and_its_first_value_kept(folder):
     assert found.kept.to_pylist() == ["g"]
 
 
-def test_a_link_whose_first_value_does_not_fit_lets_nothing_be_removed(folder):
+def test_no_link_is_removed_if_a_first_value_cannot_be_converted(folder):
     found = folder.links("group,member\ngx,1\n", types=(T.INT32, T.STRING))
 
     assert found.cleansed.incomplete is not None
     assert found.rows.num_rows == 0
 
 
-def test_commands_of_links_must_not_contradict_each_other(folder):
+def test_contradictory_commands_for_a_link_are_set_aside(folder):
     text = "group,member,do\ng,a,add\ng,a,insert\nh,a,add\nh,a,delete\nh,b,delete\nh,b,nothing\n"
 
     found = folder.links(text, command="do")
@@ -194,7 +194,7 @@ def test_commands_of_links_must_not_contradict_each_other(folder):
     assert found.kept.to_pylist() == ["h"]
 
 
-def test_a_command_without_a_second_value_is_about_all_links_of_the_first(folder):
+def test_a_command_without_a_second_value_applies_to_all_links_of_the_first(folder):
     text = "group,member,do\ng,,delete\nh,,update\nk,,nothing\n,,\n"
 
     found = folder.links(text, command="do")

@@ -65,7 +65,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("kind", "cell", "expected"), READ)
-def test_a_value_has_one_spelling(folder, kind, cell, expected):
+def test_a_value_is_stored_in_canonical_form(folder, kind, cell, expected):
     found = folder.read(f'id;name\nk;"{cell}"\n', id=T.STRING, name=kind)
 
     assert found.rows["state"].to_pylist() == [f'{{"P0":"k","P1":{expected}}}']
@@ -73,7 +73,7 @@ def test_a_value_has_one_spelling(folder, kind, cell, expected):
 
 
 @pytest.mark.parametrize(("kind", "cells"), REFUSED)
-def test_a_value_that_does_not_fit_sets_its_row_aside_and_keeps_its_key(folder, kind, cells):
+def test_a_row_with_a_value_of_another_type_is_set_aside_and_its_key_kept(folder, kind, cells):
     text = "id;name\ngood;\n" + "".join(f'k{i};"{cell}"\n' for i, cell in enumerate(cells))
 
     found = folder.read(text, id=T.STRING, name=kind)
@@ -85,7 +85,7 @@ def test_a_value_that_does_not_fit_sets_its_row_aside_and_keeps_its_key(folder, 
     assert found.cleansed.incomplete is None
 
 
-def test_no_cell_and_blanks_where_no_text_is_meant_are_no_value(folder):
+def test_empty_cells_and_blanks_in_other_types_than_text_are_no_value(folder):
     found = folder.read('id,a,b,c\nk,"", ,\nl, , ,\n', id=T.STRING, a=T.STRING, b=T.INT32, c=T.DATE_TIME)
 
     assert states(found) == {"k": {"P0": "k"}, "l": {"P0": "l", "P1": " "}}
@@ -109,7 +109,7 @@ FORMATS = [
 
 
 @pytest.mark.parametrize(("pattern", "cell", "expected"), FORMATS)
-def test_a_date_is_read_as_its_format_says(folder, pattern, cell, expected):
+def test_a_date_is_read_in_its_format(folder, pattern, cell, expected):
     found = folder.read(f"id,name\nk,{cell}\n", id=T.STRING, name=T.DATE_TIME, pattern=pattern)
 
     assert states(found) == {"k": {"P0": "k", "P1": expected}}
@@ -129,7 +129,7 @@ def test_a_date_is_read_as_its_format_says(folder, pattern, cell, expected):
         ("1601date", "9223372036854775806"),
     ],
 )
-def test_a_date_that_is_not_as_its_format_says_is_set_aside(folder, pattern, cell):
+def test_a_date_in_another_format_is_set_aside(folder, pattern, cell):
     found = folder.read(f"id,name\nk,{cell}\n", id=T.STRING, name=T.DATE_TIME, pattern=pattern)
 
     assert aside(found) == [(2, "name", "the value is not a date", cell)]
@@ -147,7 +147,7 @@ def test_file_times_that_mean_never_are_no_value(folder):
     "pattern",
     ["yyyy-MM-dd G", "MM-dd", "yyyyy-MM-dd", "yyyy-MM-dd hh:mm", "yyyy-MM-dd fffffff", "dd/dd/yyyy MM", "x'; drop"],
 )
-def test_a_format_without_meaning_names_the_mapping(folder, pattern):
+def test_an_invalid_format_is_refused_with_the_place_of_the_mapping(folder, pattern):
     with pytest.raises(SourceError, match="Format cannot be understood"):
         folder.read("id,name\nk,1\n", id=T.STRING, name=T.DATE_TIME, pattern=pattern)
 
@@ -166,7 +166,7 @@ def test_a_key_is_canonical_text(folder, kind, cell, key):
     assert folder.read(f"id,name\n{cell},n\n", id=kind, name=T.STRING).rows["key"].to_pylist() == [key]
 
 
-def test_properties_stand_in_the_order_of_their_identifiers(folder):
+def test_properties_are_ordered_by_their_identifiers(folder):
     found = folder.read("id,b\nk,x\n", **{"id": T.STRING, "b": T.STRING} | {f"c{i}": T.STRING for i in range(0)})
 
     assert found.rows["state"].to_pylist() == ['{"P0":"k","P1":"x"}']

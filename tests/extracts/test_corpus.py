@@ -1,4 +1,4 @@
-"""Bad and odd extracts (tests/corpus/extracts, numbered in its expected.toml), and those too large to store."""
+"""Bad and unusual extracts (tests/corpus/extracts, numbered in its expected.toml), and some too large to store."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ CASES = tomllib.loads((CORPUS / "expected.toml").read_text("utf-8"))["case"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["file"] for case in CASES])
-def test_an_extract_of_the_corpus_comes_out_as_documented(folder, case):
+def test_an_extract_of_the_corpus_has_the_documented_outcome(folder, case):
     ending = case["file"][case["file"].index(".") :]
     shutil.copy(CORPUS / case["file"], folder.path / f"people{ending}")
 
@@ -53,7 +53,7 @@ def test_every_stored_extract_has_an_expectation():
     assert stored == {case["file"] for case in CASES}
 
 
-def test_77_a_quote_unclosed_in_line_3_of_many_names_line_3(folder):
+def test_77_a_quote_that_is_never_closed_is_reported_in_its_line(folder):
     rows = "".join(f"{i},n\n" for i in range(100_000))
 
     with pytest.raises(SourceError, match=re.escape("people.csv:3: a quoted field starts here")):

@@ -21,7 +21,7 @@ def refusal(folder, content=None, **more):
     return str(caught.value)
 
 
-def test_a_missing_file_names_the_folder_what_was_looked_for_and_the_nearest(folder):
+def test_a_missing_file_is_reported_with_folder_expected_names_and_nearest_name(folder):
     folder.write("Peoples.csv", GOOD)
 
     message = refusal(folder)
@@ -32,7 +32,7 @@ def test_a_missing_file_names_the_folder_what_was_looked_for_and_the_nearest(fol
     )
 
 
-def test_a_missing_folder_is_said(folder):
+def test_a_missing_folder_is_reported(folder):
     folder.path.rmdir()
 
     assert "no such file or directory" in refusal(folder)
@@ -45,7 +45,7 @@ def test_two_files_for_one_table_are_refused(folder):
     assert f"{folder.path} holds people.csv and people.parquet: it is not clear which" in refusal(folder)
 
 
-def test_what_is_no_file_is_refused(folder):
+def test_folders_pipes_and_sockets_are_refused(folder):
     path = folder.path / "people.csv"
 
     path.mkdir()
@@ -61,7 +61,7 @@ def test_what_is_no_file_is_refused(folder):
         assert "people.csv: " in refusal(folder)
 
 
-def test_a_file_that_may_not_be_read_says_so(folder, monkeypatch):
+def test_a_file_without_read_permission_is_refused_with_the_reason(folder, monkeypatch):
     folder.write("people.csv", GOOD)
 
     def refuse(*_):
@@ -96,7 +96,7 @@ def test_a_connection_table_is_a_plain_name(folder, table):
 
 
 @pytest.mark.parametrize("content", [GOOD, 'id,name\nk,"a"\n'])
-def test_a_folder_with_wild_characters_and_quotes_is_just_a_folder(folder, content):
+def test_a_folder_with_wildcards_and_quotes_in_its_name_is_read(folder, content):
     folder.path = folder.path / 'it\'s [a-z]* {1} "x" é'
     folder.path.mkdir()
     folder.write("people.csv", content)
@@ -104,7 +104,7 @@ def test_a_folder_with_wild_characters_and_quotes_is_just_a_folder(folder, conte
     assert states(folder.read()) == {"k": {"P0": "k", "P1": "a"}}
 
 
-def test_hostile_column_names_are_just_names(folder):
+def test_column_names_with_sql_and_quotes_are_read(folder):
     name = "x'); drop table cells; --"
 
     found = folder.read(f'id,"{name}","a""b"\nk,v,w\n', id=STRING, **{name: STRING, 'a"b': STRING})
@@ -154,7 +154,7 @@ def zstd(content):
     return sink.getvalue().to_pybytes()
 
 
-def test_zstandard_is_read_and_its_damage_found(folder):
+def test_zstandard_is_read_and_damage_is_reported(folder):
     packed = zstd(GOOD.encode() * 1)
     folder.write("people.csv.zst", packed)
     assert states(folder.read()) == {"k": {"P0": "k", "P1": "a"}}
@@ -178,14 +178,14 @@ def test_110_a_decompression_bomb_is_refused(folder, limits, ending, pack):
     assert "this looks like a decompression bomb" in refusal(folder)
 
 
-def test_an_honest_ratio_is_accepted(folder):
+def test_a_usual_compression_ratio_is_accepted(folder):
     folder.limits = UnpackLimits(ratio_from=1 << 10)
     folder.write("people.csv.gz", gzip.compress(b"id,name\n" + os.urandom(4000).hex().encode() + b",x\n"))
 
     assert folder.read().cleansed.read.rows == 1
 
 
-def test_an_encoding_or_delimiter_that_is_none_names_the_mapping(folder):
+def test_an_invalid_encoding_or_delimiter_of_the_mapping_is_refused(folder):
     folder.write("people.csv", GOOD)
 
     with pytest.raises(SourceError, match="Encoding is not known"):
@@ -204,7 +204,7 @@ def test_declared_encodings_are_read(folder, encoding):
     assert states(found) == {"k": {"P0": "k", "P1": "Zoé\n€"}}
 
 
-def test_a_broken_utf16_is_refused_with_its_line(folder):
+def test_invalid_utf16_is_refused_with_its_line(folder):
     folder.write("people.csv", "\ufeffid,name\nk,a\nl,".encode("utf-16-le") + b"\x00\xd8" + "\n".encode("utf-16-le"))
 
     assert "people.csv:3: there are bytes that are not UTF-16" in refusal(folder)

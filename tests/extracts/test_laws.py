@@ -1,4 +1,4 @@
-"""No row of an extract disappears: against Python's own csv module, on generated texts."""
+"""No row of a generated extract is lost, compared with Python's csv module."""
 
 import csv
 import io
@@ -32,20 +32,20 @@ def written(rows, end, always, delimiter):
 @settings(max_examples=examples(150), deadline=None)
 @given(ROWS, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.sampled_from(",;\t|"))
 @example([("k", 'x\r\ny"', "\r"), ("k2", "\n\n", '""')], "\n", False, ",")
-def test_what_csv_writes_is_read_back_with_its_line(rows, end, always, delimiter):
+def test_rows_written_by_the_csv_module_are_read_with_their_lines(rows, end, always, delimiter):
     text = written(rows, end, always, delimiter)
     expected, line = [], 2
     for row in rows:
         expected.append((line, {f"P{i}": value for i, value in enumerate(row) if value}))
-        one = written([row], end, True, delimiter)
-        line += one.count("\n") - 1
+        row_text = written([row], end, True, delimiter)
+        line += row_text.count("\n") - 1
     with tempfile.TemporaryDirectory() as path:
-        found = Folder(Path(path)).read_keeping_all(text)
+        found = Folder(Path(path)).read_three_columns(text)
     good = [(r["line"], json.loads(r["state"])) for r in found.rows.to_pylist()]
-    held = {line for line, _ in good} | {s.line for s in found.cleansed.set_aside}
+    reported = {line for line, _ in good} | {s.line for s in found.cleansed.set_aside}
 
     assert found.cleansed.read.rows == len(rows) == len(good) + len(found.cleansed.set_aside)
-    assert held == {line for line, _ in expected}
+    assert reported == {line for line, _ in expected}
     assert all(pair in expected for pair in good)
     assert found.cleansed.incomplete is None
     for row in found.cleansed.set_aside:
@@ -60,12 +60,12 @@ def test_what_csv_writes_is_read_back_with_its_line(rows, end, always, delimiter
 @example(' "x",y,z')
 @example("1,2,3\r\n4,5,6\n7,8,9")
 @example("a,,,")
-def test_any_text_is_refused_or_every_row_of_it_is_accounted_for(body):
-    """The oracle is csv for the rows; what it does not mind, we may set aside or refuse, but not lose."""
+def test_a_text_is_refused_or_each_of_its_rows_is_applied_or_set_aside(body):
+    """The csv module is the oracle. Rows that it accepts may be set aside or refused, but not lost."""
     text = "id,a,b\n" + body + "\n"
     with tempfile.TemporaryDirectory() as path:
         try:
-            found = Folder(Path(path)).read_keeping_all(text)
+            found = Folder(Path(path)).read_three_columns(text)
         except SourceError as refused:
             problem, found = refused.problem, None
     if found is None:
@@ -75,7 +75,7 @@ def test_any_text_is_refused_or_every_row_of_it_is_accounted_for(body):
         return
     rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=False) if row][1:]
     good = [json.loads(r["state"]) for r in found.rows.to_pylist()]
-    # A delimiter too many at the end of a row gives an empty cell more, with which nothing is lost.
+    # An extra delimiter at the end of a row gives an extra empty cell, which loses nothing.
     whole = [row[:3] for row in rows if len(row) == 3 or (len(row) == 4 and not row[3])]
     expected = [{f"P{i}": v for i, v in enumerate(row) if v} for row in whole]
 
@@ -84,7 +84,7 @@ def test_any_text_is_refused_or_every_row_of_it_is_accounted_for(body):
     assert all(state in expected for state in good)
 
 
-def test_texts_stand_in_json_as_orjson_writes_them(folder):
+def test_texts_have_the_json_that_orjson_writes(folder):
     nasty = [
         'q"uote',
         "back\\slash",
@@ -107,7 +107,7 @@ def test_texts_stand_in_json_as_orjson_writes_them(folder):
 @settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=200, unique=True))
 @example([1e20, 1e16, 1e15, 1e-7, 1e-6, 1.5e-5, 1e-4, 0.1, 1.0, 123456789.125, 5e-324, 1.7976931348623157e308, 3435.0])
-def test_numbers_stand_in_json_as_orjson_writes_them(numbers):
+def test_numbers_have_the_json_that_orjson_writes(numbers):
     text = "id,name\n" + "".join(f"{i},{number!r}\n" for i, number in enumerate(numbers))
 
     with tempfile.TemporaryDirectory() as path:
@@ -118,23 +118,23 @@ def test_numbers_stand_in_json_as_orjson_writes_them(numbers):
     assert not aside(found)
 
 
-def test_a_large_extract_is_whole_whichever_way_it_is_read(folder):
+def test_a_large_extract_is_complete_read_directly_or_normalized(folder):
     rows = 60_000
     duckdb.sql(f"select 'k' || i as id, 'n' || (i % 7) as name from range({rows}) t(i)").write_csv(
         str(folder.path / "people.csv"), header=True
     )
     plain = (folder.path / "people.csv").read_bytes()
-    as_it_stands = folder.read()
+    as_it_is = folder.read()
 
     quoted = folder.read(plain.replace(b"\nk5,n5\n", b'\nk5,"n5"\n'))
     mixed = folder.read(plain.replace(b"\nk5,n5\n", b"\nk5,n5\r\n"))
     blank = folder.read(plain.replace(b"\nk5,n5\n", b"\nk5,n5\n\n"))
 
-    assert as_it_stands.rows.num_rows == rows
-    assert quoted.rows.equals(as_it_stands.rows)
-    assert mixed.rows.equals(as_it_stands.rows)
+    assert as_it_is.rows.num_rows == rows
+    assert quoted.rows.equals(as_it_is.rows)
+    assert mixed.rows.equals(as_it_is.rows)
     assert blank.rows["line"].to_pylist() == [*range(2, 8), *range(9, rows + 3)]
-    assert states(blank) == states(as_it_stands)
+    assert states(blank) == states(as_it_is)
 
 
 @pytest.mark.parametrize("size", [1_000_000, 5_000_000, 60_000_000])

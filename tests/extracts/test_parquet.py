@@ -48,7 +48,7 @@ def test_typed_columns_are_read(folder, column, kind, value):
     assert lines(found) == [1, 2]
 
 
-def test_values_that_do_not_fit_are_set_aside_by_row(folder):
+def test_rows_with_values_of_another_type_are_set_aside(folder):
     pq.write_table(pa.table({"id": ["k", "l", None], "name": [float("nan"), 1.0, 2.0]}), folder.path / "people.parquet")
 
     found = folder.read(id=STRING, name=T.DOUBLE)
@@ -60,7 +60,7 @@ def test_values_that_do_not_fit_are_set_aside_by_row(folder):
     assert found.kept.to_pylist() == ["k"]
 
 
-def test_nested_columns_are_refused_by_name_where_they_are_mapped(folder):
+def test_mapped_columns_of_nested_values_are_refused_by_name(folder):
     pq.write_table(pa.table({"id": ["k"], "name": [["x"]]}), folder.path / "people.parquet")
 
     with pytest.raises(SourceError, match=r"people\.parquet:name: the column holds nested values"):
@@ -69,7 +69,7 @@ def test_nested_columns_are_refused_by_name_where_they_are_mapped(folder):
     assert states(folder.read(id=STRING)) == {"k": {"P0": "k"}}
 
 
-def test_columns_that_differ_by_case_are_two(folder):
+def test_column_names_are_case_sensitive(folder):
     table = pa.table([["wrong"], ["k"], ["right"]], names=["NAME", "id", "name"])
     pq.write_table(table, folder.path / "people.parquet")
 

@@ -27,7 +27,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @define
 class Day:
-    """One day of a company, as its extracts say: key -> row, and the pairs of group and member."""
+    """One day of a company from its extracts: key -> row, and the pairs of group and member."""
 
     people: dict[str, Row]
     departments: dict[str, Row]
@@ -37,7 +37,7 @@ class Day:
 
     @classmethod
     def read(cls, folder: Path) -> Day:
-        """The extracts in a folder; no key may occur twice."""
+        """Reads the extracts in a folder; no key may occur twice."""
         return cls(
             people=_by(folder, "HR_Person", "EmployeeId"),
             departments=_by(folder, "HR_Department", "Code"),
@@ -48,7 +48,7 @@ class Day:
 
     @classmethod
     def of(cls, folder: Path, people: int, day: int = 0, seed: int = 1) -> Day:
-        """Generated and read."""
+        """Generates and reads a day."""
         generate(folder, people=people, day=day, seed=seed)
         return cls.read(folder)
 

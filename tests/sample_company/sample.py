@@ -1,4 +1,4 @@
-"""The sample in `examples/company`: ``python -m tests.sample_company.sample`` writes it anew."""
+"""The sample in `examples/company`: ``python -m tests.sample_company.sample`` writes it again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DAY_1 = "exports-day-1"
 
 
 def write_sample(folder: Path) -> None:
-    """The workspace with a company of 100 people, and beside its extracts those of the next day."""
+    """Writes the workspace with a company of 100 people, and the extracts of the next day beside its own."""
     write_workspace(folder, people=100, seed=1)
     generate(folder / DAY_1, people=100, seed=1, day=1)
 

@@ -1,4 +1,4 @@
-"""A day of the company as a delta with a command column: one extract feeds people and their links."""
+"""A day of the company as an extract with a command column, which feeds people and their links."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEPARTMENT = "HR_Person_Department"
 
 
 def with_deltas(workspace: Path) -> Configuration:
-    """The configuration of the workspace with a job that synchronizes a delta of the HR system."""
+    """The configuration of the workspace, with a job that synchronizes an extract with a command column."""
     settings = load_settings(workspace, {})
     with Engine.open(f"sqlite:///{workspace}/other.db", configuration=settings.configuration) as engine:
         found = engine.configuration
@@ -37,7 +37,7 @@ def write_delta(file: Path, *rows: dict[str, str]) -> None:
         writer.writerows(rows)
 
 
-def test_a_row_that_deletes_a_person_says_all_about_the_links_too(
+def test_a_row_that_deletes_a_person_removes_the_links_too(
     tmp_path: Path, store_url: str, clock: Callable[[], datetime]
 ) -> None:
     write_workspace(tmp_path / "workspace")

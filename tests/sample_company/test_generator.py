@@ -1,4 +1,4 @@
-"""The generated company: the same for everybody, whole, and believable from day to day."""
+"""The generated company: reproducible, consistent, and realistic from day to day."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_seed_gives_the_same_bytes_on_every_machine(tmp_path: Path) -> None:
     assert digests(tmp_path / "third") == DAY_2
 
 
-def test_the_hash_seed_of_the_interpreter_changes_nothing(tmp_path: Path) -> None:
+def test_the_hash_seed_of_the_interpreter_does_not_matter(tmp_path: Path) -> None:
     for seed in ("1", "2"):
         command = [sys.executable, "-m", "deltamark.infrastructure.sample_company", tmp_path / seed, "--people", "150"]
         subprocess.run([*command, "--day", "4"], check=True, capture_output=True, env={"PYTHONHASHSEED": seed})
@@ -67,7 +67,7 @@ def test_people_are_the_same_with_and_without_accounts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("people", [20, 100, 10_000])
-def test_a_company_has_as_many_people_as_asked_for(people: int, tmp_path: Path) -> None:
+def test_a_company_has_the_requested_number_of_people(people: int, tmp_path: Path) -> None:
     company = Day.of(tmp_path, people)
 
     assert len(company.people) == people
@@ -75,7 +75,7 @@ def test_a_company_has_as_many_people_as_asked_for(people: int, tmp_path: Path) 
     assert len(company.members) > people
 
 
-def test_a_company_has_as_many_departments_as_asked_for(tmp_path: Path) -> None:
+def test_a_company_has_the_requested_number_of_departments(tmp_path: Path) -> None:
     generate(tmp_path, people=200, departments=33)
 
     day = Day.read(tmp_path)
@@ -84,7 +84,7 @@ def test_a_company_has_as_many_departments_as_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("departments", [9, 101])
-def test_a_company_without_the_people_for_its_departments_is_refused(departments: int, tmp_path: Path) -> None:
+def test_an_impossible_number_of_departments_is_refused(departments: int, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"from 10 to 100 for 200 people, not {departments}"):
         generate(tmp_path / "new", people=200, departments=departments)
 
@@ -108,7 +108,7 @@ def test_everything_that_an_extract_names_exists(people: int, day: int, tmp_path
 
 
 @pytest.mark.parametrize(("people", "day"), [(20, 200), (100, 250), (10_000, 5)])
-def test_everybody_is_below_the_one_at_the_top(people: int, day: int, tmp_path: Path) -> None:
+def test_everyone_reports_directly_or_not_to_the_head_of_the_company(people: int, day: int, tmp_path: Path) -> None:
     company = Day.of(tmp_path, people, day)
 
     (top,) = [key for key, person in company.people.items() if not person["Manager"]]
@@ -122,7 +122,7 @@ def test_a_small_company_stays_small(tmp_path: Path) -> None:
     assert 60 < len(Day.of(tmp_path, 100, 400).people) < 160
 
 
-def test_no_mail_address_or_login_belongs_to_two(tmp_path: Path) -> None:
+def test_mail_addresses_and_logins_are_unique(tmp_path: Path) -> None:
     company = Day.of(tmp_path, 10_000, 3)
 
     mails = [person["Mail"] for person in company.people.values() if person["Mail"]]
@@ -131,7 +131,7 @@ def test_no_mail_address_or_login_belongs_to_two(tmp_path: Path) -> None:
     assert all(mail.isascii() and mail.count("@") == 1 for mail in mails)
 
 
-def test_the_data_have_what_real_data_have(tmp_path: Path) -> None:
+def test_the_data_have_the_peculiarities_of_real_data(tmp_path: Path) -> None:
     company = Day.of(tmp_path, 1_000)
 
     people, accounts = company.people.values(), company.accounts.values()
@@ -151,7 +151,7 @@ def test_the_data_have_what_real_data_have(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("day", range(1, 7))
 @pytest.mark.parametrize("people", [100, 2_000])
-def test_every_day_brings_some_of_everything(people: int, day: int, tmp_path: Path) -> None:
+def test_every_day_has_changes_of_each_kind(people: int, day: int, tmp_path: Path) -> None:
     before, after = Day.of(tmp_path, people, day - 1), Day.of(tmp_path, people, day)
 
     stayed = before.people.keys() & after.people.keys()
@@ -174,7 +174,7 @@ def test_every_day_brings_some_of_everything(people: int, day: int, tmp_path: Pa
     assert set(before.members) - set(after.members)
 
 
-def test_rarer_things_happen_within_a_week(tmp_path: Path) -> None:
+def test_rarer_changes_happen_within_a_week(tmp_path: Path) -> None:
     days = [Day.of(tmp_path, 100, day) for day in range(8)]
 
     nights = list(pairwise(days))
@@ -187,7 +187,7 @@ def test_rarer_things_happen_within_a_week(tmp_path: Path) -> None:
     assert left & came, "somebody who left is hired again"
 
 
-def test_a_day_does_not_depend_on_what_lies_in_the_folder(tmp_path: Path) -> None:
+def test_a_day_does_not_depend_on_existing_files(tmp_path: Path) -> None:
     generate(tmp_path / "a", people=100, day=1)
     generate(tmp_path / "b", people=300, seed=9)
     (tmp_path / "b" / "mine.txt").write_text("kept")
@@ -207,7 +207,7 @@ def test_a_day_does_not_depend_on_what_lies_in_the_folder(tmp_path: Path) -> Non
         ({"people": 100, "accounts": False}, "groups need accounts as their members"),
     ],
 )
-def test_what_cannot_be_is_refused_and_nothing_is_written(
+def test_invalid_arguments_are_refused_and_nothing_is_written(
     arguments: dict[str, int], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=message):

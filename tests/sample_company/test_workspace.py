@@ -1,4 +1,4 @@
-"""The workspace to begin with: it loads, it runs, and the sample is one."""
+"""The first workspace: it loads and runs, and the sample is one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def resources(day: Day) -> dict[tuple[str, str], Values]:
-    """What the extracts of a day say about resources: entity type and key -> the values that are not empty."""
+    """The resources in the extracts of a day: entity type and key -> the values that are not empty."""
     found: dict[tuple[str, str], Values] = {}
     for entity_type, rows, left_out in (
         ("HR_Person", day.people, {"Department", "Manager"}),
@@ -77,7 +77,7 @@ def value(column: str, text: str) -> object:
 
 
 def links(day: Day) -> set[Link]:
-    """What the extracts of a day say about links: association and both keys."""
+    """The links in the extracts of a day: association and both keys."""
 
     def led_to(association: str, rows: dict[str, Row], column: str) -> set[Link]:
         return {(association, key, row[column]) for key, row in rows.items() if row[column]}
@@ -127,7 +127,7 @@ def test_the_files_are_named_and_nothing_else_is_written(tmp_path: Path) -> None
     assert set(contents(tmp_path / "new" / "workspace")) == names
 
 
-def test_its_settings_lead_to_its_configuration_and_extracts(workspace: Path) -> None:
+def test_the_settings_name_its_configuration_and_extracts(workspace: Path) -> None:
     settings = load_settings(workspace, {})
 
     assert settings.configuration == workspace / "configuration"
@@ -141,7 +141,7 @@ def test_its_configuration_loads_without_a_warning(engine: Engine) -> None:
     assert [job.identifier for job in engine.configuration.jobs] == ["Incremental", "Complete"]
 
 
-def test_every_file_of_the_configuration_explains_itself(workspace: Path) -> None:
+def test_every_file_of_the_configuration_has_comments(workspace: Path) -> None:
     for file in (workspace / "configuration").iterdir():
         assert "<!--" in file.read_text(encoding="utf-8"), f"{file.name} has no comment"
 
@@ -162,7 +162,7 @@ def test_the_incremental_job_loads_the_first_day_and_computes_everything(engine:
     ]
 
 
-def test_the_second_run_records_exactly_what_differs_between_the_days(engine: Engine, workspace: Path) -> None:
+def test_the_second_run_records_exactly_the_differences_between_the_days(engine: Engine, workspace: Path) -> None:
     before = Day.read(workspace / "exports")
     engine.run_job("Incremental")
     computed = {ref: computed_of(engine, *ref) for ref in resources(before)}
@@ -190,7 +190,7 @@ def test_the_second_run_records_exactly_what_differs_between_the_days(engine: En
     assert len(changes) == run.counts.changed
 
 
-def test_the_second_run_computes_what_reads_what_changed_and_nothing_else(engine: Engine, workspace: Path) -> None:
+def test_the_second_run_computes_only_readers_of_changed_values(engine: Engine, workspace: Path) -> None:
     engine.run_job("Incremental")
     generate(workspace / "exports", people=100, day=1)
 
@@ -201,7 +201,7 @@ def test_the_second_run_computes_what_reads_what_changed_and_nothing_else(engine
         assert 0 < task.counts.written <= task.counts.executed < 40
 
 
-def test_a_renamed_department_reaches_the_people_who_work_there(engine: Engine, workspace: Path) -> None:
+def test_a_renamed_department_changes_values_of_its_people(engine: Engine, workspace: Path) -> None:
     engine.run_job("Incremental")
     generate(workspace / "exports", people=100, day=1)
 
@@ -236,7 +236,7 @@ def test_computed_properties_are_what_a_person_would_expect(engine: Engine, work
     assert department.computed == {"Staff": len(staff)}
 
 
-def test_accounts_of_programs_are_told_from_those_of_people(engine: Engine, workspace: Path) -> None:
+def test_service_accounts_are_classified_apart_from_those_of_people(engine: Engine, workspace: Path) -> None:
     engine.run_job("Incremental")
 
     found = {each.key: each.resource_type for each in engine.classifications("Directory_User")}
@@ -249,7 +249,7 @@ def test_accounts_of_programs_are_told_from_those_of_people(engine: Engine, work
     assert set(found.values()) == {"Department_ServiceAccount", "Person_Account"}
 
 
-def test_a_day_without_changes_skips_flags_and_what_is_computed(engine: Engine) -> None:
+def test_a_day_without_changes_skips_the_flag_and_computing_tasks(engine: Engine) -> None:
     engine.run_job("Incremental")
 
     run = engine.run_job("Incremental")
@@ -274,7 +274,7 @@ def test_the_complete_job_computes_everything_and_finds_nothing_to_correct(engin
     assert list(engine.changes(position)) == []
 
 
-def test_both_rules_match_people_that_the_other_does_not(engine: Engine) -> None:
+def test_each_rule_matches_people_that_the_other_does_not(engine: Engine) -> None:
     engine.run_job("Incremental")
 
     pairs = {
@@ -288,9 +288,7 @@ def test_both_rules_match_people_that_the_other_does_not(engine: Engine) -> None
 
 
 @pytest.mark.parametrize("people", [20, 1_000])
-def test_a_workspace_of_another_size_goes_on_for_a_week(
-    people: int, tmp_path: Path, store_url: str, clock: Clock
-) -> None:
+def test_a_workspace_of_another_size_runs_for_a_week(people: int, tmp_path: Path, store_url: str, clock: Clock) -> None:
     write_workspace(tmp_path, people=people, seed=3)
 
     with Engine.open(
@@ -321,7 +319,7 @@ def test_no_ordinary_day_passes_the_thresholds(people: int, tmp_path: Path, engi
 
 
 def largest_share(before: Day, after: Day) -> float:
-    """The largest percentage by which anything of one kind was inserted, updated or deleted."""
+    """The largest percentage of one kind that was inserted, updated or deleted."""
     old, new = resources(before), resources(after)
     same = old.keys() & new.keys()
     happened: list[Iterable[tuple[str, ...]]] = [
@@ -354,7 +352,7 @@ def test_a_file_is_refused_too(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_company_that_cannot_be_leaves_no_folder_behind(tmp_path: Path) -> None:
+def test_an_impossible_company_leaves_no_folder_behind(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not 3"):
         write_workspace(tmp_path / "new", people=3)
 
@@ -373,7 +371,7 @@ def test_the_sample_is_what_is_written_today(tmp_path: Path) -> None:
     assert contents(SAMPLE) == contents(tmp_path / "sample"), "python -m tests.sample_company.sample rewrites it"
 
 
-def test_the_second_day_of_the_sample_tells_a_story(tmp_path: Path) -> None:
+def test_the_second_day_of_the_sample_changes_a_few_resources_of_each_type(tmp_path: Path) -> None:
     before, after = Day.read(SAMPLE / "exports"), Day.read(SAMPLE / DAY_1)
 
     old, new = resources(before), resources(after)
