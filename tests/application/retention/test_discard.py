@@ -38,8 +38,7 @@ def test_history_below_the_horizon_is_refused_naming_horizon_run_and_task(forget
     assert (error.connector, error.horizon, error.run, error.task) == ("HR", horizon, 1, "SynchronizeHR")
     assert str(error) == (
         f"the changes of connector HR up to position {horizon} were discarded by task SynchronizeHR in run 1 "
-        f"(DoNotDeleteChanges is false there). Ask for what lies after it: from position {horizon} "
-        f"on (--after {horizon}, in Python after={horizon})."
+        f"(DoNotDeleteChanges is false there). Ask for what lies after position {horizon}."
     )
 
 
