@@ -53,15 +53,15 @@ class Executor:
                 raise
             self._error = self._error or e
             with suppress(DeltamarkError):  # where the store cannot be written, the run is shown as aborted
-                if self._record.now(with_rows=False).state is TaskState.RUNNING:
+                if self._record.run(with_rows=False).state is TaskState.RUNNING:
                     self._is_cut_short |= end_open_tasks(self._record)
                     self._record_end()
         if self._error is not None:
             raise self._error
-        return self._record.now()
+        return self._record.run()
 
     def _record_end(self) -> None:
-        tasks = self._record.now(with_rows=False).tasks
+        tasks = self._record.run(with_rows=False).tasks
         stopped = self._stop is not None and not self._is_cancelled
         state = end_of_run(tasks, stopped=stopped, cancelled=self._is_cancelled)
         if self._is_cut_short or (self._error is not None and not isinstance(self._error, KeyboardInterrupt)):
@@ -103,7 +103,7 @@ class Executor:
             self._note_outcome(call, ends.get(call.ordinal) or self._skip(call, RUN_INTERRUPTED))
 
     def _check_cancelled(self) -> None:
-        operator = self._record.now(with_rows=False).cancelled_by
+        operator = self._record.run(with_rows=False).cancelled_by
         if operator is not None:
             self._stop = f"the run was cancelled by {operator.user} on {operator.host}"
             self._is_cancelled = True
@@ -156,7 +156,7 @@ class Executor:
     def _end_with_error(self, ordinal: int, error: BaseException, seconds: float) -> TaskEnd:
         """The end of a task that raised an error: failed, unless it had committed before."""
         if not self._is_dry_run:  # a dry run commits nothing, and its record may be gone
-            task = self._record.now(with_rows=False).task(ordinal)
+            task = self._record.run(with_rows=False).task(ordinal)
             if task.state not in (TaskState.RUNNING, TaskState.ABORTED):  # aborted by a run that took it over
                 return TaskEnd(Done(effect=task.effect), task.state, seconds, error)
         end = TaskEnd(Done(messages=[in_words(error)]), TaskState.FAILED, seconds, error)

@@ -20,7 +20,7 @@ def skipped(reason: str) -> TaskEnd:
 def end_open_tasks(record: RunRecorder) -> bool:
     """Ends all tasks of a run that have not ended; returns whether there were any."""
     is_any_open = False
-    for task in record.now(with_rows=False).tasks:
+    for task in record.run(with_rows=False).tasks:
         if task.state is TaskState.RUNNING:
             record.task_ended(task.ordinal, TaskEnd(Done(messages=[INTERRUPTED]), TaskState.FAILED))
         elif task.state is TaskState.PENDING:

@@ -57,7 +57,7 @@ def apply_pending(services: Services, task: SynchronizeTask, run: int, ordinal: 
             write_waiting_links(tx, _waiting(pending, association), origin)
         drop_pending(tx, run, ordinal)
         tx.unblock(pending.connector)
-        messages.append(f"{pending.connector} is not blocked any more: incremental jobs take it in again")
+        messages.append(f"{pending.connector} is no longer blocked: incremental jobs synchronize it again")
         if not task.do_not_delete_changes:
             messages += discard_changes_of(services.configuration, tx, task, scope)
         return Done(
@@ -84,11 +84,11 @@ def drop_pending(tx: Writing, run: int, ordinal: int) -> list[str]:
         return [f"dropped what was held back of {connector}"]
     if block.needs_complete:
         return [
-            f"dropped what was held back of {connector}. It came from extracts that say only what happened, so "
-            f"{connector} stays out of incremental jobs until one that is not has synchronized complete extracts"
+            f"dropped what was held back of {connector}. It came from extracts with a command column, so {connector} "
+            "stays out of incremental jobs until a job that is not incremental has synchronized complete extracts"
         ]
     tx.unblock(connector)
-    return [f"dropped what was held back of {connector}: incremental jobs take it in again"]
+    return [f"dropped what was held back of {connector}: incremental jobs synchronize it again"]
 
 
 def _apply_resources(tx: Writing, pending: PendingChanges, origin: Origin, run: int) -> Counts:

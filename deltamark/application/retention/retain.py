@@ -121,7 +121,7 @@ class _ChunkedDiscard:
         return self._eligible.done(self._record.number, is_finished=is_finished)
 
     def _is_cancelled(self) -> bool:
-        return self._count < self._eligible.count and self._record.now(with_rows=False).cancelled_by is not None
+        return self._count < self._eligible.count and self._record.run(with_rows=False).cancelled_by is not None
 
     def _share_done(self) -> str:
         changes = how_many(self._eligible.count, "change")

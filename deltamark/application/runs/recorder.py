@@ -36,7 +36,7 @@ class RunRecorder:
             check_leases(tx, self.number, self._leased, self._services.lease_s)
             yield tx
 
-    def now(self, *, with_rows: bool = True) -> JobRun:
+    def run(self, *, with_rows: bool = True) -> JobRun:
         """The run as it is on record; without the rows set aside this is cheaper."""
         with self._services.store.reading() as reading:
             summary = reading.run(self.number, with_rows=with_rows)

@@ -94,7 +94,7 @@ def release(tx: Writing, connector: str) -> list[str]:
         return []
     messages = _superseded(tx, before)
     tx.unblock(connector)
-    return [*messages, f"{connector} is not blocked any more: incremental jobs take it in again"]
+    return [*messages, f"{connector} is no longer blocked: incremental jobs synchronize it again"]
 
 
 def reason_blocked(
@@ -114,10 +114,10 @@ def reason_blocked(
     again = "a job that is not incremental and synchronizes its complete extracts"
     if block.task not in reading.pending_tasks(block.run):
         dropped = f"the changes that run {block.run} held back were dropped"
-        return f"connector {connector} is blocked: {dropped}. It takes part again after {again}"
+        return f"connector {connector} is blocked: {dropped}. It is synchronized again after {again}"
     return (
-        f"connector {connector} is blocked by run {block.run}. It takes part again when that run is resumed, which "
-        f"applies what was held back, or cancelled, which drops it, or after {again}"
+        f"connector {connector} is blocked by run {block.run}. It is synchronized again when that run is resumed, "
+        f"which applies what was held back, or cancelled, which drops it, or after {again}"
     )
 
 

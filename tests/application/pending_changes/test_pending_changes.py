@@ -56,7 +56,7 @@ def test_what_was_held_back_is_applied(new_house: NewHouse) -> None:
     assert done.effect
     assert done.messages == (
         "applied what was held back: 1 link removed, 2 resources deleted, 1 resource created, 1 resource updated",
-        "HR is not blocked any more: incremental jobs take it in again",
+        "HR is no longer blocked: incremental jobs synchronize it again",
     )
 
 
@@ -200,7 +200,7 @@ def test_dropped_changes_are_gone_and_the_connector_is_free_again(new_house: New
 
     messages = dropped(house, run)
 
-    assert messages == ["dropped what was held back of HR: incremental jobs take it in again"]
+    assert messages == ["dropped what was held back of HR: incremental jobs synchronize it again"]
     with pytest.raises(UsageError):
         next(house.engine.pending(run))
     again = house.people({"1": "Ann", "2": "Bob"}).engine.run_job("NightlyIncremental")
@@ -216,9 +216,9 @@ def test_while_a_connector_is_blocked_incremental_jobs_leave_it_out_and_say_so(n
     out = task(nightly, "SynchronizeHR")
     assert out.state is TaskState.SKIPPED
     assert out.messages == (
-        f"skipped: connector HR is blocked by run {run}. It takes part again when that run is resumed, which applies "
-        "what was held back, or cancelled, which drops it, or after a job that is not incremental and synchronizes its "
-        "complete extracts",
+        f"skipped: connector HR is blocked by run {run}. It is synchronized again when that run is resumed, which "
+        "applies what was held back, or cancelled, which drops it, or after a job that is not incremental and "
+        "synchronizes its complete extracts",
     )
     assert task(nightly, "SynchronizeTeams").state is TaskState.COMPLETED
     assert list(house.engine.pending(run))
@@ -231,7 +231,7 @@ def test_a_complete_run_supersedes_what_was_held_back(new_house: NewHouse) -> No
 
     assert complete.task(1).messages == (
         f"the changes of HR that run {run} held back are superseded and were dropped",
-        "HR is not blocked any more: incremental jobs take it in again",
+        "HR is no longer blocked: incremental jobs synchronize it again",
     )
     with pytest.raises(UsageError):
         applied(house, run)
@@ -303,7 +303,7 @@ def test_a_delta_that_is_dropped_keeps_its_connector_out_until_a_complete_run(ne
 
     (message,) = dropped(house, run, ordinal=2)
 
-    assert "HR stays out of incremental jobs until one that is not has synchronized complete extracts" in message
+    assert "HR stays out of incremental jobs until a job that is not incremental has synchronized" in message
     for job in ("NightlyIncremental", "PeopleCommands"):
         left_out = task(house.engine.run_job(job), "SynchronizeHR")
         assert left_out.state is TaskState.SKIPPED
