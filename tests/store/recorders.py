@@ -73,5 +73,5 @@ class InsertingPostgreSQLRecorder(PostgreSQLRecorder):
                     "state": pa.array([event.state for event in stored_events], type=pa.binary()),
                 },
             )
-            db.positions_given(positions[-1])
+            db.save_newest_position(positions[-1])
             return list(positions)

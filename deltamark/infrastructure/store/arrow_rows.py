@@ -1,4 +1,4 @@
-"""Rows of a database cursor as Arrow tables, and back, in chunks."""
+"""Converts rows of a database cursor to Arrow tables and back, in chunks."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from deltamark.domain.values import shown
 from deltamark.infrastructure.store.arrow import pa
 
 CHUNK = 50_000
-"""Rows handled at a time: enough to amortise a call, few enough to stay small."""
+"""Rows handled at a time: enough to make calls cheap, few enough to save memory."""
 
 PORTION = 2_000
-"""Rows fetched at a time: many tuples alive at once would set off the garbage collector again and again."""
+"""Rows fetched at a time. With more tuples in memory, the garbage collector runs often."""
 
 
 class Cursor(Protocol):
-    """What a database cursor must do here."""
+    """The part of a database cursor that is used here."""
 
     def fetchmany(self, size: int) -> Sequence[Sequence[Any]]:
-        """The next rows, at most `size`."""
+        """Returns the next rows, at most `size`."""
         ...
 
 
 def to_table(cursor: Cursor, schema: pa.Schema) -> pa.Table:
-    """All remaining rows of a cursor as a table of that schema.
+    """Returns all remaining rows of a cursor as a table.
 
-    :raises StoreError: for a value that is none of its column's type.
+    :raises StoreError: if a value does not have the type of its column.
     """
     batches = []
     while rows := cursor.fetchmany(PORTION):
@@ -38,9 +38,9 @@ def to_table(cursor: Cursor, schema: pa.Schema) -> pa.Table:
 
 
 def as_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Values out of a store as an array.
+    """Returns stored values as an array.
 
-    :raises StoreError: for a value that is none of that type.
+    :raises StoreError: if a value does not have that type.
     """
     try:
         return pa.array(values, type=kind)
@@ -49,11 +49,11 @@ def as_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 
 def chunks(table: pa.Table, size: int = CHUNK) -> Iterator[pa.Table]:
-    """The table in slices of at most `size` rows."""
+    """Yields the table in slices of at most `size` rows."""
     for start in range(0, table.num_rows, size):
         yield table.slice(start, size)
 
 
 def tuples(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
-    """The rows of some columns as tuples."""
+    """Yields the rows of some columns as tuples."""
     return zip(*(table.column(name).to_pylist() for name in names), strict=True)

@@ -1,4 +1,4 @@
-"""One writing transaction: its time, positions and streams, and the record of runs."""
+"""One writing transaction: its time, positions and streams, and the records of runs."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _INSERT_EVENT = """INSERT INTO stored_events
 
 
 class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
-    """The transaction itself.
+    """What all commands of a transaction share.
 
-    Positions, streams, numbers of flags and the time are kept here while the transaction runs and written at its end.
+    Positions, streams, numbers of flags and the time are counted here and written at the end of the transaction.
     """
 
     def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
         super().__init__(database, mapper)
         self._next = self._first = position_after(database.newest_position())
         self._seals = Seals()
-        last_at, self._stream, self._run, self._flag = self._stand()
+        last_at, self._stream, self._run, self._flag = self._counters()
         self._began_at, self._began = to_micros(clock()), monotonic()
         self._micros = max(self._began_at, last_at + 1)
 
-    def _stand(self) -> tuple[int, int, int, int]:
-        """The newest time in the log, the next stream, the next run and the next flag."""
+    def _counters(self) -> tuple[int, int, int, int]:
+        """Returns the newest time in the log, the next stream, the next run and the next flag."""
         match self._db.row("SELECT last_at, next_stream, next_run, next_flag FROM store"):
             case (int(last_at), int(stream), int(run), int(flag)) if last_at < _END_OF_TIME:
                 return last_at, stream, run, flag
@@ -72,12 +72,12 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
         self._db.execute(_INSERT_EVENT, (position, stream, version, topic, state, seal.tobytes()))
         return position
 
-    def _named(self, table: str, name: str) -> int:
-        found = self._db.one(f"SELECT id FROM {table} WHERE name=?1", (name,))
-        return int(found or self._db.one(f"INSERT INTO {table} (name) VALUES (?1) RETURNING id", (name,)))
+    def _name_id(self, table: str, name: str) -> int:
+        number = self._db.one(f"SELECT id FROM {table} WHERE name=?1", (name,))
+        return int(number or self._db.one(f"INSERT INTO {table} (name) VALUES (?1) RETURNING id", (name,)))
 
     def finish(self) -> None:
-        """Writes what was kept back; the last thing before the commit."""
+        """Writes the counters; the last step before the commit."""
         newest = self._next - 1
         if newest >= self._first:
             segments, digest = self._seals.close(self._sealed_to(), self._first, newest, self._micros)
@@ -85,18 +85,18 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
                 "INSERT INTO moments (position, at, segments, digest) VALUES (?1, ?2, ?3, ?4)",
                 (newest, self._micros, segments, digest),
             )
-            self._db.positions_given(newest)
+            self._db.save_newest_position(newest)
         sql = "UPDATE store SET last_at=?1, next_stream=?2, next_run=?3, next_flag=?4"
         self._db.execute(sql, (self._micros, self._stream, self._run, self._flag))
 
     def _sealed_to(self) -> bytes:
-        """The digest of the newest transaction."""
-        found = self._db.one("SELECT digest FROM moments ORDER BY position DESC LIMIT 1")
-        return found or log_digest(self._db.one("SELECT log FROM store"))
+        """Returns the digest of the newest transaction."""
+        digest = self._db.one("SELECT digest FROM moments ORDER BY position DESC LIMIT 1")
+        return digest or log_digest(self._db.one("SELECT log FROM store"))
 
 
 class RunCommands(Session):
-    """The record of runs."""
+    """Writes the records of runs."""
 
     def start_run(self, build: Callable[[str, int, datetime], RunEvent]) -> int:
         (stream,) = self._streams(1)
@@ -111,7 +111,7 @@ class RunCommands(Session):
 
     def append_to_run(self, build: Callable[[str, int, datetime], RunEvent], run: int) -> None:
         row = self._db.row("SELECT stream, version FROM runs WHERE number=?1", (run,))
-        assert row is not None, "only a run that was started goes on"
+        assert row is not None, "only a started run has further events"
         stream, version = row
         position = self._append(build(str(stream), version + 1, self.now()))
         self._db.execute("UPDATE runs SET version=?1, last=?2 WHERE number=?3", (version + 1, position, run))

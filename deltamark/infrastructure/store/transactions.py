@@ -1,4 +1,4 @@
-"""What a store gives to use cases: a view of it, or one transaction."""
+"""The two things that use cases get from a store: a reading and a writing transaction."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class StoreWriting(
 
 
 class DryRunWriting(StoreWriting):
-    """Discards nothing: what would be discarded is still to be shown."""
+    """Discards nothing, because the report of the dry run still needs the changes."""
 
     is_dry_run = True
 
@@ -84,7 +84,7 @@ class DryRunWriting(StoreWriting):
 
 
 def conflict(error: Exception) -> ConcurrentRun:
-    """The words for a constraint that another writer's rows broke."""
+    """Returns the error for a constraint that rows of another writer violated."""
     return ConcurrentRun(
         f"another process changed the same resources at the same time ({error}). Nothing was changed. Run again."
     )

@@ -130,7 +130,7 @@ def test_without_the_lock_the_same_follower_would_skip_an_event(
     monkeypatch.setattr(
         PostgreSQLDatabase, "newest_position", lambda database: database.one("SELECT nextval('unlocked')")
     )
-    monkeypatch.setattr(PostgreSQLDatabase, "positions_given", lambda database, newest: None)
+    monkeypatch.setattr(PostgreSQLDatabase, "save_newest_position", lambda database, newest: None)
 
     follower = overlap(store, lambda thread: thread.join())
 

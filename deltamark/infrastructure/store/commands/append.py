@@ -33,7 +33,7 @@ class AppendCommands(Session):
     """Appends changes of resources and links."""
 
     def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Origin) -> Mapping[str, int]:
-        kind = self._named("entity_types", entity_type)
+        kind = self._name_id("entity_types", entity_type)
         head = Head(self._micros, cause)
         unlinked: Counter[str] = Counter()
         for chunk in chunks(changes.deleted):
@@ -129,14 +129,14 @@ class AppendCommands(Session):
     def _stored(self, kind: int, keys: pa.Array) -> _Stored:
         sql = f"""SELECT coalesce(r.stream, 0), coalesce(r.version, 0), coalesce(r.live, FALSE)
             FROM {self._db.each_text(1, "w")}
-            {self._db.each_found("resources", "r", self._by_key, or_none=True)} ORDER BY w.key"""
+            {self._db.lookup("resources", "r", self._by_key, or_none=True)} ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
 
     def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Origin) -> Counter[str]:
         """Removes the links of resources that are about to be deleted; returns how many of each association."""
         streams = self._db.array(self._stored(kind, deleted.column("key").combine_chunks()).streams)
         ends = " UNION ".join(
-            f"""SELECT l.* FROM {self._db.each_number(1, "w")} {self._db.straight} links l ON l.{end} = w.value
+            f"""SELECT l.* FROM {self._db.each_number(1, "w")} {self._db.ordered_join} links l ON l.{end} = w.value
             WHERE l.live"""
             for end in ("source", "target")
         )
@@ -170,7 +170,7 @@ class AppendCommands(Session):
             self._link(ends, chunk, cause)
 
     def _link(self, ends: LinkEnds, pairs: pa.Table, cause: Origin) -> None:
-        association = self._named("associations", ends.association)
+        association = self._name_id("associations", ends.association)
         stored = self._stored_links(association, pairs)
         if any(stored.live):
             raise _changed_concurrently(ends.association)
@@ -198,7 +198,7 @@ class AppendCommands(Session):
         self._change_links(ends, UNLINKED, pairs, cause)
 
     def _change_links(self, ends: LinkEnds, topic: str, pairs: pa.Table, cause: Origin) -> None:
-        stored = self._stored_links(self._named("associations", ends.association), pairs)
+        stored = self._stored_links(self._name_id("associations", ends.association), pairs)
         was_live = topic == UNLINKED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
             raise _changed_concurrently(ends.association)
@@ -247,7 +247,7 @@ class AppendCommands(Session):
         ends = list(zip(pairs.column("source").to_pylist(), pairs.column("target").to_pylist(), strict=True))
         by_ends = "l.association=?2 AND l.source=w.first AND l.target=w.second"
         sql = f"""SELECT coalesce(l.stream, 0), coalesce(l.version, 0), coalesce(l.live, FALSE)
-            FROM {self._db.each_pair(1, "w")} {self._db.each_found("links", "l", by_ends, or_none=True)}
+            FROM {self._db.each_pair(1, "w")} {self._db.lookup("links", "l", by_ends, or_none=True)}
             ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(ends), association)))
 

@@ -20,7 +20,7 @@ class DerivedCommands(Session):
         for chunk in chunks(values):
             resources, texts = (chunk.column(name).combine_chunks() for name in ("stream", "value"))
             self._db.insert("fresh", {"resource": resources.to_pylist(), "value": texts})
-        self._db.look_at("fresh")
+        self._db.analyze("fresh")
         written = self._drop("correlation_keys", number, everything=everything)
         written += self._db.execute(
             """INSERT INTO correlation_keys (rule, resource, value)
@@ -39,7 +39,7 @@ class DerivedCommands(Session):
         for chunk in chunks(values):
             holds = pc.if_else(chunk.column("value"), "1", pa.scalar(None, pa.string())).combine_chunks()
             self._db.insert("fresh", {"resource": chunk.column("stream").to_pylist(), "value": holds})
-        self._db.look_at("fresh")
+        self._db.analyze("fresh")
         written = self._drop("classifications", number, everything=everything)
         written += self._db.execute(
             """INSERT INTO classifications (rule, resource)
@@ -63,7 +63,7 @@ class DerivedCommands(Session):
             self._db.execute("UPDATE rules SET digest=?1 WHERE id=?2", (rule.digest, self._rule(rule)))
 
     def remove_rules(self, rules: Iterable[DerivedRule]) -> int:
-        numbers = self._db.array([self._known(rule) for rule in rules])
+        numbers = self._db.array([self._rule_id(rule) for rule in rules])
         removed = 0
         for table in ("correlation_keys", "classifications"):
             removed += self._db.execute(f"DELETE FROM {table} WHERE {self._db.among_numbers('rule', 1)}", (numbers,))
@@ -74,7 +74,7 @@ class DerivedCommands(Session):
     def _rule(self, rule: DerivedRule) -> int:
         sql = "INSERT INTO rules (name, side, entity_type, digest) VALUES (?1, ?2, ?3, '') RETURNING id"
         names = (rule.name, rule.kind.value, rule.entity_type)
-        return self._known(rule) or int(self._db.one(sql, names))
+        return self._rule_id(rule) or int(self._db.one(sql, names))
 
     def move_place(self, consumer: str, rules: Iterable[DerivedRule], place: Place) -> None:
         forgotten = self._db.one("SELECT forgotten_flag FROM store")
@@ -91,7 +91,7 @@ class DerivedCommands(Session):
             )
 
     def keep_consumers(self, kept: Mapping[str, Iterable[DerivedRule]]) -> list[str]:
-        kept_places = {(consumer, self._known(rule)) for consumer, rules in kept.items() for rule in rules}
+        kept_places = {(consumer, self._rule_id(rule)) for consumer, rules in kept.items() for rule in rules}
         stored = self._db.all("SELECT consumer, rule FROM consumed ORDER BY consumer, rule")
         for place in stored:
             if place not in kept_places:

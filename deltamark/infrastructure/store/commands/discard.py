@@ -91,7 +91,7 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         ):
             self._db.execute(
                 f"""INSERT INTO to_discard (position, stream) SELECT e.notification_id, e.originator_id
-                FROM stored_events e {self._db.straight} {projection} p ON p.stream = e.originator_id
+                FROM stored_events e {self._db.ordered_join} {projection} p ON p.stream = e.originator_id
                 WHERE e.notification_id > ?1 AND e.notification_id <= ?4
                 AND {self._db.among_texts("e.topic", 2)} AND p.{kind} IN
                     (SELECT id FROM {kinds} WHERE {self._db.among_texts("name", 3)})""",
@@ -127,7 +127,7 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         self._db.execute(
             f"""INSERT INTO snapshots (stream, version, position, topic, state)
             SELECT r.stream, r.version, r.position, '{RESOURCE_SNAPSHOT}', {self._db.as_bytes(state)}
-            FROM (SELECT DISTINCT stream FROM to_discard) d {self._db.straight} resources r ON r.stream = d.stream
+            FROM (SELECT DISTINCT stream FROM to_discard) d {self._db.ordered_join} resources r ON r.stream = d.stream
             JOIN entity_types e ON e.id = r.entity_type WHERE r.position <= ?2 {_KEEP}""",
             (str(self._micros), last),
         )
@@ -149,7 +149,7 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         self._db.execute(
             f"""INSERT INTO snapshots (stream, version, position, topic, state)
             SELECT l.stream, l.version, l.position, '{LINK_SNAPSHOT}', {self._db.as_bytes(state)}
-            FROM (SELECT DISTINCT stream FROM to_discard) d {self._db.straight} links l ON l.stream = d.stream
+            FROM (SELECT DISTINCT stream FROM to_discard) d {self._db.ordered_join} links l ON l.stream = d.stream
             JOIN associations a ON a.id = l.association
             JOIN resources s ON s.stream = l.source JOIN entity_types st ON st.id = s.entity_type
             JOIN resources t ON t.stream = l.target JOIN entity_types tt ON tt.id = t.entity_type
@@ -163,7 +163,8 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         for projection, snapshot in (("resources", self._resource_snapshot), ("links", self._link_snapshot)):
             rows = self._db.all(
                 f"""SELECT d.stream, max(d.position) FROM to_discard d
-                {self._db.straight} {projection} p ON p.stream = d.stream WHERE p.position > ?1 GROUP BY d.stream""",
+                {self._db.ordered_join} {projection} p ON p.stream = d.stream
+                WHERE p.position > ?1 GROUP BY d.stream""",
                 (last,),
             )
             for begin in range(0, len(rows), _FOLDED):
@@ -219,7 +220,7 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         digest = hashlib.sha256()
         rows = self._db.rows(
             f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state FROM to_discard d
-            {self._db.straight} stored_events e ON e.notification_id = d.position ORDER BY d.position"""
+            {self._db.ordered_join} stored_events e ON e.notification_id = d.position ORDER BY d.position"""
         )
         for position, stream, version, topic, state in rows:
             digest.update(b"%d %d %d %b " % (position, stream, version, topic.encode()))

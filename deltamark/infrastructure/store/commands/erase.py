@@ -35,7 +35,7 @@ class ErasureQueries(LogQueries):
 
     def erasures(self) -> list[ResourceErased]:
         sql = f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state
-            FROM runs r {self._db.straight} stored_events e ON e.originator_id = +r.stream
+            FROM runs r {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream
             WHERE e.topic=?1 ORDER BY e.notification_id"""
         return [self._event(row)[1] for row in self._db.all(sql, (RESOURCE_ERASED,))]
 
@@ -49,7 +49,7 @@ class ErasureQueries(LogQueries):
         if not erased_by:
             return {}
         sql = f"""SELECT {EVENT} FROM {self._db.each_number(1, "w")}
-            {self._db.straight} stored_events e ON e.notification_id = w.value WHERE e.topic=?2 ORDER BY 1"""
+            {self._db.ordered_join} stored_events e ON e.notification_id = w.value WHERE e.topic=?2 ORDER BY 1"""
         emptied = map(self._event, self._db.rows(sql, (self._db.array(sorted(erased_by)), ERASED)))
         counts = Counter(erased_by[position] for position, event in emptied if run in (None, event.cause.run))
         return dict(sorted(counts.items()))
@@ -61,14 +61,14 @@ class ErasureQueries(LogQueries):
     def _events_of(self, stream: int) -> list[int]:
         """Returns the positions of the changes that the log has of a resource and its links."""
         sql = f"""SELECT e.notification_id FROM ({_STREAMS}) s
-            {self._db.straight} stored_events e ON e.originator_id = +s.stream ORDER BY 1"""
+            {self._db.ordered_join} stored_events e ON e.originator_id = +s.stream ORDER BY 1"""
         positions: list[int] = self._db.table(sql, (stream,), _positions()).column("position").to_pylist()
         return positions
 
     def runs_that_name(self, key: str) -> list[int]:
         either = " OR ".join(self._db.holds("e.state", self._db.as_bytes(f"CAST(?{n} AS TEXT)")) for n in (1, 2))
         sql = f"""SELECT DISTINCT r.number FROM runs r
-            {self._db.straight} stored_events e ON e.originator_id = +r.stream WHERE {either} ORDER BY 1"""
+            {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream WHERE {either} ORDER BY 1"""
         by_itself, in_a_message = (orjson.dumps(text).decode() for text in (key, shown(key)))
         return [number for (number,) in self._db.all(sql, (by_itself, in_a_message[1:-1]))]
 

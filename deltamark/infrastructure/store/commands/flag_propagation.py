@@ -41,7 +41,7 @@ class FlagPropagation(Session):
         self._db.temporary("reached", _REACHED, key=3)
         if self._touch_values(after) + self._touch_links(after):
             for hops in range(max(len(dependency.hops) for dependency in dependencies.values()), 0, -1):
-                self._db.look_at("reached")
+                self._db.analyze("reached")
                 self._step(hops)
             yield self._arrived()
 
@@ -81,8 +81,8 @@ class FlagPropagation(Session):
             self._db.insert(
                 "steps", {name: list(map(int, column)) for name, column in zip(_STEPS, columns, strict=True)}
             )
-        self._db.look_at("chosen")
-        self._db.look_at("steps")
+        self._db.analyze("chosen")
+        self._db.analyze("steps")
 
     def _in_range(self) -> str:
         """Returns the condition for an event `e` to be one of the changes of `_changes`.
@@ -100,8 +100,8 @@ class FlagPropagation(Session):
         """Returns the query for resources that were created or deleted."""
         sql = f"""SELECT min(e.notification_id) AS position, max(e.notification_id) AS newest, r.stream AS resource,
                 w.dependency AS dependency
-            FROM stored_events e {self._db.straight} resources r ON r.stream = +e.originator_id
-            {self._db.straight} chosen w ON w.leads_to = r.entity_type AND w.hops = 0 AND w.property IS NULL
+            FROM stored_events e {self._db.ordered_join} resources r ON r.stream = +e.originator_id
+            {self._db.ordered_join} chosen w ON w.leads_to = r.entity_type AND w.hops = 0 AND w.property IS NULL
             WHERE {self._in_range()} GROUP BY r.stream, w.dependency"""
         return sql, self._changes(after, [CREATED, DELETED])
 
@@ -110,10 +110,10 @@ class FlagPropagation(Session):
         return self._db.execute(
             f"""INSERT INTO reached (hops, dependency, resource, position, newest)
             SELECT min(w.hops), w.dependency, r.stream, min(e.notification_id), max(e.notification_id)
-            FROM stored_events e {self._db.straight} resources r ON r.stream = +e.originator_id
+            FROM stored_events e {self._db.ordered_join} resources r ON r.stream = +e.originator_id
                 AND r.entity_type IN (SELECT leads_to FROM chosen WHERE property IS NOT NULL)
-            {self._db.straight} {self._db.each_member("e.state", "m")} ON TRUE
-            {self._db.straight} chosen w ON w.property = m.key AND w.leads_to = r.entity_type
+            {self._db.ordered_join} {self._db.each_member("e.state", "m")} ON TRUE
+            {self._db.ordered_join} chosen w ON w.property = m.key AND w.leads_to = r.entity_type
             WHERE {self._in_range()} GROUP BY w.dependency, r.stream""",
             self._changes(after, [UPDATED, COMPUTED]),
         )
@@ -124,8 +124,8 @@ class FlagPropagation(Session):
         return self._db.execute(
             f"""INSERT INTO reached (hops, dependency, resource, position, newest)
             SELECT min(s.hops)-1, s.dependency, {nearer}, min(e.notification_id), max(e.notification_id)
-            FROM stored_events e {self._db.straight} links l ON l.stream = +e.originator_id
-            {self._db.straight} steps s ON s.association = l.association AND s.touched=1
+            FROM stored_events e {self._db.ordered_join} links l ON l.stream = +e.originator_id
+            {self._db.ordered_join} steps s ON s.association = l.association AND s.touched=1
             WHERE {self._in_range()} GROUP BY s.dependency, {nearer}""",
             self._changes(after, LINK_TOPICS),
         )
@@ -136,8 +136,8 @@ class FlagPropagation(Session):
             self._db.execute(
                 f"""INSERT INTO reached (hops, dependency, resource, position, newest)
                 SELECT CAST(?1 AS BIGINT)-1, f.dependency, l.{near}, min(f.position), max(f.newest)
-                FROM steps s {self._db.straight} reached f ON f.hops = s.hops AND f.dependency = s.dependency
-                {self._db.straight} links l ON l.association = s.association AND l.{far} = f.resource AND l.live
+                FROM steps s {self._db.ordered_join} reached f ON f.hops = s.hops AND f.dependency = s.dependency
+                {self._db.ordered_join} links l ON l.association = s.association AND l.{far} = f.resource AND l.live
                 WHERE s.hops=?1 AND s.forward=?2 GROUP BY f.dependency, l.{near}""",
                 (hops, forward),
             )
@@ -146,6 +146,6 @@ class FlagPropagation(Session):
         """Returns the query for dependent resources. An association may once have led to another entity type."""
         sql = f"""SELECT f.position AS position, f.newest AS newest, f.resource AS resource,
                 f.dependency AS dependency
-            FROM chosen w {self._db.straight} reached f ON f.hops=0 AND f.dependency = w.dependency
-            {self._db.straight} resources r ON r.stream = f.resource AND r.entity_type = w.entity_type"""
+            FROM chosen w {self._db.ordered_join} reached f ON f.hops=0 AND f.dependency = w.dependency
+            {self._db.ordered_join} resources r ON r.stream = f.resource AND r.entity_type = w.entity_type"""
         return sql, ()

@@ -22,7 +22,7 @@ class LeaseCommands(Session):
         rows before it, or none.
         """
         parameters = (self._db.array(tasks), self._host_time())
-        expired = f"until <= {self._db.present(2)}"
+        expired = f"until <= {self._db.current_time(2)}"
         rows = self._db.all(
             f"""DELETE FROM leases WHERE {expired} AND run IN
             (SELECT run FROM leases WHERE {expired} AND {self._db.among_texts("task", 1)}) RETURNING {LEASE}""",
@@ -32,7 +32,7 @@ class LeaseCommands(Session):
         return list({lease.run: lease for lease in leases}.values())
 
     def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
-        now = self._db.present(3)
+        now = self._db.current_time(3)
         self._db.execute(
             f"""INSERT INTO leases (task, run, taken_at, heard_at, until)
             SELECT w.value, ?2, {now}, {now}, {now}+?4 FROM {self._db.each_text(1, "w")}""",

@@ -59,7 +59,8 @@ class StubCommands(Session):
             chosen = self._db.array(positions[start : start + MOST])
             rows = self._db.all(
                 f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state, e.seal
-                FROM {self._db.each_number(1, "w")} {self._db.straight} stored_events e ON e.notification_id = w.value
+                FROM {self._db.each_number(1, "w")}
+                {self._db.ordered_join} stored_events e ON e.notification_id = w.value
                 ORDER BY e.topic, e.notification_id""",
                 (chosen,),
             )

@@ -26,7 +26,7 @@ class WaitingLinkQueries(Queries):
         for column, values in (("first", first), ("second", second)):
             by_value = f"a.association=?1 AND {self._db.same(f'a.{column}', 'w.value')}"
             sql = f"""SELECT a.first, a.second FROM {self._db.each_text(2, "w")}
-                {self._db.each_found("awaited", "a", by_value)}"""
+                {self._db.lookup("awaited", "a", by_value)}"""
             pairs.update(self._db.all(sql, (number, self._db.array(sorted(set(values or ()))))))
         return pairs
 
@@ -35,7 +35,7 @@ class WaitingLinkCommands(Session, WaitingLinkQueries):
     """Keeps and drops waiting links."""
 
     def put_waiting_links(self, association: str, awaited: Iterable[Pair], settled: Iterable[Pair]) -> None:
-        number = self._named("associations", association)
+        number = self._name_id("associations", association)
         if old := sorted(settled):
             self._fill_pairs(old)
             pair = self._db.row_of("first", "second")
@@ -52,4 +52,4 @@ class WaitingLinkCommands(Session, WaitingLinkQueries):
         self._db.temporary("given_pairs", {"number": "number", "first": "text", "second": "text"})
         first, second = (pa.array(values, pa.string()) for values in zip(*pairs, strict=True))
         self._db.insert("given_pairs", {"number": range(len(pairs)), "first": first, "second": second})
-        self._db.look_at("given_pairs")
+        self._db.analyze("given_pairs")

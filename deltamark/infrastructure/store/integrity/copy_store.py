@@ -138,7 +138,7 @@ class StoreCopy(RebuildCommands):
         self._db.execute("UPDATE store SET forgotten_flag=?1, log=?2", (forgotten, log))
         newest = self._db.one("SELECT max(notification_id) FROM stored_events")
         if newest:
-            self._db.positions_given(newest)
+            self._db.save_newest_position(newest)
 
 
 def _portions(rows: Iterator[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:

@@ -81,13 +81,13 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         for kind in dict.fromkeys(row.entity_type for row in folded.resources):
             keys = self._db.array([row.key for row in folded.resources if row.entity_type == kind])
             sql = f"""DELETE FROM resources WHERE stream IN (SELECT r.stream FROM {self._db.each_text(1, "w")}
-                {self._db.each_found("resources", "r", self._by_key)} WHERE r.stream>=?3)"""
+                {self._db.lookup("resources", "r", self._by_key)} WHERE r.stream>=?3)"""
             self._db.execute(sql, (keys, self._type_id(kind), folded.after))
 
     def _make_room_for_links(self, association: int, ends: Sequence[tuple[int, int]], after: int) -> None:
         if self._last_stored["links"] >= after:
             sql = f"""DELETE FROM links WHERE stream IN (SELECT l.stream FROM {self._db.each_pair(1, "w")}
-                {self._db.straight} links l ON l.association=?2 AND l.source=w.first AND l.target=w.second
+                {self._db.ordered_join} links l ON l.association=?2 AND l.source=w.first AND l.target=w.second
                 WHERE l.stream>=?3)"""
             self._db.execute(sql, (self._db.array(ends), association, after))
 
@@ -121,7 +121,7 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         if not rows:
             return
         stream, kind, key, version, position, _, state, computed = zip(*rows, strict=True)
-        numbers = {name: self._named("entity_types", name) for name in dict.fromkeys(kind)}
+        numbers = {name: self._name_id("entity_types", name) for name in dict.fromkeys(kind)}
         self._db.insert(
             "resources",
             {
@@ -140,7 +140,7 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         if not rows:
             return
         stream, association, *ends, version, position, _ = zip(*rows, strict=True)
-        numbers = {name: self._named("associations", name) for name in dict.fromkeys(association)}
+        numbers = {name: self._name_id("associations", name) for name in dict.fromkeys(association)}
         source, target = self._streams_of(ends[0], ends[1]), self._streams_of(ends[2], ends[3])
         for name, number in numbers.items():
             rows_of_all = zip(association, source, target, strict=True)
@@ -165,7 +165,7 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         for kind in dict.fromkeys(kinds):
             keys_of_kind = dict.fromkeys(key for name, key in zip(kinds, keys, strict=True) if name == kind)
             sql = f"""SELECT r.key, r.stream FROM {self._db.each_text(1, "w")}
-                {self._db.each_found("resources", "r", self._by_key)}"""
+                {self._db.lookup("resources", "r", self._by_key)}"""
             for key, stream in self._db.all(sql, (self._db.array(list(keys_of_kind)), self._type_id(kind))):
                 streams[kind, key] = stream
         try:
@@ -194,7 +194,7 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         for association, first, second in sorted(pairs):
             self._db.execute(
                 "INSERT INTO awaited (association, first, second) VALUES (?1, ?2, ?3)",
-                (self._named("associations", association), first, second),
+                (self._name_id("associations", association), first, second),
             )
 
 

@@ -42,7 +42,7 @@ def _given(parameters: Sequence[Any]) -> dict[str, Any]:
 class PostgreSQLDatabase(Database):
     """SQL on a PostgreSQL connection; many values in one parameter are an array."""
 
-    straight = "JOIN"  # the planner of PostgreSQL finds the order
+    ordered_join = "JOIN"  # the planner of PostgreSQL finds the order
     by_rows = False
     unindexed = ""
 
@@ -86,7 +86,7 @@ class PostgreSQLDatabase(Database):
         """
         return f"({self.same(indexed, other)} AND {digest_of(indexed)} = {digest_of(other)})"
 
-    def each_found(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
+    def lookup(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
         """A lateral join with OFFSET, which keeps the planner from turning the join round.
 
         What the transaction wrote itself is not in the statistics: turned round, all of it would be read for each row.
@@ -111,7 +111,7 @@ class PostgreSQLDatabase(Database):
     def holds(self, state: str, part: str) -> str:
         return f"position({part} IN {state}) > 0"
 
-    def present(self, parameter: int) -> str:
+    def current_time(self, parameter: int) -> str:
         return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
     def _cursor(self, sql: str, parameters: Sequence[Any], *, binary: bool = True) -> Cursor[tuple[Any, ...]]:
@@ -137,7 +137,7 @@ class PostgreSQLDatabase(Database):
             cursor.execute(_statement(sql), _given(parameters), binary=True)
             return to_table(cursor, schema)
 
-    def held(self, entity_type: int, schema: pa.Schema) -> pa.Table:
+    def live_states(self, entity_type: int, schema: pa.Schema) -> pa.Table:
         return self.table("SELECT key, state FROM resources WHERE entity_type=?1 AND live", (entity_type,), schema)
 
     def close(self) -> None:
@@ -172,22 +172,22 @@ class PostgreSQLDatabase(Database):
             copy.write(TRAILER)
         self.added[table] += length(columns)
 
-    def update(self, table: str, columns: Mapping[str, Column], found_by: Mapping[str, Column]) -> int:
+    def update(self, table: str, columns: Mapping[str, Column], keys: Mapping[str, Column]) -> int:
         """Copies the rows to a temporary table and joins it."""
-        if not length(found_by):
+        if not length(keys):
             return 0
-        staged = {**columns, **{f"by_{name}": column for name, column in found_by.items()}}
-        self._stage(table, columns, found_by)
+        staged = {**columns, **{f"by_{name}": column for name, column in keys.items()}}
+        self._stage(table, columns, keys)
         self.insert("staged", staged)
         # Long texts make a new table look as if it held many more rows: enough to read all of the other one for.
-        self.execute(f"ANALYZE staged (by_{next(iter(found_by))})")
+        self.execute(f"ANALYZE staged (by_{next(iter(keys))})")
         settings = ", ".join(f"{name} = s.{name}" for name in columns)
-        conditions = " AND ".join(f"t.{name} = s.by_{name}" for name in found_by)
+        conditions = " AND ".join(f"t.{name} = s.by_{name}" for name in keys)
         return self.execute(f"UPDATE {table} t SET {settings} FROM staged s WHERE {conditions}")
 
-    def _stage(self, table: str, columns: Mapping[str, Column], found_by: Mapping[str, Column]) -> None:
+    def _stage(self, table: str, columns: Mapping[str, Column], keys: Mapping[str, Column]) -> None:
         """An empty table `staged` with columns of the same types."""
-        chosen = ", ".join([*columns, *(f"{name} AS by_{name}" for name in found_by)])
+        chosen = ", ".join([*columns, *(f"{name} AS by_{name}" for name in keys)])
         self.execute("DROP TABLE IF EXISTS staged")
         self.execute(f"CREATE TEMP TABLE staged ON COMMIT DROP AS SELECT {chosen} FROM {table} WITH NO DATA")
 
@@ -196,7 +196,7 @@ class PostgreSQLDatabase(Database):
             (SELECT coalesce(max(notification_id), 0) FROM stored_events))"""
         return int(self.one(sql))
 
-    def positions_given(self, newest: int) -> None:
+    def save_newest_position(self, newest: int) -> None:
         self.execute("UPDATE log_end SET position=?1", (newest,))
         self.execute("SELECT pg_notify(?1, '')", (self.channel(),))
 
@@ -218,6 +218,6 @@ class PostgreSQLDatabase(Database):
         self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}) ON COMMIT DROP")
         self.execute(f"TRUNCATE {name}")
 
-    def look_at(self, temporary: str) -> None:
+    def analyze(self, temporary: str) -> None:
         """Analyzes a temporary table, which belongs to the role that made it."""
         self.execute(f"ANALYZE {temporary}")

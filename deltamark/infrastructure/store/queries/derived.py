@@ -1,4 +1,4 @@
-"""Queries for what is derived of resources, and of what it is derived: values, links, keys and classifications."""
+"""Reads derived values, and what they are derived from: values, links, keys and classifications."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _KEYS = """SELECT n.name, n.side, e.name, r.key, k.value FROM correlation_keys k
 
 
 class DerivedQueries(Queries):
-    """What computing reads, and what it gave."""
+    """Reads derived values and their inputs."""
 
     def states(self, entity_type: str, among: pa.Array | None = None) -> pa.Table:
         columns = "SELECT stream, CASE WHEN live THEN state END, computed FROM resources"
@@ -85,20 +85,20 @@ class DerivedQueries(Queries):
     def classifications(self, entity_type: str) -> Iterator[tuple[str, list[str]]]:
         sql = """SELECT r.key, n.name FROM classifications c JOIN rules n ON n.id = c.rule
             JOIN resources r ON r.stream = c.resource WHERE r.entity_type=?1 ORDER BY r.key, n.name"""
-        for key, found in groupby(self._db.rows(sql, (self._type_id(entity_type),)), key=itemgetter(0)):
-            yield key, [name for _, name in found]
+        for key, rows in groupby(self._db.rows(sql, (self._type_id(entity_type),)), key=itemgetter(0)):
+            yield key, [name for _, name in rows]
 
     def classified(self, rule: DerivedRule) -> pa.Array:
         sql = "SELECT resource FROM classifications WHERE rule=?1 ORDER BY resource"
-        found = self._db.table(sql, (self._known(rule),), _classified())
-        return found.column("stream").combine_chunks()
+        rows = self._db.table(sql, (self._rule_id(rule),), _classified())
+        return rows.column("stream").combine_chunks()
 
     def stored_keys(self, rule: DerivedRule) -> pa.Table:
         sql = "SELECT resource, value FROM correlation_keys WHERE rule=?1 ORDER BY resource"
-        return self._db.table(sql, (self._known(rule),), _held())
+        return self._db.table(sql, (self._rule_id(rule),), _held())
 
-    def _known(self, rule: DerivedRule) -> int:
-        """The number of a derivation, whatever its definition; 0 where there is none."""
+    def _rule_id(self, rule: DerivedRule) -> int:
+        """Returns the number of a derivation, whatever its definition; 0 if it has none."""
         sql = "SELECT id FROM rules WHERE name=?1 AND side=?2 AND entity_type=?3"
         return self._db.one(sql, (rule.name, rule.kind.value, rule.entity_type)) or 0
 
@@ -106,12 +106,12 @@ class DerivedQueries(Queries):
         order = "ORDER BY n.name, n.side, r.key"
         if rules is None:
             return self._keys(f"{_KEYS} {order}", ())
-        wanted = self._db.array(list(rules))
-        return self._keys(f"{_KEYS} WHERE {self._db.among_texts('n.name', 1)} {order}", (wanted,))
+        sql = f"{_KEYS} WHERE {self._db.among_texts('n.name', 1)} {order}"
+        return self._keys(sql, (self._db.array(list(rules)),))
 
     def matching_keys(self, rules: Sequence[str]) -> Iterator[CorrelationKey]:
         sql = f"""{_KEYS} WHERE {self._db.among_texts("n.name", 1)} AND EXISTS (
-                SELECT 1 FROM rules m {self._db.straight} correlation_keys o
+                SELECT 1 FROM rules m {self._db.ordered_join} correlation_keys o
                 ON o.rule = m.id AND {self._db.same("o.value", "k.value")}
                 WHERE m.name = n.name AND m.side <> n.side)
             ORDER BY n.name, k.value, n.side, r.key"""

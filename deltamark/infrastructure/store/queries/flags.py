@@ -1,4 +1,4 @@
-"""Queries of flags: what is flagged for, what is flagged, and where the consumers of flags stand."""
+"""Reads flags, the dependencies that changes are flagged for, and the places of consumers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.queries.state import Queries
 
 FLAGGING = "*flags*"
-"""The place of flagging itself; no task can be called that."""
+"""The name of the place of flagging itself; no task can have it."""
 
 
 @cache
@@ -28,7 +28,7 @@ DEPENDENCY = "entity_type, hops, path, property, leads_to"
 
 
 class FlagQueries(Queries):
-    """Flags, the dependencies that are watched, and places."""
+    """Reads flags, watched dependencies and places."""
 
     def flagged_to(self) -> int:
         position = self._db.one("SELECT position FROM places WHERE consumer=?1", (FLAGGING,)) or 0
@@ -45,14 +45,14 @@ class FlagQueries(Queries):
         return {dependency: since for _, dependency, since in self._watched()}
 
     def _watched(self) -> list[tuple[int, Dependency, int]]:
-        """The dependencies that are watched: number, dependency, and since when."""
+        """Returns the watched dependencies: number, dependency, and the position since which it is watched."""
         rows = self._db.all(f"SELECT id, {DEPENDENCY}, since FROM dependencies ORDER BY id")
         return [(number, _dependency(row), since) for number, *row, since in rows]
 
     def _numbers(self, dependencies: Iterable[Dependency]) -> dict[int, Dependency]:
-        """Those of some dependencies that are watched, each once, by their numbers."""
-        wanted = set(dependencies)
-        return {number: dependency for number, dependency, _ in self._watched() if dependency in wanted}
+        """Returns the watched ones of some dependencies, by their numbers."""
+        chosen = set(dependencies)
+        return {number: dependency for number, dependency, _ in self._watched() if dependency in chosen}
 
     def places(self, consumer: str) -> dict[DerivedRule, Place]:
         rows = self._db.all(
@@ -60,15 +60,15 @@ class FlagQueries(Queries):
             FROM consumed c JOIN rules r ON r.id = c.rule WHERE c.consumer=?1 ORDER BY r.id""",
             (consumer,),
         )
-        found: dict[DerivedRule, Place] = {}
+        places: dict[DerivedRule, Place] = {}
         for side, name, entity_type, digest, flag, position in rows:
             self._check(consumer, position, flag)
             rule = DerivedRule(kind=_kind(side), name=name, entity_type=entity_type, digest=digest)
-            found[rule] = Place(flag=flag, position=position)
-        return found
+            places[rule] = Place(flag=flag, position=position)
+        return places
 
     def _check(self, consumer: str, position: int, flag: int = 0) -> None:
-        """Refuses a place that lies ahead: whoever stands there would pass over what is still to come."""
+        """Refuses a place beyond the end of the log or of the flags, because its consumer would miss some."""
         head = self._db.one("SELECT max(notification_id) FROM stored_events") or 0
         if position > head:
             raise store_damaged(
@@ -84,11 +84,11 @@ class FlagQueries(Queries):
         first = "CASE WHEN position>?2 THEN position ELSE newest END"
         sql = f"""SELECT resource, dependency, min({first}) FROM flags WHERE number>?1 AND newest>?2
             AND {self._db.among_numbers("dependency", 3)} GROUP BY resource, dependency ORDER BY resource, dependency"""
-        found = self._db.table(sql, (after, beyond, self._db.array(list(numbers))), _flags())
+        flags = self._db.table(sql, (after, beyond, self._db.array(list(numbers))), _flags())
         place = {dependency: number for number, dependency in reversed(list(enumerate(dependencies)))}
-        given = pa.array([place[dependency] for dependency in numbers.values()], pa.int64())
-        chosen = pc.index_in(found.column("dependency"), pa.array(numbers, pa.int64()))
-        return found.set_column(1, "dependency", given.take(chosen.combine_chunks()))
+        indexes = pa.array([place[dependency] for dependency in numbers.values()], pa.int64())
+        chosen = pc.index_in(flags.column("dependency"), pa.array(numbers, pa.int64()))
+        return flags.set_column(1, "dependency", indexes.take(chosen.combine_chunks()))
 
 
 def _kind(side: str) -> DerivationKind:
@@ -99,15 +99,15 @@ def _kind(side: str) -> DerivationKind:
 
 
 def rule_of(name: str, side: str, entity_type: str, digest: str) -> DerivedRule:
-    """A derivation from its columns.
+    """Returns the derivation of a row.
 
-    :raises StoreError: if there is no such kind.
+    :raises StoreError: if its kind is unknown.
     """
     return DerivedRule(kind=_kind(side), name=name, entity_type=entity_type, digest=digest)
 
 
 def columns_of(dependency: Dependency) -> tuple[Any, ...]:
-    """A dependency as its columns."""
+    """Returns the columns of a dependency."""
     hops = [[hop.association, hop.forward] for hop in dependency.hops]
     return (
         dependency.entity_type,
@@ -121,7 +121,7 @@ def columns_of(dependency: Dependency) -> tuple[Any, ...]:
 def _dependency(row: Sequence[Any]) -> Dependency:
     entity_type, hops, path, property_name, leads_to = row
     try:
-        found = tuple(Hop(association, bool(forward)) for association, forward in orjson.loads(hops))
-        return Dependency(entity_type, found, tuple(orjson.loads(path)), property_name, leads_to)
+        links = tuple(Hop(association, bool(forward)) for association, forward in orjson.loads(hops))
+        return Dependency(entity_type, links, tuple(orjson.loads(path)), property_name, leads_to)
     except (TypeError, ValueError) as e:
         raise store_damaged(f"a dependency of {entity_type} cannot be read ({e})") from e

@@ -1,4 +1,4 @@
-"""Queries of former times: what lies between two moments, and all that a resource or link went through."""
+"""Reads history: changes between two positions, and all facts of resources and links."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class HistoryQueries(RunQueries):
         """Reads the log between the two positions, and the earlier changes of what changed there."""
         sql = f"""SELECT r.stream, r.key FROM (SELECT DISTINCT e.originator_id AS stream FROM stored_events e
                 WHERE e.notification_id>?1 AND e.notification_id<=?2 AND {self._db.among_texts("e.topic", 3)}) c
-            {self._db.straight} resources r ON r.stream = c.stream WHERE r.entity_type=?4 ORDER BY r.key"""
-        given = (first, last, self._db.array(RESOURCE_TOPICS), self._type_id(entity_type))
-        for rows in portions(self._db.rows(sql, given)):
-            found = self._facts_of_each([stream for stream, _ in rows], last)
+            {self._db.ordered_join} resources r ON r.stream = c.stream WHERE r.entity_type=?4 ORDER BY r.key"""
+        parameters = (first, last, self._db.array(RESOURCE_TOPICS), self._type_id(entity_type))
+        for rows in portions(self._db.rows(sql, parameters)):
+            facts_by_stream = self._facts_of_each([stream for stream, _ in rows], last)
             for stream, key in rows:
-                facts = found.get(stream, [])
+                facts = facts_by_stream.get(stream, [])
                 past = fold(fact for position, fact in facts if position <= first)
                 yield ResourceRef(entity_type, key), past, fold(fact for _, fact in facts)
 
@@ -58,18 +58,18 @@ class HistoryQueries(RunQueries):
         self, association: str, ends: tuple[int | None, int | None] | None
     ) -> Iterator[list[tuple[int, LinkFact]]]:
         kind = self._association_id(association)
-        given: tuple[Any, ...] = (kind,) if ends is None else (kind, ends[0] or 0, ends[1] or 0)
+        parameters: tuple[Any, ...] = (kind,) if ends is None else (kind, ends[0] or 0, ends[1] or 0)
         chosen = "" if ends is None else " AND (l.source=?2 OR l.target=?3)"
         sql = f"""SELECT l.stream FROM links l JOIN resources s ON s.stream = l.source
             JOIN resources t ON t.stream = l.target WHERE l.association=?1{chosen} ORDER BY s.key, t.key"""
-        return self._facts_in_order(sql, given)
+        return self._facts_in_order(sql, parameters)
 
-    def _facts_in_order(self, sql: str, given: Sequence[Any]) -> Iterator[list[tuple[int, Any]]]:
-        for rows in portions(self._db.rows(sql, given)):
-            found = self._facts_of_each([stream for (stream,) in rows], _END)
-            yield from (found[stream] for (stream,) in rows if stream in found)
+    def _facts_in_order(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[tuple[int, Any]]]:
+        for rows in portions(self._db.rows(sql, parameters)):
+            facts = self._facts_of_each([stream for (stream,) in rows], _END)
+            yield from (facts[stream] for (stream,) in rows if stream in facts)
 
     def _facts_of_each(self, streams: Sequence[int], until: int) -> dict[int, list[tuple[int, Any]]]:
-        """The facts of some streams up to a position, by stream."""
-        groups = groupby(self._facts(streams, until), key=lambda found: int(found[1].originator_id))
+        """Returns the facts of some streams up to a position, by stream."""
+        groups = groupby(self._facts(streams, until), key=lambda row: int(row[1].originator_id))
         return {stream: list(whole(stream, group)) for stream, group in groups}

@@ -1,4 +1,4 @@
-"""Queries of the log: changes, one resource's history, what was at a past position, runs."""
+"""Reads the log: changes, the history of a resource, past states, runs."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ _READ = 2_000
 """Events read at a time: memory does not grow with the log."""
 
 _END = 2**63 - 1
-"""Beyond every position."""
+"""Above every position."""
 
-# Where events are looked up by the stream of another table, that stream stands behind a plus: without it, SQLite
-# would convert every stored stream to a number first and scan the whole log.
+# A stream of another table is written with a plus where events are looked up by it. Without the plus, SQLite would
+# convert every stored stream to a number and scan the whole log.
 EVENT = "notification_id, originator_id, originator_version, topic, state"
 
 
 def portions(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows, some at a time."""
+    """Yields the rows, some at a time."""
     while portion := list(islice(rows, _READ)):
         yield portion
 
 
 class LogQueries(StateQueries):
-    """The log, and what folding it gives."""
+    """Reads the log, and folds it."""
 
     def head(self) -> int:
         return self._db.one("SELECT max(notification_id) FROM stored_events") or 0
 
     def changed_since(self, position: int) -> bool:
-        # In order: a planner that only wants to know whether there is one would begin with the oldest event.
+        # With an order, because a planner that looks for any one row would begin with the oldest event.
         sql = f"""SELECT notification_id FROM stored_events WHERE notification_id>?1
             AND {self._db.among_texts("topic", 2)} ORDER BY notification_id LIMIT 1"""
         if self._db.one(sql, (position, self._db.array(CHANGE_TOPICS))) is not None:
@@ -72,7 +72,7 @@ class LogQueries(StateQueries):
         return [self._event(row) for row in self._db.rows(sql, (CHANGES_DISCARDED, after))]
 
     def _discarded_beyond(self, position: int) -> list[ChangesDiscarded]:
-        """The discards that took changes beyond a position."""
+        """Returns the discards that removed changes above a position."""
         return [discarded for _, discarded in self.discards(position) if discarded.up_to > position]
 
     def changes(self, after: int, until: int | None) -> Iterator[tuple[int, AnyChange]]:
@@ -87,7 +87,7 @@ class LogQueries(StateQueries):
             yield from whole(stream, self._facts([stream], until))
 
     def _facts(self, streams: Sequence[int], until: int | None) -> Iterator[tuple[int, Any]]:
-        """The snapshots and events of some streams, stream by stream, oldest first."""
+        """Yields the snapshots and events of some streams, stream by stream, oldest first."""
         sql = f"""SELECT position, stream, version, topic, state FROM snapshots
             WHERE {self._db.among_numbers("stream", 1)}
             UNION ALL SELECT {EVENT} FROM stored_events
@@ -96,28 +96,28 @@ class LogQueries(StateQueries):
 
     def _facts_by_stream(self, streams: Sequence[int], until: int) -> Iterator[tuple[int, Iterator[Any]]]:
         facts = self._facts(streams, until) if streams else iter(())
-        for text, group in groupby(facts, key=lambda found: found[1].originator_id):
+        for text, group in groupby(facts, key=lambda row: row[1].originator_id):
             stream = int(text)
             yield stream, (fact for _, fact in whole(stream, group))
 
     def changes_of(self, streams: pa.Array, after: int) -> Iterator[tuple[int, ResourceEvent]]:
-        # By stream, not by position: those are few, and the log is long.
+        # By stream, not by position: the streams are few, and the log is long.
         sql = f"""SELECT {EVENT} FROM stored_events WHERE {self._db.among_numbers("originator_id", 1)}
             AND +notification_id>?2 ORDER BY +notification_id"""
         return map(self._event, self._db.rows(sql, (self._db.array(streams.to_pylist()), after)))
 
     def link_changes_at(self, hop: Hop, near: pa.Array, after: int) -> Iterator[tuple[int, LinkEvent]]:
-        sql = f"""SELECT {EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
+        sql = f"""SELECT {EVENT} FROM links l {self._db.ordered_join} stored_events e ON e.originator_id = +l.stream
             WHERE l.association=?1 AND {self._db.among_numbers("l.source" if hop.forward else "l.target", 2)}
             AND +notification_id>?3 ORDER BY +notification_id"""
-        given = (self._association_id(hop.association), self._db.array(near.to_pylist()), after)
-        return map(self._event, self._db.rows(sql, given))
+        parameters = (self._association_id(hop.association), self._db.array(near.to_pylist()), after)
+        return map(self._event, self._db.rows(sql, parameters))
 
     def link_changes_of(self, ref: ResourceRef) -> Iterator[tuple[int, AnyChange]]:
         stream = self.stream_of(ref)
         if stream is None:
             return
-        sql = f"""SELECT {EVENT} FROM links l {self._db.straight} stored_events e ON e.originator_id = +l.stream
+        sql = f"""SELECT {EVENT} FROM links l {self._db.ordered_join} stored_events e ON e.originator_id = +l.stream
             WHERE l.source=?1 OR l.target=?1 ORDER BY notification_id"""
         for row in self._db.rows(sql, (stream,)):
             yield self._event(row)
@@ -136,12 +136,12 @@ class LogQueries(StateQueries):
                     yield key, past[stream].values
 
     def _resources_at(self, streams: Sequence[int], until: int) -> dict[int, Resource]:
-        """Those of some resources that lived at a position."""
+        """Returns the resources that existed at a position."""
         folded = ((stream, fold(facts)) for stream, facts in self._facts_by_stream(streams, until))
         return {stream: resource for stream, resource in folded if resource is not None and resource.live}
 
     def _links_at(self, streams: Sequence[int], until: int) -> set[int]:
-        """Those of some links that stood at a position."""
+        """Returns the links that existed at a position."""
         folded = ((stream, fold_link(facts)) for stream, facts in self._facts_by_stream(streams, until))
         return {stream for stream, link in folded if link is not None and link.live}
 
@@ -168,7 +168,7 @@ class LogQueries(StateQueries):
 
 
 class RunQueries(LogQueries):
-    """Runs, folded from their streams, and what they discarded."""
+    """Reads runs, folded from their streams, and horizons."""
 
     def run(self, number: int, *, with_rows: bool = True) -> RunSummary | None:
         return next(iter(self._folded("r.number=?1", (number,), with_rows=with_rows)), None)
@@ -180,7 +180,7 @@ class RunQueries(LogQueries):
     def _folded(self, which: str, parameters: tuple[Any, ...], *, with_rows: bool) -> Iterator[RunSummary]:
         rows = self._db.rows(
             f"""SELECT r.number, r.first, r.last, {EVENT} FROM runs r
-            {self._db.straight} stored_events e ON e.originator_id = +r.stream
+            {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream
             WHERE {which} AND (?2 OR e.topic<>?3) ORDER BY r.number, e.originator_version""",
             (*parameters, with_rows, ROWS_SET_ASIDE),
         )
@@ -198,8 +198,8 @@ class RunQueries(LogQueries):
         if self._discarded_beyond(position):
             return None
         sql = f"""SELECT DISTINCT t.name FROM stored_events e
-            {self._db.straight} resources r ON r.stream = e.originator_id
-            {self._db.straight} entity_types t ON t.id = r.entity_type WHERE e.notification_id>?1"""
+            {self._db.ordered_join} resources r ON r.stream = e.originator_id
+            {self._db.ordered_join} entity_types t ON t.id = r.entity_type WHERE e.notification_id>?1"""
         return {name for (name,) in self._db.all(sql, (position,))}
 
     def horizons(self) -> list[Horizon]:
@@ -213,18 +213,18 @@ _BEGINNINGS = (Created, Linked, ResourceSnapshot, LinkSnapshot)
 
 
 def whole(stream: int, facts: Iterable[tuple[int, _Fact]]) -> Iterator[tuple[int, _Fact]]:
-    """The facts of one stream as they come, a snapshot first if there is one, then every event after it.
+    """Yields the facts of one stream: its snapshot if there is one, then every event after it.
 
-    :raises StoreError: where an event is missing.
+    :raises StoreError: if an event is missing.
     """
-    wanted = 1
+    expected = 1
     for position, fact in facts:
         version = fact.originator_version
         if isinstance(fact, ResourceSnapshot | LinkSnapshot):
-            wanted = version
-        if version != wanted:
-            raise store_damaged(f"stream {stream} lacks event {wanted}: event {version} stands in its place")
-        if wanted == 1 and not isinstance(fact, _BEGINNINGS):
+            expected = version
+        if version != expected:
+            raise store_damaged(f"stream {stream} lacks event {expected}: event {version} follows instead")
+        if expected == 1 and not isinstance(fact, _BEGINNINGS):
             raise store_damaged(f"stream {stream} begins with an event that cannot be first ({type(fact).__name__})")
         yield position, fact
-        wanted = version + 1
+        expected = version + 1

@@ -1,4 +1,4 @@
-"""Queries about the changes of some subjects: how many there are, of which kinds, where and when."""
+"""Counts the changes of some subjects, with their kinds, positions and times."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class RetentionQueries(Queries):
     """Queries about the changes that a retention may discard."""
 
     def _of_subjects(self, topics: int, names: int) -> str:
-        """What follows FROM for the changes of some subjects, with the subject's name as ``subject``.
+        """Returns the FROM clause for the changes of some subjects.
 
-        In the order of the log: where only the first or last few are wanted, no more is read.
+        It keeps the order of the log, so that a query for the first or last few changes reads no more.
         """
         return f"""stored_events e
             LEFT JOIN resources r ON r.stream = e.originator_id LEFT JOIN entity_types t ON t.id = r.entity_type
@@ -53,11 +53,11 @@ class RetentionQueries(Queries):
             FROM {self._of_subjects(1, 2)} AND e.notification_id>?3 AND e.notification_id<=?4 GROUP BY 1, 2""",
             (self._db.array(CHANGE_TOPICS), self._db.array(list(subjects)), after, until),
         )
-        found: dict[tuple[int, str], Outgoing] = {}
+        groups: dict[tuple[int, str], Outgoing] = {}
         for subject, topic, count, first, last, size in rows:
             key = list(subjects).index(subject), _KINDS[topic]
-            other = found.get(key)
-            found[key] = Outgoing(
+            other = groups.get(key)
+            groups[key] = Outgoing(
                 subject=subject,
                 kind=_KINDS[topic],
                 count=count + (other.count if other else 0),
@@ -68,8 +68,8 @@ class RetentionQueries(Queries):
                 size=int(size) + (other.size if other else 0),
             )
         return [
-            evolve(one, first_at=self.time_of(one.first), last_at=self.time_of(one.last))
-            for _, one in sorted(found.items(), key=lambda item: item[0])
+            evolve(group, first_at=self.time_of(group.first), last_at=self.time_of(group.last))
+            for _, group in sorted(groups.items(), key=lambda item: item[0])
         ]
 
     def oldest_of_newest(self, subjects: Sequence[str], count: int) -> int | None:
@@ -77,12 +77,12 @@ class RetentionQueries(Queries):
             return None
         sql = f"""SELECT e.notification_id FROM {self._of_subjects(1, 2)}
             ORDER BY e.notification_id DESC LIMIT 1 OFFSET ?3"""
-        found: int | None = self._db.one(
+        position: int | None = self._db.one(
             sql, (self._db.array(CHANGE_TOPICS), self._db.array(list(subjects)), count - 1)
         )
-        return found
+        return position
 
     def time_of(self, position: int) -> datetime:
-        # Every position up to that of a moment is no younger than it, so the first one that reaches it is its own.
+        # Moments are in the order of positions, so the first moment at or above a position is its own.
         sql = "SELECT at FROM moments WHERE position>=?1 ORDER BY position LIMIT 1"
         return from_micros(self._db.one(sql, (position,)) or 0)

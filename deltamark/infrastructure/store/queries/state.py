@@ -1,4 +1,4 @@
-"""Queries of the current state: resources and links."""
+"""Reads the current state: resources and links."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _LINKED_KEYS = """SELECT l.source, l.target, s.key AS source_key, t.key AS targe
 
 
 class Queries:
-    """A view through one database connection; what it reads is as consistent as that connection's transaction."""
+    """Reads through one database connection, as consistently as its transaction."""
 
     def __init__(self, database: Database, mapper: ChangeMapper) -> None:
         self._db = database
         self._mapper = mapper
 
     def close(self) -> None:
-        """Ends every query, also those that somebody still holds half read."""
+        """Ends every query, also iterators that were not read to the end."""
         self._db.close()
 
     def _values(self, key: str, state: str) -> Values:
@@ -60,7 +60,7 @@ class Queries:
 
     @property
     def _by_key(self) -> str:
-        """Which resource `r` has the key `w.value`, and the entity type of the second parameter."""
+        """The condition that resource `r` has the key `w.value` and the entity type of the second parameter."""
         return f"r.entity_type=?2 AND {self._db.same_key('r.key', 'w.value')}"
 
     def _type_id(self, entity_type: str) -> int:
@@ -71,31 +71,31 @@ class Queries:
 
 
 class StateQueries(Queries):
-    """Resources and links as they are now."""
+    """Reads resources and links as they are now."""
 
     def live_resources(self, entity_type: str) -> pa.Table:
-        return self._db.held(self._type_id(entity_type), states())
+        return self._db.live_states(self._type_id(entity_type), states())
 
     def live_resources_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
         sql = f"""SELECT r.key, r.state FROM {self._db.each_text(1, "w")}
-            {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
+            {self._db.lookup("resources", "r", self._by_key)} WHERE r.live"""
         return self._db.table(sql, (self._db.array(keys.to_pylist()), self._type_id(entity_type)), states())
 
     def live_resource_count(self, entity_type: str, at_most: int | None = None) -> int:
-        found = "SELECT 1 AS one FROM resources WHERE entity_type=?1 AND live"
-        return self._count(found, self._type_id(entity_type), at_most)
+        rows = "SELECT 1 AS one FROM resources WHERE entity_type=?1 AND live"
+        return self._count(rows, self._type_id(entity_type), at_most)
 
-    def _count(self, found: str, kind: int, at_most: int | None) -> int:
+    def _count(self, rows: str, kind: int, at_most: int | None) -> int:
         if at_most is None:
-            return int(self._db.one(f"SELECT count(*) FROM ({found}) f", (kind,)))
-        return int(self._db.one(f"SELECT count(*) FROM ({found} LIMIT ?2) f", (kind, at_most)))
+            return int(self._db.one(f"SELECT count(*) FROM ({rows}) f", (kind,)))
+        return int(self._db.one(f"SELECT count(*) FROM ({rows} LIMIT ?2) f", (kind, at_most)))
 
     def identities(self, entity_type: str, property_name: str | None, among: pa.Array | None) -> pa.Table:
         kind = self._type_id(entity_type)
-        found: list[Any] = [kind] if among is None else [kind, self._db.array(among.to_pylist())]
+        parameters: list[Any] = [kind] if among is None else [kind, self._db.array(among.to_pylist())]
         if property_name is not None:
-            found.append(property_name)
-            value = self._db.json_property("state", len(found))
+            parameters.append(property_name)
+            value = self._db.json_property("state", len(parameters))
             chosen = "" if among is None else f" AND {self._db.among_texts('value', 2)}"
             sql = f"""SELECT value, stream, key FROM (
                     SELECT {value} AS value, stream, key FROM resources WHERE entity_type=?1 AND live) p
@@ -103,28 +103,28 @@ class StateQueries(Queries):
         elif among is None:
             sql = "SELECT key AS value, stream, key FROM resources WHERE entity_type=?1 AND live"
         else:
-            found = [self._db.array(among.to_pylist()), kind]
+            parameters = [self._db.array(among.to_pylist()), kind]
             sql = f"""SELECT r.key AS value, r.stream, r.key FROM
                 (SELECT DISTINCT value FROM {self._db.each_text(1, "v")}) w
-                {self._db.each_found("resources", "r", self._by_key)} WHERE r.live"""
-        return self._db.table(sql, found, identities())
+                {self._db.lookup("resources", "r", self._by_key)} WHERE r.live"""
+        return self._db.table(sql, parameters, identities())
 
     def live_links(
         self, association: str, sources: pa.Array | None = None, targets: pa.Array | None = None
     ) -> pa.Table:
-        given: list[Any] = [self._association_id(association)]
+        parameters: list[Any] = [self._association_id(association)]
         queries = []
         for end, streams in (("source", sources), ("target", targets)):
             if streams is not None:
-                given.append(self._db.array(streams.to_pylist()))
-                among = self._db.among_numbers(f"l.{end}", len(given))
+                parameters.append(self._db.array(streams.to_pylist()))
+                among = self._db.among_numbers(f"l.{end}", len(parameters))
                 queries.append(f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live AND {among}")
         everything = f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live"
-        return self._db.table(" UNION ".join(queries) or everything, given, links())
+        return self._db.table(" UNION ".join(queries) or everything, parameters, links())
 
     def live_link_count(self, association: str, at_most: int | None = None) -> int:
-        found = "SELECT 1 AS one FROM links WHERE association=?1 AND live"
-        return self._count(found, self._association_id(association), at_most)
+        rows = "SELECT 1 AS one FROM links WHERE association=?1 AND live"
+        return self._count(rows, self._association_id(association), at_most)
 
     def links_from(self, association: str) -> Iterator[tuple[str, str]]:
         sql = f"SELECT * FROM ({_LINKED_KEYS} WHERE l.association=?1 AND l.live) p ORDER BY source_key, target_key"
@@ -136,7 +136,7 @@ class StateQueries(Queries):
         return [] if stream is None else [link for live, _, link in self.link_rows(stream) if live]
 
     def link_rows(self, stream: int) -> list[tuple[bool, int, LinkRef]]:
-        """All links that one resource ever had: whether live, the link's stream, and the pair."""
+        """Returns all links that a resource ever had: whether live, the stream of the link, and the link."""
         sql = """SELECT l.live, l.stream, a.name, st.name, s.key, tt.name, t.key
             FROM links l JOIN associations a ON a.id = l.association
             JOIN resources s ON s.stream = l.source JOIN entity_types st ON st.id = s.entity_type
@@ -148,7 +148,7 @@ class StateQueries(Queries):
         ]
 
     def stream_of(self, ref: ResourceRef) -> int | None:
-        """The stream of a resource, or None if there never was one."""
+        """Returns the stream of a resource, or None if it never existed."""
         row = self._resource_row(ref)
         return None if row is None else int(row[0])
 
@@ -168,7 +168,7 @@ class StateQueries(Queries):
 
     def _resource_row(self, ref: ResourceRef) -> tuple[Any, ...] | None:
         if "\0" in ref.key:
-            return None  # an extract with such a key is refused, and PostgreSQL could not even be asked for it
+            return None  # no extract can bring such a key, and PostgreSQL refuses it as a parameter
         sql = f"""SELECT stream, version, live, state, computed FROM resources
             WHERE entity_type=?1 AND {self._db.same_key("key", "?2")}"""
         return self._db.row(sql, (self._type_id(ref.entity_type), ref.key))

@@ -32,7 +32,7 @@ _TYPES = {"number": "INTEGER", "text": "TEXT"}
 class SQLiteDatabase(Database):
     """SQL on an SQLite connection; many values in one parameter are a JSON array."""
 
-    straight = "CROSS JOIN"
+    ordered_join = "CROSS JOIN"
     by_rows = True
     unindexed = "NOT INDEXED"
 
@@ -75,7 +75,7 @@ class SQLiteDatabase(Database):
     def same_key(self, indexed: str, other: str) -> str:
         return self.same(indexed, other)
 
-    def each_found(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
+    def lookup(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
         return f"{'LEFT' if or_none else 'CROSS'} JOIN {table} {name} ON {condition}"
 
     def json_property(self, column: str, parameter: int) -> str:
@@ -93,7 +93,7 @@ class SQLiteDatabase(Database):
     def holds(self, state: str, part: str) -> str:
         return f"instr({state}, {part}) > 0"
 
-    def present(self, parameter: int) -> str:
+    def current_time(self, parameter: int) -> str:
         """The parameter: all processes that use a file share the clock of one machine."""
         return f"?{parameter}"
 
@@ -119,13 +119,13 @@ class SQLiteDatabase(Database):
         with self._texts_as_bytes():
             return to_table(self._cursor(sql, parameters), schema)
 
-    def held(self, entity_type: int, schema: pa.Schema) -> pa.Table:
+    def live_states(self, entity_type: int, schema: pa.Schema) -> pa.Table:
         last = self.one("SELECT max(stream) FROM resources") or 0
         with self._texts_as_bytes():
-            tables = [self._held_between(entity_type, start, schema) for start in range(1, last + 1, _STREAMS)]
+            tables = [self._live_states_between(entity_type, start, schema) for start in range(1, last + 1, _STREAMS)]
         return pa.concat_tables([schema.empty_table(), *tables])
 
-    def _held_between(self, kind: int, start: int, schema: pa.Schema) -> pa.Table:
+    def _live_states_between(self, kind: int, start: int, schema: pa.Schema) -> pa.Table:
         """The live resources of a range of streams, joined to two long texts by SQLite: no object for each row.
 
         States are JSON, which escapes control characters, so the separator stands in none of them. A range
@@ -162,11 +162,11 @@ class SQLiteDatabase(Database):
         sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
         self._connection.executemany(sql, _rows(columns.values()))
 
-    def update(self, table: str, columns: Mapping[str, Column], found_by: Mapping[str, Column]) -> int:
+    def update(self, table: str, columns: Mapping[str, Column], keys: Mapping[str, Column]) -> int:
         settings = ", ".join(f"{name}=?" for name in columns)
-        conditions = " AND ".join(f"{name}=?" for name in found_by)
+        conditions = " AND ".join(f"{name}=?" for name in keys)
         sql = f"UPDATE {table} SET {settings} WHERE {conditions}"
-        return self._connection.executemany(sql, _rows([*columns.values(), *found_by.values()])).rowcount
+        return self._connection.executemany(sql, _rows([*columns.values(), *keys.values()])).rowcount
 
     def newest_position(self) -> int:
         """What SQLite itself keeps for a table with AUTOINCREMENT."""
@@ -174,7 +174,7 @@ class SQLiteDatabase(Database):
             coalesce((SELECT max(notification_id) FROM stored_events), 0))"""
         return int(self.one(sql))
 
-    def positions_given(self, newest: int) -> None:
+    def save_newest_position(self, newest: int) -> None:
         """Does nothing: SQLite keeps the newest position itself."""
 
     def discard_events(self, record: int) -> int:
@@ -202,7 +202,7 @@ class SQLiteDatabase(Database):
         self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}, {unique}){' WITHOUT ROWID' if key > 1 else ''}")
         self.execute(f"DELETE FROM temp.{name}")
 
-    def look_at(self, temporary: str) -> None:
+    def analyze(self, temporary: str) -> None:
         """Does nothing: joins are made in the order written."""
 
 
