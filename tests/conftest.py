@@ -34,7 +34,11 @@ _server_of_all_workers: list[str] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what the tier does not run; what is named by itself always runs."""
+    """Leaves out what the tier does not run; what is named by itself always runs. Slow tests come first.
+
+    A slow test that comes last would keep one worker busy when the others have nothing left to do.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if ALL or any("::" in argument for argument in config.args):
         return
     chosen = [item for item in items if _is_quick(item)]

@@ -20,7 +20,7 @@ from tests.memory import memory
 
 USER, PASSWORD = "deltamark", "s3cret/päss word"
 _UNPRIVILEGED = "nobody"
-_START_TIMEOUT_S = 60
+_START_TIMEOUT_S = 240
 _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",

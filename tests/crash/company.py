@@ -42,7 +42,7 @@ PARENTS = {
 }
 """So that what a run left undone when it died is found by the next, whose own synchronizations change nothing."""
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 ENDED_WELL = (TaskState.COMPLETED, TaskState.WARNING)
 
 

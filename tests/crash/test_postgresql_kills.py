@@ -28,7 +28,7 @@ from tests.tiers import SOAK
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 HARMS_A_DAY = 2
 DAYS = 50 if SOAK else 4
-PATIENCE_S = 60
+PATIENCE_S = 300
 SAFE = {"fsync": "on", "full_page_writes": "on"}
 """As a server is by itself; those of other tests are quicker."""
 

@@ -32,7 +32,7 @@ from deltamark import (
 )
 from tests.store.company import Company, configuration
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 TYPES = ("Person", "Department", "Account")
 
 Resources = dict[tuple[str, str], dict[str, object]]

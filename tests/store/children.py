@@ -30,7 +30,7 @@ from tests.store.workspace import Workspace
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.store.children"])
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 def started(target: Callable[..., object], *arguments: object) -> BaseProcess:

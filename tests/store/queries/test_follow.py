@@ -13,7 +13,7 @@ import pytest
 from deltamark import Engine, HistoryDiscarded, LoggedChange, UsageError
 from tests.store.company import Company, configuration
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 class Follower:
