@@ -39,21 +39,21 @@ FOUND_BY_THE_MACHINE = (
 )
 FOUND_BY_A_TEST = {
     "what reads a property that was handed over is not flagged": "derivation/test_edited_expressions.py::"
-    "test_what_reads_a_property_follows_when_it_becomes_computed_though_nothing_is_synchronized[sqlite-Follow]",
+    "test_readers_follow_a_property_that_becomes_computed_without_a_synchronization[sqlite-Follow]",
     "nobody asks whether a dependency was watched all the time": "flagging/test_consumers.py::"
-    "test_a_rule_that_was_away_while_its_task_failed_is_computed_for_all_when_it_is_back[sqlite]",
+    "test_a_rule_removed_while_its_task_failed_is_computed_for_all_when_restored[sqlite]",
     "a dependency claims to have been watched from the beginning": "flagging/test_consumers.py::"
-    "test_a_rule_that_was_away_while_its_task_failed_is_computed_for_all_when_it_is_back[sqlite]",
+    "test_a_rule_removed_while_its_task_failed_is_computed_for_all_when_restored[sqlite]",
     "a rule that another task computed in another form counts as computed": "derivation/test_edited_expressions.py::"
-    "test_an_expression_that_another_task_computed_in_another_form_meanwhile_is_computed_for_all[sqlite]",
+    "test_an_expression_that_another_task_computed_in_another_form_is_computed_for_all[sqlite]",
     "an edited rule counts as computed": "derivation/test_edited_expressions.py::"
-    "test_an_edited_expression_is_computed_for_all_and_no_other[sqlite]",
+    "test_only_an_edited_expression_is_computed_for_all[sqlite]",
     "a new rule counts as computed": "derivation/test_edited_expressions.py::"
-    "test_a_new_expression_is_computed_for_all_and_no_other[sqlite]",
+    "test_only_a_new_expression_is_computed_for_all[sqlite]",
     "a flag that came over links tells only the first change": "flagging/test_consumers.py::"
-    "test_a_resource_that_changed_before_and_after_a_complete_run_is_computed_for_the_later_change[sqlite]",
+    "test_a_change_after_a_complete_run_counts_although_one_before_it_was_flagged[sqlite]",
     "the links that a definition reads over are not part of it": "derivation/test_edited_expressions.py::"
-    "test_an_association_that_was_renamed_is_another_one[sqlite]",
+    "test_a_renamed_association_is_another_one[sqlite]",
     "a link waits no more when one of its ends has come": "synchronization/test_waiting_links.py::"
     "test_a_link_of_which_both_ends_are_missing_waits_until_both_have_come[sqlite]",
     "a link waits no more after the next complete extract": "synchronization/test_waiting_links.py::"

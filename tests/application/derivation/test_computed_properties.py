@@ -30,7 +30,7 @@ def staffed(new_organisation) -> Organisation:
     return organisation
 
 
-def test_every_kind_of_expression_gives_what_plain_python_gives(staffed):
+def test_every_kind_of_expression_equals_plain_python(staffed):
     assert staffed.state()["Person"]["4"] == {
         "Number": "4",
         "Name": "Dee",
@@ -84,7 +84,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_everything_derived_follows_a_change_and_is_as_it_was_when_that_is_taken_back(staffed, change):
+def test_derived_values_follow_a_change_and_its_reversal(staffed, change):
     before, world = staffed.derived(), staffed.world
     staffed.world = type(world)(
         {name: dict(values) for name, values in world.resources.items()},
@@ -105,7 +105,7 @@ def test_everything_derived_follows_a_change_and_is_as_it_was_when_that_is_taken
 
 @pytest.mark.slow  # the same changes once more, a second each
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_everything_derived_follows_a_change_that_comes_as_commands(staffed, change):
+def test_derived_values_follow_a_change_in_a_delta(staffed, change):
     change(staffed)
 
     staffed.run("Commands")
@@ -114,7 +114,7 @@ def test_everything_derived_follows_a_change_that_comes_as_commands(staffed, cha
     assert staffed.engine.verify_derived().differences == ()
 
 
-def test_somebody_who_is_gone_has_no_derived_values_any_more_and_the_log_tells_the_last_ones(new_organisation):
+def test_a_deleted_resource_has_no_derived_values_and_the_log_has_its_last_ones(new_organisation):
     organisation = new_organisation(computing("Label", keys=KEYS)).person("1", "Ann", Mail="a@x").person("2", "Bob")
     organisation.run()
 
@@ -127,7 +127,7 @@ def test_somebody_who_is_gone_has_no_derived_values_any_more_and_the_log_tells_t
     assert deleted.event.changes["Label"] == Change("Ann<a@x>", None)
 
 
-def test_somebody_who_returns_begins_without_computed_values_and_gets_them_in_the_same_run(new_organisation):
+def test_a_recreated_resource_is_computed_in_the_same_run(new_organisation):
     organisation = new_organisation(computing("Label")).person("1", "Ann", Mail="a@x").person("2", "Bob")
     organisation.run()
     organisation.without("Person", "1").run()
@@ -139,7 +139,7 @@ def test_somebody_who_returns_begins_without_computed_values_and_gets_them_in_th
     assert organisation.people("Label") == {"1": "Ann<a@x>"}
 
 
-def test_somebody_who_went_and_returned_between_two_runs_of_a_task_has_the_right_values(new_organisation):
+def test_a_resource_recreated_between_two_runs_of_a_task_has_the_right_values(new_organisation):
     organisation = new_organisation(computing("Label", "Boss"))
     organisation.person("1", "Ann", Mail="a@x").person("2", "Bob", manager="1").run()
     organisation.without("Person", "1").run("HR")
@@ -151,7 +151,7 @@ def test_somebody_who_went_and_returned_between_two_runs_of_a_task_has_the_right
     assert organisation.people("Boss") == {"2": "Ann"}
 
 
-def test_a_manager_who_does_not_exist_yet_counts_from_the_run_in_which_he_does(new_organisation):
+def test_a_missing_manager_counts_from_the_run_that_creates_him(new_organisation):
     organisation = new_organisation(computing("Boss")).person("1", "Ann", manager="9").person("2", "Bob")
     run = organisation.run()
     assert run.state is TaskState.WARNING
@@ -163,7 +163,7 @@ def test_a_manager_who_does_not_exist_yet_counts_from_the_run_in_which_he_does(n
     assert organisation.computed == {("Boss", "1"), ("Boss", "9")}
 
 
-def test_a_manager_who_goes_takes_his_name_with_him(new_organisation):
+def test_the_name_of_a_deleted_manager_is_removed(new_organisation):
     organisation = new_organisation(computing("Boss", "Team"))
     organisation.person("1", "Ann", manager="2").person("2", "Bob", manager="3").person("3", "Cem").run()
 
@@ -173,7 +173,7 @@ def test_a_manager_who_goes_takes_his_name_with_him(new_organisation):
     assert organisation.people("Team") == {}
 
 
-def test_a_stage_reads_what_an_earlier_stage_of_the_same_run_gave(new_organisation):
+def test_a_stage_reads_the_values_of_earlier_stages(new_organisation):
     organisation = new_organisation(computing("Unit", "BossUnit"))
     organisation.department("A", "Alpha")
     organisation.person("1", "Ann", department="A").person("2", "Bob", manager="1").person("3", "Cem", manager="2")
@@ -187,7 +187,7 @@ def test_a_stage_reads_what_an_earlier_stage_of_the_same_run_gave(new_organisati
     assert (task(run, "Properties").counts.executed, task(run, "Properties").counts.necessary) == (2, 2)
 
 
-def test_keys_and_classes_read_what_the_task_before_them_computed_in_the_same_run(new_organisation):
+def test_keys_and_classes_read_properties_computed_in_the_same_run(new_organisation):
     organisation = new_organisation(computing("Label", "Unit", "Boss", keys=KEYS, classes=CLASSES))
     organisation.department("A", "Alpha").person("1", "Ann", department="A").person("2", "Bob", manager="1")
     organisation.account("bob", owner="2").run()
@@ -204,7 +204,7 @@ def test_keys_and_classes_read_what_the_task_before_them_computed_in_the_same_ru
     assert task(run, "Classes").counts.executed == 0
 
 
-def test_the_record_of_a_task_says_how_many_values_it_computed_and_how_many_of_them_differed(new_organisation):
+def test_the_record_of_a_task_counts_computed_and_differing_values(new_organisation):
     organisation = new_organisation(computing("Label", "Boss"))
 
     first = organisation.person("1", "Ann", Mail="a@x").person("2", "Bob", manager="1").run()
@@ -219,7 +219,7 @@ def test_the_record_of_a_task_says_how_many_values_it_computed_and_how_many_of_t
     ]
 
 
-def test_what_is_left_of_somebody_who_is_gone_is_removed_but_does_not_count_as_computed(new_organisation):
+def test_removing_values_of_a_deleted_resource_does_not_count_as_computing(new_organisation):
     organisation = new_organisation(keys={"ByMail": KEYS["ByMail"]}).person("1", "Ann", Mail="a@x").person("2", "Bob")
     organisation.run()
 
@@ -231,7 +231,7 @@ def test_what_is_left_of_somebody_who_is_gone_is_removed_but_does_not_count_as_c
     assert counts.necessary <= counts.executed
 
 
-def test_the_same_again_computes_and_writes_nothing(staffed):
+def test_a_run_without_changes_computes_and_writes_nothing(staffed):
     head = staffed.engine.position()
 
     run = staffed.run()
@@ -241,7 +241,7 @@ def test_the_same_again_computes_and_writes_nothing(staffed):
     assert (run.counts.executed, run.counts.necessary, run.counts.written) == (0, 0, 0)
 
 
-def test_a_complete_run_over_what_is_current_writes_nothing(staffed):
+def test_a_complete_run_over_current_values_writes_nothing(staffed):
     head = staffed.engine.position()
 
     run = staffed.run("Complete")
@@ -251,7 +251,7 @@ def test_a_complete_run_over_what_is_current_writes_nothing(staffed):
     assert run.counts.executed == 8 * 4 + 3 * 3 + 3 * (4 + 2) + 3 * 2
 
 
-def test_what_was_computed_can_be_asked_of_a_moment_in_the_past(staffed):
+def test_computed_values_of_a_past_moment_can_be_read(staffed):
     before, then = staffed.state(), staffed.engine.position()
 
     staffed.department("A", "Aleph", parent="R").run()

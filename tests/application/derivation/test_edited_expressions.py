@@ -25,7 +25,7 @@ def five(new_organisation) -> Organisation:
     return organisation
 
 
-def test_an_edited_expression_is_computed_for_all_and_no_other(five):
+def test_only_an_edited_expression_is_computed_for_all(five):
     run = five.computing(Person_Boss=PROPERTIES["Person.Boss"][1]).run()
 
     assert five.computed == {("Boss", key) for key in "123"}
@@ -36,7 +36,7 @@ def test_an_edited_expression_is_computed_for_all_and_no_other(five):
     assert five.derived() == five.by_hand()
 
 
-def test_beside_an_edited_expression_the_others_are_computed_for_what_is_flagged(five):
+def test_the_others_are_computed_for_flagged_resources_beside_an_edited_expression(five):
     five.person("2", "Bert", manager="1")
 
     run = five.computing(Person_Boss=PROPERTIES["Person.Boss"][1]).run()
@@ -46,7 +46,7 @@ def test_beside_an_edited_expression_the_others_are_computed_for_what_is_flagged
     assert five.derived() == five.by_hand()
 
 
-def test_a_new_expression_is_computed_for_all_and_no_other(five):
+def test_only_a_new_expression_is_computed_for_all(five):
     run = five.computing(Person_Greeting=PROPERTIES["Person.Greeting"][0]).run()
 
     assert five.computed == {("Greeting", key) for key in "123"}
@@ -56,7 +56,7 @@ def test_a_new_expression_is_computed_for_all_and_no_other(five):
     assert five.people("Greeting") == {"1": "Hi Ann<a@x>"}
 
 
-def test_what_reads_an_edited_expression_is_computed_where_a_value_came_out_differently(five):
+def test_readers_of_an_edited_expression_are_computed_where_its_value_differs(five):
     five.computing(
         Person_Greeting=PROPERTIES["Person.Greeting"][0], Person_BossUnit=PROPERTIES["Person.BossUnit"][1]
     ).run()
@@ -70,7 +70,7 @@ def test_what_reads_an_edited_expression_is_computed_where_a_value_came_out_diff
     assert (task(run, "Properties").counts.executed, task(run, "Properties").counts.necessary) == (6, 5)
 
 
-def test_an_expression_that_another_task_computed_in_another_form_meanwhile_is_computed_for_all(five):
+def test_an_expression_that_another_task_computed_in_another_form_is_computed_for_all(five):
     five.run("Weekly")
     five.computing(Person_Boss=PROPERTIES["Person.Boss"][1]).run("Weekly")
     assert five.people("Boss") == {"2": "a@x"}
@@ -83,7 +83,7 @@ def test_an_expression_that_another_task_computed_in_another_form_meanwhile_is_c
     )
 
 
-def test_another_spelling_of_white_space_in_a_binding_is_no_edit(five):
+def test_other_white_space_in_a_binding_is_no_edit(five):
     five.computing(Person_Unit=PROPERTIES["Person.Unit"][1]).run()
 
     run = five.run()
@@ -91,7 +91,7 @@ def test_another_spelling_of_white_space_in_a_binding_is_no_edit(five):
     assert task(run, "Properties").state is TaskState.SKIPPED
 
 
-def test_the_values_of_a_removed_expression_are_removed_and_the_record_and_the_log_say_so(five):
+def test_the_values_of_a_removed_expression_are_removed_on_record(five):
     run = five.computing(Person_Label=None).run()
 
     assert five.people("Label") == {}
@@ -104,7 +104,7 @@ def test_the_values_of_a_removed_expression_are_removed_and_the_record_and_the_l
     )
 
 
-def test_what_read_a_removed_expression_is_computed_anew_in_the_same_run(five):
+def test_readers_of_a_removed_expression_are_computed_in_the_same_run(five):
     five.computing(
         Person_Greeting=PROPERTIES["Person.Greeting"][0], Person_BossUnit=PROPERTIES["Person.BossUnit"][1]
     ).run()
@@ -117,7 +117,7 @@ def test_what_read_a_removed_expression_is_computed_anew_in_the_same_run(five):
     assert five.derived() == five.by_hand()
 
 
-def test_a_removed_expression_that_comes_back_is_computed_for_all(five):
+def test_a_restored_expression_is_computed_for_all(five):
     five.computing(Person_Label=None).run()
     five.person("2", "Bob", manager="1", Mail="b@x").run()
 
@@ -127,7 +127,7 @@ def test_a_removed_expression_that_comes_back_is_computed_for_all(five):
     assert five.people("Label") == {"1": "Ann<a@x>", "2": "Bob<b@x>"}
 
 
-def test_an_expression_that_went_and_came_back_between_two_runs_lost_nothing(five):
+def test_an_expression_restored_before_the_next_run_keeps_its_values(five):
     five.computing(Person_Label=None)
     five.person("2", "Bob", manager="1", Mail="b@x").run("HR")
     five.run("Flags")
@@ -137,7 +137,7 @@ def test_an_expression_that_went_and_came_back_between_two_runs_lost_nothing(fiv
     assert five.people("Label") == {"1": "Ann<a@x>", "2": "Bob<b@x>"}
 
 
-def test_an_edited_key_rule_is_computed_for_all_and_no_other(new_organisation):
+def test_only_an_edited_key_rule_is_computed_for_all(new_organisation):
     organisation = new_organisation(keys={"ByMail": KEYS["ByMail"], "ByTeam": KEYS["ByTeam"]})
     organisation.person("1", "Ann", Mail="A@x").account("a@x", owner="1").run()
     other = (PROPERTIES["Person.Label"][2], KEYS["ByMail"][1])
@@ -151,7 +151,7 @@ def test_an_edited_key_rule_is_computed_for_all_and_no_other(new_organisation):
     assert organisation.correlated() == {("ByMail", "source", "1", "ANN"), ("ByMail", "target", "a@x", "a@x")}
 
 
-def test_the_keys_and_classes_of_removed_rules_are_removed_and_the_record_says_so(new_organisation):
+def test_the_keys_and_classes_of_removed_rules_are_removed_on_record(new_organisation):
     organisation = new_organisation(keys={"ByMail": KEYS["ByMail"]}, classes={"Kind": CLASSES["Kind"]})
     organisation.person("1", "Ann", Mail="A@x").account("a@x", owner="1", Kind="u").run()
     assert (len(organisation.correlated()), len(organisation.classes())) == (2, 1)
@@ -165,7 +165,7 @@ def test_the_keys_and_classes_of_removed_rules_are_removed_and_the_record_says_s
     assert organisation.derived() == organisation.by_hand()
 
 
-def test_an_association_that_was_renamed_is_another_one(five):
+def test_a_renamed_association_is_another_one(five):
     renamed = five.edited(renamed={"Manager": "Superior"})
 
     renamed.run("Follow")
@@ -210,7 +210,7 @@ def nicked(new_organisation) -> Organisation:
 
 
 @pytest.mark.parametrize("first", ["Incremental", "Commands", "Follow", "Compute", "HR", "Complete"])
-def test_a_property_that_is_computed_from_now_on_has_the_computed_value_and_the_log_tells_so(nicked, first):
+def test_a_property_that_becomes_computed_has_the_computed_value_in_the_log(nicked, first):
     nicked.computing(Person_Nick=NICK)
 
     nicked.run(first)
@@ -225,7 +225,7 @@ def test_a_property_that_is_computed_from_now_on_has_the_computed_value_and_the_
 
 
 @pytest.mark.parametrize("first", ["Incremental", "Follow", "Compute", "HR", "Complete"])
-def test_a_property_that_is_mapped_from_now_on_has_the_value_of_the_extract_and_the_log_tells_so(nicked, first):
+def test_a_property_that_becomes_mapped_has_the_value_of_the_extract_in_the_log(nicked, first):
     nicked.computing(Person_Nick=NICK).run()
     nicked.computing(Person_Nick=None)
 
@@ -238,7 +238,7 @@ def test_a_property_that_is_mapped_from_now_on_has_the_value_of_the_extract_and_
 
 
 @pytest.mark.parametrize("job", ["Follow", "Compute", "Commands"])
-def test_what_reads_a_property_follows_when_it_becomes_computed_though_nothing_is_synchronized(nicked, job):
+def test_readers_follow_a_property_that_becomes_computed_without_a_synchronization(nicked, job):
     reads = {"Person_Boss": PROPERTIES["Person.Boss"][2], "Person_Label": sql("x.Nick || '?'", lambda x: None)}
     nicked.person("3", "Cem", manager="2").person("4", "Dee", manager="1").computing(**reads).run()
     nicked.run("Weekly")
@@ -252,7 +252,7 @@ def test_what_reads_a_property_follows_when_it_becomes_computed_though_nothing_i
     assert nicked.engine.verify_derived().differences == ()
 
 
-def test_what_reads_a_property_follows_when_it_becomes_computed_and_mapped_again(nicked):
+def test_readers_follow_a_property_that_becomes_computed_and_mapped_again(nicked):
     reads = PROPERTIES["Person.Boss"][2]
     nicked.person("3", "Cem", manager="2").person("4", "Dee", manager="1").computing(Person_Boss=reads).run()
     assert nicked.people("Boss") == {"3": "x", "4": "annie"}
@@ -266,7 +266,7 @@ def test_what_reads_a_property_follows_when_it_becomes_computed_and_mapped_again
     assert nicked.derived() == nicked.by_hand()
 
 
-def test_a_property_that_is_computed_while_its_changes_are_discarded_is_right_too(nicked):
+def test_a_property_that_becomes_computed_while_changes_are_discarded_is_right(nicked):
     nicked.edited(discarding=frozenset({"HR"})).run()
 
     nicked.computing(Person_Nick=NICK).run()

@@ -10,7 +10,7 @@ from tests.scenarios.house import RULES, task
 FRAGILE = ResourceCorrelationRule("Owner", None, "SQL:p: p.Name", None, "SQL:p: cast(p.Mail as bigint) + 1")
 
 
-def test_a_task_whose_expression_fails_writes_nothing_and_loses_nothing(new_house):
+def test_a_failing_expression_writes_nothing_and_loses_no_flag(new_house):
     house = new_house(rules=[FRAGILE]).people({"1": {"Name": "Ann", "Mail": "41"}})
     house.run("Incremental")
     before = house.keys()
@@ -41,7 +41,7 @@ def test_a_task_whose_expression_fails_writes_nothing_and_loses_nothing(new_hous
         ("Frobnicate", 'uses "Frobnicate", which is no function'),
     ],
 )
-def test_an_expression_that_can_never_hold_is_refused_when_the_engine_is_opened(new_house, expression, told):
+def test_an_expression_that_always_fails_is_refused_when_the_engine_opens(new_house, expression, told):
     rule = ResourceCorrelationRule("Owner", "Name", expression, "Name", "ToLower")
 
     with pytest.raises(ConfigurationError) as refused:
@@ -51,7 +51,7 @@ def test_an_expression_that_can_never_hold_is_refused_when_the_engine_is_opened(
     assert fault.message.startswith(f"the source expression of rule Owner_1 {told}")
 
 
-def test_every_wrong_expression_is_told_at_once(new_house):
+def test_all_wrong_expressions_are_reported_together(new_house):
     rules = [
         ResourceCorrelationRule("Owner", "A", None, "B", None),
         ResourceCorrelationRule("Owner", "C", None, "Name", None),
@@ -63,7 +63,7 @@ def test_every_wrong_expression_is_told_at_once(new_house):
     assert len(refused.value.faults) == 3
 
 
-def test_a_side_of_a_rule_that_changed_is_computed_for_all_once_and_the_record_says_why(new_house):
+def test_an_edited_side_of_a_rule_is_computed_for_all_once_with_the_reason(new_house):
     house = new_house().people({"1": {"Name": "Ann", "Mail": "A@b"}, "2": {"Name": "Bob"}})
     house.run("Incremental")
     other = [ResourceCorrelationRule("Owner", "Mail", "ToUpper", "Name", "ToUpper")]
@@ -79,7 +79,7 @@ def test_a_side_of_a_rule_that_changed_is_computed_for_all_once_and_the_record_s
     assert task(house.run("Incremental"), "Keys").state is TaskState.SKIPPED
 
 
-def test_a_task_that_finds_keys_of_another_rule_computes_everything(new_house):
+def test_keys_of_another_form_of_the_rule_are_computed_for_all(new_house):
     house = new_house().people({"1": {"Name": "Ann", "Mail": "A@b"}})
     house.run("Incremental")
     other = [ResourceCorrelationRule("Owner", "Mail", "ToUpper", "Name", "ToLower")]
@@ -94,7 +94,7 @@ def test_a_task_that_finds_keys_of_another_rule_computes_everything(new_house):
     assert house.keys() == {("source", "1"): "a@b", ("target", "1"): "ANN"}
 
 
-def test_keys_of_a_rule_that_was_removed_and_came_back_are_complete(new_house):
+def test_keys_of_a_restored_rule_are_complete(new_house):
     house = new_house().people({"1": {"Name": "Ann", "Mail": "A@b"}})
     house.run("Incremental")
     removed = house.configured(rules=[]).run("Complete")

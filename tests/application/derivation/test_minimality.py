@@ -52,7 +52,7 @@ def work(run: object) -> tuple[int, int]:
     return counts.executed, counts.necessary
 
 
-def test_the_renaming_of_a_department_costs_its_people_and_those_for_whom_it_matters(large):
+def test_renaming_a_department_computes_only_its_people_and_their_readers(large):
     run = large.department("D7", "New").run()
 
     # The unit of five; the unit of their boss for the four whom one of them leads; and nobody is led by these.
@@ -65,7 +65,7 @@ def test_the_renaming_of_a_department_costs_its_people_and_those_for_whom_it_mat
     assert large.people("BossUnit")["P36"] == "New"
 
 
-def test_the_renaming_of_a_department_of_somebody_who_leads_many_costs_them_and_those_they_lead(large):
+def test_renaming_the_department_of_a_manager_computes_the_manager_and_reports(large):
     run = large.department("D0", "New").run()
 
     led = 4 + PEOPLE // EACH - 1
@@ -73,7 +73,7 @@ def test_the_renaming_of_a_department_of_somebody_who_leads_many_costs_them_and_
     assert work(run) == (5 + led + everybody_below, 5 + led + everybody_below)
 
 
-def test_a_change_that_nothing_reads_flags_nobody_and_computes_nothing(large):
+def test_a_change_that_nothing_reads_flags_and_computes_nothing(large):
     run = large.person("P101", "Name 101", manager="P100", department="D20", Nick="new").run()
 
     assert run.counts.updated == 1
@@ -81,14 +81,14 @@ def test_a_change_that_nothing_reads_flags_nobody_and_computes_nothing(large):
     assert work(run) == (0, 0)
 
 
-def test_a_name_costs_what_reads_it_and_nothing_else(large):
+def test_a_new_name_computes_only_its_readers(large):
     run = large.person("P201", "Other", manager="P200", department="D40").run()
 
     assert large.computed == {("Label", "P201"), ("Team", "P200")}
     assert work(run) == (2, 2)
 
 
-def test_another_manager_costs_whom_it_concerns(large):
+def test_another_manager_computes_only_the_resources_concerned(large):
     run = large.person("P301", "Name 301", manager="P305", department="D60").run()
 
     # What P301 reads over the manager, and the teams of both of them.
@@ -96,7 +96,7 @@ def test_another_manager_costs_whom_it_concerns(large):
     assert work(run) == (4, 3)
 
 
-def test_a_value_that_comes_out_as_it_was_flags_nothing_further(new_organisation):
+def test_an_unchanged_computed_value_flags_nothing_further(new_organisation):
     first_letter = sql("left(x.Department.Title, 1)", lambda x: (x.one("Department.Title") or "")[:1] or None)
     organisation = new_organisation(Setting(properties={**READING, "Person.Unit": first_letter}))
     organisation.department("D", "Delta")
@@ -114,14 +114,14 @@ def test_a_value_that_comes_out_as_it_was_flags_nothing_further(new_organisation
     assert organisation.engine.dirty(task="Properties") == []
 
 
-def test_somebody_new_costs_one_value_for_each_expression_and_the_teams_and_departments_joined(large):
+def test_a_new_person_computes_each_expression_once_and_the_groups_joined(large):
     run = large.person("New", "New", manager="P400", department="D80").run()
 
     assert large.computed == {*((name.split(".")[1], "New") for name in READING), ("Team", "P400")}
     assert work(run)[0] == len(READING) + 1
 
 
-def test_keys_are_computed_where_their_side_reads_what_changed(new_organisation):
+def test_keys_are_computed_where_their_side_reads_the_change(new_organisation):
     organisation = new_organisation(keys={"ByMail": KEYS["ByMail"]})
     for number in range(20):
         organisation.person(str(number), "N", Mail=f"m{number}").account(f"m{number}", owner=str(number))

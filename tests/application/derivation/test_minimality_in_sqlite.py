@@ -49,7 +49,7 @@ def counted(statements: list[str]) -> int:
 
 
 @pytest.mark.slow  # a hundred thousand people are synchronized three times, and computed once
-def test_one_change_among_a_hundred_thousand_costs_as_many_statements_as_among_a_hundred(memory, clock, statements):
+def test_the_statements_for_one_change_do_not_depend_on_the_number_of_resources(memory, clock, statements):
     scans, costs = {}, {}
 
     for size in (100, 100_000):

@@ -42,7 +42,7 @@ def deeper(name: str) -> int:
     return len(name) // 0
 
 
-def test_an_exception_is_told_with_the_traceback_of_the_users_code_alone(new_staff):
+def test_an_exception_is_reported_with_the_users_part_of_the_traceback(new_staff):
     def divides(batch):
         return [deeper(name) for name in batch["Name"].to_pylist()]
 
@@ -59,7 +59,7 @@ def test_an_exception_is_told_with_the_traceback_of_the_users_code_alone(new_sta
     assert not [line for line in lines if "/deltamark/application" in line]
 
 
-def test_after_a_failure_the_next_run_computes_what_was_due(new_staff):
+def test_the_run_after_a_failure_computes_what_was_due(new_staff):
     is_broken = [True]
 
     def rated(batch):
@@ -76,7 +76,7 @@ def test_after_a_failure_the_next_run_computes_what_was_due(new_staff):
     assert staff.all("Score") == {"1": 1, "2": 1}
 
 
-def test_a_failure_in_a_later_batch_undoes_the_earlier_ones(new_staff):
+def test_a_failure_in_a_later_batch_undoes_earlier_batches(new_staff):
     def second_fails(batch):
         if "2" in batch["key"].to_pylist():
             raise ValueError("two")
@@ -85,7 +85,7 @@ def test_a_failure_in_a_later_batch_undoes_the_earlier_ones(new_staff):
     assert "ValueError: two" in failed(computing(new_staff, second_fails, batch_size=1))
 
 
-def test_control_characters_in_a_traceback_are_escaped_and_long_ones_cut(new_staff):
+def test_a_traceback_is_escaped_and_cut(new_staff):
     def noisy(batch, depth=0):
         if depth < 60:
             return noisy(batch, depth + 1)
@@ -125,11 +125,11 @@ def raises(error):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_whatever_is_raised_fails_the_task_and_no_more(new_staff, error, told):
+def test_any_exception_fails_only_the_task(new_staff, error, told):
     assert told in failed(computing(new_staff, raises(error)))
 
 
-def test_an_interruption_is_one(new_staff):
+def test_an_interruption_of_a_function_interrupts_the_run(new_staff):
     staff = computing(new_staff, raises(KeyboardInterrupt()))
 
     with pytest.raises(KeyboardInterrupt):
@@ -141,7 +141,7 @@ def test_an_interruption_is_one(new_staff):
 
 
 @pytest.mark.parametrize("how", ["run_job", "another engine", "repair"])
-def test_a_function_that_runs_a_job_is_refused_and_waits_for_nothing(new_staff, how):
+def test_a_function_that_runs_a_job_is_refused_at_once(new_staff, how):
     def reenters(batch):
         if how == "repair":
             staff.engine.repair(staff.engine.verify_derived())
@@ -157,7 +157,7 @@ def test_a_function_that_runs_a_job_is_refused_and_waits_for_nothing(new_staff, 
     assert len(staff.engine.runs()) == 1
 
 
-def test_a_function_may_ask_the_engine_what_is(new_staff):
+def test_a_function_may_read_from_the_engine(new_staff):
     def looks(batch):
         assert staff.engine.resource("Person", "1") is not None
         return pa.table({"key": batch["key"], "Score": [len(list(staff.engine.changes()))] * len(batch)})
@@ -200,7 +200,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("answer", "told"), WRONG.values(), ids=WRONG)
-def test_a_wrong_answer_is_told_with_what_is_wrong_for_whom_and_nothing_is_written(new_staff, answer, told):
+def test_a_wrong_result_is_reported_with_its_resource_and_nothing_is_written(new_staff, answer, told):
     message = failed(computing(new_staff, answer if answer.__name__ != "<lambda>" else named(answer)))
 
     assert told in message
@@ -228,14 +228,14 @@ OTHER = {
 
 
 @pytest.mark.parametrize(("name", "values", "told"), OTHER.values(), ids=OTHER)
-def test_a_wrong_text_is_told(new_staff, name, values, told):
+def test_a_wrong_text_is_reported(new_staff, name, values, told):
     def answering(batch):
         return pa.table({"key": batch["key"], name: values})
 
     assert told in failed(computing(new_staff, answering, writes=[name]))
 
 
-def test_a_table_that_is_damaged_is_told(new_staff):
+def test_a_damaged_table_is_reported(new_staff):
     def damaged(batch):
         wrong = pa.Array.from_buffers(
             pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0\4\0\0\0"), pa.py_buffer(b"\xff\xfeab")]
@@ -245,7 +245,7 @@ def test_a_table_that_is_damaged_is_told(new_staff):
     assert "returned a table that is damaged" in failed(computing(new_staff, damaged, writes=["Label"]))
 
 
-def test_an_empty_answer_and_one_of_nulls_say_that_there_is_no_value(new_staff):
+def test_an_empty_result_or_nulls_mean_no_value(new_staff):
     def empty(batch):
         return batch.select(["key"]).append_column("Score", pa.nulls(len(batch))).slice(0, 1)
 
@@ -256,7 +256,7 @@ def test_an_empty_answer_and_one_of_nulls_say_that_there_is_no_value(new_staff):
     assert staff.all("Score") == {}
 
 
-def test_a_record_batch_and_a_coded_column_are_as_good_as_a_table_of_texts(new_staff):
+def test_a_record_batch_and_a_dictionary_column_are_accepted(new_staff):
     def answering(batch):
         columns = {
             "key": batch["key"].combine_chunks().dictionary_encode(),
@@ -271,7 +271,7 @@ def test_a_record_batch_and_a_coded_column_are_as_good_as_a_table_of_texts(new_s
     assert staff.all("Label") == {"2": "b"}
 
 
-def test_the_error_has_its_data():
+def test_the_error_carries_data():
     error = UserTaskFailed("company:score", "raised ValueError", ["Traceback", "ValueError"])
 
     assert (error.function, error.problem, error.traceback) == (

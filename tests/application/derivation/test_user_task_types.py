@@ -53,12 +53,12 @@ TYPES: dict[PropertyType, tuple[pa.DataType, list[tuple[str, object]]]] = {
 }
 
 
-def test_every_type_but_references_is_tried():
+def test_every_type_except_references_is_tested():
     assert TYPES.keys() == set(PropertyType) - {P.FOREIGN_KEY}
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.label)
-def test_a_value_goes_to_a_function_and_comes_back(store_url, tmp_path, clock, kind):
+def test_a_value_survives_the_way_through_a_function(store_url, tmp_path, clock, kind):
     arrow, values = TYPES[kind]
     seen: list[pa.ChunkedArray] = []
 
@@ -97,7 +97,7 @@ def test_a_value_goes_to_a_function_and_comes_back(store_url, tmp_path, clock, k
     assert found.differences == ()
 
 
-def test_a_value_of_a_type_that_the_property_had_before_is_none(new_staff):
+def test_a_value_of_a_former_type_of_the_property_is_null(new_staff):
     seen = []
 
     def looks(row):
@@ -162,7 +162,7 @@ def answered(kind: PropertyType, values: pa.Array) -> pa.Table:
 
 
 @pytest.mark.parametrize(("kind", "values", "stored"), ANSWERS.values(), ids=ANSWERS)
-def test_what_says_the_same_in_another_type_of_arrow_is_accepted(kind, values, stored):
+def test_equal_values_of_another_arrow_type_are_accepted(kind, values, stored):
     assert answered(kind, values)["X"].to_pylist() == stored
 
 
@@ -185,7 +185,7 @@ REFUSED: dict[str, tuple[PropertyType, pa.Array, str]] = {
 
 
 @pytest.mark.parametrize(("kind", "values", "told"), REFUSED.values(), ids=REFUSED)
-def test_what_the_property_cannot_hold_is_refused_with_the_first_key(kind, values, told):
+def test_values_that_the_property_cannot_hold_are_refused_with_the_first_key(kind, values, told):
     with pytest.raises(UserTaskFailed) as failed:
         answered(kind, values)
 
@@ -198,7 +198,7 @@ def test_what_the_property_cannot_hold_is_refused_with_the_first_key(kind, value
     kept=st.sets(st.sampled_from("abcd")),
     chunk=st.integers(1, 4),
 )
-def test_an_answer_says_the_same_in_any_order_of_rows_and_in_any_chunks(order, kept, chunk):
+def test_the_order_and_the_chunks_of_a_result_do_not_matter(order, kept, chunk):
     @task(entity_types=["Person"], writes=["X"])
     def f(batch):
         return batch

@@ -20,7 +20,7 @@ def boss(row):
     return {"Label": f"{row['Name']} of {row['Manager.Name']}" if row["Manager.Name"] else None}
 
 
-def test_a_function_computes_everybody_the_first_time(new_staff):
+def test_a_function_computes_all_resources_the_first_time(new_staff):
     function, given = by_row(length, **LENGTHS)
     staff = new_staff(people_model([calls(function)])).person("1", "Ann").person("2", "Robert").person("3")
 
@@ -33,7 +33,7 @@ def test_a_function_computes_everybody_the_first_time(new_staff):
     assert (counts.computed, counts.executed, counts.necessary, counts.written) == (3, 3, 2, 2)
 
 
-def test_a_function_is_given_only_what_changed_and_what_it_reads(new_staff):
+def test_a_function_receives_only_changed_resources_and_declared_columns(new_staff):
     function, given = by_row(length, **LENGTHS)
     staff = new_staff(people_model([calls(function)])).person("1", "Ann").person("2", "Bob").person("3", "Cem")
     staff.run()
@@ -59,7 +59,7 @@ def test_a_function_is_not_called_where_nothing_is_due(new_staff):
     assert [c.kind for c in staff.engine.changes(after=head)] == ["updated"]
 
 
-def test_what_a_path_leads_to_flags_those_who_read_it(new_staff):
+def test_a_change_at_the_end_of_a_path_flags_its_readers(new_staff):
     function, given = by_row(boss, **BOSSES)
     staff = new_staff(people_model([calls(function)]))
     staff.person("1", "Ann").person("2", "Bob", manager="1").person("3", "Cem", manager="2").run()
@@ -71,7 +71,7 @@ def test_what_a_path_leads_to_flags_those_who_read_it(new_staff):
     assert staff.all("Label") == {"2": "Bob of Anna", "3": "Cem of Bob"}
 
 
-def test_another_manager_and_a_manager_who_goes_are_changes_of_what_is_read(new_staff):
+def test_another_or_deleted_manager_counts_as_a_change_of_the_path(new_staff):
     function, given = by_row(boss, **BOSSES)
     staff = new_staff(people_model([calls(function)]))
     staff.person("1", "Ann").person("2", "Bob", manager="1").person("3", "Cem", manager="1").run()
@@ -84,7 +84,7 @@ def test_another_manager_and_a_manager_who_goes_are_changes_of_what_is_read(new_
     assert staff.all("Label") == {"3": "Cem of Bob"}
 
 
-def test_a_path_to_several_gives_a_sorted_list(new_staff):
+def test_a_path_to_several_resources_gives_a_sorted_list(new_staff):
     function, _ = by_row(lambda row: {"Label": "+".join(row["Reports.Name"])}, reads=["Reports.Name"], writes=["Label"])
     staff = new_staff(people_model([calls(function)]))
     staff.person("1", "Ann").person("2", "Zoe", manager="1").person("3", "Bob", manager="1").run()
@@ -92,7 +92,7 @@ def test_a_path_to_several_gives_a_sorted_list(new_staff):
     assert staff.all("Label") == {"1": "Bob+Zoe"}
 
 
-def test_a_function_that_says_neither_reads_all_of_the_resource_and_writes_what_nothing_else_does(new_staff):
+def test_a_function_without_declarations_reads_all_and_writes_all_free_properties(new_staff):
     seen = []
 
     @task(entity_types=["Person"], dirty=True)
@@ -110,7 +110,7 @@ def test_a_function_that_says_neither_reads_all_of_the_resource_and_writes_what_
     assert staff.all("Note") == {"1": "seen"}
 
 
-def test_expressions_read_what_a_function_wrote_and_it_reads_what_they_computed(new_staff):
+def test_expressions_and_functions_read_each_others_values(new_staff):
     function, given = by_row(lambda row: {"Score": len(row["Badge"] or "")}, reads=["Badge"], writes=["Score"])
     tasks = [Step("Expressions"), calls(function), Step("Expressions")]
     expressions = {"Badge": "lower(p.Name)", "Note": "concat(p.Score, '/', p.Manager.Score)"}
@@ -138,7 +138,7 @@ def executed(run):
     return [found.counts.executed for found in run.tasks if found.identifier == "Expressions"]
 
 
-def test_a_value_that_comes_out_as_it_was_is_no_change(new_staff):
+def test_an_unchanged_value_of_a_function_is_no_change(new_staff):
     function, _given = by_row(length, **LENGTHS)
     staff = new_staff(people_model([calls(function)])).person("1", "Ann")
     staff.run()
@@ -151,7 +151,7 @@ def test_a_value_that_comes_out_as_it_was_is_no_change(new_staff):
     assert [set(c.event.changes) for c in staff.engine.changes(after=head)] == [{"Name"}]
 
 
-def test_a_key_that_the_answer_leaves_out_has_no_value_any_more(new_staff):
+def test_a_key_missing_in_the_result_has_no_value(new_staff):
     @task(entity_types=["Person"], reads=["Name"], writes=["Score"])
     def short_names(batch: pa.Table) -> pa.Table:
         rows = [row for row in batch.to_pylist() if len(row["Name"]) < 4]
@@ -168,7 +168,7 @@ def test_a_key_that_the_answer_leaves_out_has_no_value_any_more(new_staff):
     assert change.task == "Rate"
 
 
-def test_batches_are_as_small_as_the_task_or_its_function_says(new_staff):
+def test_the_task_or_its_function_limits_the_batches(new_staff):
     function, given = by_row(length, batch_size=2, **LENGTHS)
     staff = new_staff(people_model([calls(function)]))
     for number in range(5):
@@ -182,7 +182,7 @@ def test_batches_are_as_small_as_the_task_or_its_function_says(new_staff):
     assert sorted(map(len, given)) == [2, 3]
 
 
-def test_a_task_that_is_not_dirty_computes_everybody_every_time(new_staff):
+def test_a_task_that_is_not_dirty_computes_all_resources_every_time(new_staff):
     function, given = by_row(length, **LENGTHS)
     staff = new_staff(people_model([calls(function, dirty=False)])).person("1", "Ann").person("2", "Bob")
     staff.run()
@@ -194,7 +194,7 @@ def test_a_task_that_is_not_dirty_computes_everybody_every_time(new_staff):
     assert of(run).counts.necessary == 0
 
 
-def test_two_tasks_of_one_function_have_a_place_each(new_staff):
+def test_two_tasks_of_one_function_have_separate_places(new_staff):
     function, given = by_row(length, **LENGTHS)
     staff = new_staff(people_model([calls(function, "One"), calls(function, "Two")])).person("1", "Ann")
     staff.run()
@@ -218,7 +218,7 @@ def test_one_function_may_compute_several_properties_and_is_called_once(new_staf
     assert (staff.all("Score"), staff.all("Label")) == ({"1": 3}, {"1": "ANN"})
 
 
-def test_a_function_that_comes_to_compute_what_a_source_fed_takes_it_over(new_staff):
+def test_a_function_takes_over_a_property_that_a_source_fed(new_staff):
     function, _ = by_row(lambda row: {"Room": f"R{row['Name']}"}, reads=["Name"], writes=["Room"])
     staff = new_staff(people_model([])).person("1", "Ann", Room="7").person("2", "Bob")
     staff.run()
@@ -229,7 +229,7 @@ def test_a_function_that_comes_to_compute_what_a_source_fed_takes_it_over(new_st
     assert staff.engine.verify_derived().differences == ()
 
 
-def test_a_property_may_go_from_an_expression_to_a_function_and_back(new_staff):
+def test_a_property_may_change_between_expression_and_function(new_staff):
     function, _given = by_row(lambda row: {"Label": row["Name"].lower()}, reads=["Name"], writes=["Label"])
     by_expression = people_model([expressions_task()], {"Label": "upper(p.Name)"})
     staff = new_staff(by_expression).person("1", "Ann")
@@ -242,7 +242,7 @@ def test_a_property_may_go_from_an_expression_to_a_function_and_back(new_staff):
     assert staff.all("Label") == {"1": "ANN"}
 
 
-def test_what_a_function_wrote_goes_when_no_task_calls_it_any_more(new_staff):
+def test_values_of_a_function_are_removed_when_no_task_calls_it(new_staff):
     function, _ = by_row(length, **LENGTHS)
     staff = new_staff(people_model([calls(function), expressions_task()], {"Note": "p.Name"})).person("1", "Ann")
     staff.run()
@@ -253,7 +253,7 @@ def test_what_a_function_wrote_goes_when_no_task_calls_it_any_more(new_staff):
     assert of(run, "Expressions").messages == ("removed 1 value of Person:Score: nothing computes it any more",)
 
 
-def test_why_and_dirty_tell_what_a_function_waits_for(new_staff):
+def test_why_and_dirty_include_functions(new_staff):
     function, _ = by_row(boss, **BOSSES)
     staff = new_staff(people_model([calls(function)]))
     staff.person("1", "Ann").person("2", "Bob", manager="1").run()
@@ -270,7 +270,7 @@ def test_why_and_dirty_tell_what_a_function_waits_for(new_staff):
     assert ("Rate", "Manager", "Name", ("Label",)) in {(c.task, c.path, c.property, c.computes) for c in causes}
 
 
-def test_a_dry_run_calls_the_function_and_keeps_nothing(new_staff):
+def test_a_dry_run_calls_the_function_and_writes_nothing(new_staff):
     function, given = by_row(length, **LENGTHS)
     staff = new_staff(people_model([calls(function)])).person("1", "Ann")
     changes = []
@@ -282,7 +282,7 @@ def test_a_dry_run_calls_the_function_and_keeps_nothing(new_staff):
     assert staff.all("Score") == {}
 
 
-def test_what_a_function_gives_is_verified_by_calling_it(new_staff):
+def test_values_of_a_function_are_verified_by_calling_it(new_staff):
     function, given = by_row(length, **LENGTHS)
     staff = new_staff(people_model([calls(function)])).person("1", "Ann").person("2", "Bob")
     staff.run()
@@ -295,7 +295,7 @@ def test_what_a_function_gives_is_verified_by_calling_it(new_staff):
     assert staff.engine.verify_derived(sample=1).values == 1
 
 
-def test_a_wrong_value_of_a_function_is_found_and_repaired_with_what_reads_it(new_staff):
+def test_a_wrong_value_of_a_function_is_repaired_with_its_readers(new_staff):
     answers = {"1": 3}
     function, _ = by_row(lambda row: {"Score": answers["1"] + len(row["Name"])}, **LENGTHS)
     staff = new_staff(people_model([calls(function), expressions_task()], {"Note": "p.Score"})).person("1", "Ann")
@@ -309,7 +309,7 @@ def test_a_wrong_value_of_a_function_is_found_and_repaired_with_what_reads_it(ne
     assert staff.engine.verify_derived().differences == ()
 
 
-def test_a_function_that_is_not_deterministic_is_not_verified_but_what_reads_it_is(new_staff):
+def test_readers_of_a_function_that_is_not_deterministic_are_verified(new_staff):
     numbers = iter(range(100))
     function, given = by_row(lambda row: {"Score": next(numbers)}, deterministic=False, **LENGTHS)
     staff = new_staff(people_model([calls(function), expressions_task()], {"Note": "p.Score"})).person("1", "Ann")
@@ -352,7 +352,7 @@ def test_an_edited_function_computes_everything_again(new_staff, again):
     assert staff.all("Score") == {"1": 3 - 1 if again == 1 else 1, "2": 2 if again == 1 else 1}
 
 
-def test_other_declarations_of_the_same_function_compute_nothing_again(new_staff):
+def test_other_declarations_of_a_function_compute_nothing_again(new_staff):
     def declared(**more):
         @task(
             entity_types=["Person"], **LENGTHS, **more
@@ -370,7 +370,7 @@ def test_other_declarations_of_the_same_function_compute_nothing_again(new_staff
     assert of(run).counts.computed == 0
 
 
-def test_what_a_function_comes_to_read_computes_everything_again(new_staff):
+def test_new_reads_of_a_function_compute_everything_again(new_staff):
     def declared(reads):
         @task(entity_types=["Person"], reads=reads, writes=["Score"])
         def rated(batch):

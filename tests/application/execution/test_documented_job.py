@@ -193,11 +193,11 @@ def directory(
         yield Directory(stack.enter_context(engine), tmp_path)
 
 
-def test_the_job_says_the_same_in_xml_and_in_python(tmp_path):
+def test_the_job_is_the_same_in_xml_and_in_python(tmp_path):
     assert load(written(tmp_path)) == IN_PYTHON
 
 
-def test_both_have_one_digest_wherever_they_are_written(tmp_path, new_store):
+def test_both_have_the_same_digest(tmp_path, new_store):
     digests = set()
     for configured in (IN_PYTHON, written(tmp_path)):
         with Engine.open(new_store(), configuration=configured, export_output=tmp_path) as engine:
@@ -207,7 +207,7 @@ def test_both_have_one_digest_wherever_they_are_written(tmp_path, new_store):
     assert len(digests) == 1
 
 
-def test_the_tasks_run_by_level_and_end_well(directory):
+def test_the_tasks_run_by_level_and_complete(directory):
     run = directory.holds(ANN, BOB).run()
 
     assert [(task.identifier, task.state) for task in run.tasks] == [
@@ -218,7 +218,7 @@ def test_the_tasks_run_by_level_and_end_well(directory):
     assert (run.counts.inserted, run.counts.flagged, run.counts.computed, run.counts.written) == (3, 2, 2, 4)
 
 
-def test_which_resources_were_created_updated_and_deleted_is_remembered_after_synchronization(directory):
+def test_the_log_holds_the_created_updated_and_deleted_resources(directory):
     directory.holds(ANN, BOB).run()
 
     directory.holds("ann,new@x.example,Ann", CEM).run()
@@ -234,7 +234,7 @@ def test_which_resources_were_created_updated_and_deleted_is_remembered_after_sy
     assert directory.engine.horizons() == []
 
 
-def test_all_changed_resources_that_something_is_derived_of_are_tagged_and_no_other(directory):
+def test_only_changed_resources_with_derived_values_are_flagged(directory):
     directory.holds(ANN, BOB, CEM).run()
 
     run = directory.holds("ann,new@x.example,Ann", BOB, groups=("staff", "guests")).run()
@@ -243,7 +243,7 @@ def test_all_changed_resources_that_something_is_derived_of_are_tagged_and_no_ot
     assert run.task(3).counts.computed == 2
 
 
-def test_keys_are_computed_for_the_tagged_resources_only(directory):
+def test_keys_are_computed_only_for_flagged_resources(directory):
     directory.holds(ANN, BOB, CEM).run()
     directory.plant("bob", "never computed")
 
@@ -254,7 +254,7 @@ def test_keys_are_computed_for_the_tagged_resources_only(directory):
     assert directory.keys()["source", "bob"] == "never computed"
 
 
-def test_the_keys_that_read_what_changed_are_computed_anew_even_where_the_stored_one_is_wrong(directory):
+def test_keys_that_read_a_change_are_computed_even_over_wrong_stored_ones(directory):
     directory.holds(ANN, BOB).run()
     directory.plant("bob", "never computed")
 
@@ -263,7 +263,7 @@ def test_the_keys_that_read_what_changed_are_computed_anew_even_where_the_stored
     assert directory.keys()["source", "bob"] == "bob@y.example"
 
 
-def test_the_keys_that_do_not_read_what_changed_are_left_alone(directory):
+def test_keys_that_read_no_change_are_not_computed(directory):
     directory.holds(ANN, BOB).run()
     directory.plant("bob", "never computed")
 
@@ -274,7 +274,7 @@ def test_the_keys_that_do_not_read_what_changed_are_left_alone(directory):
     assert directory.keys()["target", "bob"] == "ROBERT"
 
 
-def test_keys_of_deleted_resources_are_gone(directory):
+def test_keys_of_deleted_resources_are_removed(directory):
     directory.holds(ANN, BOB).run()
 
     directory.holds(ANN).run()
@@ -282,7 +282,7 @@ def test_keys_of_deleted_resources_are_gone(directory):
     assert directory.keys() == {("source", "ann"): "ann@x.example", ("target", "ann"): "ANN"}
 
 
-def test_nothing_changed_so_nothing_is_tagged_or_computed_and_the_record_says_why(directory):
+def test_without_changes_nothing_is_flagged_or_computed_and_the_record_says_why(directory):
     directory.holds(ANN).run()
 
     run = directory.holds(ANN).run()
@@ -294,7 +294,7 @@ def test_nothing_changed_so_nothing_is_tagged_or_computed_and_the_record_says_wh
     ]
 
 
-def test_what_is_dirty_can_be_asked_before_it_is_computed(directory):
+def test_dirty_resources_can_be_listed_before_they_are_computed(directory):
     directory.holds(ANN, BOB).run()
     assert directory.engine.dirty() == []
     head = directory.engine.position()

@@ -72,7 +72,7 @@ def test_a_dry_run_shows_and_counts_what_the_run_does(new_house: NewHouse) -> No
             assert told(held_back) == (told(house.engine.pending(run.number)) if is_blocked else [])
 
 
-def test_a_dry_run_says_what_would_be_held_back(new_house: NewHouse) -> None:
+def test_a_dry_run_shows_what_would_be_held_back(new_house: NewHouse) -> None:
     house = new_house(limits=ONE_DELETED)
     house.people({"1": "Ann", "2": "Bob"}).run()
 

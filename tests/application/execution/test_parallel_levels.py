@@ -73,7 +73,7 @@ def test_tasks_of_one_level_run_at_the_same_time(levelled):
     assert [t.counts.inserted for t in run.tasks[:2]] == [2, 1]
 
 
-def test_tasks_without_a_level_do_not(levelled):
+def test_tasks_without_a_level_run_in_sequence(levelled):
     house = levelled()
     meeting(house, patience_s=0.2)
 
@@ -88,7 +88,7 @@ def log_of(house):
     return [(c.kind, str(c.event.ref), c.task) for c in house.engine.changes()]
 
 
-def test_a_level_leaves_what_its_tasks_leave_one_after_another(levelled):
+def test_a_level_has_the_result_of_its_tasks_in_sequence(levelled):
     together, one_after_another = levelled(), levelled()
     meeting(together)
 
@@ -123,7 +123,7 @@ class Slow(Observer):
         house.engine._services = evolve(house.engine._services, comparer=Comparing())
 
 
-def test_the_task_that_is_ready_first_waits_for_its_turn_to_write(levelled):
+def test_a_task_that_is_ready_early_waits_for_its_turn_to_write(levelled):
     house = levelled()
     Slow(house)
 
@@ -139,7 +139,7 @@ def test_the_task_that_is_ready_first_waits_for_its_turn_to_write(levelled):
 
 
 @pytest.mark.parametrize("discards", [False, True])
-def test_what_runs_beside_a_task_and_changes_other_entity_types_is_no_reason_to_compare_again(new_house, discards):
+def test_parallel_changes_of_other_entity_types_need_no_second_comparison(new_house, discards):
     house = new_house(more_jobs=[LEVELS], keep_people=not discards, flag_parents=["SynchronizeHR", "SynchronizeTeams"])
     house.people({"1": "Ann"}).teams({"A": "Alpha"}, ("A", "1"))
     meeting(house)
@@ -161,7 +161,7 @@ def test_what_runs_beside_a_task_and_changes_other_entity_types_is_no_reason_to_
     assert sorted(compared) == ["Person", *["Team"] * (2 if discards else 1)]
 
 
-def test_a_rehearsed_level_counts_the_same_and_leaves_nothing(levelled):
+def test_a_dry_run_of_a_level_counts_the_same_and_writes_nothing(levelled):
     house = levelled()
 
     rehearsed = house.run("Levels", dry_run=True)
@@ -173,7 +173,7 @@ def test_a_rehearsed_level_counts_the_same_and_leaves_nothing(levelled):
     assert run.number == 1
 
 
-def test_a_failure_lets_its_level_finish_and_starts_no_other(levelled):
+def test_a_failure_lets_its_level_finish_and_starts_no_other_level(levelled):
     house = levelled()
     house.write("people", ["no", "such"], [])
 
@@ -190,7 +190,7 @@ def test_a_failure_lets_its_level_finish_and_starts_no_other(levelled):
     assert house.state("Team") == {"A": {"Title": "Alpha"}}
 
 
-def test_a_failure_that_may_be_stops_nothing_and_the_flags_of_the_others_are_set(new_house):
+def test_an_allowed_failure_stops_nothing_and_the_other_changes_are_flagged(new_house):
     job = Job(
         "Levels",
         [
@@ -208,7 +208,7 @@ def test_a_failure_that_may_be_stops_nothing_and_the_flags_of_the_others_are_set
     assert run.state is TaskState.WARNING
 
 
-def test_the_ends_of_a_level_are_told_in_the_order_of_its_places_whichever_comes_first(levelled):
+def test_the_ends_of_a_level_are_recorded_in_the_order_of_its_calls(levelled):
     house, told = levelled(), []
     comparer, failed = house.engine._services.comparer, threading.Event()
 
@@ -234,7 +234,7 @@ def test_the_ends_of_a_level_are_told_in_the_order_of_its_places_whichever_comes
     assert told[:2] == [("SynchronizeHR", TaskState.COMPLETED), ("SynchronizeTeams", TaskState.FAILED)]
 
 
-def test_the_observer_is_never_told_twice_at_once(levelled):
+def test_the_observer_is_called_by_one_thread_at_a_time(levelled):
     house, inside, told = levelled(), [], []
 
     class Careful(Observer):
@@ -253,7 +253,7 @@ def test_the_observer_is_never_told_twice_at_once(levelled):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_an_observer_that_raises_in_a_level_comes_out_when_all_have_ended(levelled, error):
+def test_an_error_of_the_observer_is_raised_when_the_level_has_ended(levelled, error):
     house = levelled()
 
     class Raising(Observer):
@@ -275,7 +275,7 @@ def test_an_observer_that_raises_in_a_level_comes_out_when_all_have_ended(levell
     assert house.run("Levels").number == 2
 
 
-def test_a_signal_in_a_level_lets_nothing_more_be_written_and_is_put_on_record(levelled, monkeypatch):
+def test_an_interrupted_level_writes_nothing_more_and_is_recorded(levelled, monkeypatch):
     house = levelled()
     comparer, interrupted = house.engine._services.comparer, threading.Event()
 

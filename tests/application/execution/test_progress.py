@@ -26,7 +26,7 @@ def progress_on_record(house):
     return [e for stream in events for e in map(store._mapper.to_domain_event, stream) if isinstance(e, TaskProgressed)]
 
 
-def test_an_observer_is_told_of_the_phases_of_a_synchronization(house):
+def test_an_observer_receives_the_phases_of_a_synchronization(house):
     watching = Watching()
     house.people({"1": "Ann", "2": "Bob"})
 
@@ -42,7 +42,7 @@ def test_an_observer_is_told_of_the_phases_of_a_synchronization(house):
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_what_an_observer_of_progress_raises_comes_out_when_the_run_has_ended(house, dry_run):
+def test_an_error_of_the_observer_is_raised_when_the_run_has_ended(house, dry_run):
     class Raising(Observer):
         def task_progressed(self, run, task):
             raise RuntimeError("odd")
@@ -55,13 +55,13 @@ def test_what_an_observer_of_progress_raises_comes_out_when_the_run_has_ended(ho
     assert house.names() == ({} if dry_run else {"1": "Ann"})
 
 
-def test_a_task_that_is_quick_puts_nothing_of_that_on_record(house):
+def test_the_progress_of_a_quick_task_is_not_recorded(house):
     house.people({"1": "Ann"}).run("People")
 
     assert progress_on_record(house) == []
 
 
-def test_a_task_that_takes_long_puts_on_record_how_far_it_got_before_it_wrote(house, monkeypatch):
+def test_the_progress_of_a_slow_task_is_recorded_until_it_writes(house, monkeypatch):
     monkeypatch.setattr(executor, "PATIENCE_S", 0.0)
 
     house.people({"1": "Ann", "2": "Bob"}).run("People")

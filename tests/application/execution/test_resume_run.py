@@ -64,7 +64,7 @@ class Told(Observer):
 # From the first unfinished task
 
 
-def test_a_run_that_failed_goes_on_where_it_failed(both):
+def test_a_failed_run_resumes_where_it_failed(both):
     broken(both)
     failed = both.engine.run_job("Both")
     assert states(failed) == [DONE, FAILED, SKIPPED, SKIPPED]
@@ -80,7 +80,7 @@ def test_a_run_that_failed_goes_on_where_it_failed(both):
     assert both.pairs() == {("A", "1")}
 
 
-def test_that_it_went_on_is_on_record(both):
+def test_a_resumption_is_recorded(both):
     broken(both)
     run = both.engine.run_job("Both")
     both.teams({"A": "Alpha"}, ("A", "1"))
@@ -94,7 +94,7 @@ def test_that_it_went_on_is_on_record(both):
     assert run.ended_at < resumption.at < found.ended_at
 
 
-def test_a_run_may_fail_again_and_go_on_again(both):
+def test_a_run_may_fail_and_be_resumed_repeatedly(both):
     broken(both)
     run = both.engine.run_job("Both")
 
@@ -107,7 +107,7 @@ def test_a_run_may_fail_again_and_go_on_again(both):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_a_run_that_was_interrupted_goes_on_with_what_was_interrupted(both, error):
+def test_an_interrupted_run_resumes_with_the_interrupted_task(both, error):
     class Interrupting(Observer):
         def task_started(self, run, task):
             if task.identifier == "SynchronizeTeams":
@@ -140,7 +140,7 @@ def died(house, job, at):
     return house
 
 
-def test_a_run_whose_process_died_is_shown_as_aborted_without_anything_being_written(both):
+def test_a_dead_run_is_shown_as_aborted_without_a_write(both):
     died(both, "Both", at=2)
     head = both.engine.position()
 
@@ -151,7 +151,7 @@ def test_a_run_whose_process_died_is_shown_as_aborted_without_anything_being_wri
     assert both.engine.position() == head
 
 
-def test_a_run_whose_process_died_goes_on_where_it_died(both):
+def test_a_dead_run_resumes_where_it_died(both):
     died(both, "Both", at=2)
 
     resumed = both.engine.resume(1)
@@ -160,7 +160,7 @@ def test_a_run_whose_process_died_goes_on_where_it_died(both):
     assert [t.counts.inserted for t in resumed.tasks] == [2, 1, 0, 0]
 
 
-def test_a_run_that_lives_does_not_go_on_twice(both):
+def test_a_live_run_cannot_be_resumed(both):
     running = Running(both, "Both")
 
     with pytest.raises(CannotResume, match=r"run 1 cannot be resumed: it is still running, by .* \(process \d+\)"):
@@ -170,7 +170,7 @@ def test_a_run_that_lives_does_not_go_on_twice(both):
     assert both.engine.run(1).resumed == ()
 
 
-def test_a_run_does_not_go_on_while_another_one_runs_its_tasks(both):
+def test_a_run_cannot_be_resumed_while_another_runs_its_tasks(both):
     broken(both, "people")
     both.engine.run_job("Both")
     both.people({"1": "Ann"})
@@ -183,7 +183,7 @@ def test_a_run_does_not_go_on_while_another_one_runs_its_tasks(both):
     assert both.engine.resume(1).state is DONE
 
 
-def test_two_do_not_go_on_with_one_run_at_once(both):
+def test_two_cannot_resume_one_run_at_once(both):
     broken(both)
     both.engine.run_job("Both")
     both.teams({"A": "Alpha"})
@@ -217,7 +217,7 @@ def test_a_completed_run_cannot_be_resumed(both):
         both.engine.resume(1)
 
 
-def test_a_run_does_not_go_on_after_a_later_one_has_done_its_work(both):
+def test_a_run_cannot_be_resumed_after_a_later_one_did_its_work(both):
     broken(both)
     both.engine.run_job("Both")
     both.teams({"A": "Alpha"})
@@ -227,7 +227,7 @@ def test_a_run_does_not_go_on_after_a_later_one_has_done_its_work(both):
         both.engine.resume(1)
 
 
-def test_a_run_of_a_job_that_calls_other_tasks_now_does_not_go_on(both):
+def test_a_run_of_a_changed_job_cannot_be_resumed(both):
     broken(both)
     both.engine.run_job("Both")
     both.configured(more_jobs=[evolve(BOTH, tasks=BOTH.tasks[:-1])])
@@ -236,7 +236,7 @@ def test_a_run_of_a_job_that_calls_other_tasks_now_does_not_go_on(both):
         both.engine.resume(1)
 
 
-def test_a_run_of_a_job_that_is_gone_does_not_go_on(both):
+def test_a_run_of_a_removed_job_cannot_be_resumed(both):
     broken(both)
     both.engine.run_job("Both")
     both.configured()
@@ -247,7 +247,7 @@ def test_a_run_of_a_job_that_is_gone_does_not_go_on(both):
 
 @pytest.mark.parametrize("method", ["resume", "cancel"])
 @pytest.mark.parametrize("run", ["1", None, True, 7, -1])
-def test_what_is_no_run_is_refused(both, method, run):
+def test_an_unknown_run_is_refused(both, method, run):
     with pytest.raises(UsageError):
         getattr(both.engine, method)(run)
 
@@ -259,7 +259,7 @@ def inserting(number, name):
     return {"Command": "insert", "number": number, "name": name}
 
 
-def test_what_was_prepared_is_prepared_again(both):
+def test_a_resumed_synchronization_prepares_again(both):
     both.run("People")
     both.people_commands(inserting("3", "Cid"))
     died(both, "Delta", at=2)
@@ -270,7 +270,7 @@ def test_what_was_prepared_is_prepared_again(both):
     assert both.names() == {"1": "Ann", "2": "Bob", "3": "Cid"}
 
 
-def test_a_delta_that_was_applied_is_not_prepared_again(both):
+def test_an_applied_delta_is_not_prepared_again(both):
     both.run("People")
     both.people_commands(inserting("3", "Cid"))
     broken(both)
@@ -284,7 +284,7 @@ def test_a_delta_that_was_applied_is_not_prepared_again(both):
     assert both.names() == {"1": "Ann", "2": "Bob", "3": "Cid"}
 
 
-def test_the_second_synchronization_after_one_preparation_does_not_read_the_delta_as_everything(new_house):
+def test_a_second_synchronization_does_not_read_the_delta_as_complete(new_house):
     twice = Job("Twice", [Step("PrepareSynchronizationHR"), Step("SynchronizeHR"), Step("SynchronizeHR")])
     house = new_house(more_jobs=[twice]).people({"1": "Ann", "2": "Bob"})
     house.run("People")
@@ -297,7 +297,7 @@ def test_the_second_synchronization_after_one_preparation_does_not_read_the_delt
     assert house.names() == {"1": "Ann", "2": "Bob", "3": "Cid"}
 
 
-def test_a_synchronization_whose_preparation_failed_does_not_read_the_delta_as_everything(new_house):
+def test_after_a_failed_preparation_the_delta_is_not_read_as_complete(new_house):
     carefree = PrepareSynchronizationTask(
         identifier="Prepare",
         connector="HR",
@@ -333,7 +333,7 @@ def blocked(new_house):
     return house
 
 
-def test_a_blocked_run_that_goes_on_applies_exactly_what_was_held_back_and_flags_it(blocked):
+def test_a_resumed_blocked_run_applies_and_flags_what_was_held_back(blocked):
     blocked.people({"1": "Anna"})
 
     resumed = blocked.engine.resume(2)
@@ -344,14 +344,14 @@ def test_a_blocked_run_that_goes_on_applies_exactly_what_was_held_back_and_flags
     assert blocked.engine.dirty() == []
 
 
-def test_a_blocked_run_goes_on_although_incremental_ones_did_their_work_since(blocked):
+def test_a_blocked_run_resumes_after_later_incremental_runs(blocked):
     blocked.people({"9": "Zoe"})
     blocked.run("Teams")
 
     assert blocked.engine.resume(2).state is DONE
 
 
-def test_a_blocked_run_that_goes_on_reports_the_rows_set_aside_once(new_house):
+def test_a_resumed_blocked_run_reports_the_rows_set_aside_once(new_house):
     house = new_house(limits=FEW).people({"1": "Ann"})
     house.run("People")
     house.people({str(n): "x" for n in range(1, 5)} | {"5": {"Name": "x", "Age": "old"}})
@@ -366,7 +366,7 @@ def test_a_blocked_run_that_goes_on_reports_the_rows_set_aside_once(new_house):
 # Cancelled
 
 
-def test_a_run_that_is_asked_to_stop_finishes_its_task_and_starts_no_other(both):
+def test_a_cancelled_run_finishes_its_task_and_starts_no_other(both):
     running = Running(both, "Both")
 
     asked = both.engine.cancel(1)
@@ -379,7 +379,7 @@ def test_a_run_that_is_asked_to_stop_finishes_its_task_and_starts_no_other(both)
     assert both.names() == {"1": "Ann", "2": "Bob"}
 
 
-def test_a_run_that_is_asked_to_stop_in_its_last_task_did_everything(both):
+def test_a_run_cancelled_in_its_last_task_is_complete(both):
     running = Running(both, "People")
 
     both.engine.cancel(1)
@@ -398,7 +398,7 @@ def test_a_cancelled_run_cannot_be_resumed(both):
     assert both.run("Both").number == 2
 
 
-def test_a_blocked_run_that_is_cancelled_drops_what_it_held_back(blocked):
+def test_cancelling_a_blocked_run_drops_what_it_held_back(blocked):
     run = blocked.engine.cancel(2)
 
     assert (run.state, states(run)) == (CANCELLED, [CANCELLED, DONE, DONE, DONE])
@@ -411,7 +411,7 @@ def test_a_blocked_run_that_is_cancelled_drops_what_it_held_back(blocked):
 
 
 @pytest.mark.parametrize("how", [DONE, FAILED])
-def test_a_run_that_has_ended_and_holds_nothing_back_is_not_cancelled(both, how):
+def test_an_ended_run_that_holds_nothing_back_cannot_be_cancelled(both, how):
     if how is FAILED:
         broken(both)
     both.engine.run_job("Both")
@@ -423,7 +423,7 @@ def test_a_run_that_has_ended_and_holds_nothing_back_is_not_cancelled(both, how)
     assert both.engine.position() == head
 
 
-def test_a_run_whose_process_died_is_put_on_record_as_aborted_when_it_is_cancelled(both):
+def test_cancelling_a_dead_run_records_it_as_aborted(both):
     died(both, "Both", at=2)
 
     run = both.engine.cancel(1)
@@ -432,7 +432,7 @@ def test_a_run_whose_process_died_is_put_on_record_as_aborted_when_it_is_cancell
     assert run.ended_at is not None
 
 
-def test_a_cancelled_run_frees_its_tasks_when_its_process_is_silent(both):
+def test_a_cancelled_run_frees_its_tasks_when_its_leases_expire(both):
     running = Running(both, "Both")
     silence(both, 1)
 
@@ -445,7 +445,7 @@ def test_a_cancelled_run_frees_its_tasks_when_its_process_is_silent(both):
 # The same task twice
 
 
-def test_a_task_that_is_called_twice_has_two_places_with_counts_of_their_own(new_house):
+def test_a_task_called_twice_has_separate_counts(new_house):
     job = Job(
         "Twice",
         [
@@ -472,7 +472,7 @@ def test_a_task_that_is_called_twice_has_two_places_with_counts_of_their_own(new
     assert house.engine.dirty() == []
 
 
-def test_a_child_looks_at_the_nearest_earlier_call_of_its_parent(new_house):
+def test_a_child_depends_on_the_nearest_earlier_call_of_its_parent(new_house):
     job = Job(
         "Twice",
         [
@@ -490,7 +490,7 @@ def test_a_child_looks_at_the_nearest_earlier_call_of_its_parent(new_house):
     assert run.tasks[3].messages == ("skipped: its parent task SynchronizeHR changed nothing",)
 
 
-def test_an_override_changes_a_task_for_one_call_and_its_lists_replace_those_of_the_task(new_house):
+def test_an_override_changes_one_call_and_replaces_lists(new_house):
     job = Job(
         "Overridden",
         [
@@ -507,7 +507,7 @@ def test_an_override_changes_a_task_for_one_call_and_its_lists_replace_those_of_
     assert house.engine.run_job("Incremental").state is FAILED
 
 
-def test_the_place_of_a_synchronization_without_levels_is_its_own(new_house):
+def test_each_call_of_a_synchronization_has_its_own_ordinal(new_house):
     again = SynchronizeTask(identifier="Again", connector="HR", do_not_delete_changes=True)
     house = new_house(more_jobs=[Job("Twice", [Step("SynchronizeHR"), again])]).people({"1": "Ann"})
 

@@ -26,7 +26,7 @@ def nightly(new_house):
     return new_house(more_jobs=[NIGHTLY]).people({"1": "Ann"})
 
 
-def test_a_job_that_denies_it_is_not_started_by_a_user(nightly):
+def test_a_job_that_denies_users_is_not_started_by_a_user(nightly):
     with pytest.raises(UserStartDenied) as refused:
         nightly.engine.run_job("Nightly")
 
@@ -34,7 +34,7 @@ def test_a_job_that_denies_it_is_not_started_by_a_user(nightly):
     assert str(refused.value).startswith("job Nightly can be started only by the schedule")
 
 
-def test_the_schedule_starts_it_and_that_is_on_record(nightly):
+def test_the_schedule_starts_a_job_that_denies_users(nightly):
     run = started_by(Trigger(TriggerKind.SCHEDULE, DUE, late=True), nightly)
 
     assert run.state is TaskState.COMPLETED
@@ -42,12 +42,12 @@ def test_the_schedule_starts_it_and_that_is_on_record(nightly):
     assert nightly.engine.runs()[-1].trigger == run.trigger
 
 
-def test_a_dry_run_of_it_is_denied_to_nobody(nightly):
+def test_a_user_may_start_a_dry_run_of_a_job_that_denies_users(nightly):
     run = nightly.engine.run_job("Nightly", dry_run=True)
 
     assert run.counts.inserted == 1
     assert nightly.engine.runs() == []
 
 
-def test_what_a_user_starts_was_started_by_a_user(nightly):
+def test_a_run_records_that_a_user_started_it(nightly):
     assert nightly.run("People").trigger == Trigger(TriggerKind.USER)

@@ -93,7 +93,7 @@ CELLS = {
 
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
-def test_a_run_goes_on_and_ends_as_its_tasks_do(new_house, cell):
+def test_a_run_continues_and_ends_as_its_tasks_do(new_house, cell):
     limits = Thresholds(maximum_inserted_lines=3)
     house = new_house(more_jobs=[job(FIRST), job(LENIENT)], limits=limits).people({"1": "Ann"}).teams({"A": "Alpha"})
     house.run("People")

@@ -30,7 +30,7 @@ def test_a_complete_task_whose_keys_are_current_is_skipped_when_nothing_changed(
     assert task(again, "Everything").state is TaskState.SKIPPED
 
 
-def test_what_a_complete_call_of_a_task_computed_is_not_computed_again_by_its_dirty_call(new_house):
+def test_a_dirty_call_does_not_repeat_the_work_of_a_complete_call(new_house):
     complete_call = TaskOverride("ComputeCorrelationKeysTask", "Keys", {"dirty": False, "parents": []})
     nightly = Job("Nightly", [Step("SynchronizeHR"), complete_call])
     house = new_house(more_jobs=[nightly]).people({"1": "Ann", "2": "Bob"})

@@ -31,7 +31,7 @@ def executed(run: object) -> dict[str, int]:
     return {found.identifier: found.counts.executed for found in run.tasks if found.counts.executed}
 
 
-def test_two_jobs_get_each_change_once(followed):
+def test_two_jobs_receive_each_change_once(followed):
     incremental = followed.person("1", "Anna", Mail="a@x").run()
     weekly = followed.run("Weekly")
 
@@ -41,7 +41,7 @@ def test_two_jobs_get_each_change_once(followed):
     assert executed(followed.run("Follow")) == executed(followed.run("Weekly")) == {}
 
 
-def test_a_job_that_runs_rarely_gets_everything_since_it_last_ran(followed):
+def test_a_rare_job_receives_all_changes_since_it_last_ran(followed):
     for name in ("Anna", "Anne", "Ännchen"):
         followed.person("1", name, Mail="a@x").run()
     followed.person("2", "Bert", manager="1", Mail="b@x").run()
@@ -52,7 +52,7 @@ def test_a_job_that_runs_rarely_gets_everything_since_it_last_ran(followed):
     assert weekly.counts.necessary == 0
 
 
-def test_a_job_that_runs_for_the_first_time_computes_everything_and_says_so(followed):
+def test_the_first_run_of_a_job_computes_everything_on_record(followed):
     run = followed.edited(consumers=("Weekly", "Late")).run("Late")
 
     assert executed(run) == {"LateProperties": 4, "LateKeys": 3, "LateClasses": 1}
@@ -60,7 +60,7 @@ def test_a_job_that_runs_for_the_first_time_computes_everything_and_says_so(foll
     assert executed(followed.run("Late")) == {}
 
 
-def test_the_place_of_a_task_that_is_configured_no_more_is_dropped_and_the_record_says_so(followed):
+def test_the_place_of_a_removed_task_is_dropped_on_record(followed):
     run = followed.edited(consumers=()).run("Follow")
 
     told = [message for message in task(run, "SetRecentlyModifiedFlag").messages if "WeeklyKeys" in message]
@@ -72,7 +72,7 @@ def test_the_place_of_a_task_that_is_configured_no_more_is_dropped_and_the_recor
     assert executed(back) == {"WeeklyProperties": 4, "WeeklyKeys": 3, "WeeklyClasses": 1}
 
 
-def test_a_task_for_fewer_entity_types_leaves_the_others_for_those_that_cover_them(followed):
+def test_a_task_for_fewer_entity_types_leaves_the_others_to_other_tasks(followed):
     followed.account("a@x", Kind="v").account("B@X").person("2", "Bob", manager="1", Mail="c@x")
     followed.run("HR")
     followed.run("Directory")
@@ -86,7 +86,7 @@ def test_a_task_for_fewer_entity_types_leaves_the_others_for_those_that_cover_th
 
 
 @pytest.mark.parametrize("at", range(1, 12))
-def test_a_task_that_fails_keeps_its_place_and_finishes_the_next_time(followed, at):
+def test_a_failed_task_keeps_its_place(followed, at):
     followed.person("1", "Anna", Mail="an@x").without("Person", "2").person("3", "Cem", manager="1", Mail="A@X").run(
         "HR"
     )
@@ -106,7 +106,7 @@ def test_a_task_that_fails_keeps_its_place_and_finishes_the_next_time(followed, 
     assert executed(again)
 
 
-def test_the_same_task_called_for_everything_moves_its_own_place(followed):
+def test_a_complete_call_of_a_task_moves_its_place(followed):
     followed.person("1", "Anna", Mail="a@x").run("Complete")
 
     run = followed.run("Follow")
@@ -115,7 +115,7 @@ def test_the_same_task_called_for_everything_moves_its_own_place(followed):
     assert executed(followed.run("Weekly")) == {"WeeklyProperties": 2}
 
 
-def test_what_one_task_computed_is_news_to_the_tasks_of_the_other_job(new_organisation):
+def test_values_computed_by_one_job_are_changes_to_another(new_organisation):
     setting = Setting(
         properties={"Person.Label": PROPERTIES["Person.Label"][0]},
         keys={"ByLabel": (PROPERTIES["Person.Greeting"][1], KEYS["ByMail"][1])},
@@ -131,7 +131,7 @@ def test_what_one_task_computed_is_news_to_the_tasks_of_the_other_job(new_organi
     assert weekly.counts.written == 0
 
 
-def test_flags_that_all_have_read_are_forgotten_and_nobody_misses_them(followed):
+def test_flags_that_all_tasks_have_read_are_dropped(followed):
     followed.person("1", "Anna", Mail="a@x").run()
     with followed.engine._services.store.transaction() as tx:
         tx.drop_read_flags()
@@ -146,7 +146,7 @@ def test_flags_that_all_have_read_are_forgotten_and_nobody_misses_them(followed)
     assert executed(followed.run("Weekly")) == {"WeeklyProperties": 1}
 
 
-def test_changes_that_were_discarded_before_they_were_flagged_cost_work_but_no_truth(followed):
+def test_unflagged_discarded_changes_cost_work_but_no_value(followed):
     followed.edited(discarding=frozenset({"HR"})).person("1", "Anna", Mail="a@x").run()
     assert followed.derived() == followed.by_hand()
 
@@ -155,7 +155,7 @@ def test_changes_that_were_discarded_before_they_were_flagged_cost_work_but_no_t
     assert followed.derived() == followed.by_hand()
 
 
-def test_links_that_were_discarded_before_they_were_flagged_count_in_the_middle_of_a_path_too(new_organisation):
+def test_unflagged_discarded_links_count_within_a_path(new_organisation):
     accounts_of_managers = PROPERTIES["Person.Team"][2]
     organisation = new_organisation(properties={"Person.Team": accounts_of_managers}, discarding=frozenset({"HR"}))
     organisation.person("1", "Ann").person("2", "Bob").person("3", "Cem", manager="1")
@@ -167,7 +167,7 @@ def test_links_that_were_discarded_before_they_were_flagged_count_in_the_middle_
     assert organisation.people("Team") == {"3": "v"}
 
 
-def test_a_task_that_was_away_for_a_time_misses_nothing_that_another_one_computed(new_organisation):
+def test_a_restored_task_misses_nothing_that_another_computed(new_organisation):
     setting = Setting(properties={"Person.Label": PROPERTIES["Person.Label"][1]})
     organisation = new_organisation(setting).person("1", "Ann")
     organisation.run()
@@ -190,7 +190,7 @@ def test_a_task_that_was_away_for_a_time_misses_nothing_that_another_one_compute
     assert organisation.correlated() == {("ByLabel", "source", "1", "anna")}
 
 
-def test_a_rule_that_was_away_while_its_task_failed_is_computed_for_all_when_it_is_back(new_organisation):
+def test_a_rule_removed_while_its_task_failed_is_computed_for_all_when_restored(new_organisation):
     by_label = {"ByLabel": (PROPERTIES["Person.Greeting"][1], KEYS["ByMail"][1])}
     setting = Setting(properties={"Person.Label": PROPERTIES["Person.Label"][1]}, keys=by_label)
     organisation = new_organisation(setting).person("1", "Ann")
@@ -214,7 +214,7 @@ def test_a_rule_that_was_away_while_its_task_failed_is_computed_for_all_when_it_
     assert organisation.correlated() == {("ByLabel", "source", "1", "anna")}
 
 
-def test_what_changes_left_that_were_discarded_before_they_were_flagged_is_pending_and_no_fault(followed):
+def test_effects_of_unflagged_discarded_changes_are_pending_and_no_fault(followed):
     # Without a task that never ran: what such a one would compute is pending anyway.
     followed.edited(discarding=frozenset({"HR"}), of_people=False).person("1", "Anna", Mail="a@x").run("HR")
 
@@ -226,7 +226,7 @@ def test_what_changes_left_that_were_discarded_before_they_were_flagged_is_pendi
     assert followed.engine.verify_derived().differences == ()
 
 
-def test_a_resource_that_changed_before_and_after_a_complete_run_is_computed_for_the_later_change(followed):
+def test_a_change_after_a_complete_run_counts_although_one_before_it_was_flagged(followed):
     # The first change is not flagged yet when everything is computed: it is flagged together with the second one.
     followed.person("1", "Anna", Mail="a@x").run("Complete")
 
