@@ -110,7 +110,7 @@ class Scope:
 
 
 @frozen(kw_only=True)
-class Done:
+class TaskResult:
     """What a task did.
 
     :param effect: whether it changed anything that the tasks that depend on it need to know.
@@ -137,5 +137,5 @@ class Skip:
     reason: str
 
 
-Apply = Callable[[Writing, Scope], Done]
+Apply = Callable[[Writing, Scope], TaskResult]
 """The part of a task inside its one transaction."""

@@ -12,7 +12,7 @@ import pytest
 from deltamark import Engine, JobRun, TaskState
 from deltamark.application.execution.executor import Executor
 from deltamark.application.runs.run_log import TaskEnd
-from deltamark.application.services import Done
+from deltamark.application.services import TaskResult
 from tests.crash.company import ENDED_WELL, JOB, harm_in, seen
 from tests.crash.second_day import Second
 from tests.crash.statements import Count, every_statement
@@ -104,6 +104,6 @@ def test_control_a_task_that_is_told_to_have_failed_when_it_was_kept_is_caught(
 
 def as_if_undone(run: Executor, ordinal: int, error: BaseException, seconds: float) -> TaskEnd:
     """Puts a failure on record whatever is on record already."""
-    ended = TaskEnd(Done(messages=["interrupted"]), TaskState.FAILED, seconds, error)
+    ended = TaskEnd(TaskResult(messages=["interrupted"]), TaskState.FAILED, seconds, error)
     run._record.task_ended(ordinal, ended)
     return ended

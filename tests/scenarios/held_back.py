@@ -6,13 +6,13 @@ from typing import Any
 
 from deltamark import LinkRef, SynchronizeTask
 from deltamark.application.pending_changes.apply import apply_pending, drop_pending
-from deltamark.application.services import Done, Scope
+from deltamark.application.services import Scope, TaskResult
 from tests.scenarios.house import House
 
 Told = list[tuple[Any, ...]]
 
 
-def applied(house: House, run: int, ordinal: int = 1) -> Done:
+def applied(house: House, run: int, ordinal: int = 1) -> TaskResult:
     """Applies what a task of a run held back."""
     services = house.engine._services
     job = house.engine.configuration.job(house.engine.run(run).job)

@@ -22,7 +22,7 @@ from deltamark.application.derivation.workload import Share, is_all_flagged, nee
 from deltamark.application.ports.evaluator import Computation, Inputs
 from deltamark.application.ports.records import ComputedChanges, DerivedRule
 from deltamark.application.ports.writing import Writing
-from deltamark.application.services import Apply, Done, Scope, Services
+from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.derivations import Derivation
@@ -36,7 +36,7 @@ def compute_properties(services: Services, task: ComputingTask) -> Apply:
     Those that have an expression, or that the task's function writes.
     """
 
-    def apply(tx: Writing, scope: Scope) -> Done:
+    def apply(tx: Writing, scope: Scope) -> TaskResult:
         work = workload(tx, services.plan, task)
         all_flagged = is_all_flagged(tx)
         tx.watch(services.plan.dependencies)
@@ -49,7 +49,7 @@ def compute_properties(services: Services, task: ComputingTask) -> Apply:
             tx.move_flags(tx.head())
         move_places(tx, task, work)
         tally += Tally(computed=writer.resources, messages=tuple(messages(task, work)))
-        return Done(counts=tally.counts, effect=tally.written > 0, messages=tally.messages)
+        return TaskResult(counts=tally.counts, effect=tally.written > 0, messages=tally.messages)
 
     return apply
 

@@ -17,7 +17,7 @@ from deltamark.application.derivation.batch import (
 from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.ports.writing import Writing
-from deltamark.application.services import Apply, Done, Scope, Services
+from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.messages import how_many
@@ -26,7 +26,7 @@ from deltamark.domain.messages import how_many
 def compute_rules(services: Services, task: ComputingTask) -> Apply:
     """Plans to compute the keys or classifications of the task's entity types, and to move the task's place."""
 
-    def apply(tx: Writing, scope: Scope) -> Done:
+    def apply(tx: Writing, scope: Scope) -> TaskResult:
         work = workload(tx, services.plan, task)
         tx.watch(services.plan.dependencies)
         removed = tx.remove_rules(work.obsolete) if work.obsolete else 0
@@ -48,7 +48,7 @@ def compute_rules(services: Services, task: ComputingTask) -> Apply:
         notes = messages(task, work)
         if removed:
             notes.append(f"removed {how_many(removed, task.unit)} of rules that are no longer configured")
-        return Done(counts=tally.counts, effect=tally.written > 0, messages=notes)
+        return TaskResult(counts=tally.counts, effect=tally.written > 0, messages=notes)
 
     return apply
 

@@ -9,7 +9,7 @@ from deltamark.application.pending_changes.apply import drop_pending
 from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import end_if_dead
 from deltamark.application.runs.run_log import RunLog, TaskEnd
-from deltamark.application.services import Done, Services
+from deltamark.application.services import Services, TaskResult
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import CannotCancel
 from deltamark.domain.runs.run import JobRun
@@ -45,6 +45,6 @@ def _drop(services: Services, tx: Writing, run: JobRun, pending: Sequence[int]) 
     for task in run.tasks:
         if task.state is TaskState.BLOCKED or task.ordinal in pending:
             dropped = drop_pending(tx, run.number, task.ordinal) if task.ordinal in pending else []
-            done = Done(counts=task.counts, extracts=task.extracts, messages=[*task.messages, *dropped])
+            done = TaskResult(counts=task.counts, extracts=task.extracts, messages=[*task.messages, *dropped])
             log.task_ended(task.ordinal, TaskEnd(done, TaskState.CANCELLED, task.seconds))
     log.run_ended(TaskState.CANCELLED)

@@ -13,7 +13,7 @@ from deltamark.application.runs.observer import GuardedObserver, Observer
 from deltamark.application.runs.out_of_memory import memory_errors_explained
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.application.runs.run_log import RUN_INTERRUPTED, TaskEnd, in_words
-from deltamark.application.services import Done, Scope, Skip, TaskProgress
+from deltamark.application.services import Scope, Skip, TaskProgress, TaskResult
 from deltamark.application.synchronization.hold_back import HeldBack
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
@@ -111,7 +111,7 @@ class Executor:
     def _note_outcome(self, call: TaskCall, end: TaskEnd) -> None:
         """Keeps the outcome of a task for those that depend on it, and decides whether it stops the run."""
         task = call.task
-        self._context.outcomes[call.ordinal] = Outcome(end.state, end.done.effect)
+        self._context.outcomes[call.ordinal] = Outcome(end.state, end.result.effect)
         if end.error is not None and not isinstance(end.error, DeltamarkError):
             self._error = self._error or end.error
         self._error = self._error or self._observer.error
@@ -158,8 +158,8 @@ class Executor:
         if not self._is_dry_run:  # a dry run commits nothing, and its record may be gone
             task = self._record.run(with_rows=False).task(ordinal)
             if task.state not in (TaskState.RUNNING, TaskState.ABORTED):  # aborted by a run that took it over
-                return TaskEnd(Done(effect=task.effect), task.state, seconds, error)
-        end = TaskEnd(Done(messages=[in_words(error)]), TaskState.FAILED, seconds, error)
+                return TaskEnd(TaskResult(effect=task.effect), task.state, seconds, error)
+        end = TaskEnd(TaskResult(messages=[in_words(error)]), TaskState.FAILED, seconds, error)
         self._record.task_ended(ordinal, end)
         self._is_cut_short |= isinstance(error, KeyboardInterrupt)
         return end

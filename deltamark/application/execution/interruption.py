@@ -7,14 +7,14 @@ from contextlib import contextmanager, suppress
 
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.application.runs.run_log import INTERRUPTED, RUN_INTERRUPTED, TaskEnd
-from deltamark.application.services import Done, Services
+from deltamark.application.services import Services, TaskResult
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
 
 
 def skipped(reason: str) -> TaskEnd:
     """The end of a task that did not begin."""
-    return TaskEnd(Done(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
+    return TaskEnd(TaskResult(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
 
 
 def end_open_tasks(record: RunRecorder) -> bool:
@@ -22,7 +22,7 @@ def end_open_tasks(record: RunRecorder) -> bool:
     is_any_open = False
     for task in record.run(with_rows=False).tasks:
         if task.state is TaskState.RUNNING:
-            record.task_ended(task.ordinal, TaskEnd(Done(messages=[INTERRUPTED]), TaskState.FAILED))
+            record.task_ended(task.ordinal, TaskEnd(TaskResult(messages=[INTERRUPTED]), TaskState.FAILED))
         elif task.state is TaskState.PENDING:
             record.task_ended(task.ordinal, skipped(RUN_INTERRUPTED))
         else:

@@ -8,7 +8,7 @@ from attrs import evolve
 from deltamark.application.derivation.workload import needed_dependencies, rule_of
 from deltamark.application.ports.records import DerivedRule
 from deltamark.application.ports.writing import Writing
-from deltamark.application.services import Apply, Done, Scope, Services
+from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.dependency_paths import Dependency
@@ -19,14 +19,14 @@ from deltamark.domain.runs.run import ChangesDiscarded, Counts
 def flag(services: Services) -> Apply:
     """Plans to flag every resource with a derived value that depends on a change since the last flag task."""
 
-    def apply(tx: Writing, scope: Scope) -> Done:
+    def apply(tx: Writing, scope: Scope) -> TaskResult:
         done = flag_changes(services, tx)
         return evolve(done, messages=(*done.messages, *_drop_flags(services, tx)))
 
     return apply
 
 
-def flag_changes(services: Services, tx: Writing) -> Done:
+def flag_changes(services: Services, tx: Writing) -> TaskResult:
     """Flags resources for every change since the last flag task."""
     tx.watch(services.plan.dependencies)
     after, newest, head = tx.flagged_to(), tx.newest_flag(), tx.head()
@@ -43,7 +43,7 @@ def flag_changes(services: Services, tx: Writing) -> Done:
         flags = tx.flagged(services.plan.dependencies, newest, 0)
         flagged = pc.count_distinct(flags.column("stream")).as_py()
     tx.move_flags(head)
-    return Done(counts=Counts(flagged=flagged), effect=True, messages=messages)
+    return TaskResult(counts=Counts(flagged=flagged), effect=True, messages=messages)
 
 
 def _dependencies(services: Services, tx: Writing) -> list[Dependency]:

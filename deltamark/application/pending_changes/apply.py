@@ -16,7 +16,7 @@ from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
 from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import discard_changes_of
-from deltamark.application.services import Apply, Done, Scope, Services
+from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.application.synchronization.hold_back import counted
 from deltamark.application.synchronization.waiting_links import WaitingChanges, write_waiting_links
 from deltamark.domain.configuration.jobs import SynchronizeTask
@@ -45,7 +45,7 @@ def apply_pending(services: Services, task: SynchronizeTask, run: int, ordinal: 
     :raises NothingHeldBack: from the transaction, if there are none (any more).
     """
 
-    def apply(tx: Writing, scope: Scope) -> Done:
+    def apply(tx: Writing, scope: Scope) -> TaskResult:
         pending = pending_of(tx, run, ordinal)
         refuse_if_outdated(tx, pending, run)
         origin = Origin(scope.run, scope.ordinal)
@@ -60,7 +60,7 @@ def apply_pending(services: Services, task: SynchronizeTask, run: int, ordinal: 
         messages.append(f"{pending.connector} is no longer blocked: incremental jobs synchronize it again")
         if not task.do_not_delete_changes:
             messages += discard_changes_of(services.configuration, tx, task, scope)
-        return Done(
+        return TaskResult(
             counts=counts + Counts(read=pending.read, set_aside=pending.set_aside),
             effect=counts.changed > 0,
             extracts=pending.extracts,

@@ -15,7 +15,7 @@ from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import ResourceChanges
 from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.run_log import RunLog, TaskEnd
-from deltamark.application.services import Done, Services
+from deltamark.application.services import Services, TaskResult
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import UsageError
 from deltamark.domain.messages import ERASE, how_many
@@ -59,7 +59,7 @@ def erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
         flagged = flag_changes(services, tx)
         emptied = log.erase(_ORDINAL, stream, ref, salt=secrets.token_hex(16), reason=words)
         message = f"{how_many(emptied.count, 'change')} erased (reason: {words})"
-        done = Done(effect=True, counts=flagged.counts, messages=[message])
+        done = TaskResult(effect=True, counts=flagged.counts, messages=[message])
         log.task_ended(_ORDINAL, TaskEnd(done, TaskState.COMPLETED))
         log.run_ended(TaskState.COMPLETED)
     return Erasure(

@@ -11,7 +11,7 @@ from deltamark.application.retention.eligibility import eligible_changes
 from deltamark.application.runs.leases import free_tasks, naming_the_other_run, renewed_leases
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.application.runs.run_log import RunLog, TaskEnd, in_words
-from deltamark.application.services import Done, Services
+from deltamark.application.services import Services, TaskResult
 from deltamark.domain.configuration.jobs import ConnectorTask, TaskState
 from deltamark.domain.messages import RETAIN, how_many
 from deltamark.domain.retention.retention import Keep, Retention, Unread
@@ -128,7 +128,7 @@ class _ChunkedDiscard:
         return f"{self._count:,} of {changes} of {self._eligible.connector} up to position {self._eligible.up_to}"
 
     def _end(self, state: TaskState, words: str) -> None:
-        done = Done(effect=self._count > 0, messages=[words, *map(self._unread_in_words, self._eligible.unread)])
+        done = TaskResult(effect=self._count > 0, messages=[words, *map(self._unread_in_words, self._eligible.unread)])
         self._record.task_ended(self._order.ordinal, TaskEnd(done, state, perf_counter() - self._began))
         self._record.run_ended(state)
 

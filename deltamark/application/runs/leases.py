@@ -18,7 +18,7 @@ from deltamark.application.ports.store import Store
 from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.out_of_memory import memory_errors_explained
 from deltamark.application.runs.run_log import RunLog, TaskEnd
-from deltamark.application.services import Done
+from deltamark.application.services import TaskResult
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import AlreadyRunning, ConcurrentRun, DeltamarkError, TakenOver, to_the_second
 from deltamark.domain.runs.outcomes import as_aborted, end_of_dead_run, ends_of_dead_tasks
@@ -189,7 +189,7 @@ def _end_dead_run(tx: Writing, run: JobRun, heard_at: datetime | None) -> None:
     words = _in_words(run.operator, heard_at)
     log = RunLog(tx, run.number)
     for task, state in ends_of_dead_tasks(run):
-        log.task_ended(task.ordinal, TaskEnd(Done(messages=[words]), state))
+        log.task_ended(task.ordinal, TaskEnd(TaskResult(messages=[words]), state))
     log.run_ended(end_of_dead_run(run))
 
 

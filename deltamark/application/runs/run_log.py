@@ -12,7 +12,7 @@ from attrs import frozen
 
 from deltamark.application.ports.records import Discarded, Emptied, Pair, Subjects
 from deltamark.application.ports.writing import Writing
-from deltamark.application.services import Done, Services, TaskProgress
+from deltamark.application.services import Services, TaskProgress, TaskResult
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.history.changes import Position
@@ -49,7 +49,7 @@ _Item = TypeVar("_Item")
 class TaskEnd:
     """How a task ended, before it is on record."""
 
-    done: Done
+    result: TaskResult
     state: TaskState
     seconds: float = 0.0
     error: BaseException | None = None
@@ -128,7 +128,7 @@ class RunLog:
 
     def task_ended(self, ordinal: int, end: TaskEnd) -> None:
         """A task ended, with the rows that it set aside."""
-        for rows in _in_chunks(end.done.set_aside, ROWS_IN_ONE_EVENT):
+        for rows in _in_chunks(end.result.set_aside, ROWS_IN_ONE_EVENT):
             self._append(partial(RowsSetAside, run=self.run, task=ordinal, rows=rows))
         self._append(
             partial(
@@ -136,11 +136,11 @@ class RunLog:
                 run=self.run,
                 task=ordinal,
                 state=end.state,
-                effect=end.done.effect,
-                counts=end.done.counts,
+                effect=end.result.effect,
+                counts=end.result.counts,
                 seconds=round(end.seconds, 6),
-                extracts=end.done.extracts,
-                messages=end.done.messages,
+                extracts=end.result.extracts,
+                messages=end.result.messages,
             )
         )
 

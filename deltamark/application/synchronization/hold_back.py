@@ -7,7 +7,7 @@ from attrs import evolve
 from deltamark.application.ports.pending_changes import Block, PendingChanges
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.writing import Writing
-from deltamark.application.services import Done, Scope
+from deltamark.application.services import Scope, TaskResult
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job
 from deltamark.domain.errors import ThresholdExceeded
@@ -22,7 +22,7 @@ class HeldBack(ThresholdExceeded):
     """
 
     def __init__(
-        self, reason: str, pending: PendingChanges, read: Done, scope: Scope, *, is_dry_run: bool, hint: str
+        self, reason: str, pending: PendingChanges, read: TaskResult, scope: Scope, *, is_dry_run: bool, hint: str
     ) -> None:
         self.pending = pending
         self._read = read
@@ -34,7 +34,7 @@ class HeldBack(ThresholdExceeded):
         super().__init__(pending.connector, reason, advice)
         self.next_steps = () if is_dry_run else decisions(scope.run)
 
-    def keep(self, tx: Writing) -> Done:
+    def keep(self, tx: Writing) -> TaskResult:
         """Keeps the changes and blocks the connector; returns what to record in the same transaction."""
         pending, scope = self.pending, self._scope
         messages = [str(self), f"held back: {counted(pending)}"]

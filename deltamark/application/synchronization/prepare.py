@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.writing import Writing
-from deltamark.application.services import Apply, Done, Scope, Services, Skip
+from deltamark.application.services import Apply, Scope, Services, Skip, TaskResult
 from deltamark.application.synchronization.hold_back import reason_blocked
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityTypeMapping, PropertyRef
 from deltamark.domain.configuration.jobs import (
@@ -125,9 +125,9 @@ def prepare(
     initial = task.synchronization_mode is SynchronizationMode.INITIAL
     prepared[task.connector] = evolve(extracts, reported=True, is_first_load=initial)
 
-    def apply(tx: Writing, scope: Scope) -> Done:
+    def apply(tx: Writing, scope: Scope) -> TaskResult:
         counts = Counts(read=sum(read.rows for read in extracts.reads), set_aside=len(extracts.set_aside))
-        return Done(
+        return TaskResult(
             counts=counts,
             effect=extracts.rows > 0 or not incremental,
             set_aside=extracts.set_aside,

@@ -20,12 +20,12 @@ from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import discard_changes_of
 from deltamark.application.services import (
     Apply,
-    Done,
     ReportProgress,
     Scope,
     Services,
     Skip,
     TaskProgress,
+    TaskResult,
     report_nothing,
 )
 from deltamark.application.synchronization.hold_back import HeldBack, release
@@ -86,7 +86,7 @@ def synchronize(
     del states
     report(TaskProgress("waiting to write", rows))
 
-    def apply(tx: Writing, scope: Scope) -> Done:
+    def apply(tx: Writing, scope: Scope) -> TaskResult:
         current = _refresh(services, tx, extracts, compared, position)
         return _Synchronization(services, tx, task, scope, extracts, current).run()
 
@@ -163,7 +163,7 @@ class _Synchronization:
         self._messages: list[str] = []
         self._deltas: dict[str, DeltaLinks] = {}
 
-    def run(self) -> Done:
+    def run(self) -> TaskResult:
         """Applies resources, then links; checks the thresholds; discards changes where the task says so."""
         extracts = self._extracts
         fed = [mapping.entity_type for mapping, _ in extracts.resources]
@@ -189,11 +189,11 @@ class _Synchronization:
         counts = self._counts + read.counts
         return evolve(read, counts=counts, effect=counts.changed > 0, messages=(*read.messages, *self._messages))
 
-    def _read(self) -> Done:
+    def _read(self) -> TaskResult:
         """What was read and set aside, recorded whether the changes are applied or held back."""
         extracts = self._extracts
         set_aside = (*(() if extracts.reported else extracts.set_aside), *self._set_aside)
-        return Done(
+        return TaskResult(
             counts=Counts(read=sum(read.rows for read in extracts.reads), set_aside=len(set_aside)),
             set_aside=set_aside,
             extracts=extracts.reads,
