@@ -22,7 +22,7 @@ from deltamark.infrastructure.duckdb.json_values import sql_type
 from deltamark.infrastructure.evaluation.failures import FAILURES, reason_of, refuse_damage
 from deltamark.infrastructure.evaluation.function_tables import FunctionResults, function_tables
 from deltamark.infrastructure.evaluation.portions import AT_ONCE, Evaluation
-from deltamark.infrastructure.evaluation.property_sql import Step, property_sql
+from deltamark.infrastructure.evaluation.property_sql import PropertyStep, property_sql
 from deltamark.infrastructure.evaluation.resource_rows import ResourceRows
 from deltamark.infrastructure.evaluation.rule_sql import Rule, rule_sql, rule_values
 from deltamark.infrastructure.expressions.compiler import Compiled, compile_derivation, register_functions
@@ -111,7 +111,7 @@ class DuckEvaluator:
         steps = []
         for n, derivation in enumerate(derivations):
             sql = FunctionResults.column(derivation.name)
-            steps.append(Step(number=n, name=derivation.name, kind=derivation.result, sql=sql, own=frozenset()))
+            steps.append(PropertyStep(number=n, name=derivation.name, kind=derivation.result, sql=sql, own=frozenset()))
         with self._workbench.connection(resources=inputs.resources, results=values) as db:
             rows = ResourceRows(
                 names=[step.name for step in steps],
@@ -154,10 +154,10 @@ def _is_removed(derivation: Derivation) -> bool:
     return derivation.kind is DerivationKind.PROPERTY and derivation.expression is None and derivation.binding is None
 
 
-def _step(number: int, derivation: Derivation, compiled: Compiled | None) -> Step:
+def _step(number: int, derivation: Derivation, compiled: Compiled | None) -> PropertyStep:
     own = frozenset(read.property for read in compiled.reads if not read.path) if compiled else frozenset()
     sql = compiled.sql if compiled else None
-    return Step(number=number, name=derivation.name, kind=derivation.result, sql=sql, own=own)
+    return PropertyStep(number=number, name=derivation.name, kind=derivation.result, sql=sql, own=own)
 
 
 def _computed_names(db: duckdb.DuckDBPyConnection, rows: ResourceRows) -> list[str]:

@@ -34,7 +34,7 @@ class PathRead:
 
 
 @frozen(kw_only=True)
-class Path:
+class JoinedPath:
     """A path with the properties that are read at its end.
 
     :param number: part of the names of its tables.
@@ -65,7 +65,7 @@ class PathJoins:
     :param is_kept: whether the ends of the paths are stored in tables, because several batches read them.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[JoinedPath, ...]
     tables: Mapping[tuple[str, ...], str]
     pairs: int = 0
     is_kept: bool = False
@@ -88,21 +88,21 @@ class PathJoins:
         """The number of resources in a batch, at most `most`, such that memory stays bounded."""
         return max(1, min(most, most if not self.pairs else rows * MOST_PAIRS // self.pairs))
 
-    def is_linked(self, path: Path) -> bool:
+    def is_linked(self, path: JoinedPath) -> bool:
         """Whether each step of the path has links."""
         return all(part in self.tables for part in _parts(path))
 
-    def links_of(self, path: Path) -> list[str]:
+    def links_of(self, path: JoinedPath) -> list[str]:
         """The tables of the links of each step of the path."""
         return [self.tables[part] for part in _parts(path)]
 
-    def _column(self, path: Path, read: PathRead) -> str:
+    def _column(self, path: JoinedPath, read: PathRead) -> str:
         many = path.way.is_collection
         joined = f"path_{path.number}.{read.column}" if self.is_linked(path) else "NULL"
         value = f"coalesce({joined}, [])" if many else joined
         return f"CAST({value} AS {sql_type(read.kind, is_collection=many)}) AS {read.column}"
 
-    def _values_sql(self, path: Path) -> str:
+    def _values_sql(self, path: JoinedPath) -> str:
         """The query for the values that the path reaches, by ``near``."""
         value = "list_sort(list({0}) FILTER (WHERE {0} IS NOT NULL))" if path.way.is_collection else "min({0})"
         columns = ", ".join(f"{value.format(read.column)} AS {read.column}" for read in path.reads)
@@ -112,7 +112,7 @@ class PathJoins:
             f"JOIN {end} ON {path.end}.stream = pairs.far GROUP BY near"
         )
 
-    def end_sql(self, path: Path) -> str:
+    def end_sql(self, path: JoinedPath) -> str:
         """The query for the properties at the end of a path, by ``stream``."""
         names = [read.read.property for read in path.reads]
         values = ", ".join(
@@ -124,7 +124,7 @@ class PathJoins:
                 json_extract_string(computed, {json_paths(names)}) AS computed
             FROM {path.reached} WHERE state IS NOT NULL AND stream IN (SELECT far FROM {self.tables[path.way.path]}))"""
 
-    def _pairs_sql(self, path: Path) -> str:
+    def _pairs_sql(self, path: JoinedPath) -> str:
         """The query for pairs of a resource and one that the path reaches; over a collection, without duplicates."""
         names = self.links_of(path)
         joined = names[0] + "".join(f" JOIN {here} ON {here}.near = {before}.far" for before, here in pairwise(names))
@@ -135,12 +135,12 @@ class PathJoins:
         )
 
 
-def _parts(path: Path) -> Iterator[tuple[str, ...]]:
+def _parts(path: JoinedPath) -> Iterator[tuple[str, ...]]:
     steps = path.way.path
     return (steps[:length] for length in range(1, len(steps) + 1))
 
 
-def path_reads(configuration: Configuration, entity_type: str, reads: Iterable[Read]) -> tuple[Path, ...]:
+def path_reads(configuration: Configuration, entity_type: str, reads: Iterable[Read]) -> tuple[JoinedPath, ...]:
     """The paths of reads that start at an entity type, each once."""
     by_path: dict[tuple[str, ...], list[Read]] = {}
     for read in sorted(set(reads)):
@@ -152,11 +152,13 @@ def path_reads(configuration: Configuration, entity_type: str, reads: Iterable[R
         end = configuration.entity_type(way.leads_to)
         kinds = {declared.identifier: declared.type for declared in end.properties} if end else {}
         path_ends = tuple(PathRead(read=read, kind=kinds[read.property]) for read in ends)
-        paths.append(Path(number=number, way=way, reads=path_ends))
+        paths.append(JoinedPath(number=number, way=way, reads=path_ends))
     return tuple(paths)
 
 
-def prepare_joins(db: duckdb.DuckDBPyConnection, paths: Sequence[Path], inputs: Inputs, *, at_once: int) -> PathJoins:
+def prepare_joins(
+    db: duckdb.DuckDBPyConnection, paths: Sequence[JoinedPath], inputs: Inputs, *, at_once: int
+) -> PathJoins:
     """Creates the tables that the joins need: of links, and of the properties at the ends of paths.
 
     :param at_once: the most resources in one batch.
@@ -178,7 +180,7 @@ def prepare_joins(db: duckdb.DuckDBPyConnection, paths: Sequence[Path], inputs: 
     return joins
 
 
-def _may_have_many_pairs(path: Path, inputs: Inputs) -> bool:
+def _may_have_many_pairs(path: JoinedPath, inputs: Inputs) -> bool:
     """Whether a path can have more than `MOST_PAIRS`; the product of the links of its steps is an upper bound."""
     return path.way.is_collection and prod(inputs.links[part].num_rows for part in _parts(path)) > MOST_PAIRS
 

@@ -17,7 +17,7 @@ from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import Workbench
 from deltamark.infrastructure.evaluation.failures import FAILURES, first_failing, reason_of, refuse_damage
-from deltamark.infrastructure.evaluation.path_joins import Path, PathJoins, path_reads, prepare_joins
+from deltamark.infrastructure.evaluation.path_joins import JoinedPath, PathJoins, path_reads, prepare_joins
 from deltamark.infrastructure.evaluation.resource_rows import ResourceRows, create_due_bits
 from deltamark.infrastructure.expressions.compiler import Compiled
 
@@ -55,7 +55,7 @@ class Evaluation:
         return {read.property: kinds[read.property] for read in self.reads if not read.path}
 
     @cached_property
-    def paths(self) -> Sequence[Path]:
+    def paths(self) -> Sequence[JoinedPath]:
         """The paths over which expressions read."""
         return path_reads(self.configuration, self.inputs.entity_type, self.reads)
 

@@ -19,7 +19,7 @@ from deltamark.infrastructure.evaluation.resource_rows import COMPUTED, STATE, S
 
 
 @frozen(kw_only=True)
-class Step:
+class PropertyStep:
     """The computation of one property.
 
     :param number: the index of its derivation.
@@ -44,7 +44,7 @@ class Step:
 
 
 def property_sql(
-    steps: Sequence[Step], own: Mapping[str, PropertyType], rows: ResourceRows, kept: Sequence[str]
+    steps: Sequence[PropertyStep], own: Mapping[str, PropertyType], rows: ResourceRows, kept: Sequence[str]
 ) -> str:
     """The query for the rows in which a property gets another value.
 
@@ -68,7 +68,7 @@ def _layer(sql: str, columns: Sequence[str]) -> str:
 
 
 def _input_columns(
-    steps: Sequence[Step], own: Mapping[str, PropertyType], rows: ResourceRows, read_inline: set[str]
+    steps: Sequence[PropertyStep], own: Mapping[str, PropertyType], rows: ResourceRows, read_inline: set[str]
 ) -> list[str]:
     """The columns before anything is computed: the properties that are only read, and the old values."""
     computed = {step.name for step in steps}
@@ -83,7 +83,7 @@ def _input_columns(
     return columns
 
 
-def _levels(steps: Sequence[Step]) -> Iterator[list[Step]]:
+def _levels(steps: Sequence[PropertyStep]) -> Iterator[list[PropertyStep]]:
     """The steps, each in a level after those that it reads of its own resource; in the given order within a level."""
     by_name = {step.name: step for step in steps}
     sorter = TopologicalSorter({step.name: step.own & by_name.keys() for step in steps})
@@ -99,7 +99,7 @@ def _levels(steps: Sequence[Step]) -> Iterator[list[Step]]:
 
 
 def _computed_level(
-    sql: str, level: Sequence[Step], steps: Sequence[Step], rows: ResourceRows, read_inline: set[str]
+    sql: str, level: Sequence[PropertyStep], steps: Sequence[PropertyStep], rows: ResourceRows, read_inline: set[str]
 ) -> str:
     """The layers of one level: whether each value is computed, the value, and the columns that later steps read."""
     sql = _layer(sql, [f"{_runs(step, steps, rows)} AS {step.column('runs')}" for step in level])
@@ -119,11 +119,11 @@ def _computed_level(
     return _layer(sql, read_columns)
 
 
-def _value(step: Step) -> str:
+def _value(step: PropertyStep) -> str:
     return f"NULL::{sql_type(step.kind)}" if step.sql is None else null_if_empty(step.sql, step.kind)
 
 
-def _runs(step: Step, steps: Sequence[Step], rows: ResourceRows) -> str:
+def _runs(step: PropertyStep, steps: Sequence[PropertyStep], rows: ResourceRows) -> str:
     """Whether a value is computed: it is due, or a property of its own resource that it reads has changed."""
     if step.sql is None:
         return f"({rows.is_due(step.number)} AND {_was_stored(step)})"
@@ -133,11 +133,11 @@ def _runs(step: Step, steps: Sequence[Step], rows: ResourceRows) -> str:
     return f"({' OR '.join([rows.is_due(step.number), *causes])})"
 
 
-def _was_stored(step: Step) -> str:
+def _was_stored(step: PropertyStep) -> str:
     return f"{step.column('old')} IS NOT NULL" if step.is_text else step.column("had")
 
 
-def _differs(step: Step) -> str:
+def _differs(step: PropertyStep) -> str:
     """Whether the value differs. A stored value of another type is null to expressions, but must be removed."""
     old, new = step.column("old"), step.column("new")
     differs = f"{new} IS DISTINCT FROM {old}"
@@ -146,7 +146,7 @@ def _differs(step: Step) -> str:
     return f"({step.column('runs')} AND {differs})"
 
 
-def _changes(sql: str, steps: Sequence[Step], rows: ResourceRows, kept: Sequence[str]) -> str:
+def _changes(sql: str, steps: Sequence[PropertyStep], rows: ResourceRows, kept: Sequence[str]) -> str:
     """The rows in which a value differs, with the JSON of the changes and of all computed values after them."""
     by_name = {step.name: step for step in steps}
     names = sorted({*by_name, *kept})
@@ -178,12 +178,12 @@ def _changes(sql: str, steps: Sequence[Step], rows: ResourceRows, kept: Sequence
         executed, necessary FROM ({objects})"""
 
 
-def _may_be_extra(step: Step, steps: Sequence[Step]) -> bool:
+def _may_be_extra(step: PropertyStep, steps: Sequence[PropertyStep]) -> bool:
     """Whether a value may be computed without being due; values that are due are counted elsewhere."""
     return step.sql is None or any(other.name in step.own for other in steps)
 
 
-def _is_counted(step: Step, rows: ResourceRows) -> str:
+def _is_counted(step: PropertyStep, rows: ResourceRows) -> str:
     return f"({rows.is_due(step.number)})" if step.sql is not None else "FALSE"
 
 

@@ -17,7 +17,7 @@ from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import PropertyType, shown
-from deltamark.infrastructure.expressions.name_resolution import Names, resolve_binding
+from deltamark.infrastructure.expressions.name_resolution import ExpressionNames, resolve_binding
 from deltamark.infrastructure.expressions.parser import LONGEST, is_sql, parse_sql
 from deltamark.infrastructure.expressions.predefined_functions import FUNCTIONS, MOST_PARAMETERS, apply_function
 from deltamark.infrastructure.expressions.result_conversion import convert, convert_literal
@@ -60,7 +60,7 @@ def compile_derivation(derivation: Derivation, configuration: Configuration) -> 
 
 def _compile(derivation: Derivation, configuration: Configuration) -> Compiled:
     expression = (derivation.expression or "").strip()
-    names = Names(configuration, derivation.entity_type)
+    names = ExpressionNames(configuration, derivation.entity_type)
     if re.match("c#:", expression, re.IGNORECASE):
         raise ExpressionRefused(
             "is C#, which is not evaluated; write it as SQL over the properties, such as SQL:person: lower(person.Mail)"
@@ -78,7 +78,7 @@ def _compile(derivation: Derivation, configuration: Configuration) -> Compiled:
     return Compiled(sql, tuple(sorted(names.reads)))
 
 
-def _from_sql(expression: str, names: Names, result: PropertyType) -> str:
+def _from_sql(expression: str, names: ExpressionNames, result: PropertyType) -> str:
     parsed = parse_sql(expression)
     try:
         return convert(Translation(names, parsed.variable).of(parsed.tree), result)
@@ -86,7 +86,7 @@ def _from_sql(expression: str, names: Names, result: PropertyType) -> str:
         raise ExpressionRefused("nests too deep") from e
 
 
-def _from_pipe(expression: str, names: Names, derivation: Derivation) -> str:
+def _from_pipe(expression: str, names: ExpressionNames, derivation: Derivation) -> str:
     calls = list(pipe_calls(expression))
     value = resolve_binding(names, derivation.binding)
     if value.is_list:

@@ -15,7 +15,7 @@ from deltamark.infrastructure.expressions.sql_value import Typed, property_colum
 
 
 @define
-class Names:
+class ExpressionNames:
     """The names that an expression over an entity type may use, and those that it has used."""
 
     configuration: Configuration
@@ -60,7 +60,7 @@ class Names:
         return [end.property for end in ends if end.entity_type == at]
 
 
-def resolve_binding(names: Names, binding: str | None) -> Typed:
+def resolve_binding(names: ExpressionNames, binding: str | None) -> Typed:
     """The value of a binding: `Path`, or `EntityType:Path`.
 
     :raises ExpressionRefused: if there is no binding, or no such path or property.

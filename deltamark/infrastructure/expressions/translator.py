@@ -13,7 +13,7 @@ from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.dates import iso_instant
-from deltamark.infrastructure.expressions.name_resolution import Names
+from deltamark.infrastructure.expressions.name_resolution import ExpressionNames
 from deltamark.infrastructure.expressions.sql_function_calls import part, unit_of
 from deltamark.infrastructure.expressions.sql_functions import call_function
 from deltamark.infrastructure.expressions.sql_value import (
@@ -73,7 +73,7 @@ _TRANSLATED = {
 class Translation:
     """Translates the trees of one expression over one entity type."""
 
-    names: Names
+    names: ExpressionNames
     variable: str
 
     def of(self, node: exp.Expr) -> Typed:

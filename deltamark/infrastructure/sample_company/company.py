@@ -7,7 +7,7 @@ from datetime import date
 from deltamark.infrastructure.sample_company.departments import NOBODY, Departments
 from deltamark.infrastructure.sample_company.draws import Draws
 from deltamark.infrastructure.sample_company.functions import GRADES
-from deltamark.infrastructure.sample_company.names import Names
+from deltamark.infrastructure.sample_company.names import PersonNames
 from deltamark.infrastructure.sample_company.staff import Staff
 
 FIRST_DAY = date(2026, 1, 5).toordinal()
@@ -27,7 +27,7 @@ class Company:
         self.size = people
         self.day = 0
         self.departments = Departments(10 + people // 40 if departments is None else departments)
-        self.staff = Staff(Names())
+        self.staff = Staff(PersonNames())
         self.seed = seed
         self.gone: list[int] = []
         self._hire_everyone(Draws(seed, "people"))

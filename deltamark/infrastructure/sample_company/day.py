@@ -10,7 +10,7 @@ from deltamark.infrastructure.sample_company.company import FIRST_DAY, Company
 from deltamark.infrastructure.sample_company.departments import NOBODY
 from deltamark.infrastructure.sample_company.draws import Draws
 from deltamark.infrastructure.sample_company.functions import GRADES
-from deltamark.infrastructure.sample_company.places import PLACES
+from deltamark.infrastructure.sample_company.sites import SITES
 from deltamark.infrastructure.sample_company.staff import NO_MAIL, NO_PHONE
 
 TRIES = 200
@@ -129,7 +129,7 @@ class _Day:
         staff.department[person] = department
         staff.manager[person] = self._departments.boss_of(department, person)
         if self._draws.chance(0.2):
-            staff.place[person] = self._draws.below(len(PLACES))
+            staff.place[person] = self._draws.below(len(SITES))
 
     def _promote(self) -> None:
         for _ in range(TRIES):

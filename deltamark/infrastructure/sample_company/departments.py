@@ -6,7 +6,7 @@ from array import array
 
 from deltamark.infrastructure.sample_company.draws import Draws
 from deltamark.infrastructure.sample_company.functions import BOARD, FUNCTIONS, TEAMS_EACH
-from deltamark.infrastructure.sample_company.places import CITIES
+from deltamark.infrastructure.sample_company.sites import CITIES
 
 NOBODY = -1
 NOWHERE = -1

@@ -21,7 +21,7 @@ from deltamark.infrastructure.sample_company.directory import (
 )
 from deltamark.infrastructure.sample_company.functions import FUNCTIONS, GRADES, TOP_TITLE
 from deltamark.infrastructure.sample_company.groups import ALL_STAFF, Groups
-from deltamark.infrastructure.sample_company.places import PLACES
+from deltamark.infrastructure.sample_company.sites import SITES
 from deltamark.infrastructure.sample_company.spelling import without_marks
 from deltamark.infrastructure.sample_company.staff import NO_MAIL, NO_PHONE, NO_PLACE
 
@@ -88,7 +88,7 @@ def person_rows(company: Company) -> Iterator[Row]:
         title = titles[departments.function[department]][staff.work[person] * len(GRADES) + staff.grade[person]]
         if person in heads:
             title = _title_of_head(company, heads[person])
-        prefix = PLACES[0 if place == NO_PLACE else place].prefix
+        prefix = SITES[0 if place == NO_PLACE else place].prefix
         yield (
             f"E{person + 1:05d}",
             given.texts[first],
@@ -96,7 +96,7 @@ def person_rows(company: Company) -> Iterator[Row]:
             "" if mail == NO_MAIL else f"{given.plain[first]}.{surnames.plain[last]}{_number_suffix(mail)}@{DOMAIN}",
             "" if phone == NO_PHONE else f"{prefix} {phone}",
             title,
-            "" if place == NO_PLACE else PLACES[place].city,
+            "" if place == NO_PLACE else SITES[place].city,
             dates[hired],
             codes[department],
             "" if manager == NOBODY else f"E{manager + 1:05d}",

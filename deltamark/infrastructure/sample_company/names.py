@@ -39,7 +39,7 @@ class _Choice:
     surnames: tuple[int, ...]
 
 
-class Names:
+class PersonNames:
     """All given names and surnames. They are the same in every company, but marriages add surnames."""
 
     def __init__(self) -> None:

@@ -7,14 +7,14 @@ from array import array
 from deltamark.infrastructure.sample_company.departments import NOBODY
 from deltamark.infrastructure.sample_company.draws import Draws
 from deltamark.infrastructure.sample_company.functions import GRADES
-from deltamark.infrastructure.sample_company.names import CULTURE_NAMES, Names
-from deltamark.infrastructure.sample_company.places import PLACES
+from deltamark.infrastructure.sample_company.names import CULTURE_NAMES, PersonNames
+from deltamark.infrastructure.sample_company.sites import SITES
 
 NO_MAIL = 0
 NO_PHONE = 0
 NO_PLACE = 255
 MOST_LOCAL = 0.75
-_CULTURE_OF_PLACE = tuple(CULTURE_NAMES.index(place.culture) for place in PLACES)
+_CULTURE_OF_PLACE = tuple(CULTURE_NAMES.index(place.culture) for place in SITES)
 
 
 class Staff:
@@ -23,7 +23,7 @@ class Staff:
     `mail` numbers the people with the same spelling of their names, from 1; 0 is for a person without mail address.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: PersonNames) -> None:
         self.names = names
         self.given = array("H")
         self.surname = array("I")
@@ -45,7 +45,7 @@ class Staff:
 
     def hire(self, draws: Draws, department: int, manager: int, hired: int) -> int:
         """Hires a person for a department, and returns the number. `hired` is a day as in `date.toordinal`."""
-        place = int(len(PLACES) * draws.small_fraction())
+        place = int(len(SITES) * draws.small_fraction())
         culture = _CULTURE_OF_PLACE[place] if draws.chance(MOST_LOCAL) else draws.below(len(CULTURE_NAMES))
         is_woman = draws.below(2)
         number = len(self.given)
