@@ -1,4 +1,4 @@
-"""Writes the pages of the reference that the code itself can give: `make docs`.
+"""Generates the pages of the reference that follow from the code: `make docs`.
 
 The configuration comes from the schema, the command line from its own help, the Python interface from its
 signatures and docstrings, the tables of the store from its migrations. A test asserts that the pages are those that
@@ -170,7 +170,7 @@ def _public(name: str) -> str:
 
 
 def _members(kind: type) -> list[str]:
-    """The public methods and properties: all of the engine, those of its own for other classes."""
+    """The public methods and properties: all for the engine, for other classes those that they define."""
     found = dir(kind) if kind is deltamark.Engine else list(vars(kind))
     names = [n for n in found if not n.startswith("_") and _is_member(inspect.getattr_static(kind, n))]
     return sorted(names, key=lambda n: (n != "open", n)) if kind is deltamark.Engine else names
@@ -192,7 +192,7 @@ def _member(owner: str, name: str, kind: type) -> str:
 
 
 def _constructor(kind: type) -> inspect.Signature:
-    """The arguments that make an object of a class: with the types of its fields, whatever they convert from."""
+    """The signature of a constructor, with the types of the fields after conversion."""
     declared = attrs.fields_dict(kind)
     parameters = [
         p.replace(annotation=declared[p.name].type, default=_plain(declared[p.name].default))
@@ -213,7 +213,7 @@ def _plain(default: object) -> object:
 
 
 class _Shown:
-    """A default as it is to be shown."""
+    """A default as the page shows it."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -424,7 +424,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def written(folder: Path) -> Iterator[Path]:
-    """Writes every generated page into a folder; gives their paths as it goes."""
+    """Writes every generated page into a folder; yields the paths."""
     for name, page in PAGES.items():
         path = folder / name
         path.write_text(page(), encoding="utf-8")

@@ -22,7 +22,7 @@ _NAMED = re.compile(r"`([\w./-]+)`:\s*\Z")
 class Block:
     """A fenced block.
 
-    `file` is what the line before it names, as in "`exports/Staff.csv`:": the block is the content of that file.
+    :param file: the file that the line before the block names, as in "`exports/Staff.csv`:"; the block is its content.
     """
 
     language: str

@@ -1,6 +1,7 @@
-"""Puts into the pages what their commands print now: ``python -m tests.docs.refresh [PAGE …]``.
+"""Updates the output shown on the pages: ``python -m tests.docs.refresh [PAGE …]``.
 
-Only what does not agree is replaced, in full. Read the difference before you keep it, and shorten it with ``…``.
+Only output that does not agree is replaced, in full. Read the difference before you commit it, and shorten it with
+``…``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.docs.running import Reader, agrees
 
 @define
 class _Corrector(Reader):
-    """Does what a page says, and notes what it should have shown: (before, shown, printed)."""
+    """Runs the examples of a page, and collects what it should have shown: (before, shown, printed)."""
 
     corrections: list[tuple[str, str, str]] = field(factory=list)
 
@@ -27,7 +28,7 @@ class _Corrector(Reader):
 
 
 def refreshed(page: str, folder: Path) -> str:
-    """The page with what its commands print, in order; `folder` is where they are called."""
+    """Returns the page with what its commands print, run in `folder`."""
     reader = _Corrector(folder)
     reader.follow(page)
     place = 0

@@ -1,6 +1,6 @@
-"""Doing what a page says: its commands, files and programs in order, in a folder of its own.
+"""Runs the examples of a page: its commands, files and programs in order, in a temporary folder.
 
-What stands below a `$ command` must be what the command prints; times and durations may differ, and `…` stands for
+The lines below a `$ command` must be what the command prints; times and durations may differ, and `…` stands for
 anything: alone in a line for any lines, inside a line for any text.
 """
 
@@ -36,7 +36,7 @@ _MASKS = (
 
 @frozen
 class Command:
-    """A line behind `$`, and the lines that it is said to print; `written` is how it stands on the page."""
+    """A command after `$`, and the lines that the page shows below it; `written` is its text on the page."""
 
     text: str
     expected: str
@@ -54,7 +54,7 @@ def commands_of(block: str) -> Iterator[Command]:
 
 
 def masked(text: str) -> str:
-    """A text without what differs from run to run."""
+    """A text without the parts that differ from run to run."""
     for pattern, instead in _MASKS:
         text = pattern.sub(instead, text)
     return "\n".join(re.sub(r"[ \t]+", " ", line).strip() for line in text.strip("\n").split("\n"))
@@ -72,11 +72,11 @@ def agrees(expected: str, printed: str) -> bool:
 
 @define
 class Reader:
-    """Somebody who does what a page says.
+    """Follows a page as a reader would.
 
-    :param folder: where they begin.
-    :param in_shell: whether every command is started by a shell; otherwise calls of `deltamark` are made in this
-        process, which is much faster.
+    :param folder: the first working directory.
+    :param in_shell: whether a shell runs every command; otherwise calls of `deltamark` are made in this process, which
+        is much faster.
     """
 
     folder: Path
@@ -90,7 +90,7 @@ class Reader:
         self.cwd = self.folder
 
     def follow(self, page: str) -> None:
-        """Does everything that the page says."""
+        """Runs all examples of the page."""
         blocks = list(blocks_of(page))
         for block, before in zip(blocks, [None, *blocks], strict=False):
             self._do(block, before)
@@ -128,7 +128,7 @@ class Reader:
         self._compare(command.written, command.expected, where)
 
     def _compare(self, before: str, expected: str, where: str) -> None:
-        """Looks whether what was printed is what stands on the page behind `before`."""
+        """Checks that the output is what the page shows after `before`."""
         assert agrees(expected, self.printed), (
             f"{where}: below {before.strip()!r} the page shows\n{expected}\nand this was printed:\n{self.printed}"
         )
@@ -150,7 +150,7 @@ class Reader:
         left.unlink()
 
     def _in_process(self, arguments: list[str], rest: str) -> None:
-        """Calls the command here; what it prints as its result goes through the rest of a pipeline, if there is one."""
+        """Calls the command in this process, and pipes its result through the rest of a pipeline, if there is one."""
         output, words = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         errors = words if rest else output
         with contextlib.chdir(self.cwd), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
@@ -169,7 +169,7 @@ class Reader:
 
 
 def _forget(folder: Path) -> None:
-    """Forgets what was imported out of a folder: each command has a process of its own."""
+    """Removes modules that were imported from a folder: for a reader, each command is a new process."""
     for name, module in list(sys.modules.items()):
         if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder.resolve()):
             del sys.modules[name]
@@ -189,7 +189,7 @@ def environment() -> Mapping[str, str]:
 
 
 def _load(text: str, folder: Path, where: str) -> None:
-    """Loads a whole file; of a fragment checks that every element and attribute may stand there."""
+    """Loads a whole file; checks that every element and attribute of a fragment is known."""
     if "<ConfigurationFile" in text:
         file = folder / ".example.xml"
         file.write_text(text, encoding="utf-8")

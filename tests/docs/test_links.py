@@ -1,4 +1,4 @@
-"""Every link leads somewhere."""
+"""Every relative link leads to a file and a heading."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def anchors_of(page: str) -> set[str]:
 
 
 def broken_links(page: Path, text: str) -> list[str]:
-    """The relative links of a page that lead nowhere."""
+    """The relative links of a page whose target does not exist."""
     broken = []
     for link in _LINK.findall(prose_of(text)):
         if re.match(r"[a-z]+:", link):

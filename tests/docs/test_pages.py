@@ -15,7 +15,7 @@ from tests.docs.refresh import refreshed
 from tests.docs.running import Reader, agrees, commands_of
 
 AS_PRINTED = ("README.md",)
-"""Pages whose every command is started by a shell, as its reader will do it."""
+"""Pages whose commands are all run by a shell, as a reader would."""
 
 SET_UP = {
     "make demo",
@@ -30,7 +30,7 @@ SET_UP = {
     ". .venv/bin/activate",
     "pip install .",
 }
-"""What stands in `sh` blocks, which are not run here: it sets up a machine, or it is these very tests."""
+"""The commands of `sh` blocks. They are not run here: they set up a machine, or run these very tests."""
 
 LANGUAGES = {
     "console",
@@ -64,7 +64,7 @@ def test_a_page_works_as_printed(page: Path, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_a_page_has_only_blocks_that_are_looked_at(page: Path) -> None:
+def test_a_page_has_only_blocks_that_are_checked(page: Path) -> None:
     for block in blocks_of(page.read_text("utf-8")):
         assert block.language in LANGUAGES, f"line {block.line}: {block.language or 'a block without language'}"
         match block.language:
