@@ -248,7 +248,7 @@ class Engine:
             raise UsageError(f"told is a function that is given notices, not {type(told).__name__}.")
         watching = checked(observer)
         services = self._writing("schedule")
-        schedule(services, stop=stopped, told=told or (lambda notice: None), observer=watching, adopt=self._adopt)
+        schedule(services, stop=stopped, receive=told or (lambda notice: None), observer=watching, adopt=self._adopt)
 
     def health(self, *, writable: bool = False) -> Health:
         """Whether the schedule is kept: a scheduler is at work, no job is overdue, and the last runs ended well.
@@ -357,7 +357,7 @@ class Engine:
         lookup.check_entity_type(entity_type, self.configuration)
         following = Following(
             stop=arguments.event("stop", stop),
-            wanted=self._filter(entity_type, key),
+            admitted=self._filter(entity_type, key),
             kept_only=arguments.boolean("kept_only", kept_only),
             timeout_s=arguments.optional_seconds("timeout", timeout),
         )

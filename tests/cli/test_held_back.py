@@ -45,7 +45,7 @@ def test_they_are_not_mixed_with_the_log(company: Workspace, options: tuple[str,
     answer = company.deltamark("changes", "--pending", "2", *options)
 
     assert answer.status == 2
-    assert "--pending shows what did not happen; of the other options, --type and --key go with it." in answer.err
+    assert "--pending shows what did not happen; only --type and --key can be combined with it." in answer.err
 
 
 def test_a_run_without_pending_changes_is_told_so(company: Workspace) -> None:

@@ -104,7 +104,7 @@ def test_a_run_that_goes_on_is_asked_to_stop_and_ends_cancelled(company):
         answer = company.done("cancel", "1")
         going_on.goes_on()
 
-    assert answer.err == "Run 1 is asked to stop: it finishes what is running. `deltamark runs 1` shows it.\n"
+    assert answer.err == "Run 1 was asked to stop: it finishes its running tasks. `deltamark runs 1` shows it.\n"
     (run,) = company.jsonl("runs")
     assert (run["state"], [task["state"] for task in run["tasks"]]) == ("cancelled", ["completed", "skipped"])
     shown = company.done("runs", "1").text

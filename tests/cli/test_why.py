@@ -173,9 +173,9 @@ def test_a_deleted_resource_says_so(derived):
 
     assert {(c["change"], c["path"], c["property"]) for c in flagged.documents} >= {("deleted", "", None)}
     assert {c["task"] for c in flagged.documents} == {"Properties", "Keys"}
-    assert "HR_Person E3 was deleted; what was derived of it goes too.\n" in flagged.err
+    assert "HR_Person E3 was deleted; what was derived from it will be removed, too.\n" in flagged.err
     assert clean.out == b""
-    assert "HR_Person E3 was deleted; what was derived of it is gone too.\n" in clean.err
+    assert "HR_Person E3 was deleted; what was derived from it was removed, too.\n" in clean.err
 
 
 def test_a_resource_of_which_nothing_is_derived_says_so(derived):

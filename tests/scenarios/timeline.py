@@ -61,7 +61,7 @@ class Timekeeper:
         self.scheduler = Scheduler(
             self.services,
             stop=self.stop,
-            told=self.notices.append,
+            receive=self.notices.append,
             observer=observer or Observer(),
             adopt=lambda services: None,
         )
@@ -84,8 +84,8 @@ class Timekeeper:
 
     def killed(self) -> None:
         """Dies, and is not heard from until its lead has expired."""
-        self.scheduler._lead._silence()
-        assert self.services.store.renew_leases(self.scheduler._lead._holder, 0.0)
+        self.scheduler._leadership._silence()
+        assert self.services.store.renew_leases(self.scheduler._leadership._holder, 0.0)
 
     def told(self) -> list[str]:
         """The kinds of what it told, but for when jobs are due next."""

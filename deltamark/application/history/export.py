@@ -19,7 +19,7 @@ from deltamark.domain.values import PropertyType, Value
 _CHUNK = 20_000
 
 
-def _same(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
@@ -32,7 +32,7 @@ _DECODE: dict[PropertyType, Callable[[Any], Any]] = {
 
 
 def as_table(configuration: Configuration, entity_type: EntityType, resources: Iterable[ExportedResource]) -> pa.Table:
-    """A table of resources: a typed column a property, then a list of keys an association.
+    """Resources as a table: a typed column for each property, then a list of keys for each association.
 
     A value of another type than its property now has (the configuration changed and the resource was not
     synchronized since) is null.
@@ -45,9 +45,9 @@ def as_table(configuration: Configuration, entity_type: EntityType, resources: I
     batches = []
     remaining = iter(resources)
     while chunk := list(islice(remaining, _CHUNK)):
-        arrays = [_column(p.type, [r.values.get(p.identifier) for r in chunk]) for p in properties]
+        arrays = [_column(p.type, [resource.values.get(p.identifier) for resource in chunk]) for p in properties]
         arrays += [
-            pa.array([r.links.get(name, []) for r in chunk], type=pa.list_(pa.string()))
+            pa.array([resource.links.get(name, []) for resource in chunk], type=pa.list_(pa.string()))
             for name in schema.names[len(properties) :]
         ]
         batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
@@ -55,7 +55,7 @@ def as_table(configuration: Configuration, entity_type: EntityType, resources: I
 
 
 def _column(kind: PropertyType, values: list[Value]) -> pa.Array:
-    decode = _DECODE.get(kind, _same)
+    decode = _DECODE.get(kind, _unchanged)
     arrow = PROPERTY_TYPES[kind]
     try:
         return pa.array([None if value is None else decode(value) for value in values], type=arrow)

@@ -1,4 +1,4 @@
-"""Following the log: its changes as they come, each once, none missed."""
+"""Follows the log: its changes as they come, each once, none missed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from deltamark.domain.errors import StoreUnreachable
 from deltamark.domain.history.changes import LoggedChange, Position
 
 _BATCH = 1_000
-"""Changes read at a time: nobody is held up while the follower works on them."""
+"""Changes read at a time: no transaction stays open while the caller works on them."""
 
-_LOOK_AGAIN_S = 10.0
-"""The log is read again after this time even if nothing was told."""
+_POLL_S = 10.0
+"""The log is read again after this time even without a notification."""
 
 _RETRY_S = 0.2
 PATIENCE_S = 300.0
-"""How long a store that cannot be reached is tried again: a server is restarted in that time."""
+"""How long a store that cannot be reached is tried again: enough to restart a server."""
 
 
 @frozen(kw_only=True)
@@ -36,7 +36,7 @@ class Following:
     :param stop: ends soon after it is set.
     """
 
-    wanted: ChangeFilter
+    admitted: ChangeFilter
     kept_only: bool
     timeout_s: float | None
     stop: Event
@@ -47,9 +47,10 @@ def follow(
 ) -> Iterator[LoggedChange]:
     """The changes beyond a position, oldest first, and then those that are still to come.
 
-    :param after: exclusive; None: only those that are still to come.
-    :raises UsageError: for a position that is not in the log, at once; the rest is raised by the iteration.
+    A position that is not in the log is refused at once, everything else by the iteration.
 
+    :param after: exclusive; None: only those that are still to come.
+    :raises UsageError: for a position that is not in the log.
     :raises HistoryDiscarded: if changes beyond the place reached were discarded before they were read.
     :raises StoreUnreachable: if the store was away for longer than `PATIENCE_S`.
     """
@@ -67,20 +68,20 @@ def _following(
         while not following.stop.is_set():
             try:
                 with store.reading() as reading:
-                    found, reached = _next(reading, configuration, after, following)
+                    changes, reached = _next(reading, configuration, after, following)
             except StoreUnreachable as e:
-                patience.spend(e)
+                patience.wait_or_raise(e)
                 continue
-            patience.regain()
-            for change in found:
+            patience.reset()
+            for change in changes:
                 yield change
                 if following.stop.is_set():
                     return
             after = reached
-            if found:
+            if changes:
                 quiet_since = monotonic()
                 continue
-            remaining_s = _LOOK_AGAIN_S
+            remaining_s = _POLL_S
             if following.timeout_s is not None:
                 remaining_s = min(remaining_s, quiet_since + following.timeout_s - monotonic())
                 if remaining_s <= 0:
@@ -92,38 +93,38 @@ def _wait(watch: Watch, timeout_s: float, stop: Event, patience: _Patience) -> N
     try:
         watch.wait(timeout_s, stop)
     except StoreUnreachable as e:
-        patience.spend(e)
+        patience.wait_or_raise(e)
 
 
 def _next(
     reading: Reading, configuration: Configuration, after: Position, following: Following
 ) -> tuple[list[LoggedChange], Position]:
-    """The next changes, and the position up to which they are all there are."""
+    """The next changes, and the position up to which they are complete."""
     head = reading.head()
     if head <= after:
         return [], after
     if not following.kept_only:
-        history.refuse_below(history.horizon_of(reading, configuration, following.wanted.entity_type), after)
-    found = list(islice(history.changes(reading, after, head, following.wanted), _BATCH))
-    return found, found[-1].position if len(found) == _BATCH else head
+        history.refuse_below(history.horizon_of(reading, configuration, following.admitted.entity_type), after)
+    changes = list(islice(history.changes(reading, after, head, following.admitted), _BATCH))
+    return changes, changes[-1].position if len(changes) == _BATCH else head
 
 
 class _Patience:
-    """How long a store may be away."""
+    """Retries a store that cannot be reached, and gives up after `PATIENCE_S`."""
 
     def __init__(self, stop: Event) -> None:
         self._stop = stop
-        self._away_since: float | None = None
+        self._unreachable_since: float | None = None
 
-    def regain(self) -> None:
-        """The store is there."""
-        self._away_since = None
+    def reset(self) -> None:
+        """The store was reached."""
+        self._unreachable_since = None
 
-    def spend(self, error: StoreUnreachable) -> None:
-        """The store is not there: waits a moment, or gives up."""
+    def wait_or_raise(self, error: StoreUnreachable) -> None:
+        """Waits a moment before the next try, or raises the error."""
         now = monotonic()
-        if self._away_since is None:
-            self._away_since = now
-        if now - self._away_since > PATIENCE_S:
+        if self._unreachable_since is None:
+            self._unreachable_since = now
+        if now - self._unreachable_since > PATIENCE_S:
             raise error
         self._stop.wait(_RETRY_S)

@@ -1,4 +1,4 @@
-"""Reading the log: changes, one resource's history, and how things stood at a past moment."""
+"""Reads the log: changes, the history of one resource, the state at a past moment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from deltamark.domain.values import Values
 def position_of(reading: Reading, when: When) -> Position:
     """The position that a moment names.
 
-    :raises UsageError: for a position beyond the log, a time without zone, a run that is not there or goes on.
+    :raises UsageError: for a position beyond the log, a time without zone, a run that does not exist or has not ended.
     """
     match when:
         case RunMoment(number):
@@ -47,13 +47,13 @@ def _run(reading: Reading, number: int) -> RunSummary:
     summary = reading.run(number, with_rows=False)
     if summary is None:
         known = reading.runs(newest=1)
-        there = f"The newest is run {known[0].run.number}." if known else "No job has run yet."
-        raise UsageError(f"there is no run {number}. {there}")
+        newest = f"The newest is run {known[0].run.number}." if known else "No job has run yet."
+        raise UsageError(f"there is no run {number}. {newest}")
     return summary
 
 
 def horizons_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> list[Horizon]:
-    """The horizons that a reader of an entity type's changes, its links included, must respect; None: all."""
+    """The horizons of an entity type and of its links; None: all."""
     return [
         horizon
         for horizon in reading.horizons()
@@ -62,7 +62,7 @@ def horizons_of(reading: Reading, configuration: Configuration, entity_type: str
 
 
 def _touches(configuration: Configuration, entity_type: str, horizon: Horizon) -> bool:
-    """Whether a horizon concerns an entity type; one of an association that is configured no more may."""
+    """Whether a horizon concerns an entity type; one of an association that is no longer configured may."""
     if horizon.subject == entity_type:
         return True
     association = configuration.association(horizon.subject)
@@ -72,9 +72,9 @@ def _touches(configuration: Configuration, entity_type: str, horizon: Horizon) -
 
 
 def horizon_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> Horizon | None:
-    """The highest horizon that a reader of an entity type's changes (None: of all) must respect."""
-    concerned = horizons_of(reading, configuration, entity_type)
-    return max(concerned, key=lambda horizon: horizon.position, default=None)
+    """The highest horizon of an entity type and of its links; None: of all."""
+    horizons = horizons_of(reading, configuration, entity_type)
+    return max(horizons, key=lambda horizon: horizon.position, default=None)
 
 
 def moment(reading: Reading, configuration: Configuration, entity_type: str, at: When | None) -> Position | None:
@@ -109,14 +109,14 @@ def refuse_below(horizon: Horizon | None, position: Position) -> None:
 
 @frozen(kw_only=True)
 class ChangeFilter:
-    """Which changes are asked for; None everywhere: all."""
+    """Admits changes by entity type, key and run; None admits all."""
 
     entity_type: str | None = None
     key: str | None = None
     run: int | None = None
 
     def admits(self, event: AnyChange) -> bool:
-        """Whether a change is asked for; a link's change is, by either end."""
+        """Whether a change passes the filter; that of a link does by either end."""
         if self.run is not None and event.cause.run != self.run:
             return False
         refs = (event.ref,) if isinstance(event, ResourceEvent) else (event.ref.source, event.ref.target)
@@ -128,7 +128,7 @@ class ChangeFilter:
 
 
 class RunNames:
-    """Puts the names of job, task, user and file to changes, from the record of their runs."""
+    """Adds the names of job, task, user and file to changes, from the records of their runs."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -163,7 +163,7 @@ def kept_changes(
     configuration: Configuration,
     after: Position,
     until: When | None,
-    wanted: ChangeFilter,
+    admitted: ChangeFilter,
     *,
     kept_only: bool,
 ) -> Iterator[LoggedChange]:
@@ -176,17 +176,17 @@ def kept_changes(
     last = None if until is None else position_of(reading, until)
     position_of(reading, after)
     if not kept_only:
-        _refuse_discarded(reading, configuration, after, wanted)
-    return changes(reading, after, last, wanted)
+        _refuse_discarded(reading, configuration, after, admitted)
+    return changes(reading, after, last, admitted)
 
 
-def _refuse_discarded(reading: Reading, configuration: Configuration, after: Position, wanted: ChangeFilter) -> None:
-    if wanted.run is None or after:
-        refuse_below(horizon_of(reading, configuration, wanted.entity_type), after)
+def _refuse_discarded(reading: Reading, configuration: Configuration, after: Position, admitted: ChangeFilter) -> None:
+    if admitted.run is None or after:
+        refuse_below(horizon_of(reading, configuration, admitted.entity_type), after)
         return
-    summary = reading.run(wanted.run, with_rows=False)
+    summary = reading.run(admitted.run, with_rows=False)
     if summary is not None:
-        horizons = horizons_of(reading, configuration, wanted.entity_type)
+        horizons = horizons_of(reading, configuration, admitted.entity_type)
         mine = [horizon for horizon in horizons if _changed(summary.run, horizon.subject)]
         refuse_below(max(mine, key=lambda horizon: horizon.position, default=None), summary.first)
 
@@ -195,21 +195,25 @@ def _changed(run: JobRun, subject: str) -> bool:
     return any(read.subject == subject and task.counts.changed for task in run.tasks for read in task.extracts)
 
 
-def changes(reading: Reading, after: Position, until: Position | None, wanted: ChangeFilter) -> Iterator[LoggedChange]:
-    """The changes asked for, oldest first."""
-    if wanted.run is not None:
-        summary = _run(reading, wanted.run)
+def changes(
+    reading: Reading, after: Position, until: Position | None, admitted: ChangeFilter
+) -> Iterator[LoggedChange]:
+    """The changes that a filter admits, oldest first."""
+    if admitted.run is not None:
+        summary = _run(reading, admitted.run)
         after = max(after, summary.first)
         until = summary.last if until is None else min(until, summary.last)
     names = RunNames(reading)
-    if wanted.entity_type is not None and wanted.key is not None:
-        found = history_of(reading, ResourceRef(wanted.entity_type, wanted.key))
-        inside: Iterator[tuple[Position, AnyChange]] = (
-            (p, e) for p, e in found if p > after and (until is None or p <= until)
+    if admitted.entity_type is not None and admitted.key is not None:
+        history = history_of(reading, ResourceRef(admitted.entity_type, admitted.key))
+        between: Iterator[tuple[Position, AnyChange]] = (
+            (position, event)
+            for position, event in history
+            if position > after and (until is None or position <= until)
         )
     else:
-        inside = reading.changes(after, until)
-    return (names.named(position, event) for position, event in inside if wanted.admits(event))
+        between = reading.changes(after, until)
+    return (names.named(position, event) for position, event in between if admitted.admits(event))
 
 
 def resource_history(
@@ -226,10 +230,10 @@ def resource_history(
     :raises UsageError: if there never was such a resource.
     """
     own = ChangeFilter(entity_type=ref.entity_type, key=ref.key)
-    found = list(kept_changes(reading, configuration, after, until, own, kept_only=kept_only))
-    if not found and reading.resource(ref) is None:
+    changes = list(kept_changes(reading, configuration, after, until, own, kept_only=kept_only))
+    if not changes and reading.resource(ref) is None:
         raise resource_not_found(reading, ref)
-    return found
+    return changes
 
 
 def erased_changes(reading: Reading, after: When, until: When | None, run: int | None) -> dict[int, int]:
@@ -255,8 +259,8 @@ def resource_at_moment(
 
     :raises HistoryDiscarded: if the moment lies below the horizon.
     """
-    found = resource_at(reading, ref, moment(reading, configuration, ref.entity_type, at))
-    return found if found is not None and found.live else None
+    resource = resource_at(reading, ref, moment(reading, configuration, ref.entity_type, at))
+    return resource if resource is not None and resource.live else None
 
 
 def resource_at(reading: Reading, ref: ResourceRef, position: Position | None) -> Resource | None:
@@ -301,7 +305,7 @@ def exported(
         for association in configuration.associations_from(entity_type)
     ]
     for key, values in reading.states_at(entity_type, position):
-        links = {name: found for name, by_key in associations if (found := by_key.of(key))}
+        links = {name: ends for name, by_key in associations if (ends := by_key.of(key))}
         yield ExportedResource(key=key, values=values, links=links)
 
 
@@ -317,7 +321,7 @@ class _LinksByKey:
         self._next = next(self._groups, None)
 
     def of(self, key: str) -> list[str]:
-        """The other ends of the links of a key; ask for keys in ascending order."""
+        """The other ends of the links of a key; keys must be asked for in ascending order."""
         while self._next is not None and _utf8(self._next[0]) < _utf8(key):
             self._next = next(self._groups, None)
         return self._next[1] if self._next is not None and self._next[0] == key else []

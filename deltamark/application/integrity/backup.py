@@ -1,4 +1,4 @@
-"""Backing up a store while jobs run."""
+"""Backs up a store while jobs run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deltamark.domain.history.changes import Position
 
 @frozen(kw_only=True)
 class Backup:
-    """A copy of a store that was made.
+    """A copy of a store.
 
     :param position: the newest one in the log of the copy.
     :param size: of the file, in bytes.
@@ -25,6 +25,6 @@ class Backup:
 
 
 def back_up(store: Store, file: Path, *, overwrite: bool, progress: Progress) -> Backup:
-    """Copies a store to a file; see `Store.backup`."""
+    """Copies a store to a file; raises as `Store.backup` does."""
     position = store.backup(file, overwrite=overwrite, progress=progress)
     return Backup(file=file, position=position, size=file.stat().st_size)

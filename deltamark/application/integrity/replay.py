@@ -1,4 +1,4 @@
-"""Replaying the log: the stored state becomes what the log gives, here or in a new store of any kind."""
+"""Verifies the log, and replays it: rebuilds the stored state, here or in a new store of any kind."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from deltamark.domain.next_steps import NextAction, NextStep
 
 
 def verify_log(store: Store, progress: Progress, *, checkpoint: Checkpoint | None = None) -> LogVerification:
-    """Looks whether the log is whole, and whether what it gives is what is stored; see `Reading.verify`."""
+    """Verifies that the log is whole and that the stored state is what replaying it gives."""
     with store.reading() as reading:
         return reading.verify(progress, checkpoint=checkpoint)
 
 
 def replay(store: Store, progress: Progress) -> Replayed:
-    """Makes the stored state what the log gives, in one transaction; see `Writing.replay`.
+    """Rebuilds the stored state from the log, in one transaction.
 
-    :raises ConcurrentRun: while a run goes on.
+    :raises ConcurrentRun: while a run is going on.
     """
     with store.reading() as reading:
         refuse_while_running(reading)
@@ -32,7 +32,7 @@ def replay(store: Store, progress: Progress) -> Replayed:
 
 
 def replay_into(store: Store, target: Store, progress: Progress) -> Replayed:
-    """Fills a new store with the log of this one, as it is at one instant; see `Writing.fill_from`."""
+    """Fills a new store with the log of this one, as it is at one instant."""
     with store.reading() as source, target.transaction() as tx:
         return tx.fill_from(source, progress)
 
@@ -50,14 +50,14 @@ def replay_to(services: Services, url: str, progress: Progress) -> Replayed:
 
 
 def refuse_while_running(reading: Reading) -> None:
-    """Refuses to replay beside a run: it read the state as it was.
+    """Refuses to replay while a run works with the present state.
 
     :raises ConcurrentRun: names the run.
     """
     for number in sorted(run for run in reading.live_runs() if run > 0):
         summary = reading.run(number, with_rows=False)
-        whose = "" if summary is None else f" of job {summary.run.job}, by {summary.run.user} on {summary.run.host},"
+        of_job = "" if summary is None else f" of job {summary.run.job}, by {summary.run.user} on {summary.run.host},"
         raise ConcurrentRun(
-            f"run {number}{whose} goes on, and works with the state as it is. Nothing was changed. Replay when it has "
-            "ended."
+            f"run {number}{of_job} is going on, and works with the present state. Nothing was changed. Replay when it "
+            "has ended."
         ).with_next_steps(NextStep(NextAction.SHOW_RUN, number))

@@ -1,4 +1,4 @@
-"""Which jobs have a schedule, and when they are due."""
+"""Due times: which jobs have a schedule, and when they start next."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.cron import next_firing
 from deltamark.domain.configuration.jobs import Job
 
-"""Gives the time zone of this machine; asked only for jobs that go by it."""
-
 
 def scheduled_jobs(configuration: Configuration) -> tuple[Job, ...]:
-    """The jobs that a schedule starts, in document order."""
+    """The jobs that have a schedule, in document order."""
     return tuple(job for job in configuration.jobs if job.cron_tab_expression is not None)
 
 
 def timing_of(job: Job) -> str:
-    """What says when a job is due: the expression, and whose clock it speaks of."""
+    """The schedule of a job as text: its expression and its time zone."""
     return f"{job.cron_tab_expression} {'server time' if job.cron_time_zone else 'UTC'}"
 
 
 def next_due(job: Job, after: datetime, local: LocalZone) -> datetime | None:
-    """When a job is due first, later than a time; UTC. None where it never is.
+    """The first due time of a job after a time, in UTC; None where there is none.
 
-    :raises UsageError: if it goes by the time zone of this machine, and that cannot be told.
+    :param local: the time zone of this machine, asked for only where the job uses it.
+    :raises UsageError: if the job uses the time zone of this machine, and that cannot be determined.
     """
     if job.cron_tab_expression is None:
         return None

@@ -1,4 +1,4 @@
-"""Whether the schedule is kept: what a supervisor asks, again and again."""
+"""Health: whether the schedule is kept, for monitoring."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.domain.runs.run import JobRun
 
 OVERDUE = timedelta(minutes=1)
-"""A job that should have started so long ago, while nothing else ran, does not start any more."""
+"""A job that was due so long ago, while nothing else ran, is overdue."""
 
-_LOOKED_AT = 100
-"""How many runs are looked at for the last one of each job, besides those that the schedule started."""
+_SEARCHED = 100
+"""How many runs are searched for the last one of each job, besides those that the schedule started."""
 
-_ILL = (TaskState.FAILED, TaskState.BLOCKED, TaskState.ABORTED)
+_BAD_ENDS = (TaskState.FAILED, TaskState.BLOCKED, TaskState.ABORTED)
 
 
 @frozen(kw_only=True)
 class JobHealth:
-    """How it stands with a job that has a schedule.
+    """The state of a job that has a schedule.
 
     :param last: its last run; None before the first.
-    :param next_at: when it is due, or was and did not start; None where it never is.
+    :param next_at: when it is due, or was due and did not start; None where it never is.
     """
 
     job: str
@@ -60,22 +60,22 @@ class Health:
 
 
 def health(services: Services, *, writable: bool) -> Health:
-    """How it stands with the schedule.
+    """The state of the schedule.
 
-    :param writable: whether to find out that the store can be written; nothing is.
-    :raises StoreError: if it cannot.
+    :param writable: whether to check that the store can be written; nothing is written.
+    :raises StoreError: if it cannot be written.
     """
     if writable:
-        services.store.renew_leases(0, 0.0)  # there is no run 0; somebody else who writes is not waited for
+        services.store.renew_leases(0, 0.0)  # there is no run 0; does not wait for other writers
     scheduled, now = scheduled_jobs(services.configuration), services.clock()
     with services.store.reading() as reading:
         leads = any(lease.is_live for lease in reading.leases([SCHEDULER]))
         known = {schedule.job: schedule for schedule in reading.schedules()}
         last, is_running = _last_runs(reading, scheduled, known)
-    jobs = [_of_job(services, job, known.get(job.identifier), last, now) for job in scheduled]
+    jobs = [_job_health(services, job, known.get(job.identifier), last, now) for job in scheduled]
     problems = [] if leads or not scheduled else ["no scheduler is at work"]
-    for each in jobs:
-        problems += _problems(each, now, may_wait=is_running or not leads)
+    for job in jobs:
+        problems += _problems(job, now, may_wait=is_running or not leads)
     return Health(has_scheduler=leads, jobs=jobs, problems=problems, next_steps=_next_steps(jobs, leads=leads))
 
 
@@ -83,24 +83,24 @@ def _next_steps(jobs: Sequence[JobHealth], *, leads: bool) -> Iterator[NextStep]
     if jobs and not leads:
         yield NextStep(NextAction.START_SCHEDULER)
     for job in jobs:
-        if job.last is not None and job.last.state in _ILL:
+        if job.last is not None and job.last.state in _BAD_ENDS:
             yield NextStep(NextAction.SHOW_RUN, job.last.number)
 
 
 def _last_runs(reading: Reading, jobs: Sequence[Job], known: Mapping[str, Schedule]) -> tuple[dict[str, JobRun], bool]:
     """The last run of each job, and whether some run is going on."""
-    newest = [summary.run for summary in reading.runs(_LOOKED_AT)]
-    found = {run.job: run for run in newest}
+    newest = [summary.run for summary in reading.runs(_SEARCHED)]
+    last = {run.job: run for run in newest}
     for job in jobs:
         schedule = known.get(job.identifier)
-        if job.identifier not in found and schedule is not None and schedule.run is not None:
+        if job.identifier not in last and schedule is not None and schedule.run is not None:
             summary = reading.run(schedule.run, with_rows=False)
             if summary is not None:
-                found[job.identifier] = summary.run
-    return found, any(run.state is TaskState.RUNNING for run in newest)
+                last[job.identifier] = summary.run
+    return last, any(run.state is TaskState.RUNNING for run in newest)
 
 
-def _of_job(
+def _job_health(
     services: Services, job: Job, schedule: Schedule | None, last: Mapping[str, JobRun], now: datetime
 ) -> JobHealth:
     is_known = schedule is not None and schedule.timing == timing_of(job)
@@ -111,7 +111,7 @@ def _of_job(
 
 
 def _problems(job: JobHealth, now: datetime, *, may_wait: bool) -> Iterator[str]:
-    if job.last is not None and job.last.state in _ILL:
+    if job.last is not None and job.last.state in _BAD_ENDS:
         number, state = job.last.number, job.last.state.value
         yield f"the last run of job {job.job}, {number}, is {state}"
     if job.next_at is not None and not may_wait and now - job.next_at > OVERDUE:

@@ -1,6 +1,6 @@
-"""Which scheduler leads: of all that share a store, one starts jobs, and the others stand by.
+"""Leader election: of all schedulers that share a store, one starts jobs, and the others stand by.
 
-It holds a lease like those of tasks, under a name that no task can have. See ADR 0013 for what leases promise.
+The leader holds a lease like those of tasks, under a name that no task can have. See ADR 0013 for what leases promise.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ SCHEDULER = "/schedule"
 """No identifier of a task holds a slash."""
 
 
-class Lead:
-    """One scheduler's right to start jobs, as long as it holds it."""
+class Leadership:
+    """The right of one scheduler to start jobs, as long as it holds the lease."""
 
     def __init__(self, store: Store, lease_s: float) -> None:
         self._store = store
@@ -32,13 +32,13 @@ class Lead:
         return any(lease.is_live and lease.run == self._holder for lease in reading.leases([SCHEDULER]))
 
     def is_kept(self, tx: Writing) -> bool:
-        """Whether this scheduler still leads when this transaction is committed."""
+        """Extends the lease with this transaction; false if another scheduler leads."""
         return tx.extend_leases(self._holder, [SCHEDULER], self._lease_s)
 
     def take(self) -> bool:
-        """Takes the lead where nobody has it, or who had it was not heard from for too long."""
-        self._silence()
-        if scheduler_lives(self._store):
+        """Becomes the leader if there is none, or if the lease of the last one has expired."""
+        self._stop_heartbeat()
+        if has_leader(self._store):
             return False
         with self._store.transaction() as tx:
             tx.drop_expired_leases([SCHEDULER])
@@ -50,19 +50,19 @@ class Lead:
         return True
 
     def resign(self) -> None:
-        """Lets another scheduler lead at once, if the store can be written."""
+        """Gives the lease back, if the store can be written, so that another scheduler can lead at once."""
         if self._heartbeat is not None:
-            self._silence()
+            self._stop_heartbeat()
             with suppress(DeltamarkError), self._store.transaction() as tx:
                 tx.release_leases(self._holder)
 
-    def _silence(self) -> None:
+    def _stop_heartbeat(self) -> None:
         heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat is not None:
             heartbeat.stop()
 
 
-def scheduler_lives(store: Store) -> bool:
+def has_leader(store: Store) -> bool:
     """Whether some scheduler leads."""
     with store.reading() as reading:
         return any(lease.is_live for lease in reading.leases([SCHEDULER]))

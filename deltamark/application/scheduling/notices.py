@@ -1,4 +1,4 @@
-"""What a scheduler tells while it is at work."""
+"""Notices: what a scheduler reports while it is at work."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class NoticeKind(Enum):
 
 @frozen(kw_only=True)
 class Notice:
-    """Something that a scheduler tells.
+    """Something that a scheduler reports.
 
     :param due_at: when the job is due, or was.
-    :param late: whether that time had been missed.
+    :param late: whether that time was missed.
     :param state: how the run ended.
-    :param words: what a person should know.
+    :param words: the message for a person.
     """
 
     kind: NoticeKind
@@ -50,19 +50,19 @@ class Notice:
     words: str = ""
 
 
-Told = Callable[[Notice], None]
-"""Is told what a scheduler does."""
+ReceiveNotice = Callable[[Notice], None]
+"""Receives the notices of a scheduler."""
 
 
-class Telling:
-    """Gives notices their time; tells of trouble once as long as it stays the same."""
+class Notices:
+    """Gives notices their time; reports the same trouble only once until it is over."""
 
-    def __init__(self, told: Told, clock: Clock) -> None:
-        self._told = told
+    def __init__(self, receive: ReceiveNotice, clock: Clock) -> None:
+        self._receive = receive
         self._clock = clock
         self._troubles: dict[str | None, str] = {}
 
-    def tell(
+    def add(
         self,
         kind: NoticeKind,
         job: str | None = None,
@@ -73,11 +73,11 @@ class Telling:
         state: TaskState | None = None,
         words: str = "",
     ) -> None:
-        """Tells something."""
+        """Reports something."""
         at = self._clock()
-        self._told(Notice(kind=kind, at=at, job=job, due_at=due_at, late=late, run=run, state=state, words=words))
+        self._receive(Notice(kind=kind, at=at, job=job, due_at=due_at, late=late, run=run, state=state, words=words))
 
-    def trouble(
+    def add_trouble(
         self,
         words: str,
         job: str | None = None,
@@ -85,11 +85,11 @@ class Telling:
         *,
         kind: NoticeKind = NoticeKind.TROUBLE,
     ) -> None:
-        """Tells of trouble with a job, or with none in particular."""
+        """Reports trouble with a job, or with none in particular, unless it is known."""
         if self._troubles.get(job) != words:
             self._troubles[job] = words
-            self.tell(kind, job, due_at, words=words)
+            self.add(kind, job, due_at, words=words)
 
-    def trouble_is_over(self, job: str | None = None) -> None:
-        """The next trouble is news, also if it is the same."""
+    def clear_trouble(self, job: str | None = None) -> None:
+        """Forgets the last trouble: the next one is reported, even if it is the same."""
         self._troubles.pop(job, None)

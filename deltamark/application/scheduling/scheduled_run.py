@@ -1,4 +1,4 @@
-"""A run that the schedule starts: what is due, handled in the transaction that starts it."""
+"""A run that the schedule starts: its due time is marked as handled in the transaction that starts it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from deltamark.application.ports.records import Schedule
 from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import refuse_if_running
 from deltamark.application.runs.observer import Observer
-from deltamark.application.scheduling.leader import Lead
-from deltamark.application.scheduling.notices import NoticeKind, Telling
+from deltamark.application.scheduling.leader import Leadership
+from deltamark.application.scheduling.notices import NoticeKind, Notices
 from deltamark.application.services import Services
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.runs.run import JobRun, TaskRun, Trigger, TriggerKind
 
 LATE = timedelta(seconds=5)
-"""What starts so long after it was due is late: it takes a moment to start in time, too."""
+"""A run that starts so long after its due time is late; less is the time that starting takes."""
 
 
-class NotMine(Exception):
-    """A due time is no longer this scheduler's to handle; nothing was started."""
+class AlreadyHandled(Exception):
+    """Another scheduler leads by now, or handled the due time; nothing was started."""
 
 
 @frozen
 class Due:
-    """A job with the first time at which it was due, or will be, that was not handled."""
+    """A job with its first due time, past or future, that was not handled."""
 
     at: datetime
     job: Job
@@ -37,66 +37,64 @@ class Due:
 
 
 class ScheduledRun(Observer):
-    """One run of a job that is due. Passes on what it observes, and sees to it that the run ends when asked to."""
+    """One run of a job that is due: passes on what it observes, and cancels the run when the scheduler must stop."""
 
     def __init__(
-        self, services: Services, due: Due, *, lead: Lead, stop: Event, telling: Telling, observer: Observer
+        self, services: Services, due: Due, *, leadership: Leadership, stop: Event, notices: Notices, observer: Observer
     ) -> None:
         self._services = services
         self._due = due
-        self._lead = lead
+        self._leadership = leadership
         self._stop = stop
-        self._telling = telling
+        self._notices = notices
         self._observer = observer
         self._late = services.clock() - due.at >= LATE
         self._number = 0
-        self._is_told = self._is_cancelled = False
+        self._is_announced = self._is_cancelled = False
 
     def result(self) -> JobRun:
-        """Runs the job, and tells when it starts and how it ended.
+        """Runs the job, with a notice when it starts and when it has ended.
 
-        :raises NotMine: if another scheduler leads by now, or handled that time; nothing was started.
+        :raises AlreadyHandled: if another scheduler leads by now, or handled that time; nothing was started.
         :raises DeltamarkError: as `run_job` does.
         """
         refuse_if_running(self._services.store, tasks_to_lease(self._services, self._due.job))
         trigger = Trigger(TriggerKind.SCHEDULE, self._due.at, late=self._late)
         run = run_job(self._services, self._due.job, forced=False, observer=self, trigger=trigger, claim=self._handle)
-        self._tell_started()
-        is_fine = run.state is TaskState.COMPLETED
-        words = [line for task in run.tasks if task.state is run.state for line in task.messages]
-        self._tell(NoticeKind.ENDED, state=run.state, words="" if is_fine else " ".join(words[:1]))
+        self._announce_start()
+        is_completed = run.state is TaskState.COMPLETED
+        messages = [line for task in run.tasks if task.state is run.state for line in task.messages]
+        self._add_notice(NoticeKind.ENDED, state=run.state, words="" if is_completed else " ".join(messages[:1]))
         return run
 
     def task_started(self, run: int, task: TaskRun) -> None:
-        self._tell_started()
+        self._announce_start()
         self._observer.task_started(run, task)
 
     def task_progressed(self, run: int, task: TaskRun) -> None:
         self._observer.task_progressed(run, task)
 
     def task_ended(self, run: int, task: TaskRun) -> None:
-        self._tell_started()
+        self._announce_start()
         self._observer.task_ended(run, task)
         if self._stop.is_set() and not self._is_cancelled:
             self._is_cancelled = True
             cancel_run(self._services, self._number)
 
     def _handle(self, tx: Writing, run: int) -> None:
-        """Moves how far the schedule was handled, in the transaction that starts the run."""
+        """Marks the due time as handled, in the transaction that starts the run."""
         known = {schedule.job: schedule for schedule in tx.schedules()}
-        if not self._lead.is_kept(tx) or known.get(self._due.job.identifier) != self._due.schedule:
-            raise NotMine
+        if not self._leadership.is_kept(tx) or known.get(self._due.job.identifier) != self._due.schedule:
+            raise AlreadyHandled
         handled_to = max(self._services.clock(), self._due.at)
         tx.put_schedule(evolve(self._due.schedule, handled_to=handled_to, run=run))
         self._number = run
 
-    def _tell_started(self) -> None:
-        if not self._is_told:
-            self._is_told = True
-            self._tell(NoticeKind.STARTED)
+    def _announce_start(self) -> None:
+        if not self._is_announced:
+            self._is_announced = True
+            self._add_notice(NoticeKind.STARTED)
 
-    def _tell(self, kind: NoticeKind, *, state: TaskState | None = None, words: str = "") -> None:
+    def _add_notice(self, kind: NoticeKind, *, state: TaskState | None = None, words: str = "") -> None:
         due = self._due
-        self._telling.tell(
-            kind, due.job.identifier, due.at, late=self._late, run=self._number, state=state, words=words
-        )
+        self._notices.add(kind, due.job.identifier, due.at, late=self._late, run=self._number, state=state, words=words)

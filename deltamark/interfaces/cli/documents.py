@@ -1,4 +1,4 @@
-"""What the engine gives back, as the documents that JSON lines show (see the reference of formats)."""
+"""Results of the engine as documents, as JSON lines show them (see the reference of formats)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def time_of(at: datetime | None) -> str | None:
 
 
 def change_document(change: LoggedChange | PendingChange) -> dict[str, Any]:
-    """A change of the log, or one that was held back: the same without a position."""
+    """A change of the log, or one that was held back, which has no position."""
     event = change.event
     head = {"position": change.position, "at": time_of(change.at), "change": change.kind}
     what = _changed(event.ref, event.changes) if isinstance(event, ResourceEvent) else _pair(event.ref)
@@ -60,7 +60,7 @@ def _pair(ref: LinkRef) -> dict[str, Any]:
 
 
 def _origin(change: LoggedChange | PendingChange) -> dict[str, Any]:
-    """Where a change comes from: run, job and task, on whose account, and the line of an extract if one said it."""
+    """Where a change comes from: run, job, task, user, trigger, and the line of the extract if there is one."""
     origin: dict[str, Any] = {"run": change.run, "job": change.job, "task": change.task}
     origin |= {"user": change.user, "trigger": change.trigger.value}
     if change.file is not None:
@@ -69,13 +69,13 @@ def _origin(change: LoggedChange | PendingChange) -> dict[str, Any]:
 
 
 def delta_document(delta: ResourceDelta | LinkDelta) -> dict[str, Any]:
-    """What differs between two moments: as a change, without position and cause."""
+    """A difference between two moments: a change without position and origin."""
     what = _changed(delta.ref, delta.changes) if isinstance(delta, ResourceDelta) else _pair(delta.ref)
     return {"change": delta.kind, **what}
 
 
 def held_document(held: HeldValue | HeldLink) -> dict[str, Any]:
-    """Who had what: a value or a link, with the changes that it began and ended with."""
+    """A value or a link of an audit, with the changes that began and ended it."""
     if isinstance(held, HeldValue):
         ref = held.ref
         what = {"entity_type": ref.entity_type, "key": ref.key, "property": held.property, "value": held.value}
@@ -96,7 +96,7 @@ def exported_document(resource: ExportedResource) -> dict[str, Any]:
 
 
 def resource_document(resource: Resource, links: Iterable[LinkRef]) -> dict[str, Any]:
-    """One resource: as in an export, with the names of its computed properties and the links that lead to it."""
+    """A resource as in an export, with its computed properties named and the links that lead to it."""
     leading: dict[str, list[str]] = {}
     arriving: dict[str, list[str]] = {}
     for link in links:
@@ -126,7 +126,7 @@ def task_document(task: TaskRun) -> dict[str, Any]:
 
 
 def run_document(run: JobRun, *, dry_run: bool = False) -> dict[str, Any]:
-    """A run with its tasks; a dry run leaves nothing behind, not even its number."""
+    """A run with its tasks; a dry run has no number, for it leaves nothing behind."""
     return {
         "run": None if dry_run else run.number,
         "job": run.job,
@@ -165,9 +165,9 @@ def dirty_document(resource: DirtyResource) -> dict[str, Any]:
 
 
 def cause_document(cause: FlagCause) -> dict[str, Any]:
-    """Why a task would compute a resource: a change with what led from it to the resource.
+    """The cause of a flag: a change with the path from the resource to what changed.
 
-    `task` is the one that would compute; the task that made the change is `changed_by`.
+    `task` is the one that would compute the resource; `changed_by` is the task that made the change.
     """
     nothing = {"position": cause.position, "at": None, "change": None, "entity_type": None, "key": None}
     change = nothing if cause.change is None else change_document(cause.change)
@@ -192,7 +192,7 @@ _KINDS = {
 
 
 def difference_document(difference: Difference) -> dict[str, Any]:
-    """A derived value that is not what computing it anew gives."""
+    """A derived value that differs from what computing it again gives."""
     derivation, newest = difference.derivation, difference.newest_change
     return {
         **_KINDS[derivation.kind],
@@ -235,7 +235,7 @@ def fault_document(severity: str, fault: Fault) -> dict[str, Any]:
 
 
 def notice_document(notice: Notice) -> dict[str, Any]:
-    """Something that a scheduler tells."""
+    """A notice of a scheduler."""
     return {
         "at": time_of(notice.at),
         "what": notice.kind.value,
@@ -249,7 +249,7 @@ def notice_document(notice: Notice) -> dict[str, Any]:
 
 
 def health_document(health: Health) -> dict[str, Any]:
-    """How it stands with the schedule."""
+    """The state of the schedule."""
     jobs = [
         {
             "job": job.job,

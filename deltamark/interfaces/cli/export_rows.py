@@ -9,9 +9,9 @@ from deltamark.interfaces.cli.rendering import Column, Document, Listing, member
 
 
 def export_listing(configuration: Configuration, entity_type: str, documents: Iterable[Document]) -> Listing:
-    """Resources as rows: the key, the properties, the links that start there.
+    """Resources as rows: the key, the properties, the links that start at them.
 
-    An end that may have one link shows its key, one that may have several a JSON list.
+    An association that leads to one resource shows its key, one that may lead to several a JSON list.
     """
     found = configuration.entity_type(entity_type)
     properties = configuration.valued_properties(found) if found else ()

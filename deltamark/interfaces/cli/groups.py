@@ -1,4 +1,4 @@
-"""Groups of commands: loaded by need, guessing what a mistyped one means, every command by its whole name."""
+"""Groups of commands: loaded when they are called, with suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class LazyCommand(click.Command):
 
 
 class GuessingGroup(click.Group):
-    """A group that guesses what a mistyped command means."""
+    """A group that suggests the command that a mistyped name may mean."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the first argument names."""
+        """The command that the first argument names; a mistyped one is refused with a suggestion."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             ctx.fail(f"there is no command {args[0][:80]!r}{hint(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 
 
 def leaves(group: click.Group) -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, by its name with those of its groups, such as `config export`."""
+    """Every command that is no group, by its full name, such as `config export`."""
     for name, command in sorted(group.commands.items()):
         whole = command.command if isinstance(command, LazyCommand) else command
         if isinstance(whole, click.Group):

@@ -1,4 +1,4 @@
-"""The command `deltamark`: its options, its exit statuses, its last words when something goes wrong."""
+"""The command `deltamark`: its options, its exit statuses, its error messages."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from deltamark.interfaces.cli.streams import (
     escape_what_cannot_be_written,
     leave,
     open_missing,
+    print_with,
     results,
     say,
-    tell,
 )
 from deltamark.version import __version__
 
@@ -31,7 +31,7 @@ DEBUG = "--debug"
 
 
 class Commands(GuessingGroup):
-    """The group of all commands; tells output that is lost apart."""
+    """The group of all commands; results that cannot be written have an exit status of their own."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Parses the arguments; may print, such as the help."""
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with stopping.watching():
             status = status_of(sys.argv[1:] if arguments is None else arguments, stopping)
-    except KeyboardInterrupt:  # once more, while the first one was being put on record
+    except KeyboardInterrupt:  # a second signal, while the first one was being recorded
         status = stopping.status
     end_by_signals()
     leave()
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def status_of(arguments: Sequence[str], stopping: Stopping | None = None) -> int:
-    """Runs the command line and gives its exit status; says what went wrong on standard error."""
+    """Runs the command line and returns its exit status; reports errors on standard error."""
     stopping = stopping or Stopping()
     escape_what_cannot_be_written()
     try:
@@ -102,10 +102,10 @@ def status_of(arguments: Sequence[str], stopping: Stopping | None = None) -> int
     except click.exceptions.Exit as e:
         return e.exit_code
     except click.ClickException as e:
-        _complain(e)
+        _report_usage(e)
         return e.exit_code
     except (KeyboardInterrupt, click.Abort):
-        return _stopped(stopping)
+        return _report_stop(stopping)
     except ReaderGone:
         return BROKEN_PIPE
     except OutputLost as e:
@@ -113,37 +113,37 @@ def status_of(arguments: Sequence[str], stopping: Stopping | None = None) -> int
         say(f"deltamark: standard output cannot be written: {reason}. What was finished before is kept.")
         return FAILED
     except DeltamarkError as e:
-        return _explain(e, status_of_error(e), debug=DEBUG in arguments)
+        return _report(e, status_of_error(e), debug=DEBUG in arguments)
     except Exception as e:
-        if stopping.signal is not None:  # a library made its own error of it
-            return _stopped(stopping)
+        if stopping.signal is not None:  # a library turned it into an error of its own
+            return _report_stop(stopping)
         words = RuntimeError(
             f"an error inside Deltamark: {type(e).__name__}: {e}. The store is as the last finished task left it. "
             "Run again with --debug (before the command) and report what it prints."
         )
-        return _explain(words, FAILED, debug=DEBUG in arguments)
+        return _report(words, FAILED, debug=DEBUG in arguments)
 
 
-def _stopped(stopping: Stopping) -> int:
+def _report_stop(stopping: Stopping) -> int:
     say("Interrupted. What was finished is kept; the task that was running was undone.")
     return stopping.status
 
 
-def _complain(error: click.ClickException) -> None:
-    """Says how a command is used, and what was wrong with how it was."""
+def _report_usage(error: click.ClickException) -> None:
+    """Reports a wrong use of a command, with how to use it."""
     context = getattr(error, "ctx", None)
     message = error.format_message()
     if context is not None and message == context.get_help():
-        tell(error.show)
+        print_with(error.show)
         return
     if context is not None:
         say(f"{context.get_usage()}\nTry `{context.command_path} --help`.\n")
     say(f"deltamark: {message}")
 
 
-def _explain(error: Exception, status: int, *, debug: bool) -> int:
+def _report(error: Exception, status: int, *, debug: bool) -> int:
     if debug:
-        tell(traceback.print_exc)
+        print_with(traceback.print_exc)
     lead = "" if isinstance(error, ConfigurationError) and error.faults else "deltamark: "
     say(f"{lead}{error}")
     for line in command_lines(getattr(error, "next_steps", ())):

@@ -1,4 +1,4 @@
-"""Where rows go: to standard output in a format, or into a file in the form that its ending says."""
+"""Output of rows: to standard output in a format, or to a file in the format of its ending."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ ENDINGS = (".csv", ".jsonl", ".parquet")
 
 
 def ending_of(file: Path) -> str:
-    """The ending of a file that is to be written.
+    """The ending of a file to be written, which names its format.
 
-    :raises UsageError: if it does not say how.
+    :raises UsageError: if it names none.
     """
     ending = file.suffix.lower()
     if ending not in ENDINGS:
-        raise UsageError(f"{file}: the ending says how a file is written. Use one of {', '.join(ENDINGS)}.")
+        raise UsageError(f"{file}: the ending of a file names its format. Use one of {', '.join(ENDINGS)}.")
     return ending
 
 
 @frozen(kw_only=True)
 class Output:
-    """Where rows go, as the options of a command say."""
+    """The output that the options of a command ask for."""
 
     form: Format
     file: Path | None
@@ -42,14 +42,14 @@ class Output:
         ending = None if self.file is None else ending_of(self.file)
         is_csv = self.form is Format.CSV if ending is None else ending == ".csv"
         if self.is_for_spreadsheets and not is_csv:
-            raise UsageError("--safe-for-spreadsheets is about CSV: use it with --format csv, or -o FILE.csv.")
+            raise UsageError("--safe-for-spreadsheets is about CSV. Use it with --format csv, or -o FILE.csv.")
         if self.form is Format.CLOUDEVENTS and ending not in (None, ".jsonl"):
             raise UsageError(f"{self.file}: CloudEvents are written as JSON lines. Use a file that ends in .jsonl.")
 
     def give(self, listing: Listing, rows: str) -> None:
         """Prints the rows, or writes them to the file, which appears whole or not at all.
 
-        :param rows: what they are, in a word.
+        :param rows: a noun for them, such as "changes".
         :raises UsageError: for a file that cannot be written; what was there stays then.
         """
         listing = evolve(listing, is_for_spreadsheets=self.is_for_spreadsheets)
@@ -64,7 +64,7 @@ class Output:
 def output_options(*, cloud_events: bool = False) -> Callable[[click.decorators.FC], click.decorators.FC]:
     """`--format`, `-o` and `--safe-for-spreadsheets`, for commands whose rows people take elsewhere.
 
-    The command is called with them as they are; `Output` says what they come to.
+    The command receives their values and makes an `Output` of them.
     """
     forms = [form.value for form in Format if cloud_events or form is not Format.CLOUDEVENTS]
     options = (
@@ -74,7 +74,7 @@ def output_options(*, cloud_events: bool = False) -> Callable[[click.decorators.
         ),
         click.option(
             "--safe-for-spreadsheets", "safe", is_flag=True,
-            help="CSV in which nothing is a formula.",
+            help="Write CSV that spreadsheets read without formulas.",
         ),
         click.option(
             "--format", "form", type=click.Choice(forms), callback=lambda _, __, value: Format(value),

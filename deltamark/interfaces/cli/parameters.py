@@ -1,4 +1,4 @@
-"""Moments, numbers and texts as users write them on the command line."""
+"""Parameter types of the command line: moments, numbers and names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deltamark.domain.values import shown
 _RUN = re.compile(r"run:([0-9]{1,18})\Z")
 _POSITION = re.compile(r"[0-9]{1,18}\Z")
 _NUMBER = re.compile(r"[0-9]{1,19}\Z")
-_UNREAD = re.compile(r"[\ud800-\udfff]")
+_UNDECODED = re.compile(r"[\ud800-\udfff]")
 
 
 class Moment(click.ParamType[When]):
@@ -54,7 +54,7 @@ class WholeNumber(click.ParamType[int]):
         self._least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number that a text writes."""
+        """The number in a text."""
         text = str(value)
         if not _NUMBER.match(text) or not self._least <= int(text) <= LARGEST:
             self.fail(f"{shown(text)} is no whole number from {self._least} on.", param, ctx)
@@ -62,7 +62,7 @@ class WholeNumber(click.ParamType[int]):
 
 
 class Name(click.ParamType[str]):
-    """A text that can be looked up: not empty, and made of characters."""
+    """A text that can be looked up: not empty, and valid UTF-8."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -73,8 +73,8 @@ class Name(click.ParamType[str]):
         if not text:
             self.fail("an empty text names nothing.", param, ctx)
         try:
-            # Python could not read it by the rules of the locale: it is UTF-8 all the same, or nothing.
-            return os.fsencode(text).decode() if _UNREAD.search(text) else text
+            # Python did not decode it by the locale: it is UTF-8 all the same, or invalid.
+            return os.fsencode(text).decode() if _UNDECODED.search(text) else text
         except UnicodeError:
             self.fail(f"{shown(text)} is not valid UTF-8.", param, ctx)
 

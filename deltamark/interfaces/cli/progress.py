@@ -1,4 +1,4 @@
-"""What a run shows while it goes on."""
+"""Progress of runs and copies on standard error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deltamark.domain.runs.run import TaskRun
 from deltamark.interfaces.cli.streams import one_line, say
 
 _PATIENCE_S = 1.0
-"""How long nobody needs to be told that something goes on."""
+"""Copies that take no longer show no progress."""
 
 _STYLES = {
     TaskState.COMPLETED: "green",
@@ -40,10 +40,10 @@ def line_of(task: TaskRun) -> str:
 
 
 class RunProgress(Observer):
-    """On a terminal a line that lives for each task that runs; in a pipe a line when it has ended.
+    """Shows each running task in a live line on a terminal; in a pipe, one line when it has ended.
 
-    Everything goes to standard error: standard output is for results. Where standard error is gone, the run goes
-    on unseen. Used in a `with` block, it leaves no half line behind, however the run ends.
+    All of it goes to standard error: standard output is for results. Where standard error was closed, the run
+    continues without it. Used in a `with` block, it leaves no half line behind, however the run ends.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class RunProgress(Observer):
     def task_progressed(self, run: int, task: TaskRun) -> None:
         if self._live is not None and task.ordinal in self._lines:
             with suppress(OSError, ValueError):
-                self._live.update(self._lines[task.ordinal], description=one_line(_how_far(task)))
+                self._live.update(self._lines[task.ordinal], description=one_line(_description(task)))
 
     def task_ended(self, run: int, task: TaskRun) -> None:
         self._remove(task.ordinal)
@@ -99,7 +99,7 @@ class RunProgress(Observer):
         )
 
     def _remove(self, ordinal: int) -> None:
-        """Takes the line of a task away; with the last one, all of the display."""
+        """Removes the line of a task; with the last one, the whole display."""
         line = self._lines.pop(ordinal, None)
         if not self._lines:
             self._stop()
@@ -115,14 +115,14 @@ class RunProgress(Observer):
                 live.stop()
 
 
-def _how_far(task: TaskRun) -> str:
-    """A task with how far it got, and what it counted, in one line."""
+def _description(task: TaskRun) -> str:
+    """A task with its progress and its counts, in one line."""
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in asdict(task.counts).items() if count)
     return f"{task.identifier}: {task.progress}" + (f" ({counts})" if counts else "")
 
 
 class CopyProgress:
-    """On a terminal a bar, for copying that lasts longer than a second; in a pipe nothing. See `RunProgress`."""
+    """Shows a bar on a terminal for what takes longer than a second; nothing in a pipe."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -141,7 +141,7 @@ class CopyProgress:
                 live.stop()
 
     def __call__(self, done: int, total: int) -> None:
-        """Is told how much of the whole was copied."""
+        """Updates the bar."""
         with suppress(OSError, ValueError):
             if self._live is None and monotonic() - self._begun_at > _PATIENCE_S:
                 self._live = self._bar()

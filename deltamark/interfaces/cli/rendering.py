@@ -1,7 +1,7 @@
-"""Rows as text: a table for people, CSV and JSON lines for programs, of the very same rows.
+"""Rows as text: a table for people, CSV and JSON lines for programs, from the same rows.
 
-Rows are written as they come: memory does not grow with their number. On a terminal a table is drawn by rich, in
-a pipe it is plain columns that are never cut.
+Rows are written as they come: memory does not grow with their number. On a terminal rich draws the table; in a pipe it
+has plain columns that are never cut.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BREAK = re.compile(r"'*[\r\n]")
 
 
 class Format(Enum):
-    """How rows are printed."""
+    """The formats of rows."""
 
     TABLE = "table"
     JSONL = "jsonl"
@@ -45,7 +45,7 @@ class Format(Enum):
 class Column:
     """A column of a table or of CSV: its title, and its cell for a document.
 
-    Numbers stand on the right; `is_number` says so of texts that are numbers.
+    :param is_number: aligns texts that are numbers to the right, as numbers are.
     """
 
     title: str
@@ -54,7 +54,7 @@ class Column:
 
 
 def member(name: str) -> Column:
-    """The column of one member of the documents."""
+    """The column of a member of the documents."""
     return Column(name, lambda document: document.get(name))
 
 
@@ -63,7 +63,7 @@ class Listing:
     """Rows to print.
 
     :param columns: what CSV shows, and a table too unless `table` says otherwise.
-    :param is_live: whether rows come one by one as things happen: each is shown at once.
+    :param is_live: whether rows come as things happen: each is shown at once.
     :param is_for_spreadsheets: whether CSV must hold nothing that a spreadsheet takes for a formula.
     """
 
@@ -103,9 +103,9 @@ def write(lines: Iterable[bytes], at_a_time: int = _AT_A_TIME) -> None:
 def csv_lines(listing: Listing) -> Iterator[bytes]:
     """The rows as lines of CSV, header first."""
     buffer = io.StringIO()
-    # Quotes keep a spreadsheet that separates by other signs from taking a cell apart, and a part of it for a formula.
+    # Quotes keep a spreadsheet with another separator from splitting a cell and taking a part of it for a formula.
     if listing.is_for_spreadsheets:
-        text, writer = _harmless, csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        text, writer = _without_formula, csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
     else:
         text, writer = plain, csv.writer(buffer, lineterminator="\n")
     header = [[text(column.title) for column in listing.columns]]
@@ -116,8 +116,8 @@ def csv_lines(listing: Listing) -> Iterator[bytes]:
         yield buffer.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _harmless(value: object) -> str:
-    """A value as a text that a spreadsheet takes for no formula; numbers are none."""
+def _without_formula(value: object) -> str:
+    """A value as a text that no spreadsheet takes for a formula; numbers are none."""
     return guarded(value) if isinstance(value, str) else plain(value)
 
 
@@ -134,7 +134,7 @@ def guarded(text: str) -> str:
 
 
 def plain(value: object) -> str:
-    """A value as text: nothing for null, JSON for what is no scalar."""
+    """A value as text: empty for null, JSON for lists and objects."""
     match value:
         case None:
             return ""
@@ -189,6 +189,6 @@ def _print_plain(
 
 
 def _padded(cell: str, width: int, is_number: bool) -> str:
-    """A cell as wide as its column on a screen, where some characters take two places and some none."""
+    """A cell as wide as its column on a screen."""
     blanks = " " * (width - width_of(cell))
     return blanks + cell if is_number else cell + blanks

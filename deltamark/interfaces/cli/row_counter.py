@@ -1,4 +1,4 @@
-"""How far a long listing is: a count that lives on the terminal while rows go elsewhere."""
+"""Counts the rows of a long listing on the terminal while they are written elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = TypeVar("Row")
 
 
 def counted(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows; where they take longer than a second, their number is shown on standard error if it is a terminal."""
+    """Yields the rows; after a second, shows their number on standard error if that is a terminal."""
     if not is_terminal(sys.stderr):
         yield from rows
         return

@@ -1,4 +1,4 @@
-"""Stopping from outside: Ctrl-C, a service manager's SIGTERM, a terminal that is closed."""
+"""Signals that stop the process: Ctrl-C, SIGTERM of a service manager, SIGHUP of a closed terminal."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _AGAIN_S = 0.01
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the process to stop: the running task is undone and put on record as interrupted."""
+    """A signal asked the process to stop: the running task is undone and recorded as interrupted."""
 
 
 class Stopping:
-    """Which signal asked the process to stop, if one did.
+    """The signal that asked the process to stop, if one did.
 
-    Kept beside the exception, which may be lost on its way through a library that was interrupted.
+    It is kept beside the exception, which a library that was interrupted may swallow.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Stopping:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Raises `Stopped` in the block when a signal comes, except those that whoever started us ignores."""
+        """Raises `Stopped` in the block when a signal comes, unless the parent process ignores that signal."""
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         watched = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
         for number in watched:
@@ -74,11 +74,10 @@ def end_by_signals() -> None:
 
 @contextmanager
 def finishing_first(stop: Event) -> Iterator[None]:
-    """In the block, the first signal that asks the process to stop sets `stop`; the second does what the first would
-    have done before.
+    """Sets `stop` on the first signal in the block; the second has its usual effect.
 
-    The handler hands the signal over to a thread: setting an event that the interrupted code is just waiting for would
-    wait for that code, for ever.
+    The handler leaves it to a thread to set the event: if the interrupted code is just waiting for the event, setting
+    it in the handler would deadlock.
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     watched = [number for number, handler in before.items() if handler is not signal.SIG_IGN]

@@ -1,4 +1,4 @@
-"""The standard streams: there from the start, never failing for want of a character, quiet when nobody reads."""
+"""The standard streams: always open, never failing for a character, quiet when no one reads them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import click
 
 _LONGEST_LINE = 2_000
 _CANNOT_BE_WRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG}
-"""What a stream says, without the name of a file: stores and extracts have errors of their own."""
+"""Errors of a stream itself: those of stores and extracts carry the name of a file."""
 
 
 class ReaderGone(Exception):
-    """Whoever read standard output has closed it: there is nobody to tell anything more."""
+    """The reader of standard output has closed it."""
 
 
 class OutputLost(Exception):
@@ -24,10 +24,10 @@ class OutputLost(Exception):
 
 
 def open_missing() -> None:
-    """Opens the standard streams that were closed when the process started, on nothing.
+    """Opens standard streams that were closed when the process started, on the null device.
 
-    Without it the next file to be opened, the store perhaps, would get the number of such a stream, and what a
-    library prints there would be written into it.
+    Otherwise the next file to be opened, perhaps the store, would get the number of such a stream, and what a library
+    prints there would be written into it.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -40,7 +40,7 @@ def open_missing() -> None:
 
 
 def escape_what_cannot_be_written() -> None:
-    """Lets output never fail for want of a character."""
+    """Escapes characters that the encoding of a stream lacks, so that output never fails."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -51,7 +51,7 @@ def escape_what_cannot_be_written() -> None:
 def results() -> Iterator[None]:
     """A block that writes results on standard output.
 
-    :raises ReaderGone: if nobody reads them.
+    :raises ReaderGone: if no one reads them any more.
     :raises OutputLost: if they cannot be written.
     """
     try:
@@ -63,7 +63,7 @@ def results() -> Iterator[None]:
 
 
 def leave() -> None:
-    """Lets what cannot be written any more go nowhere: otherwise Python complains about it when it exits."""
+    """Drops output that can no longer be written: Python would report it on exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -73,17 +73,17 @@ def leave() -> None:
 
 
 def say(text: str) -> None:
-    """Words to the user: on standard error, so that standard output holds results only.
+    """Prints a message to the user on standard error: standard output holds results only.
 
-    Each line is shown without what would move the cursor or colour the screen, and cut when it is endless.
-    Where standard error is gone the words are lost, and that is no reason to stop.
+    Each line is shown without control characters, and cut when it is very long. Where standard error was closed, the
+    message is lost.
     """
     with suppress(OSError, ValueError):
         click.echo("\n".join(_cut(one_line(line)) for line in text.split("\n")), err=True)
 
 
 def one_line(text: str) -> str:
-    """A text without what would move the cursor or colour the screen."""
+    """A text with its control characters escaped: they would move the cursor or colour the screen."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -94,7 +94,7 @@ def _cut(line: str) -> str:
     return f"{line[:half]} … {line[-half:]}" if len(line) > _LONGEST_LINE else line
 
 
-def tell(words: Callable[[], object]) -> None:
-    """Calls what prints on standard error, if there is still one."""
+def print_with(function: Callable[[], object]) -> None:
+    """Calls a function that prints on standard error, unless that was closed."""
     with suppress(OSError, ValueError):
-        words()
+        function()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deltamark.application.scheduling.leader import Lead, scheduler_lives
+from deltamark.application.scheduling.leader import Leadership, has_leader
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeStore
 
@@ -20,9 +20,9 @@ def store() -> FakeStore:
 
 
 @pytest.fixture
-def leads(store: FakeStore) -> Iterator[tuple[Lead, Lead]]:
+def leads(store: FakeStore) -> Iterator[tuple[Leadership, Leadership]]:
     """Those of two schedulers; their heartbeats end with the test."""
-    both = Lead(store, LEASE_S), Lead(store, LEASE_S)  # type: ignore[arg-type]
+    both = Leadership(store, LEASE_S), Leadership(store, LEASE_S)  # type: ignore[arg-type]
     yield both
     for lead in both:
         lead.resign()
@@ -31,11 +31,11 @@ def leads(store: FakeStore) -> Iterator[tuple[Lead, Lead]]:
 def test_the_first_who_takes_the_lead_has_it(store, leads):
     one, other = leads
 
-    assert not scheduler_lives(store)
+    assert not has_leader(store)
     assert one.take()
     assert not other.take()
 
-    assert scheduler_lives(store)
+    assert has_leader(store)
     assert (one.is_held(store), other.is_held(store)) == (True, False)
 
 

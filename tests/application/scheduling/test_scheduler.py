@@ -394,7 +394,7 @@ def test_schedulers_that_race_handle_each_time_once(new_house, time):
                     time.now += timedelta(seconds=0.3)
                 keeper.scheduler.step()
                 if n % 5 == 0:
-                    victim.services.store.renew_leases(victim.scheduler._lead._holder, 0.0)
+                    victim.services.store.renew_leases(victim.scheduler._leadership._holder, 0.0)
                 if enough.is_set() or ended() >= ENOUGH_RUNS:
                     break
         except BaseException as e:

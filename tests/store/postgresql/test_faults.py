@@ -221,7 +221,7 @@ def test_a_follower_goes_on_after_the_server_was_restarted(
 def test_a_follower_is_woken_by_the_commit(
     url: str, company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deltamark.application.history.follow._LOOK_AGAIN_S", 3_600.0)
+    monkeypatch.setattr("deltamark.application.history.follow._POLL_S", 3_600.0)
     with opened(url, tmp_path) as engine:
         company.complete_day()
         with following(engine) as follower:

@@ -1,4 +1,4 @@
-"""Commands that read the log and the state: changes, one resource, all resources."""
+"""Commands that read the log and the state: `changes`, `history`, `show`, `export`."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _CHANGE_MEMBERS = (
 
 
 def resource_of(document: Document) -> str:
-    """The resource that a change is one of, in one text."""
+    """The resource of a change, as one text."""
     return f"{document['entity_type']} {document['key']}"
 
 
 def what_changed(document: Document) -> str:
-    """What a change did, in one text."""
+    """What a change did, as one text."""
     if "association" in document:
         return f"{document['association']}: {document['other_entity_type']} {document['other_key']}"
     return ", ".join(_one_value(document["change"], name, c) for name, c in document["changes"].items())
@@ -58,12 +58,15 @@ def shown_value(value: object) -> str:
 
 
 def by_whom(document: Document) -> str:
-    """On whose account a change was made, in a word: a user's, or the schedule's."""
+    """Who caused a change, in a word: the user or the schedule."""
     return str(document["user" if document["trigger"] == TriggerKind.USER.value else "trigger"])
 
 
 def change_listing(changes: Iterable[LoggedChange | PendingChange], *, is_live: bool = False) -> Listing:
-    """Changes as rows; shown one by one where they come as they happen."""
+    """Changes as rows.
+
+    :param is_live: whether they come as they happen, and are shown one by one.
+    """
     return Listing(
         is_live=is_live,
         documents=(change_document(change) for change in changes),
@@ -82,7 +85,7 @@ def change_listing(changes: Iterable[LoggedChange | PendingChange], *, is_live: 
 
 
 def _logged(engine: Engine, changes: Iterable[LoggedChange], form: Format, *, is_live: bool = False) -> Listing:
-    """Changes of the log as rows, or as CloudEvents."""
+    """Changes of the log as rows or as CloudEvents."""
     listing = change_listing(changes, is_live=is_live)
     if form is not Format.CLOUDEVENTS:
         return listing
@@ -122,7 +125,7 @@ def changes(
     after --after. What --pending shows did not happen: it has no position.
     """
     if pending is not None and (follow or not (after is None and until is None and run is None)):
-        raise UsageError("--pending shows what did not happen; of the other options, --type and --key go with it.")
+        raise UsageError("--pending shows what did not happen; only --type and --key can be combined with it.")
     if pending is not None and form is Format.CLOUDEVENTS:
         raise UsageError("--pending shows what did not happen, and a CloudEvent is something that did. Use jsonl.")
     if follow and not (until is None and run is None):
@@ -136,8 +139,8 @@ def changes(
             return
         if follow:
             if after is not None:
-                tell_erasures(engine, after)
-            # To be interrupted is how it ends.
+                report_erasures(engine, after)
+            # It ends by being interrupted.
             with suppress(KeyboardInterrupt):
                 found = engine.follow(after, entity_type=entity_type, key=key)
                 output.give(_logged(engine, found, form, is_live=True), "changes")
@@ -146,18 +149,18 @@ def changes(
         found = engine.changes(after or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only)
         output.give(_logged(engine, found, form), "changes")
         if kept_only:
-            _tell_horizons(engine, entity_type)
-        tell_erasures(engine, after or 0, until, run=run)
+            _report_horizons(engine, entity_type)
+        report_erasures(engine, after or 0, until, run=run)
 
 
-def tell_erasures(engine: Engine, after: When = 0, until: When | None = None, *, run: int | None = None) -> None:
-    """Says how many changes of a part of the log, or of a run, are shown no more because they were erased."""
+def report_erasures(engine: Engine, after: When = 0, until: When | None = None, *, run: int | None = None) -> None:
+    """Reports how many changes of a part of the log, or of a run, are not shown because they were erased."""
     part = "in that part of the log" if run is None else f"of run {run}"
     for erasure, count in engine.erased_changes(after, until, run=run).items():
         say(f"Not shown: {how_many(count, 'change')} {part}, which run {erasure} erased.")
 
 
-def _tell_horizons(engine: Engine, entity_type: str | None) -> None:
+def _report_horizons(engine: Engine, entity_type: str | None) -> None:
     discards: dict[tuple[int, int, str], list[str]] = {}
     for horizon in engine.horizons(entity_type):
         discards.setdefault((horizon.position, horizon.run, horizon.task), []).append(horizon.subject)
@@ -194,7 +197,7 @@ def history(
         found = engine.history(entity_type, key, after=after or 0, until=until, kept_only=after is None)
         output.give(_logged(engine, found, form), "changes")
         if after is None:
-            _tell_horizons(engine, entity_type)
+            _report_horizons(engine, entity_type)
 
 
 @click.command(epilog="Example: deltamark show HR_Person E00042 --at run:1")
@@ -219,7 +222,7 @@ def show(workspace: Workspace, entity_type: str, key: str, at: When | None, form
 
 
 def _why_not(engine: Engine, entity_type: str, key: str, at: When | None) -> str:
-    # Raises on its own if there never was such a resource.
+    # Raises an error of its own if there never was such a resource.
     own = [c for c in engine.history(entity_type, key, kept_only=True) if isinstance(c.event, ResourceEvent)]
     if at is None:
         where = f" at position {own[-1].position}, in run {own[-1].run}" if own else ""
@@ -265,7 +268,7 @@ def export(
             resources = (exported_document(resource) for resource in engine.export_resources(entity_type, at))
             output.give(export_listing(engine.configuration, entity_type, resources), rows)
         if at is not None:
-            tell_erasures(engine, until=at)
+            report_erasures(engine, until=at)
 
 
 COMMANDS: tuple[click.Command, ...] = (changes, history, show, export)

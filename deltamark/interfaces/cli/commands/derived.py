@@ -70,7 +70,7 @@ def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form
     documents = [cause_document(cause) for cause in found.causes]
     if documents or form is not Format.TABLE:
         render(Listing(documents=documents, columns=[member(n) for n in _CAUSE_MEMBERS], table=table), form)
-    for line in _told(found, task):
+    for line in _messages(found, task):
         say(line)
 
 
@@ -78,14 +78,15 @@ def _whole_path(document: Document) -> str:
     return ".".join(name for name in (document["path"], document["property"]) if name)
 
 
-def _told(found: Explanation, task: str | None) -> list[str]:
-    """What a person must know besides the causes."""
+def _messages(found: Explanation, task: str | None) -> list[str]:
+    """Messages that explain the result, besides the causes."""
     lines, name = [], one_line(str(found.ref))
     if not found.derives:
         who = 'no task with Dirty="true" derives' if task is None else f"task {task} does not derive"
         return [f"{name} is never flagged: {who} anything of {found.ref.entity_type}."]
     if not found.live:
-        lines.append(f"{name} was deleted; what was derived of it {'goes' if found.is_dirty else 'is gone'} too.")
+        removed = "will be removed" if found.is_dirty else "was removed"
+        lines.append(f"{name} was deleted; what was derived from it {removed}, too.")
     elif not found.is_dirty:
         lines.append(f"{name} is clean: every change up to position {found.clean_since} is in its derived values.")
     if not found.all_flagged:

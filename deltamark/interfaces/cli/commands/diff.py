@@ -11,7 +11,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import When
 from deltamark.domain.history.intervals import HeldLink, HeldValue
 from deltamark.engine import Engine
-from deltamark.interfaces.cli.commands.changes import by_whom, resource_of, tell_erasures, what_changed
+from deltamark.interfaces.cli.commands.changes import by_whom, report_erasures, resource_of, what_changed
 from deltamark.interfaces.cli.context import Workspace, pass_workspace
 from deltamark.interfaces.cli.documents import delta_document, held_document
 from deltamark.interfaces.cli.output import Output, output_options
@@ -42,7 +42,7 @@ def diff(
         columns = [member(name) for name in _DELTA_MEMBERS]
         table = [member("change"), Column("resource", resource_of), Column("what", what_changed)]
         output.give(Listing(documents=documents, columns=columns, table=table), "differences")
-        tell_erasures(engine, *sorted((from_, to), key=engine.position))
+        report_erasures(engine, *sorted((from_, to), key=engine.position))
 
 
 @click.command(epilog="Example: deltamark audit --association Members --between run:1 run:9")
@@ -74,7 +74,7 @@ def audit(
     with workspace.engine(reading_only=True) as engine:
         documents = (held_document(held) for held in ask(engine, between, key))
         output.give(_audit_listing(documents, is_of_links=association is not None), "rows")
-        tell_erasures(engine, until=between[1])
+        report_erasures(engine, until=between[1])
 
 
 _Question = Callable[[Engine, tuple[When, When], str | None], Iterator[HeldValue | HeldLink]]

@@ -38,7 +38,7 @@ def replay(workspace: Workspace, into: str | None) -> None:
                     done = replay_here(store, progress)
             except ConcurrentRun as e:
                 raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
-            say(_told(done))
+            say(_summary(done))
             return
         try:
             target = open_store(into)
@@ -49,7 +49,7 @@ def replay(workspace: Workspace, into: str | None) -> None:
     say(f"The new store holds {counted(done.verified)}, up to position {done.verified.head}.{_source(done)}")
 
 
-def _told(done: Replayed) -> str:
+def _summary(done: Replayed) -> str:
     found = done.verified
     if not found.differences:
         return f"{counted(found)}: the stored state is what the log gives. Nothing had to be written."
@@ -66,7 +66,7 @@ def _source(done: Replayed) -> str:
 
 
 def counted(found: LogVerification) -> str:
-    """How much there is."""
+    """How much the log and the state hold."""
     return (
         f"{how_many(found.events, 'event')}, {how_many(found.resources, 'resource')}, {how_many(found.links, 'link')}, "
         f"{how_many(found.runs, 'run')}"
@@ -74,7 +74,7 @@ def counted(found: LogVerification) -> str:
 
 
 def show_verification(found: LogVerification, form: Format) -> None:
-    """Prints what is wrong, and says how much there is of it."""
+    """Prints discrepancies, and a summary of them."""
     if found.discrepancies or form is not Format.TABLE:
         documents = [_document(discrepancy) for discrepancy in found.discrepancies]
         columns = [member(name) for name in _MEMBERS]

@@ -92,14 +92,14 @@ def cancel(workspace: Workspace, run: int) -> None:
         found = engine.cancel(run)
     match found.state:
         case TaskState.RUNNING:
-            say(f"Run {run} is asked to stop: it finishes what is running. `deltamark runs {run}` shows it.")
+            say(f"Run {run} was asked to stop: it finishes its running tasks. `deltamark runs {run}` shows it.")
         case TaskState.CANCELLED:
             for task in found.tasks:
                 if task.state is TaskState.CANCELLED:
                     say(one_line(f"{task.identifier}: {task.messages[-1]}"))
             say(f"Run {run}: cancelled.")
         case _:
-            say(f"Run {run}: {found.state.value}. Its process had died; that is on record now.")
+            say(f"Run {run}: {found.state.value}. Its process had died; that is recorded now.")
 
 
 def _show_changes(changes: Iterator[LoggedChange | PendingChange], form: Format) -> None:
@@ -118,14 +118,14 @@ def _print_run(run: JobRun, form: Format, *, dry_run: bool = False) -> None:
     if form is Format.JSONL:
         write([orjson.dumps(document) + b"\n"])
         return
-    if not (dry_run and form is Format.CSV):  # there the rows are the changes: two tables are no CSV
+    if not (dry_run and form is Format.CSV):  # there the rows are the changes: CSV cannot hold two tables
         _print_tasks(document["tasks"], form)
     say(f"{'Dry run, nothing was kept' if dry_run else f'Run {run.number}'}: {run.state.value}.")
     if not dry_run and run.state is TaskState.BLOCKED:
         for line in command_lines(decisions(run.number)):
             say(line)
     if run.set_aside and form is Format.TABLE:
-        _tell_set_aside(run.set_aside, "" if dry_run else f"`deltamark runs {run.number}` lists all.")
+        _report_set_aside(run.set_aside, "" if dry_run else f"`deltamark runs {run.number}` lists all.")
 
 
 def _print_tasks(tasks: list[dict[str, Any]], form: Format) -> None:
@@ -133,14 +133,14 @@ def _print_tasks(tasks: list[dict[str, Any]], form: Format) -> None:
 
 
 def _without_zeros(tasks: Iterable[dict[str, Any]]) -> list[Column]:
-    """The columns of tasks for people: without the counts that are zero throughout, seconds rounded."""
+    """The columns of tasks for people: no counts that are zero everywhere, and rounded seconds."""
     tasks = list(tasks)
     counts = [member(name) for name in _COUNTS if any(task[name] for task in tasks)]
     seconds = Column("seconds", lambda task: f"{task['seconds']:.2f}", is_number=True)
     return [member("task"), member("state"), *counts, seconds]
 
 
-def _tell_set_aside(rows: tuple[SetAside, ...], how_to_see_all: str) -> None:
+def _report_set_aside(rows: tuple[SetAside, ...], how_to_see_all: str) -> None:
     were = "was set aside; its resource is" if len(rows) == 1 else "were set aside; their resources are"
     say(f"{how_many(len(rows), 'row')} {were} as before. {how_to_see_all}".rstrip())
     for row in rows[:_SHOWN]:
@@ -177,12 +177,12 @@ def _print_runs(found: Iterable[JobRun], form: Format) -> None:
     more = [member(name) for name in ("trigger", "due_at", "late")]
     more.append(Column("resumed", lambda document: len(document["resumed"])))
     documents = [run_document(run) for run in found]
-    table = columns + [column for column in more if any(map(_is_worth_telling(column), documents))]
+    table = columns + [column for column in more if any(map(_is_remarkable(column), documents))]
     render(Listing(documents=documents, columns=columns + more, table=table), form)
 
 
-def _is_worth_telling(column: Column) -> Callable[[Document], bool]:
-    """Whether a run has in a column what not every run has."""
+def _is_remarkable(column: Column) -> Callable[[Document], bool]:
+    """Whether the value of a run in a column is not the usual one."""
     return lambda document: column.cell(document) not in (None, False, 0, TriggerKind.USER.value)
 
 
