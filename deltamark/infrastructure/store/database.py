@@ -44,6 +44,11 @@ class Database(ABC):
     unindexed: ClassVar[str]
     """Follows the name of a table that is read in its own order, not by an index."""
 
+    @property
+    @abstractmethod
+    def is_in_transaction(self) -> bool:
+        """Whether the transaction is still open: the database may have undone all of it after an error."""
+
     @abstractmethod
     def array(self, values: Sequence[Any]) -> Any:
         """Returns a parameter with many values: texts, numbers or pairs of numbers."""

@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 import pyarrow as pa
 from psycopg import Connection, Cursor, ServerCursor
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, tuple_row
 from psycopg.types.string import ByteaBinaryLoader
 
@@ -51,6 +52,10 @@ class PostgreSQLDatabase(Database):
         self.added: Counter[str] = Counter()
         """How many rows were inserted into each table, or updated in it."""
         self._cursors: WeakSet[ServerCursor[tuple[Any, ...]]] = WeakSet()
+
+    @property
+    def is_in_transaction(self) -> bool:
+        return self._connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
     def array(self, values: Sequence[Any]) -> Any:
         return [list(value) if isinstance(value, tuple) else value for value in values]

@@ -9,18 +9,17 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import psycopg
-from eventsourcing.persistence import PersistenceError
 from psycopg import Connection, errors
 from psycopg.rows import DictRow
 
 from deltamark.application.ports.progress import Progress
-from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Space
 from deltamark.application.ports.store import Clock, Watch
 from deltamark.application.ports.writing import Writing
-from deltamark.domain.errors import StoreError, StoreUnreachable, UsageError
+from deltamark.domain.errors import DeltamarkError, StoreUnreachable, UsageError
 from deltamark.domain.history.changes import Position
-from deltamark.infrastructure.store.events.mapper import ChangeMapper, to_micros
+from deltamark.infrastructure.store.base import DatabaseStore
+from deltamark.infrastructure.store.events.mapper import to_micros
 from deltamark.infrastructure.store.migrations import STEPS, Step
 from deltamark.infrastructure.store.postgresql import schema
 from deltamark.infrastructure.store.postgresql.address import address_of, dump_command
@@ -32,27 +31,29 @@ from deltamark.infrastructure.store.postgresql.notifications import Listening
 from deltamark.infrastructure.store.postgresql.recorder import LOCK_LOG, ChangeRecorder
 from deltamark.infrastructure.store.postgresql.statistics import renew_statistics
 from deltamark.infrastructure.store.queries.leases import renew
-from deltamark.infrastructure.store.transactions import DryRunWriting, StoreReading, StoreWriting
+from deltamark.infrastructure.store.transactions import StoreWriting
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
 
 _DECIDED_S = 10.0
 _ASK_AGAIN_S = 0.1
-"""A server that lost its client in a commit goes on with it: how long, and how often it is asked."""
+"""A server that loses its client during a commit completes the commit: how long and how often to ask for the result."""
 
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# Whatever the server's default: under a stricter level, a heartbeat would fail the transaction beside which it beats.
+# Not the default of the server: under a stricter level, a heartbeat would make the transaction of its run fail.
 _WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK_LOG}"
 _RENEW = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout TO '1s'"
-"""Without the writers' lock, which another may hold for as long as it takes."""
+"""Without the lock of writers, which another run may hold for any time."""
 
 _SCRUBBED = ("stored_events", "snapshots", "resources", "links", "correlation_keys")
 
 
-class PostgreSQLStore:
+class PostgreSQLStore(DatabaseStore[psycopg.Error]):
     """A store in a schema of a database. Safe to use from several threads, processes and machines.
 
     :raises StoreError: if the database cannot be reached or used, or holds a store of a newer version.
     """
+
+    _driver_error = psycopg.Error
 
     def __init__(
         self,
@@ -66,12 +67,10 @@ class PostgreSQLStore:
     ) -> None:
         check_client()
         self._address = address_of(url)
-        self._clock = clock
+        super().__init__(f"store {self._address}", clock)
         self._steps = steps
-        self._mapper = ChangeMapper()
         self._datastore = ChangeDatastore(self._address, lock_timeout_s=lock_timeout_s, reconnect_s=reconnect_s)
         self._recorder = ChangeRecorder(self._datastore)
-        self._dry_runs = threading.local()
         try:
             with self._explaining():
                 self._prepare(create=create)
@@ -85,12 +84,9 @@ class PostgreSQLStore:
             if not schema.missing_steps(database, self._address, self._steps):
                 return
             if not create and not schema.version_of(database, self._address):
-                raise StoreError(
-                    f"{self._address}: there is no store yet. Run a job first (`deltamark run JOB`), or name another "
-                    "with --store."
-                )
+                raise self._no_store_yet(self._address)
         with self._connection(f"BEGIN; SELECT pg_advisory_xact_lock({schema.LOCK})") as connection:
-            # Two processes may have come this far: the second finds what the first made.
+            # Two processes may get here: the second one finds the tables of the first.
             schema.prepare(
                 PostgreSQLDatabase(connection),
                 self._address,
@@ -103,45 +99,27 @@ class PostgreSQLStore:
         return self._datastore.connections.connection(begin)
 
     @property
-    def _dry_run(self) -> Connection[DictRow] | None:
-        """The dry run of this thread; other threads take no part in it."""
-        return getattr(self._dry_runs, "connection", None)
-
-    @property
     def recorder(self) -> ChangeRecorder:
         """The recorder of the log, for projections of the `eventsourcing` library."""
         return self._recorder
 
     @contextmanager
-    def reading(self) -> Iterator[Reading]:
-        with self._explaining():
-            if self._dry_run is not None:
-                with closing(StoreReading(PostgreSQLDatabase(self._dry_run), self._mapper, self._clock)) as view:
-                    yield view
-                return
-            with (
-                self._connection(_READ) as connection,
-                closing(StoreReading(PostgreSQLDatabase(connection), self._mapper, self._clock)) as view,
-            ):
-                yield view
+    def _reading_transaction(self) -> Iterator[PostgreSQLDatabase]:
+        with self._connection(_READ) as connection:
+            yield PostgreSQLDatabase(connection)
 
     @contextmanager
-    def transaction(self) -> Iterator[Writing]:
-        with self._explaining():
-            if self._dry_run is not None:
-                with self._savepoint(self._dry_run) as writing:
-                    yield writing
-                return
-            with self._connection(_WRITE) as connection:
-                database = PostgreSQLDatabase(connection)
-                with closing(StoreWriting(database, self._mapper, self._clock)) as writing:
-                    yield writing
-                    writing.finish()
-                    self._commit(connection)
-                renew_statistics(connection, database.added)
+    def _writing_transaction(self) -> Iterator[Writing]:
+        with self._connection(_WRITE) as connection:
+            database = PostgreSQLDatabase(connection)
+            with closing(StoreWriting(database, self._mapper, self._clock)) as writing:
+                yield writing
+                writing.finish()
+                self._commit(connection)
+            renew_statistics(connection, database.added)
 
     def _commit(self, connection: Connection[DictRow]) -> None:
-        """Commits. Where the connection is lost before the server said that it did, asks it again."""
+        """Commits; if the connection is lost before the server confirms it, asks the server for the result."""
         transaction = PostgreSQLDatabase(connection).one("SELECT pg_current_xact_id()::text")
         try:
             connection.execute("COMMIT")
@@ -163,35 +141,22 @@ class PostgreSQLStore:
                         break
                     sleep(_ASK_AGAIN_S)
         except errors.InvalidParameterValue:
-            return False  # "in the future": the server crashed and came back without ever having heard of it
+            return False  # "in the future": the server crashed, and restarted without knowing the transaction
         except psycopg.Error:
             pass
         raise StoreUnreachable(
-            f"store {self._address}: the connection was lost while the server committed, and it cannot be asked "
-            "whether it did. `deltamark runs` shows, when it is back, whether the task has ended. Run again then."
+            f"store {self._address}: the connection was lost during the commit, and the server does not answer whether "
+            "it committed. When it is back, `deltamark runs` shows whether the task has ended. Run again then."
         ) from lost
 
     @contextmanager
-    def _savepoint(self, connection: Connection[DictRow]) -> Iterator[Writing]:
-        connection.execute("SAVEPOINT dry_run")
-        try:
-            with closing(DryRunWriting(PostgreSQLDatabase(connection), self._mapper, self._clock)) as writing:
-                yield writing
-                writing.finish()
-        except BaseException:
-            connection.execute("ROLLBACK TO dry_run")
-            raise
-        finally:
-            connection.execute("RELEASE dry_run")
-
-    @contextmanager
     def dry_run(self) -> Iterator[None]:
-        with self._explaining(), self._connection(_WRITE) as connection:
-            self._dry_runs.connection = connection
-            try:
-                yield
-            finally:
-                self._dry_runs.connection = None
+        with (
+            self._explaining(),
+            self._connection(_WRITE) as connection,
+            self._as_dry_run(lambda: PostgreSQLDatabase(connection)),
+        ):
+            yield
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
         with self._explaining(), self._connection(_RENEW) as connection:
@@ -202,7 +167,7 @@ class PostgreSQLStore:
     @contextmanager
     def watching(self) -> Iterator[Watch]:
         with self._explaining(), closing(Listening(self._datastore.connections, self._recorder.channel_name)) as watch:
-            yield _Explained(watch, self._explaining)
+            yield _ExplainedWatch(watch, self._explaining)
 
     def backup(self, target: Path, *, overwrite: bool, progress: Progress) -> Position:
         """Refuses: PostgreSQL has a program for it."""
@@ -233,26 +198,18 @@ class PostgreSQLStore:
         self.check_shrinkable()
 
     def grants(self, *, writer: str | None, reader: str | None) -> str:
-        """The SQL by which the owner lets one role write and another read; raises as `grants.grants` does."""
+        """Returns the SQL that lets one role write and another read; see `grants.grants`."""
         with self._explaining(), self._connection(_READ) as connection:
             return grants(PostgreSQLDatabase(connection), self._address, writer=writer, reader=reader)
 
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error as e:
-            raise explained(e, self._address) from e
-        except PersistenceError as e:
-            if isinstance(e.__cause__, psycopg.Error):
-                raise explained(e.__cause__, self._address) from e
-            raise StoreError(f"store {self._address}: {e}. What was being written was undone.") from e
+    def _explained(self, error: psycopg.Error) -> DeltamarkError:
+        return explained(error, self._address)
 
     def close(self) -> None:
         self._datastore.close()
 
 
-class _Explained:
+class _ExplainedWatch:
     """A watch whose errors are explained."""
 
     def __init__(self, watch: Watch, explaining: Callable[[], AbstractContextManager[None]]) -> None:
@@ -265,12 +222,11 @@ class _Explained:
 
 
 def grants_for(url: str, clock: Clock, *, writer: str | None, reader: str | None) -> str:
-    """The SQL by which the owner of a store lets one role run jobs and another read.
+    """Returns the SQL by which the owner of a store lets one role run jobs and another read.
 
-    To be called as the role that owns the store, or will own it: the store is made if there is none yet, or brought
-    up to date.
+    The caller must be the role that owns the store, or will own it: a store is created or upgraded if necessary.
 
-    :raises UsageError: for a role that cannot be let in like that, or a store in a file.
+    :raises UsageError: for a role that cannot get such rights, or a store in a file.
     :raises StoreError: if the store cannot be opened.
     """
     if kind_of(url) is StoreKind.SQLITE:

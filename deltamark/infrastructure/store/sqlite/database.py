@@ -40,6 +40,10 @@ class SQLiteDatabase(Database):
         self._connection = connection
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 
+    @property
+    def is_in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
     def close(self) -> None:
         """Closes the open cursors.
 

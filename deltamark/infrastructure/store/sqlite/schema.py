@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import sqlite3
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from eventsourcing.sqlite import SQLiteCursor
 
-from deltamark.domain.errors import ConcurrentRun, StoreError, store_damaged
+from deltamark.domain.errors import StoreError, store_damaged
 from deltamark.infrastructure.store.migrations import NEW_STORE, Step, Types, steps_from
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 
@@ -20,8 +19,6 @@ APPLICATION_ID = 0x44_4D_52_4B
 
 _HEAD = 108
 """How many bytes of a file tell whether it is a store: the header of SQLite, and that of its first page."""
-
-_UNDONE = "What was being written was undone."
 
 TYPES = Types(
     number="INTEGER",
@@ -153,38 +150,3 @@ def _steps_of_ours(application: int, version: int, path: Path, steps: Sequence[S
             f"{path} is an SQLite database of another application, not a Deltamark store. Name another file."
         )
     return steps_from(version, steps, str(path))
-
-
-def explained(error: sqlite3.Error, path: Path) -> StoreError | ConcurrentRun:
-    """The words for an error of SQLite."""
-    name = getattr(error, "sqlite_errorname", "") or ""
-    text = str(error)
-    if name.startswith("SQLITE_FULL"):
-        what, advice = "the disk is full", "Free some space and run again."
-    elif name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
-        what, advice = "it cannot be written (read-only file, folder or file system)", "Make it writable."
-    elif name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return store_damaged(f"store {path}: the file cannot be read ({text})", effect=_UNDONE)
-    elif name.startswith("SQLITE_CANTOPEN"):
-        what, advice = (
-            "it cannot be opened or created",
-            "Check that the folder exists and that you may write there.",
-        )
-    elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return ConcurrentRun(
-            f"store {path}: another process holds it locked. What was being written was undone. Wait until that "
-            "process has ended, then run again."
-        )
-    elif name.startswith("SQLITE_IOERR"):
-        what, advice = (
-            f"reading or writing failed ({name})",
-            "Check the disk, its free space and your limits.",
-        )
-    else:
-        what = f"{text} ({name})" if name else text
-        return store_damaged(
-            f"store {path}: {what}",
-            effect=_UNDONE,
-            alternative="report it if it comes back: --debug shows details",
-        )
-    return StoreError(f"store {path}: {what}. {_UNDONE} {advice}")

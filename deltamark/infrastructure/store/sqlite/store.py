@@ -9,40 +9,40 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
-from eventsourcing.persistence import PersistenceError
-from eventsourcing.sqlite import SQLiteCursor
-
 from deltamark.application.ports.progress import Progress
-from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Space
 from deltamark.application.ports.store import Clock, Watch
 from deltamark.application.ports.writing import Writing
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.history.changes import Position
-from deltamark.infrastructure.store.events.mapper import ChangeMapper, to_micros
+from deltamark.infrastructure.store.base import DatabaseStore
+from deltamark.infrastructure.store.events.mapper import to_micros
 from deltamark.infrastructure.store.migrations import STEPS, Step
 from deltamark.infrastructure.store.queries.leases import renew, to_span
 from deltamark.infrastructure.store.sqlite import schema
 from deltamark.infrastructure.store.sqlite.backup import check_target, copy_store
 from deltamark.infrastructure.store.sqlite.connection import LOCK_TIMEOUT_S, ChangeConnection, ChangeDatastore
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
+from deltamark.infrastructure.store.sqlite.errors import explained
 from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
-from deltamark.infrastructure.store.transactions import DryRunWriting, StoreReading, StoreWriting, conflict
+from deltamark.infrastructure.store.transactions import StoreWriting
 
 _POLL_S = 0.1
 
 _UNCOUNTED_S = 0.25
-"""A transaction that kept others from writing for longer than that does not count for their leases."""
+"""Leases of others are extended by the time of a transaction that kept them from writing for longer than that."""
 
 _PATIENCE_S = 0.5
-"""How long the renewal of a lease waits for others that write, in this process and then in others."""
+"""How long the renewal of a lease waits for other writers, in this process and then in others."""
 
 
-class SQLiteStore:
+class SQLiteStore(DatabaseStore[sqlite3.Error]):
     """A store in one file, for one machine. Safe to use from several threads and processes.
 
     :raises StoreError: if the file cannot be opened, is not a store, or is one of a newer version.
     """
+
+    _driver_error = sqlite3.Error
 
     def __init__(
         self,
@@ -53,17 +53,13 @@ class SQLiteStore:
         lock_timeout_s: int = LOCK_TIMEOUT_S,
         steps: Sequence[Step] = STEPS,
     ) -> None:
+        super().__init__(f"store {path}", clock)
         self._path = path
         self._steps = steps
-        self._clock = clock
-        self._mapper = ChangeMapper()
         schema.check_file(path, steps)
         if not create and not (path.exists() and path.stat().st_size):
-            raise StoreError(
-                f"{path}: there is no store yet. Run a job first (`deltamark run JOB`), or name another with --store."
-            )
+            raise self._no_store_yet(path)
         self._datastore = ChangeDatastore(path, lock_timeout_s=lock_timeout_s)
-        self._dry_runs = threading.local()
         try:
             with self._explaining():
                 self._recorder = ChangeRecorder(self._datastore)
@@ -78,17 +74,8 @@ class SQLiteStore:
                 if not schema.is_new(c) and not schema.missing_steps(c, self._path, self._steps):
                     return
         with self._datastore.transaction(commit=True) as c:
-            # Two processes may have come this far: the second finds what the first made.
+            # Two processes may get here: the second one finds the tables of the first.
             schema.prepare(c, self._path, self._steps, self._recorder._create_table)
-
-    @staticmethod
-    def _database(c: SQLiteCursor) -> SQLiteDatabase:
-        return SQLiteDatabase(c.sqlite_cursor.connection)
-
-    @property
-    def _dry_run(self) -> SQLiteCursor | None:
-        """The dry run of this thread; other threads take no part in it."""
-        return getattr(self._dry_runs, "cursor", None)
 
     @property
     def recorder(self) -> ChangeRecorder:
@@ -96,40 +83,26 @@ class SQLiteStore:
         return self._recorder
 
     @contextmanager
-    def reading(self) -> Iterator[Reading]:
-        with self._explaining():
-            if self._dry_run is not None:
-                with closing(StoreReading(self._database(self._dry_run), self._mapper, self._clock)) as view:
-                    yield view
-                return
+    def _reading_transaction(self) -> Iterator[SQLiteDatabase]:
+        with self._datastore.get_connection(commit=False) as connection, connection.transaction(commit=False):
+            assert isinstance(connection, ChangeConnection)
+            yield SQLiteDatabase(connection.raw)
+
+    @contextmanager
+    def _writing_transaction(self) -> Iterator[Writing]:
+        with self._sole_writer() as (connection, renewed):
             with (
-                self._datastore.get_connection(commit=False) as connection,
-                connection.transaction(commit=False),
+                connection.transaction(commit=True),
+                closing(StoreWriting(SQLiteDatabase(connection.raw), self._mapper, self._clock)) as writing,
             ):
-                assert isinstance(connection, ChangeConnection)
-                with closing(StoreReading(SQLiteDatabase(connection.raw), self._mapper, self._clock)) as view:
-                    yield view
+                yield writing
+                writing.finish()
+            renewed.extend(writing.renewed[:1] if writing.renewed else ())
 
     @contextmanager
-    def transaction(self) -> Iterator[Writing]:
-        with self._explaining():
-            if self._dry_run is not None:
-                with self._savepoint(self._dry_run) as writing:
-                    yield writing
-                return
-            with self._standing_still() as (connection, renewed):
-                with (
-                    connection.transaction(commit=True) as c,
-                    closing(StoreWriting(self._database(c), self._mapper, self._clock)) as writing,
-                ):
-                    yield writing
-                    writing.finish()
-                renewed.extend(writing.renewed[:1] if writing.renewed else ())
-
-    @contextmanager
-    def _standing_still(self) -> Iterator[tuple[ChangeConnection, list[int]]]:
+    def _sole_writer(self) -> Iterator[tuple[ChangeConnection, list[int]]]:
         """The writing connection. The time for which the block keeps others from writing does not count for their
-        leases: nobody could renew one in it, and nobody could take one over.
+        leases, which could neither be renewed nor taken over meanwhile.
 
         The block adds the run whose leases it renewed to the list.
         """
@@ -139,44 +112,21 @@ class SQLiteStore:
             try:
                 yield connection, renewed
             finally:
-                stood_still_s = monotonic() - began
-                if stood_still_s > _UNCOUNTED_S and not connection.raw.in_transaction:
-                    # Should it fail: what the block did stands all the same, and who loses a lease notices.
+                blocked_s = monotonic() - began
+                if blocked_s > _UNCOUNTED_S and not connection.raw.in_transaction:
+                    # If it fails, the work of the block is still committed, and a run that loses a lease notices.
                     with suppress(sqlite3.Error):
                         sql = f"UPDATE leases SET until = until + ?1 {'WHERE run <> ?2' if renewed else ''}"
-                        connection.raw.execute(sql, (to_span(stood_still_s), *renewed))
-
-    @contextmanager
-    def _savepoint(self, c: SQLiteCursor) -> Iterator[Writing]:
-        connection = c.sqlite_cursor.connection
-        if not connection.in_transaction:
-            raise self._dry_runs.ended_by
-        c.execute("SAVEPOINT dry_run")
-        try:
-            with closing(DryRunWriting(self._database(c), self._mapper, self._clock)) as writing:
-                yield writing
-                writing.finish()
-        except BaseException as e:
-            if connection.in_transaction:
-                c.execute("ROLLBACK TO dry_run")
-            else:
-                # SQLite undid everything at once, as it may on a full disk: what came now would be committed.
-                self._dry_runs.ended_by = e
-            raise
-        finally:
-            if connection.in_transaction:
-                c.execute("RELEASE dry_run")
+                        connection.raw.execute(sql, (to_span(blocked_s), *renewed))
 
     @contextmanager
     def dry_run(self) -> Iterator[None]:
-        with self._explaining(), self._standing_still() as (connection, _):
-            cursor = connection.cursor()
-            cursor.execute("BEGIN IMMEDIATE")
-            self._dry_runs.cursor = cursor
+        with self._explaining(), self._sole_writer() as (connection, _):
+            connection.raw.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                with self._as_dry_run(lambda: SQLiteDatabase(connection.raw)):
+                    yield
             finally:
-                self._dry_runs.cursor = None
                 connection.rollback()
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
@@ -184,7 +134,7 @@ class SQLiteStore:
             if connection is None:
                 return False
             with connection.transaction(commit=True) as c:
-                return renew(self._database(c), run, time_to_live_s, to_micros(self._clock()))
+                return renew(SQLiteDatabase(c.sqlite_cursor.connection), run, time_to_live_s, to_micros(self._clock()))
 
     @contextmanager
     def watching(self) -> Iterator[Watch]:
@@ -198,7 +148,7 @@ class SQLiteStore:
             connection.transaction(commit=False),
         ):
             assert isinstance(connection, ChangeConnection)
-            with closing(SQLiteDatabase(connection.raw)) as database:  # its first question settles what it sees
+            with closing(SQLiteDatabase(connection.raw)) as database:  # its first query fixes the state that it sees
                 position: Position = database.one("SELECT max(notification_id) FROM stored_events") or 0
             copy_store(connection.raw, self._path, target, overwrite=overwrite, progress=progress)
         return position
@@ -216,8 +166,8 @@ class SQLiteStore:
         """Always possible."""
 
     def shrink(self) -> None:
-        with self._explaining(), self._standing_still() as (connection, _):
-            connection.raw.execute("PRAGMA temp_store=FILE")  # the copy that it makes may be larger than the memory
+        with self._explaining(), self._sole_writer() as (connection, _):
+            connection.raw.execute("PRAGMA temp_store=FILE")  # its copy may be larger than the memory
             try:
                 connection.raw.execute("VACUUM")
                 connection.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -228,21 +178,8 @@ class SQLiteStore:
         """Writes the file anew, without what was deleted."""
         self.shrink()
 
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.IntegrityError as e:
-            raise conflict(e) from e
-        except sqlite3.Error as e:
-            raise schema.explained(e, self._path) from e
-        except PersistenceError as e:
-            cause = e.__cause__
-            if isinstance(cause, sqlite3.IntegrityError):
-                raise conflict(cause) from e
-            if isinstance(cause, sqlite3.Error):
-                raise schema.explained(cause, self._path) from e
-            raise StoreError(f"store {self._path}: {e}. What was being written was undone.") from e
+    def _explained(self, error: sqlite3.Error) -> DeltamarkError:
+        return explained(error, self._path)
 
     def close(self) -> None:
         with self._explaining():
@@ -250,7 +187,7 @@ class SQLiteStore:
 
 
 class _Polling:
-    """A watch on a file: nobody tells of a commit, so the log is looked at again and again."""
+    """A watch that only waits, because a file sends no notification of a commit."""
 
     def wait(self, timeout_s: float, stop: threading.Event) -> None:
         stop.wait(min(timeout_s, _POLL_S))

@@ -1,0 +1,121 @@
+"""What stores of every kind share: reading and writing transactions, dry runs, and the explanation of errors."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import Generic, TypeVar
+
+from eventsourcing.persistence import PersistenceError
+
+from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.store import Clock
+from deltamark.application.ports.writing import Writing
+from deltamark.domain.errors import DeltamarkError, StoreError
+from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.events.mapper import ChangeMapper
+from deltamark.infrastructure.store.transactions import DryRunWriting, StoreReading
+
+DriverError = TypeVar("DriverError", bound=Exception)
+
+
+class DatabaseStore(ABC, Generic[DriverError]):
+    """A store in a database. Each kind adds its connections, its transactions and its errors."""
+
+    _driver_error: type[DriverError]
+    """The base of the errors that the database driver raises."""
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self._name = name
+        self._clock = clock
+        self._mapper = ChangeMapper()
+        self._dry_runs = threading.local()
+
+    @abstractmethod
+    def _reading_transaction(self) -> AbstractContextManager[Database]:
+        """A transaction that reads one state of the store."""
+
+    @abstractmethod
+    def _writing_transaction(self) -> AbstractContextManager[Writing]:
+        """A transaction that commits at the end of the block, and undoes everything if the block raises."""
+
+    @abstractmethod
+    def _explained(self, error: DriverError) -> DeltamarkError:
+        """Returns what users read about an error of the driver."""
+
+    @property
+    def _dry_run(self) -> Callable[[], Database] | None:
+        """Makes a database in the dry run of this thread; None if there is no dry run. Other threads have none."""
+        return getattr(self._dry_runs, "new_database", None)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        with (
+            self._explaining(),
+            self._database() as database,
+            closing(StoreReading(database, self._mapper, self._clock)) as view,
+        ):
+            yield view
+
+    @contextmanager
+    def _database(self) -> Iterator[Database]:
+        if self._dry_run is not None:
+            yield self._dry_run()
+            return
+        with self._reading_transaction() as database:
+            yield database
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writing]:
+        with (
+            self._explaining(),
+            self._writing_transaction() if self._dry_run is None else self._savepoint(self._dry_run()) as writing,
+        ):
+            yield writing
+
+    @contextmanager
+    def _as_dry_run(self, new_database: Callable[[], Database]) -> Iterator[None]:
+        """Makes the transactions of this thread savepoints of one transaction, as long as the block runs."""
+        self._dry_runs.new_database = new_database
+        try:
+            yield
+        finally:
+            self._dry_runs.new_database = None
+
+    @contextmanager
+    def _savepoint(self, database: Database) -> Iterator[Writing]:
+        if not database.is_in_transaction:
+            raise self._dry_runs.ended_by
+        database.execute("SAVEPOINT dry_run")
+        try:
+            with closing(DryRunWriting(database, self._mapper, self._clock)) as writing:
+                yield writing
+                writing.finish()
+        except BaseException as e:
+            if database.is_in_transaction:
+                database.execute("ROLLBACK TO dry_run")
+            else:
+                # The database undid the whole transaction, for example on a full disk. Further statements would commit.
+                self._dry_runs.ended_by = e
+            raise
+        finally:
+            if database.is_in_transaction:
+                database.execute("RELEASE dry_run")
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except self._driver_error as e:
+            raise self._explained(e) from e
+        except PersistenceError as e:
+            if isinstance(e.__cause__, self._driver_error):
+                raise self._explained(e.__cause__) from e
+            raise StoreError(f"{self._name}: {e}. What was being written was undone.") from e
+
+    def _no_store_yet(self, place: object) -> StoreError:
+        return StoreError(
+            f"{place}: there is no store yet. Run a job first (`deltamark run JOB`), or name another with --store."
+        )
