@@ -19,8 +19,6 @@ from deltamark.domain.resources.link import LinkEvent
 from deltamark.domain.resources.resource import Computed
 from deltamark.domain.synchronization.thresholds import Changed, ChangedLinks, Extent, counts_needed, exceeded
 
-Count = Callable[[str], int]
-
 
 class SynchronizationEffects:
     """The changes of a synchronization in its transaction, from the moment when this is made."""

@@ -194,9 +194,6 @@ class AppendCommands(Session):
             },
         )
 
-    def _unlink(self, ends: LinkEnds, pairs: pa.Table, cause: Origin) -> None:
-        self._change_links(ends, UNLINKED, pairs, cause)
-
     def _change_links(self, ends: LinkEnds, topic: str, pairs: pa.Table, cause: Origin) -> None:
         stored = self._stored_links(self._name_id("associations", ends.association), pairs)
         was_live = topic == UNLINKED
