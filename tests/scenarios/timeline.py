@@ -84,7 +84,7 @@ class Timekeeper:
 
     def killed(self) -> None:
         """Dies, and is not heard from until its lead has expired."""
-        self.scheduler._leadership._silence()
+        self.scheduler._leadership._stop_heartbeat()
         assert self.services.store.renew_leases(self.scheduler._leadership._holder, 0.0)
 
     def told(self) -> list[str]:
