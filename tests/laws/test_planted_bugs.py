@@ -83,6 +83,15 @@ def test_every_test_that_finds_a_bug_exists():
         assert f"def {test.partition('[')[0]}(" in (ROOT / "tests" / "application" / path).read_text("utf-8")
 
 
+def test_the_page_lists_what_finds_each_bug():
+    page = (ROOT / "docs" / "explanation" / "incremental-equals-complete.md").read_text("utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    tests = {planted: test.partition("::")[0].rpartition("/")[2] for planted, test in FOUND_BY_A_TEST.items()}
+
+    expected = {**dict.fromkeys(FOUND_BY_THE_MACHINE, "the machine"), **tests}
+    assert {row[0]: row[1].partition("]")[0].strip("[") for row in rows if row[0] in BUGS} == expected
+
+
 @pytest.mark.slow  # the machine lives some hundred steps for each bug
 @pytest.mark.parametrize("name", FOUND_BY_THE_MACHINE)
 def test_the_machine_finds_a_planted_bug(name, memory, clock):
