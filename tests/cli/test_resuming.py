@@ -70,7 +70,7 @@ def test_2_a_run_that_cannot_go_on_is_told_why(company):
 
     assert (answer.status, answer.out) == (2, b"")
     assert answer.err == (
-        "deltamark: run 1 cannot be resumed: it has ended (completed) and nothing of it is left to do.\n"
+        "deltamark: run 1 cannot be resumed: it has ended (completed) and none of its tasks is left to run.\n"
         "  deltamark runs 1  shows the run\n"
     )
 

@@ -76,7 +76,9 @@ def test_all_faults_of_expressions_are_reported_with_their_lines(written):
     faults = [(fault.location.line, fault.message) for fault in refused.value.faults]
     assert [line for line, _ in faults] == [10, 11, 12, 13, 14]
     cycle, binding, path_over, code, function = [message for _, message in faults]
-    assert cycle == "the expression of Person:Label reads the property that it computes; a value cannot need itself"
+    assert (
+        cycle == "the expression of Person:Label reads the property that it computes; a value cannot depend on itself"
+    )
     assert binding.startswith("the expression of Person:Login ")
     assert 'Malf"' in binding
     assert 'mean "Mail"' in binding

@@ -67,7 +67,7 @@ def test_all_faults_of_expressions_are_reported_in_file_order():
         "a.xml:2: the expression of T:Wrong cannot be evaluated",
         "a.xml:3: computed properties read each other in a cycle: T:Back -> T:There -> T:Back; let one of them read "
         "something else",
-        "a.xml:5: the expression of T:Own reads the property that it computes; a value cannot need itself",
+        "a.xml:5: the expression of T:Own reads the property that it computes; a value cannot depend on itself",
         "a.xml:6: the expression of T:Odd is a riddle; write it plainly",
     ]
 

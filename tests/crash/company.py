@@ -198,7 +198,7 @@ def continued(engine: Engine, observer: Observer | None = None) -> JobRun:
     try:
         return engine.resume(newest.number, observer=observer)
     except CannotResume as error:  # it died when only its end was not yet on record
-        if "nothing of it is left to do" not in str(error):
+        if "none of its tasks is left to run" not in str(error):
             raise
         return engine.run_job(JOB, observer=observer)
 

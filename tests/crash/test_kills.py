@@ -125,7 +125,7 @@ def test_a_run_that_died_when_only_its_end_was_missing_ends_as_its_tasks_did(
         monkeypatch.undo()
         assert engine.run(1).state is TaskState.ABORTED
 
-        with pytest.raises(CannotResume, match="nothing of it is left to do"):
+        with pytest.raises(CannotResume, match="none of its tasks is left to run"):
             engine.resume(1)
 
         assert engine.run(1).state in ENDED_WELL

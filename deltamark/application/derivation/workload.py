@@ -176,7 +176,7 @@ class _ConsumerState:
         if rule not in self.computed:
             return f"another task computed with another {what} since the task last ran"
         if self._flagged_to > place.position and not self._is_watched(planned.dependencies, place):
-            return f"changes of what the {what} reads were not flagged for it all the time since the task last ran"
+            return f"not all changes of what the {what} reads were flagged since the task last ran"
         return None
 
     def _is_watched(self, dependencies: Iterable[Dependency], place: Place) -> bool:

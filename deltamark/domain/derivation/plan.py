@@ -102,7 +102,7 @@ def cycles(configuration: Configuration, reads: Mapping[Derivation, Sequence[Rea
         if name in needed:
             yield Fault(
                 derivation.location,
-                f"{derivation.described} reads the property that it computes; a value cannot need itself",
+                f"{derivation.described} reads the property that it computes; a value cannot depend on itself",
             )
         graph[":".join(name)] = tuple(sorted(":".join(need) for need in needed))
     by_text = {":".join(name): derivation for name, derivation in computed.items()}

@@ -62,7 +62,7 @@ def reason_unprepared(preparation: str, outcome: Outcome) -> str:
         what = f"{preparation} was skipped"
     else:
         what = f"what {preparation} prepared was synchronized already"
-    return f"{what}, and its extracts tell only what happened: read as complete ones they would delete all the rest"
+    return f"{what}, and its extracts hold only changes: read as complete ones they would delete everything else"
 
 
 def end_of_run(tasks: Iterable[TaskRun], *, stopped: bool, cancelled: bool = False) -> TaskState:

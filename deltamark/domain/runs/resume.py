@@ -26,13 +26,13 @@ def reason_not_to_resume(
     if run.state is TaskState.CANCELLED:
         return "it was cancelled. Run the job again"
     if not any(task.state not in (*DONE, TaskState.SKIPPED) for task in run.tasks) and run.state in DONE:
-        return f"it has ended ({run.state.value}) and nothing of it is left to do"
+        return f"it has ended ({run.state.value}) and none of its tasks is left to run"
     if calls is None:
-        return f"there is no job {run.job} in the configuration any more"
+        return f"the configuration no longer has a job {run.job}"
     configured = [(call.ordinal, call.task.identifier, call.task.kind) for call in calls]
     if configured != [(task.ordinal, task.identifier, task.kind) for task in run.tasks]:
         return (
-            f"job {run.job} calls other tasks now than when the run started. Run the job again, or restore the "
+            f"job {run.job} calls other tasks than when the run started. Run the job again, or restore the "
             "configuration"
         )
     if later is not None and not has_pending:

@@ -208,8 +208,7 @@ def test_a_rule_removed_while_its_task_failed_is_computed_for_all_when_restored(
     run = organisation.edited(keys=by_label).run("Compute")
 
     assert task(run, "Keys").messages == (
-        "computed everything: changes of what the rule reads were not flagged for it all the time since the task last "
-        "ran",
+        "computed everything: not all changes of what the rule reads were flagged since the task last ran",
     )
     assert organisation.correlated() == {("ByLabel", "source", "1", "anna")}
 

@@ -175,7 +175,7 @@ def test_a_chain_of_properties_is_not_a_cycle():
 @pytest.mark.parametrize("reads", ["Login", "Manager.Login", "Reports.Login", "Department.Members.Login"])
 def test_a_property_that_reads_itself_is_refused(reads):
     assert told({"Person:Login": [reads]}) == [
-        "the expression of Person:Login reads the property that it computes; a value cannot need itself"
+        "the expression of Person:Login reads the property that it computes; a value cannot depend on itself"
     ]
 
 

@@ -101,4 +101,4 @@ def test_a_task_without_parents_always_runs():
     ],
 )
 def test_an_unprepared_delta_is_not_read_as_a_complete_extract(outcome, reason):
-    assert reason_unprepared("Prepare", outcome).startswith(f"{reason}, and its extracts tell only what happened")
+    assert reason_unprepared("Prepare", outcome).startswith(f"{reason}, and its extracts hold only changes")

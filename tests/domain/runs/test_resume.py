@@ -120,7 +120,7 @@ def test_a_run_that_continued_after_a_failure_can_be_resumed():
 def test_a_completed_run_cannot_be_resumed(state):
     done = run(DONE, SKIPPED, state, DONE, SKIPPED, state=state)
 
-    assert refused(done) == f"it has ended ({state.value}) and nothing of it is left to do"
+    assert refused(done) == f"it has ended ({state.value}) and none of its tasks is left to run"
 
 
 def test_a_cancelled_run_cannot_be_resumed():
@@ -128,9 +128,9 @@ def test_a_cancelled_run_cannot_be_resumed():
 
 
 def test_a_run_whose_job_has_changed_cannot_be_resumed():
-    assert refused(STOPPED, None) == "there is no job Nightly in the configuration any more"
+    assert refused(STOPPED, None) == "the configuration no longer has a job Nightly"
     for others in (CALLS[:-1], CALLS[::-1], (*CALLS, CALLS[-1])):
-        assert refused(STOPPED, others).startswith("job Nightly calls other tasks now")
+        assert refused(STOPPED, others).startswith("job Nightly calls other tasks than")
 
 
 def test_a_superseded_run_can_be_resumed_only_if_it_held_something_back():

@@ -62,8 +62,8 @@ def refuse_in_function(what: str) -> None:
     name = _calling.get()
     if name:
         raise UsageError(
-            f"function {name} of a task calls {what}: the task that calls it has a transaction open, which that would "
-            "wait for. Let another task of the job do this, after it."
+            f"function {name} of a task calls {what}, which would wait forever for the transaction of the task. "
+            "Let another task of the job do this, after it."
         )
 
 

@@ -67,7 +67,7 @@ def task(
             raise UsageError(f"{name} of a task names {shown(KEY)}, which every batch has: the key of the resource.")
     both = [name for name in declared["writes"] or () if name in (declared["reads"] or ())]
     if both:
-        raise UsageError(f"a task reads {shown(both[0])} and writes it; a value cannot need itself.")
+        raise UsageError(f"a task reads {shown(both[0])} and writes it; a value cannot depend on itself.")
 
     def decorated(function: Callable[[pa.Table], pa.Table]) -> UserTask:
         return _made(function, declared)

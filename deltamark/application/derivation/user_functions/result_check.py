@@ -64,7 +64,8 @@ class _ResultCheck:
         if not isinstance(result, pa.Table):
             what = "nothing (None)" if result is None else f"a {type(result).__name__}"
             raise self._refused(
-                f"returned {what} instead of a pyarrow.Table", "Return a table of key and what it writes."
+                f"returned {what} instead of a pyarrow.Table",
+                "Return a table with the column key and the properties that it writes.",
             )
         try:
             result.validate(full=True)
@@ -87,7 +88,7 @@ class _ResultCheck:
                 )
         if KEY not in names:
             raise self._refused(
-                "returned a table without the column key", "Return the keys of the batch with what belongs to them."
+                "returned a table without the column key", "Return the keys of the batch with their values."
             )
         missing = [name for name in known if name not in names]
         if missing and self.function.writes is not None:
