@@ -1,7 +1,7 @@
 """Verifies the digests of an SQLite store with nothing but Python's standard library: a second opinion.
 
-Call it as `python verify_chain.py deltamark.db [checkpoint.json]`. What is hashed stands in docs/reference/formats.md.
-Whether what is missing was discarded or stolen, and what a signature is worth, is for `deltamark verify` to say.
+Call it as `python verify_chain.py deltamark.db [checkpoint.json]`. docs/reference/formats.md describes what is hashed.
+`deltamark verify` also checks signatures, and whether a missing event was discarded on record.
 """
 
 import json
