@@ -12,7 +12,7 @@ from deltamark.domain.errors import StoreError
 from tests.store.builders import PERSON, create, held
 
 
-def test_a_closed_store_says_that_it_is_closed(store_url: str, clock: Callable) -> None:
+def test_a_closed_store_is_reported_as_closed(store_url: str, clock: Callable) -> None:
     store = open_store(store_url, clock)
     with store.transaction() as tx:
         create(tx, PERSON, {"1": {}})
@@ -24,7 +24,7 @@ def test_a_closed_store_says_that_it_is_closed(store_url: str, clock: Callable) 
             pass
 
 
-def test_closing_while_another_thread_reads_lets_it_read_on(store_url: str, clock: Callable) -> None:
+def test_closing_a_store_does_not_interrupt_a_reading_thread(store_url: str, clock: Callable) -> None:
     store = open_store(store_url, clock)
     with store.transaction() as tx:
         create(tx, PERSON, {str(n): {"Name": "x" * 100} for n in range(5_000)})

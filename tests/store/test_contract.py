@@ -74,7 +74,7 @@ def company(store: Store) -> Store:
 # Resources
 
 
-def test_an_empty_store_answers_everything_with_nothing(store: Store) -> None:
+def test_an_empty_store_gives_empty_results(store: Store) -> None:
     with store.reading() as reading:
         assert reading.head() == 0
         assert log(reading) == []
@@ -98,7 +98,7 @@ def test_an_empty_store_answers_everything_with_nothing(store: Store) -> None:
         assert not reading.changed_since(0)
 
 
-def test_created_resources_stand_in_state_and_log_with_their_lines(company: Store) -> None:
+def test_created_resources_are_in_state_and_log_with_their_lines(company: Store) -> None:
     with company.reading() as reading:
         events = [event for _, event in log(reading) if isinstance(event, Created) and event.ref.entity_type == PERSON]
 
@@ -111,7 +111,7 @@ def test_created_resources_stand_in_state_and_log_with_their_lines(company: Stor
         assert reading.live_resources_among(PERSON, pa.array(["2", "3"])).column("key").to_pylist() == ["2"]
 
 
-def test_an_update_records_the_difference_and_keeps_the_rest(company: Store) -> None:
+def test_an_update_records_only_the_differences(company: Store) -> None:
     after = {"Name": "Bob", "Level": 3, "Rate": 0.5}
 
     with company.transaction() as tx:
@@ -129,7 +129,7 @@ def test_an_update_records_the_difference_and_keeps_the_rest(company: Store) -> 
         assert (dict(found.values), found.version, found.live) == (after, 2, True)
 
 
-def test_a_deleted_resource_is_gone_from_the_state_and_keeps_its_past(company: Store) -> None:
+def test_a_deleted_resource_leaves_the_state_and_keeps_its_history(company: Store) -> None:
     with company.transaction() as tx:
         delete(tx, PERSON, {"2": BOB})
 
@@ -142,7 +142,7 @@ def test_a_deleted_resource_is_gone_from_the_state_and_keeps_its_past(company: S
         assert streams(reading, PERSON).keys() == {"1"}
 
 
-def test_a_revived_resource_goes_on_with_its_stream(company: Store) -> None:
+def test_a_resource_created_again_continues_its_stream(company: Store) -> None:
     with company.transaction() as tx:
         delete(tx, PERSON, {"2": BOB})
 
@@ -191,7 +191,7 @@ def test_one_call_may_delete_create_and_update(company: Store) -> None:
         "K" * 5000,
     ],
 )
-def test_any_key_and_value_comes_back_as_it_was(store: Store, key: str) -> None:
+def test_any_key_and_value_is_read_as_it_was_written(store: Store, key: str) -> None:
     values = {"Name": key, 'a"b': key}
     with store.transaction() as tx:
         create(tx, PERSON, {key: values, key + "x": {}})
@@ -224,7 +224,7 @@ def test_identities_are_found_by_key_and_by_property(company: Store) -> None:
 
 
 @pytest.mark.parametrize("what", ["create", "delete", "revive", "update of what is gone", "link", "unlink", "relink"])
-def test_of_two_tasks_that_compared_the_same_state_the_second_is_refused(company: Store, what: str) -> None:
+def test_the_second_of_two_tasks_that_compared_the_same_state_is_refused(company: Store, what: str) -> None:
     if what == "revive":
         with company.transaction() as tx:
             delete(tx, PERSON, {"2": BOB})
@@ -258,7 +258,7 @@ def test_of_two_tasks_that_compared_the_same_state_the_second_is_refused(company
     assert visible(company) == before
 
 
-def test_whether_anything_changed_since_a_position_can_be_asked_inside_the_transaction(company: Store) -> None:
+def test_changes_since_a_position_are_seen_inside_the_transaction(company: Store) -> None:
     with company.reading() as reading:
         compared_at = reading.head()
     with company.transaction() as tx:
@@ -274,7 +274,7 @@ def test_whether_anything_changed_since_a_position_can_be_asked_inside_the_trans
         assert tx.entity_types_changed_since(tx.head()) == set()
 
 
-def test_a_key_created_twice_in_one_call_is_refused_whole(company: Store) -> None:
+def test_creating_a_key_twice_in_one_call_is_refused_as_a_whole(company: Store) -> None:
     before = visible(company)
     twice = pa.concat_tables([changes(created={"7": ANN}).created] * 2)
 
@@ -359,7 +359,7 @@ def test_only_keys_that_differ_are_written(company: Store) -> None:
         assert list(reading.correlation_keys(["S"])) == []
 
 
-def test_matching_keys_are_those_that_both_sides_have(company: Store) -> None:
+def test_matching_keys_are_those_of_both_sides(company: Store) -> None:
     with company.transaction() as tx:
         ann, bob = (streams(tx, PERSON)[key] for key in "12")
         tx.put_keys(SOURCE, keys_of({ann: "x", bob: "y"}), everything=False)
@@ -417,7 +417,7 @@ def test_classifications_computed_for_all_are_those_of_live_resources_alone(comp
         assert tx.rules_computed() == {CLASSES}
 
 
-def test_rules_are_removed_with_what_they_gave_and_where_consumers_stand_with_them(company: Store) -> None:
+def test_rules_are_removed_with_their_values_and_positions_of_consumers(company: Store) -> None:
     with company.transaction() as tx:
         ann, bob = (streams(tx, PERSON)[key] for key in "12")
         tx.put_keys(SOURCE, keys_of({ann: "a", bob: "b"}), everything=True)
@@ -435,7 +435,7 @@ def test_rules_are_removed_with_what_they_gave_and_where_consumers_stand_with_th
         assert reading.places("task").keys() == {TARGET}
 
 
-def test_the_rules_that_all_values_were_computed_with_are_known_by_their_definition(company: Store) -> None:
+def test_completely_computed_rules_are_identified_by_their_definition(company: Store) -> None:
     changed = evolve(SOURCE, digest="e")
     name = DerivedRule(kind=DerivationKind.PROPERTY, name="Mail", entity_type=PERSON, digest="f")
     with company.transaction() as tx:
@@ -455,7 +455,7 @@ def test_the_rules_that_all_values_were_computed_with_are_known_by_their_definit
 # Runs
 
 
-def test_runs_are_numbered_from_one_and_come_back_with_their_positions(store: Store) -> None:
+def test_runs_are_numbered_from_one_and_read_with_their_positions(store: Store) -> None:
     for _ in range(3):
         with store.transaction() as tx:
             run = start_run(tx)
@@ -475,7 +475,7 @@ def test_runs_are_numbered_from_one_and_come_back_with_their_positions(store: St
 # Retention
 
 
-def test_discarded_changes_are_gone_and_snapshots_take_their_place(company: Store) -> None:
+def test_discarded_changes_are_replaced_by_snapshots(company: Store) -> None:
     with company.transaction() as tx:
         delete(tx, PERSON, {"2": BOB})
         unlink(tx, ("G", "1"))
@@ -502,7 +502,7 @@ def test_discarded_changes_are_gone_and_snapshots_take_their_place(company: Stor
         assert (at, event.count, event.digest) == (head + 1, 5, discarded.digest)
 
 
-def test_folding_goes_on_from_a_snapshot(company: Store) -> None:
+def test_folding_continues_from_a_snapshot(company: Store) -> None:
     with company.transaction() as tx:
         tx.discard(PEOPLE, discarded_event(1), 1)
         horizon = tx.head()
@@ -585,7 +585,7 @@ def test_a_transaction_that_raises_leaves_no_trace(company: Store, error: type[B
         create(tx, PERSON, {"3": ANN})
 
 
-def test_a_view_stays_as_it_was_while_others_commit(company: Store) -> None:
+def test_a_view_does_not_change_while_others_commit(company: Store) -> None:
     with company.reading() as reading:
         before = held(reading), log(reading), reading.head()
         with company.transaction() as tx:
@@ -598,7 +598,7 @@ def test_a_view_stays_as_it_was_while_others_commit(company: Store) -> None:
         assert held(reading).keys() == {"1", "2", "3"}
 
 
-def test_a_writer_waits_for_the_other_so_that_a_reader_never_meets_a_higher_position_first(
+def test_a_writer_waits_for_the_other_so_that_positions_appear_in_order(
     company: Store, store_url: str, clock: Callable[[], datetime]
 ) -> None:
     started = Event()
@@ -624,7 +624,7 @@ def test_a_writer_waits_for_the_other_so_that_a_reader_never_meets_a_higher_posi
         assert [event.ref for _, event in log(reading)[-2:]] == [person("3"), person("4")]
 
 
-def test_what_is_not_committed_is_seen_inside_and_nowhere_else(company: Store) -> None:
+def test_uncommitted_changes_are_visible_only_in_their_transaction(company: Store) -> None:
     before = visible(company)
 
     with company.transaction() as tx:
@@ -633,7 +633,9 @@ def test_what_is_not_committed_is_seen_inside_and_nowhere_else(company: Store) -
         assert visible(company) == before
 
 
-def test_a_store_opened_twice_is_one_store(company: Store, store_url: str, clock: Callable[[], datetime]) -> None:
+def test_opening_a_store_twice_gives_the_same_data(
+    company: Store, store_url: str, clock: Callable[[], datetime]
+) -> None:
     other = open_store(store_url, clock)
     with other.transaction() as tx:
         create(tx, PERSON, {"3": ANN})
@@ -649,7 +651,9 @@ def test_a_store_opened_twice_is_one_store(company: Store, store_url: str, clock
 # Time
 
 
-def test_time_in_a_store_never_goes_back_even_if_the_clock_does(store_url: str, clock: Callable[[], datetime]) -> None:
+def test_the_time_of_a_store_never_goes_back_even_if_the_clock_does(
+    store_url: str, clock: Callable[[], datetime]
+) -> None:
     start = clock()
     times = iter([start, start - timedelta(days=400), start, start + timedelta(seconds=1), start - timedelta(days=1)])
     store = open_store(store_url, lambda: next(times))
@@ -668,7 +672,7 @@ def test_time_in_a_store_never_goes_back_even_if_the_clock_does(store_url: str, 
     assert found == [1, 2, 3, 4, 5]
 
 
-def test_a_time_names_the_newest_event_that_is_not_younger(store: Store) -> None:
+def test_a_time_means_the_newest_event_not_after_it(store: Store) -> None:
     with store.transaction() as tx:
         first = tx.now()
         create(tx, PERSON, {"1": ANN, "2": BOB})
@@ -693,7 +697,7 @@ def deleted_and_undone(store: Store) -> None:
         raise ValueError("undone")
 
 
-def test_a_dry_run_shows_what_would_be_and_leaves_no_trace(company: Store) -> None:
+def test_a_dry_run_shows_its_result_and_leaves_no_trace(company: Store) -> None:
     before = visible(company)
 
     with company.dry_run():

@@ -29,7 +29,7 @@ def test_there_are_stores_of_released_formats() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_released_store_says_what_it_said(store_url: str, tmp_path: Path, version: int) -> None:
+def test_a_released_store_gives_its_recorded_answers(store_url: str, tmp_path: Path, version: int) -> None:
     bring_back(version, store_url)
 
     lived = house(store_url, tmp_path)
@@ -41,7 +41,7 @@ def test_a_released_store_says_what_it_said(store_url: str, tmp_path: Path, vers
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_released_store_goes_on(store_url: str, tmp_path: Path, version: int) -> None:
+def test_a_released_store_runs_further_jobs(store_url: str, tmp_path: Path, version: int) -> None:
     bring_back(version, store_url)
     lived = house(store_url, tmp_path)
 
@@ -56,7 +56,7 @@ def test_a_released_store_goes_on(store_url: str, tmp_path: Path, version: int) 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_released_store_is_carried_over(every_store: EveryStore, version: int) -> None:
+def test_a_released_store_is_copied_to_the_other_kind(every_store: EveryStore, version: int) -> None:
     url, other = every_store().values()
     bring_back(version, url)
 
@@ -67,9 +67,7 @@ def test_a_released_store_is_carried_over(every_store: EveryStore, version: int)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_released_store_that_was_altered_since_it_was_brought_up_to_date_is_found(
-    store_url: str, version: int
-) -> None:
+def test_an_alteration_of_an_upgraded_released_store_is_found(store_url: str, version: int) -> None:
     bring_back(version, store_url)
     opened(store_url).close()
 
@@ -79,7 +77,7 @@ def test_a_released_store_that_was_altered_since_it_was_brought_up_to_date_is_fo
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_one_step_of_bringing_it_up_to_date_that_fails_leaves_it_as_it_was(store_url: str, version: int) -> None:
+def test_a_failing_upgrade_step_leaves_a_released_store_unchanged(store_url: str, version: int) -> None:
     def broken(types: object) -> list[str]:
         return ["CREATE TABLE never (x INTEGER)", "INSERT INTO nowhere VALUES (1)"]
 

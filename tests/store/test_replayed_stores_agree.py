@@ -17,7 +17,7 @@ pytestmark = pytest.mark.on_every_store
 
 @pytest.mark.parametrize("keep", [True, False], ids=["changes kept", "changes discarded"])
 @pytest.mark.parametrize(("kind", "other"), [("sqlite", "postgresql"), ("postgresql", "sqlite")])
-def test_a_store_moved_to_the_other_kind_gives_the_same_answers_and_goes_on_alike(
+def test_a_store_copied_to_the_other_kind_gives_the_same_answers_and_continues_alike(
     every_store: EveryStore, tmp_path: Path, kind: str, other: str, keep: bool
 ) -> None:
     company, chance = Company(tmp_path / "exports", 7), Random(7)

@@ -62,7 +62,7 @@ def noted(store: Store) -> list[tuple[Any, ...]]:
         return view._db.all("SELECT run, note FROM notes")  # type: ignore[attr-defined, no-any-return]
 
 
-def test_an_older_store_is_brought_up_to_date_step_by_step(store_url: str) -> None:
+def test_an_older_store_is_upgraded_step_by_step(store_url: str) -> None:
     url = with_a_run(store_url)
 
     store = opened(url, (*STEPS, SECOND, THIRD))
@@ -89,7 +89,7 @@ def test_a_new_store_takes_all_steps_at_once(store_url: str) -> None:
     store.close()
 
 
-def test_a_newer_store_is_refused_and_left_alone(store_url: str) -> None:
+def test_a_newer_store_is_refused_and_not_changed(store_url: str) -> None:
     opened(store_url, (*STEPS, SECOND)).close()
 
     with pytest.raises(
@@ -100,7 +100,7 @@ def test_a_newer_store_is_refused_and_left_alone(store_url: str) -> None:
     opened(store_url, (*STEPS, SECOND)).close()
 
 
-def test_a_step_that_fails_leaves_the_store_as_it_was(store_url: str) -> None:
+def test_a_failing_step_leaves_the_store_unchanged(store_url: str) -> None:
     url = with_a_run(store_url)
 
     with pytest.raises(StoreError):
@@ -174,7 +174,7 @@ def test_a_store_from_before_computed_values_keeps_its_resources_and_how_far_the
     store.close()
 
 
-def test_flags_of_a_store_from_before_they_told_their_newest_change_are_passed_over_by_nobody(store_url: str) -> None:
+def test_no_consumer_skips_old_flags_without_a_newest_change(store_url: str) -> None:
     store = opened(store_url, STEPS[:3])
     with store.transaction() as tx:
         tx.watch([existence(PERSON)])
@@ -216,7 +216,7 @@ def test_an_older_store_discards_computed_values_too(postgresql_url: str) -> Non
 
 
 @pytest.mark.parametrize("exists", [False, True], ids=["new", "older"])
-def test_several_that_open_it_at_once_take_each_step_once(store_url: str, exists: bool) -> None:
+def test_several_processes_that_open_an_older_store_take_each_step_once(store_url: str, exists: bool) -> None:
     if exists:
         with_a_run(store_url)
     start, failures = Barrier(4), []

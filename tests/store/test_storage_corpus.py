@@ -359,7 +359,7 @@ def used(space: Workspace) -> str | None:
 
 
 @pytest.mark.parametrize("case", BUILT, ids=[case["id"] for case in BUILT])
-def test_a_storage_file_of_the_corpus_comes_out_as_documented(space: Workspace, case: dict) -> None:
+def test_a_storage_file_of_the_corpus_has_the_documented_outcome(space: Workspace, case: dict) -> None:
     BUILDERS[case["id"]](space.path)
     if case["id"] in ELSEWHERE:
         space.url = f"sqlite:///{space.folder}/{ELSEWHERE[case['id']]}"
@@ -380,7 +380,7 @@ def test_a_storage_file_of_the_corpus_comes_out_as_documented(space: Workspace, 
     assert not {"this", "antigravity"} & (set(sys.modules) - modules)
 
 
-def test_every_case_of_the_corpus_is_built_or_says_why_not() -> None:
+def test_every_case_of_the_corpus_is_built_or_has_a_reason_not_to_be() -> None:
     assert {case["id"] for case in BUILT} == set(BUILDERS)
     for case in CASES:
         assert case.get("applies", True) or case["why"]
@@ -408,7 +408,7 @@ def spoilt(space: Workspace, good: Path, offset: int, data: bytes, tell: list[st
             tell.append(str(error))
 
 
-def test_197_any_flipped_bit_of_the_first_page_is_harmless_or_told(space: Workspace, good: Path) -> None:
+def test_197_any_flipped_bit_of_the_first_page_is_harmless_or_reported(space: Workspace, good: Path) -> None:
     page = (good / "store.db").read_bytes()[:PAGE]
     die = dice(197)
     tell: list[str] = []
@@ -422,7 +422,7 @@ def test_197_any_flipped_bit_of_the_first_page_is_harmless_or_told(space: Worksp
     assert not [words for words in tell if "Traceback" in words or len(words) > 600]
 
 
-def test_198_any_page_overwritten_is_harmless_or_told(space: Workspace, good: Path) -> None:
+def test_198_any_overwritten_page_is_harmless_or_reported(space: Workspace, good: Path) -> None:
     size = (good / "store.db").stat().st_size
     die = dice(198)
     tell: list[str] = []
@@ -436,6 +436,6 @@ def test_198_any_page_overwritten_is_harmless_or_told(space: Workspace, good: Pa
     assert not [words for words in tell if "Traceback" in words or len(words) > 600]
 
 
-def test_205_a_version_cannot_be_given_twice(space: Workspace) -> None:
+def test_205_a_version_is_refused_a_second_time(space: Workspace) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
         executed(space.path, f"UPDATE stored_events SET originator_version=2 WHERE {OF_P7}")

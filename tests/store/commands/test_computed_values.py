@@ -74,7 +74,7 @@ def states(store: Store, at: int | None = None) -> Mapping[str, Values]:
         return dict(reading.states_at(PERSON, at))
 
 
-def test_a_computed_value_stands_beside_what_was_synchronized(store: Store) -> None:
+def test_a_computed_value_is_stored_beside_the_synchronized_ones(store: Store) -> None:
     ann = found(store)
 
     assert (ann.values, ann.synchronized, ann.computed, ann.version) == (ANN | TEAM, ANN, TEAM, 2)
@@ -88,7 +88,7 @@ def test_a_computed_value_stands_beside_what_was_synchronized(store: Store) -> N
         assert event.updates == {"Team": Change(None, "Sales")}
 
 
-def test_computed_values_take_others_and_are_removed(store: Store) -> None:
+def test_computed_values_are_replaced_and_removed(store: Store) -> None:
     with store.transaction() as tx:
         first = tx.head()
         compute(tx, PERSON, {"1": (TEAM, MORE), "2": ({}, TEAM)})
@@ -102,7 +102,7 @@ def test_computed_values_take_others_and_are_removed(store: Store) -> None:
     assert states(store, first - 1) == {"1": ANN, "2": BOB}
 
 
-def test_synchronizing_neither_sees_nor_touches_computed_values(store: Store) -> None:
+def test_synchronization_neither_reads_nor_changes_computed_values(store: Store) -> None:
     with store.transaction() as tx:
         compute(tx, PERSON, {"1": (TEAM, MORE)})
 
@@ -116,7 +116,7 @@ def test_synchronizing_neither_sees_nor_touches_computed_values(store: Store) ->
         assert event.updates == {"Name": Change("Ann", None), "Level": Change(None, 1)}
 
 
-def test_the_deletion_of_a_resource_records_and_empties_both(store: Store) -> None:
+def test_deleting_a_resource_records_and_clears_both_kinds_of_values(store: Store) -> None:
     with store.transaction() as tx:
         delete(tx, PERSON, {"2": BOB, "1": ANN})
 
@@ -140,7 +140,7 @@ def test_a_resource_that_is_created_again_has_no_computed_values(store: Store) -
     assert kinds == [Created, Computed, Deleted, Created]
 
 
-def test_any_computed_value_comes_back_as_it_was(store: Store) -> None:
+def test_any_computed_value_is_read_as_it_was_written(store: Store) -> None:
     odd = {'a"b\\': "\\u0000\x01\u2028😀", "Flag": False, "None": 0, "Rate": 0.5, "é": ""}
     with store.transaction() as tx:
         compute(tx, PERSON, {"2": ({}, odd)})
@@ -164,7 +164,7 @@ def test_many_values_are_written_in_chunks(store: Store, monkeypatch: pytest.Mon
     assert states(store) == {"1": ANN | TEAM, "2": BOB} | {key: ANN | {"Team": key} for key in keys}
 
 
-def test_nothing_computed_is_nothing_written(store: Store) -> None:
+def test_no_computed_values_write_nothing(store: Store) -> None:
     before = visible(store)
 
     with store.transaction() as tx:
@@ -174,7 +174,7 @@ def test_nothing_computed_is_nothing_written(store: Store) -> None:
 
 
 @pytest.mark.parametrize("what", ["deleted", "of another entity type", "unheard of"])
-def test_values_of_what_is_not_there_are_refused_whole(store: Store, what: str) -> None:
+def test_values_of_missing_resources_are_refused_as_a_whole(store: Store, what: str) -> None:
     with store.transaction() as tx:
         numbers = streams(tx, PERSON)
         wrong = {"deleted": numbers["2"], "of another entity type": streams(tx, GROUP)["1"], "unheard of": 999}[what]
@@ -195,7 +195,7 @@ def test_values_of_what_is_not_there_are_refused_whole(store: Store, what: str) 
     assert visible(store) == before
 
 
-def test_computed_values_are_changes_that_a_task_must_know_of(store: Store) -> None:
+def test_computed_values_are_changes_since_a_position(store: Store) -> None:
     with store.transaction() as tx:
         head = tx.head()
         compute(tx, PERSON, {"2": ({}, TEAM)})
@@ -204,7 +204,7 @@ def test_computed_values_are_changes_that_a_task_must_know_of(store: Store) -> N
         assert [event.kind for _, event in tx.changes(head, None)] == ["updated"]
 
 
-def test_computed_values_that_were_discarded_stand_in_the_snapshot(store: Store) -> None:
+def test_discarded_computed_values_are_in_the_snapshot(store: Store) -> None:
     with store.transaction() as tx:
         compute(tx, PERSON, {"1": (TEAM, MORE), "2": ({}, TEAM)})
         delete(tx, PERSON, {"2": BOB})
@@ -223,7 +223,7 @@ def test_computed_values_that_were_discarded_stand_in_the_snapshot(store: Store)
         assert [event.ref.entity_type for _, event in log(reading)] == [GROUP]
 
 
-def test_folding_goes_on_from_a_snapshot_with_computed_values(store: Store) -> None:
+def test_folding_continues_from_a_snapshot_with_computed_values(store: Store) -> None:
     with store.transaction() as tx:
         tx.discard(PEOPLE, discarded_event(1), 1)
         horizon = tx.head()

@@ -163,7 +163,7 @@ def chain(*pairs: tuple[str, str, str]) -> list[tuple[Any, ...]]:
     [[("drop", SITE, "A"), ("put", SITE, "A", {}), *chain(("Seat", "A", "A"))], [("drop", DEPARTMENT, "A")]],
 )
 @example(chain(("Manages", "A", "A")), [[("compute", PERSON, "A", {"Team": "y"})]])
-def test_whoever_reads_another_value_than_before_is_flagged(
+def test_every_resource_that_reads_another_value_than_before_is_flagged(
     new_store: Callable[[], str], clock: Callable, before: list, rounds: list
 ) -> None:
     store, picture = open_store(new_store(), clock), Picture()

@@ -92,19 +92,19 @@ def nothing_but(store: Store, expected: dict) -> None:
 # What is flagged
 
 
-def test_a_changed_property_flags_who_reads_it_and_nobody_who_reads_another(store: Store) -> None:
+def test_a_changed_property_flags_its_readers_and_no_others(store: Store) -> None:
     assert after(store, lambda tx: update(tx, PERSON, {"Zoe": (SOME, {"Name": "n", "Mail": "z"})})) == 1
 
     nothing_but(store, {value(PERSON, "Mail"): {"Zoe"}})
 
 
-def test_a_property_that_nobody_reads_flags_nobody(store: Store) -> None:
+def test_a_property_without_readers_flags_nothing(store: Store) -> None:
     assert after(store, lambda tx: update(tx, PERSON, {"Ann": (SOME, {"Name": "n", "Age": 3})})) == 0
 
     nothing_but(store, {})
 
 
-def test_a_property_of_the_same_name_of_another_entity_type_is_another(store: Store) -> None:
+def test_properties_of_the_same_name_of_different_entity_types_differ(store: Store) -> None:
     after(store, renamed(SITE, "Oslo"))
 
     nothing_but(store, {SITE_NAME: {"Eve"}})
@@ -116,7 +116,7 @@ def test_a_computed_value_flags_like_a_synchronized_one(store: Store) -> None:
     nothing_but(store, {DEPARTMENT_NAME: {"Ann", "Bob"}})
 
 
-def test_several_links_are_walked_back_and_forth(store: Store) -> None:
+def test_flags_are_propagated_over_several_links_in_both_directions(store: Store) -> None:
     after(store, renamed(PERSON, "Ann"))
 
     nothing_but(
@@ -129,7 +129,7 @@ def test_several_links_are_walked_back_and_forth(store: Store) -> None:
     )
 
 
-def test_a_created_resource_is_flagged_and_so_is_who_it_is_linked_to(store: Store) -> None:
+def test_a_created_resource_is_flagged_with_those_linked_to_it(store: Store) -> None:
     after(store, lambda tx: create(tx, PERSON, {"Kim": SOME}), lambda tx: link(tx, ("Sales", "Kim"), ends=STAFF))
 
     nothing_but(
@@ -142,7 +142,7 @@ def test_a_created_resource_is_flagged_and_so_is_who_it_is_linked_to(store: Stor
     )
 
 
-def test_a_deleted_resource_is_flagged_and_so_is_who_it_was_linked_to(store: Store) -> None:
+def test_a_deleted_resource_is_flagged_with_those_that_were_linked_to_it(store: Store) -> None:
     after(store, lambda tx: delete(tx, DEPARTMENT, {"Sales": SOME}))
 
     nothing_but(
@@ -154,7 +154,7 @@ def test_a_deleted_resource_is_flagged_and_so_is_who_it_was_linked_to(store: Sto
     )
 
 
-def test_what_is_deleted_with_all_that_lies_between_is_found(store: Store) -> None:
+def test_resources_deleted_together_with_their_path_are_flagged(store: Store) -> None:
     after(
         store,
         lambda tx: delete(tx, SITE, {"Rome": SOME}),
@@ -181,7 +181,7 @@ def test_a_resource_deleted_and_created_again_is_flagged_once_at_the_first_chang
 
 
 @pytest.mark.parametrize("change", [link, unlink])
-def test_a_link_that_was_added_or_removed_flags_who_reads_over_it(store: Store, change: Callable) -> None:
+def test_an_added_or_removed_link_flags_those_that_read_over_it(store: Store, change: Callable) -> None:
     pair = ("Sales", "Oslo") if change is link else ("Sales", "Rome")
 
     assert after(store, lambda tx: change(tx, pair, ends=SEAT)) == 3
@@ -189,7 +189,7 @@ def test_a_link_that_was_added_or_removed_flags_who_reads_over_it(store: Store, 
     nothing_but(store, {links(PERSON, "Department.Site"): {"Ann", "Bob"}, links(SITE, "Departments"): {pair[1]}})
 
 
-def test_whoever_moves_is_flagged_with_both_whom_they_leave_and_whom_they_join(store: Store) -> None:
+def test_a_moved_resource_is_flagged_with_its_old_and_its_new_target(store: Store) -> None:
     after(
         store,
         lambda tx: unlink(tx, ("Sales", "Bob"), ends=STAFF),
@@ -199,7 +199,7 @@ def test_whoever_moves_is_flagged_with_both_whom_they_leave_and_whom_they_join(s
     nothing_but(store, {links(PERSON, "Department"): {"Bob"}, links(SITE, "Departments.Members"): {"Rome", "Oslo"}})
 
 
-def test_a_link_is_walked_over_only_as_long_as_it_stands(store: Store) -> None:
+def test_flags_are_propagated_over_a_link_only_while_it_exists(store: Store) -> None:
     after(store, lambda tx: unlink(tx, ("Sales", "Bob"), ends=STAFF))
 
     after(store, renamed(DEPARTMENT, "Sales"))
@@ -231,7 +231,7 @@ def test_a_property_that_changed_and_changed_again_flags_at_the_first_change(sto
         assert flags(reading, NAME) == {NAME: {"Zoe": head + 1}}
 
 
-def test_only_changes_beyond_a_position_are_flagged(store: Store) -> None:
+def test_only_changes_after_a_position_are_flagged(store: Store) -> None:
     with store.transaction() as tx:
         renamed(PERSON, "Bob")(tx)
         head = tx.head()
@@ -243,7 +243,7 @@ def test_only_changes_beyond_a_position_are_flagged(store: Store) -> None:
         assert tx.flag_changes(tx.head()) == 0
 
 
-def test_only_some_of_the_watched_dependencies_can_be_flagged_for(store: Store) -> None:
+def test_flagging_can_be_limited_to_some_dependencies(store: Store) -> None:
     unwatched = value(PERSON, "Age")
     with store.transaction() as tx:
         head = tx.head()
@@ -255,7 +255,7 @@ def test_only_some_of_the_watched_dependencies_can_be_flagged_for(store: Store) 
     nothing_but(store, {NAME: {"Ann"}})
 
 
-def test_values_of_any_text_are_read_for_the_names_of_what_changed(store: Store) -> None:
+def test_changed_properties_are_found_whatever_their_values_contain(store: Store) -> None:
     odd = {"Name": 'Na\\u0000me\x00"\\', 'a"b': "\x1f", "v": "\u2028"}
 
     after(store, lambda tx: compute(tx, PERSON, {"Zoe": ({}, odd)}))
@@ -263,7 +263,7 @@ def test_values_of_any_text_are_read_for_the_names_of_what_changed(store: Store)
     nothing_but(store, {NAME: {"Zoe"}})
 
 
-def test_an_association_that_led_elsewhere_once_flags_nobody_of_another_entity_type(store: Store) -> None:
+def test_an_association_with_other_ends_before_flags_no_other_entity_type(store: Store) -> None:
     ends = evolve(STAFF, target=SITE)
 
     after(store, lambda tx: link(tx, ("Sales", "Oslo"), ends=ends), renamed(DEPARTMENT, "Sales"))
@@ -272,7 +272,7 @@ def test_an_association_that_led_elsewhere_once_flags_nobody_of_another_entity_t
         assert flagged(reading, *needs(PERSON, "Department.Name")) == {"Ann", "Bob"}
 
 
-def test_all_resources_of_an_entity_type_can_be_flagged_also_deleted_ones(store: Store) -> None:
+def test_all_resources_of_an_entity_type_can_be_flagged_including_deleted_ones(store: Store) -> None:
     with store.transaction() as tx:
         delete(tx, PERSON, {"Zoe": SOME})
         head = tx.head()
@@ -302,7 +302,7 @@ def test_single_resources_can_be_flagged(store: Store) -> None:
 # What is read of flags
 
 
-def test_flags_are_read_from_a_number_and_beyond_a_position(store: Store) -> None:
+def test_flags_are_read_from_a_number_and_after_a_position(store: Store) -> None:
     with store.reading() as reading:
         first = reading.newest_flag()
     after(store, renamed(PERSON, "Zoe"))
@@ -318,7 +318,7 @@ def test_flags_are_read_from_a_number_and_beyond_a_position(store: Store) -> Non
         assert flagged(reading, NAME, after=reading.newest_flag()) == set()
 
 
-def test_flags_name_their_dependency_by_its_place_among_those_asked_for(store: Store) -> None:
+def test_flags_name_their_dependency_by_its_index_in_the_query(store: Store) -> None:
     after(store, renamed(PERSON, "Ann"))
 
     with store.reading() as reading:
@@ -329,7 +329,7 @@ def test_flags_name_their_dependency_by_its_place_among_those_asked_for(store: S
         assert {place for _, place in found} == {1, 2}
 
 
-def test_flags_of_a_transaction_that_was_undone_are_gone_and_so_are_their_numbers(store: Store) -> None:
+def test_a_rolled_back_transaction_leaves_no_flags_and_no_numbers(store: Store) -> None:
     with store.reading() as reading:
         newest = reading.newest_flag()
 
@@ -349,7 +349,7 @@ def test_flags_of_a_transaction_that_was_undone_are_gone_and_so_are_their_number
         assert flagged(reading, *EVERYTHING) == set()
 
 
-def test_a_reader_sees_no_number_whose_flags_it_does_not_see(store: Store) -> None:
+def test_a_reader_sees_no_flag_number_without_its_flags(store: Store) -> None:
     with store.reading() as reading:
         newest = reading.newest_flag()
         after(store, renamed(PERSON, "Ann"))
@@ -358,7 +358,7 @@ def test_a_reader_sees_no_number_whose_flags_it_does_not_see(store: Store) -> No
         assert flagged(reading, *EVERYTHING) == set()
 
 
-def test_numbers_of_flags_are_never_given_again(store: Store, store_url: str, clock: Callable) -> None:
+def test_flag_numbers_are_never_reused(store: Store, store_url: str, clock: Callable) -> None:
     after(store, renamed(PERSON, "Ann"))
     with store.transaction() as tx:
         newest = tx.newest_flag()
@@ -379,13 +379,13 @@ def test_numbers_of_flags_are_never_given_again(store: Store, store_url: str, cl
 # What is watched
 
 
-def test_what_is_watched_comes_back_as_it_was_with_where_it_began(store: Store) -> None:
+def test_watched_dependencies_are_read_with_their_start_positions(store: Store) -> None:
     with store.reading() as reading:
         assert reading.watched() == dict.fromkeys(EVERYTHING, reading.flagged_to())
         assert reading.flagged_to() == reading.head()
 
 
-def test_what_is_watched_on_begins_where_flagging_stands_and_goes_on_where_it_was(store: Store) -> None:
+def test_new_dependencies_start_at_the_flagged_position_and_old_ones_continue(store: Store) -> None:
     new = value(PERSON, "Age")
     with store.transaction() as tx:
         began = tx.flagged_to()
@@ -398,7 +398,7 @@ def test_what_is_watched_on_begins_where_flagging_stands_and_goes_on_where_it_wa
         assert tx.watched() == {NAME: began, new: began + 1}
 
 
-def test_what_is_not_watched_any_more_goes_with_its_flags_and_begins_anew(store: Store) -> None:
+def test_dependencies_no_longer_watched_lose_their_flags_and_start_again(store: Store) -> None:
     after(store, renamed(PERSON, "Ann"))
     with store.transaction() as tx:
         began = tx.flagged_to()
@@ -413,7 +413,7 @@ def test_what_is_not_watched_any_more_goes_with_its_flags_and_begins_anew(store:
         assert tx.watched() == {**dict.fromkeys(EVERYTHING, began), NAME: tx.head()}
 
 
-def test_what_has_another_path_or_leads_elsewhere_is_another_dependency(store: Store) -> None:
+def test_another_path_or_target_is_another_dependency(store: Store) -> None:
     other = evolve(DEPARTMENT_NAME, path=("Team",))
     with store.transaction() as tx:
         tx.watch([other])
@@ -421,7 +421,7 @@ def test_what_has_another_path_or_leads_elsewhere_is_another_dependency(store: S
         assert tx.watched().keys() == {other}
 
 
-def test_nothing_is_flagged_for_what_nobody_ever_had(store: Store) -> None:
+def test_unknown_entity_types_and_properties_flag_nothing(store: Store) -> None:
     with store.transaction() as tx:
         tx.watch(
             [
@@ -444,7 +444,7 @@ def place(flag: int, position: int) -> Place:
     return Place(flag=flag, position=position)
 
 
-def test_a_place_is_kept_for_each_derivation_with_its_definition(store: Store) -> None:
+def test_a_position_is_stored_for_each_derivation_and_its_definition(store: Store) -> None:
     key = evolve(RULE, kind=DerivationKind.TARGET_KEY)
     changed = evolve(RULE, digest="e")
     with store.transaction() as tx:
@@ -459,7 +459,7 @@ def test_a_place_is_kept_for_each_derivation_with_its_definition(store: Store) -
         assert reading.places("none") == {}
 
 
-def test_places_are_kept_only_of_consumers_and_derivations_that_are_named(store: Store) -> None:
+def test_positions_are_kept_only_for_given_consumers_and_derivations(store: Store) -> None:
     key = evolve(RULE, kind=DerivationKind.TARGET_KEY)
     with store.transaction() as tx:
         for consumer in ("one", "two", "three"):
@@ -476,7 +476,7 @@ def test_places_are_kept_only_of_consumers_and_derivations_that_are_named(store:
         }
 
 
-def test_flags_that_every_consumer_has_read_with_every_derivation_are_forgotten(store: Store) -> None:
+def test_flags_that_all_consumers_and_derivations_have_read_are_deleted(store: Store) -> None:
     key = evolve(RULE, kind=DerivationKind.TARGET_KEY)
     with store.transaction() as tx:
         head = tx.head()
@@ -500,7 +500,7 @@ def test_flags_that_every_consumer_has_read_with_every_derivation_are_forgotten(
         assert flagged(tx, *EVERYTHING) == set()
 
 
-def test_a_consumer_whose_flags_were_forgotten_while_it_was_at_work_does_not_pass_them_over(store: Store) -> None:
+def test_a_consumer_does_not_skip_flags_deleted_while_it_worked(store: Store) -> None:
     with store.reading() as reading:
         before = place(reading.newest_flag(), reading.head())
     after(store, renamed(PERSON, "Zoe"))
@@ -518,14 +518,14 @@ def move(store: Store, to: Place) -> None:
 
 
 @pytest.mark.parametrize(("flag", "position"), [(0, 10**6), (10**6, 0)])
-def test_a_place_ahead_of_the_log_or_of_the_flags_is_told_as_damage(store: Store, flag: int, position: int) -> None:
+def test_a_position_beyond_the_log_or_the_flags_is_reported_as_damage(store: Store, flag: int, position: int) -> None:
     move(store, place(flag, position))
 
     with store.reading() as reading, pytest.raises(StoreError, match=r"task stands at .*, but the .* Restore a backup"):
         reading.places("task")
 
 
-def test_flagging_that_stands_ahead_of_the_log_is_told_as_damage(store: Store) -> None:
+def test_a_flagged_position_beyond_the_log_is_reported_as_damage(store: Store) -> None:
     with store.transaction() as tx:
         tx.move_flags(tx.head() + 1)
 
@@ -536,7 +536,7 @@ def test_flagging_that_stands_ahead_of_the_log_is_told_as_damage(store: Store) -
 # What is computed from
 
 
-def test_states_are_those_of_live_resources_or_of_the_streams_asked_for(store: Store) -> None:
+def test_states_are_those_of_live_resources_or_of_given_streams(store: Store) -> None:
     with store.transaction() as tx:
         numbers = {key: number for name in (PERSON, SITE) for key, number in streams(tx, name).items()}
         compute(tx, PERSON, {"Ann": ({}, {"Mail": "a"})})
@@ -552,7 +552,7 @@ def test_states_are_those_of_live_resources_or_of_the_streams_asked_for(store: S
     assert some == [(numbers["Ann"], name, '{"Mail":"a"}'), (numbers["Zoe"], None, "{}"), (numbers["Rome"], name, "{}")]
 
 
-def test_streams_are_told_by_name_in_order(store: Store) -> None:
+def test_streams_are_named_in_order(store: Store) -> None:
     with store.transaction() as tx:
         delete(tx, PERSON, {"Zoe": SOME})
 
@@ -587,7 +587,7 @@ def test_links_are_given_in_the_direction_of_a_hop(store: Store) -> None:
         assert pairs(members, number["Research"]) == []
 
 
-def test_changes_are_found_by_what_they_changed(store: Store) -> None:
+def test_changes_are_found_by_the_changed_property(store: Store) -> None:
     (manager,) = links(PERSON, "Manager").hops
     with store.transaction() as tx:
         head, number = tx.head(), streams(tx, PERSON)

@@ -73,7 +73,7 @@ def altered(store: Store, sql: str, *given: Any) -> None:
         assert tx._db.execute(sql, given) > 0  # type: ignore[attr-defined]
 
 
-def test_what_was_kept_is_read_back(store: Store) -> None:
+def test_pending_changes_are_read_as_they_were_written(store: Store) -> None:
     kept(store)
 
     assert read(store) == PENDING
@@ -82,7 +82,7 @@ def test_what_was_kept_is_read_back(store: Store) -> None:
         assert reading.block_of("HR") == BLOCK
 
 
-def test_nothing_is_read_where_nothing_was_kept(store: Store) -> None:
+def test_without_pending_changes_nothing_is_read(store: Store) -> None:
     kept(store)
 
     with store.reading() as reading:
@@ -91,7 +91,7 @@ def test_nothing_is_read_where_nothing_was_kept(store: Store) -> None:
         assert reading.block_of("AD") is None
 
 
-def test_what_is_dropped_is_gone_and_a_connector_can_be_unblocked(store: Store) -> None:
+def test_dropped_changes_are_removed_and_a_connector_can_be_unblocked(store: Store) -> None:
     kept(store)
 
     with store.transaction() as tx:
@@ -112,7 +112,7 @@ def test_a_task_has_one_set_of_pending_changes_and_a_connector_one_block(store: 
     assert read(store) == fewer
 
 
-def test_many_changes_are_kept_in_portions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_pending_changes_are_stored_in_portions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending_rows, "_PORTION_BYTES", 1_000)
     rows = table(CREATED, *((str(n), n, '{"Name":"Ann"}') for n in range(500)))
     many = evolve(PENDING, parts=[Part(kind=CREATED, subject="Person", rows=rows)])
@@ -169,7 +169,7 @@ def another_head_with_a_digest(head: str) -> Callable[[Store], None]:
         lambda store: altered(store, "UPDATE pending SET digest='' WHERE part=3"),
     ],
 )
-def test_what_is_not_as_it_was_written_is_refused(store: Store, alter: Callable[[Store], None]) -> None:
+def test_altered_pending_changes_are_refused(store: Store, alter: Callable[[Store], None]) -> None:
     kept(store)
     alter(store)
 
@@ -177,7 +177,7 @@ def test_what_is_not_as_it_was_written_is_refused(store: Store, alter: Callable[
         read(store)
 
 
-def test_a_block_that_cannot_be_read_is_an_error_of_the_store(store: Store) -> None:
+def test_a_block_that_cannot_be_read_raises_store_error(store: Store) -> None:
     kept(store)
     altered(store, "UPDATE blocked SET since=?1", 2**62)
 
@@ -185,7 +185,7 @@ def test_a_block_that_cannot_be_read_is_an_error_of_the_store(store: Store) -> N
         reading.block_of("HR")
 
 
-def test_a_store_that_was_made_before_there_were_thresholds_can_hold_back_too(store_url: str) -> None:
+def test_a_store_from_before_thresholds_can_hold_back_changes(store_url: str) -> None:
     opened(store_url, STEPS[:4]).close()
 
     store = opened(store_url)

@@ -31,7 +31,7 @@ def taken(house: House) -> int:
     return file_of(house).stat().st_size
 
 
-def test_what_is_discarded_is_free_inside_the_file_and_used_again(house):
+def test_discarded_space_is_free_inside_the_file_and_reused(house):
     before = taken(house)
 
     found = house.engine.retain("HR", keep=0)
@@ -45,7 +45,7 @@ def test_what_is_discarded_is_free_inside_the_file_and_used_again(house):
     assert taken(house) == size
 
 
-def test_the_disk_gets_it_back_when_somebody_asks_for_it(house):
+def test_space_is_returned_to_the_disk_on_request(house):
     before, now = taken(house), house.names()
 
     house.engine.retain("HR", keep=0, vacuum=True)
@@ -59,7 +59,7 @@ def test_the_disk_gets_it_back_when_somebody_asks_for_it(house):
         assert other.resource("Person", "1").values["Name"] == "Ann"
 
 
-def test_positions_go_on_after_the_space_was_given_back(house):
+def test_positions_continue_after_space_was_returned(house):
     house.engine.retain("HR", keep=0, vacuum=True)
     position = house.engine.position()
 
@@ -68,7 +68,7 @@ def test_positions_go_on_after_the_space_was_given_back(house):
     assert min(change.position for change in house.engine.changes(after=position)) > position
 
 
-def test_in_a_server_the_space_is_given_back_by_other_means(postgresql_url, tmp_path, clock):
+def test_a_postgresql_store_refers_to_the_server_for_its_space(postgresql_url, tmp_path, clock):
     house = House(postgresql_url, tmp_path / "exports", clock)
     house.people({"1": "Ann"}).run()
     house.run("Flags")

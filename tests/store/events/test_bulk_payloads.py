@@ -60,7 +60,7 @@ def with_line(cause: Origin, line: int | None) -> Origin:
 @given(CAUSES, NAMES, st.lists(st.tuples(TEXTS, LINES, STATES), max_size=5), st.sampled_from([Created, Deleted]))
 @example(Origin(1, 1), 'P"', [('"', None, {}), ("\u2028", 2, {"n": "\\"}), ("\x1f", 3, {"n": "\x7f"})], Created)
 @example(Origin(1, 1), "P", [("plain", None, {"n": 1e22}), ("é😀", 7, {"n": -0.0})], Deleted)
-def test_payloads_of_created_and_deleted_resources_are_the_mapper_s(
+def test_payloads_of_created_and_deleted_resources_equal_those_of_the_mapper(
     cause: Origin, entity_type: str, found: list[tuple[str, int | None, dict[str, Value]]], kind: type
 ) -> None:
     keys, lines, states = ([row[n] for row in found] for n in range(3))
@@ -83,7 +83,7 @@ def test_payloads_of_created_and_deleted_resources_are_the_mapper_s(
 @settings(max_examples=examples(100), deadline=None)
 @given(CAUSES, st.lists(st.tuples(TEXTS, LINES, STATES, STATES), max_size=5))
 @example(Origin(1, 1), [("plain", None, {}, {}), ("é😀", 7, {"n": 1}, {"n": "\\"})])
-def test_payloads_of_deleted_resources_with_computed_values_are_the_mapper_s(
+def test_payloads_of_deleted_resources_with_computed_values_equal_those_of_the_mapper(
     cause: Origin, found: list[tuple[str, int | None, dict[str, Value], dict[str, Value]]]
 ) -> None:
     keys, lines, states, computed = ([row[n] for row in found] for n in range(4))
@@ -110,7 +110,7 @@ def test_payloads_of_deleted_resources_with_computed_values_are_the_mapper_s(
     st.lists(st.tuples(TEXTS, LINES, st.dictionaries(NAMES, st.tuples(VALUES, VALUES), min_size=1)), max_size=4),
     st.sampled_from([Updated, Computed]),
 )
-def test_payloads_of_updated_and_computed_resources_are_the_mapper_s(
+def test_payloads_of_updated_and_computed_resources_equal_those_of_the_mapper(
     cause: Origin, found: list[tuple[str, int | None, dict[str, tuple[Value, Value]]]], kind: type
 ) -> None:
     keys, lines, updates = ([row[n] for row in found] for n in range(3))
@@ -145,7 +145,7 @@ def test_payloads_of_updated_and_computed_resources_are_the_mapper_s(
     st.sampled_from([Linked, Unlinked]),
 )
 @example(Origin(1, 1), "A", "G", "P", [('"', "plain", None), ("plain", "\\", 2)], Linked)
-def test_payloads_of_links_are_the_mapper_s(
+def test_payloads_of_links_equal_those_of_the_mapper(
     cause: Origin, association: str, source: str, target: str, found: list[tuple[str, str, int | None]], kind: type
 ) -> None:
     sources, targets, lines = ([row[n] for row in found] for n in range(3))
@@ -170,7 +170,7 @@ def test_payloads_of_links_are_the_mapper_s(
     assert bulk.to_pylist() == one_by_one(events)
 
 
-def test_control_a_text_put_between_quotes_as_it_is_would_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_an_unescaped_text_would_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deltamark.infrastructure.store.events.bulk_payloads._TO_ESCAPE", r"[\x00]")
 
     (payload,) = resource_payloads(

@@ -147,7 +147,7 @@ def mapper() -> ChangeMapper:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_an_event_comes_back_as_it_was_written(mapper: ChangeMapper, event: Event) -> None:
+def test_an_event_is_read_as_it_was_written(mapper: ChangeMapper, event: Event) -> None:
     stored = mapper.to_stored_event(event)
 
     assert mapper.to_domain_event(stored) == event
@@ -159,7 +159,7 @@ def test_every_topic_of_the_registry_has_an_event_here(mapper: ChangeMapper) -> 
     assert {mapper.to_stored_event(event).topic for event in EVENTS} == set(_BUILDERS)
 
 
-def test_a_run_that_was_started_before_there_was_a_schedule_was_started_by_a_user(mapper: ChangeMapper) -> None:
+def test_a_run_from_before_schedules_was_started_by_a_user(mapper: ChangeMapper) -> None:
     by_user = next(event for event in EVENTS if isinstance(event, RunStarted))
     stored = mapper.to_stored_event(by_user)
     payload = mapper.transcoder.decode(stored.state)
@@ -171,9 +171,7 @@ def test_a_run_that_was_started_before_there_was_a_schedule_was_started_by_a_use
 
 
 @pytest.mark.parametrize("event", [Deleted(**HEAD, cause=Origin(1, 2), ref=REF, values=VALUES)])
-def test_without_computed_values_a_payload_is_what_it_was_before_there_were_any(
-    mapper: ChangeMapper, event: Event
-) -> None:
+def test_a_payload_without_computed_values_has_its_old_form(mapper: ChangeMapper, event: Event) -> None:
     payload = mapper.transcoder.decode(mapper.to_stored_event(event).state)
 
     assert payload.keys() == {"a", "r", "t", "e", "k", "v"}
@@ -209,7 +207,7 @@ def test_no_microsecond_is_lost_in_any_year(mapper: ChangeMapper, at: datetime) 
     ],
     ids=lambda topic: topic[:40] or "empty",
 )
-def test_a_topic_that_is_not_in_the_registry_imports_nothing_and_is_refused(mapper: ChangeMapper, topic: str) -> None:
+def test_an_unknown_topic_is_refused_and_imports_nothing(mapper: ChangeMapper, topic: str) -> None:
     sys.modules.pop("this", None)
     before = set(sys.modules)
 
@@ -219,7 +217,7 @@ def test_a_topic_that_is_not_in_the_registry_imports_nothing_and_is_refused(mapp
     assert set(sys.modules) == before
 
 
-def test_a_message_about_a_topic_of_any_length_can_be_read(mapper: ChangeMapper) -> None:
+def test_a_message_about_a_long_topic_is_readable(mapper: ChangeMapper) -> None:
     with pytest.raises(StoreError) as caught:
         mapper.event("7", 3, "c\n\x1b[31m" * 2000, b"{}")
 
@@ -228,7 +226,7 @@ def test_a_message_about_a_topic_of_any_length_can_be_read(mapper: ChangeMapper)
     assert "\x1b" not in str(caught.value)
 
 
-def test_control_the_library_s_own_mapper_imports_what_a_row_names() -> None:
+def test_control_the_mapper_of_the_library_imports_what_a_row_names() -> None:
     from eventsourcing.persistence import JSONTranscoder, Mapper
 
     sys.modules.pop("this", None)

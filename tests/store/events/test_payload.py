@@ -53,7 +53,7 @@ def spelled(source: str) -> list[str]:
     return faults
 
 
-def test_no_other_module_of_the_store_spells_a_member() -> None:
+def test_no_other_module_of_the_store_names_a_member() -> None:
     modules = sorted((ROOT / "infrastructure/store").rglob("*.py"))
     assert NAMED_HERE in modules
 
@@ -77,5 +77,5 @@ def test_no_other_module_of_the_store_spells_a_member() -> None:
         """ranges = payload.get("ranges", ())""",
     ],
 )
-def test_a_module_that_spells_one_is_found(source: str) -> None:
+def test_a_module_that_names_a_member_is_found(source: str) -> None:
     assert spelled(source)

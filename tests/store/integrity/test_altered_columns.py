@@ -85,7 +85,7 @@ def altered(store: Store, table: str, column: str, row: int, value: Any) -> LogV
     return found
 
 
-def test_no_column_of_the_log_is_left_out_here(lived: Store) -> None:
+def test_every_column_of_the_log_is_altered_here(lived: Store) -> None:
     with lived.reading() as reading:
         held = {table: reading._db.row(f"SELECT * FROM {table}") for table in TABLES}
 
@@ -94,7 +94,7 @@ def test_no_column_of_the_log_is_left_out_here(lived: Store) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), [pair for pair in COLUMNS if pair not in NOT_LOOKED_AT])
-def test_a_bit_that_was_turned_is_found(lived: Store, table: str, column: str) -> None:
+def test_a_flipped_bit_is_found(lived: Store, table: str, column: str) -> None:
     made = [
         (row, value, found)
         for row, held in values_of(lived, table, column)

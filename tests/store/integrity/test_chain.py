@@ -51,7 +51,7 @@ def log_faults(found: LogVerification) -> list[int | None]:
 
 
 @pytest.mark.parametrize("what", ALTERED)
-def test_what_was_altered_is_found_and_named_by_its_position(store_url: str, what: str) -> None:
+def test_an_alteration_is_found_and_its_position_named(store_url: str, what: str) -> None:
     lived(store_url)
     assert log_faults(verified(store_url)) == []
     statement, position = ALTERED[what]
@@ -61,7 +61,7 @@ def test_what_was_altered_is_found_and_named_by_its_position(store_url: str, wha
     assert log_faults(verified(store_url))[0] == position
 
 
-def test_two_payloads_that_changed_places_are_both_found(store_url: str) -> None:
+def test_two_exchanged_payloads_are_both_found(store_url: str) -> None:
     with opened(store_url) as store, store.transaction() as tx:
         start_run(tx)
         create(tx, PERSON, {"ada": {"Name": "Ada"}, "bob": {"Name": "Bob"}})
@@ -76,7 +76,7 @@ def test_two_payloads_that_changed_places_are_both_found(store_url: str) -> None
     assert log_faults(verified(store_url))[:2] == [2, 3]
 
 
-def test_an_event_that_was_altered_together_with_its_seal_is_found(store_url: str) -> None:
+def test_an_event_altered_together_with_its_seal_is_found(store_url: str) -> None:
     lived(store_url)
     with opened(store_url) as store, store.transaction() as tx:
         row = tx._db.row("SELECT originator_id, originator_version, topic, state FROM stored_events "
@@ -100,7 +100,7 @@ def held_against(url: str, known: Checkpoint) -> LogVerification:
         return reading.verify(nobody, checkpoint=known)
 
 
-def test_a_log_that_went_on_still_begins_with_what_it_was(store_url: str) -> None:
+def test_a_grown_log_still_matches_its_checkpoint(store_url: str) -> None:
     known = checkpoint(lived(store_url))
     with opened(store_url) as store, store.transaction() as tx:
         create(tx, PERSON, {"eve": {}})
@@ -116,7 +116,7 @@ CUT = (
 )
 
 
-def test_only_a_checkpoint_tells_of_a_tail_that_was_cut_off_with_all_that_speaks_of_it(store_url: str) -> None:
+def test_only_a_checkpoint_finds_a_tail_that_was_removed_with_all_records_of_it(store_url: str) -> None:
     known = checkpoint(lived(store_url))
 
     alter(store_url, *CUT)
@@ -125,7 +125,7 @@ def test_only_a_checkpoint_tells_of_a_tail_that_was_cut_off_with_all_that_speaks
     assert log_faults(held_against(store_url, known)) == [known.position]
 
 
-def test_a_checkpoint_of_another_log_does_not_fit(every_store: EveryStore) -> None:
+def test_a_checkpoint_of_another_log_does_not_match(every_store: EveryStore) -> None:
     url, other = every_store().values()
     lived(url), lived(other)
 
@@ -134,7 +134,7 @@ def test_a_checkpoint_of_another_log_does_not_fit(every_store: EveryStore) -> No
     assert "of another log" in found.problem
 
 
-def test_a_store_that_was_filled_with_a_log_has_its_digests(every_store: EveryStore) -> None:
+def test_a_store_filled_from_a_log_has_its_digests(every_store: EveryStore) -> None:
     url, other = every_store().values()
     known = checkpoint(lived(url))
 
@@ -149,7 +149,7 @@ def discarded(url: str, **limits: int) -> None:
         assert tx.discard(PEOPLE, discarded_event(1), 1, **limits)
 
 
-def test_after_a_discard_the_log_still_begins_with_what_it_was(store_url: str) -> None:
+def test_a_log_still_matches_its_checkpoint_after_a_discard(store_url: str) -> None:
     known = checkpoint(lived(store_url))
 
     discarded(store_url)
@@ -158,7 +158,7 @@ def test_after_a_discard_the_log_still_begins_with_what_it_was(store_url: str) -
     assert tables(store_url)["stubs"] == []
 
 
-def test_of_a_segment_that_was_discarded_in_part_the_leaves_stay_until_the_rest_goes(store_url: str) -> None:
+def test_digests_of_a_partly_discarded_segment_stay_until_the_rest_is_discarded(store_url: str) -> None:
     with opened(store_url) as store:
         with store.transaction() as tx:
             start_run(tx)
@@ -189,7 +189,7 @@ STOLEN = {
 
 
 @pytest.mark.parametrize("what", STOLEN)
-def test_a_theft_is_no_discard(store_url: str, what: str) -> None:
+def test_events_removed_without_a_discard_are_found(store_url: str, what: str) -> None:
     with opened(store_url) as store, store.transaction() as tx:
         start_run(tx)
         create(tx, PERSON, {f"p{n}": {} for n in range(10)})
@@ -225,7 +225,7 @@ MUTATIONS = {
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lives=LIVES, which=st.integers(0, 10**6), how=st.sampled_from(sorted(MUTATIONS)))
 @pytest.mark.law
-def test_any_single_mutation_of_any_log_is_found_and_named(
+def test_any_single_alteration_of_any_log_is_found_and_named(
     new_store: NewStore, lives: list[str], which: int, how: str
 ) -> None:
     url = new_store()

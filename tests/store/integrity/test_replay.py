@@ -107,7 +107,7 @@ ALTERED = {
 
 
 @pytest.mark.parametrize("what", ALTERED)
-def test_what_was_altered_in_the_state_is_found_and_put_right(store_url: str, what: str) -> None:
+def test_an_altered_state_is_found_and_repaired(store_url: str, what: str) -> None:
     before = tables(lived(store_url), PROJECTIONS)
     assert verified(store_url).is_sound
     assert alter(store_url, ALTERED[what]) == 1
@@ -151,7 +151,7 @@ LOG_ALTERED = {
 
 
 @pytest.mark.parametrize("what", LOG_ALTERED)
-def test_a_log_that_is_not_whole_is_a_fault_and_is_not_replayed(store_url: str, what: str) -> None:
+def test_an_incomplete_log_is_a_fault_and_is_not_replayed(store_url: str, what: str) -> None:
     lived(store_url)
     assert alter(store_url, LOG_ALTERED[what]) == 1
     before = tables(store_url, {**LOG, **PROJECTIONS})
@@ -178,7 +178,7 @@ def test_an_event_that_cannot_be_read_is_a_fault(store_url: str, payload: bytes)
     assert "cannot be read" in unreadable.problem
 
 
-def test_two_rows_that_exchanged_their_keys_are_put_right(store_url: str) -> None:
+def test_two_rows_with_exchanged_keys_are_repaired(store_url: str) -> None:
     before = tables(lived(store_url), PROJECTIONS)
     alter(
         store_url,
@@ -208,7 +208,7 @@ EXCHANGED = {
 
 
 @pytest.mark.parametrize("what", EXCHANGED)
-def test_rows_that_stand_where_those_of_earlier_streams_belong_make_room(
+def test_rows_in_the_place_of_those_of_earlier_streams_are_replaced(
     store_url: str, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folding, "RANGE", 1)
@@ -222,7 +222,7 @@ def test_rows_that_stand_where_those_of_earlier_streams_belong_make_room(
     assert verified(store_url).is_sound
 
 
-def test_a_discard_that_left_snapshots_is_verified_replayed_and_carried_over(every_store: EveryStore) -> None:
+def test_a_discard_with_snapshots_is_verified_replayed_and_copied(every_store: EveryStore) -> None:
     url, other = every_store().values()
     lived(url)
     with opened(url) as store, store.transaction() as tx:
@@ -242,7 +242,7 @@ def test_a_discard_that_left_snapshots_is_verified_replayed_and_carried_over(eve
     assert tables(other, {**LOG, **PROJECTIONS}) == {name: before[name] for name in (*LOG, *PROJECTIONS)}
 
 
-def test_a_snapshot_that_was_altered_is_found(store_url: str) -> None:
+def test_an_altered_snapshot_is_found(store_url: str) -> None:
     lived(store_url)
     with opened(store_url) as store, store.transaction() as tx:
         tx.discard(PEOPLE, discarded_event(1), 1)
@@ -252,7 +252,7 @@ def test_a_snapshot_that_was_altered_is_found(store_url: str) -> None:
     assert "Person ada" in {found.subject for found in verified(store_url).discrepancies}
 
 
-def test_a_sound_store_is_not_written_and_keeps_what_was_derived(store_url: str) -> None:
+def test_replaying_a_sound_store_writes_nothing_and_keeps_derived_values(store_url: str) -> None:
     lived(store_url)
     before = tables(store_url, {**PROJECTIONS, **DERIVED})
 
@@ -262,7 +262,7 @@ def test_a_sound_store_is_not_written_and_keeps_what_was_derived(store_url: str)
     assert tables(store_url, {**PROJECTIONS, **DERIVED}) == before
 
 
-def test_a_store_is_as_it_was_when_a_replay_is_killed(store_url: str) -> None:
+def test_a_killed_replay_leaves_the_store_unchanged(store_url: str) -> None:
     lived(store_url)
     alter(store_url, "DELETE FROM links", f"UPDATE resources SET key='eve' WHERE {ADA}")
     before = tables(store_url)
@@ -274,7 +274,7 @@ def test_a_store_is_as_it_was_when_a_replay_is_killed(store_url: str) -> None:
     assert verified(store_url).is_sound
 
 
-def test_a_store_to_fill_is_still_empty_when_that_is_killed_and_can_be_filled_then(every_store: EveryStore) -> None:
+def test_a_killed_copy_leaves_the_new_store_empty_and_it_can_be_filled(every_store: EveryStore) -> None:
     for url, target in pairs_of(every_store):
         lived(url)
 
@@ -313,7 +313,7 @@ def _replay_until_killed(url: str, target: str | None) -> None:
             tx.fill_from(source, nobody)
 
 
-def test_a_store_that_holds_anything_is_not_filled(new_store: NewStore) -> None:
+def test_a_store_that_is_not_empty_is_not_filled(new_store: NewStore) -> None:
     url, target = lived(new_store()), new_store()
     with opened(target) as store, store.transaction() as tx:
         start_run(tx)
@@ -326,7 +326,7 @@ def test_a_store_that_holds_anything_is_not_filled(new_store: NewStore) -> None:
     assert tables(target) == before
 
 
-def test_nothing_is_replayed_while_a_run_goes_on_and_it_is_named(store_url: str) -> None:
+def test_a_replay_is_refused_during_a_run_which_is_named(store_url: str) -> None:
     lived(store_url)
     with opened(store_url) as store:
         with store.transaction() as tx:
@@ -341,7 +341,7 @@ def test_nothing_is_replayed_while_a_run_goes_on_and_it_is_named(store_url: str)
         assert replay(store, nobody).verified.is_sound
 
 
-def test_leases_are_not_carried_over_but_schedules_and_pending_changes_are(every_store: EveryStore) -> None:
+def test_schedules_and_pending_changes_are_copied_but_leases_are_not(every_store: EveryStore) -> None:
     url, target = every_store().values()
     lived(url)
     alter(

@@ -118,7 +118,7 @@ def _texts(values: dict[str, Any]) -> dict[str, tuple[type, Any]]:
 
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
-def test_what_is_stored_is_what_replaying_the_log_gives(new_store: NewStore, steps: list[Any]) -> None:
+def test_the_stored_state_equals_the_replayed_log(new_store: NewStore, steps: list[Any]) -> None:
     url = new_store()
     History().live(url, steps)
     lived = tables(url, PROJECTIONS)

@@ -41,7 +41,7 @@ def kept(store: Store, folder: Path) -> Path:
     return file
 
 
-def test_it_comes_to_the_newest_digest(lived: str, tmp_path: Path) -> None:
+def test_the_example_program_computes_the_newest_digest(lived: str, tmp_path: Path) -> None:
     with opened(lived) as store:
         checkpoint = kept(store, tmp_path).read_text()
 
@@ -51,7 +51,7 @@ def test_it_comes_to_the_newest_digest(lived: str, tmp_path: Path) -> None:
     assert all(member.strip("{},\n ") in checkpoint for member in answer.stdout.split(", "))
 
 
-def test_a_checkpoint_fits_a_log_that_went_on_and_not_one_that_was_cut_off(lived: str, tmp_path: Path) -> None:
+def test_a_checkpoint_matches_a_grown_log_and_not_a_truncated_one(lived: str, tmp_path: Path) -> None:
     with opened(lived) as store:
         before = kept(store, tmp_path)
         with store.transaction() as tx:
@@ -91,7 +91,7 @@ def test_what_was_altered_is_found(lived: str, what: str) -> None:
     assert "position" in answer.stderr
 
 
-def test_it_is_short_and_shares_nothing_with_what_it_checks() -> None:
+def test_the_example_program_is_short_and_independent() -> None:
     lines = [line for line in PROGRAM.read_text("utf-8").splitlines() if line.strip()]
     tree = ast.parse("\n".join(lines))
     imported = {

@@ -70,7 +70,7 @@ def rows_of_the_log(space: Workspace) -> list[tuple[int, ...]]:
         return connection.execute(b"SELECT * FROM company.stored_events ORDER BY 1").fetchall()
 
 
-def test_a_copy_made_while_jobs_run_is_whole_and_holds_all_that_was_acknowledged(
+def test_a_copy_made_while_jobs_run_is_consistent_and_has_all_acknowledged_changes(
     server: Server, space: Workspace, tmp_path: Path
 ) -> None:
     made = []
@@ -101,7 +101,7 @@ def half_done(engine: Engine) -> list[str]:
     return [task.identifier for run, task in tasks if made[run, task.ordinal] != task.counts.changed]
 
 
-def test_a_copy_is_a_store_that_goes_on_by_itself(server: Server, space: Workspace, tmp_path: Path) -> None:
+def test_a_copy_is_an_independent_store(server: Server, space: Workspace, tmp_path: Path) -> None:
     with space.engine() as engine:
         before, position = everything(engine), engine.position()
         dump(server, engine, tmp_path / "one.dump")

@@ -42,7 +42,7 @@ def field(value: object) -> bytes:
 
 @settings(max_examples=examples(200), deadline=None)
 @given(ROWS, st.booleans(), NUMBERS, TEXTS)
-def test_columns_make_the_same_bytes_as_rows(
+def test_columns_give_the_same_bytes_as_rows(
     rows: list[tuple[int, str | None, int, bytes]], flag: bool, number: int, text: str
 ) -> None:
     numbers, texts, others, blobs = zip(*rows, strict=True)
@@ -62,7 +62,7 @@ def test_columns_make_the_same_bytes_as_rows(
 
 
 @pytest.mark.parametrize("slice_of", [slice(0, 3), slice(2, 5), slice(4, 5)])
-def test_a_slice_of_a_longer_column_is_its_own_rows(slice_of: slice) -> None:
+def test_a_slice_of_a_column_gives_only_its_rows(slice_of: slice) -> None:
     texts, numbers = ["a", None, "ccc", "", "é"], range(7, 12)
     start, stop = slice_of.start, slice_of.stop
     sliced = pa.array(texts, type=pa.string())[slice_of]
@@ -72,11 +72,11 @@ def test_a_slice_of_a_longer_column_is_its_own_rows(slice_of: slice) -> None:
     assert made == one_by_one(list(zip(numbers[start:stop], texts[start:stop], strict=True)))
 
 
-def test_no_rows_are_no_bytes() -> None:
+def test_no_rows_give_no_bytes() -> None:
     assert bytes(copy_rows({"n": [], "t": pa.array([], type=pa.string())})) == b""
 
 
-def test_the_server_reads_back_what_was_made(postgresql_database: str) -> None:
+def test_the_server_reads_the_encoded_rows(postgresql_database: str) -> None:
     texts = ["", "é😀", None, "x" * 70_000, "\t\n\\N"]
     rows = copy_rows({"n": range(5), "t": pa.array(texts, type=pa.string()), "b": Same(True)})
 

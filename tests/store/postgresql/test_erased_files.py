@@ -34,7 +34,7 @@ def lying_in_files(server: Server, owner: psycopg.Connection[tuple[object, ...]]
     return [canary for canary in CANARIES if canary.encode() in raw]
 
 
-def test_written_anew_by_the_owner_no_file_holds_what_was_erased(
+def test_no_file_holds_erased_values_after_the_owner_rewrote_the_tables(
     server: Server, tmp_path: Path, clock: Callable[[], datetime]
 ) -> None:
     house = House(server.url("postgres"), tmp_path / "exports", clock)

@@ -54,7 +54,7 @@ def refused(url: str) -> StoreError:
     return caught.value
 
 
-def test_the_right_password_opens_a_store_that_never_shows_it(server: Server, tmp_path: Path) -> None:
+def test_the_password_opens_a_store_and_is_never_shown(server: Server, tmp_path: Path) -> None:
     with Engine.open(over_tcp(server), configuration=configuration(), export_output=tmp_path) as engine:
         shown = repr(engine) + repr(vars(engine)) + repr(vars(engine._services.store))
 
@@ -62,7 +62,7 @@ def test_the_right_password_opens_a_store_that_never_shows_it(server: Server, tm
     assert SECRET not in shown
 
 
-def test_a_wrong_password_is_said_to_be(server: Server) -> None:
+def test_a_wrong_password_is_reported(server: Server) -> None:
     error = refused(over_tcp(server, password="not-it-at-all"))
 
     assert "does not let this user in" in str(error)
@@ -70,13 +70,13 @@ def test_a_wrong_password_is_said_to_be(server: Server) -> None:
     assert "not-it-at-all" not in str(error)
 
 
-def test_a_user_that_is_not_there_is_said_to_be(server: Server) -> None:
+def test_an_unknown_user_is_reported(server: Server) -> None:
     error = refused(server.url("postgres").replace(f"//{USER}@", "//stranger@"))
 
     assert 'role "stranger" does not exist' in str(error)
 
 
-def test_a_database_that_is_not_there_is_said_how_to_create(server: Server) -> None:
+def test_a_missing_database_is_reported_with_how_to_create_it(server: Server) -> None:
     error = refused(over_tcp(server, database="nowhere"))
 
     assert "there is no such database" in str(error)
@@ -84,7 +84,7 @@ def test_a_database_that_is_not_there_is_said_how_to_create(server: Server) -> N
     assert "/nowhere" in str(error)
 
 
-def test_a_server_that_is_not_there_is_unreachable() -> None:
+def test_an_unreachable_server_is_reported() -> None:
     error = refused(f"postgresql://{USER}:{SECRET}@127.0.0.1:1/db")
 
     assert isinstance(error, StoreUnreachable)
@@ -101,12 +101,12 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
         f"postgresql://{USER}:{SECRET}@host:port/db",
     ],
 )
-def test_a_url_that_cannot_be_read_is_refused_with_an_example(url: str) -> None:
+def test_an_invalid_url_is_refused_with_an_example(url: str) -> None:
     assert "postgresql://user@host/database" in str(refused(url)) or "cannot be reached" in str(refused(url))
 
 
 @pytest.mark.parametrize("schema", ["", "Capital", "two words", 'x"; DROP', "9", "x" * 51])
-def test_a_schema_that_is_no_plain_name_is_refused(schema: str) -> None:
+def test_an_invalid_schema_name_is_refused(schema: str) -> None:
     assert "small letters" in str(refused(f"postgresql://h/db?schema={quote(schema)}"))
 
 
@@ -116,7 +116,9 @@ def test_the_address_is_shown_without_the_password() -> None:
     )
 
 
-def test_a_user_who_may_not_create_is_told_what_to_grant(server: Server, admin: psycopg.Connection[object]) -> None:
+def test_a_user_without_the_right_to_create_learns_what_to_grant(
+    server: Server, admin: psycopg.Connection[object]
+) -> None:
     admin.execute("CREATE ROLE guest LOGIN")
     open_store(server.url("postgres", schema="not_theirs")).close()
 
@@ -136,7 +138,7 @@ def test_a_schema_of_another_application_is_left_alone(server: Server, admin: ps
     assert "?schema=" in str(error)
 
 
-def test_a_store_is_not_created_where_it_must_be_there(server: Server, admin: psycopg.Connection[object]) -> None:
+def test_a_missing_store_is_not_created_unless_allowed(server: Server, admin: psycopg.Connection[object]) -> None:
     with pytest.raises(StoreError, match="there is no store yet"):
         open_store(server.url("postgres", schema="unborn"), create=False)
 
@@ -160,7 +162,7 @@ def test_a_client_library_that_is_too_old_is_refused() -> None:
         check_client("3.1.9")
 
 
-def test_a_writer_that_waits_too_long_is_told_of_the_other(server: Server) -> None:
+def test_a_writer_that_waits_too_long_learns_of_the_other_writer(server: Server) -> None:
     store = PostgreSQLStore(server.url("postgres", schema="busy"), utc_now, lock_timeout_s=0.05)
 
     with (
@@ -175,7 +177,7 @@ def test_a_writer_that_waits_too_long_is_told_of_the_other(server: Server) -> No
     store.close()
 
 
-def test_a_server_without_free_connections_is_said_to_be(server: Server, admin: psycopg.Connection[object]) -> None:
+def test_a_server_without_free_connections_is_reported(server: Server, admin: psycopg.Connection[object]) -> None:
     admin.execute("CREATE ROLE one LOGIN CONNECTION LIMIT 1; GRANT CREATE ON DATABASE postgres TO one")
     url = server.url("postgres").replace(f"//{USER}@", "//one@")
 
@@ -197,7 +199,7 @@ def test_a_server_without_free_connections_is_said_to_be(server: Server, admin: 
         (errors.SyntaxError("syntax error"), "--debug"),
     ],
 )
-def test_what_the_server_reports_comes_with_advice(error: psycopg.Error, words: str) -> None:
+def test_errors_of_the_server_are_reported_with_advice(error: psycopg.Error, words: str) -> None:
     explanation = explained(error, address_of(f"postgresql://me:{SECRET}@h/db"))
 
     assert type(explanation) is StoreError

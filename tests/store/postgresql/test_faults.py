@@ -107,7 +107,7 @@ STRIDE = 17
 
 
 @pytest.mark.slow  # two runs for every seventeenth statement of a run
-def test_a_backend_that_is_terminated_at_any_statement_leaves_before_or_after(
+def test_a_backend_terminated_at_any_statement_leaves_the_state_before_or_after_the_task(
     server: Server, url: str, company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = At(monkeypatch)
@@ -136,7 +136,7 @@ def test_a_backend_that_is_terminated_at_any_statement_leaves_before_or_after(
     assert_log_folds_to_state(url)
 
 
-def test_a_server_killed_in_a_synchronization_and_started_again_lost_nothing(
+def test_a_server_killed_during_a_synchronization_loses_nothing(
     server: Server, url: str, company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(url, tmp_path) as engine:
@@ -162,7 +162,7 @@ def test_a_server_killed_in_a_synchronization_and_started_again_lost_nothing(
     assert_log_folds_to_state(url)
 
 
-def test_a_store_that_stays_away_is_said_to_be(url: str, server: Server, company: Company, tmp_path: Path) -> None:
+def test_a_store_that_stays_unreachable_is_reported(url: str, server: Server, company: Company, tmp_path: Path) -> None:
     company.complete_day()
     with opened(url, tmp_path) as engine:
         engine.run_job("Complete")
@@ -181,7 +181,7 @@ def test_a_store_that_stays_away_is_said_to_be(url: str, server: Server, company
     store.close()
 
 
-def test_a_follower_goes_on_after_its_connections_were_terminated(
+def test_a_follower_continues_after_its_connections_were_terminated(
     server: Server, url: str, company: Company, tmp_path: Path
 ) -> None:
     with opened(url, tmp_path) as engine, following(engine) as follower:
@@ -199,7 +199,7 @@ def test_a_follower_goes_on_after_its_connections_were_terminated(
     assert follower.rest() == []
 
 
-def test_a_follower_goes_on_after_the_server_was_restarted(
+def test_a_follower_continues_after_the_server_was_restarted(
     server: Server, url: str, company: Company, tmp_path: Path
 ) -> None:
     with opened(url, tmp_path) as engine, following(engine) as follower:
@@ -232,7 +232,7 @@ def test_a_follower_is_woken_by_the_commit(
 
 
 @pytest.mark.parametrize("pass_on", [True, False], ids=["after the server had it", "before the server had it"])
-def test_a_connection_cut_in_a_commit_never_leaves_a_run_in_doubt(
+def test_a_connection_lost_during_a_commit_never_leaves_a_run_in_doubt(
     server: Server, url: str, company: Company, tmp_path: Path, pass_on: bool
 ) -> None:
     company.complete_day()
@@ -272,7 +272,7 @@ class Cutting(Observer):
         self._proxy.cut_at = None
 
 
-def test_a_statement_timeout_fails_the_task_and_says_what_to_raise(
+def test_a_statement_timeout_fails_the_task_and_names_the_setting(
     server: Server, url: str, company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company.complete_day()

@@ -65,7 +65,7 @@ def told(engine: Engine) -> tuple[TaskState | None, str]:
     return run.state, " ".join(run.tasks[0].messages)
 
 
-def test_a_server_whose_files_cannot_grow_fails_the_run_and_goes_on_when_they_can(tmp_path: Path) -> None:
+def test_a_server_on_a_full_disk_fails_the_run_and_continues_once_there_is_space(tmp_path: Path) -> None:
     draw = Random(1)
     rows = (f"{number},{draw.randbytes(400).hex()}" for number in range(PEOPLE))
     (tmp_path / "people.csv").write_text("\n".join(["Number,Note", *rows, ""]))

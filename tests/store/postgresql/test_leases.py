@@ -27,7 +27,7 @@ def with_a_lease(store: PostgreSQLStore) -> int:
 
 
 @pytest.mark.parametrize("level", ["serializable", r"repeatable\ read", r"read\ committed"])
-def test_a_heartbeat_does_a_long_transaction_no_harm_whatever_the_default_isolation(postgresql_url, level):
+def test_a_heartbeat_does_not_disturb_a_long_transaction_in_any_isolation(postgresql_url, level):
     with closing(opened(postgresql_url, default_transaction_isolation=level)) as store:
         run = with_a_lease(store)
 
@@ -39,7 +39,7 @@ def test_a_heartbeat_does_a_long_transaction_no_harm_whatever_the_default_isolat
             assert tx.extend_leases(run, [SYNCHRONIZE], 60.0)
 
 
-def test_the_time_of_leases_is_the_servers_whatever_the_clocks_of_those_who_use_it(postgresql_url):
+def test_leases_use_the_time_of_the_server(postgresql_url):
     def years_ahead() -> datetime:
         return datetime.now(UTC) + timedelta(days=3_650)
 

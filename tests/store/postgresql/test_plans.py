@@ -109,14 +109,14 @@ def test_the_planner_knows_the_tables_as_soon_as_a_first_load_is_committed(store
     assert rows_expected(connection, "resources") == MANY
 
 
-def test_a_load_that_doubles_a_table_makes_the_planner_look_again(store, connection):
+def test_a_load_that_doubles_a_table_renews_the_statistics(store, connection):
     load(store, MANY)
     load(store, MANY, first=MANY)
 
     assert rows_expected(connection, "resources") == 2 * MANY
 
 
-def test_many_updates_make_the_planner_look_again(store, connection):
+def test_many_updates_renew_the_statistics(store, connection):
     load(store, FEW)
     load(store, 1, first=FEW)
     was_known = known_tables(connection)
@@ -128,13 +128,13 @@ def test_many_updates_make_the_planner_look_again(store, connection):
     assert known_tables(connection) == {"stored_events", "resources"}
 
 
-def test_small_tasks_are_not_held_up_by_statistics(store, connection):
+def test_small_tasks_renew_no_statistics(store, connection):
     load(store, FEW)
 
     assert known_tables(connection) == set()
 
 
-def test_the_planner_looks_again_when_a_tenth_of_a_table_is_new(store, connection, monkeypatch):
+def test_statistics_are_renewed_when_a_tenth_of_a_table_is_new(store, connection, monkeypatch):
     monkeypatch.setattr(statistics, "FEWEST", 1)
 
     load(store, 100)
@@ -146,7 +146,7 @@ def test_the_planner_looks_again_when_a_tenth_of_a_table_is_new(store, connectio
     assert rows_expected(connection, "resources") == 119
 
 
-def test_only_tables_of_the_store_are_looked_at(store, connection):
+def test_only_tables_of_the_store_get_statistics(store, connection):
     connection.execute("CREATE TEMP TABLE staged AS SELECT 1 AS number")
 
     renew_statistics(connection, {"staged": MANY, "nowhere": MANY})
@@ -154,7 +154,7 @@ def test_only_tables_of_the_store_are_looked_at(store, connection):
     assert rows_expected(connection, "staged") == NEVER_LOOKED_AT
 
 
-def test_statistics_that_cannot_be_renewed_do_not_fail_the_task_that_is_done(connection):
+def test_a_failing_renewal_of_statistics_does_not_fail_the_task(connection):
     connection.close()
 
     renew_statistics(connection, {"resources": MANY})
@@ -172,7 +172,7 @@ def test_keys_are_looked_up_by_every_column_of_their_index(store, connection):
     assert all(column in condition for column in ("entity_type", "left", "md5"))
 
 
-def test_keys_are_looked_up_by_their_index_among_resources_that_no_statistics_know(store, connection):
+def test_keys_are_looked_up_by_their_index_without_statistics(store, connection):
     load(store, MANY)
     with connection.transaction():
         database = Explained(connection)
@@ -192,7 +192,7 @@ def test_keys_are_looked_up_by_their_index_among_resources_that_no_statistics_kn
         assert all(column in condition for column in ("entity_type", "left", "md5"))
 
 
-def test_whether_anything_changed_is_asked_of_the_end_of_the_log(store, connection):
+def test_whether_anything_changed_is_read_from_the_end_of_the_log(store, connection):
     load(store, FEW)
     with connection.transaction():
         database = Explained(connection)
@@ -203,7 +203,7 @@ def test_whether_anything_changed_is_asked_of_the_end_of_the_log(store, connecti
         assert reading.changed_since(reading.head() - 1)
 
 
-def test_changes_are_flagged_without_a_look_at_the_log_before_them(store, connection):
+def test_flagging_does_not_read_the_log_before_its_changes(store, connection):
     load(store, FEW)
     with connection.transaction():
         database = Explained(connection)
@@ -221,7 +221,7 @@ def test_changes_are_flagged_without_a_look_at_the_log_before_them(store, connec
     assert max(expected) < FEW / 50
 
 
-def test_a_statement_is_planned_for_the_values_that_it_is_given(store, connection):
+def test_a_statement_is_planned_for_its_parameters(store, connection):
     database = PostgreSQLDatabase(connection)
 
     for position in range(20):

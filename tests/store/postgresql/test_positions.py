@@ -104,7 +104,7 @@ def log(store: PostgreSQLStore) -> list[int]:
     return [n.id for n in store.recorder.select_notifications(None, 1_000)]
 
 
-def test_an_overlapping_transaction_waits_so_that_a_follower_skips_nothing(url: Url, beside: Beside) -> None:
+def test_an_overlapping_transaction_waits_so_that_a_follower_skips_no_event(url: Url, beside: Beside) -> None:
     store = store_with_two_runs(url)
 
     follower = overlap(store, lambda thread: wait_until_locked_out(beside, thread))
@@ -139,7 +139,7 @@ def test_without_the_lock_the_same_follower_would_skip_an_event(
     store.close()
 
 
-def test_positions_go_on_without_a_gap_after_a_transaction_was_undone(url: Url) -> None:
+def test_positions_continue_without_a_gap_after_a_rollback(url: Url) -> None:
     store = store_with_two_runs(url)
 
     with pytest.raises(LookupError):
@@ -157,7 +157,7 @@ def end_and_fail(store: PostgreSQLStore) -> None:
         raise LookupError
 
 
-def test_positions_are_not_given_again_after_the_newest_events_are_gone(url: Url, beside: Beside) -> None:
+def test_positions_are_not_reused_after_the_newest_events_were_deleted(url: Url, beside: Beside) -> None:
     store = store_with_two_runs(url)
     beside.execute("DELETE FROM stored_events")
 
@@ -168,7 +168,7 @@ def test_positions_are_not_given_again_after_the_newest_events_are_gone(url: Url
     store.close()
 
 
-def test_readers_are_not_held_up_by_a_writer(url: Url) -> None:
+def test_readers_do_not_wait_for_a_writer(url: Url) -> None:
     store = store_with_two_runs(url)
 
     with store.transaction() as tx:

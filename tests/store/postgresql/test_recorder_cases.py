@@ -79,7 +79,7 @@ class TestOurOwn(OnASchema):
         assert recorder.max_notification_id() == 10_000
         assert recorder.select_notifications(10_000, 1)[0].state == state
 
-    def test_a_refused_insertion_takes_its_tracking_with_it(self) -> None:
+    def test_a_refused_insertion_leaves_no_tracking(self) -> None:
         recorder = self.create_recorder()
         event = StoredEvent(self.new_originator_id(), 1, "t", b"")
         recorder.insert_events([event])

@@ -171,7 +171,7 @@ def test_the_writer_discards_what_is_older_than_what_is_kept(server: Server, as_
 
 
 @pytest.mark.usefixtures("past")
-def test_the_writer_goes_on_though_only_the_owner_may_renew_statistics(
+def test_the_writer_continues_although_only_the_owner_may_renew_statistics(
     server: Server, as_role: As, days: Days, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(statistics, "FEWEST", 1)
@@ -205,7 +205,7 @@ def test_the_writer_goes_on_though_only_the_owner_may_renew_statistics(
     ],
 )
 @pytest.mark.usefixtures("past")
-def test_the_server_refuses_the_writer_to_touch_what_stands_in_the_log(as_role: As, statement: str) -> None:
+def test_the_server_refuses_the_writer_to_alter_the_log(as_role: As, statement: str) -> None:
     before = rows_of_the_log(as_role(OWNER))
 
     with pytest.raises(errors.InsufficientPrivilege):
@@ -249,9 +249,7 @@ TRUE_RECORD = RECORD.format(topic="cd1", first=1, count=COUNT_OF_RESOURCES)
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("past")
-def test_nothing_is_discarded_but_what_record_snapshots_and_horizon_stand_for(
-    as_role: As, statements: list[str]
-) -> None:
+def test_only_what_record_snapshots_and_horizon_cover_is_discarded(as_role: As, statements: list[str]) -> None:
     before = rows_of_the_log(as_role(OWNER))
     writer = as_role(WRITER)
 
@@ -265,7 +263,7 @@ def test_nothing_is_discarded_but_what_record_snapshots_and_horizon_stand_for(
 
 
 @pytest.mark.usefixtures("past")
-def test_nothing_is_discarded_on_the_word_of_a_record_that_was_committed_before(as_role: As) -> None:
+def test_an_earlier_record_allows_no_discard(as_role: As) -> None:
     before = rows_of_the_log(as_role(OWNER))
     writer = as_role(WRITER)
     writer.execute(TRUE_RECORD.encode())
@@ -293,7 +291,7 @@ def test_control_with_all_three_the_same_changes_are_discarded_and_the_record_st
 
 
 @pytest.mark.usefixtures("database")
-def test_a_discard_that_the_server_does_not_allow_undoes_the_task(server: Server, as_role: As, days: Days) -> None:
+def test_a_discard_refused_by_the_server_rolls_back_the_task(server: Server, as_role: As, days: Days) -> None:
     let_in(server)
     as_role(OWNER).execute(
         b"""CREATE OR REPLACE FUNCTION deltamark.discard_events(record bigint) RETURNS bigint LANGUAGE sql
@@ -322,7 +320,7 @@ def test_the_reader_gets_every_answer_that_the_owner_gets(server: Server, days: 
 
 @pytest.mark.parametrize("decide", [Engine.resume, Engine.cancel])
 @pytest.mark.usefixtures("past")
-def test_the_writer_holds_back_and_decides_and_the_reader_sees_what_is_held_back(
+def test_the_writer_holds_back_and_decides_and_the_reader_sees_pending_changes(
     server: Server, days: Days, decide: Callable[[Engine, int], object]
 ) -> None:
     with days.engine(url_of(server, WRITER)) as writer, days.engine(url_of(server, READER)) as reader:
@@ -341,7 +339,7 @@ def test_the_writer_holds_back_and_decides_and_the_reader_sees_what_is_held_back
 
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.usefixtures("past")
-def test_a_reader_who_runs_a_job_is_told_that_it_may_only_read(server: Server, days: Days, dry_run: bool) -> None:
+def test_a_reader_that_runs_a_job_is_refused_as_read_only(server: Server, days: Days, dry_run: bool) -> None:
     with days.engine(url_of(server, READER)) as reader:
         with pytest.raises(StoreError) as caught:
             reader.run_job("Complete", dry_run=dry_run)
@@ -367,7 +365,7 @@ def test_the_server_refuses_the_reader_every_change_of_every_table(as_role: As) 
 
 
 @pytest.mark.usefixtures("database")
-def test_a_reader_who_listens_is_told_of_what_the_writer_commits(server: Server, as_role: As, days: Days) -> None:
+def test_a_listening_reader_is_notified_of_commits_of_the_writer(server: Server, as_role: As, days: Days) -> None:
     let_in(server)
     reader = as_role(READER)
     reader.execute(b"LISTEN deltamark_deltamark")
@@ -379,7 +377,7 @@ def test_a_reader_who_listens_is_told_of_what_the_writer_commits(server: Server,
 
 
 @pytest.mark.usefixtures("database")
-def test_a_role_without_grants_is_told_whom_to_ask(server: Server, as_role: As, days: Days) -> None:
+def test_a_role_without_grants_learns_whom_to_ask(server: Server, as_role: As, days: Days) -> None:
     let_in(server)
     as_role(OWNER).execute(SQL("GRANT CONNECT ON DATABASE {} TO stranger").format(Identifier(DATABASE)))
 
@@ -394,7 +392,7 @@ def told(error: Exception) -> str:
 
 
 @pytest.mark.usefixtures("database")
-def test_granting_again_takes_back_whatever_else_the_roles_were_given(server: Server, as_role: As) -> None:
+def test_granting_again_revokes_all_other_rights_of_the_roles(server: Server, as_role: As) -> None:
     let_in(server)
     owner = as_role(OWNER)
     for role in map(Identifier, (WRITER, READER)):
@@ -415,7 +413,7 @@ def test_granting_again_takes_back_whatever_else_the_roles_were_given(server: Se
 
 
 @pytest.mark.usefixtures("past")
-def test_retention_goes_on_when_the_schema_has_another_name(server: Server, as_role: As, days: Days) -> None:
+def test_retention_works_after_the_schema_was_renamed(server: Server, as_role: As, days: Days) -> None:
     as_role(OWNER).execute(b"ALTER SCHEMA deltamark RENAME TO renamed")
 
     with days.engine(url_of(server, WRITER, "renamed")) as writer:
@@ -439,7 +437,7 @@ def test_retention_goes_on_when_the_schema_has_another_name(server: Server, as_r
     ],
 )
 @pytest.mark.usefixtures("database")
-def test_roles_that_cannot_be_let_in_are_refused(
+def test_roles_that_cannot_be_granted_are_refused(
     server: Server, writer: str | None, reader: str | None, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
@@ -495,7 +493,7 @@ def test_the_statements_are_those_that_the_documentation_shows(server: Server) -
 
 @pytest.mark.usefixtures("past")
 @pytest.mark.parametrize("role", [WRITER, READER])
-def test_after_an_upgrade_the_others_are_told_to_wait_for_the_owner(server: Server, role: str) -> None:
+def test_after_an_upgrade_other_roles_must_wait_for_the_owner(server: Server, role: str) -> None:
     steps = [*STEPS, Step(STEPS[-1].version + 1, lambda t: [f"CREATE TABLE newer (id {t.number})"])]
 
     with pytest.raises(StoreError, match=r"The owner of the store .* brings it up to date .*`deltamark grants`"):
@@ -568,7 +566,7 @@ def _first_changes(owner: Connection) -> tuple[int, int]:
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("past")
-def test_nothing_is_emptied_but_what_a_record_names_and_leaves_are_kept_of(
+def test_only_recorded_events_with_kept_digests_are_emptied(
     as_role: As, topic: str | None, ranges: str, count: int, kept: str | None
 ) -> None:
     positions = _first_changes(as_role(OWNER))
@@ -587,7 +585,7 @@ def test_nothing_is_emptied_but_what_a_record_names_and_leaves_are_kept_of(
 
 
 @pytest.mark.usefixtures("past")
-def test_nothing_is_emptied_on_the_word_of_a_record_that_was_committed_before(as_role: As) -> None:
+def test_an_earlier_record_allows_no_erasure(as_role: As) -> None:
     (position, _) = _first_changes(as_role(OWNER))
     before = rows_of_the_log(as_role(OWNER))
     writer = as_role(WRITER)
@@ -627,7 +625,7 @@ def test_the_reader_erases_nothing(server: Server, as_role: As, days: Days) -> N
 
 
 @pytest.mark.usefixtures("past")
-def test_an_erasure_that_the_server_does_not_allow_undoes_it_all(server: Server, as_role: As, days: Days) -> None:
+def test_an_erasure_refused_by_the_server_is_rolled_back(server: Server, as_role: As, days: Days) -> None:
     before = rows_of_the_log(as_role(OWNER))
     as_role(OWNER).execute(
         b"""CREATE OR REPLACE FUNCTION deltamark.erase_events(record bigint) RETURNS bigint LANGUAGE sql
@@ -642,7 +640,7 @@ def test_an_erasure_that_the_server_does_not_allow_undoes_it_all(server: Server,
 
 @pytest.mark.parametrize("count", [0, 1])
 @pytest.mark.usefixtures("past")
-def test_no_snapshot_goes_of_a_resource_or_link_that_is_there_or_without_the_changes_on_record(
+def test_snapshots_are_deleted_only_of_deleted_resources_and_links_with_recorded_changes(
     as_role: As, count: int
 ) -> None:
     snapshots = "SELECT stream FROM deltamark.snapshots ORDER BY 1"

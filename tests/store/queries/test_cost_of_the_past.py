@@ -68,7 +68,7 @@ BEFORE_THE_LAST = MANY + 5
 """The position at which E00007 has left the group, and nobody else was changed yet."""
 
 
-def test_one_resource_at_a_past_moment_costs_its_own_changes(crowd):
+def test_reading_a_past_resource_reads_only_its_changes(crowd):
     with counting(crowd) as (reading, counted):
         found = history.resource_at(reading, person("E00007"), BEFORE_THE_LAST)
         own = counted.read
@@ -79,7 +79,7 @@ def test_one_resource_at_a_past_moment_costs_its_own_changes(crowd):
     assert (own, counted.read - own) == (2, 1)
 
 
-def test_a_history_costs_the_changes_that_it_tells(crowd):
+def test_a_history_reads_only_the_changes_that_it_returns(crowd):
     with counting(crowd) as (reading, counted):
         found = list(history.history_of(reading, person("E00007")))
 
@@ -87,7 +87,7 @@ def test_a_history_costs_the_changes_that_it_tells(crowd):
     assert counted.read == len(found)
 
 
-def test_an_audit_of_one_key_costs_its_own_changes(crowd):
+def test_an_audit_of_a_key_reads_only_its_changes(crowd):
     with counting(crowd) as (reading, counted):
         found = list(values_between(reading, PERSON, "Name", Span(0, reading.head()), "E00007"))
 
@@ -96,7 +96,7 @@ def test_an_audit_of_one_key_costs_its_own_changes(crowd):
 
 
 @pytest.mark.parametrize("is_backwards", [False, True])
-def test_a_diff_costs_what_changed_between_the_two_moments(crowd, is_backwards):
+def test_a_diff_reads_only_changes_between_its_moments(crowd, is_backwards):
     with counting(crowd) as (reading, counted):
         span = [reading.head() - 1, reading.head()]
         found = list(deltas(reading, PERSON, *(reversed(span) if is_backwards else span)))
@@ -121,7 +121,7 @@ def test_a_diff_between_moments_without_a_change_reads_nothing(crowd):
         lambda reading, ref: list(deltas(reading, PERSON, reading.head() - 1, reading.head())),
     ],
 )
-def test_no_statement_walks_over_the_log(crowd, ask):
+def test_no_query_scans_the_log(crowd, ask):
     with crowd.reading() as reading:
         explaining = reading._db = Explaining(reading._db)
         ask(reading, person("E00007"))

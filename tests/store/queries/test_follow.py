@@ -66,7 +66,7 @@ def engine(store_url: str, tmp_path: Path) -> Iterator[Engine]:
         yield engine
 
 
-def test_what_was_there_and_what_comes_is_seen_once_in_order(engine: Engine, company: Company) -> None:
+def test_existing_and_new_changes_are_seen_once_in_order(engine: Engine, company: Company) -> None:
     company.complete_day()
     engine.run_job("Complete")
     there = list(engine.changes())
@@ -85,7 +85,7 @@ def test_what_was_there_and_what_comes_is_seen_once_in_order(engine: Engine, com
     assert follower.rest() == []
 
 
-def test_without_a_position_only_what_comes_is_seen(engine: Engine, company: Company) -> None:
+def test_without_a_position_only_new_changes_are_seen(engine: Engine, company: Company) -> None:
     company.complete_day()
     engine.run_job("Complete")
     before = engine.position()
@@ -98,7 +98,7 @@ def test_without_a_position_only_what_comes_is_seen(engine: Engine, company: Com
         assert follower.next(len(new)) == new
 
 
-def test_it_ends_when_nothing_comes_for_the_time_given(engine: Engine, company: Company) -> None:
+def test_following_ends_after_the_given_time_without_changes(engine: Engine, company: Company) -> None:
     company.complete_day()
     engine.run_job("Complete")
 
@@ -125,7 +125,7 @@ def test_many_changes_are_read_in_batches_without_a_gap(
     assert list(engine.follow(0, timeout=0)) == list(engine.changes())
 
 
-def test_changes_discarded_before_they_were_read_are_not_passed_over(store_url: str, tmp_path: Path) -> None:
+def test_changes_discarded_before_they_were_read_raise_an_error(store_url: str, tmp_path: Path) -> None:
     company = Company(tmp_path / "exports", seed=7)
     company.complete_day()
     settings = {"configuration": configuration(keep=False), "export_output": tmp_path / "exports"}

@@ -161,7 +161,7 @@ def folded(reading: Reading, until: int) -> Moment:
 @example(
     [[("put", "1", {"a": "Ann"}), ("drop", "1"), ("discard people",), ("put", "1", {"a": "Bob"})], [("put", "1", {})]]
 )
-def test_the_past_at_every_position_is_what_it_was(new_store: Callable[[], str], clock: Callable, life: list) -> None:
+def test_the_past_at_every_position_is_unchanged(new_store: Callable[[], str], clock: Callable, life: list) -> None:
     store = open_store(new_store(), clock)
     model = lived(store, life)
 
@@ -181,7 +181,7 @@ def test_the_past_at_every_position_is_what_it_was(new_store: Callable[[], str],
 
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LIVES)
-def test_the_state_is_the_log_folded(new_store: Callable[[], str], clock: Callable, life: list) -> None:
+def test_the_state_equals_the_folded_log(new_store: Callable[[], str], clock: Callable, life: list) -> None:
     store = open_store(new_store(), clock)
     kept = [[step for step in steps if "discard" not in step[0]] for steps in life]
     model = lived(store, kept)
@@ -202,7 +202,7 @@ def test_the_state_is_the_log_folded(new_store: Callable[[], str], clock: Callab
 
 @settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LIVES, st.integers(-1, 20), st.sampled_from([-1, 0, 1]))
-def test_a_moment_is_the_newest_position_that_is_not_younger(
+def test_a_moment_is_the_newest_position_not_after_it(
     new_store: Callable[[], str], clock: Callable, life: list, index: int, micros: int
 ) -> None:
     store = open_store(new_store(), clock)

@@ -72,7 +72,9 @@ def applied(found: Iterable[ResourceDelta | LinkDelta], moment: Moment) -> Momen
 @given(LIVES)
 @example(EVENTFUL)
 @example(FORGETFUL)
-def test_a_diff_leads_from_any_moment_to_any_other(new_store: Callable[[], str], clock: Clock, life: list) -> None:
+def test_a_diff_turns_the_state_of_one_moment_into_that_of_another(
+    new_store: Callable[[], str], clock: Clock, life: list
+) -> None:
     store = open_store(new_store(), clock)
     model = lived(store, life)
     moments = {position: moment for position, moment in model.moments.items() if position >= model.horizon}
@@ -131,7 +133,7 @@ def _positions(held: Any) -> tuple[int | None, int | None]:
 @example(EVENTFUL, 3, 9)
 @example(EVENTFUL, 5, 5)
 @example(EVENTFUL, 0, 40)
-def test_an_audit_tells_the_intervals_that_the_log_tells(
+def test_an_audit_gives_the_intervals_of_the_log(
     new_store: Callable[[], str], clock: Clock, life: list, one: int, other: int
 ) -> None:
     store = open_store(new_store(), clock)
@@ -150,7 +152,9 @@ def test_an_audit_tells_the_intervals_that_the_log_tells(
 @FOR_EVERY_LIFE
 @given(LIVES)
 @example(FORGETFUL)
-def test_an_audit_of_one_moment_tells_what_was_then(new_store: Callable[[], str], clock: Clock, life: list) -> None:
+def test_an_audit_of_a_moment_gives_the_state_of_that_moment(
+    new_store: Callable[[], str], clock: Clock, life: list
+) -> None:
     store = open_store(new_store(), clock)
     model = lived(store, life)
 
@@ -166,7 +170,7 @@ def test_an_audit_of_one_moment_tells_what_was_then(new_store: Callable[[], str]
     store.close()
 
 
-def test_an_audit_tells_computed_values_too(store_url: str, clock: Clock) -> None:
+def test_an_audit_includes_computed_values(store_url: str, clock: Clock) -> None:
     store = open_store(store_url, clock)
     with store.transaction() as tx:
         start_run(tx)

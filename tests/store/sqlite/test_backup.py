@@ -62,7 +62,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_copy_made_while_jobs_run_is_whole_and_holds_all_that_was_acknowledged(
+def test_a_copy_made_while_jobs_run_is_consistent_and_has_all_acknowledged_changes(
     space: Workspace, copies: Path, tmp_path: Path
 ) -> None:
     made = []
@@ -83,9 +83,7 @@ def test_a_copy_made_while_jobs_run_is_whole_and_holds_all_that_was_acknowledged
     assert names_in(copies) == {f"{number}.db" for number in range(6)}
 
 
-def test_control_the_file_alone_copied_while_the_store_is_open_lacks_what_was_acknowledged(
-    space: Workspace, copies: Path
-) -> None:
+def test_control_a_copied_file_of_an_open_store_lacks_acknowledged_changes(space: Workspace, copies: Path) -> None:
     with space.engine() as engine:
         engine.run_job("Nightly")
         acknowledged = engine.position()
@@ -97,7 +95,7 @@ def test_control_the_file_alone_copied_while_the_store_is_open_lacks_what_was_ac
     assert rows_of_the_log(copies / "whole.db")[-1][0] == acknowledged == backup.position
 
 
-def test_a_copy_is_a_store_that_goes_on_by_itself(space: Workspace, copies: Path, tmp_path: Path) -> None:
+def test_a_copy_is_an_independent_store(space: Workspace, copies: Path, tmp_path: Path) -> None:
     with space.engine() as engine:
         before = everything(engine)
         backup = engine.backup(copies / "copy.db")
@@ -142,7 +140,7 @@ def test_a_copy_may_be_read_by_those_who_may_read_the_store(space: Workspace, co
         assert (copies / "copy.db").stat().st_mode & 0o777 == mode
 
 
-def test_a_backup_is_synchronized_before_it_gets_its_name(
+def test_a_backup_is_flushed_to_disk_before_it_gets_its_name(
     space: Workspace, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -180,20 +178,20 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def test_a_folder_that_is_not_there_is_told(space: Workspace, copies: Path) -> None:
+def test_a_missing_folder_is_reported(space: Workspace, copies: Path) -> None:
     refused(space, copies / "not there" / "copy.db", "the folder .*not there does not exist")
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", ["store.db", "store.db-wal", "store.db-shm", "store.db.lock", "copies/../store.db"])
-def test_the_files_of_the_store_are_never_written_over(
+def test_the_files_of_the_store_are_never_overwritten(
     space: Workspace, copies: Path, name: str, overwrite: bool
 ) -> None:
     refused(space, space.folder / name, "belongs to the store itself", overwrite=overwrite)
 
 
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
-def test_another_name_of_the_store_is_the_store(
+def test_another_name_of_the_store_is_refused_as_target(
     space: Workspace, copies: Path, link: Callable[[Path, Path], None]
 ) -> None:
     link(copies / "copy.db", space.path)
@@ -202,24 +200,24 @@ def test_another_name_of_the_store_is_the_store(
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_is_no_file(space: Workspace, copies: Path, overwrite: bool) -> None:
+def test_a_folder_is_refused_as_target(space: Workspace, copies: Path, overwrite: bool) -> None:
     refused(space, copies, "is a folder", overwrite=overwrite)
 
 
-def test_a_pipe_is_no_regular_file(space: Workspace, copies: Path) -> None:
+def test_a_pipe_is_refused_as_target(space: Workspace, copies: Path) -> None:
     os.mkfifo(copies / "copy.db")
 
     refused(space, copies / "copy.db", "not a regular file", overwrite=True)
 
 
 @pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
-def test_a_copy_does_not_come_beside_what_would_be_played_into_it(space: Workspace, copies: Path, ending: str) -> None:
+def test_a_copy_is_refused_beside_leftover_files_of_a_database(space: Workspace, copies: Path, ending: str) -> None:
     (copies / f"copy.db{ending}").write_bytes(b"of another database")
 
     refused(space, copies / "copy.db", "open as a database", overwrite=True)
 
 
-def test_a_file_that_is_there_is_replaced_only_if_allowed(space: Workspace, copies: Path) -> None:
+def test_an_existing_file_is_replaced_only_if_allowed(space: Workspace, copies: Path) -> None:
     (copies / "copy.db").write_bytes(b"yesterday's")
 
     refused(space, copies / "copy.db", "is there already")
@@ -231,7 +229,7 @@ def test_a_file_that_is_there_is_replaced_only_if_allowed(space: Workspace, copi
 
 
 @pytest.mark.parametrize("has_links", [True, False])
-def test_a_file_that_comes_there_meanwhile_is_not_replaced(
+def test_a_file_created_meanwhile_is_not_replaced(
     space: Workspace, copies: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
 ) -> None:
     if not has_links:
@@ -245,7 +243,7 @@ def test_a_file_that_comes_there_meanwhile_is_not_replaced(
     assert names_in(copies) == {"copy.db"}
 
 
-def test_a_file_system_without_links_gets_its_copy_all_the_same(
+def test_a_file_system_without_hard_links_gets_a_copy_too(
     space: Workspace, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no links here")))
@@ -257,7 +255,7 @@ def test_a_file_system_without_links_gets_its_copy_all_the_same(
 
 
 @pytest.mark.parametrize("file", [5, b"copy.db", None, "a\0b"])
-def test_what_is_no_path_is_told(space: Workspace, file: object) -> None:
+def test_an_invalid_path_is_reported(space: Workspace, file: object) -> None:
     with space.engine() as engine, pytest.raises(UsageError, match="file is"):
         engine.backup(file)  # type: ignore[arg-type]
 
@@ -266,7 +264,7 @@ def test_what_is_no_path_is_told(space: Workspace, file: object) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_full_disk_leaves_nothing_of_the_copy_and_all_of_the_store(
+def test_a_full_disk_leaves_no_part_of_the_copy_and_the_whole_store(
     space: Workspace, copies: Path, overwrite: bool
 ) -> None:
     if overwrite:
@@ -284,7 +282,7 @@ def test_a_full_disk_leaves_nothing_of_the_copy_and_all_of_the_store(
     assert asked(space) == before
 
 
-def test_whoever_interrupts_a_backup_finds_nothing_left_of_it(space: Workspace, copies: Path) -> None:
+def test_an_interrupted_backup_leaves_no_file(space: Workspace, copies: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         assert names_in(copies)
         raise KeyboardInterrupt
@@ -321,7 +319,7 @@ def damage(path: Path) -> None:
         file.write(bytes(size))
 
 
-def test_how_much_was_copied_is_told_to_the_end(space: Workspace, copies: Path) -> None:
+def test_progress_is_reported_up_to_the_end(space: Workspace, copies: Path) -> None:
     told = []
     with space.engine() as engine:
         engine._services.store.backup(

@@ -112,7 +112,7 @@ def folded(engine: Engine, name: str) -> dict[str, dict[str, object]]:
 
 
 @pytest.mark.parametrize("part", range(STATEMENT_KILLS))
-def test_a_run_killed_at_any_statement_did_each_task_whole_or_not_at_all(
+def test_a_run_killed_at_any_statement_did_each_task_completely_or_not_at_all(
     space: Workspace, instants: list[int], after: tuple, part: int
 ) -> None:
     assert children.ended(children.run_until_statement, space.folder, instants[part]) == KILLED
@@ -124,7 +124,7 @@ def test_a_run_killed_at_any_statement_did_each_task_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize("part", range(BYTE_KILLS))
-def test_a_run_killed_in_the_midst_of_a_write_did_each_task_whole_or_not_at_all(
+def test_a_run_killed_during_a_write_did_each_task_completely_or_not_at_all(
     space: Workspace, after: tuple, part: int
 ) -> None:
     limit = 33_000 + part * 12_345  # torn anywhere in a page of the write-ahead log
@@ -136,7 +136,7 @@ def test_a_run_killed_in_the_midst_of_a_write_did_each_task_whole_or_not_at_all(
     assert asked(space) == after
 
 
-def test_a_store_whose_making_was_killed_can_be_made_again(first_day: Path, tmp_path: Path, after: tuple) -> None:
+def test_a_store_can_be_created_after_its_creation_was_killed(first_day: Path, tmp_path: Path, after: tuple) -> None:
     for last in (1, 5, 20, 31):
         space = copied(first_day, tmp_path / str(last))
         space.path.unlink()
@@ -188,7 +188,7 @@ def growing(tmp_path: Path) -> Workspace:
 
 
 @pytest.mark.parametrize("more", [2, 10, 40, 100])
-def test_a_full_disk_fails_the_task_leaves_the_store_and_is_forgotten_when_there_is_space(
+def test_a_full_disk_fails_the_task_and_the_store_continues_once_there_is_space(
     growing: Workspace, tmp_path_factory: pytest.TempPathFactory, more: int
 ) -> None:
     with growing.engine() as engine:
@@ -219,7 +219,7 @@ def run_again_and_again(engine: Engine) -> None:
         engine.run_job("Nightly")
 
 
-def test_a_disk_too_full_even_for_the_record_of_the_run_is_told_at_once(growing: Workspace) -> None:
+def test_a_disk_too_full_to_record_the_run_is_reported_at_once(growing: Workspace) -> None:
     with growing.engine() as engine:
         before = everything(engine)
         limit_pages(engine, 0)
@@ -252,7 +252,7 @@ def test_a_dry_run_on_a_full_disk_leaves_no_trace(growing: Workspace, more: int)
 
 
 @pytest.mark.parametrize("limit", [34_000, 60_000, 110_000, 165_000])
-def test_a_write_that_fails_in_a_commit_fails_the_task_and_spoils_nothing(
+def test_a_write_that_fails_during_a_commit_fails_the_task_and_damages_nothing(
     space: Workspace, after: tuple, limit: int
 ) -> None:
     assert children.ended(children.run_where_files_end_at, space.folder, limit) == 0
@@ -282,9 +282,7 @@ def holder(tmp_path: Path, clock: Callable) -> Iterator[Path]:
     assert process.exitcode == 0
 
 
-def test_a_store_that_another_process_goes_on_writing_to_is_told_after_the_timeout(
-    holder: Path, clock: Callable
-) -> None:
+def test_another_writing_process_is_reported_after_the_timeout(holder: Path, clock: Callable) -> None:
     store = SQLiteStore(holder, clock, lock_timeout_s=1)
     before = visible(store)  # reading needs no lock
 
@@ -298,7 +296,7 @@ def test_a_store_that_another_process_goes_on_writing_to_is_told_after_the_timeo
     store.close()
 
 
-def test_a_store_that_another_program_holds_locked_is_told_after_the_timeout(tmp_path: Path, clock: Callable) -> None:
+def test_a_lock_of_another_program_is_reported_after_the_timeout(tmp_path: Path, clock: Callable) -> None:
     store = SQLiteStore(tmp_path / "store.db", clock, lock_timeout_s=1)
     with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as stranger:
         stranger.execute("BEGIN IMMEDIATE")
@@ -342,20 +340,20 @@ def told_to_nobody(space: Workspace) -> list[str]:
     return told
 
 
-def test_control_nobody_may_use_a_store_of_its_own(guarded: Workspace) -> None:
+def test_control_an_unprivileged_user_may_use_its_own_store(guarded: Workspace) -> None:
     position, state = told_to_nobody(guarded)
 
     assert position.isdigit()
     assert state == "completed"
 
 
-def test_191_a_store_that_may_not_be_read_is_refused(guarded: Workspace) -> None:
+def test_191_a_store_without_read_permission_is_refused(guarded: Workspace) -> None:
     guarded.path.chmod(0)
 
     assert all("store.db: permission denied. Name a file that you may read" in told for told in told_to_nobody(guarded))
 
 
-def test_191_a_store_that_may_not_be_written_is_read_and_a_job_refused_with_that_reason(guarded: Workspace) -> None:
+def test_191_a_store_without_write_permission_is_read_and_a_job_is_refused_with_the_reason(guarded: Workspace) -> None:
     before = guarded.path.read_bytes()
     guarded.path.chmod(0o444)
 
@@ -366,7 +364,7 @@ def test_191_a_store_that_may_not_be_written_is_read_and_a_job_refused_with_that
     assert guarded.path.read_bytes() == before
 
 
-def test_191_a_store_in_a_folder_that_may_not_be_written_is_refused_with_that_reason(guarded: Workspace) -> None:
+def test_191_a_store_in_a_folder_without_write_permission_is_refused_with_the_reason(guarded: Workspace) -> None:
     before = guarded.path.read_bytes()
     guarded.folder.chmod(0o555)
 

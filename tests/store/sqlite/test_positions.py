@@ -31,19 +31,19 @@ def position_after_the_newest_rows_were_deleted(recorder: SQLiteProcessRecorder)
     return before[-1], after[0]
 
 
-def test_a_position_is_never_given_again_after_the_newest_events_were_deleted(tmp_path: Path) -> None:
+def test_a_position_is_never_reused_after_the_newest_events_were_deleted(tmp_path: Path) -> None:
     recorder = InsertingSQLiteRecorder(ChangeDatastore(tmp_path / "store.db"))
 
     assert position_after_the_newest_rows_were_deleted(recorder) == (5, 6)
 
 
-def test_control_the_library_s_own_table_gives_a_position_again(tmp_path: Path) -> None:
+def test_control_the_table_of_the_library_reuses_a_position(tmp_path: Path) -> None:
     recorder = SQLiteProcessRecorder(SQLiteDatastore(f"file:{tmp_path}/library.db", originator_id_type="text"))
 
     assert position_after_the_newest_rows_were_deleted(recorder) == (5, 4)
 
 
-def test_a_position_is_not_given_again_after_discards_closing_and_vacuum(tmp_path: Path, clock: Callable) -> None:
+def test_a_position_is_not_reused_after_discards_closing_and_vacuum(tmp_path: Path, clock: Callable) -> None:
     path = tmp_path / "store.db"
     store = open_store(f"sqlite:///{path}", clock)
     people = Subjects(connector="HR", task="T", entity_types=(PERSON,), associations=())
@@ -76,7 +76,7 @@ def write(path: Path, name: str, transactions: int, go: object) -> None:
     store.close()
 
 
-def test_two_processes_write_and_a_reader_never_falls_into_a_gap(tmp_path: Path) -> None:
+def test_a_reader_never_sees_a_gap_while_two_processes_write(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = open_store(f"sqlite:///{path}", utc_now)
     processes = multiprocessing.get_context("forkserver")

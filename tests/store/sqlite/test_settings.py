@@ -36,7 +36,7 @@ def setting(store: SQLiteStore, name: str, *, commit: bool) -> object:
     ("name", "value"),
     [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("trusted_schema", 0), ("cell_size_check", 1)],
 )
-def test_both_kinds_of_connection_are_set_up_for_safety(
+def test_both_kinds_of_connections_have_safe_settings(
     store: SQLiteStore, name: str, value: object, commit: bool
 ) -> None:
     assert setting(store, name, commit=commit) == value
@@ -63,7 +63,7 @@ def test_every_writer_of_a_process_uses_the_one_writing_connection(store: SQLite
         assert reading is not first
 
 
-def test_reading_changes_no_byte_of_the_store(store: SQLiteStore, path: Path) -> None:
+def test_reading_does_not_change_the_files_of_the_store(store: SQLiteStore, path: Path) -> None:
     with store.transaction() as tx:
         create(tx, PERSON, {str(n): {"Name": "x" * 200} for n in range(500)})
     files = [path, path.with_name("store.db-wal")]
@@ -75,7 +75,7 @@ def test_reading_changes_no_byte_of_the_store(store: SQLiteStore, path: Path) ->
     assert [file.read_bytes() for file in files] == before
 
 
-def test_the_log_of_the_database_is_emptied_when_it_has_grown(store: SQLiteStore, path: Path) -> None:
+def test_a_grown_write_ahead_log_is_truncated(store: SQLiteStore, path: Path) -> None:
     written = 0
     for start in range(0, 12_000, 1_000):
         with store.transaction() as tx:
@@ -97,7 +97,7 @@ def test_a_closed_store_is_one_file(store: SQLiteStore, path: Path) -> None:
     assert {file.name for file in path.parent.iterdir()} - {"store.db.lock"} == {"store.db"}
 
 
-def test_a_query_that_was_left_half_read_does_not_keep_the_next_reader_in_the_past(
+def test_an_unfinished_query_does_not_give_the_next_reader_old_data(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deltamark.infrastructure.store.sqlite.database.PORTION", 1)
@@ -129,12 +129,12 @@ def test_a_query_that_was_left_half_read_does_not_keep_the_next_reader_in_the_pa
         "",
     ],
 )
-def test_a_url_that_names_no_file_is_refused(url: str) -> None:
+def test_a_url_without_a_file_is_refused(url: str) -> None:
     with pytest.raises(StoreError, match=r"sqlite:///deltamark\.db"):
         open_store(url)
 
 
-def test_a_store_that_is_not_there_is_made_only_if_asked_for(path: Path) -> None:
+def test_a_missing_store_is_created_only_if_allowed(path: Path) -> None:
     for _ in range(2):
         with pytest.raises(StoreError, match=r"there is no store yet\. Run a job first"):
             open_store(f"sqlite:///{path}", create=False)
