@@ -40,7 +40,7 @@ with running() as server:
 
 
 def test_tests_that_interrupt_a_process_end_under_a_parent_that_ignores_signals() -> None:
-    test = "tests/cli/test_signals.py::test_a_signal_that_comes_when_the_work_is_done_ends_the_process_in_silence"
+    test = "tests/cli/test_signals.py::test_a_signal_after_the_work_ends_the_process_silently"
 
     done = subprocess.run(
         [*IGNORING, "-m", "pytest", test],

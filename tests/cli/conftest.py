@@ -18,7 +18,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def company(tmp_path: Path, store_url: str, capsysbinary, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace that nothing has run in; the command runs there."""
+    """A workspace before the first run; the command runs there."""
     workspace = Workspace(tmp_path / "company", store_url, capsysbinary).written()
     monkeypatch.chdir(workspace.folder)
     return workspace
@@ -52,7 +52,7 @@ def _after_two_days(workspace: Workspace, request: pytest.FixtureRequest) -> Wor
 
 @pytest.fixture
 def two_days(company: Workspace, request: pytest.FixtureRequest) -> Workspace:
-    """The company after its first night and a day of changes."""
+    """The company after two days."""
     return _after_two_days(company, request)
 
 
@@ -66,6 +66,6 @@ def _past(
 
 @pytest.fixture
 def past(_past: Workspace, capsysbinary, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """The company after two days, shared by the tests of a module: for those that only look."""
+    """The company after two days, shared by the tests of a module that only read."""
     monkeypatch.chdir(_past.folder)
     return Workspace(_past.folder, _past.store, capsysbinary)

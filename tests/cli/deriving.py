@@ -1,4 +1,4 @@
-"""The small company with derived values: properties computed over links, keys of them, classifications."""
+"""The small company with derived values: properties computed over links, correlation keys, classifications."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PROPERTIES = {
 
 
 def with_derived_values(text: str = CONFIGURATION) -> str:
-    """The configuration: `Place` of a person is the `Sign` of the department, `Badge` the `Place` in small letters."""
+    """The configuration. `Place` of a person is the `Sign` of the department, `Badge` the `Place` in lower case."""
     for before, after in _PROPERTIES.items():
         assert text.count(before) == 1, before
         text = text.replace(before, after)
@@ -50,7 +50,7 @@ def with_derived_values(text: str = CONFIGURATION) -> str:
 
 
 def deriving(company: Workspace) -> Workspace:
-    """The company, with derived values of everything."""
+    """The company with all its derived values."""
     company.configure(with_derived_values())
     company.done("run", "Incremental")
     return company

@@ -1,4 +1,4 @@
-"""A terminal as far as the command uses one: what stands on it when the command has ended."""
+"""A terminal for tests: what it shows when the command has ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPINNER = re.compile("[\u2800-\u28ff]")
 
 @frozen
 class Shown:
-    """How the command ended, what it wrote, and the lines that then stood on the terminal."""
+    """The exit status of the command, what it wrote, and the lines that the terminal then showed."""
 
     status: int
     raw: str
@@ -32,7 +32,7 @@ class Shown:
 
     @property
     def colours(self) -> set[str]:
-        """The colours that were switched on."""
+        """The colours that were used."""
         return set(re.findall(r"\x1b\[(?:[0-9;]*;)?(3[0-7]|9[0-7])(?:;[0-9;]*)?m", self.raw))
 
 
@@ -44,7 +44,7 @@ def in_terminal(
     keys: bytes = b"",
     **env: str | None,
 ) -> Shown:
-    """Runs the command in a terminal of so many columns; `keys` are typed when there is a file `reached`."""
+    """Runs the command in a terminal with some columns; `keys` are typed once the file `reached` exists."""
     own, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     usual = {"TERM": "xterm-256color", "COLUMNS": None, "LINES": None, "NO_COLOR": None, "COLORTERM": None}

@@ -1,4 +1,4 @@
-"""`deltamark checkpoint`, and `verify --checkpoint`: what is proven, and what is refused."""
+"""`deltamark checkpoint`, and `verify --checkpoint`: what is proven and what is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
 
 @pytest.fixture
 def keys(two_days: Workspace, tmp_path: Path) -> tuple[str, str]:
-    """A key to sign with, and the one to check with."""
+    """A private key and its public key."""
     two_days.done("checkpoint", "--new-key", str(tmp_path / "key.pem"))
     return str(tmp_path / "key.pem"), str(tmp_path / "key.pem.pub")
 
@@ -34,7 +34,9 @@ def kept(company: Workspace, tmp_path: Path, *options: str) -> Path:
     return file
 
 
-def test_a_log_that_went_on_begins_with_what_it_was(two_days: Workspace, tmp_path: Path, keys: tuple[str, str]) -> None:
+def test_a_log_that_has_grown_matches_its_checkpoint(
+    two_days: Workspace, tmp_path: Path, keys: tuple[str, str]
+) -> None:
     file = kept(two_days, tmp_path, "--key", keys[0])
     two_days.done("run", "Incremental")
 
@@ -44,7 +46,7 @@ def test_a_log_that_went_on_begins_with_what_it_was(two_days: Workspace, tmp_pat
     assert "not checked" not in answer.err
 
 
-def test_a_log_whose_end_was_cut_off_is_found(two_days: Workspace, tmp_path: Path) -> None:
+def test_a_truncated_log_is_detected(two_days: Workspace, tmp_path: Path) -> None:
     file = kept(two_days, tmp_path)
     last = json.loads(file.read_text())["position"]
     alter(two_days.store, f"DELETE FROM moments WHERE position={last}")
@@ -55,7 +57,7 @@ def test_a_log_whose_end_was_cut_off_is_found(two_days: Workspace, tmp_path: Pat
     assert "does not reach the checkpoint" in refused.out.decode()
 
 
-def test_only_its_owner_may_read_a_new_key_and_none_is_replaced(two_days: Workspace, keys: tuple[str, str]) -> None:
+def test_a_new_key_is_readable_only_by_its_owner_and_replaces_none(two_days: Workspace, keys: tuple[str, str]) -> None:
     assert stat.S_IMODE(Path(keys[0]).stat().st_mode) == 0o600
 
     refused = two_days.deltamark("checkpoint", "--new-key", keys[0])
@@ -63,7 +65,7 @@ def test_only_its_owner_may_read_a_new_key_and_none_is_replaced(two_days: Worksp
     assert (refused.status, "is not replaced" in refused.err) == (2, True)
 
 
-def test_a_checkpoint_is_not_replaced(two_days: Workspace, tmp_path: Path) -> None:
+def test_an_existing_checkpoint_is_not_replaced(two_days: Workspace, tmp_path: Path) -> None:
     file = kept(two_days, tmp_path)
     before = file.read_bytes()
 
@@ -73,7 +75,7 @@ def test_a_checkpoint_is_not_replaced(two_days: Workspace, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("member", ["log", "position", "at", "digest", "key", "signature"])
-def test_a_checkpoint_whose_content_was_altered_proves_nothing(
+def test_an_altered_checkpoint_is_refused(
     two_days: Workspace, tmp_path: Path, keys: tuple[str, str], member: str
 ) -> None:
     file = kept(two_days, tmp_path, "--key", keys[0])
@@ -86,7 +88,7 @@ def test_a_checkpoint_whose_content_was_altered_proves_nothing(
     assert (refused.status, "is not signed with that key" in refused.err) == (2, True)
 
 
-def test_a_checkpoint_of_another_key_and_one_without_signature_are_refused(
+def test_a_checkpoint_with_another_key_or_without_signature_is_refused(
     two_days: Workspace, tmp_path: Path, keys: tuple[str, str]
 ) -> None:
     signed = kept(two_days, tmp_path, "--key", keys[0])
@@ -140,7 +142,7 @@ def written(file: Path, content: str | bytes | dict) -> None:
 
 
 @pytest.mark.parametrize("what", NO_CHECKPOINTS)
-def test_what_is_no_checkpoint_is_refused_with_the_reason(past: Workspace, tmp_path: Path, what: str) -> None:
+def test_a_malformed_checkpoint_is_refused_with_the_reason(past: Workspace, tmp_path: Path, what: str) -> None:
     content, words = NO_CHECKPOINTS[what]
     written(tmp_path / "no.json", content)
 
@@ -151,7 +153,7 @@ def test_what_is_no_checkpoint_is_refused_with_the_reason(past: Workspace, tmp_p
     assert words in refused.err
 
 
-def test_a_checkpoint_of_a_later_form_says_what_to_upgrade(past: Workspace, tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_later_version_advises_to_upgrade(past: Workspace, tmp_path: Path) -> None:
     written(tmp_path / "later.json", {"deltamark_checkpoint": 2, "root": "00"})
 
     refused = past.deltamark("verify", "--checkpoint", str(tmp_path / "later.json"))
@@ -160,7 +162,7 @@ def test_a_checkpoint_of_a_later_form_says_what_to_upgrade(past: Workspace, tmp_
     assert "this version of Deltamark reads format 1. Upgrade it." in refused.err
 
 
-def test_a_file_that_cannot_be_read_is_told(past: Workspace, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported(past: Workspace, tmp_path: Path) -> None:
     for file in (tmp_path, tmp_path / "nowhere.json"):
         refused = past.deltamark("verify", "--checkpoint", str(file))
 
@@ -171,7 +173,7 @@ ANOTHER = {"log": "0" * 32, "position": 3, "at": "2026-01-01T00:00:00.000000Z", 
 
 
 @pytest.mark.parametrize("member", ANOTHER)
-def test_a_member_that_was_altered_in_a_checkpoint_without_signature_fits_no_log(
+def test_an_altered_member_of_an_unsigned_checkpoint_matches_no_log(
     past: Workspace, tmp_path: Path, member: str
 ) -> None:
     file = tmp_path / "kept.json"
@@ -185,7 +187,7 @@ def test_a_member_that_was_altered_in_a_checkpoint_without_signature_fits_no_log
     assert "It is not proven that it begins with what it was on " in refused.err
 
 
-def test_a_fault_beyond_the_checkpoint_takes_nothing_from_what_it_proves(two_days: Workspace, tmp_path: Path) -> None:
+def test_a_fault_after_the_checkpoint_does_not_affect_its_proof(two_days: Workspace, tmp_path: Path) -> None:
     file = kept(two_days, tmp_path)
     two_days.done("run", "Incremental")
     last = two_days.jsonl("runs")[-1]["run"]
@@ -207,7 +209,7 @@ def test_a_fault_before_the_checkpoint_leaves_it_unproven(two_days: Workspace, t
     assert "It is not proven that it begins" in refused.err
 
 
-def test_a_signature_that_nobody_looked_at_is_told(past: Workspace, tmp_path: Path) -> None:
+def test_an_unchecked_signature_is_reported(past: Workspace, tmp_path: Path) -> None:
     past.done("checkpoint", "--new-key", str(tmp_path / "key.pem"))
     file = kept(past, tmp_path, "--key", str(tmp_path / "key.pem"))
 
@@ -216,7 +218,7 @@ def test_a_signature_that_nobody_looked_at_is_told(past: Workspace, tmp_path: Pa
     assert "its signature is not checked; name the key with --public-key." in answer.err
 
 
-def test_verify_tells_where_the_log_ends_as_a_checkpoint_does(past: Workspace) -> None:
+def test_verify_reports_the_end_of_the_log_like_a_checkpoint(past: Workspace) -> None:
     held = json.loads(past.done("checkpoint").out)
 
     answer = past.done("verify")
@@ -231,7 +233,7 @@ MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
 """The key of the first test of RFC 8032, as `openssl pkey` writes it."""
 
 BY_OPENSSL = "vgAYWlSq+Dg1dyxJs+ZA2Cs7bhnpjhZSTyENDIie970EPG/HA2oIPajDEOv9ldonYFytAR5Fynj2bZfZP0yYAw=="
-"""What `openssl pkeyutl -sign -rawin` signs the members below with, by that key."""
+"""The signature of the members below that `openssl pkeyutl -sign -rawin` makes with that key."""
 
 SIGNED_BY_OPENSSL = {
     "deltamark_checkpoint": 1,
@@ -243,7 +245,7 @@ SIGNED_BY_OPENSSL = {
 }
 
 
-def test_keys_and_signatures_are_those_of_openssl(tmp_path: Path) -> None:
+def test_keys_and_signatures_are_compatible_with_openssl(tmp_path: Path) -> None:
     secret, public, file = tmp_path / "key.pem", tmp_path / "key.pub", tmp_path / "kept.json"
     secret.write_text(SECRET)
     public.write_text(OPENSSL_PUBLIC)
@@ -255,7 +257,7 @@ def test_keys_and_signatures_are_those_of_openssl(tmp_path: Path) -> None:
     assert json.loads(checkpoint_text(known, signing_key(secret))) == json.loads(file.read_text())
 
 
-def test_a_checkpoint_is_small_and_the_same_log_gives_the_same_text(past: Workspace, tmp_path: Path) -> None:
+def test_a_checkpoint_is_small_and_reproducible(past: Workspace, tmp_path: Path) -> None:
     past.done("checkpoint", "--new-key", str(tmp_path / "key.pem"))
 
     first, second = (past.done("checkpoint", "--key", str(tmp_path / "key.pem")) for _ in range(2))
@@ -266,7 +268,7 @@ def test_a_checkpoint_is_small_and_the_same_log_gives_the_same_text(past: Worksp
 
 
 @pytest.mark.parametrize("content", ["", "secret", OPENSSL_PUBLIC])
-def test_what_is_no_key_is_refused_without_a_word_of_it(two_days: Workspace, tmp_path: Path, content: str) -> None:
+def test_a_malformed_key_is_refused_without_quoting_it(two_days: Workspace, tmp_path: Path, content: str) -> None:
     key = tmp_path / "no.pem"
     key.write_text(content)
 
@@ -277,7 +279,7 @@ def test_what_is_no_key_is_refused_without_a_word_of_it(two_days: Workspace, tmp
     assert "secret" not in refused.err.replace(str(key), "")
 
 
-def test_the_key_may_be_named_by_the_environment(
+def test_the_key_can_be_named_by_the_environment(
     two_days: Workspace, keys: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DELTAMARK_CHECKPOINT_KEY", keys[0])
@@ -291,7 +293,7 @@ def test_an_empty_store_has_no_checkpoint(company: Workspace) -> None:
     assert refused.status == 2
 
 
-def test_python_writes_and_reads_what_the_commands_do(
+def test_python_writes_and_reads_the_same_checkpoints_as_the_commands(
     two_days: Workspace, tmp_path: Path, keys: tuple[str, str]
 ) -> None:
     by_command, by_python = kept(two_days, tmp_path, "--key", keys[0]), tmp_path / "by-python.json"
@@ -309,7 +311,7 @@ def test_python_writes_and_reads_what_the_commands_do(
         write_checkpoint(checkpoint, by_python)
 
 
-def test_python_refuses_a_checkpoint_that_another_key_signed(
+def test_python_refuses_a_checkpoint_signed_by_another_key(
     two_days: Workspace, tmp_path: Path, keys: tuple[str, str]
 ) -> None:
     file, other = kept(two_days, tmp_path, "--key", keys[0]), tmp_path / "other.pem"

@@ -1,4 +1,4 @@
-"""Every command, in every form: what it prints is what CONTRACT and configuration say, and the forms agree."""
+"""Every command in every format: what it prints is documented, and the formats agree."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def table_of(csv_text: str) -> list[dict[str, str]]:
 
 
 def plain(value: object) -> str:
-    """A value of a JSON line as a cell of CSV has it."""
+    """Returns a value of a JSON line as a cell of CSV."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -42,7 +42,7 @@ def plain(value: object) -> str:
 
 
 def agree(company: Workspace, *command: str) -> list[dict]:
-    """The documents of a command whose three forms show the same rows."""
+    """Returns the documents of a command, whose three formats must have the same rows."""
     documents = company.jsonl(*command)
     rows = table_of(company.done(*command, "--format", "csv").text)
     lines = company.done(*command).lines
@@ -54,7 +54,7 @@ def agree(company: Workspace, *command: str) -> list[dict]:
 
 
 def rows_of_the_log(store: str) -> list[tuple]:
-    """Every stored event as it is stored."""
+    """Every stored event in its stored form."""
     opened = open_store(store)
     try:
         notifications = opened.recorder.select_notifications(None, 1_000_000)
@@ -74,7 +74,7 @@ def described(change: dict) -> tuple:
 # Configuration
 
 
-def test_what_is_configured_is_shown_in_every_form(company):
+def test_jobs_and_tasks_are_shown_in_every_format(company):
     jobs = agree(company, "jobs")
     tasks = company.jsonl("tasks")
 
@@ -101,7 +101,7 @@ def test_what_is_configured_is_shown_in_every_form(company):
     assert table_of(company.done("tasks", "--format", "csv").text)[2]["depends_on"] == "SynchronizeHR, SynchronizeAD"
 
 
-def test_a_sound_configuration_gives_no_output_but_a_word(company):
+def test_a_valid_configuration_gives_one_message_and_no_output(company):
     answer = company.done("validate")
 
     assert answer.out == b""
@@ -109,7 +109,7 @@ def test_a_sound_configuration_gives_no_output_but_a_word(company):
     assert company.done("validate", "--format", "jsonl").out == b""
 
 
-def test_warnings_are_told_and_the_configuration_can_be_run(company):
+def test_warnings_are_shown_and_the_configuration_can_be_run(company):
     text = (company.folder / "configuration" / "company.xml").read_text()
     company.configure(text.replace(' DoNotDeleteChanges="true"', "", 1))
 
@@ -124,7 +124,7 @@ def test_warnings_are_told_and_the_configuration_can_be_run(company):
 # Runs
 
 
-def test_a_run_ends_with_one_object_that_tells_it_whole(company):
+def test_a_run_ends_with_one_object_that_describes_it(company):
     (run,) = company.jsonl("run", "Incremental")
 
     assert list(run) == RUN
@@ -139,7 +139,7 @@ def test_a_run_ends_with_one_object_that_tells_it_whole(company):
     assert all(TIME.match(run[name]) for name in ("started_at", "ended_at"))
 
 
-def test_a_run_tells_its_tasks_on_standard_error_and_its_result_on_standard_output(company):
+def test_a_run_shows_tasks_on_standard_error_and_its_result_on_standard_output(company):
     answer = company.done("run", "Incremental")
 
     assert re.match(r"SynchronizeHR: completed \(\d+\.\d\d s\)\n", answer.err)
@@ -165,7 +165,7 @@ def test_a_run_tells_its_tasks_on_standard_error_and_its_result_on_standard_outp
     assert list(csv_rows[0]) == ["task", "state", *COUNTS, "seconds"]
 
 
-def test_a_dry_run_shows_what_would_change_and_leaves_the_log_as_it_was(company):
+def test_a_dry_run_shows_changes_and_does_not_write_the_log(company):
     company.done("run", "Incremental")
     company.extract(**LATER)
     before, exported = rows_of_the_log(company.store), company.done("export", "HR_Person").out
@@ -181,7 +181,7 @@ def test_a_dry_run_shows_what_would_change_and_leaves_the_log_as_it_was(company)
     assert len(real) == 10
 
 
-def test_a_dry_run_in_other_forms_shows_the_same_changes_and_nothing_is_kept(company):
+def test_a_dry_run_shows_the_same_changes_in_every_format(company):
     before = company.done("run", "Incremental")
     company.extract(**LATER)
 
@@ -197,7 +197,7 @@ def test_a_dry_run_in_other_forms_shows_the_same_changes_and_nothing_is_kept(com
     assert [run["run"] for run in company.jsonl("runs")] == [1]
 
 
-def test_a_long_dry_run_shows_its_beginning_and_says_how_much_more_there_is(company):
+def test_a_long_dry_run_shows_its_first_changes_and_counts_the_others(company):
     company.extract(
         people="number,name,mail,salary,hired,active,department\n" + "".join(f"P{n},,,,,,\n" for n in range(30))
     )
@@ -208,7 +208,7 @@ def test_a_long_dry_run_shows_its_beginning_and_says_how_much_more_there_is(comp
     assert len(company.jsonl("run", "OnlyFlag", "--dry-run")) == 32 + 1
 
 
-def test_force_lets_an_emptied_extract_pass(company):
+def test_force_applies_an_empty_extract(company):
     company.done("run", "Incremental")
     company.extract(users="login,mail\n", members="group,login\n")
 
@@ -222,7 +222,7 @@ def test_force_lets_an_emptied_extract_pass(company):
     assert company.jsonl("export", "AD_User") == []
 
 
-def test_past_runs_are_listed_and_one_is_told_with_what_it_set_aside(company):
+def test_past_runs_are_listed_and_one_is_shown_with_rows_set_aside(company):
     company.done("run", "Incremental")
     company.extract(users="login,mail\nada,a@x.example\n,nobody@x.example\n")
     assert company.done("run", "Incremental").status == 0
@@ -281,7 +281,7 @@ def test_changes_have_exactly_the_members_of_the_contract(past):
     assert agree(past, "changes") == changes
 
 
-def test_changes_are_filtered_by_place_time_run_type_and_key(past):
+def test_changes_are_filtered_by_position_time_run_type_and_key(past):
     everything = past.jsonl("changes")
     middle = everything[10]["position"]
 
@@ -305,7 +305,7 @@ def test_changes_are_filtered_by_place_time_run_type_and_key(past):
     assert 0 < len(of_ada) < len(people) < len(everything)
 
 
-def test_the_history_of_one_resource_is_told_oldest_first_with_its_links(past):
+def test_the_history_of_a_resource_is_oldest_first_with_its_links(past):
     history = agree(past, "history", "HR_Person", "E1")
 
     assert [(c["change"], c.get("other_key")) for c in history] == [
@@ -314,7 +314,7 @@ def test_the_history_of_one_resource_is_told_oldest_first_with_its_links(past):
     assert "Mail: Ada@x.example → ada.l@x.example" in past.done("history", "HR_Person", "E1").text
 
 
-def test_what_was_discarded_is_told_with_the_rest(two_days):
+def test_a_history_reports_discarded_changes(two_days):
     two_days.done("run", "Forgetful")
 
     answer = two_days.done("changes", "--format", "jsonl")
@@ -331,7 +331,7 @@ def test_what_was_discarded_is_told_with_the_rest(two_days):
 # State
 
 
-def test_a_resource_is_shown_as_it_is_and_as_it_was(past):
+def test_a_resource_is_shown_at_present_and_in_the_past(past):
     (now,) = past.jsonl("show", "HR_Person", "E1")
     (then,) = past.jsonl("show", "HR_Person", "E1", "--at", "run:1")
 
@@ -369,7 +369,7 @@ def test_a_moment_is_a_position_a_time_or_the_end_of_a_run(past):
     assert past.jsonl("export", "HR_Person", "--at", "0") == []
 
 
-def test_a_deleted_resource_one_that_was_not_yet_and_one_that_never_was_get_different_answers(past):
+def test_deleted_future_and_unknown_resources_get_different_answers(past):
     deleted = past.deltamark("show", "HR_Person", "E3")
     never = past.deltamark("show", "HR_Person", "E9")
     not_yet = past.deltamark("show", "HR_Person", "E4", "--at", "run:1")
@@ -385,7 +385,7 @@ def test_a_deleted_resource_one_that_was_not_yet_and_one_that_never_was_get_diff
     assert deleted.out == never.out == not_yet.out == b""
 
 
-def test_all_resources_of_a_type_are_exported_in_key_order_with_their_links(past):
+def test_all_resources_of_a_type_are_exported_by_key_with_their_links(past):
     people = past.jsonl("export", "HR_Person")
     groups = past.jsonl("export", "AD_Group")
     rows = table_of(past.done("export", "HR_Person", "--format", "csv").text)
@@ -408,10 +408,10 @@ def test_all_resources_of_a_type_are_exported_in_key_order_with_their_links(past
     assert len(past.done("export", "HR_Person").lines) == 4
 
 
-# What is derived
+# Derived values
 
 
-def test_what_a_task_would_compute_is_shown_with_its_beginning(two_days):
+def test_dirty_resources_are_shown_with_their_first_change(two_days):
     assert two_days.jsonl("dirty") == []
     assert two_days.done("dirty", "--format", "csv").text == "task,entity_type,key,since\n"
     two_days.extract(people=LATER["people"].replace("dee@", "d@"))
@@ -425,7 +425,7 @@ def test_what_a_task_would_compute_is_shown_with_its_beginning(two_days):
     assert two_days.jsonl("dirty", "--type", "AD_User") == []
 
 
-def test_keys_and_the_pairs_that_they_match_are_shown(past):
+def test_keys_and_matched_pairs_are_shown(past):
     keys = agree(past, "keys")
     pairs = agree(past, "keys", "--pairs")
 
@@ -446,7 +446,7 @@ def test_keys_and_the_pairs_that_they_match_are_shown(past):
 
 
 @pytest.mark.parametrize("command", ["runs", "changes", "export", "dirty", "keys", "history", "show"])
-def test_a_question_to_a_store_that_is_not_there_makes_none(company, command):
+def test_a_query_creates_no_store(company, command):
     arguments = {"export": ["HR_Person"], "history": ["HR_Person", "E1"], "show": ["HR_Person", "E1"]}
 
     answer = company.deltamark(command, *arguments.get(command, []))

@@ -1,4 +1,4 @@
-"""`deltamark config export`: the whole configuration as one file that means the same."""
+"""`deltamark config export`: the whole configuration as one equivalent file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def split(company: Workspace) -> None:
     (folder / "jobs.xml").write_text(f"<ConfigurationFile><!-- jobs -->\n  <Job {jobs}", encoding="utf-8")
 
 
-def test_the_export_of_several_files_is_one_that_means_the_same(company, tmp_path):
+def test_several_files_are_exported_as_one_equivalent_file(company, tmp_path):
     split(company)
     configured = load(company.folder / "configuration")
 
@@ -29,14 +29,14 @@ def test_the_export_of_several_files_is_one_that_means_the_same(company, tmp_pat
     assert "<!--" not in answer.text
 
 
-def test_a_file_holds_what_standard_output_would(company):
+def test_a_file_has_the_text_of_standard_output(company):
     answer = company.done("config", "export", "-o", "exported.xml")
 
     assert (company.folder / "exported.xml").read_bytes() == company.done("config", "export").out
     assert (answer.out, answer.err) == (b"", "The configuration was written to exported.xml.\n")
 
 
-def test_what_was_exported_can_be_run_and_exports_itself(company, monkeypatch):
+def test_an_export_can_be_run_and_exported_again(company, monkeypatch):
     company.done("config", "export", "-o", "exported.xml")
     monkeypatch.setenv("DELTAMARK_CONFIGURATION", "exported.xml")
 
@@ -45,7 +45,7 @@ def test_what_was_exported_can_be_run_and_exports_itself(company, monkeypatch):
     assert company.done("config", "export").out == (company.folder / "exported.xml").read_bytes()
 
 
-def test_2_a_configuration_with_faults_is_not_exported_and_a_file_stays_as_it_was(company):
+def test_2_a_faulty_configuration_is_not_exported(company):
     company.configure("<ConfigurationFile><Job /></ConfigurationFile>")
     (company.folder / "exported.xml").write_text("before")
 
@@ -56,14 +56,14 @@ def test_2_a_configuration_with_faults_is_not_exported_and_a_file_stays_as_it_wa
     assert (company.folder / "exported.xml").read_text() == "before"
 
 
-def test_2_a_file_that_cannot_be_written_is_told(company):
+def test_2_an_unwritable_file_is_reported(company):
     answer = company.deltamark("config", "export", "-o", "no/such/folder.xml")
 
     assert answer.status == 2
     assert "no/such/folder.xml cannot be written" in answer.err
 
 
-def test_2_a_mistyped_command_is_guessed(company):
+def test_2_a_mistyped_command_gets_a_suggestion(company):
     answer = company.deltamark("config", "exprot")
 
     assert answer.status == 2

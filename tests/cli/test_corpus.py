@@ -1,4 +1,4 @@
-"""Ways to call the command badly (tests/corpus/command_line): none surprises a user."""
+"""Wrong calls of the command (tests/corpus/command_line): each has its documented answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def called(case: dict) -> str:
 
 @pytest.fixture
 def places(past: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What stands for the names in braces."""
+    """The values of the names in braces."""
     unreadable = tmp_path / "unreadable.xml"
     unreadable.write_text("<ConfigurationFile/>")
     folder = tmp_path / "folder"
@@ -42,7 +42,7 @@ def places(past: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("case", CASES, ids=map(called, CASES))
-def test_a_bad_call_is_answered_as_documented(past, places, case):
+def test_a_wrong_call_has_the_documented_answer(past, places, case):
     arguments = [re.sub(r"\{(\w+)\}", lambda match: places[match[1]], text) for text in case["arguments"]]
     kept = past.jsonl("changes")
     started = time.process_time()
@@ -61,7 +61,7 @@ def test_a_bad_call_is_answered_as_documented(past, places, case):
     assert past.jsonl("changes") == kept
 
 
-def test_every_number_of_the_group_has_a_case_or_a_place_where_it_is_tested():
+def test_every_number_of_the_group_has_a_case_or_a_reference():
     text = CORPUS.read_text("utf-8")
     elsewhere = {
         int(number) for line in text.splitlines() if line.startswith("#") for number in re.findall(r"\b1[34]\d\b", line)

@@ -1,4 +1,4 @@
-"""Bad configurations (tests/corpus/configuration) through the command: each fault has its file and its line."""
+"""Faulty configurations (tests/corpus/configuration) at the command line: each fault has its file and line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_each_fault_is_printed_with_its_file_and_line(company, name):
 
 
 @pytest.mark.parametrize("name", ["A01-empty", "A24-internal-entity", "A48-unknown-connector"])
-def test_a_configuration_with_a_fault_starts_nothing_and_makes_no_store(company, name):
+def test_a_faulty_configuration_starts_nothing_and_creates_no_store(company, name):
     path = CORPUS / f"{name}.xml"
     faults = company.deltamark("--configuration", str(path), "validate")
 
@@ -47,7 +47,7 @@ def test_a_configuration_with_a_fault_starts_nothing_and_makes_no_store(company,
     assert "there is no store yet" in company.deltamark("runs").err
 
 
-def test_all_faults_of_all_files_are_printed_not_only_the_first(company):
+def test_all_faults_of_all_files_are_printed(company):
     (company.folder / "configuration" / "b.xml").write_text('<ConfigurationFile>\n<Jb/>\n<Agent Identifer="A"/>\n')
     (company.folder / "configuration" / "c.xml").write_text(
         "<ConfigurationFile>\n<Jb/>\n<Agent/>\n</ConfigurationFile>"
@@ -66,7 +66,7 @@ def test_all_faults_of_all_files_are_printed_not_only_the_first(company):
         assert line.endswith(f": {fault['message']}")
 
 
-# Too big to store, or no files
+# Too large for the corpus, or not regular files
 
 
 def wrapped(body: str) -> str:
@@ -86,7 +86,7 @@ BIG = {
 
 
 @pytest.mark.parametrize("name", BIG)
-def test_what_is_too_big_is_refused_soon(company, name):
+def test_an_oversized_configuration_is_refused_quickly(company, name):
     body, message = BIG[name]
     company.configure(wrapped(body()))
     started = time.process_time()
@@ -100,7 +100,7 @@ def test_what_is_too_big_is_refused_soon(company, name):
     assert len(answer.text) < 2_000
 
 
-def test_58_what_is_no_file_is_not_read(company, tmp_path):
+def test_58_only_regular_files_are_read(company, tmp_path):
     link = company.folder / "configuration" / "more.xml"
     link.symlink_to("/etc/passwd")
 
@@ -145,7 +145,7 @@ def test_62_an_expression_is_checked_before_anything_runs(company, name):
     assert len(answer.text) < 2_000
 
 
-def test_59_and_62_what_looks_dangerous_and_is_not_is_accepted(company):
+def test_59_and_62_harmless_text_that_looks_dangerous_is_accepted(company):
     rule = "SourceExpression=\"SQL:p: lower(p.Mail) || '${MISSING} (a+)+$'\""
     company.configure(CONFIGURATION.replace('SourceBinding="Mail" SourceExpression="ToLower"', rule))
 

@@ -1,4 +1,4 @@
-"""Bad and odd extracts (tests/corpus/extracts) through a run: its outcome, its words, and the state it leaves."""
+"""Faulty and odd extracts (tests/corpus/extracts) in a run: its outcome, its messages, and the resulting state."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ CONFIGURATION = """<ConfigurationFile>
 
 
 class People(Workspace):
-    """A workspace of one extract, shared by all tests here: what one leaves is what the next one finds."""
+    """A workspace with one extract, shared by all tests here: each begins with the state after the one before."""
 
     def expecting(self, kind: str = "String", pattern: str = "", **more: str) -> None:
-        """The extract is read like this."""
+        """Sets how the extract is read."""
         self.configure(
             CONFIGURATION.format(
                 kind=kind,
@@ -54,7 +54,7 @@ class People(Workspace):
         )
 
     def with_extract(self, name: str, content: bytes | str | Path) -> None:
-        """This file is the only extract."""
+        """Puts a file in place of all extracts."""
         shutil.rmtree(self.exports)
         self.exports.mkdir()
         if isinstance(content, Path):
@@ -63,7 +63,7 @@ class People(Workspace):
             (self.exports / name).write_bytes(content.encode() if isinstance(content, str) else content)
 
     def run(self, *options: str):
-        """Runs the job; what it says is never a traceback."""
+        """Runs the job, and checks that it shows no traceback."""
         answer = self.deltamark("run", "Load", *options, "--format", "jsonl")
         assert "Traceback" not in answer.err
         assert "internal error" not in answer.err
@@ -71,11 +71,11 @@ class People(Workspace):
         return answer
 
     def held(self) -> list[dict]:
-        """The resources that there are."""
+        """The existing resources."""
         return self.jsonl("export", "Person")
 
     def set_aside(self, run: dict) -> list[dict]:
-        """The rows that a run did not apply."""
+        """The rows that a run set aside."""
         return self.jsonl("runs", str(run["run"]))[0]["set_aside"]
 
 
@@ -86,7 +86,7 @@ def shared(lasting_store_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def people(shared: People, capsysbinary, monkeypatch: pytest.MonkeyPatch) -> People:
-    """The shared workspace; somebody is always held before the extract of the test comes."""
+    """The shared workspace, always with a person from before the extract of the test."""
     monkeypatch.chdir(shared.folder)
     workspace = People(shared.folder, shared.store, capsysbinary)
     workspace.expecting()
@@ -95,7 +95,7 @@ def people(shared: People, capsysbinary, monkeypatch: pytest.MonkeyPatch) -> Peo
 
 @pytest.fixture
 def holding(people: People) -> People:
-    """One person is held."""
+    """Synchronizes one person."""
     people.with_extract("people.csv", HELD)
     assert people.run().status == 0
     return people
@@ -111,7 +111,7 @@ def ending_of(case: dict) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["file"] for case in CASES])
-def test_an_extract_of_the_corpus_comes_out_as_documented(people, once, case):
+def test_an_extract_of_the_corpus_has_the_documented_outcome(people, once, case):
     if not once:
         people.with_extract("people.csv", HELD)
         people.run()
@@ -153,7 +153,7 @@ def test_an_extract_of_the_corpus_comes_out_as_documented(people, once, case):
             assert aside == []
 
 
-# What is no file, or is big, or needs another type
+# Not a regular file, or large, or with other types
 
 
 def refused(people: People, message: str, status: int = 1) -> None:
@@ -176,7 +176,7 @@ def test_63_a_missing_extract_fails_the_task(holding):
     holding.exports.mkdir()
 
 
-def test_63_the_name_of_a_file_that_is_no_text_can_be_told(holding):
+def test_63_an_undecodable_file_name_can_be_shown(holding):
     (holding.exports / "people.csv").rename(holding.exports / os.fsdecode(b"peopl\xff.csv"))
 
     refused(holding, r"the nearest name there is peopl\\udcff.csv")
@@ -189,7 +189,7 @@ def test_64_a_folder_in_place_of_an_extract_fails_the_task(holding):
     refused(holding, "people.csv: this is a folder, not a file")
 
 
-def test_65_an_extract_that_may_not_be_read_fails_the_task(holding, monkeypatch):
+def test_65_an_unreadable_extract_fails_the_task(holding, monkeypatch):
     original = os.open
 
     def refusing(path, *arguments, **options):
@@ -210,7 +210,7 @@ def test_67_and_107_a_header_alone_is_held_back_unless_forced(holding):
     assert holding.held() == []
 
 
-def test_79_a_row_of_endless_length_fails_the_task(holding, monkeypatch):
+def test_79_an_endless_row_fails_the_task(holding, monkeypatch):
     monkeypatch.setattr("deltamark.infrastructure.extracts.csv.normalize.LONGEST_ROW", 1 << 20)
     holding.with_extract("people.csv", f'id,name\nk,"{"x" * 200_000}"\n')
     assert holding.run().status == 0
@@ -259,7 +259,7 @@ TYPED = {
 
 
 @pytest.mark.parametrize("name", TYPED)
-def test_values_that_are_none_of_their_type_are_set_aside_with_line_and_column(holding, name):
+def test_values_of_wrong_types_are_set_aside_with_line_and_column(holding, name):
     kind, pattern, bad, good = TYPED[name]
     holding.expecting(kind, pattern)
     rows = [*((f"bad{n}", text) for n, text in enumerate(bad)), *((f"good{n}", text) for n, text in enumerate(good))]
@@ -277,7 +277,7 @@ def test_values_that_are_none_of_their_type_are_set_aside_with_line_and_column(h
     assert held == {"held": None, **{f"good{n}": value for n, value in enumerate(good.values())}}
 
 
-def test_104_and_105_formulas_and_markup_are_kept_to_the_letter_in_every_form(holding):
+def test_104_and_105_formulas_and_markup_are_kept_exactly_in_every_format(holding):
     values = [
         "=cmd|'/c calc'!A1",
         " =1+1",
@@ -300,7 +300,7 @@ def test_104_and_105_formulas_and_markup_are_kept_to_the_letter_in_every_form(ho
     assert csv_lines[1] == "0,0,=cmd|'/c calc'!A1"
 
 
-def test_107_an_extract_that_shrinks_is_applied_and_every_row_that_is_gone_is_deleted(holding):
+def test_107_a_smaller_extract_is_applied_and_missing_rows_are_deleted(holding):
     whole = [f"k{n},n\n" for n in range(10)]
     for count in (10, 7, 1):
         holding.with_extract("people.csv", "id,name\n" + "".join(whole[:count]))
@@ -341,7 +341,7 @@ def test_110_a_decompression_bomb_fails_the_task(holding, monkeypatch):
     ],
     ids=["encrypted-zip", "old-office", "pdf", "program", "zstandard"],
 )
-def test_110_what_is_no_csv_fails_the_task(holding, beginning, message):
+def test_110_a_file_that_is_not_csv_fails_the_task(holding, beginning, message):
     holding.with_extract("people.csv", beginning + bytes(range(256)) * 40)
 
     refused(holding, message)

@@ -1,4 +1,4 @@
-"""A long listing that goes elsewhere shows on the terminal how far it is."""
+"""The terminal shows the progress of a long listing that is written elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def impatient(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
 
 
-def test_rows_that_take_long_are_counted_on_the_terminal(impatient, monkeypatch):
+def test_slow_rows_are_counted_on_the_terminal(impatient, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
 
@@ -32,7 +32,7 @@ def test_rows_that_take_long_are_counted_on_the_terminal(impatient, monkeypatch)
     assert "20 rows" in terminal.getvalue()
 
 
-def test_a_count_that_is_left_early_leaves_the_terminal_as_it_was(impatient, monkeypatch):
+def test_an_aborted_count_restores_the_terminal(impatient, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     rows = counting.counted(range(100))
@@ -45,7 +45,7 @@ def test_a_count_that_is_left_early_leaves_the_terminal_as_it_was(impatient, mon
 
 
 @pytest.mark.parametrize("patience_s", [0.0, 60.0])
-def test_nothing_is_shown_where_there_is_no_terminal_or_no_need(impatient, monkeypatch, patience_s):
+def test_nothing_is_counted_without_a_terminal_or_for_fast_rows(impatient, monkeypatch, patience_s):
     stream = io.StringIO() if patience_s == 0 else Terminal()
     monkeypatch.setattr(counting, "_PATIENCE_S", patience_s)
     monkeypatch.setattr(sys, "stderr", stream)

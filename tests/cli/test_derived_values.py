@@ -1,4 +1,4 @@
-"""Derived values on the command line: how they are configured, computed, shown and counted."""
+"""Derived values at the command line: configured, computed, shown and counted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def counted(run: dict, task: str) -> dict[str, int]:
     return {name: found[name] for name in COUNTS if found[name]}
 
 
-def test_the_configuration_is_sound_and_its_tasks_are_listed(derived):
+def test_the_configuration_is_valid_and_its_tasks_are_listed(derived):
     tasks = {(t["job"], t["task"]): t for t in derived.jsonl("tasks")}
 
     assert derived.done("validate").err.startswith("The configuration can be run: 4 jobs")
@@ -34,7 +34,7 @@ def test_the_configuration_is_sound_and_its_tasks_are_listed(derived):
     assert derived.jsonl("jobs")[0]["tasks"] == 6
 
 
-def test_values_executed_and_necessary_are_counted_beside_the_resources(derived):
+def test_values_executed_and_necessary_are_counted(derived):
     derived.extract(departments="code,title\nD1,RESEARCH\nD2,Sales and more\n")
 
     (run,) = derived.jsonl("run", "Incremental")
@@ -45,7 +45,7 @@ def test_values_executed_and_necessary_are_counted_beside_the_resources(derived)
     assert (rows["Properties"]["executed"], rows["Properties"]["necessary"]) == ("4", "3")
 
 
-def test_a_table_shows_the_counts_only_where_there_are_any(derived):
+def test_a_table_shows_only_nonzero_counts(derived):
     values = derived.done("runs", "1").lines[2].split()
     derived.done("run", "OnlyFlag")
     none = derived.done("runs", "2").lines[2].split()
@@ -54,7 +54,7 @@ def test_a_table_shows_the_counts_only_where_there_are_any(derived):
     assert not {"computed", "executed", "necessary", "written"} & set(none)
 
 
-def test_a_resource_tells_which_of_its_properties_are_computed(derived):
+def test_a_resource_shows_which_of_its_properties_are_computed(derived):
     (document,) = derived.jsonl("show", "HR_Person", "E1")
     rows = table_of(derived.done("show", "HR_Person", "E1", "--format", "csv").text)
     table = derived.done("show", "HR_Person", "E1").lines
@@ -74,7 +74,7 @@ def test_a_resource_without_computed_properties_has_no_column_for_them(derived):
     assert table_of(derived.done("show", "AD_User", "ada", "--format", "csv").text)[0]["computed"] == ""
 
 
-def test_computed_values_are_shown_as_they_were_and_in_the_history(derived):
+def test_past_computed_values_are_shown_and_are_in_the_history(derived):
     derived.extract(departments="code,title\nD1,Lab\nD2,Sales\n")
     derived.done("run", "Incremental")
 
@@ -91,7 +91,7 @@ def test_computed_values_are_shown_as_they_were_and_in_the_history(derived):
     assert exported[0]["properties"]["Place"] == "LAB"
 
 
-def test_every_task_that_computes_tells_what_is_dirty(derived):
+def test_what_is_dirty_is_shown_for_every_computing_task(derived):
     derived.extract(**{**LATER, "people": EXTRACTS["people"]}, departments="code,title\nD1,Lab\nD2,Sales\n")
     derived.done("run", "OnlySynchronize")
     derived.done("run", "OnlyFlag")
@@ -119,7 +119,7 @@ def test_classifications_are_shown_with_rule_and_confidence(derived):
     assert header == "entity_type,key,resource_type,rule,confidence\n"
 
 
-def test_a_classification_of_a_type_that_is_none_is_refused(past):
+def test_classifications_of_an_unknown_type_are_refused(past):
     answer = past.deltamark("classifications", "--type", "AD_Users")
 
     assert (answer.status, answer.out) == (2, b"")
@@ -130,7 +130,7 @@ def test_a_store_without_rules_has_no_classifications(past):
     assert past.jsonl("classifications") == []
 
 
-def test_classified_keys_are_not_shown_raw(derived):
+def test_classified_keys_are_shown_escaped(derived):
     bad = "u\x1b[31m\u202e\n"
     derived.extract(users=f'{EXTRACTS["users"]}"{bad}",\n')
     derived.done("run", "Incremental")
@@ -143,7 +143,7 @@ def test_classified_keys_are_not_shown_raw(derived):
 
 
 @pytest.mark.parametrize("command", [["why", "HR_Person", "E1"], ["verify", "--derived"], ["classifications"]])
-def test_a_question_about_derived_values_to_a_store_that_is_not_there_makes_none(company, command):
+def test_a_query_of_derived_values_creates_no_store(company, command):
     answer = company.deltamark(*command)
 
     assert answer.status == 2

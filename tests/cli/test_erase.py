@@ -1,4 +1,4 @@
-"""The command that erases a resource: what it prints, what it refuses, and what every other question says then."""
+"""`deltamark erase`: what it prints, what it refuses, and what other commands answer afterwards."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ GONE = "HR_Person E1 was erased at"
 
 @pytest.fixture
 def erased(two_days: Workspace) -> Workspace:
-    """The company after E1 was erased by run 3; she was created by run 1, with a link, and changed by run 2."""
+    """The company after run 3 erased E1, whom run 1 created with a link and run 2 changed."""
     two_days.done("erase", "HR_Person", "E1", *REASON)
     return two_days
 
 
-def test_a_dry_run_tells_the_very_changes_that_are_erased_then(two_days: Workspace) -> None:
+def test_a_dry_run_lists_exactly_the_changes_that_are_then_erased(two_days: Workspace) -> None:
     before = two_days.jsonl("changes")
 
     said = two_days.done("erase", "HR_Person", "E1", *REASON, "--dry-run").err
@@ -47,7 +47,7 @@ def test_a_dry_run_tells_the_very_changes_that_are_erased_then(two_days: Workspa
     ],
     ids=lambda question: " ".join(question),
 )
-def test_who_asks_for_it_is_told_that_it_was_erased_and_why(erased: Workspace, question: tuple[str, ...]) -> None:
+def test_asking_for_an_erased_resource_gives_the_reason(erased: Workspace, question: tuple[str, ...]) -> None:
     refused = erased.deltamark(*question)
 
     assert (refused.status, refused.out) == (2, b"")
@@ -67,7 +67,7 @@ def test_who_asks_for_it_is_told_that_it_was_erased_and_why(erased: Workspace, q
     ],
     ids=lambda question: " ".join(question),
 )
-def test_an_answer_that_holds_less_than_it_did_says_so(two_days: Workspace, question: tuple[str, ...]) -> None:
+def test_an_answer_with_erased_changes_says_so(two_days: Workspace, question: tuple[str, ...]) -> None:
     before = two_days.done(*question)
     two_days.done("erase", "HR_Person", "E1", *REASON)
     run = two_days.jsonl("runs")[-1]["run"]
@@ -81,7 +81,7 @@ def test_an_answer_that_holds_less_than_it_did_says_so(two_days: Workspace, ques
     assert f", which run {run} erased." in after.err
 
 
-def test_an_answer_that_nothing_was_erased_of_says_nothing(erased: Workspace) -> None:
+def test_an_answer_without_erased_changes_says_nothing(erased: Workspace) -> None:
     run = str(erased.jsonl("runs")[-1]["run"])
 
     for question in (
@@ -98,7 +98,7 @@ def _head(workspace: Workspace) -> int:
         return reading.head()
 
 
-def test_the_others_are_as_they_were_and_the_log_verifies(two_days: Workspace) -> None:
+def test_other_resources_are_unchanged_and_the_log_verifies(two_days: Workspace) -> None:
     others = [row for row in two_days.jsonl("export", "HR_Person") if row["key"] != "E1"]
 
     two_days.done("erase", "HR_Person", "E1", *REASON)
@@ -123,7 +123,7 @@ def test_the_others_are_as_they_were_and_the_log_verifies(two_days: Workspace) -
     ],
     ids=["key", "type", "no key", "no reason", "empty", "blank", "long", "control"],
 )
-def test_what_cannot_be_erased_is_told_with_status_2_and_changes_nothing(
+def test_an_invalid_erasure_has_status_2_and_changes_nothing(
     two_days: Workspace, arguments: list[str], words: str
 ) -> None:
     before = two_days.jsonl("changes")
@@ -137,7 +137,7 @@ def test_what_cannot_be_erased_is_told_with_status_2_and_changes_nothing(
     assert two_days.jsonl("changes") == before
 
 
-def test_while_a_run_goes_on_nothing_is_erased_and_the_status_is_2(two_days: Workspace) -> None:
+def test_during_a_run_nothing_is_erased_and_the_status_is_2(two_days: Workspace) -> None:
     with closing(open_store(two_days.store)) as store, store.transaction() as tx:
         tx.take_leases(1, ["SynchronizeHR"], 60.0)
     before = two_days.jsonl("changes")
@@ -150,13 +150,13 @@ def test_while_a_run_goes_on_nothing_is_erased_and_the_status_is_2(two_days: Wor
 
 
 @pytest.mark.parametrize("new_store", ["postgresql"], indirect=True)
-def test_a_server_says_by_what_the_owner_has_the_files_written_anew(two_days: Workspace) -> None:
+def test_for_a_server_the_command_that_rewrites_the_files_is_named(two_days: Workspace) -> None:
     assert "VACUUM (FULL) " in two_days.done("erase", "HR_Person", "E1", *REASON).err
     assert "VACUUM" not in two_days.done("erase", "HR_Person", "E2", *REASON, "--no-scrub").err
 
 
 @pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
-def test_a_file_is_written_anew_unless_somebody_says_no(two_days: Workspace) -> None:
+def test_a_file_is_rewritten_unless_switched_off(two_days: Workspace) -> None:
     path = two_days.store.removeprefix("sqlite:///")
 
     def holds(canary: bytes) -> bool:

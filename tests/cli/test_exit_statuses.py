@@ -1,4 +1,4 @@
-"""Exit statuses 0 to 3 (4 stands in `test_verify`), and that a traceback is for those who ask for one."""
+"""Exit statuses 0 to 3 (4 is in `test_verify`), and tracebacks only with `--debug`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def emptied(company: Workspace) -> None:
     company.extract(people="number,name,mail,salary,hired,active,department\n")
 
 
-def test_0_a_run_with_a_warning_is_done(company):
+def test_0_a_run_with_a_warning_succeeds(company):
     company.extract(users=EXTRACTS["users"] + ",nobody@x.example\n")
 
     answer = company.deltamark("run", "Forgetful", "--format", "jsonl")
@@ -26,7 +26,7 @@ def test_0_a_run_with_a_warning_is_done(company):
     assert "Traceback" not in answer.err
 
 
-def test_0_set_aside_rows_are_told_with_their_place(company):
+def test_0_rows_set_aside_are_shown_with_their_location(company):
     company.extract(users=EXTRACTS["users"] + ",nobody@x.example\n")
 
     answer = company.done("run", "Forgetful")
@@ -35,7 +35,7 @@ def test_0_set_aside_rows_are_told_with_their_place(company):
     assert "  users.csv:5:login: the key is empty\n" in answer.err
 
 
-def test_1_a_failed_task_is_told_and_put_on_record(company):
+def test_1_a_failed_task_is_shown_and_recorded(company):
     broken(company)
 
     answer = company.deltamark("run", "Incremental", "--format", "jsonl")
@@ -59,7 +59,7 @@ def test_1_a_failed_task_fails_a_dry_run_too(company):
     assert [run["job"] for run in company.jsonl("runs")] == ["OnlyFlag"]
 
 
-def test_3_a_blocked_task_is_told_and_the_others_go_on_and_force_lets_it_pass(company):
+def test_3_a_blocked_task_is_shown_the_others_continue_and_force_applies_it(company):
     emptied(company)
     before = company.jsonl("export", "HR_Person")
 
@@ -128,7 +128,7 @@ def test_2_a_store_that_cannot_be_opened(company, what):
         ["export", "HR_Person", "-o", "nowhere/x.csv"],
     ],
 )
-def test_debug_shows_the_traceback_before_the_same_words(past, arguments):
+def test_debug_shows_the_traceback_before_the_message(past, arguments):
     plain = past.deltamark(*arguments)
 
     debugged = past.deltamark("--debug", *arguments)
@@ -139,7 +139,7 @@ def test_debug_shows_the_traceback_before_the_same_words(past, arguments):
     assert "Traceback" not in plain.err
 
 
-def test_1_an_error_of_our_own_is_told_as_one(past, monkeypatch):
+def test_1_an_internal_error_is_reported_as_one(past, monkeypatch):
     def breaking(*_: object) -> None:
         raise ValueError("a broken promise\n\x1b[31m")
 

@@ -1,4 +1,4 @@
-"""Exports into files: in the form that the ending says, and whole or not at all."""
+"""Exports to files: in the format of the extension, and complete or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def target(tmp_path):
 
 @pytest.mark.parametrize(("ending", "form"), [("csv", "csv"), ("jsonl", "jsonl"), ("CSV", "csv")])
 @pytest.mark.parametrize("at", [[], ["--at", "run:1"]])
-def test_a_file_holds_what_standard_output_would(past, target, ending, form, at):
+def test_a_file_has_the_text_of_standard_output(past, target, ending, form, at):
     file = target / f"people.{ending}"
 
     answer = past.done("export", "HR_Person", *at, "-o", str(file))
@@ -28,7 +28,7 @@ def test_a_file_holds_what_standard_output_would(past, target, ending, form, at)
     assert (answer.out, answer.err) == (b"", f"3 resources of HR_Person written to {file}.\n")
 
 
-def test_a_parquet_file_holds_the_same_with_types(past, target):
+def test_a_parquet_file_has_the_same_rows_with_types(past, target):
     past.done("export", "HR_Person", "-o", str(target / "people.parquet"))
 
     rows = pyarrow.parquet.read_table(target / "people.parquet").to_pylist()
@@ -42,7 +42,7 @@ def test_a_parquet_file_holds_the_same_with_types(past, target):
     assert [row["Staff"] for row in rows] == [document["links"]["Staff"] for document in documents]
 
 
-def test_a_file_that_was_there_is_replaced_at_once_with_the_rights_of_a_new_one(past, target):
+def test_an_existing_file_is_replaced_atomically_with_default_permissions(past, target):
     file = target / "people.jsonl"
     file.write_text("old")
     held_open = file.open()
@@ -58,7 +58,7 @@ def test_a_file_that_was_there_is_replaced_at_once_with_the_rights_of_a_new_one(
 
 
 @pytest.mark.parametrize("arguments", [["HR_Persons"], ["HR_Person", "--at", "run:9"], ["HR_Person", "--at", "99999"]])
-def test_an_export_that_fails_leaves_the_file_that_was_there_and_nothing_beside_it(past, target, arguments):
+def test_a_failed_export_keeps_the_existing_file(past, target, arguments):
     file = target / "people.csv"
     file.write_text("old")
 
@@ -69,7 +69,7 @@ def test_an_export_that_fails_leaves_the_file_that_was_there_and_nothing_beside_
     assert os.listdir(target) == ["people.csv"]
 
 
-def test_an_export_that_is_interrupted_leaves_nothing(past, target, monkeypatch):
+def test_an_interrupted_export_leaves_no_file(past, target, monkeypatch):
     def interrupting(*_: object):
         yield next(iter(past_resources))
         raise KeyboardInterrupt
@@ -85,7 +85,7 @@ def test_an_export_that_is_interrupted_leaves_nothing(past, target, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["people.xlsx", "people", ".csv", "people.csv.gz"])
-def test_another_ending_is_refused_with_those_that_there_are(past, target, name):
+def test_an_unknown_file_extension_is_refused_with_the_known_ones(past, target, name):
     answer = past.deltamark("export", "HR_Person", "-o", str(target / name))
 
     assert answer.status == 2
@@ -93,7 +93,7 @@ def test_another_ending_is_refused_with_those_that_there_are(past, target, name)
     assert os.listdir(target) == []
 
 
-def test_a_folder_that_is_not_there_a_folder_as_a_file_and_a_file_as_a_folder_are_refused(past, target):
+def test_an_output_path_that_cannot_be_written_is_refused(past, target):
     (target / "folder.csv").mkdir()
     (target / "file").write_text("")
     messages = {

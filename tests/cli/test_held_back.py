@@ -1,4 +1,4 @@
-"""What a threshold held back, at the command line."""
+"""Changes that a threshold held back, at the command line."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.cli.workspace import Workspace
 
 
 def blocked(company: Workspace) -> None:
-    """Run 2 is blocked: an extract of users without a row."""
+    """Run 2 is blocked by an extract of users without rows."""
     company.done("run", "Incremental")
     company.extract(users="login,mail\n", members="group,login\n")
     assert company.deltamark("run", "Incremental").status == 3
 
 
-def test_pending_changes_are_listed_like_others_without_a_position(company: Workspace) -> None:
+def test_pending_changes_are_listed_without_a_position(company: Workspace) -> None:
     blocked(company)
 
     shown = company.jsonl("changes", "--pending", "2", "--type", "AD_User")
@@ -27,7 +27,7 @@ def test_pending_changes_are_listed_like_others_without_a_position(company: Work
     assert {tuple(row) for row in shown} <= {tuple(row) for row in log} | {tuple(row)[:-2] for row in log}
 
 
-def test_they_are_shown_as_a_table_and_as_csv(company: Workspace) -> None:
+def test_pending_changes_are_shown_as_table_and_csv(company: Workspace) -> None:
     blocked(company)
 
     table = company.done("changes", "--pending", "2").text
@@ -41,14 +41,14 @@ def test_they_are_shown_as_a_table_and_as_csv(company: Workspace) -> None:
 @pytest.mark.parametrize(
     "options", [("--after", "0"), ("--until", "1"), ("--run", "2"), ("--follow",)], ids=lambda options: options[0]
 )
-def test_they_are_not_mixed_with_the_log(company: Workspace, options: tuple[str, ...]) -> None:
+def test_pending_changes_are_not_mixed_with_the_log(company: Workspace, options: tuple[str, ...]) -> None:
     answer = company.deltamark("changes", "--pending", "2", *options)
 
     assert answer.status == 2
     assert "--pending shows what did not happen; only --type and --key can be combined with it." in answer.err
 
 
-def test_a_run_without_pending_changes_is_told_so(company: Workspace) -> None:
+def test_a_run_without_pending_changes_is_reported_as_such(company: Workspace) -> None:
     company.done("run", "Incremental")
 
     answer = company.deltamark("changes", "--pending", "1")
@@ -58,7 +58,7 @@ def test_a_run_without_pending_changes_is_told_so(company: Workspace) -> None:
     assert answer.out == b""
 
 
-def test_resume_applies_them_and_cancel_drops_them(company: Workspace) -> None:
+def test_resume_applies_pending_changes_and_cancel_drops_them(company: Workspace) -> None:
     blocked(company)
     company.done("cancel", "2")
     assert company.deltamark("changes", "--pending", "2").status == 2
@@ -82,7 +82,7 @@ def test_a_dry_run_shows_what_would_be_held_back(company: Workspace) -> None:
     assert company.deltamark("changes", "--pending", "2").status == 2
 
 
-def test_a_dry_run_where_there_is_no_store_leaves_none_behind(
+def test_a_dry_run_without_a_store_creates_none(
     company: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = tmp_path / "new place"

@@ -1,4 +1,4 @@
-"""Keeping a store: the commands that copy it and that let others in."""
+"""The commands that back up a store and print grants for other roles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ in_a_server = pytest.mark.parametrize("new_store", ["postgresql"], indirect=True
 
 
 @in_a_file
-def test_a_backup_is_told_and_is_a_store_with_the_same_answers(two_days: Workspace) -> None:
+def test_a_backup_is_a_store_with_the_same_answers(two_days: Workspace) -> None:
     position = two_days.jsonl("changes")[-1]["position"]
 
     answer = two_days.done("backup", "copy.db")
@@ -57,7 +57,7 @@ def test_a_backup_needs_no_configuration(two_days: Workspace) -> None:
 
 @in_a_file
 @pytest.mark.parametrize("file", ["nowhere/copy.db", ".", "exports", ""])
-def test_a_place_that_cannot_take_a_backup_is_told_with_status_2(two_days: Workspace, file: str) -> None:
+def test_an_impossible_backup_target_has_status_2(two_days: Workspace, file: str) -> None:
     answer = two_days.deltamark("backup", file)
 
     assert (answer.status, answer.out) == (2, b"")
@@ -65,7 +65,7 @@ def test_a_place_that_cannot_take_a_backup_is_told_with_status_2(two_days: Works
     assert "Traceback" not in answer.err
 
 
-def test_a_store_that_is_not_there_cannot_be_backed_up(company: Workspace) -> None:
+def test_a_missing_store_cannot_be_backed_up(company: Workspace) -> None:
     answer = company.deltamark("backup", "copy.db")
 
     assert answer.status == 2
@@ -74,7 +74,7 @@ def test_a_store_that_is_not_there_cannot_be_backed_up(company: Workspace) -> No
 
 
 @in_a_file
-def test_a_backup_that_fails_on_the_way_has_status_1(two_days: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_backup_has_status_1(two_days: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -89,7 +89,7 @@ def test_a_backup_that_fails_on_the_way_has_status_1(two_days: Workspace, monkey
 
 
 @in_a_server
-def test_for_a_store_in_postgresql_the_command_is_named_that_copies_it(two_days: Workspace) -> None:
+def test_for_postgresql_the_backup_command_of_the_server_is_named(two_days: Workspace) -> None:
     answer = two_days.deltamark("backup", "copy.dump")
 
     assert (answer.status, answer.out) == (2, b"")
@@ -119,12 +119,12 @@ def test_a_long_backup_draws_its_progress_and_leaves_only_its_result(
     assert shown.unknown == ()
 
 
-# Letting others in
+# Grants
 
 
 @pytest.fixture
 def roles(postgresql_database: str) -> Iterator[tuple[str, str]]:
-    """A role to write and one to read."""
+    """A role that writes and a role that reads."""
     names = (f"writer {uuid4().hex[:8]}", f"reader-{uuid4().hex[:8]}")
     with psycopg.connect(postgresql_database, autocommit=True) as admin:
         for name in names:
@@ -135,7 +135,7 @@ def roles(postgresql_database: str) -> Iterator[tuple[str, str]]:
 
 
 @in_a_server
-def test_the_statements_that_let_others_in_are_printed_and_can_be_executed(
+def test_the_printed_grants_can_be_executed(
     company: Workspace, postgresql_database: str, roles: tuple[str, str]
 ) -> None:
     writer, reader = roles
@@ -159,7 +159,7 @@ def test_the_statements_that_let_others_in_are_printed_and_can_be_executed(
 
 @in_a_server
 @pytest.mark.parametrize("options", [(), ("--writer", "nobody here"), ("--reader", "public"), ("--writer", "")])
-def test_roles_that_cannot_be_let_in_have_status_2(company: Workspace, options: tuple[str, ...]) -> None:
+def test_invalid_roles_have_status_2(company: Workspace, options: tuple[str, ...]) -> None:
     answer = company.deltamark("grants", *options)
 
     assert (answer.status, answer.out) == (2, b"")
@@ -167,7 +167,7 @@ def test_roles_that_cannot_be_let_in_have_status_2(company: Workspace, options: 
 
 
 @in_a_file
-def test_a_file_knows_no_roles(company: Workspace) -> None:
+def test_grants_for_a_sqlite_store_are_refused(company: Workspace) -> None:
     before = sorted(company.folder.rglob("*"))
 
     answer = company.deltamark("grants", "--reader", "somebody")

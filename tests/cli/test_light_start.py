@@ -1,4 +1,4 @@
-"""The command line starts quickly: what only some commands need is loaded by them."""
+"""The command line starts quickly: packages that only some commands need are loaded by those."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_reading_what_is_stored_loads_no_heavy_package(past: Workspace, argument
     assert loaded_by(*arguments, cwd=past.folder).isdisjoint(heavy)
 
 
-def test_what_is_stored_can_be_read_though_an_expression_has_a_fault(company: Workspace) -> None:
+def test_stored_values_can_be_read_despite_a_faulty_expression(company: Workspace) -> None:
     whole = with_derived_values()
     company.configure(whole)
     company.done("run", "Incremental")

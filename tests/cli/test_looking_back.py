@@ -18,7 +18,7 @@ def table_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_a_diff_shows_the_same_in_every_form(past):
+def test_a_diff_has_the_same_rows_in_every_format(past):
     deltas = agree(past, "diff", "HR_Person", "--from", "run:1", "--to", "run:2")
 
     assert [(d["change"], d["key"]) for d in deltas] == [
@@ -37,7 +37,7 @@ def test_a_diff_shows_the_same_in_every_form(past):
     ]  # fmt: skip
 
 
-def test_a_diff_backwards_undoes_what_a_diff_does(past):
+def test_a_backward_diff_is_the_inverse_of_a_forward_diff(past):
     there = past.jsonl("diff", "HR_Person", "--from", "run:1", "--to", "run:2")
     back = past.jsonl("diff", "HR_Person", "--from", "run:2", "--to", "run:1")
 
@@ -71,7 +71,7 @@ def test_a_diff_applied_to_an_export_gives_the_other_export(past):
             assert {key: found for key, found in left.items() if found[0]} == exported(end)
 
 
-def test_an_audit_of_a_property_shows_the_same_in_every_form(past):
+def test_an_audit_of_a_property_has_the_same_rows_in_every_format(past):
     rows = past.jsonl("audit", "--type", "HR_Person", "--property", "Mail", "--between", "run:1", "run:2")
 
     assert [(r["key"], r["value"], r["from"]["run"], r["until"] and r["until"]["run"]) for r in rows] == [
@@ -98,7 +98,7 @@ def test_an_audit_of_a_property_shows_the_same_in_every_form(past):
     assert len(lines) == 5
 
 
-def test_an_audit_of_an_association_tells_who_was_in_a_group(past):
+def test_an_audit_of_an_association_shows_who_was_in_a_group(past):
     rows = past.jsonl("audit", "--association", "Members", "--key", "staff", "--between", "run:1", "run:2")
 
     assert [(r["key"], r["other_key"], r["from"]["run"], r["until"] and r["until"]["run"]) for r in rows] == [
@@ -142,7 +142,7 @@ def test_an_audit_of_an_association_tells_who_was_in_a_group(past):
         (["show", "HR_Person", "E9", "--at", "run:1"], "there never was a HR_Person"),
     ],
 )
-def test_what_cannot_be_answered_is_told(past, arguments, message):
+def test_a_question_that_cannot_be_answered_is_refused_with_a_reason(past, arguments, message):
     answer = past.deltamark(*arguments)
 
     assert (answer.status, answer.out) == (2, b"")
@@ -150,7 +150,7 @@ def test_what_cannot_be_answered_is_told(past, arguments, message):
     assert "Traceback" not in answer.err
 
 
-def test_changes_are_cloud_events(past):
+def test_changes_can_be_cloud_events(past):
     events = past.done("changes", "--format", "cloudevents").documents
     changes = past.jsonl("changes")
 
@@ -169,7 +169,7 @@ def test_changes_are_cloud_events(past):
     assert [datetime.fromisoformat(e["time"]).tzinfo for e in events] == [UTC] * len(events)
 
 
-def test_a_history_ends_at_a_moment_and_begins_behind_a_position(past):
+def test_a_history_can_end_at_a_moment_and_begin_after_a_position(past):
     whole = past.jsonl("history", "HR_Person", "E1")
 
     assert past.jsonl("history", "HR_Person", "E1", "--until", "run:1") == [c for c in whole if c["run"] == 1]
@@ -185,7 +185,7 @@ def test_a_history_ends_at_a_moment_and_begins_behind_a_position(past):
         ["audit", "--association", "Staff", "--between", "run:1", "run:2"],
     ],
 )
-def test_a_file_holds_the_same_rows(past, tmp_path, command):
+def test_a_file_has_the_same_rows(past, tmp_path, command):
     for form in ("csv", "jsonl"):
         file = tmp_path / f"rows.{form}"
         past.done(*command, "-o", str(file))
@@ -204,7 +204,7 @@ def _as_csv(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def test_a_spreadsheet_finds_no_formula(company):
+def test_output_for_spreadsheets_has_no_formula(company):
     company.extract(people=EXTRACTS["people"].replace("Ada,", '"=HYPERLINK(""http://x"")",').replace("Böb", "'t Hooft"))
     company.done("run", "Incremental")
 
@@ -217,7 +217,7 @@ def test_a_spreadsheet_finds_no_formula(company):
     assert [row["Salary"] for row in table_of(safe)] == [row["Salary"] for row in table_of(plain)]
 
 
-def test_what_is_safe_goes_into_files_too(past, tmp_path):
+def test_files_for_spreadsheets_have_no_formula(past, tmp_path):
     past.done("changes", "-o", str(tmp_path / "safe.csv"), "--safe-for-spreadsheets")
 
     safe = (tmp_path / "safe.csv").read_bytes()

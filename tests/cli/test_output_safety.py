@@ -1,4 +1,4 @@
-"""Values from sources are data: none moves the cursor, turns the text round or makes a second row."""
+"""Values from sources are data: none moves the cursor, reverses the text or adds a row."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def quoted(text: str) -> str:
 
 @pytest.fixture
 def odd(company: Workspace) -> Workspace:
-    """A company whose keys, names and links hold what nobody expects; one row of it is set aside."""
+    """A company with unusual characters in keys, names and links; one of its rows is set aside."""
     people = "".join(f"{quoted('k' + v)},{quoted(v)},{quoted(v)},,,,\n" for v in ODD.values())
     bad = f"{quoted('bad' + ODD['escape'])},,,{quoted('9' + ODD['escape'])},,,\n"
     users = "".join(f"{quoted('u' + v)},{quoted(v)}\n" for v in ODD.values())
@@ -51,7 +51,7 @@ def odd(company: Workspace) -> Workspace:
     return company
 
 
-def test_tables_and_messages_show_nothing_raw(odd):
+def test_tables_and_messages_are_escaped(odd):
     for command in COMMANDS:
         answer = odd.done(*(argument.format(**ODD) for argument in command))
 
@@ -106,14 +106,14 @@ def test_csv_is_exact(odd, tmp_path):
     ],
     ids=lambda command: " ".join(command),
 )  # fmt: skip
-def test_what_was_typed_is_not_shown_raw_either(past, command, bad):
+def test_arguments_are_shown_escaped(past, command, bad):
     answer = past.deltamark(*(argument.format(bad) for argument in command))
 
     assert answer.status == 2
     assert all(line.isprintable() for line in answer.err.split("\n"))
 
 
-def test_a_name_of_a_job_is_shown_in_one_line(company):
+def test_the_name_of_a_job_is_shown_on_one_line(company):
     company.configure(
         '<ConfigurationFile><Job Identifier="J" DisplayName_L1="a&#x202e;b&#x85;c" /></ConfigurationFile>'
     )

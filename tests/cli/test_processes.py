@@ -1,4 +1,4 @@
-"""Closed streams, odd locales, signals, two at once: what only a process can show."""
+"""What only a process can show: closed streams, odd locales, signals, simultaneous runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shell(folder, script: str, **options) -> tuple[int, bytes, str]:
 
 @pytest.mark.parametrize("unbuffered", [None, "1"])
 @pytest.mark.parametrize("form", ["table", "jsonl"])
-def test_144_a_reader_that_goes_away_is_no_error_to_tell(past, form, unbuffered):
+def test_144_a_closed_reader_is_not_reported_as_an_error(past, form, unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
 
@@ -48,7 +48,7 @@ def test_144_head_gets_its_line(past):
     assert (status in (0, 141), err) == (True, "")
 
 
-def test_144_help_that_nobody_reads_is_no_error_to_tell(past):
+def test_144_help_without_a_reader_is_not_reported_as_an_error(past):
     reader, writer = os.pipe()
     os.close(reader)
 
@@ -58,7 +58,7 @@ def test_144_help_that_nobody_reads_is_no_error_to_tell(past):
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
-def test_144_145_and_140_a_run_does_its_work_with_streams_that_were_closed_from_the_start(company, closed):
+def test_144_145_and_140_a_run_works_with_closed_streams(company, closed):
     status, _, err = shell(company.folder, f"deltamark run OnlyFlag {closed}")
 
     assert status == 0, err
@@ -68,7 +68,7 @@ def test_144_145_and_140_a_run_does_its_work_with_streams_that_were_closed_from_
     assert [p["key"] for p in company.jsonl("export", "HR_Person")] == ALL_PEOPLE
 
 
-def test_145_a_run_goes_on_when_nobody_reads_its_words(company):
+def test_145_a_run_continues_when_its_output_has_no_reader(company):
     reader, writer = os.pipe()
     os.close(reader)
 
@@ -83,7 +83,7 @@ def test_145_a_run_goes_on_when_nobody_reads_its_words(company):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 @pytest.mark.parametrize("unbuffered", [None, "1"])
 @pytest.mark.parametrize("form", ["table", "jsonl"])
-def test_145_output_that_cannot_be_written_is_told(past, form, unbuffered):
+def test_145_output_that_cannot_be_written_is_reported(past, form, unbuffered):
     env = environment(PYTHONUNBUFFERED=unbuffered)
     status, _, err = shell(past.folder, f"deltamark changes --format {form} > /dev/full", env=env)
 
@@ -93,12 +93,12 @@ def test_145_output_that_cannot_be_written_is_told(past, form, unbuffered):
     )
 
 
-# Locale and surroundings
+# Locale and environment
 
 ASCII = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": None}
 
 
-def test_146_a_locale_without_our_letters_changes_how_they_are_shown_and_not_what_they_are(past):
+def test_146_a_limited_locale_changes_how_letters_are_shown_but_not_the_data(past):
     plain = environment(**ASCII)
 
     status, out, _ = run(past.folder, "export", "HR_Person", "--format", "jsonl", env=plain)
@@ -110,7 +110,7 @@ def test_146_a_locale_without_our_letters_changes_how_they_are_shown_and_not_wha
     assert run(past.folder, "history", "HR_Person", "E1", env=plain)[1].count(b"\\u2192") == 1
 
 
-def test_146_what_is_typed_is_read_as_utf_8_whatever_the_locale(company):
+def test_146_arguments_are_read_as_utf_8_whatever_the_locale(company):
     company.extract(users="login,mail\nzoë,z@x.example\n")
     company.done("run", "Forgetful")
 
@@ -121,7 +121,7 @@ def test_146_what_is_typed_is_read_as_utf_8_whatever_the_locale(company):
         assert json.loads(out)["key"] == "zoë"
 
 
-def test_147_neither_home_nor_a_user_name_is_needed(company):
+def test_147_neither_home_nor_user_name_is_needed(company):
     bare = {"PYTHONPATH": environment()["PYTHONPATH"], "PATH": "/nowhere", "TMPDIR": "/nowhere"}
 
     status, _, err = run(company.folder, "run", "OnlyFlag", env=bare)
@@ -130,7 +130,7 @@ def test_147_neither_home_nor_a_user_name_is_needed(company):
     assert company.jsonl("runs")[0]["user"]
 
 
-def test_147_a_user_name_that_is_no_text_is_recorded_all_the_same(company):
+def test_147_an_undecodable_user_name_is_recorded(company):
     env = {**os.environb, b"PYTHONPATH": os.fsencode(environment()["PYTHONPATH"]), b"LOGNAME": b"zo\xff"}
 
     process = subprocess.run(
@@ -146,7 +146,7 @@ def test_147_a_user_name_that_is_no_text_is_recorded_all_the_same(company):
     assert company.jsonl("runs")[0]["user"] == "zo\\udcff"
 
 
-def test_147_a_working_directory_that_is_gone_is_told(company, tmp_path, monkeypatch):
+def test_147_a_deleted_working_directory_is_reported(company, tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -167,7 +167,7 @@ def test_147_a_working_directory_that_is_gone_is_told(company, tmp_path, monkeyp
     assert company.deltamark("--help").status == 0
 
 
-def test_147_a_store_in_a_folder_that_is_gone_is_told(company, tmp_path, monkeypatch):
+def test_147_a_store_in_a_deleted_folder_is_reported(company, tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -188,7 +188,7 @@ STOPS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
 
 @pytest.mark.parametrize(("number", "status"), STOPS, ids=[number.name for number, _ in STOPS])
-def test_148_a_run_that_is_stopped_undoes_its_task_and_puts_it_on_record(company, number, status):
+def test_148_a_stopped_run_undoes_its_task_and_records_that(company, number, status):
     company.done("run", "OnlyFlag")
     company.extract(**LATER)
     before = company.done("export", "HR_Person").out
@@ -212,7 +212,7 @@ def test_148_a_run_that_is_stopped_undoes_its_task_and_puts_it_on_record(company
     assert company.jsonl("run", "OnlyFlag")[0]["tasks"][0]["updated"] == 1
 
 
-def test_148_a_task_that_is_stopped_inside_its_transaction_leaves_nothing(company):
+def test_148_a_task_stopped_inside_its_transaction_leaves_no_changes(company):
     process = started(company.folder, "run", "Forgetful", program=pausing_at(*SYNCHRONIZING))
     assert process.stdout.readline() == b"reached\n"
 
@@ -226,7 +226,7 @@ def test_148_a_task_that_is_stopped_inside_its_transaction_leaves_nothing(compan
 
 
 def test_148_a_second_signal_stops_at_once_without_a_traceback(company):
-    # The second one comes while the first is being put on record.
+    # The second signal arrives while the first is being recorded.
     then = "import deltamark.application.runs.recorder as r; o = r.RunRecorder.task_ended; "
     then += "r.RunRecorder.task_ended = lambda *a: signal.raise_signal(signal.SIGTERM) or o(*a); signal.pause()"
     process = started(company.folder, "run", "OnlyFlag", program=pausing_at(*COMPARING, then=then))
@@ -241,7 +241,7 @@ def test_148_a_second_signal_stops_at_once_without_a_traceback(company):
     assert company.jsonl("run", "OnlyFlag")[-1]["state"] == "completed"
 
 
-def test_148_a_dry_run_that_is_stopped_leaves_the_log_as_it_was(company):
+def test_148_a_stopped_dry_run_does_not_change_the_log(company):
     company.done("run", "OnlyFlag")
     company.extract(**LATER)
     before = rows_of_the_log(company.store)
@@ -254,7 +254,7 @@ def test_148_a_dry_run_that_is_stopped_leaves_the_log_as_it_was(company):
     assert rows_of_the_log(company.store) == before
 
 
-def test_148_who_ignores_hangups_is_not_stopped_by_one(company):
+def test_148_an_ignored_hangup_does_not_stop_a_run(company):
     program = pausing_at(*COMPARING, then="signal.raise_signal(signal.SIGHUP)")
 
     status, _, err = run(
@@ -266,7 +266,7 @@ def test_148_who_ignores_hangups_is_not_stopped_by_one(company):
 
 def test_148_an_interrupted_query_is_an_interruption():
     with pytest.raises(KeyboardInterrupt), locked_down():
-        raise RuntimeError("Query interrupted")  # all that DuckDB leaves of what a signal handler raised
+        raise RuntimeError("Query interrupted")  # DuckDB replaces the exception of a signal handler with this
 
 
 # Following
@@ -275,7 +275,7 @@ FORMS = ["jsonl", "csv", "table"]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_changes_are_shown_as_they_happen_until_interrupted(company, form):
+def test_changes_are_followed_until_interrupted(company, form):
     company.done("run", "OnlyFlag")
     seen = company.jsonl("changes")[-1]["position"]
     process = started(company.folder, "changes", "--follow", "--after", str(seen), "--format", form)
@@ -301,10 +301,10 @@ def test_following_the_past_is_refused(company):
     assert "--until and --run are about the past" in answer.err
 
 
-# Two at once
+# Simultaneous runs
 
 
-def test_148_of_two_runs_at_once_one_is_refused_by_the_name_of_the_other(company):
+def test_148_of_two_simultaneous_runs_one_is_refused_and_names_the_other(company):
     first = started(
         company.folder,
         "run",

@@ -1,4 +1,4 @@
-"""`deltamark verify` and `deltamark replay`: the state against the log, here and in another store."""
+"""`deltamark verify` and `deltamark replay`: comparing the state with the log, and rebuilding it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ASKED = (["changes"], ["runs"], ["export", "HR_Person"], ["keys"], ["dirty"])
 
 
 def with_another_state(company: Workspace) -> None:
-    """The state of one person is not what the log gives."""
+    """Alters the state of one person, so that it differs from the log."""
     assert alter(company.store, "UPDATE resources SET state='{}' WHERE stream=(SELECT min(stream) FROM resources)") == 1
 
 
-def test_a_sound_store_is_told_so_with_status_0(two_days: Workspace) -> None:
+def test_a_correct_store_has_status_0(two_days: Workspace) -> None:
     answer = two_days.done("verify")
     documents = two_days.done("verify", "--format", "jsonl")
 
@@ -29,7 +29,7 @@ def test_a_sound_store_is_told_so_with_status_0(two_days: Workspace) -> None:
     assert answer.err.endswith(": the log is whole, and replaying it gives the stored state.\n")
 
 
-def test_what_differs_is_shown_with_status_4_and_put_right_by_replay(two_days: Workspace) -> None:
+def test_a_difference_has_status_4_and_is_repaired_by_replay(two_days: Workspace) -> None:
     before = [two_days.jsonl(*asked) for asked in ASKED]
     with_another_state(two_days)
 
@@ -49,7 +49,7 @@ def test_what_differs_is_shown_with_status_4_and_put_right_by_replay(two_days: W
     assert [two_days.jsonl(*asked) for asked in ASKED[:3]] == before[:3]
 
 
-def test_the_three_forms_show_the_same_discrepancies(two_days: Workspace) -> None:
+def test_the_three_formats_show_the_same_discrepancies(two_days: Workspace) -> None:
     with_another_state(two_days)
 
     shown = [two_days.deltamark("verify", "--format", form) for form in ("jsonl", "csv", "table")]
@@ -60,7 +60,7 @@ def test_the_three_forms_show_the_same_discrepancies(two_days: Workspace) -> Non
     assert all(document["subject"] in answer.text for answer in shown)
 
 
-def test_a_log_that_is_not_whole_has_status_4_and_no_replay(two_days: Workspace) -> None:
+def test_a_damaged_log_has_status_4_and_is_not_replayed(two_days: Workspace) -> None:
     alter(two_days.store, "DELETE FROM stored_events WHERE notification_id=3")
 
     answer = two_days.deltamark("verify")
@@ -84,7 +84,7 @@ def test_log_and_derived_values_can_be_verified_together(two_days: Workspace) ->
     assert "derived value" in answer.err.splitlines()[-1]
 
 
-def test_a_sound_store_is_not_written_by_a_replay(two_days: Workspace) -> None:
+def test_replaying_a_correct_store_writes_nothing(two_days: Workspace) -> None:
     answer = two_days.done("replay")
 
     assert answer.out == b""
@@ -92,7 +92,7 @@ def test_a_sound_store_is_not_written_by_a_replay(two_days: Workspace) -> None:
     assert two_days.done("verify").status == 0
 
 
-def test_another_store_of_any_kind_gives_the_same_answers(two_days: Workspace, postgresql_url: str) -> None:
+def test_a_replay_into_another_store_gives_the_same_answers(two_days: Workspace, postgresql_url: str) -> None:
     for target in ("sqlite:///other.db", postgresql_url):
         answer = two_days.done("replay", "--into", target)
 
@@ -103,7 +103,7 @@ def test_another_store_of_any_kind_gives_the_same_answers(two_days: Workspace, p
         two_days.done("--store", target, "verify")
 
 
-def test_a_store_that_holds_anything_is_not_filled(two_days: Workspace) -> None:
+def test_a_store_with_contents_is_not_filled(two_days: Workspace) -> None:
     target = "sqlite:///other.db"
     two_days.done("replay", "--into", target)
 
@@ -115,14 +115,14 @@ def test_a_store_that_holds_anything_is_not_filled(two_days: Workspace) -> None:
 
 
 @pytest.mark.parametrize("into", ["", "mysql://x", "sqlite:////nowhere/at/all.db"])
-def test_a_place_where_no_store_can_be_has_status_2(two_days: Workspace, into: str) -> None:
+def test_an_impossible_target_has_status_2(two_days: Workspace, into: str) -> None:
     refused = two_days.deltamark("replay", "--into", into)
 
     assert (refused.status, refused.out) == (2, b"")
     assert refused.err
 
 
-def test_neither_needs_a_configuration_but_both_need_a_store(company: Workspace) -> None:
+def test_verify_and_replay_need_a_store_but_no_configuration(company: Workspace) -> None:
     for command in ("verify", "replay"):
         answer = company.deltamark(command)
 
@@ -130,7 +130,7 @@ def test_neither_needs_a_configuration_but_both_need_a_store(company: Workspace)
         assert "there is no store yet" in answer.err
 
 
-def test_while_a_run_goes_on_nothing_is_replayed(two_days: Workspace) -> None:
+def test_during_a_run_nothing_is_replayed(two_days: Workspace) -> None:
     store = open_store(two_days.store)
     try:
         with store.transaction() as tx:
@@ -155,7 +155,7 @@ main.main(sys.argv[1:])
 
 
 @pytest.mark.parametrize(("program", "bars"), [(AT_ONCE, True), (AT_ONCE.replace("= -1", "= 3600"), False)])
-def test_what_takes_long_draws_its_progress_and_leaves_only_its_result(
+def test_a_long_replay_draws_its_progress_and_leaves_only_its_result(
     two_days: Workspace, program: str, bars: bool
 ) -> None:
     for command, words in (("verify", "reading the log"), ("replay", "replaying the log")):

@@ -1,4 +1,4 @@
-"""Going on with runs, stopping them, and what is shown of both."""
+"""Resuming and cancelling runs, and how both are shown."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ TOGETHER = """
 
 @pytest.fixture
 def failed(company):
-    """A company in which the first run failed at its first task, for an extract that is repaired since."""
+    """A company whose first run failed at its first task; its extract has been corrected since."""
     broken(company)
     assert company.deltamark("run", "Incremental").status == 1
     company.extract(people=EXTRACTS["people"])
     return company
 
 
-def test_a_run_that_failed_goes_on_under_its_number(failed):
+def test_a_failed_run_is_resumed_under_its_number(failed):
     answer = failed.deltamark("resume", "1", "--format", "jsonl")
 
     (run,) = answer.documents
@@ -43,7 +43,7 @@ def test_a_run_that_failed_goes_on_under_its_number(failed):
     assert len(failed.jsonl("runs")) == 1
 
 
-def test_that_a_run_went_on_is_shown(failed):
+def test_a_resumption_is_shown(failed):
     failed.done("resume", "1")
 
     assert re.search(
@@ -54,7 +54,7 @@ def test_that_a_run_went_on_is_shown(failed):
     assert failed.done("runs").lines[0].split()[-1] == "resumed"
 
 
-def test_the_list_of_runs_has_no_column_for_what_never_happened(past):
+def test_the_list_of_runs_has_no_empty_columns(past):
     assert past.done("runs").lines[0].split() == [
         "run", "job", "state", "started_at", "ended_at", "changes", "user", "host",
     ]  # fmt: skip
@@ -63,7 +63,7 @@ def test_the_list_of_runs_has_no_column_for_what_never_happened(past):
     )
 
 
-def test_2_a_run_that_cannot_go_on_is_told_why(company):
+def test_2_a_run_that_cannot_be_resumed_is_refused_with_the_reason(company):
     company.done("run", "Incremental")
 
     answer = company.deltamark("resume", "1")
@@ -76,27 +76,27 @@ def test_2_a_run_that_cannot_go_on_is_told_why(company):
 
 
 @pytest.mark.parametrize("command", ["resume", "cancel"])
-def test_2_a_run_that_never_was_is_told_so(failed, command):
+def test_2_an_unknown_run_is_refused(failed, command):
     answer = failed.deltamark(command, "7")
 
     assert answer.status == 2
     assert "there is no run 7" in answer.err
 
 
-def test_1_a_run_that_goes_on_and_fails_again_has_failed(failed):
+def test_1_a_resumed_run_that_fails_again_has_failed(failed):
     broken(failed)
 
     assert failed.deltamark("resume", "1").status == 1
 
 
 class House:
-    """What `Running` needs of a house."""
+    """What `Running` needs."""
 
     def __init__(self, company):
         self.engine = Engine.open(company.store, configuration=company.folder / "configuration")
 
 
-def test_a_run_that_goes_on_is_asked_to_stop_and_ends_cancelled(company):
+def test_a_running_run_is_asked_to_stop_and_ends_cancelled(company):
     house = House(company)
     with house.engine:
         going_on = Running(house, "OnlyFlag")
@@ -112,7 +112,7 @@ def test_a_run_that_goes_on_is_asked_to_stop_and_ends_cancelled(company):
     assert "Flag: skipped: the run was cancelled by" in shown
 
 
-def test_1_a_run_that_somebody_cancels_was_not_done(company, monkeypatch):
+def test_1_a_run_cancelled_by_another_process_ends_with_status_1(company, monkeypatch):
     class Cancelling(running.RunProgress):
         def task_started(self, run, task):
             assert by_somebody_else(lambda: House(company).engine.cancel(run)).cancelled_by is not None
@@ -129,14 +129,14 @@ def by_somebody_else(work):
         return pool.submit(work).result(60)
 
 
-def test_2_a_run_that_has_ended_is_not_cancelled(failed):
+def test_2_an_ended_run_cannot_be_cancelled(failed):
     answer = failed.deltamark("cancel", "1")
 
     assert answer.status == 2
     assert "run 1 cannot be cancelled: it has ended (failed) and holds nothing back" in answer.err
 
 
-def test_a_run_that_was_blocked_goes_on_or_is_cancelled(company):
+def test_a_blocked_run_can_be_resumed_or_cancelled(company):
     limits = 'Identifier="HR"\n    MaximumInsertedLines='
     company.configure(CONFIGURATION.replace(f'{limits}"0"', f'{limits}"1"'))
     company.done("run", "Incremental")
@@ -157,7 +157,7 @@ def test_a_run_that_was_blocked_goes_on_or_is_cancelled(company):
     assert [run["state"] for run in company.jsonl("runs")] == ["completed", "cancelled", "completed"]
 
 
-def test_a_job_that_only_the_schedule_may_start_is_refused_to_a_user(company):
+def test_a_user_cannot_start_a_job_reserved_for_the_schedule(company):
     job = '<Job Identifier="OnlyFlag"'
     company.configure(CONFIGURATION.replace(job, f'{job} UserStartDenied="true"'))
 
@@ -170,7 +170,7 @@ def test_a_job_that_only_the_schedule_may_start_is_refused_to_a_user(company):
 
 
 class Died(BaseException):
-    """The process is gone."""
+    """Does nothing: the process is dead."""
 
 
 def die(*arguments):
@@ -192,7 +192,7 @@ def test_a_run_whose_process_died_is_shown_as_aborted(company, monkeypatch):
     assert company.jsonl("resume", "1")[0]["state"] == "completed"
 
 
-def test_tasks_of_a_level_have_a_line_each_while_they_run(company):
+def test_each_task_of_a_level_has_a_progress_line(company):
     company.configure(CONFIGURATION.replace("</ConfigurationFile>", TOGETHER))
 
     shown = in_terminal(company.folder, "run", "Together")

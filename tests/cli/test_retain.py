@@ -1,4 +1,4 @@
-"""The command that discards history: what it prints, and what it refuses."""
+"""`deltamark retain`: what it prints and what it refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ in_a_file = pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
 in_a_server = pytest.mark.parametrize("new_store", ["postgresql"], indirect=True)
 
 
-def test_a_dry_run_prints_what_would_go_and_what_could_be_asked_for_no_more(two_days: Workspace) -> None:
+def test_a_dry_run_prints_what_would_be_discarded_and_the_new_horizon(two_days: Workspace) -> None:
     before = two_days.jsonl("changes")
 
     answer = two_days.done("retain", "--connector", "HR", "--keep", "0", "--even-unread", "--dry-run")
@@ -27,7 +27,7 @@ def test_a_dry_run_prints_what_would_go_and_what_could_be_asked_for_no_more(two_
     assert all(run["job"] != "*retain*" for run in two_days.jsonl("runs"))
 
 
-def test_what_was_discarded_is_told_and_gone(two_days: Workspace) -> None:
+def test_discarded_changes_are_reported_and_removed(two_days: Workspace) -> None:
     persons = two_days.jsonl("export", "HR_Person")
 
     answer = two_days.done("retain", "--connector", "HR", "--keep", "0", "--even-unread")
@@ -44,14 +44,14 @@ def test_what_was_discarded_is_told_and_gone(two_days: Workspace) -> None:
 
 
 @in_a_file
-def test_the_file_becomes_smaller_when_somebody_asks_for_it(two_days: Workspace) -> None:
+def test_the_file_shrinks_on_request(two_days: Workspace) -> None:
     answer = two_days.done("retain", "--connector", "HR", "--keep", "0", "--even-unread", "--vacuum")
 
     assert ", of which 0 are free" in answer.err
 
 
 @in_a_server
-def test_a_server_says_by_what_means_its_space_is_given_back(two_days: Workspace) -> None:
+def test_for_a_server_the_command_that_frees_space_is_named(two_days: Workspace) -> None:
     refused = two_days.deltamark("retain", "--connector", "HR", "--keep", "0", "--vacuum")
 
     assert (refused.status, refused.out) == (2, b"")
@@ -69,7 +69,7 @@ def test_a_server_says_by_what_means_its_space_is_given_back(two_days: Workspace
         (["--keep", "0"], "--connector"),
     ],
 )
-def test_what_cannot_be_done_is_told_with_status_2_and_changes_nothing(
+def test_an_invalid_retention_has_status_2_and_changes_nothing(
     two_days: Workspace, arguments: list[str], words: str
 ) -> None:
     before = two_days.jsonl("changes")

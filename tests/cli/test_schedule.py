@@ -1,4 +1,4 @@
-"""`deltamark schedule`, `health` and the times in `deltamark jobs`."""
+"""`deltamark schedule`, `deltamark health`, and the times in `deltamark jobs`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_jobs_shows_when_each_job_is_due_next(past):
     assert only_flag["next_at"] is None
 
 
-def test_without_a_scheduled_job_schedule_says_so(company):
+def test_schedule_reports_that_no_job_is_scheduled(company):
     company.configure(UNSCHEDULED)
 
     answer = company.deltamark("schedule")
@@ -55,7 +55,7 @@ def test_without_a_scheduled_job_schedule_says_so(company):
 
 
 @pytest.mark.parametrize("command", ["schedule", "jobs"])
-def test_a_time_zone_that_nobody_knows_is_told(command, company, monkeypatch):
+def test_an_unknown_time_zone_is_reported(command, company, monkeypatch):
     company.configure(CONFIGURATION.replace('"0 6 * * *"', '"0 6 * * *" CronTimeZone="ServerTime"'))
     monkeypatch.setenv("TZ", "Mars/Olympus")
     monkeypatch.setattr("tzlocal.unix._cache_tz", None)
@@ -71,12 +71,12 @@ def test_a_time_zone_that_nobody_knows_is_told(command, company, monkeypatch):
 
 @pytest.fixture
 def at_six(company: Workspace) -> Iterator[Timekeeper]:
-    """A scheduler that has run the job at six o'clock."""
+    """A scheduler that has run the job of six o'clock."""
     time = Time(datetime.now(UTC))
     with Engine.open(company.store, configuration="configuration", clock=time) as engine:
 
         class Opened:
-            """The scheduler needs nothing of a house but its engine."""
+            """What the scheduler needs: an engine."""
 
         house = Opened()
         house.engine = engine  # type: ignore[attr-defined]
@@ -85,14 +85,14 @@ def at_six(company: Workspace) -> Iterator[Timekeeper]:
         yield keeper
 
 
-def test_a_schedule_that_is_kept_is_well(company, at_six):
+def test_health_is_good_while_the_schedule_is_kept(company, at_six):
     assert company.done("health", "--writable").text.startswith("All is well. The next job is Incremental, at 20")
     (document,) = company.jsonl("health")
     assert (document["well"], document["scheduler"], document["problems"]) == (True, True, [])
     assert [job["job"] for job in document["jobs"]] == ["Incremental"]
 
 
-def test_health_says_that_no_scheduler_is_at_work(company, at_six):
+def test_health_reports_that_no_scheduler_is_running(company, at_six):
     at_six.scheduler.resign()
 
     answer = company.deltamark("health")
@@ -102,14 +102,14 @@ def test_health_says_that_no_scheduler_is_at_work(company, at_six):
     )  # fmt: skip
 
 
-def test_health_needs_no_scheduler_where_nothing_is_scheduled(company):
+def test_health_needs_no_scheduler_without_scheduled_jobs(company):
     company.configure(UNSCHEDULED)
     company.done("run", "OnlyFlag")
 
     assert company.done("health").text == "All is well; no job has a CronTabExpression.\n"
 
 
-def test_health_says_which_job_failed_until_it_went_well(company, at_six):
+def test_health_reports_a_failed_job_until_it_succeeds(company, at_six):
     users = company.exports / "users.csv"
     kept = users.read_text("utf-8")
     users.unlink()
@@ -125,7 +125,7 @@ def test_health_says_which_job_failed_until_it_went_well(company, at_six):
     company.done("health")
 
 
-def test_health_says_which_job_is_overdue(company, at_six):
+def test_health_reports_an_overdue_job(company, at_six):
     with at_six.services.store.transaction() as tx:
         (seen,) = tx.schedules()
         tx.put_schedule(type(seen)(job=seen.job, timing=seen.timing, handled_to=seen.handled_to - timedelta(days=2)))
@@ -137,7 +137,7 @@ def test_health_says_which_job_is_overdue(company, at_six):
     assert "and was not started" in answer.text
 
 
-def test_health_says_what_is_wrong_with_a_configuration_or_a_store(company):
+def test_health_reports_a_faulty_configuration_or_store(company):
     no_store = company.deltamark("health", "--format", "jsonl")
     company.configure(EVERY_SECOND.replace("* * * * * *", "61 * * * *"))
     no_configuration = company.deltamark("health", "--format", "csv")
@@ -148,7 +148,7 @@ def test_health_says_what_is_wrong_with_a_configuration_or_a_store(company):
     assert "61" in no_configuration.text
 
 
-# What is said
+# Notices
 
 AT = datetime(2026, 1, 1, 13, 0, tzinfo=UTC)
 
@@ -171,7 +171,7 @@ AT = datetime(2026, 1, 1, 13, 0, tzinfo=UTC)
         ),
     ],
 )
-def test_every_notice_is_a_line(notice, line):
+def test_every_notice_is_one_line(notice, line):
     assert line_of(Notice(at=AT, **notice)) == line
 
 
@@ -180,7 +180,7 @@ def test_every_notice_is_a_line(notice, line):
 
 @pytest.fixture
 def start(company: Workspace) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts another scheduler with every call, for a job that is due every second; none outlives the test."""
+    """Starts a scheduler with each call, for a job that is due every second; all end with the test."""
     company.configure(EVERY_SECOND)
     processes = []
 
@@ -203,7 +203,7 @@ def start(company: Workspace) -> Iterator[Callable[..., subprocess.Popen[bytes]]
 
 
 def heard(process: subprocess.Popen[bytes], what: str) -> dict:
-    """The next notice of a kind that a process prints."""
+    """Returns the next notice of a kind that a process prints."""
     watchdog = threading.Timer(LONGEST_S, process.kill)
     watchdog.start()
     try:
@@ -217,13 +217,13 @@ def heard(process: subprocess.Popen[bytes], what: str) -> dict:
 
 
 def until_it_has_nothing_to_do(process: subprocess.Popen[bytes]) -> None:
-    """Reads what a process prints until it says that the job is due in a while."""
+    """Reads the output of a process until the job is not due for a while."""
     while datetime.fromisoformat(heard(process, "next")["due_at"]) - datetime.now(UTC) < timedelta(seconds=2):
         pass
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_it_when_the_task_that_is_running_has_ended(number, start, company):
+def test_a_signal_ends_the_scheduler_after_the_running_task(number, start, company):
     process = start(pausing_at("synchronize", "deltamark.application.execution.task_types", "sys.stdin.readline()"))
     assert process.stdout.readline() == b"reached\n"
 
@@ -238,7 +238,7 @@ def test_a_signal_ends_it_when_the_task_that_is_running_has_ended(number, start,
     assert "no scheduler is at work" in company.deltamark("health").text
 
 
-def test_a_second_signal_ends_it_at_once(start, company):
+def test_a_second_signal_ends_the_scheduler_at_once(start, company):
     pauses_twice = "sys.stdin.readline(); os.write(1, b'again\\n'); sys.stdin.readline()"
     process = start(pausing_at("synchronize", "deltamark.application.execution.task_types", pauses_twice))
     assert process.stdout.readline() == b"reached\n"
@@ -255,7 +255,7 @@ def test_a_second_signal_ends_it_at_once(start, company):
     assert run["tasks"][0]["messages"] == ["interrupted"]
 
 
-def test_a_scheduler_that_waits_ends_at_once(start, company):
+def test_a_waiting_scheduler_ends_at_once(start, company):
     company.configure(CONFIGURATION)
     process = start(COMMAND, "--format", "jsonl")
     assert heard(process, "next")["job"] == "Incremental"
@@ -266,7 +266,7 @@ def test_a_scheduler_that_waits_ends_at_once(start, company):
 
 
 @pytest.mark.slow  # the jobs are due every second, and a lease must expire
-def test_two_processes_start_each_run_once_and_one_takes_over_from_one_that_was_killed(start, company):
+def test_two_processes_start_each_run_once_and_one_takes_over_from_the_other(start, company):
     first = start(SHORT_LEASES, "--format", "jsonl")
     heard(first, "ended")
     second = start(SHORT_LEASES, "--format", "jsonl")
@@ -288,13 +288,13 @@ def test_two_processes_start_each_run_once_and_one_takes_over_from_one_that_was_
 
 
 @pytest.mark.slow  # a lease must expire
-def test_a_process_that_was_stopped_until_another_took_over_starts_nothing_when_it_comes_back(start, company):
+def test_a_process_that_lost_the_lead_while_stopped_starts_nothing(start, company):
     company.configure(EVERY_SECOND.replace("* * * * * *", "*/4 * * * * *"))
     first = start(SHORT_LEASES, "--format", "jsonl")
     heard(first, "ended")
     second = start(SHORT_LEASES, "--format", "jsonl")
     heard(second, "waits")
-    until_it_has_nothing_to_do(first)  # or it might have the lock of the store when it is stopped
+    until_it_has_nothing_to_do(first)  # otherwise it might hold the lock of the store when it is stopped
 
     first.send_signal(signal.SIGSTOP)
     heard(second, "ended")
@@ -306,7 +306,7 @@ def test_a_process_that_was_stopped_until_another_took_over_starts_nothing_when_
     assert Counter(run["due_at"] for run in runs).most_common(1)[0][1] == 1
 
 
-@pytest.mark.slow  # a changed configuration is loaded when it stayed as it is for a second
+@pytest.mark.slow  # a changed configuration is loaded once it is unchanged for a second
 def test_a_changed_configuration_is_loaded_and_a_broken_one_is_not(start, company):
     company.configure(CONFIGURATION)
     process = start(COMMAND, "--format", "jsonl")

@@ -1,4 +1,4 @@
-"""Signals that come at an awkward moment: in a finalizer, or when the work is done and the process is leaving."""
+"""Signals at an awkward moment: in a finalizer, or when the process is about to exit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE_S = 120
 
 
 class Interrupted:
-    """What a signal interrupts while Python takes it away."""
+    """An object whose finalizer a signal interrupts."""
 
     ended: list[bool]
 
@@ -27,7 +27,7 @@ class Interrupted:
         self.ended.append(True)
 
 
-def test_a_signal_in_a_finalizer_stops_the_work_when_the_finalizer_has_ended():
+def test_a_signal_in_a_finalizer_takes_effect_after_it():
     stopping = Stopping()
 
     def work() -> None:
@@ -43,7 +43,7 @@ def test_a_signal_in_a_finalizer_stops_the_work_when_the_finalizer_has_ended():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_that_comes_when_the_work_is_done_ends_the_process_in_silence(tmp_path, number):
+def test_a_signal_after_the_work_ends_the_process_silently(tmp_path, number):
     program = f"""
 import atexit, signal, sys
 from deltamark.interfaces.cli import main

@@ -1,4 +1,4 @@
-"""Texts for spreadsheets: no formula is left, and taking the apostrophes away again gives the text back."""
+"""Texts for spreadsheets: none is a formula, and removing the apostrophes restores the text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEXTS = st.text(st.sampled_from("=+-@\t\r\n' a'1\u00a0\u2028＝"), max_size=8) |
 
 
 def unguarded(text: str) -> str:
-    """As the reference of formats says it: one apostrophe less before each line that is guarded."""
+    """Restores a text as the reference of formats says: removes an apostrophe before each guarded line."""
     lines = text.splitlines(keepends=True)
     first = r"'(?='*(\s*[=+\-@＝＋－＠]|\t|[\r\n]))"
     others = r"'(?='*(\s*[=+\-@＝＋－＠]|\t))"
@@ -59,5 +59,5 @@ def test_no_line_begins_like_a_formula(text):
 @given(TEXTS)
 @example("'\n")
 @example("''\n=")
-def test_taking_the_apostrophes_away_gives_the_text_back(text):
+def test_removing_the_apostrophes_restores_the_text(text):
     assert unguarded(guarded(text)) == text

@@ -1,4 +1,4 @@
-"""On a terminal: tables are drawn, colours used, and progress leaves nothing behind."""
+"""Output on a terminal: drawn tables, colours, progress that leaves no trace."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_146_a_run_draws_its_progress_and_leaves_only_its_results(company):
     assert sum(line.count("━") + line.count("─") for line in told) > 20
 
 
-def test_146_standard_output_holds_nothing_but_json_lines_also_in_a_terminal(past):
+def test_146_standard_output_is_only_json_lines_in_a_terminal(past):
     shown = in_terminal(past.folder, "keys", "--format", "jsonl")
 
     assert [line[0] for line in shown.screen if line] == ["{"] * 6
@@ -43,7 +43,7 @@ def test_146_no_color_is_respected(company):
     assert shown.cursor_is_visible
 
 
-def test_146_a_terminal_that_can_do_nothing_gets_plain_text(company):
+def test_146_a_dumb_terminal_gets_plain_text(company):
     shown = in_terminal(company.folder, "run", "Incremental", TERM="dumb")
 
     assert shown.status == 0
@@ -52,7 +52,7 @@ def test_146_a_terminal_that_can_do_nothing_gets_plain_text(company):
 
 
 @pytest.mark.parametrize("command", [["changes"], ["export", "HR_Person"], ["jobs"]])
-def test_146_a_narrow_terminal_loses_no_value_and_no_line_is_wider(past, command):
+def test_146_a_narrow_terminal_shows_every_value_within_its_width(past, command):
     shown = in_terminal(past.folder, *command, columns=20)
 
     assert shown.status == 0
@@ -69,7 +69,7 @@ def test_146_a_table_is_drawn_with_every_value(past):
     assert "─" not in past.done("export", "HR_Person").text
 
 
-def test_146_a_value_that_speaks_to_terminals_is_not_understood(company):
+def test_146_control_sequences_in_values_have_no_effect(company):
     evil = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x9b5m"
     company.extract(users=f"login,mail\nada,{evil}\n{evil},x\n", members="group,login\n")
 
@@ -84,7 +84,7 @@ def test_146_a_value_that_speaks_to_terminals_is_not_understood(company):
     assert "\\x1b]0;owned\\x07" in shown[0].raw.replace("\r\n", "")
 
 
-def test_146_a_failure_is_told_in_a_terminal_with_its_place(company):
+def test_146_a_failure_is_shown_in_a_terminal_with_its_location(company):
     company.extract(users=EXTRACTS["users"].replace("login", "Login"))
 
     shown = in_terminal(company.folder, "run", "Forgetful", columns=60)
@@ -94,7 +94,7 @@ def test_146_a_failure_is_told_in_a_terminal_with_its_place(company):
     assert any(line.startswith("  users.csv:1:login: ") for line in shown.screen)
 
 
-def test_148_ctrl_c_in_a_terminal_stops_the_run_and_gives_the_cursor_back(company):
+def test_148_ctrl_c_in_a_terminal_stops_the_run_and_restores_the_cursor(company):
     paused = pausing_at(*COMPARING, then="open('reached', 'w').close(); signal.pause()", word="")
 
     shown = in_terminal(company.folder, "run", "Incremental", program=paused, keys=b"\x03")

@@ -1,4 +1,4 @@
-"""Functions of users from the command line: found by deltamark.toml, run, and explained where they fail."""
+"""User functions at the command line: found through deltamark.toml, executed, and explained if they fail."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rate(row):
 
 @pytest.fixture
 def rated(company: Workspace, monkeypatch):
-    """The company, with a function in company_tasks.py that deltamark.toml names."""
+    """The company, with a function in company_tasks.py, which deltamark.toml names."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     company.configure(XML)
     (company.folder / "company_tasks.py").write_text(TASKS)
@@ -75,7 +75,7 @@ def test_a_function_computes_what_changed_in_a_job_from_xml(rated):
     assert "called for 2" in run.err
 
 
-def test_what_a_module_or_function_prints_never_stands_among_results(rated):
+def test_what_a_module_or_function_prints_is_kept_out_of_results(rated):
     answer = rated.done("run", "Incremental", "--format", "jsonl")
 
     assert b"imported" not in answer.out
@@ -83,7 +83,7 @@ def test_what_a_module_or_function_prints_never_stands_among_results(rated):
     assert "called for 3" in answer.err
 
 
-def test_commands_that_show_and_check_know_the_function(rated):
+def test_commands_that_show_and_validate_load_the_function(rated):
     rated.done("run", "Incremental")
 
     assert "can be run" in rated.done("validate").err
@@ -97,7 +97,7 @@ def test_commands_that_show_and_check_know_the_function(rated):
     assert any(cause["task"] == "Risk" and cause["path"] == "Department" for cause in causes)
 
 
-def test_what_verification_leaves_out_is_told(rated):
+def test_verification_reports_what_it_leaves_out(rated):
     text = TASKS.replace('writes=["Risk"]', 'writes=["Risk"], deterministic=False')
     (rated.folder / "company_tasks.py").write_text(text)
     rated.done("run", "Incremental")
@@ -107,7 +107,7 @@ def test_what_verification_leaves_out_is_told(rated):
     assert "HR_Person:Risk was not compared: function company_tasks:risk_score is not deterministic." in told
 
 
-def test_an_exception_is_shown_with_the_users_traceback_and_put_on_record(rated):
+def test_an_exception_is_shown_with_the_users_traceback_and_recorded(rated):
     rated.extract(departments="code,title\nD1,Research\nD2,\n")
 
     answer = rated.deltamark("run", "Incremental")
@@ -126,7 +126,7 @@ def test_an_exception_is_shown_with_the_users_traceback_and_put_on_record(rated)
     assert "\n  TypeError: object of type 'NoneType' has no len()\n" in record
 
 
-def test_a_function_that_is_not_registered_stops_everything_before_it_begins(rated):
+def test_an_unregistered_function_prevents_the_run(rated):
     toml = rated.folder / "deltamark.toml"
     toml.write_text(toml.read_text().replace('tasks = ["company_tasks"]\n', ""))
 
@@ -138,7 +138,7 @@ def test_a_function_that_is_not_registered_stops_everything_before_it_begins(rat
     assert rated.deltamark("runs").out == b""
 
 
-def test_a_module_that_cannot_be_imported_is_told_with_the_line_of_the_settings(rated):
+def test_an_unimportable_module_is_reported_with_the_line_of_the_settings(rated):
     (rated.folder / "company_tasks.py").write_text("import pyarrow\nx = 1 / 0\n")
 
     answer = rated.deltamark("validate")
@@ -149,7 +149,7 @@ def test_a_module_that_cannot_be_imported_is_told_with_the_line_of_the_settings(
     assert "company_tasks.py:2)" in answer.text
 
 
-def test_commands_that_need_no_function_import_nothing(rated):
+def test_commands_that_need_no_function_import_no_module(rated):
     rated.configure(CONFIGURATION)
 
     rated.done("run", "Incremental")

@@ -1,4 +1,4 @@
-"""`deltamark verify --derived`: what is wrong, what is only pending, and repair."""
+"""`deltamark verify --derived`: faults, pending differences, repair."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def derived(company: Workspace) -> Workspace:
 
 
 def tampered(company: Workspace, write: Callable[[Writing], None]) -> None:
-    """Something writes past all tasks."""
+    """Writes to the store outside any task."""
     store = open_store(company.store)
     try:
         with store.transaction() as tx:
@@ -43,7 +43,7 @@ def tampered(company: Workspace, write: Callable[[Writing], None]) -> None:
 
 
 def with_value(company: Workspace, entity_type: str, key: str, **computed: str) -> None:
-    """These are the computed values of a resource from now on; nothing is flagged for it."""
+    """Replaces the computed values of a resource without flagging anything."""
 
     def write(tx: Writing) -> None:
         stream = tx.stream_of(ResourceRef(entity_type, key))
@@ -66,7 +66,7 @@ def with_value(company: Workspace, entity_type: str, key: str, **computed: str) 
 def with_rule_value(
     company: Workspace, kind: DerivationKind, entity_type: str, key: str, value: str | bool | None
 ) -> None:
-    """A resource has this key, or this classification by the rule that comes first, from now on."""
+    """Replaces the key of a resource, or its classification by the first rule."""
 
     def write(tx: Writing) -> None:
         rules = sorted(rule.name for rule in tx.rules_computed() if rule.kind is kind)
@@ -80,7 +80,7 @@ def with_rule_value(
     tampered(company, write)
 
 
-def test_a_sound_store_has_no_row_and_a_sentence(derived):
+def test_a_correct_store_gives_no_row_and_a_sentence(derived):
     for form in ("table", "jsonl"):
         answer = derived.done("verify", "--derived", "--format", form)
 
@@ -89,7 +89,7 @@ def test_a_sound_store_has_no_row_and_a_sentence(derived):
     assert header == "kind,side,entity_type,key,property,rule,stored,recomputed,pending,chain,newest_change\n"
 
 
-def test_a_wrong_property_is_a_fault_with_the_newest_change_that_it_reads(derived):
+def test_a_wrong_property_is_a_fault_with_the_newest_change_it_reads(derived):
     with_value(derived, "HR_Department", "D1", Sign="WRONG")
     creation = next(c for c in derived.jsonl("changes", "--type", "HR_Department") if c["key"] == "D1")
 
@@ -105,7 +105,7 @@ def test_a_wrong_property_is_a_fault_with_the_newest_change_that_it_reads(derive
     assert answer.err == "20 derived values of 8 resources compared: 1 fault, 0 pending.\n"
 
 
-def test_a_value_that_is_wrong_because_another_is_has_a_chain_to_it(derived):
+def test_a_wrong_value_that_follows_from_another_has_a_chain_to_it(derived):
     with_value(derived, "HR_Person", "E1", Place="Wrong", Badge="wrong")
 
     documents = derived.deltamark("verify", "--derived", "--format", "jsonl").documents
@@ -115,7 +115,7 @@ def test_a_value_that_is_wrong_because_another_is_has_a_chain_to_it(derived):
     ]  # fmt: skip
 
 
-def test_a_wrong_key_and_a_wrong_classification_are_told_by_their_rules(derived):
+def test_a_wrong_key_and_a_wrong_classification_are_reported_with_their_rules(derived):
     with_rule_value(derived, DerivationKind.SOURCE_KEY, "HR_Person", "E1", "nobody@x.example")
     with_rule_value(derived, DerivationKind.CLASSIFICATION, "AD_User", "ada", None)
 
@@ -133,7 +133,7 @@ def test_a_wrong_key_and_a_wrong_classification_are_told_by_their_rules(derived)
 
 
 @pytest.mark.parametrize("job", ["OnlySynchronize", "OnlyFlag"])
-def test_what_the_next_run_puts_right_is_pending_and_no_fault(derived, job):
+def test_what_the_next_run_corrects_is_pending_and_not_a_fault(derived, job):
     derived.extract(departments="code,title\nD1,Lab\nD2,Sales\n")
     derived.done("run", job)
 
@@ -149,7 +149,7 @@ def test_what_the_next_run_puts_right_is_pending_and_no_fault(derived, job):
     assert derived.done("verify", "--derived").err == SOUND
 
 
-def test_the_three_forms_show_the_same_differences(derived):
+def test_the_three_formats_show_the_same_differences(derived):
     derived.extract(departments="code,title\nD1,Lab\nD2,Sales\n")
     derived.done("run", "OnlyFlag")
 
@@ -161,7 +161,7 @@ def test_the_three_forms_show_the_same_differences(derived):
     assert derived.done("verify", "--derived").lines[0].split("  ")[0] == "found"
 
 
-def test_a_table_says_fault_in_capitals_and_where_it_comes_from(derived):
+def test_a_table_shows_faults_in_capitals_with_their_source(derived):
     with_value(derived, "HR_Person", "E1", Place="Wrong", Badge="wrong")
 
     answer = derived.deltamark("verify", "--derived")
@@ -175,7 +175,7 @@ def test_a_table_says_fault_in_capitals_and_where_it_comes_from(derived):
     assert badge.split()[7] == "position"
 
 
-def test_a_repair_is_a_run_on_record_and_leaves_no_fault(derived):
+def test_a_repair_is_recorded_as_a_run_and_leaves_no_fault(derived):
     with_value(derived, "HR_Department", "D1", Sign="WRONG")
     with_rule_value(derived, DerivationKind.SOURCE_KEY, "HR_Person", "E1", "nobody@x.example")
 
@@ -192,7 +192,7 @@ def test_a_repair_is_a_run_on_record_and_leaves_no_fault(derived):
     assert derived.jsonl("keys", "--rule", "Account_1")[0]["value"] == "ada@x.example"
 
 
-def test_nothing_is_repaired_where_nothing_is_wrong(derived):
+def test_nothing_is_repaired_without_a_fault(derived):
     derived.extract(departments="code,title\nD1,Lab\nD2,Sales\n")
     derived.done("run", "OnlyFlag")
 
@@ -202,7 +202,7 @@ def test_nothing_is_repaired_where_nothing_is_wrong(derived):
     assert len(derived.jsonl("runs")) == 2
 
 
-def test_a_repair_that_fails_is_a_failure(derived, monkeypatch):
+def test_a_failed_repair_has_the_status_of_a_failure(derived, monkeypatch):
     with_value(derived, "HR_Department", "D1", Sign="WRONG")
 
     def breaking(*_: object) -> None:
@@ -222,7 +222,7 @@ def test_a_repair_that_fails_is_a_failure(derived, monkeypatch):
     assert derived.jsonl("verify", "--derived")[0]["pending"] is True
 
 
-def test_a_fault_that_a_repair_leaves_is_still_a_fault(derived, monkeypatch):
+def test_a_fault_that_remains_after_a_repair_is_reported(derived, monkeypatch):
     with_value(derived, "HR_Department", "D1", Sign="WRONG")
     monkeypatch.setattr("deltamark.application.execution.repair.flag_for_repair", lambda *_: None)
 
@@ -232,7 +232,7 @@ def test_a_fault_that_a_repair_leaves_is_still_a_fault(derived, monkeypatch):
     assert answer.err.endswith("Run 2, the repair: completed.\n1 of 1 fault left. Verify again to see them.\n")
 
 
-def test_a_sample_says_which_one_and_can_be_taken_again(derived):
+def test_a_sample_reports_its_seed_and_can_be_repeated(derived):
     with_value(derived, "HR_Department", "D1", Sign="WRONG")
 
     first = derived.deltamark("verify", "--derived", "--sample", "1", "--format", "jsonl")
@@ -264,7 +264,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_wrong_use_is_told_and_nothing_is_verified(past, what):
+def test_wrong_use_is_refused_and_nothing_is_verified(past, what):
     arguments, words = WRONG[what]
 
     answer = past.deltamark("verify", *arguments)
@@ -273,7 +273,7 @@ def test_wrong_use_is_told_and_nothing_is_verified(past, what):
     assert words in answer.err
 
 
-def test_keys_and_values_are_not_shown_raw(derived):
+def test_keys_and_values_are_shown_escaped(derived):
     bad = "D\x1b[31m\u202e\n"
     derived.extract(departments=f'code,title\nD1,Research\nD2,Sales\n"{bad}","t{bad}"\n')
     derived.done("run", "Incremental")
@@ -288,7 +288,7 @@ def test_keys_and_values_are_not_shown_raw(derived):
     assert [(d["key"], d["stored"]) for d in documents] == [(bad, bad)]
 
 
-def test_on_a_terminal_it_is_drawn(derived):
+def test_on_a_terminal_a_table_is_drawn(derived):
     with_value(derived, "HR_Department", "D1", Sign="WRONG")
 
     shown = in_terminal(derived.folder, "verify", "--derived", columns=200)

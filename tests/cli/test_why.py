@@ -1,4 +1,4 @@
-"""`deltamark why`: the changes that make a resource dirty, and in which words there are none."""
+"""`deltamark why`: the changes that make a resource dirty, or the message that there are none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def derived(company: Workspace) -> Workspace:
 
 @pytest.fixture
 def renamed(derived: Workspace) -> Workspace:
-    """D1 has another title and E3 has come to it; that is flagged, and not computed."""
+    """D1 has a new title and the new member E3; both are flagged and not yet computed."""
     derived.extract(
         departments="code,title\nD1,Lab\nD2,Sales\n", people=EXTRACTS["people"].replace(",,,,,D2", ",,,,,D1")
     )
@@ -35,7 +35,7 @@ def renamed(derived: Workspace) -> Workspace:
     return derived
 
 
-def test_the_change_is_named_with_path_property_and_task(renamed):
+def test_the_change_is_shown_with_path_property_and_task(renamed):
     changes = renamed.jsonl("changes", "--run", "2")
     (renaming,) = [change for change in changes if change["change"] == "updated"]
 
@@ -48,7 +48,7 @@ def test_the_change_is_named_with_path_property_and_task(renamed):
     assert (cause["run"], cause["job"], cause["changed_by"]) == (2, "OnlyFlag", "SynchronizeHR")
 
 
-def test_a_link_that_changed_has_a_path_and_no_property(renamed):
+def test_a_changed_link_has_a_path_and_no_property(renamed):
     causes = renamed.jsonl("why", "HR_Person", "E3")
 
     assert [(c["change"], c["path"], c["property"], c["other_key"], c["task"]) for c in causes] == [
@@ -58,7 +58,7 @@ def test_a_link_that_changed_has_a_path_and_no_property(renamed):
     assert {cause["reason"] for cause in causes} == {"the links of Department are followed by Place"}
 
 
-def test_a_computed_value_that_is_read_over_a_link_is_a_cause_once_it_differs(renamed):
+def test_a_computed_value_read_over_a_link_is_a_cause_once_it_differs(renamed):
     assert renamed.jsonl("why", "HR_Person", "E1") == []
 
     text = (renamed.folder / "configuration" / "company.xml").read_text()
@@ -81,7 +81,7 @@ def test_a_computed_value_that_is_read_over_a_link_is_a_cause_once_it_differs(re
     assert (cause["computes"], cause["reason"]) == (["Place"], "Department.Sign is read by Place")
 
 
-def test_the_three_forms_show_the_same_causes(renamed):
+def test_the_three_formats_show_the_same_causes(renamed):
     causes = agree(renamed, "why", "HR_Person", "E3")
     rows = table_of(renamed.done("why", "HR_Person", "E3", "--format", "csv").text)
     table = renamed.done("why", "HR_Person", "E3").lines
@@ -103,14 +103,14 @@ def test_the_three_forms_show_the_same_causes(renamed):
     ]
 
 
-def test_one_task_can_be_asked_for(renamed):
+def test_the_causes_of_one_task_can_be_shown(renamed):
     causes = renamed.jsonl("why", "HR_Person", "E3")
 
     assert renamed.jsonl("why", "HR_Person", "E3", "--task", "Properties") == causes
     assert renamed.jsonl("why", "HR_Person", "E3", "--task", "Keys") == []
 
 
-def test_a_resource_that_is_clean_gives_no_row_and_a_sentence(derived):
+def test_a_clean_resource_gives_no_row_and_a_sentence(derived):
     answer = derived.done("why", "HR_Person", "E1")
 
     head = derived.jsonl("changes")[-1]["position"]
@@ -123,7 +123,7 @@ def test_a_resource_that_is_clean_gives_no_row_and_a_sentence(derived):
     assert len(table_of(derived.done("why", "HR_Person", "E1", "--format", "csv").text)) == 0
 
 
-def test_changes_that_are_not_flagged_yet_are_told(derived):
+def test_unflagged_changes_are_reported(derived):
     flagged_to = derived.done("why", "HR_Person", "E1").err.split("position ")[1].split()[0]
     derived.extract(departments="code,title\nD1,Lab\nD2,Sales\n")
     derived.done("run", "OnlySynchronize")
@@ -150,7 +150,7 @@ def test_a_task_that_never_ran_would_compute_everything(company):
     assert row.split()[:2] == ["0", "Keys"]
 
 
-def test_an_expression_that_changed_is_told_apart_from_those_that_did_not(derived):
+def test_a_changed_expression_is_distinguished_from_unchanged_ones(derived):
     derived.configure(
         with_derived_values().replace(
             'Expression="ToLower" />\n  <ResourceType', 'Expression="Trim" />\n  <ResourceType'
@@ -163,7 +163,7 @@ def test_an_expression_that_changed_is_told_apart_from_those_that_did_not(derive
     assert cause["reason"] == "computes Badge of all resources: the rule changed since the task last ran"
 
 
-def test_a_deleted_resource_says_so(derived):
+def test_a_deleted_resource_is_reported_as_deleted(derived):
     derived.extract(people=EXTRACTS["people"].replace('E3,"Cy, ""the"" third",,,,,D2\n', ""))
     derived.done("run", "OnlyFlag")
 
@@ -178,7 +178,7 @@ def test_a_deleted_resource_says_so(derived):
     assert "HR_Person E3 was deleted; what was derived from it was removed, too.\n" in clean.err
 
 
-def test_a_resource_of_which_nothing_is_derived_says_so(derived):
+def test_a_resource_without_derived_values_is_reported_as_such(derived):
     of_no_task = derived.done("why", "AD_Group", "staff")
     of_one_task = derived.done("why", "HR_Person", "E1", "--task", "Classes")
 
@@ -200,7 +200,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_wrong_use_is_told(past, what):
+def test_wrong_use_is_refused_with_advice(past, what):
     arguments, words = WRONG[what]
 
     answer = past.deltamark("why", *arguments)
@@ -209,7 +209,7 @@ def test_wrong_use_is_told(past, what):
     assert words in answer.err
 
 
-def test_keys_and_values_are_not_shown_raw(derived):
+def test_keys_and_values_are_shown_escaped(derived):
     bad = "D\x1b[31m\u202e\n"
     departments = f'code,title\nD1,Research\nD2,Sales\n"{bad}","t{bad}"\n'
     derived.extract(departments=departments)
@@ -225,7 +225,7 @@ def test_keys_and_values_are_not_shown_raw(derived):
     assert {cause["key"] for cause in documents} == {bad}
 
 
-def test_on_a_terminal_it_is_drawn_and_nothing_is_cut(renamed):
+def test_on_a_terminal_a_table_is_drawn_and_nothing_is_cut(renamed):
     shown = in_terminal(renamed.folder, "why", "HR_Department", "D1", columns=200)
 
     text = "\n".join(shown.screen)
@@ -235,7 +235,7 @@ def test_on_a_terminal_it_is_drawn_and_nothing_is_cut(renamed):
     assert json.dumps("x") not in text
 
 
-def test_a_rule_is_called_a_rule(derived):
+def test_a_rule_is_shown_as_a_rule(derived):
     derived.extract(people=EXTRACTS["people"].replace("Ada@x", "ada.new@x"))
     derived.done("run", "OnlyFlag")
 

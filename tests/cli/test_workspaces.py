@@ -1,4 +1,4 @@
-"""Where the command finds its things: file, environment and options, and paths that are relative."""
+"""Settings of the command: file, environment and options, and relative paths."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def with_job(name: str) -> str:
     return f'<ConfigurationFile><Job Identifier="{name}" DisplayName_L1="j" /></ConfigurationFile>'
 
 
-def test_an_option_wins_over_the_environment_which_wins_over_the_file(company, tmp_path, monkeypatch):
+def test_options_take_precedence_over_the_environment_and_that_over_the_file(company, tmp_path, monkeypatch):
     for name in ("FromFile", "FromEnvironment", "FromOption"):
         (tmp_path / f"{name}.xml").write_text(with_job(name))
     settings = company.folder / "deltamark.toml"
@@ -34,7 +34,7 @@ def test_an_option_wins_over_the_environment_which_wins_over_the_file(company, t
     assert jobs(company) == ["FromFile"]
 
 
-def test_the_store_is_chosen_like_that_too(company, new_store, monkeypatch):
+def test_the_store_is_chosen_by_the_same_precedence(company, new_store, monkeypatch):
     of_file, of_environment, of_option = company.store, new_store(), new_store()
     company.done("run", "OnlyFlag")
 
@@ -49,7 +49,7 @@ def test_the_store_is_chosen_like_that_too(company, new_store, monkeypatch):
     assert len(company.jsonl("--store", of_file, "runs")) == 1
 
 
-def test_the_extracts_are_chosen_like_that_too(company, tmp_path, monkeypatch):
+def test_the_extracts_are_chosen_by_the_same_precedence(company, tmp_path, monkeypatch):
     (company.exports).rename(tmp_path / "elsewhere")
 
     assert company.deltamark("run", "OnlyFlag").status == 1
@@ -59,7 +59,7 @@ def test_the_extracts_are_chosen_like_that_too(company, tmp_path, monkeypatch):
     assert company.deltamark("--export-output", "exports", "run", "OnlyFlag").status == 1
 
 
-def test_without_a_file_the_names_of_the_workspace_are_the_usual_ones(company):
+def test_without_a_file_the_workspace_has_the_default_names(company):
     (company.folder / "deltamark.toml").unlink()
 
     company.done("--store", company.store, "run", "Incremental")
@@ -67,7 +67,7 @@ def test_without_a_file_the_names_of_the_workspace_are_the_usual_ones(company):
     assert len(company.jsonl("--store", company.store, "changes")) == 16
 
 
-def test_paths_of_the_file_are_relative_to_it_and_those_of_options_to_the_working_directory(company, monkeypatch):
+def test_paths_in_the_file_are_relative_to_it_and_options_to_the_working_directory(company, monkeypatch):
     (company.folder / "below").mkdir()
     monkeypatch.chdir(company.folder / "below")
 
@@ -83,9 +83,7 @@ def test_paths_of_the_file_are_relative_to_it_and_those_of_options_to_the_workin
     assert faults.startswith("../configuration/bad.xml:2:")
 
 
-def test_a_workspace_with_odd_characters_in_its_path_is_just_a_workspace(
-    tmp_path, store_url, capsysbinary, monkeypatch
-):
+def test_a_workspace_may_have_odd_characters_in_its_path(tmp_path, store_url, capsysbinary, monkeypatch):
     workspace = Workspace(tmp_path / "a 'b' [c] ü%20?#", store_url, capsysbinary).written()
     monkeypatch.chdir(workspace.folder)
 
@@ -119,7 +117,7 @@ def test_a_fault_of_the_settings_has_its_line(company, name, arguments):
     assert "Traceback" not in answer.err
 
 
-def test_settings_that_are_a_pipe_are_refused_and_not_waited_for(company):
+def test_a_pipe_in_place_of_settings_is_refused_without_waiting(company):
     (company.folder / "deltamark.toml").unlink()
     os.mkfifo(company.folder / "deltamark.toml")
 
@@ -150,7 +148,7 @@ def test_init_writes_a_workspace_whose_job_runs(tmp_path, capsysbinary, monkeypa
     )
 
 
-def test_init_does_not_write_over_what_is_there(tmp_path, capsysbinary, monkeypatch):
+def test_init_does_not_overwrite_files(tmp_path, capsysbinary, monkeypatch):
     monkeypatch.chdir(tmp_path)
     workspace = Workspace(tmp_path / "new", "", capsysbinary)
     workspace.done("init", "new")
@@ -163,7 +161,7 @@ def test_init_does_not_write_over_what_is_there(tmp_path, capsysbinary, monkeypa
     assert {path: path.read_bytes() for path in (tmp_path / "new").rglob("*") if path.is_file()} == before
 
 
-def test_the_settings_that_the_help_names_are_those_that_there_are():
+def test_the_help_names_exactly_the_existing_settings():
     text = command.get_help(command.make_context("deltamark", [], resilient_parsing=True))
 
     assert all(

@@ -1,4 +1,4 @@
-"""A small company in a folder, with its extracts, and the command run in it."""
+"""A small company in a folder, with its extracts, for tests of the command."""
 
 from __future__ import annotations
 
@@ -120,12 +120,12 @@ E4,Dee,dee@x.example,,,,D1
     "users": "login,mail\nada,ada.l@x.example\nbob,BOB@x.example\nzoe,zoe@x.example\n",
     "members": "group,login\nadmins,ada\nstaff,bob\nstaff,zoe\n",
 }
-"""A day later: E1 has a new mail and a new department, E3 has left, E4 has come, zoe takes ada's place in staff."""
+"""A day later: E1 has a new mail and a new department, E3 has left, E4 is new, zoe replaces ada in staff."""
 
 
 @frozen
 class Answer:
-    """What a command said and how it ended."""
+    """The output and exit status of a command."""
 
     status: int
     out: bytes
@@ -141,7 +141,7 @@ class Answer:
 
     @property
     def documents(self) -> list[dict]:
-        """Standard output, which is nothing but JSON lines."""
+        """Standard output, parsed as JSON lines."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
@@ -155,7 +155,7 @@ class Workspace:
         self._capture = capture
 
     def written(self) -> Workspace:
-        """As it is before anything has run in it."""
+        """Writes the workspace as it is before the first run."""
         self.exports.mkdir(parents=True)
         self.configure(CONFIGURATION)
         (self.folder / "deltamark.toml").write_text(f"[deltamark]\nstore = {json.dumps(self.store)}\n")
@@ -163,12 +163,12 @@ class Workspace:
         return self
 
     def configure(self, text: str) -> None:
-        """The configuration says this."""
+        """Writes the configuration."""
         (self.folder / "configuration").mkdir(exist_ok=True)
         (self.folder / "configuration" / "company.xml").write_text(text, encoding="utf-8")
 
     def extract(self, **tables: str) -> None:
-        """The extracts of these tables hold these texts."""
+        """Writes the extracts of some tables."""
         for table, text in tables.items():
             (self.exports / f"{table}.csv").write_text(text, encoding="utf-8")
 
@@ -180,17 +180,17 @@ class Workspace:
         return Answer(status, out, err.decode())
 
     def done(self, *arguments: str) -> Answer:
-        """Runs a command that goes well and gives no reason to speak up."""
+        """Runs a command that must succeed without any message."""
         answer = self.deltamark(*arguments)
         assert answer.status == 0, answer.err
         return answer
 
     def jsonl(self, *arguments: str) -> list[dict]:
-        """What a command that goes well prints as JSON lines."""
+        """Runs a command that must succeed, and returns its JSON lines."""
         return self.done(*arguments, "--format", "jsonl").documents
 
     def two_days(self) -> Workspace:
-        """A first night and one a day later have been run."""
+        """Runs the job for the first day and for a day later."""
         for extracts in ({}, LATER):
             self.extract(**extracts)
             assert status_of(["run", "Incremental"]) == 0

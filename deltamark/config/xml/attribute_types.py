@@ -44,7 +44,7 @@ class InvalidValue(ValueError):
 
 
 Parse: TypeAlias = Callable[[str], Any]
-Format: TypeAlias = Callable[[Any], str]
+FormatValue: TypeAlias = Callable[[Any], str]
 
 
 @frozen
@@ -58,7 +58,7 @@ class AttributeType:
 
     described: str
     parse: Parse
-    format: Format = str
+    format: FormatValue = str
 
 
 def _parse_boolean(text: str) -> bool:
