@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from deltamark.application import arguments
-from deltamark.application.derivation.plan import planned
+from deltamark.application.derivation.plan import derivation_plan
 from deltamark.application.derivation.user_functions.decorator import registered
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.services import Services
@@ -63,7 +63,7 @@ def checked_configuration(
     configuration = _with_functions(configuration, known, modules)
     evaluator = make_evaluator(configuration)
     return CheckedConfiguration(
-        configuration=configuration, plan=planned(configuration, evaluator), evaluator=evaluator
+        configuration=configuration, plan=derivation_plan(configuration, evaluator), evaluator=evaluator
     )
 
 

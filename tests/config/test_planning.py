@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve, field, frozen
 
-from deltamark.application.derivation.plan import planned
+from deltamark.application.derivation.plan import derivation_plan
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityType, Property
 from deltamark.domain.configuration.rules import EntityPropertyExpression
@@ -47,14 +47,14 @@ def configured(**expressions: str) -> Configuration:
 
 def faults_of(configuration: Configuration) -> list[str]:
     with pytest.raises(ConfigurationError) as refused:
-        planned(configuration, FakeEvaluator())
+        derivation_plan(configuration, FakeEvaluator())
     return [str(fault) for fault in refused.value.faults]
 
 
 def test_valid_expressions_give_the_plan_and_are_read_once_each():
     evaluator = FakeEvaluator()
 
-    plan = planned(configured(A="B", B="C", C="Key"), evaluator)
+    plan = derivation_plan(configured(A="B", B="C", C="Key"), evaluator)
 
     assert [item.derivation.name for item in plan.derived] == ["C", "B", "A"]
     assert evaluator.asked == ["A", "B", "C"]
@@ -83,4 +83,4 @@ def test_the_number_of_reported_faults_is_limited():
 
 
 def test_a_configuration_without_rules_has_an_empty_plan():
-    assert planned(evolve(configured(), property_expressions=[]), FakeEvaluator()).derived == ()
+    assert derivation_plan(evolve(configured(), property_expressions=[]), FakeEvaluator()).derived == ()

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from attrs import field, frozen
 
 from deltamark.application.derivation.inputs import InputReader
-from deltamark.application.derivation.workload import Share, Workload, flagged
+from deltamark.application.derivation.workload import Share, Workload, unread_flags
 from deltamark.application.ports.evaluator import EvaluationFailed, Inputs
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Place
@@ -40,7 +40,7 @@ def due_batch(reading: Reading, input_reader: InputReader, shares: Sequence[Shar
     if all(share.is_full for share in shares):
         return Batch(shares=tuple(shares), inputs=input_reader.all(entity_type, reads))
     partly = [number for number, share in enumerate(shares) if not share.is_full]
-    due = flagged(reading, [shares[number] for number in partly])
+    due = unread_flags(reading, [shares[number] for number in partly])
     numbers = pc.take(pa.array(partly, pa.int64()), due.column("derivation"))
     due = pa.table({"stream": due.column("stream"), "derivation": numbers})
     wholly = [number for number, share in enumerate(shares) if share.is_full]

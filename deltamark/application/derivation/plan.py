@@ -15,7 +15,7 @@ from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.validation.validate import MOST_FAULTS, in_file_order
 
 
-def planned(configuration: Configuration, evaluator: Evaluator) -> Plan:
+def derivation_plan(configuration: Configuration, evaluator: Evaluator) -> Plan:
     """The plan of all derivations of a configuration.
 
     :param configuration: one in which `deltamark.domain.validation.validate.faults` finds nothing.

@@ -100,7 +100,7 @@ def is_due(reading: Reading, plan: Plan, task: ComputingTask) -> bool:
             return True
         if any(share.is_full and reading.changed_since(share.place.position) for share in shares):
             return True
-        if flagged(reading, [share for share in shares if not share.is_full]).num_rows:
+        if unread_flags(reading, [share for share in shares if not share.is_full]).num_rows:
             return True
     return False
 
@@ -108,7 +108,7 @@ def is_due(reading: Reading, plan: Plan, task: ComputingTask) -> bool:
 DUE = pa.schema([("stream", pa.int64()), ("derivation", pa.int64()), ("since", pa.int64())])
 
 
-def flagged(reading: Reading, shares: Sequence[Share]) -> pa.Table:
+def unread_flags(reading: Reading, shares: Sequence[Share]) -> pa.Table:
     """The unread flags of some derivations of one entity type.
 
     :returns: ``stream`` and ``derivation`` (the number of its share, from 0), each pair once, with ``since``, the

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from deltamark.application.derivation.workload import flagged, workload
+from deltamark.application.derivation.workload import unread_flags, workload
 from deltamark.application.ports.reading import Reading
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.plan import Plan
@@ -30,7 +30,7 @@ def dirty_resources(
                 for key, _ in reading.states_at(name, None):
                     yield DirtyResource(task=consumer.identifier, entity_type=name, key=key, since=0)
                 continue
-            flags = flagged(reading, shares).group_by("stream").aggregate([("since", "min")])
+            flags = unread_flags(reading, shares).group_by("stream").aggregate([("since", "min")])
             since = dict(zip(flags.column("stream").to_pylist(), flags.column("since_min").to_pylist(), strict=True))
             for resource in reading.names(pa.array(since, pa.int64())).to_pylist():
                 yield DirtyResource(

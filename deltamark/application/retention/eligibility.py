@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from deltamark.application.derivation.workload import flagged, workload
+from deltamark.application.derivation.workload import unread_flags, workload
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import Subjects
 from deltamark.application.services import Services
@@ -85,7 +85,7 @@ def _readers(reading: Reading, services: Services) -> Iterator[_Reader]:
             work = workload(reading, services.plan, task)
             for name in work.entity_types:
                 shares = [share for share in work.of(name) if not share.is_full]
-                with_flags = set(flagged(reading, shares)["derivation"].to_pylist())
+                with_flags = set(unread_flags(reading, shares)["derivation"].to_pylist())
                 if with_flags:
                     position = min(shares[number].place.position for number in with_flags)
                     yield _Reader(task.identifier, position)

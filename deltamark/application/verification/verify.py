@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pyarrow as pa
 from attrs import evolve
 
-from deltamark.application.derivation.workload import flagged, workload
+from deltamark.application.derivation.workload import unread_flags, workload
 from deltamark.application.flagging.explain import CauseSearch
 from deltamark.application.flagging.flag import dependencies_on
 from deltamark.application.ports.reading import Reading
@@ -155,7 +155,7 @@ class _PendingWork:
         for name in work.entity_types:
             shares = [share for share in work.of(name) if not share.is_full]
             self._wholly |= {share.planned for share in work.of(name) if share.is_full}
-            flags = flagged(reading, shares)
+            flags = unread_flags(reading, shares)
             for stream, number in zip(flags["stream"].to_pylist(), flags["derivation"].to_pylist(), strict=True):
                 self._flagged.add((shares[number].planned, stream))
 

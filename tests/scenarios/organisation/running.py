@@ -13,7 +13,7 @@ import pyarrow as pa
 from attrs import evolve
 
 from deltamark import Engine, JobRun, TaskState
-from deltamark.application.derivation.plan import planned
+from deltamark.application.derivation.plan import derivation_plan
 from deltamark.application.digests import configuration_digest
 from deltamark.application.services import Operator, Services
 from deltamark.bootstrap import open_store
@@ -50,7 +50,7 @@ class Known:
             assert not type_faults(configuration)
             assert not faults(configuration)
             evaluator = DuckEvaluator(configuration, workbench=self._workbench)
-            found = (planned(configuration, evaluator), evaluator)
+            found = (derivation_plan(configuration, evaluator), evaluator)
         self._found[digest] = found  # the newest; those that were not asked for lately make room
         while len(self._found) > self.MOST:
             del self._found[next(iter(self._found))]
