@@ -6,6 +6,7 @@ Nothing that a page loads comes from another host, so that the site works from a
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -31,7 +32,6 @@ exclude_patterns += ["domain", "application", "infrastructure", "interfaces", "c
 
 myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]
-suppress_warnings = ["myst.header"]
 
 html_theme = "furo"
 html_title = f"Deltamark {release}"
@@ -53,18 +53,16 @@ class Mermaid(Directive):
 
     def run(self) -> list[nodes.Node]:
         """The text in the element that Mermaid looks for."""
-        text = nodes.Text("\n".join(self.content)).astext()
-        escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-        return [nodes.raw("", f'<pre class="mermaid">{escaped}</pre>', format="html")]
+        text = html.escape("\n".join(self.content), quote=False)
+        return [nodes.raw("", f'<pre class="mermaid">{text}</pre>', format="html")]
 
 
 def add_navigation(app: Sphinx, page: str, source: list[str]) -> None:
     """Makes each section of the index a part of the navigation, and the list of decisions a part below."""
     if page == INDEX:
-        sections = re.split(r"^## ", source[0], flags=re.MULTILINE)[1:]
-        source[0] += "".join(
-            _toctree(text, f":caption: {title}") for title, _, text in (section.partition("\n") for section in sections)
-        )
+        for section in re.split(r"^## ", source[0], flags=re.MULTILINE)[1:]:
+            title, _, text = section.partition("\n")
+            source[0] += _toctree(text, f":caption: {title}")
     elif page == DECISIONS:
         source[0] += _toctree(source[0].split("\n## ")[0])
 
