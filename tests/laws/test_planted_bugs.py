@@ -55,11 +55,11 @@ FOUND_BY_A_TEST = {
     "the links that a definition reads over are not part of it": "derivation/test_edited_expressions.py::"
     "test_a_renamed_association_is_another_one[sqlite]",
     "a link waits no more when one of its ends has come": "synchronization/test_waiting_links.py::"
-    "test_a_link_of_which_both_ends_are_missing_waits_until_both_have_come[sqlite]",
+    "test_a_link_of_which_both_ends_are_missing_waits_for_both[sqlite]",
     "a link waits no more after the next complete extract": "synchronization/test_waiting_links.py::"
-    "test_what_waits_is_written_once[sqlite]",
+    "test_waiting_links_are_written_once[sqlite]",
     "a link whose end is deleted does not wait for it": "synchronization/test_waiting_links.py::"
-    "test_a_manager_who_was_deleted_and_comes_back_is_linked_again[sqlite]",
+    "test_a_link_to_a_deleted_resource_is_added_again_when_it_returns[sqlite]",
 }
 
 

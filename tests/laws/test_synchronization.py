@@ -19,7 +19,7 @@ Day = dict[str, dict[str, Any]]
 # Letters whose upper and lower case the whole world agrees on, and what troubles CSV, JSON and SQL.
 LETTERS = st.sampled_from([*"abzAZ09 _'\",;\\éÄñжΩ", "e\u0301", "😀", "\n", "\t", "$", "{", "%"])
 TEXTS = st.lists(LETTERS, max_size=6).map("".join)
-# Few, so that they come and go and come back; `test_keys_are_apart_however_alike_they_look` has more.
+# Few, so that they come and go and come back; `test_similar_keys_are_different_keys` has more.
 NUMBERS = st.sampled_from(["a", "A", "a ", "é", "e\u0301", "x" * 300, 'say "hi", \\'])
 PEOPLE = st.fixed_dictionaries(
     {},

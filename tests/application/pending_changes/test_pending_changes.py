@@ -40,7 +40,7 @@ def held_back(new_house: NewHouse, **configured: Any) -> tuple[House, int]:
     return house, run.number
 
 
-def test_what_was_held_back_is_applied(new_house: NewHouse) -> None:
+def test_pending_changes_are_applied(new_house: NewHouse) -> None:
     house, run = held_back(new_house)
     expected = told(house.engine.pending(run))
     house.people({"9": "Other"})  # the extract of today does not matter
@@ -60,7 +60,7 @@ def test_what_was_held_back_is_applied(new_house: NewHouse) -> None:
     )
 
 
-def test_it_is_applied_once(new_house: NewHouse) -> None:
+def test_pending_changes_are_applied_once(new_house: NewHouse) -> None:
     house, run = held_back(new_house)
     applied(house, run)
 
@@ -92,7 +92,7 @@ def test_retention_is_as_in_any_other_synchronization(new_house: NewHouse, keep:
     assert any("discarded" in message for message in done.messages) is not keep
 
 
-def test_links_are_applied_to_resources_that_come_with_them(new_house: NewHouse) -> None:
+def test_links_are_applied_to_resources_that_are_created_with_them(new_house: NewHouse) -> None:
     house = new_house(teams_limits=Thresholds(maximum_link_inserted_lines=1, maximum_inserted_lines=2))
     house.people({"1": "Ann", "2": "Bob"}).run()
     house.teams({"T": "Team"}, ("T", "1")).run("Teams")
@@ -121,7 +121,7 @@ def meanwhile(house: House, job: str, **options: Any) -> None:
         ({"1": "Ann", "2": "Bob"}, 'Person "3" was deleted meanwhile'),
     ],
 )
-def test_it_is_refused_where_a_resource_is_not_as_it_was(
+def test_applying_is_refused_where_a_resource_has_changed(
     new_house: NewHouse, people: dict[str, Any], first: str
 ) -> None:
     house, run = held_back(new_house)
@@ -161,7 +161,7 @@ def _behind_the_blocks_back(house: House, run: int, people: dict[str, Any]) -> N
         ([("T", "1"), ("T", "3"), ("T", "2")], "links of Members to resources that are to be deleted"),
     ],
 )
-def test_it_is_refused_where_other_links_would_go_with_the_deleted(
+def test_applying_is_refused_where_other_links_would_be_removed_with_resources(
     new_house: NewHouse, teams: list[tuple[str, str]], words: str
 ) -> None:
     house, run = held_back(new_house)
@@ -174,7 +174,7 @@ def test_it_is_refused_where_other_links_would_go_with_the_deleted(
     assert set(house.names()) == {"1", "2", "3"}
 
 
-def test_it_is_refused_where_the_end_of_a_new_link_is_gone(new_house: NewHouse) -> None:
+def test_applying_is_refused_where_the_end_of_a_new_link_was_deleted(new_house: NewHouse) -> None:
     house = new_house(teams_limits=Thresholds(maximum_link_inserted_lines=1))
     house.people({"1": "Ann", "2": "Bob"}).run()
     house.teams({"T": "Team"}, ("T", "1")).run("Teams")
@@ -186,7 +186,7 @@ def test_it_is_refused_where_the_end_of_a_new_link_is_gone(new_house: NewHouse) 
         applied(house, run)
 
 
-def test_what_others_computed_meanwhile_does_not_matter(new_house: NewHouse) -> None:
+def test_values_computed_meanwhile_do_not_matter(new_house: NewHouse) -> None:
     house, run = held_back(new_house)
     house.run("Flags")
 
@@ -195,7 +195,7 @@ def test_what_others_computed_meanwhile_does_not_matter(new_house: NewHouse) -> 
     assert house.names() == {"3": "Cem", "4": "Dee"}
 
 
-def test_dropped_changes_are_gone_and_the_connector_is_free_again(new_house: NewHouse) -> None:
+def test_dropped_changes_are_gone_and_the_connector_is_unblocked(new_house: NewHouse) -> None:
     house, run = held_back(new_house)
 
     messages = dropped(house, run)
@@ -207,7 +207,7 @@ def test_dropped_changes_are_gone_and_the_connector_is_free_again(new_house: New
     assert task(again, "SynchronizeHR").state is TaskState.COMPLETED
 
 
-def test_while_a_connector_is_blocked_incremental_jobs_leave_it_out_and_say_so(new_house: NewHouse) -> None:
+def test_incremental_jobs_skip_a_blocked_connector_and_say_why(new_house: NewHouse) -> None:
     house, run = held_back(new_house, flag_parents=["SynchronizeHR", "SynchronizeTeams"])
     house.people({"1": "Ann", "2": "Bob", "3": "Cem"}).teams({"T": "Renamed"}, ("T", "1"), ("T", "3"))
 
@@ -239,7 +239,7 @@ def test_a_complete_run_supersedes_what_was_held_back(new_house: NewHouse) -> No
     assert task(nightly, "SynchronizeHR").state is TaskState.COMPLETED
 
 
-def test_a_forced_incremental_run_supersedes_it_too(new_house: NewHouse) -> None:
+def test_a_forced_incremental_run_supersedes_what_was_held_back(new_house: NewHouse) -> None:
     house, _ = held_back(new_house)
 
     run = house.engine.run_job("NightlyIncremental", force=True)
@@ -298,7 +298,7 @@ def test_no_later_delta_is_applied_while_one_is_held_back(new_house: NewHouse, o
     assert "3" in house.names()
 
 
-def test_a_delta_that_is_dropped_keeps_its_connector_out_until_a_complete_run(new_house: NewHouse) -> None:
+def test_a_dropped_delta_keeps_its_connector_blocked_until_a_complete_run(new_house: NewHouse) -> None:
     house, run = delta_held_back(new_house)
 
     (message,) = dropped(house, run, ordinal=2)
@@ -313,7 +313,7 @@ def test_a_delta_that_is_dropped_keeps_its_connector_out_until_a_complete_run(ne
     assert house.people_commands({"number": "2", "Command": "delete"}).run("PeopleCommands").counts.deleted == 1
 
 
-def test_a_complete_run_that_is_blocked_after_a_delta_was_does_not_make_up_for_it(new_house: NewHouse) -> None:
+def test_a_blocked_complete_run_does_not_replace_a_delta_that_was_held_back(new_house: NewHouse) -> None:
     house, _ = delta_held_back(new_house)
     blocked = house.people({"9": "New"}).engine.run_job("People")
     assert blocked.state is TaskState.BLOCKED
@@ -323,7 +323,7 @@ def test_a_complete_run_that_is_blocked_after_a_delta_was_does_not_make_up_for_i
     assert "HR stays out of incremental jobs" in message
 
 
-def test_what_was_applied_is_flagged_like_any_other_change(new_house: NewHouse) -> None:
+def test_applied_changes_are_flagged_like_others(new_house: NewHouse) -> None:
     house, forced = held_back(new_house), new_house()
     one, run = house
     forced.people({"1": "Ann", "2": "Bob", "3": {"Name": "Cem", "Age": 40}}).run()
@@ -365,7 +365,7 @@ NOTHING_ALLOWED = Thresholds(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_to_block_and_then_to_apply_leaves_what_a_forced_run_leaves(new_house: NewHouse, days: list[Any]) -> None:
+def test_blocking_and_applying_gives_the_result_of_a_forced_run(new_house: NewHouse, days: list[Any]) -> None:
     careful = new_house(limits=NOTHING_ALLOWED, teams_limits=NOTHING_ALLOWED)
     forced = new_house()
 

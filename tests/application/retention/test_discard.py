@@ -42,7 +42,7 @@ def test_history_below_the_horizon_is_refused_naming_horizon_run_and_task(forget
     )
 
 
-def test_every_way_to_ask_for_what_is_gone_is_refused(forgetful):
+def test_every_query_below_the_horizon_is_refused(forgetful):
     forgetful.people({"1": "Ann"}).run()
     horizon = forgetful.engine.horizons("Person")[0].position
     below = horizon - 1
@@ -64,7 +64,7 @@ def test_every_way_to_ask_for_what_is_gone_is_refused(forgetful):
             ask(forgetful.engine)
 
 
-def test_what_was_not_discarded_can_be_asked_for_on_purpose(forgetful):
+def test_changes_that_remain_can_be_queried_explicitly(forgetful):
     forgetful.people({"1": "Ann"}).teams({"T": "Team"}).run()
     forgetful.run("Teams")
 
@@ -74,7 +74,7 @@ def test_what_was_not_discarded_can_be_asked_for_on_purpose(forgetful):
     assert forgetful.engine.history("Person", "1", kept_only=True) == []
 
 
-def test_the_discard_is_on_record_with_positions_number_and_digest(new_house):
+def test_a_discard_is_recorded_with_positions_count_and_digest(new_house):
     house = new_house().people({"1": "Ann", "2": "Bob"})
     house.run()
     rows = []
@@ -94,7 +94,7 @@ def test_the_discard_is_on_record_with_positions_number_and_digest(new_house):
     assert f"discarded 4 changes of HR up to position {event.up_to}" in task(run, "SynchronizeHR").messages[0]
 
 
-def test_changes_after_the_horizon_are_given(forgetful):
+def test_changes_after_the_horizon_are_returned(forgetful):
     forgetful.people({"1": "Ann"}).run()
     horizon = forgetful.engine.horizons("Person")[0].position
     forgetful.configured(keep_people=True).people({"1": "Anna", "2": "Bob"}).run()
@@ -123,7 +123,7 @@ def test_the_past_above_the_horizon_is_seen_through_snapshots(forgetful):
     assert forgetful.names(at=RunMoment(3)) == {"2": "Bob again", "3": "Cem"}
 
 
-def test_several_rounds_move_the_horizon_and_keep_the_versions_going(forgetful):
+def test_several_runs_move_the_horizon_and_continue_the_versions(forgetful):
     horizons, versions = [], []
     for name in ("Ann", "Anna", "Anne", "Annie"):
         forgetful.people({"1": name}).run()
@@ -135,7 +135,7 @@ def test_several_rounds_move_the_horizon_and_keep_the_versions_going(forgetful):
     assert forgetful.names() == {"1": "Annie"}
 
 
-def test_a_resource_deleted_before_its_changes_were_discarded_goes_on_in_its_stream(forgetful):
+def test_a_resource_deleted_before_its_changes_were_discarded_continues_its_stream(forgetful):
     forgetful.people({"1": "Ann", "2": "Bob"}).run()
     before = forgetful.engine.resource("Person", "1")
     forgetful.people({"2": "Bob"}).run()
@@ -146,7 +146,7 @@ def test_a_resource_deleted_before_its_changes_were_discarded_goes_on_in_its_str
     assert (after.originator_id, after.version) == (before.originator_id, 3)
 
 
-def test_a_round_without_changes_discards_nothing_and_says_nothing(forgetful):
+def test_a_run_without_changes_discards_nothing_and_has_no_message(forgetful):
     forgetful.people({"1": "Ann"}).run()
     horizon = forgetful.engine.horizons("Person")
 
@@ -157,7 +157,7 @@ def test_a_round_without_changes_discards_nothing_and_says_nothing(forgetful):
     assert forgetful.engine.horizons("Person") == horizon
 
 
-def test_changes_discarded_before_they_were_flagged_make_the_next_flag_task_flag_everybody(forgetful):
+def test_changes_discarded_unflagged_make_the_next_flag_task_flag_everything(forgetful):
     forgetful.people({"1": "Ann", "2": "Bob", "3": "Cem"}).run()
     forgetful.run("Flags")
 
@@ -172,7 +172,7 @@ def test_changes_discarded_before_they_were_flagged_make_the_next_flag_task_flag
     assert forgetful.keys()["target", "1"] == "ANNA"
 
 
-def test_changes_discarded_after_they_were_flagged_flag_nobody_again(new_house):
+def test_changes_discarded_after_flagging_flag_nothing_again(new_house):
     house = new_house().people({"1": "Ann", "2": "Bob"})
     house.run("Incremental")
     house.configured(keep_people=False)
@@ -201,7 +201,7 @@ def test_flags_that_a_task_has_not_read_survive_the_discard_of_their_changes(new
     assert house.keys()["target", "1"] == "ANNA"
 
 
-def test_a_resource_deleted_and_forgotten_unseen_loses_its_keys(forgetful):
+def test_a_resource_deleted_and_discarded_before_flagging_loses_its_keys(forgetful):
     forgetful.people({"1": "Ann", "2": "Bob"}).run("Incremental")
     forgetful.people({"2": "Bob"}).run()
 
@@ -228,7 +228,7 @@ def test_links_are_discarded_with_their_connector_and_stay_linked(new_house):
     assert house.engine.links("Person", "2") == []
 
 
-def test_links_discarded_unseen_flag_all_that_is_derived_of_either_end(new_house):
+def test_links_discarded_before_flagging_flag_everything_derived_from_either_end(new_house):
     house = new_house(keep_teams=False).people({"1": "Ann", "2": "Bob"})
     house.run("Incremental")
     house.teams({"T": "Team"}, ("T", "1"))
@@ -239,7 +239,7 @@ def test_links_discarded_unseen_flag_all_that_is_derived_of_either_end(new_house
     assert flag.counts.flagged == 2  # all people; nothing is derived of teams
 
 
-def test_two_connectors_forget_independently(forgetful):
+def test_two_connectors_discard_independently(forgetful):
     forgetful.people({"1": "Ann"}).teams({"T": "Team"}).run()
     forgetful.run("Teams")
     forgetful.people({"1": "Anna"}).run()

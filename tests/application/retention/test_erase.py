@@ -44,7 +44,7 @@ def holds(url: str, text: str) -> list[str]:
     return found
 
 
-def test_what_a_resource_was_is_nowhere_any_more(lived):
+def test_the_values_of_an_erased_resource_are_nowhere(lived):
     assert {"events", "resources"} <= set(holds(lived.url, CANARY))
     assert holds(lived.url, CANARY.lower()) == ["keys"]
 
@@ -55,7 +55,7 @@ def test_what_a_resource_was_is_nowhere_any_more(lived):
     assert lived.engine.resource("Person", "2").values["Name"] == "Bob"
 
 
-def test_the_log_still_begins_with_what_it_was_and_replays_to_what_is_stored(lived):
+def test_an_erased_log_matches_its_checkpoint_and_replays_to_the_stored_state(lived):
     with lived.engine._store.reading() as reading:
         known = reading.checkpoint()
 
@@ -65,7 +65,7 @@ def test_the_log_still_begins_with_what_it_was_and_replays_to_what_is_stored(liv
     assert found.discrepancies == ()
 
 
-def test_the_erasure_is_on_record_with_its_reason_and_asking_for_it_says_so(lived):
+def test_an_erasure_is_recorded_with_its_reason_and_named_by_queries(lived):
     done = lived.engine.erase("Person", "1", reason="request\n17")
 
     (run,) = [run for run in lived.engine.runs() if run.job == "*erase*"]
@@ -83,7 +83,7 @@ def test_the_erasure_is_on_record_with_its_reason_and_asking_for_it_says_so(live
         lived.engine.erase("Person", "9", reason="x")
 
 
-def test_what_depends_on_it_is_flagged_and_an_incremental_run_leaves_what_a_complete_run_leaves(lived):
+def test_dependents_of_an_erased_resource_are_flagged_and_computed_as_by_a_complete_run(lived):
     lived.engine.erase("Person", "1", reason="x")
     lived.teams({"T": "Team"}, ("T", "2")).run("Teams")
     lived.people({"2": "Bob"}).run("Incremental")
@@ -102,7 +102,7 @@ def test_a_resource_that_was_deleted_before_is_erased_too(lived):
     assert verified(lived.url).is_sound
 
 
-def test_what_a_source_still_has_comes_back_as_a_new_resource(lived):
+def test_a_resource_that_its_source_still_holds_is_created_anew(lived):
     lived.engine.erase("Person", "1", reason="x")
 
     lived.people({"1": "Eve", "2": "Bob"}).run("Incremental")
@@ -121,7 +121,7 @@ def test_snapshots_of_discarded_changes_are_erased_too(lived):
     assert verified(lived.url).is_sound
 
 
-def test_a_link_of_which_only_a_snapshot_is_left_is_erased_too(lived, new_store):
+def test_a_link_that_is_only_a_snapshot_is_erased_too(lived, new_store):
     lived.engine.retain("Teams", keep=0, even_unread=True)
     lived.engine.retain("HR", keep=0, even_unread=True)
 
@@ -131,7 +131,7 @@ def test_a_link_of_which_only_a_snapshot_is_left_is_erased_too(lived, new_store)
     replayed_into(lived.url, new_store())
 
 
-def test_an_erased_log_can_be_carried_over_and_discarded_from(lived, new_store):
+def test_an_erased_log_can_be_copied_and_its_changes_discarded(lived, new_store):
     lived.engine.erase("Person", "1", reason="x")
     other = new_store()
 
@@ -154,7 +154,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(lived):
 
 
 @pytest.mark.parametrize("reason", ["", " \n", "x" * 501])
-def test_a_reason_must_say_something_and_not_too_much(lived, reason):
+def test_a_reason_must_be_neither_empty_nor_too_long(lived, reason):
     before = tables(lived.url)
 
     with pytest.raises(UsageError, match="reason"):
@@ -171,7 +171,7 @@ def test_nothing_is_erased_while_a_run_goes_on(lived):
         lived.engine.erase("Person", "1", reason="x")
 
 
-def test_records_of_runs_that_name_the_key_are_told_of(lived):
+def test_runs_whose_records_name_the_key_are_listed(lived):
     twice = [{"number": "1", "name": "A"}, {"number": "1", "name": "B"}]
     lived.write("people", [name.lower() for name in PROPERTIES], twice).engine.run_job("Complete")
 
@@ -179,7 +179,7 @@ def test_records_of_runs_that_name_the_key_are_told_of(lived):
 
 
 @pytest.mark.parametrize("key", ["1", 'a"b', "ä\tü"])
-def test_a_message_of_a_run_that_quotes_the_key_is_told_of_and_no_other_text_with_the_same_characters(house, key):
+def test_a_message_that_quotes_the_key_is_listed_and_no_other_text_with_the_same_characters(house, key):
     house.people({"1": "Ann"}).run("Complete")
 
     def named_in(message):
@@ -198,7 +198,7 @@ def test_a_message_of_a_run_that_quotes_the_key_is_told_of_and_no_other_text_wit
     assert named_in(f"Person {shown(key)} was updated meanwhile") == [1]
 
 
-def test_what_others_computed_from_it_is_computed_anew_and_their_history_stays(new_organisation):
+def test_values_computed_from_it_are_computed_anew_and_their_history_stays(new_organisation):
     there = new_organisation(everything()).department("A", "Alpha")
     there.person("1", CANARY, department="A", Mail="a@x").person("2", "Bob", manager="1", department="A", Mail="b@x")
     there.person("3", "Cem", department="A")
@@ -235,7 +235,7 @@ def test_an_event_that_was_emptied_without_a_record_is_found(lived):
     assert position in {one.position for one in verified(lived.url).discrepancies}
 
 
-def test_scrubbed_the_file_holds_nothing_of_it_either(tmp_path, clock):
+def test_a_scrubbed_file_holds_none_of_its_values(tmp_path, clock):
     house = House(f"sqlite:///{tmp_path}/store.db", tmp_path / "exports", clock)
     many = {str(n): f"{CANARY}-{n}" for n in range(1, 300)}
     house.people(many).run("Complete")
@@ -252,7 +252,7 @@ def test_scrubbed_the_file_holds_nothing_of_it_either(tmp_path, clock):
     assert f'"{CANARY}-251"'.encode() in raw
 
 
-def test_what_was_erased_is_counted_by_erasure_between_moments_and_for_a_run(lived):
+def test_erased_changes_are_counted_between_moments_and_for_a_run(lived):
     first, last = lived.engine.runs()[0].number, lived.engine.runs()[-1].number
     lived.people({"2": "Bob", "3": "Cem"}).run("Incremental")
     one, three = (lived.engine.erase("Person", number, reason="x") for number in ("1", "3"))

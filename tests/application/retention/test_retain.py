@@ -108,7 +108,7 @@ def test_changes_since_the_beginning_of_a_run_are_kept(four_days):
 
 
 @pytest.mark.parametrize("keep", ["0", "0d", 0, timedelta()])
-def test_nothing_kept_means_that_all_may_go(four_days, keep):
+def test_with_nothing_to_keep_all_changes_may_be_discarded(four_days, keep):
     now = everything(four_days)
 
     found = four_days.engine.retain("HR", keep=keep)
@@ -117,7 +117,7 @@ def test_nothing_kept_means_that_all_may_go(four_days, keep):
     assert everything(four_days) == now
 
 
-def test_what_was_beyond_the_horizon_is_answered_as_before(four_days):
+def test_queries_beyond_the_horizon_give_the_same_answers(four_days):
     engine = four_days.engine
     asked = range(1, engine.position() + 1)
     before = {
@@ -134,7 +134,7 @@ def test_what_was_beyond_the_horizon_is_answered_as_before(four_days):
             assert (four_days.names(at=position), engine.resource("Person", "1", at=position)) == before[position]
 
 
-def test_streams_go_on_where_they_were(four_days):
+def test_streams_continue_their_versions(four_days):
     version = four_days.engine.resource("Person", "1").version
 
     four_days.engine.retain("HR", keep=1)
@@ -145,7 +145,7 @@ def test_streams_go_on_where_they_were(four_days):
     assert four_days.names() == {"1": "A5", "2": "Bob again"}
 
 
-def test_who_asks_for_what_is_gone_is_told_that_it_was_retention(four_days):
+def test_a_query_below_the_horizon_names_the_retention(four_days):
     horizon = four_days.engine.retain("HR", keep=1).up_to
 
     with pytest.raises(HistoryDiscarded) as refused:
@@ -156,7 +156,7 @@ def test_who_asks_for_what_is_gone_is_told_that_it_was_retention(four_days):
     )
 
 
-def test_a_retention_is_a_run_of_its_own_on_record(four_days):
+def test_a_retention_is_recorded_as_a_run_of_its_own(four_days):
     found = chunked(four_days, at_a_time=4)
 
     run = four_days.engine.run(found.run)
@@ -177,7 +177,7 @@ def test_a_retention_is_a_run_of_its_own_on_record(four_days):
     assert done.messages == (f"6 of 6 changes of HR up to position {found.up_to} discarded",)
 
 
-def test_where_nothing_is_to_be_discarded_nothing_is_put_on_record(four_days):
+def test_a_retention_without_eligible_changes_records_nothing(four_days):
     four_days.engine.retain("HR", keep=0)
     before = four_days.engine.position()
 
@@ -186,7 +186,7 @@ def test_where_nothing_is_to_be_discarded_nothing_is_put_on_record(four_days):
     assert (again.run, again.count, four_days.engine.position()) == (None, 0, before)
 
 
-def test_a_dry_run_says_what_would_go_and_writes_nothing(four_days):
+def test_a_dry_run_returns_what_would_be_discarded_and_writes_nothing(four_days):
     before = (log(four_days), everything(four_days), four_days.engine.position(), four_days.engine.runs())
 
     found = four_days.engine.retain("HR", keep=2, dry_run=True)
@@ -207,7 +207,7 @@ def test_a_dry_run_says_what_would_go_and_writes_nothing(four_days):
     assert (done.outgoing, done.up_to) == (found.outgoing, found.up_to)
 
 
-def test_links_go_with_their_connector_and_stay_linked(house):
+def test_changes_of_links_are_discarded_with_their_connector_and_the_links_stay(house):
     house.people({"1": "Ann", "2": "Bob"}).run()
     house.teams({"T": "Team"}, ("T", "1"), ("T", "2")).run("Teams")
     linked = house.engine.position()
@@ -225,7 +225,7 @@ def test_links_go_with_their_connector_and_stay_linked(house):
     assert [h.subject for h in house.engine.horizons()] == ["Members", "Team"]
 
 
-def test_changes_that_were_not_flagged_yet_are_kept_and_it_is_said_whose_place_that_is(four_days):
+def test_unflagged_changes_are_kept_and_the_reader_is_named(four_days):
     flagged = four_days.engine.retain("HR", keep=0, dry_run=True).up_to
     four_days.people({"1": "A5", "3": "Cem"}).run()
 
@@ -256,7 +256,7 @@ def test_changes_that_a_dirty_task_has_not_computed_yet_are_kept(new_store, tmp_
     house.engine.close()
 
 
-def test_even_unread_changes_go_when_somebody_wants_it_and_everything_is_flagged_then(four_days):
+def test_unread_changes_are_discarded_on_request_and_everything_is_flagged(four_days):
     four_days.people({"1": "A5", "2": "Bob", "3": "Cem"}).run()
 
     found = four_days.engine.retain("HR", keep=0, even_unread=True)
@@ -365,9 +365,7 @@ def test_changes_are_not_discarded_while_their_connector_is_synchronized(four_da
     assert four_days.engine.horizons() == []
 
 
-def test_where_nothing_flags_nobody_waits_but_the_record_says_that_nobody_saw_the_changes(
-    new_store, tmp_path, calendar
-):
+def test_without_a_flag_task_unread_changes_are_discarded_and_recorded_as_unread(new_store, tmp_path, calendar):
     from attrs import evolve
 
     whole = configuration()
@@ -402,7 +400,7 @@ def test_where_nothing_flags_nobody_waits_but_the_record_says_that_nobody_saw_th
         (None, "not NoneType"),
     ],
 )
-def test_what_does_not_say_what_to_keep_is_refused_and_nothing_is_changed(four_days, keep, words):
+def test_an_invalid_keep_is_refused_and_nothing_is_changed(four_days, keep, words):
     before = (log(four_days), four_days.engine.position())
 
     if words is None:
@@ -414,6 +412,6 @@ def test_what_does_not_say_what_to_keep_is_refused_and_nothing_is_changed(four_d
     assert (log(four_days), four_days.engine.position()) == before
 
 
-def test_a_connector_that_is_not_there_is_refused_with_the_nearest_name(four_days):
+def test_an_unknown_connector_is_refused_with_the_nearest_name(four_days):
     with pytest.raises(UsageError, match=r'there is no connector "?hr"?; did you mean "?HR"?\?'):
         four_days.engine.retain("hr", keep=0)

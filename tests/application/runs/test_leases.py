@@ -122,7 +122,7 @@ def until(condition: Callable[[], object]) -> None:
 # Refused
 
 
-def test_a_second_run_of_a_job_is_refused_by_the_name_of_the_first(two):
+def test_a_second_run_of_a_job_is_refused_and_the_first_is_named(two):
     one, other = two
     first = Running(one)
 
@@ -151,7 +151,7 @@ def test_another_job_with_a_task_that_is_running_is_refused(two):
     first.goes_on()
 
 
-def test_jobs_that_share_no_task_run_side_by_side(two):
+def test_jobs_that_share_no_task_run_at_the_same_time(two):
     one, other = two
     first = Running(one)
 
@@ -162,7 +162,7 @@ def test_jobs_that_share_no_task_run_side_by_side(two):
     assert [run.state for run in one.engine.runs()] == [TaskState.COMPLETED] * 2
 
 
-def test_one_engine_does_not_run_a_task_twice_at_once_either(two):
+def test_one_engine_does_not_run_a_task_twice_at_once(two):
     one, _ = two
     first = Running(one)
 
@@ -216,7 +216,7 @@ def test_a_run_is_refused_at_once_although_the_other_is_writing(two, monkeypatch
     assert first.goes_on().state is TaskState.COMPLETED
 
 
-def test_a_run_that_began_just_after_the_other_had_looked_is_not_run_beside(two, monkeypatch):
+def test_a_run_that_started_after_the_check_is_refused_in_the_transaction(two, monkeypatch):
     one, other = two
     first = Running(one)
     monkeypatch.setattr("deltamark.application.execution.run_job.refuse_if_running", lambda *arguments: None)
@@ -229,7 +229,7 @@ def test_a_run_that_began_just_after_the_other_had_looked_is_not_run_beside(two,
     assert first.goes_on().state is TaskState.COMPLETED
 
 
-def test_a_run_that_waited_in_vain_for_a_writer_is_told_who_holds_its_task(two):
+def test_a_run_that_waited_too_long_for_a_writer_names_the_holder_of_its_task(two):
     one, other = two
     first = Running(one)
     silence(other, 1)
@@ -240,7 +240,7 @@ def test_a_run_that_waited_in_vain_for_a_writer_is_told_who_holds_its_task(two):
     first.goes_on()
 
 
-def test_of_many_that_start_at_once_one_runs_at_a_time(house_of):
+def test_of_many_runs_that_start_at_once_one_runs_at_a_time(house_of):
     houses = [house_of(clock=lambda: datetime.now(UTC)) for _ in range(4)]
     houses[0].people({"1": "Ann"})
     start, inside, most, refused, ran = threading.Barrier(4), [], [0], [], []
@@ -308,7 +308,7 @@ def test_the_tasks_are_free_when_a_run_was_interrupted(two, error):
     assert other.run("People").number == 2
 
 
-def test_a_run_that_could_not_even_be_put_on_record_leaves_its_tasks_to_the_next(two, monkeypatch):
+def test_a_run_that_could_not_be_recorded_leaves_its_tasks_free(two, monkeypatch):
     one, other = two
     with monkeypatch.context() as patch:
         patch.setattr("deltamark.application.runs.recorder.RunRecorder.task_ended_in", _raising(KeyboardInterrupt))
@@ -329,7 +329,7 @@ def _raising(error: type[BaseException]) -> Callable[..., None]:
 # Taken over
 
 
-def test_a_run_that_died_is_put_on_record_by_the_next_one(two):
+def test_the_next_run_records_the_end_of_a_dead_run(two):
     one, other = two
     first = Running(one, "Incremental")
     silence(other, 1)
@@ -347,7 +347,7 @@ def test_a_run_that_died_is_put_on_record_by_the_next_one(two):
     first.goes_on()
 
 
-def test_a_run_that_was_taken_for_dead_writes_nothing_any_more(two):
+def test_a_run_that_was_taken_over_writes_nothing(two):
     one, other = two
     first = Running(one)
     silence(other, 1)
@@ -363,7 +363,7 @@ def test_a_run_that_was_taken_for_dead_writes_nothing_any_more(two):
     assert other.names() == {"1": "Ann"}
 
 
-def test_a_run_that_was_taken_for_dead_while_another_one_runs_leaves_that_one_its_tasks(two):
+def test_a_run_that_was_taken_over_does_not_release_the_tasks_of_its_successor(two):
     one, other = two
     first = Running(one)
     silence(other, 1)
@@ -375,7 +375,7 @@ def test_a_run_that_was_taken_for_dead_while_another_one_runs_leaves_that_one_it
     assert second.goes_on().state is TaskState.COMPLETED
 
 
-def test_a_run_that_was_silent_but_not_taken_over_goes_on(two):
+def test_a_run_with_expired_leases_goes_on_if_no_other_took_over(two):
     one, other = two
     first = Running(one)
     silence(other, 1)
@@ -384,7 +384,7 @@ def test_a_run_that_was_silent_but_not_taken_over_goes_on(two):
     assert [run.state for run in other.engine.runs()] == [TaskState.COMPLETED]
 
 
-def test_a_dry_run_takes_nothing_over_for_good(two):
+def test_a_dry_run_does_not_take_tasks_over_permanently(two):
     one, other = two
     first = Running(one)
     silence(other, 1)
@@ -481,7 +481,7 @@ def test_a_transaction_renews_leases_with_the_time_at_its_end(house_of):
     first.goes_on()
 
 
-def test_who_writes_for_long_does_not_make_the_leases_of_others_expire(house_of):
+def test_a_long_write_does_not_let_the_leases_of_others_expire(house_of):
     one, other = (house_of(clock=lambda: datetime.now(UTC)) for _ in range(2))
     one.people({"1": "Ann"})
     first = Running(one)
@@ -495,7 +495,7 @@ def test_who_writes_for_long_does_not_make_the_leases_of_others_expire(house_of)
     assert first.goes_on().state is TaskState.COMPLETED
 
 
-def test_a_renewal_never_waits_for_others_that_write(two):
+def test_a_renewal_does_not_wait_for_other_writers(two):
     one, other = two
     first = Running(one)
     renewed = threading.Event()
@@ -513,7 +513,7 @@ def test_a_renewal_never_waits_for_others_that_write(two):
     first.goes_on()
 
 
-def test_a_renewal_that_failed_is_tried_again_soon():
+def test_a_failed_renewal_is_soon_retried():
     tried, enough = [], threading.Event()
 
     class Failing:

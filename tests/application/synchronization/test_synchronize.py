@@ -109,7 +109,7 @@ def test_the_same_extract_again_appends_nothing_but_the_record_of_the_run(house)
     assert house.engine.position() == before + 4  # run started, task started, task ended, run ended
 
 
-def test_the_order_of_rows_means_nothing(house):
+def test_the_order_of_rows_does_not_matter(house):
     house.people({"1": "Ann", "2": "Bob", "3": "Cem"}).run()
 
     assert house.people({"3": "Cem", "1": "Ann", "2": "Bob"}).run().counts.changed == 0
@@ -127,7 +127,7 @@ def test_a_row_that_cannot_be_converted_leaves_its_resource_as_it_was(house):
     assert run.counts.changed == 0
 
 
-def test_a_key_that_stands_twice_with_other_values_leaves_its_resource_as_it_was(house):
+def test_a_duplicate_key_with_other_values_leaves_its_resource_as_it_was(house):
     house.people({"1": "Ann", "2": "Bob"}).run()
     house.write("people", ["number", *HEADER.split(",")[1:]], [{"number": 1, "name": "A"}, {"number": 1, "name": "B"}])
 
@@ -147,7 +147,7 @@ def test_a_row_without_key_is_set_aside_and_the_others_are_applied(house):
     assert house.names() == {"1": "Ann"}
 
 
-def test_a_row_whose_key_cannot_be_converted_keeps_everything_from_being_deleted(new_house):
+def test_a_row_whose_key_cannot_be_converted_prevents_deletions(new_house):
     house = new_house()
     configured = configuration()
     person = configured.entity_types[0]
@@ -197,7 +197,7 @@ def test_an_extract_with_a_header_only_is_applied_by_a_task_that_always_forces(n
     assert house.people({}).run().counts.deleted == 1
 
 
-def test_an_extract_with_a_header_only_is_no_matter_where_nothing_is_held(house):
+def test_an_extract_with_a_header_only_is_accepted_in_an_empty_store(house):
     assert house.people({}).run().counts.read == 0
 
 
@@ -249,7 +249,7 @@ def test_an_unreadable_extract_changes_nothing(house, content):
     assert house.changes(run=run.number) == []
 
 
-def test_one_unreadable_extract_of_a_connector_keeps_the_others_from_being_applied(house):
+def test_an_unreadable_extract_prevents_the_others_of_its_connector_from_being_applied(house):
     house.people({"1": "Ann"}).teams({"T": "Team"}, ("T", "1")).run()
     house.run("Teams")
     house.teams({"T": "New"}, ("T", "1"))
@@ -261,7 +261,7 @@ def test_one_unreadable_extract_of_a_connector_keeps_the_others_from_being_appli
     assert house.state("Team") == {"T": {"Title": "Team"}}
 
 
-def test_a_resource_that_returns_goes_on_in_its_stream(house):
+def test_a_resource_that_returns_continues_its_stream(house):
     house.people({"1": "Ann", "2": "Bob"}).run()
     first = house.engine.resource("Person", "1")
     house.people({"2": "Bob"}).run()
@@ -294,7 +294,7 @@ NASTY = [
 ]
 
 
-def test_keys_are_apart_however_alike_they_look(house):
+def test_similar_keys_are_different_keys(house):
     house.people({key: f"name {n}" for n, key in enumerate(NASTY)}).run()
 
     run = house.people({key: f"name {n}" for n, key in enumerate(NASTY) if n % 2}).run()
@@ -309,7 +309,7 @@ def test_keys_are_apart_however_alike_they_look(house):
 # Extracts with a command column.
 
 
-def test_commands_do_just_what_they_say(house):
+def test_commands_change_only_what_they_name(house):
     house.people({"1": "Ann", "2": "Bob", "3": "Cem", "4": "Dee"}).run()
 
     run = house.people_commands(
@@ -331,7 +331,7 @@ def test_commands_are_read_in_any_case(house, command):
 
 
 @pytest.mark.parametrize("command", ["", "remove", "insertt", "0", "délete", "drop table people"])
-def test_a_row_with_a_command_that_is_none_is_set_aside(house, command):
+def test_a_row_with_an_unknown_command_is_set_aside(house, command):
     house.people({"1": "Ann"}).run()
 
     run = house.people_commands({"number": 1, "name": "X", "Command": command}).engine.run_job("PeopleCommands")
@@ -343,7 +343,7 @@ def test_a_row_with_a_command_that_is_none_is_set_aside(house, command):
     assert "not one of insert, add, update, delete, merge" in row.reason
 
 
-def test_a_merge_sets_the_values_that_are_there_and_an_update_sets_all(house):
+def test_a_merge_sets_the_given_values_and_an_update_sets_all(house):
     house.people({"1": {"Name": "Ann", "Mail": "a@b"}, "2": {"Name": "Bob", "Mail": "b@b"}}).run()
 
     house.people_commands(
@@ -353,7 +353,7 @@ def test_a_merge_sets_the_values_that_are_there_and_an_update_sets_all(house):
     assert house.state() == {"1": {"Name": "Ann", "Mail": "a@b", "Age": 30}, "2": {"Age": 40}}
 
 
-def test_an_update_of_nobody_is_set_aside(house):
+def test_an_update_of_a_missing_resource_is_set_aside(house):
     house.people({"1": "Ann"}).run()
 
     run = house.people_commands({"number": 9, "name": "X", "Command": "update"}).engine.run_job("PeopleCommands")
@@ -364,7 +364,7 @@ def test_an_update_of_nobody_is_set_aside(house):
     assert house.names() == {"1": "Ann"}
 
 
-def test_a_delete_of_nobody_does_nothing(house):
+def test_a_delete_of_a_missing_resource_does_nothing(house):
     house.people({"1": "Ann"}).run()
 
     run = house.people_commands({"number": 9, "Command": "delete"}).run("PeopleCommands")
@@ -372,7 +372,7 @@ def test_a_delete_of_nobody_does_nothing(house):
     assert run.counts.changed == 0
 
 
-def test_an_insert_of_somebody_who_is_there_sets_the_values(house):
+def test_an_insert_of_an_existing_resource_sets_its_values(house):
     house.people({"1": {"Name": "Ann", "Age": 3}}).run()
 
     run = house.people_commands({"number": 1, "name": "Anna", "Command": "insert"}).run("PeopleCommands")
@@ -451,13 +451,13 @@ def test_links_are_found_from_both_ends_now_and_then(staffed):
     assert [c.kind for c in staffed.engine.history("Person", "1")] == ["created", "linked", "unlinked"]
 
 
-def test_a_pair_that_stands_twice_is_one_link(staffed):
+def test_a_duplicate_pair_is_one_link(staffed):
     run = staffed.teams({"T": "Team"}, ("T", "1"), ("T", "1")).run("Teams")
 
     assert (run.counts.linked, run.counts.set_aside) == (1, 0)
 
 
-def test_a_row_without_a_second_value_says_that_there_is_no_link(staffed):
+def test_a_row_without_a_second_value_removes_the_link(staffed):
     staffed.teams({"T": "Team"}, ("T", "1")).run("Teams")
 
     run = staffed.teams({"T": "Team"}, ("T", "")).run("Teams")
@@ -474,7 +474,7 @@ def test_links_are_found_by_unique_keys(new_house):
     assert house.pairs() == {("T", "2")}
 
 
-def test_a_unique_key_that_two_resources_have_names_neither_and_their_links_stay(new_house):
+def test_a_unique_key_of_two_resources_names_neither_and_their_links_stay(new_house):
     house = new_house(members_by=("Code", "Mail"))
     house.people({"1": {"Mail": "a@b"}, "2": {"Mail": "b@b"}}).run()
     house.teams({"T": "Team", "U": "Unit"}, ("T", "a@b"), ("U", "b@b")).run("Teams")
@@ -488,7 +488,7 @@ def test_a_unique_key_that_two_resources_have_names_neither_and_their_links_stay
     assert house.pairs() == {("T", "1")}  # the extract no longer speaks of U, and of T it cannot be told
 
 
-def test_a_link_to_nobody_is_set_aside(staffed):
+def test_a_link_to_a_missing_resource_is_set_aside(staffed):
     run = staffed.teams({"T": "Team"}, ("T", "1"), ("T", "9"), ("X", "1")).engine.run_job("Teams")
 
     assert run.state is TaskState.WARNING
@@ -500,7 +500,7 @@ def test_a_link_to_nobody_is_set_aside(staffed):
     assert not (staffed.folder / "orphans").exists()
 
 
-def test_links_to_nobody_go_to_a_csv_where_the_task_says_so(new_house):
+def test_orphans_are_written_to_a_csv_where_the_task_says_so(new_house):
     house = new_house(orphans=True).people({"1": "Ann"})
     house.run()
 
@@ -540,7 +540,7 @@ def test_an_end_that_has_one_link_changes_it(new_house):
     assert house.changes(run=run.number) == [("unlinked", "T-1"), ("linked", "U-1")]
 
 
-def test_commands_link_and_unlink_just_what_they_say(staffed):
+def test_commands_change_only_the_links_that_they_name(staffed):
     staffed.teams({"T": "Team", "U": "Unit"}, ("T", "1"), ("T", "2"), ("U", "3")).run("Teams")
     staffed.write("teams", ["code", "title", "Command"], [])
     staffed.write(
@@ -597,7 +597,7 @@ def test_a_command_leaves_the_one_link_of_an_end_as_a_complete_extract_would(new
     assert house.pairs() == then
 
 
-def test_deleting_a_resource_removes_its_links_and_its_return_brings_them_back(staffed):
+def test_deleting_a_resource_removes_its_links_and_its_return_restores_them(staffed):
     staffed.teams({"T": "Team"}, ("T", "1"), ("T", "2")).run("Teams")
 
     gone = staffed.people({"2": "Bob", "3": "Cem"}).run()
@@ -658,7 +658,7 @@ def test_a_property_that_is_no_longer_mapped_loses_its_values(new_house):
     assert house.state() == {"1": {"Name": "Ann"}}
 
 
-def test_a_property_may_be_called_anything_that_is_a_name(new_house):
+def test_a_property_may_have_any_valid_name(new_house):
     names = [
         "state",
         "Key",

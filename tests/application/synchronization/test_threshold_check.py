@@ -93,7 +93,7 @@ def test_the_first_load_is_not_stopped_by_the_limits_that_a_connector_has_by_def
     assert len(house.pairs()) == 500
 
 
-def test_links_that_go_with_deleted_resources_are_counted(new_house: NewHouse) -> None:
+def test_links_removed_with_deleted_resources_are_counted(new_house: NewHouse) -> None:
     house = new_house(limits=Thresholds(maximum_link_deleted_lines=1))
     house.people({"1": "Ann", "2": "Bob"}).run()
     house.teams({"T": "Team", "U": "Other"}, ("T", "1"), ("U", "1")).run("Teams")
@@ -104,7 +104,7 @@ def test_links_that_go_with_deleted_resources_are_counted(new_house: NewHouse) -
     assert house.pairs() == {("T", "1"), ("U", "1")}
 
 
-def test_links_that_go_with_deleted_resources_are_those_of_their_association(new_house: NewHouse) -> None:
+def test_links_removed_with_deleted_resources_count_for_their_association(new_house: NewHouse) -> None:
     house = new_house(member_limits=Thresholds(maximum_link_deleted_lines=1))
     house.people({"1": "Ann", "2": "Bob"}).run()
     house.teams({"T": "Team", "U": "Other"}, ("T", "1"), ("T", "2"), ("U", "1")).run("Teams")
@@ -117,7 +117,7 @@ def test_links_that_go_with_deleted_resources_are_those_of_their_association(new
     )
 
 
-def test_the_message_says_what_can_be_done(new_house: NewHouse) -> None:
+def test_the_message_says_what_to_do(new_house: NewHouse) -> None:
     house = new_house(limits=TWO_DELETED)
     house.people({"1": "Ann", "2": "Bob", "3": "Cem"}).run()
 
@@ -131,7 +131,7 @@ def test_the_message_says_what_can_be_done(new_house: NewHouse) -> None:
 
 
 @pytest.mark.parametrize("how", ["force", "task"])
-def test_who_forces_it_is_not_stopped(new_house: NewHouse, how: str) -> None:
+def test_a_forced_run_is_not_blocked(new_house: NewHouse, how: str) -> None:
     house = new_house(limits=TWO_DELETED, force=how == "task")
     house.people({"1": "Ann", "2": "Bob"}).run()
 
@@ -140,7 +140,7 @@ def test_who_forces_it_is_not_stopped(new_house: NewHouse, how: str) -> None:
     assert house.names() == {"3": "Cem"}
 
 
-def test_what_was_read_and_set_aside_is_on_record_although_it_was_blocked(new_house: NewHouse) -> None:
+def test_a_blocked_task_records_what_it_read_and_set_aside(new_house: NewHouse) -> None:
     house = new_house(limits=TWO_DELETED)
     house.people({"1": "Ann", "2": "Bob", "3": {"Name": "Cem"}}).run()
 
@@ -180,7 +180,7 @@ def test_pending_links_are_listed_too(new_house: NewHouse) -> None:
     assert told(house.engine.pending(run.number)) == told(forced.engine.changes(run=forced.run("Teams").number))
 
 
-def test_pending_changes_can_be_asked_for_by_type_and_key(new_house: NewHouse) -> None:
+def test_pending_changes_can_be_filtered_by_type_and_key(new_house: NewHouse) -> None:
     house = new_house(limits=TWO_DELETED)
     house.people({"1": "Ann", "2": "Bob"}).run()
     run = blocked(house.people({"3": "Cem"})).number
@@ -209,7 +209,7 @@ def test_an_empty_extract_keeps_its_changes_too(house: House) -> None:
     assert [(c.kind, c.event.ref.key) for c in house.engine.pending(run.number)] == [("deleted", "1"), ("deleted", "2")]
 
 
-def test_a_configuration_that_says_it_is_the_first_load_is_not_limited(new_house: NewHouse) -> None:
+def test_a_configured_first_load_is_not_limited(new_house: NewHouse) -> None:
     from deltamark import Job, PrepareSynchronizationTask, Step, SynchronizationMode
 
     first_load = PrepareSynchronizationTask(

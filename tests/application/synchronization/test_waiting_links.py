@@ -150,7 +150,7 @@ def house(store_url: str, tmp_path: Path) -> Iterator[House]:
     made.engine.close()
 
 
-def test_a_manager_who_comes_later_is_linked_when_he_comes(house: House) -> None:
+def test_a_link_is_added_when_its_resource_is_created(house: House) -> None:
     house.delta([("1", "", "9", "", "merge")])
     assert house.managers() == {"1": []}
 
@@ -159,7 +159,7 @@ def test_a_manager_who_comes_later_is_linked_when_he_comes(house: House) -> None
     assert house.managers() == {"1": ["9"], "9": []}
 
 
-def test_what_a_complete_extract_names_in_vain_waits_too(house: House) -> None:
+def test_orphans_of_a_complete_extract_wait_too(house: House) -> None:
     house.complete({"1": ("", "9", "")}, set(), set())
 
     house.delta([("9", "", "", "", "insert")])
@@ -167,7 +167,7 @@ def test_what_a_complete_extract_names_in_vain_waits_too(house: House) -> None:
     assert house.managers() == {"1": ["9"], "9": []}
 
 
-def test_a_manager_who_was_deleted_and_comes_back_is_linked_again(house: House) -> None:
+def test_a_link_to_a_deleted_resource_is_added_again_when_it_returns(house: House) -> None:
     house.complete({"1": ("", "9", ""), "9": ("", "", "")}, set(), set())
 
     house.delta([("9", "", "", "", "delete")])
@@ -177,7 +177,7 @@ def test_a_manager_who_was_deleted_and_comes_back_is_linked_again(house: House) 
     assert house.managers() == {"1": ["9"], "9": []}
 
 
-def test_a_row_that_leads_elsewhere_meanwhile_waits_no_more(house: House) -> None:
+def test_a_row_that_now_names_another_resource_no_longer_waits(house: House) -> None:
     house.delta([("1", "", "9", "", "merge"), ("2", "", "9", "", "merge"), ("3", "", "9", "", "merge")])
     house.delta([("1", "", "2", "", "update"), ("2", "", "", "", "update"), ("3", "", "", "", "delete")])
 
@@ -186,7 +186,7 @@ def test_a_row_that_leads_elsewhere_meanwhile_waits_no_more(house: House) -> Non
     assert house.managers() == {"1": ["2"], "2": [], "3": [], "9": []}
 
 
-def test_a_complete_extract_says_anew_what_waits(house: House) -> None:
+def test_a_complete_extract_replaces_the_waiting_links(house: House) -> None:
     house.complete({"1": ("", "9", ""), "2": ("", "9", "")}, set(), set())
     house.complete({"1": ("", "", ""), "2": ("", "9", "")}, set(), set())
 
@@ -195,7 +195,7 @@ def test_a_complete_extract_says_anew_what_waits(house: House) -> None:
     assert house.managers() == {"1": [], "2": ["9"], "9": []}
 
 
-def test_a_resource_that_gets_the_value_that_a_row_names_is_linked(house: House) -> None:
+def test_a_resource_that_takes_the_value_that_a_row_names_is_linked(house: House) -> None:
     house.complete({"1": ("", "", "B7"), "7": ("", "", "")}, set(), set())
 
     house.delta([("7", "B7", "", "", "update")])
@@ -203,7 +203,7 @@ def test_a_resource_that_gets_the_value_that_a_row_names_is_linked(house: House)
     assert house.links()["Person"]["1"]["Substitute"] == ["7"]
 
 
-def test_a_member_of_a_team_that_is_deleted_does_not_come_back_unasked(house: House) -> None:
+def test_a_member_of_a_deleted_team_is_not_linked_again_without_a_row(house: House) -> None:
     # The rows of a table of pairs belong to neither end: who comes back by an old key must not inherit old rights.
     house.complete({"1": ("", "", "")}, {("Blue", "1"), ("Blue", "2")}, {"Blue"})
     house.delta(teams=[("Blue", "delete")])
@@ -213,7 +213,7 @@ def test_a_member_of_a_team_that_is_deleted_does_not_come_back_unasked(house: Ho
     assert house.links()["Team"]["Blue"].get("Member", []) == []
 
 
-def test_a_link_of_which_both_ends_are_missing_waits_until_both_have_come(house: House) -> None:
+def test_a_link_of_which_both_ends_are_missing_waits_for_both(house: House) -> None:
     house.delta(members=[("Blue", "1", "insert")])
     house.delta([("1", "", "", "", "insert")])
 
@@ -227,7 +227,9 @@ JOBS_OF_ORG = pytest.mark.parametrize("job", ["Org", "OrgCommands"])
 
 
 @JOBS_OF_ORG
-def test_a_link_is_made_when_another_connector_brings_the_resource(new_organisation: NewOrganisation, job: str) -> None:
+def test_a_link_is_added_when_another_connector_creates_the_resource(
+    new_organisation: NewOrganisation, job: str
+) -> None:
     organisation = new_organisation().person("1", "Ann", department="A").person("2", "Bob", department="B")
     organisation.run()
     assert organisation.links() == {}
@@ -240,7 +242,7 @@ def test_a_link_is_made_when_another_connector_brings_the_resource(new_organisat
 
 
 @JOBS_OF_ORG
-def test_a_link_waits_when_another_connector_deletes_the_resource_and_comes_back_with_it(
+def test_a_link_waits_when_another_connector_deletes_the_resource_and_returns_with_it(
     new_organisation: NewOrganisation, job: str
 ) -> None:
     organisation = new_organisation().person("1", "Ann", department="A").department("A", "Alpha")
@@ -256,7 +258,7 @@ def test_a_link_waits_when_another_connector_deletes_the_resource_and_comes_back
     assert waiting(organisation) == set()
 
 
-def test_a_link_to_a_resource_that_another_connector_deleted_comes_not_back_when_its_row_is_gone(
+def test_a_link_to_a_resource_that_another_connector_deleted_stays_away_without_its_row(
     new_organisation: NewOrganisation,
 ) -> None:
     organisation = (
@@ -272,7 +274,7 @@ def test_a_link_to_a_resource_that_another_connector_deleted_comes_not_back_when
     assert waiting(organisation) == set()
 
 
-def test_a_link_to_what_another_connector_would_bring_is_made_when_what_was_held_back_is_applied(
+def test_a_link_to_a_pending_resource_of_another_connector_is_added_when_it_is_applied(
     new_organisation: NewOrganisation,
 ) -> None:
     organisation = new_organisation(Limited()).person("1", "Ann", department="A").department("B", "Beta")
@@ -288,7 +290,7 @@ def test_a_link_to_what_another_connector_would_bring_is_made_when_what_was_held
     assert waiting(organisation) == set()
 
 
-def test_links_that_wait_count_for_the_limits_of_the_connector_that_brings_the_resource(
+def test_waiting_links_count_for_the_limits_of_the_connector_that_creates_the_resource(
     new_organisation: NewOrganisation,
 ) -> None:
     organisation = new_organisation(Limited(limits=Thresholds(maximum_link_inserted_lines=1)))
@@ -304,7 +306,7 @@ def test_links_that_wait_count_for_the_limits_of_the_connector_that_brings_the_r
 
 
 @pytest.mark.slow  # ten thousand people and accounts are synchronized twice
-def test_links_whose_targets_come_last_cost_about_as_much_as_those_whose_targets_come_first(
+def test_links_whose_targets_are_created_last_cost_about_as_much_as_others(
     new_organisation: NewOrganisation,
 ) -> None:
     took = {}
@@ -354,7 +356,7 @@ def test_a_pair_of_long_values_waits_and_is_linked(house: House) -> None:
     assert house.waiting("Member") == set()
 
 
-def test_what_waits_is_written_once(house: House) -> None:
+def test_waiting_links_are_written_once(house: House) -> None:
     house.complete({"1": ("", "9", "")}, set(), set())
     head = [len(list(house.engine.changes()))]
 
@@ -364,7 +366,7 @@ def test_what_waits_is_written_once(house: House) -> None:
     assert len(list(house.engine.changes())) == head[0]
 
 
-def test_what_was_to_wait_waits_when_what_was_held_back_is_applied(store_url: str, tmp_path: Path) -> None:
+def test_pending_waiting_links_wait_once_they_are_applied(store_url: str, tmp_path: Path) -> None:
     house = House(store_url, tmp_path / "house", Thresholds(maximum_deleted_lines=1))
     house.complete({"1": ("", "8", ""), "2": ("", "", ""), "3": ("", "", ""), "9": ("", "", "")}, set(), set())
     house.delta(

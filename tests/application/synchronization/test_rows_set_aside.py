@@ -83,7 +83,7 @@ FIRST_DAY = ("1,2020-01-01,", "2,2020-01-01,1", "3,2020-01-01,1", "4,2020-01-01,
         pytest.param(("3,2020-01-01,2", "3,2021-01-01,4"), id="a key that stands in two rows"),
     ],
 )
-def test_a_person_whose_row_is_set_aside_keeps_the_manager(
+def test_a_resource_whose_row_is_set_aside_keeps_its_links(
     engine: Engine, synchronize: Synchronize, rows: tuple[str, ...]
 ) -> None:
     synchronize(*FIRST_DAY)
@@ -94,7 +94,7 @@ def test_a_person_whose_row_is_set_aside_keeps_the_manager(
     assert managers(engine) == {"1": [], "2": ["1"], "3": ["1"], "4": ["2"]}
 
 
-def test_the_same_row_twice_still_moves_the_person(engine: Engine, synchronize: Synchronize) -> None:
+def test_a_duplicate_row_still_changes_the_link(engine: Engine, synchronize: Synchronize) -> None:
     synchronize(*FIRST_DAY)
 
     state = synchronize(*FIRST_DAY[:2], "3,2020-01-01,2", "3,2020-01-01,2", FIRST_DAY[3])
@@ -103,9 +103,7 @@ def test_the_same_row_twice_still_moves_the_person(engine: Engine, synchronize: 
     assert managers(engine)["3"] == ["2"]
 
 
-def test_a_link_that_stays_because_its_row_was_set_aside_keeps_its_end_to_itself(
-    store_url: str, tmp_path: Path
-) -> None:
+def test_a_link_kept_for_a_row_set_aside_keeps_the_only_place_at_its_end(store_url: str, tmp_path: Path) -> None:
     """A head of one department may not become the head of another while nobody can say that the first lets go."""
     code, number = PropertyRef("Department", "Code"), PropertyRef("Person", "Number")
     configuration = Configuration(
