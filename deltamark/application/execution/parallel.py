@@ -11,7 +11,7 @@ from deltamark.application.runs.run_log import TaskEnd
 from deltamark.domain.runs.task_calls import TaskCall
 
 MOST_AT_ONCE = 8
-"""How many tasks of a level run at the same time: each may hold a connection and what it has read."""
+"""The most tasks of a level that run at the same time: each may hold a connection and what it has read."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -96,7 +96,7 @@ class _Recomputation(ABC):
         """Computes properties of one stage and one entity type."""
 
     def _finish_properties(self) -> None:  # noqa: B027 - a sample has nothing to finish
-        """Is called once all properties are computed."""
+        """Runs once all properties are computed."""
 
     def _evaluated(self, planned: Sequence[Planned], inputs: Inputs) -> pa.Table:
         derivations = [item.derivation for item in planned]

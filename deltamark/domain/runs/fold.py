@@ -33,11 +33,11 @@ def fold_run(events: Iterable[RunEvent]) -> JobRun | None:
     """The run that these events of its stream, oldest first, describe."""
     run: JobRun | None = None
     for event in events:
-        run = _started(event) if isinstance(event, RunStarted) else _evolved(run, event)
+        run = _new_run(event) if isinstance(event, RunStarted) else _apply(run, event)
     return run
 
 
-def _started(event: RunStarted) -> JobRun:
+def _new_run(event: RunStarted) -> JobRun:
     return JobRun(
         originator_id=event.originator_id,
         version=event.originator_version,
@@ -50,21 +50,21 @@ def _started(event: RunStarted) -> JobRun:
         host=event.host,
         process=event.process,
         forced=event.forced,
-        tasks=tuple(map(_planned, event.tasks)),
+        tasks=tuple(map(_pending_task, event.tasks)),
         trigger=Trigger(event.trigger, event.due_at, event.late),
     )
 
 
-def _planned(task: PlannedTask | TaskRun) -> TaskRun:
+def _pending_task(task: PlannedTask | TaskRun) -> TaskRun:
     return TaskRun(ordinal=task.ordinal, identifier=task.identifier, kind=task.kind)
 
 
-def _evolved(run: JobRun | None, event: RunEvent) -> JobRun:
+def _apply(run: JobRun | None, event: RunEvent) -> JobRun:
     assert run is not None, "a run starts before anything else happens in it"
     run = evolve(run, version=event.originator_version)
     match event:
         case RunResumed():
-            return _resumed(run, event)
+            return _resume(run, event)
         case CancelRequested():
             return evolve(run, cancelled_by=_operator(event))
         case PairsAwaited() | ResourceErased():
@@ -72,11 +72,11 @@ def _evolved(run: JobRun | None, event: RunEvent) -> JobRun:
         case RunEnded():
             return evolve(run, state=event.state, ended_at=event.at)
         case TaskStarted() | TaskProgressed() | RowsSetAside() | ChangesDiscarded() | TaskEnded():
-            return _with_task(run, _further(run.task(event.task), event))
+            return _with_task(run, _apply_to_task(run.task(event.task), event))
     raise AssertionError(f"{type(event).__name__} is not an event of a run")
 
 
-def _further(
+def _apply_to_task(
     task: TaskRun, event: TaskStarted | TaskProgressed | RowsSetAside | ChangesDiscarded | TaskEnded
 ) -> TaskRun:
     match event:
@@ -102,13 +102,13 @@ def _further(
             )
 
 
-def _resumed(run: JobRun, event: RunResumed) -> JobRun:
+def _resume(run: JobRun, event: RunResumed) -> JobRun:
     """Resets the tasks that run again; those that did their work stay as they are."""
 
     def of(task: TaskRun) -> TaskRun:
         if task.ordinal not in event.again:
             return task
-        return evolve(_planned(task), set_aside=task.set_aside if task.ordinal in event.pending else ())
+        return evolve(_pending_task(task), set_aside=task.set_aside if task.ordinal in event.pending else ())
 
     return evolve(
         run,

@@ -20,7 +20,7 @@ _STOPPED = {
 
 @frozen
 class Outcome:
-    """What the tasks that depend on a task look at: its state, and whether it had an effect."""
+    """The state of a task and whether it had an effect; the tasks that depend on it look at both."""
 
     state: TaskState
     effect: bool = False

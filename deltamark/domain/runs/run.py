@@ -14,7 +14,7 @@ from deltamark.domain.resources.events import Event
 
 @frozen(kw_only=True)
 class Counts:
-    """How many rows, resources and links a task handled.
+    """The numbers of rows, resources and links that a task handled.
 
     `computed` counts resources, `executed` the values computed for them (one expression for one resource is one
     value), `necessary` those values among them that came out differently.
@@ -82,7 +82,7 @@ class TriggerKind(Enum):
 
 @frozen
 class Trigger:
-    """What started a run.
+    """The reason why a run started: a user, or the schedule.
 
     :param due_at: when the schedule wanted it to start; None where a user started it.
     :param late: whether that time had been missed.
@@ -276,7 +276,7 @@ class TaskRun:
     set_aside: tuple[SetAside, ...] = ()
     """The rows set aside (empty where only the summary was asked for)."""
     progress: str = ""
-    """How far it got, while it is running."""
+    """The progress of a running task, in words."""
 
 
 @frozen(kw_only=True)
