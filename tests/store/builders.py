@@ -1,4 +1,4 @@
-"""Changes of resources and links as a task hands them to a store, in the domain's words."""
+"""Builders of the changes of resources and links that a task gives to a store."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def text(plain: object) -> str:
 
 
 def rows(states: Mapping[str, Values]) -> pa.Table:
-    """Created or deleted resources; the first stands in line 2."""
+    """Created or deleted resources; the first is in line 2."""
     found = [(key, line, text(values)) for line, (key, values) in enumerate(states.items(), 2)]
     return _table(found, ROWS)
 
@@ -78,7 +78,7 @@ def changes(
     updated: Updates | None = None,
     deleted: Mapping[str, Values] | None = None,
 ) -> ResourceChanges:
-    """What a comparison found."""
+    """The changes of a comparison."""
     return ResourceChanges(created=rows(created or {}), updated=updates(updated or {}), deleted=rows(deleted or {}))
 
 
@@ -93,24 +93,24 @@ def update(tx: Writing, entity_type: str, states: Updates) -> None:
 
 
 def delete(tx: Writing, entity_type: str, states: Mapping[str, Values]) -> int:
-    """Deletes resources; gives back how many links went with them."""
+    """Deletes resources, and returns the number of links that were deleted with them."""
     return sum(tx.append_resources(entity_type, changes(deleted=states), CAUSE).values())
 
 
 def compute(tx: Writing, entity_type: str, states: Updates) -> None:
-    """Gives resources other computed values."""
+    """Changes computed values of resources."""
     known = streams(tx, entity_type)
     found = [(known[key], text(after), text(_difference(was, after))) for key, (was, after) in states.items()]
     tx.put_computed(ComputedChanges(entity_type=entity_type, rows=_table(found, COMPUTED)), CAUSE)
 
 
 def link(tx: Writing, *pairs: tuple[str, str], ends: LinkEnds = MEMBERS) -> None:
-    """Links pairs of source and target: puts people into groups, unless told otherwise."""
+    """Links pairs of source and target, by default people and groups."""
     tx.append_links(ends, LinkChanges(linked=_pairs(tx, ends, pairs), unlinked=PAIRS.empty_table()), CAUSE)
 
 
 def unlink(tx: Writing, *pairs: tuple[str, str], ends: LinkEnds = MEMBERS) -> None:
-    """Takes links away again."""
+    """Removes links."""
     tx.append_links(ends, LinkChanges(linked=PAIRS.empty_table(), unlinked=_pairs(tx, ends, pairs)), CAUSE)
 
 
@@ -131,7 +131,7 @@ def keys_of(states: Mapping[int, str | None]) -> pa.Table:
 
 
 def classified_as(holds: Mapping[int, bool | None]) -> pa.Table:
-    """Whether a rule holds, by stream."""
+    """The results of a classification rule, by stream."""
     return _table(list(holds.items()), CLASSIFIED)
 
 
@@ -166,7 +166,7 @@ def end_run(tx: Writing, run: int) -> None:
 
 
 def discarded_event(run: int, unread: bool = True):
-    """Makes the record of a discard."""
+    """The record of a discard."""
 
     def build(stream: str, version: int, at: datetime, discarded: Discarded) -> ChangesDiscarded:
         return ChangesDiscarded(

@@ -34,14 +34,14 @@ PATIENCE_S = 300
 
 
 def started(target: Callable[..., object], *arguments: object) -> BaseProcess:
-    """A process that has begun with a function of this module."""
+    """A process that has started a function of this module."""
     process = CONTEXT.Process(target=target, args=arguments)
     process.start()
     return process
 
 
 def ended(target: Callable[..., object], *arguments: object) -> int | None:
-    """Runs a function of this module in a process of its own; gives its exit code, negative for a signal."""
+    """Runs a function of this module in a process of its own, and returns its exit code, negative for a signal."""
     process = started(target, *arguments)
     process.join(PATIENCE_S)
     return process.exitcode
@@ -60,7 +60,7 @@ def on_writer(prepare: Callable[[sqlite3.Connection], None]) -> None:
 
 
 def run_until_statement(folder: Path, last: int, *, transactions: bool = True) -> None:
-    """Runs the job and dies before the statement of that number; 0 lives on and notes the statements' first words."""
+    """Runs the job and dies before the statement of this number; 0 survives and records first words of statements."""
     seen: list[str] = []
 
     def count(statement: str) -> None:
@@ -76,7 +76,7 @@ def run_until_statement(folder: Path, last: int, *, transactions: bool = True) -
 
 
 def run_until_byte(folder: Path, limit: int) -> None:
-    """Runs the job and dies in the midst of the write that would make a file longer than that."""
+    """Runs the job and dies during the write that would make a file longer than this."""
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     Workspace(folder).run()
@@ -103,7 +103,7 @@ def run_where_files_end_at(folder: Path, limit: int) -> None:
 
 
 def hold(path: Path, holding: object, release: object) -> None:
-    """Opens a transaction and keeps it open until told."""
+    """Opens a transaction and keeps it open until it is stopped."""
     from deltamark.bootstrap import utc_now
 
     store = SQLiteStore(path, utc_now)
@@ -114,7 +114,7 @@ def hold(path: Path, holding: object, release: object) -> None:
 
 
 def use_as_nobody(folder: Path, told: Connection) -> None:
-    """Asks a store, then runs its job, without the rights of the superuser; tells what came of both."""
+    """Reads a store, then runs its job, as an unprivileged user; prints the outcome of both."""
     for module in pkgutil.walk_packages(deltamark.__path__, "deltamark."):
         if not module.name.endswith("__main__"):
             import_module(module.name)  # without the rights, files of the installation cannot be read any more

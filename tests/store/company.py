@@ -1,4 +1,4 @@
-"""A small company that changes at random: for tests in which two ways must give the same."""
+"""A small company that changes at random, for tests that compare two ways to the same result."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _mapping(name: str, connector: str, columns: tuple[str, ...]) -> EntityTypeM
 
 
 class Company:
-    """Writes a new day's extracts with every call; the same seed gives the same days."""
+    """Writes the extracts of a new day with every call; the same seed gives the same days."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._folder = folder
@@ -149,7 +149,7 @@ class Company:
         folder.mkdir()
 
     def complete_day(self) -> None:
-        """Extracts of everything there is."""
+        """Writes complete extracts."""
         chosen = self._some(KEYS, at_least=2)
         self._write("Person", PERSON, [self._person(key) for key in chosen])
         departments = self._some(("Sales", "IT", "Ärzte", "a b"), at_least=1)
@@ -161,7 +161,7 @@ class Company:
         self._write("Knows", ("One", "Other"), knows)
 
     def incremental_day(self) -> None:
-        """Extracts of what happened, with a command in every row."""
+        """Writes the changes of a day, with a command in every row."""
         commands = ("insert", "update", "merge", "delete")
         people = [(*self._person(key), self._one(commands)) for key in self._some(KEYS, at_least=1)]
         self._write("Person", (*PERSON, "Command"), people)

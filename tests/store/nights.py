@@ -1,4 +1,4 @@
-"""Nights that go on in a process of their own: the job runs again and again, with other extracts each time."""
+"""Jobs in a process of their own that run again and again, with other extracts each time."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ PEOPLE = 60
 
 
 class Nights:
-    """What others hear of the nights that go on."""
+    """The view of other processes on the running jobs."""
 
     def __init__(self, acknowledged: Queue[int]) -> None:
         self._acknowledged = acknowledged
 
     def wait(self) -> int:
-        """Waits for the end of one more night; gives the newest position that was acknowledged by then."""
+        """Waits for the end of one more job, and returns the newest position acknowledged by then."""
         return self._acknowledged.get(timeout=children.PATIENCE_S)
 
 
 @contextmanager
 def nights(space: Workspace) -> Iterator[Nights]:
-    """A block during which night follows night."""
+    """Runs jobs one after another during the block."""
     acknowledged: Queue[int] = children.CONTEXT.Queue(maxsize=2)
     stop = children.CONTEXT.Event()
     process = children.started(run_nights, space.folder, space.url, acknowledged, stop)
@@ -44,13 +44,13 @@ def nights(space: Workspace) -> Iterator[Nights]:
 
 
 def with_one_night_less(acknowledged: Queue[int]) -> None:
-    """Makes room, so that whoever wants to tell of a night can do so and end."""
+    """Takes a report from the queue, so that the process that writes it can end."""
     if not acknowledged.empty():
         acknowledged.get()
 
 
 def run_nights(folder: Path, url: str, acknowledged: Queue[int], stop: Event) -> None:
-    """Runs the job until told to stop: two nights through one engine, so that the store is closed again and again."""
+    """Runs the job until stopped, twice with each engine, so that the store is closed again and again."""
     space = Workspace(folder, url)
     while not stop.is_set():
         with space.engine() as engine:
@@ -61,7 +61,7 @@ def run_nights(folder: Path, url: str, acknowledged: Queue[int], stop: Event) ->
 
 
 def back_up_where_files_end_at(folder: Path, limit: int, overwrite: bool) -> None:
-    """Makes a backup where no file can grow beyond a limit; notes what came of it."""
+    """Makes a backup where no file can grow beyond a limit, and records the outcome."""
     with Workspace(folder).engine(create=False) as engine:
         engine.position()
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

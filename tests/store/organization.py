@@ -21,7 +21,7 @@ ASSOCIATIONS = (MANAGES, STAFF, SEAT)
 
 @frozen
 class Navigation:
-    """Where a step of a path leads."""
+    """The target of a step of a path."""
 
     hop: Hop
     leads_to: str
@@ -47,25 +47,25 @@ def _way(entity_type: str, path: Iterable[str]) -> tuple[tuple[Hop, ...], str]:
 
 
 def existence(entity_type: str) -> Dependency:
-    """On that a resource exists."""
+    """A dependency on the existence of a resource."""
     return Dependency(entity_type, (), (), None, entity_type)
 
 
 def value(entity_type: str, read: str) -> Dependency:
-    """On a property, such as `Department.Name`."""
+    """A dependency on a property, such as `Department.Name`."""
     *path, name = read.split(".")
     hops, leads_to = _way(entity_type, path)
     return Dependency(entity_type, hops, tuple(path), name, leads_to)
 
 
 def links(entity_type: str, path: str) -> Dependency:
-    """On the links at the end of a path, such as `Department.Site`."""
+    """A dependency on the links at the end of a path, such as `Department.Site`."""
     hops, leads_to = _way(entity_type, path.split("."))
     return Dependency(entity_type, hops, tuple(path.split(".")), None, leads_to)
 
 
 def needs(entity_type: str, read: str) -> tuple[Dependency, ...]:
-    """Everything that a value depends on which reads a property."""
+    """All dependencies of a value that reads a property."""
     path = read.split(".")[:-1]
     steps = (".".join(path[:length]) for length in range(1, len(path) + 1))
     return existence(entity_type), *(links(entity_type, step) for step in steps), value(entity_type, read)
@@ -74,7 +74,7 @@ def needs(entity_type: str, read: str) -> tuple[Dependency, ...]:
 def flags(
     reading: Reading, *dependencies: Dependency, after: int = 0, beyond: int = 0
 ) -> dict[Dependency, dict[str, int]]:
-    """The flags of some dependencies: of each, key -> first position."""
+    """The flags of some dependencies: for each, key -> first position."""
     table = reading.flagged(dependencies, after, beyond)
     names = {row["stream"]: row["key"] for row in reading.names(table.column("stream").combine_chunks()).to_pylist()}
     found: dict[Dependency, dict[str, int]] = {dependency: {} for dependency in dependencies}

@@ -26,7 +26,7 @@ INSERT_EVENT = f"""INSERT INTO {EVENTS_TABLE}
 
 
 class InsertingSQLiteRecorder(SQLiteRecorder):
-    """Inserts in one transaction, under the positions that a store would give."""
+    """Inserts in one transaction, under the positions that a store would assign."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         with self.datastore.transaction(commit=True) as c:
@@ -50,7 +50,7 @@ class InsertingSQLiteRecorder(SQLiteRecorder):
 
 
 class InsertingPostgreSQLRecorder(PostgreSQLRecorder):
-    """Inserts by COPY in one transaction, under the positions that a store would give."""
+    """Inserts by COPY in one transaction, under the positions that a store would assign."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         with self.datastore.get_connection() as connection, connection.transaction():

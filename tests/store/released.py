@@ -28,7 +28,7 @@ ODD = 'Zoë "Z"\\ Ünlü\u2028 😀'
 
 
 class Calendar:
-    """A clock that goes on a second with every look at it."""
+    """A clock that advances by a second with every reading."""
 
     def __init__(self) -> None:
         self._now = datetime(2026, 11, 1, tzinfo=UTC)
@@ -39,7 +39,7 @@ class Calendar:
 
 
 def live(house: House) -> None:
-    """Everything that leaves something in a store, as far as two connectors can."""
+    """Everything that writes to a store, as far as two connectors allow."""
     ann = {"name": "Ann", "mail": "Ann@X", "age": 40, "weight": 61.5, "born": "1985-02-03", "active": "true"}
     house.people({"1": ann, "2": ODD, "3": "Cem"}).run("Complete")
     house.teams({"T": "Team", "U": ODD}, ("T", "1"), ("T", "2"), ("U", "3"), ("U", "later"))
@@ -64,7 +64,7 @@ MORE: dict[str, Any] = {"keep_teams": False, "more_jobs": [Job("Nothing")]}
 
 
 def told(engine: Engine) -> dict[str, Any]:
-    """What the store says, in plain JSON data: answers that no later version may change."""
+    """The answers of the store as JSON data, which no later version may change."""
     found = {
         "position": engine.position(),
         "changes": [
@@ -125,7 +125,7 @@ def _given(value: Any) -> Any:
 
 
 def bring_back(version: int, url: str) -> None:
-    """Makes a store out of the files of a format, without a migration."""
+    """Restores a store from the files of a format, without migration."""
     if url.startswith("sqlite"):
         path_of(url).write_bytes(lzma.decompress((FILES / f"format-{version}.db.xz").read_bytes()))
         return
@@ -147,7 +147,7 @@ def bring_back(version: int, url: str) -> None:
 
 
 def known(version: int) -> dict[str, Any]:
-    """What the store said when it was written."""
+    """The answers of the store when it was written."""
     found: dict[str, Any] = json.loads((FILES / f"format-{version}.json").read_text())
     return found
 

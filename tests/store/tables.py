@@ -1,4 +1,4 @@
-"""What tests of replay share: every table of a store, and alterations with plain SQL."""
+"""For tests of replay: every table of a store, and alterations with plain SQL."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Tables = dict[str, list[tuple[Any, ...]]]
 
 
 def nobody(done: int, total: int) -> None:
-    """Is told, and does nothing."""
+    """Ignores progress."""
 
 
 @contextmanager
@@ -65,18 +65,18 @@ def opened(url: str) -> Iterator[Store]:
 
 
 def tables(url: str, chosen: dict[str, str] = EVERYTHING) -> Tables:
-    """The rows of tables, whatever numbers a store has for names."""
+    """The rows of tables, with names in place of the numbers of a store."""
     with opened(url) as store, store.reading() as reading:
         return {name: sorted(map(plain, reading._db.all(sql)), key=repr) for name, sql in chosen.items()}
 
 
 def plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Bool and bytes as one of the two databases gives them."""
+    """Booleans and bytes in one form for both databases."""
     return tuple(int(v) if isinstance(v, bool) else bytes(v) if isinstance(v, memoryview) else v for v in row)
 
 
 def alter(url: str, *statements: str) -> int:
-    """Alters the store with plain SQL, past all that watches over it; gives how many rows that met."""
+    """Alters the store with plain SQL, past Deltamark, and returns the number of altered rows."""
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(path_of(url))) as connection, connection:
             return sum(connection.execute(statement).rowcount for statement in statements)

@@ -1,4 +1,4 @@
-"""A store that was closed says so, whoever uses it, and closing harms nobody."""
+"""A closed store is reported as closed in every use, and closing disturbs no other thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store promises: one text of expectations, run on each kind of store."""
+"""The contract of every store, run on each kind."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def store(store_url: str, clock: Callable[[], datetime]) -> Iterator[Store]:
 
 @pytest.fixture
 def company(store: Store) -> Store:
-    """Two people, one group, Ann is in it; a run is on record."""
+    """Two people, a group with Ann as its member, and a recorded run."""
     with store.transaction() as tx:
         start_run(tx)
         create(tx, PERSON, {"1": ANN, "2": BOB})

@@ -1,4 +1,4 @@
-"""Stores that released versions wrote open, are brought up to date, verify, and say what they said, for ever."""
+"""Stores of released versions can be opened, are upgraded, verify, and give the same answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store that was built from the log of another one, of the other kind, answers every question as that one does."""
+"""A store built from the log of a store of the other kind gives the same answers."""
 
 from __future__ import annotations
 

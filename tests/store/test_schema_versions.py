@@ -1,4 +1,4 @@
-"""Stores of an older version are brought up to date when they are opened; newer ones are refused."""
+"""Stores of an older version are upgraded when they are opened; newer ones are refused."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ BEFORE_COMPUTED_VALUES = STEPS[:2]
 
 
 def before_computed_values(url: str, *statements: str) -> str:
-    """A store of the second version, in which some statements were executed."""
+    """A store of the second version, after some statements."""
     store = opened(url, BEFORE_COMPUTED_VALUES)
     with raw(store) as database:
         for statement in statements:
@@ -130,7 +130,7 @@ def before_computed_values(url: str, *statements: str) -> str:
 
 @contextmanager
 def raw(store: Store) -> Iterator[Database]:
-    """The tables themselves, in a transaction."""
+    """The tables, in a transaction."""
     if isinstance(store, SQLiteStore):
         with store._datastore.transaction(commit=True) as cursor:
             yield store._database(cursor)

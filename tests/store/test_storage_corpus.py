@@ -1,4 +1,4 @@
-"""Damaged, foreign and odd storage files (tests/corpus/storage/expected.toml): clear words, and nothing is touched."""
+"""Damaged, foreign and unusual storage files (tests/corpus/storage) are reported clearly and not changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BUILDERS: dict[str, Build] = {}
 
 
 def builds(identifier: str) -> Callable[[Build], Build]:
-    """Registers what makes a case of the corpus out of a good store at a path."""
+    """Registers a function that makes a case of the corpus from a good store at a path."""
 
     def register(build: Build) -> Build:
         BUILDERS[identifier] = build
@@ -40,7 +40,7 @@ def builds(identifier: str) -> Callable[[Build], Build]:
 
 
 def executed(path: Path, *statements: str, **pragmas: object) -> None:
-    """Runs SQL on a database as a stranger would."""
+    """Runs SQL on a database, past Deltamark."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for name, value in pragmas.items():
             db.execute(f"PRAGMA {name}={value}")
@@ -60,12 +60,12 @@ def instead(path: Path, content: bytes) -> None:
 
 
 def dice(seed: int) -> random.Random:
-    """The same throws every time."""
+    """The same random numbers every time."""
     return random.Random(seed)
 
 
 def sql(identifier: str, *statements: str, **pragmas: object) -> None:
-    """A case that is a good store on which a stranger executed some statements."""
+    """A case made by executing statements on a good store, past Deltamark."""
     BUILDERS[identifier] = lambda path: executed(path, *statements, **pragmas)
 
 
@@ -153,7 +153,7 @@ def _(path: Path) -> None:
 
 @builds("database-of-another-application-in-use")
 def _(path: Path) -> None:
-    """As a program leaves it that was killed: with a write-ahead log."""
+    """Leaves the files like a killed program: with a write-ahead log."""
     path.unlink()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("CREATE TABLE moz_places (id INTEGER PRIMARY KEY, url TEXT)")
@@ -180,7 +180,7 @@ BUILDERS["cut-in-half"] = lambda path: os.truncate(path, path.stat().st_size // 
 
 
 def with_log(path: Path) -> bytes:
-    """Leaves the store as a killed process does, with commits that only the write-ahead log has; gives the log."""
+    """Leaves the store like a killed process, with commits only in the write-ahead log, and returns that log."""
     space = Workspace(path.parent)
     with closing(sqlite3.connect(path)) as holder:  # the last one to close would empty the log
         holder.execute("SELECT count(*) FROM runs").fetchone()
@@ -320,14 +320,14 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def space(good: Path, tmp_path: Path) -> Workspace:
-    """The same, to be spoilt."""
+    """A copy of the good store, to be damaged."""
     folder = tmp_path / "space"
     shutil.copytree(good, folder)
     return Workspace(folder)
 
 
 def everything_in(folder: Path) -> dict[str, object]:
-    """Every file with its content; the lock is no part of a store."""
+    """Every file with its content, except for the lock."""
     return {
         path.name: os.readlink(path)
         if path.is_symlink()
@@ -389,7 +389,7 @@ def test_every_case_of_the_corpus_is_built_or_has_a_reason_not_to_be() -> None:
 
 
 def spoilt(space: Workspace, good: Path, offset: int, data: bytes, tell: list[str]) -> None:
-    """Uses the store with some bytes overwritten; whatever goes wrong must be told in words."""
+    """Uses the store with some bytes overwritten; every failure must be reported by an error of Deltamark."""
     for leftover in space.folder.glob("store.db*"):
         leftover.unlink()
     shutil.copy(good / "store.db", space.path)

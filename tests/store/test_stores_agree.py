@@ -1,4 +1,4 @@
-"""Every kind of store gives the same answers: whatever happens, their logs and projections are equal."""
+"""Every kind of store gives the same answers: their logs and projections are equal."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ticking() -> Callable[[], datetime]:
 
 
 def answers(engine: Engine, keys: Sequence[str]) -> Answers:
-    """What a user can ask a store, also about the resources of some keys."""
+    """All answers of a store to a user, also about the resources of some keys."""
     head = engine.position()
     found: Answers = {
         "head": head,
@@ -96,5 +96,5 @@ def past_links(engine: Engine, entity_type: str, key: str, position: int) -> obj
 
 
 def timeless(run: JobRun) -> JobRun:
-    """A run without what no two runs share."""
+    """A run without what differs between any two runs."""
     return evolve(run, tasks=tuple(evolve(task, seconds=0.0) for task in run.tasks))

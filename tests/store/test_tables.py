@@ -1,4 +1,4 @@
-"""The description of the tables is true of the tables that a new store has."""
+"""The description of the tables agrees with the tables of a new store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.store.test_schema_versions import NOW, notes, opened
 from tests.stores import stores
 
 Columns = dict[str, list[tuple[str, str, bool]]]
-"""Table -> column, type, whether it may be null."""
+"""Table -> column, type, and whether it may be null."""
 
 
 def described(kind: str) -> Columns:

@@ -1,4 +1,4 @@
-"""A small company with extracts, a configuration for it, and everything that a user can ask an engine."""
+"""A small company with extracts and a configuration, and all queries of a user to its engine."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ class Workspace:
         self.between_looks = timedelta(seconds=1)
 
     def later(self) -> Workspace:
-        """The same on the next day: what a run held that was killed is free by then."""
+        """The same workspace on the next day, when the leases of a killed run have expired."""
         self.now += timedelta(days=1)
         return self
 
     def engine(self, *, keep: bool = True, create: bool = True) -> Engine:
-        """The engine; its clock goes on one second with every look."""
+        """The engine, with a clock that advances by a second with every reading."""
         start, looks = self.now, iter(range(10**9))
         return Engine.open(
             self.url,
@@ -117,12 +117,12 @@ class Workspace:
         (self.folder / f"{table}.csv").write_text("\n".join(lines) + "\n", "utf-8")
 
     def first_day(self, people: int = 12) -> None:
-        """So many people, every second one in one of three groups."""
+        """Writes this number of people, every second one in one of three groups."""
         names = {f"P{n}": f"Name {n}" for n in range(people)}
         self.extract(names, {key: f"G{n % 3}" for n, key in enumerate(names) if n % 2})
 
     def second_day(self, people: int = 12) -> None:
-        """Some left, some came, some were renamed, and the groups are others."""
+        """Writes a second day: some people deleted, created or renamed, and other groups."""
         names = {f"P{n}": f"Name {n % 7}" for n in range(people // 4, people + people // 4)}
         self.extract(names, {key: f"G{n % 4}" for n, key in enumerate(names) if n % 3})
 
@@ -133,7 +133,7 @@ class Workspace:
 
 
 def everything(engine: Engine) -> tuple[object, ...]:
-    """All that a user can see of the company, the runs left aside: how often one tried is no part of it."""
+    """All that a user can see of the company but its runs, whose number depends on failures."""
     changes = list(engine.changes(kept_only=True)) if _has_horizon(engine) else list(engine.changes())
     return (
         [(c.kind, c.event.ref, getattr(c.event, "changes", None), c.file, c.event.cause.line) for c in changes],
@@ -150,7 +150,7 @@ def _has_horizon(engine: Engine) -> bool:
 
 
 def ask_everything(engine: Engine) -> None:
-    """Asks whatever can be asked, also about the past; the answers may be anything."""
+    """Makes all queries, also about the past, whatever their results."""
     found = everything(engine)
     head = engine.position()
     for position in {head, head // 2, max(head - 1, 0)}:

@@ -1,4 +1,4 @@
-"""Computed values stand beside what was synchronized, are changes like any other, and go with their resource."""
+"""Computed values: stored beside synchronized ones, changes like any other, deleted with their resource."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PEOPLE = Subjects(connector="HR", task="T", entity_types=(PERSON,), associations
 
 @pytest.fixture
 def store(store_url: str, clock: Callable[[], datetime]) -> Iterator[Store]:
-    """Ann and Bob; of Ann it was computed in which team she is."""
+    """Ann and Bob; the team of Ann is a computed value."""
     store = open_store(store_url, clock)
     with store.transaction() as tx:
         start_run(tx)
@@ -61,7 +61,7 @@ def store(store_url: str, clock: Callable[[], datetime]) -> Iterator[Store]:
 
 
 def found(store: Store, key: str = "1") -> Resource:
-    """A resource as the state has it, which is what folding its stream gives."""
+    """A resource from the state; checks that folding its stream gives the same."""
     with store.reading() as reading:
         resource = reading.resource(person(key))
         assert resource == fold(fact for _, fact in reading.facts(person(key)))

@@ -52,7 +52,7 @@ Way = tuple[str, str]
 
 
 class Picture:
-    """Plain Python: what stands in the store."""
+    """The content of the store, in plain Python."""
 
     def __init__(self) -> None:
         self.values: dict[Way, Values] = {}
@@ -75,7 +75,7 @@ class Picture:
         return found
 
     def read(self, dependency: Dependency) -> Mapping[str, object]:
-        """Key -> what a value that reads this sees: where the path leads, and the values there."""
+        """Key -> what a reader of this sees: the resources at the end of the path, and their values."""
         return {
             key: sorted(
                 (far, str(self.values[far].get(dependency.property)), str(self.computed[far].get(dependency.property)))
@@ -87,7 +87,7 @@ class Picture:
 
 
 class World:
-    """Changes a store and its picture in the same way."""
+    """Changes a store and its model in the same way."""
 
     def __init__(self, tx: Writing, picture: Picture) -> None:
         self._tx, self._now = tx, picture
@@ -197,7 +197,7 @@ def test_every_resource_that_reads_another_value_than_before_is_flagged(
 
 
 def changed(store: Store, picture: Picture, steps: list[tuple[Any, ...]]) -> int:
-    """Applies some steps and flags what they concern; gives the number of the newest flag before."""
+    """Applies some steps and flags their changes; returns the number of the newest flag before."""
     with store.transaction() as tx:
         head, newest = tx.head(), tx.newest_flag()
         world = World(tx, picture)

@@ -1,4 +1,4 @@
-"""Flags: which resources a change concerns, over which links, and until when that is remembered."""
+"""Flags: which resources a change flags, over which links, and how long flags are kept."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def store(store_url: str, clock: Callable[[], datetime]) -> Iterator[Store]:
 
 
 def after(store: Store, *changes: Callable[[Writing], object]) -> int:
-    """Flags what some changes concern; gives back how many resources those are."""
+    """Flags the resources that some changes affect, and returns their number."""
     with store.transaction() as tx:
         head = tx.head()
         for change in changes:
@@ -84,7 +84,7 @@ def renamed(entity_type: str, *keys: str) -> Callable[[Writing], None]:
 
 
 def nothing_but(store: Store, expected: dict) -> None:
-    """Only these resources are flagged, each for just these dependencies."""
+    """Asserts that only these resources are flagged, each for exactly these dependencies."""
     with store.reading() as reading:
         assert {dependency: set(keys) for dependency, keys in flags(reading, *EVERYTHING).items() if keys} == expected
 

@@ -1,4 +1,4 @@
-"""Changes that were held back come out of a store as they went in, or not at all."""
+"""Pending changes are read as they were written, or refused."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def read(store: Store) -> PendingChanges | None:
 
 
 def altered(store: Store, sql: str, *given: Any) -> None:
-    """Writes into the tables what Deltamark did not."""
+    """Writes into the tables past Deltamark."""
     with store.transaction() as tx:
         assert tx._db.execute(sql, given) > 0  # type: ignore[attr-defined]
 
@@ -133,7 +133,7 @@ def other_bytes(store: Store) -> None:
 
 
 def other_columns_with_a_digest(store: Store) -> None:
-    """As somebody would who knows how digests are made."""
+    """Alters a row and its digest consistently."""
     content = pending_rows._bytes_of(pa.table({"key": ["1"]}))
     head = '{"kind":"created","subject":"Person","ends":[]}'
     digest = pending_rows._digest(head, content)

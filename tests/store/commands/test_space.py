@@ -1,4 +1,4 @@
-"""The space that discarded changes leave: an SQLite file reuses it, or gives it back when somebody asks for it."""
+"""The space of discarded changes: an SQLite file reuses it, or returns it to the disk on request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def file_of(house: House) -> Path:
 
 
 def taken(house: House) -> int:
-    """The size of the file once nothing waits beside it."""
+    """The size of the file after its write-ahead log was emptied."""
     with house.engine._services.store._datastore.get_connection(commit=True) as connection:  # type: ignore[attr-defined]
         connection.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     return file_of(house).stat().st_size

@@ -1,4 +1,4 @@
-"""Payloads made column by column are, byte for byte, those that the mapper makes event by event."""
+"""Payloads made column by column equal those that the mapper makes event by event."""
 
 from __future__ import annotations
 

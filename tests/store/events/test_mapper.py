@@ -1,4 +1,4 @@
-"""What is written of an event is that event again, and a stored row can make nothing but an event."""
+"""An event is read as it was written, and a stored row gives nothing but an event."""
 
 from __future__ import annotations
 

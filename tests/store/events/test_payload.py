@@ -1,4 +1,4 @@
-"""The members of stored payloads are named in one module: whoever adds one finds all that knows it."""
+"""The members of stored payloads are named in one module."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = {payload.LIVE, payload.FIRST, payload.UP_TO, payload.COUNT, payload.RANGE
 
 _ANY = "|".join(sorted(SHORT | LONG))
 _IN_TEXT = re.compile(rf"""[{{,]\s*"({_ANY})"\s*:|'\$\.({_ANY})\b|->>?\s*'({_ANY})'""")
-"""In a JSON text, in a path of SQLite, behind an arrow of PostgreSQL."""
+"""In a JSON text, in a path of SQLite, after an arrow of PostgreSQL."""
 
 
 def _texts(nodes: Iterable[ast.expr | None]) -> list[str]:
@@ -30,7 +30,7 @@ def _texts(nodes: Iterable[ast.expr | None]) -> list[str]:
 
 
 def spelled(source: str) -> list[str]:
-    """What a module spells of the members, each with its line."""
+    """The members that a module names, each with its line."""
     tree = ast.parse(source)
     docstrings = {
         id(node.body[0].value)

@@ -1,4 +1,4 @@
-"""One bit of one value: in whatever column of the log it is turned, `verify` finds it, or is known not to look."""
+"""`verify` finds a flipped bit in any column of the log, but for a few known ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.store.released import bring_back
 from tests.store.tables import nobody, opened, plain
 
 FORMAT = 8
-"""Of the store that is altered. It had a long life: with a discard in part, an erasure, and snapshots."""
+"""The format of the altered store, which has a partial discard, an erasure, and snapshots."""
 
 TABLES = {
     "stored_events": ("notification_id", "originator_id", "originator_version", "topic", "state", "seal"),
@@ -43,12 +43,12 @@ COLUMNS = [(table, column) for table, columns in TABLES.items() for column in co
 
 
 class TakenBack(Exception):
-    """The alteration was looked at, and is undone."""
+    """Rolls back an alteration after it was checked."""
 
 
 @pytest.fixture(scope="module")
 def lived(lasting_store_url: str) -> Iterator[Store]:
-    """A store that every alteration is made in, and taken back from."""
+    """The store in which every alteration is made and rolled back."""
     bring_back(FORMAT, lasting_store_url)
     with opened(lasting_store_url) as store:
         yield store
@@ -61,7 +61,7 @@ def values_of(store: Store, table: str, column: str) -> list[tuple[int, Any]]:
 
 
 def turned(value: Any) -> Iterator[Any]:
-    """A value with one bit turned: at its ends, and in the middle."""
+    """A value with one bit flipped: at its ends, and in the middle."""
     match value:
         case int():
             yield from (value ^ 1, value ^ 1 << 40)
@@ -73,7 +73,7 @@ def turned(value: Any) -> Iterator[Any]:
 
 
 def altered(store: Store, table: str, column: str, row: int, value: Any) -> LogVerification | None:
-    """What is found with another value in a row; None where the database does not take it."""
+    """The faults with another value in a row; None if the database refuses it."""
     found = None
     with suppress(TakenBack), store.transaction() as tx:
         try:

@@ -1,4 +1,4 @@
-"""The chain of digests: whatever is altered in the log with plain SQL is found, and the position is named."""
+"""The chain of digests: every alteration of the log with plain SQL is found, and its position is named."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ALTERED = {
 
 
 def log_faults(found: LogVerification) -> list[int | None]:
-    """The positions that the walk names, in the order found."""
+    """The positions of the faults, in order."""
     return [one.position for one in found.discrepancies if one.in_log and one.subject == "the log"]
 
 

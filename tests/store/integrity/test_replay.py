@@ -1,4 +1,4 @@
-"""Replaying the log: what verify finds, what replay puts right, what another store gets."""
+"""Replay of the log: what verify finds, what replay repairs, what another store receives."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def pairs_of(every_store: EveryStore) -> Iterator[tuple[str, str]]:
 
 
 def killed(url: str, target: str | None) -> None:
-    """A replay in a process of its own, which is killed when all is written but nothing committed."""
+    """Starts a replay in a process of its own, which is killed after its last write and before its commit."""
     process = children.started(_replay_until_killed, url, target)
     process.join(children.PATIENCE_S)
     assert process.exitcode == -9

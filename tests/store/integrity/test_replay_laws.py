@@ -1,4 +1,4 @@
-"""Laws: what is stored is what replaying the log gives, and a store of any kind that is filled by it is the same."""
+"""Laws: the stored state equals the replayed log, and so does a store of any kind filled from it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ STEPS = st.lists(
 
 
 class History:
-    """Lives the steps in a store; knows by itself what stands there."""
+    """Applies steps to a store, and keeps a model of its content."""
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, str], dict[str, Any]] = {}

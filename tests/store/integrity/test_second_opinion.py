@@ -1,4 +1,4 @@
-"""A program of its own, with the standard library only, comes to the same digests: examples/verify_chain.py."""
+"""examples/verify_chain.py, which uses only the standard library, computes the same digests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.store.tables import alter, opened
 
 PROGRAM = Path(__file__).parents[3] / "examples" / "verify_chain.py"
 FORMAT = 8
-"""Of a store with a discard in part, an erasure and snapshots."""
+"""The format of a store with a partial discard, an erasure and snapshots."""
 
 
 @pytest.fixture

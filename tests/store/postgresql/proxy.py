@@ -58,6 +58,6 @@ class Proxy:
             client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Closes everything."""
+        """Closes all connections and the proxy."""
         for one in (self._listener, *self._open):
             one.close()

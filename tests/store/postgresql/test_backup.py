@@ -1,4 +1,4 @@
-"""PostgreSQL: what the command that Deltamark names copies while jobs run is a store elsewhere, whole."""
+"""PostgreSQL: the backup command that Deltamark names makes a complete copy while jobs run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def space(server: Server, tmp_path: Path) -> Workspace:
-    """A company after its first night, in a schema of its own."""
+    """A company after its first job, in a schema of its own."""
     (tmp_path / "company").mkdir()
     space = Workspace(tmp_path / "company", server.url(new_database(server), schema="company"))
     space.first_day()
@@ -47,7 +47,7 @@ def new_database(server: Server) -> str:
 
 
 def dump(server: Server, engine: Engine, file: Path) -> None:
-    """Does what the message says."""
+    """Executes the command in the message."""
     with pytest.raises(UsageError, match="PostgreSQL's own program makes the backup") as caught:
         engine.backup(file)
     program, *arguments = shlex.split(str(caught.value).splitlines()[-1])
@@ -57,7 +57,7 @@ def dump(server: Server, engine: Engine, file: Path) -> None:
 
 
 def restored(server: Server, file: Path, into: Path) -> Workspace:
-    """The copy in a new database."""
+    """Restores the copy in a new database."""
     database = new_database(server)
     server.run("pg_restore", "--exit-on-error", "--single-transaction", f"--dbname={server.url(database)}", str(file))
     into.mkdir()
@@ -95,7 +95,7 @@ def test_a_copy_made_while_jobs_run_is_consistent_and_has_all_acknowledged_chang
 
 
 def half_done(engine: Engine) -> list[str]:
-    """The tasks of which the log does not hold what they counted."""
+    """The tasks whose counts differ from the log."""
     made = Counter((change.run, change.event.cause.task) for change in engine.changes())
     tasks = [(run.number, task) for run in engine.runs() for task in run.tasks]
     return [task.identifier for run, task in tasks if made[run, task.ordinal] != task.counts.changed]

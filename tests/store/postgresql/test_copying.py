@@ -1,4 +1,4 @@
-"""Rows for COPY, made column by column, are the bytes that psycopg itself would send row by row."""
+"""Rows for COPY, encoded column by column, equal the bytes that psycopg sends row by row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = st.lists(st.tuples(NUMBERS, st.none() | TEXTS, NUMBERS, st.binary(max_siz
 
 
 def one_by_one(rows: list[tuple[object, ...]]) -> bytes:
-    """The format as its documentation says it, value by value."""
+    """The format of the PostgreSQL documentation, encoded value by value."""
     return b"".join(pack(">h", len(row)) + b"".join(field(value) for value in row) for row in rows)
 
 

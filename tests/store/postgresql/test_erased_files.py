@@ -21,13 +21,13 @@ CANARIES = [f"Zwölfboth-{number}-{change}" for number in (7, 8) for change in "
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server whose files only these tests fill."""
+    """A server for these tests alone."""
     with running() as server:
         yield server
 
 
 def lying_in_files(server: Server, owner: psycopg.Connection[tuple[object, ...]]) -> list[str]:
-    """Those of the canaries that lie in any file but those of the write-ahead log."""
+    """The erased values that occur in a file other than those of the write-ahead log."""
     owner.execute("CHECKPOINT")
     files = [path for path in server.data.rglob("*") if path.is_file() and "pg_wal" not in path.parts]
     raw = b"".join(path.read_bytes() for path in files)

@@ -1,4 +1,4 @@
-"""PostgreSQL: what goes wrong is said with what to do about it, and never with the password."""
+"""PostgreSQL: errors name what to do, and never the password."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def over_tcp(server: Server, user: str = USER, password: str = SECRET, database:
 
 
 def refused(url: str) -> StoreError:
-    """The error of opening a store, after a look that it does not tell the password."""
+    """The error of opening a store; checks that it does not show the password."""
     with pytest.raises(StoreError) as caught:
         open_store(url)
     told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
@@ -209,7 +209,7 @@ def test_errors_of_the_server_are_reported_with_advice(error: psycopg.Error, wor
 
 
 def test_a_key_with_nul_is_refused_and_nothing_is_written(server: Server) -> None:
-    """Extracts with NUL are refused before they come here; this is what stands behind that."""
+    """Extracts with NUL are refused earlier; this is the second line of defence."""
     rows = pa.table({"key": ["a\0b"], "line": pa.array([2], pa.int64()), "state": ["{}"]})
     changes = ResourceChanges(created=rows, updated=rows[:0], deleted=rows[:0])
     store = PostgreSQLStore(server.url("postgres", schema="nul"), utc_now)

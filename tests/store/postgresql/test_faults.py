@@ -1,4 +1,4 @@
-"""PostgreSQL: whatever ends in the middle of a run, the store is as it was before or after, and goes on."""
+"""PostgreSQL: a failure during a run leaves the store as it was before or after a task, and it continues."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.store.queries.test_follow import following
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server of these tests' own, to be killed."""
+    """A server for these tests alone, which they kill."""
     with running() as server:
         yield server
 
@@ -43,7 +43,7 @@ def opened(url: str, tmp_path: Path) -> Engine:
 
 
 def assert_log_folds_to_state(url: str) -> None:
-    """Every resource is what its own events leave, and none has events that left nothing."""
+    """Asserts that every resource equals its folded events, and that no events are without resource."""
     store = PostgreSQLStore(url, utc_now)
     with store.reading() as view:
         for entity_type, keys in (("Person", KEYS), ("Account", KEYS), ("Department", ("Sales", "IT", "Ärzte", "a b"))):
@@ -65,7 +65,7 @@ def ran(engine: Engine) -> JobRun | StoreError:
 
 
 class At:
-    """Does something at the n-th statement of the store, or before rows are inserted into a table of it."""
+    """Calls a function at the n-th statement of the store, or before rows are inserted into one of its tables."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._n = 0
@@ -103,7 +103,7 @@ class At:
 
 
 STRIDE = 17
-"""Every statement of a run would be minutes; a stride that shares no rhythm with the run meets all its parts."""
+"""All statements of a run would take minutes; this stride, which is no period of a run, meets all its parts."""
 
 
 @pytest.mark.slow  # two runs for every seventeenth statement of a run

@@ -1,4 +1,4 @@
-"""PostgreSQL: a server that can write no more fails the run and leaves the store as it was."""
+"""PostgreSQL: a server that cannot write fails the run and leaves the store unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PEOPLE = 30_000
 
 @contextmanager
 def files_no_larger_than(size: int) -> Iterator[None]:
-    """Processes started in the block cannot make a file longer: writing more fails, as on a full disk."""
+    """Processes started in the block cannot make a file longer, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -57,7 +57,7 @@ def configuration() -> Configuration:
 
 
 def told(engine: Engine) -> tuple[TaskState | None, str]:
-    """How the job ended, and what was said about it."""
+    """The exit status and the messages of the job."""
     try:
         run: JobRun = engine.run_job("Load")
     except StoreError as e:

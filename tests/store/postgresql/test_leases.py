@@ -1,4 +1,4 @@
-"""Leases in PostgreSQL: they go by the server's time, and beat beside transactions of any kind."""
+"""Leases in PostgreSQL use the time of the server, and are renewed beside transactions of any isolation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: statements find what they look for by an index, in a store just filled as in one used for long."""
+"""PostgreSQL: statements use indexes, in a store just filled and in one used for long."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.store.organization import existence, value
 
 MANY = FEWEST
 FEW = FEWEST - 1
-"""So few that the statistics are left to the server, which does not come in these tests."""
+"""So few rows that the store leaves statistics to the server, which makes none during these tests."""
 
 NEVER_LOOKED_AT = -1
 
@@ -42,7 +42,7 @@ def store(postgresql_url: str) -> Iterator[PostgreSQLStore]:
 
 @pytest.fixture
 def connection(store: PostgreSQLStore, postgresql_url: str) -> Iterator[Connection[DictRow]]:
-    """A connection as the store has them."""
+    """A connection with the settings of the store."""
     with closing(Pool(address_of(postgresql_url))) as pool, pool.connection() as connection:
         yield connection
 
@@ -57,7 +57,7 @@ def load(store: PostgreSQLStore, count: int, first: int = 0) -> None:
 
 
 def known_tables(connection: Connection[DictRow]) -> set[str]:
-    """The tables of the store of which there are statistics."""
+    """The tables of the store that have statistics."""
     found = connection.execute(
         """SELECT tablename FROM pg_tables t WHERE schemaname = current_schema() AND EXISTS (
             SELECT FROM pg_stats s WHERE s.schemaname = t.schemaname AND s.tablename = t.tablename)"""
@@ -66,13 +66,13 @@ def known_tables(connection: Connection[DictRow]) -> set[str]:
 
 
 def rows_expected(connection: Connection[DictRow], table: str) -> int:
-    """How many rows the planner takes a table to have."""
+    """The number of rows that the planner expects in a table."""
     row = connection.execute("SELECT reltuples::bigint AS rows FROM pg_class WHERE oid = %s::regclass", (table,))
     return row.fetchone()["rows"]
 
 
 class Explained(PostgreSQLDatabase):
-    """Remembers the plan of every query."""
+    """Records the plan of every query."""
 
     def __init__(self, connection: Connection[DictRow]) -> None:
         super().__init__(connection)

@@ -69,7 +69,7 @@ def end(tx: Writing, run: int) -> None:
 
 
 class Follower:
-    """Reads on from the newest position that it saw."""
+    """Continues reading after the newest position that it saw."""
 
     def __init__(self, store: PostgreSQLStore) -> None:
         self._recorder = store.recorder
@@ -82,7 +82,7 @@ class Follower:
 
 
 def overlap(store: PostgreSQLStore, until_second: Callable[[Thread], None]) -> Follower:
-    """The first transaction has its position, then comes the second, is followed, then the first commits."""
+    """The first transaction takes its position, the second commits and is followed, then the first commits."""
     follower = Follower(store)
 
     def second() -> None:
@@ -114,7 +114,7 @@ def test_an_overlapping_transaction_waits_so_that_a_follower_skips_no_event(url:
 
 
 def wait_until_locked_out(beside: Beside, thread: Thread) -> None:
-    """Asks the server until the second transaction waits for a lock. It neither goes on nor ends meanwhile."""
+    """Waits until the second transaction waits for a lock. It neither continues nor ends meanwhile."""
     sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'log_end'::regclass"
     while beside.execute(sql).fetchone() == (0,):
         assert thread.is_alive(), "the second transaction did not wait"
@@ -123,7 +123,7 @@ def wait_until_locked_out(beside: Beside, thread: Thread) -> None:
 def test_without_the_lock_the_same_follower_would_skip_an_event(
     url: Url, beside: Beside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The control: shows that the test before can fail, and what the lock is for."""
+    """The control: without the lock, the test before fails."""
     store = store_with_two_runs(url)
     beside.execute("CREATE SEQUENCE unlocked START 2")
     monkeypatch.setattr(postgresql_store, "_WRITE", "BEGIN")

@@ -1,4 +1,4 @@
-"""The event-sourcing library's own cases for recorders, on the recorder of a PostgreSQL store."""
+"""The recorder cases of the event-sourcing library, on the recorder of a PostgreSQL store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.store.recorders import InsertingPostgreSQLRecorder
 
 
 class OnASchema(TestCase):
-    """Makes the recorder of a new store. Streams are numbers, written as text."""
+    """Creates the recorder of a new store. Streams are numbers, written as text."""
 
     recorder_class = InsertingPostgreSQLRecorder
     numbers = count(1)
@@ -40,7 +40,7 @@ class OnASchema(TestCase):
 
 
 class StreamRecorder(InsertingPostgreSQLRecorder):
-    """As a recorder of streams alone is expected to: tells no positions."""
+    """Returns no positions, as the cases expect of a recorder of streams alone."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
         super().insert_events(stored_events, **kwargs)
@@ -68,7 +68,7 @@ class TestPositionsOfOneInsertion(OnASchema, persistence.NonInterleavingNotifica
 
 
 class TestOurOwn(OnASchema):
-    """What the library's cases leave open."""
+    """Cases that the library does not have."""
 
     def test_events_beyond_the_librarys_limit_of_a_megabyte_are_inserted_at_once(self) -> None:
         recorder = self.create_recorder()

@@ -1,4 +1,4 @@
-"""PostgreSQL: the owner of a store, the role that writes and the role that only reads, each with just its rights."""
+"""PostgreSQL: the owner of a store, the writing role and the reading role, each with only its rights."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def server() -> Iterator[Server]:
 
 @contextmanager
 def new_database(server: Server, template: str = "template0") -> Iterator[None]:
-    """A database of the owner's in which nobody else has a right."""
+    """A database of the owner in which no other role has rights."""
     name = Identifier(DATABASE)
     with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
         made = SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")
@@ -73,7 +73,7 @@ def url_of(server: Server, role: str, schema: str = SCHEMA) -> str:
 
 
 def connected(server: Server, role: str) -> Connection:
-    """A role's own connection to the tables of the store, past Deltamark."""
+    """A connection of a role to the tables of the store, past Deltamark."""
     connection = psycopg.connect(url_of(server, role).split("?")[0], autocommit=True)
     connection.execute(f"SET search_path TO {SCHEMA}".encode())
     return connection
@@ -87,14 +87,14 @@ def as_role(server: Server) -> Iterator[As]:
 
 
 def let_in(server: Server) -> None:
-    """The owner makes the store and executes what it says about the two roles."""
+    """The owner creates the store and executes its grants for the two roles."""
     statements = grants_for(url_of(server, OWNER), utc_now, writer=WRITER, reader=READER)
     with closing(connected(server, OWNER)) as owner:
         owner.execute(statements.encode())
 
 
 class Days:
-    """The same days for everybody who runs the jobs: the changes of people are discarded, the others kept."""
+    """The same days for every role that runs the jobs: changes of people are discarded, others kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "exports"
@@ -117,7 +117,7 @@ def days(tmp_path: Path) -> Days:
 
 @pytest.fixture(scope="module")
 def template(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a database with a store in which the writer has run its jobs."""
+    """The name of a database with a store in which the writer has run jobs."""
     days = Days(tmp_path_factory.mktemp("past"))
     with new_database(server):
         let_in(server)
@@ -516,7 +516,7 @@ def test_the_writer_erases_a_resource_and_the_log_verifies(server: Server, as_ro
 
 
 def _somebody(owner: Connection) -> tuple[str, str]:
-    """A live resource without namesakes of other entity types, with changes that the log holds."""
+    """A live resource with changes in the log, whose key no other entity type has."""
     found = owner.execute(
         b"""SELECT min(t.name), r.key FROM resources r JOIN entity_types t ON t.id = r.entity_type
         GROUP BY r.key HAVING count(*) = 1 AND bool_and(r.live) ORDER BY r.key LIMIT 1"""
@@ -535,7 +535,7 @@ ERASE = b"SELECT deltamark.erase_events(max(notification_id)) FROM deltamark.sto
 
 
 def _first_changes(owner: Connection) -> tuple[int, int]:
-    """The positions of the first two changes that the log holds, which are of resources."""
+    """The positions of the first two changes in the log, which are of resources."""
     rows = owner.execute(
         b"SELECT notification_id FROM stored_events WHERE topic IN ('c1', 'u1') ORDER BY 1 LIMIT 2"
     ).fetchall()

@@ -1,4 +1,4 @@
-"""What a question about the past costs: its answer's own changes, whatever else the log holds."""
+"""A query about the past reads only the changes of its answer, whatever else is in the log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MANY = 20_000
 
 @pytest.fixture(scope="module")
 def crowd(lasting_store_url: str) -> Iterator[Store]:
-    """Many people, of whom E00007 was renamed twice and left a group; then others were renamed."""
+    """Many people; E00007 was renamed twice and left a group, then others were renamed."""
     store = open_store(lasting_store_url)
     with store.transaction() as tx:
         start_run(tx)
@@ -65,7 +65,7 @@ def counting(store: Store) -> Iterator[tuple[Reading, Counted]]:
 
 
 BEFORE_THE_LAST = MANY + 5
-"""The position at which E00007 has left the group, and nobody else was changed yet."""
+"""The position at which E00007 has left the group, before other people were changed."""
 
 
 def test_reading_a_past_resource_reads_only_its_changes(crowd):
@@ -132,7 +132,7 @@ def test_no_query_scans_the_log(crowd, ask):
 
 
 class Explaining:
-    """A database that remembers the plan of every query."""
+    """A database that records the plan of every query."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Following the log: what is there, then what comes; each change once, none missed."""
+"""Following the log gives existing and then new changes, each once, none missed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE_S = 300
 
 
 class Follower:
-    """Follows in a thread of its own, as a program would."""
+    """Follows in a thread of its own, like a program."""
 
     def __init__(self, changes: Iterator[LoggedChange]) -> None:
         self._changes = changes
@@ -34,11 +34,11 @@ class Follower:
             self._seen.put(e)
 
     def next(self, count: int) -> list[LoggedChange | BaseException | None]:
-        """What it sees next, waited for."""
+        """Waits for the next changes."""
         return [self._seen.get(timeout=PATIENCE_S) for _ in range(count)]
 
     def rest(self) -> list[LoggedChange | BaseException | None]:
-        """What it saw beyond that, when it has ended."""
+        """The further changes, after it has ended."""
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), "it goes on following"
         return [self._seen.get_nowait() for _ in range(self._seen.qsize())]

@@ -1,4 +1,4 @@
-"""Whatever happened to a store, its log, its state and its past agree with a reading of the log in plain Python."""
+"""The log, the state and the past of a store agree with plain Python over the log."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Moment = tuple[dict[str, dict[str, Any]], set[tuple[str, str]]]
 
 
 class Model:
-    """What must be: dictionaries and sets, and how they stood at each position that was ever seen."""
+    """The expected content: dictionaries and sets, now and at each recorded position."""
 
     def __init__(self) -> None:
         self.people: dict[str, dict[str, Any]] = {}
@@ -61,7 +61,7 @@ class Model:
         self.horizon = 0
 
     def apply(self, tx: Writing, step: tuple[Any, ...]) -> None:
-        """Does one step in a store and here."""
+        """Applies a step to a store and to the model."""
         match step:
             case ("put", key, values) if key not in self.people:
                 create(tx, PERSON, {key: values})
@@ -88,12 +88,12 @@ class Model:
             self.horizon = max(self.horizon, discarded.last)
 
     def remember(self, tx: Reading) -> None:
-        """Keeps how things stand at the newest position."""
+        """Records the content at the newest position."""
         self.moments[tx.head()] = ({key: dict(values) for key, values in self.people.items()}, set(self.members))
 
     @contextmanager
     def undone(self) -> Iterator[None]:
-        """Forgets what happens in the block."""
+        """Rolls back the model after the block."""
         kept = dict(self.people), set(self.members), dict(self.moments), self.horizon
         yield
         self.people, self.members, self.moments, self.horizon = kept
@@ -107,7 +107,7 @@ def _interrupted(store: Store, model: Model, steps: list[tuple[Any, ...]]) -> No
 
 
 def lived(store: Store, life: list[list[tuple[Any, ...]]]) -> Model:
-    """A store that went through a life: a list of transactions."""
+    """A store after a list of transactions."""
     model = Model()
     with store.transaction() as tx:
         start_run(tx)
@@ -127,7 +127,7 @@ def lived(store: Store, life: list[list[tuple[Any, ...]]]) -> Model:
 
 
 def folded(reading: Reading, until: int) -> Moment:
-    """The log up to a position, by plain Python; only right where nothing was discarded."""
+    """Plain Python over the log up to a position; correct only if nothing was discarded."""
     people: dict[str, dict[str, Any]] = {}
     members: set[tuple[str, str]] = set()
     for position, event in reading.changes(0, until):

@@ -1,4 +1,4 @@
-"""Laws of looking back: a diff leads from what was to what was, an audit tells what held at every moment."""
+"""Laws of history: a diff turns one past state into another, an audit gives what held at every moment."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Clock = Callable[[], datetime]
 
 
 def applied(found: Iterable[ResourceDelta | LinkDelta], moment: Moment) -> Moment:
-    """What a diff makes of a moment, in plain Python; it must fit."""
+    """Applies a diff to the state of a moment, in plain Python; checks that it applies."""
     people, members = {key: dict(values) for key, values in moment[0].items()}, set(moment[1])
     for delta in found:
         if isinstance(delta, LinkDelta):
@@ -117,7 +117,7 @@ def intervals(reading: Reading, name: str) -> set[tuple[Any, ...]]:
 
 
 def audited(reading: Reading, span: Span) -> Iterator[tuple[Any, ...]]:
-    """What audits tell, as `intervals` does."""
+    """The result of audits, in the form of `intervals`."""
     for value in values_between(reading, PERSON, "a", span, None):
         yield value.ref.key, value.value, *_positions(value)
     for link in links_between(reading, MEMBERS, span, None):

@@ -1,4 +1,4 @@
-"""Backups of an SQLite store: whole while others write, complete or not there at all."""
+"""Backups of an SQLite store: consistent while others write, complete or not there at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = tuple[object, ...]
 
 @pytest.fixture
 def space(tmp_path: Path) -> Workspace:
-    """A company after its first night."""
+    """A company after its first job."""
     (tmp_path / "company").mkdir()
     space = Workspace(tmp_path / "company")
     space.first_day()
@@ -47,7 +47,7 @@ def rows_of_the_log(path: Path) -> list[Row]:
 
 
 def beside(path: Path, store: Path) -> Workspace:
-    """A place in which a copy is the store."""
+    """A workspace with a copy as its store."""
     path.mkdir()
     shutil.copy(store, path / "store.db")
     return Workspace(path)
@@ -160,7 +160,7 @@ def test_a_backup_is_flushed_to_disk_before_it_gets_its_name(
 
 
 def refused(space: Workspace, file: Path, words: str, *, overwrite: bool = False) -> None:
-    """A backup there is refused, and neither the store nor what is there changes."""
+    """Asserts that a backup to this target is refused and changes neither store nor target."""
     with space.engine() as engine:
         before, bytes_before = contents(space.folder), space.path.read_bytes()
 
@@ -310,7 +310,7 @@ def test_a_copy_of_a_damaged_store_is_not_kept(space: Workspace, copies: Path) -
 
 
 def damage(path: Path) -> None:
-    """Zeroes the page of an index that nothing reads when a store is opened."""
+    """Zeroes the page of an index that is not read when a store is opened."""
     with closing(sqlite3.connect(path)) as db:
         (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name='links_of_source'").fetchone()
         (size,) = db.execute("PRAGMA page_size").fetchone()

@@ -1,4 +1,4 @@
-"""Kills, full disks and locks: a task happened whole or not at all, and the next run puts everything right."""
+"""Kills, full disks and locks: a task happens completely or not at all, and the next run completes the work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATEMENT_KILLS, BYTE_KILLS = 15, 10
 
 @pytest.fixture(scope="module")
 def first_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the store of the first day, closed, and the extracts of the second."""
+    """A folder with the closed store of the first day and the extracts of the second."""
     space = Workspace(tmp_path_factory.mktemp("first"))
     space.first_day()
     assert space.run().state is TaskState.COMPLETED
@@ -37,7 +37,7 @@ def first_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def after(first_day: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
-    """Everything after a second day without harm."""
+    """All answers after a second day without failures."""
     space = copied(first_day, tmp_path_factory.mktemp("after"))
     assert space.run().state is TaskState.COMPLETED
     return asked(space)
@@ -45,7 +45,7 @@ def after(first_day: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ob
 
 @pytest.fixture(scope="module")
 def statements(first_day: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The statements that the run of the second day executes, by their first words."""
+    """The first words of the statements of the second day's run."""
     space = copied(first_day, tmp_path_factory.mktemp("count"))
     assert children.ended(children.run_until_statement, space.folder, 0) == 0
     return (space.folder / "statements").read_text().split()
@@ -53,7 +53,7 @@ def statements(first_day: Path, tmp_path_factory: pytest.TempPathFactory) -> lis
 
 @pytest.fixture(scope="module")
 def instants(statements: list[str]) -> list[int]:
-    """When to kill: between all transactions, and all over the rest."""
+    """The statements at which to kill: between all transactions, and spread over the rest."""
     found = [number for number, word in enumerate(statements, 1) if word == "BEGIN"]
     assert 3 < len(found) < STATEMENT_KILLS - 3
     others = STATEMENT_KILLS - len(found)
@@ -62,7 +62,7 @@ def instants(statements: list[str]) -> list[int]:
 
 @pytest.fixture
 def space(first_day: Path, tmp_path: Path) -> Workspace:
-    """The first day's store, of its own for a test."""
+    """A copy of the first day's store for a test."""
     return copied(first_day, tmp_path)
 
 
@@ -77,7 +77,7 @@ def asked(space: Workspace) -> tuple[object, ...]:
 
 
 def harm_in(space: Workspace) -> list[str]:
-    """What must never be found: damage, a state that is not its log, a task half done."""
+    """Asserts that there is no damage, no state that differs from the log, and no half-done task."""
     with closing(sqlite3.connect(space.path)) as db:
         found = [row[0] for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
         found += [f"violated: {row}" for row in db.execute("PRAGMA foreign_key_check")]
@@ -95,7 +95,7 @@ def harm_in(space: Workspace) -> list[str]:
 
 
 def folded(engine: Engine, name: str) -> dict[str, dict[str, object]]:
-    """The log by plain Python."""
+    """Plain Python over the log."""
     state: dict[str, dict[str, object]] = {}
     for event in (change.event for change in engine.changes()):
         match event:
@@ -168,7 +168,7 @@ def test_control_without_transactions_a_killed_run_leaves_half_a_task(
 
 
 def limit_pages(engine: Engine, more: int | None) -> None:
-    """Lets the store grow by so many pages, or as it likes."""
+    """Limits the growth of the store to a number of pages, or removes the limit."""
     store = engine._services.store
     assert isinstance(store, SQLiteStore)
     with store._datastore.get_connection(commit=True) as connection:
@@ -313,7 +313,7 @@ def test_a_lock_of_another_program_is_reported_after_the_timeout(tmp_path: Path,
 
 @pytest.fixture
 def guarded(first_day: Path) -> Iterator[Workspace]:
-    """A store in a folder that anybody can reach: the folders of tests are their owner's alone."""
+    """A store in a folder that any user can open, unlike the folders of tests."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)  # noqa: S103
         space = copied(first_day, Path(folder))

@@ -1,4 +1,4 @@
-"""Positions of an SQLite store: given once, in order, without a gap that a reader could fall into."""
+"""Positions of an SQLite store are assigned once, in order, and without gaps visible to readers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.store.recorders import InsertingSQLiteRecorder
 
 
 def position_after_the_newest_rows_were_deleted(recorder: SQLiteProcessRecorder) -> tuple[int, int]:
-    """The highest position before, and the one given afterwards."""
+    """The highest position before, and the one assigned afterwards."""
     recorder.create_table()
     before = recorder.insert_events([StoredEvent("1", n, "t", b"{}") for n in range(5)])
     with recorder.datastore.transaction(commit=True) as c:

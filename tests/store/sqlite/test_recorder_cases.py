@@ -1,4 +1,4 @@
-"""The event-sourcing library's own cases for recorders, on the recorder of an SQLite store."""
+"""The recorder cases of the event-sourcing library, on the recorder of an SQLite store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.store.recorders import InsertingSQLiteRecorder
 
 
 class OnAFile(TestCase):
-    """Makes the recorder of a new file; the file is gone after the case."""
+    """Creates the recorder of a new file, which is deleted after the case."""
 
     recorder_class = InsertingSQLiteRecorder
 
@@ -36,7 +36,7 @@ class OnAFile(TestCase):
 
 
 class OnNumberedStreams(OnAFile):
-    """The streams that Deltamark itself makes: numbers written as text."""
+    """The streams of Deltamark: numbers written as text."""
 
     numbers = count(1)
 
@@ -45,7 +45,7 @@ class OnNumberedStreams(OnAFile):
 
 
 class StreamRecorder(InsertingSQLiteRecorder):
-    """As a recorder of streams alone is expected to: tells no positions."""
+    """Returns no positions, as the cases expect of a recorder of streams alone."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
         super().insert_events(stored_events, **kwargs)

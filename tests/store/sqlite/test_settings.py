@@ -1,4 +1,4 @@
-"""How an SQLite store uses SQLite: the settings that its promises rest on, read back from its own connections."""
+"""The SQLite settings that the promises of a store depend on, read from its own connections."""
 
 from __future__ import annotations
 
