@@ -43,7 +43,7 @@ def test_a_backup_replaces_a_file_only_with_overwrite(two_days: Workspace) -> No
     replaced = two_days.done("backup", "--overwrite", "copy.db")
 
     assert (refused.status, refused.out) == (2, b"")
-    assert "copy.db is there already" in refused.err
+    assert "copy.db exists already" in refused.err
     assert "--overwrite" in refused.err
     assert replaced.err != first
 
@@ -84,7 +84,7 @@ def test_a_failed_backup_has_status_1(two_days: Workspace, monkeypatch: pytest.M
     answer = two_days.deltamark("backup", "copy.db")
 
     assert answer.status == 1
-    assert "copy.db: the backup cannot be written: No space left on device. Nothing was left of it" in answer.err
+    assert "copy.db: the backup cannot be written: No space left on device. It was removed" in answer.err
     assert {path.name for path in two_days.folder.iterdir()} == before
 
 

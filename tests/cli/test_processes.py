@@ -178,7 +178,7 @@ def test_147_a_store_in_a_deleted_folder_is_reported(company, tmp_path, monkeypa
     )
 
     assert answer.status == 2
-    assert "the working directory is not there any more" in answer.err
+    assert "the working directory does not exist any more" in answer.err
     assert "Traceback" not in answer.err
 
 

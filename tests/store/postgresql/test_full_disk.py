@@ -78,7 +78,7 @@ def test_a_server_on_a_full_disk_fails_the_run_and_continues_once_there_is_space
 
             assert state in (TaskState.FAILED, None)
             assert "the server cannot write (could not " in words
-            assert "What was being written was undone. Look at the disk of the server" in words
+            assert "What was being written was undone. Check the disk of the server" in words
             assert list(engine.export_resources("Person")) == []
             assert list(engine.changes()) == []
 

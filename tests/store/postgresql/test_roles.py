@@ -428,12 +428,16 @@ def test_retention_works_after_the_schema_was_renamed(server: Server, as_role: A
     [
         (None, None, "no role was named"),
         (WRITER, WRITER, "cannot both write and only read"),
-        ("nobody here", None, 'there is no role .nobody here.. Create it first: CREATE ROLE "nobody here" LOGIN'),
+        (
+            "nobody here",
+            None,
+            'the role .nobody here. does not exist. Create it first: CREATE ROLE "nobody here" LOGIN',
+        ),
         (None, "public", "is not the name of a role"),
         (None, "", "is not the name of a role"),
         ("x" * 64, None, "is not the name of a role"),
-        (OWNER, None, "the owner of the store: no grant holds it back"),
-        (None, "deltamark", "is a superuser: no grant holds it back"),
+        (OWNER, None, "the owner of the store: grants cannot restrict it"),
+        (None, "deltamark", "is a superuser: grants cannot restrict it"),
     ],
 )
 @pytest.mark.usefixtures("database")
@@ -496,7 +500,7 @@ def test_the_statements_are_those_that_the_documentation_shows(server: Server) -
 def test_after_an_upgrade_other_roles_must_wait_for_the_owner(server: Server, role: str) -> None:
     steps = [*STEPS, Step(STEPS[-1].version + 1, lambda t: [f"CREATE TABLE newer (id {t.number})"])]
 
-    with pytest.raises(StoreError, match=r"The owner of the store .* brings it up to date .*`deltamark grants`"):
+    with pytest.raises(StoreError, match=r"The owner of the store creates and upgrades it, .*`deltamark grants`"):
         PostgreSQLStore(url_of(server, role), utc_now, steps=steps)
     PostgreSQLStore(url_of(server, OWNER), utc_now, steps=steps).close()
     PostgreSQLStore(url_of(server, role), utc_now, steps=steps).close()

@@ -220,7 +220,7 @@ def test_a_copy_is_refused_beside_leftover_files_of_a_database(space: Workspace,
 def test_an_existing_file_is_replaced_only_if_allowed(space: Workspace, copies: Path) -> None:
     (copies / "copy.db").write_bytes(b"yesterday's")
 
-    refused(space, copies / "copy.db", "is there already")
+    refused(space, copies / "copy.db", "exists already")
     with space.engine() as engine:
         backup = engine.backup(copies / "copy.db", overwrite=True)
 
@@ -234,7 +234,7 @@ def test_a_file_created_meanwhile_is_not_replaced(
 ) -> None:
     if not has_links:
         monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no links here")))
-    with space.engine() as engine, pytest.raises(UsageError, match="is there already"):
+    with space.engine() as engine, pytest.raises(UsageError, match="exists already"):
         engine._services.store.backup(
             copies / "copy.db", overwrite=False, progress=lambda *_: (copies / "copy.db").write_bytes(b"another's")
         )
@@ -276,7 +276,7 @@ def test_a_full_disk_leaves_no_part_of_the_copy_and_the_whole_store(
 
     told = (space.folder / "told").read_text("utf-8")
     assert told.startswith(f"StoreError: {copies / 'copy.db'}: the backup cannot be written: ")
-    assert "Nothing was left of it; the store was not touched." in told
+    assert "It was removed, and the store was not changed." in told
     assert contents(copies) == there
     assert space.path.read_bytes() == bytes_before
     assert asked(space) == before

@@ -300,7 +300,7 @@ def test_a_lock_of_another_program_is_reported_after_the_timeout(tmp_path: Path,
     store = SQLiteStore(tmp_path / "store.db", clock, lock_timeout_s=1)
     with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as stranger:
         stranger.execute("BEGIN IMMEDIATE")
-        with pytest.raises(ConcurrentRun, match="another process holds it locked"), store.transaction() as tx:
+        with pytest.raises(ConcurrentRun, match="another process holds a lock on it"), store.transaction() as tx:
             create(tx, PERSON, {"1": {}})
 
     with store.transaction() as tx:

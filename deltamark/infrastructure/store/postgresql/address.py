@@ -1,4 +1,4 @@
-"""Where a PostgreSQL store is: the URL of its database, and the schema in it."""
+"""The address of a PostgreSQL store: its database, and the schema in it."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class Address:
     parameters: dict[str, str] = field(repr=False)
 
     def __str__(self) -> str:
-        given = self.parameters
-        user = quote(given["user"], safe="") + "@" if "user" in given else ""
-        host = given.get("host", given.get("hostaddr", ""))
-        place = f"{quote(host, safe=',:')}:{given['port']}" if "port" in given else quote(host, safe=",:")
+        parameters = self.parameters
+        user = quote(parameters["user"], safe="") + "@" if "user" in parameters else ""
+        host = parameters.get("host", parameters.get("hostaddr", ""))
+        place = f"{quote(host, safe=',:')}:{parameters['port']}" if "port" in parameters else quote(host, safe=",:")
         schema = "" if self.schema == DEFAULT_SCHEMA else f"?schema={self.schema}"
-        return f"postgresql://{user}{place}/{given.get('dbname', '')}{schema}"
+        return f"postgresql://{user}{place}/{parameters.get('dbname', '')}{schema}"
 
 
 def address_of(url: str) -> Address:
-    """The address that a `postgresql://` URL names, in the form that PostgreSQL's own programs take.
+    """Returns the address of a `postgresql://` URL, which has the form of PostgreSQL's own programs.
 
-    Parameters may follow, such as ``?sslmode=verify-full``; ``schema`` is ours and names the schema of the store,
-    `deltamark` where it is not given. A password is best kept out of the URL: in ``PGPASSWORD`` or ``~/.pgpass``.
+    Parameters may follow, such as ``?sslmode=verify-full``. ``schema`` is Deltamark's own: the schema of the store,
+    `deltamark` by default. A password is best kept out of the URL: in ``PGPASSWORD`` or ``~/.pgpass``.
 
-    :raises StoreError: if the URL is none.
+    :raises StoreError: if the URL cannot be read.
     """
-    # The words of the parsers quote what they could not read, and that may be a part of the password.
+    # The errors of the parsers quote what they could not read, which may be a part of the password.
     try:
         parts = urlsplit(url)
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
@@ -52,22 +52,22 @@ def address_of(url: str) -> Address:
     schema = dict(pairs).get("schema", DEFAULT_SCHEMA)
     if not _SCHEMA_NAME.fullmatch(schema):
         raise StoreError(
-            "the schema in the URL of the store is none: up to 50 small letters, digits and underscores, such as "
-            "?schema=deltamark."
+            "the schema in the URL of the store is not valid: use up to 50 lower-case letters, digits and underscores, "
+            "such as ?schema=deltamark."
         )
     query = urlencode([(name, value) for name, value in pairs if name != "schema"], quote_via=quote)
     try:
         parameters = conninfo_to_dict(urlunsplit(parts._replace(query=query)))
     except psycopg.Error:
         raise StoreError(
-            "the URL of the store cannot be read: PostgreSQL does not know one of its parameters, or a character "
-            f"must be written as % and two digits. {_EXAMPLE}"
+            "the URL of the store cannot be read: PostgreSQL does not know one of its parameters, or a character must "
+            f"be written as % and two digits. {_EXAMPLE}"
         ) from None
     return Address(schema=schema, parameters={name: str(value) for name, value in parameters.items() if value})
 
 
 def dump_command(address: Address, file: Path) -> str:
-    """The command that copies a store to a file, for a shell. It names no password."""
-    database = evolve(address, schema=DEFAULT_SCHEMA)  # the program knows no ?schema=
+    """Returns the shell command that copies a store to a file. It contains no password."""
+    database = evolve(address, schema=DEFAULT_SCHEMA)  # pg_dump knows no ?schema=
     options = ("--format=custom", f"--schema={address.schema}", f"--file={file}")
     return shlex.join(["pg_dump", *options, str(database)])

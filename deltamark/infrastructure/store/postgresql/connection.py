@@ -1,4 +1,4 @@
-"""Connections to a PostgreSQL store: made when needed, kept for the next, replaced when the server dropped them."""
+"""Connections to a PostgreSQL store: pooled, and replaced if the server dropped them. See ADR 0034."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ OLDEST_CLIENT = (3, 2)
 
 _CONNECT_TIMEOUT_S = 10
 RECONNECT_S = 15.0
-"""How long a store that was reached before is tried again: a server that restarts is back in that time."""
+"""How long to retry a server that was reached before: a restart takes less."""
 
 _KEPT = 4
-"""Connections kept open while nobody uses them."""
+"""Idle connections that are kept open."""
 
-# A process that vanished without a word must not hold the writers' lock for hours: the server looks after two
-# minutes. Sorting a million keys in memory wants more than the default; compiling our statements never pays. Nor does
-# a plan made once for all positions: most of ours stand at the end of the log, where hardly an event is left.
+# tcp_keepalives: a process that vanished must not hold the lock of writers for hours; the server notices after two
+# minutes. work_mem: sorting a million keys in memory needs more than the default. jit: compiling these statements never
+# pays. plan_cache_mode: a plan for all positions is wrong for the end of the log, where most queries look.
 _SESSION = SQL(
     """SET search_path TO {schema}, pg_temp; SET lock_timeout TO {lock_timeout}; SET jit TO off; SET work_mem TO '64MB';
     SET plan_cache_mode TO force_custom_plan;
@@ -43,7 +43,7 @@ _SESSION = SQL(
 
 
 class Pool:
-    """Connections in autocommit mode. An error of connecting is raised as it is, to the caller that had it."""
+    """Connections in autocommit mode. An error of connecting reaches the caller at once and unchanged."""
 
     def __init__(
         self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S, reconnect_s: float = RECONNECT_S
@@ -53,15 +53,15 @@ class Pool:
         self._reconnect_s = reconnect_s
         self._idle: list[Connection[DictRow]] = []
         self._guard = threading.Lock()
-        self._was_reached = False
+        self._has_connected = False
         self._closed = False
 
     @contextmanager
     def connection(self, begin: str = "") -> Iterator[Connection[DictRow]]:
         """A connection for this block alone.
 
-        :param begin: statements that open a transaction. A kept connection may have been dropped by the server in
-            the meantime; these statements then run on another one: nothing can have happened on the first.
+        :param begin: statements that open a transaction. If the server dropped a kept connection, they run on another
+            one, because nothing can have happened on the first.
         """
         connection = self._begun(begin)
         try:
@@ -89,7 +89,7 @@ class Pool:
         return connection
 
     def _kept(self) -> Connection[DictRow] | None:
-        """A kept connection that the server has not dropped, as far as can be seen from here."""
+        """Returns a kept connection that the server has not dropped, as far as the client knows."""
         while True:
             with self._guard:
                 if not self._idle:
@@ -113,9 +113,9 @@ class Pool:
         connection.close()
 
     def connect(self) -> Connection[DictRow]:
-        """A new connection, which the caller closes.
+        """Returns a new connection, which the caller closes.
 
-        :raises psycopg.Error: if there is none to be had; at once where this store was never reached.
+        :raises psycopg.Error: if the server cannot be reached; without a retry if it was never reached before.
         """
         if self._closed:
             raise StoreError(f"store {self._address}: it was closed. Open it again.")
@@ -125,12 +125,12 @@ class Pool:
             try:
                 connection = self._connected()
             except psycopg.OperationalError as e:
-                if not self._was_reached or not is_away(e) or monotonic() > deadline:
+                if not self._has_connected or not is_away(e) or monotonic() > deadline:
                     raise
                 sleep(pause_s)
                 pause_s = min(2 * pause_s, 1.0)
                 continue
-            self._was_reached = True
+            self._has_connected = True
             return connection
 
     def _connected(self) -> Connection[DictRow]:
@@ -169,7 +169,7 @@ class Pool:
             )
 
     def close(self) -> None:
-        """Closes the connections that are kept; those in use close when they are given back."""
+        """Closes the idle connections; connections in use are closed when they come back."""
         with self._guard:
             self._closed = True
             kept, self._idle = self._idle, []
@@ -178,7 +178,7 @@ class Pool:
 
 
 class ChangeDatastore(PostgresDatastore):
-    """The connections to one store, as the event-sourcing library's recorders know them."""
+    """The connections to one store, in the form that recorders of the event-sourcing library need."""
 
     def __init__(
         self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S, reconnect_s: float = RECONNECT_S
@@ -199,7 +199,7 @@ class ChangeDatastore(PostgresDatastore):
             raise _translated(e)(str(e)) from e
 
     def register_type_adapters(self) -> None:
-        """None: our rows are copied, not sent as composite values."""
+        """Registers nothing: rows are copied, not sent as composite values."""
 
     def close(self) -> None:
         """Closes every connection."""
@@ -225,9 +225,9 @@ def _translated(error: psycopg.Error) -> Callable[[str], persistence.Persistence
 
 
 def check_client(version: str = psycopg.__version__) -> None:
-    """Refuses a client library that is too old.
+    """Refuses an old client library.
 
-    :raises StoreError: as said.
+    :raises StoreError: if psycopg is older than `OLDEST_CLIENT`.
     """
     numbers = tuple(int(part) for part in version.split(".")[:2])
     if numbers < OLDEST_CLIENT:

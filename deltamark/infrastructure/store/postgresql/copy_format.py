@@ -1,8 +1,8 @@
-"""Rows in the binary format of PostgreSQL's COPY, made column by column.
+"""Writes rows in the binary format of PostgreSQL's COPY, column by column.
 
 A row is the number of its fields, then each field as its length and its bytes, all numbers big-endian
 (https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS). Arrow joins the parts of all rows at
-once and leaves them one after the other in one buffer, which is what COPY is to be given.
+once, in one buffer, which COPY gets as it is.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 
 _LONG = pa.large_binary()
-"""Many rows together may be longer than the 2 GiB that Arrow's smaller type holds."""
+"""Many rows together may exceed the 2 GiB of Arrow's smaller type."""
 
 _NULL_LENGTH = -1
 
 
 def copy_rows(columns: Mapping[str, Column]) -> memoryview:
-    """The rows of some columns, without header and trailer."""
+    """Returns the rows of some columns, without header and trailer."""
     count = length(columns)
     if not count:
         return memoryview(b"")
@@ -58,7 +58,7 @@ def _field(value: bool | int | str) -> bytes:
 
 
 def _parts(column: range | Sequence[int] | pa.Array) -> tuple[bytes, Iterator[pa.Array]]:
-    """What stands before every value, and the parts of the values."""
+    """Returns the bytes that precede every value, and the parts of the values."""
     if not isinstance(column, pa.Array):
         return pack(">i", 8), iter([_fixed(array("q", column))])
     lengths = pc.fill_null(pc.binary_length(column).cast(pa.int32()), _NULL_LENGTH)
@@ -73,7 +73,7 @@ def _integers(values: pa.Array) -> array[int]:
 
 
 def _fixed(numbers: array[int]) -> pa.Array:
-    """Numbers as their bytes, big-endian."""
+    """Returns the bytes of numbers, big-endian."""
     if sys.byteorder == "little":
         numbers.byteswap()
     width = numbers.itemsize

@@ -1,4 +1,4 @@
-"""A PostgreSQL connection as the database that the queries need."""
+"""Runs the queries of a store on a PostgreSQL connection."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ _names = count(1)
 
 @cache
 def _statement(sql: str) -> bytes:
-    """Our numbered parameters as psycopg's named ones. Statements are few: their texts are all in this package."""
+    """Turns numbered parameters into named ones of psycopg. Few statements are cached: all are in this package."""
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")).encode()
 
 
-def _given(parameters: Sequence[Any]) -> dict[str, Any]:
+def _named_parameters(parameters: Sequence[Any]) -> dict[str, Any]:
     return {str(number): value for number, value in enumerate(parameters, 1)}
 
 
 class PostgreSQLDatabase(Database):
     """SQL on a PostgreSQL connection; many values in one parameter are an array."""
 
-    ordered_join = "JOIN"  # the planner of PostgreSQL finds the order
+    ordered_join = "JOIN"  # the planner chooses the order
     by_rows = False
     unindexed = ""
 
     def __init__(self, connection: Connection[DictRow]) -> None:
         self._connection = connection
         self.added: Counter[str] = Counter()
-        """How many rows were inserted into each table, or updated in it."""
+        """Table -> rows inserted or updated."""
         self._cursors: WeakSet[ServerCursor[tuple[Any, ...]]] = WeakSet()
 
     @property
@@ -96,8 +96,8 @@ class PostgreSQLDatabase(Database):
 
         What the transaction wrote itself is not in the statistics: turned round, all of it would be read for each row.
         """
-        found = f"LATERAL (SELECT * FROM {table} {name} WHERE {condition} OFFSET 0) {name}"
-        return f"LEFT JOIN {found} ON TRUE" if or_none else f"CROSS JOIN {found}"
+        joined = f"LATERAL (SELECT * FROM {table} {name} WHERE {condition} OFFSET 0) {name}"
+        return f"LEFT JOIN {joined} ON TRUE" if or_none else f"CROSS JOIN {joined}"
 
     def json_property(self, column: str, parameter: int) -> str:
         return f"({column}::json ->> ?{parameter}::text)"
@@ -121,7 +121,7 @@ class PostgreSQLDatabase(Database):
 
     def _cursor(self, sql: str, parameters: Sequence[Any], *, binary: bool = True) -> Cursor[tuple[Any, ...]]:
         cursor = self._connection.cursor(row_factory=tuple_row)
-        return cursor.execute(_statement(sql), _given(parameters), binary=binary)
+        return cursor.execute(_statement(sql), _named_parameters(parameters), binary=binary)
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         return self._cursor(sql, parameters).fetchone()
@@ -131,7 +131,7 @@ class PostgreSQLDatabase(Database):
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         with self._server_cursor() as cursor:
-            cursor.execute(_statement(sql), _given(parameters), binary=True)
+            cursor.execute(_statement(sql), _named_parameters(parameters), binary=True)
             while rows := cursor.fetchmany(PORTION):
                 yield from rows
 
@@ -139,7 +139,7 @@ class PostgreSQLDatabase(Database):
         """The rows as an Arrow table; texts stay UTF-8 and become no Python strings."""
         with self._server_cursor() as cursor:
             cursor.adapters.register_loader("text", ByteaBinaryLoader)
-            cursor.execute(_statement(sql), _given(parameters), binary=True)
+            cursor.execute(_statement(sql), _named_parameters(parameters), binary=True)
             return to_table(cursor, schema)
 
     def live_states(self, entity_type: int, schema: pa.Schema) -> pa.Table:
@@ -154,7 +154,7 @@ class PostgreSQLDatabase(Database):
             cursor.close()
 
     def _server_cursor(self) -> ServerCursor[tuple[Any, ...]]:
-        """A cursor that fetches what is asked for: rows beyond that stay with the server."""
+        """Returns a cursor that fetches only the rows asked for; the others stay on the server."""
         cursor = self._connection.cursor(name=f"deltamark_{next(_names)}", row_factory=tuple_row)
         self._cursors.add(cursor)
         return cursor
@@ -184,14 +184,14 @@ class PostgreSQLDatabase(Database):
         staged = {**columns, **{f"by_{name}": column for name, column in keys.items()}}
         self._stage(table, columns, keys)
         self.insert("staged", staged)
-        # Long texts make a new table look as if it held many more rows: enough to read all of the other one for.
+        # Without statistics, long texts make the planner expect so many rows that it reads the other table whole.
         self.execute(f"ANALYZE staged (by_{next(iter(keys))})")
         settings = ", ".join(f"{name} = s.{name}" for name in columns)
         conditions = " AND ".join(f"t.{name} = s.by_{name}" for name in keys)
         return self.execute(f"UPDATE {table} t SET {settings} FROM staged s WHERE {conditions}")
 
     def _stage(self, table: str, columns: Mapping[str, Column], keys: Mapping[str, Column]) -> None:
-        """An empty table `staged` with columns of the same types."""
+        """Makes an empty table `staged` with columns of the same types."""
         chosen = ", ".join([*columns, *(f"{name} AS by_{name}" for name in keys)])
         self.execute("DROP TABLE IF EXISTS staged")
         self.execute(f"CREATE TEMP TABLE staged ON COMMIT DROP AS SELECT {chosen} FROM {table} WITH NO DATA")
@@ -218,7 +218,7 @@ class PostgreSQLDatabase(Database):
         return int(self.one(f"SELECT {ERASE_EVENTS}(?1)", (record,)))
 
     def temporary(self, name: str, columns: Mapping[str, str], *, key: int = 1) -> None:
-        # Without an index: these tables are joined as a whole, and filled in far less time.
+        # Without an index: these tables are joined as a whole, and filling them is much faster.
         typed = ", ".join(f"{column} {_TYPES[kind]}" for column, kind in columns.items())
         self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}) ON COMMIT DROP")
         self.execute(f"TRUNCATE {name}")

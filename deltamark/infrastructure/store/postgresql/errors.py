@@ -1,4 +1,4 @@
-"""The words for what can go wrong with a PostgreSQL store. None of them holds a password."""
+"""Explains the errors of PostgreSQL to users. No message contains a password."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _UNDONE = "What was being written was undone."
 
 Kinds: TypeAlias = tuple[type[psycopg.Error], ...]
 
-_NOT_LET_IN = (
-    "the server does not let this user in ({text})",
+_NO_ACCESS = (
+    "the server refuses this user ({text})",
     "Check user and password (in the URL, in PGPASSWORD or in ~/.pgpass) and the server's pg_hba.conf.",
 )
-_NO_DATABASE = ("there is no such database", "Create it (`createdb NAME`), or correct the name in the URL.")
-_NO_CONNECTION_LEFT = ("the server has no connection left", "Raise max_connections, or run fewer at a time.")
+_NO_DATABASE = ("the database does not exist", "Create it (`createdb NAME`), or correct the name in the URL.")
+_NO_CONNECTION_LEFT = ("the server has no connection left", "Raise max_connections, or run fewer processes at a time.")
 _ENDED = ("the server ended the connection ({text})", "Wait until the server is up, then run again.")
 _NOT_SECURE = ("the secure connection failed ({text})", "Check sslmode and the certificates.")
 _LOST = (
@@ -33,18 +33,18 @@ _LOST = (
 
 _CANNOT_WRITE = (
     "the server cannot write ({text})",
-    "Look at the disk of the server, its free space and its limits, then run again.",
+    "Check the disk of the server, its free space and its limits, then run again.",
 )
 _MAY_ONLY_READ = (
     "the user may read it, but not write to it",
-    "Run jobs as the role that writes, or have the owner of the store let this one write: `deltamark grants`.",
+    "Run jobs as the role that writes, or let the owner of the store grant that to this one: `deltamark grants`.",
 )
 
 WRITERS_TABLE = "log_end"
-"""What every writer locks first. A server says the name in every language."""
+"""The table that every writer locks first. Messages of the server contain its name in every language."""
 
 _BY_KIND: tuple[tuple[Kinds, str, str], ...] = (
-    ((errors.InvalidPassword, errors.InvalidAuthorizationSpecification), *_NOT_LET_IN),
+    ((errors.InvalidPassword, errors.InvalidAuthorizationSpecification), *_NO_ACCESS),
     ((errors.InvalidCatalogName,), *_NO_DATABASE),
     ((errors.TooManyConnections,), *_NO_CONNECTION_LEFT),
     ((errors.DiskFull,), "the disk of the server is full", "Free some space there and run again."),
@@ -52,13 +52,13 @@ _BY_KIND: tuple[tuple[Kinds, str, str], ...] = (
     (
         (errors.InsufficientPrivilege,),
         "the user may not do this ({text})",
-        "The owner of the store makes it, brings it up to date and lets others in: `deltamark grants`. To make one, a "
-        "user needs CREATE on the database.",
+        "The owner of the store creates and upgrades it, and grants rights to others: `deltamark grants`. To create a "
+        "store, a user needs CREATE on the database.",
     ),
     (
         (errors.ReadOnlySqlTransaction,),
         "the server takes no writes (a standby, or set to read only)",
-        "Name the server that is being written to.",
+        "Name the server that takes writes.",
     ),
     (
         (errors.QueryCanceled,),
@@ -85,18 +85,21 @@ _AWAY: Kinds = (
     errors.IdleInTransactionSessionTimeout,
 )
 
-# An error that the client found has no code, only the words of libpq, in which those of the server may stand.
+# An error that the client found has no code, only the text of libpq, which may quote the server.
 _REFUSED: tuple[tuple[str, str, str], ...] = (
-    (r"password authentication failed|no password supplied|no pg_hba\.conf entry|role .* does not exist", *_NOT_LET_IN),
+    (
+        r"password authentication failed|no password supplied|no pg_hba\.conf entry|role .* does not exist",
+        *_NO_ACCESS,
+    ),
     (r"database .* does not exist", *_NO_DATABASE),
     (r"too many clients|remaining connection slots", *_NO_CONNECTION_LEFT),
-    (r"permission denied for database", _NOT_LET_IN[0], "Grant the user CONNECT on the database."),
+    (r"permission denied for database", _NO_ACCESS[0], "Grant the user CONNECT on the database."),
     (r"certificate|\bSSL\b", *_NOT_SECURE),
 )
 
 
 def explained(error: psycopg.Error, address: Address) -> DeltamarkError:
-    """What a user can do about an error of PostgreSQL."""
+    """Returns what users read about an error of PostgreSQL."""
     if isinstance(error, errors.IntegrityError):
         return conflict(error)
     if isinstance(error, errors.LockNotAvailable):
@@ -109,7 +112,7 @@ def explained(error: psycopg.Error, address: Address) -> DeltamarkError:
 
 
 def is_away(error: psycopg.Error) -> bool:
-    """Whether the server cannot be reached or dropped the connection, and may be there again later."""
+    """Whether the server cannot be reached or dropped the connection, which may change later."""
     return _words(error)[0] is StoreUnreachable
 
 
@@ -133,6 +136,6 @@ def _words(error: psycopg.Error) -> tuple[type[StoreError], str, str]:
 
 
 def _text(error: psycopg.Error) -> str:
-    """The error in one line, without a full stop."""
-    said = error.diag.message_primary or str(error)
-    return " ".join(said.split()).rstrip(".") or type(error).__name__
+    """Returns the error in one line, without a full stop."""
+    message = error.diag.message_primary or str(error)
+    return " ".join(message.split()).rstrip(".") or type(error).__name__

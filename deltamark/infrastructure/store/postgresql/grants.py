@@ -1,4 +1,4 @@
-"""Who may do what with a PostgreSQL store: the statements by which its owner lets a writer and a reader in."""
+"""The statements by which the owner of a PostgreSQL store lets one role write and another read."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from deltamark.infrastructure.store.postgresql.address import Address
 from deltamark.infrastructure.store.postgresql.retention_functions import DISCARD_EVENTS, ERASE_EVENTS
 
 _LONGEST_NAME = 63
-"""Bytes; PostgreSQL cuts off what is longer, and would let another role in."""
+"""Bytes. PostgreSQL shortens longer names, and would grant the rights to another role."""
 
-_EVERYBODY = ("public", "none")
-"""Names of no role: even in quotes, `public` means everybody."""
+_NO_ROLES = ("public", "none")
+"""Names that are not roles: even in quotes, `public` means all roles."""
 
-_KEPT = ("horizons", "snapshots", "runs", "store", "log_end")
-"""Tables in which nothing is ever deleted."""
+_NEVER_DELETED = ("horizons", "snapshots", "runs", "store", "log_end")
+"""Tables whose rows are never deleted."""
 
 _FUNCTIONS = (DISCARD_EVENTS, ERASE_EVENTS)
 
 
 @frozen(kw_only=True)
 class _Place:
-    """Where the store is and whose it is, as the server says."""
+    """Where the store is, and who owns it."""
 
     database: str
     schema: str
@@ -35,11 +35,11 @@ class _Place:
 
 
 def grants(db: Database, address: Address, *, writer: str | None, reader: str | None) -> str:
-    """The statements that give two roles just what they need, and take from them whatever else they had.
+    """Returns the statements that give two roles the rights that they need, and revoke all others.
 
-    :param writer: runs jobs; it adds to the log, and neither changes nor deletes what stands there.
+    :param writer: runs jobs; it appends to the log, and can neither change nor delete events.
     :param reader: reads everything.
-    :raises UsageError: for a role that is not there, or that these statements could not hold back.
+    :raises UsageError: for a role that does not exist, or that has rights which these statements cannot restrict.
     """
     if writer is None and reader is None:
         raise UsageError("no role was named. Name one that writes (--writer), one that only reads (--reader), or both.")
@@ -54,33 +54,33 @@ def grants(db: Database, address: Address, *, writer: str | None, reader: str | 
             _check(db, role, owner)
     place = _Place(database=_quoted(database), schema=_quoted(address.schema), owner=owner)
     statements = [
-        *([] if writer is None else _to_writer(place, _quoted(writer))),
-        *([] if reader is None else _to_reader(place, _quoted(reader))),
+        *([] if writer is None else _for_writer(place, _quoted(writer))),
+        *([] if reader is None else _for_reader(place, _quoted(reader))),
     ]
     lines = [f"-- For the owner of the store, {_one_line(owner)}, to run; once more after every upgrade of Deltamark."]
     return "\n".join([*lines, "BEGIN;", *(f"{statement};" for statement in statements), "COMMIT;"]) + "\n"
 
 
-def _to_writer(place: _Place, role: str) -> Iterator[str]:
+def _for_writer(place: _Place, role: str) -> Iterator[str]:
     yield f"GRANT CONNECT, TEMPORARY ON DATABASE {place.database} TO {role}"
-    yield from _to_look(place, role)
+    yield from _for_both(place, role)
     tables = f"ALL TABLES IN SCHEMA {place.schema}"
     yield f"GRANT INSERT, UPDATE, DELETE ON {tables} TO {role}"
     for table in ("stored_events", "moments"):
         yield f"REVOKE UPDATE, DELETE ON {place.schema}.{table} FROM {role}"
-    yield f"REVOKE DELETE ON {', '.join(f'{place.schema}.{table}' for table in _KEPT)} FROM {role}"
+    yield f"REVOKE DELETE ON {', '.join(f'{place.schema}.{table}' for table in _NEVER_DELETED)} FROM {role}"
     yield f"REVOKE INSERT, UPDATE, DELETE ON {place.schema}.schema_version FROM {role}"
     for function in _FUNCTIONS:
         yield f"GRANT EXECUTE ON FUNCTION {place.schema}.{function}(bigint) TO {role}"
 
 
-def _to_reader(place: _Place, role: str) -> Iterator[str]:
+def _for_reader(place: _Place, role: str) -> Iterator[str]:
     yield f"GRANT CONNECT ON DATABASE {place.database} TO {role}"
-    yield from _to_look(place, role)
+    yield from _for_both(place, role)
 
 
-def _to_look(place: _Place, role: str) -> Iterator[str]:
-    """What both need; first it takes all that they had."""
+def _for_both(place: _Place, role: str) -> Iterator[str]:
+    """Yields what both roles need, after revoking what they had."""
     for what in (f"ALL TABLES IN SCHEMA {place.schema}", f"ALL SEQUENCES IN SCHEMA {place.schema}"):
         yield f"REVOKE ALL ON {what} FROM {role}"
     for function in _FUNCTIONS:
@@ -92,16 +92,16 @@ def _to_look(place: _Place, role: str) -> Iterator[str]:
 
 
 def _check(db: Database, role: str, owner: str) -> None:
-    if not role or "\0" in role or len(role.encode()) > _LONGEST_NAME or role in _EVERYBODY:
-        raise UsageError(f"{shown(role)} is not the name of a role. Name one that the server has.")
-    found = db.row(
+    if not role or "\0" in role or len(role.encode()) > _LONGEST_NAME or role in _NO_ROLES:
+        raise UsageError(f"{shown(role)} is not the name of a role. Name a role of the server.")
+    rights = db.row(
         "SELECT rolsuper, pg_has_role(rolname, ?2, 'MEMBER') FROM pg_roles WHERE rolname = ?1", (role, owner)
     )
-    if found is None:
-        raise UsageError(f"there is no role {shown(role)}. Create it first: CREATE ROLE {_quoted(role)} LOGIN")
-    if any(found):
-        why = "is a superuser" if found[0] else f"is, or may act as, {shown(owner)}, the owner of the store"
-        raise UsageError(f"{shown(role)} {why}: no grant holds it back. Name a role that has no rights of its own.")
+    if rights is None:
+        raise UsageError(f"the role {shown(role)} does not exist. Create it first: CREATE ROLE {_quoted(role)} LOGIN")
+    if any(rights):
+        why = "is a superuser" if rights[0] else f"is, or may act as, {shown(owner)}, the owner of the store"
+        raise UsageError(f"{shown(role)} {why}: grants cannot restrict it. Name a role that has no rights of its own.")
 
 
 def _quoted(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A watch on the log by LISTEN and NOTIFY."""
+"""Watches the log by LISTEN and NOTIFY."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 from deltamark.infrastructure.store.postgresql.connection import Pool
 
 _SLICE_S = 0.25
-"""How long a wait cannot be stopped."""
+"""Seconds for which a wait cannot be stopped."""
 
 
 class Listening:

@@ -1,4 +1,4 @@
-"""The log: the event-sourcing library's recorder with positions that followers see without gaps."""
+"""The recorder of the event-sourcing library, for a log that followers see without gaps."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from deltamark.infrastructure.store.postgresql.errors import WRITERS_TABLE
 
 EVENTS_TABLE = "stored_events"
 
-# Rows are only added, until retention deletes many at once: a share of the table, not a million rows, is what makes
-# them worth collecting. The library's own settings never vacuum a table of less than a hundred million rows.
+# Rows are only added, until retention deletes many at once. A share of the table, not a million rows, makes a vacuum
+# worthwhile. With the settings of the library, a table of less than a hundred million rows is never vacuumed.
 _AUTOVACUUM = """WITH (autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_scale_factor = 0.05,
     autovacuum_vacuum_insert_threshold = 100000, autovacuum_vacuum_insert_scale_factor = 0.1,
     autovacuum_analyze_threshold = 10000, autovacuum_analyze_scale_factor = 0.02)"""
@@ -31,26 +31,23 @@ CREATE_EVENTS = f"""CREATE TABLE IF NOT EXISTS {EVENTS_TABLE} (
     UNIQUE (originator_id, originator_version)
 ) {_AUTOVACUUM}"""
 
-# The newest position given. It is not taken from the events, of which the newest may be discarded, nor from a
-# sequence, which counts on when a transaction is undone.
+# The newest position assigned. The events do not show it, because the newest may be discarded, and a sequence keeps
+# counting when a transaction is undone.
 CREATE_LOG_END = """CREATE TABLE IF NOT EXISTS log_end (
     one BIGINT PRIMARY KEY CHECK (one = 1),
     position BIGINT NOT NULL
 )"""
 
 LOCK_LOG = f"LOCK TABLE {WRITERS_TABLE} IN EXCLUSIVE MODE"
-"""One writer at a time, from its first position to its commit: a follower that saw a position has seen all below.
+"""Lets one writer at a time assign positions, until its commit: a follower that saw a position has seen all below it.
 
-Every writer takes its positions from this table. Only who may change a table may lock it, and the role that writes may
-not change what stands in the log.
+Every writer takes its positions from this table. Locking a table needs the right to change it, and the role that writes
+may not change the log itself.
 """
 
 
 class ChangeRecorder(PostgresProcessRecorder):
-    """Inserts by COPY in a plain transaction, never by the library's pipeline, which hangs on large batches.
-
-    Streams are our own numbers, written as text outside.
-    """
+    """Reads the log. Streams are stored as numbers, and are texts outside."""
 
     def __init__(self, datastore: ChangeDatastore) -> None:
         super().__init__(datastore, events_table_name=EVENTS_TABLE)
@@ -79,9 +76,9 @@ class ChangeRecorder(PostgresProcessRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """One stream's events, as the library asks for them."""
-        found = super().select_events(stream_number(originator_id), gt=gt, lte=lte, desc=desc, limit=limit)
-        return [StoredEvent(str(e.originator_id), e.originator_version, e.topic, e.state) for e in found]
+        """Returns the events of one stream."""
+        events = super().select_events(stream_number(originator_id), gt=gt, lte=lte, desc=desc, limit=limit)
+        return [StoredEvent(str(e.originator_id), e.originator_version, e.topic, e.state) for e in events]
 
     def select_notifications(
         self,
@@ -92,8 +89,8 @@ class ChangeRecorder(PostgresProcessRecorder):
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """A range of the log in position order."""
-        found = super().select_notifications(start, limit, stop, list(topics), inclusive_of_start=inclusive_of_start)
+        """Returns a range of the log in position order."""
+        rows = super().select_notifications(start, limit, stop, list(topics), inclusive_of_start=inclusive_of_start)
         return [
             Notification(
                 id=n.id,
@@ -102,16 +99,16 @@ class ChangeRecorder(PostgresProcessRecorder):
                 topic=n.topic,
                 state=n.state,
             )
-            for n in found
+            for n in rows
         ]
 
 
 def stream_number(originator_id: UUID | str) -> int:
-    """A stream as it is stored.
+    """Returns a stream as it is stored.
 
-    :raises ProgrammingError: if it is not one of ours, which are whole numbers.
+    :raises ProgrammingError: if it is not a whole number.
     """
     try:
         return int(str(originator_id))
     except ValueError:
-        raise ProgrammingError(f"{originator_id!r} is no stream: streams are numbers, written as text") from None
+        raise ProgrammingError(f"{originator_id!r} is not a stream: streams are numbers, written as text") from None

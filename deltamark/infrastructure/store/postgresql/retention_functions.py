@@ -1,5 +1,4 @@
-"""Retention and erasure as the owner of a store lets others do it: functions that remove what a record allows, nothing
-else."""
+"""Functions by which the owner of a store lets others discard and erase: they remove only what a record allows."""
 
 from __future__ import annotations
 
@@ -12,12 +11,13 @@ DISCARD_EVENTS, ERASE_EVENTS = "discard_events", "erase_events"
 _LEFT = payload.sql_object({name: f"(w.state ->> '{name}')" for name in payload.LEFT_BY_ERASURE})
 _TOPICS = ", ".join(f"'{topic}'" for topic in CHANGE_TOPICS)
 
-# It runs with the rights of the owner, so it takes nothing on trust: the record must be in the log by this very
-# transaction; what goes must be changes, lie between the positions in the record, be covered by a snapshot, lie below
-# a horizon, and be as many as the record says. Otherwise nothing goes. Events of runs, and so the records, never do.
+# It runs with the rights of the owner, so it checks everything: this transaction must have written the record; only
+# changes are deleted that lie between the positions of the record, are covered by a snapshot and lie below a horizon,
+# and only if there are as many as the record says. Otherwise nothing is deleted. Events of runs, and so the records,
+# never are.
 #
-# The body is parsed once, when it is made (BEGIN ATOMIC): which tables and operators it means does not depend on
-# anybody's search_path, and goes on being right when the schema is renamed.
+# The body is parsed once, when it is created (BEGIN ATOMIC): its tables and operators do not depend on the search_path
+# of the caller, and stay right when the schema is renamed.
 CREATE_DISCARD_EVENTS = (
     f"""CREATE OR REPLACE FUNCTION {DISCARD_EVENTS}(record bigint) RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -54,9 +54,9 @@ CREATE_DISCARD_EVENTS = (
     f"REVOKE ALL ON FUNCTION {DISCARD_EVENTS}(bigint) FROM PUBLIC",
 )
 
-# Likewise for an erasure: the record must be in the log by this very transaction, the positions that it names must be
-# changes whose leaves were kept, and as many as it says. What is left of them is their time and cause. Snapshots go of
-# the streams that it names, if no resource or link has them any more.
+# The same for an erasure: this transaction must have written the record, and its positions must be changes with stubs,
+# as many as it says. Their time and origin remain. Snapshots of its streams are deleted, unless a resource or link has
+# them.
 CREATE_ERASE_EVENTS = (
     f"""CREATE OR REPLACE FUNCTION {ERASE_EVENTS}(record bigint) RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

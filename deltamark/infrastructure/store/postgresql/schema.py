@@ -1,4 +1,4 @@
-"""The tables of a PostgreSQL store, and whether a schema is one."""
+"""Creates and upgrades the tables of a PostgreSQL store, and checks whether a schema is a store."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from deltamark.infrastructure.store.postgresql.address import Address
 from deltamark.infrastructure.store.postgresql.retention_functions import CREATE_DISCARD_EVENTS, CREATE_ERASE_EVENTS
 
 PREFIX = 600
-"""Characters of a text that an index holds: an entry of a B-tree has 2,704 bytes, a character up to four."""
+"""Characters of a text in an index: an entry of a B-tree has 2,704 bytes, a character up to four."""
 
 LOCK = 0x44_4D_52_4B
-"""The advisory lock ("DMRK") under which a store is made or brought up to date."""
+"""The advisory lock ("DMRK") under which a store is created or upgraded."""
 
 
 def digest_of(text: str) -> str:
-    """What tells two texts with the same beginning apart, as it stands in the index in which no two are the same."""
+    """Returns SQL that distinguishes texts with the same beginning, as the unique index has it."""
     return f"(CASE WHEN octet_length({text}) > {PREFIX} THEN md5({text}) ELSE '' END)"
 
 
@@ -33,7 +33,7 @@ TYPES = Types(
     indexed=lambda column: f"left({column}, {PREFIX})",
     indexed_pair=lambda column, other: f"left({column}, {PREFIX})",  # an entry has room for one
     found_exactly=lambda column: f"left({column}, {PREFIX}), {digest_of(column)}",
-    # PostgreSQL would look at every row of a bulk insert again by itself, for a number that was looked up just before.
+    # PostgreSQL would check every row of a bulk insert again, for a number that was just looked up.
     refers_to=lambda table: "",
 )
 
@@ -41,9 +41,9 @@ CREATE_SCHEMA_VERSION = f"CREATE TABLE schema_version (version {TYPES.number} NO
 
 
 def version_of(db: Database, address: Address) -> int:
-    """The version of the store in a schema; 0 where the schema is empty or not there.
+    """Returns the version of the store in a schema; 0 if the schema is empty or missing.
 
-    :raises StoreError: if something else lives there.
+    :raises StoreError: if the schema belongs to another application.
     """
     tables = db.all(
         """SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -58,25 +58,24 @@ def version_of(db: Database, address: Address) -> int:
             f"store {address}: the schema {address.schema} holds tables of another application "
             f"({', '.join(sorted(names)[:3])}). Name another schema: …?schema=NAME"
         )
-    # By its full name: to a user who may not look into the schema, its tables would only seem not to be there.
+    # By its full name: without the right to use the schema, its tables would only seem to be missing.
     return int(db.one(f"SELECT version FROM {address.schema}.schema_version"))
 
 
 def missing_steps(db: Database, address: Address, steps: Sequence[Step]) -> Sequence[Step]:
-    """What a store still needs; refuses what is no store, or one of a newer version.
+    """Returns the migrations that a store needs.
 
-    :raises StoreError: as said.
+    :raises StoreError: if the schema is no store, or is of a newer version.
     """
     return steps_from(version_of(db, address), steps, f"store {address}")
 
 
 def prepare(db: Database, address: Address, steps: Sequence[Step], create_log: Callable[[], None]) -> None:
-    """Creates the tables of a new store, or brings those of an older one up to date.
+    """Creates the tables of a new store, or upgrades those of an older one.
 
     Call it inside a writing transaction, under `LOCK`.
 
-    :param create_log: makes the tables of the log, which are the event-sourcing library's.
-
+    :param create_log: creates the tables of the event-sourcing library.
     :raises StoreError: for a schema of another application, or of a newer Deltamark.
     """
     missing = missing_steps(db, address, steps)

@@ -1,4 +1,4 @@
-"""What the planner knows of the tables: renewed by whoever wrote much, not a minute later by the server."""
+"""Renews the statistics of the planner after large writes, without waiting for the server to do it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from psycopg.sql import SQL, Identifier
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 
 FEWEST = 10_000
-"""Rows: what is less is read soon enough by any plan, and the server sees to it in its own time."""
+"""Rows: any plan reads fewer rows fast enough, and the server renews their statistics in time."""
 
 _SHARE = 0.1
-"""Of a table: from there on its statistics are of another table. The server's own setting is the same."""
+"""Share of a table that makes its statistics wrong; the default of the server is the same."""
 
 
 def renew_statistics(connection: Connection[DictRow], added: Mapping[str, int]) -> None:
-    """Has the server look at the tables to which a transaction, committed just now, added much.
+    """Analyzes the tables to which a transaction, committed just now, added many rows.
 
-    Never raises for what the server or the connection does: the task is done. A table that somebody else is looking
-    at is passed over, and so are all tables for a role that does not own them; the server looks at them by itself.
+    Never raises an error of the server or the connection, because the task is done. It skips tables that another
+    process is analyzing, and tables that the role does not own; the server analyzes them later.
 
-    :param added: table -> rows inserted or updated. Tables of other schemas, temporary ones too, are passed over.
+    :param added: table -> rows inserted or updated. Tables of other schemas, also temporary ones, are skipped.
     """
     many = {table: rows for table, rows in added.items() if rows >= FEWEST}
     if not many:

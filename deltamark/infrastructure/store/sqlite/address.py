@@ -1,4 +1,4 @@
-"""The file of an SQLite store, as its URL names it."""
+"""The file that the URL of an SQLite store names."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from deltamark.domain.errors import StoreError
 
 
 def path_of(url: str) -> Path:
-    """The file that a `sqlite:///` URL names: three slashes before a relative path, four before an absolute one.
+    """Returns the file of a `sqlite:///` URL: three slashes precede a relative path, four an absolute path.
 
-    :raises StoreError: if the URL names none.
+    :raises StoreError: if the URL names no file.
     """
     prefix = "sqlite:///"
     name = unquote(url.removeprefix(prefix))

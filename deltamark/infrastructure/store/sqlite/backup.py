@@ -1,8 +1,7 @@
-"""A copy of an SQLite store, made while others go on writing to it.
+"""Copies an SQLite store while others write to it.
 
-It is read through a reading connection, in one transaction: the copy is the store at one instant, the writers do not
-wait, and nobody else checkpoints (ADR 0002). SQLite's backup API copies the pages, those that are still in the
-write-ahead log among them: https://sqlite.org/backup.html.
+It reads in one transaction of a reading connection: the copy is the store at one moment, writers do not wait, and no
+other connection checkpoints (ADR 0002). SQLite's backup API copies the pages, including those in the write-ahead log: https://sqlite.org/backup.html.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from deltamark.application.ports.progress import Progress
 from deltamark.domain.errors import StoreError, UsageError
 
 _BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database; it would take such a file for the copy's own."""
+"""Files that SQLite keeps beside a database. It would use a file with such a name for the copy."""
 
 _PAGES = 1_000
-"""Copied at a time: a step lasts some milliseconds, then somebody may interrupt."""
+"""Pages copied at a time: a step takes some milliseconds, and can be interrupted after that."""
 
 _OF_THE_STORE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ")
 
@@ -30,8 +29,8 @@ _OF_THE_STORE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_READ", "SQLITE
 def check_target(store: Path, target: Path, *, overwrite: bool) -> None:
     """Refuses to write a copy where it would do harm.
 
-    :raises UsageError: for a folder that is not there, a file that is (unless `overwrite`), a file of the store, a file
-        that some program has open as a database.
+    :raises UsageError: for a missing folder, an existing file (unless `overwrite`), a file of the store, or a file that
+        a program has open as a database.
     """
     if not target.name or target.is_dir():
         raise UsageError(f"{target} is a folder. Name a file in it for the backup.")
@@ -43,7 +42,7 @@ def check_target(store: Path, target: Path, *, overwrite: bool) -> None:
     for beside in (Path(f"{target}{ending}") for ending in _BESIDE):
         if os.path.lexists(beside):
             raise UsageError(
-                f"{beside} is there: some program has {target} open as a database, or left it in the midst of a write. "
+                f"{beside} exists: a program has {target} open as a database, or was stopped while it wrote to it. "
                 "Name another file for the backup."
             )
     if os.path.lexists(target):
@@ -54,11 +53,11 @@ def check_target(store: Path, target: Path, *, overwrite: bool) -> None:
 
 
 def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwrite: bool, progress: Progress) -> None:
-    """Copies a store whole or not at all: under another name until it is checked and on the disk.
+    """Copies a store completely or not at all: the copy gets its name when it is checked and on disk.
 
-    :param source: a connection inside a reading transaction: what that sees is what is copied.
-    :param overwrite: whether a file of that name is replaced, by one that is complete.
-    :raises StoreError: if the copy cannot be written, or is not whole; then nothing is left of it.
+    :param source: a connection inside a reading transaction; the copy is the state that it sees.
+    :param overwrite: whether to replace an existing file.
+    :raises StoreError: if the copy cannot be written, or is damaged; then it is removed.
     """
     part = target.with_name(f".deltamark-backup-{secrets.token_hex(8)}")
     try:
@@ -71,27 +70,27 @@ def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwri
             _give_name(part, target, overwrite=overwrite)
             _to_disk(target.parent)
     finally:
-        for left in (part, *(Path(f"{part}{ending}") for ending in _BESIDE)):
+        for file in (part, *(Path(f"{part}{ending}") for ending in _BESIDE)):
             with suppress(OSError):
-                left.unlink()
+                file.unlink()
 
 
 def _copy_pages(source: sqlite3.Connection, part: Path, progress: Progress) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as copy:
-        # Nobody sees the copy before it is complete: it needs no journal, and is synchronized once, at the end.
+        # No other process sees the copy before it is complete, so it needs no journal, and one fsync at the end.
         copy.execute("PRAGMA journal_mode=OFF")
         copy.execute("PRAGMA synchronous=OFF")
         source.backup(copy, pages=_PAGES, progress=lambda _, remaining, total: progress(total - remaining, total))
 
 
 def _check(part: Path, store: Path) -> None:
-    """Reads the whole copy again."""
+    """Checks the whole copy."""
     with closing(sqlite3.connect(f"{part.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as copy:
         copy.execute("PRAGMA cell_size_check=ON")
-        found = " ".join(copy.execute("PRAGMA integrity_check(1)").fetchone()[0].split())
-    if found != "ok":
+        problem = " ".join(copy.execute("PRAGMA integrity_check(1)").fetchone()[0].split())
+    if problem != "ok":
         raise StoreError(
-            f"store {store}: its copy is damaged ({found}), and so may be the store. Nothing was left of the copy. "
+            f"store {store}: its copy is damaged ({problem}), so the store may be damaged, too. The copy was removed. "
             "Restore an older backup."
         )
 
@@ -101,7 +100,7 @@ def _give_name(part: Path, target: Path, *, overwrite: bool) -> None:
         part.replace(target)
         return
     try:
-        target.hardlink_to(part)  # unlike renaming, it replaces nothing that came there meanwhile
+        target.hardlink_to(part)  # unlike renaming, it never replaces a file that was created meanwhile
     except FileExistsError:
         raise _exists(target) from None
     except OSError:  # a file system without links
@@ -112,7 +111,7 @@ def _give_name(part: Path, target: Path, *, overwrite: bool) -> None:
 
 def _exists(target: Path) -> UsageError:
     return UsageError(
-        f"{target} is there already. Name another file for the backup, or allow to replace it "
+        f"{target} exists already. Name another file for the backup, or allow to replace it "
         "(--overwrite, in Python overwrite=True)."
     )
 
@@ -131,7 +130,7 @@ def _to_disk(path: Path) -> None:
 
 @contextmanager
 def _explaining(store: Path, target: Path) -> Iterator[None]:
-    """What goes wrong is the copy's, not the store's, unless SQLite says so."""
+    """Explains errors as errors of the copy, unless SQLite reports one of the store."""
     try:
         yield
     except sqlite3.Error as e:
@@ -146,6 +145,6 @@ def _explaining(store: Path, target: Path) -> Iterator[None]:
 
 def _not_written(target: Path, reason: str) -> StoreError:
     return StoreError(
-        f"{target}: the backup cannot be written: {reason}. Nothing was left of it; the store was not touched. Check "
-        "the free space there and your rights, then try again."
+        f"{target}: the backup cannot be written: {reason}. It was removed, and the store was not changed. Check the "
+        "free space there and your rights, then try again."
     )

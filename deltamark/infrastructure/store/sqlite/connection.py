@@ -1,9 +1,9 @@
-"""Connections to an SQLite store: one that writes, several that read.
+"""Connections to an SQLite store: one for writing, several for reading.
 
 SQLite up to 3.51.2 can lose committed writes when two connections write and checkpoint at the same time (the
 "WAL-reset" race, https://sqlite.org/wal.html#walresetbug), and Python brings such a version. So a process has
-exactly one writing connection, only that one checkpoints, and a lock file keeps the writers of several
-processes apart, across write and checkpoint. See ADR 0002.
+exactly one writing connection, only that one checkpoints, and a lock file lets only one process at a time write and
+checkpoint. See ADR 0002.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from deltamark.domain.errors import ConcurrentRun, StoreError
 LOCK_TIMEOUT_S = 60
 
 CHECKPOINT_PAGES = 16_000
-"""How far the write-ahead log grows, in pages of 4 KB, before a commit takes the time to empty it into the file.
+"""Size of the write-ahead log, in pages of 4 KB, at which a commit copies it into the file.
 
-That is as much as the cache holds. A job that changes a thousand resources here and there writes some 30 MB: it need
-not wait for that, and what several such jobs change in one page is written once.
+As large as the cache. A job that changes a thousand resources writes some 30 MB. It need not wait until they are
+copied, and a page that several such jobs change is copied once.
 """
 
 _SETTINGS = (
@@ -46,7 +46,7 @@ _SETTINGS = (
 
 
 class ImmediateTransaction(SQLiteTransaction):
-    """A transaction that takes the write lock at once: reading first and writing later cannot fail."""
+    """A transaction that takes the write lock at once, so that writing after reading cannot fail."""
 
     def __enter__(self) -> SQLiteCursor:
         cursor = self.connection.cursor()
@@ -71,7 +71,7 @@ class ChangeConnection(SQLiteConnection):
 
 
 class ChangeConnectionPool(SQLiteConnectionPool):
-    """Connections that read; `writer` makes the one that writes."""
+    """Connections for reading; `writer` makes the connection for writing."""
 
     def _create_connection(self) -> SQLiteConnection:
         connection = self._prepared()
@@ -86,7 +86,7 @@ class ChangeConnectionPool(SQLiteConnectionPool):
         return connection
 
     def put_connection(self, conn: SQLiteConnection) -> None:
-        """Takes a connection back; after the end of the pool, closes it."""
+        """Takes a connection back; closes it if the pool is closed."""
         with self._put_condition:
             if self.closed:
                 conn.close()
@@ -94,9 +94,9 @@ class ChangeConnectionPool(SQLiteConnectionPool):
                 super().put_connection(conn)
 
     def close(self) -> None:
-        """Closes the connections at rest; one in use is closed when it comes back.
+        """Closes the idle connections; a connection in use is closed when it comes back.
 
-        To close it while another thread reads through it would crash the process.
+        Closing it while another thread reads through it would crash the process.
         """
         with self._put_condition:
             self._in_use.clear()
@@ -110,7 +110,7 @@ class ChangeConnectionPool(SQLiteConnectionPool):
             for setting in _SETTINGS:
                 raw.execute(f"PRAGMA {setting}")
         except BaseException as e:
-            # Now, not when the error is forgotten: an open connection keeps files beside the store.
+            # Not left to garbage collection: an open connection keeps files beside the store.
             raw.close()
             if isinstance(e, UnicodeDecodeError):
                 raise sqlite3.DatabaseError("the names of its tables are no text") from e
@@ -129,16 +129,16 @@ class ChangeDatastore(SQLiteDatastore):
         self.pool.close()
         self.pool = ChangeConnectionPool(db_name=path.absolute().as_uri(), lock_timeout=lock_timeout_s, pool_timeout=60)
         self._writer: ChangeConnection | None = None
-        self._mine = threading.Lock()
-        self._everyones = FileLock(f"{path.absolute()}.lock", timeout=lock_timeout_s, thread_local=False)
+        self._thread_lock = threading.Lock()
+        self._process_lock = FileLock(f"{path.absolute()}.lock", timeout=lock_timeout_s, thread_local=False)
         self._lock_timeout_s = lock_timeout_s
 
     @contextmanager
     def get_connection(self, *, commit: bool) -> Iterator[SQLiteConnection]:
-        """A reading connection from the pool, or the writing one, for this block alone.
+        """A reading connection from the pool, or the writing connection, for this block alone.
 
-        :raises StoreError: after the end of the datastore.
-        :raises ConcurrentRun: if another process goes on writing for longer than the timeout.
+        :raises StoreError: if the datastore is closed.
+        :raises ConcurrentRun: if another process writes for longer than the timeout.
         """
         if self.pool.closed:
             raise StoreError("the store was closed. Open it again.")
@@ -146,13 +146,13 @@ class ChangeDatastore(SQLiteDatastore):
             with super().get_connection(commit=False) as connection:
                 yield connection
             return
-        with self._mine, self._locked():
+        with self._thread_lock, self._locked():
             yield self._writing()
 
     @contextmanager
-    def writer_at_rest(self, patience_s: float) -> Iterator[ChangeConnection | None]:
-        """The writing connection for this block alone; None if others write for longer than that."""
-        if not self._mine.acquire(timeout=patience_s):
+    def idle_writer(self, patience_s: float) -> Iterator[ChangeConnection | None]:
+        """The writing connection for this block alone; None if others write for longer than `patience_s`."""
+        if not self._thread_lock.acquire(timeout=patience_s):
             yield None
             return
         try:
@@ -160,16 +160,16 @@ class ChangeDatastore(SQLiteDatastore):
                 yield None
                 return
             try:
-                self._everyones.acquire(timeout=patience_s)
+                self._process_lock.acquire(timeout=patience_s)
             except (Timeout, OSError):
                 yield None
                 return
             try:
                 yield self._writing()
             finally:
-                self._everyones.release()
+                self._process_lock.release()
         finally:
-            self._mine.release()
+            self._thread_lock.release()
 
     def _writing(self) -> ChangeConnection:
         if self._writer is None:
@@ -180,7 +180,7 @@ class ChangeDatastore(SQLiteDatastore):
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            self._everyones.acquire()
+            self._process_lock.acquire()
         except Timeout:
             raise ConcurrentRun(
                 f"another process has been writing to this store for more than {self._lock_timeout_s} seconds. Nothing "
@@ -188,19 +188,19 @@ class ChangeDatastore(SQLiteDatastore):
             ) from None
         except OSError as e:
             raise StoreError(
-                f"{self._everyones.lock_file}: {e.strerror}. This file keeps writers apart; it could not be opened. "
-                "Make the store's folder writable, or remove what stands in the way."
+                f"{self._process_lock.lock_file}: {e.strerror}. This lock file of writers could not be opened. "
+                "Make the folder of the store writable, or remove what is in the place of the file."
             ) from e
         try:
             yield
         finally:
-            self._everyones.release()
+            self._process_lock.release()
 
     def close(self) -> None:
         """Closes every connection."""
         writer = getattr(self, "_writer", None)
         if writer is not None:
-            with self._mine, self._locked():
+            with self._thread_lock, self._locked():
                 writer.close()
             self._writer = None
         super().close()

@@ -1,4 +1,4 @@
-"""An SQLite connection as the database that the queries need."""
+"""Runs the queries of a store on an SQLite connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STREAMS = 4_000
 
 _SEPARATOR = b"\x1e"
 
-# In the order of the table: by the index on keys, every row would be a search of its own.
+# In the order of the table: with the index on keys, every row would need a search.
 _IN_STREAMS = "FROM resources NOT INDEXED WHERE stream>=?1 AND stream<?2 AND entity_type=?3 AND live"
 _JOINED = f"SELECT group_concat(key, char(30)), group_concat(state, char(30)), count(*) {_IN_STREAMS}"
 
@@ -47,8 +47,8 @@ class SQLiteDatabase(Database):
     def close(self) -> None:
         """Closes the open cursors.
 
-        As long as one is open, SQLite keeps the whole connection at its view: the next to use that connection
-        would see the past.
+        While a cursor is open, SQLite keeps the connection at its state: the next user of the connection would read old
+        data.
         """
         for cursor in tuple(self._cursors):
             cursor.close()
@@ -108,8 +108,8 @@ class SQLiteDatabase(Database):
         return cursor.execute(sql, parameters)
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        found: tuple[Any, ...] | None = self._cursor(sql, parameters).fetchone()
-        return found
+        row: tuple[Any, ...] | None = self._cursor(sql, parameters).fetchone()
+        return row
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._cursor(sql, parameters).fetchall()
@@ -130,10 +130,10 @@ class SQLiteDatabase(Database):
         return pa.concat_tables([schema.empty_table(), *tables])
 
     def _live_states_between(self, kind: int, start: int, schema: pa.Schema) -> pa.Table:
-        """The live resources of a range of streams, joined to two long texts by SQLite: no object for each row.
+        """Reads the live resources of a range of streams as two long texts that SQLite joins: no object for each row.
 
-        States are JSON, which escapes control characters, so the separator stands in none of them. A range
-        where a key holds it, or whose texts would be too long for SQLite, is read row by row.
+        States are JSON, which escapes control characters, so none contains the separator. A range with a key that
+        contains it, or with texts that are too long for SQLite, is read row by row.
         """
         span = (start, start + _STREAMS, kind)
         try:
@@ -151,7 +151,7 @@ class SQLiteDatabase(Database):
 
     @contextmanager
     def _texts_as_bytes(self) -> Iterator[None]:
-        """Lets texts be read as the UTF-8 that Arrow wants, without making Python texts of them."""
+        """Reads texts as UTF-8, which Arrow needs, without making Python texts of them."""
         factory, self._connection.text_factory = self._connection.text_factory, bytes
         try:
             yield
@@ -211,7 +211,7 @@ class SQLiteDatabase(Database):
 
 
 def _rows(columns: Iterable[Column]) -> Iterator[tuple[Any, ...]]:
-    """Ends with the shortest column: those that are the same in every row have no end."""
+    """Ends with the shortest column, because columns with the same value in every row have no end."""
     return zip(*(_values(column) for column in columns), strict=False)
 
 

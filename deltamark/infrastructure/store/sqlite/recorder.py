@@ -1,4 +1,4 @@
-"""The log: the event-sourcing library's recorder with positions that are never reused."""
+"""The recorder of the event-sourcing library, for a log whose positions are never reused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CREATE_EVENTS = f"""CREATE TABLE IF NOT EXISTS {EVENTS_TABLE} (
 
 
 def stream_key(originator_id: UUID | str) -> str | int:
-    """A stream as it is stored: our own numbers as integers, so that they stay in order and small."""
+    """Returns a stream as it is stored: numbers as integers, which are small and stay in order."""
     if isinstance(originator_id, UUID):
         return originator_id.hex
     return int(originator_id) if _is_number(originator_id) else originator_id
@@ -37,12 +37,12 @@ def _is_number(text: str) -> bool:
 class ChangeRecorder(SQLiteProcessRecorder):
     """Reads the log. Its positions come from an AUTOINCREMENT sequence, which never assigns one twice.
 
-    The library's own table uses SQLite's rowid, which is given again after the newest rows were deleted; a
-    reader that had seen the old row would never see the new one.
+    The table of the library uses SQLite's rowid, which is assigned again after the newest rows were deleted. A reader
+    that has seen the old row would never see the new one.
     """
 
     def __init__(self, datastore: SQLiteDatastore, *, events_table_name: str = EVENTS_TABLE) -> None:
-        assert events_table_name == EVENTS_TABLE, "table names are fixed: they stand in SQL text"
+        assert events_table_name == EVENTS_TABLE, "the name of the table is fixed: SQL texts contain it"
         super().__init__(datastore, events_table_name=events_table_name)
         self.select_max_notification_id_statement = f"SELECT MAX(notification_id) FROM {EVENTS_TABLE}"
         self.select_events_statement = (
@@ -50,7 +50,7 @@ class ChangeRecorder(SQLiteProcessRecorder):
         )
 
     def construct_create_table_statements(self) -> list[str]:
-        """The library's statements, with the table of events replaced."""
+        """Returns the statements of the library, with the table of events replaced."""
         return [
             CREATE_EVENTS if EVENTS_TABLE in statement else statement
             for statement in super().construct_create_table_statements()
@@ -64,7 +64,7 @@ class ChangeRecorder(SQLiteProcessRecorder):
         raise ProgrammingError(UNSEALED)
 
     def convert_originator_id(self, originator_id: Any) -> UUID | str:
-        """The stream as the library knows it."""
+        """Returns a stream as the library knows it."""
         return super().convert_originator_id(str(originator_id))
 
     def select_events(
@@ -76,7 +76,7 @@ class ChangeRecorder(SQLiteProcessRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """One stream's events, as the library asks for them."""
+        """Returns the events of one stream."""
         statement = self.select_events_statement
         params: list[Any] = [stream_key(originator_id)]
         if gt is not None:
@@ -100,7 +100,7 @@ class ChangeRecorder(SQLiteProcessRecorder):
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """A range of the log in position order."""
+        """Returns a range of the log in position order."""
         first = None if start is None else start + (0 if inclusive_of_start else 1)
         conditions = ["notification_id >= ?"] * (first is not None) + ["notification_id <= ?"] * (stop is not None)
         params: list[Any] = [bound for bound in (first, stop) if bound is not None]

@@ -1,4 +1,4 @@
-"""The tables of an SQLite store, and whether a file is one."""
+"""Creates and upgrades the tables of an SQLite store, and checks whether a file is a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ APPLICATION_ID = 0x44_4D_52_4B
 """Marks the file as Deltamark's ("DMRK"), https://sqlite.org/pragma.html#pragma_application_id."""
 
 _HEAD = 108
-"""How many bytes of a file tell whether it is a store: the header of SQLite, and that of its first page."""
+"""Bytes that show whether a file is a store: the header of SQLite, and that of its first page."""
 
 TYPES = Types(
     number="INTEGER",
@@ -35,25 +35,25 @@ TYPES = Types(
 
 
 def _check_working_directory(path: Path) -> None:
-    """A folder that was deleted under a process still passes for one, until something is made in it."""
+    """Refuses a deleted working directory: it looks like a directory until a file is created in it."""
     try:
         path.absolute()
     except FileNotFoundError as e:
         raise StoreError(
-            f"{path}: the working directory is not there any more. Go to one that is, and try again."
+            f"{path}: the working directory does not exist any more. Change to one that exists, and try again."
         ) from e
 
 
 def check_file(path: Path, steps: Sequence[Step]) -> None:
-    """Refuses what cannot become or be a store before SQLite touches it.
+    """Refuses a file that cannot be or become a store, before SQLite opens it.
 
-    :raises StoreError: for a directory, a device or FIFO, a file of something else, a folder that is missing or gone.
+    :raises StoreError: for a directory, a device or FIFO, a file of another kind, a missing folder.
     """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         if path.is_symlink():
-            raise StoreError(f"{path}: the link leads nowhere. Correct the link or name another file.") from None
+            raise StoreError(f"{path}: the link has no target. Correct the link or name another file.") from None
         if not path.parent.is_dir():
             raise StoreError(f"{path}: the folder {path.parent} does not exist. Create it or name another.") from None
         _check_working_directory(path)
@@ -71,10 +71,10 @@ def check_file(path: Path, steps: Sequence[Step]) -> None:
 
 
 def _check_head(head: bytes, path: Path, steps: Sequence[Step]) -> None:
-    """Refuses what is no store by its first bytes: SQLite would change some of them by opening it.
+    """Refuses a file that is no store by its first bytes, because SQLite would change some files by opening them.
 
-    A store that was made in full bears its marks there, whatever its write-ahead log holds besides: they were
-    written with its first table. See https://sqlite.org/fileformat2.html#the_database_header.
+    A complete store has its marks there, whatever its write-ahead log contains: they were written with its first table.
+    See https://sqlite.org/fileformat2.html#the_database_header.
     """
     if not head:
         return
@@ -84,26 +84,25 @@ def _check_head(head: bytes, path: Path, steps: Sequence[Step]) -> None:
         raise store_damaged(f"store {path}: the file ends in its first page")
     version, application, cells = (int.from_bytes(head[a:b]) for a, b in ((60, 64), (68, 72), (103, 105)))
     if cells:
-        _steps_of_ours(application, version, path, steps)
+        _checked_steps(application, version, path, steps)
 
 
 def _check_journal(path: Path) -> None:
-    """Refuses a rollback journal beside a store: a store has none, and SQLite would play it into the store."""
+    """Refuses a rollback journal beside a store: stores have none, and SQLite would write it into the store."""
     journal = Path(f"{path}-journal")
     if path.stat().st_size and journal.is_file() and journal.stat().st_size:
         raise StoreError(
-            f"{journal} lies beside the store and is none of its files: opening the store would write into it what "
-            "another database had. Move it away."
+            f"{journal} does not belong to the store: opening the store would write pages of another database into it. "
+            "Move the file away."
         )
 
 
 def prepare(c: SQLiteCursor, path: Path, steps: Sequence[Step], create_log: Callable[[SQLiteCursor], None]) -> None:
-    """Creates the tables of a new store, or brings those of an older one up to date.
+    """Creates the tables of a new store, or upgrades those of an older one.
 
     Call it inside a writing transaction.
 
-    :param create_log: makes the tables of the log, which are the event-sourcing library's.
-
+    :param create_log: creates the tables of the event-sourcing library.
     :raises StoreError: for a database of another application, or of a newer Deltamark.
     """
     missing = steps if is_new(c) else missing_steps(c, path, steps)
@@ -120,31 +119,31 @@ def prepare(c: SQLiteCursor, path: Path, steps: Sequence[Step], create_log: Call
 
 
 def is_new(c: SQLiteCursor) -> bool:
-    """Whether the database holds nothing at all."""
+    """Whether the database is empty."""
     c.execute("SELECT count(*) FROM sqlite_master")
     return bool(c.fetchone()[0] == 0)
 
 
 def missing_steps(c: SQLiteCursor, path: Path, steps: Sequence[Step]) -> Sequence[Step]:
-    """What an existing store still needs; refuses a database that is no store, or one of a newer version.
+    """Returns the migrations that an existing store needs.
 
-    :raises StoreError: as said.
+    :raises StoreError: if the database is no store, is of a newer version, or was altered.
     """
     c.execute("PRAGMA application_id")
     application = c.fetchone()[0]
     c.execute("PRAGMA user_version")
-    missing = _steps_of_ours(application, c.fetchone()[0], path, steps)
+    missing = _checked_steps(application, c.fetchone()[0], path, steps)
     c.execute("SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name")
-    strangers = [row[0] for row in c.fetchall()]
-    if strangers:
+    foreign = [row[0] for row in c.fetchall()]
+    if foreign:
         raise store_damaged(
-            f"{path} holds triggers or views that Deltamark did not make ({', '.join(strangers)})",
+            f"{path} holds triggers or views that Deltamark did not make ({', '.join(foreign)})",
             alternative="remove them",
         )
     return missing
 
 
-def _steps_of_ours(application: int, version: int, path: Path, steps: Sequence[Step]) -> Sequence[Step]:
+def _checked_steps(application: int, version: int, path: Path, steps: Sequence[Step]) -> Sequence[Step]:
     if application != APPLICATION_ID:
         raise StoreError(
             f"{path} is an SQLite database of another application, not a Deltamark store. Name another file."

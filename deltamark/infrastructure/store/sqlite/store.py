@@ -130,7 +130,7 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
                 connection.rollback()
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
-        with self._explaining(), self._datastore.writer_at_rest(_PATIENCE_S) as connection:
+        with self._explaining(), self._datastore.idle_writer(_PATIENCE_S) as connection:
             if connection is None:
                 return False
             with connection.transaction(commit=True) as c:
