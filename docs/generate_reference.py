@@ -138,15 +138,20 @@ def _groups() -> Mapping[str, list[str]]:
 
 
 def _group_of(name: str) -> str:
-    kind = getattr(deltamark, name)
-    if inspect.isclass(kind) and issubclass(kind, Exception):
+    value = getattr(deltamark, name)
+    if inspect.isclass(value) and issubclass(value, Exception):
         return "Errors"
-    module = getattr(kind, "__module__", "")
-    if name not in ("When", "TaskState", "Fault") and module.rsplit(".", 1)[-1] in (
-        "configuration", "job", "model", "rules", "values", "writer",
-    ):  # fmt: skip
-        return "A configuration in Python"
-    return "Errors" if name == "Fault" else "What it gives back"
+    module = getattr(value, "__module__", "")
+    in_configuration = module.startswith("deltamark.domain.configuration.") and name not in _GROUPS
+    return "A configuration in Python" if in_configuration else _GROUPS.get(name, "What it gives back")
+
+
+_GROUPS = {
+    **dict.fromkeys(("PropertyType", "configuration_xml", "task"), "A configuration in Python"),
+    **dict.fromkeys(("Fault", "NextAction", "NextStep"), "Errors"),
+    "TaskState": "What it gives back",
+}
+"""The public names whose module does not say to which part of the page they belong."""
 
 
 def _public(name: str) -> str:

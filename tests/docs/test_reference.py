@@ -89,6 +89,15 @@ def test_every_public_name_stands_in_the_reference_with_a_docstring(name: str) -
         assert inspect.getdoc(getattr(deltamark, name))
 
 
+def test_the_public_names_stand_in_the_part_of_the_page_that_they_belong_to() -> None:
+    parts = dict(re.findall(r"^## (.+?)\n(.+?)(?=^## |\Z)", text_of("python.md"), re.MULTILINE | re.DOTALL))
+    names = {part: set(re.findall(r"^### `(\w+)`$", text, re.MULTILINE)) for part, text in parts.items()}
+
+    assert {"Job", "EntityType", "SynchronizeTask", "UserTask", "task"} <= names["A configuration in Python"]
+    assert {"JobRun", "TaskState", "Explanation", "LoggedChange"} <= names["What it gives back"]
+    assert {"StoreError", "Fault", "NextStep"} <= names["Errors"]
+
+
 def test_every_public_method_of_the_engine_stands_in_the_reference_with_a_docstring() -> None:
     for name, member in inspect.getmembers(deltamark.Engine):
         if not name.startswith("_"):
