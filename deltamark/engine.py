@@ -173,13 +173,13 @@ class Engine:
         from deltamark.application.execution.run_job import run_if_free
 
         services = self._writing("run_job")
-        found = lookup.job_named(job, services.configuration)
+        definition = lookup.job_named(job, services.configuration)
         arguments.boolean("force", force)
         watching = checked(observer)
         if not arguments.boolean("dry_run", dry_run):
-            return run_if_free(services, found, forced=force, observer=watching)
+            return run_if_free(services, definition, forced=force, observer=watching)
         with self._dry_run():
-            return run_dry(services, found, forced=force, observer=watching, show_changes=rehearsed)
+            return run_dry(services, definition, forced=force, observer=watching, show_changes=rehearsed)
 
     def resume(self, run: int, *, observer: Observer | None = None) -> JobRun:
         """Resumes a run that was blocked, failed, was interrupted or died; returns its record.
@@ -417,8 +417,8 @@ class Engine:
         """
         from deltamark.application.history.export import as_table
 
-        found = lookup.entity_type_named(entity_type, self.configuration)
-        return as_table(self.configuration, found, self.export_resources(entity_type, at))
+        definition = lookup.entity_type_named(entity_type, self.configuration)
+        return as_table(self.configuration, definition, self.export_resources(entity_type, at))
 
     def position(self, when: When | None = None) -> Position:
         """The position of a moment, or of the newest event.
@@ -480,8 +480,8 @@ class Engine:
         """
         from deltamark.application.history.audit import span_between, values_between
 
-        found = lookup.entity_type_named(entity_type, self.configuration)
-        lookup.property_named(property_name, found, self.configuration)
+        definition = lookup.entity_type_named(entity_type, self.configuration)
+        lookup.property_named(property_name, definition, self.configuration)
         between = arguments.some_moment("from_", from_), arguments.some_moment("to", to)
         arguments.optional_text("a key", key)
         return self._rows(
@@ -503,11 +503,11 @@ class Engine:
         """
         from deltamark.application.history.audit import links_between, span_between
 
-        found = lookup.association_named(association, self.configuration)
+        definition = lookup.association_named(association, self.configuration)
         between = arguments.some_moment("from_", from_), arguments.some_moment("to", to)
         arguments.optional_text("a key", key)
         return self._rows(
-            lambda reading: links_between(reading, found, span_between(reading, association, *between), key)
+            lambda reading: links_between(reading, definition, span_between(reading, association, *between), key)
         )
 
     def erased_changes(self, after: When = 0, until: When | None = None, *, run: int | None = None) -> dict[int, int]:

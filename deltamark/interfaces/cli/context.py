@@ -80,11 +80,11 @@ class Workspace:
         read = bootstrap.configuration_for_reading if reading_only else bootstrap.checked_configuration
         checked = read(settings.configuration, modules=settings.tasks)
         if job is not None:
-            found = job_named(job, checked.configuration)
+            definition = job_named(job, checked.configuration)
             if not dry_run:
                 from deltamark.application.execution.run_job import refuse_denied
 
-                refuse_denied(found, BY_USER)
+                refuse_denied(definition, BY_USER)
         with ExitStack() as stack:
             try:
                 services = bootstrap.services(

@@ -74,14 +74,14 @@ def delta_document(delta: ResourceDelta | LinkDelta) -> dict[str, Any]:
     return {"change": delta.kind, **what}
 
 
-def held_document(held: HeldValue | HeldLink) -> dict[str, Any]:
+def held_document(interval: HeldValue | HeldLink) -> dict[str, Any]:
     """A value or a link of an audit, with the changes that began and ended it."""
-    if isinstance(held, HeldValue):
-        ref = held.ref
-        what = {"entity_type": ref.entity_type, "key": ref.key, "property": held.property, "value": held.value}
+    if isinstance(interval, HeldValue):
+        ref = interval.ref
+        what = {"entity_type": ref.entity_type, "key": ref.key, "property": interval.property, "value": interval.value}
     else:
-        what = _pair(held.ref)
-    return {**what, "from": _bound(held.since), "until": _bound(held.until)}
+        what = _pair(interval.ref)
+    return {**what, "from": _bound(interval.since), "until": _bound(interval.until)}
 
 
 def _bound(change: LoggedChange | None) -> dict[str, Any] | None:

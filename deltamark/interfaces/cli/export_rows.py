@@ -13,8 +13,8 @@ def export_listing(configuration: Configuration, entity_type: str, documents: It
 
     An association that leads to one resource shows its key, one that may lead to several a JSON list.
     """
-    found = configuration.entity_type(entity_type)
-    properties = configuration.valued_properties(found) if found else ()
+    definition = configuration.entity_type(entity_type)
+    properties = configuration.valued_properties(definition) if definition else ()
     columns = [member("key"), *(_property(p.identifier) for p in properties)]
     starting = configuration.associations_from(entity_type)
     columns += [_links(a.identifier, is_collection=a.is_property1_collection) for a in starting]

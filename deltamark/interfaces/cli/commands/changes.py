@@ -142,12 +142,12 @@ def changes(
                 report_erasures(engine, after)
             # It ends by being interrupted.
             with suppress(KeyboardInterrupt):
-                found = engine.follow(after, entity_type=entity_type, key=key)
-                output.give(_logged(engine, found, form, is_live=True), "changes")
+                logged = engine.follow(after, entity_type=entity_type, key=key)
+                output.give(_logged(engine, logged, form, is_live=True), "changes")
             return
         kept_only = after is None and run is None
-        found = engine.changes(after or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only)
-        output.give(_logged(engine, found, form), "changes")
+        logged = engine.changes(after or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only)
+        output.give(_logged(engine, logged, form), "changes")
         if kept_only:
             _report_horizons(engine, entity_type)
         report_erasures(engine, after or 0, until, run=run)
@@ -194,8 +194,8 @@ def history(
     """
     output = Output(form=form, file=file, is_for_spreadsheets=safe)
     with workspace.engine(reading_only=True) as engine:
-        found = engine.history(entity_type, key, after=after or 0, until=until, kept_only=after is None)
-        output.give(_logged(engine, found, form), "changes")
+        logged = engine.history(entity_type, key, after=after or 0, until=until, kept_only=after is None)
+        output.give(_logged(engine, logged, form), "changes")
         if after is None:
             _report_horizons(engine, entity_type)
 
@@ -212,11 +212,11 @@ def show(workspace: Workspace, entity_type: str, key: str, at: When | None, form
     Properties that are computed are marked.
     """
     with workspace.engine(reading_only=True) as engine:
-        found = engine.resource(entity_type, key, at=at)
-        if found is None:
+        resource = engine.resource(entity_type, key, at=at)
+        if resource is None:
             raise UsageError(_why_not(engine, entity_type, key, at))
-        document = resource_document(found, engine.links(entity_type, key, at=at))
-    rows = [document] if form is Format.JSONL else _rows_of(found, document)
+        document = resource_document(resource, engine.links(entity_type, key, at=at))
+    rows = [document] if form is Format.JSONL else _rows_of(resource, document)
     columns = [member("name"), member("value"), member("computed")]
     render(Listing(documents=rows, columns=columns, table=columns if document["computed"] else columns[:2]), form)
 
@@ -236,10 +236,10 @@ def _why_not(engine: Engine, entity_type: str, key: str, at: When | None) -> str
     return f"there was no {entity_type} {shown(key)} at that moment.{turn} `deltamark history` shows when there was."
 
 
-def _rows_of(found: Resource, document: Document) -> list[Document]:
+def _rows_of(resource: Resource, document: Document) -> list[Document]:
     rows: list[Document] = [
-        {"name": name, "value": value, "computed": True if name in found.computed else None}
-        for name, value in found.values.items()
+        {"name": name, "value": value, "computed": True if name in resource.computed else None}
+        for name, value in resource.values.items()
     ]
     rows += [{"name": name, "value": key} for name, keys in document["links"].items() for key in keys]
     return rows + [{"name": f"{name} (from)", "value": k} for name, ks in document["linked_from"].items() for k in ks]

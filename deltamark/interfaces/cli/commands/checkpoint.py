@@ -38,15 +38,15 @@ def checkpoint(workspace: Workspace, out: str | None, key: str | None, new_key: 
     chosen = workspace.settings().checkpoint_key if key is None else Path(key)
     signing = None if chosen is None else signing_key(chosen)
     with workspace.opened_store() as store, store.reading() as reading:
-        found = reading.checkpoint()
-    if found is None:
+        current = reading.checkpoint()
+    if current is None:
         raise UsageError("the log is empty: there is nothing to make a checkpoint of. Run a job first.")
     if out is None:
-        click.echo(checkpoint_text(found, signing), nl=False)
+        click.echo(checkpoint_text(current, signing), nl=False)
         return
-    put_checkpoint(found, Path(out), signing)
+    put_checkpoint(current, Path(out), signing)
     signed = "" if signing is None else f", signed with key {signing.fingerprint[:16]}"
-    say(f"{out}: the log up to position {found.position}{signed}.")
+    say(f"{out}: the log up to position {current.position}{signed}.")
 
 
 COMMANDS: tuple[click.Command, ...] = (checkpoint,)

@@ -55,7 +55,7 @@ def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form
     was created, deleted or changed. Where there is nothing to compute, it says since when.
     """
     with workspace.engine() as engine:
-        found = engine.why(entity_type, key, task=task)
+        explanation = engine.why(entity_type, key, task=task)
     table = [
         member("position"),
         member("change"),
@@ -67,10 +67,10 @@ def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form
         member("run"),
         member("reason"),
     ]
-    documents = [cause_document(cause) for cause in found.causes]
+    documents = [cause_document(cause) for cause in explanation.causes]
     if documents or form is not Format.TABLE:
         render(Listing(documents=documents, columns=[member(n) for n in _CAUSE_MEMBERS], table=table), form)
-    for line in _messages(found, task):
+    for line in _messages(explanation, task):
         say(line)
 
 
@@ -78,22 +78,24 @@ def _whole_path(document: Document) -> str:
     return ".".join(name for name in (document["path"], document["property"]) if name)
 
 
-def _messages(found: Explanation, task: str | None) -> list[str]:
+def _messages(explanation: Explanation, task: str | None) -> list[str]:
     """Messages that explain the result, besides the causes."""
-    lines, name = [], one_line(str(found.ref))
-    if not found.derives:
+    lines, name = [], one_line(str(explanation.ref))
+    if not explanation.derives:
         who = 'no task with Dirty="true" derives' if task is None else f"task {task} does not derive"
-        return [f"{name} is never flagged: {who} anything of {found.ref.entity_type}."]
-    if not found.live:
-        removed = "will be removed" if found.is_dirty else "was removed"
+        return [f"{name} is never flagged: {who} anything of {explanation.ref.entity_type}."]
+    if not explanation.live:
+        removed = "will be removed" if explanation.is_dirty else "was removed"
         lines.append(f"{name} was deleted; what was derived from it {removed}, too.")
-    elif not found.is_dirty:
-        lines.append(f"{name} is clean: every change up to position {found.clean_since} is in its derived values.")
-    if not found.all_flagged:
-        concern = f"{found.unflagged:,} of them concern{'s' if found.unflagged == 1 else ''} it"
-        concerned = concern if found.unflagged else "none concerns it"
+    elif not explanation.is_dirty:
         lines.append(
-            f"Changes beyond position {found.flagged_to} have not been flagged yet; {concerned}. "
+            f"{name} is clean: every change up to position {explanation.clean_since} is in its derived values."
+        )
+    if not explanation.all_flagged:
+        concern = f"{explanation.unflagged:,} of them concern{'s' if explanation.unflagged == 1 else ''} it"
+        concerned = concern if explanation.unflagged else "none concerns it"
+        lines.append(
+            f"Changes beyond position {explanation.flagged_to} have not been flagged yet; {concerned}. "
             "Run a job with a SetRecentlyModifiedFlagTask."
         )
     return lines
@@ -131,7 +133,7 @@ def classifications(workspace: Workspace, entity_type: str | None, form: Format)
     """
     columns = [member(name) for name in ("entity_type", "key", "resource_type", "rule", "confidence")]
     with workspace.engine(reading_only=True) as engine:
-        documents = (classification_document(found) for found in engine.classifications(entity_type))
+        documents = (classification_document(classification) for classification in engine.classifications(entity_type))
         render(Listing(documents=documents, columns=columns), form)
 
 

@@ -72,7 +72,7 @@ def audit(
     output = Output(form=form, file=file, is_for_spreadsheets=safe)
     ask = _question(entity_type, property_name, association)
     with workspace.engine(reading_only=True) as engine:
-        documents = (held_document(held) for held in ask(engine, between, key))
+        documents = (held_document(interval) for interval in ask(engine, between, key))
         output.give(_audit_listing(documents, is_of_links=association is not None), "rows")
         report_erasures(engine, until=between[1])
 

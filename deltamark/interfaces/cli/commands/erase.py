@@ -31,8 +31,8 @@ def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run
     """
     try:
         with workspace.engine() as engine:
-            found = engine.erase(entity_type, key, reason=reason, dry_run=dry_run)
-            _tell(found)
+            erasure = engine.erase(entity_type, key, reason=reason, dry_run=dry_run)
+            _tell(erasure)
             if dry_run or no_scrub:
                 return
             statement = engine.scrub()
@@ -45,15 +45,15 @@ def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run
         )
 
 
-def _tell(found: Erasure) -> None:
-    events, links = how_many(found.events, "change"), how_many(found.links, "link")
-    if found.run is None:
-        deleted = ", after it is deleted" if found.was_live else ""
-        say(f"Dry run: {found.ref} would be erased{deleted}: {events}, those of {links} among them.")
+def _tell(erasure: Erasure) -> None:
+    erased = f"{how_many(erasure.events, 'change')}, those of {how_many(erasure.links, 'link')} among them."
+    if erasure.run is None:
+        deleted = ", after it is deleted" if erasure.was_live else ""
+        say(f"Dry run: {erasure.ref} would be erased{deleted}: {erased}")
     else:
-        say(f"Run {found.run}: {found.ref} erased (reason: {found.reason}): {events}, those of {links} among them.")
-    if found.named_in:
-        runs = ", ".join(map(str, found.named_in))
+        say(f"Run {erasure.run}: {erasure.ref} erased (reason: {erasure.reason}): {erased}")
+    if erasure.named_in:
+        runs = ", ".join(map(str, erasure.named_in))
         say(f"The key stays in the records of these runs, in rows set aside, waiting links or messages: {runs}.")
 
 

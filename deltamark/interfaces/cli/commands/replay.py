@@ -50,11 +50,11 @@ def replay(workspace: Workspace, into: str | None) -> None:
 
 
 def _summary(done: Replayed) -> str:
-    found = done.verified
-    if not found.differences:
-        return f"{counted(found)}: the stored state is what the log gives. Nothing had to be written."
+    verified = done.verified
+    if not verified.differences:
+        return f"{counted(verified)}: the stored state is what the log gives. Nothing had to be written."
     again = " The next runs compute everything that is derived anew." if done.recomputes else ""
-    return f"{counted(found)}: {how_many(found.differences, 'row')} put right.{again}"
+    return f"{counted(verified)}: {how_many(verified.differences, 'row')} put right.{again}"
 
 
 def _source(done: Replayed) -> str:
@@ -65,50 +65,49 @@ def _source(done: Replayed) -> str:
     return f" It is what the log gives; in the old one {differ} of the state differ.{again}"
 
 
-def counted(found: LogVerification) -> str:
+def counted(verified: LogVerification) -> str:
     """How much the log and the state hold."""
-    return (
-        f"{how_many(found.events, 'event')}, {how_many(found.resources, 'resource')}, {how_many(found.links, 'link')}, "
-        f"{how_many(found.runs, 'run')}"
-    )
+    counts = {
+        "event": verified.events, "resource": verified.resources, "link": verified.links, "run": verified.runs,
+    }  # fmt: skip
+    return ", ".join(how_many(count, name) for name, count in counts.items())
 
 
-def show_verification(found: LogVerification, form: Format) -> None:
+def show_verification(verified: LogVerification, form: Format) -> None:
     """Prints discrepancies, and a summary of them."""
-    if found.discrepancies or form is not Format.TABLE:
-        documents = [_document(discrepancy) for discrepancy in found.discrepancies]
+    if verified.discrepancies or form is not Format.TABLE:
+        documents = [_document(discrepancy) for discrepancy in verified.discrepancies]
         columns = [member(name) for name in _MEMBERS]
         table = [Column("found", lambda d: "LOG" if d["found"] == "log" else "state"), *columns[1:]]
         render(Listing(documents=documents, columns=columns, table=table), form)
-    if found.digest:
-        say(f"The log ends at position {found.head}, with digest {found.digest}.")
-    say(_verdict(found))
+    if verified.digest:
+        say(f"The log ends at position {verified.head}, with digest {verified.digest}.")
+    say(_verdict(verified))
 
 
-def _document(found: Discrepancy) -> Document:
+def _document(discrepancy: Discrepancy) -> Document:
     return {
-        "found": "log" if found.in_log else "state",
-        "subject": found.subject,
-        "position": found.position,
-        "problem": found.problem,
-        "advice": "restore a backup" if found.in_log else "deltamark replay",
+        "found": "log" if discrepancy.in_log else "state",
+        "subject": discrepancy.subject,
+        "position": discrepancy.position,
+        "problem": discrepancy.problem,
+        "advice": "restore a backup" if discrepancy.in_log else "deltamark replay",
     }
 
 
-def _verdict(found: LogVerification) -> str:
-    if found.is_sound:
-        return f"{counted(found)}: the log is whole, and replaying it gives the stored state."
-    left = found.log_faults + found.differences - len(found.discrepancies)
-    more = f" The first {len(found.discrepancies)} are shown." if left else ""
-    log = how_many(found.log_faults, "fault")
+def _verdict(verified: LogVerification) -> str:
+    if verified.is_sound:
+        return f"{counted(verified)}: the log is whole, and replaying it gives the stored state."
+    left = verified.log_faults + verified.differences - len(verified.discrepancies)
+    more = f" The first {len(verified.discrepancies)} are shown." if left else ""
+    log = how_many(verified.log_faults, "fault")
     advice = (
         "Restore a backup: what the log lacks nothing brings back."
-        if found.log_faults
+        if verified.log_faults
         else "`deltamark replay` makes the state what the log gives."
     )
-    return (
-        f"{counted(found)}: {log} of the log, {how_many(found.differences, 'difference')} in the state.{more} {advice}"
-    )
+    state = how_many(verified.differences, "difference")
+    return f"{counted(verified)}: {log} of the log, {state} in the state.{more} {advice}"
 
 
 COMMANDS: tuple[click.Command, ...] = (replay,)

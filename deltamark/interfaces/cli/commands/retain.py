@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from deltamark.domain.messages import how_many
@@ -44,32 +42,32 @@ def retain(
     """
     kept = keep_of(keep)
     with workspace.engine() as engine, CopyProgress(f"discarding changes of {connector}") as progress:
-        found = engine.retain(
+        retention = engine.retain(
             connector, keep=kept, dry_run=dry_run, even_unread=even_unread, vacuum=vacuum, told=progress
         )
         space = engine.space()
-    _print(found, form)
-    _tell(found, dry_run=dry_run)
-    if found.run is not None and space.free is not None:
+    _print(retention, form)
+    _tell(retention, dry_run=dry_run)
+    if retention.run is not None and space.free is not None:
         say(f"The file takes {space.size:,} bytes, of which {space.free:,} are free and will be reused.")
-    elif found.run is not None:
+    elif retention.run is not None:
         say(f"The tables take {space.size:,} bytes. PostgreSQL's autovacuum has what is free in them reused.")
-    return 0 if found.is_finished else 1
+    return 0 if retention.is_finished else 1
 
 
-def _print(found: Retention, form: Format) -> None:
+def _print(retention: Retention, form: Format) -> None:
     documents: list[Document] = [
         {
-            "subject": one.subject,
-            "change": one.kind,
-            "count": one.count,
-            "first": one.first,
-            "first_at": time_of(one.first_at),
-            "last": one.last,
-            "last_at": time_of(one.last_at),
-            "bytes": one.size,
+            "subject": group.subject,
+            "change": group.kind,
+            "count": group.count,
+            "first": group.first,
+            "first_at": time_of(group.first_at),
+            "last": group.last,
+            "last_at": time_of(group.last_at),
+            "bytes": group.size,
         }
-        for one in found.outgoing
+        for group in retention.outgoing
     ]
     columns = [member(name) for name in _MEMBERS]
     table = [_to_the_second(name) if name.endswith("_at") else member(name) for name in _MEMBERS]
@@ -81,25 +79,24 @@ def _to_the_second(name: str) -> Column:
     return Column(name.replace("_", " "), lambda document: document[name][:19].replace("T", " "))
 
 
-def _tell(found: Retention, *, dry_run: bool) -> None:
-    goes: dict[str, Any] = {"changes": how_many(found.count, "change"), "connector": found.connector}
-    if not found.count:
-        say("{connector}: there is nothing to discard.".format(**goes))
+def _tell(retention: Retention, *, dry_run: bool) -> None:
+    changes = how_many(retention.count, "change")
+    if not retention.count:
+        say(f"{retention.connector}: there is nothing to discard.")
     elif dry_run:
-        say("Dry run: {changes} of {connector} would be discarded, {0:,} bytes in the log.".format(found.size, **goes))
+        say(f"Dry run: {changes} of {retention.connector} would be discarded, {retention.size:,} bytes in the log.")
         say(
-            f"Below position {found.up_to} ({time_of(found.up_to_at)}) there would be no answer any more from history, "
-            f"changes, show --at, export --at and diff about {', '.join(found.subjects)}."
+            f"Below position {retention.up_to} ({time_of(retention.up_to_at)}) there would be no answer any more from "
+            f"history, changes, show --at, export --at and diff about {', '.join(retention.subjects)}."
         )
-    elif found.is_finished:
-        say("Run {0}: {changes} of {connector} discarded up to position {1}.".format(found.run, found.up_to, **goes))
+    elif retention.is_finished:
+        say(f"Run {retention.run}: {changes} of {retention.connector} discarded up to position {retention.up_to}.")
     else:
-        say(f"Run {found.run}: cancelled; `deltamark runs {found.run}` says how many were discarded.")
-    for one in found.unread:
-        what = (
-            "kept" if found.keeps(one) else "would be discarded though unread" if dry_run else "discarded though unread"
-        )
-        say(f"{how_many(one.count, 'change')} {what}: {one.reader} has read up to position {one.position}.")
+        say(f"Run {retention.run}: cancelled; `deltamark runs {retention.run}` says how many were discarded.")
+    for unread in retention.unread:
+        discarded = "would be discarded though unread" if dry_run else "discarded though unread"
+        what = "kept" if retention.keeps(unread) else discarded
+        say(f"{how_many(unread.count, 'change')} {what}: {unread.reader} has read up to position {unread.position}.")
 
 
 COMMANDS: tuple[click.Command, ...] = (retain,)

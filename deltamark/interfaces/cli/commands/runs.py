@@ -89,17 +89,17 @@ def cancel(workspace: Workspace, run: int) -> None:
     Exit status 2 if it has ended and holds nothing back.
     """
     with workspace.engine() as engine:
-        found = engine.cancel(run)
-    match found.state:
+        record = engine.cancel(run)
+    match record.state:
         case TaskState.RUNNING:
             say(f"Run {run} was asked to stop: it finishes its running tasks. `deltamark runs {run}` shows it.")
         case TaskState.CANCELLED:
-            for task in found.tasks:
+            for task in record.tasks:
                 if task.state is TaskState.CANCELLED:
                     say(one_line(f"{task.identifier}: {task.messages[-1]}"))
             say(f"Run {run}: cancelled.")
         case _:
-            say(f"Run {run}: {found.state.value}. Its process had died; that is recorded now.")
+            say(f"Run {run}: {record.state.value}. Its process had died; that is recorded now.")
 
 
 def _show_changes(changes: Iterator[LoggedChange | PendingChange], form: Format) -> None:
@@ -170,13 +170,13 @@ def runs(workspace: Workspace, run: int | None, newest: int | None, form: Format
             _print_one(engine.run(run), form)
 
 
-def _print_runs(found: Iterable[JobRun], form: Format) -> None:
+def _print_runs(records: Iterable[JobRun], form: Format) -> None:
     changed = Column("changes", lambda document: sum(_changes(task) for task in document["tasks"]))
     columns = [member(name) for name in ("run", "job", "state", "started_at", "ended_at")]
     columns += [changed, *(member(name) for name in ("user", "host"))]
     more = [member(name) for name in ("trigger", "due_at", "late")]
     more.append(Column("resumed", lambda document: len(document["resumed"])))
-    documents = [run_document(run) for run in found]
+    documents = [run_document(run) for run in records]
     table = columns + [column for column in more if any(map(_is_remarkable(column), documents))]
     render(Listing(documents=documents, columns=columns + more, table=table), form)
 

@@ -90,23 +90,23 @@ def health(workspace: Workspace, writable: bool, form: Format) -> int:
     """
     try:
         with workspace.engine() as engine:
-            found = engine.health(writable=writable)
+            report = engine.health(writable=writable)
     except DeltamarkError as e:
-        found = Health(has_scheduler=False, jobs=(), problems=[str(e)], next_steps=e.next_steps)
+        report = Health(has_scheduler=False, jobs=(), problems=[str(e)], next_steps=e.next_steps)
     if form is Format.JSONL:
-        write([orjson.dumps(health_document(found)) + b"\n"])
+        write([orjson.dumps(health_document(report)) + b"\n"])
     elif form is Format.CSV:
-        render(Listing(documents=[{"problem": words} for words in found.problems], columns=[member("problem")]), form)
+        render(Listing(documents=[{"problem": words} for words in report.problems], columns=[member("problem")]), form)
     else:
-        for line in found.problems or [_well(found)]:
+        for line in report.problems or [_well(report)]:
             click.echo("\n".join(one_line(part) for part in line.split("\n")))
-        for line in command_lines(found.next_steps):
+        for line in command_lines(report.next_steps):
             click.echo(line)
-    return 0 if found.is_well else 1
+    return 0 if report.is_well else 1
 
 
-def _well(found: Health) -> str:
-    times = sorted((job.next_at, job.job) for job in found.jobs if job.next_at is not None)
+def _well(report: Health) -> str:
+    times = sorted((job.next_at, job.job) for job in report.jobs if job.next_at is not None)
     if not times:
         return "All is well; no job has a CronTabExpression."
     at, job = times[0]

@@ -90,37 +90,37 @@ def _known(file: Path, public_key: str | None) -> Checkpoint:
 
 def _verify_log(workspace: Workspace, known: Checkpoint | None, form: Format) -> int:
     with workspace.opened_store() as store, CopyProgress("reading the log") as progress:
-        found = verify_log(store, progress, checkpoint=known)
-    show_verification(found, form)
+        verification = verify_log(store, progress, checkpoint=known)
+    show_verification(verification, form)
     if known is not None:
-        not_proven = "" if is_proven(known, found) else "It is not proven that "
+        not_proven = "" if is_proven(known, verification) else "It is not proven that "
         it = "it" if not_proven else "It"
         say(f"{not_proven}{it} begins with what it was on {to_the_second(known.at)}, up to position {known.position}.")
-    return 0 if found.is_sound else FAULTY
+    return 0 if verification.is_sound else FAULTY
 
 
 def _verify_derived(workspace: Workspace, sample: int | None, seed: int | None, repair: bool, form: Format) -> int:
     chosen = SystemRandom().randrange(_SEEDS) if seed is None and sample is not None else seed or 0
     with workspace.engine() as engine:
-        found = engine.verify_derived(sample=sample, seed=chosen)
-        _print(found, form)
-        say(_summary(found, sample, chosen))
-        if not (repair and found.faults):
-            return FAULTY if found.faults else 0
+        verification = engine.verify_derived(sample=sample, seed=chosen)
+        _print(verification, form)
+        say(_summary(verification, sample, chosen))
+        if not (repair and verification.faults):
+            return FAULTY if verification.faults else 0
         with RunProgress() as progress:
-            run = engine.repair(found, observer=progress)
+            run = engine.repair(verification, observer=progress)
         assert run is not None, "there are faults to repair"
         say(f"Run {run.number}, the repair: {run.state.value}.")
         if run.state is not TaskState.COMPLETED:
             say("What is wrong stays flagged: the next run of these tasks computes it.")
             return STATUS.get(run.state, FAULTY)
         left = engine.verify_derived(sample=sample, seed=chosen).faults
-    faults = how_many(len(found.faults), "fault")
+    faults = how_many(len(verification.faults), "fault")
     say(f"{len(left):,} of {faults} left. Verify again to see them." if left else f"{faults} repaired.")
     return FAULTY if left else 0
 
 
-def _print(found: Verification, form: Format) -> None:
+def _print(verification: Verification, form: Format) -> None:
     table = [
         Column("found", lambda document: "pending" if document["pending"] else "FAULT"),
         member("entity_type"),
@@ -131,8 +131,8 @@ def _print(found: Verification, form: Format) -> None:
         Column("newest change", _newest),
         Column("because of", lambda document: " ← ".join(document["chain"])),
     ]
-    if found.differences or form is not Format.TABLE:
-        documents = [difference_document(difference) for difference in found.differences]
+    if verification.differences or form is not Format.TABLE:
+        documents = [difference_document(difference) for difference in verification.differences]
         render(Listing(documents=documents, columns=[member(name) for name in _MEMBERS], table=table), form)
 
 
@@ -146,17 +146,19 @@ def _newest(document: Document) -> str:
     return "" if newest is None else f"position {newest['position']}, run {newest['run']}"
 
 
-def _summary(found: Verification, sample: int | None, seed: int) -> str:
-    pending = len(found.differences) - len(found.faults)
+def _summary(verification: Verification, sample: int | None, seed: int) -> str:
+    pending = len(verification.differences) - len(verification.faults)
     whole = "" if sample is None else f" (at most {sample:,} of each entity type, --seed {seed})"
     left_out = "".join(
-        f"\n{one.entity_type}:{one.name} was not compared: function {one.maker.name} is not deterministic."
-        for one in found.unverified
-        if one.maker is not None
+        f"\n{derivation.entity_type}:{derivation.name} was not compared: function {derivation.maker.name} is not "
+        "deterministic."
+        for derivation in verification.unverified
+        if derivation.maker is not None
     )
     return (
-        f"{how_many(found.values, 'derived value')} of {how_many(found.resources, 'resource')}{whole} compared: "
-        f"{how_many(len(found.faults), 'fault')}, {pending:,} pending.{left_out}"
+        f"{how_many(verification.values, 'derived value')} of {how_many(verification.resources, 'resource')}{whole} "
+        f"compared: "
+        f"{how_many(len(verification.faults), 'fault')}, {pending:,} pending.{left_out}"
     )
 
 
