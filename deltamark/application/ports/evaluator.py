@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from deltamark.domain.derivation.dependency_paths import Read
 from deltamark.domain.derivation.derivations import Derivation
-from deltamark.domain.derivation.function_columns import Column
+from deltamark.domain.derivation.function_columns import FunctionColumn
 from deltamark.domain.errors import DeltamarkError, Fault
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Evaluator(Protocol):
         """
         ...
 
-    def tables(self, columns: Sequence[Column], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
+    def tables(self, columns: Sequence[FunctionColumn], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
         """The values that functions of users read of live resources, in the order of their streams.
 
         Columns: ``the stream``, and each column with the type of its property; a sorted list where a path leads to

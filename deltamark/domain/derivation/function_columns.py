@@ -14,7 +14,7 @@ from deltamark.domain.values import PropertyType, shown
 
 
 @frozen(kw_only=True)
-class Column:
+class FunctionColumn:
     """A column of the batches of a function: what it holds, its type, and whether each cell is a list."""
 
     read: Read
@@ -27,7 +27,7 @@ class Column:
         return str(self.read)
 
 
-def columns(configuration: Configuration, function: UserTask, entity_type: str) -> tuple[Column, ...]:
+def columns(configuration: Configuration, function: UserTask, entity_type: str) -> tuple[FunctionColumn, ...]:
     """The columns that a function reads of an entity type, in the order of its declaration.
 
     A function that declares none reads every property of the resource itself, except those that it writes.
@@ -38,7 +38,7 @@ def columns(configuration: Configuration, function: UserTask, entity_type: str) 
         return tuple(_column(configuration, entity_type, path) for path in function.reads)
     written = {KEY, *(item.identifier for item in written_by(configuration, function, entity_type))}
     return tuple(
-        Column(read=Read((), item.identifier), declared=item, is_collection=False)
+        FunctionColumn(read=Read((), item.identifier), declared=item, is_collection=False)
         for item in _valued(configuration, configuration.entity_type(entity_type))
         if item.identifier not in written
     )
@@ -82,7 +82,7 @@ def reads_of(configuration: Configuration, function: UserTask, entity_type: str)
     return tuple(sorted(column.read for column in columns(configuration, function, entity_type)))
 
 
-def _column(configuration: Configuration, entity_type: str, text: str) -> Column:
+def _column(configuration: Configuration, entity_type: str, text: str) -> FunctionColumn:
     *path, name = text.split(".")
     try:
         way = route(configuration, entity_type, path)
@@ -92,7 +92,7 @@ def _column(configuration: Configuration, entity_type: str, text: str) -> Column
     declared = next((item for item in valued if item.identifier == name), None)
     if declared is None:
         raise ExpressionRefused(f"reads {shown(text)}, {_correction(configuration, way.leads_to, name, text)}")
-    return Column(read=Read(tuple(path), name), declared=declared, is_collection=way.is_collection)
+    return FunctionColumn(read=Read(tuple(path), name), declared=declared, is_collection=way.is_collection)
 
 
 def _valued(configuration: Configuration, entity_type: EntityType | None) -> tuple[Property, ...]:

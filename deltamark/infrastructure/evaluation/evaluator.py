@@ -14,7 +14,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Read, route
 from deltamark.domain.derivation.derivations import Derivation
-from deltamark.domain.derivation.function_columns import Column
+from deltamark.domain.derivation.function_columns import FunctionColumn
 from deltamark.domain.errors import Fault
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import Workbench, query_once, quoted
@@ -104,7 +104,7 @@ class DuckEvaluator:
 
         return rule_values(rules, pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work)))
 
-    def tables(self, columns: Sequence[Column], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
+    def tables(self, columns: Sequence[FunctionColumn], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
         return function_tables(self._configuration, columns, inputs, self._workbench, at_once)
 
     def compare_results(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:

@@ -15,7 +15,7 @@ from deltamark.application.ports.arrow_schemas import PROPERTY_TYPES
 from deltamark.application.ports.evaluator import STREAM, Inputs
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.derivations import Derivation
-from deltamark.domain.derivation.function_columns import Column
+from deltamark.domain.derivation.function_columns import FunctionColumn
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import Workbench, quoted
 from deltamark.infrastructure.evaluation import resource_rows
@@ -28,7 +28,7 @@ _BASE64 = {PropertyType.BYTES, PropertyType.BINARY}
 
 
 def function_tables(
-    configuration: Configuration, columns: Sequence[Column], inputs: Inputs, workbench: Workbench, at_once: int
+    configuration: Configuration, columns: Sequence[FunctionColumn], inputs: Inputs, workbench: Workbench, at_once: int
 ) -> Iterator[pa.Table]:
     """The tables that user functions read, portion by portion of the resources."""
     reads_only = Compiled("NULL", tuple(sorted(column.read for column in columns)))
@@ -48,7 +48,7 @@ def function_tables(
             yield pa.table({STREAM: table.column(STREAM)} | {c.name: _typed(c, table.column(c.name)) for c in columns})
 
 
-def _typed(column: Column, values: pa.ChunkedArray) -> pa.Array:
+def _typed(column: FunctionColumn, values: pa.ChunkedArray) -> pa.Array:
     """A column as functions read it."""
     kind = column.declared.type
     whole = values.combine_chunks()

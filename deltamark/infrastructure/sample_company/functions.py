@@ -8,7 +8,7 @@ TEAMS_EACH = 6
 
 
 @frozen
-class Function:
+class JobFunction:
     """A function such as Finance, the title of its head, its teams and the titles of the people in it."""
 
     name: str
@@ -18,61 +18,61 @@ class Function:
 
 
 FUNCTIONS = (
-    Function(
+    JobFunction(
         "Finance",
         "Chief Financial Officer",
         ("Accounting", "Controlling", "Treasury", "Tax", "Internal Audit", "Investor Relations"),
         ("Accountant", "Controller", "Financial Analyst", "Auditor"),
     ),
-    Function(
+    JobFunction(
         "Research & Development",
         "Chief Technology Officer",
         ("Product Design", "Materials", "Electronics", "Prototyping", "Test Laboratory", "Patents"),
         ("Engineer", "Designer", "Researcher", "Laboratory Technician"),
     ),
-    Function(
+    JobFunction(
         "Production",
         "Chief Operating Officer",
         ("Assembly", "Planning", "Maintenance", "Quality", "Tooling", "Safety"),
         ("Technician", "Operator", "Production Planner", "Quality Inspector"),
     ),
-    Function(
+    JobFunction(
         "Sales",
         "Chief Sales Officer",
         ("Key Accounts", "Field Sales", "Inside Sales", "Tenders", "Partners", "Pricing"),
         ("Account Manager", "Sales Representative", "Sales Engineer", "Pricing Analyst"),
     ),
-    Function(
+    JobFunction(
         "Information Technology",
         "Chief Information Officer",
         ("Service Desk", "Networks", "Applications", "Data Platform", "Security", "Workplace"),
         ("Software Developer", "System Administrator", "Data Engineer", "Support Specialist"),
     ),
-    Function(
+    JobFunction(
         "Human Resources",
         "Chief People Officer",
         ("Recruiting", "Payroll", "Learning", "Compensation", "Employee Relations", "Diversity"),
         ("HR Partner", "Recruiter", "Payroll Specialist", "Trainer"),
     ),
-    Function(
+    JobFunction(
         "Logistics",
         "Chief Supply Chain Officer",
         ("Purchasing", "Warehouse", "Transport", "Customs", "Packaging", "Returns"),
         ("Buyer", "Warehouse Clerk", "Dispatcher", "Logistics Analyst"),
     ),
-    Function(
+    JobFunction(
         "Customer Care",
         "Chief Customer Officer",
         ("Hotline", "Field Service", "Spare Parts", "Complaints", "Training Centre", "Customer Success"),
         ("Service Agent", "Field Engineer", "Customer Success Manager", "Trainer"),
     ),
-    Function(
+    JobFunction(
         "Marketing",
         "Chief Marketing Officer",
         ("Brand", "Digital", "Events", "Market Research", "Press Office", "Content"),
         ("Marketing Specialist", "Copywriter", "Market Analyst", "Event Manager"),
     ),
-    Function(
+    JobFunction(
         "Legal",
         "General Counsel",
         ("Contracts", "Compliance", "Data Protection", "Litigation", "Licensing", "Corporate Affairs"),

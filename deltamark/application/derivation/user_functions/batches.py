@@ -15,7 +15,7 @@ from deltamark.application.ports.reading import Reading
 from deltamark.application.services import Services
 from deltamark.domain.configuration.user_function import KEY, UserTask
 from deltamark.domain.derivation.derivations import Derivation
-from deltamark.domain.derivation.function_columns import Column, columns, written_by
+from deltamark.domain.derivation.function_columns import FunctionColumn, columns, written_by
 
 
 def function_portions(
@@ -56,7 +56,7 @@ def _values(
     services: Services,
     function: UserTask,
     entity_type: str,
-    read: Sequence[Column],
+    read: Sequence[FunctionColumn],
     table: pa.Table,
 ) -> pa.Table:
     """The checked values of a function for a batch."""

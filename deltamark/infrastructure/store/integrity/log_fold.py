@@ -99,7 +99,7 @@ class Folded:
 
 
 @define
-class Fault:
+class LogFault:
     """A fault of the log: where it is, and what is wrong."""
 
     subject: str
@@ -118,7 +118,7 @@ class _Broken(Exception):
 class LogFolding:
     """One reading of the whole log."""
 
-    def __init__(self, database: Database, mapper: ChangeMapper, report_fault: Callable[[Fault], None]) -> None:
+    def __init__(self, database: Database, mapper: ChangeMapper, report_fault: Callable[[LogFault], None]) -> None:
         self._db = database
         self._mapper = mapper
         self._report_fault = report_fault
@@ -200,7 +200,7 @@ class LogFolding:
             else:
                 folded.runs.append(self._fold_run(stream, first, events))
         except _Broken as e:
-            self._report_fault(Fault(f"stream {stream}", e.problem, e.position))
+            self._report_fault(LogFault(f"stream {stream}", e.problem, e.position))
 
     def _fold_resource(
         self, stream: int, first: Event | None, events: Iterator[Event], snapshot: Any
@@ -355,13 +355,13 @@ class LogFolding:
         """Checks what no single stream shows."""
         count = self._db.one("SELECT count(*) FROM stored_events")
         if count != self.events:
-            self._report_fault(Fault("the log", f"{count - self.events} events belong to no stream", None))
+            self._report_fault(LogFault("the log", f"{count - self.events} events belong to no stream", None))
         head = self._db.one("SELECT max(notification_id) FROM stored_events") or 0
         if head != self._moments.newest:
             problem = f"the log ends at position {head}, but its newest transaction at {self._moments.newest}"
-            self._report_fault(Fault("the log", problem, head or None))
+            self._report_fault(LogFault("the log", problem, head or None))
         for position in self._moments.backwards():
-            self._report_fault(Fault("the log", f"time runs backwards at position {position}", position))
+            self._report_fault(LogFault("the log", f"time runs backwards at position {position}", position))
 
 
 def _snapshot(stream: int, payload: bytes, position: Position) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import ChangeMapper
 from deltamark.infrastructure.store.integrity.chain import Chain, Transaction, differences_from
 from deltamark.infrastructure.store.integrity.log_fold import (
-    Fault,
     Folded,
     FoldedLink,
     FoldedResource,
     FoldedRun,
+    LogFault,
     LogFolding,
 )
 
@@ -127,9 +127,9 @@ class Comparison:
         )
 
     def _add_chain_fault(self, position: Position, problem: str) -> None:
-        self._add_fault(Fault("the log", problem, position))
+        self._add_fault(LogFault("the log", problem, position))
 
-    def _add_fault(self, fault: Fault) -> None:
+    def _add_fault(self, fault: LogFault) -> None:
         self.log_faults += 1
         if len(self._faults) < MOST_KEPT:
             self._faults.append(
@@ -181,7 +181,8 @@ class Comparison:
         self._duplicate_searches += 1
         duplicate = _duplicate_stream(self._db, row)
         if duplicate is not None:
-            self._add_fault(Fault(name, f"the log has two streams of it, {row.stream} and {duplicate}", row.position))
+            problem = f"the log has two streams of it, {row.stream} and {duplicate}"
+            self._add_fault(LogFault(name, problem, row.position))
 
     def _compare_whole(self) -> None:
         self._compare_horizons()
