@@ -333,7 +333,7 @@ def test_a_replay_is_refused_during_a_run_which_is_named(store_url: str) -> None
             run = start_run(tx, "Hourly")
             tx.take_leases(run, ["SynchronizeHR"], 3600)
 
-        with pytest.raises(ConcurrentRun, match=rf"run {run} of job Hourly, by u on h, goes on"):
+        with pytest.raises(ConcurrentRun, match=rf"run {run} of job Hourly, by u on h, is going on"):
             replay(store, nobody)
 
         with store.transaction() as tx:
