@@ -19,6 +19,7 @@ from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabas
 from deltamark.infrastructure.store.postgresql.retention_functions import CREATE_DISCARD_EVENTS
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 from deltamark.infrastructure.store.sqlite.address import path_of
+from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 from tests.store.builders import PERSON, compute, create, delete, discarded_event, person
 from tests.store.organization import existence
@@ -133,7 +134,7 @@ def raw(store: Store) -> Iterator[Database]:
     """The tables, in a transaction."""
     if isinstance(store, SQLiteStore):
         with store._datastore.transaction(commit=True) as cursor:
-            yield store._database(cursor)
+            yield SQLiteDatabase(cursor.sqlite_cursor.connection)
     else:
         with store._connection("BEGIN") as connection:
             yield PostgreSQLDatabase(connection)

@@ -1,6 +1,6 @@
-"""The tables of a store, and the steps by which older stores come to have them.
+"""The migrations that create the tables of a store, and upgrade those of older stores.
 
-Written once for every database; `Types` holds the words in which their definitions differ.
+Written once for every database; `Types` has the SQL in which their definitions differ. See `tables` for the result.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from deltamark.infrastructure.store.integrity.seal_existing_log import seal_log
 
 @frozen(kw_only=True)
 class Types:
-    """How a database writes the types of columns.
+    """How a database writes column types and keys.
 
     :param number: whole numbers of 64 bits.
-    :param text: texts that are ordered by their bytes in UTF-8.
-    :param numbered: a primary key that the database hands out.
-    :param clustered: after a table that is found by its primary key alone.
-    :param indexed: a text in an index, which may hold only its beginning.
-    :param indexed_pair: two texts in an index, which may hold only the beginning of the first: both may be long.
-    :param found_exactly: a text in an index of which no two rows may have the same, as index expressions.
-    :param refers_to: after a column whose values are the keys of another table.
+    :param text: texts, ordered by their bytes in UTF-8.
+    :param numbered: a primary key that the database assigns.
+    :param clustered: follows a table that is only searched by its primary key.
+    :param indexed: a text in an index, which may have only its beginning.
+    :param indexed_pair: two texts, both maybe long, in an index, which may have only the beginning of the first.
+    :param found_exactly: a text in a unique index, as index expressions.
+    :param refers_to: follows a column that refers to the primary key of another table.
     """
 
     number: str
@@ -42,7 +42,7 @@ class Types:
 
 @frozen
 class Step:
-    """One change of the tables: leads from the version before to `version`.
+    """A migration from the version before to `version`.
 
     :param fill: what statements alone cannot do; runs after them.
     """
@@ -54,7 +54,7 @@ class Step:
 
 def _first(t: Types) -> Sequence[str]:
     return (
-        # One row: which store this is, and the newest time in its log (time in a store never goes back).
+        # One row: which store this is, and the newest time in its log. Time in a store never runs backwards.
         f"""CREATE TABLE store (
             one {t.number} PRIMARY KEY CHECK (one = 1),
             epoch {t.text} NOT NULL,
@@ -64,7 +64,7 @@ def _first(t: Types) -> Sequence[str]:
         )""",
         f"CREATE TABLE entity_types (id {t.numbered}, name {t.text} NOT NULL UNIQUE)",
         f"CREATE TABLE associations (id {t.numbered}, name {t.text} NOT NULL UNIQUE)",
-        # The current state: one row a resource, kept after its deletion so that its stream can go on.
+        # The current state: one row for each resource, kept after its deletion, because its stream may continue.
         f"""CREATE TABLE resources (
             stream {t.number} PRIMARY KEY,
             entity_type {t.number} NOT NULL{t.refers_to("entity_types")},
@@ -87,14 +87,14 @@ def _first(t: Types) -> Sequence[str]:
         "CREATE UNIQUE INDEX links_by_source ON links (association, source, target)",
         "CREATE INDEX links_by_target ON links (target, association)",
         "CREATE INDEX links_of_source ON links (source)",
-        # Which resources are dirty: the change at `position` concerns the resource.
+        # Dirty resources: the change at `position` concerns the resource.
         f"""CREATE TABLE flags (
             position {t.number} NOT NULL,
             resource {t.number} NOT NULL,
             PRIMARY KEY (position, resource)
         ){t.clustered}""",
         f"CREATE TABLE places (consumer {t.text} PRIMARY KEY, position {t.number} NOT NULL, digest {t.text} NOT NULL)",
-        # `digest`: of the definition that the keys of all resources were last computed with; empty before.
+        # `digest`: of the definition with which the keys of all resources were last computed; empty before.
         f"""CREATE TABLE rules (
             id {t.numbered},
             name {t.text} NOT NULL,
@@ -117,10 +117,10 @@ def _first(t: Types) -> Sequence[str]:
             first {t.number} NOT NULL,
             last {t.number} NOT NULL
         )""",
-        # When the log grew: every position up to `position` is no younger than `at`.
+        # When the log grew: no position up to `position` is newer than `at`.
         f"CREATE TABLE moments (position {t.number} PRIMARY KEY, at {t.number} NOT NULL)",
         "CREATE INDEX moments_by_time ON moments (at)",
-        # `subject`: the entity type or association whose changes up to `position` were discarded.
+        # `subject`: the entity type or association whose changes were discarded up to `position`.
         f"""CREATE TABLE horizons (
             subject {t.text} PRIMARY KEY,
             connector {t.text} NOT NULL,
@@ -128,8 +128,8 @@ def _first(t: Types) -> Sequence[str]:
             run {t.number} NOT NULL,
             task {t.text} NOT NULL
         )""",
-        # What a stream's discarded events left: folding starts here. `position`: all events of the stream up to
-        # it were discarded.
+        # The state after the discarded events of a stream, where folding starts. `position`: all events of the stream
+        # up to it were discarded.
         f"""CREATE TABLE snapshots (
             stream {t.number} PRIMARY KEY,
             version {t.number} NOT NULL,
@@ -142,7 +142,7 @@ def _first(t: Types) -> Sequence[str]:
 
 def _leases(t: Types) -> Sequence[str]:
     return (
-        # Which run may run a task, and until when. Beside the log: who holds what now is no history.
+        # Which run may run a task, and until when. Not in the log, because leases are no history.
         f"""CREATE TABLE leases (
             task {t.text} PRIMARY KEY,
             run {t.number} NOT NULL,
@@ -155,14 +155,14 @@ def _leases(t: Types) -> Sequence[str]:
 
 def _derived(t: Types) -> Sequence[str]:
     return (
-        # What was computed of a resource, beside what its source says.
+        # Computed values of a resource, apart from the values of its source.
         f"ALTER TABLE resources ADD COLUMN computed {t.text} NOT NULL DEFAULT '{{}}'",
-        # The number of the next flag, and that of the newest that was forgotten. Like streams, numbers of flags are
-        # taken in the transaction itself: a reader never sees a number whose flags it does not see.
+        # The number of the next flag, and that of the newest dropped flag. Like streams, flags get their numbers in the
+        # transaction itself: a reader never sees a number without its flags.
         f"ALTER TABLE store ADD COLUMN next_flag {t.number} NOT NULL DEFAULT 1",
         f"ALTER TABLE store ADD COLUMN forgotten_flag {t.number} NOT NULL DEFAULT 0",
-        # What is flagged for. `hops` and `path` are JSON arrays; `property` is null for links and existence. `since`:
-        # every change beyond that position was flagged.
+        # The dependencies that changes are flagged for. `hops` and `path` are JSON arrays; `property` is null for links
+        # and existence. `since`: every change above that position was flagged.
         f"""CREATE TABLE dependencies (
             id {t.numbered},
             entity_type {t.text} NOT NULL,
@@ -172,8 +172,8 @@ def _derived(t: Types) -> Sequence[str]:
             leads_to {t.text} NOT NULL,
             since {t.number} NOT NULL
         )""",
-        # Which resources are dirty: what a resource depends on was changed, first at `position`. They are read from a
-        # number on, and forgotten up to one.
+        # Dirty resources: a dependency of the resource was changed, first at `position`. Flags are read from a number
+        # on, and dropped up to a number.
         "DROP TABLE flags",
         f"""CREATE TABLE flags (
             number {t.number} PRIMARY KEY,
@@ -181,7 +181,7 @@ def _derived(t: Types) -> Sequence[str]:
             resource {t.number} NOT NULL,
             dependency {t.number} NOT NULL
         )""",
-        # In `places` stays how far changes were flagged; consumers begin anew, and compute everything once.
+        # `places` keeps how far changes were flagged. Consumers start again, and compute everything once.
         "DELETE FROM places WHERE consumer<>'*flags*'",
         f"""CREATE TABLE consumed (
             consumer {t.text} NOT NULL,
@@ -201,9 +201,9 @@ def _derived(t: Types) -> Sequence[str]:
 
 def _newest(t: Types) -> Sequence[str]:
     return (
-        # Who computed everything at some position has seen the changes up to there, but not those that came later and
-        # were flagged together with an earlier one: a flag tells its first and its newest. Of older flags the newest
-        # is unknown, and no later than what was flagged.
+        # A consumer that computed everything at a position has seen the changes up to there, but not later ones that
+        # have the same flag. So a flag has its first and its newest change. The newest change of older flags is
+        # unknown, and not above the position up to which changes were flagged.
         f"ALTER TABLE flags ADD COLUMN newest {t.number} NOT NULL DEFAULT 0",
         "UPDATE flags SET newest = (SELECT position FROM places WHERE consumer='*flags*')",
     )
@@ -211,7 +211,7 @@ def _newest(t: Types) -> Sequence[str]:
 
 def _held_back(t: Types) -> Sequence[str]:
     return (
-        # Which connectors incremental jobs leave out, and the task (by its place) of the run that blocked them.
+        # Connectors that incremental jobs skip, and the run and task (by its place) that blocked them.
         f"""CREATE TABLE blocked (
             connector {t.text} PRIMARY KEY,
             run {t.number} NOT NULL,
@@ -219,7 +219,7 @@ def _held_back(t: Types) -> Sequence[str]:
             since {t.number} NOT NULL,
             needs_complete {t.flag} NOT NULL
         )""",
-        # What such a task would have changed. Beside the log: it did not happen.
+        # What such a task would have changed. Not in the log, because it did not happen.
         f"""CREATE TABLE pending (
             run {t.number} NOT NULL,
             task {t.number} NOT NULL,
@@ -234,7 +234,7 @@ def _held_back(t: Types) -> Sequence[str]:
 
 def _schedules(t: Types) -> Sequence[str]:
     return (
-        # How far the schedule of each job was handled. Beside the log: when a run was due stands in its record.
+        # How far the schedule of each job was handled. Not in the log: the record of a run says when it was due.
         f"""CREATE TABLE schedules (
             job {t.text} PRIMARY KEY,
             timing {t.text} NOT NULL,
@@ -246,7 +246,7 @@ def _schedules(t: Types) -> Sequence[str]:
 
 def _awaited(t: Types) -> Sequence[str]:
     return (
-        # Links that a source names to resources that are not there yet, by the values that name their ends.
+        # Links to resources that do not exist yet, by the values that identify their ends.
         f"""CREATE TABLE awaited (
             association {t.number} NOT NULL{t.refers_to("associations")},
             first {t.text} NOT NULL,
@@ -259,14 +259,14 @@ def _awaited(t: Types) -> Sequence[str]:
 
 def _sealed(t: Types) -> Sequence[str]:
     return (
-        # Which log this is: another store that is filled with it keeps the name.
+        # Which log this is: another store that is filled with it keeps the identifier.
         f"ALTER TABLE store ADD COLUMN log {t.text} NOT NULL DEFAULT ''",
         "UPDATE store SET log = epoch",
-        # See the module `sealing`.
+        # See the module `seals`.
         f"ALTER TABLE stored_events ADD COLUMN seal {t.bytes}",
         f"ALTER TABLE moments ADD COLUMN segments {t.bytes}",
         f"ALTER TABLE moments ADD COLUMN digest {t.bytes}",
-        # What is left of events whose payload is gone, while others of their segment are there.
+        # The remains of events without payload, while other events of their segment exist.
         f"""CREATE TABLE stubs (
             position {t.number} PRIMARY KEY,
             stream {t.number} NOT NULL,
@@ -279,7 +279,7 @@ def _sealed(t: Types) -> Sequence[str]:
 
 def _awaited_by_pair(t: Types) -> Sequence[str]:
     return (
-        # Thousands of pairs may name one group: a pair must be found by both of its values, and by either.
+        # Thousands of pairs may have one group: a pair must be found by both of its values, and by either.
         "DROP INDEX awaited_by_first",
         "DROP INDEX awaited_by_second",
         f"CREATE INDEX awaited_by_first ON awaited (association, {t.indexed_pair('first', 'second')})",
@@ -288,7 +288,7 @@ def _awaited_by_pair(t: Types) -> Sequence[str]:
 
 
 SEALED = 8
-"""The version since which events are sealed and may be erased."""
+"""The first version in which events are sealed and may be erased."""
 
 STEPS: Sequence[Step] = (
     Step(1, _first),
@@ -301,16 +301,16 @@ STEPS: Sequence[Step] = (
     Step(SEALED, _sealed, fill=seal_log),
     Step(9, _awaited_by_pair),
 )
-"""Every change of the tables since the first, in order; one that was released is never altered."""
+"""All migrations, in order. A released one is never changed."""
 
 NEW_STORE = "INSERT INTO store (one, epoch, last_at, next_stream, next_run) VALUES (1, ?1, 0, 1, 1)"
 
 
 def steps_from(version: int, steps: Sequence[Step], name: str) -> Sequence[Step]:
-    """The steps that a store of some version still needs, in order.
+    """Returns the migrations that a store of some version needs, in order.
 
-    :param name: how messages call the store.
-    :raises StoreError: if it was written by a newer Deltamark: there is no way back.
+    :param name: the name of the store in messages.
+    :raises StoreError: if it was written by a newer Deltamark.
     """
     known = steps[-1].version
     if version > known:

@@ -1,4 +1,4 @@
-"""The payloads of many changes at once: the very texts that the mapper writes, made column by column.
+"""Writes the payloads of many changes at once, column by column: the same texts as those of the mapper.
 
 A test compares both, event by event.
 """
@@ -19,20 +19,20 @@ _TO_ESCAPE = r'["\\\x00-\x1f]'
 
 @frozen
 class Head:
-    """What all changes of one append share: the time, in microseconds, and their cause without its line."""
+    """What all changes of one append share: the time, in microseconds, and their cause without the line."""
 
     micros: int
     cause: Origin
 
     def columns(self, line: pa.Array) -> list[Any]:
-        """The first members of the payload, up to and with the line."""
+        """Returns the first members of the payload, up to and including the line."""
         start = orjson.dumps(payload.head(self.micros, evolve(self.cause, line=None))).decode().replace("}", ",")
         with_line = pc.binary_join_element_wise(f'"{payload.LINE}":', line.cast(pa.string()), ",", "")
         return [start, pc.fill_null(with_line, "")]
 
 
 def json_texts(texts: pa.Array) -> pa.Array:
-    """Each text as a JSON string."""
+    """Returns each text as a JSON string."""
     if pc.any(pc.match_substring_regex(texts, _TO_ESCAPE)).as_py():
         return pa.array([orjson.dumps(text).decode() for text in texts.to_pylist()], type=pa.string())
     return pc.binary_join_element_wise('"', texts, '"', "")
@@ -41,7 +41,7 @@ def json_texts(texts: pa.Array) -> pa.Array:
 def resource_payloads(
     head: Head, entity_type: str, key: pa.Array, line: pa.Array, values: pa.Array, computed: pa.Array | None = None
 ) -> pa.Array:
-    """The payloads of created, updated, computed or deleted resources of one entity type.
+    """Returns the payloads of created, updated, computed or deleted resources of one entity type.
 
     :param computed: the last computed values of deleted resources.
     """
@@ -54,7 +54,7 @@ def resource_payloads(
 
 
 def _where_any(computed: pa.Array) -> pa.Array:
-    """The member for computed values; nothing where there are none."""
+    """Returns the member for computed values; empty if there are none."""
     return pc.if_else(
         pc.equal(computed, "{}"), "", pc.binary_join_element_wise(f',"{payload.COMPUTED_VALUES}":', computed, "")
     )
@@ -68,7 +68,7 @@ def link_payloads(
     target_key: pa.Array,
     line: pa.Array,
 ) -> pa.Array:
-    """The payloads of linked or unlinked pairs of one association."""
+    """Returns the payloads of linked or unlinked pairs of one association."""
     source = _members({payload.ASSOCIATION: association, payload.ENTITY_TYPE: types[0]}, payload.KEY)
     target = "," + _members({payload.TARGET_TYPE: types[1]}, payload.TARGET_KEY)
     joined = pc.binary_join_element_wise(
@@ -78,5 +78,5 @@ def link_payloads(
 
 
 def _members(known: dict[str, str], name: str) -> str:
-    """Members that all rows share, up to the name of one that differs."""
+    """Returns members that all rows share, up to the name of the first one that differs."""
     return f'{orjson.dumps(known).decode()[1:-1]},"{name}":'

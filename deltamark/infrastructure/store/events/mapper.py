@@ -1,7 +1,7 @@
-"""How events are written: short versioned topics, lean JSON payloads, a closed registry.
+"""Maps events to stored rows: short versioned topics, lean JSON payloads, a closed registry.
 
 A topic is looked up in a table of this module: no stored row can make Python import anything. See `payload` for the
-members of payloads. A stored class never changes its meaning: a new form gets a new topic (``c2``) beside the old one.
+members of payloads. A topic never changes its meaning: a new form gets a new topic (``c2``) beside the old one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _TOPIC_OF: Mapping[type[Event], str] = {
 
 
 class StoredRow(NamedTuple):
-    """A stored event as the row that it is; has the attributes of the library's `StoredEvent`."""
+    """The row of a stored event, with the attributes of the library's `StoredEvent`."""
 
     originator_id: UUID | str
     originator_version: int
@@ -68,38 +68,38 @@ class StoredRow(NamedTuple):
 
 
 def to_micros(at: datetime) -> int:
-    """Microseconds since 1970-01-01 UTC."""
+    """Returns the microseconds since 1970-01-01 UTC."""
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def from_micros(micros: int) -> datetime:
-    """The time that `to_micros` was given, UTC."""
+    """Returns the time of a number of microseconds since 1970-01-01 UTC."""
     return _EPOCH + timedelta(microseconds=micros)
 
 
 class JSONTranscoder(Transcoder):
-    """Plain JSON by orjson: no type markers, so no type is ever made on the word of the data."""
+    """Plain JSON by orjson, without type markers: stored data cannot choose a Python type."""
 
     def encode(self, obj: Any) -> bytes:
-        """JSON text of plain data."""
+        """Returns the JSON text of plain data."""
         return orjson.dumps(obj)
 
     def decode(self, data: bytes) -> Any:
-        """The plain data that JSON text stands for."""
+        """Returns the plain data of a JSON text."""
         return orjson.loads(data)
 
 
 class ChangeMapper(Mapper[str]):
     """Turns events into stored rows and back.
 
-    :raises StoreError: for a topic that is not in the registry, or a payload that is not what its topic says.
+    :raises StoreError: for a topic that is not in the registry, or a payload that does not fit its topic.
     """
 
     def __init__(self) -> None:
         super().__init__(JSONTranscoder())
 
     def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
-        """The row of an event."""
+        """Returns the row of an event."""
         event = cast(Event, domain_event)
         topic = _TOPIC_OF[type(event)]
         state = self.transcoder.encode(_payload(event))
@@ -107,7 +107,7 @@ class ChangeMapper(Mapper[str]):
         return cast(StoredEvent, row)
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[str]:
-        """The event of a row."""
+        """Returns the event of a row."""
         return cast(
             DomainEventProtocol[str],
             self.event(
@@ -119,7 +119,7 @@ class ChangeMapper(Mapper[str]):
         )
 
     def event(self, stream: str, version: int, topic: str, state: bytes) -> Event:
-        """The event of a row's four columns."""
+        """Returns the event of the four columns of a row."""
         try:
             build = _BUILDERS[topic]
         except KeyError:

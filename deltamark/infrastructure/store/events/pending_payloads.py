@@ -1,6 +1,6 @@
-"""Pending changes as rows of a table: a head, then parts of them as Arrow IPC streams, each with its digest.
+"""Writes pending changes as rows of a table: a head, then parts as Arrow IPC streams, each with its digest.
 
-The stream format is https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format, its buffers compressed by
+The stream format is https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format, with buffers compressed by
 zstd.
 """
 
@@ -20,12 +20,12 @@ from deltamark.infrastructure.store.arrow import pa, schemas
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
 
 _PORTION_BYTES = 16_000_000
-"""About so much goes into one row of the table, before it is compressed."""
+"""Approximate size of one row of the table before compression."""
 
 
 @frozen
 class StoredPart:
-    """A row: `head` (JSON) says what `rows` (an Arrow IPC stream; none in the first one) hold."""
+    """A row: `head` (JSON) describes `rows`, an Arrow IPC stream, which is empty in the first row."""
 
     head: str
     rows: bytes
@@ -33,7 +33,7 @@ class StoredPart:
 
 
 def stored_parts(pending: PendingChanges) -> Iterator[StoredPart]:
-    """The rows of pending changes: a head that tells how many follow, and those."""
+    """Yields the rows of pending changes: a head with the number of parts, then the parts."""
     parts = [portion for part in pending.parts for portion in _portions(part)]
     head = {
         "connector": pending.connector,
@@ -76,15 +76,15 @@ def _bytes_of(rows: pa.Table) -> bytes:
 
 
 def pending_of(stored: Sequence[StoredPart], what: str) -> PendingChanges:
-    """The pending changes that these rows, in order, hold.
+    """Returns the pending changes of rows in their order.
 
-    :param what: how a message calls them.
-    :raises StoreError: if a row is missing, or none that was written here.
+    :param what: the name of the pending changes in messages.
+    :raises StoreError: if a row is missing or cannot be read.
     """
     try:
         for part in stored:
             if part.digest != _digest(part.head, part.rows):
-                raise ValueError("a digest does not fit")
+                raise ValueError("a digest does not match")
         head: dict[str, Any] = orjson.loads(stored[0].head)
         if head.pop("parts") != len(stored) - 1:
             raise ValueError("rows are missing")
@@ -103,5 +103,5 @@ def _part(stored: StoredPart) -> Part:
         rows = reader.read_all()
     rows.validate(full=True)
     if rows.schema != schemas.PENDING_ROWS[part["kind"]] or rows.column(0).null_count:
-        raise ValueError("other columns than were written")
+        raise ValueError("the columns differ from those written")
     return Part(**part, rows=rows)

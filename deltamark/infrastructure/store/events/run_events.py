@@ -1,4 +1,4 @@
-"""The payloads of run events: plain JSON with the names of the attributes."""
+"""Maps run events to payloads: plain JSON with the names of their attributes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _HEAD = ("originator_id", "originator_version", "at")
 
 
 def run_payload(event: RunEvent) -> dict[str, Any]:
-    """Plain JSON data of a run event, without stream, version and time."""
+    """Returns plain JSON data of a run event, without stream, version and time."""
     return asdict(
         event,
         filter=lambda attribute, value: attribute.name not in _HEAD and value is not None,
@@ -68,10 +68,10 @@ def _plain(value: Any) -> Any:
 
 
 def run_event(topic: str, stream: str, version: int, at: datetime, payload: Mapping[str, Any]) -> RunEvent:
-    """The run event that a payload stands for."""
+    """Returns the run event of a payload."""
     kind = RUN_TOPICS[topic]
-    given = {f.name: _value(f.name, payload[f.name]) for f in fields(kind) if f.name in payload}
-    return kind(originator_id=stream, originator_version=version, at=at, **given)
+    values = {f.name: _value(f.name, payload[f.name]) for f in fields(kind) if f.name in payload}
+    return kind(originator_id=stream, originator_version=version, at=at, **values)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Seals: what makes it visible later that an event, or a row of the log, was altered with plain SQL.
+"""Seals show later whether an event, or a row of the log, was altered with plain SQL.
 
-Three layers of SHA-256, each over the one below (all numbers big-endian; a topic is padded with zero bytes to four):
+Three layers of SHA-256, each over the layer below (numbers are big-endian, topics padded with zero bytes to four):
 
 =======  ===================================================================================================
 leaf     of one event: salt (12 bytes), position, stream, version (8 bytes each), topic, payload
@@ -10,10 +10,10 @@ batch    of one transaction: ``deltamark batch 1\\n``, the digest of the batch b
          first and last event, its time (8 each), and of each segment how many (4) and its digest
 =======  ===================================================================================================
 
-The batch before the first is SHA-256 of ``deltamark log 1\\n`` and the identifier of the log. Beside each event stands
-its seal: the salt, which no one can guess, and the first four bytes of its leaf, which tell which event was altered.
-Segments and digests stand in `moments`. Whoever removes a payload for good removes its salt too; the leaf, which then
-tells nothing of the payload, stays, and with it the digests hold.
+The digest before the first batch is SHA-256 of ``deltamark log 1\\n`` and the identifier of the log. Each event is
+stored with its seal: the salt, which cannot be guessed, and the first four bytes of its leaf, which show which event
+was altered. Segments and digests are in `moments`. Removing a payload also removes its salt. The leaf remains, and
+keeps the digests valid; without the salt it reveals nothing of the payload.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from typing import Any, NamedTuple, TypeAlias
 from deltamark.infrastructure.store.arrow import np, npt
 
 SALT = 12
-"""Bytes: nobody tries 2**96 salts to find out whether a payload was this one."""
+"""Bytes: nobody can try 2**96 salts to find out whether a payload had a certain value."""
 
 CHECK = 4
-"""Bytes of the leaf that stand in the seal."""
+"""Bytes of the leaf in the seal."""
 
 MOST = 1_024
-"""Events in a segment: as many leaves are kept at most where a part of one is discarded."""
+"""Events in a segment: the most leaves that are kept if a part of a segment is discarded."""
 
 _TOPIC = 4
 
@@ -55,7 +55,7 @@ Numbers: TypeAlias = "Sequence[int] | npt.NDArray[np.int64]"
 class Segment(NamedTuple):
     """Consecutive positions whose events are sealed together.
 
-    :param digest: 32 zero bytes where there were no events any more when the log was sealed first.
+    :param digest: 32 zero bytes for events that were discarded before the log was first sealed.
     """
 
     first: int
@@ -69,14 +69,14 @@ class Segment(NamedTuple):
 
     @property
     def is_gap(self) -> bool:
-        """Whether there was nothing to seal."""
+        """Whether the segment had no events to seal."""
         return self.digest == _GAP
 
 
 def leaves(
     topic: str, positions: Numbers, streams: Numbers, versions: Numbers, salts: bytes, payloads: Sequence[bytes]
 ) -> list[bytes]:
-    """The leaf of each of some events of one topic; `salts` stand one after the other."""
+    """Returns the leaves of events of one topic; `salts` are concatenated."""
     heads = np.empty(len(payloads), _head())
     heads["salt"] = np.frombuffer(salts, _head()["salt"])
     heads["position"], heads["stream"], heads["version"] = positions, streams, versions
@@ -89,20 +89,20 @@ def leaves(
 
 
 def segment_digest(topic: str, first: int, streams: Numbers, versions: Numbers, leaves: bytes) -> bytes:
-    """The digest of a segment; `leaves` stand one after the other."""
+    """Returns the digest of a segment; `leaves` are concatenated."""
     head = b"deltamark segment 1\n" + first.to_bytes(8) + topic.encode().ljust(_TOPIC, b"\0")
     count = len(streams).to_bytes(_COUNT)
     return sha256(b"".join((head, count, _numbers(streams), _numbers(versions), leaves))).digest()
 
 
 def batch_digest(previous: bytes, first: int, last: int, micros: int, segments: bytes) -> bytes:
-    """The digest of a transaction; `segments` as they stand in `moments`."""
+    """Returns the digest of a transaction; `segments` as stored in `moments`."""
     numbers = b"".join(number.to_bytes(8) for number in (first, last, micros))
     return sha256(b"deltamark batch 1\n" + previous + numbers + segments).digest()
 
 
 def log_digest(log: str) -> bytes:
-    """What stands before the first batch of a log."""
+    """Returns the digest before the first batch of a log."""
     return sha256(b"deltamark log 1\n" + log.encode()).digest()
 
 
@@ -111,7 +111,7 @@ def _numbers(values: Numbers) -> bytes:
 
 
 class Seals:
-    """The seals of the events that one transaction writes, and its segments."""
+    """Seals the events of one transaction, and collects its segments."""
 
     def __init__(self) -> None:
         self._segments = bytearray()
@@ -119,7 +119,7 @@ class Seals:
     def seal(
         self, topic: str, first: int, streams: Numbers, versions: Numbers, payloads: Sequence[bytes]
     ) -> npt.NDArray[Any]:
-        """Seals events of one topic, with consecutive positions; gives a row of bytes for each."""
+        """Seals events of one topic with consecutive positions; returns a row of bytes for each."""
         count = len(payloads)
         salts = os.urandom(SALT * count)
         positions, streams, versions = np.arange(first, first + count), np.asarray(streams), np.asarray(versions)
@@ -134,18 +134,18 @@ class Seals:
         return np.hstack([np.frombuffer(salts, np.uint8).reshape(count, SALT), by_event[:, :CHECK]])
 
     def add(self, count: int, digest: bytes = _GAP) -> None:
-        """Adds a segment; without a digest, one of events that are not there any more."""
+        """Adds a segment; without a digest, a segment of discarded events."""
         self._segments += count.to_bytes(_COUNT) + digest
 
     def close(self, previous: bytes, first: int, last: int, micros: int) -> tuple[bytes, bytes]:
-        """The segments as they are stored, and the digest of the whole transaction."""
+        """Returns the segments as they are stored, and the digest of the transaction."""
         segments = bytes(self._segments)
         self._segments.clear()
         return segments, batch_digest(previous, first, last, micros, segments)
 
 
 def segments_of(first: int, stored: bytes) -> Iterator[Segment]:
-    """The segments of a transaction whose first event has that position, as they are stored."""
+    """Yields the stored segments of a transaction whose first event has the position `first`."""
     for start in range(0, len(stored), _ENTRY):
         count = int.from_bytes(stored[start : start + _COUNT])
         yield Segment(first, count, stored[start + _COUNT : start + _ENTRY])
