@@ -49,7 +49,7 @@ def _element(name: str, element: Element, parents: tuple[str, ...]) -> str:
     title = f"`{path[-1]}`" + (f" of `{path[0]}`" if len(path) == 2 else "")
     lines = [f"## {title}", "", ELEMENTS[name]]
     if parents:
-        lines += ["", f"Stands in {_listed(parents)}."]
+        lines += ["", f"{'Parent' if len(parents) == 1 else 'Parents'}: {_listed(parents)}."]
     if element.children:
         children = [child.name for child in element.children if not child.name.endswith("Override")]
         lines += ["", f"Children: {_listed(children)}."]
