@@ -27,7 +27,7 @@ check: .venv/.dev
 # and failing statements (docs/explanation/reliability.md); with seeds to repeat them.
 # DELTAMARK_SOAK_SECONDS and DELTAMARK_SOAK_SEED choose others.
 soak: .venv/.dev
-	DELTAMARK_TESTS=soak $(BIN)/python -m pytest -m "law or soak" --hypothesis-show-statistics
+	DELTAMARK_TESTS=soak $(BIN)/python -m pytest -o faulthandler_timeout=0 -m "law or soak" --hypothesis-show-statistics
 
 # PEOPLE=1000000 make bench is the full size.
 bench: .venv/.dev
