@@ -1,6 +1,6 @@
 """Puts the parts together: stores by their URL, what checks a configuration, what an engine works with.
 
-Adapters are imported and made when they are used first: whoever only reads needs neither DuckDB nor a parser of SQL.
+Adapters are imported and made when they are used first: reading needs neither DuckDB nor a parser of SQL.
 """
 
 from __future__ import annotations

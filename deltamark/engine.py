@@ -152,14 +152,14 @@ class Engine:
         Tasks run one after another, or, where they have levels, those of a level at the same time.
 
         Each task is one transaction: it happened whole or not at all. A task never runs twice at once, here or on
-        other machines; jobs that share no task may run side by side. A run whose process died is ended on record by
+        other machines; jobs that share no task may run side by side. A run whose process died is recorded as ended by
         the next one that needs its tasks, a minute after its last heartbeat.
 
         :param force: ignores thresholds, which would hold changes back.
         :param dry_run: does everything and then undoes it.
         :param observer: is called for what happens, by the thread that runs the task: tasks of a level have threads of
             their own, but it is never called twice at once. What it raises stops the run, which is recorded as failed,
-            and comes out of this method.
+            and is raised again.
         :param rehearsed: with `dry_run`, is given the changes that would have been made, then those (without a
             position) that a threshold would have held back.
         :raises AlreadyRunning: if another run runs one of the tasks, also for a dry run; nothing was started.
@@ -469,8 +469,8 @@ class Engine:
         """Who had what between two moments, and since which change: every value of a property, by key and time.
 
         The property may be a computed one. A value counts if a resource had it at either moment or in between; while a
-        resource had no value, there is none. An interval that began before the first moment has the change that it
-        began with, one that goes on the change that ended it later, if any did. With a key it costs time in proportion
+        resource had no value, there is none. An interval that began before the first moment has the change that began
+        it, one that ended after the second the change that ended it. With a key it costs time in proportion
         to the changes of that resource, otherwise to those of the entity type. What only the store can tell is refused
         when the iteration begins.
 

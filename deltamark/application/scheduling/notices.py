@@ -17,7 +17,7 @@ class NoticeKind(Enum):
 
     `LEADS`: it starts jobs; `WAITS`: another scheduler does. `NEXT`: when a job is due. `STARTED`, `ENDED`: a run.
     `REFUSED`: a job that is due cannot start yet, and is tried again. `RELOADED`: the configuration was loaded again.
-    `TROUBLE`: something went wrong, and the scheduler goes on.
+    `TROUBLE`: something went wrong, and the scheduler continues.
     """
 
     LEADS = "leads"
