@@ -1,4 +1,4 @@
-"""The past as the log tells it: changes, differences between two moments, intervals.
+"""Read models of the log: changes, differences between two moments, intervals.
 
 Read `changes` first.
 """

@@ -82,9 +82,9 @@ def test_the_length_of_a_path_is_limited():
 
 
 def test_a_value_depends_on_its_resource_every_step_and_the_property_read():
-    found = dependencies(MODEL, "Person", [read("Manager.Department.Label")])
+    depends_on = dependencies(MODEL, "Person", [read("Manager.Department.Label")])
 
-    assert set(found) == {
+    assert set(depends_on) == {
         Dependency("Person", (), (), None, "Person"),
         Dependency("Person", (MANAGER,), ("Manager",), None, "Person"),
         Dependency("Person", (MANAGER, DEPARTMENT), ("Manager", "Department"), None, "Department"),
@@ -97,9 +97,9 @@ def test_a_value_without_reads_depends_only_on_its_resource():
 
 
 def test_paths_with_the_same_beginning_share_dependencies():
-    found = dependencies(MODEL, "Person", [read("Manager.Mail"), read("Manager.Login"), read("Mail")])
+    depends_on = dependencies(MODEL, "Person", [read("Manager.Mail"), read("Manager.Login"), read("Mail")])
 
-    assert sorted(map(str, found)) == ["", "Mail", "Manager", "Manager.Login", "Manager.Mail"]
+    assert sorted(map(str, depends_on)) == ["", "Mail", "Manager", "Manager.Login", "Manager.Mail"]
 
 
 def test_links_of_two_associations_are_different_dependencies():
@@ -108,4 +108,4 @@ def test_links_of_two_associations_are_different_dependencies():
 
     both = set(dependencies(MODEL, "Person", mail)) & set(dependencies(renamed, "Person", mail))
 
-    assert [str(found) for found in both] == [""]
+    assert [str(dependency) for dependency in both] == [""]

@@ -27,9 +27,9 @@ def test_every_rule_gives_its_derivations():
         classification_rules=[ResourceClassificationRule("Head", "SQL:d: true", identifier="All", location=place)],
     )
 
-    found = derivations(configuration)
+    configured = derivations(configuration)
 
-    assert found == (
+    assert configured == (
         Derivation(
             kind=DerivationKind.PROPERTY,
             name="Age",
@@ -53,7 +53,7 @@ def test_every_rule_gives_its_derivations():
             result=PropertyType.BOOL,
         ),
     )
-    assert {one.location for one in found} == {place}
+    assert {derivation.location for derivation in configured} == {place}
 
 
 def test_rules_about_unknown_types_give_no_derivations():
@@ -86,7 +86,7 @@ def test_the_definition_changes_with_everything_that_determines_the_value():
         evolve(BASE, result=PropertyType.INT32),
     ]
 
-    assert len({one.definition for one in [BASE, *others]}) == 10
+    assert len({derivation.definition for derivation in [BASE, *others]}) == 10
 
 
 def test_the_definition_depends_neither_on_location_nor_on_notation():

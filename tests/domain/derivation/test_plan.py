@@ -43,7 +43,7 @@ def test_properties_that_read_only_their_own_resource_share_a_stage():
 
 
 def test_reading_a_computed_property_over_links_begins_a_stage():
-    found = plan_of(
+    built = plan_of(
         {
             "Person:Login": ["Mail"],
             "Department:Label": ["Members.Login"],
@@ -52,7 +52,7 @@ def test_reading_a_computed_property_over_links_begins_a_stage():
         }
     )
 
-    assert stages(found) == {"Login": 0, "Label": 1, "Full": 2, "Line": 2}
+    assert stages(built) == {"Login": 0, "Label": 1, "Full": 2, "Line": 2}
 
 
 def test_reading_what_is_not_computed_begins_no_stage():
@@ -69,9 +69,9 @@ def test_a_path_back_to_the_same_type_reads_other_resources():
 
 
 def test_priority_then_configuration_order_decide_among_independent_properties():
-    found = plan_of({"Person:Login": [], "Person:Full": [], "Person:Line": [], "Person:Chain": []}, Chain=-1, Full=2)
+    built = plan_of({"Person:Login": [], "Person:Full": [], "Person:Line": [], "Person:Chain": []}, Chain=-1, Full=2)
 
-    assert order(found) == ["Chain", "Login", "Line", "Full"]
+    assert order(built) == ["Chain", "Login", "Line", "Full"]
 
 
 def test_a_priority_never_puts_a_property_before_what_it_reads():
@@ -79,9 +79,9 @@ def test_a_priority_never_puts_a_property_before_what_it_reads():
 
 
 def test_stages_come_in_order_whatever_the_priorities():
-    found = plan_of({"Person:Login": [], "Person:Line": ["Manager.Login"], "Person:Full": []}, Full=7)
+    built = plan_of({"Person:Login": [], "Person:Line": ["Manager.Login"], "Person:Full": []}, Full=7)
 
-    assert [planned.stage for planned in found.derived] == [0, 0, 1]
+    assert [planned.stage for planned in built.derived] == [0, 0, 1]
 
 
 def test_rules_are_planned_after_what_they_read():
@@ -101,27 +101,27 @@ def test_rules_are_planned_after_what_they_read():
         },
     )
 
-    found = plan(configuration, reads)
+    built = plan(configuration, reads)
 
-    assert [(planned.derivation.kind, planned.stage) for planned in found.derived] == [
+    assert [(planned.derivation.kind, planned.stage) for planned in built.derived] == [
         (DerivationKind.PROPERTY, 0),
         (DerivationKind.SOURCE_KEY, 0),
         (DerivationKind.PROPERTY, 1),
         (DerivationKind.TARGET_KEY, 1),
         (DerivationKind.CLASSIFICATION, 1),
     ]
-    assert [one.derivation.name for one in found.of([DerivationKind.PROPERTY])] == ["Login", "Label"]
-    assert [one.derivation.kind for one in found.of(DerivationKind, ["Person"])] == [
+    assert [planned.derivation.name for planned in built.of([DerivationKind.PROPERTY])] == ["Login", "Label"]
+    assert [planned.derivation.kind for planned in built.of(DerivationKind, ["Person"])] == [
         DerivationKind.PROPERTY,
         DerivationKind.SOURCE_KEY,
     ]
-    assert found.of([DerivationKind.PROPERTY], []) == ()
+    assert built.of([DerivationKind.PROPERTY], []) == ()
 
 
 def test_each_dependency_of_a_plan_is_listed_once():
-    found = plan_of({"Person:Login": ["Mail"], "Person:Full": ["Mail"], "Person:Line": ["Manager.Mail"]})
+    built = plan_of({"Person:Login": ["Mail"], "Person:Full": ["Mail"], "Person:Line": ["Manager.Mail"]})
 
-    assert sorted(map(str, found.dependencies)) == ["", "Mail", "Manager", "Manager.Mail"]
+    assert sorted(map(str, built.dependencies)) == ["", "Mail", "Manager", "Manager.Mail"]
 
 
 NAMES = ["Person:Login", "Person:Full", "Person:Line", "Person:Chain", "Department:Label", "Department:Heads"]
@@ -136,24 +136,24 @@ STEPS = {
 @st.composite
 def reading(draw):
     """Properties in any order, each of which reads some of those drawn before it."""
-    found = {}
+    chosen = {}
     for name in draw(st.permutations(NAMES)):
         entity_type = name.split(":")[0]
-        others = draw(st.lists(st.sampled_from(sorted(found)), unique=True)) if found else []
-        found[name] = [
+        others = draw(st.lists(st.sampled_from(sorted(chosen)), unique=True)) if chosen else []
+        chosen[name] = [
             draw(st.sampled_from(STEPS[entity_type, other.split(":")[0]])) + other.split(":")[1] for other in others
         ]
-    return {name: found[name] for name in draw(st.permutations(NAMES))}
+    return {name: chosen[name] for name in draw(st.permutations(NAMES))}
 
 
 @given(reading(), st.dictionaries(st.sampled_from(["Login", "Full", "Label"]), st.integers(-3, 3)))
 def test_readers_come_later_and_over_links_in_a_later_stage(reads, priorities):
-    found = plan_of(reads, **priorities)
+    built = plan_of(reads, **priorities)
 
-    places = {planned.derivation.name: place for place, planned in enumerate(found.derived)}
-    by_name = {planned.derivation.name: planned for planned in found.derived}
+    places = {planned.derivation.name: place for place, planned in enumerate(built.derived)}
+    by_name = {planned.derivation.name: planned for planned in built.derived}
     assert len(places) == len(NAMES)
-    assert [planned.stage for planned in found.derived] == sorted(planned.stage for planned in found.derived)
+    assert [planned.stage for planned in built.derived] == sorted(planned.stage for planned in built.derived)
     for name, planned in by_name.items():
         needed = [(by_name[read.property].stage, bool(read.path)) for read in planned.reads]
         assert all(places[read.property] < places[name] for read in planned.reads)
@@ -163,47 +163,50 @@ def test_readers_come_later_and_over_links_in_a_later_stage(reads, priorities):
 # Cycles
 
 
-def told(reads):
+def cycle_messages(reads):
     configuration = computing(reads)
     return [fault.message for fault in cycles(configuration, reads_of(configuration, reads))]
 
 
 def test_a_chain_of_properties_is_not_a_cycle():
-    assert told({"Person:Line": ["Full", "Manager.Full"], "Person:Full": ["Login"], "Person:Login": ["Mail"]}) == []
+    assert (
+        cycle_messages({"Person:Line": ["Full", "Manager.Full"], "Person:Full": ["Login"], "Person:Login": ["Mail"]})
+        == []
+    )
 
 
 @pytest.mark.parametrize("reads", ["Login", "Manager.Login", "Reports.Login", "Department.Members.Login"])
 def test_a_property_that_reads_itself_is_refused(reads):
-    assert told({"Person:Login": [reads]}) == [
+    assert cycle_messages({"Person:Login": [reads]}) == [
         "the expression of Person:Login reads the property that it computes; a value cannot depend on itself"
     ]
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("full_reads", "login_reads"),
     [("Login", "Full"), ("Manager.Login", "Full"), ("Manager.Login", "Reports.Full"), ("Login", "Friends.Full")],
 )
-def test_two_properties_that_read_each_other_are_refused_once(one, other):
-    assert told({"Person:Full": [one], "Person:Login": [other]}) == [
+def test_two_properties_that_read_each_other_are_refused_once(full_reads, login_reads):
+    assert cycle_messages({"Person:Full": [full_reads], "Person:Login": [login_reads]}) == [
         "computed properties read each other in a cycle: Person:Full -> Person:Login -> Person:Full; let one of them "
         "read something else"
     ]
 
 
 def test_a_cycle_over_an_association_and_back_is_found():
-    (message,) = told({"Person:Login": ["Department.Label"], "Department:Label": ["Members.Login"]})
+    (message,) = cycle_messages({"Person:Login": ["Department.Label"], "Department:Label": ["Members.Login"]})
 
     assert "Department:Label -> Person:Login -> Department:Label" in message
 
 
 def test_a_cycle_of_three_is_reported_with_all_three():
-    (message,) = told({"Person:Login": ["Full"], "Person:Full": ["Line"], "Person:Line": ["Manager.Login"]})
+    (message,) = cycle_messages({"Person:Login": ["Full"], "Person:Full": ["Line"], "Person:Line": ["Manager.Login"]})
 
     assert "Person:Full -> Person:Line -> Person:Login -> Person:Full" in message
 
 
 def test_two_cycles_are_both_reported():
-    messages = told(
+    messages = cycle_messages(
         {"Person:Login": ["Full"], "Person:Full": ["Login"], "Person:Line": ["Chain"], "Person:Chain": ["Line"]}
     )
 
@@ -239,8 +242,8 @@ READS = {"Person:Line": ["Mail", "Manager.Department.Label"]}
 
 
 def definition(configuration, reads=READS):
-    (found,) = plan(configuration, reads_of(configuration, reads)).derived
-    return found.definition
+    (planned,) = plan(configuration, reads_of(configuration, reads)).derived
+    return planned.definition
 
 
 def changed_type(entity_type, name, kind):
@@ -330,13 +333,14 @@ def test_a_definition_does_not_differ_with(what):
 def test_a_definition_does_not_differ_when_another_property_is_computed_too():
     configuration = computing(["Person:Full", "Person:Line"])
 
-    found = {one.derivation.name: one.definition for one in plan(configuration, reads_of(configuration, READS)).derived}
+    derived = plan(configuration, reads_of(configuration, READS)).derived
+    definitions = {planned.derivation.name: planned.definition for planned in derived}
 
-    assert found["Line"] == definition(computing(READS))
+    assert definitions["Line"] == definition(computing(READS))
 
 
 def test_definitions_do_not_depend_on_the_order_of_reads():
     reads = reads_of(computing(READS), READS)
-    (one, found) = next(iter(reads.items()))
+    (derivation, own_reads) = next(iter(reads.items()))
 
-    assert plan(computing(READS), {one: found[::-1]}).derived[0].definition == definition(computing(READS))
+    assert plan(computing(READS), {derivation: own_reads[::-1]}).derived[0].definition == definition(computing(READS))

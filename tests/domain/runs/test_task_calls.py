@@ -76,5 +76,5 @@ def test_a_synchronization_has_the_last_preparation_of_its_connector():
 
     calls = all_calls(call_groups([hr, prepare("HR"), prepare("AD"), hr, ad, prepare("HR"), hr, hr]))
 
-    found = {call.ordinal: call.prepared_at for call in calls if isinstance(call.task, SynchronizeTask)}
-    assert found == {1: None, 4: 2, 5: 3, 7: 6, 8: 6}
+    prepared_at = {call.ordinal: call.prepared_at for call in calls if isinstance(call.task, SynchronizeTask)}
+    assert prepared_at == {1: None, 4: 2, 5: 3, 7: 6, 8: 6}
