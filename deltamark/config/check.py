@@ -1,4 +1,4 @@
-"""Checks a whole configuration: its parts, the functions that its tasks name, and its expressions."""
+"""Checks a whole configuration: its parts, functions and expressions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from deltamark.domain.validation.validate import MOST_FAULTS, faults, in_file_or
 
 @frozen(kw_only=True)
 class CheckedConfiguration:
-    """A configuration without faults, the plan of its derivations, and the evaluator of its expressions."""
+    """A configuration without faults, its plan and its evaluator."""
 
     configuration: Configuration
     plan: Plan
@@ -46,7 +46,7 @@ def checked_configuration(
     functions: Iterable[UserTask] = (),
     modules: Iterable[TaskModule] = (),
 ) -> CheckedConfiguration:
-    """Returns a configuration, loaded if a path is given, with its functions bound and its expressions checked.
+    """Loads a configuration if a path is given, binds its functions and checks all of it.
 
     :param functions: functions that tasks may name.
     :param modules: modules with such functions; imported only if a task names one.

@@ -34,7 +34,7 @@ class ConfigurationFile:
 
 
 def configuration_files(path: Path) -> tuple[tuple[ConfigurationFile, ...], tuple[Fault, ...]]:
-    """Returns the files below a folder, or the one file, sorted by path, and what is wrong with them.
+    """Returns the files below a folder, or the one file, sorted by path, and their faults.
 
     A symbolic link to a file of the same folder is ignored; one that leads out of the folder is a fault.
     """
@@ -57,7 +57,7 @@ def configuration_files(path: Path) -> tuple[tuple[ConfigurationFile, ...], tupl
 
 
 def content(file: ConfigurationFile) -> bytes | Fault:
-    """Returns the bytes of a file, at most one more than the largest size, or why it cannot be read."""
+    """Returns the bytes of a file, cut one byte above the limit, or why it cannot be read."""
     try:
         # Without O_NONBLOCK, opening a pipe that has replaced the file since would block for ever.
         descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -128,7 +128,7 @@ class WatchedFiles:
         self._known = self._newest = _stamp(path)
 
     def changed(self) -> bool:
-        """Whether the files differ from those of the last time this was true, or from those at the start.
+        """Whether the files have changed since this was last true, or since the start.
 
         Only true once the files are the same in two calls in a row: a file that is being written is left alone.
         """

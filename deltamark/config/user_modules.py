@@ -1,4 +1,4 @@
-"""Finds user functions: in the modules that `deltamark.toml` names, and in entry points of packages.
+"""Finds user functions: in modules that `deltamark.toml` names, and in entry points.
 
 Nothing else is imported: names in a configuration or a store are only looked up among these functions.
 """
@@ -42,14 +42,17 @@ class TaskModule:
 
 @frozen
 class FoundTasks:
-    """User functions by the names that a configuration may use, and the faults of modules that failed."""
+    """User functions by the names that configurations may use, and faults of modules."""
 
     tasks: dict[str, UserTask] = field(factory=dict)
     faults: tuple[Fault, ...] = ()
 
 
 def found_tasks(modules: Iterable[TaskModule]) -> FoundTasks:
-    """Returns the functions of modules and of all entry points, by the modules that define and that offer them."""
+    """Returns the functions of modules and of all entry points.
+
+    Each is listed under the module that defines it and under the one that offers it.
+    """
     tasks: dict[str, UserTask] = {}
     faults = []
     for module in modules:

@@ -90,7 +90,7 @@ class ThresholdExceeded(DeltamarkError):
 
 
 class OutdatedChanges(DeltamarkError):
-    """Changes that a threshold held back can no longer be applied: their resources or links have changed since.
+    """Held-back changes can no longer be applied: their resources or links have changed.
 
     :param run: the number of the run that held them back.
     :param count: how many resources and links have changed since; `first` describes one of them.
@@ -121,7 +121,7 @@ class UserStartDenied(UsageError):
 
 
 class UserTaskFailed(DeltamarkError):
-    """A user function raised an exception, or returned what cannot be written; nothing was changed.
+    """A user function raised an exception or returned a wrong result; nothing was changed.
 
     :param function: its name, `package.module:function`.
     :param problem: what it did; a clause that follows the name of the function.
@@ -198,7 +198,7 @@ class ErasedResource(UsageError):
 
 
 class ConcurrentRun(DeltamarkError):
-    """Another process writes to the store, runs the same task, or has changed what this task had read."""
+    """Another process writes to the store, runs the same task, or changed what was read."""
 
 
 class RunNotFound(UsageError):
@@ -250,7 +250,7 @@ class AlreadyRunning(ConcurrentRun):
 
 
 class TakenOver(ConcurrentRun):
-    """Another run took over the tasks of a run that sent no heartbeat: it must not write any more.
+    """Another run took over the tasks of a run without a heartbeat, which must not write.
 
     :param run: the number of the run whose tasks were taken over.
     """
@@ -270,7 +270,7 @@ class StoreError(DeltamarkError):
 
 
 class StoreUnreachable(StoreError):
-    """The server of the store cannot be reached, or the connection was lost. Trying again later may help."""
+    """The server of the store cannot be reached; trying again later may help."""
 
 
 STORE_DAMAGED = "The store was altered or is damaged. Restore a backup."

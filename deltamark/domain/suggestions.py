@@ -33,7 +33,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """Returns the end of a message about an unknown name: the nearest known name, or all of them if they are few."""
+    """Returns the end of a message about an unknown name: the nearest name, or a short list."""
     names = sorted(set(known))
     guess = nearest(name, names)
     if guess is not None:

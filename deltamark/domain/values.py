@@ -19,7 +19,7 @@ Values: TypeAlias = Mapping[str, Value]
 
 
 class PropertyType(Enum):
-    """The types of properties, with the numbers that configurations may use instead of the names."""
+    """The types of properties, with the numbers that configurations may use for them."""
 
     STRING = (0, "String", "a text")
     BYTES = (1, "Bytes", "base64 data")
@@ -69,7 +69,7 @@ def same_value(left: Value, right: Value) -> bool:
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Quotes a value for a message: one line, at most `limit` characters, control characters escaped."""
+    """Quotes a value for a message, on one line of at most `limit` characters, escaped."""
     text = value if isinstance(value, str) else str(value)
     return f'"{escaped(text[:limit])}"' + ("…" if len(text) > limit else "")
 

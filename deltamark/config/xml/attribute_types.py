@@ -36,7 +36,10 @@ DELIMITERS = {";": ";", ",": ",", "|": "|", "\t": "\t", "\\t": "\t", "tab": "\t"
 
 
 class InvalidValue(ValueError):
-    """A value that an attribute type does not accept. `reason` ends the sentence '`Attribute` "value" …'."""
+    """A value that an attribute type does not accept.
+
+    `reason` ends the sentence '`Attribute` "value" …'.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

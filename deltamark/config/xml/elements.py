@@ -1,4 +1,4 @@
-"""Descriptions of elements, and the conversion between the parts of an element and an object of the domain."""
+"""Descriptions of elements, and the conversion between their parts and domain objects."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def element(
     names: bool = True,
     needs_name: bool = False,
 ) -> Element:
-    """Describes an element that builds a domain class from the fields that its attributes and children set."""
+    """Describes an element that builds a domain class from its attributes and children."""
     base: Thresholds | None = None
     if "thresholds" in fields_dict(builds):
         base = fields_dict(builds)["thresholds"].default
@@ -119,7 +119,7 @@ _SEPARATE_PARTS = ("location", "display_names", "thresholds")
 
 
 def object_parts(element: Element, item: Any) -> Parts | None:
-    """Returns the parts of an object that are not defaults; None unless it is of exactly the class of the element."""
+    """Returns the parts of an object that are not defaults; None if it is of another class."""
     if type(item) is not element.builds:
         return None
     values = {a.name: getattr(item, a.name) for a in fields(type(item)) if _is_set(item, a)}

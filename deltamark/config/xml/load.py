@@ -13,9 +13,10 @@ from deltamark.domain.validation.validate import in_file_order
 
 
 def load(path: Path | str) -> Configuration:
-    """Loads the configuration in one XML file, or in all `*.xml` files below a folder, sorted by path.
+    """Loads the configuration in one XML file, or in all `*.xml` files below a folder.
 
-    Locations name files as `path` does. No other file is read. A loaded configuration has no faults.
+    The files are read in the order of their paths, and no others. Locations name files as `path` does. A loaded
+    configuration has no faults.
 
     :raises ConfigurationError: with every fault of every file, in file order. References between files are
         checked once every file is valid by itself.

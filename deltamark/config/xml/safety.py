@@ -73,7 +73,7 @@ def refusal(data: bytes, file: str) -> Fault | None:
 
 
 def check(data: bytes, file: str) -> tuple[Fault | None, Sequence[int]]:
-    """Returns the `refusal` of a file, and the lines in which its elements begin, in document order.
+    """Returns the `refusal` of a file, and the first line of each element, in document order.
 
     lxml knows only the line in which the tag of an element ends, which may be some lines below.
     """

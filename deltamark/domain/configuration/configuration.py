@@ -101,7 +101,7 @@ class Configuration:
     def mappings_of_connector(
         self, connector: str
     ) -> tuple[tuple[EntityTypeMapping, ...], tuple[EntityAssociationMapping, ...]]:
-        """The mappings that a connector feeds: of entity types and of associations, in document order."""
+        """The mappings of a connector: of entity types and of associations, in document order."""
         return (
             tuple(m for m in self.entity_type_mappings if m.connector == connector),
             tuple(m for m in self.association_mappings if m.connector == connector),
@@ -124,7 +124,7 @@ class Configuration:
         return by_entity_type
 
     def valued_properties(self, entity_type: EntityType) -> tuple[Property, ...]:
-        """The properties that hold a value: the mapped ones, and those that are no end of an association."""
+        """The properties that hold values: mapped ones, and those that are no end of an association."""
         mapping = self.mapping_of(entity_type.identifier)
         mapped = {p.identifier for p in mapping.properties} if mapping else set()
         ends = {end for a in self.associations for end in (a.property1, a.property2)}

@@ -62,7 +62,7 @@ class _InvalidField(ValueError):
 
 
 def cron_problem(expression: str) -> str | None:
-    """What is wrong with a cron expression, as the end of a sentence that begins with it, or None."""
+    """What is wrong with a cron expression, as the end of '"expression" …', or None."""
     if len(expression) > LONGEST:
         return f"is longer than {LONGEST} characters"
     try:
@@ -107,7 +107,7 @@ def _next_by_time_of_day(expression: str, after: datetime, zone: tzinfo) -> date
 
 
 def _next_by_elapsed_time(expression: str, after: datetime, zone: tzinfo) -> datetime | None:
-    """Goes from one change of the clock to the next: between them, the clock shows the time that passes."""
+    """Goes from one change of the clock to the next: in between, the clock is regular."""
     at, wall = after, _wall(after, zone)
     firing = next(_firings(expression, wall), None)
     while firing is not None:

@@ -1,4 +1,4 @@
-"""The entity model: the properties and links that resources may have, and the extracts that feed them."""
+"""The entity model: properties, associations, and the extracts that feed them."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class NamedObject:
 
 @frozen
 class Agent(NamedObject):
-    """A machine that runs tasks elsewhere. Accepted so that configurations of other products load unchanged."""
+    """A machine that runs tasks in other products; accepted without effect."""
 
 
 @frozen
 class Policy(NamedObject):
-    """A group of rules. Accepted so that configurations of other products load unchanged."""
+    """A group of rules in other products; accepted without effect."""
 
 
 @frozen
@@ -191,7 +191,7 @@ class EntityTypeMapping:
 
     @property
     def primary_key(self) -> PropertyMapping:
-        """The mapped property that identifies a resource (a validated configuration has exactly one)."""
+        """The property that identifies a resource; a validated configuration has exactly one."""
         return next(p for p in self.properties if p.is_primary_key)
 
 

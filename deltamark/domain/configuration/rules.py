@@ -74,9 +74,10 @@ class ResourceClassificationRule:
 
 @frozen
 class EntityPropertyExpression:
-    """How a property is computed: from a binding (a dependency path), an expression over it, or an expression alone.
+    """How a property is computed: from a binding, from an expression, or from both.
 
-    `priority`: among expressions that do not read each other's results, the one with the lowest runs first.
+    A binding is a dependency path. `priority`: among expressions that do not read each other's results, the one with
+    the lowest runs first.
     """
 
     identifier: str

@@ -16,7 +16,9 @@ MOST_ROWS = 10_000
 
 @frozen(kw_only=True, eq=False, repr=False, slots=False)
 class UserTask:
-    """A function that computes properties, made by the decorator `deltamark.task`. It can still be called directly.
+    """A function that computes properties, made by the decorator `deltamark.task`.
+
+    It can still be called directly.
 
     :param name: `package.module:function`, by which a configuration names it.
     :param entity_types: the entity types whose resources it computes.

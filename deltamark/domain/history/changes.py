@@ -19,7 +19,7 @@ AnyChange: TypeAlias = ResourceEvent | LinkEvent
 
 @frozen(kw_only=True)
 class LoggedChange:
-    """A change with its position and, from the record of its run, the names of job, task, user and file.
+    """A change with its position, and with job, task, user and file from its run.
 
     :param user: the user who started the run, or had resumed it by then.
     :param trigger: whether a user or the schedule did that.
@@ -99,9 +99,10 @@ class Horizon:
 
 @frozen(kw_only=True)
 class DirtyResource:
-    """A resource that a task would compute. `since` is the position of the first change that the task has not read.
+    """A resource that a task would compute.
 
-    `since` is 0 if the task would compute everything: it has never run, or its rules have changed.
+    `since` is the position of the first change that the task has not read; 0 if the task would compute everything,
+    because it has never run or its rules have changed.
     """
 
     task: str
@@ -123,7 +124,7 @@ class CorrelationKey:
 
 @frozen(kw_only=True)
 class MatchedPair:
-    """A source and a target resource whose keys for a rule are equal, with the rule's confidence."""
+    """A source and a target resource with equal keys for a rule, and its confidence."""
 
     rule: str
     value: str

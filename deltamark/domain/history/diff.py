@@ -52,7 +52,7 @@ def resource_delta(ref: ResourceRef, before: Resource | None, after: Resource | 
 
 
 def link_delta(ref: LinkRef, *, before: bool, after: bool) -> LinkDelta | None:
-    """Returns the difference of a link that did or did not exist before and after; None if there is none."""
+    """Returns the difference of a link that existed only before or only after, or None."""
     if before == after:
         return None
     return LinkDelta(kind=Linked.kind if after else Unlinked.kind, ref=ref)

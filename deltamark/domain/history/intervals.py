@@ -71,7 +71,7 @@ class Interval(Generic[_Fact]):
 
 
 def value_intervals(facts: Iterable[tuple[Position, ResourceFact]], name: str) -> Iterator[Interval[ResourceFact]]:
-    """Yields the values of a property of one resource, oldest first; there is no interval where it has no value."""
+    """Yields the intervals in which a property of one resource had a value, oldest first."""
     resource: Resource | None = None
 
     def value_after(fact: ResourceFact) -> Value:

@@ -77,7 +77,7 @@ class Replayed:
 
 @frozen(kw_only=True)
 class Checkpoint:
-    """What a log was up to a position, in a few words that can be kept out of reach of those who can alter the log.
+    """What a log was up to a position, to be kept where those who can alter the log cannot.
 
     :param log: identifies the log; a store that is filled from the log of another one keeps it.
     :param at: when the transaction that ends at the position was written, UTC.

@@ -9,9 +9,10 @@ from attrs import frozen
 
 @frozen
 class Origin:
-    """Where a change comes from: the run, the task by its place in the run (from 1), and the line that was read.
+    """Where a change comes from: the run, the task and the line that was read.
 
-    The record of the run says which file the task read and with which configuration.
+    `task` is its place in the run, from 1. The record of the run says which file the task read, and with which
+    configuration.
     """
 
     run: int

@@ -69,7 +69,7 @@ class Unlinked(LinkEvent):
 
 @frozen(kw_only=True)
 class LinkSnapshot(Event):
-    """A link as it was when the changes before were discarded. Folding its stream begins here."""
+    """A link as it was when earlier changes were discarded. Folding begins here."""
 
     ref: LinkRef
     live: bool

@@ -1,4 +1,4 @@
-"""The resource aggregate: an entity type, a key, property values, and the changes that made them."""
+"""The resource aggregate: an entity type, a key, values, and the events that change them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Created(ResourceEvent):
 
 @frozen(kw_only=True)
 class Updated(ResourceEvent):
-    """Properties of a resource have new values. Holds only those that differ, at least one."""
+    """Properties have new values. Holds only those that differ, at least one."""
 
     kind: ClassVar[str] = "updated"
 
@@ -114,7 +114,7 @@ class Updated(ResourceEvent):
 
 @frozen(kw_only=True)
 class Computed(ResourceEvent):
-    """Computed properties of a resource have new values. Holds only those that differ, at least one."""
+    """Computed properties have new values. Holds only those that differ, at least one."""
 
     kind: ClassVar[str] = "updated"
 
@@ -159,7 +159,7 @@ class Deleted(ResourceEvent):
 
 @frozen(kw_only=True)
 class ResourceSnapshot(Event):
-    """A resource as it was when the changes before were discarded. Folding its stream begins here."""
+    """A resource as it was when earlier changes were discarded. Folding begins here."""
 
     ref: ResourceRef
     values: Values

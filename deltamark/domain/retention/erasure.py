@@ -18,7 +18,7 @@ LONGEST_REASON = 500
 
 @frozen(kw_only=True)
 class Erased(Event):
-    """What remains of a change after its resource was erased: when and by which task it was made."""
+    """What remains of a change after its resource was erased: its time and origin."""
 
     cause: Origin
 
@@ -44,7 +44,7 @@ class Erasure:
 
 
 def key_digest(salt: str, ref: ResourceRef) -> str:
-    """Returns a digest by which those who know the key can recognize an erased resource: SHA-256, hexadecimal."""
+    """Returns the digest by which a known key can be recognized as erased; SHA-256, hexadecimal."""
     return sha256(f"{salt}\n{ref.entity_type}\n{ref.key}".encode()).hexdigest()
 
 

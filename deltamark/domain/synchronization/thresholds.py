@@ -177,7 +177,7 @@ def exceeded(
 def counts_needed(
     connector: Connector, resources: Changed, links: ChangedLinks, other_links: Extent | None = None
 ) -> tuple[int, int]:
-    """Returns up to which number resources and links held before must be counted to check the limits.
+    """Returns how far resources and links held before must be counted to check the limits.
 
     Whether there are more makes no difference; 0 if none must be counted.
     """

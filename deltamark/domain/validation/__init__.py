@@ -1,4 +1,4 @@
-"""Faults that keep a configuration from running, and warnings about what is probably not meant.
+"""Faults that keep a configuration from running, and warnings about probable mistakes.
 
 Read `validate` and `warnings`; each of the other modules checks one part.
 """

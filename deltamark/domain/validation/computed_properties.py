@@ -47,7 +47,7 @@ class PropertyIndex:
 
 
 def computed_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
-    """The faults of property expressions and classification rules that do not lie in their expressions."""
+    """The faults of property expressions and classification rules outside their expressions."""
     model = PropertyIndex.of(configuration)
     first: dict[PropertyRef, EntityPropertyExpression] = {}
     for rule in configuration.property_expressions:

@@ -1,4 +1,4 @@
-"""Warnings about derived values: tasks that compute too early, and values that no task computes."""
+"""Warnings about values that are computed too late for their readers, or never."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _Execution:
 
 
 def contradicted_priorities(plan: Plan) -> Iterator[Fault]:
-    """Priorities that would put a property before one that it reads. What is read is computed first all the same."""
+    """The warnings about priorities that would put a property before one that it reads."""
     computed = _ComputedProperties.of(plan)
     for name, planned in computed.planned.items():
         for read in computed.read_by(planned):
@@ -69,7 +69,7 @@ def contradicted_priorities(plan: Plan) -> Iterator[Fault]:
 
 
 def computed_too_late(job: Job, as_executed: Sequence[ResolvedCall], plan: Plan) -> Iterator[Fault]:
-    """Tasks of a job that read computed properties which the job computes only later, or never.
+    """The warnings about properties that a job computes after a task reads them, or never.
 
     :param as_executed: the calls of the job with their tasks, in the order in which they run.
     """
@@ -93,7 +93,7 @@ def _late_reads(
     later: Sequence[_Execution],
     plan: Plan,
 ) -> Iterator[tuple[_Execution, list[PropertyRef]]]:
-    """The later tasks that compute missing properties, each with the properties that it is the first to compute.
+    """The later tasks that are the first to compute missing properties, with these properties.
 
     Not among them are tasks after which another one computes again all that reads these properties.
     """
@@ -147,9 +147,10 @@ def _missing_fault(
 
 
 def never_computed(configuration: Configuration, plan: Plan) -> Iterator[Fault]:
-    """Derivations that no task of any job computes, one warning for each kind of task and entity type.
+    """The warnings about derivations that no task of any job computes.
 
-    There is none for a configuration without jobs, which may get them later.
+    There is one for each kind of task and entity type, and none for a configuration without jobs, which may get them
+    later.
     """
     if not configuration.jobs:
         return

@@ -23,7 +23,7 @@ _PHRASES = {str: "a text", int: "a whole number", bool: "True or False", type(No
 
 
 def type_faults(configuration: Configuration) -> tuple[Fault, ...]:
-    """The faults of all fields of a configuration, and of what it contains, that have values of wrong types."""
+    """The faults of all fields, of a configuration and of its parts, with values of wrong types."""
     return tuple(_faults_of(configuration, None))
 
 

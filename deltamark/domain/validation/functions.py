@@ -28,7 +28,7 @@ HOW_TO_REGISTER = (
 def bind_functions(
     configuration: Configuration, registered: Mapping[str, UserTask]
 ) -> tuple[Configuration, tuple[Fault, ...]]:
-    """Returns the configuration with every named function bound to its task, or the faults of unknown names.
+    """Binds every named function to its task, or returns the faults of unknown names.
 
     A bound task also has the attributes that it leaves to its function.
 

@@ -73,7 +73,7 @@ def _kinds(configuration: Configuration) -> Iterator[tuple[str, Iterable[_Identi
 
 
 def _no_problem(name: str) -> None:
-    """Accepts any name: mappings have the name of what they map, which is checked where it is configured."""
+    """Accepts any name: a mapping has the name of what it maps, which is checked itself."""
 
 
 def _malformed(kind: str, items: Iterable[_Identified], problem_of: _Problem) -> Iterator[Fault]:

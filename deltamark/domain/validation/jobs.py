@@ -192,7 +192,7 @@ def _dependency_faults(configuration: Configuration, index: Index) -> Iterator[F
 
 
 def _dependency_graphs(configuration: Configuration, index: Index) -> Iterator[_Parents]:
-    """The parents of the tasks as they are defined, and once more for each job that overrides some."""
+    """The parents of all tasks: as defined, and as each job overrides them."""
     defined = {name: task.parents for name, task in index.tasks.items()}
     yield defined
     for job in configuration.jobs:

@@ -87,7 +87,7 @@ def _key_faults(mapping: EntityTypeMapping) -> Iterator[Fault]:
 
 
 def _keys(configuration: Configuration, index: Index) -> set[PropertyRef]:
-    """The properties that identify a resource: the keys of its mapping, or the declared ones without a mapping."""
+    """The properties that identify resources: mapped keys, or declared keys of unmapped types."""
     keys = {
         PropertyRef(mapping.identifier, item.identifier)
         for mapping in configuration.entity_type_mappings

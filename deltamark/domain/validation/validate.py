@@ -38,7 +38,7 @@ def faults(configuration: Configuration) -> tuple[Fault, ...]:
 
 
 def in_file_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """Returns the faults sorted by file and line. Faults without a location, from Python, come first."""
+    """Returns the faults sorted by file and line; those without a location come first."""
 
     def place(fault: Fault) -> tuple[str, int]:
         return ("", 0) if fault.location is None else (fault.location.file, fault.location.line or 0)
