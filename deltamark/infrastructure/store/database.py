@@ -63,11 +63,11 @@ class Database(ABC):
 
     @abstractmethod
     def each_text(self, parameter: int, name: str) -> str:
-        """Returns the texts of a parameter as a table with the columns ``key`` (their order) and ``value``."""
+        """Returns the texts of a parameter as a table: ``key`` (their order), ``value``."""
 
     @abstractmethod
     def each_number(self, parameter: int, name: str) -> str:
-        """Returns the numbers of a parameter as a table with the columns ``key`` (their order) and ``value``."""
+        """Returns the numbers of a parameter as a table: ``key`` (their order), ``value``."""
 
     @abstractmethod
     def each_pair(self, parameter: int, name: str) -> str:

@@ -1,7 +1,7 @@
 """The tables that a new store has today, and what each of them holds.
 
-The columns are not listed here: they are what the migrations leave, read back from an empty database. Here stand the
-phrases, one for each table and one for each group of columns.
+The columns are not listed here: they are read from an empty database after all migrations. This module has the phrases:
+one for each table, and one for each group of columns.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         "Dirty flags: a resource depends on something that changed.",
         {
             "number": "number of the flag, increasing",
-            "position, newest": "first and newest change that it stands for",
+            "position, newest": "its first and its newest change",
             "resource, dependency": "the flagged resource, and the dependency that led to it",
         },
     ),

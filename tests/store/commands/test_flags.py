@@ -521,7 +521,7 @@ def move(store: Store, to: Place) -> None:
 def test_a_position_beyond_the_log_or_the_flags_is_reported_as_damage(store: Store, flag: int, position: int) -> None:
     move(store, place(flag, position))
 
-    with store.reading() as reading, pytest.raises(StoreError, match=r"task stands at .*, but the .* Restore a backup"):
+    with store.reading() as reading, pytest.raises(StoreError, match=r"task is at .*, but the .* Restore a backup"):
         reading.places("task")
 
 
@@ -529,7 +529,7 @@ def test_a_flagged_position_beyond_the_log_is_reported_as_damage(store: Store) -
     with store.transaction() as tx:
         tx.move_flags(tx.head() + 1)
 
-    with store.reading() as reading, pytest.raises(StoreError, match=r"flagging stands at .*, but the log ends at"):
+    with store.reading() as reading, pytest.raises(StoreError, match=r"flagging is at .*, but the log ends at"):
         reading.flagged_to()
 
 

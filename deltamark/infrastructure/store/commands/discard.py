@@ -74,7 +74,7 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         return discarded
 
     def _collect(self, subjects: Subjects, up_to: int, at_most: int | None) -> None:
-        """Fills `to_discard` with the oldest changes of the subjects; changes below the horizons are gone already."""
+        """Fills `to_discard` with the oldest changes of the subjects, above their horizons."""
         names = [*subjects.entity_types, *subjects.associations]
         row = self._db.row(
             f"SELECT count(*), min(position) FROM horizons WHERE {self._db.among_texts('subject', 1)}",
@@ -216,7 +216,7 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         )
 
     def _digest(self) -> str:
-        """SHA-256 over position, stream, version, topic and payload of the events to discard, in position order."""
+        """Returns SHA-256 over position, stream, version, topic and payload of the events to discard, in order."""
         digest = hashlib.sha256()
         rows = self._db.rows(
             f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state FROM to_discard d

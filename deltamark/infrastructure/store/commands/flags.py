@@ -1,6 +1,6 @@
 """Flags the resources that depend on changes, set by set.
 
-See `flag_propagation` for how the resources are found.
+`flag_propagation` finds the resources.
 """
 
 from __future__ import annotations

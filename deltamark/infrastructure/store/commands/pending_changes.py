@@ -1,4 +1,4 @@
-"""Keeps pending changes and blocked connectors. They are not in the log, because held back changes did not happen."""
+"""Keeps pending changes and blocked connectors. They are not in the log: changes that were held back did not happen."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class StoreCopy(RebuildCommands):
         return {number: int(self._db.one(sql, row)) for number, *row in rows}
 
     def _continue_like(self, db: Database, comparison: Comparison) -> None:
-        """Continues streams, runs, flags, positions and time where the source stands."""
+        """Continues streams, runs, flags, positions and time from those of the source."""
         row = db.row("SELECT last_at, next_stream, next_run, next_flag, forgotten_flag FROM store")
         assert row is not None, "every store has this row"
         last_at, stream, run, self._flag, forgotten = row

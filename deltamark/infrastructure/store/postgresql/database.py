@@ -206,7 +206,7 @@ class PostgreSQLDatabase(Database):
         self.execute("SELECT pg_notify(?1, '')", (self.channel(),))
 
     def channel(self) -> str:
-        """Where those who follow are told of new events."""
+        """The channel that notifies followers of new events."""
         return f"deltamark_{self.one('SELECT current_schema()')}"
 
     def discard_events(self, record: int) -> int:

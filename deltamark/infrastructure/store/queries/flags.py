@@ -72,11 +72,11 @@ class FlagQueries(Queries):
         head = self._db.one("SELECT max(notification_id) FROM stored_events") or 0
         if position > head:
             raise store_damaged(
-                f"{consumer} stands at position {position}, but the log ends at {head}: {consumer} would miss changes"
+                f"{consumer} is at position {position}, but the log ends at {head}: {consumer} would miss changes"
             )
         if flag and flag > (newest := self.newest_flag()):
             raise store_damaged(
-                f"{consumer} stands at flag {flag}, but the newest flag is {newest}: {consumer} would miss flags"
+                f"{consumer} is at flag {flag}, but the newest flag is {newest}: {consumer} would miss flags"
             )
 
     def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: int) -> pa.Table:
