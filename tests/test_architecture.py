@@ -95,6 +95,7 @@ def test_no_group_is_repeated_possessively() -> None:
         assert not possessive.search(path.read_text()), path
 
 
+@pytest.mark.slow  # builds, installs and runs the package
 def test_the_wheel_built_from_the_source_distribution_installs_and_runs(tmp_path: Path) -> None:
     built = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path)
     assert built.returncode == 0, built.stdout + built.stderr

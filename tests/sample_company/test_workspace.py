@@ -287,6 +287,7 @@ def test_each_rule_matches_people_that_the_other_does_not(engine: Engine) -> Non
     assert pairs["SameName"] - pairs["SameMail"]
 
 
+@pytest.mark.slow  # a week of runs for each size
 @pytest.mark.parametrize("people", [20, 1_000])
 def test_a_workspace_of_another_size_runs_for_a_week(people: int, tmp_path: Path, store_url: str, clock: Clock) -> None:
     write_workspace(tmp_path, people=people, seed=3)
