@@ -9,7 +9,6 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -35,16 +34,19 @@ _Part = TypeVar("_Part")
 
 
 class _Late:
-    """Stands for a part until it is used first, and is made then."""
+    """Stands for a part until it is used first, and is made then.
+
+    Two threads may make it at the same time; the parts hold no state that they share.
+    """
 
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = make
 
-    @cached_property
-    def _part(self) -> object:
-        return self._make()
-
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what Python asks of any object, of a copy for example, before it has a part
+            raise AttributeError(name)
+        if "_part" not in self.__dict__:  # no lock: a process that is forked meanwhile could not release it
+            self._part = self._make()
         return getattr(self._part, name)
 
 

@@ -1,7 +1,7 @@
 """The engine: the public face of Deltamark for programs.
 
 Every method checks what it is given, and hands over to the use case that does the work. What only some methods need
-is imported where they hand over: opening an engine loads neither DuckDB nor pyarrow.
+is imported where they hand over: importing this module loads neither DuckDB nor pyarrow.
 """
 
 from __future__ import annotations
@@ -608,7 +608,7 @@ class Engine:
         The run is recorded among the others, as job ``*repair*``. None where there were no faults.
 
         :raises AlreadyRunning: if one of these tasks runs now; the flags are set, and the next run repairs.
-        :raises UsageError: if no task of the configuration computes what is wrong.
+        :raises UsageError: if no task of the configuration computes what is wrong, or inside a dry run.
         """
         from deltamark.application.execution.repair import repair
 

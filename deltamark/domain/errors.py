@@ -204,9 +204,9 @@ class ConcurrentRun(DeltamarkError):
 class RunNotFound(UsageError):
     """There is no run with that number."""
 
-    def __init__(self, run: int) -> None:
+    def __init__(self, run: int, *, newest: int | None = None) -> None:
         self.run = run
-        super().__init__(f"there is no run {run}.")
+        super().__init__(f"there is no run {run}." + (f" The newest is run {newest}." if newest is not None else ""))
         self.next_steps = (NextStep(NextAction.LIST_RUNS),)
 
 

@@ -68,12 +68,17 @@ class TaskType(Generic[SomeTask]):
     has_work: Callable[[RunContext, SomeTask, Reading], bool]
 
 
+def _type_of(task: Task) -> TaskType[Any]:
+    """The entry of the class of a task, or of the class that it is derived from."""
+    return next(TASK_TYPES[kind] for kind in type(task).__mro__ if kind in TASK_TYPES)
+
+
 def plan_task(context: RunContext, call: TaskCall, report: ReportProgress) -> Apply | Skip:
     """Does everything that comes before the transaction of a task; returns the part inside it, or why to skip it.
 
     :param report: receives the progress of the task.
     """
-    return TASK_TYPES[type(call.task)].plan(context, call.task, call, report)
+    return _type_of(call.task).plan(context, call.task, call, report)
 
 
 def skip_reason(context: RunContext, call: TaskCall) -> str | None:
@@ -87,7 +92,7 @@ def skip_reason(context: RunContext, call: TaskCall) -> str | None:
     if reason is None:
         return None
     with context.services.store.reading() as reading:
-        has_work = TASK_TYPES[type(task)].has_work(context, task, reading)
+        has_work = _type_of(task).has_work(context, task, reading)
     return reason_to_skip(task, parents, has_work=True) if has_work else reason
 
 

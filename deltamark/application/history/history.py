@@ -14,7 +14,7 @@ from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.reading import Reading
 from deltamark.application.ports.records import RunSummary
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.errors import HistoryDiscarded, UsageError
+from deltamark.domain.errors import HistoryDiscarded, RunNotFound, UsageError
 from deltamark.domain.history.changes import AnyChange, Horizon, LoggedChange, Position, RunMoment, When
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceRef, fold
@@ -47,8 +47,7 @@ def _run(reading: Reading, number: int) -> RunSummary:
     summary = reading.run(number, with_rows=False)
     if summary is None:
         known = reading.runs(newest=1)
-        newest = f"The newest is run {known[0].run.number}." if known else "No job has run yet."
-        raise UsageError(f"there is no run {number}. {newest}")
+        raise RunNotFound(number, newest=known[0].run.number if known else None)
     return summary
 
 

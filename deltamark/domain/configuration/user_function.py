@@ -50,6 +50,11 @@ class UserTask:
         return f"<task {self.name}>"
 
     @property
+    def short_name(self) -> str:
+        """The name of the function alone."""
+        return self.name.rpartition(":")[2].rpartition(".")[2]
+
+    @property
     def definition(self) -> tuple[str, ...]:
         """What its values depend on, besides what it reads."""
         return (self.name, self.version, self.source)

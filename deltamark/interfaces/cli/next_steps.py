@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 
 from deltamark.domain.next_steps import NextAction, NextStep
@@ -12,6 +13,7 @@ _COMMANDS = {
     NextAction.LIST_HELD_BACK: ("deltamark changes --pending {}", "lists what was held back"),
     NextAction.RESUME_RUN: ("deltamark resume {}", "applies it"),
     NextAction.CANCEL_RUN: ("deltamark cancel {}", "drops it"),
+    NextAction.FORCE_RUN: ("deltamark run {} --force", "ignores thresholds"),
     NextAction.DRY_RUN: ("deltamark run {} --dry-run", "shows what the job would do"),
     NextAction.START_SCHEDULER: ("deltamark schedule", "starts jobs at their times"),
     NextAction.READ_AFTER: ("--after {}", "shows the changes that are kept"),
@@ -20,7 +22,10 @@ _COMMANDS = {
 
 def command_lines(steps: Iterable[NextStep]) -> Iterator[str]:
     """The commands, each with what it does, in two columns."""
-    rows = [(command.format(step.subject), effect) for step in steps for command, effect in (_COMMANDS[step.action],)]
+    rows = []
+    for step in steps:
+        command, effect = _COMMANDS[step.action]
+        rows.append((command.format(shlex.quote(str(step.subject))), effect))
     width = max((len(command) for command, _ in rows), default=0)
     for command, effect in rows:
         yield f"  {command:{width}}  {effect}"

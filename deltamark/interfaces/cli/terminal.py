@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cache
 from typing import TextIO
 
 _FORCING = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
@@ -26,6 +28,11 @@ def width_of(text: str) -> int:
     """How many cells of a terminal a text takes: some characters take two, some none."""
     if text.isascii():
         return len(text)
+    return _cell_len()(text)
+
+
+@cache
+def _cell_len() -> Callable[[str], int]:
     from rich.cells import cell_len
 
-    return cell_len(text)
+    return cell_len

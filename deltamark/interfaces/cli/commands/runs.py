@@ -12,7 +12,7 @@ import orjson
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.history.changes import LoggedChange, PendingChange
 from deltamark.domain.messages import how_many
-from deltamark.domain.next_steps import decisions
+from deltamark.domain.next_steps import NextAction, NextStep, decisions
 from deltamark.domain.runs.run import JobRun, Operator, SetAside, TriggerKind
 from deltamark.interfaces.cli.commands.changes import change_listing
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
@@ -117,15 +117,22 @@ def _print_run(run: JobRun, form: Format, *, dry_run: bool = False) -> None:
     document = run_document(run, dry_run=dry_run)
     if form is Format.JSONL:
         write([orjson.dumps(document) + b"\n"])
+        _say_decisions(run, dry_run=dry_run)
         return
     if not (dry_run and form is Format.CSV):  # there the rows are the changes: CSV cannot hold two tables
         _print_tasks(document["tasks"], form)
     say(f"{'Dry run, nothing was kept' if dry_run else f'Run {run.number}'}: {run.state.value}.")
-    if not dry_run and run.state is TaskState.BLOCKED:
-        for line in command_lines(decisions(run.number)):
-            say(line)
+    _say_decisions(run, dry_run=dry_run)
     if run.set_aside and form is Format.TABLE:
         _report_set_aside(run.set_aside, "" if dry_run else f"`deltamark runs {run.number}` lists all.")
+
+
+def _say_decisions(run: JobRun, *, dry_run: bool = False) -> None:
+    """Says what can be done about changes that a threshold held back, or would hold back."""
+    if any(task.state is TaskState.BLOCKED for task in run.tasks):
+        steps = (NextStep(NextAction.FORCE_RUN, run.job),) if dry_run else decisions(run.number)
+        for line in command_lines(steps):
+            say(line)
 
 
 def _print_tasks(tasks: list[dict[str, Any]], form: Format) -> None:
@@ -195,6 +202,7 @@ def _print_one(run: JobRun, form: Format) -> None:
     if form is Format.JSONL:
         write([orjson.dumps(document) + b"\n"])
         return
+    _say_decisions(run)
     if form is Format.TABLE:
         _print_head(run)
     _print_tasks(document["tasks"], form)
