@@ -291,8 +291,8 @@ class Engine:
         from deltamark.application.pending_changes.show import pending_changes
 
         arguments.whole_number("the number of a run", run)
-        asked = self._filter(entity_type, key)
-        return self._rows(lambda reading: pending_changes(reading, run, asked))
+        admitted = self._filter(entity_type, key)
+        return self._rows(lambda reading: pending_changes(reading, run, admitted))
 
     # Reading the log and the state.
 
@@ -321,9 +321,11 @@ class Engine:
         arguments.position("after", after)
         arguments.moment("until", until)
         arguments.boolean("kept_only", kept_only)
-        asked = self._filter(entity_type, key, run)
+        admitted = self._filter(entity_type, key, run)
         return self._rows(
-            lambda reading: history.kept_changes(reading, self.configuration, after, until, asked, kept_only=kept_only)
+            lambda reading: history.kept_changes(
+                reading, self.configuration, after, until, admitted, kept_only=kept_only
+            )
         )
 
     def follow(
@@ -350,18 +352,18 @@ class Engine:
         :raises StoreUnreachable: if the server of the store stays away.
         :raises UsageError: for an entity type or position that does not exist.
         """
-        from deltamark.application.history.follow import Following, follow
+        from deltamark.application.history.follow import FollowOptions, follow
 
         if after is not None:
             arguments.position("after", after)
         lookup.check_entity_type(entity_type, self.configuration)
-        following = Following(
+        options = FollowOptions(
             stop=arguments.event("stop", stop),
             admitted=self._filter(entity_type, key),
             kept_only=arguments.boolean("kept_only", kept_only),
             timeout_s=arguments.optional_seconds("timeout", timeout),
         )
-        return follow(self._store, self.configuration, after, following)
+        return follow(self._store, self.configuration, after, options)
 
     def history(
         self, entity_type: str, key: str, *, after: Position = 0, until: When | None = None, kept_only: bool = False

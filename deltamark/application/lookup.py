@@ -82,9 +82,9 @@ def property_named(identifier: str, entity_type: EntityType, configuration: Conf
     :raises UsageError: if there is none; the message of a navigation property names its association.
     """
     valued = configuration.valued_properties(entity_type)
-    found = next((p for p in valued if p.identifier == arguments.text("a property", identifier)), None)
-    if found is not None:
-        return found
+    prop = next((p for p in valued if p.identifier == arguments.text("a property", identifier)), None)
+    if prop is not None:
+        return prop
     end = PropertyRef(entity_type.identifier, identifier)
     for association in configuration.associations:
         if end in (association.property1, association.property2):
@@ -142,10 +142,10 @@ def check_rule(rule: str | None, configuration: Configuration) -> None:
 
 def _named(article_and_noun: str, identifier: str, items: Sequence[_Item]) -> _Item:
     name = arguments.text(article_and_noun, identifier)
-    found = next((item for item in items if item.identifier == name), None)
-    if found is None:
+    match = next((item for item in items if item.identifier == name), None)
+    if match is None:
         raise _unknown(article_and_noun.partition(" ")[2], name, (item.identifier for item in items))
-    return found
+    return match
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:

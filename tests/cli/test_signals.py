@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from deltamark.interfaces.cli.signals import Stopped, Stopping
+from deltamark.interfaces.cli.signals import Stopped, StopSignal
 from tests.cli.processes import run
 
 PATIENCE_S = 120
@@ -28,10 +28,10 @@ class Interrupted:
 
 
 def test_a_signal_in_a_finalizer_takes_effect_after_it():
-    stopping = Stopping()
+    stop_signal = StopSignal()
 
     def work() -> None:
-        with stopping.watching():
+        with stop_signal.watching():
             Interrupted()
             threading.Event().wait(PATIENCE_S)  # until the signal is raised again
 
@@ -39,7 +39,7 @@ def test_a_signal_in_a_finalizer_takes_effect_after_it():
         work()
 
     assert Interrupted.ended == [True]
-    assert stopping.status == 128 + signal.SIGTERM
+    assert stop_signal.status == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -97,7 +97,7 @@ BUGS: Mapping[str, Bug] = {
     "only the first link of a path is watched": Bug(
         f"{WALKING}._touch_links", "s.touched=1", "s.touched=1 AND s.hops=1"
     ),
-    "new computed values flag nobody": Bug(
+    "new computed values flag nothing": Bug(
         f"{PROPERTIES}._write", "self._tx.flag_changes(before, only=self._needed)", "pass"
     ),
     "a flag tells only the first change of a value": Bug(
@@ -107,7 +107,7 @@ BUGS: Mapping[str, Bug] = {
         f"{WALKING}._step", "max(f.newest)", "min(f.position)"
     ),
     # Who reads flags.
-    "nobody asks whether a dependency was watched all the time": Bug(
+    "no check whether a dependency was watched all the time": Bug(
         f"{STANDING}._is_watched", "return all(", "return True or all("
     ),
     "a dependency claims to have been watched from the beginning": Bug(
@@ -143,7 +143,7 @@ BUGS: Mapping[str, Bug] = {
         "application.derivation.batch:_with_readers", "or own & names", ""
     ),
     # What is discarded, and what is left.
-    "changes that were discarded unread flag nobody": Bug(
+    "changes that were discarded unread flag nothing": Bug(
         "infrastructure.store.commands.flags:FlagCommands.flag_all",
         "if dependency.entity_type == entity_type:",
         "if False:",

@@ -30,17 +30,17 @@ FOUND_BY_THE_MACHINE = (
     "what comes and goes is not flagged",
     "the other end of a link is not flagged",
     "a removed link flags nobody",
-    "new computed values flag nobody",
+    "new computed values flag nothing",
     "a flag tells only the first change of a value",
     "flags are dropped when the first consumer has read them",
     "all properties are computed in one stage",
-    "changes that were discarded unread flag nobody",
+    "changes that were discarded unread flag nothing",
     "correlation keys of deleted resources stay",
 )
 FOUND_BY_A_TEST = {
     "what reads a property that was handed over is not flagged": "derivation/test_edited_expressions.py::"
     "test_readers_follow_a_property_that_becomes_computed_without_a_synchronization[sqlite-Follow]",
-    "nobody asks whether a dependency was watched all the time": "flagging/test_consumers.py::"
+    "no check whether a dependency was watched all the time": "flagging/test_consumers.py::"
     "test_a_rule_removed_while_its_task_failed_is_computed_for_all_when_restored[sqlite]",
     "a dependency claims to have been watched from the beginning": "flagging/test_consumers.py::"
     "test_a_rule_removed_while_its_task_failed_is_computed_for_all_when_restored[sqlite]",

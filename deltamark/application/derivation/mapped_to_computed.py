@@ -18,11 +18,11 @@ from deltamark.domain.resources.events import Origin
 
 def newly_computed(tx: Writing, shares: Iterable[Share]) -> dict[str, list[str]]:
     """The properties that no task has computed so far, by entity type; a source may have given them values."""
-    known = {(rule.kind, rule.entity_type, rule.name) for rule in tx.rules_computed()}
+    computed = {(rule.kind, rule.entity_type, rule.name) for rule in tx.rules_computed()}
     names: dict[str, list[str]] = {}
     for share in shares:
         rule = share.rule
-        if (rule.kind, rule.entity_type, rule.name) not in known:
+        if (rule.kind, rule.entity_type, rule.name) not in computed:
             names.setdefault(rule.entity_type, []).append(rule.name)
     return names
 

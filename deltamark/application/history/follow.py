@@ -29,8 +29,8 @@ PATIENCE_S = 300.0
 
 
 @frozen(kw_only=True)
-class Following:
-    """What to follow, and when to end.
+class FollowOptions:
+    """The changes to follow, and when to end.
 
     :param timeout_s: ends after so many seconds without a change; None: never.
     :param stop: ends soon after it is set.
@@ -43,7 +43,7 @@ class Following:
 
 
 def follow(
-    store: Store, configuration: Configuration, after: Position | None, following: Following
+    store: Store, configuration: Configuration, after: Position | None, options: FollowOptions
 ) -> Iterator[LoggedChange]:
     """The changes beyond a position, oldest first, and then those that are still to come.
 
@@ -56,37 +56,37 @@ def follow(
     """
     with store.reading() as reading:
         place = reading.head() if after is None else history.position_of(reading, after)
-    return _following(store, configuration, place, following)
+    return _changes(store, configuration, place, options)
 
 
-def _following(
-    store: Store, configuration: Configuration, after: Position, following: Following
+def _changes(
+    store: Store, configuration: Configuration, after: Position, options: FollowOptions
 ) -> Iterator[LoggedChange]:
     with store.watching() as watch:
-        patience = _Patience(following.stop)
+        patience = _Patience(options.stop)
         quiet_since = monotonic()
-        while not following.stop.is_set():
+        while not options.stop.is_set():
             try:
                 with store.reading() as reading:
-                    changes, reached = _next(reading, configuration, after, following)
+                    changes, reached = _next(reading, configuration, after, options)
             except StoreUnreachable as e:
                 patience.wait_or_raise(e)
                 continue
             patience.reset()
             for change in changes:
                 yield change
-                if following.stop.is_set():
+                if options.stop.is_set():
                     return
             after = reached
             if changes:
                 quiet_since = monotonic()
                 continue
             remaining_s = _POLL_S
-            if following.timeout_s is not None:
-                remaining_s = min(remaining_s, quiet_since + following.timeout_s - monotonic())
+            if options.timeout_s is not None:
+                remaining_s = min(remaining_s, quiet_since + options.timeout_s - monotonic())
                 if remaining_s <= 0:
                     return
-            _wait(watch, remaining_s, following.stop, patience)
+            _wait(watch, remaining_s, options.stop, patience)
 
 
 def _wait(watch: Watch, timeout_s: float, stop: Event, patience: _Patience) -> None:
@@ -97,15 +97,15 @@ def _wait(watch: Watch, timeout_s: float, stop: Event, patience: _Patience) -> N
 
 
 def _next(
-    reading: Reading, configuration: Configuration, after: Position, following: Following
+    reading: Reading, configuration: Configuration, after: Position, options: FollowOptions
 ) -> tuple[list[LoggedChange], Position]:
     """The next changes, and the position up to which they are complete."""
     head = reading.head()
     if head <= after:
         return [], after
-    if not following.kept_only:
-        history.refuse_below(history.horizon_of(reading, configuration, following.admitted.entity_type), after)
-    changes = list(islice(history.changes(reading, after, head, following.admitted), _BATCH))
+    if not options.kept_only:
+        history.refuse_below(history.horizon_of(reading, configuration, options.admitted.entity_type), after)
+    changes = list(islice(history.changes(reading, after, head, options.admitted), _BATCH))
     return changes, changes[-1].position if len(changes) == _BATCH else head
 
 

@@ -46,20 +46,20 @@ class LinkSides:
 
     first: pa.Table
     second: pa.Table
-    held: pa.Table
+    links: pa.Table
 
 
 class Comparer(Protocol):
     """Finds what changed, set against set."""
 
-    def resources(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
+    def resources(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
         """Compares a complete extract with all live resources (``key``, ``state``).
 
         Deletes no resource whose key is in `extract.kept`, and none at all where the extract is incomplete.
         """
         ...
 
-    def commands(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
+    def commands(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
         """Compares an extract with a command column with the live resources that it names."""
         ...
 

@@ -70,9 +70,9 @@ def health(services: Services, *, writable: bool) -> Health:
     scheduled, now = scheduled_jobs(services.configuration), services.clock()
     with services.store.reading() as reading:
         leads = any(lease.is_live for lease in reading.leases([SCHEDULER]))
-        known = {schedule.job: schedule for schedule in reading.schedules()}
-        last, is_running = _last_runs(reading, scheduled, known)
-    jobs = [_job_health(services, job, known.get(job.identifier), last, now) for job in scheduled]
+        schedules = {schedule.job: schedule for schedule in reading.schedules()}
+        last, is_running = _last_runs(reading, scheduled, schedules)
+    jobs = [_job_health(services, job, schedules.get(job.identifier), last, now) for job in scheduled]
     problems = [] if leads or not scheduled else ["no scheduler is at work"]
     for job in jobs:
         problems += _problems(job, now, may_wait=is_running or not leads)
@@ -87,12 +87,14 @@ def _next_steps(jobs: Sequence[JobHealth], *, leads: bool) -> Iterator[NextStep]
             yield NextStep(NextAction.SHOW_RUN, job.last.number)
 
 
-def _last_runs(reading: Reading, jobs: Sequence[Job], known: Mapping[str, Schedule]) -> tuple[dict[str, JobRun], bool]:
+def _last_runs(
+    reading: Reading, jobs: Sequence[Job], schedules: Mapping[str, Schedule]
+) -> tuple[dict[str, JobRun], bool]:
     """The last run of each job, and whether some run is going on."""
     newest = [summary.run for summary in reading.runs(_SEARCHED)]
     last = {run.job: run for run in newest}
     for job in jobs:
-        schedule = known.get(job.identifier)
+        schedule = schedules.get(job.identifier)
         if job.identifier not in last and schedule is not None and schedule.run is not None:
             summary = reading.run(schedule.run, with_rows=False)
             if summary is not None:

@@ -83,8 +83,8 @@ class ScheduledRun(Observer):
 
     def _handle(self, tx: Writing, run: int) -> None:
         """Marks the due time as handled, in the transaction that starts the run."""
-        known = {schedule.job: schedule for schedule in tx.schedules()}
-        if not self._leadership.is_kept(tx) or known.get(self._due.job.identifier) != self._due.schedule:
+        schedules = {schedule.job: schedule for schedule in tx.schedules()}
+        if not self._leadership.is_kept(tx) or schedules.get(self._due.job.identifier) != self._due.schedule:
             raise AlreadyHandled
         handled_to = max(self._services.clock(), self._due.at)
         tx.put_schedule(evolve(self._due.schedule, handled_to=handled_to, run=run))

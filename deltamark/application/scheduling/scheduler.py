@@ -94,25 +94,25 @@ class Scheduler:
 
     def _step(self) -> float:
         with self._services.store.reading() as reading:
-            leads, known = (
+            leads, schedules = (
                 self._leadership.is_held(reading),
                 {schedule.job: schedule for schedule in reading.schedules()},
             )
         if not (leads or self._leadership.take()):
             self._announce_leadership(False)
             return LOOK_AGAIN_S
-        if self._update_schedules(known):
+        if self._update_schedules(schedules):
             return 0.0
-        due = self._due(known)
+        due = self._due(schedules)
         self._announce_leadership(True)
         self._announce(due)
         return self._work(due)
 
-    def _update_schedules(self, known: Mapping[str, Schedule]) -> bool:
+    def _update_schedules(self, schedules: Mapping[str, Schedule]) -> bool:
         """Records new jobs and changed timings, which are due from now on, and drops others; true if there were any."""
         jobs = {job.identifier: timing_of(job) for job in scheduled_jobs(self._services.configuration)}
-        new = [name for name, timing in jobs.items() if name not in known or known[name].timing != timing]
-        gone = [name for name in known if name not in jobs]
+        new = [name for name, timing in jobs.items() if name not in schedules or schedules[name].timing != timing]
+        gone = [name for name in schedules if name not in jobs]
         if not (new or gone):
             return False
         with self._services.store.transaction() as tx:
@@ -122,11 +122,11 @@ class Scheduler:
                     tx.put_schedule(Schedule(job=name, timing=jobs[name], handled_to=self._services.clock()))
         return True
 
-    def _due(self, known: Mapping[str, Schedule]) -> list[Due]:
+    def _due(self, schedules: Mapping[str, Schedule]) -> list[Due]:
         """The first time of each job that was not handled, the earliest first."""
         due = []
         for job in scheduled_jobs(self._services.configuration):
-            schedule = known[job.identifier]
+            schedule = schedules[job.identifier]
             at = next_due(job, schedule.handled_to, self._services.local_zone)
             if at is not None:
                 due.append(Due(at, job, schedule))

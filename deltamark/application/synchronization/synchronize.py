@@ -334,7 +334,7 @@ class _Synchronization:
             if not association.is_property2_collection:
                 targets = second.column("stream").combine_chunks()
         links = self._tx.live_links(mapping.association, sources, targets)
-        return LinkSides(first=first, second=second, held=links)
+        return LinkSides(first=first, second=second, links=links)
 
     def _key_or_property(self, ref: PropertyRef) -> str | None:
         """None where the property is the key of its type: keys are found without reading states."""

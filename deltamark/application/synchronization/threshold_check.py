@@ -82,14 +82,14 @@ class SynchronizationEffects:
         return str(exceeded(connector, *exact))
 
     def _extents(
-        self, held: Callable[[str, int], int], links_held: Callable[[str, int], int]
+        self, count_resources: Callable[[str, int], int], count_links: Callable[[str, int], int]
     ) -> tuple[Changed, ChangedLinks, Extent]:
         """How much was changed, and how much the store held before.
 
-        :param held: counts the present resources of an entity type, given how many were added; `links_held` counts
-            links.
+        :param count_resources: counts the present resources of an entity type, given how many were added.
+        :param count_links: counts the present links of an association in the same way.
         """
-        resources = [(mapping, _extent(mapping, changes, held)) for mapping, changes in self._resources]
+        resources = [(mapping, _extent(mapping, changes, count_resources)) for mapping, changes in self._resources]
         links = [
             (
                 mapping,
@@ -97,7 +97,7 @@ class SynchronizationEffects:
                     mapping.association,
                     changes.linked.num_rows,
                     changes.unlinked.num_rows + self._removed[mapping.association],
-                    links_held,
+                    count_links,
                 ),
             )
             for mapping, _, changes in self._links
@@ -105,7 +105,7 @@ class SynchronizationEffects:
         own = {mapping.association for mapping, _, _ in self._links}
         linked = Counter({ends.association: changes.linked.num_rows for ends, changes in self._of_others})
         others = [
-            _links_extent(name, linked[name], self._removed[name], links_held)
+            _links_extent(name, linked[name], self._removed[name], count_links)
             for name in {**linked, **self._removed}
             if name not in own
         ]
@@ -151,18 +151,18 @@ class SynchronizationEffects:
             yield Part(kind=pending.REMOVED, subject=association, ends=(source, target), rows=rows_removed)
 
 
-def _extent(mapping: EntityTypeMapping, changes: ResourceChanges, held: Callable[[str, int], int]) -> Extent:
+def _extent(mapping: EntityTypeMapping, changes: ResourceChanges, count: Callable[[str, int], int]) -> Extent:
     inserted, deleted = changes.created.num_rows, changes.deleted.num_rows
     return Extent(
         inserted=inserted,
         updated=changes.updated.num_rows,
         deleted=deleted,
-        held=held(mapping.entity_type, inserted) - inserted + deleted,
+        held=count(mapping.entity_type, inserted) - inserted + deleted,
     )
 
 
-def _links_extent(association: str, linked: int, unlinked: int, held: Callable[[str, int], int]) -> Extent:
-    return Extent(linked=linked, unlinked=unlinked, links_held=held(association, linked) - linked + unlinked)
+def _links_extent(association: str, linked: int, unlinked: int, count: Callable[[str, int], int]) -> Extent:
+    return Extent(linked=linked, unlinked=unlinked, links_held=count(association, linked) - linked + unlinked)
 
 
 def _table(kind: str, rows: Sequence[tuple[str, str]] | Sequence[tuple[str, str, None]]) -> pa.Table:

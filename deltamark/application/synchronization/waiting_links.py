@@ -180,7 +180,7 @@ class DeltaLinks:
         """The rows without waiting links whose first resource already has the one link that it may have."""
         if self.association.is_property1_collection or not self._candidates:
             return extract
-        linked = pc.is_in(sides.first.column("stream"), sides.held.column("source").combine_chunks())
+        linked = pc.is_in(sides.first.column("stream"), sides.links.column("source").combine_chunks())
         taken = set(sides.first.filter(linked).column("value").to_pylist())
         renamed = {link.before for link in self._renamed}
         remaining = frozenset(pair for pair in self._candidates if pair[0] not in taken or pair in renamed)

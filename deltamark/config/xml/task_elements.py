@@ -94,7 +94,7 @@ def _task(builds: type[Task], *attributes: Attribute, children: tuple[Element, .
     return element(builds.kind, builds, "tasks", *COMMON, *attributes, children=(PARENT, *children), needs_name=True)
 
 
-def _computing(builds: type[ComputingTask], *attributes: Attribute) -> Element:
+def _computing_task(builds: type[ComputingTask], *attributes: Attribute) -> Element:
     return _task(
         builds,
         Attribute("Dirty", BOOLEAN, "dirty"),
@@ -132,14 +132,14 @@ TASKS = (
         TYPE,
     ),
     _task(SetRecentlyModifiedFlagTask),
-    _computing(
+    _computing_task(
         UpdateEntityPropertyExpressionsTask,
         Attribute("BatchSelectSize", COUNT, "batch_select_size"),
         Attribute("BatchUpdateSize", COUNT, "batch_update_size"),
     ),
-    _computing(ComputeCorrelationKeysTask, BATCH_SIZE),
-    _computing(UpdateClassificationTask, BATCH_SIZE),
-    evolve(_computing(PythonTask, FUNCTION, BATCH_SIZE), parts_of=_python_task_parts),
+    _computing_task(ComputeCorrelationKeysTask, BATCH_SIZE),
+    _computing_task(UpdateClassificationTask, BATCH_SIZE),
+    evolve(_computing_task(PythonTask, FUNCTION, BATCH_SIZE), parts_of=_python_task_parts),
 )
 
 

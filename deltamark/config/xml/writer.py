@@ -72,7 +72,7 @@ class _Writer:
     def lines_of(self, parts: Parts, indent: str) -> Iterator[str]:
         """Yields the lines of an element and of everything in it."""
         element = parts.element
-        opening = _opening(element.name, self._attributes(parts), indent)
+        opening = _opening_tag(element.name, self._attributes(parts), indent)
         inside = list(self._children(parts, indent + INDENT))
         if inside:
             yield f"{opening}>\n"
@@ -182,7 +182,7 @@ def _label(parts: Parts) -> str:
     return f"`{parts.element.name}`" + (f" {shown(name)}" if name else "")
 
 
-def _opening(name: str, attributes: list[tuple[str, str]], indent: str) -> str:
+def _opening_tag(name: str, attributes: list[tuple[str, str]], indent: str) -> str:
     """Returns the opening tag without its end, with its attributes wrapped into lines."""
     lines = [f"{indent}<{name}"]
     for attribute, value in attributes:

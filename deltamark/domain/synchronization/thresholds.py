@@ -129,27 +129,27 @@ class _Subject:
 
     def breaches(self) -> Iterator[Breach]:
         for counter in COUNTERS:
-            count, held = getattr(self.extent, counter.count), getattr(self.extent, counter.held)
+            count, before = getattr(self.extent, counter.count), getattr(self.extent, counter.held)
             for limit in (counter.absolute, counter.percentage):
-                if _is_exceeded(getattr(self.limits, limit), count, held, counter, limit):
+                if _is_exceeded(getattr(self.limits, limit), count, before, counter, limit):
                     yield Breach(
                         owner=self.owner,
                         of=self.of,
                         limit=limit,
                         allowed=getattr(self.limits, limit),
                         count=count,
-                        held=held,
+                        held=before,
                         counter=counter,
                         location=self.location,
                     )
 
 
-def _is_exceeded(allowed: int, count: int, held: int, counter: _Counter, limit: str) -> bool:
-    if not allowed or (not held and counter.is_addition):
+def _is_exceeded(allowed: int, count: int, before: int, counter: _Counter, limit: str) -> bool:
+    if not allowed or (not before and counter.is_addition):
         return False
     if limit == counter.absolute:
         return count > allowed
-    return held > 0 and count * 100 > allowed * held
+    return before > 0 and count * 100 > allowed * before
 
 
 Changed = Sequence[tuple[EntityTypeMapping, Extent]]

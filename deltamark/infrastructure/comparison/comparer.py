@@ -42,13 +42,13 @@ class DuckComparer:
     def __init__(self, workbench: Workbench | None = None) -> None:
         self._workbench = workbench or Workbench()
 
-    def resources(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
+    def resources(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
         with _damaged_states_as_store_errors(entity_type):
-            return _compare_complete(self._workbench, extract, held, entity_type)
+            return _compare_complete(self._workbench, extract, stored, entity_type)
 
-    def commands(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
+    def commands(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
         with _damaged_states_as_store_errors(entity_type):
-            return _compare_commands(self._workbench, extract, held, entity_type)
+            return _compare_commands(self._workbench, extract, stored, entity_type)
 
     def links(
         self, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
@@ -66,21 +66,21 @@ def _damaged_states_as_store_errors(entity_type: EntityType) -> Iterator[None]:
 
 
 def _compare_complete(
-    workbench: Workbench, extract: ResourceExtract, held: pa.Table, entity_type: EntityType
+    workbench: Workbench, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType
 ) -> ResourceComparison:
     """Compares a complete extract with the live resources of an entity type."""
     unknown = UNKNOWN.empty_table()
-    if held.num_rows == 0:
+    if stored.num_rows == 0:
         created = extract.rows.select(["key", "line", "state"]).cast(RESOURCES)
         changes = ResourceChanges(created=created, updated=UPDATES.empty_table(), deleted=RESOURCES.empty_table())
         return ResourceComparison(changes=changes, unknown=unknown)
     kept = pa.table({"key": extract.kept})
     deletes = "FALSE" if extract.cleansed.incomplete else "key NOT IN (SELECT key FROM kept)"
-    with workbench.connection(incoming=extract.rows, held=held, kept=kept) as db:
+    with workbench.connection(incoming=extract.rows, stored=stored, kept=kept) as db:
         db.execute(
             """CREATE TEMP TABLE differing AS
-            SELECT key, i.line, i.state AS after, h.state AS before
-            FROM incoming i FULL JOIN held h USING (key) WHERE i.state IS DISTINCT FROM h.state"""
+            SELECT key, i.line, i.state AS after, s.state AS before
+            FROM incoming i FULL JOIN stored s USING (key) WHERE i.state IS DISTINCT FROM s.state"""
         )
         created = "SELECT key, line, after AS state FROM differing WHERE before IS NULL ORDER BY line"
         deleted = f"""SELECT key, line, before AS state FROM differing
@@ -94,18 +94,18 @@ def _compare_complete(
 
 
 def _compare_commands(
-    workbench: Workbench, extract: ResourceExtract, held: pa.Table, entity_type: EntityType
+    workbench: Workbench, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType
 ) -> ResourceComparison:
     """Compares an extract with a command column with the live resources that it names.
 
     ``insert`` of an existing resource updates it. ``update`` sets every mapped property. ``merge`` sets those that have
     a value, and creates the resource if it is missing. ``delete`` of a missing resource does nothing.
     """
-    with workbench.connection(incoming=extract.rows, held=held) as db:
+    with workbench.connection(incoming=extract.rows, stored=stored) as db:
         db.execute(
             """CREATE TEMP TABLE commanded AS
-            SELECT i.key, i.line, i.command, i.state AS after, h.state AS before
-            FROM incoming i LEFT JOIN held h USING (key)"""
+            SELECT i.key, i.line, i.command, i.state AS after, s.state AS before
+            FROM incoming i LEFT JOIN stored s USING (key)"""
         )
         _merge(db)
         db.execute(

@@ -30,11 +30,13 @@ def compare_links(
     if "command" not in rows.column_names:
         rows = rows.append_column("command", pa.array(["insert"] * rows.num_rows, type=pa.string()))
     kept = pa.table({"value": extract.kept})
-    with workbench.connection(incoming=rows, first=sides.first, second=sides.second, held=sides.held, kept=kept) as db:
+    with workbench.connection(
+        incoming=rows, first=sides.first, second=sides.second, stored=sides.links, kept=kept
+    ) as db:
         _resolve(db)
         _spare(db, nothing=not complete, everything=extract.cleansed.incomplete is not None)
         surplus = _keep_single(db, association)
-        linked = f"""SELECT p.* FROM pairs p ANTI JOIN held h ON p.source = h.source AND p.target = h.target
+        linked = f"""SELECT p.* FROM pairs p ANTI JOIN stored l ON p.source = l.source AND p.target = l.target
             ORDER BY p.line, {_columns("p")}"""
         unlinked = _UNLINKED_COMPLETE if complete else _unlinked_commanded(association)
         return LinkComparison(
@@ -48,9 +50,9 @@ def compare_links(
         )
 
 
-_UNLINKED_COMPLETE = """SELECT h.*, NULL::BIGINT AS line FROM held h
-    ANTI JOIN pairs p ON p.source = h.source AND p.target = h.target
-    ANTI JOIN spared s ON s.source = h.source AND s.target = h.target"""
+_UNLINKED_COMPLETE = """SELECT l.*, NULL::BIGINT AS line FROM stored l
+    ANTI JOIN pairs p ON p.source = l.source AND p.target = l.target
+    ANTI JOIN spared s ON s.source = l.source AND s.target = l.target"""
 
 
 def _columns(table: str = "") -> str:
@@ -80,8 +82,8 @@ def _spare(db: duckdb.DuckDBPyConnection, *, nothing: bool, everything: bool) ->
     """Fills `spared` with the links that stay, whatever the readable rows say."""
     sources = """SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
         UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1"""
-    which = "FALSE" if nothing else "TRUE" if everything else f"h.source IN ({sources})"
-    db.execute(f"CREATE TEMP TABLE spared AS SELECT h.* FROM held h WHERE {which}")
+    which = "FALSE" if nothing else "TRUE" if everything else f"l.source IN ({sources})"
+    db.execute(f"CREATE TEMP TABLE spared AS SELECT l.* FROM stored l WHERE {which}")
 
 
 def _keep_single(db: duckdb.DuckDBPyConnection, association: EntityAssociation) -> pa.Table:
@@ -124,16 +126,16 @@ def _unlinked_commanded(association: EntityAssociation) -> str:
     """SQL for the links that commands remove: deleted ones, those of a deleted or emptied source, replaced ones."""
     replaced = []
     if not association.is_property1_collection:
-        replaced.append(f"h.source IN ({_REPLACING})")
+        replaced.append(f"l.source IN ({_REPLACING})")
     if not association.is_property2_collection:
-        replaced.append("h.target IN (SELECT target FROM pairs)")
-    not_in_extract = "NOT EXISTS (SELECT 1 FROM pairs p WHERE p.source = h.source AND p.target = h.target)"
+        replaced.append("l.target IN (SELECT target FROM pairs)")
+    not_in_extract = "NOT EXISTS (SELECT 1 FROM pairs p WHERE p.source = l.source AND p.target = l.target)"
     conditions = [
-        """EXISTS (SELECT 1 FROM resolved r WHERE r.command = 'delete' AND r.source = h.source
-            AND (r.target IS NULL OR r.target = h.target))""",
+        """EXISTS (SELECT 1 FROM resolved r WHERE r.command = 'delete' AND r.source = l.source
+            AND (r.target IS NULL OR r.target = l.target))""",
         *(f"({condition} AND {not_in_extract})" for condition in replaced),
     ]
-    return f"SELECT h.*, NULL::BIGINT AS line FROM held h WHERE {' OR '.join(conditions)}"
+    return f"SELECT l.*, NULL::BIGINT AS line FROM stored l WHERE {' OR '.join(conditions)}"
 
 
 def _unresolved(matches: str) -> str:

@@ -123,15 +123,15 @@ def check_columns(names: Sequence[str], columns: Sequence[str], file: ExtractFil
     :param line: of the header, if the format has one.
     :raises SourceError: naming the column, and for a missing one the nearest name in the file.
     """
-    known: set[str] = set()
+    names_seen: set[str] = set()
     for name in names:
-        if name in known and name:
+        if name in names_seen and name:
             raise SourceError(
                 file.at(line, name), "the header names this column twice", advice="Give each column its own name."
             )
-        known.add(name)
+        names_seen.add(name)
     for name in columns:
-        if name not in known or not name:
+        if name not in names_seen or not name:
             raise SourceError(
                 file.at(line, name),
                 f"there is no column {shown(name)}{_suggestion(name, names)}; there are {listed_columns(names)}",

@@ -88,10 +88,10 @@ class FolderExtracts:
                 ThreadPoolExecutor(1) as in_parallel,
             ):
                 digest = in_parallel.submit(file_digest, file.path)
-                known = format_of(file.ending)
+                extract_format = format_of(file.ending)
                 try:
-                    check_signature(file, file.head(), known.signature, known.described)
-                    cells = known.read(
+                    check_signature(file, file.head(), extract_format.signature, extract_format.described)
+                    cells = extract_format.read(
                         ExtractSource(
                             connection=connection,
                             file=file,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from deltamark.infrastructure.sample_company.departments import NOBODY, Departments
+from deltamark.infrastructure.sample_company.departments import NO_MANAGER, Departments
 from deltamark.infrastructure.sample_company.draws import Draws
 from deltamark.infrastructure.sample_company.functions import GRADES
 from deltamark.infrastructure.sample_company.names import PersonNames
@@ -36,7 +36,7 @@ class Company:
         """Hires the heads of departments first, so that managers exist before those who report to them."""
         departments, staff = self.departments, self.staff
         for number in range(len(departments)):
-            boss = departments.boss_of(number, NOBODY)
+            boss = departments.boss_of(number, NO_MANAGER)
             departments.head[number] = staff.hire(draws, number, boss, _some_past_day(draws))
             staff.grade[-1] = len(GRADES) - 1
         staff.phone[0] = staff.phone[0] or 100_000

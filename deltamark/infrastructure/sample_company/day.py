@@ -7,7 +7,7 @@ from collections.abc import Callable
 from attrs import field, frozen
 
 from deltamark.infrastructure.sample_company.company import FIRST_DAY, Company
-from deltamark.infrastructure.sample_company.departments import NOBODY
+from deltamark.infrastructure.sample_company.departments import NO_MANAGER
 from deltamark.infrastructure.sample_company.draws import Draws
 from deltamark.infrastructure.sample_company.functions import GRADES
 from deltamark.infrastructure.sample_company.sites import SITES
@@ -90,7 +90,7 @@ class _Day:
     def _hire(self) -> None:
         department = self._draw_department()
         hired = FIRST_DAY + self._company.day
-        person = self._staff.hire(self._draws, department, self._departments.boss_of(department, NOBODY), hired)
+        person = self._staff.hire(self._draws, department, self._departments.boss_of(department, NO_MANAGER), hired)
         self._staff.grade[person] = min(self._staff.grade[person], 1)
         self._busy.append(1)
         self._changes.hired.append(person)
@@ -103,7 +103,7 @@ class _Day:
         staff, department = self._staff, self._draw_department()
         staff.works[person] = 1
         staff.department[person] = department
-        staff.manager[person] = self._departments.boss_of(department, NOBODY)
+        staff.manager[person] = self._departments.boss_of(department, NO_MANAGER)
         staff.hired[person] = FIRST_DAY + self._company.day
         self._busy[person] = 1
         self._changes.returned.append(person)
@@ -152,7 +152,7 @@ class _Day:
             departments.boss_of(staff.department[person], person),
             departments.boss_of(self._draw_department(), person),
         )
-        others = [option for option in options if option not in (NOBODY, old)]
+        others = [option for option in options if option not in (NO_MANAGER, old)]
         if others:
             staff.manager[person] = self._draws.one_of(others)
 
@@ -171,10 +171,10 @@ class _Day:
     def _open_department(self) -> None:
         """Opens a department, headed by a person from elsewhere in the same function."""
         departments, staff = self._departments, self._staff
-        department = departments.open(NOBODY)
+        department = departments.open(NO_MANAGER)
         head = self._draw_person(departments.function[department])
         if head is None:
-            departments.head[department] = departments.boss_of(department, NOBODY)
+            departments.head[department] = departments.boss_of(department, NO_MANAGER)
             return
         departments.head[department] = head
         staff.department[head] = department
@@ -207,7 +207,7 @@ class _Day:
         for _ in range(count):
             for _ in range(TRIES):
                 person = self._draws.below(len(staff))
-                if staff.works[person] and person not in leaving and staff.manager[person] != NOBODY:
+                if staff.works[person] and person not in leaving and staff.manager[person] != NO_MANAGER:
                     leaving.add(person)
                     break
         successors = self._replace_managers(leaving)

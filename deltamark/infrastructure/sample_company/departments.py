@@ -8,7 +8,7 @@ from deltamark.infrastructure.sample_company.draws import Draws
 from deltamark.infrastructure.sample_company.functions import BOARD, FUNCTIONS, TEAMS_EACH
 from deltamark.infrastructure.sample_company.sites import CITIES
 
-NOBODY = -1
+NO_MANAGER = -1
 NOWHERE = -1
 
 
@@ -27,7 +27,7 @@ class Departments:
         self.head = array("i")
         self.exists = bytearray()
         for _ in range(count):
-            self.open(NOBODY)
+            self.open(NO_MANAGER)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -76,13 +76,13 @@ class Departments:
         self.names[number] = draws.one_of([option for option in options if option != name])
 
     def boss_of(self, number: int, person: int) -> int:
-        """The nearest head above a person in a department, to whom the person reports; `NOBODY` at the top."""
+        """The nearest head above a person in a department, to whom the person reports; `NO_MANAGER` at the top."""
         while number >= 0:
             head = self.head[number]
-            if self.exists[number] and head not in (NOBODY, person):
+            if self.exists[number] and head not in (NO_MANAGER, person):
                 return head
             number = self.parent[number]
-        return NOBODY
+        return NO_MANAGER
 
     def is_leaf(self) -> bytearray:
         """For each department, whether it has no departments below it."""

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from deltamark.infrastructure.sample_company.company import Company
-from deltamark.infrastructure.sample_company.departments import NOBODY, NOWHERE
+from deltamark.infrastructure.sample_company.departments import NO_MANAGER, NOWHERE
 from deltamark.infrastructure.sample_company.directory import (
     ALL_CAPITALS,
     CAPITALS,
@@ -99,7 +99,7 @@ def person_rows(company: Company) -> Iterator[Row]:
             "" if place == NO_PLACE else SITES[place].city,
             dates[hired],
             codes[department],
-            "" if manager == NOBODY else f"E{manager + 1:05d}",
+            "" if manager == NO_MANAGER else f"E{manager + 1:05d}",
         )
 
 
@@ -134,7 +134,7 @@ def department_rows(company: Company) -> Iterator[Row]:
                 department_code(number),
                 name,
                 "" if parent == NOWHERE else department_code(parent),
-                "" if head == NOBODY else employee_id(head),
+                "" if head == NO_MANAGER else employee_id(head),
             )
 
 

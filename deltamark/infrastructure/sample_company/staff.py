@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-from deltamark.infrastructure.sample_company.departments import NOBODY
+from deltamark.infrastructure.sample_company.departments import NO_MANAGER
 from deltamark.infrastructure.sample_company.draws import Draws
 from deltamark.infrastructure.sample_company.functions import GRADES
 from deltamark.infrastructure.sample_company.names import CULTURE_NAMES, PersonNames
@@ -76,6 +76,6 @@ class Staff:
         """For each person, whether anyone reports to them."""
         is_manager = bytearray(len(self.given))
         for person, manager in enumerate(self.manager):
-            if manager != NOBODY and self.works[person]:
+            if manager != NO_MANAGER and self.works[person]:
                 is_manager[manager] = 1
         return is_manager

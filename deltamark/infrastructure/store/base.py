@@ -53,7 +53,7 @@ class DatabaseStore(ABC, Generic[DriverError]):
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         with (
-            self._explaining(),
+            self._explained_errors(),
             self._database() as database,
             closing(StoreReading(database, self._mapper, self._clock)) as view,
         ):
@@ -70,7 +70,7 @@ class DatabaseStore(ABC, Generic[DriverError]):
     @contextmanager
     def transaction(self) -> Iterator[Writing]:
         with (
-            self._explaining(),
+            self._explained_errors(),
             self._writing_transaction() if self._dry_run is None else self._savepoint(self._dry_run()) as writing,
         ):
             yield writing
@@ -105,7 +105,7 @@ class DatabaseStore(ABC, Generic[DriverError]):
                 database.execute("RELEASE dry_run")
 
     @contextmanager
-    def _explaining(self) -> Iterator[None]:
+    def _explained_errors(self) -> Iterator[None]:
         try:
             yield
         except self._driver_error as e:

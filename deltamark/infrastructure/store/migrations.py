@@ -312,10 +312,10 @@ def steps_from(version: int, steps: Sequence[Step], name: str) -> Sequence[Step]
     :param name: the name of the store in messages.
     :raises StoreError: if it was written by a newer Deltamark.
     """
-    known = steps[-1].version
-    if version > known:
+    newest = steps[-1].version
+    if version > newest:
         raise StoreError(
-            f"{name} was written by a newer version of Deltamark (store version {version}; this one knows {known}). "
+            f"{name} was written by a newer version of Deltamark (store version {version}; this one knows {newest}). "
             "Upgrade Deltamark."
         )
     return [step for step in steps if step.version > version]

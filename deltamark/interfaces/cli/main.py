@@ -14,7 +14,7 @@ from deltamark.interfaces.cli.commands import all_commands
 from deltamark.interfaces.cli.exit_statuses import BROKEN_PIPE, FAILED, status_of_error
 from deltamark.interfaces.cli.groups import GuessingGroup
 from deltamark.interfaces.cli.next_steps import command_lines
-from deltamark.interfaces.cli.signals import Stopping, end_by_signals
+from deltamark.interfaces.cli.signals import StopSignal, end_by_signals
 from deltamark.interfaces.cli.streams import (
     OutputLost,
     ReaderGone,
@@ -81,20 +81,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     4 `verify` found a fault; 128 and the number of the signal where one stopped it.
     """
     open_missing()
-    stopping = Stopping()
+    stop_signal = StopSignal()
     try:
-        with stopping.watching():
-            status = status_of(sys.argv[1:] if arguments is None else arguments, stopping)
+        with stop_signal.watching():
+            status = status_of(sys.argv[1:] if arguments is None else arguments, stop_signal)
     except KeyboardInterrupt:  # a second signal, while the first one was being recorded
-        status = stopping.status
+        status = stop_signal.status
     end_by_signals()
     leave()
     sys.exit(status)
 
 
-def status_of(arguments: Sequence[str], stopping: Stopping | None = None) -> int:
+def status_of(arguments: Sequence[str], stop_signal: StopSignal | None = None) -> int:
     """Runs the command line and returns its exit status; reports errors on standard error."""
-    stopping = stopping or Stopping()
+    stop_signal = stop_signal or StopSignal()
     escape_what_cannot_be_written()
     try:
         status = deltamark.main(list(arguments), prog_name="deltamark", standalone_mode=False)
@@ -105,7 +105,7 @@ def status_of(arguments: Sequence[str], stopping: Stopping | None = None) -> int
         _report_usage(e)
         return e.exit_code
     except (KeyboardInterrupt, click.Abort):
-        return _report_stop(stopping)
+        return _report_stop(stop_signal)
     except ReaderGone:
         return BROKEN_PIPE
     except OutputLost as e:
@@ -115,8 +115,8 @@ def status_of(arguments: Sequence[str], stopping: Stopping | None = None) -> int
     except DeltamarkError as e:
         return _report(e, status_of_error(e), debug=DEBUG in arguments)
     except Exception as e:
-        if stopping.signal is not None:  # a library turned it into an error of its own
-            return _report_stop(stopping)
+        if stop_signal.signal is not None:  # a library turned it into an error of its own
+            return _report_stop(stop_signal)
         words = RuntimeError(
             f"an error inside Deltamark: {type(e).__name__}: {e}. The store is as the last finished task left it. "
             "Run again with --debug (before the command) and report what it prints."
@@ -124,9 +124,9 @@ def status_of(arguments: Sequence[str], stopping: Stopping | None = None) -> int
         return _report(words, FAILED, debug=DEBUG in arguments)
 
 
-def _report_stop(stopping: Stopping) -> int:
+def _report_stop(stop_signal: StopSignal) -> int:
     say("Interrupted. What was finished is kept; the task that was running was undone.")
-    return stopping.status
+    return stop_signal.status
 
 
 def _report_usage(error: click.ClickException) -> None:

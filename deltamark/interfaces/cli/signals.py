@@ -19,7 +19,7 @@ class Stopped(KeyboardInterrupt):
     """A signal asked the process to stop: the running task is undone and recorded as interrupted."""
 
 
-class Stopping:
+class StopSignal:
     """The signal that asked the process to stop, if one did.
 
     It is kept beside the exception, which a library that was interrupted may swallow.
@@ -81,22 +81,22 @@ def finishing_first(stop: Event) -> Iterator[None]:
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     watched = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    asked = SimpleQueue[bool]()
-    is_asked = False
+    requests = SimpleQueue[bool]()
+    is_stop_requested = False
 
     def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal is_asked
+        nonlocal is_stop_requested
         handler = before[number]
-        if not is_asked:
-            is_asked = True
-            asked.put(True)
+        if not is_stop_requested:
+            is_stop_requested = True
+            requests.put(True)
         elif callable(handler):
             handler(number, frame)
         else:
             raise KeyboardInterrupt
 
     def wait() -> None:
-        if asked.get():
+        if requests.get():
             stop.set()
 
     waiting = Thread(target=wait, name="waits for a signal", daemon=True)
@@ -108,5 +108,5 @@ def finishing_first(stop: Event) -> Iterator[None]:
     finally:
         for number in watched:
             signal.signal(number, before[number] or signal.SIG_DFL)
-        asked.put(False)
+        requests.put(False)
         waiting.join()

@@ -110,10 +110,10 @@ class Slow(Observer):
         slow = self
 
         class Comparing:
-            def resources(self, extract, held, entity_type):
+            def resources(self, extract, stored, entity_type):
                 if entity_type.identifier == "Person":
                     assert slow.compared.wait(PATIENCE_S)
-                found = comparer.resources(extract, held, entity_type)
+                found = comparer.resources(extract, stored, entity_type)
                 if entity_type.identifier == "Team":
                     slow.compared.set()
                 return found
@@ -146,9 +146,9 @@ def test_parallel_changes_of_other_entity_types_need_no_second_comparison(new_ho
     comparer, compared = house.engine._services.comparer, []
 
     class Counting:
-        def resources(self, extract, held, entity_type):
+        def resources(self, extract, stored, entity_type):
             compared.append(entity_type.identifier)
-            return comparer.resources(extract, held, entity_type)
+            return comparer.resources(extract, stored, entity_type)
 
         links = staticmethod(comparer.links)
 

@@ -100,7 +100,7 @@ class PlainComparer:
         )
         keys = {row["stream"]: row["key"] for side in (sides.first, sides.second) for row in side.to_pylist()}
         before: dict[tuple[int, int], int | None] = {}
-        for row in sides.held.to_pylist():
+        for row in sides.links.to_pylist():
             before[row["source"], row["target"]] = None
             keys |= {row["source"]: row["source_key"], row["target"]: row["target_key"]}
         after = {} if complete else dict(before)

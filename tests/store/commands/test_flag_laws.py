@@ -1,4 +1,4 @@
-"""Law: whatever changes, every resource whose value over a path is another one is flagged, and properties flag nobody
+"""Law: whatever changes, every resource whose value over a path is another one is flagged, and properties flag nothing
 without need.
 """
 

@@ -59,7 +59,7 @@ class StoreCopy(RebuildCommands):
         verified = comparison.result()
         refuse_broken(verified)
         self._copy_small(db, "horizons", "subject, connector, position, run, task")
-        self._put_horizons(comparison.folding)
+        self._put_horizons(comparison.log_fold)
         self._put_all_awaited(comparison.awaited())
         recomputes = comparison.has_wrong_values
         self._copy_derived(db, with_places=not recomputes)
@@ -131,8 +131,8 @@ class StoreCopy(RebuildCommands):
         row = db.row("SELECT last_at, next_stream, next_run, next_flag, forgotten_flag FROM store")
         assert row is not None, "every store has this row"
         last_at, stream, run, self._flag, forgotten = row
-        self._micros = max(last_at, comparison.folding.newest_time)
-        self._stream = max(stream, comparison.folding.last_stream + 1)
+        self._micros = max(last_at, comparison.log_fold.newest_time)
+        self._stream = max(stream, comparison.log_fold.last_stream + 1)
         self._run = max(run, comparison.next_run)
         log = db.one("SELECT log FROM store")
         self._db.execute("UPDATE store SET forgotten_flag=?1, log=?2", (forgotten, log))

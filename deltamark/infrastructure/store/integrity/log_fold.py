@@ -115,7 +115,7 @@ class _Broken(Exception):
         self.position = position
 
 
-class LogFolding:
+class LogFold:
     """One reading of the whole log."""
 
     def __init__(self, database: Database, mapper: ChangeMapper, report_fault: Callable[[LogFault], None]) -> None:

@@ -11,7 +11,7 @@ from deltamark.domain.integrity.verification import Checkpoint, LogVerification,
 from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.commands.waiting_links import WaitingLinkCommands
 from deltamark.infrastructure.store.database import Same
-from deltamark.infrastructure.store.integrity.log_fold import Folded, FoldedLink, FoldedResource, LogFolding
+from deltamark.infrastructure.store.integrity.log_fold import Folded, FoldedLink, FoldedResource, LogFold
 from deltamark.infrastructure.store.integrity.state_check import Comparison, expected_horizons
 from deltamark.infrastructure.store.queries.state import Queries
 
@@ -42,12 +42,12 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
                 self._correct(folded, comparison)
         verified = comparison.result()
         refuse_broken(verified)
-        self._stream = max(self._stream, comparison.folding.last_stream + 1)
+        self._stream = max(self._stream, comparison.log_fold.last_stream + 1)
         self._run = max(self._run, comparison.next_run)
-        self._micros = max(self._micros, comparison.folding.newest_time)
+        self._micros = max(self._micros, comparison.log_fold.newest_time)
         if not verified.differences:
             return Replayed(verified=verified)
-        self._put_horizons(comparison.folding)
+        self._put_horizons(comparison.log_fold)
         self._put_all_awaited(comparison.awaited())
         if comparison.has_wrong_values:
             # Derived values may have been computed from wrong values. Without places, everything is computed again.
@@ -176,10 +176,10 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
                 f"the log links {kind} {key}, but never created it", effect="Nothing was changed."
             ) from None
 
-    def _put_horizons(self, folding: LogFolding) -> None:
+    def _put_horizons(self, log_fold: LogFold) -> None:
         columns = "SELECT subject, connector, position, run, task FROM horizons"
         stored = {row[0]: row for row in self._db.all(columns)}
-        for subject, row in expected_horizons(stored, folding).items():
+        for subject, row in expected_horizons(stored, log_fold).items():
             if row == stored.get(subject):
                 continue
             if subject in stored:

@@ -24,7 +24,7 @@ from deltamark.infrastructure.store.integrity.log_fold import (
     FoldedResource,
     FoldedRun,
     LogFault,
-    LogFolding,
+    LogFold,
 )
 
 _RESOURCES = """SELECT r.stream, e.name, r.key, r.version, r.position, r.live, r.state, r.computed
@@ -69,7 +69,7 @@ class Comparison:
         self._checkpoint = checkpoint
         self._digest = ""
         self._progress = progress
-        self._folding = LogFolding(database, mapper, self._add_fault)
+        self._log_fold = LogFold(database, mapper, self._add_fault)
         self._faults: list[Discrepancy] = []
         self._differences: list[Discrepancy] = []
         self.log_faults = self.differences = 0
@@ -80,9 +80,9 @@ class Comparison:
         self._duplicate_searches = 0
 
     @property
-    def folding(self) -> LogFolding:
+    def log_fold(self) -> LogFold:
         """What the log holds besides the streams."""
-        return self._folding
+        return self._log_fold
 
     def ranges(self) -> Iterator[Folded]:
         """Yields what the log gives, range by range, after it was compared with the stored rows."""
@@ -90,7 +90,7 @@ class Comparison:
         chained = self._head() if self._is_chained else 0
         if self._is_chained:
             self._check_chain(chained + last)
-        for folded in self._folding.ranges():
+        for folded in self._log_fold.ranges():
             self._compare(folded)
             yield folded
             self._progress(chained + min(folded.after - 1, last), chained + last)
@@ -117,7 +117,7 @@ class Comparison:
         return LogVerification(
             head=self._head(),
             digest=self._digest,
-            events=self._folding.events,
+            events=self._log_fold.events,
             resources=self.resources,
             links=self.links,
             runs=self.runs,
@@ -188,7 +188,7 @@ class Comparison:
         self._compare_horizons()
         self._compare_awaited()
         row = self._db.row("SELECT next_stream, next_run, last_at FROM store")
-        least = (self._folding.last_stream + 1, self.next_run, self._folding.newest_time)
+        least = (self._log_fold.last_stream + 1, self.next_run, self._log_fold.newest_time)
         names = ("the next stream", "the next run", "the newest time")
         for name, stored, minimum in zip(names, row or (None, None, None), least, strict=True):
             if not isinstance(stored, int) or stored < minimum:
@@ -198,7 +198,7 @@ class Comparison:
     def _compare_horizons(self) -> None:
         sql = "SELECT subject, connector, position, run, task FROM horizons"
         stored = {row[0]: row for row in self._db.all(sql)}
-        for subject, expected in expected_horizons(stored, self._folding).items():
+        for subject, expected in expected_horizons(stored, self._log_fold).items():
             if stored.get(subject) != expected:
                 problem = "no discard in the log set it" if subject in stored else "it is missing"
                 position = expected[2] if expected else stored[subject][2]
@@ -215,21 +215,21 @@ class Comparison:
     def awaited(self) -> set[tuple[str, str, str]]:
         """Returns the waiting pairs according to the log, each with its association."""
         waiting: dict[str, set[Pair]] = {}
-        for _, event in sorted(self._folding.awaiting, key=itemgetter(0)):
+        for _, event in sorted(self._log_fold.awaiting, key=itemgetter(0)):
             pairs = waiting.setdefault(event.association, set())
             pairs.difference_update(event.settled)
             pairs.update(event.awaited)
         return {(association, *pair) for association, pairs in waiting.items() for pair in pairs}
 
 
-def expected_horizons(stored: Mapping[str, HorizonRow], folding: LogFolding) -> dict[str, HorizonRow | None]:
+def expected_horizons(stored: Mapping[str, HorizonRow], log_fold: LogFold) -> dict[str, HorizonRow | None]:
     """Returns the right horizon of each subject; None for one that must have none.
 
     The record of a discard names the entity types whose changes it removed, not every subject whose horizon it moved.
     So a stored horizon is right if a discard set it and it covers the snapshots. A subject with snapshots has one.
     """
-    discards = [_horizon_of(event, folding) for _, event in folding.discards]
-    newest = folding.discarded_to
+    discards = [_horizon_of(event, log_fold) for _, event in log_fold.discards]
+    newest = log_fold.discarded_to
     expected: dict[str, HorizonRow | None] = {}
     for subject in sorted({*stored, *newest}, key=str):
         row, needed = stored.get(subject), newest.get(subject, 0)
@@ -241,8 +241,8 @@ def expected_horizons(stored: Mapping[str, HorizonRow], folding: LogFolding) -> 
     return expected
 
 
-def _horizon_of(event: ChangesDiscarded, folding: LogFolding) -> tuple[str, int, int, str]:
-    planned = {task.ordinal: task.identifier for task in folding.planned.get(event.run, ())}
+def _horizon_of(event: ChangesDiscarded, log_fold: LogFold) -> tuple[str, int, int, str]:
+    planned = {task.ordinal: task.identifier for task in log_fold.planned.get(event.run, ())}
     return event.connector, event.up_to, event.run, planned.get(event.task, "")
 
 

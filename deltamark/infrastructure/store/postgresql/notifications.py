@@ -16,8 +16,11 @@ _SLICE_S = 0.25
 """Seconds for which a wait cannot be stopped."""
 
 
-class Listening:
-    """Waits for notifications; a lost connection is replaced, and what was notified meanwhile is lost."""
+class NotificationWatch:
+    """Waits for notifications.
+
+    A lost connection is replaced. Notifications sent meanwhile are lost.
+    """
 
     def __init__(self, connections: Pool, channel: str) -> None:
         self._connections = connections

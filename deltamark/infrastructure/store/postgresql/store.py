@@ -27,7 +27,7 @@ from deltamark.infrastructure.store.postgresql.connection import RECONNECT_S, Ch
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.errors import LOCK_TIMEOUT_S, explained
 from deltamark.infrastructure.store.postgresql.grants import grants
-from deltamark.infrastructure.store.postgresql.notifications import Listening
+from deltamark.infrastructure.store.postgresql.notifications import NotificationWatch
 from deltamark.infrastructure.store.postgresql.recorder import LOCK_LOG, ChangeRecorder
 from deltamark.infrastructure.store.postgresql.statistics import renew_statistics
 from deltamark.infrastructure.store.queries.leases import renew
@@ -72,7 +72,7 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
         self._datastore = ChangeDatastore(self._address, lock_timeout_s=lock_timeout_s, reconnect_s=reconnect_s)
         self._recorder = ChangeRecorder(self._datastore)
         try:
-            with self._explaining():
+            with self._explained_errors():
                 self._prepare(create=create)
         except BaseException:
             self._datastore.close()
@@ -152,22 +152,25 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
     @contextmanager
     def dry_run(self) -> Iterator[None]:
         with (
-            self._explaining(),
+            self._explained_errors(),
             self._connection(_WRITE) as connection,
             self._as_dry_run(lambda: PostgreSQLDatabase(connection)),
         ):
             yield
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
-        with self._explaining(), self._connection(_RENEW) as connection:
+        with self._explained_errors(), self._connection(_RENEW) as connection:
             done = renew(PostgreSQLDatabase(connection), run, time_to_live_s, to_micros(self._clock()))
             connection.execute("COMMIT")
             return done
 
     @contextmanager
     def watching(self) -> Iterator[Watch]:
-        with self._explaining(), closing(Listening(self._datastore.connections, self._recorder.channel_name)) as watch:
-            yield _ExplainedWatch(watch, self._explaining)
+        with (
+            self._explained_errors(),
+            closing(NotificationWatch(self._datastore.connections, self._recorder.channel_name)) as watch,
+        ):
+            yield _ExplainedWatch(watch, self._explained_errors)
 
     def backup(self, target: Path, *, overwrite: bool, progress: Progress) -> Position:
         """Refuses: PostgreSQL has a program for it."""
@@ -179,7 +182,7 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
     def space(self) -> Space:
         sql = """SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ?1 AND c.relkind = 'r'"""
-        with self._explaining(), self._connection(_READ) as connection:
+        with self._explained_errors(), self._connection(_READ) as connection:
             return Space(size=PostgreSQLDatabase(connection).one(sql, (self._address.schema,)), free=None)
 
     def check_shrinkable(self) -> None:
@@ -199,7 +202,7 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
 
     def grants(self, *, writer: str | None, reader: str | None) -> str:
         """Returns the SQL that lets one role write and another read; see `grants.grants`."""
-        with self._explaining(), self._connection(_READ) as connection:
+        with self._explained_errors(), self._connection(_READ) as connection:
             return grants(PostgreSQLDatabase(connection), self._address, writer=writer, reader=reader)
 
     def _explained(self, error: psycopg.Error) -> DeltamarkError:
@@ -212,12 +215,12 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
 class _ExplainedWatch:
     """A watch whose errors are explained."""
 
-    def __init__(self, watch: Watch, explaining: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, watch: Watch, explained_errors: Callable[[], AbstractContextManager[None]]) -> None:
         self._watch = watch
-        self._explaining = explaining
+        self._explained_errors = explained_errors
 
     def wait(self, timeout_s: float, stop: threading.Event) -> None:
-        with self._explaining():
+        with self._explained_errors():
             self._watch.wait(timeout_s, stop)
 
 

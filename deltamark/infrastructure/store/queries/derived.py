@@ -37,7 +37,7 @@ def _classified() -> pa.Schema:
 
 
 @cache
-def _held() -> pa.Schema:
+def _rule_values() -> pa.Schema:
     return pa.schema([("stream", pa.int64()), ("value", pa.string())])
 
 
@@ -95,7 +95,7 @@ class DerivedQueries(Queries):
 
     def stored_keys(self, rule: DerivedRule) -> pa.Table:
         sql = "SELECT resource, value FROM correlation_keys WHERE rule=?1 ORDER BY resource"
-        return self._db.table(sql, (self._rule_id(rule),), _held())
+        return self._db.table(sql, (self._rule_id(rule),), _rule_values())
 
     def _rule_id(self, rule: DerivedRule) -> int:
         """Returns the number of a derivation, whatever its definition; 0 if it has none."""

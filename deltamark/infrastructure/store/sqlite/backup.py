@@ -61,7 +61,7 @@ def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwri
     """
     part = target.with_name(f".deltamark-backup-{secrets.token_hex(8)}")
     try:
-        with _explaining(store, target):
+        with _explained_errors(store, target):
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             _copy_pages(source, part, progress)
             _check(part, store)
@@ -129,7 +129,7 @@ def _to_disk(path: Path) -> None:
 
 
 @contextmanager
-def _explaining(store: Path, target: Path) -> Iterator[None]:
+def _explained_errors(store: Path, target: Path) -> Iterator[None]:
     """Explains errors as errors of the copy, unless SQLite reports one of the store."""
     try:
         yield

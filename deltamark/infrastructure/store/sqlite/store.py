@@ -61,7 +61,7 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
             raise self._no_store_yet(path)
         self._datastore = ChangeDatastore(path, lock_timeout_s=lock_timeout_s)
         try:
-            with self._explaining():
+            with self._explained_errors():
                 self._recorder = ChangeRecorder(self._datastore)
                 self._prepare()
         except BaseException:
@@ -121,7 +121,7 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
 
     @contextmanager
     def dry_run(self) -> Iterator[None]:
-        with self._explaining(), self._sole_writer() as (connection, _):
+        with self._explained_errors(), self._sole_writer() as (connection, _):
             connection.raw.execute("BEGIN IMMEDIATE")
             try:
                 with self._as_dry_run(lambda: SQLiteDatabase(connection.raw)):
@@ -130,7 +130,7 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
                 connection.rollback()
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
-        with self._explaining(), self._datastore.idle_writer(_PATIENCE_S) as connection:
+        with self._explained_errors(), self._datastore.idle_writer(_PATIENCE_S) as connection:
             if connection is None:
                 return False
             with connection.transaction(commit=True) as c:
@@ -138,12 +138,12 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
 
     @contextmanager
     def watching(self) -> Iterator[Watch]:
-        yield _Polling()
+        yield _TimedWatch()
 
     def backup(self, target: Path, *, overwrite: bool, progress: Progress) -> Position:
         check_target(self._path, target, overwrite=overwrite)
         with (
-            self._explaining(),
+            self._explained_errors(),
             self._datastore.get_connection(commit=False) as connection,
             connection.transaction(commit=False),
         ):
@@ -154,7 +154,7 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
         return position
 
     def space(self) -> Space:
-        with self._explaining(), self._datastore.get_connection(commit=False) as connection:
+        with self._explained_errors(), self._datastore.get_connection(commit=False) as connection:
             assert isinstance(connection, ChangeConnection)
             pages, free, size = (
                 int(connection.raw.execute(f"PRAGMA {name}").fetchone()[0])
@@ -166,7 +166,7 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
         """Always possible."""
 
     def shrink(self) -> None:
-        with self._explaining(), self._sole_writer() as (connection, _):
+        with self._explained_errors(), self._sole_writer() as (connection, _):
             connection.raw.execute("PRAGMA temp_store=FILE")  # its copy may be larger than the memory
             try:
                 connection.raw.execute("VACUUM")
@@ -182,11 +182,11 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
         return explained(error, self._path)
 
     def close(self) -> None:
-        with self._explaining():
+        with self._explained_errors():
             self._datastore.close()
 
 
-class _Polling:
+class _TimedWatch:
     """A watch that only waits, because a file sends no notification of a commit."""
 
     def wait(self, timeout_s: float, stop: threading.Event) -> None:

@@ -32,7 +32,7 @@ def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run
     try:
         with workspace.engine() as engine:
             erasure = engine.erase(entity_type, key, reason=reason, dry_run=dry_run)
-            _tell(erasure)
+            _print_summary(erasure)
             if dry_run or no_scrub:
                 return
             statement = engine.scrub()
@@ -45,7 +45,7 @@ def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run
         )
 
 
-def _tell(erasure: Erasure) -> None:
+def _print_summary(erasure: Erasure) -> None:
     erased = f"{how_many(erasure.events, 'change')}, those of {how_many(erasure.links, 'link')} among them."
     if erasure.run is None:
         deleted = ", after it is deleted" if erasure.was_live else ""

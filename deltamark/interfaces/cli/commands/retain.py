@@ -47,7 +47,7 @@ def retain(
         )
         space = engine.space()
     _print(retention, form)
-    _tell(retention, dry_run=dry_run)
+    _print_summary(retention, dry_run=dry_run)
     if retention.run is not None and space.free is not None:
         say(f"The file takes {space.size:,} bytes, of which {space.free:,} are free and will be reused.")
     elif retention.run is not None:
@@ -79,7 +79,7 @@ def _to_the_second(name: str) -> Column:
     return Column(name.replace("_", " "), lambda document: document[name][:19].replace("T", " "))
 
 
-def _tell(retention: Retention, *, dry_run: bool) -> None:
+def _print_summary(retention: Retention, *, dry_run: bool) -> None:
     changes = how_many(retention.count, "change")
     if not retention.count:
         say(f"{retention.connector}: there is nothing to discard.")

@@ -72,30 +72,31 @@ def verify(
         raise UsageError("csv holds one kind of rows. Verify log and derived values one after the other.")
     if public_key is not None and checkpoint is None:
         raise UsageError("--public-key checks the signature of a checkpoint. Name it with --checkpoint.")
-    known = None if checkpoint is None else _known(Path(checkpoint), public_key)
-    status = _verify_log(workspace, known, form) if log or known or not derived else 0
+    content = None if checkpoint is None else _read_checkpoint(Path(checkpoint), public_key)
+    status = _verify_log(workspace, content, form) if log or content or not derived else 0
     return (_verify_derived(workspace, sample, seed, repair, form) or status) if derived else status
 
 
-def _known(file: Path, public_key: str | None) -> Checkpoint:
-    known, is_signed = checkpoint_in(file, None if public_key is None else verifying_key(Path(public_key)))
+def _read_checkpoint(file: Path, public_key: str | None) -> Checkpoint:
+    content, is_signed = checkpoint_in(file, None if public_key is None else verifying_key(Path(public_key)))
     if public_key is None:
         say(
             f"{file}: its signature is not checked; name the key with --public-key."
             if is_signed
             else f"{file}: not signed."
         )
-    return known
+    return content
 
 
-def _verify_log(workspace: Workspace, known: Checkpoint | None, form: Format) -> int:
+def _verify_log(workspace: Workspace, checkpoint: Checkpoint | None, form: Format) -> int:
     with workspace.opened_store() as store, CopyProgress("reading the log") as progress:
-        verification = verify_log(store, progress, checkpoint=known)
+        verification = verify_log(store, progress, checkpoint=checkpoint)
     show_verification(verification, form)
-    if known is not None:
-        not_proven = "" if is_proven(known, verification) else "It is not proven that "
+    if checkpoint is not None:
+        not_proven = "" if is_proven(checkpoint, verification) else "It is not proven that "
         it = "it" if not_proven else "It"
-        say(f"{not_proven}{it} begins with what it was on {to_the_second(known.at)}, up to position {known.position}.")
+        begin = f"what it was on {to_the_second(checkpoint.at)}, up to position {checkpoint.position}"
+        say(f"{not_proven}{it} begins with {begin}.")
     return 0 if verification.is_sound else FAULTY
 
 
