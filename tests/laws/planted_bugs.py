@@ -93,7 +93,7 @@ BUGS: Mapping[str, Bug] = {
     "the other end of a link is not flagged": Bug(
         f"{WALKING}._touch_links", "s.touched=1", "s.touched=1 AND s.forward=1"
     ),
-    "a removed link flags nobody": Bug(f"{WALKING}._touch_links", "LINK_TOPICS", "LINK_TOPICS[:1]"),
+    "a removed link flags nothing": Bug(f"{WALKING}._touch_links", "LINK_TOPICS", "LINK_TOPICS[:1]"),
     "only the first link of a path is watched": Bug(
         f"{WALKING}._touch_links", "s.touched=1", "s.touched=1 AND s.hops=1"
     ),

@@ -29,7 +29,7 @@ FOUND_BY_THE_MACHINE = (
     "no flags over more than one link",
     "what comes and goes is not flagged",
     "the other end of a link is not flagged",
-    "a removed link flags nobody",
+    "a removed link flags nothing",
     "new computed values flag nothing",
     "a flag tells only the first change of a value",
     "flags are dropped when the first consumer has read them",
