@@ -1,1 +1,1 @@
-"""The use cases of Deltamark, on top of ports that a store, extracts and an evaluator implement."""
+"""The use cases of Deltamark, on top of ports for the store, extracts and evaluation."""

@@ -60,7 +60,9 @@ def file(what: str, value: object, *, kinds: str = "a path") -> Path:
 
 
 def clock(value: object) -> Callable[[], datetime]:
-    """The value, which must be a function that returns the time; each time that it returns is checked.
+    """The value, which must be a function that returns the time.
+
+    Each time that it returns is checked.
 
     :raises UsageError: if it is something else; also later, for a time without a zone.
     """

@@ -1,4 +1,4 @@
-"""Digests of configurations and rules, which show whether they changed since values were computed."""
+"""Digests of configurations and rules, which show whether they changed since a computation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The steps that all computing tasks share: the batch that is due, its tally, and the new place of the task."""
+"""The steps that all computing tasks share: the batch that is due, counts, the new place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from deltamark.domain.values import shown
 
 @frozen(kw_only=True)
 class Batch:
-    """Derivations of one entity type that are computed together, and the inputs of their resources.
+    """Derivations of one entity type computed together, and the inputs of their resources.
 
     :param inputs: its `due` numbers the derivations by their place in `shares`.
     """
@@ -60,7 +60,7 @@ def due_batch(reading: Reading, input_reader: InputReader, shares: Sequence[Shar
 
 
 def _partial(input_reader: InputReader, shares: Sequence[Share], chosen: Sequence[int], due: pa.Table) -> Batch:
-    """A batch of flagged resources, with the derivations that are due for one of them or may become so."""
+    """A batch of flagged resources, with the derivations that are or may become due for them."""
     taken = _with_readers(shares, chosen)
     place = {number: position for position, number in enumerate(taken)}
     renumbered = pa.array([place[number] for number in due.column("derivation").to_pylist()], pa.int64())
@@ -72,7 +72,7 @@ def _partial(input_reader: InputReader, shares: Sequence[Share], chosen: Sequenc
 
 
 def _with_readers(shares: Sequence[Share], chosen: Sequence[int]) -> list[int]:
-    """The chosen shares, and those that read a property of the same resource which one of these computes."""
+    """The chosen shares, and those that read a property of the same resource computed by them."""
     if shares[0].planned.derivation.kind is not DerivationKind.PROPERTY:
         return list(chosen)
     names: set[str] = set()
@@ -124,7 +124,7 @@ def evaluation_errors(reading: Reading) -> Iterator[None]:
 
 
 def move_places(tx: Writing, task: ComputingTask, work: Workload) -> None:
-    """Moves the place of a task for each derivation, and drops the flags that every task has read.
+    """Moves the place of a task for each derivation, and drops flags that every task has read.
 
     To the end of the log where it computed everything, otherwise to the position up to which changes were flagged.
     """

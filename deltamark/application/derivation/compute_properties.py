@@ -1,4 +1,7 @@
-"""Computes properties by expressions or a function, stage by stage: each stage reads the values of earlier ones."""
+"""Computes properties by expressions or a function, stage by stage.
+
+Each stage reads the values of earlier ones.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,9 @@ def compute_properties(services: Services, task: ComputingTask) -> Apply:
 
 
 def clear_mapped_properties(services: Services, tx: Writing, cause: Origin, entity_types: Iterable[str]) -> list[str]:
-    """Removes the computed values of properties that a mapping feeds now; returns messages about it.
+    """Removes the computed values of properties that a mapping feeds now.
+
+    Returns messages about it.
 
     To be called before the extracts are applied: the values are theirs from then on.
     """
@@ -81,7 +86,10 @@ def _stages(shares: Sequence[Share]) -> Iterator[list[Share]]:
 
 
 def _ahead(portions: Iterator[Computation]) -> Iterator[Computation]:
-    """The same portions; the next one is computed in a thread while the caller, who alone uses the store, writes."""
+    """The same portions, each computed in a thread while the caller writes the one before.
+
+    The caller alone uses the store.
+    """
     with ThreadPoolExecutor(max_workers=1) as pool:
         coming = pool.submit(next, portions, None)
         while (portion := coming.result()) is not None:
@@ -132,7 +140,7 @@ class _ComputedWriter:
             return self._write(inputs.entity_type, _ahead(self._services.evaluator.portions(derivations, inputs)))
 
     def _write(self, entity_type: str, portions: Iterable[Computation]) -> Tally:
-        """Writes portion by portion: the changes of a million resources do not fit into memory at once."""
+        """Writes portion by portion, because a million changes do not fit into memory at once."""
         before, executed, necessary, computed = self._tx.head(), 0, 0, []
         for portion in portions:
             executed, necessary = executed + portion.executed, necessary + portion.necessary

@@ -24,7 +24,7 @@ from deltamark.domain.messages import how_many
 
 
 def compute_rules(services: Services, task: ComputingTask) -> Apply:
-    """Plans to compute the keys or classifications of the task's entity types, and to move the task's place."""
+    """Plans to compute the keys or classifications of the task's types, and to move its place."""
 
     def apply(tx: Writing, scope: Scope) -> TaskResult:
         work = workload(tx, services.plan, task)
@@ -56,7 +56,10 @@ def compute_rules(services: Services, task: ComputingTask) -> Apply:
 def _compute(
     services: Services, tx: Writing, input_reader: InputReader, shares: Sequence[Share]
 ) -> tuple[Tally, list[pa.Array]]:
-    """Computes what is due of some shares of one entity type; returns also the streams of the resources."""
+    """Computes what is due of some shares of one entity type.
+
+    Returns also the streams of the resources.
+    """
     batch = due_batch(tx, input_reader, shares)
     if batch is None:
         return Tally(), []

@@ -1,4 +1,4 @@
-"""Reads the inputs of expressions: the resources themselves, and those to which their dependency paths lead."""
+"""Reads the inputs of expressions: resources, and those at the end of dependency paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _AT_ONCE = 50_000
 
 
 class InputReader:
-    """Reads inputs in one view of a store; keeps what it read of all resources of an entity type."""
+    """Reads inputs in one view of a store.
+
+    Keeps what it read of all resources of an entity type.
+    """
 
     def __init__(self, reading: Reading, configuration: Configuration) -> None:
         self._reading = reading
@@ -83,7 +86,9 @@ class InputReader:
 
 
 def with_computed(states: pa.Table, rows: pa.Table) -> pa.Table:
-    """States with other computed properties where `rows` has some; both best in the order of their streams.
+    """States with other computed properties where `rows` has some.
+
+    It is fastest with both in the order of their streams.
 
     Works on portions: taking from all rows at once would need them three times in memory.
     """

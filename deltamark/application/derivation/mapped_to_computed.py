@@ -17,7 +17,10 @@ from deltamark.domain.resources.events import Origin
 
 
 def newly_computed(tx: Writing, shares: Iterable[Share]) -> dict[str, list[str]]:
-    """The properties that no task has computed so far, by entity type; a source may have given them values."""
+    """The properties that no task has computed so far, by entity type.
+
+    A source may have given them values.
+    """
     computed = {(rule.kind, rule.entity_type, rule.name) for rule in tx.rules_computed()}
     names: dict[str, list[str]] = {}
     for share in shares:
@@ -30,7 +33,9 @@ def newly_computed(tx: Writing, shares: Iterable[Share]) -> dict[str, list[str]]
 def remove_synchronized(
     tx: Writing, input_reader: InputReader, entity_type: str, names: Sequence[str], cause: Origin
 ) -> bool:
-    """Removes the values that a source gave to properties no mapping feeds any more; returns whether there were any.
+    """Removes the values that a source gave to properties no mapping feeds any more.
+
+    Returns whether there were any.
 
     Otherwise they would stay beside the computed values until the next synchronization, and count where nothing is
     computed.

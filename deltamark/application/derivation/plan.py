@@ -1,4 +1,7 @@
-"""Plans the derivations of a configuration: reads every expression once, and reports all faults together."""
+"""Plans the derivations of a configuration.
+
+Reads every expression once, and reports all faults together.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of derivations: the classification of resources, and pairs with equal correlation keys."""
+"""Results of derivations: classifications of resources, and pairs with equal keys."""
 
 from __future__ import annotations
 

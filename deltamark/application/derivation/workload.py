@@ -1,4 +1,4 @@
-"""The workload of a computing task: each derivation for all resources, or only for the flagged ones."""
+"""The workload of a computing task: each derivation for all, or only for flagged resources."""
 
 from __future__ import annotations
 
@@ -190,7 +190,9 @@ def _names(rule: DerivedRule) -> tuple[str, str, str]:
 
 
 def needed_dependencies(reading: Reading, plan: Plan) -> list[Dependency]:
-    """The dependencies whose flags some task needs: those of the derivations that were computed before.
+    """The dependencies whose flags some task needs.
+
+    They are those of the derivations that were computed before.
 
     Also of those that no task computes now: a task that is configured again before its place is dropped needs them. A
     derivation that is computed for the first time needs no flags: it is computed for all resources.
@@ -209,7 +211,10 @@ def has_unflagged_changes(reading: Reading) -> bool:
 
 
 def is_all_flagged(reading: Reading) -> bool:
-    """Whether no change is unflagged. Changes that were flagged before they were discarded count as flagged."""
+    """Whether no change is unflagged.
+
+    Changes that were flagged before they were discarded count as flagged.
+    """
     after = reading.flagged_to()
     if not reading.changed_since(after):
         return True

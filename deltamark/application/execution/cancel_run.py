@@ -39,7 +39,10 @@ def cancel_run(services: Services, number: int) -> JobRun:
 
 
 def _drop(services: Services, tx: Writing, run: JobRun, pending: Sequence[int]) -> None:
-    """Drops the pending changes of a run and ends it; what its tasks had read and counted stays on record."""
+    """Drops the pending changes of a run and ends it.
+
+    What its tasks had read and counted stays on record.
+    """
     log = RunLog(tx, run.number)
     log.cancel_requested(services.operator)
     for task in run.tasks:

@@ -109,7 +109,7 @@ class Executor:
             self._is_cancelled = True
 
     def _note_outcome(self, call: TaskCall, end: TaskEnd) -> None:
-        """Keeps the outcome of a task for those that depend on it, and decides whether it stops the run."""
+        """Keeps the outcome of a task for its dependents, and decides whether it stops the run."""
         task = call.task
         self._context.outcomes[call.ordinal] = Outcome(end.state, end.result.effect)
         if end.error is not None and not isinstance(end.error, DeltamarkError):
@@ -137,7 +137,9 @@ class Executor:
         return self._observer.started(call.ordinal)
 
     def _execute(self, call: TaskCall, turns: Turns, error: BaseException | None) -> TaskEnd:
-        """Runs one task and records its end: in its transaction, or, where that was undone, in one of its own.
+        """Runs one task and records its end.
+
+        The end is recorded in the task's transaction, or, where that was undone, in one of its own.
 
         :param error: what keeps the task from beginning.
         """

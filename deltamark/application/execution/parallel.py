@@ -1,4 +1,7 @@
-"""Runs the tasks of a level at the same time: each in a thread, their transactions one after another."""
+"""Runs the tasks of a level at the same time.
+
+Each runs in a thread, their transactions one after another.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ from deltamark.domain.runs.run import JobRun
 
 
 def repair(services: Services, verification: Verification, *, observer: Observer) -> JobRun | None:
-    """Flags the resources with faults and runs the tasks that compute them; None where there are no faults.
+    """Flags the resources with faults and runs the tasks that compute them.
+
+    Returns None where there are no faults.
 
     :raises AlreadyRunning: if one of these tasks runs now; the flags are set, and the next run repairs.
     :raises UsageError: if no task of the configuration computes what is wrong.

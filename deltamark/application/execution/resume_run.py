@@ -28,7 +28,10 @@ from deltamark.domain.runs.task_calls import Group, TaskCall, all_calls
 
 @frozen(kw_only=True)
 class _Resumption:
-    """A run to resume, and the ordinals of the tasks that run again; those of `pending` apply what was held back."""
+    """A run to resume, and the ordinals of the tasks that run again.
+
+    Those of `pending` apply what was held back.
+    """
 
     run: JobRun
     job: Job

@@ -43,7 +43,7 @@ def refuse_denied(job: Job, trigger: Trigger) -> None:
 
 
 def run_if_free(services: Services, job: Job, *, forced: bool, observer: Observer) -> JobRun:
-    """Runs a job as `run_job` does, but is refused at once where another run runs one of its tasks.
+    """Runs a job as `run_job` does, but is refused at once where a task is already running.
 
     Checks before the transaction that takes the tasks, which would wait for another writer.
 

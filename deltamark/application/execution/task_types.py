@@ -1,4 +1,4 @@
-"""The table of task types: the use case of each, and how to find work that an earlier run left."""
+"""The table of task types: the use case of each, and how to find work left by earlier runs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def _type_of(task: Task) -> TaskType[Any]:
 
 
 def plan_task(context: RunContext, call: TaskCall, report: ReportProgress) -> Apply | Skip:
-    """Does everything that comes before the transaction of a task; returns the part inside it, or why to skip it.
+    """Does everything that comes before the transaction of a task.
+
+    Returns the part inside it, or why to skip it.
 
     :param report: receives the progress of the task.
     """
@@ -109,7 +111,10 @@ def _synchronize(context: RunContext, task: SynchronizeTask, call: TaskCall, rep
 
 
 def _unprepared_reason(context: RunContext, call: TaskCall) -> str | None:
-    """Why a delta must not be read: unprepared or applied already, it would count as a complete extract."""
+    """Why a delta must not be read.
+
+    Unprepared or applied already, it would count as a complete extract.
+    """
     if call.prepared_at is None:
         return None
     preparation = context.calls[call.prepared_at].task

@@ -24,7 +24,7 @@ from deltamark.domain.resources.resource import Created, Deleted, ResourceEvent,
 
 
 def explanation(reading: Reading, plan: Plan, consumers: Sequence[ComputingTask], ref: ResourceRef) -> Explanation:
-    """Why each of these tasks would compute a resource now, or since when its derived values are up to date.
+    """Why each task would compute a resource now, or since when its values are up to date.
 
     :raises UsageError: if the resource never existed.
     """
@@ -155,7 +155,7 @@ class CauseSearch:
     def changes(
         self, dependency: Dependency, after: Position, since: Position | None = None
     ) -> Iterator[tuple[Position, AnyChange]]:
-        """The changes that the dependency reaches now, after a position and up to where changes were flagged.
+        """The changes that the dependency reaches now, after a position, as far as was flagged.
 
         :param since: a position that counts as flagged in any case; None for the whole log.
         """

@@ -17,7 +17,10 @@ from deltamark.domain.runs.run import ChangesDiscarded, Counts
 
 
 def flag(services: Services) -> Apply:
-    """Plans to flag every resource with a derived value that depends on a change since the last flag task."""
+    """Plans to flag every resource with a derived value that depends on a new change.
+
+    New are the changes since the last flag task.
+    """
 
     def apply(tx: Writing, scope: Scope) -> TaskResult:
         done = flag_changes(services, tx)
@@ -47,13 +50,19 @@ def flag_changes(services: Services, tx: Writing) -> TaskResult:
 
 
 def _dependencies(services: Services, tx: Writing) -> list[Dependency]:
-    """The dependencies whose flags some task needs, and those on existence: new resources always count."""
+    """The dependencies whose flags some task needs, and those on existence.
+
+    New resources always count.
+    """
     existence = [item for item in services.plan.dependencies if not item.hops and item.property is None]
     return list(dict.fromkeys([*existence, *needed_dependencies(tx, services.plan)]))
 
 
 def dependencies_on(services: Services, discarded: ChangesDiscarded) -> list[Dependency]:
-    """The dependencies on what a connector feeds: any of it may have changed in the discarded changes."""
+    """The dependencies on what a connector feeds.
+
+    Any of it may have changed in the discarded changes.
+    """
     associations = {
         association.identifier
         for association in services.configuration.associations
@@ -73,7 +82,7 @@ def _connector_of(configuration: Configuration, association: str) -> str | None:
 
 
 def _drop_flags(services: Services, tx: Writing) -> list[str]:
-    """Drops the flags that every task has read, and the places of tasks that are no longer configured."""
+    """Drops flags that every task has read, and places of tasks that are no longer configured."""
     kept: dict[str, dict[DerivedRule, None]] = {}
     for task in services.configuration.all_calls_of(ComputingTask):
         rules = [rule_of(planned) for planned in services.plan.of_task(task)]

@@ -1,4 +1,4 @@
-"""Audits: every value and link between two moments, with the changes that began and ended it."""
+"""Audits: values and links between two moments, with the changes that began and ended them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def span_between(reading: Reading, subject: str, from_: When, to: When) -> Span:
 def values_between(
     reading: Reading, entity_type: str, property_name: str, span: Span, key: str | None
 ) -> Iterator[HeldValue]:
-    """Every value of a property that a resource had at some position of the span, by key and time.
+    """Every value of a property that a resource had within the span, by key and time.
 
     :raises UsageError: for a key that never existed.
     """
@@ -70,7 +70,7 @@ def values_between(
 
 
 def links_between(reading: Reading, association: EntityAssociation, span: Span, key: str | None) -> Iterator[HeldLink]:
-    """Every link of an association that existed at some position of the span, by source, target and time.
+    """Every link of an association that existed within the span, by source, target and time.
 
     :param key: of a resource at either end.
     :raises UsageError: for a key that never existed.

@@ -32,7 +32,9 @@ _DECODE: dict[PropertyType, Callable[[Any], Any]] = {
 
 
 def as_table(configuration: Configuration, entity_type: EntityType, resources: Iterable[ExportedResource]) -> pa.Table:
-    """Resources as a table: a typed column for each property, then a list of keys for each association.
+    """Resources as a table.
+
+    It has a typed column for each property, then a list of keys for each association.
 
     A value of another type than its property now has (the configuration changed and the resource was not
     synchronized since) is null.

@@ -61,7 +61,10 @@ def horizons_of(reading: Reading, configuration: Configuration, entity_type: str
 
 
 def _touches(configuration: Configuration, entity_type: str, horizon: Horizon) -> bool:
-    """Whether a horizon concerns an entity type; one of an association that is no longer configured may."""
+    """Whether a horizon concerns an entity type.
+
+    One of an association that is no longer configured may.
+    """
     if horizon.subject == entity_type:
         return True
     association = configuration.association(horizon.subject)
@@ -77,7 +80,7 @@ def horizon_of(reading: Reading, configuration: Configuration, entity_type: str 
 
 
 def moment(reading: Reading, configuration: Configuration, entity_type: str, at: When | None) -> Position | None:
-    """The position of a moment at which resources of an entity type are read; None for the present.
+    """The position of a moment at which an entity type is read, or None for the present.
 
     :raises HistoryDiscarded: if the moment lies below the horizon of the entity type.
     """
@@ -263,7 +266,10 @@ def resource_at_moment(
 
 
 def resource_at(reading: Reading, ref: ResourceRef, position: Position | None) -> Resource | None:
-    """A resource now or at a position; None where there was none, a deleted one with `live` False."""
+    """A resource now or at a position, or None where there was none.
+
+    A deleted one has `live` False.
+    """
     if position is None:
         return reading.resource(ref)
     return fold(fact for _, fact in reading.facts(ref, position))
@@ -284,7 +290,7 @@ def links_of(reading: Reading, ref: ResourceRef, position: Position | None) -> l
 
 @frozen(kw_only=True)
 class ExportedResource:
-    """A resource with its links as an export gives it: association -> keys of the resources it leads to."""
+    """A resource as an export gives it, with the keys of linked resources by association."""
 
     key: str
     values: Values
@@ -294,7 +300,7 @@ class ExportedResource:
 def exported(
     reading: Reading, configuration: Configuration, entity_type: str, at: When | None
 ) -> Iterator[ExportedResource]:
-    """All resources of a type in key order, now or as they were, with the links that start at them.
+    """All resources of a type in key order, now or as they were, with the links that start there.
 
     :raises HistoryDiscarded: if the moment lies below the horizon.
     """

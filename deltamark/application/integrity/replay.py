@@ -1,4 +1,4 @@
-"""Verifies the log, and replays it: rebuilds the stored state, here or in a new store of any kind."""
+"""Verifies and replays the log: rebuilds the stored state, here or in a new store."""
 
 from __future__ import annotations
 

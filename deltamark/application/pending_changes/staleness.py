@@ -28,7 +28,7 @@ def refuse_if_outdated(reading: Reading, pending: PendingChanges, run: int) -> N
 
 
 def refuse_other_removals(pending: PendingChanges, run: int, removed: Mapping[str, int]) -> None:
-    """Compares the links that were removed with deleted resources with those that were to be removed.
+    """Compares the links removed with deleted resources with those that were to be removed.
 
     :param removed: how many, by association.
     :raises OutdatedChanges: if they differ; the caller must undo the transaction.

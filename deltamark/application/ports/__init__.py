@@ -1,4 +1,6 @@
-"""The interfaces that adapters implement (store, extracts, comparer, evaluator), and the records that cross them.
+"""The interfaces that adapters implement, and the records that cross them.
+
+There are ports for the store, extracts, the comparer and the evaluator.
 
 Read `store` first.
 """

@@ -50,7 +50,7 @@ class Computation:
 
 
 class EvaluationFailed(DeltamarkError):
-    """An expression failed for a resource, such as by a division by zero, a failed conversion or an overflow.
+    """An expression failed for a resource, for example by a division by zero or an overflow.
 
     :param stream: the first resource that it failed for; the caller knows its name.
     :param reason: a clause without a full stop.
@@ -81,14 +81,16 @@ class Evaluator(Protocol):
         ...
 
     def fault(self, derivation: Derivation) -> Fault | None:
-        """The fault of an expression that `reads` accepts but that cannot be evaluated; None where it can.
+        """The fault of an expression that `reads` accepts but that cannot be evaluated, or None.
 
         An example is the comparison of a text with a number.
         """
         ...
 
     def properties(self, derivations: Sequence[Derivation], inputs: Inputs) -> Computation:
-        """Computes properties in order: each reads the new values of those before it in its own resource.
+        """Computes properties in order.
+
+        Each reads the new values of those before it in its own resource.
 
         A derivation with neither binding nor expression stands for a property that is no longer computed: it has no
         value. A value that is not due is also computed where it reads a property of its own resource that changed.
@@ -100,7 +102,9 @@ class Evaluator(Protocol):
         ...
 
     def portions(self, derivations: Sequence[Derivation], inputs: Inputs) -> Iterator[Computation]:
-        """Computes as `properties` does, portion by portion: memory does not grow with the number of resources.
+        """Computes as `properties` does, portion by portion.
+
+        Memory does not grow with the number of resources.
 
         A portion is computed when it is asked for.
 
@@ -130,7 +134,9 @@ class Evaluator(Protocol):
         ...
 
     def compare_results(self, derivations: Sequence[Derivation], inputs: Inputs, values: pa.Table) -> Computation:
-        """Compares properties that a function returned with the stored ones, for all (live) resources of the inputs.
+        """Compares properties that a function returned with the stored ones.
+
+        All (live) resources of the inputs are compared.
 
         :param values: ``the stream``, and a column for each property under its name, with values as
             `deltamark.application.derivation.user_functions.result_check` writes them.

@@ -1,4 +1,4 @@
-"""The port to the extracts of source systems: files that are read, cleansed and converted as sets."""
+"""The port to extracts of source systems, whose files are read, cleansed and converted."""
 
 from __future__ import annotations
 
@@ -83,5 +83,8 @@ class Extracts(Protocol):
         types: tuple[PropertyType, PropertyType],
         command_column: str | None,
     ) -> LinkExtract:
-        """The cleansed pairs of an association's connection table; `types` are those of its two columns."""
+        """The cleansed pairs of an association's connection table.
+
+        `types` are those of its two columns.
+        """
         ...

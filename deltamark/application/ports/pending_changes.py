@@ -26,7 +26,7 @@ an association that wait for a resource from then on, or no longer; they change 
 
 @frozen(kw_only=True)
 class Part:
-    """Changes of one kind: of the resources of an entity type, or of the links of an association.
+    """Changes of one kind, of the resources of an entity type or the links of an association.
 
     :param subject: the entity type or association.
     :param ends: the entity types at the two ends of links; empty for resources.
@@ -68,7 +68,9 @@ class PendingChanges:
 
 @frozen(kw_only=True)
 class Block:
-    """A connector that is left out of incremental jobs, and the task (by its ordinal) of the run that blocked it.
+    """A connector that incremental jobs leave out, and the task and run that blocked it.
+
+    The task is named by its ordinal.
 
     :param needs_complete: whether a delta was held back: if it is dropped, the connector stays out until a complete
         extract is applied.

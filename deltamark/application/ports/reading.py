@@ -52,7 +52,9 @@ class Reading(Protocol):
         ...
 
     def states(self, entity_type: str, among: pa.Array | None = None) -> pa.Table:
-        """Resources: ``stream``, ``state`` (synchronized values), ``computed`` (computed values), by stream.
+        """Resources in the order of their streams: ``stream``, ``state``, ``computed``.
+
+        ``state`` holds the synchronized values, ``computed`` the computed ones.
 
         :param among: these streams (int64) of any entity type; a deleted resource has a null ``state``. None for all
             live resources of the entity type.
@@ -60,7 +62,7 @@ class Reading(Protocol):
         ...
 
     def names(self, streams: pa.Array) -> pa.Table:
-        """The resources of these streams: ``stream``, ``entity_type``, ``key``, ``live``; by type and key."""
+        """These resources by type and key: ``stream``, ``entity_type``, ``key``, ``live``."""
         ...
 
     def resource(self, ref: ResourceRef) -> Resource | None:
@@ -96,7 +98,9 @@ class Reading(Protocol):
         ...
 
     def ends(self, hop: Hop, near: pa.Array | None = None) -> pa.Table:
-        """The live links of a hop's association: ``near`` and ``far``, streams in the direction of the hop.
+        """The live links of a hop's association.
+
+        ``near`` and ``far`` are streams in the direction of the hop.
 
         :param near: only links from these streams (int64); None for all.
         """
@@ -117,11 +121,17 @@ class Reading(Protocol):
         ...
 
     def entity_types_changed_since(self, position: Position) -> set[str] | None:
-        """The entity types with a resource changed beyond a position; None if changes were discarded since."""
+        """The entity types with a resource changed beyond a position.
+
+        None if changes were discarded since.
+        """
         ...
 
     def changes(self, after: Position, until: Position | None) -> Iterator[tuple[Position, AnyChange]]:
-        """The changes of resources and links in `after` < position <= `until`, oldest first, in chunks."""
+        """The changes in `after` < position <= `until`, oldest first, in chunks.
+
+        They are changes of resources and of links.
+        """
         ...
 
     def changes_of(self, streams: pa.Array, after: Position) -> Iterator[tuple[Position, ResourceEvent]]:
@@ -151,7 +161,9 @@ class Reading(Protocol):
     def link_facts(
         self, association: str, ends: tuple[int | None, int | None] | None
     ) -> Iterator[list[tuple[Position, LinkFact]]]:
-        """The snapshots and events of each link of an association, also of removed ones, by source and target.
+        """The snapshots and events of the links of an association, by source and target.
+
+        Removed links are included.
 
         :param ends: only links that start at the stream of the first, or end at that of the second; None for all.
         """
@@ -182,7 +194,9 @@ class Reading(Protocol):
     def resources_between(
         self, entity_type: str, first: Position, last: Position
     ) -> Iterator[tuple[ResourceRef, Resource | None, Resource | None]]:
-        """The resources changed in `first` < position <= `last`, by key: as they were at `first` and at `last`.
+        """The resources changed in `first` < position <= `last`, by key.
+
+        Each is given as it was at `first` and at `last`.
 
         The cost depends on the changes between the two positions, not on the size of the store.
         """
@@ -211,7 +225,7 @@ class Reading(Protocol):
         ...
 
     def pending(self, run: int, task: int) -> PendingChanges | None:
-        """The pending changes of a task of a run, by its ordinal; None where there are none (any more).
+        """The pending changes of a task of a run, by its ordinal, or None where there are none.
 
         :raises StoreError: if they are not what was written.
         """
@@ -235,11 +249,13 @@ class Reading(Protocol):
         ...
 
     def places(self, consumer: str) -> dict[DerivedRule, Place]:
-        """The places of a consumer with the derivations that it computed, under the digests it computed with."""
+        """The places of a consumer with its derivations, under the digests it computed with."""
         ...
 
     def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: Position) -> pa.Table:
-        """Flags with a number greater than `after`, set by changes of which the newest is beyond a position.
+        """Flags with a number greater than `after`.
+
+        Only those count whose newest change is beyond a position.
 
         :returns: ``stream`` and ``dependency`` (its index in `dependencies`), each pair once, with ``since``, a
             position beyond `beyond`: of the first change that set the flag, or, where that is not beyond, of the
@@ -258,7 +274,7 @@ class Reading(Protocol):
         ...
 
     def classified(self, rule: DerivedRule) -> pa.Array:
-        """The streams (int64) of the resources that a classification rule holds for, under any definition."""
+        """The streams (int64) of the resources for which a rule holds, under any definition."""
         ...
 
     def classifications(self, entity_type: str) -> Iterator[tuple[str, list[str]]]:
@@ -328,7 +344,7 @@ class Reading(Protocol):
         ...
 
     def erasable_counts(self, stream: int) -> tuple[int, int]:
-        """The number of changes in the log of a resource and its links, and the number of links it ever had."""
+        """The numbers of changes in the log of a resource and its links, and of links it ever had."""
         ...
 
     def runs_that_name(self, key: str) -> list[int]:

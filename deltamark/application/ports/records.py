@@ -111,7 +111,9 @@ class Subjects:
 
 @frozen(kw_only=True)
 class Discarded:
-    """Changes that were discarded: positions, number, and SHA-256 over the events in position order.
+    """Changes that were discarded: positions, number, and a digest.
+
+    The digest is SHA-256 over the events in position order.
 
     :param ranges: the positions of all of them, each range with its first and last.
     """
@@ -164,7 +166,10 @@ class Schedule:
 
 @frozen(kw_only=True)
 class Emptied:
-    """How many changes were emptied, of which streams, and their positions, each range with its first and last."""
+    """How many changes were emptied, of which streams, and their positions.
+
+    Positions are ranges, each with its first and last.
+    """
 
     count: int
     streams: tuple[int, ...]

@@ -23,7 +23,7 @@ class Watch(Protocol):
     """Waits for new events in the log."""
 
     def wait(self, timeout_s: float, stop: Event) -> None:
-        """Returns when something was committed since the last call, when the time is over or `stop` is set.
+        """Returns after a commit since the last call, when the time is over or `stop` is set.
 
         May return sooner: after a lost connection it does, because a commit may have been missed.
 
@@ -47,7 +47,10 @@ class Store(Protocol):
         ...
 
     def dry_run(self) -> AbstractContextManager[None]:
-        """Opens a dry run: the transactions inside the block see one another and are undone at its end."""
+        """Opens a dry run.
+
+        The transactions inside the block see one another and are undone at its end.
+        """
         ...
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
@@ -60,11 +63,16 @@ class Store(Protocol):
         ...
 
     def watching(self) -> AbstractContextManager[Watch]:
-        """Opens a watch on the log for the `with` block; it notices every commit from the beginning of the block."""
+        """Opens a watch on the log for the `with` block.
+
+        It notices every commit from the beginning of the block.
+        """
         ...
 
     def backup(self, target: Path, *, overwrite: bool, progress: Progress) -> Position:
-        """Copies the store to a file while others write to it; returns the newest position in the log of the copy.
+        """Copies the store to a file while others write to it.
+
+        Returns the newest position in the log of the copy.
 
         The copy is the store at one instant and holds everything that was committed before the call. It gets its name
         when it is complete, checked and on the disk.

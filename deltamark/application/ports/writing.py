@@ -100,7 +100,7 @@ class Writing(Reading, Protocol):
         ...
 
     def flag_changes(self, after: Position, *, only: Iterable[Dependency] | None = None) -> int:
-        """Flags every resource with a watched dependency on something that a change beyond `after` touched.
+        """Flags every resource with a watched dependency on a change beyond `after`.
 
         Follows links as they are now. Flags a resource once for a dependency, with the first and the newest of those
         changes.
@@ -111,7 +111,10 @@ class Writing(Reading, Protocol):
         ...
 
     def flag_all(self, dependencies: Iterable[Dependency], position: Position) -> int:
-        """Flags every resource that these (watched) dependencies concern, at a position; returns how many."""
+        """Flags every resource that these (watched) dependencies concern, at a position.
+
+        Returns how many.
+        """
         ...
 
     def flag(self, streams: pa.Array, dependency: Dependency, position: Position) -> None:
@@ -131,7 +134,9 @@ class Writing(Reading, Protocol):
         ...
 
     def keep_consumers(self, kept: Mapping[str, Iterable[DerivedRule]]) -> list[str]:
-        """Drops the places of all other consumers, and of these with all other derivations (digests do not count).
+        """Drops the places of all other consumers, and of these with other derivations.
+
+        Digests do not count.
 
         :returns: the names of the consumers that have no place any more.
         """
@@ -153,7 +158,9 @@ class Writing(Reading, Protocol):
         ...
 
     def put_classifications(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
-        """Sets whether a classification rule holds for the resources in `values`; otherwise like `put_keys`.
+        """Sets whether a classification rule holds for the resources in `values`.
+
+        Otherwise like `put_keys`.
 
         :param values: ``stream``, ``value`` (a Boolean; null is no).
         """
@@ -164,7 +171,7 @@ class Writing(Reading, Protocol):
         ...
 
     def remove_rules(self, rules: Iterable[DerivedRule]) -> int:
-        """Removes derivations under any definition, with the keys and classifications that they gave.
+        """Removes derivations under any definition, with their keys and classifications.
 
         Their computed properties must have been set to nothing before.
 
@@ -175,7 +182,10 @@ class Writing(Reading, Protocol):
     # Runs and leases
 
     def start_run(self, build: Callable[[str, int, datetime], RunEvent]) -> int:
-        """Starts a run with the event that `build` makes of stream, number and time; returns its number."""
+        """Starts a run with the event that `build` makes of stream, number and time.
+
+        Returns its number.
+        """
         ...
 
     def append_to_run(self, build: Callable[[str, int, datetime], RunEvent], run: int) -> None:
@@ -183,7 +193,10 @@ class Writing(Reading, Protocol):
         ...
 
     def drop_expired_leases(self, tasks: Sequence[str]) -> list[Lease]:
-        """Drops the expired leases of some tasks and all other leases of the same runs; returns one for each run."""
+        """Drops the expired leases of some tasks and all other leases of the same runs.
+
+        Returns one for each run.
+        """
         ...
 
     def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
@@ -191,7 +204,10 @@ class Writing(Reading, Protocol):
         ...
 
     def extend_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
-        """Whether a run still holds the leases of its tasks; if it does, this transaction renews them at its end."""
+        """Whether a run still holds the leases of its tasks.
+
+        If it does, this transaction renews them at its end.
+        """
         ...
 
     def release_leases(self, run: int) -> None:
@@ -219,7 +235,9 @@ class Writing(Reading, Protocol):
         up_to: Position | None = None,
         at_most: int | None = None,
     ) -> Discarded | None:
-        """Discards all changes of these subjects, or the oldest: snapshots take their place and a horizon is set.
+        """Discards all changes of these subjects, or the oldest.
+
+        Snapshots take their place and a horizon is set.
 
         :param build: makes the event for the record from stream, version, time and what was discarded.
         :param up_to: only changes up to this position.
@@ -229,7 +247,7 @@ class Writing(Reading, Protocol):
         ...
 
     def erase(self, stream: int, build: Callable[[str, int, datetime, Emptied], ResourceErased], run: int) -> Emptied:
-        """Empties all changes of a resource and its links, and drops whatever else is stored of them.
+        """Empties all changes of a resource and its links, and drops all else stored of them.
 
         The resource must be deleted, and every change flagged.
 
@@ -240,7 +258,9 @@ class Writing(Reading, Protocol):
     # Integrity
 
     def replay(self, progress: Progress) -> Replayed:
-        """Makes the stored state what the log gives: resources, links, runs, horizons and waiting links.
+        """Makes the stored state what the log gives.
+
+        That is resources, links, runs, horizons and waiting links.
 
         Writes only rows that differ. Where resources or links differed, the places of all consumers are dropped:
         derived values may have been computed from wrong values, and are computed anew.
@@ -250,7 +270,9 @@ class Writing(Reading, Protocol):
         ...
 
     def fill_from(self, source: Reading, progress: Progress) -> Replayed:
-        """Fills this new store with the log of another one, with what the log gives, and with all else but leases.
+        """Fills this new store with the log of another one, and with all else but leases.
+
+        The state is what the log gives.
 
         :raises UsageError: if this store holds anything.
         :raises StoreError: if the log of the other is not whole.

@@ -51,7 +51,10 @@ def discard_order(configuration: Configuration, connector: str, *, task: str, ru
 
 
 def discard_changes_of(configuration: Configuration, tx: Writing, task: SynchronizeTask, scope: Scope) -> list[str]:
-    """Discards all changes of the connector that a task synchronizes, also earlier ones; returns messages about it."""
+    """Discards all changes of the connector that a task synchronizes, also earlier ones.
+
+    Returns messages about it.
+    """
     order = discard_order(configuration, task.connector, task=task.identifier, run=scope.run, ordinal=scope.ordinal)
     seen = tx.flagged_to()
     discarded = discard_changes(tx, order)

@@ -1,4 +1,7 @@
-"""The changes that a retention may discard: older than what is kept, and read by all tasks that follow changes."""
+"""The changes that a retention may discard.
+
+They are older than what is kept, and read by all tasks that follow changes.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,10 @@ def _unread(reading: Reading, services: Services, names: tuple[str, ...], up_to:
 
 
 def _readers(reading: Reading, services: Services) -> Iterator[_Reader]:
-    """The tasks that read changes or flags, each with its position; those that compute everything next need none."""
+    """The tasks that read changes or flags, each with its position.
+
+    Those that compute everything next need none.
+    """
     tasks = {task.identifier: task for task in services.configuration.all_calls()}.values()
     flagging = [task.identifier for task in tasks if task.flags_changes]
     if flagging:

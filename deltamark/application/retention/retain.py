@@ -1,4 +1,7 @@
-"""Discards old changes in a run of its own: in chunks, each a transaction that leaves the store whole."""
+"""Discards old changes in a run of its own.
+
+It works in chunks, each a transaction that leaves the store whole.
+"""
 
 from __future__ import annotations
 
@@ -68,12 +71,18 @@ def retain_and_shrink(
 
 
 def task_of(connector: str) -> str:
-    """The name of the task that discards the changes of a connector; no task of a job can have it."""
+    """The name of the task that discards the changes of a connector.
+
+    No task of a job can have it.
+    """
     return f"{RETAIN}{connector}"
 
 
 def leased_by(services: Services, connector: str) -> tuple[str, ...]:
-    """The tasks that must not run meanwhile: those that read the connector's extracts, and another retention."""
+    """The tasks that must not run meanwhile.
+
+    They are those that read the connector's extracts, and another retention.
+    """
     readers = (
         task.identifier for task in services.configuration.all_calls_of(ConnectorTask) if task.connector == connector
     )

@@ -58,7 +58,10 @@ def free_tasks(tx: Writing, tasks: Sequence[str]) -> None:
 
 
 def end_if_dead(tx: Writing, number: int) -> JobRun | None:
-    """Ends a run on record if its process died; returns the run, or None if there is none of that number."""
+    """Ends a run on record if its process died.
+
+    Returns the run, or None if there is none of that number.
+    """
     run = _on_record(tx, number)
     if run is None or run.state is not TaskState.RUNNING:
         return run
@@ -88,7 +91,7 @@ def _on_record(reading: Reading, number: int) -> JobRun | None:
 
 @contextmanager
 def naming_the_other_run(store: Store, tasks: Sequence[str]) -> Iterator[None]:
-    """Names the run that holds one of the tasks where the block fails because another process writes for too long."""
+    """Names the run that holds one of the tasks if another process writes for too long."""
     try:
         yield
     except AlreadyRunning:
@@ -99,7 +102,9 @@ def naming_the_other_run(store: Store, tasks: Sequence[str]) -> Iterator[None]:
 
 
 def check_leases(tx: Writing, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
-    """Checks that a run still holds its tasks; their leases are renewed at the end of the transaction.
+    """Checks that a run still holds its tasks.
+
+    Their leases are renewed at the end of the transaction.
 
     :raises TakenOver: if another run took them over.
     """

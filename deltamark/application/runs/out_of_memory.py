@@ -1,4 +1,7 @@
-"""Explains that a process gets no more memory: that is no internal error, and its user can help."""
+"""Explains that a process gets no more memory.
+
+That is no internal error, and its user can help.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The recorder of a run that holds leases: each entry in a transaction, or in that of the task that it is about."""
+"""The recorder of a run that holds leases.
+
+Each entry is made in a transaction of its own, or in that of its task.
+"""
 
 from __future__ import annotations
 

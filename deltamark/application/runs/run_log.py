@@ -97,7 +97,10 @@ class RunLog:
         return cls(tx, tx.start_run(event))
 
     def resumed(self, services: Services, again: Collection[int], pending: Collection[int]) -> None:
-        """The tasks of the ordinals `again` run again; those of `pending` apply their pending changes."""
+        """The tasks of the ordinals `again` run again.
+
+        Those of `pending` apply their pending changes.
+        """
         operator = services.operator
         self._append(
             partial(

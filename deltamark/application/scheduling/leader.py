@@ -1,4 +1,4 @@
-"""Leader election: of all schedulers that share a store, one starts jobs, and the others stand by.
+"""Leader election: of all schedulers that share a store, one starts jobs.
 
 The leader holds a lease like those of tasks, under a name that no task can have. See ADR 0013 for what leases promise.
 """
@@ -50,7 +50,10 @@ class Leadership:
         return True
 
     def resign(self) -> None:
-        """Gives the lease back, if the store can be written, so that another scheduler can lead at once."""
+        """Gives the lease back, if the store can be written.
+
+        Another scheduler can then lead at once.
+        """
         if self._heartbeat is not None:
             self._stop_heartbeat()
             with suppress(DeltamarkError), self._store.transaction() as tx:

@@ -1,4 +1,7 @@
-"""A run that the schedule starts: its due time is marked as handled in the transaction that starts it."""
+"""A run that the schedule starts.
+
+Its due time is marked as handled in the transaction that starts it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ class Due:
 
 
 class ScheduledRun(Observer):
-    """One run of a job that is due: passes on what it observes, and cancels the run when the scheduler must stop."""
+    """One run of a job that is due.
+
+    Passes on what it observes, and cancels the run when the scheduler must stop.
+    """
 
     def __init__(
         self, services: Services, due: Due, *, leadership: Leadership, stop: Event, notices: Notices, observer: Observer

@@ -1,4 +1,6 @@
-"""The scheduler: starts jobs when they are due, each due time once, whatever the number of schedulers.
+"""The scheduler: starts jobs when they are due.
+
+Each due time is handled once, whatever the number of schedulers.
 
 A due time is marked as handled in the transaction that starts its run, and in which the scheduler checks that it still
 leads: both happen or neither. See ADR 0024.
@@ -40,7 +42,9 @@ def schedule(
     adopt: Adopt,
     wait: Wait | None = None,
 ) -> None:
-    """Runs jobs when they are due, until `stop` is set; a run that is going on then finishes its running tasks.
+    """Runs jobs when they are due, until `stop` is set.
+
+    A run that is going on then finishes its running tasks.
 
     :raises UsageError: if no job has a schedule, or if one uses the time zone of this machine and that cannot be
         determined.
@@ -109,7 +113,10 @@ class Scheduler:
         return self._work(due)
 
     def _update_schedules(self, schedules: Mapping[str, Schedule]) -> bool:
-        """Records new jobs and changed timings, which are due from now on, and drops others; true if there were any."""
+        """Records new jobs and changed timings, and drops others.
+
+        New ones are due from now on. Returns whether there were any.
+        """
         jobs = {job.identifier: timing_of(job) for job in scheduled_jobs(self._services.configuration)}
         new = [name for name, timing in jobs.items() if name not in schedules or schedules[name].timing != timing]
         gone = [name for name in schedules if name not in jobs]

@@ -1,4 +1,4 @@
-"""From extracts to changes in the log: comparison, thresholds, links that wait for a resource.
+"""From extracts to changes in the log: comparison, thresholds, and waiting links.
 
 Read `prepare`, then `synchronize`, then `threshold_check`.
 """

@@ -1,4 +1,7 @@
-"""Holds a synchronization back: keeps its changes and blocks its connector until a person decides."""
+"""Holds a synchronization back.
+
+Keeps its changes and blocks its connector until a person decides.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from deltamark.domain.next_steps import decisions
 
 
 class HeldBack(ThresholdExceeded):
-    """A synchronization would change more than it may; carries the changes to keep and what to record.
+    """A synchronization would change more than it may.
+
+    Carries the changes to keep and what to record.
 
     :param read: what the task read and set aside: recorded whether the changes are applied or dropped.
     """
@@ -35,7 +40,10 @@ class HeldBack(ThresholdExceeded):
         self.next_steps = () if is_dry_run else decisions(scope.run)
 
     def keep(self, tx: Writing) -> TaskResult:
-        """Keeps the changes and blocks the connector; returns what to record in the same transaction."""
+        """Keeps the changes and blocks the connector.
+
+        Returns what to record in the same transaction.
+        """
         pending, scope = self.pending, self._scope
         messages = [str(self), f"held back: {counted(pending)}"]
         before = tx.block_of(pending.connector)

@@ -61,7 +61,10 @@ class PreparedExtracts:
 
     @property
     def incomplete(self) -> bool:
-        """Whether some extract has unreadable rows, so that nothing may be deleted because it is missing there."""
+        """Whether some extract has unreadable rows.
+
+        Then nothing may be deleted because it is missing there.
+        """
         return any(extract.cleansed.incomplete for extract in self.extracts)
 
     @property

@@ -67,7 +67,9 @@ def synchronize(
     forced: bool = False,
     report: ReportProgress = report_nothing,
 ) -> Apply | Skip:
-    """Reads a connector's extracts unless they are prepared, then applies them in one transaction.
+    """Reads a connector's extracts unless they are prepared, then applies them at once.
+
+    They are applied in one transaction.
 
     Compares resources before the transaction, with the state as it is then; those that others change in between are
     compared again inside it.
@@ -96,7 +98,10 @@ def synchronize(
 def _read_in_parallel(
     services: Services, task: SynchronizeTask, prepared: dict[str, PreparedExtracts], view: Reading
 ) -> tuple[PreparedExtracts, dict[str, pa.Table]]:
-    """Reads the extracts and the state to compare them with at the same time: neither needs the other."""
+    """Reads the extracts and the state to compare them with at the same time.
+
+    Neither needs the other.
+    """
     extracts = prepared.pop(task.connector, None)
     if extracts is not None:
         return extracts, {}
@@ -164,7 +169,10 @@ class _Synchronization:
         self._deltas: dict[str, DeltaLinks] = {}
 
     def run(self) -> TaskResult:
-        """Applies resources, then links; checks the thresholds; discards changes where the task says so."""
+        """Applies resources, then links, and checks the thresholds.
+
+        Discards changes where the task says so.
+        """
         extracts = self._extracts
         fed = [mapping.entity_type for mapping, _ in extracts.resources]
         self._messages += clear_mapped_properties(self._services, self._tx, self._origin, fed)
@@ -351,7 +359,10 @@ class _Synchronization:
     def _check_rows(
         self, subject: str, extract: ResourceExtract | LinkExtract, count: Callable[[str], int], what: str
     ) -> None:
-        """Notes a complete extract without rows: it would remove everything, which only a user may allow."""
+        """Notes a complete extract without rows.
+
+        It would remove everything, which only a user may allow.
+        """
         if self._extracts.command_column is not None or extract.cleansed.read.rows:
             return
         live = count(subject)

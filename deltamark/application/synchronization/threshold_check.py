@@ -34,7 +34,10 @@ class SynchronizationEffects:
         self._empty: list[str] = []
 
     def add_empty_extract(self, reason: str) -> None:
-        """Adds an extract without rows where the store holds some: a reason to block, whatever the limits."""
+        """Adds an extract without rows where the store holds some.
+
+        It is a reason to block, whatever the limits.
+        """
         self._empty.append(reason)
 
     @property
@@ -61,7 +64,7 @@ class SynchronizationEffects:
         self._waiting.append(changes)
 
     def reason_to_block(self, connector: Connector, *, limits: bool) -> str | None:
-        """The reason, a clause, why a person must look at this before it is committed; None where it may be committed.
+        """The reason, a clause, why a person must look at this before it is committed, or None.
 
         An empty extract is checked before all limits.
 

@@ -1,4 +1,4 @@
-"""Waiting links: a link to a resource that does not exist yet is added when the resource is created.
+"""Waiting links: links to missing resources, added when the resource is created.
 
 A complete extract names every link each time; an extract with a command column names it once. So a row that names a
 missing resource is remembered, and so is one whose link was removed with its resource: after any sequence of deltas the
@@ -63,7 +63,7 @@ def write_waiting_links(tx: Writing, changes: WaitingChanges, origin: Origin) ->
 
 
 class DeltaLinks:
-    """The pairs of one association in extracts with a command column, together with its waiting links.
+    """The pairs of one association in extracts with commands, and its waiting links.
 
     Must be made before the resources are changed: afterwards the links of deleted resources are gone.
     """
@@ -177,7 +177,7 @@ class DeltaLinks:
         return _with_pairs(extract, sorted(self._candidates))
 
     def without_taken(self, extract: LinkExtract, sides: LinkSides) -> LinkExtract:
-        """The rows without waiting links whose first resource already has the one link that it may have."""
+        """The rows without waiting links of resources that already have the one link they may have."""
         if self.association.is_property1_collection or not self._candidates:
             return extract
         linked = pc.is_in(sides.first.column("stream"), sides.links.column("source").combine_chunks())
@@ -191,7 +191,7 @@ class DeltaLinks:
         return _with_pairs(evolve(extract, rows=rows), sorted(remaining))
 
     def without_renamed(self, extract: LinkExtract, compared: LinkComparison) -> LinkComparison:
-        """The comparison, which now also removes links that no row names any longer because an end was renamed."""
+        """The comparison, which also removes links that no row names because an end was renamed."""
         if not self._renamed:
             return compared
         commands = zip(
@@ -243,7 +243,7 @@ class DeltaLinks:
         return {*self._added_values(end), *self._values_of_other_connectors(end)}
 
     def _values_of_other_connectors(self, end: int) -> Iterator[str]:
-        """The values of waiting links that name existing resources of an end that another connector feeds.
+        """The values of waiting links that name existing resources of another connector's end.
 
         A synchronization of that connector may have created them without knowing these links.
         """
@@ -266,7 +266,10 @@ class DeltaLinks:
             yield from filter(None, _property(table.column("state").to_pylist(), self._refs[end].property))
 
     def _waiting_for_deleted(self) -> set[Pair]:
-        """The waiting links that name a deleted resource: one created later with that key starts without them."""
+        """The waiting links that name a deleted resource.
+
+        One created later with that key starts without them.
+        """
         if self._rows_are_resources:
             return set()
         values = [
@@ -281,7 +284,10 @@ class DeltaLinks:
 def waiting_after_complete(
     tx: Reading, association: EntityAssociation, extract: LinkExtract, compared: LinkComparison
 ) -> WaitingChanges:
-    """The changes of waiting links after the comparison of a complete extract: its orphans wait, no others."""
+    """The changes of waiting links after a complete extract was compared.
+
+    Its orphans wait, no others.
+    """
     before = tx.waiting_links(association.identifier)
     named = {pair for pair in _pairs(compared.orphans) if pair[1] is not None}
     if extract.cleansed.incomplete is not None:
@@ -362,7 +368,10 @@ def _is_key(configuration: Configuration, ref: PropertyRef) -> bool:
 
 
 def _rows_are_resources(configuration: Configuration, mapping: EntityAssociationMapping) -> bool:
-    """Whether the pairs are columns of the extract of their first resources, and so are deleted with these."""
+    """Whether the pairs are columns of the extract of their first resources.
+
+    Then they are deleted with these.
+    """
     of_first = configuration.mapping_of(mapping.entity_property_mapping1.entity_type)
     if of_first is None or of_first.connector != mapping.connector:
         return False

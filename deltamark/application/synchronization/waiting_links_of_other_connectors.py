@@ -36,7 +36,7 @@ NO_ROWS = LinkExtract(
 def links_of_other_connectors(
     configuration: Configuration, tx: Writing, connector: str, compared: Mapping[str, ResourceComparison]
 ) -> Iterator[LinksOfOtherConnector]:
-    """The links of each association that another connector feeds and at whose ends resources change."""
+    """The links of each association of another connector at whose ends resources change."""
     for mapping in configuration.association_mappings:
         if mapping.connector != connector and any(
             name in compared and compared[name].changes.total for name in _types(mapping)
@@ -45,11 +45,17 @@ def links_of_other_connectors(
 
 
 class LinksOfOtherConnector(DeltaLinks):
-    """The links of one association that another connector feeds. Must be made before the resources are changed."""
+    """The links of one association that another connector feeds.
+
+    Must be made before the resources are changed.
+    """
 
     @property
     def is_concerned(self) -> bool:
-        """Whether links are removed with resources, or waiting links may be added; known after `rows`."""
+        """Whether links are removed with resources, or waiting links may be added.
+
+        It is known after `rows`.
+        """
         return bool(self._losing_an_end or self._candidates)
 
     def _links_losing_an_end(self) -> frozenset[Pair]:

@@ -1,4 +1,4 @@
-"""Computes derived values from scratch and compares them with the stored ones, without writing."""
+"""Computes derived values from scratch and compares them with the stored ones."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ class _Sample(_Recomputation):
 
 
 class _RecomputedInputReader(InputReader):
-    """Reads resources without their stored computed properties, but with those that are set here."""
+    """Reads resources with the computed properties that are set here, not the stored ones."""
 
     def __init__(self, reading: Reading, services: Services) -> None:
         super().__init__(reading, services.configuration)
@@ -249,7 +249,10 @@ class _RecomputedInputReader(InputReader):
 
 
 def _cleared(inputs: Inputs, planned: Sequence[Planned]) -> Inputs:
-    """The inputs without values of the properties of this stage: the evaluator then returns every value as changed."""
+    """The inputs without values of the properties of this stage.
+
+    The evaluator then returns every value as changed.
+    """
     names = {item.derivation.name for item in planned}
     texts = [
         text if text == "{}" else _json({k: v for k, v in json.loads(text).items() if k not in names})
@@ -264,7 +267,10 @@ def _with_stored(new: dict[str, Value], stored: dict[str, Value], names: set[str
 
 
 def is_verified(derivation: Derivation) -> bool:
-    """Whether computing it anew must give the stored values: not if its function is not deterministic."""
+    """Whether computing it anew must give the stored values.
+
+    Not if its function is not deterministic.
+    """
     return derivation.maker is None or derivation.maker.deterministic
 
 

@@ -1,4 +1,4 @@
-"""Verifies derived values against recomputed ones, explains the differences, and prepares their repair."""
+"""Verifies derived values against recomputed ones, and prepares their repair."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONGEST_CHAIN = 10
 
 
 def verify_derived(reading: Reading, services: Services, sample: int | None, seed: int) -> Verification:
-    """Compares every derived value, or those of a sample of resources, with the value computed anew."""
+    """Compares every derived value, or those of a sample, with the value computed anew."""
     recomputed = recompute(reading, services, sample, seed)
     explainer = _Explainer(reading, services, recomputed.mismatches)
     differences = sorted(
@@ -45,7 +45,7 @@ def verify_derived(reading: Reading, services: Services, sample: int | None, see
 
 
 class _Explainer:
-    """Explains where differences come from, and whether the next incremental run corrects them anyway."""
+    """Explains differences, and whether the next incremental run corrects them anyway."""
 
     def __init__(self, reading: Reading, services: Services, mismatches: Sequence[Mismatch]) -> None:
         self._reading = reading
@@ -145,7 +145,10 @@ class _PendingWork:
         return mismatch.planned in self._wholly or (mismatch.planned, mismatch.stream) in self._flagged
 
     def _add_discarded(self, reading: Reading, services: Services) -> None:
-        """Adds what depends on changes that were discarded unflagged: the next flag task flags all of it."""
+        """Adds what depends on changes that were discarded unflagged.
+
+        The next flag task flags all of it.
+        """
         unread = [discarded for _, discarded in reading.discards(reading.flagged_to()) if discarded.unread]
         concerned = {dependency for discarded in unread for dependency in dependencies_on(services, discarded)}
         self._wholly |= {item for item in services.plan.derived if concerned.intersection(item.dependencies)}
@@ -178,7 +181,10 @@ def flag_for_repair(services: Services, faults: Sequence[Difference]) -> None:
 
 
 def repair_job(services: Services, faults: Sequence[Difference]) -> Job:
-    """A job of the tasks that compute what differs, each for flagged resources; properties before their readers."""
+    """A job of the tasks that compute what differs, each for flagged resources.
+
+    Tasks that compute properties come before those that read them.
+    """
     differing = {(fault.derivation.kind, fault.derivation.entity_type, fault.derivation.name) for fault in faults}
     chosen: dict[str, ComputingTask] = {}
     for task in services.configuration.all_calls_of(ComputingTask):
@@ -192,7 +198,10 @@ def repair_job(services: Services, faults: Sequence[Difference]) -> Job:
 
 
 def _properties(services: Services, tasks: Iterable[ComputingTask]) -> Iterator[ComputingTask]:
-    """The tasks that compute properties, each after those whose values it reads, and repeated where needed."""
+    """The tasks that compute properties, in order and repeated where needed.
+
+    Each comes after those whose values it reads.
+    """
     stages: dict[tuple[int, UserTask | None], list[Planned]] = {}
     for item in services.plan.of([DerivationKind.PROPERTY]):
         stages.setdefault((item.stage, item.derivation.maker), []).append(item)

@@ -21,7 +21,7 @@ from deltamark.domain.derivation.function_columns import FunctionColumn, columns
 def function_portions(
     reading: Reading, services: Services, derivations: Sequence[Derivation], inputs: Inputs, batch_size: int = 0
 ) -> Iterator[Computation]:
-    """The results of a function for the resources that are due, batch by batch in the order of their streams.
+    """The results of a function for the due resources, batch by batch in stream order.
 
     :param derivations: all of one function and one entity type.
     :param batch_size: the most resources in a batch; 0 as the function declares.

@@ -1,4 +1,7 @@
-"""Calls a user's function; errors that it raises, and forbidden actions, become failures of its task."""
+"""Calls a user's function.
+
+Errors that it raises, and forbidden actions, become failures of its task.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,10 @@ def _call_user_code(function: UserTask, batch: pa.Table) -> object:
 
 @contextmanager
 def _guarded(function: UserTask) -> Iterator[None]:
-    """Stops a process that the function forked if it returns from the function: the store belongs to its parent."""
+    """Stops a process that the function forked if it returns from the function.
+
+    The store belongs to its parent.
+    """
     process = os.getpid()
     try:
         yield

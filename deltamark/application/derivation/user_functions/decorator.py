@@ -98,7 +98,10 @@ def _made(function: Callable[[pa.Table], pa.Table], declared: Mapping[str, Any])
 
 
 def _source(function: Callable[..., Any]) -> str:
-    """The digest of the function's text without its decorators: what they declare is part of the definition."""
+    """The digest of the function's text without its decorators.
+
+    What they declare is part of the definition.
+    """
     try:
         text = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):

@@ -193,7 +193,7 @@ _STORED: dict[PropertyType, pa.DataType] = {
 
 
 def _problems(kind: PropertyType, column: pa.Array) -> Iterator[tuple[pa.Array, Callable[[int], str]]]:
-    """Masks of the values of a column that do not fit the type, each with the description of such a value."""
+    """Masks of the values of a column that do not fit the type, each with a description."""
 
     def read(row: int) -> str:
         return shown(column[row])
