@@ -1,4 +1,4 @@
-"""Puts the parts together: stores by their URL, what checks a configuration, what an engine works with.
+"""Puts the parts together: stores by their URL, configuration checks, the engine's services.
 
 Adapters are imported and made when they are used first: reading needs neither DuckDB nor a parser of SQL.
 """
@@ -69,7 +69,9 @@ def checked_configuration(
 
 
 def configuration_for_reading(files: Path, modules: Iterable[TaskModule] = ()) -> CheckedConfiguration:
-    """A configuration for commands that only read: its expressions and functions are checked when a plan is needed.
+    """A configuration for commands that only read.
+
+    Its expressions and functions are checked when a plan is needed.
 
     :raises ConfigurationError: with every fault of the rest; with every one of those where a plan is needed.
     """

@@ -116,7 +116,10 @@ class Engine:
 
     @property
     def configuration(self) -> Configuration:
-        """The configuration in force: the one that the engine was opened with, or that its schedule loaded since."""
+        """The configuration in force.
+
+        It is the one that the engine was opened with, or that its schedule loaded since.
+        """
         return self._services.configuration
 
     def close(self) -> None:
@@ -224,7 +227,7 @@ class Engine:
         told: Callable[[Notice], None] | None = None,
         observer: Observer | None = None,
     ) -> None:
-        """Runs the jobs that have a `CronTabExpression` when they are due, one after another, until stopped.
+        """Runs jobs with a `CronTabExpression` when they are due, one after another, until stopped.
 
         Any number of schedulers may share a store: one leads, and another takes over when it ends, or has sent no
         heartbeat for a minute. Each time that a job is due starts one run. What was missed, because no scheduler was at
@@ -251,7 +254,9 @@ class Engine:
         schedule(services, stop=stopped, receive=told or (lambda notice: None), observer=watching, adopt=self._adopt)
 
     def health(self, *, writable: bool = False) -> Health:
-        """Whether the schedule is kept: a scheduler is at work, no job is overdue, and the last runs ended well.
+        """Whether the schedule is kept.
+
+        It is kept if a scheduler is at work, no job is overdue, and the last runs ended well.
 
         :param writable: whether to check that the store can be written, too.
         :raises StoreError: if the store cannot be read, or not written.
@@ -338,7 +343,9 @@ class Engine:
         timeout: float | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[LoggedChange]:
-        """The log as it grows: every change beyond a position, oldest first, once; then it waits for more.
+        """The log as it grows: every change beyond a position, oldest first, once.
+
+        Then it waits for more.
 
         It survives some minutes in which the server of the store is away. To go on another time, give the position of
         the last change that was handled. PostgreSQL announces new changes at once; an SQLite file is looked at ten
@@ -368,7 +375,9 @@ class Engine:
     def history(
         self, entity_type: str, key: str, *, after: Position = 0, until: When | None = None, kept_only: bool = False
     ) -> list[LoggedChange]:
-        """One resource's changes and those of its links, oldest first; costs time in proportion to those.
+        """The changes of one resource and those of its links, oldest first.
+
+        Costs time in proportion to those.
 
         :param until: the last moment, inclusive; None for the present.
         :param kept_only: as for `changes`.
@@ -396,14 +405,17 @@ class Engine:
             return history.resource_at_moment(reading, self.configuration, ref, at)
 
     def links(self, entity_type: str, key: str, at: When | None = None) -> list[LinkRef]:
-        """The links of a resource now, or as they were, in both directions; raises as `resource` does."""
+        """The links of a resource now, or as they were, in both directions.
+
+        Raises as `resource` does.
+        """
         ref = lookup.ref_of(entity_type, key, self.configuration)
         arguments.moment("at", at)
         with self._store.reading() as reading:
             return history.links_at_moment(reading, self.configuration, ref, at)
 
     def export_resources(self, entity_type: str, at: When | None = None) -> Iterator[ExportedResource]:
-        """All resources of a type in key order, now or as they were, with the links that start at them.
+        """All resources of a type in key order, now or as they were, with links that start there.
 
         Reads in chunks; raises as `resource` does, when the iteration begins.
         """
@@ -443,7 +455,9 @@ class Engine:
     # Comparing moments and answering audits.
 
     def diff(self, entity_type: str, from_: When, to: When) -> Iterator[ResourceDelta | LinkDelta]:
-        """What differs between two moments: resources of an entity type by key, then links that start or end at one.
+        """What differs between two moments.
+
+        First resources of an entity type by key, then links that start or end at one.
 
         Applied to the state at `from_` it gives the state at `to`, which may be the earlier moment. Costs time in
         proportion to the changes between the two, and to the own history of the resources that they changed. What only
@@ -468,7 +482,9 @@ class Engine:
     def audit(
         self, entity_type: str, property_name: str, from_: When, to: When, *, key: str | None = None
     ) -> Iterator[HeldValue]:
-        """Who had what between two moments, and since which change: every value of a property, by key and time.
+        """Who had what between two moments, and since which change.
+
+        Yields every value of a property, by key and time.
 
         The property may be a computed one. A value counts if a resource had it at either moment or in between; while a
         resource had no value, there is none. An interval that began before the first moment has the change that began
@@ -495,7 +511,9 @@ class Engine:
     def audit_association(
         self, association: str, from_: When, to: When, *, key: str | None = None
     ) -> Iterator[HeldLink]:
-        """Who was linked to whom between two moments, and since which change: every link of an association.
+        """Who was linked to whom between two moments, and since which change.
+
+        Yields every link of an association.
 
         A link counts if it existed at either moment or in between; they come by source, target and time.
 
@@ -513,7 +531,9 @@ class Engine:
         )
 
     def erased_changes(self, after: When = 0, until: When | None = None, *, run: int | None = None) -> dict[int, int]:
-        """How many changes between two moments were erased and are no longer shown: run of the erasure -> count.
+        """How many changes between two moments were erased and are no longer shown.
+
+        Maps the run of each erasure to a count.
 
         The log no longer holds which resources they belonged to.
 
@@ -549,7 +569,9 @@ class Engine:
             return list(dirty_resources(reading, self._services.plan, consumers, entity_type))
 
     def why(self, entity_type: str, key: str, *, task: str | None = None) -> Explanation:
-        """Why dirty tasks, or one of them, would compute a resource now: each change with the path that leads to it.
+        """Why dirty tasks, or one of them, would compute a resource now.
+
+        Names each change with the path that leads to it.
 
         For a resource that none would compute, since when its derived values are true.
 
@@ -579,7 +601,9 @@ class Engine:
         return self._rows(lambda reading: matched_pairs(reading, self.configuration, rule))
 
     def classifications(self, entity_type: str | None = None) -> Iterator[Classification]:
-        """The resource type that was found for each resource, by entity type and key; of one entity type, or of all.
+        """The resource type that was found for each resource, by entity type and key.
+
+        Gives those of one entity type, or of all.
 
         :raises UsageError: for an entity type that does not exist.
         """
@@ -589,7 +613,9 @@ class Engine:
         return self._rows(lambda reading: classifications(reading, self.configuration, entity_type))
 
     def verify_derived(self, *, sample: int | None = None, seed: int = 0) -> Verification:
-        """Computes derived values again beside those stored, and returns where they differ; writes nothing.
+        """Computes derived values beside those stored, and returns the differences.
+
+        Writes nothing.
 
         :param sample: checks only so many resources of each entity type, chosen by `seed`; each of their values is
             then computed out of the stored values of what it reads.
@@ -605,7 +631,7 @@ class Engine:
             return verify_derived(reading, self._services, sample, seed)
 
     def repair(self, verification: Verification, *, observer: Observer | None = None) -> JobRun | None:
-        """Flags the resources with faults that a verification found, and runs the tasks that compute them.
+        """Flags the resources with faults found by a verification, and runs the tasks for them.
 
         The run is recorded among the others, as job ``*repair*``. None where there were no faults.
 
@@ -619,12 +645,15 @@ class Engine:
     # The log and the state: proof, repair, copies.
 
     def checkpoint(self) -> Checkpoint | None:
-        """What the log is now, to be kept elsewhere and given to `verify` later; None where it is empty."""
+        """What the log is now, to be kept elsewhere and given to `verify` later.
+
+        None where it is empty.
+        """
         with self._store.reading() as reading:
             return reading.checkpoint()
 
     def verify(self, checkpoint: Checkpoint | None = None) -> LogVerification:
-        """Reads the whole log, checks that it is what was written, and compares its replay with what is stored.
+        """Reads the whole log, checks that it is unaltered, and compares its replay with the state.
 
         Events that were altered, removed, put in or exchanged are found by the digests of the transactions, and their
         positions named. Compared are resources with their values, computed ones too, links, runs, horizons and the
@@ -647,7 +676,9 @@ class Engine:
         return verify_log(self._store, no_progress, checkpoint=checkpoint)
 
     def replay(self, into: str | None = None) -> Replayed:
-        """Rebuilds the stored state from the log, in one transaction: readers see the old state until it is done.
+        """Rebuilds the stored state from the log, in one transaction.
+
+        Readers see the old state until it is done.
 
         Rows that are as the log says are not written again. Where resources or links were not, the next runs compute
         everything that is derived anew; otherwise flags, places and keys stay as they are.
@@ -691,7 +722,9 @@ class Engine:
         vacuum: bool = False,
         told: Progress = no_progress,
     ) -> Retention:
-        """Discards the changes of a connector that are older than what is kept; the present state stays.
+        """Discards the changes of a connector that are older than what is kept.
+
+        The present state stays.
 
         Changes that no flag task has flagged, or that made resources dirty for a task that has not computed them yet,
         are kept, and so is what lies beyond them; the result says who has still to read them. It is a run, recorded
@@ -752,7 +785,9 @@ class Engine:
         return use_case(services, ref, reason)
 
     def scrub(self) -> str | None:
-        """Overwrites what was deleted and may still lie on the disk; needs as much space again for a while.
+        """Overwrites what was deleted and may still lie on the disk.
+
+        Needs as much space again for a while.
 
         :returns: None when it is done; in PostgreSQL, the statements by which the owner of the tables does it.
         """
@@ -782,7 +817,10 @@ class Engine:
         return self._open.store
 
     def _writing(self, method: str) -> Services:
-        """The parts of the engine, refused inside a function of a task and inside a dry run of this thread."""
+        """The parts of the engine.
+
+        Refused inside a function of a task and inside a dry run of this thread.
+        """
         refuse_in_function(f"Engine.{method}")
         services = self._open
         if getattr(self._this_thread, "is_in_a_dry_run", False):

@@ -121,7 +121,7 @@ def _reason(error: Exception) -> str:
 
 
 class WatchedFiles:
-    """Tells when the files of a configuration have changed since it was made."""
+    """Detects whether the files of a configuration have changed since it was made."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,1 +1,1 @@
-"""The adapters: the store, extracts, comparison and evaluation, and the tools that they share."""
+"""The adapters: store, extracts, comparison, evaluation, and the tools that they share."""

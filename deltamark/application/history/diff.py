@@ -28,7 +28,7 @@ def deltas(reading: Reading, entity_type: str, start: Position, end: Position) -
 def _link_deltas(
     reading: Reading, entity_type: str, first: Position, last: Position, *, is_backwards: bool
 ) -> Iterator[LinkDelta]:
-    # The first change of a link tells whether it existed before: no earlier change need be read.
+    # The first change of a link shows whether it existed before: no earlier change need be read.
     existed: dict[LinkRef, bool] = {}
     exists: dict[LinkRef, bool] = {}
     for _, event in reading.link_changes(first, last):

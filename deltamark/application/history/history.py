@@ -300,7 +300,7 @@ class ExportedResource:
 def exported(
     reading: Reading, configuration: Configuration, entity_type: str, at: When | None
 ) -> Iterator[ExportedResource]:
-    """All resources of a type in key order, now or as they were, with the links that start there.
+    """All resources of a type in key order, now or as they were, with links that start there.
 
     :raises HistoryDiscarded: if the moment lies below the horizon.
     """

@@ -148,7 +148,10 @@ def _has_items(value: object, kind: Any) -> bool:
 
 
 def _override(task: Element) -> Element:
-    """Describes the element that calls a task with other attributes; only `Identifier` is required."""
+    """Describes the element that calls a task with other attributes.
+
+    Only `Identifier` is required.
+    """
 
     def build(parts: Parts) -> TaskOverride:
         changes = {name: value for name, value in parts.values.items() if name != "identifier"}

@@ -33,7 +33,7 @@ class Task:
     `level` -1 means document order; tasks of a job either all have a level or none has. `parents` are the
     identifiers that `TaskDependsOnTask` names. A task without an identifier is named after what it does.
 
-    The rest of the program asks a task for the class variables, properties and methods below instead of telling its
+    The rest of the program asks a task for the class variables, properties and methods below instead of testing its
     class. A subclass overrides those that concern it; the defaults suit a task that neither synchronizes, flags nor
     computes.
     """
@@ -89,7 +89,10 @@ class Task:
 
     @property
     def is_delta(self) -> bool:
-        """Whether each row of the extracts that it prepares says whether to insert, update or delete."""
+        """Whether each row of the extracts that it prepares has a command.
+
+        A command says whether to insert, update or delete.
+        """
         return False
 
     @property
@@ -98,7 +101,10 @@ class Task:
         return False
 
     def references(self) -> Iterator[tuple[Named, str]]:
-        """The things that it names besides its agent and parents, which must exist in the configuration."""
+        """The things that it names besides its agent and parents.
+
+        They must exist in the configuration.
+        """
         yield from ()
 
     def contradictions(self) -> Iterator[str]:
@@ -199,7 +205,10 @@ class SetRecentlyModifiedFlagTask(Task):
 
 @frozen(kw_only=True)
 class ComputingTask(Task):
-    """Computes derived values of the flagged resources (`dirty`), or of all, of some entity types or of all."""
+    """Computes derived values of the flagged resources (`dirty`), or of all.
+
+    It computes those of some entity types or of all.
+    """
 
     follows_changes: ClassVar[bool] = True
 
@@ -280,7 +289,7 @@ class UpdateClassificationTask(ComputingTask):
 
 @frozen(kw_only=True)
 class PythonTask(ComputingTask):
-    """Computes properties with a function of the user's own, made by the decorator `deltamark.task`.
+    """Computes properties with a user's function made by the decorator `deltamark.task`.
 
     What is left out is as the function declares: `dirty` None, no entity types, a `batch_size` of 0. A function that
     is named must be registered; nothing is imported because a configuration names it.
@@ -309,7 +318,10 @@ class PythonTask(ComputingTask):
         return self.batch_size
 
     def with_function(self, functions: Mapping[str, UserTask]) -> PythonTask:
-        """The same task, holding its function; attributes that it leaves out are as the function declares."""
+        """The same task, holding its function.
+
+        Attributes that it leaves out are as the function declares.
+        """
         function = self.function if isinstance(self.function, UserTask) else functions[self.function]
         covers_all = self.all_entity_type or not self.entity_types
         return evolve(

@@ -13,7 +13,7 @@ from deltamark.domain.location import Location
 
 
 class DerivationKind(Enum):
-    """What a derived value is: a computed property, a side of a correlation key, or a classification."""
+    """What a derived value is: a computed property, a correlation key, or a classification."""
 
     PROPERTY = "property"
     SOURCE_KEY = "source"

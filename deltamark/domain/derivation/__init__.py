@@ -1,4 +1,4 @@
-"""Derived values: what they depend on, in which order and by which task they are computed, and why they are dirty.
+"""Derived values: their dependencies, the order of computation, and why they are dirty.
 
 Read `derivations`, `dependency_paths`, then `plan`.
 """

@@ -27,7 +27,7 @@ class NoSuchPath(ExpressionRefused):
 
 @frozen(order=True)
 class Read:
-    """A property that an expression reads: of the resource itself, or of those that a path leads to."""
+    """A property that an expression reads, of the resource itself or of those on a path."""
 
     path: tuple[str, ...]
     property: str
@@ -38,7 +38,10 @@ class Read:
 
 @frozen(order=True)
 class Hop:
-    """One step of a path over the links of an association, from source to target (`forward`) or back."""
+    """One step of a path over the links of an association, forward or back.
+
+    `forward` is from source to target.
+    """
 
     association: str
     forward: bool
@@ -46,7 +49,7 @@ class Hop:
 
 @frozen
 class Route:
-    """A path of navigation properties with the links that it follows and the entity type to which it leads.
+    """A path of navigation properties with its links and the entity type to which it leads.
 
     :param is_collection: whether it may lead to more than one resource.
     """
@@ -102,7 +105,10 @@ def route(configuration: Configuration, entity_type: str, path: Iterable[str]) -
 
 
 def _navigations(configuration: Configuration, entity_type: str) -> Iterator[tuple[str, tuple[Hop, str, bool]]]:
-    """The navigation properties of an entity type: the hop, where it leads, and whether to more than one resource."""
+    """The navigation properties of an entity type.
+
+    Each has its hop, where it leads, and whether to more than one resource.
+    """
     for association in configuration.associations_at(entity_type):
         source, target = association.property1, association.property2
         if source.entity_type == entity_type:

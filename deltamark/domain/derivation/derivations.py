@@ -1,4 +1,4 @@
-"""Derivations: how each derived value of a resource is made, whatever kind of rule defines it."""
+"""Derivations: how each derived value of a resource is made, by whatever kind of rule."""
 
 from __future__ import annotations
 
@@ -44,12 +44,15 @@ class Derivation:
 
     @property
     def bound_to(self) -> str:
-        """The binding as a path of names, without the entity type that may stand before it; empty without one."""
+        """The binding as a path of names, without a leading entity type.
+
+        Empty without a binding.
+        """
         return (self.binding or "").strip().removeprefix(f"{self.entity_type}:").strip()
 
     @property
     def definition(self) -> tuple[str, ...]:
-        """The parts of the digest of the derivation: what the value depends on besides what it reads."""
+        """The parts of the derivation's digest: what the value depends on besides what it reads."""
         return (
             self.kind.value,
             self.name,
@@ -74,7 +77,10 @@ class Derivation:
 
 
 def derivations(configuration: Configuration) -> tuple[Derivation, ...]:
-    """Every derivation of a configuration, in its order; none of rules that name what does not exist."""
+    """Every derivation of a configuration, in its order.
+
+    There are none of rules that name what does not exist.
+    """
     types = {resource_type.identifier: resource_type for resource_type in configuration.resource_types}
     return (
         *_computed(configuration),

@@ -1,4 +1,4 @@
-"""Why a resource is dirty: the changes that its derived values do not reflect yet, and the paths to them."""
+"""Why a resource is dirty: the changes not yet in its derived values, and their paths."""
 
 from __future__ import annotations
 

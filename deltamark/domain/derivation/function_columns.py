@@ -15,7 +15,10 @@ from deltamark.domain.values import PropertyType, shown
 
 @frozen(kw_only=True)
 class FunctionColumn:
-    """A column of the batches of a function: what it holds, its type, and whether each cell is a list."""
+    """A column of the batches of a function: what it holds, and its type.
+
+    Its cells may be lists.
+    """
 
     read: Read
     declared: Property

@@ -1,4 +1,4 @@
-"""The plan of all derivations: what each value depends on, and in which order values are computed."""
+"""The plan of all derivations: what each value depends on, and the order of computation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Planned:
 
 @frozen
 class Plan:
-    """Every derivation of a configuration, in the order in which their values are computed: stage by stage."""
+    """Every derivation of a configuration, stage by stage in the order of computation."""
 
     derived: tuple[Planned, ...] = ()
 
@@ -131,7 +131,9 @@ def _in_order(
     needs: Mapping[Derivation, set[tuple[_Computed, bool]]],
     computed: Mapping[_Computed, Derivation],
 ) -> Iterator[Derivation]:
-    """Each derivation after those that it reads; among those that are ready, by priority, then as written.
+    """Each derivation after those that it reads.
+
+    Among those that are ready, by priority, then as written.
 
     `graphlib` says which are ready, the heap which of them comes first: its order does not depend on hashes.
     """
@@ -154,7 +156,7 @@ def _in_order(
 
 
 def _meaning(configuration: Configuration, derivation: Derivation, reads: Sequence[Read]) -> tuple[object, ...]:
-    """The meaning of the reads: the links that they follow, and the type of the property at their end."""
+    """The meaning of the reads: the links that they follow, and the type of the property read."""
     meanings = []
     for read in sorted(reads):
         way = route(configuration, derivation.entity_type, read.path)

@@ -20,7 +20,10 @@ _STOPPED = {
 
 @frozen
 class Outcome:
-    """The state of a task and whether it had an effect; the tasks that depend on it look at both."""
+    """The state of a task and whether it had an effect.
+
+    The tasks that depend on it look at both.
+    """
 
     state: TaskState
     effect: bool = False
@@ -97,11 +100,17 @@ def ends_of_dead_tasks(run: JobRun) -> list[tuple[TaskRun, TaskState]]:
 
 
 def end_of_dead_run(run: JobRun) -> TaskState:
-    """The state in which a run ended whose process died: aborted, unless all its tasks had ended by then."""
+    """The state in which a run ended whose process died.
+
+    It is aborted, unless all its tasks had ended by then.
+    """
     return TaskState.ABORTED if ends_of_dead_tasks(run) else end_of_run(run.tasks, stopped=True)
 
 
 def as_aborted(run: JobRun) -> JobRun:
-    """A run whose process died, as it is shown until that is on record: what was running is aborted."""
+    """A run whose process died, as it is shown until that is on record.
+
+    What was running is aborted.
+    """
     tasks = [evolve(task, state=TaskState.ABORTED) if task.state is TaskState.RUNNING else task for task in run.tasks]
     return evolve(run, state=TaskState.ABORTED, tasks=tuple(tasks))

@@ -77,7 +77,7 @@ def calls_to_repeat(
 
 
 def _linked_to(again: Collection[int], calls: Sequence[TaskCall], leads_to: Mapping[str, Collection[str]]) -> set[int]:
-    """The ordinals of later synchronizations with links to what those of other calls synchronize."""
+    """The ordinals of later synchronizations with links to what other calls synchronize."""
     first: dict[str, int] = {}
     for call in calls:
         if call.ordinal in again and call.task.synchronizes is not None:

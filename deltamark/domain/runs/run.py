@@ -44,7 +44,10 @@ class Counts:
 
 @frozen(kw_only=True)
 class SetAside:
-    """A row of an extract that was not applied, and why; with its `key` where that could be read."""
+    """A row of an extract that was not applied, and why.
+
+    It has its `key` where that could be read.
+    """
 
     file: str
     line: int | None
@@ -56,7 +59,7 @@ class SetAside:
 
 @frozen(kw_only=True)
 class ExtractRead:
-    """A file that a task read for an entity type or association: its number of rows and its SHA-256."""
+    """A file that a task read for an entity type or association, with its rows and SHA-256."""
 
     subject: str
     file: str
@@ -223,7 +226,9 @@ class ResourceErased(RunEvent):
 
 @frozen(kw_only=True)
 class PairsAwaited(RunEvent):
-    """A source names links to resources that do not exist; they are made as soon as the resources are.
+    """A source names links to resources that do not exist.
+
+    They are made as soon as the resources are.
 
     At most 1,000 pairs in one event. A pair holds the values of the two columns by which the extract names a link.
 
@@ -320,13 +325,19 @@ class JobRun:
         )
 
     def caller_at(self, at: datetime) -> tuple[str, TriggerKind]:
-        """The user for whom it ran at a time, and what had started it; a resumed run runs for who resumed it."""
+        """The user for whom it ran at a time, and what had started it.
+
+        A resumed run runs for who resumed it.
+        """
         resumed = [resumption for resumption in self.resumed if resumption.at <= at]
         return (resumed[-1].operator.user, TriggerKind.USER) if resumed else (self.user, self.trigger.kind)
 
     @property
     def set_aside(self) -> tuple[SetAside, ...]:
-        """The rows set aside, in the order of their tasks (empty where only the summary was asked for)."""
+        """The rows set aside, in the order of their tasks.
+
+        Empty where only the summary was asked for.
+        """
         return tuple(row for task in self.tasks for row in task.set_aside)
 
     @property

@@ -1,4 +1,6 @@
-"""Checkpoint files: a few lines of JSON with the position and digest of a log, signed if there is a key.
+"""Checkpoint files: a few lines of JSON with the position and digest of a log.
+
+They are signed if there is a key.
 
 ========================  =========================================================================================
 ``deltamark_checkpoint``  the version of this format: 1
@@ -50,7 +52,9 @@ def checkpoint_text(checkpoint: Checkpoint, key: SigningKey | None) -> str:
 
 
 def write_checkpoint(checkpoint: Checkpoint, file: Path | str, *, key: Path | str | None = None) -> None:
-    """Writes a checkpoint to a new file. Keep it where those who can alter the store cannot alter the file.
+    """Writes a checkpoint to a new file.
+
+    Keep it where those who can alter the store cannot alter the file.
 
     :param key: the file of the Ed25519 private key to sign it with, in PEM and without a password, as
         `deltamark checkpoint --new-key` or `openssl genpkey -algorithm ed25519` write it; None does not sign.
@@ -128,7 +132,10 @@ def _document(file: Path) -> dict[str, Any]:
 
 
 def _unique_members(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuses a JSON object that names a member twice, because programs differ in which one they take."""
+    """Refuses a JSON object that names a member twice.
+
+    Programs differ in which one they take.
+    """
     document = dict(members)
     if len(document) != len(members):
         raise ValueError

@@ -82,7 +82,9 @@ def verifying_key(file: Path) -> VerifyingKey:
 
 
 def new_keys(file: Path) -> Path:
-    """Writes a new private key that only its owner may read, and the public key beside it; returns the public file.
+    """Writes a new private key that only its owner may read, and the public key beside it.
+
+    Returns the public file.
 
     :raises UsageError: if one of the files already exists, or cannot be written.
     """

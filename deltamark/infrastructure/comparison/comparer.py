@@ -1,4 +1,6 @@
-"""Compares extracts with the stored state: one join finds what differs, and only that is examined further.
+"""Compares extracts with the stored state.
+
+One join finds what differs, and only that is examined further.
 
 Both sides of resources are JSON texts in one canonical form, so equal texts are equal resources. Unequal texts are
 compared property by property as typed values: two ways to write the same value are no change.
@@ -58,7 +60,10 @@ class DuckComparer:
 
 @contextmanager
 def _damaged_states_as_store_errors(entity_type: EntityType) -> Iterator[None]:
-    """Blames the store for JSON that cannot be parsed: the JSON of an extract was written by this run."""
+    """Blames the store for JSON that cannot be parsed.
+
+    The JSON of an extract was written by this run.
+    """
     try:
         yield
     except duckdb.InvalidInputException as e:
@@ -135,7 +140,10 @@ def _names(db: duckdb.DuckDBPyConnection, table: str) -> list[str]:
 
 
 def _merge(db: duckdb.DuckDBPyConnection) -> None:
-    """Completes the states of merged rows with the stored values that they do not set, in canonical order."""
+    """Completes the states of merged rows with the stored values that they do not set.
+
+    The order is canonical.
+    """
     names = _names(db, "commanded")
     if not names:
         return

@@ -61,7 +61,10 @@ def _columns(table: str = "") -> str:
 
 
 def _resolve(db: duckdb.DuckDBPyConnection) -> None:
-    """Fills `counted` (the number of resources with each value) and `resolved` (pairs of streams)."""
+    """Fills `counted` and `resolved`.
+
+    `counted` has the number of resources with each value, `resolved` pairs of streams.
+    """
     db.execute(
         """CREATE TEMP TABLE counted AS
         SELECT i.*, coalesce(a.n, 0) AS n1, CASE WHEN i.value2 IS NULL THEN 1 ELSE coalesce(b.n, 0) END AS n2
@@ -123,7 +126,10 @@ a second value keeps the link."""
 
 
 def _unlinked_commanded(association: EntityAssociation) -> str:
-    """SQL for the links that commands remove: deleted ones, those of a deleted or emptied source, replaced ones."""
+    """SQL for the links that commands remove.
+
+    They are deleted ones, those of a deleted or emptied source, and replaced ones.
+    """
     replaced = []
     if not association.is_property1_collection:
         replaced.append(f"l.source IN ({_REPLACING})")

@@ -1,4 +1,4 @@
-"""DuckDB without access to files and network, and the SQL conversions that several adapters share.
+"""DuckDB without files and network, and the SQL conversions that adapters share.
 
 Read `connection`, then `conversions`.
 """

@@ -40,7 +40,9 @@ _DATABASES = OnePerProcess[duckdb.DuckDBPyConnection]()
 
 
 class Workbench:
-    """A locked-down database for many tasks, because opening one takes longer than comparing a thousand rows.
+    """A locked-down database for many tasks.
+
+    Opening one takes longer than comparing a thousand rows.
 
     All workbenches of a process with the same number of threads share one database. A workbench may be used from
     several threads; each connection has only its own tables.
@@ -52,13 +54,18 @@ class Workbench:
         self._threads = threads
 
     def prepare(self, action: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-        """Adds something to the database that all connections see, such as functions, until the process ends."""
+        """Adds something to the database that all connections see, such as functions.
+
+        It stays until the process ends.
+        """
         with self._root() as root:
             action(root)
 
     @contextmanager
     def connection(self, **tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Opens a connection with these tables, like `locked_down`; what it creates is dropped when it closes.
+        """Opens a connection with these tables, like `locked_down`.
+
+        What it creates is dropped when it closes.
 
         :raises DeltamarkError: if a query needs too much memory.
         :raises KeyboardInterrupt: if a signal interrupted a query.

@@ -1,4 +1,4 @@
-"""SQL that converts the text of a cell to the canonical text of a property type, and that to JSON."""
+"""SQL that converts the text of a cell to the canonical text of a type, and that to JSON."""
 
 from __future__ import annotations
 
@@ -37,13 +37,18 @@ class Conversion:
 
 
 def in_ascii(text: str) -> str:
-    """A text as an SQL expression in ASCII, because DuckDB's client scans a query with other characters slowly."""
+    """A text as an SQL expression in ASCII.
+
+    DuckDB's client scans a query with other characters slowly.
+    """
     written = "".join(rf"\x{byte:02X}" for byte in text.encode())
     return f"decode('{written}'::blob)"
 
 
 def lower_escapes(json: str) -> str:
-    """SQL for JSON text with its ``\\u00XX`` in lower case, as orjson writes them; DuckDB writes capitals.
+    """SQL for JSON text with its ``\\u00XX`` in lower case.
+
+    orjson writes them so; DuckDB writes capitals.
 
     Doubled backslashes are replaced meanwhile, so that what follows them is not taken for an escape.
     """

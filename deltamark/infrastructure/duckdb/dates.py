@@ -36,7 +36,9 @@ PATTERN_TOKENS = re.compile(r"'([^']*)'|\\(.)|(y+|M+|d+|H+|h+|m+|s+|f+|t+)|([A-Z
 
 
 def iso_instant(cell: str) -> str:
-    """SQL for an ISO 8601 date, or date and time with ``T`` or a blank between; without a zone it is UTC.
+    """SQL for an ISO 8601 date, or date and time with ``T`` or a blank between.
+
+    Without a zone it is UTC.
 
     NULL if the text is no such date, or not in the years 0001 to 9999 of UTC.
     """
@@ -52,7 +54,10 @@ def iso_instant(cell: str) -> str:
 
 
 def filetime(cell: str) -> str:
-    """SQL for a count of 100 ns since 1601-01-01 UTC, as Active Directory writes it, rounded down to microseconds."""
+    """SQL for a count of 100 ns since 1601-01-01 UTC, as Active Directory writes it.
+
+    It is rounded down to microseconds.
+    """
     ticks = f"try_cast({cell} as bigint)"
     instant = f"make_timestamp({ticks} // 10 - {_MICROSECONDS_FROM_1601})"
     return f"case when regexp_full_match({cell}, '[0-9]+') then {canonical_instant(instant)} end"
@@ -81,7 +86,9 @@ def patterned_instant(cell: str, pattern: str, where: Location) -> str:
 
 
 def parse_pattern(pattern: str, where: Location) -> tuple[str, list[str]]:
-    """A pattern as a regular expression, with its quotes doubled for an SQL text, and the names of its groups.
+    """A pattern as a regular expression, and the names of its groups.
+
+    Its quotes are doubled for an SQL text.
 
     The names are year or short_year, month, day, hour, or short_hour and half, minute, second, fraction.
 
@@ -96,7 +103,9 @@ def parse_pattern(pattern: str, where: Location) -> tuple[str, list[str]]:
 
 
 def canonical_instant(instant: str) -> str:
-    """SQL for the canonical text of a timestamp in UTC; NULL if it is not in the years 0001 to 9999.
+    """SQL for the canonical text of a timestamp in UTC.
+
+    NULL if it is not in the years 0001 to 9999.
 
     Repeats `instant`, which may be long, as rarely as possible, because a query is planned anew for every extract.
     """

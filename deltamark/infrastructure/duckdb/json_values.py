@@ -1,4 +1,4 @@
-"""DuckDB types of properties, and SQL between the JSON of the store and the typed values of expressions."""
+"""DuckDB types of properties, and SQL between stored JSON and the values of expressions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _SQL_TYPE = {
 
 
 def sql_type(kind: PropertyType, *, is_collection: bool = False) -> str:
-    """The DuckDB type of a property type in expressions; of a list if a path leads over a collection.
+    """The DuckDB type of a property type in expressions.
+
+    It is a list if a path leads over a collection.
 
     Whole numbers of every width are BIGINT, so that arithmetic does not overflow early. A date is a TIMESTAMP in UTC.
     All other types are VARCHAR in canonical text.
@@ -48,7 +50,10 @@ def null_if_empty(value: str, kind: PropertyType) -> str:
 
 
 def json_of(value: str, kind: PropertyType) -> str:
-    """SQL for the JSON of a value, as synchronization writes it, but for `lower_escapes`; NULL for NULL."""
+    """SQL for the JSON of a value, as synchronization writes it, but for `lower_escapes`.
+
+    NULL for NULL.
+    """
     if kind is PropertyType.DOUBLE:
         return canonical_double(value)
     if kind is PropertyType.DATE_TIME:

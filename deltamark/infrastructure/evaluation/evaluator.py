@@ -31,7 +31,7 @@ _COUNTED = pa.schema([*COMPUTED, ("executed", pa.list_(pa.bool_())), ("necessary
 
 
 class DuckEvaluator:
-    """Evaluates set-wise, because planning a query takes longer than computing a thousand values.
+    """Evaluates set-wise: planning a query takes longer than computing a thousand values.
 
     Each expression is compiled once. May be used from several threads.
 
@@ -142,7 +142,10 @@ class DuckEvaluator:
         return compiled
 
     def _type(self, derivation: Derivation, read: Read) -> str:
-        """The SQL type of what an expression reads; a compiled expression reads only declared properties."""
+        """The SQL type of what an expression reads.
+
+        A compiled expression reads only declared properties.
+        """
         way = route(self._configuration, derivation.entity_type, read.path)
         end = self._configuration.entity_type(way.leads_to)
         declared = end.property(read.property) if end else None

@@ -22,7 +22,7 @@ _LONGEST = 300
 
 
 def reason_of(error: duckdb.Error) -> str:
-    """The message of DuckDB as a clause of one line, without the name of the error and without advice."""
+    """The message of DuckDB as a clause of one line, without the error's name and advice."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     clause = _INSIDE.sub("", _INSIDE.sub("", _FUNCTION.sub("", _KIND.sub("", first)))).rstrip(".! ")
     if len(clause) > 1 and clause[0].isupper() and clause[1].islower():
@@ -31,7 +31,10 @@ def reason_of(error: duckdb.Error) -> str:
 
 
 def first_failing(fails: Callable[[pa.Table], bool], resources: pa.Table) -> pa.Table:
-    """The first resource for which an evaluation fails, which it does for the whole table; found by bisection."""
+    """The first resource for which an evaluation fails, found by bisection.
+
+    The evaluation must fail for the whole table.
+    """
     low, high = 0, resources.num_rows
     while high - low > 1:
         middle = (low + high) // 2

@@ -67,7 +67,10 @@ def _values(kind: PropertyType, array: pa.Array) -> pa.Array:
 
 
 def _narrowed(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Whole numbers in a narrower type; null where they do not fit, because the property was of another type before."""
+    """Whole numbers in a narrower type, null where they do not fit.
+
+    They do not fit if the property was of another type before.
+    """
     narrow = array.cast(kind, safe=False)
     return pc.if_else(pc.equal(narrow.cast(pa.int64()), array), narrow, pa.scalar(None, kind))
 

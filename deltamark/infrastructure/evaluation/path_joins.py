@@ -72,7 +72,10 @@ class PathJoins:
 
     @property
     def columns(self) -> list[str]:
-        """What the joins add to each resource; without a link, null, or an empty list over a collection."""
+        """What the joins add to each resource.
+
+        Without a link, null, or an empty list over a collection.
+        """
         return [self._column(path, read) for path in self.paths for read in path.reads]
 
     @property
@@ -125,7 +128,10 @@ class PathJoins:
             FROM {path.reached} WHERE state IS NOT NULL AND stream IN (SELECT far FROM {self.tables[path.way.path]}))"""
 
     def _pairs_sql(self, path: JoinedPath) -> str:
-        """The query for pairs of a resource and one that the path reaches; over a collection, without duplicates."""
+        """The query for pairs of a resource and one that the path reaches.
+
+        Over a collection, without duplicates.
+        """
         names = self.links_of(path)
         joined = names[0] + "".join(f" JOIN {here} ON {here}.near = {before}.far" for before, here in pairwise(names))
         distinct = "DISTINCT " if path.way.is_collection else ""
@@ -159,7 +165,7 @@ def path_reads(configuration: Configuration, entity_type: str, reads: Iterable[R
 def prepare_joins(
     db: duckdb.DuckDBPyConnection, paths: Sequence[JoinedPath], inputs: Inputs, *, at_once: int
 ) -> PathJoins:
-    """Creates the tables that the joins need: of links, and of the properties at the ends of paths.
+    """Creates the tables of links and of properties at the ends of paths for the joins.
 
     :param at_once: the most resources in one batch.
     """
@@ -181,7 +187,10 @@ def prepare_joins(
 
 
 def _may_have_many_pairs(path: JoinedPath, inputs: Inputs) -> bool:
-    """Whether a path can have more than `MOST_PAIRS`; the product of the links of its steps is an upper bound."""
+    """Whether a path can have more than `MOST_PAIRS`.
+
+    The product of the links of its steps is an upper bound.
+    """
     return path.way.is_collection and prod(inputs.links[part].num_rows for part in _parts(path)) > MOST_PAIRS
 
 

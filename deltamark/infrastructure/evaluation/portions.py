@@ -1,4 +1,7 @@
-"""One evaluation: prepares its tables, works through the resources in portions, and finds the cause of a failure."""
+"""One evaluation: prepares its tables, and works through the resources in portions.
+
+It finds the cause of a failure.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,9 @@ class Evaluation:
         return path_reads(self.configuration, self.inputs.entity_type, self.reads)
 
     def run(self, workbench: Workbench, names: Sequence[str], work: Work) -> Iterator[pa.Table]:
-        """The results of `work`, portion by portion in the order of resources; one result if there are none.
+        """The results of `work`, portion by portion in the order of resources.
+
+        One result if there are none.
 
         :param names: the properties of the resource itself that `work` reads.
         :raises EvaluationFailed: naming the first resource that an expression fails for.

@@ -70,7 +70,7 @@ def _layer(sql: str, columns: Sequence[str]) -> str:
 def _input_columns(
     steps: Sequence[PropertyStep], own: Mapping[str, PropertyType], rows: ResourceRows, read_inline: set[str]
 ) -> list[str]:
-    """The columns before anything is computed: the properties that are only read, and the old values."""
+    """The columns before anything is computed: properties that are only read, and old values."""
     computed = {step.name for step in steps}
     columns = [f"{rows.value(name, kind)} AS {quoted(name)}" for name, kind in own.items() if name not in computed]
     for step in steps:
@@ -84,7 +84,10 @@ def _input_columns(
 
 
 def _levels(steps: Sequence[PropertyStep]) -> Iterator[list[PropertyStep]]:
-    """The steps, each in a level after those that it reads of its own resource; in the given order within a level."""
+    """The steps, each in a level after those that it reads of its own resource.
+
+    Within a level they keep the given order.
+    """
     by_name = {step.name: step for step in steps}
     sorter = TopologicalSorter({step.name: step.own & by_name.keys() for step in steps})
     try:
@@ -101,7 +104,10 @@ def _levels(steps: Sequence[PropertyStep]) -> Iterator[list[PropertyStep]]:
 def _computed_level(
     sql: str, level: Sequence[PropertyStep], steps: Sequence[PropertyStep], rows: ResourceRows, read_inline: set[str]
 ) -> str:
-    """The layers of one level: whether each value is computed, the value, and the columns that later steps read."""
+    """The layers of one level.
+
+    Whether each value is computed, the value, and the columns that later steps read.
+    """
     sql = _layer(sql, [f"{_runs(step, steps, rows)} AS {step.column('runs')}" for step in level])
     sql = _layer(
         sql,
@@ -124,7 +130,10 @@ def _value(step: PropertyStep) -> str:
 
 
 def _runs(step: PropertyStep, steps: Sequence[PropertyStep], rows: ResourceRows) -> str:
-    """Whether a value is computed: it is due, or a property of its own resource that it reads has changed."""
+    """Whether a value is computed.
+
+    It is computed if it is due, or if a property of its own resource that it reads has changed.
+    """
     if step.sql is None:
         return f"({rows.is_due(step.number)} AND {_was_stored(step)})"
     if not rows.is_partial:
@@ -138,7 +147,10 @@ def _was_stored(step: PropertyStep) -> str:
 
 
 def _differs(step: PropertyStep) -> str:
-    """Whether the value differs. A stored value of another type is null to expressions, but must be removed."""
+    """Whether the value differs.
+
+    A stored value of another type is null to expressions, but must be removed.
+    """
     old, new = step.column("old"), step.column("new")
     differs = f"{new} IS DISTINCT FROM {old}"
     if not step.is_text:
@@ -147,7 +159,10 @@ def _differs(step: PropertyStep) -> str:
 
 
 def _changes(sql: str, steps: Sequence[PropertyStep], rows: ResourceRows, kept: Sequence[str]) -> str:
-    """The rows in which a value differs, with the JSON of the changes and of all computed values after them."""
+    """The rows in which a value differs.
+
+    They have the JSON of the changes and of all computed values after them.
+    """
     by_name = {step.name: step for step in steps}
     names = sorted({*by_name, *kept})
     stored = {name: f'"the stored"[{place}]::VARCHAR' for place, name in enumerate(names, 1)}
@@ -179,7 +194,10 @@ def _changes(sql: str, steps: Sequence[PropertyStep], rows: ResourceRows, kept: 
 
 
 def _may_be_extra(step: PropertyStep, steps: Sequence[PropertyStep]) -> bool:
-    """Whether a value may be computed without being due; values that are due are counted elsewhere."""
+    """Whether a value may be computed without being due.
+
+    Values that are due are counted elsewhere.
+    """
     return step.sql is None or any(other.name in step.own for other in steps)
 
 

@@ -1,4 +1,7 @@
-"""The rows that expressions are evaluated over: one for each resource, with a column for each value that they read."""
+"""The rows that expressions are evaluated over.
+
+One for each resource, with a column for each value that they read.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQL that evaluates all correlation keys and classifications of an entity type in one pass."""
+"""The SQL that evaluates all keys and classifications of an entity type in one pass."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ class Rule:
 
 
 def rule_sql(rules: Sequence[Rule], own: Mapping[str, PropertyType], rows: ResourceRows) -> str:
-    """The query for ``stream`` and, for each rule, ``is due n`` and ``value n``; a value only if it is due.
+    """The query for ``stream`` and, for each rule, ``is due n`` and ``value n``.
+
+    A value is computed only if it is due.
 
     :param own: the properties of the resource itself that expressions read, with their types.
     """

@@ -28,7 +28,10 @@ _SPECIAL_SYNTAX = ("CAST", "TRY_CAST", "TRIM", "EXTRACT", "POSITION")
 
 
 class _Parser(DuckDBParser):
-    """Leaves every call as it is written, because `sql_functions` decides what a function means, not sqlglot."""
+    """Leaves every call as it is written.
+
+    `sql_functions` decides what a function means, not sqlglot.
+    """
 
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {name: DuckDBParser.FUNCTION_PARSERS[name] for name in _SPECIAL_SYNTAX}

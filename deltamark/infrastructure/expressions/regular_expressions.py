@@ -47,7 +47,9 @@ def _problem(pattern: str) -> str | None:
 
 
 def checked_options(options: str) -> str:
-    """The options of a regular expression: `i` ignores case, `g` replaces all, `s` lets a dot match line ends.
+    """The options of a regular expression.
+
+    `i` ignores case, `g` replaces all, `s` lets a dot match line ends.
 
     :raises ExpressionRefused: if there is another one.
     """

@@ -1,4 +1,7 @@
-"""Converts the result of an expression to the type of its property: exactly, or with an error that says why not."""
+"""Converts the result of an expression to the type of its property.
+
+It does so exactly, or with an error that says why not.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ _TEXTS = (PropertyType.STRING, PropertyType.FOREIGN_KEY)
 
 
 def convert(value: Typed, result: PropertyType) -> str:
-    """SQL for a value as `sql_type(result)`. A value that cannot be converted fails when it is evaluated.
+    """SQL for a value as `sql_type(result)`.
+
+    A value that cannot be converted fails when it is evaluated.
 
     :raises ExpressionRefused: if no value of that type can be converted.
     """

@@ -1,4 +1,4 @@
-"""The SQL of calls of functions, the types of their results, and bounds for the length of texts."""
+"""The SQL of function calls, the types of their results, and bounds for text lengths."""
 
 from __future__ import annotations
 

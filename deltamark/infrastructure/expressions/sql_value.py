@@ -1,4 +1,4 @@
-"""The parts of an expression before it is evaluated: their SQL, their type, and a bound for their length."""
+"""The parts of an expression before evaluation: SQL, type, and a bound for the length."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ DATES = frozenset({Shape.INSTANT, Shape.DAY})
 
 @frozen
 class Growth:
-    """A bound for the length of a text: `times` the longest text of a resource, plus `characters`.
+    """A bound for the length of a text.
+
+    It is `times` the longest text of a resource, plus `characters`.
 
     A short expression can produce gigabytes (`replace` in `replace`), and a database without memory may end the
     process. So expressions without a reasonable bound are refused before they are evaluated.
@@ -106,12 +108,18 @@ def property_column(name: str, kind: PropertyType, *, is_collection: bool) -> Ty
 
 
 def computed_once(sql: str, body: str) -> str:
-    """SQL for `body`, in which `text` is the value of `sql`, computed once however often it occurs."""
+    """SQL for `body`, in which `text` is the value of `sql`.
+
+    It is computed once however often it occurs.
+    """
     return f"list_extract(list_transform([{sql}], lambda text: {body}), 1)"
 
 
 def as_text(value: Typed) -> Typed:
-    """A single value as a text, written as it is stored: dates in ISO 8601, Booleans as true and false."""
+    """A single value as a text, written as it is stored.
+
+    Dates are in ISO 8601, Booleans true and false.
+    """
     if value.shape is Shape.TEXT:
         return value
     if value.shape is Shape.SPAN:

@@ -1,4 +1,7 @@
-"""Translates the tree of an expression to SQL for DuckDB, and refuses what is not named here."""
+"""Translates the tree of an expression to SQL for DuckDB.
+
+Refuses what is not named here.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +124,10 @@ def _column(at: Translation, node: exp.Expr) -> Typed:
 
 
 def _parts(node: exp.Expr) -> list[str]:
-    """The names of a path, of which sqlglot puts four in a column and nests the others around it."""
+    """The names of a path.
+
+    sqlglot puts four of them in a column and nests the others around it.
+    """
     names: list[str] = []
     while isinstance(node, exp.Dot):
         last = node.expression
@@ -210,7 +216,10 @@ def _comparison(at: Translation, node: exp.Expr) -> Typed:
 
 
 def comparable(*values: Typed) -> list[Typed]:
-    """Converts values to a common type; a literal text takes the type of the value that it is compared with."""
+    """Converts values to a common type.
+
+    A literal text takes the type of the value that it is compared with.
+    """
     others = [value for value in values if value.literal is None and value.shape is not Shape.NOTHING]
     shape = others[0].shape if others else None
     if shape in (*DATES, *NUMBERS, Shape.BOOLEAN):
@@ -328,7 +337,10 @@ def _cast_to(value: Typed, kind: str, shape: Shape, *, safe: bool) -> Typed:
 
 
 def _iso(text: str, *, safe: bool) -> str:
-    """SQL for a date in ISO 8601, read as in an extract, because DuckDB's own cast ignores offsets from UTC."""
+    """SQL for a date in ISO 8601, read as in an extract.
+
+    DuckDB's own cast ignores offsets from UTC.
+    """
     otherwise = "NULL" if safe else "error('\"' || left(text, 80) || '\" is not a date in ISO 8601')"
     body = f"CASE WHEN text IS NOT NULL THEN coalesce({iso_instant('trim(text)')}, {otherwise}) END"
     return f"CAST({computed_once(text, body)} AS TIMESTAMP)"

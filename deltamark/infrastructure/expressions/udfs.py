@@ -1,4 +1,6 @@
-"""Python functions for DuckDB, where SQL does not suffice: phonetic codes and distinguished names.
+"""Python functions for DuckDB: phonetic codes and distinguished names.
+
+SQL does not suffice for them.
 
 Soundex is American Soundex, from the package jellyfish. Double Metaphone is that of Lawrence Philips, in C++, from the
 package doublemetaphone. Distinguished names follow RFC 4514.
@@ -44,7 +46,9 @@ _FUNCTIONS: Mapping[str, TextFunction] = {
 
 
 def register_functions(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Registers the functions that `sql` uses and DuckDB does not have with a connection, locked down or not.
+    """Registers with a connection the functions that `sql` uses and DuckDB does not have.
+
+    The connection may be locked down.
 
     Functions that are already registered stay. They live as long as this connection: register them with the connection
     that cursors are made from, never with a cursor, because they would be left dangling when it closes.

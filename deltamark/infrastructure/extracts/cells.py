@@ -1,4 +1,6 @@
-"""The protocol of an extract format: what a format declares, what its reader is given, and what the reader returns.
+"""The protocol of an extract format.
+
+What a format declares, what its reader is given, and what the reader returns.
 
 `formats.FORMATS` lists the formats. A reader gives the rows of one file as text cells. Conversion to property types,
 row faults and duplicates are the same for every format and follow from the query that runs over these cells.

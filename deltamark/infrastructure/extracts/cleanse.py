@@ -1,4 +1,4 @@
-"""Decides which rows of an extract are applied and which are set aside, set-wise over all rows."""
+"""Decides set-wise which rows of an extract are applied and which are set aside."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def cleanse_resources(
 def cleanse_links(
     connection: duckdb.DuckDBPyConnection, fetched: FetchedRows, described: DescribedColumns, file: str
 ) -> CleansedRows:
-    """Sets aside the rows with a fault, and the pairs that occur in several rows with different commands.
+    """Sets aside the rows with a fault, and pairs that rows give with different commands.
 
     Of equal rows only the first is applied. Rows without a second value are ignored, unless they have a command: it
     applies to all links of the first value.

@@ -1,4 +1,7 @@
-"""DuckDB connections that read extracts: unlike those of `duckdb.connection`, they reach files."""
+"""DuckDB connections that read extracts.
+
+Unlike those of `duckdb.connection`, they reach files.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,9 @@ class ExtractFile:
 
 @contextmanager
 def open_extract(folder: Path, table: str, endings: Sequence[str]) -> Iterator[ExtractFile]:
-    """Opens the file of a connection table, and checks at the end of the block that it is still the same.
+    """Opens the file of a connection table.
+
+    Checks at the end of the block that it is still the same.
 
     :param endings: those of all formats, in the order in which messages name them.
     :raises SourceError: if there is no such file or more than one, if it is not a readable regular file below

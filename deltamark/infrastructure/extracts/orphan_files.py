@@ -10,7 +10,9 @@ import pyarrow.csv
 
 
 def orphan_writer(folder: Path) -> Callable[[int, str, pa.Table], str]:
-    """A function that writes the orphans of an association in a run, and returns the path of the file.
+    """A function that writes the orphans of an association in a run.
+
+    It returns the path of the file.
 
     The file is ``<folder>/<association>-run<N>.csv``: line, both values, and the end that is missing.
     """

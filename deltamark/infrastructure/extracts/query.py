@@ -1,4 +1,4 @@
-"""The SQL over the cells of an extract that gives its keys, states, links, commands and faults."""
+"""The SQL over the cells of an extract: keys, states, links, commands and faults."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class _Column:
 
 
 def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_column: str | None) -> Query:
-    """The query for ``key``, ``state``, ``fault``, ``fault_value`` and, if there is a command column, ``command``.
+    """The query for ``key``, ``state``, ``fault`` and ``fault_value``.
+
+    If there is a command column, also ``command``.
 
     :raises SourceError: if the `Format` of a date is invalid.
     """
@@ -90,7 +92,9 @@ def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_
 def link_query(
     mapping: EntityAssociationMapping, types: tuple[PropertyType, PropertyType], command_column: str | None
 ) -> Query:
-    """The query for ``key`` (the first value), ``value2``, ``fault``, ``fault_value`` and ``command``.
+    """The query for ``key``, ``value2``, ``fault``, ``fault_value`` and ``command``.
+
+    ``key`` is the first value.
 
     A row whose second cell is empty has no ``value2``, and no fault unless it has a command.
     """
@@ -167,7 +171,10 @@ def _conversion_fault(columns: Sequence[_Column], number: int, checked: str) -> 
 
 
 def _blank(cell: str) -> str:
-    """Whether a cell is empty or white space; the first character decides most cells, which is cheap."""
+    """Whether a cell is empty or white space.
+
+    The first character decides most cells, which is cheap.
+    """
     white = f"{cell} is null or trim({cell}, {in_ascii(_WHITE)}) = ''"
     return f"(case when {cell} >= '!' and {cell} < chr(127) then false else {white} end)"
 

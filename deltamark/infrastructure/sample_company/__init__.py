@@ -1,4 +1,4 @@
-"""A made-up company of any size: the extracts of its systems on each day, and a workspace for it.
+"""A made-up company of any size: its extracts on each day, and a workspace for it.
 
 For samples, tests and benchmarks: `generate` writes the extracts of a day, and
 ``python -m deltamark.infrastructure.sample_company FOLDER --people 1000 --day 3`` does so from a shell.

@@ -1,4 +1,7 @@
-"""``python -m deltamark.infrastructure.sample_company`` writes the extracts of a made-up company."""
+"""Writes the extracts of a made-up company.
+
+Call: ``python -m deltamark.infrastructure.sample_company``.
+"""
 
 from __future__ import annotations
 

@@ -33,7 +33,10 @@ class Company:
         self._hire_everyone(Draws(seed, "people"))
 
     def _hire_everyone(self, draws: Draws) -> None:
-        """Hires the heads of departments first, so that managers exist before those who report to them."""
+        """Hires the heads of departments first.
+
+        Managers then exist before those who report to them.
+        """
         departments, staff = self.departments, self.staff
         for number in range(len(departments)):
             boss = departments.boss_of(number, NO_MANAGER)

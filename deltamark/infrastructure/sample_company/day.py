@@ -27,13 +27,16 @@ class DayOfChanges:
 
 
 def next_day(company: Company) -> DayOfChanges:
-    """Moves the company on by a day. About one person in a hundred changes, in a small company some more."""
+    """Moves the company on by a day.
+
+    About one person in a hundred changes, in a small company some more.
+    """
     company.day += 1
     return _Day(company, Draws(company.seed, f"people on day {company.day}")).run()
 
 
 class _Day:
-    """The changes of one day. Nobody is drawn twice, and managers only to leave."""
+    """The changes of one day. No person is drawn twice, and managers only to leave."""
 
     def __init__(self, company: Company, draws: Draws) -> None:
         self._company = company
@@ -66,7 +69,7 @@ class _Day:
             change()
 
     def _draw_person(self, function: int | None = None) -> int | None:
-        """A present person (of that function) who manages nobody and has not changed today.
+        """A present person (of that function) who has no reports and has not changed today.
 
         None if there is hardly anyone left.
         """
@@ -141,7 +144,10 @@ class _Day:
                 return
 
     def _change_manager(self) -> None:
-        """Lets a person report to the manager's manager, to the head of the department, or to that of another one."""
+        """Lets a person report to another manager.
+
+        It is the manager's manager, the head of the department, or that of another one.
+        """
         person = self._draw_person()
         if person is None:
             return
@@ -182,7 +188,10 @@ class _Day:
         staff.manager[head] = departments.boss_of(department, head)
 
     def _close_departments(self, count: int) -> None:
-        """Closes departments below the functions; their people keep their managers and move one level up."""
+        """Closes departments below the functions.
+
+        Their people keep their managers and move one level up.
+        """
         departments, staff = self._departments, self._staff
         leaf = departments.is_leaf()
         closed = set()
@@ -222,7 +231,9 @@ class _Day:
                 departments.head[number] = self._staying_manager(head, leaving, successors)
 
     def _replace_managers(self, leaving: set[int]) -> dict[int, int]:
-        """Gives everyone a manager who stays, and returns the successors of those who leave: leaver -> successor.
+        """Gives everyone a manager who stays.
+
+        Returns the successors of those who leave: leaver -> successor.
 
         The successor is the first person who reports to the leaver and works in the same department, if there is one.
         """

@@ -13,7 +13,9 @@ NOWHERE = -1
 
 
 class Departments:
-    """All departments, closed ones too, by number. The board is 0, and parents come before their children.
+    """All departments, closed ones too, by number.
+
+    The board is 0, and parents come before their children.
 
     The number of a department decides its kind: first the functions, then their teams, then the branches of the teams
     in the cities, then further branches in each city.
@@ -76,7 +78,10 @@ class Departments:
         self.names[number] = draws.one_of([option for option in options if option != name])
 
     def boss_of(self, number: int, person: int) -> int:
-        """The nearest head above a person in a department, to whom the person reports; `NO_MANAGER` at the top."""
+        """The head to whom a person of a department reports.
+
+        That is the nearest one above the person, or `NO_MANAGER` at the top.
+        """
         while number >= 0:
             head = self.head[number]
             if self.exists[number] and head not in (NO_MANAGER, person):

@@ -23,7 +23,10 @@ class Draws:
         self.fraction = Random(int.from_bytes(digest[:8], "big")).random  # noqa: S311 (nothing here is secret)
 
     def small_fraction(self) -> float:
-        """A number from 0 to 1, more often a small one. Computed by a product, because powers differ by machine."""
+        """A number from 0 to 1, more often a small one.
+
+        Computed by a product, because powers differ by machine.
+        """
         fraction = self.fraction()
         return fraction * (0.5 + 0.5 * fraction)
 

@@ -108,7 +108,10 @@ def _number_suffix(mail: int) -> str:
 
 
 def _titles(company: Company) -> list[list[str]]:
-    """The titles of each function, by work and grade; the last are those of the board, which has no function."""
+    """The titles of each function, by work and grade.
+
+    The last are those of the board, which has no function.
+    """
     works = [function.work for function in FUNCTIONS[: company.departments.functions]]
     return [[f"{grade}{work}" for work in titles for grade in GRADES] for titles in [*works, ("Assistant",) * 4]]
 
@@ -142,7 +145,7 @@ ACCOUNT_COLUMNS = ("SamAccountName", "DisplayName", "Mail", "Enabled", "WhenCrea
 
 
 def account_rows(directory: Directory) -> Iterator[Row]:
-    """The accounts, in the order in which they were created, with times as a directory writes them."""
+    """The accounts in the order of their creation, with times as a directory writes them."""
     names = directory.company.staff.names
     dates: dict[int, str] = {}
     for account in range(len(directory)):

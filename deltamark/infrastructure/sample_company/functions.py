@@ -9,7 +9,7 @@ TEAMS_EACH = 6
 
 @frozen
 class JobFunction:
-    """A function such as Finance, the title of its head, its teams and the titles of the people in it."""
+    """A function such as Finance: the title of its head, its teams and their titles."""
 
     name: str
     chief: str

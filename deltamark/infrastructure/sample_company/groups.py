@@ -53,7 +53,10 @@ class Groups:
         self.members.append(array("I", (account for account in chosen if self._directory.enabled[account])))
 
     def next_day(self) -> None:
-        """Moves the groups on by a day: members are added and removed, groups are created, reviewed and deleted."""
+        """Moves the groups on by a day.
+
+        Members are added and removed, groups are created, reviewed and deleted.
+        """
         company = self._directory.company
         draws = Draws(company.seed, f"groups on day {company.day}")
         for _ in range(draws.about(company.size * 0.0012, at_least=1)):

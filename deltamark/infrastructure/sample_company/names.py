@@ -12,7 +12,10 @@ CULTURE_NAMES = tuple(CULTURES)
 
 
 class Words:
-    """Numbered texts with their plain spellings, which have numbers of their own: two texts may share one."""
+    """Numbered texts with their plain spellings.
+
+    Spellings have numbers of their own: two texts may share one.
+    """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -40,7 +43,10 @@ class _Choice:
 
 
 class PersonNames:
-    """All given names and surnames. They are the same in every company, but marriages add surnames."""
+    """All given names and surnames.
+
+    They are the same in every company, but marriages add surnames.
+    """
 
     def __init__(self) -> None:
         self.given = Words()

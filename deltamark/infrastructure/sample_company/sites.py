@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen
 class Site:
-    """A site: its city, the prefix of its telephone numbers, and the culture of most names there."""
+    """A site: its city, its telephone prefix, and the culture of most names there."""
 
     city: str
     prefix: str

@@ -23,7 +23,10 @@ _LETTERS = str.maketrans(
 
 
 def plain(name: str) -> str:
-    """A name in letters a to z and hyphens: ``Jürgen`` gives ``juergen``, ``O'Brien`` gives ``obrien``."""
+    """A name in letters a to z and hyphens.
+
+    ``Jürgen`` gives ``juergen``, ``O'Brien`` gives ``obrien``.
+    """
     letters = unicodedata.normalize("NFC", name.lower()).translate(_LETTERS)
     bare = unicodedata.normalize("NFD", letters)
     return "".join(letter for letter in bare if "a" <= letter <= "z" or letter == "-")

@@ -1,4 +1,7 @@
-"""All present and former people of the company, in columns, which need less memory than objects."""
+"""All present and former people of the company, in columns.
+
+They need less memory than objects.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ class Staff:
         return len(self.given)
 
     def hire(self, draws: Draws, department: int, manager: int, hired: int) -> int:
-        """Hires a person for a department, and returns the number. `hired` is a day as in `date.toordinal`."""
+        """Hires a person for a department, and returns the number.
+
+        `hired` is a day as in `date.toordinal`.
+        """
         place = int(len(SITES) * draws.small_fraction())
         culture = _CULTURE_OF_PLACE[place] if draws.chance(MOST_LOCAL) else draws.below(len(CULTURE_NAMES))
         is_woman = draws.below(2)

@@ -1,4 +1,4 @@
-"""What stores of every kind share: reading and writing transactions, dry runs, and the explanation of errors."""
+"""What stores of every kind share: transactions, dry runs, and the explanation of errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class DatabaseStore(ABC, Generic[DriverError]):
 
     @abstractmethod
     def _writing_transaction(self) -> AbstractContextManager[Writing]:
-        """A transaction that commits at the end of the block, and undoes everything if the block raises."""
+        """A transaction that commits at the end of the block.
+
+        It undoes everything if the block raises.
+        """
 
     @abstractmethod
     def _explained(self, error: DriverError) -> DeltamarkError:
@@ -77,7 +80,7 @@ class DatabaseStore(ABC, Generic[DriverError]):
 
     @contextmanager
     def _as_dry_run(self, new_database: Callable[[], Database]) -> Iterator[None]:
-        """Makes the transactions of this thread savepoints of one transaction, as long as the block runs."""
+        """Makes the transactions of this thread savepoints of one transaction during the block."""
         self._dry_runs.new_database = new_database
         try:
             yield

@@ -1,4 +1,4 @@
-"""What queries need of a database: how to run statements, and the SQL in which databases differ.
+"""What queries need of a database: running statements, and the SQL that differs.
 
 The statements themselves are written once, for every database. Parameters are numbered (``?1``); a set of values
 is one parameter, made by `array`. No statement is built from data.
@@ -47,7 +47,10 @@ class Database(ABC):
     @property
     @abstractmethod
     def is_in_transaction(self) -> bool:
-        """Whether the transaction is still open: the database may have undone all of it after an error."""
+        """Whether the transaction is still open.
+
+        The database may have undone all of it after an error.
+        """
 
     @abstractmethod
     def array(self, values: Sequence[Any]) -> Any:
@@ -71,7 +74,10 @@ class Database(ABC):
 
     @abstractmethod
     def each_pair(self, parameter: int, name: str) -> str:
-        """Returns the pairs of numbers of a parameter as a table: ``key`` (their order), ``first``, ``second``."""
+        """Returns the pairs of numbers of a parameter as a table.
+
+        Its columns are ``key`` (their order), ``first``, ``second``.
+        """
 
     @abstractmethod
     def same(self, indexed: str, other: str) -> str:
@@ -83,14 +89,18 @@ class Database(ABC):
 
     @abstractmethod
     def same_key(self, indexed: str, other: str) -> str:
-        """Returns the condition that two keys of resources are equal, such that the unique index is used.
+        """Returns the condition that two keys of resources are equal.
+
+        The unique index is used for it.
 
         :param indexed: the column of the table `resources`.
         """
 
     @abstractmethod
     def lookup(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
-        """Returns the join to a table whose rows an index finds, whatever statistics the database has of it.
+        """Returns the join to a table whose rows an index finds.
+
+        The index is used whatever statistics the database has of the table.
 
         :param name: the alias of the table, in the condition and after it.
         :param condition: which rows belong to a row of the table on the left.
@@ -103,7 +113,7 @@ class Database(ABC):
 
     @abstractmethod
     def each_member(self, state: str, name: str) -> str:
-        """Returns the names of the values in the payload of a change as a table with the column ``key``."""
+        """Returns the names of values in the payload of a change as a table with column ``key``."""
 
     @abstractmethod
     def json_string(self, text: str) -> str:
@@ -119,7 +129,10 @@ class Database(ABC):
 
     @abstractmethod
     def current_time(self, parameter: int) -> str:
-        """Returns the current time in microseconds: of the server that all processes share, or else of a parameter."""
+        """Returns the current time in microseconds.
+
+        It is that of the server that all processes share, or else of a parameter.
+        """
 
     @abstractmethod
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
@@ -144,7 +157,7 @@ class Database(ABC):
 
     @abstractmethod
     def live_states(self, entity_type: int, schema: pa.Schema) -> pa.Table:
-        """Returns key and state of the live resources of an entity type, as fast as the database can."""
+        """Returns key and state of the live resources of an entity type, as fast as possible."""
 
     @abstractmethod
     def close(self) -> None:
@@ -160,7 +173,10 @@ class Database(ABC):
 
     @abstractmethod
     def update(self, table: str, columns: Mapping[str, Column], keys: Mapping[str, Column]) -> int:
-        """Sets `columns` in the rows that have the values of `keys`, row by row; returns how many rows it updated."""
+        """Sets `columns` in the rows that have the values of `keys`, row by row.
+
+        Returns how many rows it updated.
+        """
 
     @abstractmethod
     def newest_position(self) -> int:
@@ -180,7 +196,9 @@ class Database(ABC):
 
     @abstractmethod
     def erase_events(self, record: int) -> int:
-        """Empties the changes listed by the record of an erasure at position `record`; returns how many.
+        """Empties the changes listed by the record of an erasure at position `record`.
+
+        Returns how many.
 
         Their time and origin remain, as an event of another topic. The snapshots of the listed streams are deleted. The
         same transaction has already written the record and the stubs, and deleted the resource and its links.

@@ -240,7 +240,10 @@ class TableColumn:
 
 @frozen(kw_only=True)
 class TableIndex:
-    """An index besides the primary key. In PostgreSQL it holds the first 600 characters of long texts."""
+    """An index besides the primary key.
+
+    In PostgreSQL it holds the first 600 characters of long texts.
+    """
 
     name: str
     columns: tuple[str, ...]

@@ -14,7 +14,9 @@ from deltamark.domain.errors import UsageError
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[BinaryIO]:
-    """A stream whose bytes become the file when the block ends without error; otherwise the old file stays.
+    """A stream whose bytes become the file when the block ends without error.
+
+    Otherwise the old file stays.
 
     :raises UsageError: if the file cannot be written.
     """

@@ -33,7 +33,10 @@ class OnePerProcess(Generic[Instance]):
 
     @contextmanager
     def borrowed(self, settings: Hashable, open_instance: Callable[[], Instance]) -> Iterator[Instance]:
-        """The instance with these settings, opened if there is none; no other thread has it during the block."""
+        """The instance with these settings, opened if there is none.
+
+        No other thread has it during the block.
+        """
         with self._lock:
             if settings not in self._instances:
                 self._instances[settings] = open_instance()

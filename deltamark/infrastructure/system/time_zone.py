@@ -13,7 +13,7 @@ from deltamark.domain.values import shown
 
 
 def local_zone() -> tzinfo:
-    """The time zone of the clock of this machine: that of the variable TZ, or else of the system.
+    """The time zone of this machine's clock: that of the variable TZ, or else of the system.
 
     :raises UsageError: if it is unknown.
     """

@@ -114,7 +114,10 @@ class Workspace:
 
 @contextmanager
 def _scratch(store: str) -> Iterator[str]:
-    """The store for a dry run: the one of that URL, or a temporary one where that is a file that does not exist."""
+    """The store for a dry run.
+
+    It is the store of that URL, or a temporary one if that is a file that does not exist.
+    """
     path = path_of(store) if store.startswith("sqlite:") else None
     if path is None or path.exists() or path.is_symlink() or not path.parent.is_dir():
         yield store

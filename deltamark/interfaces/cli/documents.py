@@ -1,4 +1,7 @@
-"""Results of the engine as documents, as JSON lines show them (see the reference of formats)."""
+"""Results of the engine as documents, as JSON lines show them.
+
+The reference of formats describes them.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def _pair(ref: LinkRef) -> dict[str, Any]:
 
 
 def _origin(change: LoggedChange | PendingChange) -> dict[str, Any]:
-    """Where a change comes from: run, job, task, user, trigger, and the line of the extract if there is one."""
+    """Where a change comes from: run, job, task, user, trigger, and the line of the extract."""
     origin: dict[str, Any] = {"run": change.run, "job": change.job, "task": change.task}
     origin |= {"user": change.user, "trigger": change.trigger.value}
     if change.file is not None:
@@ -96,7 +99,7 @@ def exported_document(resource: ExportedResource) -> dict[str, Any]:
 
 
 def resource_document(resource: Resource, links: Iterable[LinkRef]) -> dict[str, Any]:
-    """A resource as in an export, with its computed properties named and the links that lead to it."""
+    """A resource as in an export, with computed properties named and the links that lead to it."""
     leading: dict[str, list[str]] = {}
     arriving: dict[str, list[str]] = {}
     for link in links:
@@ -268,7 +271,9 @@ def health_document(health: Health) -> dict[str, Any]:
 
 
 def cloud_event(change: LoggedChange, store: str) -> dict[str, Any]:
-    """A change as a CloudEvent 1.0 (https://github.com/cloudevents/spec), for buses and brokers that know those.
+    """A change as a CloudEvent 1.0, for message buses that know those.
+
+    See https://github.com/cloudevents/spec.
 
     `source` and `id` together are unique, and the same whenever the change is asked for.
 

@@ -13,7 +13,9 @@ from deltamark.domain.suggestions import hint
 
 
 class LazyCommand(click.Command):
-    """A command whose module is imported when it is called; until then it has a name and a summary.
+    """A command whose module is imported when it is called.
+
+    Until then it has a name and a summary.
 
     :param summary: the first paragraph of its help.
     """

@@ -31,7 +31,10 @@ DEBUG = "--debug"
 
 
 class Commands(GuessingGroup):
-    """The group of all commands; results that cannot be written have an exit status of their own."""
+    """The group of all commands.
+
+    Results that cannot be written have an exit status of their own.
+    """
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Parses the arguments; may print, such as the help."""

@@ -62,7 +62,9 @@ class Output:
 
 
 def output_options(*, cloud_events: bool = False) -> Callable[[click.decorators.FC], click.decorators.FC]:
-    """`--format`, `-o` and `--safe-for-spreadsheets`, for commands whose rows people take elsewhere.
+    """The options of commands whose rows people take elsewhere.
+
+    They are `--format`, `-o` and `--safe-for-spreadsheets`.
 
     The command receives their values and makes an `Output` of them.
     """

@@ -21,7 +21,9 @@ _NUMBERS = frozenset(("position", "run", "line"))
 
 
 def write_resources(engine: Engine, entity_type: str, at: When | None, file: Path) -> int:
-    """Writes all resources of a type to a file with a typed column for each property; returns how many.
+    """Writes all resources of a type to a file.
+
+    There is a typed column for each property. Returns how many it wrote.
 
     :raises UsageError: for a file that cannot be written; what was there stays then.
     """
@@ -53,7 +55,7 @@ def _portions(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _type_of(title: str) -> pa.DataType:
-    """The type of a column: numbers and times as such, everything else as the text that CSV holds."""
+    """The type of a column: numbers and times as such, all else as the text that CSV holds."""
     name = title.rsplit("_", 1)[-1]
     if name in _NUMBERS:
         return pa.int64()

@@ -40,7 +40,9 @@ def line_of(task: TaskRun) -> str:
 
 
 class RunProgress(Observer):
-    """Shows each running task in a live line on a terminal; in a pipe, one line when it has ended.
+    """Shows each running task in a live line on a terminal.
+
+    In a pipe, one line when it has ended.
 
     All of it goes to standard error: standard output is for results. Where standard error was closed, the run
     continues without it. Used in a `with` block, it leaves no half line behind, however the run ends.

@@ -148,7 +148,10 @@ def plain(value: object) -> str:
 
 
 def print_table(listing: Listing) -> None:
-    """Prints a table: drawn on a terminal, plain columns elsewhere and where rows come one by one."""
+    """Prints a table: drawn on a terminal, in plain columns elsewhere.
+
+    Columns are plain also where rows come one by one.
+    """
     columns = listing.table or listing.columns
     is_drawn = not listing.is_live and is_terminal(sys.stdout)
     remaining = iter(listing.documents)

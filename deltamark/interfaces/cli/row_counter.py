@@ -20,7 +20,10 @@ Row = TypeVar("Row")
 
 
 def counted(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yields the rows; after a second, shows their number on standard error if that is a terminal."""
+    """Yields the rows.
+
+    After a second, shows their number on standard error if that is a terminal.
+    """
     if not is_terminal(sys.stderr):
         yield from rows
         return

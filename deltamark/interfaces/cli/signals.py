@@ -1,4 +1,4 @@
-"""Signals that stop the process: Ctrl-C, SIGTERM of a service manager, SIGHUP of a closed terminal."""
+"""Signals that stop the process: Ctrl-C, SIGTERM of a service manager, SIGHUP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _AGAIN_S = 0.01
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the process to stop: the running task is undone and recorded as interrupted."""
+    """A signal asked the process to stop.
+
+    The running task is undone and recorded as interrupted.
+    """
 
 
 class StopSignal:
@@ -35,7 +38,7 @@ class StopSignal:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Raises `Stopped` in the block when a signal comes, unless the parent process ignores that signal."""
+        """Raises `Stopped` in the block on a signal, unless the parent process ignores that signal."""
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         watched = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
         for number in watched:
@@ -66,7 +69,10 @@ def _is_in_finalizer(frame: FrameType | None) -> bool:
 
 
 def end_by_signals() -> None:
-    """From now on a signal ends the process at once, in silence: for a process that only has to leave."""
+    """From now on a signal ends the process at once, in silence.
+
+    It is for a process that only has to end.
+    """
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,7 @@
-"""The standard streams: always open, never failing for a character, quiet when no one reads them."""
+"""The standard streams.
+
+They are always open, never fail for a character, and are quiet when no one reads them.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,10 @@ def say(text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """A text with its control characters escaped: they would move the cursor or colour the screen."""
+    """A text with its control characters escaped.
+
+    They would move the cursor or colour the screen.
+    """
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -68,7 +68,10 @@ class CsvCells:
         return self._dialect.names
 
     def fetch(self, query: str, columns: Sequence[int]) -> FetchedRows:
-        """Runs a query over the cells; lines are those of the text, in which the header is usually line 1."""
+        """Runs a query over the cells.
+
+        Lines are those of the text, in which the header is usually line 1.
+        """
         return self._fetch_as_it_is(query, columns) or self._fetch_normalized(query, columns)
 
     def _fetch_as_it_is(self, query: str, columns: Sequence[int]) -> FetchedRows | None:

@@ -1,4 +1,6 @@
-"""The grammar of CSV (RFC 4180), as regular expressions over bytes for one delimiter and one line end.
+"""The grammar of CSV (RFC 4180), as regular expressions over bytes.
+
+They are made for one delimiter and one line end.
 
 Stricter than most readers where they guess: a quote opens a field only as its very first character, and after
 the closing quote only a delimiter or the end of the row may follow. Any other quote in an unquoted field is an

@@ -95,7 +95,9 @@ def _line_number(shape: TextShape, before: bytes) -> int:
 
 
 def _measure_lines(chunk: bytes, open_length: int, shape: TextShape) -> int:
-    """Raises `shape.longest` to a bound for the lines in this chunk, and returns the length of the line still open.
+    """Raises `shape.longest` to a bound for the lines in this chunk.
+
+    Returns the length of the line still open.
 
     A line longer than two blocks covers a whole block, so only blocks without a line end are measured.
     """

@@ -1,4 +1,6 @@
-"""Rewrites any CSV text as the plainest one: one row a line, LF, no blank lines, nothing ambiguous.
+"""Rewrites any CSV text as the plainest one.
+
+It has one row a line, LF, no blank lines, nothing ambiguous.
 
 All rows of the result have the right width. The source line of each is known, and rows that are left out are listed.
 Line breaks inside quotes become NUL and a letter; an extract itself never holds a NUL.

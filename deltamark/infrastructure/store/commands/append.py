@@ -1,4 +1,7 @@
-"""Appends changes in bulk: log and state together, chunk by chunk, without loading aggregates."""
+"""Appends changes in bulk: log and state together, chunk by chunk.
+
+No aggregates are loaded.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ class AppendCommands(Session):
         return unlinked
 
     def _has_no_resources(self, kind: int) -> bool:
-        """Asks the index: rows of other entity types or old versions of rows may precede the first row."""
+        """Asks the index.
+
+        Rows of other entity types or old versions of rows may precede the first row.
+        """
         sql = "SELECT entity_type FROM resources WHERE entity_type>=?1 ORDER BY entity_type LIMIT 1"
         return bool(self._db.one(sql, (kind,)) != kind)
 
@@ -133,7 +139,10 @@ class AppendCommands(Session):
         return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
 
     def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Origin) -> Counter[str]:
-        """Removes the links of resources that are about to be deleted; returns how many of each association."""
+        """Removes the links of resources that are about to be deleted.
+
+        Returns how many of each association.
+        """
         streams = self._db.array(self._stored(kind, deleted.column("key").combine_chunks()).streams)
         ends = " UNION ".join(
             f"""SELECT l.* FROM {self._db.each_number(1, "w")} {self._db.ordered_join} links l ON l.{end} = w.value

@@ -52,7 +52,10 @@ class DerivedCommands(Session):
         return written
 
     def _drop(self, table: str, rule: int, *, everything: bool) -> int:
-        """Drops the values of resources without a fresh value; with `everything`, also those of all other resources."""
+        """Drops the values of resources without a fresh value.
+
+        With `everything`, also those of all other resources.
+        """
         missing = "NOT EXISTS (SELECT 1 FROM fresh f WHERE f.resource = {}.resource AND f.value IS NOT NULL)"
         without = "resource IN (SELECT resource FROM fresh WHERE value IS NULL)"
         which = missing.format(table) if everything else without

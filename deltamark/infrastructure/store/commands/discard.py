@@ -99,7 +99,10 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
             )
 
     def _end_of_oldest(self, names: Sequence[str], below: int, up_to: int, count: int) -> int:
-        """Returns the position of the last of the oldest `count` changes above `below` and up to `up_to`."""
+        """Returns the position of the last of the oldest `count` changes in a range.
+
+        The range is above `below` and up to `up_to`.
+        """
         position: int | None = self._db.one(
             f"""SELECT e.notification_id FROM {self._of_subjects(1, 2)}
             AND e.notification_id > ?3 AND e.notification_id <= ?4 ORDER BY e.notification_id LIMIT 1 OFFSET ?5""",
@@ -112,7 +115,10 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         return np.asarray(positions.column("position"), np.int64)
 
     def _keep_resources(self, last: int) -> None:
-        """Takes snapshots of the resources that did not change after that position: their current state."""
+        """Takes snapshots of the resources that did not change after that position.
+
+        The snapshots hold the current state.
+        """
         quoted = self._db.json_string
         computed = f"""CASE WHEN r.computed='{{}}' THEN '' ELSE ',"{payload.COMPUTED_VALUES}":' || r.computed END"""
         state = payload.sql_object(
@@ -158,7 +164,10 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         )
 
     def _keep_changed_later(self, last: int) -> None:
-        """Takes snapshots of the resources and links that changed after that position: their state there."""
+        """Takes snapshots of the resources and links that changed after that position.
+
+        The snapshots hold the state at that position.
+        """
         kept = {"stream": "number", "version": "number", "position": "number", "topic": "text", "state": "text"}
         for projection, snapshot in (("resources", self._resource_snapshot), ("links", self._link_snapshot)):
             rows = self._db.all(
@@ -216,7 +225,10 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         )
 
     def _digest(self) -> str:
-        """Returns SHA-256 over position, stream, version, topic and payload of the events to discard, in order."""
+        """Returns a digest of the events to discard.
+
+        It is SHA-256 over position, stream, version, topic and payload, in order.
+        """
         digest = hashlib.sha256()
         rows = self._db.rows(
             f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state FROM to_discard d

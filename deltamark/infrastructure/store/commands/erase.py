@@ -1,4 +1,7 @@
-"""Erases a resource: empties its changes and those of its links, and removes all that was derived from them."""
+"""Erases a resource.
+
+Empties its changes and those of its links, and removes all that was derived from them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Finds the resources that depend on changes: follows links back, hop by hop, for all dependencies at once.
+"""Finds the resources that depend on changes.
+
+Follows links back, hop by hop, for all dependencies at once.
 
 A changed value lies some `hops` links away from the resources that depend on it. The temporary table `reached` has the
 resources that a dependency has reached, with their distance. Each step moves those at one distance one link nearer, and
@@ -46,7 +48,9 @@ class FlagPropagation(Session):
             yield self._arrived()
 
     def _fill_tables(self, dependencies: Mapping[int, Dependency]) -> None:
-        """Fills `chosen`, with a row for each dependency, and `steps`, with a row for each link of its path.
+        """Fills `chosen` and `steps`.
+
+        `chosen` has a row for each dependency, `steps` one for each link of its path.
 
         A step is the `hops`-th link from the dependent resource. With `touched`, the dependency is on this link itself.
         """
@@ -143,7 +147,10 @@ class FlagPropagation(Session):
             )
 
     def _arrived(self) -> FlagQuery:
-        """Returns the query for dependent resources. An association may once have led to another entity type."""
+        """Returns the query for dependent resources.
+
+        An association may once have led to another entity type.
+        """
         sql = f"""SELECT f.position AS position, f.newest AS newest, f.resource AS resource,
                 f.dependency AS dependency
             FROM chosen w {self._db.ordered_join} reached f ON f.hops=0 AND f.dependency = w.dependency

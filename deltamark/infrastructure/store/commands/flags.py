@@ -43,7 +43,10 @@ class FlagCommands(FlagPropagation):
         return int(self._db.one("SELECT count(DISTINCT resource) FROM flags WHERE number>?1", (newest,)))
 
     def _insert_flags(self, query: str, parameters: Sequence[Any]) -> None:
-        """Inserts the flags that a query returns: ``position``, ``newest``, ``resource``, ``dependency``."""
+        """Inserts the flags that a query returns.
+
+        Its columns are ``position``, ``newest``, ``resource``, ``dependency``.
+        """
         number = len(parameters) + 1
         self._flag += self._db.execute(
             f"""INSERT INTO flags (number, position, newest, resource, dependency)

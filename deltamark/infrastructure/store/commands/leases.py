@@ -52,7 +52,10 @@ class LeaseCommands(Session):
         self.renewed = None
 
     def finish(self) -> None:
-        """Renews leases with the time at the end, because a transaction may last longer than a lease."""
+        """Renews leases at the end.
+
+        A transaction may last longer than a lease.
+        """
         if self.renewed is not None:
             renew(self._db, *self.renewed, self._host_time())
         super().finish()

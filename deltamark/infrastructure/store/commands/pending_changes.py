@@ -1,4 +1,7 @@
-"""Keeps pending changes and blocked connectors. They are not in the log: changes that were held back did not happen."""
+"""Keeps pending changes and blocked connectors.
+
+They are not in the log: changes that were held back did not happen.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ class PendingCommands(Session, PendingQueries):
     """Keeps and drops pending changes, blocks and unblocks connectors."""
 
     def keep_pending(self, run: int, task: int, pending: PendingChanges) -> None:
-        """Keeps pending changes, row by row, because all parts together may exceed the size limit of a value."""
+        """Keeps pending changes, row by row.
+
+        All parts together may exceed the size limit of a value.
+        """
         self.drop_pending(run, task)
         for number, part in enumerate(stored_parts(pending)):
             self._db.insert(

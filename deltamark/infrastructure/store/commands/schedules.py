@@ -1,4 +1,7 @@
-"""Keeps how far schedules were handled. It is not in the log: the record of a run says when the run was due."""
+"""Keeps how far schedules were handled.
+
+It is not in the log: the record of a run says when the run was due.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Writes the payloads of many changes at once, column by column: the same texts as those of the mapper.
+"""Writes the payloads of many changes at once, column by column.
+
+They are the same texts as those of the mapper.
 
 A test compares both, event by event.
 """
@@ -19,7 +21,10 @@ _TO_ESCAPE = r'["\\\x00-\x1f]'
 
 @frozen
 class Head:
-    """What all changes of one append share: the time, in microseconds, and their cause without the line."""
+    """What all changes of one append share.
+
+    That is the time, in microseconds, and their cause without the line.
+    """
 
     micros: int
     cause: Origin
@@ -41,7 +46,9 @@ def json_texts(texts: pa.Array) -> pa.Array:
 def resource_payloads(
     head: Head, entity_type: str, key: pa.Array, line: pa.Array, values: pa.Array, computed: pa.Array | None = None
 ) -> pa.Array:
-    """Returns the payloads of created, updated, computed or deleted resources of one entity type.
+    """Returns the payloads of changes of one kind to resources of one entity type.
+
+    They are created, updated, computed or deleted.
 
     :param computed: the last computed values of deleted resources.
     """

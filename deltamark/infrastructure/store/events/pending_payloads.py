@@ -1,4 +1,6 @@
-"""Writes pending changes as rows of a table: a head, then parts as Arrow IPC streams, each with its digest.
+"""Writes pending changes as rows of a table.
+
+A head, then parts as Arrow IPC streams, each with its digest.
 
 The stream format is https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format, with buffers compressed by
 zstd.
@@ -25,7 +27,10 @@ _PORTION_BYTES = 16_000_000
 
 @frozen
 class StoredPart:
-    """A row: `head` (JSON) describes `rows`, an Arrow IPC stream, which is empty in the first row."""
+    """A row.
+
+    `head` (JSON) describes `rows`, an Arrow IPC stream, which is empty in the first row.
+    """
 
     head: str
     rows: bytes

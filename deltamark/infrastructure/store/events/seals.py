@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeAlias
 from deltamark.infrastructure.store.arrow import np, npt
 
 SALT = 12
-"""Bytes: nobody can try 2**96 salts to find out whether a payload had a certain value."""
+"""Bytes: no one can try 2**96 salts to find out whether a payload had a certain value."""
 
 CHECK = 4
 """Bytes of the leaf in the seal."""

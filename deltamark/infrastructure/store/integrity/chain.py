@@ -215,7 +215,10 @@ class Chain:
             )
 
     def _leaves(self, rows: Sequence[tuple[Any, ...]]) -> list[bytes | None]:
-        """Returns the leaf of each event; reports those that differ from their seals, and has None for them."""
+        """Returns the leaf of each event.
+
+        Reports those that differ from their seals, and has None for them.
+        """
         if not rows:
             return []
         try:

@@ -1,4 +1,7 @@
-"""Fills a new store from another store of any kind: the log as it is, and the state that it gives. See ADR 0028."""
+"""Fills a new store from another store of any kind.
+
+It gets the log as it is, and the state that it gives. See ADR 0028.
+"""
 
 from __future__ import annotations
 

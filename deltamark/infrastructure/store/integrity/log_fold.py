@@ -87,7 +87,10 @@ class FoldedRun(NamedTuple):
 
 @define
 class Folded:
-    """The rows of the streams from `first` up to, but not including, `after`; without streams that cannot be folded."""
+    """The rows of the streams from `first` up to, but not including, `after`.
+
+    Streams that cannot be folded are left out.
+    """
 
     first: int
     after: int

@@ -57,7 +57,9 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         return Replayed(verified=verified, recomputes=comparison.has_wrong_values)
 
     def _correct(self, folded: Folded, comparison: Comparison) -> None:
-        """Writes the rows of one range that differ from the log, now: differences are not kept in memory.
+        """Writes the rows of one range that differ from the log.
+
+        Differences are not kept in memory.
 
         A row of a later range may occupy the key of a row of this range. It is deleted, and is written again as missing
         when its range comes. Ends of links are no such rows: their streams are older than that of the link.
@@ -99,7 +101,10 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         self._db.execute(sql, (folded.after, numbers))
 
     def _last_of(self, table: str) -> int:
-        """Returns the highest stream of a table; asked only once, because passing over deleted rows is slow."""
+        """Returns the highest stream of a table.
+
+        It is asked only once: passing over deleted rows is slow.
+        """
         return self._db.one(f"SELECT max(stream) FROM {table}") or 0
 
     def _delete(self, table: str, streams: Sequence[int]) -> None:

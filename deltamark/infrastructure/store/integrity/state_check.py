@@ -49,7 +49,9 @@ HorizonRow: TypeAlias = tuple[str, str, int, int, str]
 
 
 class Comparison:
-    """One reading of the log beside the stored state. Its attributes are complete after `ranges`.
+    """One reading of the log beside the stored state.
+
+    Its attributes are complete after `ranges`.
 
     :param is_chained: whether the chain of digests is checked, too.
     :param checkpoint: what the log must begin with.
@@ -171,11 +173,17 @@ class Comparison:
         self.has_wrong_values = self.has_wrong_values or bool(self._wrong["resources"] or self._wrong["links"])
 
     def wrong(self) -> dict[str, list[int]]:
-        """Returns, by table, the streams of the newest range whose rows differ from the log; links first."""
+        """Returns, by table, the streams of the newest range whose rows differ from the log.
+
+        Links come first.
+        """
         return self._wrong
 
     def _look_for_duplicate(self, row: Any, name: str) -> None:
-        """Looks for a second stream, which a run may have begun because the row of the first one was lost."""
+        """Looks for a second stream.
+
+        A run may have begun it because the row of the first one was lost.
+        """
         if isinstance(row, FoldedRun) or self._duplicate_searches >= MOST_KEPT:
             return
         self._duplicate_searches += 1
@@ -247,7 +255,7 @@ def _horizon_of(event: ChangesDiscarded, log_fold: LogFold) -> tuple[str, int, i
 
 
 def _duplicate_stream(db: Database, row: FoldedResource | FoldedLink) -> int | None:
-    """Returns another stream of this resource or link that both the stored state and the log hold."""
+    """Returns another stream of this resource or link that the state and the log both hold."""
     if isinstance(row, FoldedResource):
         stream = _stream_of(db, row.entity_type, row.key)
         return stream if stream is not None and _begins_with(db, stream, payload.resource_identity, row[1:3]) else None
@@ -286,7 +294,10 @@ def _problem(columns: tuple[str, ...], stored: tuple[Any, ...], expected: tuple[
 
 
 def _same_values(stored: object, expected: str) -> bool:
-    """Whether two states hold the same values. A truth value is no number, though Python compares it like one."""
+    """Whether two states hold the same values.
+
+    A truth value is no number, though Python compares it like one.
+    """
     try:
         values, others = orjson.loads(stored), orjson.loads(expected)  # type: ignore[arg-type]
     except (ValueError, TypeError):

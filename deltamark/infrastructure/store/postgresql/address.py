@@ -36,7 +36,9 @@ class Address:
 
 
 def address_of(url: str) -> Address:
-    """Returns the address of a `postgresql://` URL, which has the form of PostgreSQL's own programs.
+    """Returns the address of a `postgresql://` URL.
+
+    It has the form of PostgreSQL's own programs.
 
     Parameters may follow, such as ``?sslmode=verify-full``. ``schema`` is Deltamark's own: the schema of the store,
     `deltamark` by default. A password is best kept out of the URL: in ``PGPASSWORD`` or ``~/.pgpass``.

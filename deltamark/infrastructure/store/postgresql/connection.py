@@ -1,4 +1,4 @@
-"""Connections to a PostgreSQL store: pooled, and replaced if the server dropped them. See ADR 0034."""
+"""Connections to a PostgreSQL store, which are pooled and replaced if lost. See ADR 0034."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ _SESSION = SQL(
 
 
 class Pool:
-    """Connections in autocommit mode. An error of connecting reaches the caller at once and unchanged."""
+    """Connections in autocommit mode.
+
+    An error of connecting reaches the caller at once and unchanged.
+    """
 
     def __init__(
         self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S, reconnect_s: float = RECONNECT_S
@@ -178,7 +181,7 @@ class Pool:
 
 
 class ChangeDatastore(PostgresDatastore):
-    """The connections to one store, in the form that recorders of the event-sourcing library need."""
+    """The connections to one store, in the form that recorders of `eventsourcing` need."""
 
     def __init__(
         self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S, reconnect_s: float = RECONNECT_S

@@ -32,7 +32,10 @@ _names = count(1)
 
 @cache
 def _statement(sql: str) -> bytes:
-    """Turns numbered parameters into named ones of psycopg. Few statements are cached: all are in this package."""
+    """Turns numbered parameters into named ones of psycopg.
+
+    Few statements are cached: all are in this package.
+    """
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")).encode()
 
 

@@ -1,4 +1,4 @@
-"""The statements by which the owner of a PostgreSQL store lets one role write and another read."""
+"""The statements by which the owner of a store lets one role write and another read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Place:
 
 
 def grants(db: Database, address: Address, *, writer: str | None, reader: str | None) -> str:
-    """Returns the statements that give two roles the rights that they need, and revoke all others.
+    """Returns the statements that give two roles their rights, and revoke all others.
 
     :param writer: runs jobs; it appends to the log, and can neither change nor delete events.
     :param reader: reads everything.

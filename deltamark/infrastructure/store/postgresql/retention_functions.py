@@ -1,4 +1,7 @@
-"""Functions by which the owner of a store lets others discard and erase: they remove only what a record allows."""
+"""Functions by which the owner of a store lets others discard and erase.
+
+They remove only what a record allows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Creates and upgrades the tables of a PostgreSQL store, and checks whether a schema is a store."""
+"""Creates and upgrades the tables of a PostgreSQL store.
+
+Checks whether a schema is a store.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Renews the statistics of the planner after large writes, without waiting for the server to do it."""
+"""Renews the statistics of the planner after large writes.
+
+It does not wait for the server to do it.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,9 @@ _SCRUBBED = ("stored_events", "snapshots", "resources", "links", "correlation_ke
 
 
 class PostgreSQLStore(DatabaseStore[psycopg.Error]):
-    """A store in a schema of a database. Safe to use from several threads, processes and machines.
+    """A store in a schema of a database.
+
+    Safe to use from several threads, processes and machines.
 
     :raises StoreError: if the database cannot be reached or used, or holds a store of a newer version.
     """
@@ -119,7 +121,10 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
             renew_statistics(connection, database.added)
 
     def _commit(self, connection: Connection[DictRow]) -> None:
-        """Commits; if the connection is lost before the server confirms it, asks the server for the result."""
+        """Commits.
+
+        If the connection is lost before the server confirms it, asks the server for the result.
+        """
         transaction = PostgreSQLDatabase(connection).one("SELECT pg_current_xact_id()::text")
         try:
             connection.execute("COMMIT")
@@ -193,7 +198,10 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
         )
 
     def scrub(self) -> str | None:
-        """The statements for the owner, who alone may rewrite the tables, which locks them meanwhile."""
+        """The statements for the owner.
+
+        Only the owner may rewrite the tables, which locks them meanwhile.
+        """
         tables = ", ".join(f"{self._address.schema}.{table}" for table in _SCRUBBED)
         return f"VACUUM (FULL) {tables}"
 

@@ -1,4 +1,4 @@
-"""Reads derived values, and what they are derived from: values, links, keys and classifications."""
+"""Reads derived values and their inputs: values, links, keys and classifications."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class FlagQueries(Queries):
         return {dependency: since for _, dependency, since in self._watched()}
 
     def _watched(self) -> list[tuple[int, Dependency, int]]:
-        """Returns the watched dependencies: number, dependency, and the position since which it is watched."""
+        """Returns the watched dependencies: number, dependency, and since which position."""
         rows = self._db.all(f"SELECT id, {DEPENDENCY}, since FROM dependencies ORDER BY id")
         return [(number, _dependency(row), since) for number, *row, since in rows]
 
@@ -68,7 +68,10 @@ class FlagQueries(Queries):
         return places
 
     def _check(self, consumer: str, position: int, flag: int = 0) -> None:
-        """Refuses a place beyond the end of the log or of the flags, because its consumer would miss some."""
+        """Refuses a place beyond the end of the log or of the flags.
+
+        Its consumer would miss some.
+        """
         head = self._db.one("SELECT max(notification_id) FROM stored_events") or 0
         if position > head:
             raise store_damaged(

@@ -1,4 +1,7 @@
-"""Reads and renews leases: which run may run which task. Leases are no history, so the log does not have them."""
+"""Reads and renews leases: which run may run which task.
+
+Leases are no history, so the log does not have them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ LEASE = "task, run, taken_at, heard_at"
 
 
 class LeaseQueries(Queries, ABC):
-    """Reads leases and the runs that hold them. The time is that of the server, or else of this machine."""
+    """Reads leases and the runs that hold them.
+
+    The time is that of the server, or else of this machine.
+    """
 
     @abstractmethod
     def _host_time(self) -> int:
@@ -38,7 +44,7 @@ class LeaseQueries(Queries, ABC):
 
 
 def lease(row: tuple[Any, ...]) -> Lease:
-    """Returns the lease of a row whose last column tells whether it is live.
+    """Returns the lease of a row whose last column holds whether it is live.
 
     :raises StoreError: if the row cannot be read.
     """

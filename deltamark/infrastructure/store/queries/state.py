@@ -60,7 +60,10 @@ class Queries:
 
     @property
     def _by_key(self) -> str:
-        """The condition that resource `r` has the key `w.value` and the entity type of the second parameter."""
+        """The condition that resource `r` has a key and an entity type.
+
+        The key is `w.value`, the entity type the second parameter.
+        """
         return f"r.entity_type=?2 AND {self._db.same_key('r.key', 'w.value')}"
 
     def _type_id(self, entity_type: str) -> int:
@@ -136,7 +139,10 @@ class StateQueries(Queries):
         return [] if stream is None else [link for live, _, link in self.link_rows(stream) if live]
 
     def link_rows(self, stream: int) -> list[tuple[bool, int, LinkRef]]:
-        """Returns all links that a resource ever had: whether live, the stream of the link, and the link."""
+        """Returns all links that a resource ever had.
+
+        Each row says whether it is live, the stream of the link, and the link.
+        """
         sql = """SELECT l.live, l.stream, a.name, st.name, s.key, tt.name, t.key
             FROM links l JOIN associations a ON a.id = l.association
             JOIN resources s ON s.stream = l.source JOIN entity_types st ON st.id = s.entity_type

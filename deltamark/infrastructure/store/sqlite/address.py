@@ -9,7 +9,9 @@ from deltamark.domain.errors import StoreError
 
 
 def path_of(url: str) -> Path:
-    """Returns the file of a `sqlite:///` URL: three slashes precede a relative path, four an absolute path.
+    """Returns the file of a `sqlite:///` URL.
+
+    Three slashes precede a relative path, four an absolute path.
 
     :raises StoreError: if the URL names no file.
     """

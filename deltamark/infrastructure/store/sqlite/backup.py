@@ -53,7 +53,9 @@ def check_target(store: Path, target: Path, *, overwrite: bool) -> None:
 
 
 def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwrite: bool, progress: Progress) -> None:
-    """Copies a store completely or not at all: the copy gets its name when it is checked and on disk.
+    """Copies a store completely or not at all.
+
+    The copy gets its name when it is checked and on disk.
 
     :param source: a connection inside a reading transaction; the copy is the state that it sees.
     :param overwrite: whether to replace an existing file.

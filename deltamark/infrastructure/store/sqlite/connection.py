@@ -46,7 +46,10 @@ _SETTINGS = (
 
 
 class ImmediateTransaction(SQLiteTransaction):
-    """A transaction that takes the write lock at once, so that writing after reading cannot fail."""
+    """A transaction that takes the write lock at once.
+
+    Writing after reading then cannot fail.
+    """
 
     def __enter__(self) -> SQLiteCursor:
         cursor = self.connection.cursor()
@@ -151,7 +154,10 @@ class ChangeDatastore(SQLiteDatastore):
 
     @contextmanager
     def idle_writer(self, patience_s: float) -> Iterator[ChangeConnection | None]:
-        """The writing connection for this block alone; None if others write for longer than `patience_s`."""
+        """The writing connection for this block alone.
+
+        None if others write for longer than `patience_s`.
+        """
         if not self._thread_lock.acquire(timeout=patience_s):
             yield None
             return

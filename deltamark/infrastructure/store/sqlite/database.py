@@ -130,7 +130,9 @@ class SQLiteDatabase(Database):
         return pa.concat_tables([schema.empty_table(), *tables])
 
     def _live_states_between(self, kind: int, start: int, schema: pa.Schema) -> pa.Table:
-        """Reads the live resources of a range of streams as two long texts that SQLite joins: no object for each row.
+        """Reads the live resources of a range of streams as two long texts.
+
+        SQLite joins them: no object is made for each row.
 
         States are JSON, which escapes control characters, so none contains the separator. A range with a key that
         contains it, or with texts that are too long for SQLite, is read row by row.
@@ -211,7 +213,10 @@ class SQLiteDatabase(Database):
 
 
 def _rows(columns: Iterable[Column]) -> Iterator[tuple[Any, ...]]:
-    """Ends with the shortest column, because columns with the same value in every row have no end."""
+    """Ends with the shortest column.
+
+    Columns with the same value in every row have no end.
+    """
     return zip(*(_values(column) for column in columns), strict=False)
 
 

@@ -35,7 +35,9 @@ def _is_number(text: str) -> bool:
 
 
 class ChangeRecorder(SQLiteProcessRecorder):
-    """Reads the log. Its positions come from an AUTOINCREMENT sequence, which never assigns one twice.
+    """Reads the log.
+
+    Its positions come from an AUTOINCREMENT sequence, which never assigns one twice.
 
     The table of the library uses SQLite's rowid, which is assigned again after the newest rows were deleted. A reader
     that has seen the old row would never see the new one.

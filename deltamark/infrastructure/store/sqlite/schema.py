@@ -35,7 +35,10 @@ TYPES = Types(
 
 
 def _check_working_directory(path: Path) -> None:
-    """Refuses a deleted working directory: it looks like a directory until a file is created in it."""
+    """Refuses a deleted working directory.
+
+    It looks like a directory until a file is created in it.
+    """
     try:
         path.absolute()
     except FileNotFoundError as e:
@@ -71,7 +74,9 @@ def check_file(path: Path, steps: Sequence[Step]) -> None:
 
 
 def _check_head(head: bytes, path: Path, steps: Sequence[Step]) -> None:
-    """Refuses a file that is no store by its first bytes, because SQLite would change some files by opening them.
+    """Refuses a file that is no store by its first bytes.
+
+    SQLite would change some files by opening them.
 
     A complete store has its marks there, whatever its write-ahead log contains: they were written with its first table.
     See https://sqlite.org/fileformat2.html#the_database_header.
@@ -88,7 +93,10 @@ def _check_head(head: bytes, path: Path, steps: Sequence[Step]) -> None:
 
 
 def _check_journal(path: Path) -> None:
-    """Refuses a rollback journal beside a store: stores have none, and SQLite would write it into the store."""
+    """Refuses a rollback journal beside a store.
+
+    Stores have none, and SQLite would write it into the store.
+    """
     journal = Path(f"{path}-journal")
     if path.stat().st_size and journal.is_file() and journal.stat().st_size:
         raise StoreError(

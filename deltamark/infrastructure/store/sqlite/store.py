@@ -101,10 +101,10 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
 
     @contextmanager
     def _sole_writer(self) -> Iterator[tuple[ChangeConnection, list[int]]]:
-        """The writing connection. The time for which the block keeps others from writing does not count for their
-        leases, which could neither be renewed nor taken over meanwhile.
+        """The writing connection, and a list of the runs whose leases the block renews.
 
-        The block adds the run whose leases it renewed to the list.
+        The time for which the block keeps others from writing does not count for their leases, which could neither be
+        renewed nor taken over meanwhile. The block adds the run whose leases it renewed to the list.
         """
         with self._datastore.get_connection(commit=True) as connection:
             assert isinstance(connection, ChangeConnection)

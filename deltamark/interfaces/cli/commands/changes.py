@@ -154,7 +154,7 @@ def changes(
 
 
 def report_erasures(engine: Engine, after: When = 0, until: When | None = None, *, run: int | None = None) -> None:
-    """Reports how many changes of a part of the log, or of a run, are not shown because they were erased."""
+    """Reports how many changes of the log, or of a run, are not shown because they were erased."""
     part = "in that part of the log" if run is None else f"of run {run}"
     for erasure, count in engine.erased_changes(after, until, run=run).items():
         say(f"Not shown: {how_many(count, 'change')} {part}, which run {erasure} erased.")
