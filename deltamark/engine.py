@@ -123,7 +123,9 @@ class Engine:
         return self._services.configuration
 
     def close(self) -> None:
-        """Closes the store. The engine cannot be used afterwards; closing it again does nothing.
+        """Closes the store.
+
+        The engine cannot be used afterwards. Closing it again does nothing.
 
         In a process that was forked from the one that opened it, the store stays open for that one.
         """
@@ -150,7 +152,9 @@ class Engine:
         observer: Observer | None = None,
         rehearsed: Callable[[Iterator[LoggedChange | PendingChange]], None] | None = None,
     ) -> JobRun:
-        """Runs a job and returns its record; look at its `state` and at that of its tasks.
+        """Runs a job and returns its record.
+
+        Look at its `state` and at that of its tasks.
 
         Tasks run one after another, or, where they have levels, those of a level at the same time.
 
@@ -185,7 +189,7 @@ class Engine:
             return run_dry(services, definition, forced=force, observer=watching, show_changes=rehearsed)
 
     def resume(self, run: int, *, observer: Observer | None = None) -> JobRun:
-        """Resumes a run that was blocked, failed, was interrupted or died; returns its record.
+        """Resumes a run that was blocked, failed, was interrupted or died, and returns its record.
 
         It keeps its number and starts with the first task that did not complete. Completed tasks are not run again,
         except a preparation whose synchronization is still to come, and those that flag and compute after a task that
@@ -206,7 +210,7 @@ class Engine:
         return resume_run(self._writing("resume"), run, observer=watching)
 
     def cancel(self, run: int) -> JobRun:
-        """Stops a run, in whatever process and on whatever machine it runs; returns its record.
+        """Stops a run, in whatever process and on whatever machine it runs, and returns its record.
 
         A run that is going on finishes the tasks that are running, starts no more and ends as cancelled; this does not
         wait for that. One that has ended with changes held back drops them, and is cancelled. One whose process died
@@ -266,7 +270,9 @@ class Engine:
         return health(self._open, writable=arguments.boolean("writable", writable))
 
     def runs(self, newest: int | None = None) -> list[JobRun]:
-        """The runs, oldest first, without the rows they set aside; only the `newest` ones if given.
+        """The runs, oldest first, without the rows they set aside.
+
+        Only the `newest` ones if given.
 
         A run without a heartbeat for a minute is shown as aborted, before that is recorded.
         """
@@ -276,7 +282,9 @@ class Engine:
             return recorded_runs(reading, newest)
 
     def run(self, number: int) -> JobRun:
-        """One run with the rows it set aside; see `runs` for one whose process died.
+        """One run with the rows it set aside.
+
+        See `runs` for one whose process died.
 
         :raises UsageError: if there is no run of that number.
         """
@@ -394,7 +402,7 @@ class Engine:
             )
 
     def resource(self, entity_type: str, key: str, at: When | None = None) -> Resource | None:
-        """A resource now, or as it was; None if it did not exist then.
+        """A resource now, or as it was, or None if it did not exist then.
 
         :raises HistoryDiscarded: if the moment lies below the horizon.
         :raises UsageError: for an entity type or moment that does not exist.
@@ -444,7 +452,9 @@ class Engine:
             return reading.head() if when is None else history.position_of(reading, when)
 
     def horizons(self, entity_type: str | None = None) -> list[Horizon]:
-        """How far changes of an entity type and of associations, or of all, were discarded; by name.
+        """How far changes of an entity type and of associations, or of all, were discarded.
+
+        They are in the order of their names.
 
         :raises UsageError: for an entity type that does not exist.
         """
@@ -594,7 +604,10 @@ class Engine:
         return self._rows(lambda reading: reading.correlation_keys(None if rule is None else [rule]))
 
     def matches(self, rule: str | None = None) -> Iterator[MatchedPair]:
-        """The pairs of a source and a target resource whose keys are equal; raises as `keys` does."""
+        """The pairs of a source and a target resource whose keys are equal.
+
+        Raises as `keys` does.
+        """
         from deltamark.application.derivation.results import matched_pairs
 
         lookup.check_rule(rule, self.configuration)
@@ -698,7 +711,9 @@ class Engine:
         return replay_to(services, into, no_progress)
 
     def backup(self, file: str | os.PathLike[str], *, overwrite: bool = False) -> Backup:
-        """Copies an SQLite store to a file, whole, while jobs run; the copy is a store itself.
+        """Copies an SQLite store to a file, whole, while jobs run.
+
+        The copy is a store itself.
 
         It holds everything that was committed before the call, and takes its name when it is complete, checked and on
         the disk. Jobs do not wait for it.
@@ -848,7 +863,10 @@ class Engine:
         )
 
     def _rows(self, query: Callable[[Reading], Iterable[_Row]]) -> Iterator[_Row]:
-        """What a query gives; the store is refused now and read when the iteration begins."""
+        """What a query gives.
+
+        The store is refused now and read when the iteration begins.
+        """
         return _read(self._store, query)
 
 

@@ -31,7 +31,10 @@ def text(what: str, value: object) -> str:
 
 
 def optional_text(what: str, value: object) -> str | None:
-    """The value, which must be a text or None; raises as `text` does."""
+    """The value, which must be a text or None.
+
+    Raises as `text` does.
+    """
     return None if value is None else text(what, value)
 
 
@@ -113,7 +116,9 @@ def optional_seconds(what: str, value: object) -> float | None:
 
 
 def position(what: str, value: object) -> Position:
-    """The value, which must be a position; whether it is in the log is checked later.
+    """The value, which must be a position.
+
+    Whether it is in the log is checked later.
 
     :raises UsageError: if it is no whole number.
     """
@@ -123,7 +128,9 @@ def position(what: str, value: object) -> Position:
 
 
 def event(what: str, value: object) -> Event:
-    """The value, which must be a threading.Event; a new one for None.
+    """The value, which must be a threading.Event.
+
+    None gives a new one.
 
     :raises UsageError: if it is something else.
     """
@@ -151,7 +158,10 @@ def moment(what: str, value: object) -> When | None:
 
 
 def some_moment(what: str, value: object) -> When:
-    """The value, which must name a moment; raises as `moment` does."""
+    """The value, which must name a moment.
+
+    Raises as `moment` does.
+    """
     result = moment(what, value)
     if result is None:
         raise UsageError(

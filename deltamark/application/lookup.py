@@ -1,4 +1,7 @@
-"""Looks up what callers name; a wrong name is refused with the nearest one that exists."""
+"""Looks up what callers name.
+
+A wrong name is refused with the nearest one that exists.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,9 @@ def ref_of(entity_type: str, key: str, configuration: Configuration) -> Resource
 
 
 def check_entity_type(identifier: str | None, configuration: Configuration) -> None:
-    """Checks that an entity type of that identifier exists; None means all.
+    """Checks that an entity type of that identifier exists.
+
+    None means all.
 
     :raises UsageError: if there is none.
     """
@@ -131,7 +136,9 @@ def dirty_tasks(task: str | None, configuration: Configuration) -> list[Computin
 
 
 def check_rule(rule: str | None, configuration: Configuration) -> None:
-    """Checks that a correlation rule of that name exists; None means all.
+    """Checks that a correlation rule of that name exists.
+
+    None means all.
 
     :raises UsageError: if there is none.
     """

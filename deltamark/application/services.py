@@ -49,7 +49,9 @@ def utc_now() -> datetime:
 
 @frozen(kw_only=True)
 class Services:
-    """The parts that use cases work with; made in one place, `deltamark.bootstrap`.
+    """The parts that use cases work with.
+
+    They are made in one place, `deltamark.bootstrap`.
 
     :param plan: of what the configuration derives.
     :param clock: that of the store.
@@ -97,7 +99,9 @@ def report_nothing(progress: TaskProgress) -> None:
 
 @frozen(kw_only=True)
 class Scope:
-    """The task of a run that is being worked on; `ordinal` counts from 1.
+    """The task of a run that is being worked on.
+
+    `ordinal` counts from 1.
 
     `report` reaches only the observer of the run: inside its transaction, a task records nothing but its end.
     """

@@ -88,7 +88,7 @@ def _with_functions(
 
 
 class ConfigurationReload:
-    """Loads a configuration again when its files have changed; see `Services.reload`."""
+    """Loads a configuration again when its files have changed (see `Services.reload`)."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class ConfigurationReload:
         self._functions, self._modules = tuple(functions), tuple(modules)
 
     def __call__(self, services: Services) -> Services | None:
-        """Returns the services with the changed configuration; None if nothing has changed.
+        """Returns the services with the changed configuration, or None if nothing has changed.
 
         :raises ConfigurationError: with every fault of the changed configuration.
         """

@@ -128,7 +128,10 @@ def _tasks_of_entry_point(point: EntryPoint) -> dict[str, UserTask] | Fault:
 
 @frozen
 class _LoadFailure:
-    """Why something could not be loaded; a clause."""
+    """Why something could not be loaded.
+
+    The reason is a clause.
+    """
 
     reason: str
 

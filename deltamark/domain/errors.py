@@ -40,7 +40,10 @@ class Fault:
 
 
 class ConfigurationError(DeltamarkError):
-    """A configuration cannot be used; `faults` lists all its problems, in file order."""
+    """A configuration cannot be used.
+
+    `faults` lists all its problems, in file order.
+    """
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -52,7 +55,9 @@ class UsageError(DeltamarkError):
 
 
 class SourceError(DeltamarkError):
-    """An extract cannot be read; nothing was compared and nothing changed.
+    """An extract cannot be read.
+
+    Nothing was compared and nothing changed.
 
     :param where: the file, and the line and the name of the column if they are known.
     :param problem: what is wrong; a clause without a full stop.
@@ -77,7 +82,9 @@ class SourceError(DeltamarkError):
 
 
 class ThresholdExceeded(DeltamarkError):
-    """A synchronization would change more than a threshold allows; its changes were held back.
+    """A synchronization would change more than a threshold allows.
+
+    Its changes were held back.
 
     :param reason: which limit it would exceed; a clause.
     :param advice: what to do next; a sentence.
@@ -109,7 +116,10 @@ class OutdatedChanges(DeltamarkError):
 
 
 class UserStartDenied(UsageError):
-    """A user tried to start a job that only the schedule may start; nothing was started."""
+    """A user tried to start a job that only the schedule may start.
+
+    Nothing was started.
+    """
 
     def __init__(self, job: str) -> None:
         self.job = job
@@ -121,7 +131,9 @@ class UserStartDenied(UsageError):
 
 
 class UserTaskFailed(DeltamarkError):
-    """A user function raised an exception or returned a wrong result; nothing was changed.
+    """A user function raised an exception or returned a wrong result.
+
+    Nothing was changed.
 
     :param function: its name, `package.module:function`.
     :param problem: what it did; a clause that follows the name of the function.
@@ -137,7 +149,9 @@ class UserTaskFailed(DeltamarkError):
 
 
 class CannotResume(UsageError):
-    """A run cannot be resumed; nothing was started.
+    """A run cannot be resumed.
+
+    Nothing was started.
 
     :param run: its number.
     :param reason: why; a clause.
@@ -151,7 +165,9 @@ class CannotResume(UsageError):
 
 
 class CannotCancel(UsageError):
-    """A run cannot be cancelled; nothing was changed.
+    """A run cannot be cancelled.
+
+    Nothing was changed.
 
     :param run: its number.
     :param reason: why; a clause.
@@ -222,7 +238,9 @@ class NothingHeldBack(UsageError):
 
 
 class AlreadyRunning(ConcurrentRun):
-    """A task of the job is already running, in this process or in another; nothing was started.
+    """A task of the job is already running, in this process or in another.
+
+    Nothing was started.
 
     :param task: the task that both runs call.
     :param run: the number of the other run; `job`, `user`, `host` and `process` describe it.
@@ -266,11 +284,17 @@ class TakenOver(ConcurrentRun):
 
 
 class StoreError(DeltamarkError):
-    """The store cannot be opened, read or written; it was not changed."""
+    """The store cannot be opened, read or written.
+
+    It was not changed.
+    """
 
 
 class StoreUnreachable(StoreError):
-    """The server of the store cannot be reached; trying again later may help."""
+    """The server of the store cannot be reached.
+
+    Trying again later may help.
+    """
 
 
 STORE_DAMAGED = "The store was altered or is damaged. Restore a backup."

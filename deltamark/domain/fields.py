@@ -24,7 +24,10 @@ def as_tuple(items: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def location_field() -> Location | None:
-    """A field for the place in a configuration file; equality ignores it."""
+    """A field for the place in a configuration file.
+
+    Equality ignores it.
+    """
     return field(default=None, eq=False, repr=False, kw_only=True)  # type: ignore[no-any-return]
 
 

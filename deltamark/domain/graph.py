@@ -7,7 +7,9 @@ from graphlib import CycleError, TopologicalSorter
 
 
 def dependency_cycles(parents: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    """The cycles, each from its alphabetically first node; a node that names itself is not one.
+    """The cycles, each from its alphabetically first node.
+
+    A node that names itself is not one.
 
     Yields at least one cycle wherever there is any. Cycles that share nodes may be reported as one.
     """
@@ -19,7 +21,7 @@ def dependency_cycles(parents: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[
 
 
 def _any_cycle(graph: Mapping[str, Mapping[str, None]]) -> tuple[str, ...]:
-    """A cycle, each node before its parent; empty if there is none."""
+    """A cycle, each node before its parent, or empty if there is none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -34,7 +34,7 @@ class Batch:
 
 
 def due_batch(reading: Reading, input_reader: InputReader, shares: Sequence[Share]) -> Batch | None:
-    """The batch of some derivations of one entity type that is due; None where nothing is."""
+    """The batch of some derivations of one entity type that is due, or None where nothing is."""
     entity_type = shares[0].entity_type
     reads = [read for share in shares for read in share.planned.reads]
     if all(share.is_full for share in shares):

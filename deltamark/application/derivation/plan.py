@@ -37,7 +37,7 @@ def derivation_plan(configuration: Configuration, evaluator: Evaluator) -> Plan:
 def _refused(
     configuration: Configuration, evaluator: Evaluator, reads: dict[Derivation, tuple[Read, ...]]
 ) -> Iterator[Fault]:
-    """Faults of the expressions that cannot be read; puts what the others read into `reads`."""
+    """Returns the faults of expressions that cannot be read, and fills `reads` with the others."""
     for derivation in derivations(configuration):
         try:
             reads[derivation] = _reads(configuration, evaluator, derivation)

@@ -16,7 +16,7 @@ from deltamark.domain.runs.run import JobRun
 
 
 def cancel_run(services: Services, number: int) -> JobRun:
-    """Cancels a run; returns its record.
+    """Cancels a run, and returns its record.
 
     A run that is going on stops between two tasks: running tasks may finish, no other starts. A run that has ended and
     holds changes back drops them. A run whose process died is put on record as aborted.

@@ -21,7 +21,7 @@ ShowChanges = Callable[[Iterator[LoggedChange | PendingChange]], None]
 def dry_run(
     services: Services, job: Job, *, forced: bool, observer: Observer, show_changes: ShowChanges | None
 ) -> JobRun:
-    """Runs a job in a transaction that is rolled back; returns the record that the run had.
+    """Runs a job in a transaction that is rolled back, and returns the record that the run had.
 
     :param show_changes: receives the changes, then those (without a position) that a threshold would have held back.
     :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.

@@ -42,7 +42,10 @@ class Executor:
         """Whether an interruption undid a task or kept one from starting; otherwise the task states decide the end."""
 
     def run(self, groups: Sequence[Group]) -> JobRun:
-        """Runs the tasks of these groups, one group after another; returns the record of the run."""
+        """Runs the tasks of these groups, one group after another.
+
+        Returns the record of the run.
+        """
         try:
             for group in groups:
                 self._run_group(group)
@@ -132,7 +135,7 @@ class Executor:
         return end
 
     def _begin(self, call: TaskCall) -> BaseException | None:
-        """Puts on record that a task begins; returns what the observer raised."""
+        """Puts on record that a task begins, and returns what the observer raised."""
         self._record.task_started(call.ordinal)
         return self._observer.started(call.ordinal)
 

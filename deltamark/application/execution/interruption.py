@@ -18,7 +18,7 @@ def skipped(reason: str) -> TaskEnd:
 
 
 def end_open_tasks(record: RunRecorder) -> bool:
-    """Ends all tasks of a run that have not ended; returns whether there were any."""
+    """Ends all tasks of a run that have not ended, and returns whether there were any."""
     is_any_open = False
     for task in record.run(with_rows=False).tasks:
         if task.state is TaskState.RUNNING:

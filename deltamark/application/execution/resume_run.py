@@ -45,7 +45,7 @@ class _Resumption:
 
 
 def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun:
-    """Resumes a run at its first unfinished task; returns its record.
+    """Resumes a run at its first unfinished task, and returns its record.
 
     Tasks that did their work are not repeated, except where it lived in the memory of the process that died. Blocked
     synchronizations apply exactly what was held back. Raises what `run_job` raises, and:
@@ -123,7 +123,7 @@ def _leads_to(configuration: Configuration) -> Mapping[str, Collection[str]]:
 
 
 def _later(reading: Reading, run: JobRun) -> JobRun | None:
-    """The newest later run of the same job that did its work; None where there is none."""
+    """The newest later run of the same job that did its work, or None where there is none."""
     (newest,) = reading.runs(newest=1)
     later = reading.runs(newest=newest.run.number - run.number) if newest.run.number > run.number else []
     done = [summary.run for summary in later if summary.run.job == run.job and summary.run.state in DONE]

@@ -29,7 +29,10 @@ def groups_of(services: Services, job: Job) -> tuple[Group, ...]:
 
 
 def tasks_to_lease(services: Services, job: Job) -> tuple[str, ...]:
-    """The identifiers of the tasks of a job, each once; while a run runs them, no other run may."""
+    """The identifiers of the tasks of a job, each once.
+
+    While a run runs them, no other run may.
+    """
     return tuple(dict.fromkeys(task.identifier for task in services.configuration.called_by(job)))
 
 
@@ -63,7 +66,7 @@ def run_job(
     trigger: Trigger = BY_USER,
     claim: Claim = lambda tx, run: None,
 ) -> JobRun:
-    """Runs a job; returns its record, also where tasks failed.
+    """Runs a job and returns its record, also where tasks failed.
 
     A task that fails leaves the store as it was before that task, and the record says why. Errors that are no
     `DeltamarkError`, interruptions, and errors of the observer are put on record too and then raised again.
@@ -102,7 +105,7 @@ def run_job(
 
 
 def _start(services: Services, leased: Sequence[str], start: Callable[[Writing], int], claim: Claim) -> int:
-    """Puts the start of a run on record and takes its tasks; returns its number."""
+    """Puts the start of a run on record, takes its tasks, and returns its number."""
     store = services.store
     with (
         ended_if_interrupted(services, leased) as numbers,

@@ -84,7 +84,7 @@ def plan_task(context: RunContext, call: TaskCall, report: ReportProgress) -> Ap
 
 
 def skip_reason(context: RunContext, call: TaskCall) -> str | None:
-    """Why a task must not run after the outcomes of its parents; None where it runs.
+    """Why a task must not run after the outcomes of its parents, or None where it runs.
 
     Looks for work that an earlier run left only where that decides, for it may take a while.
     """

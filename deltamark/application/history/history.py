@@ -52,7 +52,10 @@ def _run(reading: Reading, number: int) -> RunSummary:
 
 
 def horizons_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> list[Horizon]:
-    """The horizons of an entity type and of its links; None: all."""
+    """The horizons of an entity type and of its links.
+
+    None means all.
+    """
     return [
         horizon
         for horizon in reading.horizons()
@@ -74,7 +77,10 @@ def _touches(configuration: Configuration, entity_type: str, horizon: Horizon) -
 
 
 def horizon_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> Horizon | None:
-    """The highest horizon of an entity type and of its links; None: of all."""
+    """The highest horizon of an entity type and of its links.
+
+    None means of all.
+    """
     horizons = horizons_of(reading, configuration, entity_type)
     return max(horizons, key=lambda horizon: horizon.position, default=None)
 
@@ -111,14 +117,20 @@ def refuse_below(horizon: Horizon | None, position: Position) -> None:
 
 @frozen(kw_only=True)
 class ChangeFilter:
-    """Admits changes by entity type, key and run; None admits all."""
+    """Admits changes by entity type, key and run.
+
+    None admits all.
+    """
 
     entity_type: str | None = None
     key: str | None = None
     run: int | None = None
 
     def admits(self, event: AnyChange) -> bool:
-        """Whether a change passes the filter; that of a link does by either end."""
+        """Whether a change passes the filter.
+
+        A change of a link passes by either end.
+        """
         if self.run is not None and event.cause.run != self.run:
             return False
         refs = (event.ref,) if isinstance(event, ResourceEvent) else (event.ref.source, event.ref.target)
@@ -227,7 +239,7 @@ def resource_history(
     until: When | None,
     kept_only: bool,
 ) -> list[LoggedChange]:
-    """The changes of one resource and of its links, oldest first; see `kept_changes`.
+    """The changes of one resource and of its links, oldest first (see `kept_changes`).
 
     :raises UsageError: if there never was such a resource.
     """
@@ -257,7 +269,7 @@ def history_of(reading: Reading, ref: ResourceRef) -> Iterator[tuple[Position, A
 def resource_at_moment(
     reading: Reading, configuration: Configuration, ref: ResourceRef, at: When | None
 ) -> Resource | None:
-    """A resource now or as it was; None where it did not exist.
+    """A resource now or as it was, or None where it did not exist.
 
     :raises HistoryDiscarded: if the moment lies below the horizon.
     """
@@ -326,7 +338,10 @@ class _LinksByKey:
         self._next = next(self._groups, None)
 
     def of(self, key: str) -> list[str]:
-        """The other ends of the links of a key; keys must be asked for in ascending order."""
+        """The other ends of the links of a key.
+
+        Keys must be asked for in ascending order.
+        """
         while self._next is not None and _utf8(self._next[0]) < _utf8(key):
             self._next = next(self._groups, None)
         return self._next[1] if self._next is not None and self._next[0] == key else []

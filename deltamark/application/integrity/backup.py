@@ -25,6 +25,9 @@ class Backup:
 
 
 def back_up(store: Store, file: Path, *, overwrite: bool, progress: Progress) -> Backup:
-    """Copies a store to a file; raises as `Store.backup` does."""
+    """Copies a store to a file.
+
+    Raises as `Store.backup` does.
+    """
     position = store.backup(file, overwrite=overwrite, progress=progress)
     return Backup(file=file, position=position, size=file.stat().st_size)

@@ -72,7 +72,7 @@ def apply_pending(services: Services, task: SynchronizeTask, run: int, ordinal: 
 
 
 def drop_pending(tx: Writing, run: int, ordinal: int) -> list[str]:
-    """Drops the pending changes of a task of a run; returns messages about its connector.
+    """Drops the pending changes of a task of a run, and returns messages about its connector.
 
     The connector is unblocked, unless a delta is dropped: no later extract repeats it, so the connector stays out of
     incremental jobs until a complete extract is applied.

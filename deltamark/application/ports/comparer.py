@@ -42,7 +42,7 @@ class LinkComparison:
 
 @frozen(kw_only=True)
 class LinkSides:
-    """The resources at both ends: ``value``, ``stream``, ``key``; and the live links."""
+    """The resources at both ends (``value``, ``stream``, ``key``), and the live links."""
 
     first: pa.Table
     second: pa.Table

@@ -66,11 +66,11 @@ class Reading(Protocol):
         ...
 
     def resource(self, ref: ResourceRef) -> Resource | None:
-        """A resource as it is now, also a deleted one; None if it never existed."""
+        """A resource as it is now, also a deleted one, or None if it never existed."""
         ...
 
     def stream_of(self, ref: ResourceRef) -> int | None:
-        """The stream of a resource, also of a deleted one; None if it never existed."""
+        """The stream of a resource, also of a deleted one, or None if it never existed."""
         ...
 
     # Links
@@ -172,7 +172,7 @@ class Reading(Protocol):
     # Past states
 
     def position_at(self, moment: datetime) -> Position:
-        """The position of the newest event that is not younger than a time; 0 before the first."""
+        """The position of the newest event that is not younger than a time, or 0 before the first."""
         ...
 
     def time_of(self, position: Position) -> datetime:
@@ -234,11 +234,11 @@ class Reading(Protocol):
     # Flags
 
     def flagged_to(self) -> Position:
-        """The position up to which changes were flagged; 0 before the first time."""
+        """The position up to which changes were flagged, or 0 before the first time."""
         ...
 
     def newest_flag(self) -> int:
-        """The number of the newest flag that was ever set; 0 before the first."""
+        """The number of the newest flag that was ever set, or 0 before the first."""
         ...
 
     def watched(self) -> dict[Dependency, Position]:
@@ -292,11 +292,17 @@ class Reading(Protocol):
     # Runs and leases
 
     def run(self, number: int, *, with_rows: bool = True) -> RunSummary | None:
-        """A run, by default with the rows that it set aside; None if there is none of that number."""
+        """A run, by default with the rows that it set aside.
+
+        None if there is none of that number.
+        """
         ...
 
     def runs(self, newest: int | None = None) -> list[RunSummary]:
-        """The runs, oldest first, without the rows set aside; only the `newest` ones if given."""
+        """The runs, oldest first, without the rows set aside.
+
+        Only the `newest` ones if given.
+        """
         ...
 
     def leases(self, tasks: Sequence[str]) -> list[Lease]:
@@ -328,7 +334,7 @@ class Reading(Protocol):
         ...
 
     def oldest_of_newest(self, subjects: Sequence[str], count: int) -> Position | None:
-        """The position of the oldest of the newest `count` changes; None where there are fewer."""
+        """The position of the oldest of the newest `count` changes, or None where there are fewer."""
         ...
 
     def erasures(self) -> list[ResourceErased]:
@@ -363,5 +369,5 @@ class Reading(Protocol):
         ...
 
     def checkpoint(self) -> Checkpoint | None:
-        """A checkpoint of the log as it is now; None where it is empty."""
+        """A checkpoint of the log as it is now, or None where it is empty."""
         ...

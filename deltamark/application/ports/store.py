@@ -54,7 +54,7 @@ class Store(Protocol):
         ...
 
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
-        """Renews the leases of a run in a transaction of its own; returns whether it succeeded.
+        """Renews the leases of a run in a transaction of its own, and returns whether it succeeded.
 
         Waits about a second at most for other writers. With 0 the leases expire at once.
 

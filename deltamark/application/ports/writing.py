@@ -48,7 +48,10 @@ class Writing(Reading, Protocol):
         ...
 
     def now(self) -> datetime:
-        """The time of this transaction; never before that of an earlier one."""
+        """The time of this transaction.
+
+        It is never before that of an earlier one.
+        """
         ...
 
     # Resources and links
@@ -149,7 +152,9 @@ class Writing(Reading, Protocol):
         ...
 
     def put_keys(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
-        """Sets the keys of a rule for the resources in `values` (``stream``, ``value``; null: none).
+        """Sets the keys of a rule for the resources in `values`.
+
+        Columns are ``stream`` and ``value``, which is null for no key.
 
         :param everything: `values` are those of all live resources of the entity type. Other resources lose their
             keys, and the rule is from now on among `rules_computed`.
@@ -200,7 +205,10 @@ class Writing(Reading, Protocol):
         ...
 
     def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
-        """Takes the free leases of some tasks; they expire so long after this transaction."""
+        """Takes the free leases of some tasks.
+
+        They expire so long after this transaction.
+        """
         ...
 
     def extend_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:

@@ -70,7 +70,7 @@ def discard_changes_of(configuration: Configuration, tx: Writing, task: Synchron
 def discard_changes(
     tx: Writing, order: DiscardOrder, *, up_to: Position | None = None, at_most: int | None = None
 ) -> Discarded | None:
-    """Discards all changes of a connector, or the oldest; see `Writing.discard`.
+    """Discards all changes of a connector, or the oldest (see `Writing.discard`).
 
     If no flag task has seen some of the changes, the next one flags every resource of these types: flags may be too
     many, never too few.

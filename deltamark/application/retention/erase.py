@@ -29,7 +29,9 @@ _ORDINAL = 1
 
 
 def would_erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
-    """Returns what an erasure would empty now; writes nothing.
+    """Returns what an erasure would empty now.
+
+    Writes nothing.
 
     :raises UsageError: as `erase` does.
     """
@@ -39,7 +41,7 @@ def would_erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
 
 
 def erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
-    """Makes all values of a resource and its links unreadable; see `Engine.erase`.
+    """Makes all values of a resource and its links unreadable (see `Engine.erase`).
 
     A live resource is deleted first, and every change is flagged before it is emptied: the next runs compute anew what
     depends on it, as after any deletion.

@@ -25,7 +25,10 @@ AT_A_TIME = 10_000
 
 
 def would_retain(services: Services, connector: str, keep: Keep, *, even_unread: bool) -> Retention:
-    """Returns what a retention would discard now; writes nothing."""
+    """Returns what a retention would discard now.
+
+    Writes nothing.
+    """
     order = _order(services, connector, run=0)
     with services.store.reading() as reading:
         return eligible_changes(reading, services, order.subjects, keep, even_unread=even_unread)
@@ -40,7 +43,9 @@ def retain(
     progress: Progress,
     at_a_time: int = AT_A_TIME,
 ) -> Retention:
-    """Discards the changes that are older than what is kept; starts no run where there are none.
+    """Discards the changes that are older than what is kept.
+
+    Starts no run where there are none.
 
     :raises AlreadyRunning: if the connector is being synchronized, or its changes discarded, now.
     :raises UsageError: if `keep` names a run that does not exist.

@@ -142,7 +142,9 @@ class Heartbeat:
         self._thread = Thread(target=self._work, name=f"heartbeat of run {run}", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread; the first renewal comes after a third of the time to live.
+        """Starts the thread.
+
+        The first renewal comes after a third of the time to live.
 
         :raises DeltamarkError: if no thread can be started.
         """
@@ -150,7 +152,10 @@ class Heartbeat:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stops the thread; no renewal comes later, unless the store does not answer for seconds."""
+        """Stops the thread.
+
+        No renewal comes later, unless the store does not answer for seconds.
+        """
         self._stopped.set()
         if self._thread.ident is not None:
             self._thread.join(_JOIN_S)

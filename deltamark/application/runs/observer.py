@@ -14,7 +14,9 @@ from deltamark.domain.runs.run import TaskRun
 
 
 class Observer:
-    """Receives what a run does; this one ignores it.
+    """Receives what a run does.
+
+    This one ignores it.
 
     Tasks that run at the same time call it from threads of their own, one after another: never two calls at once.
     """
@@ -55,7 +57,7 @@ class GuardedObserver:
         """The error that the observer raised."""
 
     def started(self, ordinal: int) -> BaseException | None:
-        """A task begins; returns the error that the observer raised."""
+        """Reports that a task begins, and returns the error that the observer raised."""
         return self._call(self._observer.task_started, lambda: self._looked_up(ordinal))
 
     def progressed(self, ordinal: int, progress: TaskProgress) -> None:

@@ -31,7 +31,9 @@ class RunRecorder:
 
     @contextmanager
     def transaction(self) -> Iterator[Writing]:
-        """A transaction of the run; refused once another run has taken over its tasks.
+        """A transaction of the run.
+
+        Refused once another run has taken over its tasks.
 
         :raises TakenOver: in that case.
         """
@@ -40,7 +42,10 @@ class RunRecorder:
             yield tx
 
     def run(self, *, with_rows: bool = True) -> JobRun:
-        """The run as it is on record; without the rows set aside this is cheaper."""
+        """The run as it is on record.
+
+        Without the rows set aside this is cheaper.
+        """
         with self._services.store.reading() as reading:
             summary = reading.run(self.number, with_rows=with_rows)
         assert summary is not None, "a run that was started is on record"

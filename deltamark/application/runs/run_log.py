@@ -176,7 +176,7 @@ class RunLog:
         up_to: Position | None = None,
         at_most: int | None = None,
     ) -> Discarded | None:
-        """Discards changes and records it; see `Writing.discard`.
+        """Discards changes and records it (see `Writing.discard`).
 
         :param concerned: the entity types of the resources that the changes concern.
         :param seen: the position up to which flag tasks saw the changes.
@@ -202,7 +202,7 @@ class RunLog:
         return self._tx.discard(subjects, event, self.run, up_to=up_to, at_most=at_most)
 
     def erase(self, ordinal: int, stream: int, ref: ResourceRef, *, salt: str, reason: str) -> Emptied:
-        """Erases a resource and records it; see `Writing.erase`."""
+        """Erases a resource and records it (see `Writing.erase`)."""
 
         def event(own: str, version: int, at: datetime, emptied: Emptied) -> ResourceErased:
             return ResourceErased(

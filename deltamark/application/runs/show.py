@@ -9,7 +9,10 @@ from deltamark.domain.runs.run import JobRun
 
 
 def recorded_runs(reading: Reading, newest: int | None) -> list[JobRun]:
-    """The runs, oldest first, without the rows they set aside; only the `newest` ones if given."""
+    """The runs, oldest first, without the rows they set aside.
+
+    Only the `newest` ones if given.
+    """
     return with_dead_as_aborted(reading, [summary.run for summary in reading.runs(newest)])
 
 

@@ -1,4 +1,4 @@
-"""Starts jobs when they are due; elects a leader; reports health.
+"""Starts jobs when they are due, elects a leader, and reports health.
 
 Read `due`, then `scheduler`.
 """

@@ -21,7 +21,7 @@ def timing_of(job: Job) -> str:
 
 
 def next_due(job: Job, after: datetime, local: LocalZone) -> datetime | None:
-    """The first due time of a job after a time, in UTC; None where there is none.
+    """The first due time of a job after a time, in UTC, or None where there is none.
 
     :param local: the time zone of this machine, asked for only where the job uses it.
     :raises UsageError: if the job uses the time zone of this machine, and that cannot be determined.

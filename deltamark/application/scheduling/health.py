@@ -42,7 +42,9 @@ class JobHealth:
 
 @frozen(kw_only=True)
 class Health:
-    """Whether the schedule is kept; `problems` is empty where all is well.
+    """Whether the schedule is kept.
+
+    `problems` is empty where all is well.
 
     :param has_scheduler: whether some scheduler is at work.
     :param next_steps: what may be done about the problems.

@@ -32,7 +32,10 @@ class Leadership:
         return any(lease.is_live and lease.run == self._holder for lease in reading.leases([SCHEDULER]))
 
     def is_kept(self, tx: Writing) -> bool:
-        """Extends the lease with this transaction; false if another scheduler leads."""
+        """Extends the lease with this transaction.
+
+        False if another scheduler leads.
+        """
         return tx.extend_leases(self._holder, [SCHEDULER], self._lease_s)
 
     def take(self) -> bool:

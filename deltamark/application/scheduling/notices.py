@@ -55,7 +55,7 @@ ReceiveNotice = Callable[[Notice], None]
 
 
 class Notices:
-    """Gives notices their time; reports the same trouble only once until it is over."""
+    """Gives notices their time, and reports the same trouble only once until it is over."""
 
     def __init__(self, receive: ReceiveNotice, clock: Clock) -> None:
         self._receive = receive

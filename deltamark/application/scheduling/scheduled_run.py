@@ -27,7 +27,10 @@ LATE = timedelta(seconds=5)
 
 
 class AlreadyHandled(Exception):
-    """Another scheduler leads by now, or handled the due time; nothing was started."""
+    """Another scheduler leads by now, or handled the due time.
+
+    Nothing was started.
+    """
 
 
 @frozen

@@ -86,7 +86,7 @@ class Scheduler:
         self._leadership.resign()
 
     def step(self) -> float:
-        """Runs what is due, at most one job; returns the seconds until the next step."""
+        """Runs what is due, at most one job, and returns the seconds until the next step."""
         try:
             self._reload()
             seconds = self._step()
@@ -140,7 +140,10 @@ class Scheduler:
         return sorted(due, key=lambda job: job.at)
 
     def _work(self, due: Sequence[Due]) -> float:
-        """Runs the first job that is due and not running; returns the seconds until the next step."""
+        """Runs the first job that is due and not running.
+
+        Returns the seconds until the next step.
+        """
         now = self._services.clock()
         for first in due:
             if first.at > now:
@@ -150,7 +153,7 @@ class Scheduler:
         return LOOK_AGAIN_S
 
     def _is_done(self, due: Due) -> bool:
-        """Runs a job; returns false if it must be tried again."""
+        """Runs a job, and returns false if it must be tried again."""
         run = ScheduledRun(
             self._services,
             due,

@@ -88,7 +88,10 @@ _WORDS = {
 
 
 def _superseded(tx: Writing, before: Block) -> list[str]:
-    """Drops the changes of a connector that an earlier run held back; returns messages about it."""
+    """Drops the changes of a connector that an earlier run held back.
+
+    Returns messages about it.
+    """
     if before.task not in tx.pending_tasks(before.run):
         return []
     tx.drop_pending(before.run, before.task)
@@ -96,7 +99,7 @@ def _superseded(tx: Writing, before: Block) -> list[str]:
 
 
 def release(tx: Writing, connector: str) -> list[str]:
-    """Unblocks a connector that was synchronized completely; returns messages about it."""
+    """Unblocks a connector that was synchronized completely, and returns messages about it."""
     before = tx.block_of(connector)
     if before is None:
         return []
@@ -108,7 +111,7 @@ def release(tx: Writing, connector: str) -> list[str]:
 def reason_blocked(
     reading: Reading, configuration: Configuration, connector: str, job: Job, *, forced: bool
 ) -> str | None:
-    """The reason why a job must leave a blocked connector out; None where it need not.
+    """The reason why a job must leave a blocked connector out, or None where it need not.
 
     Incremental jobs leave it out unless they are forced, and jobs that synchronize a delta of it always do: only a
     complete extract repeats what was held back.

@@ -46,7 +46,10 @@ class SynchronizationEffects:
         return bool(self._empty)
 
     def add_resources(self, mapping: EntityTypeMapping, changes: ResourceChanges, removed: Mapping[str, int]) -> None:
-        """Adds changes of resources; `removed` counts the links of deleted ones, by association."""
+        """Adds changes of resources.
+
+        `removed` counts the links of deleted ones, by association.
+        """
         self._resources.append((mapping, changes))
         self._removed.update(removed)
         self._resources_end = self._tx.head()

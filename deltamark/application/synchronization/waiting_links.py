@@ -231,7 +231,10 @@ class DeltaLinks:
         )
 
     def _relevant_waiting(self, extract: LinkExtract) -> set[Pair]:
-        """The waiting links that may concern these rows; all, where another connector feeds an end."""
+        """The waiting links that may concern these rows.
+
+        All, where another connector feeds an end.
+        """
         name = self.association.identifier
         if None in self._changes:
             return self._tx.waiting_links(name)

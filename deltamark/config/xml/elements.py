@@ -81,7 +81,7 @@ class Element:
         return names + tuple(LANGUAGES) if self.names else names
 
     def default(self, attribute: Attribute) -> Any:
-        """The default of an attribute, as the domain class declares it; None if there is none."""
+        """The default of an attribute, as the domain class declares it, or None if there is none."""
         if attribute.field is None or self.builds is None:
             return None
         if attribute.is_threshold:
@@ -119,7 +119,7 @@ _SEPARATE_PARTS = ("location", "display_names", "thresholds")
 
 
 def object_parts(element: Element, item: Any) -> Parts | None:
-    """Returns the parts of an object that are not defaults; None if it is of another class."""
+    """Returns the parts of an object that are not defaults, or None if it is of another class."""
     if type(item) is not element.builds:
         return None
     values = {a.name: getattr(item, a.name) for a in fields(type(item)) if _is_set(item, a)}

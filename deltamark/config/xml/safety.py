@@ -65,7 +65,7 @@ class _Refused(Exception):
 
 
 def refusal(data: bytes, file: str) -> Fault | None:
-    """Returns why a file must not be parsed, with line and column; None if it may be.
+    """Returns why a file must not be parsed, with line and column, or None if it may be.
 
     Takes time in proportion to the size of the data, which is limited.
     """

@@ -83,7 +83,7 @@ def fires_more_than_hourly(expression: str) -> bool:
 
 
 def next_firing(expression: str, after: datetime, zone: tzinfo) -> datetime | None:
-    """The first firing later than a time, in UTC; None if there is none in fifty years.
+    """The first firing later than a time, in UTC, or None if there is none in fifty years.
 
     A day must match both the day field and the weekday field.
 
@@ -133,7 +133,10 @@ def _wall(instant: datetime, zone: tzinfo) -> datetime:
 
 
 def _instant(wall: datetime, zone: tzinfo) -> datetime:
-    """When a clock first shows a time; for a time in a gap, when the clock skips it."""
+    """When a clock first shows a time.
+
+    For a time in a gap, when the clock skips it.
+    """
     instant = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     gap = _wall(instant, zone) - wall
     return _change(instant - gap, instant, zone) if gap else instant
@@ -163,7 +166,10 @@ def _offset(instant: datetime, zone: tzinfo) -> timedelta | None:
 
 
 def _values(expression: str) -> dict[str, set[int]]:
-    """The values that each field names; empty for a field of days that depend on the month."""
+    """The values that each field names.
+
+    Empty for a field of days that depend on the month.
+    """
     texts = expression.split()
     if len(texts) not in (5, 6):
         raise _InvalidField(
@@ -202,7 +208,10 @@ def _values_of_part(part: str, field: _Field) -> set[int]:
 
 
 def _check_special(part: str, field: _Field) -> None:
-    """Checks the numbers in `L` and `#`; which days they mean depends on the month."""
+    """Checks the numbers in `L` and `#`.
+
+    Which days they mean depends on the month.
+    """
     for number in re.findall(r"[0-9]+|[A-Za-z]{3}", part.partition("#")[0]):
         _number(number, field)
 

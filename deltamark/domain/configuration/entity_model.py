@@ -13,7 +13,9 @@ from deltamark.domain.values import PropertyType
 
 @frozen
 class Thresholds:
-    """Limits beyond which a synchronization is blocked; 0 switches a limit off.
+    """Limits beyond which a synchronization is blocked.
+
+    0 switches a limit off.
 
     Lines are counts; percentages are of the resources (or links) held before.
     """
@@ -65,12 +67,18 @@ class NamedObject:
 
 @frozen
 class Agent(NamedObject):
-    """A machine that runs tasks in other products; accepted without effect."""
+    """A machine that runs tasks in other products.
+
+    Accepted without effect.
+    """
 
 
 @frozen
 class Policy(NamedObject):
-    """A group of rules in other products; accepted without effect."""
+    """A group of rules in other products.
+
+    Accepted without effect.
+    """
 
 
 @frozen
@@ -191,7 +199,10 @@ class EntityTypeMapping:
 
     @property
     def primary_key(self) -> PropertyMapping:
-        """The property that identifies a resource; a validated configuration has exactly one."""
+        """The property that identifies a resource.
+
+        A validated configuration has exactly one.
+        """
         return next(p for p in self.properties if p.is_primary_key)
 
 

@@ -230,12 +230,15 @@ class ComputingTask(Task):
 
     @property
     def maker(self) -> str | UserTask | None:
-        """The function that computes the values, or its name; None where expressions do."""
+        """The function that computes the values (or its name), or None where expressions do."""
         return None
 
     @property
     def function_batch_size(self) -> int:
-        """The most resources in a batch of the function; 0 as it declares."""
+        """The most resources in a batch of the function.
+
+        0 means as it declares.
+        """
         return 0
 
     @property

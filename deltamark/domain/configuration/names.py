@@ -42,7 +42,10 @@ def identifier_problem(name: str) -> str | None:
 
 
 def entity_type_problem(name: str) -> str | None:
-    """What is wrong with the identifier of an entity type; `EntityType:Property` contains it."""
+    """What is wrong with the identifier of an entity type.
+
+    `EntityType:Property` contains it.
+    """
     problem = identifier_problem(name)
     if problem is not None:
         return problem

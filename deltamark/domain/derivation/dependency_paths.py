@@ -22,7 +22,10 @@ class ExpressionRefused(ValueError):
 
 
 class NoSuchPath(ExpressionRefused):
-    """A path that leads nowhere; the message is a clause that says why."""
+    """A path that leads nowhere.
+
+    The message is a clause that says why.
+    """
 
 
 @frozen(order=True)

@@ -74,7 +74,10 @@ class PendingChange:
 
 @frozen
 class RunMoment:
-    """The moment when a run ended; written `run:N`."""
+    """The moment when a run ended.
+
+    Written `run:N`.
+    """
 
     run: int
 

@@ -41,7 +41,7 @@ Difference: TypeAlias = ResourceDelta | LinkDelta
 
 
 def resource_delta(ref: ResourceRef, before: Resource | None, after: Resource | None) -> ResourceDelta | None:
-    """Returns the difference between two states of a resource; None if there is none."""
+    """Returns the difference between two states of a resource, or None if there is none."""
     was_live, is_live = _is_live(before), _is_live(after)
     changes = _changes(before.values if before and was_live else {}, after.values if after and is_live else {})
     if was_live and is_live:

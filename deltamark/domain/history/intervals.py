@@ -65,7 +65,7 @@ class Interval(Generic[_Fact]):
 
     @property
     def since(self) -> Logged | None:
-        """The change that began it; None if a snapshot has replaced that change."""
+        """The change that began it, or None if a snapshot has replaced that change."""
         fact = self.beginning
         return (self.begins, fact) if isinstance(fact, ResourceEvent | LinkEvent) else None
 

@@ -22,7 +22,9 @@ class Origin:
 
 @frozen(kw_only=True)
 class Event:
-    """An event in a stream; it satisfies the event protocol of the `eventsourcing` library.
+    """An event in a stream.
+
+    It satisfies the event protocol of the `eventsourcing` library.
 
     :param originator_id: the stream: a number written as text, assigned in order of creation.
     :param originator_version: the place in the stream, from 1.

@@ -82,7 +82,7 @@ LinkFact: TypeAlias = LinkEvent | LinkSnapshot
 
 
 def fold_link(events: Iterable[LinkFact]) -> Link | None:
-    """Returns the link after these facts of one stream, oldest first; None without any."""
+    """Returns the link after these facts of one stream, oldest first, or None without any."""
     link: Link | None = None
     for event in events:
         link = event.apply(link)

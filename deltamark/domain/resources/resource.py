@@ -15,7 +15,7 @@ from deltamark.domain.values import Value, Values
 
 @frozen
 class Change:
-    """The values of a property before and after; None for no value."""
+    """The values of a property before and after, each None where there is none."""
 
     before: Value
     after: Value
@@ -34,7 +34,9 @@ class ResourceRef:
 
 @frozen(kw_only=True)
 class Resource:
-    """A resource at some moment. `live` is False after its deletion; its stream may continue.
+    """A resource at some moment.
+
+    `live` is False after its deletion. Its stream may continue.
 
     :param synchronized: the values from its source.
     :param computed: the values that were computed from it, and from resources that it is linked to.
@@ -49,7 +51,10 @@ class Resource:
 
     @cached_property
     def values(self) -> Values:
-        """All values; for a property that has both, the computed one."""
+        """All values.
+
+        Of a property that has both, the computed value counts.
+        """
         return {**self.synchronized, **self.computed}
 
 
@@ -181,7 +186,7 @@ ResourceFact: TypeAlias = ResourceEvent | ResourceSnapshot
 
 
 def fold(events: Iterable[ResourceFact]) -> Resource | None:
-    """Returns the resource after these facts of one stream, oldest first; None without any."""
+    """Returns the resource after these facts of one stream, oldest first, or None without any."""
     resource: Resource | None = None
     for event in events:
         resource = event.apply(resource)

@@ -1,4 +1,7 @@
-"""Erasing a resource: its values become unreadable; the erasure stays on record."""
+"""Erasing a resource: its values become unreadable.
+
+The erasure stays on record.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ class Erasure:
 
 
 def key_digest(salt: str, ref: ResourceRef) -> str:
-    """Returns the digest by which a known key can be recognized as erased; SHA-256, hexadecimal."""
+    """Returns the digest by which a known key can be recognized as erased.
+
+    It is SHA-256, hexadecimal.
+    """
     return sha256(f"{salt}\n{ref.entity_type}\n{ref.key}".encode()).hexdigest()
 
 

@@ -103,7 +103,10 @@ def _apply_to_task(
 
 
 def _resume(run: JobRun, event: RunResumed) -> JobRun:
-    """Resets the tasks that run again; those that did their work stay as they are."""
+    """Resets the tasks that run again.
+
+    Those that did their work stay as they are.
+    """
 
     def of(task: TaskRun) -> TaskRun:
         if task.ordinal not in event.again:

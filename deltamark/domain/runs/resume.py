@@ -16,7 +16,7 @@ DONE = (TaskState.COMPLETED, TaskState.WARNING)
 def reason_not_to_resume(
     run: JobRun, calls: Sequence[TaskCall] | None, *, later: JobRun | None, has_pending: bool
 ) -> str | None:
-    """Why a run that is not running must not go on, a clause; None where it may.
+    """Why a run that is not running must not go on, a clause, or None where it may.
 
     :param calls: those of its job as it is configured now; None where there is no such job.
     :param later: a later run of the same job that did its work. A run that was blocked goes on nevertheless: a user

@@ -69,7 +69,10 @@ class ExtractRead:
 
 @frozen(kw_only=True)
 class PlannedTask:
-    """A task that a run will call; `ordinal` counts from 1 in running order."""
+    """A task that a run will call.
+
+    `ordinal` counts from 1 in running order.
+    """
 
     ordinal: int
     identifier: str
@@ -165,7 +168,10 @@ class TaskStarted(RunEvent):
 
 @frozen(kw_only=True)
 class TaskProgressed(RunEvent):
-    """A task made progress before its transaction; `words` say how far it got."""
+    """A task made progress before its transaction.
+
+    `words` say how far it got.
+    """
 
     task: int
     counts: Counts = Counts()
@@ -174,7 +180,10 @@ class TaskProgressed(RunEvent):
 
 @frozen(kw_only=True)
 class RowsSetAside(RunEvent):
-    """Rows that a task did not apply; at most 1,000 in one event."""
+    """Rows that a task did not apply.
+
+    At most 1,000 in one event.
+    """
 
     task: int
     rows: tuple[SetAside, ...] = field(converter=as_tuple, default=())
@@ -244,7 +253,10 @@ class PairsAwaited(RunEvent):
 
 @frozen(kw_only=True)
 class TaskEnded(RunEvent):
-    """A task ended. Its children look at `effect`; `messages` are for people."""
+    """A task ended.
+
+    Its children look at `effect`. `messages` are for people.
+    """
 
     task: int
     state: TaskState

@@ -42,7 +42,10 @@ def job_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
 
 
 def location_of(resolved_call: ResolvedCall) -> Location | None:
-    """Where a task is called; where it is defined, if the call has no location."""
+    """Where a task is called.
+
+    Where it is defined, if the call has no location.
+    """
     call, task = resolved_call
     return call.location or task.location
 

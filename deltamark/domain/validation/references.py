@@ -43,7 +43,10 @@ class Index:
 
     @classmethod
     def of(cls, configuration: Configuration) -> Index:
-        """Indexes the names of a configuration; of two things with the same name, the first."""
+        """Indexes the names of a configuration.
+
+        Of two things with the same name, the first.
+        """
         return cls(
             agents=frozenset(item.identifier for item in configuration.agents),
             policies=frozenset(item.identifier for item in configuration.policies),

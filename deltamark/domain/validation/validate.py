@@ -22,7 +22,7 @@ MOST_FAULTS = 200
 
 
 def faults(configuration: Configuration) -> tuple[Fault, ...]:
-    """Everything that keeps a configuration from running, in file order; empty if it can run.
+    """The faults that keep a configuration from running, in file order.
 
     Returns at most 200 faults. Reads nothing but the configuration itself.
     """
@@ -38,7 +38,10 @@ def faults(configuration: Configuration) -> tuple[Fault, ...]:
 
 
 def in_file_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    """Returns the faults sorted by file and line; those without a location come first."""
+    """Returns the faults sorted by file and line.
+
+    Those without a location come first.
+    """
 
     def place(fault: Fault) -> tuple[str, int]:
         return ("", 0) if fault.location is None else (fault.location.file, fault.location.line or 0)

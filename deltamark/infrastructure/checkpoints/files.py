@@ -64,7 +64,10 @@ def write_checkpoint(checkpoint: Checkpoint, file: Path | str, *, key: Path | st
 
 
 def put_checkpoint(checkpoint: Checkpoint, file: Path, key: SigningKey | None) -> None:
-    """Writes a checkpoint, signed if there is a key; an existing file is never replaced."""
+    """Writes a checkpoint, signed if there is a key.
+
+    An existing file is never replaced.
+    """
     if file.exists():
         raise UsageError(f"{file} already exists and is not replaced: it may be a checkpoint. Name another file.")
     with whole_file(file) as stream:

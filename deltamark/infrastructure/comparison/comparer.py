@@ -178,7 +178,7 @@ def _updated(db: duckdb.DuckDBPyConnection, entity_type: EntityType) -> pa.Table
 
 
 def _difference(n: int, name: str, entity_type: EntityType) -> str:
-    """SQL for the member of `changes` of one property; NULL if its value is the same."""
+    """SQL for the member of `changes` of one property, or NULL if its value is the same."""
     before, after = f"list_extract(b, {n})", f"list_extract(a, {n})"
     differs = f"{before} IS DISTINCT FROM {after}"
     declared = entity_type.property(name)

@@ -40,7 +40,7 @@ def json_paths(names: Iterable[str]) -> str:
 
 
 def typed(text: str, kind: PropertyType) -> str:
-    """SQL for the typed value of a text from JSON; NULL if the text is not of that type."""
+    """SQL for the typed value of a text from JSON, or NULL if the text is not of that type."""
     return text if sql_type(kind) == "VARCHAR" else f"TRY_CAST({text} AS {sql_type(kind)})"
 
 

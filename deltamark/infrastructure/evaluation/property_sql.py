@@ -35,7 +35,10 @@ class PropertyStep:
 
     @property
     def is_text(self) -> bool:
-        """Whether its value is a text in expressions; every stored value can be read as a text."""
+        """Whether its value is a text in expressions.
+
+        Every stored value can be read as a text.
+        """
         return sql_type(self.kind) == "VARCHAR"
 
     def column(self, role: str) -> str:

@@ -117,7 +117,9 @@ def _check_length(pattern: str) -> None:
 
 
 def format_instant(instant: str, pattern: str, zone: str) -> str:
-    """SQL for the text of an instant (UTC) in a zone; names of months and days are English.
+    """SQL for the text of an instant (UTC) in a zone.
+
+    Names of months and days are English.
 
     :raises ExpressionRefused: if the pattern is invalid.
     """

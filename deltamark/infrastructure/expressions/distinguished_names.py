@@ -54,7 +54,7 @@ def _pair(text: str) -> str | None:
 
 
 def _unescaped(written: str) -> str | None:
-    """The text of a written value; None if it is not well formed."""
+    """The text of a written value, or None if it is not well formed."""
     text = written.lstrip(" ")
     quoted = _QUOTED.fullmatch(text.rstrip(" "))
     if quoted:

@@ -89,7 +89,10 @@ def _parse(text: str) -> exp.Expr:
 
 
 def _depth(text: str) -> int:
-    """The most brackets that are open at once; brackets in literal texts count too."""
+    """The most brackets that are open at once.
+
+    Brackets in literal texts count too.
+    """
     deepest = depth = 0
     for char in text:
         if char in "([{":

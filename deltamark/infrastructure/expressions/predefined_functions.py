@@ -176,7 +176,7 @@ def _instant(name: str, value: Typed) -> Typed:
 
 
 def parsed_instant(value: Typed) -> Typed:
-    """The instant of a text in ISO 8601; null if the text is none."""
+    """The instant of a text in ISO 8601, or null if the text is none."""
     sql = f"CAST({computed_once(value.sql, iso_instant('text'))} AS TIMESTAMP)"
     return Typed(sql, Shape.INSTANT)
 

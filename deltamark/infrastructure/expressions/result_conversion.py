@@ -72,7 +72,10 @@ def _bounded(value: Typed) -> str:
 
 
 def _from_text(value: Typed, result: PropertyType) -> str:
-    """Converts a text like a cell of an extract; an empty text is no value."""
+    """Converts a text like a cell of an extract.
+
+    An empty text is no value.
+    """
     if result is PropertyType.DATE_TIME:
         canonical = iso_instant("trim(text)")
     else:
@@ -88,7 +91,10 @@ def _whole(value: Typed, kind: str, result: PropertyType) -> str:
 
 
 def _checked(is_valid: str, sql: str, value: Typed, result: PropertyType) -> str:
-    """SQL for `sql` if the value meets a condition, else an error; both call the value `text`."""
+    """SQL for `sql` if the value meets a condition, else an error.
+
+    Both call the value `text`.
+    """
     body = f"CASE WHEN text IS NULL THEN NULL WHEN {is_valid} THEN {sql} ELSE {_conversion_error('text', result)} END"
     return computed_once(value.sql, body)
 
@@ -110,7 +116,9 @@ def _advice(value: Typed, result: PropertyType) -> str:
 
 
 def convert_literal(text: str, result: PropertyType) -> str:
-    """SQL for the text after `Literal:`, as `sql_type(result)`; an empty text is null.
+    """SQL for the text after `Literal:`, as `sql_type(result)`.
+
+    An empty text is null.
 
     :raises ExpressionRefused: if it cannot be converted, or if there are no literals of that type.
     """

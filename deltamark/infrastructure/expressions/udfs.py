@@ -26,13 +26,13 @@ TextFunction = Callable[[str], str | None]
 
 
 def soundex(text: str) -> str | None:
-    """American Soundex of the letters A to Z of a text; None if it has none."""
+    """American Soundex of the letters A to Z of a text, or None if it has none."""
     letters = re.sub("[^A-Z]", "", text.upper())
     return jellyfish.soundex(letters) if letters else None
 
 
 def double_metaphone(text: str) -> str | None:
-    """The primary code of Double Metaphone; None if the text has no code."""
+    """The primary code of Double Metaphone, or None if the text has no code."""
     letters = re.sub("[^A-Z]+", " ", text.upper()).strip()
     code = doublemetaphone(letters)[0] if letters else ""
     return code or None
@@ -75,7 +75,10 @@ def register_functions(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 def _vectorised(function: TextFunction) -> Callable[[pa.Array], pa.Array]:
-    """A function over many texts that computes each distinct text once; null gives null."""
+    """A function over many texts that computes each distinct text once.
+
+    Null gives null.
+    """
     cache: dict[str, str | None] = {}
 
     def apply(texts: pa.Array) -> pa.Array:

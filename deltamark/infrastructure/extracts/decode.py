@@ -39,7 +39,9 @@ _ENCODINGS = {
 
 @frozen(kw_only=True)
 class UnpackLimits:
-    """How far a compressed extract may grow; the defaults are far above what real extracts need.
+    """How far a compressed extract may grow.
+
+    The defaults are far above what real extracts need.
 
     :param ratio: unpacked bytes for each packed byte.
     :param ratio_from: unpacked bytes from which on the ratio counts.
@@ -79,7 +81,9 @@ def file_digest(path: Path) -> str:
 
 
 def declared_encoding(name: str | None, where: Location) -> str:
-    """The encoding that a mapping declares, as Python names it; UTF-8 if it declares none.
+    """The encoding that a mapping declares, as Python names it.
+
+    UTF-8 if it declares none.
 
     :param where: the mapping.
     :raises SourceError: if the encoding is not supported.

@@ -65,7 +65,10 @@ class ExtractFile:
         return Location(self.name, line, column)
 
     def head(self) -> bytes:
-        """The first bytes; the stream is at its beginning again afterwards."""
+        """The first bytes.
+
+        The stream is at its beginning again afterwards.
+        """
         head = self.stream.read(16)
         self.stream.seek(0)
         return head
@@ -160,7 +163,7 @@ _PUT_A_FILE = "Put the extract itself there and run the job again."
 
 
 def _why_unusable(status: os.stat_result) -> tuple[str, str] | None:
-    """Why this cannot be an extract, and what to do about it; None if it can."""
+    """Why this cannot be an extract, and what to do about it, or None if it can."""
     if not stat.S_ISREG(status.st_mode):
         return f"this is {_kind(status.st_mode)}, not a file", _PUT_A_FILE
     if status.st_size == 0:

@@ -56,7 +56,10 @@ class ParquetCells:
         return tuple(self._schema.names)
 
     def fetch(self, query: str, columns: Sequence[int]) -> FetchedRows:
-        """Runs a query over the cells; a line is the number of the row, from 1."""
+        """Runs a query over the cells.
+
+        A line is the number of the row, from 1.
+        """
         cells = numbered(f"nullif({_as_text(self._schema.field(i).type, f'c{i}')}, '')" for i in columns)
         aliases = ", ".join(f"c{i}" for i in range(len(self.names)))
         rows = f"read_parquet({literal(str(self._file.path))}) as t({aliases})"

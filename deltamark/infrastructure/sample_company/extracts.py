@@ -32,7 +32,10 @@ Row = tuple[str, ...]
 
 
 def write_extract(path: Path, columns: Row, rows: Iterable[Row]) -> Path:
-    """Writes a CSV file in UTF-8 with a header; lines end with a line feed on every machine."""
+    """Writes a CSV file in UTF-8 with a header.
+
+    Lines end with a line feed on every machine.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

@@ -25,7 +25,10 @@ class Words:
         self._plain_numbers: dict[str, int] = {}
 
     def number(self, text: str) -> int:
-        """The number of a text; a new text gets the next number."""
+        """The number of a text.
+
+        A new text gets the next number.
+        """
         number = self._numbers.get(text)
         if number is None:
             number = self._numbers[text] = len(self.texts)

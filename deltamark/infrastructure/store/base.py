@@ -50,7 +50,7 @@ class DatabaseStore(ABC, Generic[DriverError]):
 
     @property
     def _dry_run(self) -> Callable[[], Database] | None:
-        """Makes a database in the dry run of this thread; None if this thread has no dry run."""
+        """Makes a database in the dry run of this thread, or None if this thread has no dry run."""
         return getattr(self._dry_runs, "new_database", None)
 
     @contextmanager

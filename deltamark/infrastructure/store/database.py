@@ -139,7 +139,7 @@ class Database(ABC):
         """Returns the first row."""
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
-        """Returns the first column of the first row; None if there is no row."""
+        """Returns the first column of the first row, or None if there is no row."""
         row = self.row(sql, parameters)
         return row[0] if row else None
 
@@ -165,7 +165,7 @@ class Database(ABC):
 
     @abstractmethod
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """Runs a statement; returns how many rows it wrote."""
+        """Runs a statement, and returns how many rows it wrote."""
 
     @abstractmethod
     def insert(self, table: str, columns: Mapping[str, Column]) -> None:
@@ -180,15 +180,21 @@ class Database(ABC):
 
     @abstractmethod
     def newest_position(self) -> int:
-        """Returns the newest position ever assigned; 0 in a new store. Needs a writing transaction."""
+        """Returns the newest position ever assigned.
+
+        0 in a new store. Needs a writing transaction.
+        """
 
     @abstractmethod
     def save_newest_position(self, newest: int) -> None:
-        """Saves the newest position for later transactions; its commit wakes followers."""
+        """Saves the newest position for later transactions.
+
+        Its commit wakes followers.
+        """
 
     @abstractmethod
     def discard_events(self, record: int) -> int:
-        """Deletes the changes that the table `to_discard` lists; returns how many.
+        """Deletes the changes that the table `to_discard` lists, and returns how many.
 
         The same transaction has already written the snapshots, the horizons, and the record of the discard at position
         `record`.

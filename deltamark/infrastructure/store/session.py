@@ -77,7 +77,10 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
         return int(number or self._db.one(f"INSERT INTO {table} (name) VALUES (?1) RETURNING id", (name,)))
 
     def finish(self) -> None:
-        """Writes the counters; the last step before the commit."""
+        """Writes the counters.
+
+        This is the last step before the commit.
+        """
         newest = self._next - 1
         if newest >= self._first:
             segments, digest = self._seals.close(self._sealed_to(), self._first, newest, self._micros)

@@ -27,7 +27,10 @@ from deltamark.interfaces.cli.rendering import Format
 
 @frozen
 class Workspace:
-    """The options before the command; nothing is opened until it is needed."""
+    """The options before the command.
+
+    Nothing is opened until it is needed.
+    """
 
     store: str | None
     configuration: str | None

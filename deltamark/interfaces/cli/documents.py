@@ -129,7 +129,10 @@ def task_document(task: TaskRun) -> dict[str, Any]:
 
 
 def run_document(run: JobRun, *, dry_run: bool = False) -> dict[str, Any]:
-    """A run with its tasks; a dry run has no number, for it leaves nothing behind."""
+    """A run with its tasks.
+
+    A dry run has no number, for it leaves nothing behind.
+    """
     return {
         "run": None if dry_run else run.number,
         "job": run.job,

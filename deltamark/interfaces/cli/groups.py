@@ -40,7 +40,10 @@ class GuessingGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the first argument names; a mistyped one is refused with a suggestion."""
+        """The command that the first argument names.
+
+        A mistyped one is refused with a suggestion.
+        """
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             ctx.fail(f"there is no command {args[0][:80]!r}{hint(args[0], self.commands)}")
         return super().resolve_command(ctx, args)

@@ -37,12 +37,18 @@ class Commands(GuessingGroup):
     """
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Parses the arguments; may print, such as the help."""
+        """Parses the arguments.
+
+        May print, such as the help.
+        """
         with results():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command; results that cannot be written fail it."""
+        """Runs the command.
+
+        Results that cannot be written fail it.
+        """
         with results():
             status = super().invoke(ctx)
             sys.stdout.flush()
@@ -96,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def status_of(arguments: Sequence[str], stop_signal: StopSignal | None = None) -> int:
-    """Runs the command line and returns its exit status; reports errors on standard error."""
+    """Runs the command line, reports errors on standard error, and returns the exit status."""
     stop_signal = stop_signal or StopSignal()
     escape_what_cannot_be_written()
     try:

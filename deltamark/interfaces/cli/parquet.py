@@ -34,7 +34,7 @@ def write_resources(engine: Engine, entity_type: str, at: When | None, file: Pat
 
 
 def write_rows(listing: Listing, stream: BinaryIO) -> int:
-    """Writes the rows of a listing; returns how many."""
+    """Writes the rows of a listing, and returns how many."""
     schema = pa.schema([(column.title, _type_of(column.title)) for column in listing.columns])
     rows = 0
     with pyarrow.parquet.ParquetWriter(stream, schema) as writer:

@@ -101,7 +101,10 @@ class RunProgress(Observer):
         )
 
     def _remove(self, ordinal: int) -> None:
-        """Removes the line of a task; with the last one, the whole display."""
+        """Removes the line of a task.
+
+        With the last one, the whole display.
+        """
         line = self._lines.pop(ordinal, None)
         if not self._lines:
             self._stop()
@@ -124,7 +127,7 @@ def _description(task: TaskRun) -> str:
 
 
 class CopyProgress:
-    """Shows a bar on a terminal for what takes longer than a second; nothing in a pipe."""
+    """Shows a bar on a terminal for what takes longer than a second, and nothing in a pipe."""
 
     def __init__(self, what: str) -> None:
         self._what = what

@@ -117,7 +117,10 @@ def csv_lines(listing: Listing) -> Iterator[bytes]:
 
 
 def _without_formula(value: object) -> str:
-    """A value as a text that no spreadsheet takes for a formula; numbers are none."""
+    """A value as a text that no spreadsheet takes for a formula.
+
+    Numbers are none.
+    """
     return guarded(value) if isinstance(value, str) else plain(value)
 
 

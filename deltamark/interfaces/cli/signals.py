@@ -80,7 +80,9 @@ def end_by_signals() -> None:
 
 @contextmanager
 def finishing_first(stop: Event) -> Iterator[None]:
-    """Sets `stop` on the first signal in the block; the second has its usual effect.
+    """Sets `stop` on the first signal in the block.
+
+    The second has its usual effect.
 
     The handler leaves it to a thread to set the event: if the interrupted code is just waiting for the event, setting
     it in the handler would deadlock.

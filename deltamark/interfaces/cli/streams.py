@@ -23,7 +23,10 @@ class ReaderGone(Exception):
 
 
 class OutputLost(Exception):
-    """Standard output cannot be written; the cause says why."""
+    """Standard output cannot be written.
+
+    The cause says why.
+    """
 
 
 def open_missing() -> None:

@@ -12,7 +12,10 @@ _FORCING = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether rich draws on a stream; rich is loaded only where it may be so."""
+    """Whether rich draws on a stream.
+
+    Rich is loaded only where it may be so.
+    """
     try:
         is_tty = stream.isatty()
     except ValueError:  # it was closed

@@ -92,7 +92,10 @@ def call_function(function: UserTask, batch: pa.Table) -> object:
 
 
 def _call_user_code(function: UserTask, batch: pa.Table) -> object:
-    """Calls the function; frames above this one in a traceback are not the user's."""
+    """Calls the function.
+
+    Frames above this one in a traceback are not the user's.
+    """
     return function.function(batch)
 
 
@@ -124,7 +127,10 @@ def _lines(error: BaseException) -> tuple[str, ...]:
 
 
 def _user_frames(frames: TracebackType | None) -> TracebackType | None:
-    """The frames below the one that calls the function; all where there is no such frame."""
+    """The frames below the one that calls the function.
+
+    All frames where there is no such frame.
+    """
     frame = frames
     while frame is not None:
         if frame.tb_frame.f_code is _call_user_code.__code__:

@@ -109,7 +109,10 @@ class Grammar:
             return Row(tuple(fields), end.end(), flaw) if end else None
 
     def _quoted_end(self, text: bytes, position: int) -> int | None:
-        """The position after the closing quote of the field that starts here; None if there is none."""
+        """The position after the closing quote of the field that starts here.
+
+        None if there is none.
+        """
         position += 1
         while doubled := self._doubled.match(text, position):
             position = doubled.end()

@@ -25,7 +25,10 @@ from deltamark.infrastructure.store.session import Session
 
 @frozen
 class _Stored:
-    """Streams and versions of some resources or links; 0 and 0 for those that have none yet."""
+    """Streams and versions of some resources or links.
+
+    0 and 0 for those that have none yet.
+    """
 
     streams: Sequence[int]
     versions: Sequence[int]

@@ -21,10 +21,12 @@ def ranges_of(positions: npt.NDArray[np.int64]) -> Ranges:
 
 
 class StubCommands(Session):
-    """Keeps the chain of digests complete when events are removed; see `seals`."""
+    """Keeps the chain of digests complete when events are removed (see `seals`)."""
 
     def keep_digests(self, positions: npt.NDArray[np.int64]) -> None:
-        """Keeps the digests of events that are about to be discarded; call it before they are.
+        """Keeps the digests of events that are about to be discarded.
+
+        Call it before they are.
 
         A segment that is removed as a whole needs no digests besides its own.
         """

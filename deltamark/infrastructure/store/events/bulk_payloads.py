@@ -61,7 +61,7 @@ def resource_payloads(
 
 
 def _where_any(computed: pa.Array) -> pa.Array:
-    """Returns the member for computed values; empty if there are none."""
+    """Returns the member for computed values, or an empty text if there are none."""
     return pc.if_else(
         pc.equal(computed, "{}"), "", pc.binary_join_element_wise(f',"{payload.COMPUTED_VALUES}":', computed, "")
     )

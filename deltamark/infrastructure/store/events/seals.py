@@ -76,7 +76,10 @@ class Segment(NamedTuple):
 def leaves(
     topic: str, positions: Numbers, streams: Numbers, versions: Numbers, salts: bytes, payloads: Sequence[bytes]
 ) -> list[bytes]:
-    """Returns the leaves of events of one topic; `salts` are concatenated."""
+    """Returns the leaves of events of one topic.
+
+    `salts` are concatenated.
+    """
     heads = np.empty(len(payloads), _head())
     heads["salt"] = np.frombuffer(salts, _head()["salt"])
     heads["position"], heads["stream"], heads["version"] = positions, streams, versions
@@ -89,14 +92,20 @@ def leaves(
 
 
 def segment_digest(topic: str, first: int, streams: Numbers, versions: Numbers, leaves: bytes) -> bytes:
-    """Returns the digest of a segment; `leaves` are concatenated."""
+    """Returns the digest of a segment.
+
+    `leaves` are concatenated.
+    """
     head = b"deltamark segment 1\n" + first.to_bytes(8) + topic.encode().ljust(_TOPIC, b"\0")
     count = len(streams).to_bytes(_COUNT)
     return sha256(b"".join((head, count, _numbers(streams), _numbers(versions), leaves))).digest()
 
 
 def batch_digest(previous: bytes, first: int, last: int, micros: int, segments: bytes) -> bytes:
-    """Returns the digest of a transaction; `segments` as stored in `moments`."""
+    """Returns the digest of a transaction.
+
+    `segments` are as stored in `moments`.
+    """
     numbers = b"".join(number.to_bytes(8) for number in (first, last, micros))
     return sha256(b"deltamark batch 1\n" + previous + numbers + segments).digest()
 
@@ -119,7 +128,7 @@ class Seals:
     def seal(
         self, topic: str, first: int, streams: Numbers, versions: Numbers, payloads: Sequence[bytes]
     ) -> npt.NDArray[Any]:
-        """Seals events of one topic with consecutive positions; returns a row of bytes for each."""
+        """Seals events of one topic with consecutive positions, and returns a row of bytes for each."""
         count = len(payloads)
         salts = os.urandom(SALT * count)
         positions, streams, versions = np.arange(first, first + count), np.asarray(streams), np.asarray(versions)
@@ -134,7 +143,10 @@ class Seals:
         return np.hstack([np.frombuffer(salts, np.uint8).reshape(count, SALT), by_event[:, :CHECK]])
 
     def add(self, count: int, digest: bytes = _GAP) -> None:
-        """Adds a segment; without a digest, a segment of discarded events."""
+        """Adds a segment.
+
+        Without a digest, it is a segment of discarded events.
+        """
         self._segments += count.to_bytes(_COUNT) + digest
 
     def close(self, previous: bytes, first: int, last: int, micros: int) -> tuple[bytes, bytes]:

@@ -122,7 +122,7 @@ class StoreCopy(RebuildCommands):
             self._copy(db, "consumed", columns, "consumer, rule", rule=rules)
 
     def _copy_numbered(self, db: Database, table: str, columns: str) -> dict[int, int]:
-        """Copies a table that assigns numbers; returns the number here for each number there."""
+        """Copies a table that assigns numbers, and returns the number here for each number there."""
         count = columns.count(",") + 1
         marks = ", ".join(f"?{n}" for n in range(1, count + 1))
         sql = f"INSERT INTO {table} ({columns}) VALUES ({marks}) RETURNING id"

@@ -140,7 +140,10 @@ class LogFold:
         return self._moments.newest_time
 
     def ranges(self) -> Iterator[Folded]:
-        """Yields every stream, folded, in order; then reports faults of the log as a whole."""
+        """Yields every stream, folded, in order.
+
+        Then reports faults of the log as a whole.
+        """
         start = self._next(None)
         while start is not None:
             folded = self._range(start)

@@ -36,7 +36,7 @@ class LogMoments:
         return max(self._times, default=0)
 
     def at(self, position: Position) -> int | None:
-        """Returns the time of the transaction that wrote a position; None if it is not recorded."""
+        """Returns the time of the transaction that wrote a position, or None if it is not recorded."""
         if not self.low < position <= self.high:
             self._swap()
         if not self.low < position <= self.high:

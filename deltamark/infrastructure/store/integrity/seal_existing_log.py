@@ -58,7 +58,7 @@ class _LogSealer:
         self._ahead = event
 
     def seal(self, previous: bytes, first: int, last: int, at: int) -> bytes:
-        """Seals a transaction; returns its digest."""
+        """Seals a transaction, and returns its digest."""
         seals, expected = Seals(), first
         for _, group in groupby(self._up_to(last), key=_SegmentNumber()):
             events = list(group)

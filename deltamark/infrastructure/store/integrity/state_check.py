@@ -231,7 +231,7 @@ class Comparison:
 
 
 def expected_horizons(stored: Mapping[str, HorizonRow], log_fold: LogFold) -> dict[str, HorizonRow | None]:
-    """Returns the right horizon of each subject; None for one that must have none.
+    """Returns the right horizon of each subject, or None for one that must have none.
 
     The record of a discard names the entity types whose changes it removed, not every subject whose horizon it moved.
     So a stored horizon is right if a discard set it and it covers the snapshots. A subject with snapshots has one.
@@ -285,7 +285,10 @@ def _begins_with(db: Database, stream: int, identity: Callable[[Any], object], n
 
 
 def _problem(columns: tuple[str, ...], stored: tuple[Any, ...], expected: tuple[Any, ...]) -> str:
-    """Returns what differs between two rows; nothing if only the notation of a number differs."""
+    """Returns what differs between two rows.
+
+    Returns nothing if only the notation of a number differs.
+    """
     return "; ".join(
         f"{column} is {shown(value)}; the log gives {shown(other)}"
         for column, value, other in zip(columns, stored, expected, strict=True)

@@ -172,7 +172,10 @@ class Pool:
             )
 
     def close(self) -> None:
-        """Closes the idle connections; connections in use are closed when they come back."""
+        """Closes the idle connections.
+
+        Connections in use are closed when they come back.
+        """
         with self._guard:
             self._closed = True
             kept, self._idle = self._idle, []
@@ -194,7 +197,10 @@ class ChangeDatastore(PostgresDatastore):
 
     @contextmanager
     def get_connection(self) -> Iterator[Connection[DictRow]]:
-        """A connection from the pool; errors are the library's."""
+        """A connection from the pool.
+
+        Errors are the library's.
+        """
         try:
             with self.connections.connection() as connection:
                 yield connection

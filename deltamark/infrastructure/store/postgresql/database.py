@@ -44,7 +44,10 @@ def _named_parameters(parameters: Sequence[Any]) -> dict[str, Any]:
 
 
 class PostgreSQLDatabase(Database):
-    """SQL on a PostgreSQL connection; many values in one parameter are an array."""
+    """SQL on a PostgreSQL connection.
+
+    Many values in one parameter are an array.
+    """
 
     ordered_join = "JOIN"  # the planner chooses the order
     by_rows = False
@@ -139,7 +142,10 @@ class PostgreSQLDatabase(Database):
                 yield from rows
 
     def table(self, sql: str, parameters: Sequence[Any], schema: pa.Schema) -> pa.Table:
-        """The rows as an Arrow table; texts stay UTF-8 and become no Python strings."""
+        """The rows as an Arrow table.
+
+        Texts stay UTF-8 and become no Python strings.
+        """
         with self._server_cursor() as cursor:
             cursor.adapters.register_loader("text", ByteaBinaryLoader)
             cursor.execute(_statement(sql), _named_parameters(parameters), binary=True)
@@ -157,7 +163,10 @@ class PostgreSQLDatabase(Database):
             cursor.close()
 
     def _server_cursor(self) -> ServerCursor[tuple[Any, ...]]:
-        """Returns a cursor that fetches only the rows asked for; the others stay on the server."""
+        """Returns a cursor that fetches only the rows asked for.
+
+        The others stay on the server.
+        """
         cursor = self._connection.cursor(name=f"deltamark_{next(_names)}", row_factory=tuple_row)
         self._cursors.add(cursor)
         return cursor

@@ -44,7 +44,7 @@ CREATE_SCHEMA_VERSION = f"CREATE TABLE schema_version (version {TYPES.number} NO
 
 
 def version_of(db: Database, address: Address) -> int:
-    """Returns the version of the store in a schema; 0 if the schema is empty or missing.
+    """Returns the version of the store in a schema, or 0 if the schema is empty or missing.
 
     :raises StoreError: if the schema belongs to another application.
     """

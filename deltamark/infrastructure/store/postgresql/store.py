@@ -209,7 +209,7 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
         self.check_shrinkable()
 
     def grants(self, *, writer: str | None, reader: str | None) -> str:
-        """Returns the SQL that lets one role write and another read; see `grants.grants`."""
+        """Returns the SQL that lets one role write and another read (see `grants.grants`)."""
         with self._explained_errors(), self._connection(_READ) as connection:
             return grants(PostgreSQLDatabase(connection), self._address, writer=writer, reader=reader)
 

@@ -98,7 +98,7 @@ class DerivedQueries(Queries):
         return self._db.table(sql, (self._rule_id(rule),), _rule_values())
 
     def _rule_id(self, rule: DerivedRule) -> int:
-        """Returns the number of a derivation, whatever its definition; 0 if it has none."""
+        """Returns the number of a derivation, whatever its definition, or 0 if it has none."""
         sql = "SELECT id FROM rules WHERE name=?1 AND side=?2 AND entity_type=?3"
         return self._db.one(sql, (rule.name, rule.kind.value, rule.entity_type)) or 0
 

@@ -62,7 +62,7 @@ def lease(row: tuple[Any, ...]) -> Lease:
 
 
 def renew(db: Database, run: int, time_to_live_s: float, host_time: int) -> bool:
-    """Makes the leases of a run expire after a time to live; returns whether it has any."""
+    """Makes the leases of a run expire after a time to live, and returns whether it has any."""
     sql = f"UPDATE leases SET heard_at={db.current_time(3)}, until={db.current_time(3)}+?2 WHERE run=?1"
     return db.execute(sql, (run, to_span(time_to_live_s), host_time)) > 0
 

@@ -123,7 +123,10 @@ class LogQueries(StateQueries):
             yield self._event(row)
 
     def states_at(self, entity_type: str, until: int | None) -> Iterator[tuple[str, Values]]:
-        """Folds only the resources that changed since; of the others the present state is read."""
+        """Folds only the resources that changed since.
+
+        Of the others the present state is read.
+        """
         last = _END if until is None else until
         sql = "SELECT stream, key, position, live, state, computed FROM resources WHERE entity_type=?1 ORDER BY key"
         for rows in portions(self._db.rows(sql, (self._type_id(entity_type),))):

@@ -74,7 +74,10 @@ class ChangeConnection(SQLiteConnection):
 
 
 class ChangeConnectionPool(SQLiteConnectionPool):
-    """Connections for reading; `writer` makes the connection for writing."""
+    """Connections for reading.
+
+    `writer` makes the connection for writing.
+    """
 
     def _create_connection(self) -> SQLiteConnection:
         connection = self._prepared()
@@ -89,7 +92,7 @@ class ChangeConnectionPool(SQLiteConnectionPool):
         return connection
 
     def put_connection(self, conn: SQLiteConnection) -> None:
-        """Takes a connection back; closes it if the pool is closed."""
+        """Takes a connection back, and closes it if the pool is closed."""
         with self._put_condition:
             if self.closed:
                 conn.close()
@@ -97,7 +100,9 @@ class ChangeConnectionPool(SQLiteConnectionPool):
                 super().put_connection(conn)
 
     def close(self) -> None:
-        """Closes the idle connections; a connection in use is closed when it comes back.
+        """Closes the idle connections.
+
+        A connection in use is closed when it comes back.
 
         Closing it while another thread reads through it would crash the process.
         """

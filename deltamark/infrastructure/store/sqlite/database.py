@@ -30,7 +30,10 @@ _TYPES = {"number": "INTEGER", "text": "TEXT"}
 
 
 class SQLiteDatabase(Database):
-    """SQL on an SQLite connection; many values in one parameter are a JSON array."""
+    """SQL on an SQLite connection.
+
+    Many values in one parameter are a JSON array.
+    """
 
     ordered_join = "CROSS JOIN"
     by_rows = True
