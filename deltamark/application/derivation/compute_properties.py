@@ -57,7 +57,7 @@ def compute_properties(services: Services, task: ComputingTask) -> Apply:
     return apply
 
 
-def clear_mapped_properties(services: Services, tx: Writing, cause: Origin, entity_types: Iterable[str]) -> list[str]:
+def clear_mapped_properties(services: Services, tx: Writing, origin: Origin, entity_types: Iterable[str]) -> list[str]:
     """Removes the computed values of properties that a mapping feeds now.
 
     Returns messages about it.
@@ -73,7 +73,7 @@ def clear_mapped_properties(services: Services, tx: Writing, cause: Origin, enti
     if not obsolete:
         return []
     tx.watch(services.plan.dependencies)
-    return list(_ComputedWriter(services, tx, cause).clear(obsolete).messages)
+    return list(_ComputedWriter(services, tx, origin).clear(obsolete).messages)
 
 
 def _stages(shares: Sequence[Share]) -> Iterator[list[Share]]:
@@ -100,10 +100,10 @@ def _ahead(portions: Iterator[Computation]) -> Iterator[Computation]:
 class _ComputedWriter:
     """Computes and writes properties inside one transaction, and flags what depends on them."""
 
-    def __init__(self, services: Services, tx: Writing, cause: Origin) -> None:
+    def __init__(self, services: Services, tx: Writing, origin: Origin) -> None:
         self._services = services
         self._tx = tx
-        self._cause = cause
+        self._origin = origin
         self._input_reader = InputReader(tx, services.configuration)
         self._needed = needed_dependencies(tx, services.plan)
         self._computed: list[pa.Array] = []
@@ -117,7 +117,7 @@ class _ComputedWriter:
         """Removes the values that sources gave to properties which are computed for the first time."""
         for entity_type, names in newly_computed(self._tx, shares).items():
             before = self._tx.head()
-            if remove_synchronized(self._tx, self._input_reader, entity_type, names, self._cause):
+            if remove_synchronized(self._tx, self._input_reader, entity_type, names, self._origin):
                 self._tx.flag_changes(before, only=self._needed)
 
     def compute(self, shares: Sequence[Share], batch_size: int) -> Tally:
@@ -147,7 +147,7 @@ class _ComputedWriter:
             if portion.rows.num_rows:
                 # Sorted, so that SQLite and PostgreSQL write the same log.
                 rows = portion.rows.sort_by("stream")
-                self._tx.put_computed(ComputedChanges(entity_type=entity_type, rows=rows), self._cause)
+                self._tx.put_computed(ComputedChanges(entity_type=entity_type, rows=rows), self._origin)
                 computed.append(rows.select(["stream", "computed"]))
         if computed:
             self._input_reader.note_computed(entity_type, pa.concat_tables(computed))

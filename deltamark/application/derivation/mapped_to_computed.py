@@ -31,7 +31,7 @@ def newly_computed(tx: Writing, shares: Iterable[Share]) -> dict[str, list[str]]
 
 
 def remove_synchronized(
-    tx: Writing, input_reader: InputReader, entity_type: str, names: Sequence[str], cause: Origin
+    tx: Writing, input_reader: InputReader, entity_type: str, names: Sequence[str], origin: Origin
 ) -> bool:
     """Removes the values that a source gave to properties no mapping feeds any more.
 
@@ -47,7 +47,7 @@ def remove_synchronized(
     if updated:
         nothing = RESOURCES.empty_table()
         changed = pa.Table.from_pylist(updated, schema=UPDATES)
-        tx.append_resources(entity_type, ResourceChanges(created=nothing, updated=changed, deleted=nothing), cause)
+        tx.append_resources(entity_type, ResourceChanges(created=nothing, updated=changed, deleted=nothing), origin)
         input_reader.note_computed(entity_type)
     return bool(updated)
 

@@ -56,7 +56,7 @@ class Writing(Reading, Protocol):
 
     # Resources and links
 
-    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Origin) -> Mapping[str, int]:
+    def append_resources(self, entity_type: str, changes: ResourceChanges, origin: Origin) -> Mapping[str, int]:
         """Writes changes of resources to log and state, and unlinks deleted resources.
 
         :returns: how many links of deleted resources were removed, by association.
@@ -65,7 +65,7 @@ class Writing(Reading, Protocol):
         """
         ...
 
-    def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Origin) -> None:
+    def append_links(self, ends: LinkEnds, changes: LinkChanges, origin: Origin) -> None:
         """Writes changes of links to log and state."""
         ...
 
@@ -147,7 +147,7 @@ class Writing(Reading, Protocol):
 
     # Derived values
 
-    def put_computed(self, changes: ComputedChanges, cause: Origin) -> None:
+    def put_computed(self, changes: ComputedChanges, origin: Origin) -> None:
         """Writes new values of computed properties to log and state."""
         ...
 

@@ -60,7 +60,7 @@ class _Day:
         self._each(self._rename_department, departments * 0.001)
         self._each(self._open_department, departments * 0.0005, at_least=int(day % 3 == 2))
         self._close_departments(self._draws.about(departments * 0.0005, at_least=int(day % 3 == 0)))
-        self._each(self._come_back, size * 0.0001, at_least=int(day % 3 == 0))
+        self._each(self._rehire, size * 0.0001, at_least=int(day % 3 == 0))
         self._each(self._hire, size * 0.0014)
         return self._changes
 
@@ -98,7 +98,7 @@ class _Day:
         self._busy.append(1)
         self._changes.hired.append(person)
 
-    def _come_back(self) -> None:
+    def _rehire(self) -> None:
         """Hires a former person again, with the old number."""
         if not self._company.gone:
             return

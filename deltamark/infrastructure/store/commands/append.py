@@ -38,12 +38,12 @@ class _Stored:
 class AppendCommands(Session):
     """Appends changes of resources and links."""
 
-    def append_resources(self, entity_type: str, changes: ResourceChanges, cause: Origin) -> Mapping[str, int]:
+    def append_resources(self, entity_type: str, changes: ResourceChanges, origin: Origin) -> Mapping[str, int]:
         kind = self._name_id("entity_types", entity_type)
-        head = Head(self._micros, cause)
+        head = Head(self._micros, origin)
         unlinked: Counter[str] = Counter()
         for chunk in chunks(changes.deleted):
-            unlinked += self._unlink_ends(kind, chunk, cause)
+            unlinked += self._unlink_ends(kind, chunk, origin)
         is_empty = changes.created.num_rows > 0 and self._has_no_resources(kind)
         for chunk in chunks(changes.deleted):
             self._change(kind, entity_type, head, DELETED, chunk)
@@ -141,7 +141,7 @@ class AppendCommands(Session):
             {self._db.lookup("resources", "r", self._by_key, or_none=True)} ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
 
-    def _unlink_ends(self, kind: int, deleted: pa.Table, cause: Origin) -> Counter[str]:
+    def _unlink_ends(self, kind: int, deleted: pa.Table, origin: Origin) -> Counter[str]:
         """Removes the links of resources that are about to be deleted.
 
         Returns how many of each association.
@@ -172,25 +172,25 @@ class AppendCommands(Session):
                 schema=schemas.LINKS,
             )
             names = LinkEnds(association=association, source=source_type, target=target_type)
-            self._change_links(names, UNLINKED, table, cause)
+            self._change_links(names, UNLINKED, table, origin)
         return Counter(row[0] for row in rows)
 
-    def append_links(self, ends: LinkEnds, changes: LinkChanges, cause: Origin) -> None:
+    def append_links(self, ends: LinkEnds, changes: LinkChanges, origin: Origin) -> None:
         for chunk in chunks(changes.unlinked):
-            self._change_links(ends, UNLINKED, chunk, cause)
+            self._change_links(ends, UNLINKED, chunk, origin)
         for chunk in chunks(changes.linked):
-            self._link(ends, chunk, cause)
+            self._link(ends, chunk, origin)
 
-    def _link(self, ends: LinkEnds, pairs: pa.Table, cause: Origin) -> None:
+    def _link(self, ends: LinkEnds, pairs: pa.Table, origin: Origin) -> None:
         association = self._name_id("associations", ends.association)
         stored = self._stored_links(association, pairs)
         if any(stored.live):
             raise _changed_concurrently(ends.association)
         old = pa.array([stream > 0 for stream in stored.streams], type=pa.bool_())
         if pa.compute.any(old).as_py():
-            self._change_links(ends, LINKED, pairs.filter(old), cause)
+            self._change_links(ends, LINKED, pairs.filter(old), origin)
             pairs = pairs.filter(pa.compute.invert(old))
-        payloads = self._link_payloads(ends, pairs, cause)
+        payloads = self._link_payloads(ends, pairs, origin)
         streams = self._streams(len(payloads))
         positions = self._events(streams, Same(1), LINKED, payloads)
         self._db.insert(
@@ -206,22 +206,22 @@ class AppendCommands(Session):
             },
         )
 
-    def _change_links(self, ends: LinkEnds, topic: str, pairs: pa.Table, cause: Origin) -> None:
+    def _change_links(self, ends: LinkEnds, topic: str, pairs: pa.Table, origin: Origin) -> None:
         stored = self._stored_links(self._name_id("associations", ends.association), pairs)
         was_live = topic == UNLINKED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
             raise _changed_concurrently(ends.association)
         versions = [version + 1 for version in stored.versions]
-        positions = self._events(stored.streams, versions, topic, self._link_payloads(ends, pairs, cause))
+        positions = self._events(stored.streams, versions, topic, self._link_payloads(ends, pairs, origin))
         self._db.update(
             "links",
             {"version": versions, "position": positions, "live": Same(not was_live)},
             {"stream": stored.streams},
         )
 
-    def put_computed(self, changes: ComputedChanges, cause: Origin) -> None:
+    def put_computed(self, changes: ComputedChanges, origin: Origin) -> None:
         kind = self._type_id(changes.entity_type)
-        head = Head(self._micros, cause)
+        head = Head(self._micros, origin)
         for chunk in chunks(changes.rows):
             self._put_computed(kind, changes.entity_type, head, chunk)
 
@@ -246,10 +246,10 @@ class AppendCommands(Session):
         if updated != len(streams):
             raise _changed_concurrently(entity_type)
 
-    def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, cause: Origin) -> pa.Array:
+    def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, origin: Origin) -> pa.Array:
         source, target, line = (pairs.column(name).combine_chunks() for name in ("source_key", "target_key", "line"))
         return link_payloads(
-            Head(self._micros, cause), ends.association, (ends.source, ends.target), source, target, line
+            Head(self._micros, origin), ends.association, (ends.source, ends.target), source, target, line
         )
 
     def _stored_links(self, association: int, pairs: pa.Table) -> _Stored:

@@ -45,7 +45,7 @@ class FlagPropagation(Session):
             for hops in range(max(len(dependency.hops) for dependency in dependencies.values()), 0, -1):
                 self._db.analyze("reached")
                 self._step(hops)
-            yield self._arrived()
+            yield self._dependents()
 
     def _fill_tables(self, dependencies: Mapping[int, Dependency]) -> None:
         """Fills `chosen` and `steps`.
@@ -146,7 +146,7 @@ class FlagPropagation(Session):
                 (hops, forward),
             )
 
-    def _arrived(self) -> FlagQuery:
+    def _dependents(self) -> FlagQuery:
         """Returns the query for dependent resources.
 
         An association may once have led to another entity type.

@@ -163,7 +163,7 @@ class Comparison:
                 problem = "it is missing" if stored is None else _problem(columns, stored, row)
                 if problem:
                     if stored is None:
-                        self._look_for_duplicate(row, name(row))
+                        self._find_duplicate(row, name(row))
                     self._add_difference(name(row), problem, _position(row))
                     wrong.append(row[0])
             for stream, stored in stored_rows.items():
@@ -179,7 +179,7 @@ class Comparison:
         """
         return self._wrong
 
-    def _look_for_duplicate(self, row: Any, name: str) -> None:
+    def _find_duplicate(self, row: Any, name: str) -> None:
         """Looks for a second stream.
 
         A run may have begun it because the row of the first one was lost.
