@@ -7,7 +7,9 @@ BIN := .venv/bin
 demo: .venv/.run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+# Twice as many workers as there are cores: many tests wait for the processes that they start.
+WORKERS ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal
 
 # Minutes: every test that is quick, on SQLite; what both stores promise, on both; the laws with a few examples.
 test: .venv/.dev

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Sequence
 
+# The request to be killed comes too late if the parent ended before it; then the parent is another process by now.
+_UNLESS_ALONE = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'
 _ANSWERED_BY_CHILDREN = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
 
 
@@ -30,4 +33,6 @@ def _ignore(number: int, frame: object) -> None:
 def ending_with_us(command: Sequence[str]) -> list[str]:
     """A command that is killed when the process that started it ends, however that ends (where Linux can do it)."""
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else [*command]
+    if setpriv is None:
+        return [*command]
+    return [setpriv, "--pdeathsig", "KILL", "sh", "-c", _UNLESS_ALONE, "sh", str(os.getpid()), *command]
