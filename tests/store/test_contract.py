@@ -735,6 +735,22 @@ def test_a_dry_run_that_raises_leaves_no_trace(company: Store) -> None:
     assert visible(company) == before
 
 
+def test_a_dry_run_whose_transaction_the_database_ended_says_so_and_leaves_no_trace(company: Store) -> None:
+    before = visible(company)
+
+    def ended_while_reading() -> None:
+        with company.dry_run():
+            with company.reading() as reading:
+                reading._db.execute("ROLLBACK")
+            with company.transaction() as tx:
+                create(tx, PERSON, {"3": ANN})
+
+    with pytest.raises(StoreError, match="the database ended the transaction of this dry run"):
+        ended_while_reading()
+
+    assert visible(company) == before
+
+
 def test_other_threads_take_no_part_in_a_dry_run(company: Store) -> None:
     before = visible(company)
     seen: list[object] = []

@@ -128,6 +128,7 @@ def quoted(identifier: str) -> str:
 
 def literal(text: str) -> str:
     """A text as an SQL literal."""
+    assert "\0" not in text, "no text of a configuration or header holds NUL"
     return "'" + text.replace("'", "''") + "'"
 
 

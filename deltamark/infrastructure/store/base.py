@@ -81,16 +81,18 @@ class DatabaseStore(ABC, Generic[DriverError]):
     @contextmanager
     def _as_dry_run(self, new_database: Callable[[], Database]) -> Iterator[None]:
         """Makes the transactions of this thread savepoints of one transaction during the block."""
-        self._dry_runs.new_database = new_database
+        self._dry_runs.new_database, self._dry_runs.ended_by = new_database, None
         try:
             yield
         finally:
-            self._dry_runs.new_database = None
+            self._dry_runs.new_database = self._dry_runs.ended_by = None
 
     @contextmanager
     def _savepoint(self, database: Database) -> Iterator[Writing]:
         if not database.is_in_transaction:
-            raise self._dry_runs.ended_by
+            raise self._dry_runs.ended_by or StoreError(
+                f"{self._name}: the database ended the transaction of this dry run. Nothing was changed. Run it again."
+            )
         database.execute("SAVEPOINT dry_run")
         try:
             with closing(DryRunWriting(database, self._mapper, self._clock)) as writing:

@@ -15,7 +15,7 @@ from attrs import frozen
 from deltamark.application.ports.records import ComputedChanges, LinkChanges, LinkEnds, ResourceChanges
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.resources.events import Origin
-from deltamark.infrastructure.store.arrow import np, npt, pa, schemas
+from deltamark.infrastructure.store.arrow import np, npt, pa, pc, schemas
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.database import Column, Same
 from deltamark.infrastructure.store.events.bulk_payloads import Head, link_payloads, resource_payloads
@@ -88,7 +88,7 @@ class AppendCommands(Session):
             if any(stored.streams):
                 existed = pa.array([stream > 0 for stream in stored.streams])
                 self._change(kind, entity_type, head, CREATED, chunk.filter(existed))
-                chunk = chunk.filter(pa.compute.invert(existed))
+                chunk = chunk.filter(pc.invert(existed))
                 key, line, state = (chunk.column(name).combine_chunks() for name in ("key", "line", "state"))
         payloads = resource_payloads(head, entity_type, key, line, state)
         streams = self._streams(len(payloads))
@@ -187,9 +187,9 @@ class AppendCommands(Session):
         if any(stored.live):
             raise _changed_concurrently(ends.association)
         old = pa.array([stream > 0 for stream in stored.streams], type=pa.bool_())
-        if pa.compute.any(old).as_py():
+        if pc.any(old).as_py():
             self._change_links(ends, LINKED, pairs.filter(old), origin)
-            pairs = pairs.filter(pa.compute.invert(old))
+            pairs = pairs.filter(pc.invert(old))
         payloads = self._link_payloads(ends, pairs, origin)
         streams = self._streams(len(payloads))
         positions = self._events(streams, Same(1), LINKED, payloads)
