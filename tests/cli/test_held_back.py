@@ -94,3 +94,33 @@ def test_a_dry_run_without_a_store_creates_none(
     assert answer.status == 0
     assert "Dry run, nothing was kept: completed." in answer.err
     assert list(folder.iterdir()) == []
+
+
+DECISIONS = """\
+  deltamark changes --pending 2  lists what was held back
+  deltamark resume 2             applies it
+  deltamark cancel 2             drops it
+"""
+
+
+@pytest.mark.parametrize("form", ["table", "jsonl", "csv"])
+def test_what_can_be_done_about_a_blocked_run_is_said_on_standard_error_in_every_format(
+    company: Workspace, form: str
+) -> None:
+    company.done("run", "Incremental")
+    company.extract(users="login,mail\n", members="group,login\n")
+
+    ran = company.deltamark("run", "Incremental", "--format", form)
+    shown = company.deltamark("runs", "2", "--format", form)
+
+    assert DECISIONS in ran.err
+    assert DECISIONS in shown.err
+
+
+def test_a_dry_run_says_how_to_ignore_the_threshold(company: Workspace) -> None:
+    company.done("run", "Incremental")
+    company.extract(users="login,mail\n", members="group,login\n")
+
+    answer = company.deltamark("run", "Incremental", "--dry-run")
+
+    assert answer.err.endswith("  deltamark run Incremental --force  ignores thresholds\n")

@@ -14,7 +14,7 @@ from deltamark.application.execution import task_types
 from deltamark.config.xml import task_elements
 from deltamark.config.xml.schema import NOT_BUILT, is_not_built
 from deltamark.domain.configuration import jobs
-from deltamark.domain.configuration.jobs import TASK_TYPES, ComputingTask, Task
+from deltamark.domain.configuration.jobs import TASK_TYPES, ComputingTask, SynchronizeTask, Task
 
 ROOT = Path(deltamark.__file__).parent
 CONCRETE = frozenset(kind.__name__ for kind in TASK_TYPES)
@@ -42,6 +42,15 @@ def test_every_task_type_has_its_use_case_its_element_and_its_public_name() -> N
     assert list(task_types.TASK_TYPES) == list(TASK_TYPES)
     assert [element.name for element in task_elements.TASKS] == names
     assert set(names) <= set(deltamark.__all__)
+
+
+def test_a_task_of_a_class_derived_from_a_task_type_is_carried_out_as_one_of_that_type() -> None:
+    class MySynchronizeTask(SynchronizeTask):
+        pass
+
+    task = MySynchronizeTask(connector="HR")
+
+    assert task_types._type_of(task) is task_types.TASK_TYPES[SynchronizeTask]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TASK_TYPES if issubclass(kind, ComputingTask)])

@@ -199,10 +199,10 @@ def _changes(task: dict[str, Any]) -> int:
 
 def _print_one(run: JobRun, form: Format) -> None:
     document = run_document(run) | {"set_aside": [set_aside_document(row) for row in run.set_aside]}
+    _say_decisions(run)
     if form is Format.JSONL:
         write([orjson.dumps(document) + b"\n"])
         return
-    _say_decisions(run)
     if form is Format.TABLE:
         _print_head(run)
     _print_tasks(document["tasks"], form)
