@@ -35,4 +35,4 @@ def ending_with_us(command: Sequence[str]) -> list[str]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return [*command]
-    return [setpriv, "--pdeathsig", "KILL", "sh", "-c", _UNLESS_ALONE, "sh", str(os.getpid()), *command]
+    return [setpriv, "--pdeathsig", "KILL", "/bin/sh", "-c", _UNLESS_ALONE, "sh", str(os.getpid()), *command]

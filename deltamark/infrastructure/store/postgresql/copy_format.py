@@ -10,20 +10,22 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from struct import pack
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.database import Column, Same, length
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 
-_LONG = pa.large_binary()
-"""Many rows together may exceed the 2 GiB of Arrow's smaller type."""
-
 _NULL_LENGTH = -1
+
+
+@cache
+def _long() -> pa.DataType:
+    """The type of joined rows: many together may exceed the 2 GiB of Arrow's smaller type."""
+    return pa.large_binary()
 
 
 def copy_rows(columns: Mapping[str, Column]) -> memoryview:
@@ -38,11 +40,11 @@ def copy_rows(columns: Mapping[str, Column]) -> memoryview:
             constant += _field(column.value)
             continue
         before, values = _parts(column)
-        parts += [pa.scalar(constant + before, _LONG), *values]
+        parts += [pa.scalar(constant + before, _long()), *values]
         constant = b""
     if constant:
-        parts.append(pa.scalar(constant, _LONG))
-    rows = pc.binary_join_element_wise(*parts, pa.scalar(b"", _LONG))
+        parts.append(pa.scalar(constant, _long()))
+    rows = pc.binary_join_element_wise(*parts, pa.scalar(b"", _long()))
     _, offsets, data = rows.buffers()
     last = memoryview(offsets).cast("q")[count]
     return memoryview(data)[:last]
@@ -62,7 +64,7 @@ def _parts(column: range | Sequence[int] | pa.Array) -> tuple[bytes, Iterator[pa
     if not isinstance(column, pa.Array):
         return pack(">i", 8), iter([_fixed(array("q", column))])
     lengths = pc.fill_null(pc.binary_length(column).cast(pa.int32()), _NULL_LENGTH)
-    filled = pc.fill_null(column.cast(_LONG), b"") if column.null_count else column.cast(_LONG)
+    filled = pc.fill_null(column.cast(_long()), b"") if column.null_count else column.cast(_long())
     return b"", iter([_fixed(_integers(lengths)), filled])
 
 
@@ -78,4 +80,4 @@ def _fixed(numbers: array[int]) -> pa.Array:
         numbers.byteswap()
     width = numbers.itemsize
     plain = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(numbers), [None, pa.py_buffer(numbers)])
-    return plain.cast(_LONG)
+    return plain.cast(_long())

@@ -10,12 +10,12 @@ from itertools import count
 from typing import Any
 from weakref import WeakSet
 
-import pyarrow as pa
 from psycopg import Connection, Cursor, ServerCursor
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, tuple_row
 from psycopg.types.string import ByteaBinaryLoader
 
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
 from deltamark.infrastructure.store.database import Column, Database, length
 from deltamark.infrastructure.store.events import payload
