@@ -23,7 +23,7 @@ from deltamark.config.xml.schema import NOT_BUILT
 from deltamark.config.xml.task_elements import JOB
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.store.tables import Table, TableColumn, present_tables
-from deltamark.interfaces.cli.groups import leaves
+from deltamark.interfaces.cli.groups import HELP_OPTIONS, leaves
 from deltamark.interfaces.cli.main import deltamark as command_line
 from docs.configuration_texts import ELEMENTS, meaning, sections
 
@@ -107,7 +107,7 @@ def commands() -> str:
 
 def _help(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
-    context.help_option_names = ["-h", "--help"]
+    context.help_option_names = HELP_OPTIONS
     return f"```text\n{command.get_help(context)}\n```"
 
 

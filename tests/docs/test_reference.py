@@ -17,7 +17,7 @@ from deltamark.config.xml.schema import NOT_BUILT, all_elements
 from deltamark.domain import errors
 from deltamark.interfaces.cli.commands.runs import STATUS
 from deltamark.interfaces.cli.exit_statuses import FAILED, NOT_STARTED
-from deltamark.interfaces.cli.groups import leaves
+from deltamark.interfaces.cli.groups import HELP_OPTIONS, leaves
 from deltamark.interfaces.cli.main import deltamark as command_line
 from docs import configuration_texts
 from docs.generate_reference import PAGES, written
@@ -44,7 +44,9 @@ def test_generating_writes_every_page(tmp_path: Path) -> None:
 
 def help_of(name: str) -> str:
     command = COMMANDS[name]
-    return command.get_help(click.Context(command, info_name=name, max_content_width=80, terminal_width=80))
+    context = click.Context(command, info_name=name, max_content_width=80, terminal_width=80)
+    context.help_option_names = HELP_OPTIONS  # a command keeps those of the first context that asks for them
+    return command.get_help(context)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -10,6 +10,7 @@ import shlex
 import click
 import pytest
 
+from deltamark.interfaces.cli.groups import HELP_OPTIONS
 from deltamark.interfaces.cli.main import deltamark
 from tests.docs.pages import ROOT, blocks_of
 
@@ -44,7 +45,7 @@ def is_ours(call: list[str]) -> bool:
     """Whether a call is understood: the command is there, and has those options."""
     name, *rest = call[1:]
     command = deltamark.commands[name]
-    command.make_context(name, list(rest), resilient_parsing=False)
+    command.make_context(name, list(rest), resilient_parsing=False, help_option_names=HELP_OPTIONS)
     return call[0].rsplit("/", 1)[-1] == "deltamark" and isinstance(command, click.Command)
 
 

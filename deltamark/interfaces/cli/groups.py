@@ -11,6 +11,8 @@ import click
 
 from deltamark.domain.suggestions import hint
 
+HELP_OPTIONS = ["-h", "--help"]
+
 
 class LazyCommand(click.Command):
     """A command whose module is imported when it is called.

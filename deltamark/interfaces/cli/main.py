@@ -12,7 +12,7 @@ import click
 from deltamark.domain.errors import ConfigurationError, DeltamarkError
 from deltamark.interfaces.cli.commands import all_commands
 from deltamark.interfaces.cli.exit_statuses import BROKEN_PIPE, FAILED, status_of_error
-from deltamark.interfaces.cli.groups import GuessingGroup
+from deltamark.interfaces.cli.groups import HELP_OPTIONS, GuessingGroup
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.signals import StopSignal, end_by_signals
 from deltamark.interfaces.cli.streams import (
@@ -57,7 +57,7 @@ class Commands(GuessingGroup):
 
 @click.group(
     cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": 100},
     epilog="Example: deltamark init company && cd company && deltamark run Incremental",
 )
 @click.option("--store", metavar="URL", help="The store, such as sqlite:///deltamark.db.")
