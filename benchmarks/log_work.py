@@ -15,7 +15,7 @@ import orjson
 from benchmarks.measure import report
 from deltamark.application.history.history import resource_at
 from deltamark.application.integrity.replay import replay, replay_into, verify_log
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
 from deltamark.domain.resources.resource import ResourceRef

@@ -20,7 +20,7 @@ from deltamark.application.history import history
 from deltamark.application.history.history import ChangeFilter, ExportedResource
 from deltamark.application.integrity.backup import Backup, back_up
 from deltamark.application.ports.progress import Progress, no_progress
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Space
 from deltamark.application.ports.store import Clock, Store
 from deltamark.application.runs.observer import Observer, checked

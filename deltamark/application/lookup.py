@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from deltamark.application import arguments
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connector, EntityAssociation, EntityType, Property, PropertyRef
 from deltamark.domain.configuration.jobs import ComputingTask, Job

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import field, frozen
 
 from deltamark.application.digests import configuration_digest
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.comparer import Comparer
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.ports.extracts import Extracts
 from deltamark.application.ports.store import Clock, Store
-from deltamark.application.ports.writing import Writing
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.derivation.plan import Plan

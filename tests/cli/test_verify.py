@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import ComputedChanges
-from deltamark.application.ports.writing import Writing
 from deltamark.bootstrap import open_store
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.errors import DeltamarkError

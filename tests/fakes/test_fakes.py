@@ -6,9 +6,9 @@ import inspect
 
 import pytest
 
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.commands import Writing
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.store import Store
-from deltamark.application.ports.writing import Writing
 from tests.fakes.store import FakeStore
 
 OF_THE_TESTS = {"changed"}

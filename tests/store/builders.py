@@ -8,10 +8,10 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.commands import Writing
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import ComputedChanges, Discarded, LinkChanges, LinkEnds, ResourceChanges
 from deltamark.application.ports.store import Store
-from deltamark.application.ports.writing import Writing
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.history.changes import AnyChange
 from deltamark.domain.resources.events import Origin

@@ -11,10 +11,10 @@ from attrs import field, frozen
 
 from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.workload import Share, Workload, unread_flags
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.evaluator import EvaluationFailed, Inputs
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Place
-from deltamark.application.ports.writing import Writing
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.errors import DeltamarkError

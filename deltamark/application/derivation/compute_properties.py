@@ -22,9 +22,9 @@ from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.mapped_to_computed import newly_computed, remove_synchronized
 from deltamark.application.derivation.user_functions.batches import function_portions
 from deltamark.application.derivation.workload import Share, is_all_flagged, needed_dependencies, workload
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.evaluator import Computation, Inputs
 from deltamark.application.ports.records import ComputedChanges, DerivedRule
-from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind

@@ -16,7 +16,7 @@ from deltamark.application.derivation.batch import (
 )
 from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.workload import Share, workload
-from deltamark.application.ports.writing import Writing
+from deltamark.application.ports.commands import Writing
 from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind

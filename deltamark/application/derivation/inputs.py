@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deltamark.application.ports.evaluator import Inputs
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.dependency_paths import Hop, Read, route
 

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.workload import Share
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import ResourceChanges
-from deltamark.application.ports.writing import Writing
 from deltamark.domain.resources.events import Origin
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.rules import rule_names
 from deltamark.domain.history.changes import Classification, MatchedPair

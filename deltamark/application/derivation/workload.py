@@ -8,7 +8,7 @@ import pyarrow as pa
 from attrs import frozen
 
 from deltamark.application.digests import digest_of
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.dependency_paths import Dependency

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from deltamark.application.lookup import run_numbered
 from deltamark.application.pending_changes.apply import drop_pending
-from deltamark.application.ports.writing import Writing
+from deltamark.application.ports.commands import Writing
 from deltamark.application.runs.leases import end_if_dead
 from deltamark.application.runs.run_log import RunLog, TaskEnd
 from deltamark.application.services import Services, TaskResult

@@ -11,8 +11,8 @@ from deltamark.application.execution.interruption import ended_if_interrupted
 from deltamark.application.execution.run_job import groups_of, tasks_to_lease
 from deltamark.application.execution.task_types import RunContext
 from deltamark.application.lookup import run_numbered
-from deltamark.application.ports.reading import Reading
-from deltamark.application.ports.writing import Writing
+from deltamark.application.ports.commands import Writing
+from deltamark.application.ports.queries import Reading
 from deltamark.application.runs.leases import end_if_dead, free_tasks, naming_the_other_run, renewed_leases
 from deltamark.application.runs.observer import Observer
 from deltamark.application.runs.recorder import RunRecorder

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from deltamark.application.execution.executor import Executor
 from deltamark.application.execution.interruption import ended_if_interrupted
 from deltamark.application.execution.task_types import RunContext
-from deltamark.application.ports.writing import Writing
+from deltamark.application.ports.commands import Writing
 from deltamark.application.runs.leases import free_tasks, naming_the_other_run, refuse_if_running, renewed_leases
 from deltamark.application.runs.observer import Observer
 from deltamark.application.runs.recorder import RunRecorder

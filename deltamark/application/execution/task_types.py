@@ -12,7 +12,7 @@ from deltamark.application.derivation.compute_rules import compute_rules
 from deltamark.application.derivation.workload import has_unflagged_changes, is_due
 from deltamark.application.flagging.flag import flag
 from deltamark.application.pending_changes.apply import apply_pending
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.services import Apply, ReportProgress, Services, Skip
 from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion_reason, prepare
 from deltamark.application.synchronization.synchronize import synchronize

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from deltamark.application.derivation.workload import unread_flags, workload
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.history.changes import DirtyResource

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.history.history import RunNames
 from deltamark.application.lookup import resource_not_found
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Place
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind

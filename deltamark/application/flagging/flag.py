@@ -6,8 +6,8 @@ import pyarrow.compute as pc
 from attrs import evolve
 
 from deltamark.application.derivation.workload import needed_dependencies, rule_of
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import DerivedRule
-from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask

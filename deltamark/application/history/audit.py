@@ -8,7 +8,7 @@ from attrs import frozen
 
 from deltamark.application.history.history import RunNames, position_of, refuse_below
 from deltamark.application.lookup import resource_not_found
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import LoggedChange, Position, When

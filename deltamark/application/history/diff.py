@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.domain.history.changes import Position
 from deltamark.domain.history.diff import Difference, LinkDelta, link_delta, resource_delta
 from deltamark.domain.resources.link import Linked, LinkRef

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from deltamark.application.history import history
 from deltamark.application.history.history import ChangeFilter
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.store import Store, Watch
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import StoreUnreachable

@@ -11,7 +11,7 @@ from operator import itemgetter
 from attrs import frozen
 
 from deltamark.application.lookup import resource_not_found
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import RunSummary
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import HistoryDiscarded, RunNotFound, UsageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from deltamark.application.ports.progress import Progress
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.store import Store
 from deltamark.application.services import Services
 from deltamark.domain.errors import ConcurrentRun, UsageError

@@ -11,10 +11,10 @@ from deltamark.application.derivation.compute_properties import clear_mapped_pro
 from deltamark.application.pending_changes.staleness import refuse_if_outdated, refuse_other_removals
 from deltamark.application.ports import pending_changes as kinds
 from deltamark.application.ports.arrow_schemas import PENDING_ROWS
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.pending_changes import PendingChanges
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
-from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import discard_changes_of
 from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.application.synchronization.hold_back import counted

@@ -11,7 +11,7 @@ from deltamark.application.history.history import ChangeFilter
 from deltamark.application.lookup import run_numbered
 from deltamark.application.ports import pending_changes as kinds
 from deltamark.application.ports.pending_changes import Part, PendingChanges
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.domain.errors import NothingHeldBack
 from deltamark.domain.history.changes import AnyChange, PendingChange
 from deltamark.domain.resources.events import Origin

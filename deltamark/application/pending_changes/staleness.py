@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from deltamark.application.ports import pending_changes as kinds
 from deltamark.application.ports.pending_changes import Part, PendingChanges
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.domain.errors import OutdatedChanges
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.values import Value, Values, same_value, shown

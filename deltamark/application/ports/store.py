@@ -9,10 +9,10 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.progress import Progress
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Space
-from deltamark.application.ports.writing import Writing
 from deltamark.domain.history.changes import Position
 
 Clock = Callable[[], datetime]

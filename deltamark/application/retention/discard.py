@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import Discarded, Subjects
-from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.run_log import RunLog
 from deltamark.application.services import Scope
 from deltamark.domain.configuration.configuration import Configuration

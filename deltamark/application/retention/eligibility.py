@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from deltamark.application.derivation.workload import unread_flags, workload
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Subjects
 from deltamark.application.services import Services
 from deltamark.domain.configuration.jobs import ComputingTask

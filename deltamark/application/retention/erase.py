@@ -11,9 +11,9 @@ from deltamark.application.flagging.flag import flag_changes
 from deltamark.application.integrity.replay import refuse_while_running
 from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.commands import Writing
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import ResourceChanges
-from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.run_log import RunLog, TaskEnd
 from deltamark.application.services import Services, TaskResult
 from deltamark.domain.configuration.jobs import TaskState

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.progress import Progress
-from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import DiscardOrder, discard_changes, discard_order
 from deltamark.application.retention.eligibility import eligible_changes
 from deltamark.application.runs.leases import free_tasks, naming_the_other_run, renewed_leases

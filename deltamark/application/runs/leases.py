@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from threading import Event, Thread
 
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.commands import Writing
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Lease
 from deltamark.application.ports.store import Store
-from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.out_of_memory import memory_errors_explained
 from deltamark.application.runs.run_log import RunLog, TaskEnd
 from deltamark.application.services import TaskResult

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
-from deltamark.application.ports.writing import Writing
+from deltamark.application.ports.commands import Writing
 from deltamark.application.runs.leases import check_leases
 from deltamark.application.runs.run_log import RunLog, TaskEnd
 from deltamark.application.services import Services, TaskProgress

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import Discarded, Emptied, Pair, Subjects
-from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Services, TaskProgress, TaskResult
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError

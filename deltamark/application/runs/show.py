@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.runs.leases import with_dead_as_aborted
 from deltamark.domain.errors import RunNotFound
 from deltamark.domain.runs.run import JobRun

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Schedule
 from deltamark.application.scheduling.due import next_due, scheduled_jobs, timing_of
 from deltamark.application.scheduling.leader import SCHEDULER

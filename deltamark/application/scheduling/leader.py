@@ -8,9 +8,9 @@ from __future__ import annotations
 from contextlib import suppress
 from secrets import randbelow
 
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.commands import Writing
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.store import Store
-from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import Heartbeat
 from deltamark.domain.errors import DeltamarkError
 

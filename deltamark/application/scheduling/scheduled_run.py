@@ -12,8 +12,8 @@ from attrs import evolve, frozen
 
 from deltamark.application.execution.cancel_run import cancel_run
 from deltamark.application.execution.run_job import run_job, tasks_to_lease
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import Schedule
-from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.leases import refuse_if_running
 from deltamark.application.runs.observer import Observer
 from deltamark.application.scheduling.leader import Leadership

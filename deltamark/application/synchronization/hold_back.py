@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.pending_changes import Block, PendingChanges
-from deltamark.application.ports.reading import Reading
-from deltamark.application.ports.writing import Writing
+from deltamark.application.ports.queries import Reading
 from deltamark.application.services import Scope, TaskResult
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job

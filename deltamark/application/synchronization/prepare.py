@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
-from deltamark.application.ports.writing import Writing
 from deltamark.application.services import Apply, Scope, Services, Skip, TaskResult
 from deltamark.application.synchronization.hold_back import reason_blocked
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityTypeMapping, PropertyRef

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from attrs import evolve
 
 from deltamark.application.derivation.compute_properties import clear_mapped_properties
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.comparer import LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.pending_changes import PendingChanges
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import LinkChanges, LinkEnds
-from deltamark.application.ports.writing import Writing
 from deltamark.application.retention.discard import discard_changes_of
 from deltamark.application.services import (
     Apply,

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from deltamark.application.ports import pending_changes as pending
 from deltamark.application.ports.arrow_schemas import PENDING_ROWS
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.pending_changes import Part
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
-from deltamark.application.ports.writing import Writing
 from deltamark.application.synchronization.waiting_links import WaitingChanges
 from deltamark.domain.configuration.entity_model import Connector, EntityAssociationMapping, EntityTypeMapping
 from deltamark.domain.resources.link import LinkEvent

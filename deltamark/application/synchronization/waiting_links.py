@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.comparer import LinkComparison, LinkSides, ResourceComparison
 from deltamark.application.ports.extracts import LinkExtract
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Pair, ResourceChanges
-from deltamark.application.ports.writing import Writing
 from deltamark.application.runs.run_log import RunLog
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityAssociationMapping, PropertyRef

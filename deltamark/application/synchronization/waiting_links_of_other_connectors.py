@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.comparer import ResourceComparison
 from deltamark.application.ports.extracts import Cleansed, LinkExtract
 from deltamark.application.ports.records import Pair
-from deltamark.application.ports.writing import Writing
 from deltamark.application.synchronization.waiting_links import DeltaLinks, RenamedLink
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping

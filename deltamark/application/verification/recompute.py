@@ -16,7 +16,7 @@ from deltamark.application.derivation.inputs import InputReader, with_computed
 from deltamark.application.derivation.user_functions.batches import function_portions
 from deltamark.application.derivation.workload import rule_of
 from deltamark.application.ports.evaluator import Inputs
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import DerivedRule
 from deltamark.application.services import Services
 from deltamark.domain.configuration.rules import DerivationKind

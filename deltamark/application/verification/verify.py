@@ -10,7 +10,7 @@ from attrs import evolve
 from deltamark.application.derivation.workload import unread_flags, workload
 from deltamark.application.flagging.explain import CauseSearch
 from deltamark.application.flagging.flag import dependencies_on
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.services import Services
 from deltamark.application.verification.recompute import Mismatch, recompute
 from deltamark.domain.configuration.jobs import ComputingTask, Job

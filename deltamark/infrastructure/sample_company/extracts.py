@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 
+from deltamark.infrastructure.sample_company.ascii_names import without_marks
 from deltamark.infrastructure.sample_company.company import Company
 from deltamark.infrastructure.sample_company.departments import NO_MANAGER, NOWHERE
 from deltamark.infrastructure.sample_company.directory import (
@@ -22,7 +23,6 @@ from deltamark.infrastructure.sample_company.directory import (
 from deltamark.infrastructure.sample_company.functions import FUNCTIONS, GRADES, TOP_TITLE
 from deltamark.infrastructure.sample_company.groups import ALL_STAFF, Groups
 from deltamark.infrastructure.sample_company.sites import SITES
-from deltamark.infrastructure.sample_company.spelling import without_marks
 from deltamark.infrastructure.sample_company.staff import NO_MAIL, NO_PHONE, NO_PLACE
 
 DOMAIN = "meridian.example"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from deltamark.infrastructure.sample_company.ascii_names import plain
 from deltamark.infrastructure.sample_company.cultures import CULTURES
 from deltamark.infrastructure.sample_company.draws import Draws
-from deltamark.infrastructure.sample_company.spelling import plain
 
 CULTURE_NAMES = tuple(CULTURES)
 

@@ -5,9 +5,24 @@ Reading one resource, a run or the log needs none of them, and they take longer 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from deltamark.infrastructure.system.lazy_module import LazyModule
+
+class _LazyModule:
+    """Stands for a module that takes long to import, until something of it is used.
+
+    Type checkers are shown the import itself, in an `if TYPE_CHECKING` block beside.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(import_module(self._name), name)
+        setattr(self, name, value)  # found at once the next time
+        return value
+
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,10 +32,10 @@ if TYPE_CHECKING:
 
     from deltamark.application.ports import arrow_schemas as schemas
 else:
-    np = LazyModule("numpy")
-    npt = LazyModule("numpy.typing")
-    pa = LazyModule("pyarrow")
-    pc = LazyModule("pyarrow.compute")
-    schemas = LazyModule("deltamark.application.ports.arrow_schemas")
+    np = _LazyModule("numpy")
+    npt = _LazyModule("numpy.typing")
+    pa = _LazyModule("pyarrow")
+    pc = _LazyModule("pyarrow.compute")
+    schemas = _LazyModule("deltamark.application.ports.arrow_schemas")
 
 __all__ = ["np", "npt", "pa", "pc", "schemas"]

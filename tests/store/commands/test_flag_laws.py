@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import LinkEnds
 from deltamark.application.ports.store import Store
-from deltamark.application.ports.writing import Writing
 from deltamark.bootstrap import open_store
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 from tests.store.builders import compute, create, delete, link, start_run, unlink, update

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from attrs import evolve
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.application.ports.store import Store
-from deltamark.application.ports.writing import Writing
 from deltamark.bootstrap import open_store
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.errors import ConcurrentRun, StoreError

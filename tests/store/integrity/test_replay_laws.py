@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import Subjects
-from deltamark.application.ports.writing import Writing
 from deltamark.domain.runs.run import PairsAwaited
 from tests.store.builders import (
     GROUP,

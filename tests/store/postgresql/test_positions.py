@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from deltamark.application.ports.writing import Writing
+from deltamark.application.ports.commands import Writing
 from deltamark.bootstrap import utc_now
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.runs.run import RunEnded, RunStarted

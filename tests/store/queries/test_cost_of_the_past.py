@@ -12,7 +12,7 @@ import pytest
 from deltamark.application.history import history
 from deltamark.application.history.audit import Span, values_between
 from deltamark.application.history.diff import deltas
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
 from deltamark.infrastructure.store.database import Database

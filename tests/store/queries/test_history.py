@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.commands import Writing
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Subjects
 from deltamark.application.ports.store import Store
-from deltamark.application.ports.writing import Writing
 from deltamark.bootstrap import open_store
 from deltamark.domain.resources.link import Linked
 from deltamark.domain.resources.resource import Created, Deleted, Updated, fold

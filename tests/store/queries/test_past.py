@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deltamark import EntityAssociation, LinkDelta, PropertyRef, ResourceDelta
 from deltamark.application.history.audit import Span, links_between, values_between
 from deltamark.application.history.diff import deltas
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.bootstrap import open_store
 from deltamark.domain.resources.link import Linked, Unlinked
 from deltamark.domain.resources.resource import Created, Deleted, Updated

@@ -11,7 +11,7 @@ from attrs import evolve
 from deltamark.application.derivation.user_functions.call import call_function
 from deltamark.application.derivation.user_functions.result_check import checked_values
 from deltamark.application.ports.evaluator import STREAM, Computation, Inputs
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.services import Services
 from deltamark.domain.configuration.user_function import KEY, UserTask
 from deltamark.domain.derivation.derivations import Derivation

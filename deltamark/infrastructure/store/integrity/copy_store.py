@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from deltamark.application.ports.progress import Progress
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.domain.errors import UsageError
 from deltamark.domain.integrity.verification import Replayed
 from deltamark.infrastructure.store.arrow import pa

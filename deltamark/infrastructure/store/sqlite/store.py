@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
+from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.records import Space
 from deltamark.application.ports.store import Clock, Watch
-from deltamark.application.ports.writing import Writing
 from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.history.changes import Position
-from deltamark.infrastructure.store.base import DatabaseStore
+from deltamark.infrastructure.store.database_store import DatabaseStore
 from deltamark.infrastructure.store.events.mapper import to_micros
 from deltamark.infrastructure.store.migrations import STEPS, Step
 from deltamark.infrastructure.store.queries.leases import renew, to_span

@@ -10,9 +10,9 @@ from typing import Generic, TypeVar
 
 from eventsourcing.persistence import PersistenceError
 
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.commands import Writing
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.store import Clock
-from deltamark.application.ports.writing import Writing
 from deltamark.domain.errors import DeltamarkError, StoreError
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ChangeMapper

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from deltamark.application.ports.pending_changes import Block, PendingChanges
 from deltamark.application.ports.progress import Progress
-from deltamark.application.ports.reading import Reading
+from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import (
     ComputedChanges,
     DerivedRule,
