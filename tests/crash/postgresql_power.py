@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -34,6 +36,7 @@ memory, pages are written all the time.
 
 LOG, CONTROL = "pg_wal", "global/pg_control"
 SEGMENT = 16 << 20
+_LOCKED_AFTER_S = 5
 _NEVER_KEPT, _SOCKET = ("postmaster.pid", "postmaster.opts"), ".s."
 
 
@@ -46,16 +49,35 @@ class Synced:
 
     @classmethod
     def of(cls, server: Server) -> Synced:
-        """Up to where the log is synced now; the server writes nothing more. It may be at work for nobody."""
-        for process in server.processes():
-            os.kill(process, signal.SIGSTOP)
-        url = server.url("postgres")
+        """Up to where the log is synced now; the server writes nothing more.
+
+        A process that is stopped may hold a lock of the server that the question needs. All go on then for a moment,
+        and are stopped somewhere else.
+        """
+        while True:
+            stopped = server.processes()
+            _signal(stopped, signal.SIGSTOP)
+            with ThreadPoolExecutor(1) as questions:
+                question = questions.submit(cls._asked, server.url("postgres"))
+                try:
+                    return question.result(timeout=_LOCKED_AFTER_S)
+                except TimeoutError:
+                    _signal(stopped, signal.SIGCONT)
+
+    @classmethod
+    def _asked(cls, url: str) -> Synced:
         with psycopg.connect(url, autocommit=True) as connection:
             found = connection.execute(
                 "SELECT name, at::int FROM pg_walfile_name_offset(pg_current_wal_flush_lsn()) AS f (name, at)"
             ).fetchone()
         assert found is not None
         return cls(*found)
+
+
+def _signal(processes: list[int], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def checkpoint(server: Server, folder: Path) -> None:
