@@ -5,7 +5,6 @@ Adapters are imported and made when they are used first: reading needs neither D
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 from collections.abc import Callable, Iterable
@@ -25,6 +24,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.runs.run import Operator
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
+from deltamark.infrastructure.system.account import process_account
 from deltamark.infrastructure.system.time_zone import local_zone
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def services(
         evaluator=checked.evaluator,
         plan=checked.plan,
         write_orphans=_orphan_writer(export_output / "orphans"),
-        operator=Operator(user=_user(), host=socket.gethostname(), process=os.getpid()),
+        operator=Operator(user=process_account(), host=socket.gethostname(), process=os.getpid()),
         clock=clock,
         local_zone=local_zone,
         reload=reload,
@@ -173,10 +173,3 @@ _OPEN: dict[StoreKind, Callable[[str, Clock, bool], Store]] = {
     StoreKind.SQLITE: _sqlite_store,
     StoreKind.POSTGRESQL: _postgresql_store,
 }
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser().encode(errors="backslashreplace").decode()
-    except (KeyError, OSError):
-        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
 from deltamark.infrastructure.duckdb.connection import locked_down
-from tests.cli.processes import COMMAND, LONGEST_S, ended, environment, pausing_at, run, started
+from tests.cli.processes import COMMAND, ended, environment, pausing_at, run, started
 from tests.cli.test_commands import rows_of_the_log
 from tests.cli.workspace import LATER
 
@@ -130,20 +132,29 @@ def test_147_neither_home_nor_user_name_is_needed(company):
     assert company.jsonl("runs")[0]["user"]
 
 
-def test_147_an_undecodable_user_name_is_recorded(company):
-    env = {**os.environb, b"PYTHONPATH": os.fsencode(environment()["PYTHONPATH"]), b"LOGNAME": b"zo\xff"}
+@pytest.mark.parametrize("variable", ["LOGNAME", "USER", "LNAME", "USERNAME"])
+def test_the_user_on_record_is_the_account_of_the_process_whatever_variables_say(company, variable):
+    env = {**os.environ, **environment(), variable: "somebody"}
 
-    process = subprocess.run(
-        [*COMMAND, "run", "OnlyFlag"],
-        cwd=company.folder,
-        env=env,
-        capture_output=True,
-        timeout=LONGEST_S,
-        check=False,
-    )
+    status, _, err = run(company.folder, "run", "OnlyFlag", env=env)
 
-    assert process.returncode == 0, process.stderr
-    assert company.jsonl("runs")[0]["user"] == "zo\\udcff"
+    assert status == 0, err
+    assert company.jsonl("runs")[0]["user"] == pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.mark.parametrize(("name", "recorded"), [("zo\udcff", "zo\\udcff"), (None, "4321")])
+def test_147_an_account_with_an_undecodable_name_or_without_one_is_recorded(company, monkeypatch, name, recorded):
+    def entry(number):
+        if name is None:
+            raise KeyError(number)
+        return SimpleNamespace(pw_name=name)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 4321)
+    monkeypatch.setattr(pwd, "getpwuid", entry)
+
+    company.done("run", "OnlyFlag")
+
+    assert company.jsonl("runs")[0]["user"] == recorded
 
 
 def test_147_a_deleted_working_directory_is_reported(company, tmp_path, monkeypatch):
