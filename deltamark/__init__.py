@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     from deltamark.domain.next_steps import NextAction, NextStep
     from deltamark.domain.resources.events import Origin
     from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
-    from deltamark.domain.resources.resource import Change, Created, Deleted, Resource, ResourceRef, Updated
+    from deltamark.domain.resources.resource import Change, Computed, Created, Deleted, Resource, ResourceRef, Updated
     from deltamark.domain.retention.erasure import Erasure
     from deltamark.domain.retention.retention import Outgoing, Retention, Unread
     from deltamark.domain.runs.run import Counts, JobRun, Operator, Resumption, SetAside, TaskRun, Trigger, TriggerKind
@@ -119,6 +119,7 @@ __all__ = [
     "Checkpoint",
     "Classification",
     "ComputeCorrelationKeysTask",
+    "Computed",
     "ConcurrentRun",
     "Configuration",
     "ConfigurationError",
@@ -310,7 +311,15 @@ _MODULES = {
     "deltamark.domain.next_steps": ("NextAction", "NextStep"),
     "deltamark.domain.resources.events": ("Origin",),
     "deltamark.domain.resources.link": ("Linked", "LinkRef", "Unlinked"),
-    "deltamark.domain.resources.resource": ("Change", "Created", "Deleted", "Resource", "ResourceRef", "Updated"),
+    "deltamark.domain.resources.resource": (
+        "Change",
+        "Computed",
+        "Created",
+        "Deleted",
+        "Resource",
+        "ResourceRef",
+        "Updated",
+    ),
     "deltamark.domain.retention.erasure": ("Erasure",),
     "deltamark.domain.retention.retention": ("Outgoing", "Retention", "Unread"),
     "deltamark.domain.runs.run": (

@@ -125,7 +125,7 @@ def _groups() -> Mapping[str, list[str]]:
     groups: dict[str, list[str]] = {
         "The engine": ["Engine", "Observer"],
         "What it gives back": [],
-        "Changes": ["Change", "Created", "Updated", "Deleted", "Linked", "Unlinked"],
+        "Changes": ["Change", "Created", "Updated", "Computed", "Deleted", "Linked", "Unlinked"],
         "A configuration in Python": [],
         "Errors": [],
         "Version": ["__version__"],

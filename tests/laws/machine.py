@@ -12,7 +12,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from deltamark import HistoryDiscarded, JobRun, TaskState
+import deltamark
+from deltamark import Created, Deleted, HistoryDiscarded, JobRun, Linked, TaskState, Unlinked, Updated
 from deltamark.application.retention.retain import retain
 from tests.scenarios.organisation.formulas import ASSOCIATIONS, CLASSES, KEYS, PROPERTIES, Formula
 from tests.scenarios.organisation.running import Clock, Known, Organisation
@@ -28,6 +29,7 @@ PEOPLE, DEPARTMENTS, ACCOUNTS = (
     st.sampled_from(["Bob", "x"]),
 )
 Edit = tuple[Any, ...]
+CLASS_OF = {"created": Created, "updated": Updated, "deleted": Deleted, "linked": Linked, "unlinked": Unlinked}
 KEYS_OF = {"Person": PEOPLE, "Department": DEPARTMENTS, "Account": ACCOUNTS}
 
 EDITS: st.SearchStrategy[Edit] = st.one_of(
@@ -523,6 +525,8 @@ class DerivedMachine(RuleBasedStateMachine):
 
     def _told(self, change: Any) -> None:
         event = change.event
+        assert getattr(deltamark, type(event).__name__) is type(event), "users can import the class of every event"
+        assert isinstance(event, CLASS_OF[change.kind])
         unseen = 0 if self.is_read_whole else event.originator_version - 1
         expected = self.versions.get(event.originator_id, unseen) + 1
         assert event.originator_version == expected, change

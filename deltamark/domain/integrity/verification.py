@@ -40,7 +40,9 @@ class LogVerification:
 
     :param head: the newest position.
     :param digest: of the newest transaction, which covers all before it; hexadecimal, empty for an empty log.
-    :param resources: how many resources the log gives, deleted ones included; `links` and `runs` likewise.
+    :param resources: how many resources exist according to the log; `links` and `runs` likewise.
+    :param deleted_resources: how many resources were deleted, and not created again.
+    :param removed_links: how many links were removed, and not made again.
     :param discrepancies: the first ones, at most 100; faults of the log come before others.
     :param log_faults: how many faults the log has.
     :param differences: how many rows of the stored state differ from what the log gives.
@@ -55,6 +57,8 @@ class LogVerification:
     log_faults: int
     differences: int
     discrepancies: tuple[Discrepancy, ...] = field(converter=as_tuple, default=())
+    deleted_resources: int = 0
+    removed_links: int = 0
 
     @property
     def is_sound(self) -> bool:

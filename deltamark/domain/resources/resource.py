@@ -101,7 +101,10 @@ class Created(ResourceEvent):
 
 @frozen(kw_only=True)
 class Updated(ResourceEvent):
-    """Properties have new values. Holds only those that differ, at least one."""
+    """Properties have new values. Holds only those that differ, at least one.
+
+    `Computed` is the one of computed properties.
+    """
 
     kind: ClassVar[str] = "updated"
 
@@ -118,21 +121,13 @@ class Updated(ResourceEvent):
 
 
 @frozen(kw_only=True)
-class Computed(ResourceEvent):
+class Computed(Updated):
     """Computed properties have new values. Holds only those that differ, at least one."""
-
-    kind: ClassVar[str] = "updated"
-
-    updates: Mapping[str, Change]
 
     def apply(self, resource: Resource | None) -> Resource:
         assert resource is not None, "a resource is created before its properties are computed"
         values = _updated(resource.computed, self.updates)
         return evolve(resource, version=self.originator_version, computed=values)
-
-    @property
-    def changes(self) -> Mapping[str, Change]:
-        return self.updates
 
 
 def _updated(values: Values, updates: Mapping[str, Change]) -> Values:

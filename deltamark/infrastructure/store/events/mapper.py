@@ -145,7 +145,7 @@ def _payload(event: Event) -> dict[str, Any]:
             return {**head, **_resource(event.ref), **_values(event.values)}
         case Deleted():
             return {**head, **_resource(event.ref), **_all_values(event)}
-        case Updated() | Computed():
+        case Updated():
             updates = {name: [c.before, c.after] for name, c in sorted(event.updates.items())}
             return {**head, **_resource(event.ref), payload.VALUES: updates}
         case ResourceSnapshot():

@@ -76,6 +76,7 @@ class Comparison:
         self._differences: list[Discrepancy] = []
         self.log_faults = self.differences = 0
         self.resources = self.links = self.runs = 0
+        self.deleted_resources = self.removed_links = 0
         self.has_wrong_values = False
         self._wrong: dict[str, list[int]] = {}
         self.next_run = 1
@@ -126,6 +127,8 @@ class Comparison:
             log_faults=self.log_faults,
             differences=self.differences,
             discrepancies=[*self._faults, *self._differences][:MOST_KEPT],
+            deleted_resources=self.deleted_resources,
+            removed_links=self.removed_links,
         )
 
     def _add_chain_fault(self, position: Position, problem: str) -> None:
@@ -145,8 +148,12 @@ class Comparison:
 
     def _compare(self, folded: Folded) -> None:
         between = (folded.first, folded.after)
-        self.resources += len(folded.resources)
-        self.links += len(folded.links)
+        live_resources = sum(bool(row.live) for row in folded.resources)
+        live_links = sum(bool(row.live) for row in folded.links)
+        self.resources += live_resources
+        self.deleted_resources += len(folded.resources) - live_resources
+        self.links += live_links
+        self.removed_links += len(folded.links) - live_links
         self.runs += len(folded.runs)
         self.next_run = max([self.next_run, *(run.number + 1 for run in folded.runs)])
         self._wrong = {"links": [], "resources": [], "runs": []}

@@ -67,10 +67,12 @@ def _source(done: Replayed) -> str:
 
 def counted(verified: LogVerification) -> str:
     """How much the log and the state hold."""
-    counts = {
-        "event": verified.events, "resource": verified.resources, "link": verified.links, "run": verified.runs,
-    }  # fmt: skip
-    return ", ".join(how_many(count, name) for name, count in counts.items())
+    deleted = f" ({verified.deleted_resources:,} deleted)" if verified.deleted_resources else ""
+    removed = f" ({verified.removed_links:,} removed)" if verified.removed_links else ""
+    return (
+        f"{how_many(verified.events, 'event')}, {how_many(verified.resources, 'resource')}{deleted}, "
+        f"{how_many(verified.links, 'link')}{removed}, {how_many(verified.runs, 'run')}"
+    )
 
 
 def show_verification(verified: LogVerification, form: Format) -> None:
