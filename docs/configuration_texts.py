@@ -138,8 +138,10 @@ MEANINGS = {
     "`SQL:user: user.Kind = 'admin'`.",
     "ResourceClassificationRule ResourceTypeIdentificationConfidenceLevel": "How certain the rule is.",
     "PrepareSynchronizationTask Connector": "Whose extracts.",
-    "PrepareSynchronizationTask SynchronizationMode": "`Initial` and `Complete`: the extracts hold everything. "
-    "`Incremental`: they hold changes, and `ColumnName` names the column with the commands.",
+    "PrepareSynchronizationTask SynchronizationMode": "`Complete`: the extracts hold everything, and what is missing "
+    "there is deleted. `Initial`: they fill the store; what they name is created and updated, nothing is deleted, and "
+    "no threshold applies. `Incremental`: they hold changes, and `ColumnName` names the column with the commands; "
+    "without it, this mode is refused.",
     "PrepareSynchronizationTask Type": "Accepted, without meaning here.",
     "PrepareSynchronizationTask ColumnName": "The command column of extracts of the mode `Incremental`: `insert` (or "
     "`add`), `update`, `delete`, `merge`, in any letter case.",

@@ -14,7 +14,9 @@ from deltamark.domain.configuration.entity_model import Connector, EntityType, P
 from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
     Job,
+    PrepareSynchronizationTask,
     SetRecentlyModifiedFlagTask,
+    SynchronizationMode,
     SynchronizeTask,
     TaskOverride,
 )
@@ -166,6 +168,19 @@ FAULTS = {
     "a command column without commands": (
         '<PrepareSynchronizationTask Connector="AD" DisplayName_L1="p" ColumnName="c" />',
         "only SynchronizationMode Incremental reads",
+    ),
+    "changes without commands": (
+        '<PrepareSynchronizationTask Connector="AD" DisplayName_L1="p" SynchronizationMode="Incremental" />',
+        r"names no command column \(ColumnName\).*name that column, or set SynchronizationMode Complete",
+    ),
+    "changes without commands after an override": (
+        '<PrepareSynchronizationTask Identifier="P" Connector="AD" DisplayName_L1="p" />'
+        + job('<PrepareSynchronizationTaskOverride Identifier="P" SynchronizationMode="2" />'),
+        r"names no command column \(ColumnName\)",
+    ),
+    "an empty command column": (
+        '<PrepareSynchronizationTask Connector="AD" DisplayName_L1="p" SynchronizationMode="2" ColumnName="" />',
+        "ColumnName",
     ),
     "a task that covers nothing": (KEYS.replace("true", "false"), "does not say which entity types it covers"),
     "a task that an override leaves with nothing": (
@@ -392,6 +407,14 @@ def test_all_entity_types_several_times_an_hour_give_a_warning():
     assert warned(Job("J", [task], cron_tab_expression="0 * * * *")) == []
     (warning,) = warned(Job("J", [task], cron_tab_expression="0,30 * * * *"))
     assert "(AllEntityType)" in warning
+
+
+def test_a_scheduled_preparation_that_deletes_nothing_gives_a_warning():
+    prepare = PrepareSynchronizationTask(connector="HR", synchronization_mode=SynchronizationMode.INITIAL)
+
+    assert warned(Job("J", [prepare, KEPT])) == []
+    (warning,) = warned(Job("J", [prepare, KEPT], cron_tab_expression="0 5 * * *"))
+    assert "Initial, which deletes nothing" in warning
 
 
 def test_a_task_before_its_parent_gives_a_warning():

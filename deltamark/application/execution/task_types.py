@@ -111,16 +111,16 @@ def _synchronize(context: RunContext, task: SynchronizeTask, call: TaskCall, rep
 
 
 def _unprepared_reason(context: RunContext, call: TaskCall) -> str | None:
-    """Why a delta must not be read.
+    """Why the extracts of a connector must not be read without their preparation.
 
-    Unprepared or applied already, it would count as a complete extract.
+    They would count as complete extracts, which delete what is missing there.
     """
     if call.prepared_at is None:
         return None
     preparation = context.calls[call.prepared_at].task
-    if not preparation.is_delta:
+    if not preparation.keeps_missing:
         return None
-    return reason_unprepared(preparation.identifier, context.outcomes[call.prepared_at])
+    return reason_unprepared(preparation, context.outcomes[call.prepared_at])
 
 
 def _compute_properties(context: RunContext, task: ComputingTask, *_: object) -> Apply:

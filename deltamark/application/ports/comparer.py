@@ -52,10 +52,14 @@ class LinkSides:
 class Comparer(Protocol):
     """Finds what changed, set against set."""
 
-    def resources(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
-        """Compares a complete extract with all live resources (``key``, ``state``).
+    def resources(
+        self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType, *, complete: bool
+    ) -> ResourceComparison:
+        """Compares an extract that holds everything with all live resources (``key``, ``state``).
 
         Deletes no resource whose key is in `extract.kept`, and none at all where the extract is incomplete.
+
+        :param complete: deletes the resources that are missing in the extract; otherwise they stay.
         """
         ...
 
@@ -64,10 +68,18 @@ class Comparer(Protocol):
         ...
 
     def links(
-        self, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
+        self,
+        extract: LinkExtract,
+        sides: LinkSides,
+        association: EntityAssociation,
+        *,
+        complete: bool,
+        keeps_missing: bool = False,
     ) -> LinkComparison:
         """Compares pairs with links.
 
-        :param complete: removes every link that the extract does not hold.
+        :param complete: whether all links are compared; otherwise rows with commands.
+        :param keeps_missing: keeps the links that the extract does not hold, unless a row names another link of an end
+            that may have only one.
         """
         ...

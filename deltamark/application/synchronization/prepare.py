@@ -16,7 +16,6 @@ from deltamark.domain.configuration.entity_model import EntityAssociationMapping
 from deltamark.domain.configuration.jobs import (
     Job,
     PrepareSynchronizationTask,
-    SynchronizationMode,
     reason_connector_is_out,
 )
 from deltamark.domain.runs.run import Counts, ExtractRead, SetAside
@@ -32,8 +31,8 @@ class PreparedExtracts:
     command_column: str | None = None
     reported: bool = False
     """Whether a preparation task has already recorded the rows set aside."""
-    is_first_load: bool = False
-    """Whether the configuration says that this fills an empty store: then no limit applies."""
+    is_initial: bool = False
+    """Whether the configuration says that this fills the store: then nothing is deleted, and no limit applies."""
 
     @property
     def extracts(self) -> list[ResourceExtract | LinkExtract]:
@@ -66,6 +65,11 @@ class PreparedExtracts:
         Then nothing may be deleted because it is missing there.
         """
         return any(extract.cleansed.incomplete for extract in self.extracts)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether what is missing in the extracts is deleted."""
+        return self.command_column is None and not self.is_initial
 
     @property
     def rows(self) -> int:
@@ -123,10 +127,9 @@ def prepare(
     reason = exclusion_reason(services, task.connector, job, forced=forced)
     if reason:
         return Skip(reason)
-    incremental = task.synchronization_mode is SynchronizationMode.INCREMENTAL
+    incremental = task.is_incremental
     extracts = read_extracts(services, task.connector, task.column_name if incremental else None)
-    initial = task.synchronization_mode is SynchronizationMode.INITIAL
-    prepared[task.connector] = evolve(extracts, reported=True, is_first_load=initial)
+    prepared[task.connector] = evolve(extracts, reported=True, is_initial=task.is_initial)
 
     def apply(tx: Writing, scope: Scope) -> TaskResult:
         counts = Counts(read=sum(read.rows for read in extracts.reads), set_aside=len(extracts.set_aside))

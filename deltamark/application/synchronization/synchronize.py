@@ -136,7 +136,7 @@ def _compare(services: Services, view: Reading, extracts: PreparedExtracts, stat
         assert entity_type is not None
         if extracts.command_column is None:
             state = states[name] if name in states else view.live_resources(name)
-            compared[name] = services.comparer.resources(extract, state, entity_type)
+            compared[name] = services.comparer.resources(extract, state, entity_type, complete=extracts.is_complete)
         else:
             keys = extract.rows.column("key").combine_chunks()
             compared[name] = services.comparer.commands(extract, view.live_resources_among(name, keys), entity_type)
@@ -189,7 +189,7 @@ class _Synchronization:
         for other in others:
             self._links_of_other_connector(other)
         self._check_thresholds()
-        if extracts.command_column is None:
+        if extracts.is_complete:
             self._messages += release(self._tx, self._task.connector)
         if not self._task.do_not_delete_changes:
             self._messages += discard_changes_of(self._services.configuration, self._tx, self._task, self._scope)
@@ -214,7 +214,7 @@ class _Synchronization:
             return
         connector = self._services.configuration.connector(self._task.connector)
         assert connector is not None, "a checked configuration names existing connectors"
-        reason = self._effects.reason_to_block(connector, limits=not self._extracts.is_first_load)
+        reason = self._effects.reason_to_block(connector, limits=not self._extracts.is_initial)
         if reason is None:
             return
         read = self._read()
@@ -268,15 +268,16 @@ class _Synchronization:
         association = self._services.configuration.association(mapping.association)
         assert association is not None
         complete = self._extracts.command_column is None
+        initial = self._extracts.is_initial
         self._check_rows(mapping.association, extract, self._tx.live_link_count, "links")
         delta = self._deltas.get(mapping.association)
         rows = extract if delta is None else delta.rows(extract)
         sides = self._sides(mapping, association, rows, complete=complete)
         rows = rows if delta is None else delta.without_taken(rows, sides)
-        compared = self._services.comparer.links(rows, sides, association, complete=complete)
+        compared = self._services.comparer.links(rows, sides, association, complete=complete, keeps_missing=initial)
         compared = compared if delta is None else delta.without_renamed(rows, compared)
         waiting = (
-            waiting_after_complete(self._tx, association, rows, compared)
+            waiting_after_complete(self._tx, association, rows, compared, complete=self._extracts.is_complete)
             if delta is None
             else delta.waiting(rows, compared)
         )
@@ -363,7 +364,7 @@ class _Synchronization:
 
         It would remove everything, which only a user may allow.
         """
-        if self._extracts.command_column is not None or extract.cleansed.read.rows:
+        if not self._extracts.is_complete or extract.cleansed.read.rows:
             return
         live = count(subject)
         if live:

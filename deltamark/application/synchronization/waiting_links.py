@@ -285,22 +285,33 @@ class DeltaLinks:
 
 
 def waiting_after_complete(
-    tx: Reading, association: EntityAssociation, extract: LinkExtract, compared: LinkComparison
+    tx: Reading, association: EntityAssociation, extract: LinkExtract, compared: LinkComparison, *, complete: bool
 ) -> WaitingChanges:
-    """The changes of waiting links after a complete extract was compared.
+    """The changes of waiting links after an extract was compared that holds all pairs.
 
-    Its orphans wait, no others.
+    Its orphans wait; no others, unless the extract deletes nothing.
     """
     before = tx.waiting_links(association.identifier)
     named = {pair for pair in _pairs(compared.orphans) if pair[1] is not None}
-    if extract.cleansed.incomplete is not None:
-        settled = before & set(_pairs(extract.rows)) - named
+    if extract.cleansed.incomplete is not None or not complete:
+        single = (not association.is_property1_collection, not association.is_property2_collection)
+        settled = _named_or_replaced(before - named, extract.rows, single)
     else:
         kept = set(extract.kept.to_pylist())
         settled = {pair for pair in before - named if pair[0] not in kept}
     return WaitingChanges(
         association=association.identifier, awaited=frozenset(named - before), settled=frozenset(settled)
     )
+
+
+def _named_or_replaced(waiting: set[Pair], rows: pa.Table, single: tuple[bool, bool]) -> set[Pair]:
+    """The waiting links that rows name, or another one of an end that may have only one link.
+
+    :param single: for both ends, whether it may have only one link.
+    """
+    named = set(_pairs(rows))
+    ends = [set(rows.column(f"value{end + 1}").to_pylist()) if single[end] else set() for end in (0, 1)]
+    return {pair for pair in waiting if pair in named or pair[0] in ends[0] or pair[1] in ends[1]}
 
 
 def _superseded(waiting: set[Pair] | frozenset[Pair], rows: pa.Table, *, single: bool) -> set[Pair]:

@@ -19,7 +19,12 @@ Named: TypeAlias = Literal["connector", "entity type", "association", "resource 
 
 
 class SynchronizationMode(Enum):
-    """Whether extracts hold all data, or only what happened since the last ones."""
+    """What extracts hold, and what becomes of resources that are missing there.
+
+    - ``INITIAL``: all data, to fill a store. Nothing is deleted, and no limit applies.
+    - ``COMPLETE``: all data. What is missing is deleted.
+    - ``INCREMENTAL``: changes, each with its command. Only what a row names changes.
+    """
 
     INITIAL = 0
     COMPLETE = 1
@@ -96,6 +101,11 @@ class Task:
         return False
 
     @property
+    def keeps_missing(self) -> bool:
+        """Whether what is missing in the extracts that it prepares stays in the store."""
+        return False
+
+    @property
     def discards_changes(self) -> bool:
         """Whether the changes that it makes are discarded once it has committed."""
         return False
@@ -156,7 +166,22 @@ class PrepareSynchronizationTask(ConnectorTask):
         """Whether each row of the extracts says whether to insert, update or delete."""
         return self.is_incremental and self.column_name is not None
 
+    @property
+    def is_initial(self) -> bool:
+        """Whether it prepares extracts that fill a store."""
+        return self.synchronization_mode is SynchronizationMode.INITIAL
+
+    @property
+    def keeps_missing(self) -> bool:
+        return self.synchronization_mode is not SynchronizationMode.COMPLETE
+
     def contradictions(self) -> Iterator[str]:
+        if self.is_incremental and not self.column_name:
+            yield (
+                "has the SynchronizationMode Incremental, but names no command column (ColumnName), so that no row "
+                "says whether to insert, update or delete; name that column, or set SynchronizationMode Complete if "
+                "the extracts hold everything"
+            )
         if self.column_name is not None and not self.is_incremental:
             yield (
                 "names a command column (ColumnName), which only SynchronizationMode Incremental reads; set that mode "

@@ -54,17 +54,20 @@ def reason_to_skip(task: Task, parents: Mapping[str, Outcome], *, has_work: bool
     return f"its parent task {next(iter(parents))} changed nothing"
 
 
-def reason_unprepared(preparation: str, outcome: Outcome) -> str:
-    """Why a synchronization of a delta must not run: its preparation left no extracts.
+def reason_unprepared(preparation: Task, outcome: Outcome) -> str:
+    """Why a synchronization must not run: its preparation left no extracts, and the mode of that deletes nothing.
 
-    :param preparation: the identifier of the task that prepares them.
+    :param preparation: the task that prepares them.
     """
+    name = preparation.identifier
     if outcome.state in _STOPPED:
-        what = f"{preparation} {_STOPPED[outcome.state]}"
+        what = f"{name} {_STOPPED[outcome.state]}"
     elif outcome.state is TaskState.SKIPPED:
-        what = f"{preparation} was skipped"
+        what = f"{name} was skipped"
     else:
-        what = f"what {preparation} prepared was synchronized already"
+        what = f"what {name} prepared was synchronized already"
+    if not preparation.is_delta:
+        return f"{what}, and its mode deletes nothing: read as complete ones its extracts would delete what is missing"
     return f"{what}, and its extracts hold only changes: read as complete ones they would delete everything else"
 
 

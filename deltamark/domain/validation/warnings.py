@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.cron import fires_more_than_hourly
-from deltamark.domain.configuration.jobs import ComputingTask, Job
+from deltamark.domain.configuration.jobs import ComputingTask, Job, PrepareSynchronizationTask
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.errors import Fault
 from deltamark.domain.validation.derivation_warnings import computed_too_late, contradicted_priorities, never_computed
@@ -29,6 +29,7 @@ def warnings(configuration: Configuration, plan: Plan) -> tuple[Fault, ...]:
         faults += _flag_without_changes(job, as_executed)
         faults += _called_twice(job, as_written)
         faults += _all_types_too_often(job, as_written)
+        faults += _initial_by_schedule(job, as_written)
         faults += _before_its_parent(job, as_executed)
         faults += computed_too_late(job, as_executed, plan)
     return in_file_order(faults)
@@ -87,6 +88,20 @@ def _all_types_too_often(job: Job, as_written: Sequence[ResolvedCall]) -> Iterat
                 f"task {shown(task.identifier)} covers all entity types (AllEntityType), and job "
                 f"{shown(job.identifier)} starts more than once an hour; name the ones that it needs with "
                 "TaskEntityType",
+            )
+
+
+def _initial_by_schedule(job: Job, as_written: Sequence[ResolvedCall]) -> Iterator[Fault]:
+    if job.cron_tab_expression is None:
+        return
+    for call in as_written:
+        task = call[1]
+        if isinstance(task, PrepareSynchronizationTask) and task.is_initial:
+            yield Fault(
+                location_of(call),
+                f"task {shown(task.identifier)} has the SynchronizationMode Initial, which deletes nothing and is not "
+                f"limited by any threshold, and job {shown(job.identifier)} is started by its schedule; set "
+                "SynchronizationMode Complete for what is repeated",
             )
 
 

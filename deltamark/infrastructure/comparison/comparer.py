@@ -44,18 +44,28 @@ class DuckComparer:
     def __init__(self, workbench: Workbench | None = None) -> None:
         self._workbench = workbench or Workbench()
 
-    def resources(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
+    def resources(
+        self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType, *, complete: bool
+    ) -> ResourceComparison:
         with _damaged_states_as_store_errors(entity_type):
-            return _compare_complete(self._workbench, extract, stored, entity_type)
+            return _compare_all(self._workbench, extract, stored, entity_type, complete=complete)
 
     def commands(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
         with _damaged_states_as_store_errors(entity_type):
             return _compare_commands(self._workbench, extract, stored, entity_type)
 
     def links(
-        self, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
+        self,
+        extract: LinkExtract,
+        sides: LinkSides,
+        association: EntityAssociation,
+        *,
+        complete: bool,
+        keeps_missing: bool = False,
     ) -> LinkComparison:
-        return compare_links(self._workbench, extract, sides, association, complete=complete)
+        return compare_links(
+            self._workbench, extract, sides, association, complete=complete, keeps_missing=keeps_missing
+        )
 
 
 @contextmanager
@@ -70,17 +80,20 @@ def _damaged_states_as_store_errors(entity_type: EntityType) -> Iterator[None]:
         raise store_damaged(f"the state of a {entity_type.identifier} cannot be read ({shown(str(e))})") from e
 
 
-def _compare_complete(
-    workbench: Workbench, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType
+def _compare_all(
+    workbench: Workbench, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType, *, complete: bool
 ) -> ResourceComparison:
-    """Compares a complete extract with the live resources of an entity type."""
+    """Compares an extract with all live resources of an entity type.
+
+    :param complete: deletes the resources that are missing in the extract.
+    """
     unknown = UNKNOWN.empty_table()
     if stored.num_rows == 0:
         created = extract.rows.select(["key", "line", "state"]).cast(RESOURCES)
         changes = ResourceChanges(created=created, updated=UPDATES.empty_table(), deleted=RESOURCES.empty_table())
         return ResourceComparison(changes=changes, unknown=unknown)
     kept = pa.table({"key": extract.kept})
-    deletes = "FALSE" if extract.cleansed.incomplete else "key NOT IN (SELECT key FROM kept)"
+    deletes = "FALSE" if extract.cleansed.incomplete or not complete else "key NOT IN (SELECT key FROM kept)"
     with workbench.connection(incoming=extract.rows, stored=stored, kept=kept) as db:
         db.execute(
             """CREATE TEMP TABLE differing AS

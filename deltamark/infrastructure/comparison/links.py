@@ -17,7 +17,13 @@ UNRESOLVED = pa.schema([*VALUES, ("missing", pa.int64())])
 
 
 def compare_links(
-    workbench: Workbench, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
+    workbench: Workbench,
+    extract: LinkExtract,
+    sides: LinkSides,
+    association: EntityAssociation,
+    *,
+    complete: bool,
+    keeps_missing: bool,
 ) -> LinkComparison:
     """Compares pairs with the live links of an association.
 
@@ -34,7 +40,10 @@ def compare_links(
         incoming=rows, first=sides.first, second=sides.second, stored=sides.links, kept=kept
     ) as db:
         _resolve(db)
-        _spare(db, nothing=not complete, everything=extract.cleansed.incomplete is not None)
+        if keeps_missing:
+            _spare_missing(db, association)
+        else:
+            _spare(db, nothing=not complete, everything=extract.cleansed.incomplete is not None)
         surplus = _keep_single(db, association)
         linked = f"""SELECT p.* FROM pairs p ANTI JOIN stored l ON p.source = l.source AND p.target = l.target
             ORDER BY p.line, {_columns("p")}"""
@@ -83,9 +92,26 @@ def _resolve(db: duckdb.DuckDBPyConnection) -> None:
 
 def _spare(db: duckdb.DuckDBPyConnection, *, nothing: bool, everything: bool) -> None:
     """Fills `spared` with the links that stay, whatever the readable rows say."""
-    sources = """SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
-        UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1"""
-    which = "FALSE" if nothing else "TRUE" if everything else f"l.source IN ({sources})"
+    which = "FALSE" if nothing else "TRUE" if everything else f"l.source IN ({_DOUBTFUL_SOURCES})"
+    db.execute(f"CREATE TEMP TABLE spared AS SELECT l.* FROM stored l WHERE {which}")
+
+
+_DOUBTFUL_SOURCES = """SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
+    UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1"""
+"""The sources of which a row was set aside, or names more than one resource."""
+
+
+def _spare_missing(db: duckdb.DuckDBPyConnection, association: EntityAssociation) -> None:
+    """Fills `spared` with the links that stay because no row replaces them at an end that may have only one."""
+    replaced = [
+        f"l.{end} IN (SELECT {end} FROM resolved WHERE target IS NOT NULL)"
+        for end, collection in (
+            ("source", association.is_property1_collection),
+            ("target", association.is_property2_collection),
+        )
+        if not collection
+    ]
+    which = f"l.source IN ({_DOUBTFUL_SOURCES}) OR NOT ({' OR '.join(replaced) or 'FALSE'})"
     db.execute(f"CREATE TEMP TABLE spared AS SELECT l.* FROM stored l WHERE {which}")
 
 

@@ -110,10 +110,10 @@ class Slow(Observer):
         slow = self
 
         class Comparing:
-            def resources(self, extract, stored, entity_type):
+            def resources(self, extract, stored, entity_type, **options):
                 if entity_type.identifier == "Person":
                     assert slow.compared.wait(PATIENCE_S)
-                found = comparer.resources(extract, stored, entity_type)
+                found = comparer.resources(extract, stored, entity_type, **options)
                 if entity_type.identifier == "Team":
                     slow.compared.set()
                 return found
@@ -146,9 +146,9 @@ def test_parallel_changes_of_other_entity_types_need_no_second_comparison(new_ho
     comparer, compared = house.engine._services.comparer, []
 
     class Counting:
-        def resources(self, extract, stored, entity_type):
+        def resources(self, extract, stored, entity_type, **options):
             compared.append(entity_type.identifier)
-            return comparer.resources(extract, stored, entity_type)
+            return comparer.resources(extract, stored, entity_type, **options)
 
         links = staticmethod(comparer.links)
 
@@ -213,11 +213,11 @@ def test_the_ends_of_a_level_are_recorded_in_the_order_of_its_calls(levelled):
     comparer, failed = house.engine._services.comparer, threading.Event()
 
     class Comparing:
-        def resources(self, extract, *arguments):
+        def resources(self, extract, *arguments, **options):
             if extract.cleansed.read.subject == "Person":
                 assert failed.wait(PATIENCE_S)
                 threading.Event().wait(0.05)
-                return comparer.resources(extract, *arguments)
+                return comparer.resources(extract, *arguments, **options)
             failed.set()
             raise RuntimeError("odd")
 
@@ -280,9 +280,9 @@ def test_an_interrupted_level_writes_nothing_more_and_is_recorded(levelled, monk
     comparer, interrupted = house.engine._services.comparer, threading.Event()
 
     class Comparing:
-        def resources(self, *arguments):
+        def resources(self, *arguments, **options):
             assert interrupted.wait(PATIENCE_S)
-            return comparer.resources(*arguments)
+            return comparer.resources(*arguments, **options)
 
         links = staticmethod(comparer.links)
 

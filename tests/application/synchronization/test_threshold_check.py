@@ -216,9 +216,10 @@ def test_a_configured_first_load_is_not_limited(new_house: NewHouse) -> None:
         identifier="First", connector="HR", synchronization_mode=SynchronizationMode.INITIAL
     )
     job = Job("Initial", [Step("First"), Step("SynchronizeHR")])
-    house = new_house(limits=TWO_DELETED, more_tasks=[first_load], more_jobs=[job])
+    limits = Thresholds(maximum_updated_lines=1)
+    house = new_house(limits=limits, more_tasks=[first_load], more_jobs=[job])
     house.people({"1": "Ann", "2": "Bob"}).run()
 
-    house.people({"3": "Cem"}).run("Initial")
+    house.people({"1": "Anna", "2": "Bobby", "3": "Cem"}).run("Initial")
 
-    assert house.names() == {"3": "Cem"}
+    assert house.names() == {"1": "Anna", "2": "Bobby", "3": "Cem"}

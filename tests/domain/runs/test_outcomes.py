@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from deltamark.domain.configuration.jobs import ComputeCorrelationKeysTask, SetRecentlyModifiedFlagTask, TaskState
+from deltamark.domain.configuration.jobs import (
+    ComputeCorrelationKeysTask,
+    PrepareSynchronizationTask,
+    SetRecentlyModifiedFlagTask,
+    SynchronizationMode,
+    TaskState,
+)
 from deltamark.domain.runs.outcomes import Outcome, reason_to_skip, reason_unprepared
 
 EFFECT = Outcome(TaskState.COMPLETED, effect=True)
@@ -101,4 +107,14 @@ def test_a_task_without_parents_always_runs():
     ],
 )
 def test_an_unprepared_delta_is_not_read_as_a_complete_extract(outcome, reason):
-    assert reason_unprepared("Prepare", outcome).startswith(f"{reason}, and its extracts hold only changes")
+    delta = PrepareSynchronizationTask(
+        identifier="Prepare",
+        connector="HR",
+        synchronization_mode=SynchronizationMode.INCREMENTAL,
+        column_name="Command",
+    )
+    first = PrepareSynchronizationTask(
+        identifier="Prepare", connector="HR", synchronization_mode=SynchronizationMode.INITIAL
+    )
+    assert reason_unprepared(delta, outcome).startswith(f"{reason}, and its extracts hold only changes")
+    assert reason_unprepared(first, outcome).startswith(f"{reason}, and its mode deletes nothing")

@@ -76,7 +76,10 @@ def _read(subject: str, rows: int) -> Cleansed:
 class PlainComparer:
     """Compares one row after the other."""
 
-    def resources(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
+    def resources(
+        self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType, *, complete: bool
+    ) -> ResourceComparison:
+        assert complete
         before, after = _states(held), {row["key"]: row["state"] for row in extract.rows.to_pylist()}
         return _compared(before, after, [])
 
@@ -93,8 +96,15 @@ class PlainComparer:
         return _compared(before, after, unknown)
 
     def links(
-        self, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
+        self,
+        extract: LinkExtract,
+        sides: LinkSides,
+        association: EntityAssociation,
+        *,
+        complete: bool,
+        keeps_missing: bool = False,
     ) -> LinkComparison:
+        assert not keeps_missing
         first, second = (
             {row["value"]: row["stream"] for row in side.to_pylist()} for side in (sides.first, sides.second)
         )

@@ -1,0 +1,113 @@
+"""A delta means its rows in their order and deletes only what it names. Filling a store deletes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cases.case import Case
+from tests.cases.conftest import NewCase
+
+pytestmark = pytest.mark.on_every_store
+
+
+def names(case: Case) -> dict[str, str | None]:
+    """Key -> name of the people."""
+    return {row["key"]: row["properties"].get("N") for row in case.exported("P")}
+
+
+def members(case: Case) -> dict[str, list[str]]:
+    """Group -> its members."""
+    return {row["key"]: row["links"].get("GU", []) for row in case.exported("G")}
+
+
+INITIAL = 'SynchronizationMode="Initial"'
+
+
+def with_mode(case: Case, attributes: str) -> None:
+    """Gives the preparation of the case other attributes than its SynchronizationMode."""
+    path = case.configuration(1)
+    text = path.read_text()
+    mode = 'SynchronizationMode="Incremental"' if "Incremental" in text else 'SynchronizationMode="Initial"'
+    assert mode in text
+    path.write_text(text.replace(mode, attributes))
+
+
+def test_incremental_without_a_command_column_is_refused(case: NewCase) -> None:
+    delta = case("50-delta-without-commands")
+
+    validated, run = delta.command("validate"), delta.run(2, "Delta")
+
+    assert (validated.status, run.status) == (2, 2)
+    assert "ColumnName" in validated.err + validated.out.decode()
+    assert "ColumnName" in run.err
+
+
+@pytest.mark.parametrize("attributes", ['SynchronizationMode="2"', 'SynchronizationMode="Incremental" ColumnName=""'])
+def test_incremental_without_a_command_column_is_refused_however_it_is_written(case: NewCase, attributes: str) -> None:
+    delta = case("50-delta-without-commands")
+    with_mode(delta, attributes)
+
+    validated = delta.command("validate")
+
+    assert validated.status == 2
+    assert "ColumnName" in validated.err + validated.out.decode()
+
+
+def test_initial_deletes_nothing(case: NewCase) -> None:
+    initial = case("51-initial-deletes")
+    initial.run(1)
+
+    answer = initial.run(2, "Delta")
+
+    assert answer.status == 0, answer.err
+    assert names(initial) == {"1": "Ann", "2": "Bobby", "3": "Cid"}
+
+
+def test_initial_creates_and_updates_and_an_empty_extract_deletes_nothing(case: NewCase) -> None:
+    initial = case("51-initial-deletes")
+    initial.run(1)
+    initial.extract(2, p="id,name\n4,Dora\n1,\n")
+
+    assert initial.run(2, "Delta").status == 0
+    assert names(initial) == {"1": None, "2": "Bob", "3": "Cid", "4": "Dora"}
+
+    initial.extract(2, p="id,name\n")
+    assert initial.run(2, "Delta").status == 0
+    assert names(initial) == {"1": None, "2": "Bob", "3": "Cid", "4": "Dora"}
+
+
+def test_a_second_synchronization_after_initial_does_not_read_it_as_complete(case: NewCase) -> None:
+    initial = case("51-initial-deletes")
+    path = initial.configuration(1)
+    path.write_text(path.read_text().replace('<Step Task="SyncS" />', '<Step Task="SyncS" /><Step Task="SyncS" />'))
+    initial.run(1)
+
+    initial.run(2, "Delta")
+
+    assert names(initial) == {"1": "Ann", "2": "Bobby", "3": "Cid"}
+
+
+def test_initial_keeps_the_links_that_it_does_not_name(case: NewCase) -> None:
+    groups = case("19-group-emptied-and-filled")
+    path = groups.configuration(1)
+    path.write_text(path.read_text().replace('SynchronizationMode="Incremental" ColumnName="op"', INITIAL))
+    groups.run(1)
+    groups.extract(2, g="name\ng3\n", u="login\n", m="group,member\ng3,a\ng1,a\n")
+
+    assert groups.run(2, "Delta").status == 0
+
+    assert members(groups) == {"g1": ["a", "b"], "g2": ["a", "b"], "g3": ["a"]}
+
+
+def test_initial_replaces_a_link_where_one_is_allowed(case: NewCase) -> None:
+    groups = case("19-group-emptied-and-filled")
+    path = groups.configuration(1)
+    text = path.read_text().replace('SynchronizationMode="Incremental" ColumnName="op"', INITIAL)
+    path.write_text(text.replace('IsProperty1Collection="true"', 'IsProperty1Collection="false"'))
+    groups.extract(1, m="group,member\ng1,a\ng2,a\n")
+    groups.run(1)
+    groups.extract(2, g="name\n", u="login\n", m="group,member\ng1,b\n")
+
+    assert groups.run(2, "Delta").status == 0
+
+    assert members(groups) == {"g1": ["b"], "g2": ["a"]}
