@@ -19,7 +19,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.runs.run import Counts, ExtractRead, Operator, SetAside
+from deltamark.domain.runs.run import Counts, ExtractRead, LeftOut, Operator, SetAside
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,6 +119,7 @@ class TaskResult:
 
     :param effect: whether it changed anything that the tasks that depend on it need to know.
     :param warned: whether a user must look at something.
+    :param left_out: a connector that was left out because a run holds its changes back.
     """
 
     counts: Counts = Counts()
@@ -127,6 +128,7 @@ class TaskResult:
     extracts: tuple[ExtractRead, ...] = field(converter=as_tuple, default=())
     messages: tuple[str, ...] = field(converter=as_tuple, default=())
     warned: bool = False
+    left_out: LeftOut | None = None
 
     @property
     def state(self) -> TaskState:
@@ -136,9 +138,13 @@ class TaskResult:
 
 @frozen
 class Skip:
-    """The reason why a task does not run, found before its work."""
+    """The reason why a task does not run, found before its work.
+
+    :param left_out: the connector that is left out with it because a run holds its changes back.
+    """
 
     reason: str
+    left_out: LeftOut | None = None
 
 
 Apply = Callable[[Writing, Scope], TaskResult]

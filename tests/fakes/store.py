@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
+from deltamark.application.ports.pending_changes import Block
 from deltamark.application.ports.records import Lease, RunSummary, Schedule
 from deltamark.domain.history.changes import Position
 from deltamark.domain.retention.retention import Outgoing
@@ -36,6 +37,7 @@ class FakeStore:
         self.clock = clock
         self.log: list[FakeChange] = []
         self.known_runs: list[RunSummary] = []
+        self.known_blocks: list[Block] = []
         self.position_of_flags: Position = 0
         self._holdings: dict[str, _Holding] = {}
         self._schedules: dict[str, Schedule] = {}
@@ -104,6 +106,12 @@ class FakeStore:
         return self.known_runs if newest is None else self.known_runs[-newest:]
 
     # Leases
+
+    def blocks(self) -> list[Block]:
+        return list(self.known_blocks)
+
+    def pending_tasks(self, run: int) -> list[int]:
+        return [block.task for block in self.known_blocks if block.run == run]
 
     def leases(self, tasks: Sequence[str]) -> list[Lease]:
         return [lease for lease in self._all_leases() if lease.task in tasks]

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from deltamark.application.execution.interruption import end_open_tasks, skipped
 from deltamark.application.execution.parallel import Turns, run_in_parallel
-from deltamark.application.execution.task_types import RunContext, plan_task, skip_reason
+from deltamark.application.execution.task_types import RunContext, plan_task, skip_of
 from deltamark.application.runs.observer import GuardedObserver, Observer
 from deltamark.application.runs.out_of_memory import memory_errors_explained
 from deltamark.application.runs.recorder import RunRecorder
@@ -76,18 +76,18 @@ class Executor:
             self._check_cancelled()
         chosen = []
         for call in group:
-            reason = self._stop or skip_reason(self._context, call)
-            if reason is None:
+            skip = Skip(self._stop) if self._stop else skip_of(self._context, call)
+            if skip is None:
                 chosen.append(call)
             else:
-                self._note_outcome(call, self._skip(call, reason))
+                self._note_outcome(call, self._skip(call, skip))
         if len(chosen) > 1 and not self._is_dry_run:
             self._run_in_parallel(chosen)
             return
         for call in chosen:
             # Even if one fails: outside a dry run, all tasks of a level run at the same time.
             if self._error is not None:
-                self._note_outcome(call, self._skip(call, self._stop or "the run was stopped"))
+                self._note_outcome(call, self._skip(call, Skip(self._stop or "the run was stopped")))
             else:
                 self._note_outcome(call, self._execute(call, Turns(), self._begin(call)))
 
@@ -103,7 +103,7 @@ class Executor:
             self._error = self._error or interruption
             self._stop = self._stop or RUN_INTERRUPTED
         for call in group:
-            self._note_outcome(call, ends.get(call.ordinal) or self._skip(call, RUN_INTERRUPTED))
+            self._note_outcome(call, ends.get(call.ordinal) or self._skip(call, Skip(RUN_INTERRUPTED)))
 
     def _check_cancelled(self) -> None:
         operator = self._record.run(with_rows=False).cancelled_by
@@ -127,8 +127,8 @@ class Executor:
         elif self._observer.error is not None:
             self._stop = f"the observer of the run failed ({in_words(self._observer.error)})"
 
-    def _skip(self, call: TaskCall, reason: str) -> TaskEnd:
-        end = skipped(reason)
+    def _skip(self, call: TaskCall, skip: Skip) -> TaskEnd:
+        end = skipped(skip.reason, skip.left_out)
         self._record.task_ended(call.ordinal, end)
         self._is_cut_short |= isinstance(self._error, KeyboardInterrupt)
         self._observer.ended(call.ordinal)
@@ -173,7 +173,7 @@ class Executor:
         ordinal = call.ordinal
         apply = plan_task(self._context, call, lambda progress: self._report(ordinal, progress, began))
         if isinstance(apply, Skip):
-            end = skipped(apply.reason)
+            end = skipped(apply.reason, apply.left_out)
             turns.wait(ordinal)
             self._record.task_ended(ordinal, end)
             return end

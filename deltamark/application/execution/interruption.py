@@ -10,11 +10,12 @@ from deltamark.application.runs.run_log import INTERRUPTED, RUN_INTERRUPTED, Tas
 from deltamark.application.services import Services, TaskResult
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
+from deltamark.domain.runs.run import LeftOut
 
 
-def skipped(reason: str) -> TaskEnd:
+def skipped(reason: str, left_out: LeftOut | None = None) -> TaskEnd:
     """The end of a task that did not begin."""
-    return TaskEnd(TaskResult(messages=[f"skipped: {reason}"]), TaskState.SKIPPED)
+    return TaskEnd(TaskResult(messages=[f"skipped: {reason}"], left_out=left_out), TaskState.SKIPPED)
 
 
 def end_open_tasks(record: RunRecorder) -> bool:

@@ -14,7 +14,7 @@ from deltamark.application.flagging.flag import flag
 from deltamark.application.pending_changes.apply import apply_pending
 from deltamark.application.ports.queries import Reading
 from deltamark.application.services import Apply, ReportProgress, Services, Skip
-from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion_reason, prepare
+from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion, prepare
 from deltamark.application.synchronization.synchronize import synchronize
 from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
@@ -83,7 +83,20 @@ def plan_task(context: RunContext, call: TaskCall, report: ReportProgress) -> Ap
     return _type_of(call.task).plan(context, call.task, call, report)
 
 
-def skip_reason(context: RunContext, call: TaskCall) -> str | None:
+def skip_of(context: RunContext, call: TaskCall) -> Skip | None:
+    """Why a task must not run after the outcomes of its parents, or None where it runs.
+
+    A connector whose changes are held back would be left out in any case: that is said, too.
+    """
+    reason = _reason_to_skip(context, call)
+    if reason is None:
+        return None
+    connector = call.task.synchronizes or call.task.prepares
+    excluded = exclusion(context.services, connector, context.job, forced=context.forced) if connector else None
+    return Skip(reason, excluded.left_out if excluded else None)
+
+
+def _reason_to_skip(context: RunContext, call: TaskCall) -> str | None:
     """Why a task must not run after the outcomes of its parents, or None where it runs.
 
     Looks for work that an earlier run left only where that decides, for it may take a while.
@@ -104,9 +117,7 @@ def _synchronize(context: RunContext, task: SynchronizeTask, call: TaskCall, rep
     if task.connector not in context.prepared:
         reason = _unprepared_reason(context, call)
         if reason is not None:
-            return Skip(
-                exclusion_reason(context.services, task.connector, context.job, forced=context.forced) or reason
-            )
+            return exclusion(context.services, task.connector, context.job, forced=context.forced) or Skip(reason)
     return synchronize(context.services, task, context.job, context.prepared, forced=context.forced, report=report)
 
 

@@ -220,6 +220,10 @@ class Reading(Protocol):
         """The block of a connector, or None where it is not blocked."""
         ...
 
+    def blocks(self) -> list[Block]:
+        """The blocks of all connectors, by connector."""
+        ...
+
     def pending_tasks(self, run: int) -> list[int]:
         """The ordinals of the tasks of a run that have pending changes."""
         ...

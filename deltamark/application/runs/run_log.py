@@ -144,6 +144,7 @@ class RunLog:
                 seconds=round(end.seconds, 6),
                 extracts=end.result.extracts,
                 messages=end.result.messages,
+                left_out=end.result.left_out,
             )
         )
 

@@ -1,4 +1,4 @@
-"""Health: whether the schedule is kept, for monitoring."""
+"""Health: whether the schedule is kept and no connector is left out, for monitoring."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from deltamark.application.ports.records import Schedule
 from deltamark.application.scheduling.due import next_due, scheduled_jobs, timing_of
 from deltamark.application.scheduling.leader import SCHEDULER
 from deltamark.application.services import Services
+from deltamark.application.synchronization.hold_back import held_back_connectors
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.errors import to_the_second
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.next_steps import NextAction, NextStep
-from deltamark.domain.runs.run import JobRun
+from deltamark.domain.runs.outcomes import decisions_about
+from deltamark.domain.runs.run import JobRun, LeftOut
 
 OVERDUE = timedelta(minutes=1)
 """A job that was due so long ago, while nothing else ran, is overdue."""
@@ -42,11 +44,13 @@ class JobHealth:
 
 @frozen(kw_only=True)
 class Health:
-    """Whether the schedule is kept.
+    """Whether the schedule is kept, and no connector is left out.
 
     `problems` is empty where all is well.
 
     :param has_scheduler: whether some scheduler is at work.
+    :param held_back: the connectors whose changes a run holds back until a person decides: incremental jobs leave them
+        out.
     :param next_steps: what may be done about the problems.
     """
 
@@ -54,6 +58,7 @@ class Health:
     jobs: tuple[JobHealth, ...] = field(converter=as_tuple)
     problems: tuple[str, ...] = field(converter=as_tuple)
     next_steps: tuple[NextStep, ...] = field(converter=as_tuple, default=())
+    held_back: tuple[LeftOut, ...] = field(converter=as_tuple, default=())
 
     @property
     def is_well(self) -> bool:
@@ -62,7 +67,7 @@ class Health:
 
 
 def health(services: Services, *, writable: bool) -> Health:
-    """The state of the schedule.
+    """The state of the schedule, and of the connectors whose changes are held back.
 
     :param writable: whether to check that the store can be written; nothing is written.
     :raises StoreError: if it cannot be written.
@@ -74,19 +79,28 @@ def health(services: Services, *, writable: bool) -> Health:
         leads = any(lease.is_live for lease in reading.leases([SCHEDULER]))
         schedules = {schedule.job: schedule for schedule in reading.schedules()}
         last, is_running = _last_runs(reading, scheduled, schedules)
+        held_back = held_back_connectors(reading, services.configuration)
     jobs = [_job_health(services, job, schedules.get(job.identifier), last, now) for job in scheduled]
     problems = [] if leads or not scheduled else ["no scheduler is at work"]
     for job in jobs:
         problems += _problems(job, now, may_wait=is_running or not leads)
-    return Health(has_scheduler=leads, jobs=jobs, problems=problems, next_steps=_next_steps(jobs, leads=leads))
+    problems += [f"{left_out.reason}. It {left_out.advice}" for left_out in held_back]
+    return Health(
+        has_scheduler=leads,
+        jobs=jobs,
+        problems=problems,
+        next_steps=_next_steps(jobs, held_back, leads=leads),
+        held_back=held_back,
+    )
 
 
-def _next_steps(jobs: Sequence[JobHealth], *, leads: bool) -> Iterator[NextStep]:
+def _next_steps(jobs: Sequence[JobHealth], held_back: Sequence[LeftOut], *, leads: bool) -> Iterator[NextStep]:
     if jobs and not leads:
         yield NextStep(NextAction.START_SCHEDULER)
     for job in jobs:
         if job.last is not None and job.last.state in _BAD_ENDS:
             yield NextStep(NextAction.SHOW_RUN, job.last.number)
+    yield from decisions_about(held_back)
 
 
 def _last_runs(

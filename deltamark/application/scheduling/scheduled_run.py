@@ -72,7 +72,7 @@ class ScheduledRun(Observer):
         run = run_job(self._services, self._due.job, forced=False, observer=self, trigger=trigger, claim=self._handle)
         self._announce_start()
         is_completed = run.state is TaskState.COMPLETED
-        messages = [line for task in run.tasks if task.state is run.state for line in task.messages]
+        messages = [line for task in run.tasks if task.left_out or task.state is run.state for line in task.messages]
         self._add_notice(NoticeKind.ENDED, state=run.state, words="" if is_completed else " ".join(messages[:1]))
         return run
 

@@ -16,6 +16,7 @@ from deltamark.domain.configuration.jobs import Job
 from deltamark.domain.errors import ThresholdExceeded
 from deltamark.domain.messages import how_many
 from deltamark.domain.next_steps import decisions
+from deltamark.domain.runs.run import LeftOut
 
 
 class HeldBack(ThresholdExceeded):
@@ -108,10 +109,10 @@ def release(tx: Writing, connector: str) -> list[str]:
     return [*messages, f"{connector} is no longer blocked: incremental jobs synchronize it again"]
 
 
-def reason_blocked(
-    reading: Reading, configuration: Configuration, connector: str, job: Job, *, forced: bool
-) -> str | None:
-    """The reason why a job must leave a blocked connector out, or None where it need not.
+def left_out_by(
+    reading: Reading, configuration: Configuration, connector: str, job: Job, *, forced: bool = False
+) -> LeftOut | None:
+    """A blocked connector that a job must leave out, or None where it need not.
 
     Incremental jobs leave it out unless they are forced, and jobs that synchronize a delta of it always do: only a
     complete extract repeats what was held back.
@@ -120,15 +121,28 @@ def reason_blocked(
     if block is None:
         return None
     is_delta = _prepares_delta(configuration, connector, job)
-    if not is_delta and (forced or not job.is_incremental):
-        return None
-    again = "a job that is not incremental and synchronizes its complete extracts"
-    if block.task not in reading.pending_tasks(block.run):
-        dropped = f"the changes that run {block.run} held back were dropped"
-        return f"connector {connector} is blocked: {dropped}. It is synchronized again after {again}"
-    return (
-        f"connector {connector} is blocked by run {block.run}. It is synchronized again when that run is resumed, "
-        f"which applies what was held back, or cancelled, which drops it, or after {again}"
+    return left_out(reading, block) if is_delta or (job.is_incremental and not forced) else None
+
+
+def left_out_by_job(reading: Reading, configuration: Configuration, job: Job) -> tuple[LeftOut, ...]:
+    """The blocked connectors that a job leaves out if it runs now without being forced, in the order of its tasks."""
+    connectors = dict.fromkeys(
+        name for task in configuration.called_by(job) for name in (task.prepares, task.synchronizes) if name is not None
+    )
+    found = (left_out_by(reading, configuration, connector, job) for connector in connectors)
+    return tuple(left_out for left_out in found if left_out is not None)
+
+
+def left_out(reading: Reading, block: Block) -> LeftOut:
+    """A blocked connector, as runs that leave it out name it."""
+    is_dropped = block.task not in reading.pending_tasks(block.run)
+    return LeftOut(connector=block.connector, run=block.run, since=block.since, is_dropped=is_dropped)
+
+
+def held_back_connectors(reading: Reading, configuration: Configuration) -> tuple[LeftOut, ...]:
+    """The configured connectors whose changes are held back until a person decides, by name."""
+    return tuple(
+        left_out(reading, block) for block in reading.blocks() if configuration.connector(block.connector) is not None
     )
 
 

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.services import Apply, Scope, Services, Skip, TaskResult
-from deltamark.application.synchronization.hold_back import reason_blocked
+from deltamark.application.synchronization.hold_back import left_out_by
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityTypeMapping, PropertyRef
 from deltamark.domain.configuration.jobs import (
     Job,
@@ -124,9 +124,9 @@ def prepare(
 
     :param prepared: receives them, by connector.
     """
-    reason = exclusion_reason(services, task.connector, job, forced=forced)
-    if reason:
-        return Skip(reason)
+    skip = exclusion(services, task.connector, job, forced=forced)
+    if skip:
+        return skip
     incremental = task.is_incremental
     extracts = read_extracts(services, task.connector, task.column_name if incremental else None)
     prepared[task.connector] = evolve(extracts, reported=True, is_initial=task.is_initial)
@@ -145,8 +145,8 @@ def prepare(
     return apply
 
 
-def exclusion_reason(services: Services, connector: str, job: Job, *, forced: bool = False) -> str | None:
-    """The reason why a job must not synchronize a connector, or None where it may.
+def exclusion(services: Services, connector: str, job: Job, *, forced: bool = False) -> Skip | None:
+    """Why a job must not synchronize a connector, or None where it may.
 
     :param forced: whether a user forced the run, so that no threshold applies.
     """
@@ -154,9 +154,10 @@ def exclusion_reason(services: Services, connector: str, job: Job, *, forced: bo
     assert configured is not None, f"{connector}: a checked configuration names existing connectors"
     reason = reason_connector_is_out(configured, job)
     if reason:
-        return reason
+        return Skip(reason)
     with services.store.reading() as reading:
-        return reason_blocked(reading, services.configuration, connector, job, forced=forced)
+        left_out = left_out_by(reading, services.configuration, connector, job, forced=forced)
+    return None if left_out is None else Skip(f"{left_out.reason}. It {left_out.advice}", left_out)
 
 
 def without_rows_set_aside(

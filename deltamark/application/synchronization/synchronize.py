@@ -29,7 +29,7 @@ from deltamark.application.services import (
     report_nothing,
 )
 from deltamark.application.synchronization.hold_back import HeldBack, release
-from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion_reason, read_extracts
+from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion, read_extracts
 from deltamark.application.synchronization.threshold_check import SynchronizationEffects
 from deltamark.application.synchronization.waiting_links import (
     DeltaLinks,
@@ -76,9 +76,9 @@ def synchronize(
 
     :raises HeldBack: from the transaction, if it would change more than a threshold allows.
     """
-    reason = exclusion_reason(services, task.connector, job, forced=forced)
-    if reason:
-        return Skip(reason)
+    skip = exclusion(services, task.connector, job, forced=forced)
+    if skip:
+        return skip
     with services.store.reading() as view:
         position = view.head()
         extracts, states = _read_in_parallel(services, task, prepared, view)

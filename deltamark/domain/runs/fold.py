@@ -98,6 +98,7 @@ def _apply_to_task(
                 seconds=event.seconds,
                 extracts=event.extracts,
                 messages=event.messages,
+                left_out=event.left_out,
                 progress="",
             )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import evolve, frozen
 
 from deltamark.domain.configuration.jobs import Task, TaskState
-from deltamark.domain.runs.run import JobRun, TaskRun
+from deltamark.domain.next_steps import NextStep, decisions
+from deltamark.domain.runs.run import JobRun, LeftOut, TaskRun
 
 _STOPPED = {
     TaskState.FAILED: "failed",
@@ -75,11 +76,13 @@ def end_of_run(tasks: Iterable[TaskRun], *, stopped: bool, cancelled: bool = Fal
     """The state in which a run with these tasks ends.
 
     Failed when a failure stopped it; cancelled when a user did; blocked when a threshold held a task back; warning
-    when a task failed and the run went on, or a task ended in warning; completed otherwise.
+    when a task failed and the run went on, a task ended in warning, or one left out a connector whose changes are held
+    back; completed otherwise.
 
     :param stopped: whether a failure kept later tasks from running.
     :param cancelled: whether tasks were skipped because a user asked the run to stop.
     """
+    tasks = list(tasks)
     states = {task.state for task in tasks}
     if stopped and TaskState.FAILED in states:
         return TaskState.FAILED
@@ -87,9 +90,15 @@ def end_of_run(tasks: Iterable[TaskRun], *, stopped: bool, cancelled: bool = Fal
         return TaskState.CANCELLED
     if TaskState.BLOCKED in states:
         return TaskState.BLOCKED
-    if states & {TaskState.FAILED, TaskState.WARNING}:
+    if states & {TaskState.FAILED, TaskState.WARNING} or any(task.left_out is not None for task in tasks):
         return TaskState.WARNING
     return TaskState.COMPLETED
+
+
+def decisions_about(left_out: Iterable[LeftOut]) -> Iterator[NextStep]:
+    """What can be done about connectors that are left out, once for each run that holds changes back."""
+    for run in dict.fromkeys(found.run for found in left_out if not found.is_dropped):
+        yield from decisions(run)
 
 
 def ends_of_dead_tasks(run: JobRun) -> list[tuple[TaskRun, TaskState]]:

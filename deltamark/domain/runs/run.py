@@ -8,6 +8,7 @@ from enum import Enum
 from attrs import field, fields, frozen
 
 from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.errors import to_the_second
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.resources.events import Event
 
@@ -77,6 +78,44 @@ class PlannedTask:
     ordinal: int
     identifier: str
     kind: str
+
+
+@frozen(kw_only=True)
+class LeftOut:
+    """A connector that is left out because a run holds its changes back until a person decides.
+
+    :param run: the run that blocked it.
+    :param since: when it did, UTC.
+    :param is_dropped: whether what it held back was dropped since. Some was a delta, which no later extract repeats:
+        only complete extracts end the block.
+    """
+
+    connector: str
+    run: int
+    since: datetime
+    is_dropped: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why it is left out, a clause."""
+        since = to_the_second(self.since)
+        if self.is_dropped:
+            return (
+                f"connector {self.connector} is blocked since {since}: the changes that run {self.run} held back were "
+                "dropped"
+            )
+        return f"connector {self.connector} is blocked by run {self.run} since {since}"
+
+    @property
+    def advice(self) -> str:
+        """What ends it, a sentence without its subject, the connector."""
+        again = "a job that is not incremental and synchronizes its complete extracts"
+        if self.is_dropped:
+            return f"is synchronized again after {again}"
+        return (
+            "is synchronized again when that run is resumed, which applies what was held back, or cancelled, which "
+            f"drops it, or after {again}"
+        )
 
 
 class TriggerKind(Enum):
@@ -256,6 +295,8 @@ class TaskEnded(RunEvent):
     """A task ended.
 
     Its children look at `effect`. `messages` are for people.
+
+    :param left_out: the connector that the task would have worked on, and why it was left out; None where it was not.
     """
 
     task: int
@@ -265,6 +306,7 @@ class TaskEnded(RunEvent):
     seconds: float = 0.0
     extracts: tuple[ExtractRead, ...] = field(converter=as_tuple, default=())
     messages: tuple[str, ...] = field(converter=as_tuple, default=())
+    left_out: LeftOut | None = None
 
 
 @frozen(kw_only=True)
@@ -294,6 +336,8 @@ class TaskRun:
     """The rows set aside (empty where only the summary was asked for)."""
     progress: str = ""
     """The progress of a running task, in words."""
+    left_out: LeftOut | None = None
+    """The connector that it left out because a run holds its changes back."""
 
 
 @frozen(kw_only=True)
@@ -351,6 +395,14 @@ class JobRun:
         Empty where only the summary was asked for.
         """
         return tuple(row for task in self.tasks for row in task.set_aside)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """The connectors that it left out because a run holds their changes back, each once.
+
+        A run that leaves one out ends at best in warning.
+        """
+        return tuple(dict.fromkeys(task.left_out for task in self.tasks if task.left_out is not None))
 
     @property
     def counts(self) -> Counts:

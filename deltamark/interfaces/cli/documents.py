@@ -31,7 +31,7 @@ from deltamark.domain.history.diff import LinkDelta, ResourceDelta
 from deltamark.domain.history.intervals import HeldLink, HeldValue
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Change, Resource, ResourceEvent, ResourceRef
-from deltamark.domain.runs.run import JobRun, Resumption, SetAside, TaskRun
+from deltamark.domain.runs.run import JobRun, LeftOut, Resumption, SetAside, TaskRun
 
 
 def time_of(at: datetime | None) -> str | None:
@@ -118,14 +118,24 @@ def resource_document(resource: Resource, links: Iterable[LinkRef]) -> dict[str,
 
 
 def task_document(task: TaskRun) -> dict[str, Any]:
-    """A task of a run."""
+    """A task of a run.
+
+    `left_out` is there only where it left a connector out because its changes are held back.
+    """
+    left_out = {} if task.left_out is None else {"left_out": left_out_document(task.left_out)}
     return {
         "task": task.identifier,
         "state": task.state.value,
         **asdict(task.counts),
         "seconds": task.seconds,
         "messages": list(task.messages),
+        **left_out,
     }
+
+
+def left_out_document(left_out: LeftOut) -> dict[str, Any]:
+    """A connector that is left out because a run holds its changes back."""
+    return {"connector": left_out.connector, "run": left_out.run, "since": time_of(left_out.since)}
 
 
 def run_document(run: JobRun, *, dry_run: bool = False) -> dict[str, Any]:
@@ -270,6 +280,7 @@ def health_document(health: Health) -> dict[str, Any]:
         "scheduler": health.has_scheduler,
         "problems": list(health.problems),
         "jobs": jobs,
+        "held_back": [left_out_document(left_out) for left_out in health.held_back],
     }
 
 

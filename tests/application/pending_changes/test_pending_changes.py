@@ -17,6 +17,7 @@ from deltamark import (
     UsageError,
 )
 from deltamark.domain.configuration.jobs import SetRecentlyModifiedFlagTask
+from deltamark.domain.errors import to_the_second
 from tests.scenarios.fixtures import NewHouse
 from tests.scenarios.held_back import applied, dropped, told
 from tests.scenarios.house import House, task
@@ -215,11 +216,16 @@ def test_incremental_jobs_skip_a_blocked_connector_and_say_why(new_house: NewHou
 
     out = task(nightly, "SynchronizeHR")
     assert out.state is TaskState.SKIPPED
+    since = to_the_second(out.left_out.since)
     assert out.messages == (
-        f"skipped: connector HR is blocked by run {run}. It is synchronized again when that run is resumed, which "
+        f"skipped: connector HR is blocked by run {run} since {since}. It is synchronized again when that run is "
+        "resumed, which "
         "applies what was held back, or cancelled, which drops it, or after a job that is not incremental and "
         "synchronizes its complete extracts",
     )
+    assert nightly.left_out == (out.left_out,)
+    assert (out.left_out.connector, out.left_out.run) == ("HR", run)
+    assert nightly.state is TaskState.WARNING
     assert task(nightly, "SynchronizeTeams").state is TaskState.COMPLETED
     assert list(house.engine.pending(run))
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from deltamark import Configuration, Job, SetRecentlyModifiedFlagTask, TaskState
+from deltamark import Configuration, Connector, Job, SetRecentlyModifiedFlagTask, TaskState
+from deltamark.application.ports.pending_changes import Block
 from deltamark.application.ports.records import RunSummary, Schedule
 from deltamark.application.scheduling.due import timing_of
 from deltamark.application.scheduling.health import Health, health
@@ -106,3 +107,25 @@ def test_a_job_may_wait_while_a_run_is_going_on(store):
     store.clock.passes(hours=2)
 
     assert health_of(store).is_well
+
+
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_a_connector_whose_changes_are_held_back_is_no_health_whatever_ran_since(store, is_dropped):
+    store.known_runs = [ended(9, TaskState.COMPLETED)]
+    store.known_blocks = [
+        Block(connector=name, run=7, task=2, since=NOON, needs_complete=True) for name in ("HR", "gone")
+    ]
+    if is_dropped:
+        store.pending_tasks = lambda run: []
+
+    found = health(fake_services(store, Configuration(connectors=[Connector("HR")], jobs=[HOURLY])), writable=False)
+
+    (problem,) = found.problems
+    assert problem.startswith("connector HR is blocked ")
+    assert "2026-01-01T12:00:00Z" in problem
+    assert "run 7" in problem
+    assert [(held.connector, held.run, held.since, held.is_dropped) for held in found.held_back] == [
+        ("HR", 7, NOON, is_dropped)
+    ]
+    actions = [NextAction.LIST_HELD_BACK, NextAction.RESUME_RUN, NextAction.CANCEL_RUN]
+    assert [step.action for step in found.next_steps] == ([] if is_dropped else actions)

@@ -80,6 +80,7 @@ def test_pending_changes_are_read_as_they_were_written(store: Store) -> None:
     with store.reading() as reading:
         assert reading.pending_tasks(3) == [2]
         assert reading.block_of("HR") == BLOCK
+        assert reading.blocks() == [BLOCK]
 
 
 def test_without_pending_changes_nothing_is_read(store: Store) -> None:

@@ -14,26 +14,18 @@ from deltamark.infrastructure.store.events.pending_payloads import StoredPart, p
 from deltamark.infrastructure.store.queries.state import Queries
 from deltamark.infrastructure.store.session import Session
 
+_BLOCK = "connector, run, task, since, needs_complete"
+
 
 class PendingQueries(Queries):
     """Queries about pending changes and blocked connectors."""
 
     def block_of(self, connector: str) -> Block | None:
-        sql = "SELECT connector, run, task, since, needs_complete FROM blocked WHERE connector=?1"
-        row = self._db.row(sql, (connector,))
-        if row is None:
-            return None
-        _, run, task, since, needs_complete = row
-        try:
-            return Block(
-                connector=connector,
-                run=int(run),
-                task=int(task),
-                since=from_micros(since),
-                needs_complete=bool(needs_complete),
-            )
-        except (TypeError, ValueError, OverflowError) as e:
-            raise store_damaged(f"the block of connector {connector} cannot be read") from e
+        row = self._db.row(f"SELECT {_BLOCK} FROM blocked WHERE connector=?1", (connector,))
+        return None if row is None else _block(*row)
+
+    def blocks(self) -> list[Block]:
+        return [_block(*row) for row in sorted(self._db.all(f"SELECT {_BLOCK} FROM blocked"))]
 
     def pending_tasks(self, run: int) -> list[int]:
         sql = "SELECT DISTINCT task FROM pending WHERE run=?1 ORDER BY task"
@@ -45,6 +37,19 @@ class PendingQueries(Queries):
         if not rows:
             return None
         return pending_of([StoredPart(*row[1:]) for row in rows], f"the pending changes of run {run}")
+
+
+def _block(connector: str, run: int, task: int, since: int, needs_complete: int) -> Block:
+    try:
+        return Block(
+            connector=connector,
+            run=int(run),
+            task=int(task),
+            since=from_micros(since),
+            needs_complete=bool(needs_complete),
+        )
+    except (TypeError, ValueError, OverflowError) as e:
+        raise store_damaged(f"the block of connector {connector} cannot be read") from e
 
 
 class PendingCommands(Session, PendingQueries):

@@ -15,6 +15,7 @@ from deltamark.domain.runs.run import (
     ChangesDiscarded,
     Counts,
     ExtractRead,
+    LeftOut,
     PairsAwaited,
     PlannedTask,
     ResourceErased,
@@ -96,6 +97,8 @@ def _value(name: str, value: Any) -> Any:
             return tuple((int(first), int(last)) for first, last in value)
         case "streams":
             return tuple(map(int, value))
+        case "left_out":
+            return LeftOut(**{**value, "since": datetime.fromisoformat(value["since"])})
         case "messages" | "entity_types" | "again" | "pending":
             return tuple(value)
     return value

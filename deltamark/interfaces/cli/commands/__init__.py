@@ -36,7 +36,7 @@ _SUMMARIES = {
     },
     "schedule": {
         "schedule": "Runs jobs at the times of their CronTabExpression.",
-        "health": "Checks whether the schedule is kept.",
+        "health": "Checks the schedule, and that no connector is left out.",
     },
     "store": {
         "backup": "Copies an SQLite store to FILE, also while jobs run.",

@@ -13,7 +13,8 @@ from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.history.changes import LoggedChange, PendingChange
 from deltamark.domain.messages import how_many
 from deltamark.domain.next_steps import NextAction, NextStep, decisions
-from deltamark.domain.runs.run import JobRun, Operator, SetAside, TriggerKind
+from deltamark.domain.runs.outcomes import decisions_about
+from deltamark.domain.runs.run import JobRun, LeftOut, Operator, SetAside, TriggerKind
 from deltamark.interfaces.cli.commands.changes import change_listing
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
 from deltamark.interfaces.cli.documents import run_document, set_aside_document, time_of
@@ -132,6 +133,15 @@ def _say_decisions(run: JobRun, *, dry_run: bool = False) -> None:
     if any(task.state is TaskState.BLOCKED for task in run.tasks):
         steps = (NextStep(NextAction.FORCE_RUN, run.job),) if dry_run else decisions(run.number)
         for line in command_lines(steps):
+            say(line)
+    say_left_out(run.left_out)
+
+
+def say_left_out(left_out: Iterable[LeftOut]) -> None:
+    """Says which connectors are left out, since when, and what can be done about it."""
+    for found in left_out:
+        say(one_line(f"C{found.reason[1:]}, and was left out. It {found.advice}."))
+        for line in command_lines(decisions_about([found])):
             say(line)
 
 

@@ -82,11 +82,11 @@ def line_of(notice: Notice) -> str:
 @format_option
 @pass_workspace
 def health(workspace: Workspace, writable: bool, form: Format) -> int:
-    """Checks whether the schedule is kept.
+    """Checks the schedule, and that no connector is left out.
 
-    It is kept if the configuration and the store can be opened, a scheduler is at work, no scheduled job is overdue,
-    and the last run of each neither failed, was blocked nor was aborted. Exit status 0 if so, otherwise 1, and it
-    prints what is wrong. Meant for monitoring.
+    All is well if the configuration and the store can be opened, a scheduler is at work, no scheduled job is overdue,
+    the last run of each neither failed, was blocked nor was aborted, and no run holds the changes of a connector back.
+    Exit status 0 if so, otherwise 1, and it prints what is wrong. Meant for monitoring.
     """
     try:
         with workspace.engine() as engine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,18 @@ import click
 
 from deltamark.application.scheduling.due import next_due
 from deltamark.application.services import utc_now
+from deltamark.application.synchronization.hold_back import left_out_by_job
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
-from deltamark.domain.errors import ConfigurationError
+from deltamark.domain.errors import ConfigurationError, DeltamarkError
 from deltamark.domain.messages import how_many
+from deltamark.domain.runs.run import LeftOut
 from deltamark.domain.validation.warnings import warnings
 from deltamark.infrastructure.sample_company import write_workspace
 from deltamark.infrastructure.system.time_zone import local_zone
+from deltamark.interfaces.cli.commands.runs import say_left_out
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
-from deltamark.interfaces.cli.documents import fault_document, time_of
+from deltamark.interfaces.cli.documents import fault_document, left_out_document, time_of
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
@@ -84,14 +87,35 @@ def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
 @format_option
 @pass_workspace
 def jobs(workspace: Workspace, form: Format) -> None:
-    """Shows the configured jobs, and when they are due next."""
+    """Shows the configured jobs, and when they are due next.
+
+    It names the connectors that a job leaves out because a run holds their changes back.
+    """
     configuration = workspace.loaded().configuration
+    left_out = _left_out(workspace, configuration)
     columns = [member(name) for name in ("job", "display_name", "is_incremental", "schedule", "next_at", "tasks")]
+    names = Column("left_out", lambda row: ", ".join(found["connector"] for found in row.get("left_out", ())))
     now = utc_now()
-    render(Listing(documents=[_job(job, now) for job in configuration.jobs], columns=columns), form)
+    documents = [_job(job, now, left_out.get(job.identifier, ())) for job in configuration.jobs]
+    table = [*columns, names] if any(left_out.values()) else columns
+    render(Listing(documents=documents, columns=[*columns, member("left_out")], table=table), form)
+    say_left_out(dict.fromkeys(found for of_job in left_out.values() for found in of_job))
 
 
-def _job(job: Job, now: datetime) -> Document:
+def _left_out(workspace: Workspace, configuration: Configuration) -> dict[str, tuple[LeftOut, ...]]:
+    """The connectors that each job leaves out now; none where there is no store yet."""
+    if not workspace.has_store():
+        return {}
+    try:
+        with workspace.opened_store() as store, store.reading() as reading:
+            return {job.identifier: left_out_by_job(reading, configuration, job) for job in configuration.jobs}
+    except DeltamarkError as e:
+        say(f"Whether jobs leave connectors out is unknown: {e}")
+        return {}
+
+
+def _job(job: Job, now: datetime, left_out: Collection[LeftOut]) -> Document:
+    """A job; `left_out` is there only where it leaves a connector out."""
     return {
         "job": job.identifier,
         "display_name": job.display_name,
@@ -99,6 +123,7 @@ def _job(job: Job, now: datetime) -> Document:
         "schedule": job.cron_tab_expression,
         "next_at": time_of(next_due(job, now, local_zone)),
         "tasks": len(job.tasks),
+        **({"left_out": [left_out_document(found) for found in left_out]} if left_out else {}),
     }
 
 
