@@ -25,6 +25,7 @@ from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.runs.run import Operator
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
 from deltamark.infrastructure.system.account import process_account
+from deltamark.infrastructure.system.temporary_files import remove_left_behind
 from deltamark.infrastructure.system.time_zone import local_zone
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def services(
     :param create: whether a store that does not exist is made.
     :raises StoreError: if the store cannot be opened.
     """
+    remove_left_behind()
     return Services(
         store=open_store(store, clock, create=create),
         configuration=checked.configuration,
@@ -112,7 +114,7 @@ def services(
         comparer=_late(_comparer),
         evaluator=checked.evaluator,
         plan=checked.plan,
-        write_orphans=_orphan_writer(export_output / "orphans"),
+        write_orphans=_orphan_writer(export_output),
         operator=Operator(user=process_account(), host=socket.gethostname(), process=os.getpid()),
         clock=clock,
         local_zone=local_zone,

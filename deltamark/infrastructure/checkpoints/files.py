@@ -70,7 +70,7 @@ def put_checkpoint(checkpoint: Checkpoint, file: Path, key: SigningKey | None) -
     """
     if file.exists():
         raise UsageError(f"{file} already exists and is not replaced: it may be a checkpoint. Name another file.")
-    with whole_file(file) as stream:
+    with whole_file(file, is_new=True) as stream:
         stream.write(checkpoint_text(checkpoint, key).encode())
 
 

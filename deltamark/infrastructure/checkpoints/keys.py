@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deltamark.domain.errors import UsageError
+from deltamark.infrastructure.system.atomic_file import whole_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -95,8 +95,14 @@ def new_keys(file: Path) -> Path:
     if public.exists():
         raise UsageError(f"{public} already exists and is not replaced. Name another file.")
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _write(file, secret, 0o600)
-    _write(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
+    with whole_file(file, mode=0o600, is_new=True) as stream:
+        stream.write(secret)
+    try:
+        with whole_file(public, mode=0o644, is_new=True) as stream:
+            stream.write(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    except BaseException:
+        file.unlink()
+        raise
     return public
 
 
@@ -109,17 +115,6 @@ def _content(file: Path) -> bytes:
             return stream.read(_LONGEST)
     except OSError as e:
         raise UsageError(f"{file}: {e.strerror}. {_HOW}") from e
-
-
-def _write(file: Path, content: bytes, mode: int) -> None:
-    try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    except FileExistsError:
-        raise UsageError(f"{file} already exists and is not replaced. Name another file.") from None
-    except OSError as e:
-        raise UsageError(f"{file}: {e.strerror}. Name a file that you may write.") from e
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
 
 
 def _fingerprint(key: Ed25519PublicKey) -> str:

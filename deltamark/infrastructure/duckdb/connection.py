@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from deltamark.domain.errors import DeltamarkError, UsageError
 from deltamark.infrastructure.system.per_process import OnePerProcess
+from deltamark.infrastructure.system.temporary_files import TemporaryFolder
 
 MEMORY_LIMIT = "1GB"
 THREADS = 2
@@ -84,12 +85,18 @@ class Workbench:
         return _DATABASES.borrowed((MEMORY_LIMIT, self._threads), lambda: _open(self._threads))
 
 
+_SPILL = OnePerProcess[TemporaryFolder]()
+
+
 def _open(threads: int = THREADS) -> duckdb.DuckDBPyConnection:
+    with _SPILL.borrowed(None, TemporaryFolder) as folder:
+        spill = str(folder.path / "spill")
     connection = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": MEMORY_LIMIT,
             "threads": threads,
+            "temp_directory": spill,  # by default it is .tmp in the working directory
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import duckdb
@@ -22,6 +21,7 @@ from deltamark.domain.configuration.entity_model import EntityAssociationMapping
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 from deltamark.domain.values import shown
+from deltamark.infrastructure.extracts.copies import OPEN_FILE, Copies
 from deltamark.infrastructure.extracts.decode import UnpackLimits
 from deltamark.infrastructure.extracts.files import ExtractFile
 
@@ -84,7 +84,7 @@ class ExtractSource:
     :param connection: a DuckDB connection for this extract alone. It may read files.
     :param file: open at its beginning; the reader may use its stream or its path.
     :param columns: the columns that the mapping needs. The reader refuses a file without them (`check_columns`).
-    :param folder: an empty temporary folder for copies.
+    :param copies: gives new files for copies. DuckDB is given paths of theirs and of `file`, no others.
     :param limits: how far a compressed extract may grow.
     """
 
@@ -92,7 +92,7 @@ class ExtractSource:
     file: ExtractFile
     mapping: EntityTypeMapping | EntityAssociationMapping
     columns: Sequence[str]
-    folder: Path
+    copies: Copies
     limits: UnpackLimits
 
     @property
@@ -172,7 +172,7 @@ def unreadable_rows(file: ExtractFile, problem: object) -> SourceError:
     :param problem: an error of the library that read them, or a sentence; only the first line is shown.
     """
     lines = str(problem).strip().splitlines() or ["no reason given"]
-    return SourceError(file.where, f"the rows cannot be read ({lines[0]})")
+    return SourceError(file.where, f"the rows cannot be read ({OPEN_FILE.sub(file.name, lines[0])})")
 
 
 def _suggestion(name: str, names: Sequence[str]) -> str:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 
 from deltamark.infrastructure.system.per_process import OnePerProcess
+from deltamark.infrastructure.system.temporary_files import TemporaryFolder
 
 MEMORY_LIMIT = "1GB"
 
@@ -21,15 +20,16 @@ class _Database:
     """A DuckDB in memory that spills to a folder of its own and loads no extensions."""
 
     def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="deltamark-", ignore_cleanup_errors=True)
+        self._folder = TemporaryFolder()
         self.root = duckdb.connect(
             config={
                 "threads": 2,
                 "memory_limit": MEMORY_LIMIT,
-                "temp_directory": str(Path(self._folder.name) / "spill"),
+                "temp_directory": str(self._folder.path / "spill"),
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "preserve_insertion_order": True,
+                "enable_external_file_cache": False,  # it tells files apart by path, size and time of modification
             }
         )
 

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
+from deltamark.infrastructure.extracts.copies import Copies
 from deltamark.infrastructure.extracts.files import ExtractFile, check_signature
 
 CHUNK = 8 << 20
@@ -99,8 +100,8 @@ def declared_encoding(name: str | None, where: Location) -> str:
     return encoding
 
 
-def utf8_text(file: ExtractFile, encoding: str, folder: Path, limits: UnpackLimits, described: str) -> PlainText:
-    """An extract as a UTF-8 file: the extract itself if it is one, else a copy in `folder`.
+def utf8_text(file: ExtractFile, encoding: str, copies: Copies, limits: UnpackLimits, described: str) -> PlainText:
+    """An extract as a UTF-8 file: the extract itself if it is one, else a copy.
 
     An ending in ``.gz`` or ``.zst`` says that the extract is compressed. Text declared as UTF-8 is not checked here. A
     byte order mark takes precedence over `encoding`.
@@ -112,18 +113,17 @@ def utf8_text(file: ExtractFile, encoding: str, folder: Path, limits: UnpackLimi
     """
     head, path = file.head(), file.path
     if file.ending.endswith(_COMPRESSED):
-        path = folder / "unpacked"
+        path = copies.new()
         _write(path, _decompressed(file, limits))
         with path.open("rb") as stream:
             head = stream.read(8)
         check_signature(file, head, b"", described)
     encoding = _encoding_of_mark(head) or encoding
-    if encoding == "utf-8" and not any(char in str(path) for char in "*?[]{}"):  # DuckDB would expand these
+    if encoding == "utf-8":
         return PlainText(path=path, file=file)
     with path.open("rb") as stream:
-        decoded = folder / "decoded"
-        chunks = iter(lambda: stream.read(CHUNK), b"")
-        _write(decoded, chunks if encoding == "utf-8" else _decoded(chunks, encoding, file))
+        decoded = copies.new()
+        _write(decoded, _decoded(iter(lambda: stream.read(CHUNK), b""), encoding, file))
     return PlainText(path=decoded, file=file, encoding=encoding)
 
 

@@ -1,4 +1,8 @@
-"""Finds the one file of a connection table, and refuses it if it changes while it is read."""
+"""Finds the one file of a connection table, and opens it once.
+
+Everything is read from that open file, whatever its name leads to meanwhile. It is refused if it changes while it is
+read.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from attrs import frozen
 
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
+from deltamark.infrastructure.extracts.copies import Copies
 
 GZIP = b"\x1f\x8b"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
@@ -39,21 +44,19 @@ _SIGNATURES = (
 class ExtractFile:
     """The file of a connection table, open for reading.
 
-    :param path: links resolved.
+    :param name: the file name, as messages and runs show it.
     :param ending: one of `known_endings`, those of all formats.
     :param size: in bytes when it was opened, never 0.
+    :param path: leads to this very file, or to a copy of it, whatever else gets its name, and contains no character
+        that DuckDB takes for a pattern. The file may be opened by it again and again.
     """
 
-    path: Path
+    name: str
     ending: str
     known_endings: Sequence[str]
     size: int
     stream: BinaryIO
-
-    @property
-    def name(self) -> str:
-        """The file name, as messages and runs show it."""
-        return self.path.name.encode(errors="backslashreplace").decode()
+    path: Path
 
     @property
     def where(self) -> Location:
@@ -74,8 +77,12 @@ class ExtractFile:
         return head
 
 
+class ExtractTouched(SourceError):
+    """The status of a file changed while it was read, perhaps its content too: reading it again shows which."""
+
+
 @contextmanager
-def open_extract(folder: Path, table: str, endings: Sequence[str]) -> Iterator[ExtractFile]:
+def open_extract(folder: Path, table: str, endings: Sequence[str], copies: Copies) -> Iterator[ExtractFile]:
     """Opens the file of a connection table.
 
     Checks at the end of the block that it is still the same.
@@ -83,23 +90,48 @@ def open_extract(folder: Path, table: str, endings: Sequence[str]) -> Iterator[E
     :param endings: those of all formats, in the order in which messages name them.
     :raises SourceError: if there is no such file or more than one, if it is not a readable regular file below
         `folder`, or, at the end of the block, if it was changed or replaced.
+    :raises ExtractTouched: at the end of the block, if only the time of its last change differs. A link to it or
+        other rights change that time, and so does who writes to the file and sets back its time of modification.
     """
     path, ending = locate_extract(folder, table, endings)
+    name = path.name.encode(errors="backslashreplace").decode()
     where = Location(path.name)
     try:
-        descriptor = os.open(path, _FLAGS)
+        descriptor = _opened_below(folder.resolve(), path)
     except OSError as error:
         raise SourceError(
             where, f"the file cannot be opened ({_why(error)})", advice=f"Make {path} readable for this user."
         ) from error
-    before = os.fstat(descriptor)
-    reason = _why_unusable(before)
-    if reason is not None:
+    try:
+        before = os.fstat(descriptor)
+        reason = _why_unusable(before)
+        if reason is not None:
+            raise SourceError(where, reason[0], advice=reason[1])
+        # A reader may close its stream; the descriptor stays open, so that the path leads to no other file.
+        with os.fdopen(os.dup(descriptor), "rb", buffering=0) as stream:
+            yield ExtractFile(name, ending, endings, before.st_size, stream, copies.path_to(descriptor))
+        _check_unchanged(path, descriptor, before, where)
+    finally:
         os.close(descriptor)
-        raise SourceError(where, reason[0], advice=reason[1])
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        yield ExtractFile(path, ending, endings, before.st_size, stream)
-        _check_unchanged(path, before, where)
+
+
+def _opened_below(root: Path, path: Path) -> int:
+    """Opens a file below a folder, and follows no link on the way: what was checked is what is opened.
+
+    :param path: links resolved.
+    """
+    *folders, name = path.relative_to(root).parts
+    if not hasattr(os, "O_DIRECTORY") or os.open not in os.supports_dir_fd:
+        return os.open(path, _FLAGS)
+    place = os.open(root, _FOLDER_FLAGS)
+    try:
+        for folder in folders:
+            inner = os.open(folder, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = inner
+        return os.open(name, _FLAGS, dir_fd=place)
+    finally:
+        os.close(place)
 
 
 def locate_extract(folder: Path, table: str, endings: Sequence[str]) -> tuple[Path, str]:
@@ -159,6 +191,7 @@ _FLAGS = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _PUT_A_FILE = "Put the extract itself there and run the job again."
 
 
@@ -172,20 +205,21 @@ def _why_unusable(status: os.stat_result) -> tuple[str, str] | None:
     return None
 
 
-def _check_unchanged(path: Path, before: os.stat_result, where: Location) -> None:
+def _check_unchanged(path: Path, descriptor: int, before: os.stat_result, where: Location) -> None:
+    after = os.fstat(descriptor)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise SourceError(where, "the file was changed while it was read", advice=_WAIT)
     try:
-        after = os.stat(path)
+        named = os.stat(path)
     except OSError as error:
         raise SourceError(where, "the file vanished while it was read", advice=_WAIT) from error
-    if _identity(before) != _identity(after):
-        raise SourceError(where, "the file was changed while it was read", advice=_WAIT)
+    if not os.path.samestat(before, named):
+        raise SourceError(where, "the file was replaced while it was read", advice=_WAIT)
+    if after.st_ctime_ns != before.st_ctime_ns:
+        raise ExtractTouched(where, "the file was changed while it was read", advice=_WAIT)
 
 
 _WAIT = "Run the job when the export is done; best write to another name and rename at the end."
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _nearest(folder: Path, table: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,10 +18,13 @@ from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.extracts.cells import ExtractSource, FetchedRows
 from deltamark.infrastructure.extracts.cleanse import cleanse_links, cleanse_resources
 from deltamark.infrastructure.extracts.connection import extract_connection
+from deltamark.infrastructure.extracts.copies import Copies, copies
 from deltamark.infrastructure.extracts.decode import UnpackLimits, file_digest
-from deltamark.infrastructure.extracts.files import check_signature, open_extract
+from deltamark.infrastructure.extracts.files import ExtractTouched, check_signature, open_extract
 from deltamark.infrastructure.extracts.formats import ENDINGS, format_of
 from deltamark.infrastructure.extracts.query import Query, link_query, resource_query
+
+_ATTEMPTS = 3
 
 
 @frozen
@@ -30,7 +32,7 @@ class FolderExtracts:
     """Reads ``<ConnectionTable>`` with the ending of one of the `FORMATS` from a folder.
 
     Writes nothing there. Memory does not grow with columns that no mapping names. Large copies (of compressed or
-    transcoded files) lie in the system's temporary folder until the call returns.
+    transcoded files) take space in the system's temporary folder until the call returns.
 
     :param folder: where the extracts are.
     :param limits: how far a compressed extract may grow.
@@ -79,31 +81,43 @@ class FolderExtracts:
         self, mapping: EntityTypeMapping | EntityAssociationMapping, query: Query
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, FetchedRows, str, str]]:
         """The connection, the result of the query, and the name and digest of the file."""
-        with (
-            tempfile.TemporaryDirectory(prefix="deltamark-", ignore_cleanup_errors=True) as copies,
-            extract_connection() as connection,
-        ):
-            with (
-                open_extract(self.folder, mapping.connection_table, ENDINGS) as file,
-                ThreadPoolExecutor(1) as in_parallel,
-            ):
-                digest = in_parallel.submit(file_digest, file.path)
-                extract_format = format_of(file.ending)
+        with copies() as all_copies, extract_connection() as connection:
+            for attempt in range(_ATTEMPTS):
                 try:
-                    check_signature(file, file.head(), extract_format.signature, extract_format.described)
-                    cells = extract_format.read(
-                        ExtractSource(
-                            connection=connection,
-                            file=file,
-                            mapping=mapping,
-                            columns=query.columns,
-                            folder=Path(copies),
-                            limits=self.limits,
-                        )
+                    result = self._read(mapping, query, connection, all_copies)
+                    break
+                except ExtractTouched:
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+            yield connection, *result
+
+    def _read(
+        self,
+        mapping: EntityTypeMapping | EntityAssociationMapping,
+        query: Query,
+        connection: duckdb.DuckDBPyConnection,
+        all_copies: Copies,
+    ) -> tuple[FetchedRows, str, str]:
+        with (
+            open_extract(self.folder, mapping.connection_table, ENDINGS, all_copies) as file,
+            ThreadPoolExecutor(1) as in_parallel,
+        ):
+            digest = in_parallel.submit(file_digest, file.path)
+            extract_format = format_of(file.ending)
+            try:
+                check_signature(file, file.head(), extract_format.signature, extract_format.described)
+                cells = extract_format.read(
+                    ExtractSource(
+                        connection=connection,
+                        file=file,
+                        mapping=mapping,
+                        columns=query.columns,
+                        copies=all_copies,
+                        limits=self.limits,
                     )
-                    numbers = [cells.names.index(name) for name in query.columns]
-                    fetched = cells.fetch(query.sql, numbers)
-                    result = connection, fetched, file.name, digest.result()
-                except (OSError, pa.ArrowException) as error:
-                    raise SourceError(file.where, f"the file cannot be read ({error})") from error
-            yield result
+                )
+                numbers = [cells.names.index(name) for name in query.columns]
+                fetched = cells.fetch(query.sql, numbers)
+                return fetched, file.name, digest.result()
+            except (OSError, pa.ArrowException) as error:
+                raise SourceError(file.where, f"the file cannot be read ({error})") from error

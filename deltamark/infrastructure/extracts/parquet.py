@@ -29,7 +29,7 @@ def parquet_cells(source: ExtractSource) -> ParquetCells:
     """
     file = source.file
     try:
-        schema = pq.read_schema(file.path)
+        schema = pq.read_schema(file.stream)
     except (pa.ArrowException, OSError) as error:
         raise unreadable_rows(file, error) from error
     check_columns(schema.names, source.columns, file, None)
@@ -62,7 +62,7 @@ class ParquetCells:
         """
         cells = numbered(f"nullif({_as_text(self._schema.field(i).type, f'c{i}')}, '')" for i in columns)
         aliases = ", ".join(f"c{i}" for i in range(len(self.names)))
-        rows = f"read_parquet({literal(str(self._file.path))}) as t({aliases})"
+        rows = f"read_parquet({literal(str(self._file.path))}, hive_partitioning = false) as t({aliases})"
         try:
             table = query_cells(self._connection, query, cells, rows)
         except duckdb.Error as error:

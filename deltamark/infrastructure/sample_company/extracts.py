@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from datetime import date
+from io import TextIOWrapper
 from pathlib import Path
 
 from deltamark.infrastructure.sample_company.ascii_names import without_marks
@@ -24,6 +25,7 @@ from deltamark.infrastructure.sample_company.functions import FUNCTIONS, GRADES,
 from deltamark.infrastructure.sample_company.groups import ALL_STAFF, Groups
 from deltamark.infrastructure.sample_company.sites import SITES
 from deltamark.infrastructure.sample_company.staff import NO_MAIL, NO_PHONE, NO_PLACE
+from deltamark.infrastructure.system.atomic_file import whole_file
 
 DOMAIN = "meridian.example"
 FORMER_DOMAIN = "meridian-group.example"
@@ -36,10 +38,12 @@ def write_extract(path: Path, columns: Row, rows: Iterable[Row]) -> Path:
 
     Lines end with a line feed on every machine.
     """
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as stream:
+        file = TextIOWrapper(stream, encoding="utf-8", newline="")
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+        file.detach()
     return path
 
 

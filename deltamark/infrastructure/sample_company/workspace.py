@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deltamark.domain.errors import UsageError
 from deltamark.infrastructure.sample_company.generator import generate
+from deltamark.infrastructure.system.atomic_file import whole_file
 
 EXPORTS = "exports"
 
@@ -44,5 +45,6 @@ def _copy(source: Traversable, target: Path) -> Iterator[Path]:
         if item.is_dir():
             yield from _copy(item, copy)
         else:
-            copy.write_bytes(item.read_bytes())
+            with whole_file(copy) as stream:
+                stream.write(item.read_bytes())
             yield copy

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import click
@@ -21,6 +20,7 @@ from deltamark.domain.errors import StoreError
 from deltamark.domain.runs.run import BY_USER
 from deltamark.engine import Engine
 from deltamark.infrastructure.store.sqlite.address import path_of
+from deltamark.infrastructure.system.temporary_files import temporary_folder
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.rendering import Format
 
@@ -130,8 +130,8 @@ def _scratch(store: str) -> Iterator[str]:
     if path is None or path.exists() or path.is_symlink() or not path.parent.is_dir():
         yield store
         return
-    with TemporaryDirectory(prefix="deltamark-") as folder:
-        yield f"sqlite:///{quote(folder)}/{quote(path.name)}"
+    with temporary_folder() as folder:
+        yield f"sqlite:///{quote(str(folder))}/{quote(path.name)}"
 
 
 pass_workspace = click.make_pass_decorator(Workspace)

@@ -18,6 +18,7 @@ from deltamark.infrastructure.extracts.cells import (
     query_cells,
     unreadable_rows,
 )
+from deltamark.infrastructure.extracts.copies import Copies
 from deltamark.infrastructure.extracts.csv.dialect import Dialect, detect_dialect
 from deltamark.infrastructure.extracts.csv.grammar import Grammar
 from deltamark.infrastructure.extracts.csv.inspection import TextShape, inspect_text
@@ -34,11 +35,11 @@ def csv_cells(source: ExtractSource) -> CsvCells:
     """
     where, mapping = source.mapping_location, source.mapping
     encoding = declared_encoding(mapping.encoding, where)
-    plain = utf8_text(source.file, encoding, source.folder, source.limits, "CSV text")
+    plain = utf8_text(source.file, encoding, source.copies, source.limits, "CSV text")
     shape = inspect_text(plain)
     dialect = detect_dialect(plain, shape, source.columns, mapping.delimiter, where)
     check_columns(dialect.names, source.columns, source.file, dialect.line)
-    return CsvCells(source.connection, plain, shape, dialect, source.folder)
+    return CsvCells(source.connection, plain, shape, dialect, source.copies)
 
 
 class CsvCells:
@@ -54,13 +55,13 @@ class CsvCells:
         plain: PlainText,
         shape: TextShape,
         dialect: Dialect,
-        folder: Path,
+        copies: Copies,
     ) -> None:
         self._connection = connection
         self._plain = plain
         self._shape = shape
         self._dialect = dialect
-        self._folder = folder
+        self._copies = copies
 
     @property
     def names(self) -> Sequence[str]:
@@ -89,7 +90,7 @@ class CsvCells:
 
     def _fetch_normalized(self, query: str, columns: Sequence[int]) -> FetchedRows:
         end = b"\r" if self._shape.ends_with_return else b"\n"
-        dialect, path = self._dialect, self._folder / "rows.csv"
+        dialect, path = self._dialect, self._copies.new()
         normalized = normalize(
             self._plain,
             path,
@@ -115,7 +116,7 @@ class CsvCells:
         return (
             f"read_csv({literal(str(path))}, auto_detect = false, header = false, skip = {skip}, "
             f"delim = {literal(self._dialect.delimiter)}, quote = '\"', escape = '\"', strict_mode = true, "
-            f"null_padding = false, compression = 'none', encoding = 'utf-8', "
+            f"null_padding = false, hive_partitioning = false, compression = 'none', encoding = 'utf-8', "
             f"max_line_size = {max(longest + 1024, _LEAST_LINE_SIZE)}, columns = {{{columns}}})"
         )
 

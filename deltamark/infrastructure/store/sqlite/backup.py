@@ -7,7 +7,6 @@ other connection checkpoints (ADR 0002). SQLite's backup API copies the pages, i
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from deltamark.application.ports.progress import Progress
 from deltamark.domain.errors import StoreError, UsageError
+from deltamark.infrastructure.system.temporary_files import new_part, remove_left_behind
 
 _BESIDE = ("-wal", "-shm", "-journal")
 """Files that SQLite keeps beside a database. It would use a file with such a name for the copy."""
@@ -61,10 +61,14 @@ def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwri
     :param overwrite: whether to replace an existing file.
     :raises StoreError: if the copy cannot be written, or is damaged; then it is removed.
     """
-    part = target.with_name(f".deltamark-backup-{secrets.token_hex(8)}")
+    remove_left_behind(target.parent)
+    with _explained_errors(store, target):
+        descriptor, name = new_part(
+            lambda name: os.open(target.with_name(name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        )
+    part = target.with_name(name)
     try:
         with _explained_errors(store, target):
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             _copy_pages(source, part, progress)
             _check(part, store)
             part.chmod(stat.S_IMODE(store.stat().st_mode))
@@ -75,6 +79,7 @@ def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwri
         for file in (part, *(Path(f"{part}{ending}") for ending in _BESIDE)):
             with suppress(OSError):
                 file.unlink()
+        os.close(descriptor)
 
 
 def _copy_pages(source: sqlite3.Connection, part: Path, progress: Progress) -> None:
