@@ -438,6 +438,9 @@ def test_retention_works_after_the_schema_was_renamed(server: Server, as_role: A
         ("x" * 64, None, "is not the name of a role"),
         (OWNER, None, "the owner of the store: grants cannot restrict it"),
         (None, "deltamark", "is a superuser: grants cannot restrict it"),
+        ("pg_write_all_data", None, "is a predefined role of PostgreSQL"),
+        (None, "pg_read_all_data", "is a predefined role of PostgreSQL"),
+        (None, "PUBLIC", "the role .PUBLIC. does not exist"),
     ],
 )
 @pytest.mark.usefixtures("database")
@@ -457,6 +460,63 @@ def test_a_role_that_may_act_as_the_owner_is_refused(server: Server) -> None:
                 grants_for(url_of(server, OWNER), utc_now, writer=STRANGER, reader=None)
         finally:
             admin.execute(b"REVOKE owner FROM stranger")
+
+
+@pytest.mark.parametrize(
+    ("given", "taken", "words"),
+    [
+        (
+            "GRANT pg_write_all_data TO stranger",
+            "REVOKE pg_write_all_data FROM stranger",
+            "is a member of pg_write_all",
+        ),
+        (
+            "GRANT pg_execute_server_program TO stranger",
+            "REVOKE pg_execute_server_program FROM stranger",
+            "is a member of pg_execute_server_program: grants cannot restrict it",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("database")
+def test_a_member_of_a_role_that_may_write_everything_is_refused(
+    server: Server, given: str, taken: str, words: str
+) -> None:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+        admin.execute(given.encode())
+        try:
+            for writer, reader in ((STRANGER, None), (None, STRANGER)):
+                with pytest.raises(UsageError, match=words):
+                    grants_for(url_of(server, OWNER), utc_now, writer=writer, reader=reader)
+        finally:
+            admin.execute(taken.encode())
+
+
+@pytest.mark.usefixtures("past")
+def test_rights_that_a_role_has_by_way_of_others_are_named(server: Server, as_role: As) -> None:
+    owner = as_role(OWNER)
+    owner.execute(b"GRANT UPDATE ON stored_events TO PUBLIC")
+    with pytest.raises(UsageError, match=r"has UPDATE on stored_events like everybody \(PUBLIC\)"):
+        grants_for(url_of(server, OWNER), utc_now, writer=WRITER, reader=None)
+    owner.execute(b"REVOKE UPDATE ON stored_events FROM PUBLIC")
+    owner.execute(b"GRANT TRUNCATE ON links TO stranger")
+    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+        admin.execute(SQL("GRANT stranger TO {}").format(Identifier(READER)))
+        try:
+            with pytest.raises(UsageError, match='has TRUNCATE on links as a member of "stranger"'):
+                grants_for(url_of(server, OWNER), utc_now, writer=None, reader=READER)
+        finally:
+            admin.execute(SQL("REVOKE stranger FROM {}").format(Identifier(READER)))
+
+
+@pytest.mark.usefixtures("database")
+def test_a_reader_that_is_a_member_of_the_writer_is_refused(server: Server) -> None:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
+        admin.execute(SQL("GRANT {} TO {}").format(Identifier(WRITER), Identifier(READER)))
+        try:
+            with pytest.raises(UsageError, match="so it could write"):
+                grants_for(url_of(server, OWNER), utc_now, writer=WRITER, reader=READER)
+        finally:
+            admin.execute(SQL("REVOKE {} FROM {}").format(Identifier(WRITER), Identifier(READER)))
 
 
 @pytest.mark.usefixtures("past")

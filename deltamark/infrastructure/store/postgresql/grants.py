@@ -19,6 +19,27 @@ _LONGEST_NAME = 63
 _NO_ROLES = ("public", "none")
 """Names that are not roles: even in quotes, `public` means all roles."""
 
+_PREDEFINED = "pg_"
+"""Begins the names of PostgreSQL's own roles."""
+
+_POWERS = """SELECT rolname::text FROM pg_roles WHERE rolname IN
+    ('pg_write_all_data', 'pg_write_server_files', 'pg_read_server_files', 'pg_execute_server_program')
+    AND pg_has_role(?1, oid, 'MEMBER') ORDER BY 1"""
+"""Predefined roles that may write every table, or get the rights of a superuser."""
+
+_MAY_BECOME_ANYBODY = """SELECT coalesce(bool_or(rolcreaterole), false)
+    AND current_setting('server_version_num')::integer < 160000
+    FROM pg_roles WHERE pg_has_role(?1, oid, 'MEMBER')"""
+
+_RIGHTS_OF_OTHERS = """
+    SELECT r.rolname::text, a.privilege_type, c.relname::text
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+    WHERE n.nspname = ?1 AND c.relkind = 'r' AND a.privilege_type <> 'SELECT'
+    AND (a.grantee = 0 OR (r.rolname <> ?2 AND a.grantee <> c.relowner AND pg_has_role(?2, a.grantee, 'MEMBER')))
+    ORDER BY r.rolname NULLS FIRST, c.relname = 'stored_events' DESC, 3, 2 LIMIT 1"""
+"""What a role may do to tables by rights of everybody, or of roles that it is a member of."""
+
 _NEVER_DELETED = ("horizons", "snapshots", "runs", "store", "log_end")
 """Tables whose rows are never deleted."""
 
@@ -51,7 +72,9 @@ def grants(db: Database, address: Address, *, writer: str | None, reader: str | 
     )[0]
     for role in (writer, reader):
         if role is not None:
-            _check(db, role, owner)
+            _check(db, role, owner, address.schema)
+    if writer is not None and reader is not None and db.one("SELECT pg_has_role(?1, ?2, 'MEMBER')", (reader, writer)):
+        raise UsageError(f"{shown(reader)} is a member of {shown(writer)}, so it could write. Name another reader.")
     place = _Place(database=_quoted(database), schema=_quoted(address.schema), owner=owner)
     statements = [
         *([] if writer is None else _for_writer(place, _quoted(writer))),
@@ -91,9 +114,14 @@ def _for_both(place: _Place, role: str) -> Iterator[str]:
     yield f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {place.schema} TO {role}"  # pg_dump asks for them
 
 
-def _check(db: Database, role: str, owner: str) -> None:
+def _check(db: Database, role: str, owner: str, schema: str) -> None:
     if not role or "\0" in role or len(role.encode()) > _LONGEST_NAME or role in _NO_ROLES:
         raise UsageError(f"{shown(role)} is not the name of a role. Name a role of the server.")
+    if role.startswith(_PREDEFINED):
+        raise UsageError(
+            f"{shown(role)} is a predefined role of PostgreSQL, which others have for other reasons: they would get "
+            "the rights too. Name a role that was made for this store."
+        )
     rights = db.row(
         "SELECT rolsuper, pg_has_role(rolname, ?2, 'MEMBER') FROM pg_roles WHERE rolname = ?1", (role, owner)
     )
@@ -101,7 +129,25 @@ def _check(db: Database, role: str, owner: str) -> None:
         raise UsageError(f"the role {shown(role)} does not exist. Create it first: CREATE ROLE {_quoted(role)} LOGIN")
     if any(rights):
         why = "is a superuser" if rights[0] else f"is, or may act as, {shown(owner)}, the owner of the store"
-        raise UsageError(f"{shown(role)} {why}: grants cannot restrict it. Name a role that has no rights of its own.")
+        raise _unrestricted(role, why)
+    powers = [name for (name,) in db.all(_POWERS, (role,))]
+    if powers:
+        raise _unrestricted(role, f"is a member of {powers[0]}")
+    if db.one(_MAY_BECOME_ANYBODY, (role,)):
+        raise _unrestricted(role, "may make itself a member of any role (CREATEROLE, before PostgreSQL 16)")
+    others = db.all(_RIGHTS_OF_OTHERS, (schema, role))
+    if others:
+        grantee, right, table = others[0]
+        by = "like everybody (PUBLIC)" if grantee is None else f"as a member of {shown(grantee)}"
+        raise UsageError(
+            f"{shown(role)} has {right} on {table} {by}, which no grant to {shown(role)} takes away. First run: "
+            f"REVOKE ALL ON ALL TABLES IN SCHEMA {_quoted(schema)} FROM "
+            f"{'PUBLIC' if grantee is None else _quoted(grantee)}"
+        )
+
+
+def _unrestricted(role: str, why: str) -> UsageError:
+    return UsageError(f"{shown(role)} {why}: grants cannot restrict it. Name a role that has no rights of its own.")
 
 
 def _quoted(name: str) -> str:

@@ -12,6 +12,7 @@ from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.migrations import NEW_STORE, SEALED, Step, Types, steps_from
 from deltamark.infrastructure.store.postgresql.address import Address
+from deltamark.infrastructure.store.postgresql.foreign_objects import refuse_foreign_objects
 from deltamark.infrastructure.store.postgresql.retention_functions import CREATE_DISCARD_EVENTS, CREATE_ERASE_EVENTS
 
 PREFIX = 600
@@ -46,7 +47,7 @@ CREATE_SCHEMA_VERSION = f"CREATE TABLE schema_version (version {TYPES.number} NO
 def version_of(db: Database, address: Address) -> int:
     """Returns the version of the store in a schema, or 0 if the schema is empty or missing.
 
-    :raises StoreError: if the schema belongs to another application.
+    :raises StoreError: if the schema belongs to another application, or holds what others made.
     """
     tables = db.all(
         """SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -61,6 +62,7 @@ def version_of(db: Database, address: Address) -> int:
             f"store {address}: the schema {address.schema} holds tables of another application "
             f"({', '.join(sorted(names)[:3])}). Name another schema: …?schema=NAME"
         )
+    refuse_foreign_objects(db, address)  # before a view can stand for a table
     # By its full name: without the right to use the schema, its tables would only seem to be missing.
     return int(db.one(f"SELECT version FROM {address.schema}.schema_version"))
 
@@ -68,7 +70,7 @@ def version_of(db: Database, address: Address) -> int:
 def missing_steps(db: Database, address: Address, steps: Sequence[Step]) -> Sequence[Step]:
     """Returns the migrations that a store needs.
 
-    :raises StoreError: if the schema is no store, or is of a newer version.
+    :raises StoreError: if the schema is no store, is of a newer version, or holds what others made.
     """
     return steps_from(version_of(db, address), steps, f"store {address}")
 
