@@ -96,7 +96,17 @@ MEANINGS = {
     "EntityTypeMapping/Property IsPrimaryKey": "Its values identify the resources. Exactly one property is marked.",
     "EntityTypeMapping/Property IsUniqueKey": "Associations may find resources by it. At most three are marked.",
     "EntityTypeMapping/Property Format": "How dates are written, such as `dd/MM/yyyy` or `1601date`; see "
-    "[dates](formats.md#dates). Without it they are ISO 8601. No meaning for other types.",
+    "[dates](formats.md#dates). Without it they are ISO 8601. On a text, `SID` reads a security identifier of Windows.",
+    "EntityTypeMapping/Property DecimalSeparator": "The sign before the fraction of numbers.",
+    "EntityTypeMapping/Property ThousandsSeparator": "The sign between groups of three digits. A blank stands for "
+    "white space of any kind. By default numbers have none.",
+    "EntityTypeMapping/Property TrueValues": "Words that mean true besides `true` and `1`, such as `yes|oui`; letter "
+    "case does not count.",
+    "EntityTypeMapping/Property FalseValues": "Words that mean false besides `false` and `0`, such as `no|non`.",
+    "EntityTypeMapping/Property NullValues": "Texts that mean no value, such as `NULL|n/a|-`; letter case counts.",
+    "EntityTypeMapping/Property Trim": "Whether white space at both ends of texts is left out.",
+    "EntityTypeMapping/Property ByteOrder": "The order of the bytes of a Guid that is written as binary data: "
+    "`LittleEndian` as in Active Directory, `BigEndian` as in RFC 9562.",
     "EntityAssociationMapping Identifier": "The association.",
     "EntityAssociationMapping Connector": "The connector that feeds it.",
     "EntityAssociationMapping ConnectionTable": "As for `EntityTypeMapping`; it may be the same extract.",

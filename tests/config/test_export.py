@@ -46,6 +46,7 @@ from deltamark.config.xml.schema import ROOT
 from deltamark.domain.configuration.entity_model import JobUse
 from deltamark.domain.configuration.jobs import Task
 from deltamark.domain.configuration.names import identifier_problem, normalized, property_problem, table_problem
+from deltamark.domain.configuration.value_formats import ByteOrder
 from deltamark.domain.location import Location
 from tests.cli.workspace import CONFIGURATION
 from tests.store import company as small_company
@@ -102,6 +103,10 @@ VALUES: dict[AttributeType, st.SearchStrategy[Any]] = {
     kinds.FUNCTION_NAME: st.from_regex(r"[a-z]{1,4}(\.[a-z_]{1,4})?:[a-zé_]{1,4}", fullmatch=True),
     kinds.ENCODING: st.sampled_from(sorted(set(kinds.ENCODINGS.values()))),
     kinds.DELIMITER: st.sampled_from(sorted(set(kinds.DELIMITERS.values()))),
+    kinds.DECIMAL_SEPARATOR: st.sampled_from([".", ","]),
+    kinds.THOUSANDS_SEPARATOR: st.sampled_from(sorted(set(kinds.THOUSANDS_SEPARATORS.values()))),
+    kinds.WORDS: st.lists(WORDS.map(str.strip).filter(bool), min_size=1, max_size=3).map(tuple),
+    kinds.BYTE_ORDER: st.sampled_from(ByteOrder),
     kinds.PROPERTY_TYPE: st.sampled_from(PropertyType),
     schema.JOB_USE: st.sampled_from(JobUse),
     task_elements.SYNCHRONIZATION_MODE: st.sampled_from(SynchronizationMode),

@@ -30,25 +30,30 @@ class Folder:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def read(self, content=None, /, file="people.csv", command=None, pattern=None, **types):
-        """Reads `people` with these columns; the first is the key."""
+    def read(
+        self, content=None, /, file="people.csv", command=None, pattern=None, options=None, key_options=None, **types
+    ):
+        """Reads `people` with these columns; the first is the key.
+
+        The options are those of the mapping of the key, and of all other properties.
+        """
         if content is not None:
             self.write(file, content)
         types = types or {"id": STRING, "name": STRING}
-        return self.read_mapped(types, command=command, pattern=pattern)
+        options = {"format": pattern, **(options or {})}
+        return self.read_mapped(types, command=command, options=options, key_options=key_options)
 
-    def read_mapped(self, types, command=None, pattern=None, encoding=None, delimiter=None, table="people"):
+    def read_mapped(self, types, command=None, options=None, key_options=None, table="people", **dialect):
         entity_type = EntityType("Person", [Property(f"P{i}", kind) for i, kind in enumerate(types.values())])
         mapping = EntityTypeMapping(
             "Person",
             "HR",
             table,
             [
-                PropertyMapping(f"P{i}", column, is_primary_key=i == 0, format=pattern if i else None)
+                PropertyMapping(f"P{i}", column, is_primary_key=i == 0, **((options if i else key_options) or {}))
                 for i, column in enumerate(types)
             ],
-            encoding=encoding,
-            delimiter=delimiter,
+            **dialect,
         )
         return FolderExtracts(self.path, self.limits).resources(mapping, entity_type, command)
 

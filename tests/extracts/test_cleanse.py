@@ -38,7 +38,7 @@ def test_a_key_that_is_too_long_is_set_aside_and_kept(folder):
 def test_nothing_is_deleted_if_a_key_cannot_be_converted(folder):
     found = folder.read("id,name\n7x,a\n8,b\n", id=T.INT32, name=T.STRING)
 
-    assert aside(found) == [(2, "id", f"the value is not {T.INT32.described}", "7x")]
+    assert aside(found) == [(2, "id", f"the value is not a number; expected is {T.INT32.described}", "7x")]
     assert found.cleansed.incomplete == ("the key of 1 row could not be converted; this extract deletes nothing")
     assert states(found) == {"8": {"P0": 8, "P1": "b"}}
 
@@ -171,7 +171,7 @@ def test_a_link_with_a_second_value_of_another_type_is_set_aside_and_its_first_v
     found = folder.links("group,member\ng,1x\ng,007\nhx,1\n", types=(T.STRING, T.INT32))
 
     assert aside(found) == [
-        (2, "member", f"the value is not {T.INT32.described}", "1x"),
+        (2, "member", f"the value is not a number; expected is {T.INT32.described}", "1x"),
     ]
     assert pairs(found) == [("g", "7"), ("hx", "1")]
     assert found.kept.to_pylist() == ["g"]

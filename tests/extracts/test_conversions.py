@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from deltamark.domain.configuration.value_formats import ByteOrder
 from deltamark.domain.errors import SourceError
 from deltamark.domain.values import PropertyType as T
 from tests.extracts.folder import aside, states
@@ -38,6 +39,25 @@ READ = [
     (T.DATE_TIME, "0001-01-01", '"0001-01-01T00:00:00Z"'),
     (T.DATE_TIME, "9999-12-31T23:59:59.999999Z", '"9999-12-31T23:59:59.999999Z"'),
     (T.DATE_TIME, "2038-01-19T03:14:08Z", '"2038-01-19T03:14:08Z"'),
+    (T.DATE_TIME, "2026-11-24T08:15:30.1234567Z", '"2026-11-24T08:15:30.123456Z"'),
+    (T.DATE_TIME, "2026-11-24T08:15:30.123456789+01:00", '"2026-11-24T07:15:30.123456Z"'),
+    (T.DATE_TIME, "2026-11-24T08:15:30,5-0130", '"2026-11-24T09:45:30.500000Z"'),
+    (T.DATE_TIME, "2026-11-24t08:15:30+02", '"2026-11-24T06:15:30Z"'),
+    (T.DATE_TIME, "2026-11-24 08:15:30 +0100", '"2026-11-24T07:15:30Z"'),
+    (T.DATE_TIME, "2024-12-31T24:00", '"2025-01-01T00:00:00Z"'),
+    (T.DATE_TIME, "20240229T120000Z", '"2024-02-29T12:00:00Z"'),
+    (T.DATE_TIME, "20240229", '"2024-02-29T00:00:00Z"'),
+    (T.DATE_TIME, "20240229120000.0Z", '"2024-02-29T12:00:00Z"'),
+    (T.DATE_TIME, "202402291200+0100", '"2024-02-29T11:00:00Z"'),
+    (T.DATE_TIME, "\u202f2024-02-29\u2009", '"2024-02-29T00:00:00Z"'),
+    (T.GUID, "xPYr6y1Rf0SKoM8kmfaYDw==", '"eb2bf6c4-512d-447f-8aa0-cf2499f6980f"'),
+    (T.GUID, "X'C4f62beb2d517f448aa0cf2499f6980f'", '"eb2bf6c4-512d-447f-8aa0-cf2499f6980f"'),
+    (T.GUID, "0xC4F62BEB2D517F448AA0CF2499F6980F", '"eb2bf6c4-512d-447f-8aa0-cf2499f6980f"'),
+    (T.GUID, r"\c4\f6\2b\eb\2d\51\7f\44\8a\a0\cf\24\99\f6\98\0f", '"eb2bf6c4-512d-447f-8aa0-cf2499f6980f"'),
+    (T.GUID, "C4 F6 2B EB 2D 51 7F 44 8A A0 CF 24 99 F6 98 0F", '"eb2bf6c4-512d-447f-8aa0-cf2499f6980f"'),
+    (T.BYTES, "X'00ff'", '"AP8="'),
+    (T.BYTES, r"\00\ff", '"AP8="'),
+    (T.BYTES, "0xAB", '"0xAB"'),
     (T.GUID, "{6F9619FF-8B86-D011-B42D-00CF4FC964FF}", '"6f9619ff-8b86-d011-b42d-00cf4fc964ff"'),
     (T.GUID, "6f9619ff8b86d011b42d00cf4fc964ff", '"6f9619ff-8b86-d011-b42d-00cf4fc964ff"'),
     (T.BYTES, "QUJD RA==", '"QUJDRA=="'),
@@ -49,18 +69,67 @@ READ = [
     ),
 ]
 
+INT32 = "expected is a whole number from -2147483648 to 2147483647"
+ISO = "expected is yyyy-MM-dd, alone or with a time as in 2026-11-24T08:15:30Z"
+NOT_ISO = f"the date is not written as expected: {ISO[12:]}, or a Format of the mapping that says how it is written"
+DOUBLE = "expected is a number with a decimal point, such as 12.5"
+COMMA = 'the number has a decimal comma, which DecimalSeparator="," on the mapping would read'
+BOOL = (
+    "the value is not a Boolean; expected is one of true, 1, false, 0, or what TrueValues and FalseValues of the "
+    "mapping say"
+)
+GUID = "expected is a Guid such as 6f9619ff-8b86-d011-b42d-00cf4fc964ff, or its 16 bytes in base64 or hexadecimal"
+
 REFUSED = [
-    (T.INT32, ["12x", "1.5", "1e3", "0x10", "2147483648", "1,5", "1 000", "٣", "--1", "9" * 400, "true"]),
-    (T.INT16, ["32768"]),
-    (T.BYTE, ["-1", "256"]),
-    (T.INT64, ["9223372036854775808"]),
-    (T.DOUBLE, ["NaN", "Infinity", "-inf", "1e999", "9" * 400, "1,5", "1 000", "0x1p3", "1_0", "."]),
-    (T.BOOL, ["yes", "2", "t", "0.0"]),
-    (T.DATE_TIME, ["31.02.2026", "2026-02-31", "01/02/26", "0000-01-01", "10000-01-01", "2024-1-2", "infinity", "now",
-                   "2024-01-01T24:00:00", "2024-01-01T23:59:60", "2024-01-01T10:00:00.1234567", "2024-01-01+02:00",
-                   "0001-01-01T00:00:00+01:00", "9999-12-31T23:00:00-02:00", "2024-01-01T10:00:00 Europe/Paris"]),
-    (T.GUID, ["6f9619ff", "{6F9619FF-8B86-D011-B42D-00CF4FC964FF", "6F96-19FF8B86D011B42D00CF4FC964FF", "g" * 32]),
-    (T.BYTES, ["QUJ", "QUJD=", "====", "Q-_D", "QQ==QQ=="]),
+    (T.INT32, f"the value is not a number; {INT32}", ["12x", "1e3", "0x10", "٣", "--1", "true"]),
+    (T.INT32, f"the number has a fraction; {INT32}", ["1.5"]),
+    (T.INT32, f"the number does not fit into Int32; {INT32}", ["2147483648", "9" * 400]),
+    (T.INT32, f"{COMMA}; {INT32}", ["1,5"]),
+    (
+        T.INT32,
+        f'the number has thousands separators, which ThousandsSeparator=" " on the mapping would read; {INT32}',
+        ["1 000", "1\u202f000"],
+    ),
+    (T.INT16, "the number does not fit into Int16; expected is a whole number from -32768 to 32767", ["32768"]),
+    (T.BYTE, "the number does not fit into Byte; expected is a whole number from 0 to 255", ["-1", "256"]),
+    (
+        T.INT64,
+        f"the number does not fit into Int64; expected is {T.INT64.described}",
+        ["9223372036854775808"],
+    ),
+    (
+        T.DOUBLE,
+        f"the value is not a number; {DOUBLE}",
+        ["NaN", "Infinity", "-inf", "1e999", "9" * 400, "0x1p3", "1_0", "."],
+    ),
+    (
+        T.DOUBLE,
+        f"{COMMA}; {DOUBLE}",
+        ["12,50", "-0,5"],
+    ),
+    (
+        T.DOUBLE,
+        f'the number has thousands separators, which ThousandsSeparator="\'" on the mapping would read; {DOUBLE}',
+        ["1\'234.5"],
+    ),
+    (T.BOOL, BOOL, ["yes", "2", "t", "0.0"]),
+    (T.DATE_TIME, NOT_ISO, ["31.02.2026", "01/02/26", "infinity", "now", "29/02/2024", "45351", "2024-01-01+02:00",
+                            "2024-01-01T10:00:00 Europe/Paris"]),
+    (T.DATE_TIME, f"there is no such day: February 2026 has 28 days; {ISO}", ["2026-02-31", "20260231T120000Z"]),
+    (T.DATE_TIME, f"there is no month 13; day and month may be exchanged; {ISO}", ["2024-13-01"]),
+    (T.DATE_TIME, f"there is no year 0; {ISO}", ["0000-01-01"]),
+    (T.DATE_TIME, f"the date is beyond the year 9999; {ISO}", ["10000-01-01"]),
+    (T.DATE_TIME, f"the month has 1 digit, not 2; {ISO}", ["2024-1-2"]),
+    (T.DATE_TIME, f"there is no such time of day: the hour is 24; {ISO}", ["2024-01-01T24:00:01"]),
+    (T.DATE_TIME, f"there is no such time of day: the second is 60; {ISO}", ["2024-01-01T23:59:60"]),
+    (T.DATE_TIME, f"the second has more than 9 digits after its point; {ISO}", ["2024-01-01T10:00:00.1234567890"]),
+    (T.DATE_TIME, f"+25:00 is not an offset from UTC such as +01:00; {ISO}", ["2024-01-01T10:00:00+25:00"]),
+    (T.DATE_TIME, f"in UTC the date is before the year 1; {ISO}", ["0001-01-01T00:00:00+01:00"]),
+    (T.DATE_TIME, f"in UTC the date is beyond the year 9999; {ISO}", ["9999-12-31T23:00:00-02:00"]),
+    (T.GUID, f"the value is not a Guid; {GUID}", ["{6F9619FF-8B86-D011-B42D-00CF4FC964FF", "QUJDRA=", "g" * 31]),
+    (T.GUID, f"the value has 12 bytes, and a Guid has 16; {GUID}", ["xPYr6y1Rf0SKoM8k"]),
+    (T.GUID, f"the value has 2 bytes, and a Guid has 16; {GUID}", [r"\c4\f6", "X'c4f6'"]),
+    (T.BYTES, "the value is not base64 data", ["QUJ", "QUJD=", "====", "Q-_D", "QQ==QQ=="]),
 ]  # fmt: skip
 
 
@@ -72,13 +141,13 @@ def test_a_value_is_stored_in_canonical_form(folder, kind, cell, expected):
     assert not aside(found)
 
 
-@pytest.mark.parametrize(("kind", "cells"), REFUSED)
-def test_a_row_with_a_value_of_another_type_is_set_aside_and_its_key_kept(folder, kind, cells):
+@pytest.mark.parametrize(("kind", "reason", "cells"), REFUSED)
+def test_a_row_with_a_value_of_another_type_is_set_aside_and_its_key_kept(folder, kind, reason, cells):
     text = "id;name\ngood;\n" + "".join(f'k{i};"{cell}"\n' for i, cell in enumerate(cells))
 
     found = folder.read(text, id=T.STRING, name=kind)
 
-    assert aside(found) == [(i + 3, "name", f"the value is not {kind.described}", cell) for i, cell in enumerate(cells)]
+    assert aside(found) == [(i + 3, "name", reason, cell) for i, cell in enumerate(cells)]
     assert found.kept.to_pylist() == [f"k{i}" for i in range(len(cells))]
     assert [s.key for s in found.cleansed.set_aside] == found.kept.to_pylist()
     assert states(found) == {"good": {"P0": "good"}}
@@ -105,47 +174,84 @@ FORMATS = [
     ("1601date", "133485408000000000", "2024-01-01T00:00:00Z"),
     ("1601date", "133485408000000019", "2024-01-01T00:00:00.000001Z"),
     ("1601date", "1", "1601-01-01T00:00:00Z"),
+    ("1601date", "2650467743999999999", "9999-12-31T23:59:59.999999Z"),
+    ("M/d/yyyy h:mm:ss tt", "1/2/2026 3:04:05\u202fPM", "2026-01-02T15:04:05Z"),
+    ("M/d/yyyy h:mm:ss tt", "1/2/2026\u00a0 3:04:05\u3000p.m.", "2026-01-02T15:04:05Z"),
+    ("M/d/yyyy h:mm:ss\u202ftt", "1/2/2026 3:04:05 AM", "2026-01-02T03:04:05Z"),
+    ("yyyy-MM-dd HH:mm", "2024-01-01 24:00", "2024-01-02T00:00:00Z"),
+    ("yyyy-MM-ddTHH:mm:ss.fffffffZ", "2024-01-02T03:04:05.1234567Z", "2024-01-02T03:04:05.123456Z"),
+    ("dd-MMM-yyyy", "29-FEB-2024", "2024-02-29T00:00:00Z"),
+    ("d MMMM yyyy", "1 september 2024", "2024-09-01T00:00:00Z"),
+    ("yyyy-MM-dd HH:mm zzz", "2024-02-29 12:00 +01:00", "2024-02-29T11:00:00Z"),
+    ("yyyy-MM-ddTHH:mmK", "2024-02-29T12:00", "2024-02-29T12:00:00Z"),
+    ("GeneralizedTime", "20240229120000Z", "2024-02-29T12:00:00Z"),
+    ("GeneralizedTime", "20240229120000.0Z", "2024-02-29T12:00:00Z"),
+    ("GeneralizedTime", "20240229120000,25-0130", "2024-02-29T13:30:00.250000Z"),
+    ("GeneralizedTime", "202402291200+01", "2024-02-29T11:00:00Z"),
+    ("GeneralizedTime", "2024022912.5Z", "2024-02-29T12:30:00Z"),
 ]
 
 
 @pytest.mark.parametrize(("pattern", "cell", "expected"), FORMATS)
 def test_a_date_is_read_in_its_format(folder, pattern, cell, expected):
-    found = folder.read(f"id,name\nk,{cell}\n", id=T.STRING, name=T.DATE_TIME, pattern=pattern)
+    found = folder.read(f"id;name\nk;{cell}\n", id=T.STRING, name=T.DATE_TIME, pattern=pattern)
 
     assert states(found) == {"k": {"P0": "k", "P1": expected}}
 
 
+FILE_TIME = "expected are the digits of a count of 100 nanoseconds since 1601"
+SHORTENED = "the value is a shortened number, as spreadsheets write it: its last digits are lost"
+GENERALIZED = "expected is yyyyMMddHHmmss with Z or an offset, as in 20261124081530Z"
+
+
 @pytest.mark.parametrize(
-    ("pattern", "cell"),
+    ("pattern", "cell", "reason"),
     [
-        ("dd.MM.yyyy", "31.02.2026"),
-        ("dd.MM.yyyy", "1.2.2026"),
-        ("dd.MM.yyyy", "01x02x2026"),
-        ("yyyy-MM-dd HH:mm", "2024-01-01 24:00"),
-        ("M/d/yyyy h:mm tt", "1/2/2024 13:30 PM"),
-        ("M/d/yyyy h:mm tt", "1/2/2024 0:30 AM"),
-        ("1601date", "-5"),
-        ("1601date", "2024-01-01"),
-        ("1601date", "9223372036854775806"),
+        ("dd.MM.yyyy", "31.02.2026", "there is no such day: February 2026 has 28 days; expected is dd.MM.yyyy"),
+        ("dd.MM.yyyy", "1.2.2026", "the day has 1 digit, not 2; expected is dd.MM.yyyy"),
+        ("dd.MM.yyyy", "01.02.26", "the year has 2 digits, not 4; expected is dd.MM.yyyy"),
+        ("dd.MM.yyyy", "01x02x2026", "the date is not written as expected: dd.MM.yyyy"),
+        (
+            "dd/MM/yyyy",
+            "02/29/2024",
+            "there is no month 29; day and month may be exchanged; expected is dd/MM/yyyy",
+        ),
+        ("dd-MMM-yyyy", "29-Févr.-2024", "no month is called Févr. in English; expected is dd-MMM-yyyy"),
+        (
+            "M/d/yyyy h:mm tt",
+            "1/2/2024 13:30 PM",
+            "there is no such time of day: with AM or PM the hour is 1 to 12; expected is M/d/yyyy h:mm tt",
+        ),
+        (
+            "yyyy-MM-dd HH:mm",
+            "2024-01-01 12:60",
+            "there is no such time of day: the minute is 60; expected is yyyy-MM-dd HH:mm",
+        ),
+        ("1601date", "-5", f"a file time is not negative; {FILE_TIME}"),
+        ("1601date", "2024-01-01", f"the value is not a file time; {FILE_TIME}"),
+        ("1601date", "9.22337E+18", f"{SHORTENED}; {FILE_TIME}; format the column as text there"),
+        ("1601date", "1,33E+17", f"{SHORTENED}; {FILE_TIME}; format the column as text there"),
+        ("GeneralizedTime", "20240230120000Z", f"there is no such day: February 2024 has 29 days; {GENERALIZED}"),
+        ("GeneralizedTime", "2024-02-29", f"the date is not written as expected: {GENERALIZED[12:]}"),
     ],
 )
-def test_a_date_in_another_format_is_set_aside(folder, pattern, cell):
-    found = folder.read(f"id,name\nk,{cell}\n", id=T.STRING, name=T.DATE_TIME, pattern=pattern)
+def test_a_date_in_another_format_is_set_aside_with_what_is_expected(folder, pattern, cell, reason):
+    found = folder.read(f'id,name\nk,"{cell}"\n', id=T.STRING, name=T.DATE_TIME, pattern=pattern)
 
-    assert aside(found) == [(2, "name", "the value is not a date", cell)]
+    assert aside(found) == [(2, "name", reason, cell)]
 
 
 def test_file_times_that_mean_never_are_no_value(folder):
-    text = "id,name\nk,0\nl,9223372036854775807\nm,\n"
+    text = "id,name\nk,0\nl,9223372036854775807\nm,\nn,2650467744000000000\no,18446744073709551615\n"
 
     found = folder.read(text, id=T.STRING, name=T.DATE_TIME, pattern="1601date")
 
-    assert states(found) == {"k": {"P0": "k"}, "l": {"P0": "l"}, "m": {"P0": "m"}}
+    assert states(found) == {key: {"P0": key} for key in "klmno"}
 
 
 @pytest.mark.parametrize(
     "pattern",
-    ["yyyy-MM-dd G", "MM-dd", "yyyyy-MM-dd", "yyyy-MM-dd hh:mm", "yyyy-MM-dd fffffff", "dd/dd/yyyy MM", "x'; drop"],
+    ["yyyy-MM-dd G", "MM-dd", "yyyyy-MM-dd", "yyyy-MM-dd hh:mm", "yyyy-MM-dd ffffffffff", "dd/dd/yyyy MM", "x'; drop"],
 )
 def test_an_invalid_format_is_refused_with_the_place_of_the_mapping(folder, pattern):
     with pytest.raises(SourceError, match="Format cannot be understood"):
@@ -170,3 +276,81 @@ def test_properties_are_ordered_by_their_identifiers(folder):
     found = folder.read("id,b\nk,x\n", **{"id": T.STRING, "b": T.STRING} | {f"c{i}": T.STRING for i in range(0)})
 
     assert found.rows["state"].to_pylist() == ['{"P0":"k","P1":"x"}']
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "read"),
+    [
+        (
+            T.DOUBLE,
+            {"decimal_separator": ",", "thousands_separator": " "},
+            {
+                "12,5": 12.5,
+                "1 234,5": 1234.5,
+                "1\u202f234\u00a0567,5": 1234567.5,
+                "-1 000": -1000.0,
+                "1234567": 1234567.0,
+            },
+        ),
+        (T.DOUBLE, {"thousands_separator": "'"}, {"1'234.5": 1234.5, "1\u2019234": 1234.0}),
+        (T.INT32, {"decimal_separator": ",", "thousands_separator": "."}, {"1.234": 1234, "1.234,00": 1234, "7": 7}),
+        (
+            T.BOOL,
+            {"true_values": ["yes", "Oui"], "false_values": ["no", "N"]},
+            {"YES": True, "oui": True, "n": False, "true": True, "0": False},
+        ),
+        (T.BOOL, {"true_values": ["ДА"], "false_values": ["НЕТ"]}, {"да": True, "Нет": False}),
+        (T.INT32, {"null_values": ["NULL", "n/a", "-"]}, {"NULL": None, " - ": None, "n/a": None, "7": 7}),
+        (T.STRING, {"null_values": ["NULL", "-"]}, {"NULL": None, "null": "null", " x ": " x ", "\u202f-": None}),
+        (T.STRING, {"trim": True}, {" x y\u00a0": "x y", "\u202f": None}),
+        (
+            T.GUID,
+            {"byte_order": ByteOrder.BIG_ENDIAN},
+            {
+                "xPYr6y1Rf0SKoM8kmfaYDw==": "c4f62beb-2d51-7f44-8aa0-cf2499f6980f",
+                "eb2bf6c4-512d-447f-8aa0-cf2499f6980f": "eb2bf6c4-512d-447f-8aa0-cf2499f6980f",
+            },
+        ),
+        (
+            T.STRING,
+            {"format": "SID"},
+            {
+                "s-1-5-18": "S-1-5-18",
+                "AQUAAAAAAAUVAAAAoGXPfnhLm1/nfIdwUAQAAA==": "S-1-5-21-2127521184-1604012920-1887927527-1104",
+                r"\01\01\00\00\00\00\00\05\12\00\00\00": "S-1-5-18",
+                "010100000000000512000000": "S-1-5-18",
+            },
+        ),
+    ],
+)
+def test_values_are_read_as_the_mapping_says(folder, kind, options, read):
+    text = "id;name\n" + "".join(f'k{i};"{cell}"\n' for i, cell in enumerate(read))
+
+    found = folder.read(text, id=T.STRING, name=kind, options=options)
+
+    assert not aside(found)
+    assert [values.get("P1") for values in states(found).values()] == list(read.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "cells"),
+    [
+        (T.DOUBLE, {"decimal_separator": ","}, ["12.5", "1 234,5", "1,2,3"]),
+        (T.DOUBLE, {"decimal_separator": ",", "thousands_separator": "."}, ["1.23", "12.34,5", "1,234.5"]),
+        (T.INT32, {"thousands_separator": ","}, ["1,23", "1,2345", "12,"]),
+        (T.BOOL, {"true_values": ["x"]}, ["xx", "no"]),
+        (T.STRING, {"format": "SID"}, ["S-1-", "abc", "AQUAAAAA"]),
+    ],
+)
+def test_values_that_are_written_otherwise_are_set_aside(folder, kind, options, cells):
+    text = "id;name\n" + "".join(f'k{i};"{cell}"\n' for i, cell in enumerate(cells))
+
+    found = folder.read(text, id=T.STRING, name=kind, options=options)
+
+    assert [row[3] for row in aside(found)] == cells
+
+
+def test_a_text_for_nothing_in_the_key_leaves_the_row_without_a_key(folder):
+    found = folder.read("id,name\nNULL,a\nk,b\n", key_options={"null_values": ["NULL"]}, id=T.STRING, name=T.STRING)
+
+    assert [row[:3] for row in aside(found)] == [(2, "id", "the key is empty")]

@@ -54,7 +54,7 @@ def test_rows_with_values_of_another_type_are_set_aside(folder):
     found = folder.read(id=STRING, name=T.DOUBLE)
 
     assert aside(found) == [
-        (1, "name", "the value is not a number", "nan"),
+        (1, "name", "the value is not a number; expected is a number with a decimal point, such as 12.5", "nan"),
         (3, "id", "the key is empty", None),
     ]
     assert found.kept.to_pylist() == ["k"]

@@ -16,6 +16,7 @@ from deltamark.domain.configuration.names import (
     property_problem,
     table_problem,
 )
+from deltamark.domain.configuration.value_formats import ByteOrder
 from deltamark.domain.suggestions import nearest
 from deltamark.domain.values import PropertyType
 
@@ -31,6 +32,8 @@ ENCODINGS = {
     "1252": "windows-1252",
 }
 """Names without spaces, hyphens and underscores, in lower case."""
+
+THOUSANDS_SEPARATORS = {",": ",", ".": ".", "'": "'", "\u2019": "'", " ": " ", "\u00a0": " ", "\u202f": " "}
 
 DELIMITERS = {";": ";", ",": ",", "|": "|", "\t": "\t", "\\t": "\t", "tab": "\t"}
 
@@ -170,6 +173,19 @@ def _parse_delimiter(text: str) -> str:
         raise InvalidValue("is not one of ; , | and tab") from None
 
 
+def _parse_thousands_separator(text: str) -> str:
+    if text not in THOUSANDS_SEPARATORS:
+        raise InvalidValue("is not one of , . ' and a blank")
+    return THOUSANDS_SEPARATORS[text]
+
+
+def _parse_words(text: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in text.split("|"))
+    if not all(words):
+        raise InvalidValue("is not a list of texts with | between them")
+    return words
+
+
 BOOLEAN = AttributeType("a Boolean (true, false, 1 or 0)", _parse_boolean, _format_boolean)
 COUNT = whole_number(0, LARGEST_COUNT)
 PERCENTAGE = whole_number(0, 100)
@@ -188,3 +204,7 @@ FUNCTION_NAME = AttributeType("package.module:function", _parse_function)
 ENCODING = AttributeType("one of utf-8, utf-16, windows-1252", _parse_encoding)
 DELIMITER = AttributeType("one of ; , | and tab", _parse_delimiter, _format_delimiter)
 PROPERTY_TYPE = numbered(*((member.number, member.label, member) for member in PropertyType))
+DECIMAL_SEPARATOR = choice({".": ".", ",": ","})
+THOUSANDS_SEPARATOR = AttributeType("one of , . ' and a blank", _parse_thousands_separator)
+WORDS = AttributeType("texts with | between them", _parse_words, "|".join)
+BYTE_ORDER = choice({order.value: order for order in ByteOrder})

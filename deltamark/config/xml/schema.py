@@ -9,9 +9,11 @@ from attrs import fields
 
 from deltamark.config.xml.attribute_types import (
     BOOLEAN,
+    BYTE_ORDER,
     COLUMN_INDEX,
     CONFIDENCE,
     COUNT,
+    DECIMAL_SEPARATOR,
     DELIMITER,
     ENCODING,
     ENTITY_TYPE_NAME,
@@ -24,6 +26,8 @@ from deltamark.config.xml.attribute_types import (
     REFERENCE,
     TABLE,
     TEXT,
+    THOUSANDS_SEPARATOR,
+    WORDS,
     numbered,
 )
 from deltamark.config.xml.elements import Attribute, Element, Parts, element
@@ -176,6 +180,13 @@ MAPPED_PROPERTY = element(
     Attribute("IsPrimaryKey", BOOLEAN, "is_primary_key"),
     Attribute("IsUniqueKey", BOOLEAN, "is_unique_key"),
     Attribute("Format", TEXT, "format"),
+    Attribute("DecimalSeparator", DECIMAL_SEPARATOR, "decimal_separator"),
+    Attribute("ThousandsSeparator", THOUSANDS_SEPARATOR, "thousands_separator"),
+    Attribute("TrueValues", WORDS, "true_values"),
+    Attribute("FalseValues", WORDS, "false_values"),
+    Attribute("NullValues", WORDS, "null_values"),
+    Attribute("Trim", BOOLEAN, "trim"),
+    Attribute("ByteOrder", BYTE_ORDER, "byte_order"),
     names=False,
 )
 ENTITY_TYPE_MAPPING = element(

@@ -6,6 +6,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
+from deltamark.domain.configuration.value_formats import ByteOrder, ValueFormat
 from deltamark.domain.fields import DisplayNames, as_tuple, location_field, names_field
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
@@ -165,14 +166,38 @@ class EntityAssociation:
 
 @frozen
 class PropertyMapping:
-    """Which column of the connection table feeds a property."""
+    """Which column of the connection table feeds a property, and how its values are written there.
+
+    See `ValueFormat` for the options of values.
+    """
 
     identifier: str
     connection_column: str
     is_primary_key: bool = False
     is_unique_key: bool = False
     format: str | None = None
+    decimal_separator: str = "."
+    thousands_separator: str | None = None
+    true_values: tuple[str, ...] = field(converter=as_tuple, default=())
+    false_values: tuple[str, ...] = field(converter=as_tuple, default=())
+    null_values: tuple[str, ...] = field(converter=as_tuple, default=())
+    trim: bool = False
+    byte_order: ByteOrder = ByteOrder.LITTLE_ENDIAN
     location: Location | None = location_field()
+
+    @property
+    def value_format(self) -> ValueFormat:
+        """How the values of the column are written."""
+        return ValueFormat(
+            format=self.format,
+            decimal_separator=self.decimal_separator,
+            thousands_separator=self.thousands_separator,
+            true_values=self.true_values,
+            false_values=self.false_values,
+            null_values=self.null_values,
+            trim=self.trim,
+            byte_order=self.byte_order,
+        )
 
 
 @frozen

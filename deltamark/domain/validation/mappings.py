@@ -14,6 +14,7 @@ from deltamark.domain.configuration.entity_model import (
 from deltamark.domain.configuration.rules import ResourceCorrelationRule, rule_names
 from deltamark.domain.errors import Fault
 from deltamark.domain.validation.references import Index
+from deltamark.domain.validation.value_formats import value_format_faults
 from deltamark.domain.values import PropertyType, shown
 
 MOST_UNIQUE_KEYS = 3
@@ -25,6 +26,7 @@ def mapping_faults(configuration: Configuration, index: Index) -> Iterator[Fault
     yield from _association_faults(configuration)
     for mapping in configuration.entity_type_mappings:
         yield from _key_faults(mapping)
+        yield from value_format_faults(mapping, configuration.entity_type(mapping.identifier))
     associations = {item.identifier: item for item in configuration.associations}
     keys = _keys(configuration, index)
     for links in configuration.association_mappings:

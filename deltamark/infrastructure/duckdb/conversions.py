@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from deltamark.domain.configuration.date_formats import (
+    FILE_TIME,
+    GENERALIZED_TIME,
+    InvalidDateFormat,
+    parse_date_format,
+)
+from deltamark.domain.configuration.value_formats import SID, TEXTS, ByteOrder, ValueFormat
+from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 from deltamark.domain.values import INTEGER_RANGES, PropertyType
-from deltamark.infrastructure.duckdb.dates import filetime, iso_instant, patterned_instant
+from deltamark.infrastructure.duckdb.connection import literal
+from deltamark.infrastructure.duckdb.dates import (
+    filetime,
+    generalized_instant,
+    is_never,
+    iso_instant,
+    patterned_instant,
+)
 
-BLANKS = " \t\u00a0"
+BLANKS = " \t\u00a0\u2007\u2009\u202f\u3000"
 """The characters that are trimmed around values other than texts."""
 
 
@@ -45,6 +60,11 @@ def in_ascii(text: str) -> str:
     return f"decode('{written}'::blob)"
 
 
+def text_in_ascii(text: str) -> str:
+    """A text as an SQL literal, or as an expression where it is not ASCII."""
+    return literal(text) if text.isascii() else in_ascii(text)
+
+
 def lower_escapes(json: str) -> str:
     """SQL for JSON text with its ``\\u00XX`` in lower case.
 
@@ -58,33 +78,74 @@ def lower_escapes(json: str) -> str:
     return f"case when contains({json}, '\\u00') then replace({replaced}, chr(0), '\\\\') else {json} end"
 
 
-def conversion(kind: PropertyType, cell: str, pattern: str | None, where: Location) -> Conversion:
+def conversion(kind: PropertyType, cell: str, written: ValueFormat, where: Location) -> Conversion:
     """The conversion of a cell to a property type.
 
     :param cell: an SQL expression of type varchar, NULL or not empty.
-    :param pattern: the mapping's `Format` of dates; other types ignore it.
+    :param written: how the mapping says that values are written.
     :param where: the mapping, for errors.
-    :raises SourceError: if the pattern is invalid.
+    :raises SourceError: if the format of a date is invalid.
     """
-    if kind in (PropertyType.STRING, PropertyType.FOREIGN_KEY):
+    if kind in TEXTS and written.format != SID:
         return Conversion(text=cell, has_value=f"{cell} is not null", is_total=True, is_escaped=True)
     trimmed = f"trim({cell}, {in_ascii(BLANKS)})"
     has_value = f"coalesce({trimmed}, '') <> ''"
     if kind is PropertyType.DATE_TIME:
-        if pattern == "1601date":
-            has_value = f"{has_value} and {trimmed} not in ('0', '9223372036854775807')"
-            text = filetime(trimmed)
-        else:
-            text = patterned_instant(trimmed, pattern, where) if pattern else iso_instant(trimmed)
+        if written.format == FILE_TIME:
+            has_value = f"{has_value} and not ({is_never(trimmed)})"
+        text = _instant(trimmed, written.format, where)
         return Conversion(text=f"case when {has_value} then {text} end", has_value=has_value, quote='"')
     if kind in INTEGER_RANGES:
-        return Conversion(text=_whole_number(trimmed, *INTEGER_RANGES[kind]), has_value=has_value)
+        return Conversion(
+            text=_whole_number(_number_text(trimmed, written), *INTEGER_RANGES[kind]), has_value=has_value
+        )
     if kind is PropertyType.DOUBLE:
-        return Conversion(text=_number(trimmed), has_value=has_value)
+        return Conversion(text=_number(_number_text(trimmed, written)), has_value=has_value)
     if kind is PropertyType.BOOL:
-        return Conversion(text=_boolean(trimmed), has_value=has_value)
-    text = _guid(trimmed) if kind is PropertyType.GUID else _base64(cell)
+        return Conversion(text=_boolean(trimmed, written), has_value=has_value)
+    if kind is PropertyType.GUID:
+        return Conversion(text=guid_text(trimmed, written.byte_order), has_value=has_value, quote='"')
+    text = sid_text(trimmed) if kind in TEXTS else _base64(cell)
     return Conversion(text=text, has_value=has_value, quote='"')
+
+
+def _instant(cell: str, pattern: str | None, where: Location) -> str:
+    if not pattern:
+        return iso_instant(cell)
+    try:
+        date_format = parse_date_format(pattern)
+    except InvalidDateFormat as error:
+        raise SourceError(
+            where,
+            f"the mapping's Format cannot be understood: {error.reason}",
+            value=pattern,
+            advice="Say 1601date, or something like yyyy-MM-dd HH:mm:ss.",
+        ) from error
+    named = {FILE_TIME: filetime, GENERALIZED_TIME: generalized_instant}.get(pattern)
+    return named(cell) if named else patterned_instant(cell, date_format)
+
+
+def _number_text(cell: str, written: ValueFormat) -> str:
+    """SQL for a number with a decimal point and without thousands separators.
+
+    NULL if it is not written with the separators of the mapping.
+    """
+    point, group = written.decimal_separator, written.thousands_separator
+    if point == "." and group is None:
+        return cell
+    grouped = ""
+    if group is not None:
+        sign = {" ": r"[\s\p{Z}]", "'": "[''\u2019]"}.get(group, rf"\{group}")
+        grouped = f"[0-9]{{1,3}}({sign}[0-9]{{3}})+|"
+        plain = f"regexp_replace({cell}, {_regular(sign)}, '', 'g')"
+    else:
+        plain = cell
+    pattern = rf"[+-]?(({grouped}[0-9]+)(\{point}[0-9]*)?|\{point}[0-9]+)([eE][+-]?[0-9]+)?"
+    return f"case when regexp_full_match({cell}, {_regular(pattern)}) then replace({plain}, '{point}', '.') end"
+
+
+def _regular(expression: str) -> str:
+    return f"'{expression}'" if expression.isascii() else in_ascii(expression.replace("''", "'"))
 
 
 def _whole_number(cell: str, low: int, high: int) -> str:
@@ -113,20 +174,77 @@ def _number(cell: str) -> str:
     )
 
 
-def _boolean(cell: str) -> str:
-    cases = "when 'true' then 'true' when '1' then 'true' when 'false' then 'false' when '0' then 'false'"
+def _boolean(cell: str, written: ValueFormat) -> str:
+    meanings = {"false": "false", "0": "false", **dict.fromkeys(map(str.lower, written.false_values), "false")}
+    meanings |= {"true": "true", "1": "true", **dict.fromkeys(map(str.lower, written.true_values), "true")}
+    cases = " ".join(f"when {text_in_ascii(word)} then '{meaning}'" for word, meaning in meanings.items())
     return f"case lower({cell}) {cases} end"
 
 
-def _guid(cell: str) -> str:
+_BASE64 = "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+_PAIR = "[0-9A-Fa-f]{2}"
+_HEXADECIMAL = rf"[xX]''({_PAIR})+''|0[xX]({_PAIR})+|(\\{_PAIR})+|{_PAIR}([ :-]{_PAIR})+"
+"""Binary data as ``X'…'``, ``0x…``, with backslashes, or with signs between the bytes; quotes doubled for SQL."""
+
+
+def guid_text(cell: str, order: ByteOrder = ByteOrder.LITTLE_ENDIAN) -> str:
+    """SQL for the canonical text of a Guid, from its text or its 16 bytes.
+
+    :param order: of the bytes.
+    """
     dashed = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     pattern = rf"{dashed}|\{{{dashed}\}}|\({dashed}\)|[0-9a-f]{{32}}|\{{[0-9a-f]{{32}}\}}"
     digits = rf"regexp_replace(lower({cell}), '[-(){{}}]', '', 'g')"
-    canonical = rf"regexp_replace({digits}, '(.{{8}})(.{{4}})(.{{4}})(.{{4}})(.{{12}})', '\1-\2-\3-\4-\5')"
-    return f"case when regexp_full_match(lower({cell}), '{pattern}') then {canonical} end"
+    in_bytes = "x"
+    if order is ByteOrder.LITTLE_ENDIAN:
+        in_bytes = r"regexp_replace(x, '^(..)(..)(..)(..)(..)(..)(..)(..)', '\4\3\2\1\6\5\8\7')"
+    # What is no text of a Guid is seldom there: only then is it looked at as bytes.
+    decoded = f"lambda x: case when length(x) = 32 then {_dashed(in_bytes)} end"
+    return (
+        f"case when regexp_full_match(lower({cell}), '{pattern}') then {_dashed(digits)} "
+        f"else list_extract(list_transform([{_hexadecimal(cell)}], {decoded}), 1) end"
+    )
+
+
+def _dashed(digits: str) -> str:
+    return rf"regexp_replace({digits}, '(.{{8}})(.{{4}})(.{{4}})(.{{4}})(.{{12}})', '\1-\2-\3-\4-\5')"
+
+
+def sid_text(cell: str) -> str:
+    """SQL for the text of a security identifier (S-1-…), from its text or its bytes.
+
+    NULL if it is none.
+    """
+    count = "('0x' || substr(x, 3, 2))::integer"
+    part = " || ".join(("'0x'", *(f"substr(x, 17 + 8 * n::integer + {offset}, 2)" for offset in (6, 4, 2, 0))))
+    parts = f"array_to_string(list_transform(range({count}), lambda n: (({part})::bigint)::varchar), '-')"
+    text = f"'S-1-' || ('0x' || substr(x, 5, 12))::bigint || case when {count} = 0 then '' else '-' || {parts} end"
+    checked = f"case when x like '01%' and length(x) = 16 + 8 * {count} then {text} end"
+    decoded = f"list_extract(list_transform([{_hexadecimal(cell, or_bare=True)}], lambda x: {checked}), 1)"
+    return (
+        f"case when regexp_full_match({cell}, '[Ss]-1-[0-9]{{1,15}}(-[0-9]{{1,10}}){{0,15}}') then upper({cell}) "
+        f"else {decoded} end"
+    )
+
+
+def _hexadecimal(cell: str, *, or_bare: bool = False) -> str:
+    """SQL for the hexadecimal digits of binary data, in lower case, or NULL if a cell holds none.
+
+    :param or_bare: whether digits alone are binary data too.
+    """
+    pattern = f"{_HEXADECIMAL}|({_PAIR})+" if or_bare else _HEXADECIMAL
+    digits = f"regexp_replace(lower({cell}), '^0x|[^0-9a-f]', '', 'g')"
+    return (
+        f"case when regexp_full_match({cell}, '{pattern}') then {digits} "
+        f"when {cell} <> '' and regexp_full_match({cell}, '{_BASE64}') then lower(hex(from_base64({cell}))) end"
+    )
 
 
 def _base64(cell: str) -> str:
     solid = rf"regexp_replace({cell}, '[ \t\r\n]', '', 'g')"
-    pattern = "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
-    return f"case when regexp_full_match({solid}, '{pattern}') then to_base64(from_base64({solid})) end"
+    pattern = rf"[xX]''({_PAIR})*''|(\\{_PAIR})+"  # 0x… may be base64
+    digits = f"regexp_replace({solid}, '^[xX]|[^0-9a-fA-F]', '', 'g')"
+    return (
+        f"case when regexp_full_match({solid}, '{_BASE64}') then to_base64(from_base64({solid})) "
+        f"when regexp_full_match({solid}, '{pattern}') then to_base64(unhex({digits})) end"
+    )

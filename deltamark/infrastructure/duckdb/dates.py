@@ -1,44 +1,76 @@
-"""SQL that reads instants: ISO 8601, file times, and the date patterns of .NET."""
+"""SQL that reads instants: ISO 8601, generalized time of LDAP, file times, and the date patterns of .NET."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from deltamark.domain.errors import SourceError
-from deltamark.domain.location import Location
+from deltamark.domain.configuration.date_formats import DateField, DateFormat
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
 _ZONE = r"(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])"
 _ISO = f"{_DAY}([T ]{_TIME}{_ZONE}?)?"
 _MICROSECONDS_FROM_1601 = 11_644_473_600_000_000
+FIRST_FILE_TIME_AFTER_9999 = 2_650_467_744_000_000_000
 
-_FIELDS = {
-    "yyyy": ("year", "[0-9]{4}"),
-    "yy": ("short_year", "[0-9]{2}"),
-    "MM": ("month", "[0-9]{2}"),
-    "M": ("month", "[0-9]{1,2}"),
-    "dd": ("day", "[0-9]{2}"),
-    "d": ("day", "[0-9]{1,2}"),
-    "HH": ("hour", "[0-9]{2}"),
-    "H": ("hour", "[0-9]{1,2}"),
-    "hh": ("short_hour", "(?:0[1-9]|1[0-2])"),
-    "h": ("short_hour", "(?:0?[1-9]|1[0-2])"),
-    "mm": ("minute", "[0-9]{2}"),
-    "m": ("minute", "[0-9]{1,2}"),
-    "ss": ("second", "[0-9]{2}"),
-    "s": ("second", "[0-9]{1,2}"),
-    "tt": ("half", "[AaPp][Mm]"),
-    **{"f" * digits: ("fraction", f"[0-9]{{{digits}}}") for digits in range(1, 7)},
+_BLANK = r"[\s\p{Z}]"
+"""Any kind of white space, in a regular expression."""
+
+_HOUR, _SIXTY, _FRACTION = "(?:[01][0-9]|2[0-4])", "[0-5][0-9]", "(?:[.,][0-9]{1,9})?"
+_OFFSET = r"(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
+_CLOCK = f"{_HOUR}:{_SIXTY}(?::{_SIXTY}{_FRACTION})?"
+_BASIC_CLOCK = f"{_HOUR}{_SIXTY}(?:{_SIXTY}{_FRACTION})?"
+_GENERALIZED = f"[0-9]{{8}}{_HOUR}(?:{_SIXTY}(?:{_SIXTY})?)?{_FRACTION}{_OFFSET}"
+_LENIENT = (
+    f"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:(?:[Tt]|{_BLANK}+){_CLOCK}(?:{_BLANK}*{_OFFSET})?)?"
+    f"|[0-9]{{8}}(?:[Tt]{_BASIC_CLOCK}{_OFFSET}?)?|{_GENERALIZED}"
+)
+"""ISO 8601 in its extended and its basic form, and generalized time."""
+_PARTS = (
+    "^([0-9]{4})-?([0-9]{2})-?([0-9]{2})"
+    f"(?:(?:[Tt]|{_BLANK}+)?([0-9]{{2}})(?::?([0-9]{{2}}))?(?::?([0-9]{{2}}))?(?:[.,]([0-9]+))?)?{_BLANK}*([Zz]|[+-].+)?$"
+)
+_PART_NAMES = ("year", "month", "day", "hour", "minute", "second", "fraction", "offset")
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH_NAME = (
+    "(?i:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|"
+    r"Nov(?:ember)?|Dec(?:ember)?)\.?"
+)
+
+_EXPRESSIONS = {
+    "yyyy": "[0-9]{4}",
+    "yy": "[0-9]{2}",
+    "MMMM": _MONTH_NAME,
+    "MMM": _MONTH_NAME,
+    "MM": "[0-9]{2}",
+    "M": "[0-9]{1,2}",
+    "dd": "[0-9]{2}",
+    "d": "[0-9]{1,2}",
+    "HH": "[0-9]{2}",
+    "H": "[0-9]{1,2}",
+    "hh": "(?:0[1-9]|1[0-2])",
+    "h": "(?:0?[1-9]|1[0-2])",
+    "mm": "[0-9]{2}",
+    "m": "[0-9]{1,2}",
+    "ss": "[0-9]{2}",
+    "s": "[0-9]{1,2}",
+    "tt": r"[AaPp]\.?[Mm]\.?",
+    **{"f" * digits: f"[0-9]{{{digits}}}" for digits in range(1, 10)},
+    "zzz": _OFFSET,
+    "zz": _OFFSET,
+    "z": r"(?:[Zz]|[+-][0-9]{1,2})",
+    "K": f"{_OFFSET}?",
 }
-PATTERN_TOKENS = re.compile(r"'([^']*)'|\\(.)|(y+|M+|d+|H+|h+|m+|s+|f+|t+)|([A-Za-z])|(.)", re.DOTALL)
-"""Quoted text, an escaped character, a field, another letter, any other character."""
+"""Sign of a pattern -> the regular expression of its values, without groups."""
 
 
 def iso_instant(cell: str) -> str:
-    """SQL for an ISO 8601 date, or date and time with ``T`` or a blank between.
+    """SQL for a date in ISO 8601 or generalized time.
 
-    Without a zone it is UTC.
+    There may be one to nine digits of a second, after a point or comma, which are cut to microseconds; an hour 24 at
+    the end of a day; and an offset with or without minutes. Without a zone it is UTC.
 
     NULL if the text is no such date, or not in the years 0001 to 9999 of UTC.
     """
@@ -50,7 +82,20 @@ def iso_instant(cell: str) -> str:
         f"else 60 * {zone}::integer + case when {zone} like '-%' then -1 else 1 end * {minutes}::integer end"
     )
     instant = canonical_instant(f"({local} - to_minutes({offset}))")
-    return f"case when regexp_full_match({cell}, '{_ISO}') then {instant} end"
+    # The usual spellings are decided without the groups of the others, which takes less time.
+    return f"case when regexp_full_match({cell}, '{_ISO}') then {instant} else {_lenient_instant(cell)} end"
+
+
+def generalized_instant(cell: str) -> str:
+    """SQL for a generalized time of LDAP, with or without minutes, seconds and a fraction of the last part.
+
+    NULL if the text is none.
+    """
+    return _lenient_instant(cell, _GENERALIZED)
+
+
+def _lenient_instant(cell: str, accepted: str = _LENIENT) -> str:
+    return _instant_of_parts(cell, accepted, _PARTS, _PART_NAMES)
 
 
 def filetime(cell: str) -> str:
@@ -58,48 +103,45 @@ def filetime(cell: str) -> str:
 
     It is rounded down to microseconds.
     """
-    ticks = f"try_cast({cell} as bigint)"
+    ticks = f"try_cast(regexp_replace({cell}, '\\.0*$', '') as bigint)"
     instant = f"make_timestamp({ticks} // 10 - {_MICROSECONDS_FROM_1601})"
-    return f"case when regexp_full_match({cell}, '[0-9]+') then {canonical_instant(instant)} end"
+    return f"case when regexp_full_match({cell}, '[0-9]+(\\.0*)?') then {canonical_instant(instant)} end"
 
 
-def patterned_instant(cell: str, pattern: str, where: Location) -> str:
-    """SQL for a date in UTC that is written like `pattern`, such as ``yyyy-MM-dd HH:mm:ss``.
+def is_never(cell: str) -> str:
+    """SQL for whether a file time means never: 0, or a count that leads beyond the year 9999."""
+    digits = f"ltrim(regexp_extract({cell}, '^([0-9]+)(\\.0*)?$', 1), '0')"
+    beyond = f"coalesce(try_cast({digits} as hugeint) >= {FIRST_FILE_TIME_AFTER_9999}, length({digits}) > 19)"
+    return f"regexp_full_match({cell}, '0+(\\.0*)?') or (regexp_full_match({cell}, '[0-9]+(\\.0*)?') and {beyond})"
 
-    A year of two digits is in 1950 to 2049. Literal are: text in single quotes, a character after a backslash, ``T``,
-    ``Z``, and all characters that are not letters.
 
-    :raises SourceError: if letters have no meaning, or year, month or day is missing.
+def patterned_instant(cell: str, date_format: DateFormat) -> str:
+    """SQL for a date that is written in a pattern, such as ``yyyy-MM-dd HH:mm:ss``; in UTC if it has no offset.
+
+    A year of two digits is in 1950 to 2049. Blanks in the pattern stand for white space of any kind and length.
+
+    NULL if the text is not written so, or if there is no such date.
     """
-    expression, names = parse_pattern(pattern, where)
-    listed = ", ".join(f"'{name}'" for name in names)
-    parts = f"regexp_extract({cell}, '^(?:{expression})$', [{listed}])"
-    clock = _clock(parts, names)
-    iso_text = (
-        f"({_year(parts, names)} || '-' || {_two(parts, 'month')} || '-' || {_two(parts, 'day')} || 'T' || {clock})"
-    )
-    instant = canonical_instant(f"try_cast({iso_text} as timestamp)")
-    return (
-        f"case when regexp_full_match({cell}, '{expression}') and regexp_full_match({iso_text}, '{_DAY}T{_TIME}') "
-        f"then {instant} end"
-    )
+    names = date_format.names
+    expression = pattern_expression(date_format)
+    return _instant_of_parts(cell, expression, f"^(?:{expression})$", names)
 
 
-def parse_pattern(pattern: str, where: Location) -> tuple[str, list[str]]:
-    """A pattern as a regular expression, and the names of its groups.
+def pattern_expression(date_format: DateFormat) -> str:
+    """The regular expression of a pattern, with a group for each of its fields.
 
     Its quotes are doubled for an SQL text.
-
-    The names are year or short_year, month, day, hour, or short_hour and half, minute, second, fraction.
-
-    :raises SourceError: if letters have no meaning, or year, month or day is missing.
     """
-    expression, names = _expression(pattern, where)
-    if not {"month", "day"} <= set(names) or not {"year", "short_year"} & set(names):
-        raise _not_understood(pattern, "it must say year, month and day", where)
-    if ("short_hour" in names) != ("half" in names):
-        raise _not_understood(pattern, "hh and tt belong together; HH counts to 23", where)
-    return expression, names
+    parts = []
+    for part in date_format.parts:
+        if isinstance(part, DateField):
+            parts.append(f"({_EXPRESSIONS[part.sign]})")
+        elif part.isspace():
+            if parts[-1:] != [f"{_BLANK}+"]:
+                parts.append(f"{_BLANK}+")
+        else:
+            parts.append(re.escape(part).replace("'", "''"))
+    return "".join(parts)
 
 
 def canonical_instant(instant: str) -> str:
@@ -113,52 +155,67 @@ def canonical_instant(instant: str) -> str:
     return f"case when year({instant}) between 1 and 9999 then {text} end"
 
 
-def _expression(pattern: str, where: Location) -> tuple[str, list[str]]:
-    parts: list[str] = []
-    names: list[str] = []
-    for token in PATTERN_TOKENS.finditer(pattern):
-        quoted, escaped, field, letter, other = token.groups()
-        if field is not None:
-            if field not in _FIELDS:
-                raise _not_understood(pattern, f"{field} has no meaning", where)
-            name, expression = _FIELDS[field]
-            if name in names:
-                raise _not_understood(pattern, f"it says the {name.removeprefix('short_')} twice", where)
-            names.append(name)
-            parts.append(f"({expression})")
-            continue
-        if letter is not None and letter not in "TZ":
-            raise _not_understood(pattern, f"{letter} has no meaning", where)
-        plain = next(text for text in (quoted, escaped, letter, other) if text is not None)
-        parts.append(re.escape(plain).replace("'", "''"))
-    return "".join(parts), names
+def _instant_of_parts(cell: str, accepted: str, expression: str, names: Sequence[str]) -> str:
+    """SQL for the canonical text of a date, from the groups of a regular expression.
+
+    :param accepted: what the whole text must match.
+    :param expression: matches the same texts, with a group for each of `names`.
+    """
+    listed = ", ".join(f"'{name}'" for name in names)
+    parts = f"regexp_extract({cell}, '{expression}', [{listed}])"
+    instant = f"list_transform([{parts}], lambda p: {_timestamp(names)})"
+    canonical = f"list_extract(list_transform({instant}, lambda p: {canonical_instant('p')}), 1)"
+    return f"case when regexp_full_match({cell}, '{accepted}') then {canonical} end"
 
 
-def _year(parts: str, names: list[str]) -> str:
+def _timestamp(names: Sequence[str]) -> str:
+    """SQL for the instant of a structure `p` with the parts of a date as texts, which may be empty."""
+
+    def part(name: str) -> str:
+        return f"coalesce(nullif(p.{name}, ''), '00')" if name in names else "'00'"
+
+    second = part("second")
+    if "fraction" in names:
+        fraction = "left(p.fraction || '0', 6)"
+        second += (
+            f" || '.' || {fraction}"
+            if names != _PART_NAMES
+            else (f" || case when p.second = '' then '' else '.' || {fraction} end")
+        )
+    text = f"{_year(names)} || '-' || {_month(names)} || '-' || p.day || ' ' || {_hour(names, part('hour'))}"
+    result = f"try_cast({text} || ':' || {part('minute')} || ':' || {second} as timestamp)"
+    if names == _PART_NAMES:
+        result = f"{result} + to_microseconds({_FRACTION_OF_MORE})"
+    return f"({result} - to_minutes({_OFFSET_MINUTES}))" if "offset" in names else result
+
+
+_FRACTION_OF_MORE = (
+    "case when p.fraction = '' or p.second <> '' then 0 else rpad(p.fraction, 9, '0')::bigint "
+    "* case when p.minute = '' then 3600 else 60 end // 1000 end"
+)
+"""Microseconds of a fraction of an hour or a minute, where nothing smaller is written."""
+
+_OFFSET_MINUTES = (
+    "case when lower(p.offset) in ('', 'z') then 0 else case when p.offset like '-%' then -1 else 1 end * "
+    "(60 * regexp_extract(p.offset, '^.([0-9]{1,2})', 1)::integer + "
+    "coalesce(try_cast(regexp_extract(p.offset, '^.[0-9]{2}:?([0-9]{2})$', 1) as integer), 0)) end"
+)
+
+
+def _year(names: Sequence[str]) -> str:
     if "year" in names:
-        return f"{parts}.year"
-    return f"(case when {parts}.short_year < '50' then '20' else '19' end || {parts}.short_year)"
+        return "p.year"
+    return "case when p.short_year < '50' then '20' else '19' end || p.short_year"
 
 
-def _clock(parts: str, names: list[str]) -> str:
-    hour = _two(parts, "hour") if "hour" in names else "'00'"
-    if "short_hour" in names:
-        shift = f"case when lower({parts}.half) = 'pm' then 12 else 0 end"
-        hour = f"lpad(({parts}.short_hour::integer % 12 + {shift})::varchar, 2, '0')"
-    minute = _two(parts, "minute") if "minute" in names else "'00'"
-    second = _two(parts, "second") if "second" in names else "'00'"
-    fraction = f" || '.' || {parts}.fraction" if "fraction" in names else ""
-    return f"{hour} || ':' || {minute} || ':' || {second}{fraction}"
+def _month(names: Sequence[str]) -> str:
+    if "month" in names:
+        return "p.month"
+    months = ", ".join(f"'{month}'" for month in _MONTHS)
+    return f"list_position([{months}], lower(left(p.month_name, 3)))"
 
 
-def _two(parts: str, name: str) -> str:
-    return f"lpad({parts}.{name}, 2, '0')"
-
-
-def _not_understood(pattern: str, problem: str, where: Location) -> SourceError:
-    return SourceError(
-        where,
-        f"the mapping's Format cannot be understood: {problem}",
-        value=pattern,
-        advice="Say 1601date, or something like yyyy-MM-dd HH:mm:ss.",
-    )
+def _hour(names: Sequence[str], hour: str) -> str:
+    if "short_hour" not in names:
+        return hour
+    return "(p.short_hour::integer % 12 + case when lower(p.half) like 'p%' then 12 else 0 end)"

@@ -9,14 +9,18 @@ import re
 
 from tzlocal.windows_tz import tz_win, win_tz
 
+from deltamark.domain.configuration.date_formats import (
+    PATTERN_TOKENS,
+    DateFormat,
+    InvalidDateFormat,
+    parse_date_format,
+)
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused
-from deltamark.domain.errors import SourceError
-from deltamark.domain.location import Location
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.conversions import BLANKS, in_ascii
-from deltamark.infrastructure.duckdb.dates import PATTERN_TOKENS, parse_pattern
+from deltamark.infrastructure.duckdb.dates import pattern_expression
 
 LONGEST_PATTERN = 100
 MOST_MINUTES = 100 * 366 * 24 * 60
@@ -82,17 +86,25 @@ def parse_instant(text: str, pattern: str, zone: str | None, minutes: int = 0) -
     :param zone: the IANA name of the zone of the text; None for UTC.
     :param minutes: are added to the instant.
     """
-    expression, names = _parse_pattern(pattern)
+    date_format = _parse_pattern(pattern)
+    names = date_format.names
     group = {name: rf"\{number}" for number, name in enumerate(names, 1)}
     year = group.get("year") or f"@{group['short_year']}"
     hour, half = (group["short_hour"], f" {group['half']}") if "half" in group else (group.get("hour", "00"), "")
     clock = ":".join((hour, group.get("minute", "00"), group.get("second", "00")))
-    rewritten = f"{year}-{group['month']}-{group['day']} {clock}.{group.get('fraction', '0')}{half}"
+    month, month_sign = (group["month"], "%m") if "month" in group else (group["month_name"], "%b")
+    rewritten = f"{year}-{month}-{group['day']} {clock}.{group.get('fraction', '0')}{half}"
     # If nothing matches, the # stays in front of the text, which is then no date.
+    expression = pattern_expression(date_format)
     sql = f"regexp_replace('#' || trim({text}, {in_ascii(BLANKS)}), '^#(?:{expression})$', '{rewritten}')"
     if "short_year" in group:
         sql = rf"regexp_replace(regexp_replace({sql}, '^@([0-4])', '20\1'), '^@([5-9])', '19\1')"
-    sql = f"try_strptime({sql}, '%Y-%m-%d {'%I' if half else '%H'}:%M:%S.%f{' %p' if half else ''}')"
+    if "half" in group:
+        sql = rf"regexp_replace({sql}, '([AaPp])\.?([Mm])\.?$', '\1\2')"
+    if month_sign == "%b":
+        sql = rf"regexp_replace({sql}, '^([0-9]+-[A-Za-z]{{3}})[a-z.]*', '\1', 'i')"
+    digits = f"regexp_replace({sql}, '(\\.[0-9]{{6}})[0-9]+', '\1')" if "fraction" in group else sql
+    sql = f"try_strptime({digits}, '%Y-{month_sign}-%d {'%I' if half else '%H'}:%M:%S.%f{' %p' if half else ''}')"
     if zone is not None and zone != "UTC":
         sql = f"timezone('UTC', timezone({literal(zone)}, {sql}))"
     if minutes:
@@ -100,15 +112,24 @@ def parse_instant(text: str, pattern: str, zone: str | None, minutes: int = 0) -
     return f"list_extract(list_filter([{sql}], lambda instant: year(instant) BETWEEN 1 AND 9999), 1)"
 
 
-def _parse_pattern(pattern: str) -> tuple[str, list[str]]:
+def _parse_pattern(pattern: str) -> DateFormat:
     _check_length(pattern)
     try:
-        return parse_pattern(pattern, Location(""))
-    except SourceError as e:
-        raise ExpressionRefused(
-            f"writes dates as {shown(pattern)}, which cannot be understood: {e.problem.rpartition(': ')[2]}; "
-            "write something like dd/MM/yyyy HH:mm"
-        ) from e
+        date_format = parse_date_format(pattern)
+    except InvalidDateFormat as e:
+        raise _invalid(pattern, e.reason) from e
+    if not date_format.parts:
+        raise _invalid(pattern, "it must say year, month and day")
+    if "offset" in date_format.names:
+        raise _invalid(pattern, "the time zone is a parameter of its own, so that z and K have no meaning")
+    return date_format
+
+
+def _invalid(pattern: str, problem: str) -> ExpressionRefused:
+    return ExpressionRefused(
+        f"writes dates as {shown(pattern)}, which cannot be understood: {problem}; "
+        "write something like dd/MM/yyyy HH:mm"
+    )
 
 
 def _check_length(pattern: str) -> None:
@@ -152,7 +173,4 @@ def _field(field: str, pattern: str) -> str:
 
 
 def _not_understood(sign: str, pattern: str) -> ExpressionRefused:
-    return ExpressionRefused(
-        f"writes dates as {shown(pattern)}, which cannot be understood: {sign} has no meaning; "
-        "write something like dd/MM/yyyy HH:mm"
-    )
+    return _invalid(pattern, f"{sign} has no meaning")

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from attrs import evolve
 
+from deltamark.domain.configuration.value_formats import AS_IT_IS
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.location import Location
 from deltamark.domain.values import INTEGER_RANGES, PropertyType, shown
@@ -79,7 +80,7 @@ def _from_text(value: Typed, result: PropertyType) -> str:
     if result is PropertyType.DATE_TIME:
         canonical = iso_instant("trim(text)")
     else:
-        canonical = conversion(result, "text", None, Location("")).text
+        canonical = conversion(result, "text", AS_IT_IS, Location("")).text
     error = _conversion_error("text", result)
     checked = computed_once(value.sql, f"CASE WHEN trim(text) <> '' THEN coalesce({canonical}, {error}) END")
     return f"CAST({checked} AS {sql_type(result)})"

@@ -119,7 +119,9 @@ class Format:
 
 
 def check_columns(names: Sequence[str], columns: Sequence[str], file: ExtractFile, line: int | None) -> None:
-    """Refuses a file that has a column twice, or lacks one of `columns`.
+    """Refuses a file that has one of `columns` twice, or lacks it.
+
+    Other columns do not matter.
 
     :param names: the columns of the file.
     :param line: of the header, if the format has one.
@@ -127,7 +129,7 @@ def check_columns(names: Sequence[str], columns: Sequence[str], file: ExtractFil
     """
     names_seen: set[str] = set()
     for name in names:
-        if name in names_seen and name:
+        if name in names_seen and name and name in columns:
             raise SourceError(
                 file.at(line, name), "the header names this column twice", advice="Give each column its own name."
             )

@@ -7,10 +7,18 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
+from deltamark.domain.configuration.value_formats import AS_IT_IS, ValueFormat
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import literal
-from deltamark.infrastructure.duckdb.conversions import BLANKS, Conversion, conversion, in_ascii, lower_escapes
+from deltamark.infrastructure.duckdb.conversions import (
+    BLANKS,
+    Conversion,
+    conversion,
+    in_ascii,
+    lower_escapes,
+    text_in_ascii,
+)
 from deltamark.infrastructure.extracts.row_faults import (
     COMMAND_UNKNOWN,
     COMMANDS,
@@ -51,6 +59,7 @@ class Query:
 class _Column:
     name: str
     kind: PropertyType
+    written: ValueFormat
     cell: str
     conversion: Conversion
 
@@ -69,7 +78,7 @@ def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_
         kind = (
             declared.type if declared else PropertyType.FOREIGN_KEY
         )  # a property that only an association names need not be declared
-        columns.append(_column(mapped.connection_column, kind, number, mapped.format, mapped.location or at))
+        columns.append(_column(mapped.connection_column, kind, number, mapped.value_format, mapped.location or at))
     key = mapping.properties.index(mapping.primary_key)
     in_order = sorted(range(len(columns)), key=lambda i: mapping.properties[i].identifier)
     fragments = [
@@ -100,7 +109,7 @@ def link_query(
     """
     at = mapping.location or Location(mapping.connection_table)
     columns = [
-        _column(name, kind, number, None, at)
+        _column(name, kind, number, AS_IT_IS, at)
         for number, (name, kind) in enumerate(zip((mapping.column1, mapping.column2), types, strict=True))
     ]
     void = f"(not coalesce(h1, false) or {_blank('w1')})"
@@ -110,9 +119,18 @@ def link_query(
     return _query(columns, 0, command_column, selected, ignored=void)
 
 
-def _column(name: str, kind: PropertyType, number: int, pattern: str | None, at: Location) -> _Column:
-    cell = f"w{number}"
-    return _Column(name=name, kind=kind, cell=cell, conversion=conversion(kind, cell, pattern, at))
+def _column(name: str, kind: PropertyType, number: int, written: ValueFormat, at: Location) -> _Column:
+    cell = f"w{number}" if _prepared(f"w{number}", written) is None else f"c{number}"
+    return _Column(name=name, kind=kind, written=written, cell=cell, conversion=conversion(kind, cell, written, at))
+
+
+def _prepared(cell: str, written: ValueFormat) -> str | None:
+    """SQL for a cell without what means no value, and trimmed if it is; None if the cell stays as it is."""
+    if not written.trim and not written.null_values:
+        return None
+    trimmed = f"trim({cell}, {in_ascii(_WHITE)})"
+    nothing = ", ".join(text_in_ascii(text) for text in ("", *written.null_values))
+    return f"case when {trimmed} not in ({nothing}) then {trimmed if written.trim else cell} end"
 
 
 def _query(
@@ -153,11 +171,14 @@ def _query(
             faults += _conversion_fault(columns, number, checked)
     codes = " ".join(f"when {condition} then {code}" for code, condition, _ in faults)
     shown = " ".join(f"when {code} then {cell}" for code, _, cell in faults)
+    prepared = [(column, _prepared(f"w{number}", column.written)) for number, column in enumerate(columns)]
+    cells = ", ".join(f"{sql} as {column.cell}" for column, sql in prepared if sql is not None)
+    source = f"(select *, {cells} from cells)" if cells else "cells"
     sql = f"""
         select {selected}, fault, left(case fault {shown} end, {_LONGEST_SHOWN}) as fault_value
         from (select *, {derived}case when {ignored} then null {codes} end as fault
-              from (select *, {", ".join(values)} from cells))"""
-    mapped = [MappedColumn(name=c.name, described=c.kind.described) for c in columns]
+              from (select *, {", ".join(values)} from {source}))"""
+    mapped = [MappedColumn(name=c.name, kind=c.kind, written=c.written) for c in columns]
     described = DescribedColumns(columns=mapped, key=key, command_column=command_column)
     return Query(columns=names, sql=sql, described=described)
 

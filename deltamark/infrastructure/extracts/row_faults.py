@@ -7,7 +7,10 @@ from typing import Any
 
 from attrs import frozen
 
+from deltamark.domain.configuration.value_formats import ValueFormat
 from deltamark.domain.runs.run import SetAside
+from deltamark.domain.synchronization.unreadable_values import reason_unreadable
+from deltamark.domain.values import PropertyType
 
 KEY_EMPTY, KEY_TOO_LONG, COMMAND_UNKNOWN, FIRST_CONVERSION = 1, 2, 3, 4
 """Codes. `FIRST_CONVERSION` plus the number of a mapped column: its value is not of the type of its property."""
@@ -23,11 +26,13 @@ COMMANDS = {"insert": "insert", "add": "insert", "update": "update", "delete": "
 class MappedColumn:
     """A column that a mapping names.
 
-    :param described: the values that its type accepts, see `PropertyType.described`.
+    :param kind: the type of its property.
+    :param written: how its values are written.
     """
 
     name: str
-    described: str
+    kind: PropertyType
+    written: ValueFormat
 
 
 @frozen(kw_only=True)
@@ -70,7 +75,7 @@ class DescribedColumns:
         if code == COMMAND_UNKNOWN:
             return self.command_column, f"the command is not one of {', '.join(COMMANDS)}"
         column = self.columns[code - FIRST_CONVERSION]
-        return column.name, f"the value is not {column.described}"
+        return column.name, reason_unreadable(row["fault_value"], column.kind, column.written)
 
 
 def why_incomplete(unreadable: int, keys_lost: int) -> str | None:

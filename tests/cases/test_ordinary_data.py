@@ -1,0 +1,185 @@
+"""What spreadsheets, directories and programs write every day is read, or the reason says what is expected."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cases.case import Case
+from tests.cases.conftest import NewCase
+
+GUID = "eb2bf6c4-512d-447f-8aa0-cf2499f6980f"
+
+
+def values(case: Case, name: str, entity_type: str = "P") -> dict[str, object]:
+    """Key -> the value of a property, None where there is none."""
+    return {row["key"]: row["properties"].get(name) for row in case.exported(entity_type)}
+
+
+def map_with(case: Case, column: str, attributes: str) -> None:
+    """Adds attributes to the mapping of a column."""
+    file = case.configuration(1)
+    mapped = f'ConnectionColumn="{column}"'
+    file.write_text(file.read_text(encoding="utf-8").replace(mapped, f"{mapped} {attributes}"), encoding="utf-8")
+
+
+def test_moments_are_read_in_all_spellings_of_programs(case: NewCase) -> None:
+    dates = case("05-seven-digits")
+
+    answer = dates.run(1)
+
+    assert "set aside" not in answer.err
+    moments = values(dates, "N")
+    assert moments == {
+        "1": "2026-11-24T08:15:30.123456Z",
+        "2": "2026-11-24T07:15:30Z",
+        "3": "2026-11-24T08:15:30.123456Z",
+        "4": "2026-11-24T08:15:30.123456Z",
+        "5": "2026-11-24T06:15:30Z",
+        "6": "2026-11-24T08:15:30.500000Z",
+        "7": "2026-11-25T00:00:00Z",
+        "8": "2026-11-24T08:15:30Z",
+        "9": "2026-11-24T08:15:30Z",
+    }
+
+
+def test_a_column_may_mix_all_spellings_of_generalized_time(case: NewCase) -> None:
+    dates = case("05-seven-digits")
+    dates.extract(
+        1,
+        p="id;name\n1;20240229120000Z\n2;20240229120000.0Z\n3;20240229130000+0100\n4;202402291200Z\n5;2024022912Z\n"
+        "6;20240229120000,000-00\n",
+    )
+
+    dates.run(1)
+
+    assert set(values(dates, "N").values()) == {"2024-02-29T12:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("2024-02-30", "there is no such day: February 2024 has 29 days"),
+        ("29/02/2024", "expected: yyyy-MM-dd"),
+        ("12024-01-01", "beyond the year 9999"),
+        ("2024-02-29T10:00:00.1234567891Z", "more than 9 digits"),
+    ],
+)
+def test_a_date_that_is_not_read_is_not_called_something_else(case: NewCase, written: str, reason: str) -> None:
+    dates = case("05-seven-digits")
+    dates.extract(1, p=f"id,name\n1,{written}\n")
+
+    answer = dates.run(1)
+
+    assert reason in answer.err
+    assert "not a date" not in answer.err
+
+
+def test_a_blank_in_a_format_is_any_blank(case: NewCase) -> None:
+    dates = case("06-narrow-blank")
+
+    answer = dates.run(1)
+
+    assert "set aside" not in answer.err
+    assert values(dates, "N") == dict.fromkeys("123", "2026-01-02T15:04:05Z")
+
+
+def test_file_times_beyond_the_year_9999_mean_never(case: NewCase) -> None:
+    accounts = case("09-file-times")
+
+    answer = accounts.run(1)
+
+    assert values(accounts, "N") == {
+        "1": None,
+        "2": None,
+        "3": None,
+        "4": "9999-12-31T23:59:59.999999Z",
+        "5": None,
+        "7": "2019-12-30T00:00:00Z",
+    }
+    assert "p.csv:7:name: a file time is not negative" in answer.err
+    assert "p.csv:9:name: the value is a shortened number" in answer.err
+
+
+def test_a_guid_is_one_however_its_bytes_are_written(case: NewCase) -> None:
+    accounts = case("10-binary-guids")
+
+    answer = accounts.run(1)
+
+    assert "set aside" not in answer.err
+    assert values(accounts, "N") == dict.fromkeys("1234", GUID)
+
+
+def test_bytes_of_a_guid_are_read_in_the_order_that_the_mapping_states(case: NewCase) -> None:
+    accounts = case("10-binary-guids")
+    map_with(accounts, "name", 'ByteOrder="BigEndian"')
+
+    accounts.run(1)
+
+    assert values(accounts, "N") == {"1": GUID, **dict.fromkeys("234", "c4f62beb-2d51-7f44-8aa0-cf2499f6980f")}
+
+
+def test_a_spreadsheet_is_read_as_the_mapping_says(case: NewCase) -> None:
+    sheet = case("56-values-of-a-spreadsheet")
+    map_with(sheet, "a", 'DecimalSeparator="," ThousandsSeparator=" "')
+    map_with(sheet, "b", 'TrueValues="yes|oui" FalseValues="no|non"')
+    map_with(sheet, "c", 'Format="dd/MM/yyyy" NullValues="NULL|-"')
+    sheet.extract(1, p="id;a;b;c\n1;12,50;yes;29/02/2024\n2;1\u202f234,5;Non;-\n3;-1;true;NULL\n")
+
+    answer = sheet.run(1)
+
+    assert "set aside" not in answer.err
+    assert values(sheet, "A") == {"1": 12.5, "2": 1234.5, "3": -1.0}
+    assert values(sheet, "B") == {"1": True, "2": False, "3": True}
+    assert values(sheet, "C") == {"1": "2024-02-29T00:00:00Z", "2": None, "3": None}
+
+
+def test_without_options_the_reasons_name_what_is_read_and_which_option_would_read_the_value(case: NewCase) -> None:
+    sheet = case("56-values-of-a-spreadsheet")
+
+    answer = sheet.run(1)
+
+    assert values(sheet, "A") == {"1": 12.5}
+    assert 'DecimalSeparator=","' in answer.err
+    assert "a decimal point, such as 12.5" in answer.err
+    assert "true, 1, false, 0, or what TrueValues and FalseValues" in answer.err
+    assert "yyyy-MM-dd" in answer.err
+    assert "a Format of the mapping" in answer.err
+
+
+def test_columns_that_no_mapping_names_do_not_matter(case: NewCase) -> None:
+    sheet = case("56-values-of-a-spreadsheet")
+    sheet.extract(1, p="id;a;x;b;c;x;\n1;12.5;1;true;2024-02-29;2;3\n")
+
+    answer = sheet.run(1)
+
+    assert answer.status == 0, answer.err
+    assert values(sheet, "A") == {"1": 12.5}
+
+
+def test_a_mapped_column_must_not_be_there_twice(case: NewCase) -> None:
+    sheet = case("56-values-of-a-spreadsheet")
+    sheet.extract(1, p="id;a;b;c;a\n1;12.5;true;2024-02-29;13.5\n")
+
+    answer = sheet.run(1)
+
+    assert answer.status == 1
+    assert "p.csv:1:a: the header names this column twice" in answer.err
+
+
+def test_options_that_contradict_each_other_or_have_no_effect_are_faults(case: NewCase) -> None:
+    sheet = case("56-values-of-a-spreadsheet")
+    map_with(sheet, "a", 'DecimalSeparator="," ThousandsSeparator="," TrueValues="x"')
+    map_with(sheet, "b", 'TrueValues="yes|0"')
+    map_with(sheet, "c", 'ByteOrder="BigEndian" Trim="true"')
+
+    answer = sheet.command("validate")
+
+    assert answer.status == 2
+    for problem in (
+        "DecimalSeparator and ThousandsSeparator are the same",
+        "TrueValues and FalseValues have no effect on a property of type Double",
+        '"0" would be both true and false',
+        "ByteOrder has no effect on a property of type DateTime",
+        "Trim has no effect on a property of type DateTime",
+    ):
+        assert problem in answer.out.decode()
