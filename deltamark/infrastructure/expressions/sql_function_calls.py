@@ -12,7 +12,7 @@ from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.expressions.predefined_functions import apply_function
 from deltamark.infrastructure.expressions.regular_expressions import checked_options, checked_pattern, insertions
-from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Growth, Shape, Typed, as_text, unify
+from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Growth, Shape, Typed, as_text, computed_once, unify
 
 LONGEST_PADDED = 1_000
 MOST_REPEATED = 100
@@ -122,7 +122,17 @@ def chosen(name: str, arguments: Arguments) -> Typed:
 
 def nullif(name: str, arguments: Arguments) -> Typed:
     unified = unify(list(arguments), name)
-    return evolve(unified[0], sql=_sql(name, unified), literal=None)
+    both = f"[{', '.join(argument.sql for argument in unified)}]"
+    sql = computed_once(both, "CASE WHEN text[1] = text[2] THEN NULL ELSE text[1] END")
+    return evolve(unified[0], sql=sql, literal=None)
+
+
+def split_part(name: str, arguments: Arguments) -> Typed:
+    text, between, number = (argument.sql for argument in arguments)
+    body = "CASE WHEN text.a IS NOT NULL AND text.b IS NOT NULL AND text.n IS NOT NULL THEN "
+    body += "coalesce(string_split(text.a, text.b)[text.n], '') END"
+    sql = computed_once(f"struct_pack(a := {text}, b := {between}, n := {number})", body)
+    return Typed(sql, Shape.TEXT, growth=arguments[0].growth)
 
 
 def if_then(name: str, arguments: Arguments) -> Typed:
@@ -178,12 +188,11 @@ def list_text(name: str, arguments: Arguments) -> Typed:
     values, between = arguments
     if between.growth.characters > LONGEST_FORMAT:
         raise ExpressionRefused(f"puts more than {LONGEST_FORMAT} characters between the values of a list")
-    sql = values.sql
+    texts = "text"
     if values.shape is not Shape.TEXT:
-        text = as_text(Typed("value", values.shape)).sql
-        sql = f"list_transform({sql}, lambda value: {text})"
+        texts = f"list_transform(text, lambda value: {as_text(Typed('value', values.shape)).sql})"
     growth = Growth(values.growth.times, values.growth.characters * (1 + len(between.literal or "")))
-    return Typed(f"array_to_string({sql}, {between.sql})", Shape.TEXT, growth=growth)
+    return Typed(computed_once(values.sql, f"array_to_string({texts}, {between.sql})"), Shape.TEXT, growth=growth)
 
 
 def list_contains(name: str, arguments: Arguments) -> Typed:

@@ -176,7 +176,7 @@ SQL_FUNCTIONS: Mapping[str, Function] = {
     "round": Function("number, digits", calls.rounded, (NUMBER, WHOLE), 1, 2),
     "rpad": _PADDED,
     "rtrim": Function("text, characters", calls.trimmed("TrimEnd"), (TEXT,), 1, 2),
-    "split_part": Function("text, between, number", calls.as_first, (TEXT, TEXT, WHOLE), 3, 3),
+    "split_part": Function("text, between, number", calls.split_part, (TEXT, TEXT, WHOLE), 3, 3),
     "starts_with": _two_texts("text, start", calls.gives(Shape.BOOLEAN)),
     "strftime": Function("date, '%d/%m/%Y'", calls.strftime, (DATE, TEXT), 2, 2, frozenset({1})),
     "strpos": _two_texts("text, searched", calls.gives(Shape.WHOLE)),

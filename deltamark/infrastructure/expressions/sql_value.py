@@ -110,7 +110,9 @@ def property_column(name: str, kind: PropertyType, *, is_collection: bool) -> Ty
 def computed_once(sql: str, body: str) -> str:
     """SQL for `body`, in which `text` is the value of `sql`.
 
-    It is computed once however often it occurs.
+    It is computed once however often it occurs. What DuckDB defines as a macro (`nullif`, `split_part`,
+    `array_to_string`) repeats its arguments, so that each of them in another would double the work of planning; a
+    value in brackets is planned once.
     """
     return f"list_extract(list_transform([{sql}], lambda text: {body}), 1)"
 
@@ -124,7 +126,10 @@ def as_text(value: Typed) -> Typed:
         return value
     if value.shape is Shape.SPAN:
         raise ExpressionRefused("uses an interval as a text; add it to a date or subtract it from one")
-    sql = canonical_instant(value.sql) if value.shape is Shape.INSTANT else f"CAST({value.sql} AS VARCHAR)"
+    if value.shape is Shape.INSTANT:
+        sql = computed_once(value.sql, canonical_instant("text"))
+    else:
+        sql = f"CAST({value.sql} AS VARCHAR)"
     return Typed(sql, Shape.TEXT, growth=SHORT)
 
 
