@@ -12,7 +12,16 @@ from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.expressions.predefined_functions import apply_function
 from deltamark.infrastructure.expressions.regular_expressions import checked_options, checked_pattern, insertions
-from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Growth, Shape, Typed, as_text, computed_once, unify
+from deltamark.infrastructure.expressions.sql_value import (
+    DATES,
+    NUMBERS,
+    Growth,
+    Shape,
+    Typed,
+    as_text,
+    computed_once,
+    unify,
+)
 
 LONGEST_PADDED = 1_000
 MOST_REPEATED = 100
