@@ -17,9 +17,16 @@ def values(case: Case, name: str, entity_type: str = "P") -> dict[str, object]:
 
 def map_with(case: Case, column: str, attributes: str) -> None:
     """Adds attributes to the mapping of a column."""
-    file = case.configuration(1)
     mapped = f'ConnectionColumn="{column}"'
-    file.write_text(file.read_text(encoding="utf-8").replace(mapped, f"{mapped} {attributes}"), encoding="utf-8")
+    replace_in(case, mapped, f"{mapped} {attributes}")
+
+
+def replace_in(case: Case, text: str, instead: str) -> None:
+    """Replaces a text in the configuration, which must be there."""
+    file = case.configuration(1)
+    before = file.read_text(encoding="utf-8")
+    assert text in before
+    file.write_text(before.replace(text, instead), encoding="utf-8")
 
 
 def test_moments_are_read_in_all_spellings_of_programs(case: NewCase) -> None:
@@ -183,3 +190,51 @@ def test_options_that_contradict_each_other_or_have_no_effect_are_faults(case: N
         "Trim has no effect on a property of type DateTime",
     ):
         assert problem in answer.out.decode()
+
+
+def test_bits_of_negative_numbers_are_right(case: NewCase) -> None:
+    flags = case("11-bit-flags")
+
+    assert flags.command("validate").status == 0
+    flags.run(1)
+
+    bits = values(flags, "R")
+    assert {key for key, is_set in bits.items() if is_set} == {"global-security", "global-list", "disabled"}
+    assert {key for key, is_set in bits.items() if is_set is False} == {
+        "local-security",
+        "universal-security",
+        "enabled",
+    }
+
+
+def test_what_is_refused_in_an_expression_says_what_to_write_instead(case: NewCase) -> None:
+    flags = case("11-bit-flags")
+    file = flags.configuration(1)
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("(p.T &amp; 2) = 2", "bitand(p.T, 2) = 2"), encoding="utf-8"
+    )
+
+    answer = flags.command("validate")
+
+    assert answer.status == 2
+    assert "write (number & 2) <> 0" in answer.out.decode()
+
+
+def test_a_name_has_one_lower_case_composed_or_not(case: NewCase) -> None:
+    names = case("15-lower-of-a-decomposed-name")
+
+    names.run(1)
+
+    lower = values(names, "L")
+    assert all(lower[f"{number}-NFC"] == lower[f"{number}-NFD"] for number in "123")
+
+
+def test_a_bad_row_is_told_once_however_many_mappings_read_its_file(case: NewCase) -> None:
+    names = case("14-names-that-nearly-fit")
+    names.extract(1, u='dn,manager\nA,\n"B"x,A\n  ,A\nC,A\n')
+
+    answer = names.run(1)
+
+    assert answer.err.count("u.csv:3:") == 1, answer.err
+    assert answer.err.count("u.csv:4:") == 1, answer.err
+    assert "2 rows were set aside" in answer.err

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import datetime
 
 import pytest
 
 from deltamark.domain.values import PropertyType
+from deltamark.infrastructure.expressions.predefined_functions import FUNCTIONS
+from deltamark.infrastructure.expressions.sql_value import Shape
 from tests.expressions.language import refusal, value, values
 
 DATE = PropertyType.DATE_TIME
@@ -16,6 +19,26 @@ DIACRITICS = {
     "é": "e", "ä": "ae", "ö": "oe", "ü": "ue", "ø": "o", "ł": "l", "ß": "ss", "æ": "ae", "œ": "oe", "š": "sh", "č": "c",
     "É": "E", "Ä": "AE", "Ö": "OE", "Ü": "UE", "Ø": "O", "Ł": "L", "Æ": "AE", "Œ": "OE", "Š": "SH", "Č": "C", "ẞ": "SS",
 }  # fmt: skip
+
+
+TEXT_FUNCTIONS = sorted(
+    name for name, function in FUNCTIONS.items() if function.takes is Shape.TEXT and function.gives is Shape.TEXT
+)
+DECOMPOSABLE = [char for char in map(chr, range(0x110000)) if unicodedata.normalize("NFD", char) != char]
+
+
+@pytest.mark.parametrize("expression", [*TEXT_FUNCTIONS, "SQL:p: lower(p.Name)", "SQL:p: upper(p.Name)"])
+def test_a_function_gives_the_same_for_every_letter_composed_and_decomposed(expression):
+    given = [f"cn=İ{char}x" if expression == "ToFormatedDN" else f"İ{char}x" for char in DECOMPOSABLE]
+    binding = None if expression.startswith("SQL:") else "Name"
+
+    composed, decomposed = (
+        values(expression, *({"Name": unicodedata.normalize(form, text)} for text in given), binding=binding)
+        for form in ("NFC", "NFD")
+    )
+
+    assert composed == decomposed
+    assert len(DECOMPOSABLE) > 13_000
 
 
 @pytest.mark.parametrize(("letter", "plain"), DIACRITICS.items())
@@ -286,3 +309,25 @@ def test_an_invalid_pipe_is_refused_with_what_to_write(expression, message):
 )
 def test_a_function_of_a_value_of_the_wrong_type_is_refused(expression, binding, message):
     assert refusal(expression, binding).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text", "then"),
+    [
+        ("ToGuid", " {EB2BF6C4-512D-447F-8AA0-CF2499F6980F} ", "eb2bf6c4-512d-447f-8aa0-cf2499f6980f"),
+        ("ToGuid", "xPYr6y1Rf0SKoM8kmfaYDw==", "eb2bf6c4-512d-447f-8aa0-cf2499f6980f"),
+        ("ToGuid:BigEndian", "xPYr6y1Rf0SKoM8kmfaYDw==", "c4f62beb-2d51-7f44-8aa0-cf2499f6980f"),
+        ("ToGuid", "xPYr6y1Rf0SKoM8k", None),
+        ("ToGuid", "Ann", None),
+        ("ToSid", "AQUAAAAAAAUVAAAAoGXPfnhLm1/nfIdwUAQAAA==", "S-1-5-21-2127521184-1604012920-1887927527-1104"),
+        ("ToSid", "s-1-5-32-544", "S-1-5-32-544"),
+        ("ToSid", "X'0101000000000005'", None),
+        ("ToSid", "", None),
+    ],
+)
+def test_identifiers_are_read_from_their_bytes(expression, text, then):
+    assert value(expression, "Name", Name=text) == then
+
+
+def test_an_unknown_order_of_bytes_is_refused():
+    assert "write LittleEndian or BigEndian" in refusal("ToGuid:Middle", "Name")

@@ -97,6 +97,13 @@ ANN = {
         ("simplify(p.Name) || TOSOUNDEX(p.Name)", "ANNA500"),
         ("ParseLocalDate('31/12/2020', 'Romance Standard Time', 'dd/MM/yyyy')", "2020-12-30T23:00:00Z"),
         ("FormatLocalDate(p.Born, 'Romance Standard Time', 'dd/MM/yyyy HH:mm')", "02/01/1996 01:00"),
+        ("p.Age & 6", "6"),
+        ("(p.Age | 1) = 31", "true"),
+        ("(-2147483646 & 2) = 2", "true"),
+        ("(-2147483644 & 2) <> 0", "false"),
+        ("(-9223372036854775807 & 1) = 1", "true"),
+        ("p.Age & 2 = 2", "true"),
+        ("p.Age & null", None),
         ("null", None),
     ],
 )
@@ -112,7 +119,12 @@ def test_the_variable_may_have_any_name(form):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("(select 1)", 'uses "Subquery", which is not allowed in an expression'),
+        (
+            "(select 1)",
+            'uses "Subquery", which is not allowed in an expression; write a dependency path, such as p.Manager.Name',
+        ),
+        ("p.Weight & 1", "takes the bits of a number; they must be whole numbers"),
+        ("p.Active & p.Active", "takes the bits of a Boolean; they must be whole numbers; join conditions with AND"),
         ("read_text('/etc/passwd')", 'uses "read_text", which is not allowed in an expression'),
         ("lowr(p.Name)", 'uses "lowr", which is not allowed in an expression; did you mean "lower"?'),
         ("tosoundx(p.Name)", 'uses "tosoundx", which is not allowed in an expression; did you mean "ToSoundex"?'),
@@ -177,6 +189,25 @@ def test_a_message_names_what_is_refused_and_a_suggestion(text, message):
 
     assert found.startswith(message)
     assert not message.endswith("?") or found == message
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("p.Age << 1", "write the number out, as in (number & 8) <> 0 for the fourth bit"),
+        ("p.Age ** 2", "multiply the number with itself"),
+        ("~p.Age", "test that a bit is not set with (number & 2) = 0"),
+        ("p.Name ~ 'a'", "write regexp_matches(text, 'pattern')"),
+        ("bitand(p.Age, 2)", "write (number & 2) <> 0"),
+        ("ISNULL(p.State, 'x')", "write coalesce(value, value)"),
+        ("getdate()", "an expression may depend on what it reads only"),
+    ],
+)
+def test_a_refusal_says_what_to_write_instead(text, advice):
+    refused = refusal(f"SQL:p: {text}")
+
+    assert "which is not allowed in an expression; " in refused
+    assert advice in refused
 
 
 @pytest.mark.parametrize("text", ["p.Name ||", "((p.Name)", "'open", "p.Name p.Mail", "case when", "/* open", "lower("])

@@ -46,17 +46,25 @@ class PreparedExtracts:
 
     @property
     def set_aside(self) -> tuple[SetAside, ...]:
-        """The rows that cleansing set aside, file by file."""
-        return tuple(row for extract in self.extracts for row in extract.cleansed.set_aside)
+        """The rows that cleansing set aside, file by file.
+
+        A row that several mappings read and cannot use for the same reason is there once.
+        """
+        first: dict[tuple[object, ...], SetAside] = {}
+        for extract in self.extracts:
+            for row in extract.cleansed.set_aside:
+                first.setdefault((row.file, row.line, row.column, row.reason, row.value), row)
+        return tuple(first.values())
 
     @property
     def messages(self) -> tuple[str, ...]:
         """What a user must know about the extracts."""
-        return tuple(
-            message
+        messages = (
+            (extract.cleansed.read.file, message)
             for extract in self.extracts
             for message in (*extract.cleansed.messages, *filter(None, [extract.cleansed.incomplete]))
         )
+        return tuple(message for _, message in dict.fromkeys(messages))
 
     @property
     def incomplete(self) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from deltamark.domain.configuration.value_formats import ByteOrder
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
-from deltamark.infrastructure.duckdb.conversions import in_ascii
+from deltamark.infrastructure.duckdb.conversions import guid_text, in_ascii, sid_text
 from deltamark.infrastructure.duckdb.dates import iso_instant
 from deltamark.infrastructure.expressions.date_formats import format_instant, minute_count, parse_instant, time_zone
 from deltamark.infrastructure.expressions.sql_value import DATES, SHORT, Growth, Shape, Typed, as_text, computed_once
@@ -36,7 +37,7 @@ _SPECIAL = {
 
 
 def _remove_diacritics(text: str) -> str:
-    sql = "nfc_normalize(text)"
+    sql = "text"
     for letter, plain in _SPECIAL.items():
         sql = f"replace({sql}, {literal(letter)}, {literal(plain)})"
         capital = "ẞ" if letter == "ß" else letter.upper()
@@ -100,6 +101,13 @@ def _universal(text: str, *parameters: str) -> str:
     return parse_instant(text, pattern, None, minute_count(minutes))
 
 
+def _guid(text: str, order: str = ByteOrder.LITTLE_ENDIAN.value) -> str:
+    orders = {known.value: known for known in ByteOrder}
+    if order not in orders:
+        raise ExpressionRefused(f"reads the bytes of a Guid as {shown(order)}; write {' or '.join(orders)}")
+    return computed_once(text, guid_text("trim(text)", orders[order]))
+
+
 _UTC = {"UTC", "Etc/UTC", "Etc/GMT"}
 
 FUNCTIONS: Mapping[str, Predefined] = {
@@ -117,6 +125,8 @@ FUNCTIONS: Mapping[str, Predefined] = {
         Shape.TEXT, lambda text: f"deltamark_double_metaphone({_remove_diacritics(text)})", times=4
     ),
     "ToFormatedDN": Predefined(Shape.TEXT, _python("deltamark_formatted_dn"), times=3),
+    "ToGuid": Predefined(Shape.TEXT, lambda text, *order: _guid(text, *order), times=0),
+    "ToSid": Predefined(Shape.TEXT, lambda text: computed_once(text, sid_text("trim(text)")), times=4),
     "ParseLocalDate": Predefined(
         Shape.INSTANT,
         lambda text, zone, pattern: parse_instant(text, pattern, time_zone(zone)),
@@ -148,7 +158,7 @@ FUNCTIONS: Mapping[str, Predefined] = {
 }
 """Name -> function. Null gives null."""
 
-MOST_PARAMETERS = {"ParseUniversalDateThenAddMinutes": 3}
+MOST_PARAMETERS = {"ParseUniversalDateThenAddMinutes": 3, "ToGuid": 1}
 """The functions that take more parameters than they need."""
 
 
@@ -188,7 +198,9 @@ def parsed_instant(value: Typed) -> Typed:
 def _text(name: str, function: Predefined, value: Typed) -> Typed:
     if function.gives is Shape.INSTANT and value.shape in DATES:
         raise ExpressionRefused(f"applies {name} to a date, which need not be parsed; leave {name} out")
-    return as_text(value)
+    text = as_text(value)
+    # Texts that look the same give the same, whether their letters are composed or not.
+    return evolve(text, sql=f"nfc_normalize({text.sql})") if function.gives is Shape.TEXT else text
 
 
 def _parameter_count(count: int) -> str:

@@ -110,7 +110,7 @@ def _advice(value: Typed, result: PropertyType) -> str:
     if value.shape is Shape.BOOLEAN:
         return "; write case when … then … else … end"
     if result is PropertyType.BOOL:
-        return "; compare it, as in … = 1"
+        return "; compare it, as in … = 1, or … <> 0 for a bit"
     if value.shape in DATES:
         return "; take a part of it, as in date_part('year', …)"
     return "; convert it with cast(… as …)"

@@ -56,6 +56,11 @@ def as_first(name: str, arguments: Arguments) -> Typed:
     return Typed(_sql(name, arguments), arguments[0].shape, growth=arguments[0].growth)
 
 
+def composed(name: str, arguments: Arguments) -> Typed:
+    """A result that is the same for both forms of a letter with an accent, composed or not."""
+    return as_first(name, [evolve(argument, sql=f"nfc_normalize({argument.sql})") for argument in arguments])
+
+
 def under_name(other: str, write: Writer) -> Writer:
     return lambda _, arguments: write(other, arguments)
 

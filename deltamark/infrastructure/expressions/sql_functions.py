@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused
-from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 from deltamark.infrastructure.expressions import sql_function_calls as calls
+from deltamark.infrastructure.expressions.advice import instead_of_function
 from deltamark.infrastructure.expressions.predefined_functions import FUNCTIONS, apply_function
 from deltamark.infrastructure.expressions.sql_function_calls import DATE_PARTS, DAY_NUMBERS, Writer
 from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Shape, Typed
@@ -46,7 +46,7 @@ def call_function(name: str, arguments: list[Typed]) -> Typed:
         for known in FUNCTIONS:
             if known.lower() == name.lower():
                 return _predefined(known, arguments)
-        suggestion = hint(name, [*SQL_FUNCTIONS, *FUNCTIONS])
+        suggestion = instead_of_function(name, [*SQL_FUNCTIONS, *FUNCTIONS])
         raise ExpressionRefused(f"uses {shown(name)}, which is not allowed in an expression{suggestion}")
     if not function.least <= len(arguments) <= function.most:
         raise ExpressionRefused(f"gives {name} {len(arguments)} arguments; write {name}({function.usage})")
@@ -156,7 +156,7 @@ SQL_FUNCTIONS: Mapping[str, Function] = {
     "list_sort": _list("list", calls.list_of("list_sort({list})")),
     "list_string_agg": _LIST_TEXT,
     "list_sum": _list("list", calls.list_sum),
-    "lower": _one(TEXT, "text", calls.as_first),
+    "lower": _one(TEXT, "text", calls.composed),
     "lpad": _PADDED,
     "ltrim": Function("text, characters", calls.trimmed("TrimStart"), (TEXT,), 1, 2),
     "mod": Function("number, number", calls.as_first, (NUMBER, NUMBER), 2, 2),
@@ -184,7 +184,7 @@ SQL_FUNCTIONS: Mapping[str, Function] = {
     "substring": _SUBSTRING,
     "trim": Function("text, characters", calls.trimmed("Trim"), (TEXT,), 1, 2),
     "trunc": _NUMBER,
-    "upper": _one(TEXT, "text", calls.as_first),
+    "upper": _one(TEXT, "text", calls.composed),
     **_DATE_PART,
 }
 """Name in lower case -> function."""

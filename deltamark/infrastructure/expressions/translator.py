@@ -16,6 +16,7 @@ from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.dates import iso_instant
+from deltamark.infrastructure.expressions.advice import instead_of_node
 from deltamark.infrastructure.expressions.name_resolution import ExpressionNames
 from deltamark.infrastructure.expressions.sql_function_calls import part, unit_of
 from deltamark.infrastructure.expressions.sql_functions import call_function
@@ -86,7 +87,9 @@ class Translation:
         """
         translate = _NODES.get(type(node))
         if translate is None:
-            raise ExpressionRefused(f"uses {shown(_name_of(node))}, which is not allowed in an expression")
+            raise ExpressionRefused(
+                f"uses {shown(_name_of(node))}, which is not allowed in an expression{instead_of_node(node)}"
+            )
         for name, value in node.args.items():
             if value and name not in _TRANSLATED and not (name == "negate" and isinstance(node, exp.Like | exp.ILike)):
                 raise ExpressionRefused(f"uses {name} with {shown(_name_of(node))}, which is not allowed")
@@ -189,6 +192,20 @@ def _arithmetic(at: Translation, node: exp.Expr) -> Typed:
     shape = Shape.NUMBER if sign == "/" or Shape.NUMBER in shapes else Shape.WHOLE
     kind = "DOUBLE" if shape is Shape.NUMBER else "BIGINT"
     return Typed(f"(CAST({left.sql} AS {kind}) {sign} CAST({right.sql} AS {kind}))", shape)
+
+
+def _bits(at: Translation, node: exp.Expr) -> Typed:
+    """The bits of whole numbers in two's complement, so that those of negative numbers are right too."""
+    left, right, sign = at.single(node.this), at.single(node.expression), _BITS[type(node)]
+    for value in (left, right):
+        if value.shape not in (Shape.WHOLE, Shape.NOTHING):
+            instead = "" if value.shape is not Shape.BOOLEAN else f"; join conditions with {_CONDITIONS[sign]}"
+            raise ExpressionRefused(f"takes the bits of {value.described}; they must be whole numbers{instead}")
+    return Typed(f"(CAST({left.sql} AS BIGINT) {sign} CAST({right.sql} AS BIGINT))", Shape.WHOLE)
+
+
+_BITS: Mapping[type[exp.Expr], str] = {exp.BitwiseAnd: "&", exp.BitwiseOr: "|"}
+_CONDITIONS = {"&": "AND", "|": "OR"}
 
 
 def _moved_date(left: Typed, right: Typed, sign: str) -> Typed:
@@ -384,6 +401,7 @@ _NODES: Mapping[type[exp.Expr], Callable[[Translation, exp.Expr], Typed]] = {
     exp.Paren: _paren,
     exp.DPipe: _concatenation,
     **dict.fromkeys(_ARITHMETIC, _arithmetic),
+    **dict.fromkeys(_BITS, _bits),
     **dict.fromkeys(_COMPARISONS, _comparison),
     exp.Neg: _negation,
     exp.And: _and_or,
