@@ -17,9 +17,9 @@ from deltamark.application.ports.extracts import Extracts
 from deltamark.application.ports.store import Clock, Store
 from deltamark.application.services import OrphanWriter, Reload, Services, utc_now
 from deltamark.config import check
-from deltamark.config.check import CheckedConfiguration, ConfigurationReload
+from deltamark.config.check import CheckedConfiguration, ConfigurationReload, Judgement
 from deltamark.config.user_modules import TaskModule
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import load_as_far_as_possible
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.runs.run import Operator
@@ -59,35 +59,67 @@ def checked_configuration(
     configuration: Configuration | str | os.PathLike[str],
     tasks: Iterable[UserTask] = (),
     modules: Iterable[TaskModule] = (),
+    *,
+    leave_out_unbuilt: bool = False,
 ) -> CheckedConfiguration:
     """A configuration, loaded if it is given as a path, and checked.
 
     :param tasks: functions that tasks may name.
     :param modules: modules that hold such functions; imported only if a task names one.
+    :param leave_out_unbuilt: whether what is known but not built is left out instead of being a fault.
     :raises ConfigurationError: with every fault.
     """
-    return check.checked_configuration(configuration, _evaluator, functions=tasks, modules=modules)
-
-
-def configuration_for_reading(files: Path, modules: Iterable[TaskModule] = ()) -> CheckedConfiguration:
-    """A configuration for commands that only read.
-
-    Its expressions and functions are checked when a plan is needed.
-
-    :raises ConfigurationError: with every fault of the rest; with every one of those where a plan is needed.
-    """
-    whole = _late(lambda: checked_configuration(files, modules=modules))
-    return CheckedConfiguration(
-        configuration=load(files), plan=_late(lambda: whole.plan), evaluator=_late(lambda: whole.evaluator)
+    return check.checked_configuration(
+        configuration, _evaluator, functions=tasks, modules=modules, leave_out_unbuilt=leave_out_unbuilt
     )
 
 
-def reload_of(files: Path, tasks: Iterable[UserTask] = (), modules: Iterable[TaskModule] = ()) -> Reload:
+def judged_configuration(
+    files: Path, modules: Iterable[TaskModule] = (), *, leave_out_unbuilt: bool = False
+) -> Judgement:
+    """The faults and warnings of a configuration, all found in one pass.
+
+    :param modules: modules that hold functions that tasks may name; imported only if a task names one.
+    :param leave_out_unbuilt: whether what is known but not built is left out instead of being a fault.
+    """
+    return check.judged_configuration(files, _evaluator, modules=modules, leave_out_unbuilt=leave_out_unbuilt)
+
+
+def configuration_for_reading(
+    files: Path, modules: Iterable[TaskModule] = (), *, leave_out_unbuilt: bool = False
+) -> CheckedConfiguration:
+    """A configuration for commands that only read.
+
+    Its expressions and functions are checked when a plan is needed, or where the rest has a fault.
+
+    :raises ConfigurationError: with every fault of the rest and, if there is one, of these; with every one of these
+        where a plan is needed.
+    """
+    loaded = load_as_far_as_possible(files, leave_out_unbuilt=leave_out_unbuilt)
+    whole = _late(lambda: checked_configuration(files, modules=modules, leave_out_unbuilt=leave_out_unbuilt))
+    if loaded.all_faults():
+        return checked_configuration(files, modules=modules, leave_out_unbuilt=leave_out_unbuilt)
+    return CheckedConfiguration(
+        configuration=loaded.configuration,
+        plan=_late(lambda: whole.plan),
+        evaluator=_late(lambda: whole.evaluator),
+        notices=loaded.notices,
+    )
+
+
+def reload_of(
+    files: Path,
+    tasks: Iterable[UserTask] = (),
+    modules: Iterable[TaskModule] = (),
+    *,
+    leave_out_unbuilt: bool = False,
+) -> Reload:
     """Loads a configuration again when these files were changed.
 
     :param modules: modules that hold functions that tasks may name; they are not loaded again.
+    :param leave_out_unbuilt: whether what is known but not built is left out instead of being a fault.
     """
-    return ConfigurationReload(files, _evaluator, functions=tasks, modules=modules)
+    return ConfigurationReload(files, _evaluator, functions=tasks, modules=modules, leave_out_unbuilt=leave_out_unbuilt)
 
 
 def services(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
@@ -30,7 +30,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.differences import Verification
 from deltamark.domain.derivation.explanation import Explanation
-from deltamark.domain.errors import UsageError
+from deltamark.domain.errors import Fault, UsageError
 from deltamark.domain.history.changes import (
     Classification,
     CorrelationKey,
@@ -71,8 +71,9 @@ class Engine:
 
     # Opening and closing.
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, not_built: Sequence[Fault] = ()) -> None:
         self._services = services
+        self._not_built = tuple(not_built)
         self._is_closed = False
         self._this_thread = threading.local()
 
@@ -86,6 +87,7 @@ class Engine:
         tasks: Iterable[UserTask] = (),
         create: bool = True,
         clock: Clock = utc_now,
+        leave_out_unbuilt: bool = False,
     ) -> Engine:
         """Opens a store with a configuration.
 
@@ -96,6 +98,8 @@ class Engine:
             group ``deltamark.tasks``, which is read where a task names a function that is not among them.
         :param create: whether a store that does not exist is made; otherwise it is an error.
         :param clock: gives the time of changes and runs.
+        :param leave_out_unbuilt: whether what the files name and this version does not do is left out (`not_built`);
+            otherwise it is a fault.
         :raises ConfigurationError: with every fault of the configuration.
         :raises StoreError: if the store cannot be opened.
         :raises UsageError: for an argument of a wrong type.
@@ -105,14 +109,16 @@ class Engine:
 
         arguments.text("store, a URL such as sqlite:///deltamark.db,", store)
         arguments.boolean("create", create)
+        arguments.boolean("leave_out_unbuilt", leave_out_unbuilt)
         folder = arguments.file("export_output", export_output)
         now = arguments.clock(clock)
         reload, functions = None, tuple(registered(tasks).values())
         if not isinstance(configuration, Configuration):
             files = arguments.file("configuration", configuration, kinds="a Configuration or a path")
-            reload = bootstrap.reload_of(files, functions)
-        checked_configuration = bootstrap.checked_configuration(configuration, functions)
-        return cls(bootstrap.services(checked_configuration, store, folder, create=create, clock=now, reload=reload))
+            reload = bootstrap.reload_of(files, functions, leave_out_unbuilt=leave_out_unbuilt)
+        loaded = bootstrap.checked_configuration(configuration, functions, leave_out_unbuilt=leave_out_unbuilt)
+        services = bootstrap.services(loaded, store, folder, create=create, clock=now, reload=reload)
+        return cls(services, loaded.notices)
 
     @property
     def configuration(self) -> Configuration:
@@ -121,6 +127,11 @@ class Engine:
         It is the one that the engine was opened with, or that its schedule loaded since.
         """
         return self._services.configuration
+
+    @property
+    def not_built(self) -> tuple[Fault, ...]:
+        """A notice for each thing that is not built and was left out when the engine was opened, in file order."""
+        return self._not_built
 
     def close(self) -> None:
         """Closes the store.

@@ -19,8 +19,8 @@ import click
 
 import deltamark
 from deltamark.config.xml.elements import Attribute, Element
-from deltamark.config.xml.schema import NOT_BUILT
 from deltamark.config.xml.task_elements import JOB
+from deltamark.config.xml.unbuilt import NOT_BUILT, NOT_BUILT_ATTRIBUTES
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.store.tables import Table, TableColumn, present_tables
 from deltamark.interfaces.cli.groups import HELP_OPTIONS, leaves
@@ -38,10 +38,22 @@ def configuration() -> str:
     parts += [_element(name, element, parents) for name, element, parents in sections()]
     overrides = "\n".join(f"- `{child.name}`" for child in JOB.children if child.name.endswith("Override"))
     parts.append(_OVERRIDES.strip().replace("{overrides}", overrides))
-    listed = "\n".join(f"- `{name}`" for name in sorted(NOT_BUILT))
-    parts.append(f"{_NOT_BUILT.strip()}\n\n{listed}")
+    parts.append(_NOT_BUILT.strip())
+    parts.append(_wrapped(f"`{name}`" for name in sorted(NOT_BUILT)) + ".")
+    parts.append("And these attributes of elements that are built:")
+    parts.append(
+        "\n".join(f"- `{name}`: {_sorted_names(names)}" for name, names in sorted(NOT_BUILT_ATTRIBUTES.items()))
+    )
     parts.append(_AFTER_CONFIGURATION.strip())
     return "\n\n".join(parts) + "\n"
+
+
+def _wrapped(names: Iterable[str]) -> str:
+    return "\n".join(textwrap.wrap(", ".join(names), 120, break_on_hyphens=False, break_long_words=False))
+
+
+def _sorted_names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def _element(name: str, element: Element, parents: tuple[str, ...]) -> str:
@@ -323,10 +335,12 @@ Here you look up every element and attribute of a configuration: its values, its
 
 A configuration is one XML file, or all `*.xml` files below a folder. Element and attribute names count with their
 letter case. An unknown element or attribute is refused with file, line and the nearest known name. Booleans are
-`true`, `false`, `1` and `0`. Where a value is one of several names, the number in parentheses means the same.
+`true`, `false`, `1` and `0`, also `True` or `FALSE`. Where a value is one of several names, the number in parentheses
+means the same.
 
 `deltamark validate` lists everything that is wrong with a configuration, and warns of what can run but is probably a
-mistake. `deltamark config export` writes a whole configuration as one file, and `deltamark.configuration_xml` the XML
+mistake: in one pass, all files, structure, references, cycles and expressions. Only what follows from another fault is
+left out. `deltamark config export` writes a whole configuration as one file, and `deltamark.configuration_xml` the XML
 of one that was built in Python. Files must be UTF-8 without a DOCTYPE, entities, processing instructions and XInclude,
 and at most 1 MiB each.
 """
@@ -349,7 +363,15 @@ and children that it gives. It can give all attributes and children of the task.
 _NOT_BUILT = """
 ## Known, but not built yet
 
-These elements, and overrides of these tasks, are refused by name.
+The language is larger than what this version does: roles, provisioning, workflows, screens. These elements, and
+overrides of these tasks, are refused by name, each with its file and line; what is inside them is not judged. So are
+families of names such as `ViewAccessControlRules`, `MailSetting`, `AddChangeAspect`, `WorkflowEditEntityForm` and
+`InvokeApiTask`.
+
+With `--leave-out-unbuilt` (before any command, or after `validate`, `run` and some others), with `leave_out_unbuilt =
+true` in `deltamark.toml`, or with `Engine.open(…, leave_out_unbuilt=True)`, a configuration is loaded without them.
+There is a notice for each. Calls of a task that is left out, and dependencies on it, are left out too; any other
+reference to what is left out is a fault that says so.
 """
 
 _AFTER_CONFIGURATION = """

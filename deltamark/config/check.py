@@ -9,21 +9,25 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from deltamark.application import arguments
-from deltamark.application.derivation.plan import derivation_plan
+from deltamark.application.derivation.plan import judged_plan
 from deltamark.application.derivation.user_functions.decorator import registered
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.services import Services
 from deltamark.config.files import WatchedFiles
 from deltamark.config.user_modules import TaskModule, found_tasks
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import Loaded, common, load_as_far_as_possible
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.function_columns import functions_of
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.errors import ConfigurationError, Fault
+from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.domain.validation.field_types import type_faults
 from deltamark.domain.validation.functions import bind_functions, function_faults
-from deltamark.domain.validation.validate import MOST_FAULTS, faults, in_file_order
+from deltamark.domain.validation.judgeable import judgeable
+from deltamark.domain.validation.validate import Missing, first_faults, in_file_order
+from deltamark.domain.validation.validate import faults as validation_faults
+from deltamark.domain.validation.warnings import warnings
 
 
 @frozen(kw_only=True)
@@ -33,6 +37,26 @@ class CheckedConfiguration:
     configuration: Configuration
     plan: Plan
     evaluator: Evaluator
+    notices: tuple[Fault, ...] = ()
+    """What is not built and was left out."""
+
+
+@frozen(kw_only=True)
+class Judgement:
+    """Everything that is to be said about a configuration, in file order.
+
+    :param faults: what keeps it from running.
+    :param warnings: what is probably not meant.
+    :param notices: what is not built and was left out.
+    :param checked: the configuration, if it has no faults.
+    :param next_steps: what can be done about the faults besides correcting them.
+    """
+
+    faults: tuple[Fault, ...]
+    warnings: tuple[Fault, ...]
+    notices: tuple[Fault, ...] = ()
+    checked: CheckedConfiguration | None = None
+    next_steps: tuple[NextStep, ...] = ()
 
 
 MakeEvaluator = Callable[[Configuration], Evaluator]
@@ -45,46 +69,99 @@ def checked_configuration(
     *,
     functions: Iterable[UserTask] = (),
     modules: Iterable[TaskModule] = (),
+    leave_out_unbuilt: bool = False,
 ) -> CheckedConfiguration:
     """Loads a configuration if a path is given, binds its functions and checks all of it.
 
     :param functions: functions that tasks may name.
     :param modules: modules with such functions; imported only if a task names one.
-    :raises ConfigurationError: with every fault. Functions and expressions are checked once all else is valid.
+    :param leave_out_unbuilt: whether what is known but not built is left out instead of being a fault.
+    :raises ConfigurationError: with every fault.
+    """
+    judgement = judged_configuration(
+        source, make_evaluator, functions=functions, modules=modules, leave_out_unbuilt=leave_out_unbuilt
+    )
+    if judgement.checked is None:
+        raise ConfigurationError(judgement.faults).with_next_steps(*judgement.next_steps)
+    return judgement.checked
+
+
+def judged_configuration(
+    source: Configuration | str | os.PathLike[str],
+    make_evaluator: MakeEvaluator,
+    *,
+    functions: Iterable[UserTask] = (),
+    modules: Iterable[TaskModule] = (),
+    leave_out_unbuilt: bool = False,
+) -> Judgement:
+    """Judges all of a configuration in one pass: no fault hides another, and no fault hides a warning.
+
+    Only what is a mere consequence of another fault is left out. Parameters are those of `checked_configuration`.
     """
     known = registered(functions)
     if isinstance(source, Configuration):
-        invalid = type_faults(source) or faults(source)
-        if invalid:
-            raise ConfigurationError(invalid)
-        configuration = source
+        invalid = type_faults(source)
+        if invalid:  # all other checks rely on the types
+            return Judgement(faults=invalid, warnings=())
+        loaded = Loaded(configuration=source)
+        faults = validation_faults(source)
     else:
-        configuration = load(arguments.file("configuration", source, kinds="a Configuration or a path"))
-    configuration = _with_functions(configuration, known, modules)
-    evaluator = make_evaluator(configuration)
-    return CheckedConfiguration(
-        configuration=configuration, plan=derivation_plan(configuration, evaluator), evaluator=evaluator
+        path = arguments.file("configuration", source, kinds="a Configuration or a path")
+        loaded = load_as_far_as_possible(path, leave_out_unbuilt=leave_out_unbuilt)
+        faults = loaded.all_faults()
+    judge = _Judge(make_evaluator, {**{f.name: f for f in functions_of(loaded.configuration)}, **known}, tuple(modules))
+    first, *others = [judge.derivations(configuration, loaded.missing) for configuration in loaded.configurations()]
+    of_derivations = common(iter([first.faults, *(other.faults for other in others)]))
+    faults = in_file_order(dict.fromkeys((*faults, *of_derivations)))
+    checked = None
+    if not faults:
+        checked = CheckedConfiguration(
+            configuration=first.configuration, plan=first.plan, evaluator=first.evaluator, notices=loaded.notices
+        )
+    return Judgement(
+        faults=faults,
+        warnings=warnings(first.configuration, first.plan, is_whole=loaded.is_whole),
+        notices=loaded.notices,
+        checked=checked,
+        next_steps=(NextStep(NextAction.LEAVE_OUT_UNBUILT),) if loaded.has_unbuilt else (),
     )
 
 
-def _with_functions(
-    configuration: Configuration, known: Mapping[str, UserTask], modules: Iterable[TaskModule]
-) -> Configuration:
-    """Returns the configuration with its functions bound.
+@frozen(kw_only=True)
+class _Derivations:
+    """The functions and expressions of a configuration, as far as it can be judged."""
 
-    :raises ConfigurationError: if a function is not registered, or cannot do what it declares.
-    """
-    known = {**{function.name: function for function in functions_of(configuration)}, **known}
-    bound_configuration, unknown = bind_functions(configuration, known)
-    module_faults: tuple[Fault, ...] = ()
-    if unknown:
-        user_functions = found_tasks(modules)
-        bound_configuration, unknown = bind_functions(configuration, {**user_functions.tasks, **known})
-        module_faults = user_functions.faults
-    all_faults = (*module_faults, *unknown) if unknown else tuple(function_faults(bound_configuration))
-    if all_faults:
-        raise ConfigurationError(in_file_order(all_faults)[:MOST_FAULTS])
-    return bound_configuration
+    configuration: Configuration
+    plan: Plan
+    evaluator: Evaluator
+    faults: tuple[Fault, ...]
+
+
+@frozen
+class _Judge:
+    """Judges functions and expressions."""
+
+    make_evaluator: MakeEvaluator
+    known: Mapping[str, UserTask]
+    modules: tuple[TaskModule, ...]
+
+    def derivations(self, configuration: Configuration, missing: Missing) -> _Derivations:
+        """Binds the functions, and plans what can be computed."""
+        bound, faults = self._with_functions(configuration)
+        part = judgeable(bound)
+        faults = (*faults, *first_faults(function_faults(part, missing)))
+        evaluator = self.make_evaluator(part)
+        judged = judged_plan(part, evaluator, missing)
+        return _Derivations(configuration=part, plan=judged.plan, evaluator=evaluator, faults=(*faults, *judged.faults))
+
+    def _with_functions(self, configuration: Configuration) -> tuple[Configuration, tuple[Fault, ...]]:
+        """The configuration with its functions bound, and the faults of those that are not registered."""
+        bound_configuration, unknown = bind_functions(configuration, self.known)
+        if not unknown:
+            return bound_configuration, ()
+        user_functions = found_tasks(self.modules)
+        bound_configuration, unknown = bind_functions(configuration, {**user_functions.tasks, **self.known})
+        return bound_configuration, (*user_functions.faults, *first_faults(unknown)) if unknown else ()
 
 
 class ConfigurationReload:
@@ -97,7 +174,9 @@ class ConfigurationReload:
         *,
         functions: Iterable[UserTask] = (),
         modules: Iterable[TaskModule] = (),
+        leave_out_unbuilt: bool = False,
     ) -> None:
+        self._leave_out_unbuilt = leave_out_unbuilt
         self._path = files
         self._files = WatchedFiles(files)
         self._make_evaluator = make_evaluator
@@ -111,6 +190,10 @@ class ConfigurationReload:
         if not self._files.changed():
             return None
         checked = checked_configuration(
-            self._path, self._make_evaluator, functions=self._functions, modules=self._modules
+            self._path,
+            self._make_evaluator,
+            functions=self._functions,
+            modules=self._modules,
+            leave_out_unbuilt=self._leave_out_unbuilt,
         )
         return evolve(services, configuration=checked.configuration, plan=checked.plan, evaluator=checked.evaluator)

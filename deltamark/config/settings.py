@@ -26,8 +26,11 @@ DEFAULTS = {
 }
 TASKS = "tasks"
 CHECKPOINT_KEY = "checkpoint_key"
-KEYS = (*DEFAULTS, CHECKPOINT_KEY, TASKS)
+LEAVE_OUT_UNBUILT = "leave_out_unbuilt"
+KEYS = (*DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, TASKS)
 ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in (*DEFAULTS, CHECKPOINT_KEY)}
+LEAVE_OUT_UNBUILT_VARIABLE = f"DELTAMARK_{LEAVE_OUT_UNBUILT.upper()}"
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 SQLITE = "sqlite:///"
 POSITION = re.compile(r"(?P<problem>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)\Z", re.DOTALL)
 
@@ -37,7 +40,8 @@ class Settings:
     """The settings of one workspace.
 
     `store` is a URL, `configuration` an XML file or a folder, `export_output` the folder of the extracts, `tasks` the
-    modules with user functions, `checkpoint_key` the file of the key that signs checkpoints.
+    modules with user functions, `checkpoint_key` the file of the key that signs checkpoints. `leave_out_unbuilt`:
+    whether what the configuration has and this version does not is left out instead of being a fault.
     """
 
     store: str
@@ -45,6 +49,7 @@ class Settings:
     export_output: Path
     tasks: tuple[TaskModule, ...] = ()
     checkpoint_key: Path | None = None
+    leave_out_unbuilt: bool = False
 
 
 def load_settings(
@@ -54,6 +59,7 @@ def load_settings(
     store: str | None = None,
     configuration: str | Path | None = None,
     export_output: str | Path | None = None,
+    leave_out_unbuilt: bool | None = None,
 ) -> Settings:
     """Returns the settings of the workspace in `directory`.
 
@@ -85,7 +91,21 @@ def load_settings(
         Path(chosen["export_output"]),
         modules,
         Path(chosen[CHECKPOINT_KEY]) if CHECKPOINT_KEY in chosen else None,
+        _leave_out_unbuilt(leave_out_unbuilt, environment, from_file),
     )
+
+
+def _leave_out_unbuilt(option: bool | None, environment: Mapping[str, str], from_file: Mapping[str, Any]) -> bool:
+    if option is not None:
+        return option
+    text = environment.get(LEAVE_OUT_UNBUILT_VARIABLE, "")
+    if not text:
+        return bool(from_file.get(LEAVE_OUT_UNBUILT, False))
+    try:
+        return BOOLEANS[text.strip().lower()]
+    except KeyError:
+        fault = Fault(None, f"{LEAVE_OUT_UNBUILT_VARIABLE} is {shown(text)}; write true or false")
+        raise ConfigurationError([fault]) from None
 
 
 def _located_store(directory: Path, url: str) -> str:
@@ -157,6 +177,9 @@ def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> 
             yield Fault(_location(file, text, key), f"unknown key {shown(key)} in [{TABLE}]{hint(key, KEYS)}")
         elif key == TASKS:
             yield from _module_faults(value, _location(file, text, key))
+        elif key == LEAVE_OUT_UNBUILT:
+            if not isinstance(value, bool):
+                yield Fault(_location(file, text, key), f"{key} is {shown(value)}; write true or false without quotes")
         elif not isinstance(value, str) or not value.strip() or "\0" in value:
             yield Fault(_location(file, text, key), f"{key} is {shown(value)}; it must be a text in quotes")
 

@@ -19,6 +19,7 @@ class NextAction(Enum):
     DRY_RUN = "try the job without keeping anything"
     START_SCHEDULER = "start the scheduler"
     READ_AFTER = "ask for the changes after a position"
+    LEAVE_OUT_UNBUILT = "load the configuration without what is not built"
 
 
 @frozen

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deltamark.config.check import judged_configuration
 from deltamark.config.xml.load import load
 from deltamark.config.xml.reader import read
-from deltamark.config.xml.schema import NOT_BUILT, all_elements
+from deltamark.config.xml.schema import all_elements
+from deltamark.config.xml.unbuilt import NOT_BUILT
 from deltamark.domain.errors import ConfigurationError
 from deltamark.domain.validation.validate import faults
+from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 from tests.tiers import examples
 
 ELEMENTS = all_elements()
@@ -54,13 +57,14 @@ def elements(draw: st.DrawFn, depth: int = 3) -> str:
 
 
 def check(data: bytes) -> None:
-    configuration, read_faults = read(data, "a.xml")
+    contents = read(data, "a.xml")
 
-    assert (configuration is None) == bool(read_faults)
-    assert all(fault.location.file == "a.xml" and fault.message for fault in read_faults if fault.location)
-    if configuration is not None:
-        for fault in faults(configuration):
-            assert fault.location is not None
+    assert contents.is_whole or contents.faults
+    assert all(fault.location.file == "a.xml" and fault.message for fault in contents.faults if fault.location)
+    for fault in faults(contents.configuration):
+        assert fault.location is not None
+    judgement = judged_configuration(contents.configuration, DuckEvaluator)
+    assert all(fault.location for fault in (*judgement.faults, *judgement.warnings))
 
 
 @given(st.lists(elements(), max_size=4))
@@ -78,7 +82,7 @@ def test_any_damage_to_a_file_gives_a_configuration_or_faults(damage, place, cut
         b'DisplayName_L1="j"><SynchronizeTask Connector="C" DisplayName_L1="s" Level="1">...</SynchronizeTask>'
         b'<Step Task="SynchronizeC" Level="2"/></Job></ConfigurationFile>'
     )
-    assert read(sound, "a.xml")[0] is not None
+    assert not read(sound, "a.xml").faults
 
     check(sound[:place] + damage + sound[place + cut :])
 

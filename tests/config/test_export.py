@@ -141,10 +141,9 @@ def built(draw: st.DrawFn, element: Element) -> Any:
 
 
 def read_back(text: str) -> Configuration:
-    configuration, faults = read(text.encode(), "exported.xml")
-    assert not faults
-    assert configuration is not None
-    return configuration
+    contents = read(text.encode(), "exported.xml")
+    assert not contents.faults
+    return contents.configuration
 
 
 def refusals(configuration: Configuration) -> list[str]:

@@ -119,7 +119,7 @@ def test_input_within_the_limits_is_accepted(within):
             f'ParentTask="tusk{n}"/></SetRecentlyModifiedFlagTask>'
             for n in range(6500)
         ),
-        "".join(f'<Job Identifier="j" DisplayName_L1="{n}"/>' for n in range(20_000)),
+        "".join(f'<Job Identifier="j" DisplayName_L1="{n}"/>\n' for n in range(20_000)),
     ],
     ids=["elements", "connectors", "parents", "jobs"],
 )

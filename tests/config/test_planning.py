@@ -79,7 +79,10 @@ def test_reading_a_refused_expression_is_not_a_second_fault():
 
 
 def test_the_number_of_reported_faults_is_limited():
-    assert len(faults_of(configured(**{f"P{number}": "?" for number in range(MOST_FAULTS + 5)}))) == MOST_FAULTS
+    messages = faults_of(configured(**{f"P{number}": "?" for number in range(MOST_FAULTS + 5)}))
+
+    assert len(messages) == MOST_FAULTS + 1
+    assert any("there are more than 200 faults of this kind" in message for message in messages)
 
 
 def test_a_configuration_without_rules_has_an_empty_plan():

@@ -196,5 +196,5 @@ def _load(text: str, folder: Path, where: str) -> None:
         load(file)
         file.unlink()
         return
-    _, faults = read(f"<ConfigurationFile>{text}</ConfigurationFile>".encode(), where)
+    faults = read(f"<ConfigurationFile>{text}</ConfigurationFile>".encode(), where).faults
     assert not faults, "\n".join(map(str, faults))

@@ -13,7 +13,8 @@ import click
 import pytest
 
 import deltamark
-from deltamark.config.xml.schema import NOT_BUILT, all_elements
+from deltamark.config.xml.schema import all_elements
+from deltamark.config.xml.unbuilt import NOT_BUILT
 from deltamark.domain import errors
 from deltamark.interfaces.cli.commands.runs import STATUS
 from deltamark.interfaces.cli.exit_statuses import FAILED, NOT_STARTED

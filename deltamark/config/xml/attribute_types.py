@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from deltamark.domain.configuration.entity_model import PropertyRef
 from deltamark.domain.configuration.names import (
@@ -34,6 +34,8 @@ ENCODINGS = {
 """Names without spaces, hyphens and underscores, in lower case."""
 
 THOUSANDS_SEPARATORS = {",": ",", ".": ".", "'": "'", "\u2019": "'", " ": " ", "\u00a0": " ", "\u202f": " "}
+UNREADABLE = "⟪unreadable⟫"
+"""Takes the place of a name or text that cannot be read, so that the rest can be judged."""
 
 DELIMITERS = {";": ";", ",": ",", "|": "|", "\t": "\t", "\\t": "\t", "tab": "\t"}
 
@@ -41,12 +43,13 @@ DELIMITERS = {";": ";", ",": ",", "|": "|", "\t": "\t", "\\t": "\t", "tab": "\t"
 class InvalidValue(ValueError):
     """A value that an attribute type does not accept.
 
-    `reason` ends the sentence '`Attribute` "value" …'.
+    `reason` ends the sentence '`Attribute` "value" …'. `meant` holds the value that was probably meant, if one is near.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *meant: Any) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.meant = meant
 
 
 Parse: TypeAlias = Callable[[str], Any]
@@ -59,28 +62,33 @@ class AttributeType:
 
     `parse` converts the text of an attribute to a value of the domain, or raises `InvalidValue`. `format` is its
     inverse: if several texts stand for a value, it returns the one that the reference shows. `described` is a phrase
-    for messages and for the reference.
+    for messages and for the reference. `readings` are the values that a text which cannot be read may have meant: what
+    is a fault with each of them is no consequence of that text. Without any, the attribute counts as left out.
     """
 
     described: str
     parse: Parse
     format: FormatValue = str
+    readings: tuple[Any, ...] = ()
+
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def _parse_boolean(text: str) -> bool:
-    if text in ("true", "1"):
-        return True
-    if text in ("false", "0"):
-        return False
-    guess = nearest(text, ("true", "false"))
-    raise InvalidValue("is not a Boolean; write true, false, 1 or 0" + (f" (did you mean {guess}?)" if guess else ""))
+    word = text.strip().lower()
+    if word in _BOOLEANS:
+        return _BOOLEANS[word]
+    guess = nearest(word, ("true", "false"))
+    advice = f" (did you mean {guess}?)" if guess else ""
+    raise InvalidValue(f"is not a Boolean; write true, false, 1 or 0{advice}", *([guess == "true"] if guess else []))
 
 
 def _format_boolean(value: bool) -> str:
     return "true" if value else "false"
 
 
-def whole_number(lowest: int, highest: int) -> AttributeType:
+def whole_number(lowest: int, highest: int, readings: tuple[int, ...] = ()) -> AttributeType:
     """A whole number in ASCII digits, without spaces and separators."""
     described = f"a whole number from {lowest} to {highest}"
 
@@ -89,7 +97,7 @@ def whole_number(lowest: int, highest: int) -> AttributeType:
             raise InvalidValue(f"is not {described}")
         return int(text)
 
-    return AttributeType(described, parse)
+    return AttributeType(described, parse, readings=readings)
 
 
 def choice(options: Mapping[str, Any], numbers: Mapping[str, Any] | None = None) -> AttributeType:
@@ -107,12 +115,13 @@ def choice(options: Mapping[str, Any], numbers: Mapping[str, Any] | None = None)
         if text in by_number:
             return by_number[text]
         guess = nearest(text, options)
-        raise InvalidValue(f"is not {described}" + (f"; did you mean {guess}?" if guess else ""))
+        advice = f"; did you mean {guess}?" if guess else ""
+        raise InvalidValue(f"is not {described}{advice}", *([options[guess]] if guess else []))
 
     def format_value(value: Any) -> str:
         return next((name for name, option in options.items() if option == value), str(value))
 
-    return AttributeType(described, parse, format_value)
+    return AttributeType(described, parse, format_value, readings=tuple(options.values()))
 
 
 def numbered(*pairs: tuple[int, str, Any]) -> AttributeType:
@@ -186,25 +195,42 @@ def _parse_words(text: str) -> tuple[str, ...]:
     return words
 
 
-BOOLEAN = AttributeType("a Boolean (true, false, 1 or 0)", _parse_boolean, _format_boolean)
+BOOLEAN = AttributeType("a Boolean (true, false, 1 or 0)", _parse_boolean, _format_boolean, readings=(False, True))
 COUNT = whole_number(0, LARGEST_COUNT)
 PERCENTAGE = whole_number(0, 100)
 PRIORITY = whole_number(-LARGEST_COUNT, LARGEST_COUNT)
-LEVEL = whole_number(-1, LARGEST_COUNT)
+LEVEL = whole_number(-1, LARGEST_COUNT, readings=(-1, LARGEST_COUNT))
 CONFIDENCE = whole_number(0, 150)
 COLUMN_INDEX = whole_number(-1, LARGEST_COUNT)
-TEXT = AttributeType("a text", _parse_text)
-IDENTIFIER = AttributeType("an identifier", _parse_name(identifier_problem))
-ENTITY_TYPE_NAME = AttributeType("the identifier of an entity type", _parse_name(entity_type_problem))
-PROPERTY_NAME = AttributeType("letters, digits and _, not beginning with a digit", _parse_name(property_problem))
-TABLE = AttributeType("a file name without folder and ending", _parse_name(table_problem))
-REFERENCE = AttributeType("the identifier of something that is configured", _parse_reference)
-PROPERTY_REFERENCE = AttributeType("EntityType:Property", _parse_property_reference)
-FUNCTION_NAME = AttributeType("package.module:function", _parse_function)
+TEXT = AttributeType("a text", _parse_text, readings=(UNREADABLE,))
+IDENTIFIER = AttributeType("an identifier", _parse_name(identifier_problem), readings=(UNREADABLE,))
+ENTITY_TYPE_NAME = AttributeType(
+    "the identifier of an entity type", _parse_name(entity_type_problem), readings=(UNREADABLE,)
+)
+PROPERTY_NAME = AttributeType(
+    "letters, digits and _, not beginning with a digit", _parse_name(property_problem), readings=(UNREADABLE,)
+)
+TABLE = AttributeType("a file name without folder and ending", _parse_name(table_problem), readings=(UNREADABLE,))
+REFERENCE = AttributeType("the identifier of something that is configured", _parse_reference, readings=(UNREADABLE,))
+PROPERTY_REFERENCE = AttributeType(
+    "EntityType:Property", _parse_property_reference, readings=(PropertyRef(UNREADABLE, UNREADABLE),)
+)
+FUNCTION_NAME = AttributeType("package.module:function", _parse_function, readings=(UNREADABLE,))
 ENCODING = AttributeType("one of utf-8, utf-16, windows-1252", _parse_encoding)
 DELIMITER = AttributeType("one of ; , | and tab", _parse_delimiter, _format_delimiter)
-PROPERTY_TYPE = numbered(*((member.number, member.label, member) for member in PropertyType))
 DECIMAL_SEPARATOR = choice({".": ".", ",": ","})
 THOUSANDS_SEPARATOR = AttributeType("one of , . ' and a blank", _parse_thousands_separator)
 WORDS = AttributeType("texts with | between them", _parse_words, "|".join)
 BYTE_ORDER = choice({order.value: order for order in ByteOrder})
+PROPERTY_TYPE = evolve(
+    numbered(*((member.number, member.label, member) for member in PropertyType)),
+    readings=(
+        PropertyType.STRING,
+        PropertyType.INT64,
+        PropertyType.DOUBLE,
+        PropertyType.DATE_TIME,
+        PropertyType.BOOL,
+        PropertyType.GUID,
+        PropertyType.FOREIGN_KEY,
+    ),
+)

@@ -8,6 +8,7 @@ the bytes once with expat, and opens no file and no connection.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 from xml.parsers import expat
@@ -17,6 +18,7 @@ from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.values import shown
 
+ROOT_TAG = re.compile(rb"[^\s/>]+")
 DEEPEST = 64
 MOST_ATTRIBUTES = 64
 MOST_ELEMENTS = 50_000
@@ -72,16 +74,19 @@ def refusal(data: bytes, file: str) -> Fault | None:
     return check(data, file)[0]
 
 
-def check(data: bytes, file: str) -> tuple[Fault | None, Sequence[int]]:
-    """Returns the `refusal` of a file, and the first line of each element, in document order.
+def check(data: bytes, file: str) -> tuple[Fault | None, Sequence[int], bytes | None]:
+    """Returns the `refusal` of a file, the first line of each element, and what precedes the refusal.
 
-    lxml knows only the line in which the tag of an element ends, which may be some lines below.
+    The lines are in document order; lxml knows only the line in which the tag of an element ends, which may be some
+    lines below. What precedes is a file with the complete elements before the place where the XML is not well-formed;
+    None if there is none, or if the file is refused for another reason.
     """
     fault = _encoding_fault(data, file)
     if fault is not None:
-        return fault, ()
+        return fault, (), None
     scanner = _Scanner(file)
-    return scanner.scan(data), scanner.lines
+    fault = scanner.scan(data)
+    return fault, scanner.lines, scanner.complete(data) if fault is not None else None
 
 
 def _encoding_fault(data: bytes, file: str) -> Fault | None:
@@ -112,10 +117,15 @@ class _Scanner:
 
     def __init__(self, file: str) -> None:
         self.file = file
+        self.data = b""
         self.open: list[tuple[str, int]] = []
         self.text_size = 0
         self.lines: list[int] = []
         self.namespaces = 0
+        self.root_tag = ""
+        self.complete_to = 0
+        """How many bytes the complete children of the root take, with what precedes them."""
+        self.is_malformed = False
         self.parser = expat.ParserCreate("utf-8", SEPARATOR)
         self.parser.ordered_attributes = True
         self.parser.buffer_text = True
@@ -129,13 +139,21 @@ class _Scanner:
         self.parser.CharacterDataHandler = self._text
 
     def scan(self, data: bytes) -> Fault | None:
+        self.data = data
         try:
             self.parser.Parse(data, True)
         except _Refused as refusal:
             return refusal.fault
         except expat.ExpatError as error:
+            self.is_malformed = True
             return Fault(Location(self.file, error.lineno, str(error.offset + 1)), self._explanation(error))
         return None
+
+    def complete(self, data: bytes) -> bytes | None:
+        """The file up to the last complete child of its root, closed there."""
+        if not self.is_malformed or not self.complete_to:
+            return None
+        return data[: self.complete_to] + f"</{self.root_tag}>".encode()
 
     def _here(self) -> Location:
         return Location(self.file, self.parser.CurrentLineNumber, str(self.parser.CurrentColumnNumber + 1))
@@ -190,12 +208,24 @@ class _Scanner:
         for attribute, value in zip(attributes[::2], attributes[1::2], strict=True):
             self._check_name(attribute)
             self._check_value(attribute, value)
+        if not self.open:
+            start = self.parser.CurrentByteIndex
+            self.root_tag = ROOT_TAG.match(self.data, start + 1).group().decode()  # type: ignore[union-attr]
         self.open.append((name, self.parser.CurrentLineNumber))
         self.text_size = 0
 
     def _end(self, tag: str) -> None:
         self.open.pop()
+        if len(self.open) == 1:
+            self.complete_to = self._index_after_end()
         self.text_size = 0
+
+    def _index_after_end(self) -> int:
+        """The index of the first byte after the tag that has just ended an element."""
+        index: int = self.parser.CurrentByteIndex
+        if self.data.startswith(b"</", index):
+            return self.data.index(b">", index) + 1
+        return index  # of an element without content, expat names the byte after it
 
     def _text(self, text: str) -> None:
         self.text_size += len(text.encode())

@@ -55,38 +55,6 @@ from deltamark.domain.configuration.rules import (
 
 ROOT_NAME = "ConfigurationFile"
 
-NOT_BUILT = frozenset(
-    {
-        "ActivityInstanceActorTask",
-        "BuildRoleModelTask",
-        "ComputeRiskScoresTask",
-        "ComputeRoleModelTask",
-        "CreateDatabaseViewsTask",
-        "DeployConfigurationTask",
-        "ExportTask",
-        "FulfillTask",
-        "GenerateProvisioningOrdersTask",
-        "GetRoleMiningTask",
-        "InvokeApiTask",
-        "InvokeAspectsTask",
-        "InvokeExpressionTask",
-        "InvokeSqlCommandTask",
-        "MaintainIndexesTask",
-        "ManageConfigurationIndexesTask",
-        "RefreshSchemaTask",
-        "ResetValidFromTask",
-        "SavePreExistingAccessRightsTask",
-        "SendNotificationsTask",
-        "SendRoleModelNotificationsTask",
-        "SetInternalUserProfilesTask",
-        "UpdateParametersContextDisplayNamesTask",
-    }
-).difference(task.name for task in TASKS)
-"""Elements of other products that this version does not implement: refused by name, never ignored.
-
-A task with an element of its own is removed from the set automatically.
-"""
-
 JOB_USE = numbered(
     (0, "Used", JobUse.USED),
     (1, "NotUsed", JobUse.NOT_USED),
@@ -307,8 +275,3 @@ def all_elements() -> dict[str, tuple[Element, ...]]:
                 parents[child.name] = (*known, parent)
                 waiting.append(child)
     return parents
-
-
-def is_not_built(name: str) -> bool:
-    """Whether an element of that name is known, but not built yet."""
-    return name.removesuffix("Override") in NOT_BUILT

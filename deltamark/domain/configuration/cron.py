@@ -82,6 +82,17 @@ def fires_more_than_hourly(expression: str) -> bool:
     return len(values["second"]) * len(values["minute"]) > 1
 
 
+def firings_a_minute(expression: str) -> int:
+    """How many seconds of a minute a valid expression names."""
+    return len(_values(expression)["second"])
+
+
+def fires_each_minute_of_some_hours(expression: str) -> bool:
+    """Whether a valid expression names each minute, but not each hour."""
+    values = _values(expression)
+    return len(values["minute"]) == 60 and len(values["hour"]) < 24
+
+
 def next_firing(expression: str, after: datetime, zone: tzinfo) -> datetime | None:
     """The first firing later than a time, in UTC, or None if there is none in fifty years.
 

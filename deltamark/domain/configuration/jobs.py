@@ -88,8 +88,23 @@ class Task:
         return None
 
     @property
+    def source_type(self) -> str | None:
+        """The type of the source system for which it prepares or synchronizes."""
+        return None
+
+    @property
+    def reports_orphans(self) -> bool:
+        """Whether it writes links to missing resources to a file."""
+        return False
+
+    @property
     def is_incremental(self) -> bool:
         """Whether it prepares extracts that hold only what happened since the last ones."""
+        return False
+
+    @property
+    def is_initial(self) -> bool:
+        """Whether it prepares extracts that fill a store."""
         return False
 
     @property
@@ -158,6 +173,10 @@ class PrepareSynchronizationTask(ConnectorTask):
         return self.connector
 
     @property
+    def source_type(self) -> str | None:
+        return self.type
+
+    @property
     def is_incremental(self) -> bool:
         return self.synchronization_mode is SynchronizationMode.INCREMENTAL
 
@@ -210,6 +229,14 @@ class SynchronizeTask(ConnectorTask):
     @property
     def synchronizes(self) -> str | None:
         return self.connector
+
+    @property
+    def source_type(self) -> str | None:
+        return self.type
+
+    @property
+    def reports_orphans(self) -> bool:
+        return self.orphans
 
     @property
     def discards_changes(self) -> bool:

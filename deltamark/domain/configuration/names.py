@@ -17,6 +17,9 @@ RESERVED_PROPERTY = "Id"
 NOT_IN_TABLES = ':*?[]"<>|'
 """Parts of drive letters and of patterns: a connection table names exactly one file."""
 
+ENDINGS = (".csv", ".csv.gz", ".csv.zst", ".gz", ".parquet", ".tsv", ".txt", ".xls", ".xlsx", ".zip", ".zst")
+"""The endings of files that a connection table does not have: they are found by its name without one."""
+
 
 def normalized(name: str) -> str:
     """Returns the form in which names are compared: Unicode normal form C."""
@@ -82,4 +85,7 @@ def table_problem(name: str) -> str | None:
     for char in name:
         if char in NOT_IN_TABLES:
             return f"contains {shown(char)}; a connection table is the name of one extract"
+    ending = next((ending for ending in sorted(ENDINGS, key=len, reverse=True) if name.lower().endswith(ending)), None)
+    if ending is not None:
+        return f"ends in {shown(ending)}; leave the ending out: {shown(name[: -len(ending)])} finds the file"
     return None

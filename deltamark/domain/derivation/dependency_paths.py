@@ -18,7 +18,33 @@ class ExpressionRefused(ValueError):
     """An expression that does not parse, is not allowed, or names what does not exist.
 
     The message is a clause that follows its subject.
+
+    :param unknown: the name that does not exist, if that is the reason.
     """
+
+    def __init__(self, reason: str, *, unknown: str | None = None) -> None:
+        self.unknown = unknown
+        super().__init__(reason)
+
+    @property
+    def problems(self) -> tuple[ExpressionRefused, ...]:
+        """Every reason, each by itself."""
+        return (self,)
+
+
+class SeveralProblems(ExpressionRefused):
+    """An expression with more than one fault.
+
+    :param problems: two or more.
+    """
+
+    def __init__(self, problems: Iterable[ExpressionRefused]) -> None:
+        self._problems = tuple(problems)
+        super().__init__("; it also ".join(str(problem) for problem in self._problems))
+
+    @property
+    def problems(self) -> tuple[ExpressionRefused, ...]:
+        return self._problems
 
 
 class NoSuchPath(ExpressionRefused):
@@ -99,7 +125,8 @@ def route(configuration: Configuration, entity_type: str, path: Iterable[str]) -
         if name not in navigations:
             raise NoSuchPath(
                 f"leads over {shown(name)}, which is no navigation property of "
-                f"{leads_to}{hint(name, list(navigations))}"
+                f"{leads_to}{hint(name, list(navigations))}",
+                unknown=name,
             )
         hop, leads_to, many = navigations[name]
         hops.append(hop)

@@ -51,6 +51,11 @@ class Derivation:
         return (self.binding or "").strip().removeprefix(f"{self.entity_type}:").strip()
 
     @property
+    def says_something(self) -> bool:
+        """Whether it says how the value is made."""
+        return bool(self.maker or self.bound_to or (self.expression or "").strip())
+
+    @property
     def definition(self) -> tuple[str, ...]:
         """The parts of the derivation's digest: what the value depends on besides what it reads."""
         return (

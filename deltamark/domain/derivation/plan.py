@@ -69,7 +69,7 @@ def plan(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]
     :param reads: what each reads; the paths exist, and there are no cycles (`cycles`).
     """
     needs = {derivation: _needs(configuration, derivation, its_reads) for derivation, its_reads in reads.items()}
-    computed = {_name(derivation): derivation for derivation in reads if derivation.kind is DerivationKind.PROPERTY}
+    computed = _computed(reads)
     stages: dict[Derivation, int] = {}
     planned = []
     for derivation in _in_order(reads, needs, computed):
@@ -95,10 +95,10 @@ def plan(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]
 
 def cycles(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]]) -> Iterator[Fault]:
     """Faults of computed properties whose values would depend on themselves."""
-    computed = {_name(derivation): derivation for derivation in reads if derivation.kind is DerivationKind.PROPERTY}
+    computed = _computed(reads)
     graph: dict[str, tuple[str, ...]] = {}
     for name, derivation in computed.items():
-        needed = {need for need, _ in _needs(configuration, derivation, reads[derivation]) if need in computed}
+        needed = _needed(configuration, derivation, reads, computed)
         if name in needed:
             yield Fault(
                 derivation.location,
@@ -112,6 +112,39 @@ def cycles(configuration: Configuration, reads: Mapping[Derivation, Sequence[Rea
             by_text[cycle[0]].location,
             f"computed properties read each other in a cycle: {path}; let one of them read something else",
         )
+
+
+def in_cycles(configuration: Configuration, reads: Mapping[Derivation, Sequence[Read]]) -> set[Derivation]:
+    """The derivations whose values would depend on themselves, and those that read them."""
+    computed = _computed(reads)
+    needs = {name: _needed(configuration, computed[name], reads, computed) for name in computed}
+    left = dict(needs)
+    while True:
+        ready = [name for name, needed in left.items() if not any(need in left for need in needed)]
+        if not ready:
+            break
+        for name in ready:
+            del left[name]
+    return {
+        derivation
+        for derivation in reads
+        if _name(derivation) in left
+        or any(need in left for need in _needed(configuration, derivation, reads, computed))
+    }
+
+
+def _computed(reads: Mapping[Derivation, object]) -> dict[_Computed, Derivation]:
+    return {_name(derivation): derivation for derivation in reads if derivation.kind is DerivationKind.PROPERTY}
+
+
+def _needed(
+    configuration: Configuration,
+    derivation: Derivation,
+    reads: Mapping[Derivation, Sequence[Read]],
+    computed: Mapping[_Computed, object],
+) -> set[_Computed]:
+    """The computed properties that a derivation reads."""
+    return {need for need, _ in _needs(configuration, derivation, reads[derivation]) if need in computed}
 
 
 def _name(derivation: Derivation) -> _Computed:

@@ -16,7 +16,7 @@ from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.suggestions import hint
 from deltamark.domain.validation.computed_properties import PropertyIndex, at, target_faults
-from deltamark.domain.validation.references import Index
+from deltamark.domain.validation.references import NOTHING_MISSING, Index, Missing
 from deltamark.domain.values import shown
 
 HOW_TO_REGISTER = (
@@ -28,7 +28,7 @@ HOW_TO_REGISTER = (
 def bind_functions(
     configuration: Configuration, registered: Mapping[str, UserTask]
 ) -> tuple[Configuration, tuple[Fault, ...]]:
-    """Binds every named function to its task, or returns the faults of unknown names.
+    """Binds every named function that is registered to its task, and returns the faults of the others.
 
     A bound task also has the attributes that it leaves to its function.
 
@@ -38,14 +38,16 @@ def bind_functions(
     if not tasks:
         return configuration, ()
     faults = tuple(fault for task in tasks for fault in _unregistered(task, registered))
-    if faults:
-        return configuration, faults
+
+    def bound(task: Task) -> Task:
+        is_unknown = isinstance(task, ComputingTask) and any(_unregistered(task, registered))
+        return task if is_unknown else task.with_function(registered)
 
     def bound_call(call: Call) -> Call:
-        return call.with_function(registered) if isinstance(call, Task) else call
+        return bound(call) if isinstance(call, Task) else call
 
     jobs: Sequence[Job] = [evolve(job, tasks=[bound_call(call) for call in job.tasks]) for job in configuration.jobs]
-    return evolve(configuration, tasks=[task.with_function(registered) for task in configuration.tasks], jobs=jobs), ()
+    return evolve(configuration, tasks=[bound(task) for task in configuration.tasks], jobs=jobs), faults
 
 
 def _unregistered(task: ComputingTask, registered: Mapping[str, UserTask]) -> Iterator[Fault]:
@@ -58,12 +60,13 @@ def _unregistered(task: ComputingTask, registered: Mapping[str, UserTask]) -> It
         )
 
 
-def function_faults(configuration: Configuration) -> Iterator[Fault]:
+def function_faults(configuration: Configuration, missing: Missing = NOTHING_MISSING) -> Iterator[Fault]:
     """The faults of functions that cannot do what they declare.
 
-    :param configuration: one whose functions are bound, and that has no other faults.
+    :param configuration: one whose functions are bound; its `deltamark.domain.validation.judgeable.judgeable` part.
+    :param missing: names that could not be read.
     """
-    index, model = Index.of(configuration), PropertyIndex.of(configuration)
+    index, model = Index.of(configuration, missing), PropertyIndex.of(configuration)
     locations: dict[UserTask, Location | None] = {}
     for task in configuration.all_calls_of(ComputingTask):
         if isinstance(task.maker, UserTask):
@@ -96,11 +99,12 @@ def _function_faults(
 ) -> Iterator[Fault]:
     for entity_type in function.entity_types:
         if entity_type not in index.properties:
-            yield Fault(
-                location,
-                f"unknown entity type {shown(entity_type)} of {_described(function)}"
-                f"{hint(entity_type, index.properties)}",
-            )
+            if not index.missing.explains(entity_type):
+                yield Fault(
+                    location,
+                    f"unknown entity type {shown(entity_type)} of {_described(function)}"
+                    f"{hint(entity_type, index.properties)}",
+                )
             continue
         if not written_by(configuration, function, entity_type) and function.writes is None:
             yield Fault(

@@ -29,14 +29,18 @@ class _Identified(Protocol):
     def location(self) -> Location | None: ...
 
 
-def identifier_faults(configuration: Configuration) -> Iterator[Fault]:
-    """The faults of names that cannot be used, or are used twice for things of the same kind."""
+def identifier_faults(configuration: Configuration, *, names_are_checked: bool = False) -> Iterator[Fault]:
+    """The faults of names that cannot be used, or are used twice for things of the same kind.
+
+    :param names_are_checked: whether it is known already which names cannot be used.
+    """
     for kind, items, problem_of in _kinds(configuration):
         items = list(items)
-        yield from _malformed(kind, items, problem_of)
+        if not names_are_checked:
+            yield from _malformed(kind, items, problem_of)
         yield from _repeated(kind, ((item.identifier, item.location) for item in items))
     for entity_type in configuration.entity_types:
-        yield from _property_faults(entity_type)
+        yield from _property_faults(entity_type, names_are_checked=names_are_checked)
     yield from _repeated(
         "correlation rule",
         ((name, rule.location) for name, rule in rule_names(configuration.correlation_rules)),
@@ -45,10 +49,11 @@ def identifier_faults(configuration: Configuration) -> Iterator[Fault]:
         "classification rule",
         ((name, rule.location) for name, rule in rule_names(configuration.classification_rules)),
     )
-    for mapping in configuration.entity_type_mappings:
-        yield from _table_faults(mapping)
-    for links in configuration.association_mappings:
-        yield from _table_faults(links)
+    if not names_are_checked:
+        for mapping in configuration.entity_type_mappings:
+            yield from _table_faults(mapping)
+        for links in configuration.association_mappings:
+            yield from _table_faults(links)
 
 
 def _table_faults(mapping: EntityTypeMapping | EntityAssociationMapping) -> Iterator[Fault]:
@@ -83,11 +88,11 @@ def _malformed(kind: str, items: Iterable[_Identified], problem_of: _Problem) ->
             yield Fault(item.location, f"{kind} {shown(item.identifier)} {problem}")
 
 
-def _property_faults(entity_type: EntityType) -> Iterator[Fault]:
+def _property_faults(entity_type: EntityType, *, names_are_checked: bool) -> Iterator[Fault]:
     of_type = f"of entity type {shown(entity_type.identifier)}"
     first: dict[str, str] = {}
     for item in entity_type.properties:
-        problem = property_problem(item.identifier)
+        problem = None if names_are_checked else property_problem(item.identifier)
         if problem is not None:
             yield Fault(item.location, f"property {shown(item.identifier)} {of_type} {problem}")
         other = first.setdefault(item.identifier.casefold(), item.identifier)

@@ -35,8 +35,9 @@ def job_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
         for call in job.tasks:
             if isinstance(call, TaskOverride) and call.identifier in index.tasks:
                 yield from _override_faults(call, index)
-        resolved = ((call, _resolved(call, index)) for call in job.tasks)
-        yield from _level_faults(job, [(call, task) for call, task in resolved if task is not None])
+        resolved = [(call, called) for call in job.tasks if (called := _resolved(call, index)) is not None]
+        yield from _level_faults(job, resolved)
+        yield from _type_faults(job, resolved)
         yield from _cron_faults(job)
     yield from _dependency_faults(configuration, index)
 
@@ -177,6 +178,21 @@ def _prepared_in_same_level(job: Job, level_calls: Sequence[ResolvedCall]) -> It
                 f"task {shown(task.identifier)} synchronizes {shown(preparation.prepares)} in the same level "
                 f"{task.level} of job {shown(job.identifier)} in which {shown(preparation.identifier)} prepares it; "
                 "give it a higher Level",
+            )
+
+
+def _type_faults(job: Job, calls: Sequence[ResolvedCall]) -> Iterator[Fault]:
+    """The faults of synchronizations whose extracts are prepared for another type of source system."""
+    preparations = {task.prepares: task for _, task in reversed(calls) if task.prepares is not None}
+    for call in calls:
+        task = call[1]
+        preparation = None if task.synchronizes is None else preparations.get(task.synchronizes)
+        if preparation is not None and preparation.source_type != task.source_type:
+            yield Fault(
+                location_of(call),
+                f"task {shown(task.identifier)} of job {shown(job.identifier)} has the Type "
+                f"{shown(task.source_type)}, and {shown(preparation.identifier)}, which prepares its extracts, has "
+                f"{shown(preparation.source_type)}; give both the same Type",
             )
 
 

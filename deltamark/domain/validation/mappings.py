@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attrs import fields
+
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import (
     EntityAssociation,
     EntityAssociationMapping,
     EntityTypeMapping,
     PropertyRef,
+    Thresholds,
 )
 from deltamark.domain.configuration.rules import ResourceCorrelationRule, rule_names
 from deltamark.domain.errors import Fault
+from deltamark.domain.location import Location
 from deltamark.domain.validation.references import Index
 from deltamark.domain.validation.value_formats import value_format_faults
 from deltamark.domain.values import PropertyType, shown
@@ -24,15 +28,29 @@ NAVIGATION_TYPES = (PropertyType.FOREIGN_KEY, PropertyType.INT64)
 def mapping_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
     """The faults of associations, mappings and correlation rules that could not be executed."""
     yield from _association_faults(configuration)
+    for connector in configuration.connectors:
+        where = f"connector {shown(connector.identifier)}"
+        yield from _threshold_faults(connector.thresholds, where, connector.location)
     for mapping in configuration.entity_type_mappings:
+        yield from _threshold_faults(mapping.thresholds, f"mapping {shown(mapping.identifier)}", mapping.location)
         yield from _key_faults(mapping)
         yield from value_format_faults(mapping, configuration.entity_type(mapping.identifier))
     associations = {item.identifier: item for item in configuration.associations}
     keys = _keys(configuration, index)
     for links in configuration.association_mappings:
+        yield from _threshold_faults(links.thresholds, f"mapping {shown(links.identifier)}", links.location)
         yield from _end_faults(links, associations.get(links.identifier), index, keys)
     for name, rule in rule_names(configuration.correlation_rules):
         yield from _side_faults(name, rule)
+
+
+def _threshold_faults(thresholds: Thresholds, where: str, location: Location | None) -> Iterator[Fault]:
+    for item in fields(Thresholds):
+        limit = getattr(thresholds, item.name)
+        if limit < 0:
+            yield Fault(location, f"{item.name} of {where} is {limit}; it must not be negative, and 0 switches it off")
+        elif limit > 100 and "percentage" in item.name:
+            yield Fault(location, f"{item.name} of {where} is {limit}; a percentage must not exceed 100")
 
 
 def _association_faults(configuration: Configuration) -> Iterator[Fault]:

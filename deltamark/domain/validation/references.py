@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityTypeMapping, PropertyRef
@@ -14,6 +14,29 @@ from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
+
+
+@frozen(kw_only=True)
+class Missing:
+    """Names that something in the files of a configuration has, but that could not be read.
+
+    What refers to them is no fault of its own.
+
+    :param names: of what could not be read.
+    :param causes: of what was left out, each with a clause that says why; referring to it is a fault with that cause.
+    :param may_be_anything: whether a whole file could not be read, so that it may define any name.
+    """
+
+    names: frozenset[str] = frozenset()
+    causes: Mapping[str, str] = field(factory=dict)
+    may_be_anything: bool = False
+
+    def explains(self, name: str) -> bool:
+        """Whether a name that nothing has may be one of those that could not be read."""
+        return self.may_be_anything or name in self.names
+
+
+NOTHING_MISSING = Missing()
 
 
 @frozen
@@ -29,6 +52,7 @@ class Index:
     properties: dict[str, frozenset[str]]
     """Entity type -> the properties that it declares."""
     mappings: dict[str, EntityTypeMapping]
+    missing: Missing = NOTHING_MISSING
 
     def named(self, what: Named) -> Collection[str]:
         """The names of all things of a kind."""
@@ -42,10 +66,10 @@ class Index:
         return names[what]
 
     @classmethod
-    def of(cls, configuration: Configuration) -> Index:
+    def of(cls, configuration: Configuration, missing: Missing = NOTHING_MISSING) -> Index:
         """Indexes the names of a configuration.
 
-        Of two things with the same name, the first.
+        Of two things with the same name, the first; of two entity types, the properties of both.
         """
         return cls(
             agents=frozenset(item.identifier for item in configuration.agents),
@@ -54,12 +78,30 @@ class Index:
             associations=frozenset(item.identifier for item in configuration.associations),
             resource_types=frozenset(item.identifier for item in configuration.resource_types),
             tasks={task.identifier: task for task in reversed(tuple(configuration.all_tasks()))},
-            properties={
-                entity_type.identifier: frozenset(item.identifier for item in entity_type.properties)
-                for entity_type in reversed(configuration.entity_types)
-            },
+            properties=_properties(configuration),
             mappings={mapping.identifier: mapping for mapping in reversed(configuration.entity_type_mappings)},
+            missing=missing,
         )
+
+    def unknown(
+        self, what: str, name: str | None, known: Collection[str], where: str, location: Location | None
+    ) -> Iterator[Fault]:
+        """The fault of a name that nothing of its kind has."""
+        if name is None or name in known:
+            return
+        cause = self.missing.causes.get(name)
+        if cause is not None:
+            yield Fault(location, f"{what} {shown(name)} in {where} is left out: {cause}; remove the reference to it")
+        elif not self.missing.explains(name):
+            yield Fault(location, f"unknown {what} {shown(name)} in {where}{hint(name, known)}")
+
+
+def _properties(configuration: Configuration) -> dict[str, frozenset[str]]:
+    properties: dict[str, frozenset[str]] = {}
+    for entity_type in configuration.entity_types:
+        names = (item.identifier for item in entity_type.properties)
+        properties[entity_type.identifier] = properties.get(entity_type.identifier, frozenset()).union(names)
+    return properties
 
 
 def reference_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
@@ -70,31 +112,31 @@ def reference_faults(configuration: Configuration, index: Index) -> Iterator[Fau
     for task in configuration.all_tasks():
         yield from task_reference_faults(task, index)
     for job in configuration.jobs:
-        yield from _unknown("agent", job.agent, index.agents, f"job {shown(job.identifier)}", job.location)
+        yield from index.unknown("agent", job.agent, index.agents, f"job {shown(job.identifier)}", job.location)
         for call in job.tasks:
             name = _called_task(call)
             where = f"job {shown(job.identifier)}"
-            yield from _unknown("task", name, index.tasks, where, call.location)
+            yield from index.unknown("task", name, index.tasks, where, call.location)
 
 
 def task_reference_faults(task: Task, index: Index) -> Iterator[Fault]:
     """The names in one task that refer to nothing."""
     where = f"{task.kind} {shown(task.identifier)}"
-    yield from _unknown("agent", task.agent, index.agents, where, task.location)
+    yield from index.unknown("agent", task.agent, index.agents, where, task.location)
     for what, name in task.references():
-        yield from _unknown(what, name, index.named(what), where, task.location)
+        yield from index.unknown(what, name, index.named(what), where, task.location)
     for parent in task.parents:
-        yield from _unknown("parent task", parent, index.tasks, where, task.location)
+        yield from index.unknown("parent task", parent, index.tasks, where, task.location)
 
 
 def unknown_property(reference: PropertyRef, index: Index, where: str, location: Location | None) -> Iterator[Fault]:
     """The fault of an `EntityType:Property` whose entity type or property is not declared."""
     if reference.entity_type not in index.properties:
-        yield from _unknown("entity type", reference.entity_type, index.properties, where, location)
+        yield from index.unknown("entity type", reference.entity_type, index.properties, where, location)
         return
     known = index.properties[reference.entity_type]
     what = f"property of {shown(reference.entity_type)}"
-    yield from _unknown(what, reference.property, known, where, location)
+    yield from index.unknown(what, reference.property, known, where, location)
 
 
 def _called_task(call: Task | Step | TaskOverride) -> str | None:
@@ -103,40 +145,32 @@ def _called_task(call: Task | Step | TaskOverride) -> str | None:
     return call.identifier if isinstance(call, TaskOverride) else None
 
 
-def _unknown(
-    what: str, name: str | None, known: Collection[str], where: str, location: Location | None
-) -> Iterator[Fault]:
-    if name is None or name in known:
-        return
-    yield Fault(location, f"unknown {what} {shown(name)} in {where}{hint(name, known)}")
-
-
 def _model_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
     for connector in configuration.connectors:
         where = f"connector {shown(connector.identifier)}"
-        yield from _unknown("agent", connector.agent, index.agents, where, connector.location)
+        yield from index.unknown("agent", connector.agent, index.agents, where, connector.location)
     for connection in configuration.connections:
         where = f"connection {shown(connection.identifier)}"
-        yield from _unknown("connector", connection.connector, index.connectors, where, connection.location)
+        yield from index.unknown("connector", connection.connector, index.connectors, where, connection.location)
     for association in configuration.associations:
         where = f"association {shown(association.identifier)}"
         for end in (association.property1, association.property2):
-            yield from _unknown("entity type", end.entity_type, index.properties, where, association.location)
+            yield from index.unknown("entity type", end.entity_type, index.properties, where, association.location)
 
 
 def _mapping_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
     for mapping in configuration.entity_type_mappings:
         where = f"mapping {shown(mapping.identifier)}"
-        yield from _unknown("connector", mapping.connector, index.connectors, where, mapping.location)
-        yield from _unknown("entity type", mapping.identifier, index.properties, where, mapping.location)
+        yield from index.unknown("connector", mapping.connector, index.connectors, where, mapping.location)
+        yield from index.unknown("entity type", mapping.identifier, index.properties, where, mapping.location)
         if mapping.identifier in index.properties:
             for item in mapping.properties:
                 reference = PropertyRef(mapping.identifier, item.identifier)
                 yield from unknown_property(reference, index, where, item.location or mapping.location)
     for links in configuration.association_mappings:
         where = f"mapping {shown(links.identifier)}"
-        yield from _unknown("connector", links.connector, index.connectors, where, links.location)
-        yield from _unknown("association", links.identifier, index.associations, where, links.location)
+        yield from index.unknown("connector", links.connector, index.connectors, where, links.location)
+        yield from index.unknown("association", links.identifier, index.associations, where, links.location)
         yield from unknown_property(links.entity_property_mapping1, index, where, links.location)
         yield from unknown_property(links.entity_property_mapping2, index, where, links.location)
 
@@ -145,14 +179,14 @@ def _rule_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
     for resource_type in configuration.resource_types:
         where = f"resource type {shown(resource_type.identifier)}"
         location = resource_type.location
-        yield from _unknown("policy", resource_type.policy, index.policies, where, location)
+        yield from index.unknown("policy", resource_type.policy, index.policies, where, location)
         for name in (resource_type.source_entity_type, resource_type.target_entity_type):
-            yield from _unknown("entity type", name, index.properties, where, location)
+            yield from index.unknown("entity type", name, index.properties, where, location)
     rules: tuple[ResourceCorrelationRule | ResourceClassificationRule, ...] = (
         *configuration.correlation_rules,
         *configuration.classification_rules,
     )
     for rule in rules:
         where = f"a {rule.kind} rule"
-        yield from _unknown("resource type", rule.resource_type, index.resource_types, where, rule.location)
-        yield from _unknown("policy", rule.policy, index.policies, where, rule.location)
+        yield from index.unknown("resource type", rule.resource_type, index.resource_types, where, rule.location)
+        yield from index.unknown("policy", rule.policy, index.policies, where, rule.location)

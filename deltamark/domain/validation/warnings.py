@@ -6,32 +6,38 @@ from collections.abc import Iterator, Sequence
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.cron import fires_more_than_hourly
-from deltamark.domain.configuration.jobs import ComputingTask, Job, PrepareSynchronizationTask
+from deltamark.domain.configuration.jobs import ComputingTask, Job
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.errors import Fault
 from deltamark.domain.validation.derivation_warnings import computed_too_late, contradicted_priorities, never_computed
 from deltamark.domain.validation.jobs import ResolvedCall, location_of
+from deltamark.domain.validation.option_warnings import option_warnings
 from deltamark.domain.validation.validate import in_file_order
 from deltamark.domain.values import shown
 
 
-def warnings(configuration: Configuration, plan: Plan) -> tuple[Fault, ...]:
+def warnings(configuration: Configuration, plan: Plan, *, is_whole: bool = True) -> tuple[Fault, ...]:
     """What users probably do not mean, in file order. No warning keeps a job from running.
 
-    :param configuration: one without `deltamark.domain.validation.validate.faults`.
+    :param configuration: one without `deltamark.domain.validation.validate.faults`, or the judgeable part of another.
     :param plan: the plan of its derivations.
+    :param is_whole: whether the configuration has everything that its files define. Otherwise there are no warnings
+        about what is missing in it.
     """
-    faults = [*contradicted_priorities(plan), *never_computed(configuration, plan)]
+    faults = [*contradicted_priorities(plan), *option_warnings(configuration, is_whole=is_whole)]
+    if is_whole:
+        faults += never_computed(configuration, plan)
     for job in configuration.jobs:
         as_written = list(zip(job.tasks, configuration.called_by(job), strict=True))
         as_executed = sorted(as_written, key=lambda call: call[1].level)
-        faults += _dirty_without_flag(job, as_executed)
+        if is_whole:
+            faults += _dirty_without_flag(job, as_executed)
+            faults += computed_too_late(job, as_executed, plan)
         faults += _flag_without_changes(job, as_executed)
         faults += _called_twice(job, as_written)
         faults += _all_types_too_often(job, as_written)
         faults += _initial_by_schedule(job, as_written)
         faults += _before_its_parent(job, as_executed)
-        faults += computed_too_late(job, as_executed, plan)
     return in_file_order(faults)
 
 
@@ -96,7 +102,7 @@ def _initial_by_schedule(job: Job, as_written: Sequence[ResolvedCall]) -> Iterat
         return
     for call in as_written:
         task = call[1]
-        if isinstance(task, PrepareSynchronizationTask) and task.is_initial:
+        if task.is_initial:
             yield Fault(
                 location_of(call),
                 f"task {shown(task.identifier)} has the SynchronizationMode Initial, which deletes nothing and is not "

@@ -32,11 +32,12 @@ class ExpressionNames:
         try:
             way = route(self.configuration, self.entity_type, path)
         except NoSuchPath as e:
-            raise NoSuchPath(f"{verb} {shown('.'.join(parts))}, which {e}") from e
+            raise NoSuchPath(f"{verb} {shown('.'.join(parts))}, which {e}", unknown=e.unknown) from e
         entity_type = self.configuration.entity_type(way.leads_to)
         declared = next((p for p in self._properties(entity_type) if p.identifier == name), None)
         if declared is None:
-            raise NoSuchPath(f"{verb} {shown('.'.join(parts))}, {self._advice(name, parts, way.leads_to)}")
+            advice = self._advice(name, parts, way.leads_to)
+            raise NoSuchPath(f"{verb} {shown('.'.join(parts))}, {advice}", unknown=name)
         read = Read(tuple(path), name)
         self.reads[read] = None
         return property_column(str(read), declared.type, is_collection=way.is_collection)

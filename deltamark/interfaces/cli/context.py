@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
 from deltamark import bootstrap
 from deltamark.application.lookup import job_named
 from deltamark.application.ports.store import Store
-from deltamark.config.check import CheckedConfiguration
+from deltamark.application.services import Reload
+from deltamark.config.check import CheckedConfiguration, Judgement
 from deltamark.config.settings import Settings, load_settings
-from deltamark.domain.errors import StoreError
+from deltamark.domain.errors import Fault, StoreError
 from deltamark.domain.runs.run import BY_USER
 from deltamark.engine import Engine
 from deltamark.infrastructure.store.sqlite.address import path_of
 from deltamark.infrastructure.system.temporary_files import temporary_folder
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.rendering import Format
+from deltamark.interfaces.cli.streams import say
 
 
 @frozen
@@ -36,6 +38,7 @@ class Workspace:
     configuration: str | None
     export_output: str | None
     debug: bool
+    leave_out_unbuilt: bool | None = None
 
     def settings(self) -> Settings:
         """The settings of the working directory.
@@ -48,15 +51,27 @@ class Workspace:
             store=self.store,
             configuration=self.configuration,
             export_output=self.export_output,
+            leave_out_unbuilt=self.leave_out_unbuilt,
         )
 
     def loaded(self) -> CheckedConfiguration:
-        """The configuration, checked.
+        """The configuration, checked. Says on standard error what was left out.
 
         :raises ConfigurationError: with every fault.
         """
         settings = self.settings()
-        return bootstrap.checked_configuration(settings.configuration, modules=settings.tasks)
+        checked = bootstrap.checked_configuration(
+            settings.configuration, modules=settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt
+        )
+        say_notices(checked.notices)
+        return checked
+
+    def judged(self) -> Judgement:
+        """The faults and warnings of the configuration."""
+        settings = self.settings()
+        return bootstrap.judged_configuration(
+            settings.configuration, settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt
+        )
 
     @contextmanager
     def engine(
@@ -81,7 +96,8 @@ class Workspace:
         """
         settings = self.settings()
         read = bootstrap.configuration_for_reading if reading_only else bootstrap.checked_configuration
-        checked = read(settings.configuration, modules=settings.tasks)
+        checked = read(settings.configuration, modules=settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt)
+        say_notices(checked.notices)
         if job is not None:
             definition = job_named(job, checked.configuration)
             if not dry_run:
@@ -95,7 +111,7 @@ class Workspace:
                     stack.enter_context(_scratch(settings.store)) if dry_run else settings.store,
                     settings.export_output,
                     create=create,
-                    reload=bootstrap.reload_of(settings.configuration, modules=settings.tasks) if reload else None,
+                    reload=_reload(settings) if reload else None,
                 )
             except StoreError as e:
                 raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
@@ -120,6 +136,18 @@ class Workspace:
             yield store
 
 
+def say_notices(notices: Sequence[Fault]) -> None:
+    """Says on standard error what is not built and was left out, one notice a line."""
+    for notice in notices:
+        say(f"{notice.location}: notice: {notice.message}")
+
+
+def _reload(settings: Settings) -> Reload:
+    return bootstrap.reload_of(
+        settings.configuration, modules=settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt
+    )
+
+
 @contextmanager
 def _scratch(store: str) -> Iterator[str]:
     """The store for a dry run.
@@ -135,6 +163,23 @@ def _scratch(store: str) -> Iterator[str]:
 
 
 pass_workspace = click.make_pass_decorator(Workspace)
+
+
+def _set_leave_out_unbuilt(context: click.Context, _: click.Parameter, value: bool | None) -> None:
+    if value is not None:
+        context.obj = evolve(context.ensure_object(Workspace), leave_out_unbuilt=value)
+
+
+def leave_out_option(command: click.decorators.FC) -> click.decorators.FC:
+    """`--leave-out-unbuilt`, for commands about a configuration; it may also stand before any command."""
+    return click.option(
+        "--leave-out-unbuilt",
+        is_flag=True,
+        default=None,
+        expose_value=False,
+        callback=_set_leave_out_unbuilt,
+        help="Load the configuration without what is known but not built, with a notice for each.",
+    )(command)
 
 
 def format_option(command: click.decorators.FC) -> click.decorators.FC:

@@ -63,11 +63,22 @@ class Commands(GuessingGroup):
 @click.option("--store", metavar="URL", help="The store, such as sqlite:///deltamark.db.")
 @click.option("--configuration", metavar="PATH", help="The XML file, or the folder of XML files.")
 @click.option("--export-output", metavar="PATH", help="The folder with the extracts.")
+@click.option(
+    "--leave-out-unbuilt",
+    is_flag=True,
+    default=None,
+    help="Load the configuration without what is known but not built.",
+)
 @click.option(DEBUG, is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="deltamark", message="%(prog)s %(version)s")
 @click.pass_context
 def deltamark(
-    ctx: click.Context, store: str | None, configuration: str | None, export_output: str | None, debug: bool
+    ctx: click.Context,
+    store: str | None,
+    configuration: str | None,
+    export_output: str | None,
+    leave_out_unbuilt: bool | None,
+    debug: bool,
 ) -> None:
     """Synchronizes resources from source systems, remembers every change, computes what changed.
 
@@ -76,7 +87,7 @@ def deltamark(
     """
     from deltamark.interfaces.cli.context import Workspace  # with all that a command needs, and a help text does not
 
-    ctx.obj = Workspace(store, configuration, export_output, debug)
+    ctx.obj = Workspace(store, configuration, export_output, debug, leave_out_unbuilt)
 
 
 for command in all_commands():

@@ -16,6 +16,10 @@ _COMMANDS = {
     NextAction.FORCE_RUN: ("deltamark run {} --force", "ignores thresholds"),
     NextAction.DRY_RUN: ("deltamark run {} --dry-run", "shows what the job would do"),
     NextAction.START_SCHEDULER: ("deltamark schedule", "starts jobs at their times"),
+    NextAction.LEAVE_OUT_UNBUILT: (
+        "deltamark --leave-out-unbuilt validate",
+        "loads the configuration without what is not built; the option may stand before any command",
+    ),
     NextAction.READ_AFTER: ("--after {}", "shows the changes that are kept"),
 }
 

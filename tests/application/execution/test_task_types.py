@@ -12,7 +12,7 @@ import pytest
 import deltamark
 from deltamark.application.execution import task_types
 from deltamark.config.xml import task_elements
-from deltamark.config.xml.schema import NOT_BUILT, is_not_built
+from deltamark.config.xml.unbuilt import NOT_BUILT, is_not_built
 from deltamark.domain.configuration import jobs
 from deltamark.domain.configuration.jobs import TASK_TYPES, ComputingTask, SynchronizeTask, Task
 

@@ -8,7 +8,7 @@ import click
 
 from deltamark.config.xml.writer import configuration_xml
 from deltamark.infrastructure.system.atomic_file import whole_file
-from deltamark.interfaces.cli.context import Workspace, pass_workspace
+from deltamark.interfaces.cli.context import Workspace, leave_out_option, pass_workspace
 from deltamark.interfaces.cli.groups import GuessingGroup
 from deltamark.interfaces.cli.rendering import write
 from deltamark.interfaces.cli.streams import one_line, say
@@ -28,6 +28,7 @@ def config() -> None:
     metavar="FILE",
     help="Write to a file, which appears whole or not at all.",
 )
+@leave_out_option
 @pass_workspace
 def export(workspace: Workspace, file: Path | None) -> None:
     """Prints the configuration as one XML file.

@@ -16,7 +16,7 @@ from deltamark.domain.next_steps import NextAction, NextStep, decisions
 from deltamark.domain.runs.outcomes import decisions_about
 from deltamark.domain.runs.run import JobRun, LeftOut, Operator, SetAside, TriggerKind
 from deltamark.interfaces.cli.commands.changes import change_listing
-from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.context import Workspace, format_option, leave_out_option, pass_workspace
 from deltamark.interfaces.cli.documents import run_document, set_aside_document, time_of
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name, WholeNumber
@@ -38,6 +38,7 @@ TASK_COLUMNS = [member(name) for name in ("task", "state", *_COUNTS, "seconds")]
 @click.option("--force", is_flag=True, help="Ignore thresholds.")
 @click.option("--dry-run", is_flag=True, help="Do everything but commit, and show what would change.")
 @format_option
+@leave_out_option
 @pass_workspace
 def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format) -> int:
     """Runs a job and shows what its tasks did.
@@ -63,6 +64,7 @@ def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format
 @click.command(epilog="Example: deltamark resume 7")
 @click.argument("run", type=WholeNumber("RUN", 1))
 @format_option
+@leave_out_option
 @pass_workspace
 def resume(workspace: Workspace, run: int, form: Format) -> int:
     """Resumes a RUN that was blocked, failed or interrupted.

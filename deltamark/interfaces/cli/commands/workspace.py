@@ -12,17 +12,19 @@ import click
 from deltamark.application.scheduling.due import next_due
 from deltamark.application.services import utc_now
 from deltamark.application.synchronization.hold_back import left_out_by_job
+from deltamark.config.check import Judgement
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
-from deltamark.domain.errors import ConfigurationError, DeltamarkError
+from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import LeftOut
-from deltamark.domain.validation.warnings import warnings
+from deltamark.domain.validation.validate import in_file_order
 from deltamark.infrastructure.sample_company import write_workspace
 from deltamark.infrastructure.system.time_zone import local_zone
 from deltamark.interfaces.cli.commands.runs import say_left_out
-from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.context import Workspace, format_option, leave_out_option, pass_workspace
 from deltamark.interfaces.cli.documents import fault_document, left_out_document, time_of
+from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
@@ -50,26 +52,36 @@ def init(folder: str, people: int, seed: int) -> None:
 
 @click.command(epilog="Example: deltamark --configuration configuration validate")
 @format_option
+@leave_out_option
 @pass_workspace
 def validate(workspace: Workspace, form: Format) -> int:
     """Checks the configuration; prints faults and warnings.
 
     Exit status 2 if there is a fault; a configuration with warnings can be run.
     """
-    try:
-        checked = workspace.loaded()
-        configuration, plan = checked.configuration, checked.plan
-    except ConfigurationError as e:
-        _print_faults([fault_document("error", fault) for fault in e.faults], form)
-        say(f"{how_many(len(e.faults), 'fault')}; nothing can be run before that is corrected.")
+    judgement = workspace.judged()
+    _print_faults(_in_order(judgement), form)
+    checked = judgement.checked
+    if checked is None:
+        say(f"{how_many(len(judgement.faults), 'fault')}; nothing can be run before that is corrected.")
+        for line in command_lines(judgement.next_steps):
+            say(line)
         return 2
-    _print_faults([fault_document("warning", fault) for fault in warnings(configuration, plan)], form)
+    configuration = checked.configuration
     say(
         f"The configuration can be run: {how_many(len(configuration.jobs), 'job')}, "
         f"{how_many(len(configuration.connectors), 'connector')}, "
         f"{how_many(len(configuration.entity_types), 'entity type')}."
     )
     return 0
+
+
+def _in_order(judgement: Judgement) -> list[dict[str, Any]]:
+    """Faults, warnings and notices together, in file order."""
+    severities = {"error": judgement.faults, "warning": judgement.warnings, "notice": judgement.notices}
+    located = {id(fault): (severity, fault) for severity, faults in severities.items() for fault in faults}
+    ordered = in_file_order(fault for _, fault in located.values())
+    return [fault_document(*located[id(fault)]) for fault in ordered]
 
 
 def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
@@ -79,12 +91,13 @@ def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
         return
     for fault in faults:
         place = ":".join(str(part) for part in (fault["file"], fault["line"], fault["column"]) if part is not None)
-        kind = "warning: " if fault["severity"] == "warning" else ""
+        kind = "" if fault["severity"] == "error" else f"{fault['severity']}: "
         click.echo(f"{place + ': ' if place else ''}{kind}{fault['message']}")
 
 
 @click.command(epilog="Example: deltamark jobs")
 @format_option
+@leave_out_option
 @pass_workspace
 def jobs(workspace: Workspace, form: Format) -> None:
     """Shows the configured jobs, and when they are due next.
@@ -129,6 +142,7 @@ def _job(job: Job, now: datetime, left_out: Collection[LeftOut]) -> Document:
 
 @click.command(epilog="Example: deltamark tasks --format jsonl")
 @format_option
+@leave_out_option
 @pass_workspace
 def tasks(workspace: Workspace, form: Format) -> None:
     """Shows the tasks of every job, in order.
