@@ -91,6 +91,7 @@ MEANINGS = {
     "EntityTypeMapping Encoding": "The encoding of the file; UTF-8 by default. A byte order mark in the file takes "
     "precedence.",
     "EntityTypeMapping Delimiter": "What separates the columns; by default it is found in the header.",
+    "EntityTypeMapping SkipLines": "How many lines of a text file precede the header, blank ones included.",
     "EntityTypeMapping/Property Identifier": "The property.",
     "EntityTypeMapping/Property ConnectionColumn": "The column, exactly as the header spells it.",
     "EntityTypeMapping/Property IsPrimaryKey": "Its values identify the resources. Exactly one property is marked.",
@@ -112,6 +113,14 @@ MEANINGS = {
     "EntityAssociationMapping ConnectionTable": "As for `EntityTypeMapping`; it may be the same extract.",
     "EntityAssociationMapping Encoding": "As for `EntityTypeMapping`.",
     "EntityAssociationMapping Delimiter": "As for `EntityTypeMapping`.",
+    "EntityAssociationMapping SkipLines": "As for `EntityTypeMapping`.",
+    "EntityAssociationMapping Separator1": "What separates several values in a cell of `Column1`, each of which names "
+    "a resource; after a backslash it does not. By default a cell holds one value.",
+    "EntityAssociationMapping Separator2": "The same for `Column2`.",
+    "EntityAssociationMapping NullValues": "Texts that mean no value in both columns, besides those of the properties "
+    "that they name.",
+    "EntityAssociationMapping Trim": "Whether white space at both ends of texts is left out in both columns; also "
+    "where the mapping of the property says so.",
     "EntityAssociationMapping Column1": "The column that finds the first resource.",
     "EntityAssociationMapping Column2": "The column that finds the second resource.",
     "EntityAssociationMapping EntityPropertyMapping1": f"The key by which `Column1` finds it: {_ENDS}",

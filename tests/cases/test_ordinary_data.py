@@ -238,3 +238,54 @@ def test_a_bad_row_is_told_once_however_many_mappings_read_its_file(case: NewCas
     assert answer.err.count("u.csv:3:") == 1, answer.err
     assert answer.err.count("u.csv:4:") == 1, answer.err
     assert "2 rows were set aside" in answer.err
+
+
+def test_a_cell_may_hold_several_values(case: NewCase) -> None:
+    groups = case("18-several-values-in-a-cell")
+    replace_in(groups, 'Column1="group"', 'Column1="group" Separator1=";"')
+
+    answer = groups.run(1)
+
+    assert "set aside" not in answer.err
+    assert {row["key"]: row["links"] for row in groups.exported("G")} == {"g1": {"GU": ["a", "b"]}, "g2": {"GU": ["a"]}}
+
+    groups.extract(1, m="member,group\na,g2;\nb,g1;g2\n")
+    groups.run(1)
+
+    assert {row["key"]: row["links"] for row in groups.exported("G")} == {"g1": {"GU": ["b"]}, "g2": {"GU": ["a", "b"]}}
+
+
+def test_a_column_of_links_is_written_as_the_key_that_it_names(case: NewCase) -> None:
+    groups = case("18-several-values-in-a-cell")
+    replace_in(groups, 'ConnectionColumn="login"', 'ConnectionColumn="login" Trim="true"')
+    replace_in(groups, 'Column1="group"', 'Column1="group" NullValues="NULL|-"')
+    groups.extract(1, m="member,group\n a ,g1\nb,NULL\n", u="login\na \n b\n")
+
+    answer = groups.run(1)
+
+    assert groups.keys("U") == ["a", "b"]
+    assert groups.exported("G")[0]["links"] == {"GU": ["a"]}
+    assert "m.csv:3:group: the key is empty" in answer.err
+
+
+@pytest.mark.parametrize("first", ["#TYPE Report\n", "Report;2024\n\n", "\n\n\n"])
+def test_lines_before_the_header_are_skipped_as_the_mapping_says(case: NewCase, first: str) -> None:
+    sheet = case("56-values-of-a-spreadsheet")
+    skipped = first.count("\n")
+    replace_in(sheet, 'ConnectionTable="p"', f'ConnectionTable="p" SkipLines="{skipped}"')
+    sheet.extract(1, p=f"{first}id;a;b;c\n1;x;true;\n2;1;true;\n")
+
+    answer = sheet.run(1)
+
+    assert values(sheet, "A") == {"2": 1.0}
+    assert f"p.csv:{skipped + 2}:a: the value is not a number" in answer.err
+
+
+def test_a_file_with_fewer_lines_than_are_skipped_is_refused(case: NewCase) -> None:
+    sheet = case("56-values-of-a-spreadsheet")
+    replace_in(sheet, 'ConnectionTable="p"', 'ConnectionTable="p" SkipLines="9"')
+
+    answer = sheet.run(1)
+
+    assert answer.status == 1
+    assert "there are fewer lines than SkipLines of the mapping says" in answer.err

@@ -106,6 +106,8 @@ VALUES: dict[AttributeType, st.SearchStrategy[Any]] = {
     kinds.DECIMAL_SEPARATOR: st.sampled_from([".", ","]),
     kinds.THOUSANDS_SEPARATOR: st.sampled_from(sorted(set(kinds.THOUSANDS_SEPARATORS.values()))),
     kinds.WORDS: st.lists(WORDS.map(str.strip).filter(bool), min_size=1, max_size=3).map(tuple),
+    kinds.SEPARATOR: st.sampled_from([";", "|", " ", "\n", ", ", "·"]),
+    kinds.SKIPPED_LINES: numbers(0, 1_000),
     kinds.BYTE_ORDER: st.sampled_from(ByteOrder),
     kinds.PROPERTY_TYPE: st.sampled_from(PropertyType),
     schema.JOB_USE: st.sampled_from(JobUse),

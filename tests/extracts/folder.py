@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from deltamark.application.ports.extracts import LinkColumn
 from deltamark.domain.configuration.entity_model import (
     EntityAssociationMapping,
     EntityType,
@@ -13,6 +14,7 @@ from deltamark.domain.configuration.entity_model import (
     PropertyMapping,
     PropertyRef,
 )
+from deltamark.domain.configuration.value_formats import AS_IT_IS
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.extracts.decode import UnpackLimits
 from deltamark.infrastructure.extracts.folder import FolderExtracts
@@ -60,12 +62,17 @@ class Folder:
     def read_three_columns(self, text):
         return self.read(text, id=STRING, a=STRING, b=STRING)
 
-    def links(self, content, types=(STRING, STRING), command=None):
+    def links(
+        self, content, types=(STRING, STRING), command=None, separators=(None, None), written=AS_IT_IS, **dialect
+    ):
         self.write("members.csv", content)
-        mapping = EntityAssociationMapping(
-            "Members", "HR", "members", "group", "member", PropertyRef("Group", "Id"), PropertyRef("Person", "Id")
+        group, person = PropertyRef("Group", "Id"), PropertyRef("Person", "Id")
+        mapping = EntityAssociationMapping("Members", "HR", "members", "group", "member", group, person, **dialect)
+        first, second = (
+            LinkColumn(kind=kind, separator=separator, written=written)
+            for kind, separator in zip(types, separators, strict=True)
         )
-        return FolderExtracts(self.path).links(mapping, types, command)
+        return FolderExtracts(self.path).links(mapping, (first, second), command)
 
 
 def states(extract):

@@ -128,9 +128,9 @@ def test_a_file_that_is_changed_while_it_is_read_is_refused(folder, monkeypatch,
 
     original_result = None
 
-    def dialect(plain, *arguments):
+    def dialect(plain, *arguments, **options):
         nonlocal original_result
-        original_result = original(plain, *arguments)
+        original_result = original(plain, *arguments, **options)
         return disturb()
 
     monkeypatch.setattr(csv_cells, "detect_dialect", dialect)

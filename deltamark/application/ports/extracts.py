@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import field, frozen
 
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
+from deltamark.domain.configuration.value_formats import AS_IT_IS, ValueFormat
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.runs.run import ExtractRead, SetAside
 from deltamark.domain.values import PropertyType
@@ -65,6 +66,19 @@ class LinkExtract:
     cleansed: Cleansed
 
 
+@frozen(kw_only=True)
+class LinkColumn:
+    """How a column of links is read.
+
+    :param kind: the type of the property by which its values find resources.
+    :param separator: what separates several values in a cell, None where a cell holds one.
+    """
+
+    kind: PropertyType
+    written: ValueFormat = AS_IT_IS
+    separator: str | None = None
+
+
 class Extracts(Protocol):
     """Reads the connection tables of connectors.
 
@@ -80,11 +94,11 @@ class Extracts(Protocol):
     def links(
         self,
         mapping: EntityAssociationMapping,
-        types: tuple[PropertyType, PropertyType],
+        ends: tuple[LinkColumn, LinkColumn],
         command_column: str | None,
     ) -> LinkExtract:
         """The cleansed pairs of an association's connection table.
 
-        `types` are those of its two columns.
+        `ends` says how its two columns are read.
         """
         ...

@@ -9,17 +9,18 @@ import pyarrow.compute as pc
 from attrs import evolve, frozen
 
 from deltamark.application.ports.commands import Writing
-from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
+from deltamark.application.ports.extracts import LinkColumn, LinkExtract, ResourceExtract
 from deltamark.application.services import Apply, Scope, Services, Skip, TaskResult
 from deltamark.application.synchronization.hold_back import left_out_by
+from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityTypeMapping, PropertyRef
 from deltamark.domain.configuration.jobs import (
     Job,
     PrepareSynchronizationTask,
     reason_connector_is_out,
 )
+from deltamark.domain.configuration.value_formats import AS_IT_IS
 from deltamark.domain.runs.run import Counts, ExtractRead, SetAside
-from deltamark.domain.values import PropertyType
 
 
 @frozen(kw_only=True)
@@ -99,25 +100,38 @@ def read_extracts(services: Services, connector: str, command_column: str | None
         resource_extracts.append((mapping, services.extracts.resources(mapping, entity_type, command_column)))
     link_extracts = []
     for link_mapping in links:
-        extract = services.extracts.links(link_mapping, _end_types(services, link_mapping), command_column)
+        extract = services.extracts.links(
+            link_mapping, _link_columns(services.configuration, link_mapping), command_column
+        )
         link_extracts.append((link_mapping, without_rows_set_aside(link_mapping, extract, resource_extracts)))
     return PreparedExtracts(
         resources=tuple(resource_extracts), links=tuple(link_extracts), command_column=command_column
     )
 
 
-def _end_types(services: Services, mapping: EntityAssociationMapping) -> tuple[PropertyType, PropertyType]:
+def _link_columns(configuration: Configuration, mapping: EntityAssociationMapping) -> tuple[LinkColumn, LinkColumn]:
+    """How the columns of an association are read: as the keys that they name are, and as the mapping says."""
     return (
-        _property_type(services, mapping.entity_property_mapping1),
-        _property_type(services, mapping.entity_property_mapping2),
+        _link_column(configuration, mapping, mapping.entity_property_mapping1, mapping.separator1),
+        _link_column(configuration, mapping, mapping.entity_property_mapping2, mapping.separator2),
     )
 
 
-def _property_type(services: Services, ref: PropertyRef) -> PropertyType:
-    entity_type = services.configuration.entity_type(ref.entity_type)
-    mapped = entity_type.property(ref.property) if entity_type else None
-    assert mapped is not None, f"{ref}: a checked configuration maps declared properties"
-    return mapped.type
+def _link_column(
+    configuration: Configuration, mapping: EntityAssociationMapping, ref: PropertyRef, separator: str | None
+) -> LinkColumn:
+    entity_type = configuration.entity_type(ref.entity_type)
+    declared = entity_type.property(ref.property) if entity_type else None
+    assert declared is not None, f"{ref}: a checked configuration maps declared properties"
+    resources = configuration.mapping_of(ref.entity_type)
+    mapped = (
+        (item.value_format for item in resources.properties if item.identifier == ref.property) if resources else ()
+    )
+    written = next(iter(mapped), AS_IT_IS)
+    written = evolve(
+        written, null_values=(*written.null_values, *mapping.null_values), trim=written.trim or mapping.trim
+    )
+    return LinkColumn(kind=declared.type, written=written, separator=separator)
 
 
 def prepare(

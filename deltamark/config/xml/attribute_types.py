@@ -188,6 +188,12 @@ def _parse_thousands_separator(text: str) -> str:
     return THOUSANDS_SEPARATORS[text]
 
 
+def _parse_separator(text: str) -> str:
+    if not text or len(text) > 3 or "\\" in text or any(char.isalnum() for char in text):
+        raise InvalidValue("is not a sign such as ; or |, of three characters at most, without letters and digits")
+    return text
+
+
 def _parse_words(text: str) -> tuple[str, ...]:
     words = tuple(word.strip() for word in text.split("|"))
     if not all(words):
@@ -234,3 +240,5 @@ PROPERTY_TYPE = evolve(
         PropertyType.FOREIGN_KEY,
     ),
 )
+SEPARATOR = AttributeType("a sign such as ; or |", _parse_separator)
+SKIPPED_LINES = whole_number(0, 1_000)

@@ -24,6 +24,8 @@ from deltamark.config.xml.attribute_types import (
     PROPERTY_REFERENCE,
     PROPERTY_TYPE,
     REFERENCE,
+    SEPARATOR,
+    SKIPPED_LINES,
     TABLE,
     TEXT,
     THOUSANDS_SEPARATOR,
@@ -94,6 +96,7 @@ EXTRACT = (
     Attribute("ConnectionTable", TABLE, "connection_table", required=True),
     Attribute("Encoding", ENCODING, "encoding"),
     Attribute("Delimiter", DELIMITER, "delimiter"),
+    Attribute("SkipLines", SKIPPED_LINES, "skip_lines"),
 )
 
 AGENT = element("Agent", Agent, "agents", NAME)
@@ -177,6 +180,10 @@ ASSOCIATION_MAPPING = element(
     Attribute("Column2", TEXT, "column2", required=True),
     Attribute("EntityPropertyMapping1", PROPERTY_REFERENCE, "entity_property_mapping1", required=True),
     Attribute("EntityPropertyMapping2", PROPERTY_REFERENCE, "entity_property_mapping2", required=True),
+    Attribute("Separator1", SEPARATOR, "separator1"),
+    Attribute("Separator2", SEPARATOR, "separator2"),
+    Attribute("NullValues", WORDS, "null_values"),
+    Attribute("Trim", BOOLEAN, "trim"),
     *LINK_LIMITS,
     *_short_link_limits(),
     names=False,

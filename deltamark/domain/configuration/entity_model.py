@@ -205,7 +205,7 @@ class EntityTypeMapping:
     """Where the resources of an entity type come from.
 
     `encoding` (``utf-8``, ``utf-16``, ``windows-1252``) and `delimiter` (one character) are for extracts in which
-    they cannot be detected; None means that they are detected.
+    they cannot be detected; None means that they are detected. `skip_lines` lines precede the header of a text file.
     """
 
     identifier: str
@@ -215,6 +215,7 @@ class EntityTypeMapping:
     thresholds: Thresholds = Thresholds()
     encoding: str | None = None
     delimiter: str | None = None
+    skip_lines: int = 0
     location: Location | None = location_field()
 
     @property
@@ -236,7 +237,11 @@ class EntityAssociationMapping:
     """Where the links of an association come from.
 
     Each row links the resource whose `entity_property_mapping1` equals `column1` to the one whose
-    `entity_property_mapping2` equals `column2`.
+    `entity_property_mapping2` equals `column2`. Values are written as those of these properties; `null_values` and
+    `trim` are for columns that are written otherwise.
+
+    A cell of a column with a separator (`separator1`, `separator2`) holds several values, each of which names a
+    resource. A separator after a backslash does not separate.
     """
 
     identifier: str
@@ -249,6 +254,11 @@ class EntityAssociationMapping:
     thresholds: Thresholds = Thresholds()
     encoding: str | None = None
     delimiter: str | None = None
+    skip_lines: int = 0
+    separator1: str | None = None
+    separator2: str | None = None
+    null_values: tuple[str, ...] = field(converter=as_tuple, default=())
+    trim: bool = False
     location: Location | None = location_field()
 
     @property

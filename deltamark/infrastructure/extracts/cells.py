@@ -47,15 +47,17 @@ class FetchedRows:
 
     :param rows: in the order of the extract, with a last column ``line``.
     :param unreadable: the rows that the query did not see, in line order.
+    :param read: the number of rows that the query saw, where cells with several values have become several rows.
     """
 
     rows: pa.Table
     unreadable: Sequence[UnreadableRow] = ()
+    read: int | None = None
 
     @property
     def count(self) -> int:
         """The number of data rows in the extract."""
-        return int(self.rows.num_rows) + len(self.unreadable)
+        return (int(self.rows.num_rows) if self.read is None else self.read) + len(self.unreadable)
 
 
 class Cells(Protocol):

@@ -11,10 +11,9 @@ import duckdb
 import pyarrow as pa
 from attrs import frozen
 
-from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
+from deltamark.application.ports.extracts import LinkColumn, LinkExtract, ResourceExtract
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.errors import SourceError
-from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.extracts.cells import ExtractSource, FetchedRows
 from deltamark.infrastructure.extracts.cleanse import cleanse_links, cleanse_resources
 from deltamark.infrastructure.extracts.connection import extract_connection
@@ -22,6 +21,7 @@ from deltamark.infrastructure.extracts.copies import Copies, copies
 from deltamark.infrastructure.extracts.decode import UnpackLimits, file_digest
 from deltamark.infrastructure.extracts.files import ExtractTouched, check_signature, open_extract
 from deltamark.infrastructure.extracts.formats import ENDINGS, format_of
+from deltamark.infrastructure.extracts.many_values import one_row_each
 from deltamark.infrastructure.extracts.query import Query, link_query, resource_query
 
 _ATTEMPTS = 3
@@ -58,7 +58,7 @@ class FolderExtracts:
     def links(
         self,
         mapping: EntityAssociationMapping,
-        types: tuple[PropertyType, PropertyType],
+        ends: tuple[LinkColumn, LinkColumn],
         command_column: str | None,
     ) -> LinkExtract:
         """The cleansed pairs of an association's connection table.
@@ -68,9 +68,11 @@ class FolderExtracts:
 
         :raises SourceError: if the file cannot be read as a whole.
         """
-        query = link_query(mapping, types, command_column)
+        query = link_query(mapping, ends, command_column)
         names = ["line", "key", "value2", *(["command"] if command_column is not None else [])]
         with self._fetched(mapping, query) as (connection, fetched, name, digest):
+            if any(end.separator is not None for end in ends):
+                fetched = one_row_each(connection, fetched)
             rows = cleanse_links(connection, fetched, query.described, name)
         cleansed = rows.cleansed(mapping.association, name, digest)
         pairs = rows.rows.select(names).rename_columns(["value1" if n == "key" else n for n in names])

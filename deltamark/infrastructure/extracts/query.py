@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from deltamark.application.ports.extracts import LinkColumn
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
-from deltamark.domain.configuration.value_formats import AS_IT_IS, ValueFormat
+from deltamark.domain.configuration.value_formats import ValueFormat
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import literal
@@ -19,6 +20,7 @@ from deltamark.infrastructure.duckdb.conversions import (
     lower_escapes,
     text_in_ascii,
 )
+from deltamark.infrastructure.extracts.many_values import split_conversion
 from deltamark.infrastructure.extracts.row_faults import (
     COMMAND_UNKNOWN,
     COMMANDS,
@@ -62,6 +64,7 @@ class _Column:
     written: ValueFormat
     cell: str
     conversion: Conversion
+    is_split: bool = False
 
 
 def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_column: str | None) -> Query:
@@ -99,29 +102,39 @@ def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_
 
 
 def link_query(
-    mapping: EntityAssociationMapping, types: tuple[PropertyType, PropertyType], command_column: str | None
+    mapping: EntityAssociationMapping, ends: tuple[LinkColumn, LinkColumn], command_column: str | None
 ) -> Query:
     """The query for ``key``, ``value2``, ``fault``, ``fault_value`` and ``command``.
 
-    ``key`` is the first value.
+    ``key`` is the first value. Both are lists where the mapping states a separator.
 
     A row whose second cell is empty has no ``value2``, and no fault unless it has a command.
     """
     at = mapping.location or Location(mapping.connection_table)
+    names = (mapping.column1, mapping.column2)
     columns = [
-        _column(name, kind, number, AS_IT_IS, at)
-        for number, (name, kind) in enumerate(zip((mapping.column1, mapping.column2), types, strict=True))
+        _column(name, end.kind, number, end.written, at, end.separator)
+        for number, (name, end) in enumerate(zip(names, ends, strict=True))
     ]
-    void = f"(not coalesce(h1, false) or {_blank('w1')})"
+    first, second = (column.cell for column in columns)
+    void = f"(not coalesce(h1, false) or {_blank(second)})"
     if command_column is not None:
-        void = f"({_blank('w0')} and {void})"
-    selected = f"t0 as key, case when {_blank('w1')} then null else t1 end as value2"
+        void = f"({_blank(first)} and {void})"
+    selected = f"t0 as key, case when {_blank(second)} then null else t1 end as value2"
     return _query(columns, 0, command_column, selected, ignored=void)
 
 
-def _column(name: str, kind: PropertyType, number: int, written: ValueFormat, at: Location) -> _Column:
+def _column(
+    name: str, kind: PropertyType, number: int, written: ValueFormat, at: Location, separator: str | None = None
+) -> _Column:
     cell = f"w{number}" if _prepared(f"w{number}", written) is None else f"c{number}"
-    return _Column(name=name, kind=kind, written=written, cell=cell, conversion=conversion(kind, cell, written, at))
+    if separator is None:
+        converted = conversion(kind, cell, written, at)
+    else:
+        converted = split_conversion(kind, cell, separator, written, at, in_ascii(_WHITE))
+    return _Column(
+        name=name, kind=kind, written=written, cell=cell, conversion=converted, is_split=separator is not None
+    )
 
 
 def _prepared(cell: str, written: ValueFormat) -> str | None:
@@ -152,7 +165,7 @@ def _query(
     values = [f"{c.conversion.text} as t{i}, {c.conversion.has_value} as h{i}" for i, c in enumerate(columns)]
     faults = [
         (KEY_EMPTY, f"not h{key} or {_blank(columns[key].cell)}", columns[key].cell),
-        (KEY_TOO_LONG, f"length({columns[key].cell}) > {LONGEST_KEY}", columns[key].cell),
+        (KEY_TOO_LONG, f"{_longest(columns[key], key)} > {LONGEST_KEY}", columns[key].cell),
         *_conversion_fault(columns, key, "true"),
     ]
     names = [column.name for column in columns]
@@ -189,6 +202,11 @@ def _conversion_fault(columns: Sequence[_Column], number: int, checked: str) -> 
         return []
     condition = f"h{number} and t{number} is null and {checked}"
     return [(FIRST_CONVERSION + number, condition, column.cell)]
+
+
+def _longest(column: _Column, number: int) -> str:
+    """SQL for the length of the value of a column, or of the longest of its values."""
+    return f"list_max(list_transform(t{number}, lambda x: length(x)))" if column.is_split else f"length({column.cell})"
 
 
 def _blank(cell: str) -> str:

@@ -37,7 +37,7 @@ def csv_cells(source: ExtractSource) -> CsvCells:
     encoding = declared_encoding(mapping.encoding, where)
     plain = utf8_text(source.file, encoding, source.copies, source.limits, "CSV text")
     shape = inspect_text(plain)
-    dialect = detect_dialect(plain, shape, source.columns, mapping.delimiter, where)
+    dialect = detect_dialect(plain, shape, source.columns, mapping.delimiter, where, skipped=mapping.skip_lines)
     check_columns(dialect.names, source.columns, source.file, dialect.line)
     return CsvCells(source.connection, plain, shape, dialect, source.copies)
 

@@ -47,12 +47,19 @@ class Dialect:
 
 
 def detect_dialect(
-    plain: PlainText, shape: TextShape, columns: Sequence[str], delimiter: str | None, where: Location
+    plain: PlainText,
+    shape: TextShape,
+    columns: Sequence[str],
+    delimiter: str | None,
+    where: Location,
+    *,
+    skipped: int = 0,
 ) -> Dialect:
     """Finds the header of a text, and the delimiter with which it has the columns `columns`.
 
     :param delimiter: what the mapping declares; it takes precedence over a ``sep=`` line.
     :param where: the mapping.
+    :param skipped: the number of lines before the header, blank ones included.
     :raises SourceError: if the header cannot be read.
     """
     if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
@@ -62,10 +69,15 @@ def detect_dialect(
     is_all = len(head) < _LONGEST_HEADER
     end = b"\r" if shape.ends_with_return else b"\n"
     start, line = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0, 1
+    start, line = _after_lines(head, start, end, skipped), line + skipped
+    if start < 0:
+        raise SourceError(
+            plain.file.at(line), "there are fewer lines than SkipLines of the mapping says", value=str(skipped)
+        )
     separator = _SEPARATOR_LINE.match(head, start)
     if separator:
         delimiter = delimiter or separator.group(1).decode()
-        start, line = separator.end(), 2
+        start, line = separator.end(), line + 1
     while blank := Grammar(b",", end, 1).blank_line.match(head, start):
         start, line = blank.end(), line + 1
     if start == len(head):
@@ -85,6 +97,15 @@ def detect_dialect(
         next_line=line + head[start : row.end].count(end),
         start=row.end,
     )
+
+
+def _after_lines(head: bytes, start: int, end: bytes, count: int) -> int:
+    """The position after so many lines, or -1 if there are fewer."""
+    for _ in range(count):
+        start = head.find(end, start) + 1
+        if not start:
+            return -1
+    return start
 
 
 _EXAMPLE = 'Say for example Delimiter=";".'
