@@ -2,7 +2,7 @@
 
 A value is a JSON scalar. Types that JSON does not have are stored as text in a canonical form, so that equal values
 are equal texts: a date as ISO 8601 in UTC, a Guid in lower case, binary data as base64. Numbers are stored as
-numbers: ``3435`` and ``3435.0`` in a Double property are the same value.
+numbers, those of a Double with a fraction or an exponent: ``3435`` in an extract is stored as ``3435.0``.
 """
 
 from __future__ import annotations
@@ -59,13 +59,11 @@ INTEGER_RANGES: Mapping[PropertyType, tuple[int, int]] = {
 
 
 def same_value(left: Value, right: Value) -> bool:
-    """Whether two values are equal as typed values.
+    """Whether two values are equal, and of one type.
 
-    ``True`` is not ``1``; ``1`` and ``1.0`` are the same number; ``-0.0`` and ``0.0`` too.
+    ``True`` is not ``1``, and ``1`` of an Int32 is not ``1.0`` of a Double; ``-0.0`` and ``0.0`` are the same number.
     """
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    return left == right
+    return type(left) is type(right) and left == right
 
 
 def shown(value: object, limit: int = 80) -> str:

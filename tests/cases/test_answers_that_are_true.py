@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import deltamark
@@ -74,3 +75,43 @@ def test_computed_values_that_change_and_go_are_updates(case: NewCase) -> None:
 
     assert folded(store) == exported(store)
     assert exported(store) == {"2": {"K": "2", "L": "eve", "N": "Eve"}}
+
+
+def exported_bytes(store: Case, step: int) -> bytes:
+    """The state as it is printed, after what must hold in any store was checked."""
+    for command in (["verify"], ["verify", "--derived"]):
+        answer = store.command(*command, step=step)
+        assert answer.status == 0, answer.err
+    assert "Nothing had to be written" in store.command("replay", step=step).err
+    return store.command("export", "P", "--format", "jsonl", step=step).out
+
+
+def of_new_store(store: Case, step: int) -> bytes:
+    """What a new store prints with the configuration and the extracts of a step."""
+    new = Case(store.folder, f"sqlite:///{store.folder}/new-{step}.db", store._capture)
+    assert new.run(step).status == 0
+    return exported_bytes(new, step)
+
+
+def test_a_type_that_changes_beside_another_value_is_a_change(case: NewCase) -> None:
+    store = case("20-type-changed-beside-another")
+    store.run(1)
+    store.run(2)
+
+    assert exported_bytes(store, 2) == of_new_store(store, 2)
+    assert [(row["properties"]["V"], row["properties"]["C"]) for row in store.exported("P")] == [(3, "v=3"), (4, "v=4")]
+    changes = store.command("changes", "--run", "2", "--format", "jsonl").documents
+    assert {row["key"]: row["changes"]["V"]["after"] for row in changes if "V" in row["changes"]} == {"1": 3, "2": 4}
+
+
+def test_a_type_that_changes_alone_is_a_change(case: NewCase) -> None:
+    store = case("21-type-changed-alone")
+    shutil.copytree(store.exports(1), store.exports(2))
+    shutil.copytree(store.exports(1), store.exports(3))
+    store.run(1)
+
+    for step, value in ((2, b'"V":3,'), (3, b'"V":3.0,')):
+        store.run(step)
+
+        assert exported_bytes(store, step) == of_new_store(store, step)
+        assert value in exported_bytes(store, step)

@@ -137,14 +137,15 @@ def test_values_of_other_expressions_are_kept_and_all_are_sorted():
     }
 
 
-def test_equal_numbers_written_differently_are_no_change_and_stay_as_they_are():
+def test_equal_numbers_written_differently_are_no_change_unless_they_are_of_another_type():
     company = Company({1: {"Weight": 1.0}, 2: {"Weight": 0.0}})
     score = computed("Score", "SQL:p: p.Weight")
     spelled = company.inputs([score]).resources.set_column(2, "computed", pa.array(['{"Score":1}', '{"Score":-0.0}']))
 
     found = DuckEvaluator(MODEL).properties([score], Inputs(entity_type="Person", resources=spelled))
 
-    assert (found.rows.num_rows, found.executed, found.necessary) == (0, 2, 0)
+    assert found.rows.column("changes").to_pylist() == ['{"Score":[1,1.0]}']
+    assert (found.executed, found.necessary) == (2, 1)
 
 
 @pytest.mark.parametrize(

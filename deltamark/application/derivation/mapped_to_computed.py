@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -59,11 +59,11 @@ def _keys(tx: Writing, states: pa.Table) -> dict[int, str]:
 
 def _updates(states: pa.Table, names: Sequence[str], keys: dict[int, str]) -> Iterable[dict[str, object]]:
     for stream, text in zip(states.column("stream").to_pylist(), states.column("state").to_pylist(), strict=True):
-        values = json.loads(text)
+        values = orjson.loads(text)
         changes = {name: [values.pop(name), None] for name in sorted(names) if name in values}
         if changes:
             yield {"key": keys[stream], "line": None, "state": _json(values), "changes": _json(changes)}
 
 
 def _json(values: object) -> str:
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    return orjson.dumps(values).decode()

@@ -2,8 +2,8 @@
 
 One join finds what differs, and only that is examined further.
 
-Both sides of resources are JSON texts in one canonical form, so equal texts are equal resources. Unequal texts are
-compared property by property as typed values: two ways to write the same value are no change.
+Both sides of resources are JSON texts in one canonical form: equal texts are equal values of equal types, and unequal
+texts are a change. So a state always holds what its events say, also after the type of a property was changed.
 """
 
 from __future__ import annotations
@@ -20,22 +20,12 @@ from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.records import ResourceChanges
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityType
 from deltamark.domain.errors import store_damaged
-from deltamark.domain.values import PropertyType, shown
+from deltamark.domain.values import shown
 from deltamark.infrastructure.comparison.links import compare_links
 from deltamark.infrastructure.duckdb.connection import Workbench, arrow
 from deltamark.infrastructure.duckdb.json_values import json_paths
 
 UNKNOWN = pa.schema([("key", pa.string()), ("line", pa.int64())])
-
-_NUMBERS = {
-    PropertyType.BYTE,
-    PropertyType.INT16,
-    PropertyType.INT32,
-    PropertyType.INT64,
-    PropertyType.DOUBLE,
-}
-_EXACT = 2**53
-"""Whole numbers up to here are exact as floating point. Beyond, only equal texts are equal numbers."""
 
 
 class DuckComparer:
@@ -48,11 +38,11 @@ class DuckComparer:
         self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType, *, complete: bool
     ) -> ResourceComparison:
         with _damaged_states_as_store_errors(entity_type):
-            return _compare_all(self._workbench, extract, stored, entity_type, complete=complete)
+            return _compare_all(self._workbench, extract, stored, complete=complete)
 
     def commands(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
         with _damaged_states_as_store_errors(entity_type):
-            return _compare_commands(self._workbench, extract, stored, entity_type)
+            return _compare_commands(self._workbench, extract, stored)
 
     def links(
         self,
@@ -81,7 +71,7 @@ def _damaged_states_as_store_errors(entity_type: EntityType) -> Iterator[None]:
 
 
 def _compare_all(
-    workbench: Workbench, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType, *, complete: bool
+    workbench: Workbench, extract: ResourceExtract, stored: pa.Table, *, complete: bool
 ) -> ResourceComparison:
     """Compares an extract with all live resources of an entity type.
 
@@ -105,15 +95,13 @@ def _compare_all(
             WHERE after IS NULL AND {deletes} ORDER BY key"""
         changes = ResourceChanges(
             created=arrow(db, created, RESOURCES),
-            updated=_updated(db, entity_type),
+            updated=_updated(db),
             deleted=arrow(db, deleted, RESOURCES),
         )
     return ResourceComparison(changes=changes, unknown=unknown)
 
 
-def _compare_commands(
-    workbench: Workbench, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType
-) -> ResourceComparison:
+def _compare_commands(workbench: Workbench, extract: ResourceExtract, stored: pa.Table) -> ResourceComparison:
     """Compares an extract with a command column with the live resources that it names.
 
     ``insert`` of an existing resource updates it. ``update`` sets every mapped property. ``merge`` sets those that have
@@ -137,7 +125,7 @@ def _compare_commands(
         unknown = "SELECT key, line FROM commanded WHERE before IS NULL AND command = 'update' ORDER BY line"
         changes = ResourceChanges(
             created=arrow(db, created, RESOURCES),
-            updated=_updated(db, entity_type),
+            updated=_updated(db),
             deleted=arrow(db, deleted, RESOURCES),
         )
         return ResourceComparison(changes=changes, unknown=arrow(db, unknown, UNKNOWN))
@@ -173,14 +161,14 @@ def _merge(db: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _updated(db: duckdb.DuckDBPyConnection, entity_type: EntityType) -> pa.Table:
+def _updated(db: duckdb.DuckDBPyConnection) -> pa.Table:
     """The rows of `differing` in which a property has another value, with the differences."""
     both = "before IS NOT NULL AND after IS NOT NULL"
     db.execute(f"CREATE TEMP TABLE candidates AS SELECT * FROM differing WHERE {both}")
     names = _names(db, "candidates")
     if not names:
         return UPDATES.empty_table()
-    members = ", ".join(_difference(n, name, entity_type) for n, name in enumerate(names, 1))
+    members = ", ".join(_difference(n, name) for n, name in enumerate(names, 1))
     sql = f"""SELECT key, line, after AS state, changes FROM (
             SELECT key, line, after, '{{' || concat_ws(',', {members}) || '}}' AS changes FROM (
                 SELECT key, line, after, json_extract(before, {json_paths(names)}) AS b,
@@ -190,14 +178,8 @@ def _updated(db: duckdb.DuckDBPyConnection, entity_type: EntityType) -> pa.Table
     return arrow(db, sql, UPDATES)
 
 
-def _difference(n: int, name: str, entity_type: EntityType) -> str:
+def _difference(n: int, name: str) -> str:
     """SQL for the member of `changes` of one property, or NULL if its value is the same."""
     before, after = f"list_extract(b, {n})", f"list_extract(a, {n})"
-    differs = f"{before} IS DISTINCT FROM {after}"
-    declared = entity_type.property(name)
-    if declared is not None and declared.type in _NUMBERS:
-        old, new = f"TRY_CAST({before} AS DOUBLE)", f"TRY_CAST({after} AS DOUBLE)"
-        exact = f"abs({old}) <= {_EXACT}" if declared.type is not PropertyType.DOUBLE else "TRUE"
-        differs += f" AND ({old} IS NULL OR {new} IS NULL OR {old} <> {new} OR NOT ({exact}))"
-    return f"""CASE WHEN {differs} THEN
+    return f"""CASE WHEN {before} IS DISTINCT FROM {after} THEN
         '"{name}":[' || coalesce({before}, 'null') || ',' || coalesce({after}, 'null') || ']' END"""

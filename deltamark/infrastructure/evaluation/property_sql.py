@@ -14,8 +14,14 @@ from attrs import frozen
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import quoted
 from deltamark.infrastructure.duckdb.conversions import lower_escapes
+from deltamark.infrastructure.duckdb.dates import canonical_instant
 from deltamark.infrastructure.duckdb.json_values import json_of, json_paths, null_if_empty, sql_type
 from deltamark.infrastructure.evaluation.resource_rows import COMPUTED, STATE, STREAM, ResourceRows
+
+_STORED_TYPES = '"the stored types"'
+_TEXT = "('VARCHAR')"
+_JSON_TYPES = {"BIGINT": "('UBIGINT', 'BIGINT')", "DOUBLE": "('DOUBLE')", "BOOLEAN": "('BOOLEAN')"}
+"""The types of JSON, in the words of DuckDB, in which values of an SQL type are stored; all others are texts."""
 
 
 @frozen(kw_only=True)
@@ -62,7 +68,7 @@ def property_sql(
     sql = _layer(sql, _input_columns(steps, own, rows, read_inline))
     for level in _levels(steps):
         sql = _computed_level(sql, level, steps, rows, read_inline)
-    sql = _layer(sql, [f"{_differs(step)} AS {step.column('differs')}" for step in steps])
+    sql = _layer(sql, [f"{_differs(step, n)} AS {step.column('differs')}" for n, step in enumerate(steps, 1)])
     return _changes(sql, steps, rows, kept)
 
 
@@ -76,11 +82,15 @@ def _input_columns(
     """The columns before anything is computed: properties that are only read, and old values."""
     computed = {step.name for step in steps}
     columns = [f"{rows.value(name, kind)} AS {quoted(name)}" for name, kind in own.items() if name not in computed]
+    names = [step.name for step in steps]
+    columns.append(f"json_type({COMPUTED}, {json_paths(names)}) AS {_STORED_TYPES}")
     for step in steps:
         old = rows.computed(step.name, step.kind)
         columns.append(f"{old} AS {step.column('old')}")
         if not step.is_text:
             columns.append(f"{rows.is_computed(step.name)} AS {step.column('had')}")
+        if step.kind is PropertyType.DATE_TIME:
+            columns.append(f"{rows.computed(step.name, PropertyType.STRING)} AS {step.column('written')}")
         if step.name in read_inline:
             columns.append(f"{rows.stated(step.name, step.kind)} AS {step.column('stated')}")
     return columns
@@ -149,16 +159,18 @@ def _was_stored(step: PropertyStep) -> str:
     return f"{step.column('old')} IS NOT NULL" if step.is_text else step.column("had")
 
 
-def _differs(step: PropertyStep) -> str:
-    """Whether the value differs.
+def _differs(step: PropertyStep, place: int) -> str:
+    """Whether the stored value is not what a computation of today stores: another value, or one of another type.
 
-    A stored value of another type is null to expressions, but must be removed.
+    The property may have been of another type when the value was stored.
     """
     old, new = step.column("old"), step.column("new")
-    differs = f"{new} IS DISTINCT FROM {old}"
-    if not step.is_text:
-        differs = f"({differs} OR ({_was_stored(step)} AND {old} IS NULL))"
-    return f"({step.column('runs')} AND {differs})"
+    differs = [f"{new} IS DISTINCT FROM {old}"]
+    stored_type = f"{_STORED_TYPES}[{place}]"
+    differs.append(f"({_was_stored(step)} AND {stored_type} NOT IN {_JSON_TYPES.get(sql_type(step.kind), _TEXT)})")
+    if step.kind is PropertyType.DATE_TIME:
+        differs.append(f"({step.column('had')} AND {canonical_instant(old)} <> {step.column('written')})")
+    return f"({step.column('runs')} AND ({' OR '.join(differs)}))"
 
 
 def _changes(sql: str, steps: Sequence[PropertyStep], rows: ResourceRows, kept: Sequence[str]) -> str:

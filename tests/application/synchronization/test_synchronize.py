@@ -80,7 +80,7 @@ def test_another_value_is_a_change(house, name, before, after):
     assert run.counts.updated == 1
 
 
-def test_numbers_that_become_doubles_are_the_same_numbers(new_house):
+def test_a_whole_number_that_becomes_a_double_is_a_change(new_house):
     house = new_house().people({"1": {"Age": 3435, "Name": "Ann"}})
     house.run()
     configured = configuration()
@@ -94,7 +94,9 @@ def test_numbers_that_become_doubles_are_the_same_numbers(new_house):
 
     run = house.people({"1": {"Age": "3435.0", "Name": "Ann"}}).run()
 
-    assert run.counts.changed == 0
+    assert run.counts.changed == 1
+    (change,) = house.engine.changes(run=run.number)
+    assert repr(change.event.changes) == repr({"Age": Change(3435, 3435.0)})
 
 
 def test_the_same_extract_again_appends_nothing_but_the_record_of_the_run(house):

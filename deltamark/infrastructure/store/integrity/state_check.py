@@ -13,7 +13,7 @@ from deltamark.application.ports.records import Pair
 from deltamark.domain.history.changes import Position
 from deltamark.domain.integrity.verification import MOST_KEPT, Checkpoint, Discrepancy, LogVerification
 from deltamark.domain.runs.run import ChangesDiscarded
-from deltamark.domain.values import shown
+from deltamark.domain.values import same_value, shown
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import ChangeMapper
@@ -304,19 +304,15 @@ def _problem(columns: tuple[str, ...], stored: tuple[Any, ...], expected: tuple[
 
 
 def _same_values(stored: object, expected: str) -> bool:
-    """Whether two states hold the same values.
-
-    A truth value is no number, though Python compares it like one.
-    """
+    """Whether two states hold the same values of the same types."""
     try:
         values, others = orjson.loads(stored), orjson.loads(expected)  # type: ignore[arg-type]
     except (ValueError, TypeError):
         return False
     return (
         isinstance(values, dict)
-        and values == others
-        and list(values) == sorted(values)
-        and all(isinstance(values[name], bool) is isinstance(others[name], bool) for name in values)
+        and list(values) == sorted(others)
+        and all(same_value(value, others[name]) for name, value in values.items())
     )
 
 
