@@ -27,6 +27,7 @@ from deltamark.application.runs.observer import Observer, checked
 from deltamark.application.runs.show import recorded_run, recorded_runs
 from deltamark.application.services import Services, utc_now
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.differences import Verification
 from deltamark.domain.derivation.explanation import Explanation
@@ -580,6 +581,9 @@ class Engine:
     def dirty(self, entity_type: str | None = None, *, task: str | None = None) -> list[DirtyResource]:
         """What the dirty tasks, or one of them, would compute now, by task, entity type and key.
 
+        Also what may follow: resources that read computed values which are about to be computed. They have `through`.
+        Changes that no flag task has seen yet are not in it (`unflagged_after`).
+
         :raises UsageError: for an entity type or task that does not exist, or a task that is not dirty.
         """
         from deltamark.application.flagging.dirty import dirty_resources
@@ -587,12 +591,23 @@ class Engine:
         lookup.check_entity_type(entity_type, self.configuration)
         consumers = lookup.dirty_tasks(task, self.configuration)
         with self._store.reading() as reading:
-            return list(dirty_resources(reading, self._services.plan, consumers, entity_type))
+            tasks = self.configuration.all_calls_of(ComputingTask)
+            return list(dirty_resources(reading, self._services.plan, tasks, consumers, entity_type))
+
+    def unflagged_after(self) -> Position | None:
+        """The position beyond which changes have not been flagged yet, or None where all have been.
+
+        What those make dirty is known once a flag task has run.
+        """
+        with self._store.reading() as reading:
+            after = reading.flagged_to()
+            return after if reading.changed_since(after) else None
 
     def why(self, entity_type: str, key: str, *, task: str | None = None) -> Explanation:
         """Why dirty tasks, or one of them, would compute a resource now.
 
-        Names each change with the path that leads to it.
+        Names each change with the path that leads to it, also over computed values that are about to be computed: what
+        reads those may follow.
 
         For a resource that none would compute, since when its derived values are true.
 
@@ -604,7 +619,8 @@ class Engine:
         ref = lookup.ref_of(entity_type, key, self.configuration)
         consumers = lookup.dirty_tasks(task, self.configuration)
         with self._store.reading() as reading:
-            return explanation(reading, self._services.plan, consumers, ref)
+            tasks = self.configuration.all_calls_of(ComputingTask)
+            return explanation(reading, self._services.plan, tasks, consumers, ref)
 
     def keys(self, rule: str | None = None) -> Iterator[CorrelationKey]:
         """Correlation keys by rule, side and resource.

@@ -99,3 +99,29 @@ def test_jobs_without_a_store_leave_nothing_out_and_make_none(case):
 
     assert (answer.status, answer.err) == (0, "")
     assert ["left_out" in job for job in answer.documents] == [False]
+
+
+def test_why_through_computed_values(case):
+    reported = case("48-why-through-computed-values")
+    assert reported.run(1).status == 0
+    assert reported.run(2, "FlagOnly").status == 0
+
+    dirty = reported.command("dirty", "--format", "jsonl", step=2).documents
+    causes = {key: reported.command("why", "P", key, "--format", "jsonl").documents for key in "012"}
+
+    assert [(found["key"], found.get("through")) for found in dirty] == [("0", None), ("2", ["M.M.B"])]
+    (direct,), (through,) = causes["0"], causes["2"]
+    assert (direct["computes"], direct.get("through")) == (["B"], None)
+    assert through["position"] == direct["position"]
+    assert (through["change"], through["entity_type"], through["key"]) == ("updated", "P", "0")
+    assert through["changes"] == {"A": {"before": "Queen", "after": "Emperor"}}
+    assert (through["path"], through["property"], through["through"]) == ("M.M", "A", ["M.M.B"])
+    assert through["computes"] == ["C"]
+    assert causes["1"] == []
+    assert "clean" not in reported.command("why", "P", "2").err
+
+    assert reported.run(2).status == 0
+    assert {row["key"]: row["properties"].get("C") for row in reported.exported("P")} == {
+        "0": None, "1": None, "2": "EMPEROR"
+    }  # fmt: skip
+    assert reported.command("dirty", "--format", "jsonl").documents == []

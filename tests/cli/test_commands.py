@@ -413,7 +413,7 @@ def test_all_resources_of_a_type_are_exported_by_key_with_their_links(past):
 
 def test_dirty_resources_are_shown_with_their_first_change(two_days):
     assert two_days.jsonl("dirty") == []
-    assert two_days.done("dirty", "--format", "csv").text == "task,entity_type,key,since\n"
+    assert two_days.done("dirty", "--format", "csv").text == "task,entity_type,key,since,through\n"
     two_days.extract(people=LATER["people"].replace("dee@", "d@"))
     two_days.done("run", "OnlyFlag")
 

@@ -100,6 +100,7 @@ def test_what_is_dirty_is_shown_for_every_computing_task(derived):
 
     assert {(d["task"], d["entity_type"], d["key"]) for d in dirty} == {
         ("Properties", "HR_Department", "D1"), ("Keys", "AD_User", "ada"),
+        ("Properties", "HR_Person", "E1"), ("Properties", "HR_Person", "E2"),
     }  # fmt: skip
     for one in dirty:
         (cause,) = derived.jsonl("why", one["entity_type"], one["key"], "--task", one["task"])

@@ -49,8 +49,9 @@ def test_the_change_is_shown_with_path_property_and_task(renamed):
 
 
 def test_a_changed_link_has_a_path_and_no_property(renamed):
-    causes = renamed.jsonl("why", "HR_Person", "E3")
+    through, *causes = renamed.jsonl("why", "HR_Person", "E3")
 
+    assert (through["change"], through["key"], through["through"]) == ("updated", "D1", ["Department.Sign"])
     assert [(c["change"], c["path"], c["property"], c["other_key"], c["task"]) for c in causes] == [
         ("unlinked", "Department", None, "D2", "Properties"), ("linked", "Department", None, "D1", "Properties"),
     ]  # fmt: skip
@@ -58,8 +59,14 @@ def test_a_changed_link_has_a_path_and_no_property(renamed):
     assert {cause["reason"] for cause in causes} == {"the links of Department are followed by Place"}
 
 
-def test_a_computed_value_read_over_a_link_is_a_cause_once_it_differs(renamed):
-    assert renamed.jsonl("why", "HR_Person", "E1") == []
+def test_a_computed_value_read_over_a_link_is_a_cause_before_it_is_computed_and_once_it_differs(renamed):
+    (coming,) = renamed.jsonl("why", "HR_Person", "E1")
+    assert list(coming) == [*CHANGE, *WHY, "through", *WHENCE]
+    assert (coming["change"], coming["entity_type"], coming["key"]) == ("updated", "HR_Department", "D1")
+    assert coming["changes"] == {"Title": {"before": "Research", "after": "Lab"}}
+    assert (coming["path"], coming["property"], coming["through"]) == ("Department", "Title", ["Department.Sign"])
+    assert coming["computes"] == ["Place", "Badge"]
+    assert coming["reason"] == "Department.Title is read by Department.Sign; Place may follow Department.Sign"
 
     text = (renamed.folder / "configuration" / "company.xml").read_text()
     renamed.configure(
@@ -86,15 +93,15 @@ def test_the_three_formats_show_the_same_causes(renamed):
     rows = table_of(renamed.done("why", "HR_Person", "E3", "--format", "csv").text)
     table = renamed.done("why", "HR_Person", "E3").lines
 
-    assert len(causes) == len(rows) == 2
+    assert len(causes) == len(rows) == 3
     assert list(rows[0]) == [
         *CHANGE[:5], "association", "other_entity_type", "other_key", "changes", *WHY,
-        "run", "job", "changed_by", "file", "line", "user", "trigger",
+        "run", "job", "changed_by", "file", "line", "user", "trigger", "through",
     ]  # fmt: skip
     assert [row["computes"] for row in rows] == [plain(cause["computes"]) for cause in causes]
     assert table[0].split() == ["position", "change", "resource", "what", "path", "task", "at", "run", "reason"]
-    assert table[1].split()[:6] == [
-        str(causes[0]["position"]),
+    assert table[2].split()[:6] == [
+        str(causes[1]["position"]),
         "unlinked",
         "HR_Person",
         "E3",
@@ -133,8 +140,16 @@ def test_unflagged_changes_are_reported(derived):
     assert "HR_Department D1 is clean: every change up to position " in department.err
     told = f"Changes beyond position {flagged_to} have not been flagged yet; "
     assert f"{told}1 of them concerns it. Run a job with a SetRecentlyModifiedFlagTask.\n" in department.err
-    assert f"{told}none concerns it. Run a job with a SetRecentlyModifiedFlagTask.\n" in person.err
-    assert department.out == person.out == b""
+    assert f"{told}1 of them concerns it. Run a job with a SetRecentlyModifiedFlagTask.\n" in person.err
+    other = derived.done("why", "HR_Person", "E3")
+    assert f"{told}none concerns it. Run a job with a SetRecentlyModifiedFlagTask.\n" in other.err
+    assert department.out == person.out == other.out == b""
+    listed = derived.done("dirty")
+    assert listed.out == b"task  entity_type  key  since\n"
+    assert listed.err == (
+        f"Changes beyond position {flagged_to} have not been flagged yet: what they make dirty is not listed. Run a "
+        "job with a SetRecentlyModifiedFlagTask.\n"
+    )
 
 
 def test_a_task_that_never_ran_would_compute_everything(company):

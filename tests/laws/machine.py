@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 import deltamark
 from deltamark import Created, Deleted, HistoryDiscarded, JobRun, Linked, TaskState, Unlinked, Updated
+from deltamark.application.derivation.workload import has_unflagged_changes
 from deltamark.application.retention.retain import retain
 from tests.scenarios.organisation.formulas import ASSOCIATIONS, CLASSES, KEYS, PROPERTIES, Formula
 from tests.scenarios.organisation.running import Clock, Known, Organisation
@@ -170,6 +171,10 @@ PARTS = [
 BETWEEN = ["Complete", "Complete", "Compute", "Flags", "Weekly", "People"]
 """What may run between two changes of the same value: some tasks see the first, and some do not."""
 
+COMPUTING = ("Compute", "Follow", "Weekly", "Late", "People")
+"""Jobs that only flag and compute."""
+OF_SIDE = {"source": "Person", "target": "Account"}
+
 counted: Counter[str] = Counter()
 """What all machines did, for the figures."""
 
@@ -324,7 +329,7 @@ class DerivedMachine(RuleBasedStateMachine):
                 job = "Compute"
             if job == "Weekly" and job not in self.organisation.setting.consumers:
                 job = "Compute"
-            self._ran(self.organisation.run(job))
+            self._ran(self._as_listed(job) if job in COMPUTING else self.organisation.run(job))
             if job in ("HR", "Complete"):
                 self.is_mapping_new = False
 
@@ -474,9 +479,52 @@ class DerivedMachine(RuleBasedStateMachine):
 
     # What holds.
 
+    def _as_listed(self, job: str) -> JobRun:
+        """A run of a job that only flags and computes: what it computes or writes was dirty before, for its task.
+
+        Unless there were changes that are not flagged yet, and the job flags them.
+        """
+        organisation = self.organisation
+        engine = organisation.engine
+        with engine._services.store.reading() as reading:
+            is_told = job == "Compute" or not has_unflagged_changes(reading)
+        dirty = {(found.task, found.entity_type, found.key): found.through for found in engine.dirty()}
+        self._explained(dirty)
+        before, keys, classes = engine.position(), organisation.correlated(), held_classes(engine)
+        run = organisation.run(job)
+        if is_told:
+            counted["listed"] += len(dirty)
+            counted["followed"] += sum(map(bool, dirty.values()))
+            for task in run.tasks:
+                assert task.counts.computed <= sum(name == task.identifier for name, *_ in dirty), (task, dirty)
+            with suppress(HistoryDiscarded):
+                for change in engine.changes(after=before):
+                    written = (change.task, change.event.ref.entity_type, change.event.ref.key)
+                    assert written in dirty, (change, dirty)
+            consumer = job.removesuffix("Compute").removesuffix("Follow")
+            for kind, changed in (
+                ("Keys", {(OF_SIDE[side], key) for _, side, key, _ in keys ^ organisation.correlated()}),
+                ("Classes", {("Account", key) for key, _ in classes ^ held_classes(engine)}),
+            ):
+                listed = {(entity_type, key) for task, entity_type, key in dirty if task == f"{consumer}{kind}"}
+                assert changed <= listed, (changed, dirty)
+        return run
+
+    def _explained(self, dirty: Mapping[tuple[str, str, str], tuple[str, ...]]) -> None:
+        """What is dirty has a cause, what may follow only causes over computed values, what is clean none."""
+        engine = self.organisation.engine
+        chosen = sorted(dirty)[self.read_to % 5 :: 5][:3]
+        for task, entity_type, key in chosen:
+            causes = engine.why(entity_type, key, task=task).causes
+            assert causes, (task, entity_type, key)
+            assert all(cause.through for cause in causes) == bool(dirty[task, entity_type, key]), causes
+        keys = {key for _, entity_type, key in dirty if entity_type == "Person"}
+        for key in [key for key in self.organisation.state()["Person"] if key not in keys][:1]:
+            assert engine.why("Person", key).causes == ()
+
     def _chain(self, job: str) -> None:
         organisation = self.organisation
-        self._ran(organisation.run(job))
+        self._ran(self._as_listed(job) if job in COMPUTING else organisation.run(job))
         if job in ("Incremental", "Levels", "Complete"):
             self.is_mapping_new = False
         if self.is_mapping_new:
@@ -548,6 +596,12 @@ def _tell(told: dict[str, dict[str, Any]], change: Any) -> None:
         del told[key]
     else:
         told[key] = {name: value for name, value in values.items() if value is not None}
+
+
+def held_classes(engine: Any) -> set[tuple[str, str]]:
+    """Each account with each of the rules that hold for it."""
+    with engine._services.store.reading() as reading:
+        return {(key, rule) for key, rules in reading.classifications("Account") for rule in rules}
 
 
 def _toggled(held: Mapping[str, Any], name: str, chosen: Any) -> dict[str, Any]:

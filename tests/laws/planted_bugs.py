@@ -153,6 +153,9 @@ BUGS: Mapping[str, Bug] = {
         "which = missing",
         'without += " AND resource IN (SELECT stream FROM resources WHERE live)"\n    which = missing',
     ),
+    "what reads a computed value that is due is not dirty": Bug(
+        "application.derivation.due:DueValues.follows", "self._all_follows.get(_key(planned), ())", "()"
+    ),
     # Links that wait.
     "a link waits no more when one of its ends has come": Bug(
         "application.synchronization.waiting_links:DeltaLinks.waiting",

@@ -19,7 +19,8 @@ assert False, "not reached: python -O leaves assertions out"
 CALLS = {
     "run_job": ("Nothing",), "resume": (1,), "cancel": (1,), "schedule": (), "health": (), "runs": (), "run": (1,),
     "position": (), "backup": ("copy.db",), "checkpoint": (), "verify": (), "replay": (), "scrub": (), "space": (),
-    "epoch": (), "dirty": (), "keys": (), "matches": (), "classifications": (), "verify_derived": (),
+    "epoch": (), "dirty": (), "unflagged_after": (), "keys": (), "matches": (), "classifications": (),
+    "verify_derived": (),
     "changes": (), "horizons": (), "pending": (1,), "follow": (), "erased_changes": (),
 }
 

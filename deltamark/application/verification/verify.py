@@ -97,7 +97,9 @@ class _Explainer:
     def _search(self, mismatch: Mismatch) -> CauseSearch:
         if mismatch.stream not in self._searches:
             entity_type = mismatch.planned.derivation.entity_type
-            self._searches[mismatch.stream] = CauseSearch(self._reading, entity_type, mismatch.stream)
+            self._searches[mismatch.stream] = CauseSearch(
+                self._reading, entity_type, pa.array([mismatch.stream], pa.int64())
+            )
         return self._searches[mismatch.stream]
 
     def _is_pending(self, mismatch: Mismatch) -> bool:

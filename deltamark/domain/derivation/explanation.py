@@ -21,6 +21,8 @@ class FlagCause:
         computed.
     :param change: the change; None where there is none to show.
     :param computes: the names of the properties and rules whose values would be computed.
+    :param through: empty where the change is one of what these read. Otherwise they may follow computed values that are
+        about to be computed: the paths to those from the resource, the nearest first; the last one reads what changed.
     :param reason: a text for people.
     """
 
@@ -31,6 +33,7 @@ class FlagCause:
     change: LoggedChange | None
     computes: tuple[str, ...] = field(converter=as_tuple, default=())
     reason: str
+    through: tuple[str, ...] = field(converter=as_tuple, default=())
 
 
 @frozen(kw_only=True)
@@ -58,5 +61,5 @@ class Explanation:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether some task would compute the resource now."""
+        """Whether some task would compute the resource now, or may because a computed value that it reads is due."""
         return bool(self.causes)

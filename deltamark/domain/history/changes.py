@@ -106,12 +106,16 @@ class DirtyResource:
 
     `since` is the position of the first change that the task has not read; 0 if the task would compute everything,
     because it has never run or its rules have changed.
+
+    :param through: empty where the task computes it in any case. Otherwise the computed properties that it reads and
+        that are to be computed first, as paths such as ``Manager.Label``: it is computed if one of them changes.
     """
 
     task: str
     entity_type: str
     key: str
     since: Position
+    through: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)

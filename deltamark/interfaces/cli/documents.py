@@ -176,8 +176,11 @@ def set_aside_document(row: SetAside) -> dict[str, Any]:
 
 
 def dirty_document(resource: DirtyResource) -> dict[str, Any]:
-    """A resource that a task would compute."""
-    return asdict(resource)
+    """A resource that a task would compute.
+
+    `through` is there only where it may follow computed values.
+    """
+    return {name: value for name, value in asdict(resource).items() if name != "through" or value}
 
 
 def cause_document(cause: FlagCause) -> dict[str, Any]:
@@ -195,6 +198,7 @@ def cause_document(cause: FlagCause) -> dict[str, Any]:
         "task": cause.task,
         "computes": list(cause.computes),
         "reason": cause.reason,
+        **({"through": list(cause.through)} if cause.through else {}),
     }
     return {**change, **why, **where}
 

@@ -28,17 +28,27 @@ def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form:
     """Shows what the tasks with Dirty="true" would compute.
 
     `since` is the position of the first change that the task has not seen, 0 where it would compute everything.
+    `through` names computed values that are computed first: the task computes the resource if one of them changes.
     `deltamark why` explains one of these resources.
     """
-    columns = [member(name) for name in ("task", "entity_type", "key", "since")]
+    columns = [member(name) for name in ("task", "entity_type", "key", "since", "through")]
+    names = Column("through", lambda document: ", ".join(document.get("through", ())))
     with workspace.engine() as engine:
         documents = [dirty_document(resource) for resource in engine.dirty(entity_type, task=task)]
-    render(Listing(documents=documents, columns=columns), form)
+        unflagged_after = engine.unflagged_after()
+    table = [*columns[:-1], names] if any("through" in document for document in documents) else columns[:-1]
+    render(Listing(documents=documents, columns=columns, table=table), form)
+    if unflagged_after is not None:
+        say(
+            f"Changes beyond position {unflagged_after} have not been flagged yet: what they make dirty is not listed. "
+            "Run a job with a SetRecentlyModifiedFlagTask."
+        )
 
 
 _CAUSE_MEMBERS = (
     "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
     "path", "property", "task", "computes", "reason", "run", "job", "changed_by", "file", "line", "user", "trigger",
+    "through",
 )  # fmt: skip
 
 
