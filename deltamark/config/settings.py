@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from deltamark.config.files import ConfigurationFile, content, display_name
 from deltamark.config.user_modules import TaskModule
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.location import Location
+from deltamark.domain.secrets import masked
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 
@@ -24,6 +25,7 @@ DEFAULTS = {
     "configuration": "configuration",
     "export_output": "exports",
 }
+STORE = "store"
 TASKS = "tasks"
 CHECKPOINT_KEY = "checkpoint_key"
 LEAVE_OUT_UNBUILT = "leave_out_unbuilt"
@@ -44,7 +46,7 @@ class Settings:
     whether what the configuration has and this version does not is left out instead of being a fault.
     """
 
-    store: str
+    store: str = field(repr=masked)
     configuration: Path
     export_output: Path
     tasks: tuple[TaskModule, ...] = ()
@@ -167,21 +169,23 @@ def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> 
         if key in KEYS:
             yield Fault(_location(file, text, key), f"{key} is outside [{TABLE}]; write it below that line")
         elif key != TABLE:
-            yield Fault(_location(file, text, key), f"unknown key {shown(key)}{hint(key, [TABLE])}")
+            yield Fault(_location(file, text, key), f"unknown key {shown(masked(key))}{hint(key, [TABLE])}")
     table = document.get(TABLE, {})
     if not isinstance(table, dict):
         yield Fault(_location(file, text, TABLE), f"{shown(TABLE)} is not a table; write [{TABLE}] in a line")
         return
     for key, value in table.items():
         if key not in KEYS:
-            yield Fault(_location(file, text, key), f"unknown key {shown(key)} in [{TABLE}]{hint(key, KEYS)}")
+            yield Fault(_location(file, text, key), f"unknown key {shown(masked(key))} in [{TABLE}]{hint(key, KEYS)}")
         elif key == TASKS:
             yield from _module_faults(value, _location(file, text, key))
         elif key == LEAVE_OUT_UNBUILT:
             if not isinstance(value, bool):
                 yield Fault(_location(file, text, key), f"{key} is {shown(value)}; write true or false without quotes")
         elif not isinstance(value, str) or not value.strip() or "\0" in value:
-            yield Fault(_location(file, text, key), f"{key} is {shown(value)}; it must be a text in quotes")
+            is_hidden = key == STORE and isinstance(value, list | dict | str) and value  # it may hold a password
+            described = "no text" if is_hidden else shown(value)
+            yield Fault(_location(file, text, key), f"{key} is {described}; it must be a text in quotes")
 
 
 def _module_faults(value: object, location: Location) -> Iterator[Fault]:

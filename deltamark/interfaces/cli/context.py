@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import click
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from deltamark import bootstrap
 from deltamark.application.lookup import job_named
@@ -34,7 +34,7 @@ class Workspace:
     Nothing is opened until it is needed.
     """
 
-    store: str | None
+    store: str | None = field(repr=False)
     configuration: str | None
     export_output: str | None
     debug: bool

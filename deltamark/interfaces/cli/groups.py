@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from deltamark.domain.secrets import masked
 from deltamark.domain.suggestions import hint
 
 HELP_OPTIONS = ["-h", "--help"]
@@ -47,7 +48,7 @@ class GuessingGroup(click.Group):
         A mistyped one is refused with a suggestion.
         """
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            ctx.fail(f"there is no command {args[0][:80]!r}{hint(args[0], self.commands)}")
+            ctx.fail(f"there is no command {masked(args[0])[:80]!r}{hint(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from deltamark.domain.errors import ConfigurationError, DeltamarkError
+from deltamark.domain.secrets import masked
+from deltamark.interfaces.cli.address_options import STORE, warn_of_password
 from deltamark.interfaces.cli.commands import all_commands
 from deltamark.interfaces.cli.exit_statuses import BROKEN_PIPE, FAILED, status_of_error
 from deltamark.interfaces.cli.groups import HELP_OPTIONS, GuessingGroup
@@ -60,7 +62,7 @@ class Commands(GuessingGroup):
     context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": 100},
     epilog="Example: deltamark init company && cd company && deltamark run Incremental",
 )
-@click.option("--store", metavar="URL", help="The store, such as sqlite:///deltamark.db.")
+@click.option(STORE, "store", metavar="URL", help="The store, such as sqlite:///deltamark.db.")
 @click.option("--configuration", metavar="PATH", help="The XML file, or the folder of XML files.")
 @click.option("--export-output", metavar="PATH", help="The folder with the extracts.")
 @click.option(
@@ -88,6 +90,7 @@ def deltamark(
     from deltamark.interfaces.cli.context import Workspace  # with all that a command needs, and a help text does not
 
     ctx.obj = Workspace(store, configuration, export_output, debug, leave_out_unbuilt)
+    warn_of_password(STORE, store)
 
 
 for command in all_commands():
@@ -138,8 +141,9 @@ def status_of(arguments: Sequence[str], stop_signal: StopSignal | None = None) -
         if stop_signal.signal is not None:  # a library turned it into an error of its own
             return _report_stop(stop_signal)
         words = RuntimeError(
-            f"an error inside Deltamark: {type(e).__name__}: {e}. The store is as the last finished task left it. "
-            "Run again with --debug (before the command) and report what it prints."
+            f"an error inside Deltamark: {type(e).__name__}: {masked(str(e))}. "
+            "The store is as the last finished task left it. Run again with --debug (before the command) and report "
+            "what it prints."
         )
         return _report(words, FAILED, debug=DEBUG in arguments)
 
@@ -158,12 +162,12 @@ def _report_usage(error: click.ClickException) -> None:
         return
     if context is not None:
         say(f"{context.get_usage()}\nTry `{context.command_path} --help`.\n")
-    say(f"deltamark: {message}")
+    say(f"deltamark: {masked(message)}")
 
 
 def _report(error: Exception, status: int, *, debug: bool) -> int:
     if debug:
-        print_with(traceback.print_exc)
+        say(masked(traceback.format_exc()))
     lead = "" if isinstance(error, ConfigurationError) and error.faults else "deltamark: "
     say(f"{lead}{error}")
     for line in command_lines(getattr(error, "next_steps", ())):

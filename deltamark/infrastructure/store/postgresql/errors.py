@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors
 
 from deltamark.domain.errors import STORE_DAMAGED, ConcurrentRun, DeltamarkError, StoreError, StoreUnreachable
-from deltamark.infrastructure.store.postgresql.address import Address
+from deltamark.infrastructure.store.postgresql.address import Address, without_secrets
 from deltamark.infrastructure.store.transactions import conflict
 
 LOCK_TIMEOUT_S = 60
@@ -108,7 +108,7 @@ def explained(error: psycopg.Error, address: Address) -> DeltamarkError:
             "was changed. Wait until its run has ended (`deltamark runs` shows it), then run again."
         )
     kind, what, advice = _words(error)
-    return kind(f"store {address}: {what.format(text=_text(error))}. {_UNDONE} {advice}")
+    return kind(f"store {address}: {what.format(text=without_secrets(_text(error), address))}. {_UNDONE} {advice}")
 
 
 def is_away(error: psycopg.Error) -> bool:

@@ -16,7 +16,14 @@ def path_of(url: str) -> Path:
     :raises StoreError: if the URL names no file.
     """
     prefix = "sqlite:///"
+    if url.startswith(prefix) and "?" in url:
+        raise StoreError(
+            "the URL of an SQLite store has no parameters, and this one holds a ?. Leave out what follows it, or write "
+            "%3F if the name of the file has one: sqlite:///deltamark.db."
+        )
     name = unquote(url.removeprefix(prefix))
     if not url.startswith(prefix) or not name or name.startswith(":") or "\0" in name:
-        raise StoreError(f"{url!r} is not the URL of an SQLite store. Write sqlite:///deltamark.db, for example.")
+        # What stands for the name may be a user with a password.
+        shown = f"{url!r}" if url.startswith(prefix) else "the store"
+        raise StoreError(f"{shown} is not the URL of an SQLite store. Write sqlite:///deltamark.db, for example.")
     return Path(name)

@@ -12,6 +12,7 @@ from deltamark.bootstrap import open_store
 from deltamark.domain.errors import ConcurrentRun, StoreError
 from deltamark.domain.integrity.verification import Discrepancy, LogVerification, Replayed
 from deltamark.domain.messages import how_many
+from deltamark.interfaces.cli.address_options import warn_of_password
 from deltamark.interfaces.cli.context import Workspace, pass_workspace
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.parameters import Name
@@ -31,6 +32,7 @@ def replay(workspace: Workspace, into: str | None) -> None:
     It does so in one transaction: if it is stopped, everything stays as it was. It is refused while a run is going on.
     With --into, the store at URL, which must be new, gets the whole log and its state; this one is only read.
     """
+    warn_of_password("--into", into)
     with workspace.opened_store() as store:
         if into is None:
             try:
