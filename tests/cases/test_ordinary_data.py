@@ -289,3 +289,36 @@ def test_a_file_with_fewer_lines_than_are_skipped_is_refused(case: NewCase) -> N
 
     assert answer.status == 1
     assert "there are fewer lines than SkipLines of the mapping says" in answer.err
+
+
+def test_a_name_that_nearly_fits_is_told_with_what_it_differs_in(case: NewCase) -> None:
+    names = case("14-names-that-nearly-fit")
+
+    answer = names.run(1)
+
+    leads = {row["key"].partition(",")[0]: row["links"].get("UM") for row in names.exported("U")}
+    assert leads["CN=A"] == [r"CN=Boss\, Jane,OU=Sales"]
+    boss, mueller = r'it differs from "CN=Boss\, Jane,OU=Sales" in', 'it differs from "CN=Müller,OU=Sales" in'
+    for line, difference in (
+        (5, f"{boss} letter case"),
+        (6, f"{boss} blanks"),
+        (7, f"{mueller} how letters with accents are composed"),
+        (8, f"{mueller} blanks"),
+    ):
+        assert f"u.csv:{line}:manager: no U has this Dn; {difference}" in answer.err
+
+
+def test_a_cell_with_several_values_is_told_with_what_splits_it(case: NewCase) -> None:
+    groups = case("18-several-values-in-a-cell")
+
+    answer = groups.run(1)
+
+    reason = 'no G has this Name; the cell holds several values, which Separator1=";" on the mapping splits'
+    assert f"m.csv:2:group: {reason}" in answer.err
+
+
+def test_a_name_that_nothing_resembles_is_told_without_a_guess(case: NewCase) -> None:
+    names = case("14-names-that-nearly-fit")
+    names.extract(1, u="dn,manager\nA,Bob\n")
+
+    assert "u.csv:2:manager: no U has this Dn (read: 'Bob')" in names.run(1).err

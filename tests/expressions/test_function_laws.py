@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deltamark.domain.synchronization.distinguished_names import canonical_name
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import locked_down
 from deltamark.infrastructure.expressions import udfs as python_functions
-from deltamark.infrastructure.expressions.distinguished_names import canonical_name
 from deltamark.infrastructure.expressions.udfs import register_functions
 from tests.expressions.language import value, values
 from tests.tiers import law

@@ -18,7 +18,7 @@ from doublemetaphone import doublemetaphone
 from duckdb.func import FunctionNullHandling, PythonUDFType
 from duckdb.sqltypes import VARCHAR
 
-from deltamark.infrastructure.expressions.distinguished_names import canonical_name
+from deltamark.domain.synchronization.distinguished_names import canonical_name
 
 _MOST_CACHED = 100_000
 

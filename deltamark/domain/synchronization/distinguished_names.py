@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)*")
 _ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
@@ -13,15 +13,17 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _MUST_BE_ESCAPED = re.compile(r'[\\",+;<>]')
 
 
-def canonical_name(text: str) -> str | None:
+def canonical_name(text: str, form: Callable[[str], str] = str) -> str | None:
     """A distinguished name in canonical form, or None if the text is no distinguished name.
 
     Types are in capitals, there are no blanks around separators, and only what must be escaped is. Values keep their
     letter case. Two notations of one name become equal.
+
+    :param form: is applied to each value.
     """
     names = []
     for name in _split(text, ",;"):
-        pairs = [_pair(pair) for pair in _split(name, "+")]
+        pairs = [_pair(pair, form) for pair in _split(name, "+")]
         if None in pairs:
             return None
         names.append("+".join(sorted(pair for pair in pairs if pair is not None)))
@@ -44,13 +46,13 @@ def _split(text: str, separators: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _pair(text: str) -> str | None:
+def _pair(text: str, form: Callable[[str], str]) -> str | None:
     kind, sign, written = text.partition("=")
     kind = kind.strip()
     if not sign or not _TYPE.fullmatch(kind):
         return None
     value = _unescaped(written)
-    return None if value is None else f"{kind.upper()}={_escaped(value)}"
+    return None if value is None else f"{kind.upper()}={_escaped(form(value))}"
 
 
 def _unescaped(written: str) -> str | None:
