@@ -23,7 +23,7 @@ from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.domain.validation.field_types import type_faults
-from deltamark.domain.validation.functions import bind_functions, function_faults
+from deltamark.domain.validation.functions import bind_functions, function_faults, not_loaded
 from deltamark.domain.validation.judgeable import judgeable
 from deltamark.domain.validation.validate import Missing, first_faults, in_file_order
 from deltamark.domain.validation.validate import faults as validation_faults
@@ -39,6 +39,8 @@ class CheckedConfiguration:
     evaluator: Evaluator
     notices: tuple[Fault, ...] = ()
     """What is not built and was left out."""
+    unjudged: tuple[Fault, ...] = ()
+    """The functions that were not loaded, because their modules may not run; nothing is known of what they compute."""
 
 
 @frozen(kw_only=True)
@@ -48,6 +50,7 @@ class Judgement:
     :param faults: what keeps it from running.
     :param warnings: what is probably not meant.
     :param notices: what is not built and was left out.
+    :param unjudged: the functions that were not loaded, because their modules may not run.
     :param checked: the configuration, if it has no faults.
     :param next_steps: what can be done about the faults besides correcting them.
     """
@@ -55,6 +58,7 @@ class Judgement:
     faults: tuple[Fault, ...]
     warnings: tuple[Fault, ...]
     notices: tuple[Fault, ...] = ()
+    unjudged: tuple[Fault, ...] = ()
     checked: CheckedConfiguration | None = None
     next_steps: tuple[NextStep, ...] = ()
 
@@ -116,12 +120,17 @@ def judged_configuration(
     checked = None
     if not faults:
         checked = CheckedConfiguration(
-            configuration=first.configuration, plan=first.plan, evaluator=first.evaluator, notices=loaded.notices
+            configuration=first.configuration,
+            plan=first.plan,
+            evaluator=first.evaluator,
+            notices=loaded.notices,
+            unjudged=first.unjudged,
         )
     return Judgement(
         faults=faults,
         warnings=warnings(first.configuration, first.plan, is_whole=loaded.is_whole),
         notices=loaded.notices,
+        unjudged=first.unjudged,
         checked=checked,
         next_steps=(NextStep(NextAction.LEAVE_OUT_UNBUILT),) if loaded.has_unbuilt else (),
     )
@@ -135,6 +144,7 @@ class _Derivations:
     plan: Plan
     evaluator: Evaluator
     faults: tuple[Fault, ...]
+    unjudged: tuple[Fault, ...]
 
 
 @frozen
@@ -147,21 +157,31 @@ class _Judge:
 
     def derivations(self, configuration: Configuration, missing: Missing) -> _Derivations:
         """Binds the functions, and plans what can be computed."""
-        bound, faults = self._with_functions(configuration)
+        bound, faults, unjudged = self._with_functions(configuration)
         part = judgeable(bound)
         faults = (*faults, *first_faults(function_faults(part, missing)))
         evaluator = self.make_evaluator(part)
         judged = judged_plan(part, evaluator, missing)
-        return _Derivations(configuration=part, plan=judged.plan, evaluator=evaluator, faults=(*faults, *judged.faults))
+        return _Derivations(
+            configuration=part,
+            plan=judged.plan,
+            evaluator=evaluator,
+            faults=(*faults, *judged.faults),
+            unjudged=unjudged,
+        )
 
-    def _with_functions(self, configuration: Configuration) -> tuple[Configuration, tuple[Fault, ...]]:
-        """The configuration with its functions bound, and the faults of those that are not registered."""
+    def _with_functions(
+        self, configuration: Configuration
+    ) -> tuple[Configuration, tuple[Fault, ...], tuple[Fault, ...]]:
+        """The configuration with its functions bound; faults of those that are not registered, or were not loaded."""
         bound_configuration, unknown = bind_functions(configuration, self.known)
         if not unknown:
-            return bound_configuration, ()
+            return bound_configuration, (), ()
         user_functions = found_tasks(self.modules)
         bound_configuration, unknown = bind_functions(configuration, {**user_functions.tasks, **self.known})
-        return bound_configuration, (*user_functions.faults, *first_faults(unknown)) if unknown else ()
+        if all(module.may_run for module in self.modules):
+            return bound_configuration, (*user_functions.faults, *first_faults(unknown)) if unknown else (), ()
+        return bound_configuration, user_functions.faults if unknown else (), tuple(not_loaded(bound_configuration))
 
 
 class ConfigurationReload:

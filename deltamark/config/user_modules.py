@@ -33,11 +33,13 @@ class TaskModule:
 
     :param folder: where it is searched after everything that is installed; None for installed modules only.
     :param location: where it is named.
+    :param may_run: whether it may be imported, which runs its code.
     """
 
     name: str
     folder: Path | None = None
     location: Location | None = field(default=None, eq=False)
+    may_run: bool = True
 
 
 @frozen
@@ -49,13 +51,15 @@ class FoundTasks:
 
 
 def found_tasks(modules: Iterable[TaskModule]) -> FoundTasks:
-    """Returns the functions of modules and of all entry points.
+    """Returns the functions of modules that may run, and of all entry points.
 
     Each is listed under the module that defines it and under the one that offers it.
     """
     tasks: dict[str, UserTask] = {}
     faults = []
     for module in modules:
+        if not module.may_run:
+            continue
         imported = _imported(module)
         if isinstance(imported, Fault):
             faults.append(imported)

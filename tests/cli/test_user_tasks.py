@@ -86,14 +86,14 @@ def test_what_a_module_or_function_prints_is_kept_out_of_results(rated):
 def test_commands_that_show_and_validate_load_the_function(rated):
     rated.done("run", "Incremental")
 
-    assert "can be run" in rated.done("validate").err
+    assert "can be run" in rated.done("validate", "--load-functions").err
     assert any(t["kind"] == "PythonTask" and t["works_on"] == "HR_Person" for t in rated.jsonl("tasks"))
     assert 'Function="company_tasks:risk_score"' in rated.done("config", "export").text
     assert rated.done("verify", "--derived").status == 0
     rated.extract(**LATER)
     rated.done("run", "OnlyFlag")
-    assert {d["key"] for d in rated.jsonl("dirty", "--task", "Risk")} == {"E1", "E3", "E4"}
-    causes = rated.jsonl("why", "HR_Person", "E1")
+    assert {d["key"] for d in rated.jsonl("dirty", "--task", "Risk", "--load-functions")} == {"E1", "E3", "E4"}
+    causes = rated.jsonl("why", "HR_Person", "E1", "--load-functions")
     assert any(cause["task"] == "Risk" and cause["path"] == "Department" for cause in causes)
 
 
@@ -141,7 +141,7 @@ def test_an_unregistered_function_prevents_the_run(rated):
 def test_an_unimportable_module_is_reported_with_the_line_of_the_settings(rated):
     (rated.folder / "company_tasks.py").write_text("import pyarrow\nx = 1 / 0\n")
 
-    answer = rated.deltamark("validate")
+    answer = rated.deltamark("validate", "--load-functions")
 
     assert answer.status == 2
     line = (rated.folder / "deltamark.toml").read_text().splitlines().index('tasks = ["company_tasks"]') + 1

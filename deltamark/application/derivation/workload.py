@@ -76,7 +76,9 @@ def rule_of(planned: Planned) -> DerivedRule:
 
 
 def workload(reading: Reading, plan: Plan, task: ComputingTask) -> Workload:
-    """The workload of a task if it ran now."""
+    """The workload of a task if it ran now; nothing of a function that was not loaded, of which nothing is known."""
+    if isinstance(task.maker, str):
+        return Workload(shares=(), obsolete=())
     consumer = _ConsumerState(reading, task)
     configured = {_names(rule_of(planned)) for planned in plan.of(task.derives)}
     return Workload(

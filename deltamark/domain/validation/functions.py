@@ -60,6 +60,17 @@ def _unregistered(task: ComputingTask, registered: Mapping[str, UserTask]) -> It
         )
 
 
+def not_loaded(configuration: Configuration) -> Iterator[Fault]:
+    """What cannot be said about tasks whose functions were not loaded, once for each task."""
+    for task in configuration.all_tasks():
+        if isinstance(task, ComputingTask) and isinstance(task.maker, str):
+            yield Fault(
+                task.location,
+                f"the function {shown(task.maker)} of {task.kind} {shown(task.identifier)} was not loaded, because "
+                "that would run code; what it reads and computes is not known here",
+            )
+
+
 def function_faults(configuration: Configuration, missing: Missing = NOTHING_MISSING) -> Iterator[Fault]:
     """The faults of functions that cannot do what they declare.
 

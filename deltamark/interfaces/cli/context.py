@@ -40,12 +40,14 @@ class Workspace:
     debug: bool
     leave_out_unbuilt: bool | None = None
 
-    def settings(self) -> Settings:
+    def settings(self, *, runs_code: bool = False) -> Settings:
         """The settings of the working directory.
 
+        :param runs_code: whether the modules that they name may be imported, which runs the code of the workspace: for
+            commands that run jobs, and for others when they are asked to.
         :raises ConfigurationError: if `deltamark.toml` cannot be read.
         """
-        return load_settings(
+        settings = load_settings(
             Path(),
             os.environ,
             store=self.store,
@@ -53,6 +55,7 @@ class Workspace:
             export_output=self.export_output,
             leave_out_unbuilt=self.leave_out_unbuilt,
         )
+        return evolve(settings, tasks=tuple(evolve(module, may_run=runs_code) for module in settings.tasks))
 
     def loaded(self) -> CheckedConfiguration:
         """The configuration, checked. Says on standard error what was left out.
@@ -66,9 +69,9 @@ class Workspace:
         say_notices(checked.notices)
         return checked
 
-    def judged(self) -> Judgement:
+    def judged(self, *, runs_code: bool = False) -> Judgement:
         """The faults and warnings of the configuration."""
-        settings = self.settings()
+        settings = self.settings(runs_code=runs_code)
         return bootstrap.judged_configuration(
             settings.configuration, settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt
         )
@@ -82,6 +85,7 @@ class Workspace:
         dry_run: bool = False,
         reload: bool = False,
         reading_only: bool = False,
+        runs_code: bool | None = None,
     ) -> Iterator[Engine]:
         """The engine, closed at the end of the block.
 
@@ -89,15 +93,19 @@ class Workspace:
         :param job: a job that must exist and that a user may start, or nothing is opened.
         :param dry_run: whether no file is left behind where there is no store yet.
         :param reading_only: whether only what is stored is read: expressions and functions are not checked then.
+        :param runs_code: whether functions of users are loaded; False says on standard error which ones were not,
+            None says nothing.
         :param reload: whether a schedule loads the configuration again when its files are changed.
         :raises ConfigurationError: with every fault.
         :raises UsageError: if there is no such job, or if only the schedule may start it.
         :raises NothingStarted: if the store cannot be opened.
         """
-        settings = self.settings()
+        settings = self.settings(runs_code=bool(runs_code))
         read = bootstrap.configuration_for_reading if reading_only else bootstrap.checked_configuration
         checked = read(settings.configuration, modules=settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt)
         say_notices(checked.notices)
+        if runs_code is False:
+            say_not_loaded(checked.unjudged)
         if job is not None:
             definition = job_named(job, checked.configuration)
             if not dry_run:
@@ -142,6 +150,13 @@ def say_notices(notices: Sequence[Fault]) -> None:
         say(f"{notice.location}: notice: {notice.message}")
 
 
+def say_not_loaded(unjudged: Sequence[Fault]) -> None:
+    """Says on standard error which functions were not loaded, so that what they compute is missing in the answer."""
+    say_notices(unjudged)
+    if unjudged:
+        say(f"Use {LOAD_FUNCTIONS} if you trust the code of this workspace.")
+
+
 def _reload(settings: Settings) -> Reload:
     return bootstrap.reload_of(
         settings.configuration, modules=settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt
@@ -162,6 +177,8 @@ def _scratch(store: str) -> Iterator[str]:
         yield f"sqlite:///{quote(str(folder))}/{quote(path.name)}"
 
 
+LOAD_FUNCTIONS = "--load-functions"
+
 pass_workspace = click.make_pass_decorator(Workspace)
 
 
@@ -179,6 +196,16 @@ def leave_out_option(command: click.decorators.FC) -> click.decorators.FC:
         expose_value=False,
         callback=_set_leave_out_unbuilt,
         help="Load the configuration without what is known but not built, with a notice for each.",
+    )(command)
+
+
+def load_functions_option(command: click.decorators.FC) -> click.decorators.FC:
+    """`--load-functions`, for commands that run no job and know more if they may load functions of users."""
+    return click.option(
+        LOAD_FUNCTIONS,
+        "runs_code",
+        is_flag=True,
+        help="Load the functions of tasks, which runs code of the modules that deltamark.toml names.",
     )(command)
 
 

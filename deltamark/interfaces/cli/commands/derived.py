@@ -6,7 +6,7 @@ import click
 
 from deltamark.domain.derivation.explanation import Explanation
 from deltamark.interfaces.cli.commands.changes import resource_of, what_changed
-from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.context import Workspace, format_option, load_functions_option, pass_workspace
 from deltamark.interfaces.cli.documents import (
     cause_document,
     classification_document,
@@ -23,8 +23,9 @@ from deltamark.interfaces.cli.streams import one_line, say
 @click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only resources of an entity type.")
 @click.option("--task", type=Name("TASK"), metavar="TASK", help="Only what this task would compute.")
 @format_option
+@load_functions_option
 @pass_workspace
-def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form: Format) -> None:
+def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form: Format, runs_code: bool) -> None:
     """Shows what the tasks with Dirty="true" would compute.
 
     `since` is the position of the first change that the task has not seen, 0 where it would compute everything.
@@ -33,7 +34,7 @@ def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form:
     """
     columns = [member(name) for name in ("task", "entity_type", "key", "since", "through")]
     names = Column("through", lambda document: ", ".join(document.get("through", ())))
-    with workspace.engine() as engine:
+    with workspace.engine(runs_code=runs_code) as engine:
         documents = [dirty_document(resource) for resource in engine.dirty(entity_type, task=task)]
         unflagged_after = engine.unflagged_after()
     table = [*columns[:-1], names] if any("through" in document for document in documents) else columns[:-1]
@@ -57,14 +58,15 @@ _CAUSE_MEMBERS = (
 @click.argument("key", type=Name("KEY"))
 @click.option("--task", type=Name("TASK"), metavar="TASK", help="Only why this task would compute it.")
 @format_option
+@load_functions_option
 @pass_workspace
-def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form: Format) -> None:
+def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form: Format, runs_code: bool) -> None:
     """Shows why tasks with Dirty="true" compute a resource.
 
     Each row is a change, and the path from the resource to what changed; the path is empty where the resource itself
     was created, deleted or changed. Where there is nothing to compute, it says since when.
     """
-    with workspace.engine() as engine:
+    with workspace.engine(runs_code=runs_code) as engine:
         explanation = engine.why(entity_type, key, task=task)
     table = [
         member("position"),

@@ -41,7 +41,8 @@ def retain(
     Exit status 0 when it is done, 1 if it was cancelled, 2 if the connector is being synchronized.
     """
     kept = keep_of(keep)
-    with workspace.engine() as engine, CopyProgress(f"discarding changes of {connector}") as progress:
+    # Functions tell whether their tasks have still to read the changes.
+    with workspace.engine(runs_code=True) as engine, CopyProgress(f"discarding changes of {connector}") as progress:
         retention = engine.retain(
             connector, keep=kept, dry_run=dry_run, even_unread=even_unread, vacuum=vacuum, told=progress
         )

@@ -49,7 +49,7 @@ def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format
     Exit status 0 when it is done (with or without warnings), 1 if a task failed or the run was cancelled, 2 if another
     run is running one of the tasks, 3 if a threshold blocked it.
     """
-    with workspace.engine(create=True, job=job, dry_run=dry_run) as engine, RunProgress() as progress:
+    with workspace.engine(create=True, job=job, dry_run=dry_run, runs_code=True) as engine, RunProgress() as progress:
         done = engine.run_job(
             job,
             force=force,
@@ -74,7 +74,7 @@ def resume(workspace: Workspace, run: int, form: Format) -> int:
 
     Exit status as of `run`; 2 also if the run cannot be resumed: the message says why.
     """
-    with workspace.engine() as engine, RunProgress() as progress:
+    with workspace.engine(runs_code=True) as engine, RunProgress() as progress:
         done = engine.resume(run, observer=progress)
     _print_run(done, form)
     return STATUS.get(done.state, 0)

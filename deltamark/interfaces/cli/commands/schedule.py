@@ -38,7 +38,7 @@ def schedule(workspace: Workspace, form: Format) -> None:
     undoes the running task, and gives 128 and the number of the signal. Exit status 2 if no job has a schedule.
     """
     stop = Event()
-    with workspace.engine(create=True, reload=True) as engine, finishing_first(stop):
+    with workspace.engine(create=True, reload=True, runs_code=True) as engine, finishing_first(stop):
         engine.schedule(stop, told=_print_notice if form is Format.JSONL else _say_notice)
     if form is Format.TABLE:
         say("Stopped.")

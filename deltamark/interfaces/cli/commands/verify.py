@@ -102,7 +102,7 @@ def _verify_log(workspace: Workspace, checkpoint: Checkpoint | None, form: Forma
 
 def _verify_derived(workspace: Workspace, sample: int | None, seed: int | None, repair: bool, form: Format) -> int:
     chosen = SystemRandom().randrange(_SEEDS) if seed is None and sample is not None else seed or 0
-    with workspace.engine() as engine:
+    with workspace.engine(runs_code=True) as engine:
         verification = engine.verify_derived(sample=sample, seed=chosen)
         _print(verification, form)
         say(_summary(verification, sample, chosen))

@@ -22,7 +22,13 @@ from deltamark.domain.validation.validate import in_file_order
 from deltamark.infrastructure.sample_company import write_workspace
 from deltamark.infrastructure.system.time_zone import local_zone
 from deltamark.interfaces.cli.commands.runs import say_left_out
-from deltamark.interfaces.cli.context import Workspace, format_option, leave_out_option, pass_workspace
+from deltamark.interfaces.cli.context import (
+    Workspace,
+    format_option,
+    leave_out_option,
+    load_functions_option,
+    pass_workspace,
+)
 from deltamark.interfaces.cli.documents import fault_document, left_out_document, time_of
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name
@@ -53,13 +59,15 @@ def init(folder: str, people: int, seed: int) -> None:
 @click.command(epilog="Example: deltamark --configuration configuration validate")
 @format_option
 @leave_out_option
+@load_functions_option
 @pass_workspace
-def validate(workspace: Workspace, form: Format) -> int:
+def validate(workspace: Workspace, form: Format, runs_code: bool) -> int:
     """Checks the configuration; prints faults and warnings.
 
-    Exit status 2 if there is a fault; a configuration with warnings can be run.
+    Exit status 2 if there is a fault; a configuration with warnings can be run. No code of the workspace is run: the
+    functions of tasks are checked with --load-functions.
     """
-    judgement = workspace.judged()
+    judgement = workspace.judged(runs_code=runs_code)
     _print_faults(_in_order(judgement), form)
     checked = judgement.checked
     if checked is None:
@@ -78,7 +86,8 @@ def validate(workspace: Workspace, form: Format) -> int:
 
 def _in_order(judgement: Judgement) -> list[dict[str, Any]]:
     """Faults, warnings and notices together, in file order."""
-    severities = {"error": judgement.faults, "warning": judgement.warnings, "notice": judgement.notices}
+    severities = {"error": judgement.faults, "warning": judgement.warnings}
+    severities["notice"] = (*judgement.notices, *judgement.unjudged)
     located = {id(fault): (severity, fault) for severity, faults in severities.items() for fault in faults}
     ordered = in_file_order(fault for _, fault in located.values())
     return [fault_document(*located[id(fault)]) for fault in ordered]
