@@ -111,3 +111,86 @@ def test_initial_replaces_a_link_where_one_is_allowed(case: NewCase) -> None:
     assert groups.run(2, "Delta").status == 0
 
     assert members(groups) == {"g1": ["b"], "g2": ["a"]}
+
+
+def test_a_delta_that_names_one_person_twice_is_applied_in_the_order_of_its_rows(case: NewCase) -> None:
+    changes = case("13-delta-names-one-twice")
+    changes.run(1)
+
+    answer = changes.run(2, "Delta")
+
+    assert names(changes) == {"1": "Anne", "2": "Bobby", "4": "Doris"}
+    assert "set aside" not in answer.err
+    assert changes.run(3, "Delta").status == 0
+    assert names(changes) == {"1": "Anne", "2": "Bobby", "4": "Dorothy"}
+
+
+def test_a_group_that_is_emptied_and_filled_in_one_delta_has_what_it_was_filled_with(case: NewCase) -> None:
+    groups = case("19-group-emptied-and-filled")
+    groups.run(1)
+
+    groups.run(2, "Delta")
+    assert members(groups) == {"g1": ["a"], "g2": ["a", "b"]}
+    groups.run(3, "Delta")
+    assert members(groups) == {"g1": ["a"], "g2": ["b"]}
+    assert groups.command("verify").status == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ("insert,g1,a\ninsert,g1,\n", []),
+        ("delete,g1,\ninsert,g1,b\n", ["b"]),
+        ("insert,g1,b\ninsert,g1,a\n", ["a"]),
+        ("insert,g1,b\ndelete,g1,b\n", []),
+        ("delete,g1,a\nmerge,g1,\n", []),
+        ("merge,g1,b\nmerge,g1,\n", ["b"]),
+    ],
+)
+def test_the_last_row_says_the_link_where_one_is_allowed(case: NewCase, rows: str, expected: list[str]) -> None:
+    groups = case("19-group-emptied-and-filled")
+    path = groups.configuration(1)
+    path.write_text(path.read_text().replace('IsProperty1Collection="true"', 'IsProperty1Collection="false"'))
+    groups.extract(1, m="group,member\ng1,a\n")
+    groups.run(1)
+    groups.extract(2, m=f"op,group,member\n{rows}")
+
+    groups.run(2, "Delta")
+
+    assert members(groups).get("g1", []) == expected
+
+
+def test_a_user_who_is_deleted_and_created_again_in_one_delta_is_in_no_group(case: NewCase) -> None:
+    groups = case("19-group-emptied-and-filled")
+    groups.run(1)
+    groups.extract(2, m="op,group,member\n", u="op,login\ndelete,a\ninsert,a\n")
+
+    groups.run(2, "Delta")
+
+    assert members(groups) == {"g1": ["b"], "g2": ["b"]}
+    assert groups.keys("U") == ["a", "b"]
+
+
+def test_what_cannot_be_read_after_a_deletion_keeps_what_the_deletion_names(case: NewCase) -> None:
+    changes = case("13-delta-names-one-twice")
+    changes.run(1)
+    changes.extract(2, p="op,id,name\ndelete,1,\ninsrt,1,Anna\ndelete,2,\n")
+
+    answer = changes.run(2, "Delta")
+
+    assert names(changes) == {"1": "Ann", "3": "Cid"}
+    assert "a later row with this key could not be read, so that the resource is not deleted" in answer.err
+
+
+def test_links_that_wait_are_taken_back_by_later_deltas_and_later_rows(case: NewCase) -> None:
+    groups = case("19-group-emptied-and-filled")
+    groups.run(1)
+    groups.extract(2, m="op,group,member\ninsert,g1,c\ninsert,g1,d\ninsert,g2,d\ndelete,g2,d\n")
+    groups.run(2, "Delta")
+    groups.extract(2, m="op,group,member\ndelete,g1,c\n")
+    groups.run(2, "Delta")
+
+    groups.extract(2, m="op,group,member\n", u="op,login\ninsert,c\ninsert,d\n")
+    groups.run(2, "Delta")
+
+    assert members(groups) == {"g1": ["a", "b", "d"], "g2": ["a", "b"]}

@@ -18,7 +18,7 @@ from tests.cli.workspace import LATER
 
 ALL_PEOPLE = ["E1", "E2", "E3"]
 SYNCHRONIZING = ("discard_changes_of", "deltamark.application.synchronization.synchronize")
-COMPARING = ("_compare_complete", "deltamark.infrastructure.comparison.comparer")
+COMPARING = ("_compare_all", "deltamark.infrastructure.comparison.comparer")
 
 
 def shell(folder, script: str, **options) -> tuple[int, bytes, str]:

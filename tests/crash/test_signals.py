@@ -28,7 +28,7 @@ LONGEST_S = 0.6
 """About as long as the command still works when the level has begun."""
 STOPS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
-COMPARING = ("_compare_complete", "deltamark.infrastructure.comparison.comparer")
+COMPARING = ("_compare_all", "deltamark.infrastructure.comparison.comparer")
 UNTIL_INTERRUPTED = """\
 import threading, deltamark.application.execution.parallel as l; h, e = l.Turns.interrupt, threading.Event(); \
 l.Turns.interrupt = lambda turns: (h(turns), e.set()); os.write(1, b"reached\\n"); e.wait(60)"""

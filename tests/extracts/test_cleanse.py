@@ -133,15 +133,13 @@ def test_a_row_with_an_unknown_command_is_set_aside_and_its_key_kept(folder):
     assert found.kept.to_pylist() == ["a", "b"]
 
 
-def test_two_commands_for_one_key_are_both_set_aside(folder):
-    found = folder.read("id,do,name\na,insert,x\na,insert,x\nb,delete,\n", command="do")
+def test_commands_for_one_key_are_kept_in_their_order(folder):
+    found = folder.read("id,do,name\na,insert,x\na,insert,x\nb,delete,\na,nothing,\na,delete,\n", command="do")
 
-    assert aside(found) == [
-        (2, "id", "the key also occurs in line 3", "a"),
-        (3, "id", "the key also occurs in line 2", "a"),
-    ]
-    assert found.kept.to_pylist() == ["a"]
-    assert found.rows["key"].to_pylist() == ["b"]
+    assert [(row["key"], row["command"]) for row in found.rows.to_pylist()] == [
+        ("a", "insert"), ("a", "insert"), ("b", "delete"), ("a", "delete"),
+    ]  # fmt: skip
+    assert found.faulty.to_pylist() == [{"key": "a", "line": 5, "command": None}]
 
 
 def test_a_missing_command_column_refuses_the_file(folder):
@@ -184,14 +182,16 @@ def test_no_link_is_removed_if_a_first_value_cannot_be_converted(folder):
     assert found.rows.num_rows == 0
 
 
-def test_contradictory_commands_for_a_link_are_set_aside(folder):
+def test_commands_for_one_link_are_kept_in_their_order(folder):
     text = "group,member,do\ng,a,add\ng,a,insert\nh,a,add\nh,a,delete\nh,b,delete\nh,b,nothing\n"
 
     found = folder.links(text, command="do")
 
-    assert pairs(found) == [("g", "a", "insert"), ("h", "b", "delete")]
-    assert [line for line, *_ in aside(found)] == [4, 5, 7]
-    assert found.kept.to_pylist() == ["h"]
+    assert pairs(found) == [
+        ("g", "a", "insert"), ("g", "a", "insert"), ("h", "a", "insert"), ("h", "a", "delete"), ("h", "b", "delete"),
+    ]  # fmt: skip
+    assert [line for line, *_ in aside(found)] == [7]
+    assert found.faulty.to_pylist() == [{"value1": "h", "line": 7}]
 
 
 def test_a_command_without_a_second_value_applies_to_all_links_of_the_first(folder):

@@ -159,8 +159,8 @@ BUGS: Mapping[str, Bug] = {
     # Links that wait.
     "a link waits no more when one of its ends has come": Bug(
         "application.synchronization.waiting_links:DeltaLinks.waiting",
-        "linked = self._candidates - still_waiting - ambiguous",
-        "linked = self._candidates",
+        "settled=frozenset(self._known - waiting)",
+        "settled=frozenset(self._known)",
     ),
     "a link waits no more after the next complete extract": Bug(
         "application.synchronization.waiting_links:waiting_after_complete",
@@ -168,7 +168,7 @@ BUGS: Mapping[str, Bug] = {
         "settled = before",
     ),
     "a link whose end is deleted does not wait for it": Bug(
-        "application.synchronization.waiting_links:DeltaLinks.waiting", "| (self._losing_an_end - self._settled)", ""
+        "application.synchronization.waiting_links:DeltaLinks.earlier_pairs", "| self._losing_an_end |", "|"
     ),
 }
 

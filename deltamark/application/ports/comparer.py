@@ -18,11 +18,20 @@ if TYPE_CHECKING:
 class ResourceComparison:
     """What an extract changes, and the rows that could not be applied.
 
-    :param unknown: rows of a command column that update a resource that does not exist: ``key``, ``line``.
+    The last three are filled only by an extract with a command column.
+
+    :param unknown: rows that update a resource that does not exist: ``key``, ``line``.
+    :param doubtful: rows that delete a resource, and are not applied because a later row of the same key was set
+        aside: ``key``, ``line``.
+    :param ended: the keys that a row deletes, with the state before (null where no such resource existed): ``key``,
+        ``state``. Later rows may create the resource again: then it is among the created or updated ones, or, where
+        its values are as before, among neither.
     """
 
     changes: ResourceChanges
     unknown: pa.Table
+    doubtful: pa.Table
+    ended: pa.Table
 
 
 @frozen(kw_only=True)
@@ -38,6 +47,36 @@ class LinkComparison:
     orphans: pa.Table
     ambiguous: pa.Table
     surplus: pa.Table
+
+
+@frozen(kw_only=True)
+class LinkCommandsComparison(LinkComparison):
+    """What the commands of an association's extract change.
+
+    `orphans` are the pairs that hold after the last row, and `surplus` is empty.
+
+    :param waiting: ``value1``, ``value2``: all pairs that hold after the last row and are not linked.
+    :param doubtful: ``line``, ``value1``, ``value2``: rows that remove links, and are not applied because a later row
+        of the same first value was set aside.
+    """
+
+    waiting: pa.Table
+    doubtful: pa.Table
+
+
+@frozen(kw_only=True)
+class EarlierPairs:
+    """What holds before the first row of an extract with commands, besides the links.
+
+    :param standing: ``value1``, ``value2``: pairs that earlier rows named and that are not linked, or no longer.
+    :param ended: ``source``, ``target``, ``source_key``, ``target_key``: links that no earlier row names any more.
+    :param rows_of: 0 or 1 where each row of the extract is a row of the resource at that end, which it names with its
+        only link; None for a table of pairs.
+    """
+
+    standing: pa.Table
+    ended: pa.Table
+    rows_of: int | None = None
 
 
 @frozen(kw_only=True)
@@ -64,7 +103,10 @@ class Comparer(Protocol):
         ...
 
     def commands(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
-        """Compares an extract with a command column with the live resources that it names."""
+        """Compares an extract with a command column with the live resources that it names.
+
+        The result is that of applying the rows one after another.
+        """
         ...
 
     def links(
@@ -74,12 +116,19 @@ class Comparer(Protocol):
         association: EntityAssociation,
         *,
         complete: bool,
-        keeps_missing: bool = False,
     ) -> LinkComparison:
-        """Compares pairs with links.
+        """Compares all pairs with all links.
 
-        :param complete: whether all links are compared; otherwise rows with commands.
-        :param keeps_missing: keeps the links that the extract does not hold, unless a row names another link of an end
-            that may have only one.
+        :param complete: removes the links that the extract does not hold; otherwise they stay, unless a row names
+            another link of an end that may have only one.
+        """
+        ...
+
+    def link_commands(
+        self, extract: LinkExtract, earlier: EarlierPairs, sides: LinkSides, association: EntityAssociation
+    ) -> LinkCommandsComparison:
+        """Compares rows with commands with the links of the resources that they name.
+
+        The result is that of applying the rows one after another.
         """
         ...

@@ -42,13 +42,17 @@ class ResourceExtract:
         ``line`` (int64, 1 is the header),
         ``state`` (string: a JSON object of the mapped properties that have a value, sorted by identifier,
         without white space),
-        and only where the extract has a command column ``command`` (insert, update, merge or delete).
+        and only where the extract has a command column ``command`` (insert, update, merge or delete). Then a key may
+        occur in several rows, whose order is that of their lines.
     :param kept: keys (string array) of rows that were set aside: their resources stay as they are.
+    :param faulty: only where the extract has a command column, the rows that were set aside although their key is
+        known: ``key``, ``line``, ``command`` (null where it cannot be read).
     """
 
     rows: pa.Table
     kept: pa.Array
     cleansed: Cleansed
+    faulty: pa.Table | None = None
 
 
 @frozen(kw_only=True)
@@ -57,13 +61,17 @@ class LinkExtract:
 
     :param rows: an Arrow table, distinct pairs: ``line`` (int64), ``value1``, ``value2`` (string, the key or
         unique key of either end as canonical text), and ``command`` where the extract has a command column;
-        only there may ``value2`` be null: the command concerns all links of the first value.
+        only there may ``value2`` be null: the command concerns all links of the first value, and only there may a pair
+        occur in several rows, whose order is that of their lines.
     :param kept: first values (string array) of rows that were set aside: their links are not removed.
+    :param faulty: only where the extract has a command column, the rows that were set aside although their first value
+        is known: ``value1``, ``line``.
     """
 
     rows: pa.Table
     kept: pa.Array
     cleansed: Cleansed
+    faulty: pa.Table | None = None
 
 
 @frozen(kw_only=True)

@@ -205,10 +205,14 @@ def _without(
     if not lines and not kept:
         return links
     is_excluded = pc.is_in(links.rows.column("line"), value_set=pa.array(lines, pa.int64()))
-    excluded = links.rows.filter(is_excluded).column("value1").combine_chunks()
-    keys = [links.kept, excluded.cast(pa.string())]
+    excluded = links.rows.filter(is_excluded)
+    keys = [links.kept, excluded.column("value1").combine_chunks().cast(pa.string())]
     if mapping.entity_property_mapping1 == PropertyRef(
         resource_mapping.entity_type, resource_mapping.primary_key.identifier
     ):
         keys.append(extract.kept)
-    return evolve(links, rows=links.rows.filter(pc.invert(is_excluded)), kept=pa.concat_arrays(keys).unique())
+    faulty = links.faulty
+    if faulty is not None:
+        faulty = pa.concat_tables([faulty, excluded.select(["value1", "line"]).cast(faulty.schema)])
+    rows = links.rows.filter(pc.invert(is_excluded))
+    return evolve(links, rows=rows, kept=pa.concat_arrays(keys).unique(), faulty=faulty)

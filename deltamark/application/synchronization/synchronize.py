@@ -13,7 +13,13 @@ from attrs import evolve
 
 from deltamark.application.derivation.compute_properties import clear_mapped_properties
 from deltamark.application.ports.commands import Writing
-from deltamark.application.ports.comparer import LinkSides, ResourceComparison
+from deltamark.application.ports.comparer import (
+    EarlierPairs,
+    LinkCommandsComparison,
+    LinkComparison,
+    LinkSides,
+    ResourceComparison,
+)
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.pending_changes import PendingChanges
 from deltamark.application.ports.queries import Reading
@@ -140,7 +146,7 @@ def _compare(services: Services, view: Reading, extracts: PreparedExtracts, stat
             state = states[name] if name in states else view.live_resources(name)
             compared[name] = services.comparer.resources(extract, state, entity_type, complete=extracts.is_complete)
         else:
-            keys = extract.rows.column("key").combine_chunks()
+            keys = extract.rows.column("key").combine_chunks().unique()
             compared[name] = services.comparer.commands(extract, view.live_resources_among(name, keys), entity_type)
     return compared
 
@@ -254,10 +260,13 @@ class _Synchronization:
             unlinked=sum(removed.values()),
         )
         file = extract.cleansed.read.file
-        self._set_aside += [
-            SetAside(file=file, line=line, key=key, reason="the row updates a resource that does not exist")
-            for key, line in _rows(compared.unknown, "key", "line")
-        ]
+        for rows, reason in (
+            (compared.unknown, "the row updates a resource that does not exist"),
+            (compared.doubtful, "a later row with this key could not be read, so that the resource is not deleted"),
+        ):
+            self._set_aside += [
+                SetAside(file=file, line=line, key=key, reason=reason) for key, line in _rows(rows, "key", "line")
+            ]
 
     def _delta_links(self) -> dict[str, DeltaLinks]:
         configuration = self._services.configuration
@@ -269,26 +278,17 @@ class _Synchronization:
     def _links(self, mapping: EntityAssociationMapping, extract: LinkExtract) -> None:
         association = self._services.configuration.association(mapping.association)
         assert association is not None
-        complete = self._extracts.command_column is None
-        initial = self._extracts.is_initial
         self._check_rows(mapping.association, extract, self._tx.live_link_count, "links")
         delta = self._deltas.get(mapping.association)
-        rows = extract if delta is None else delta.rows(extract)
-        sides = self._sides(mapping, association, rows, complete=complete)
-        rows = rows if delta is None else delta.without_taken(rows, sides)
-        compared = self._services.comparer.links(rows, sides, association, complete=complete, keeps_missing=initial)
-        compared = compared if delta is None else delta.without_renamed(rows, compared)
-        waiting = (
-            waiting_after_complete(self._tx, association, rows, compared, complete=self._extracts.is_complete)
-            if delta is None
-            else delta.waiting(rows, compared)
-        )
+        if delta is None:
+            compared, waiting = self._compare_all_links(mapping, association, extract)
+        else:
+            compared, waiting = self._compare_commands(delta, extract)
         ends = self._write_links(mapping, waiting, compared.changes)
         self._effects.add_links(mapping, ends, compared.changes)
-        self._report_orphans(mapping, extract.cleansed.read.file, _in_extract(compared.orphans))
-        ambiguous = _in_extract(compared.ambiguous)
         file = extract.cleansed.read.file
-        self._set_aside += _unresolved(mapping, file, ambiguous, "more than one {type} has this {property}")
+        self._report_orphans(mapping, file, compared.orphans)
+        self._set_aside += _unresolved(mapping, file, compared.ambiguous, "more than one {type} has this {property}")
         self._set_aside += [
             SetAside(
                 file=file,
@@ -301,15 +301,58 @@ class _Synchronization:
             for line, value1, value2 in _rows(compared.surplus, "line", "value1", "value2")
         ]
 
+    def _compare_all_links(
+        self, mapping: EntityAssociationMapping, association: EntityAssociation, extract: LinkExtract
+    ) -> tuple[LinkComparison, WaitingChanges]:
+        complete = self._extracts.is_complete
+        first, second = (self._identities(ref, None) for ref in _refs(mapping))
+        sides = LinkSides(first=first, second=second, links=self._tx.live_links(mapping.association))
+        compared = self._services.comparer.links(extract, sides, association, complete=complete)
+        return compared, waiting_after_complete(self._tx, association, extract, compared, complete=complete)
+
+    def _compare_commands(
+        self, delta: DeltaLinks, extract: LinkExtract
+    ) -> tuple[LinkCommandsComparison, WaitingChanges]:
+        rows = delta.rows(extract)
+        earlier = delta.earlier_pairs(rows)
+        compared = self._compare_link_commands(delta, rows, earlier)
+        file = extract.cleansed.read.file
+        self._set_aside += [
+            SetAside(
+                file=file,
+                line=line,
+                column=delta.mapping.column1,
+                value=value1,
+                key=value1,
+                reason="a later row with this value could not be read, so that no link is removed",
+            )
+            for line, value1 in _rows(compared.doubtful, "line", "value1")
+        ]
+        return compared, delta.waiting(compared)
+
+    def _compare_link_commands(
+        self, delta: DeltaLinks, rows: LinkExtract, earlier: EarlierPairs
+    ) -> LinkCommandsComparison:
+        association = delta.association
+        first, second = (
+            self._identities(ref, _values_of(name, rows.rows, earlier.standing))
+            for ref, name in zip(_refs(delta.mapping), ("value1", "value2"), strict=True)
+        )
+        # Where a target may have many links, such as the thousands of a department, those of other sources do not
+        # matter.
+        is_single = not association.is_property2_collection or earlier.rows_of == 1
+        targets = second.column("stream").combine_chunks() if is_single else None
+        links = self._tx.live_links(association.identifier, first.column("stream").combine_chunks(), targets)
+        sides = LinkSides(first=first, second=second, links=links)
+        return self._services.comparer.link_commands(rows, earlier, sides, association)
+
     def _links_of_other_connector(self, pairs: LinksOfOtherConnector) -> None:
         """Sets nothing aside: no row of this connector names these links."""
-        rows = pairs.rows(NO_ROWS)
+        earlier = pairs.earlier_pairs(NO_ROWS)
         if not pairs.is_concerned:
             return
-        sides = self._sides(pairs.mapping, pairs.association, rows, complete=False)
-        rows = pairs.without_taken(rows, sides)
-        compared = self._services.comparer.links(rows, sides, pairs.association, complete=False)
-        ends = self._write_links(pairs.mapping, pairs.waiting(rows, compared), compared.changes)
+        compared = self._compare_link_commands(pairs, NO_ROWS, earlier)
+        ends = self._write_links(pairs.mapping, pairs.waiting(compared), compared.changes)
         self._effects.add_links_of_other_connector(ends, compared.changes)
 
     def _write_links(
@@ -326,26 +369,8 @@ class _Synchronization:
         self._counts += Counts(linked=changes.linked.num_rows, unlinked=changes.unlinked.num_rows)
         return ends
 
-    def _sides(
-        self, mapping: EntityAssociationMapping, association: EntityAssociation, extract: LinkExtract, *, complete: bool
-    ) -> LinkSides:
-        refs = mapping.entity_property_mapping1, mapping.entity_property_mapping2
-        among = (
-            (None, None)
-            if complete
-            else tuple(extract.rows.column(name).combine_chunks().unique().drop_null() for name in ("value1", "value2"))
-        )
-        first = self._tx.identities(refs[0].entity_type, self._key_or_property(refs[0]), among[0])
-        second = self._tx.identities(refs[1].entity_type, self._key_or_property(refs[1]), among[1])
-        sources = targets = None
-        if not complete:
-            sources = first.column("stream").combine_chunks()
-            # Where a target may have many links, such as the thousands of a department, those of other sources do not
-            # matter.
-            if not association.is_property2_collection:
-                targets = second.column("stream").combine_chunks()
-        links = self._tx.live_links(mapping.association, sources, targets)
-        return LinkSides(first=first, second=second, links=links)
+    def _identities(self, ref: PropertyRef, among: pa.Array | None) -> pa.Table:
+        return self._tx.identities(ref.entity_type, self._key_or_property(ref), among)
 
     def _key_or_property(self, ref: PropertyRef) -> str | None:
         """None where the property is the key of its type: keys are found without reading states."""
@@ -417,9 +442,13 @@ def _unresolved(
     return set_aside
 
 
-def _in_extract(pairs: pa.Table) -> pa.Table:
-    """The pairs of the extract: waiting links were recorded when their row was read."""
-    return pairs.filter(pc.is_valid(pairs.column("line")))
+def _refs(mapping: EntityAssociationMapping) -> tuple[PropertyRef, PropertyRef]:
+    return mapping.entity_property_mapping1, mapping.entity_property_mapping2
+
+
+def _values_of(name: str, *tables: pa.Table) -> pa.Array:
+    """The values of a column of several tables, each once."""
+    return pa.concat_arrays([table.column(name).combine_chunks() for table in tables]).unique().drop_null()
 
 
 def _rows(table: pa.Table, *names: str) -> Iterable[tuple[Any, ...]]:

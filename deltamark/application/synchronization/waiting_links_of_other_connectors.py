@@ -8,6 +8,7 @@ synchronized first, and with the result of the next complete extract of the link
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 
@@ -54,9 +55,9 @@ class LinksOfOtherConnector(DeltaLinks):
     def is_concerned(self) -> bool:
         """Whether links are removed with resources, or waiting links may be added.
 
-        It is known after `rows`.
+        It is known after `earlier_pairs`.
         """
-        return bool(self._losing_an_end or self._candidates)
+        return bool(self._standing)
 
     def _links_losing_an_end(self) -> frozenset[Pair]:
         return frozenset(pair for end in (0, 1) for pair in self._linked_to_deleted(end))
@@ -67,11 +68,11 @@ class LinksOfOtherConnector(DeltaLinks):
     def _renamed_links(self) -> list[RenamedLink]:
         return []
 
+    def _links_of_created_again(self) -> list[dict[str, Any]]:
+        return []
+
     def _relevant_waiting(self, extract: LinkExtract) -> set[Pair]:
         return self._tx.waiting_links(self.association.identifier, self._added_values(0), self._added_values(1))
-
-    def _values_now_present(self, end: int) -> set[str]:
-        return set(self._added_values(end))
 
 
 def _types(mapping: EntityAssociationMapping) -> tuple[str, str]:

@@ -15,17 +15,27 @@ import duckdb
 import pyarrow as pa
 
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
-from deltamark.application.ports.comparer import LinkComparison, LinkSides, ResourceComparison
+from deltamark.application.ports.comparer import (
+    EarlierPairs,
+    LinkCommandsComparison,
+    LinkComparison,
+    LinkSides,
+    ResourceComparison,
+)
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.records import ResourceChanges
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityType
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.values import shown
+from deltamark.infrastructure.comparison.link_commands import compare_link_commands
 from deltamark.infrastructure.comparison.links import compare_links
+from deltamark.infrastructure.comparison.row_order import fold_repeated_keys
 from deltamark.infrastructure.duckdb.connection import Workbench, arrow
 from deltamark.infrastructure.duckdb.json_values import json_paths
 
-UNKNOWN = pa.schema([("key", pa.string()), ("line", pa.int64())])
+NOT_APPLIED = pa.schema([("key", pa.string()), ("line", pa.int64())])
+ENDED = pa.schema([("key", pa.string()), ("state", pa.string())])
+FAULTY = pa.schema([*NOT_APPLIED, ("command", pa.string())])
 
 
 class DuckComparer:
@@ -51,11 +61,13 @@ class DuckComparer:
         association: EntityAssociation,
         *,
         complete: bool,
-        keeps_missing: bool = False,
     ) -> LinkComparison:
-        return compare_links(
-            self._workbench, extract, sides, association, complete=complete, keeps_missing=keeps_missing
-        )
+        return compare_links(self._workbench, extract, sides, association, complete=complete)
+
+    def link_commands(
+        self, extract: LinkExtract, earlier: EarlierPairs, sides: LinkSides, association: EntityAssociation
+    ) -> LinkCommandsComparison:
+        return compare_link_commands(self._workbench, extract, earlier, sides, association)
 
 
 @contextmanager
@@ -77,11 +89,10 @@ def _compare_all(
 
     :param complete: deletes the resources that are missing in the extract.
     """
-    unknown = UNKNOWN.empty_table()
     if stored.num_rows == 0:
         created = extract.rows.select(["key", "line", "state"]).cast(RESOURCES)
         changes = ResourceChanges(created=created, updated=UPDATES.empty_table(), deleted=RESOURCES.empty_table())
-        return ResourceComparison(changes=changes, unknown=unknown)
+        return _all_applied(changes)
     kept = pa.table({"key": extract.kept})
     deletes = "FALSE" if extract.cleansed.incomplete or not complete else "key NOT IN (SELECT key FROM kept)"
     with workbench.connection(incoming=extract.rows, stored=stored, kept=kept) as db:
@@ -98,20 +109,28 @@ def _compare_all(
             updated=_updated(db),
             deleted=arrow(db, deleted, RESOURCES),
         )
-    return ResourceComparison(changes=changes, unknown=unknown)
+    return _all_applied(changes)
+
+
+def _all_applied(changes: ResourceChanges) -> ResourceComparison:
+    none = NOT_APPLIED.empty_table()
+    return ResourceComparison(changes=changes, unknown=none, doubtful=none, ended=ENDED.empty_table())
 
 
 def _compare_commands(workbench: Workbench, extract: ResourceExtract, stored: pa.Table) -> ResourceComparison:
     """Compares an extract with a command column with the live resources that it names.
 
     ``insert`` of an existing resource updates it. ``update`` sets every mapped property. ``merge`` sets those that have
-    a value, and creates the resource if it is missing. ``delete`` of a missing resource does nothing.
+    a value, and creates the resource if it is missing. ``delete`` of a missing resource does nothing. Several rows of
+    one key have the effect that they have one after another.
     """
-    with workbench.connection(incoming=extract.rows, stored=stored) as db:
+    faulty = extract.faulty if extract.faulty is not None else FAULTY.empty_table()
+    with workbench.connection(incoming=extract.rows, faulty=faulty, stored=stored) as db:
+        fold_repeated_keys(db)
         db.execute(
             """CREATE TEMP TABLE commanded AS
             SELECT i.key, i.line, i.command, i.state AS after, s.state AS before
-            FROM incoming i LEFT JOIN stored s USING (key)"""
+            FROM folded i LEFT JOIN stored s USING (key)"""
         )
         _merge(db)
         db.execute(
@@ -122,13 +141,20 @@ def _compare_commands(workbench: Workbench, extract: ResourceExtract, stored: pa
             WHERE before IS NULL AND command IN ('insert', 'merge') ORDER BY line"""
         deleted = """SELECT key, line, before AS state FROM commanded
             WHERE before IS NOT NULL AND command = 'delete' ORDER BY key"""
-        unknown = "SELECT key, line FROM commanded WHERE before IS NULL AND command = 'update' ORDER BY line"
+        unknown = """SELECT key, line FROM unknown
+            UNION ALL SELECT key, line FROM commanded WHERE before IS NULL AND command = 'update' ORDER BY line"""
+        ended = "SELECT key, s.state FROM ended LEFT JOIN stored s USING (key)"
         changes = ResourceChanges(
             created=arrow(db, created, RESOURCES),
             updated=_updated(db),
             deleted=arrow(db, deleted, RESOURCES),
         )
-        return ResourceComparison(changes=changes, unknown=arrow(db, unknown, UNKNOWN))
+        return ResourceComparison(
+            changes=changes,
+            unknown=arrow(db, unknown, NOT_APPLIED),
+            doubtful=arrow(db, "SELECT key, line FROM doubtful ORDER BY line", NOT_APPLIED),
+            ended=arrow(db, ended, ENDED),
+        )
 
 
 def _names(db: duckdb.DuckDBPyConnection, table: str) -> list[str]:

@@ -23,35 +23,25 @@ def compare_links(
     association: EntityAssociation,
     *,
     complete: bool,
-    keeps_missing: bool,
 ) -> LinkComparison:
-    """Compares pairs with the live links of an association.
+    """Compares all pairs with all live links of an association.
 
     If an extract gives several links to an end that may have only one, the one with the smallest key is kept, so that
     the order of rows never decides. A row that was set aside, and a row with a value that several resources have,
     remove no link of the resources that the first value may refer to. At an end that may have only one link, such a
     spared link takes precedence over those of the extract.
     """
-    rows = extract.rows
-    if "command" not in rows.column_names:
-        rows = rows.append_column("command", pa.array(["insert"] * rows.num_rows, type=pa.string()))
     kept = pa.table({"value": extract.kept})
     with workbench.connection(
-        incoming=rows, first=sides.first, second=sides.second, stored=sides.links, kept=kept
+        incoming=extract.rows, first=sides.first, second=sides.second, stored=sides.links, kept=kept
     ) as db:
         _resolve(db)
-        if keeps_missing:
-            _spare_missing(db, association)
-        else:
-            _spare(db, nothing=not complete, everything=extract.cleansed.incomplete is not None)
+        _spare(db, _spared(association, complete=complete, everything=extract.cleansed.incomplete is not None))
         surplus = _keep_single(db, association)
-        linked = f"""SELECT p.* FROM pairs p ANTI JOIN stored l ON p.source = l.source AND p.target = l.target
-            ORDER BY p.line, {_columns("p")}"""
-        unlinked = _UNLINKED_COMPLETE if complete else _unlinked_commanded(association)
         return LinkComparison(
             changes=LinkChanges(
-                linked=arrow(db, f"SELECT {_columns()} FROM ({linked})", LINKS),
-                unlinked=arrow(db, f"SELECT {_columns()} FROM ({unlinked}) ORDER BY source_key, target_key", LINKS),
+                linked=arrow(db, _LINKED, LINKS),
+                unlinked=arrow(db, _UNLINKED, LINKS),
             ),
             orphans=arrow(db, _unresolved("= 0"), UNRESOLVED),
             ambiguous=arrow(db, _unresolved("> 1"), UNRESOLVED),
@@ -59,14 +49,14 @@ def compare_links(
         )
 
 
-_UNLINKED_COMPLETE = """SELECT l.*, NULL::BIGINT AS line FROM stored l
+_COLUMNS = ", ".join(LINKS.names)
+_LINKED = f"""SELECT {_COLUMNS} FROM (
+    SELECT p.* FROM pairs p ANTI JOIN stored l ON p.source = l.source AND p.target = l.target)
+    ORDER BY line, {_COLUMNS}"""
+_UNLINKED = f"""SELECT {_COLUMNS} FROM (
+    SELECT l.*, NULL::BIGINT AS line FROM stored l
     ANTI JOIN pairs p ON p.source = l.source AND p.target = l.target
-    ANTI JOIN spared s ON s.source = l.source AND s.target = l.target"""
-
-
-def _columns(table: str = "") -> str:
-    dot = f"{table}." if table else ""
-    return ", ".join(dot + name for name in LINKS.names)
+    ANTI JOIN spared s ON s.source = l.source AND s.target = l.target) ORDER BY source_key, target_key"""
 
 
 def _resolve(db: duckdb.DuckDBPyConnection) -> None:
@@ -76,43 +66,41 @@ def _resolve(db: duckdb.DuckDBPyConnection) -> None:
     """
     db.execute(
         """CREATE TEMP TABLE counted AS
-        SELECT i.*, coalesce(a.n, 0) AS n1, CASE WHEN i.value2 IS NULL THEN 1 ELSE coalesce(b.n, 0) END AS n2
-        FROM incoming i
+        SELECT i.*, coalesce(a.n, 0) AS n1, coalesce(b.n, 0) AS n2 FROM incoming i
         LEFT JOIN (SELECT value, count(*) AS n FROM first GROUP BY value) a ON a.value = i.value1
         LEFT JOIN (SELECT value, count(*) AS n FROM second GROUP BY value) b ON b.value = i.value2"""
     )
     db.execute(
         """CREATE TEMP TABLE resolved AS
-        SELECT f.stream AS source, s.stream AS target, f.key AS source_key, s.key AS target_key, c.command,
+        SELECT f.stream AS source, s.stream AS target, f.key AS source_key, s.key AS target_key,
             c.line, c.value1, c.value2
-        FROM counted c JOIN first f ON f.value = c.value1 LEFT JOIN second s ON s.value = c.value2
+        FROM counted c JOIN first f ON f.value = c.value1 JOIN second s ON s.value = c.value2
         WHERE c.n1 = 1 AND c.n2 = 1"""
     )
 
 
-def _spare(db: duckdb.DuckDBPyConnection, *, nothing: bool, everything: bool) -> None:
+def _spare(db: duckdb.DuckDBPyConnection, which: str) -> None:
     """Fills `spared` with the links that stay, whatever the readable rows say."""
-    which = "FALSE" if nothing else "TRUE" if everything else f"l.source IN ({_DOUBTFUL_SOURCES})"
     db.execute(f"CREATE TEMP TABLE spared AS SELECT l.* FROM stored l WHERE {which}")
 
 
-_DOUBTFUL_SOURCES = """SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
-    UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1"""
-"""The sources of which a row was set aside, or names more than one resource."""
+def _spared(association: EntityAssociation, *, complete: bool, everything: bool) -> str:
+    """The condition for spared links `l`.
 
-
-def _spare_missing(db: duckdb.DuckDBPyConnection, association: EntityAssociation) -> None:
-    """Fills `spared` with the links that stay because no row replaces them at an end that may have only one."""
-    replaced = [
-        f"l.{end} IN (SELECT {end} FROM resolved WHERE target IS NOT NULL)"
-        for end, collection in (
-            ("source", association.is_property1_collection),
-            ("target", association.is_property2_collection),
-        )
-        if not collection
-    ]
-    which = f"l.source IN ({_DOUBTFUL_SOURCES}) OR NOT ({' OR '.join(replaced) or 'FALSE'})"
-    db.execute(f"CREATE TEMP TABLE spared AS SELECT l.* FROM stored l WHERE {which}")
+    :param everything: whether the extract cannot show that a link is missing.
+    """
+    if everything:
+        return "TRUE"
+    doubtful = """l.source IN (SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
+        UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1)"""
+    if complete:
+        return doubtful
+    single = {
+        "source": not association.is_property1_collection,
+        "target": not association.is_property2_collection,
+    }
+    replaced = [f"l.{end} IN (SELECT {end} FROM resolved)" for end, is_single in single.items() if is_single]
+    return f"{doubtful} OR NOT ({' OR '.join(replaced) or 'FALSE'})"
 
 
 def _keep_single(db: duckdb.DuckDBPyConnection, association: EntityAssociation) -> pa.Table:
@@ -122,7 +110,7 @@ def _keep_single(db: duckdb.DuckDBPyConnection, association: EntityAssociation) 
         SELECT source, target, any_value(source_key) AS source_key, any_value(target_key) AS target_key,
             min(line) AS line, arg_min(value1, line) AS value1, arg_min(value2, line) AS value2,
             bool_or(is_spared) AS is_spared
-        FROM (SELECT *, FALSE AS is_spared FROM resolved WHERE command <> 'delete' AND target IS NOT NULL
+        FROM (SELECT *, FALSE AS is_spared FROM resolved
             UNION ALL BY NAME SELECT *, TRUE AS is_spared FROM spared)
         GROUP BY source, target"""
     )
@@ -145,37 +133,10 @@ def _keep_single(db: duckdb.DuckDBPyConnection, association: EntityAssociation) 
     return pa.concat_tables(surplus)
 
 
-_REPLACING = """SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1
-    WHERE c.n1 = 1 AND c.n2 <= 1 AND c.command <> 'delete' AND NOT (c.command = 'merge' AND c.value2 IS NULL)"""
-"""The sources whose link is replaced, by another one, by none, or by one to a missing resource. A merged row without
-a second value keeps the link."""
-
-
-def _unlinked_commanded(association: EntityAssociation) -> str:
-    """SQL for the links that commands remove.
-
-    They are deleted ones, those of a deleted or emptied source, and replaced ones.
-    """
-    replaced = []
-    if not association.is_property1_collection:
-        replaced.append(f"l.source IN ({_REPLACING})")
-    if not association.is_property2_collection:
-        replaced.append("l.target IN (SELECT target FROM pairs)")
-    not_in_extract = "NOT EXISTS (SELECT 1 FROM pairs p WHERE p.source = l.source AND p.target = l.target)"
-    conditions = [
-        """EXISTS (SELECT 1 FROM resolved r WHERE r.command = 'delete' AND r.source = l.source
-            AND (r.target IS NULL OR r.target = l.target))""",
-        *(f"({condition} AND {not_in_extract})" for condition in replaced),
-    ]
-    return f"SELECT l.*, NULL::BIGINT AS line FROM stored l WHERE {' OR '.join(conditions)}"
-
-
 def _unresolved(matches: str) -> str:
     """SQL for the rows with a value that no resource has, or more than one.
-
-    Rows that delete the links of a missing resource are no faults: the resource may have been deleted just before.
 
     :param matches: a condition on the number of resources, such as ``= 0``.
     """
     return f"""SELECT line, value1, value2, CASE WHEN n1 {matches} THEN 1 ELSE 2 END AS missing FROM counted
-        WHERE (n1 {matches} OR n2 {matches}) AND NOT (command = 'delete' AND n1 = 0) ORDER BY line"""
+        WHERE n1 {matches} OR n2 {matches} ORDER BY line"""

@@ -53,7 +53,7 @@ class FolderExtracts:
         with self._fetched(mapping, query) as (connection, fetched, name, digest):
             rows = cleanse_resources(connection, fetched, query.described, name)
         cleansed = rows.cleansed(mapping.entity_type, name, digest)
-        return ResourceExtract(rows=rows.rows.select(names), kept=rows.kept, cleansed=cleansed)
+        return ResourceExtract(rows=rows.rows.select(names), kept=rows.kept, cleansed=cleansed, faulty=rows.faulty)
 
     def links(
         self,
@@ -64,7 +64,7 @@ class FolderExtracts:
         """The cleansed pairs of an association's connection table.
 
         Repeated pairs are left out, and so are rows without a second value, which state that there is no link. With a
-        command column such rows stay: the command applies to all links of the first value.
+        command column all rows stay, in their order.
 
         :raises SourceError: if the file cannot be read as a whole.
         """
@@ -76,7 +76,10 @@ class FolderExtracts:
             rows = cleanse_links(connection, fetched, query.described, name)
         cleansed = rows.cleansed(mapping.association, name, digest)
         pairs = rows.rows.select(names).rename_columns(["value1" if n == "key" else n for n in names])
-        return LinkExtract(rows=pairs, kept=rows.kept, cleansed=cleansed)
+        faulty = None
+        if rows.faulty is not None:
+            faulty = rows.faulty.select(["key", "line"]).rename_columns(["value1", "line"])
+        return LinkExtract(rows=pairs, kept=rows.kept, cleansed=cleansed, faulty=faulty)
 
     @contextmanager
     def _fetched(

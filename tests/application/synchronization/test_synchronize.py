@@ -383,15 +383,19 @@ def test_an_insert_of_an_existing_resource_sets_its_values(house):
     assert house.state() == {"1": {"Name": "Anna"}}
 
 
-def test_two_commands_for_one_key_are_both_set_aside(house):
-    house.people({"1": "Ann"}).run()
+def test_two_commands_for_one_key_are_applied_in_their_order_as_one_change(house):
+    house.people({"1": "Ann", "2": "Bob"}).run()
 
     run = house.people_commands(
-        {"number": 1, "name": "X", "Command": "update"}, {"number": 1, "Command": "delete"}
-    ).engine.run_job("PeopleCommands")
+        {"number": 1, "name": "X", "Command": "update"},
+        {"number": 2, "Command": "delete"},
+        {"number": 1, "Command": "delete"},
+        {"number": 2, "name": "Bobby", "Command": "insert"},
+    ).run("PeopleCommands")
 
-    assert (run.state, run.counts.set_aside) == (TaskState.WARNING, 2)
-    assert house.names() == {"1": "Ann"}
+    assert house.names() == {"2": "Bobby"}
+    assert house.changes(run=run.number) == [("deleted", "1"), ("updated", "2")]
+    assert (run.counts.inserted, run.counts.updated, run.counts.deleted) == (0, 1, 1)
 
 
 def test_a_command_that_changes_nothing_writes_nothing(house):

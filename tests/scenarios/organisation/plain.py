@@ -10,7 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from deltamark import EntityAssociation, EntityAssociationMapping, EntityType, EntityTypeMapping, PropertyType
-from deltamark.application.ports.comparer import LinkComparison, LinkSides, ResourceComparison
+from deltamark.application.ports.comparer import (
+    EarlierPairs,
+    LinkCommandsComparison,
+    LinkComparison,
+    LinkSides,
+    ResourceComparison,
+)
 from deltamark.application.ports.extracts import Cleansed, LinkExtract, ResourceExtract
 from deltamark.application.ports.records import LinkChanges, ResourceChanges
 from deltamark.domain.runs.run import ExtractRead
@@ -23,6 +29,8 @@ PAIRS = pa.schema(
     [("source", NUMBER), ("target", NUMBER), ("source_key", TEXT), ("target_key", TEXT), ("line", NUMBER)]
 )
 UNRESOLVED = pa.schema([("line", NUMBER), ("value1", TEXT), ("value2", TEXT), ("missing", NUMBER)])
+VALUES = UNRESOLVED.remove(3)
+NOT_APPLIED = pa.schema([("key", TEXT), ("line", NUMBER)])
 NO_TEXTS = pa.array([], TEXT)
 
 
@@ -81,63 +89,120 @@ class PlainComparer:
     ) -> ResourceComparison:
         assert complete
         before, after = _states(held), {row["key"]: row["state"] for row in extract.rows.to_pylist()}
-        return _compared(before, after, [])
+        return _compared(before, after, [], [])
 
     def commands(self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType) -> ResourceComparison:
         before = _states(held)
-        after, unknown = dict(before), []
+        after, unknown, ended = dict(before), [], {}
         for row in extract.rows.to_pylist():
+            key = row["key"]
             if row["command"] == "delete":
-                after.pop(row["key"], None)
-            elif row["command"] == "update" and row["key"] not in before:
-                unknown.append((row["key"], row["line"]))
+                after.pop(key, None)
+                ended[key] = before.get(key)
+            elif row["command"] == "update" and key not in after:
+                unknown.append((key, row["line"]))
+            elif row["command"] == "merge" and key in after:
+                after[key] = dumped({**json.loads(after[key]), **json.loads(row["state"])})
             else:
-                after[row["key"]] = row["state"]
-        return _compared(before, after, unknown)
+                after[key] = row["state"]
+        return _compared(before, after, unknown, ended.items())
 
     def links(
-        self,
-        extract: LinkExtract,
-        sides: LinkSides,
-        association: EntityAssociation,
-        *,
-        complete: bool,
-        keeps_missing: bool = False,
+        self, extract: LinkExtract, sides: LinkSides, association: EntityAssociation, *, complete: bool
     ) -> LinkComparison:
-        assert not keeps_missing
-        first, second = (
-            {row["value"]: row["stream"] for row in side.to_pylist()} for side in (sides.first, sides.second)
-        )
-        keys = {row["stream"]: row["key"] for side in (sides.first, sides.second) for row in side.to_pylist()}
-        before: dict[tuple[int, int], int | None] = {}
-        for row in sides.links.to_pylist():
-            before[row["source"], row["target"]] = None
-            keys |= {row["source"]: row["source_key"], row["target"]: row["target_key"]}
-        after = {} if complete else dict(before)
-        orphans = []
+        assert complete
+        ends = _Ends(sides)
+        before = {(row["source"], row["target"]) for row in sides.links.to_pylist()}
+        after, orphans = {}, []
         for row in extract.rows.to_pylist():
-            source, target = first.get(row["value1"]), second.get(row["value2"])
-            missing = 1 if source is None else 2 if row["value2"] is not None and target is None else None
-            command = row.get("command", "insert")
+            missing, link = ends.resolved(row["value1"], row["value2"])
             if missing:
                 orphans.append((row["line"], row["value1"], row["value2"], missing))
-            if source is None:
-                continue
-            if command == "delete":
-                after = {pair: line for pair, line in after.items() if pair != (source, target)}
-                continue
-            if command == "update" and not association.is_property1_collection:
-                after = {pair: line for pair, line in after.items() if pair[0] != source}
-            if target is not None:
-                after[source, target] = row["line"]
+            else:
+                after[link] = row["line"]
         return LinkComparison(
-            changes=LinkChanges(
-                linked=_pairs([pair for pair in after if pair not in before], keys, after),
-                unlinked=_pairs([pair for pair in before if pair not in after], keys, before),
-            ),
+            changes=ends.changes(before, after),
             orphans=table(orphans, UNRESOLVED),
             ambiguous=UNRESOLVED.empty_table(),
-            surplus=UNRESOLVED.empty_table().select(["line", "value1", "value2"]),
+            surplus=VALUES.empty_table(),
+        )
+
+    def link_commands(
+        self, extract: LinkExtract, earlier: EarlierPairs, sides: LinkSides, association: EntityAssociation
+    ) -> LinkCommandsComparison:
+        ends = _Ends(sides)
+        rows = [*sides.links.to_pylist(), *earlier.ended.to_pylist()]
+        before = {(row["source"], row["target"]) for row in rows}
+        ends.keys |= {row["source"]: row["source_key"] for row in rows}
+        ends.keys |= {row["target"]: row["target_key"] for row in rows}
+        single = (
+            not association.is_property1_collection or earlier.rows_of == 0,
+            not association.is_property2_collection or earlier.rows_of == 1,
+        )
+        ended = {(row["source"], row["target"]) for row in earlier.ended.to_pylist()}
+        # Links whose ends no row names are no pairs of values here: they stay.
+        pairs: dict[tuple[str, str], int | None] = {pair: None for pair in map(ends.values, before - ended) if pair}
+        unnamed = {link for link in before - ended if not ends.values(link)}
+        for row in earlier.standing.to_pylist():
+            if not any(single[end] and any(p[end] == row[f"value{end + 1}"] for p in pairs) for end in (0, 1)):
+                pairs[row["value1"], row["value2"]] = None
+        for row in extract.rows.to_pylist():
+            pair = row["value1"], row["value2"]
+            deletes = row["command"] == "delete"
+            empties = single[0] and pair[1] is None and row["command"] in ("insert", "update")
+            gone = [(0, deletes and pair[1] is None), (0, empties), (0, deletes and earlier.rows_of == 0)]
+            gone += [(1, deletes and earlier.rows_of == 1)]
+            gone += [(end, single[end] and not deletes and pair[1] is not None) for end in (0, 1)]
+            for end, is_so in gone:
+                if is_so:
+                    pairs = {p: line for p, line in pairs.items() if p[end] != pair[end]}
+                    unnamed = {link for link in unnamed if ends.value(end, link[end]) != pair[end]}
+            if deletes:
+                pairs.pop(pair, None)
+            elif pair[1] is not None:
+                pairs[pair] = row["line"]
+        after = dict.fromkeys(unnamed)
+        after |= {link: pairs[pair] for pair in pairs for missing, link in [ends.resolved(*pair)] if not missing}
+        unlinked = [(*pair, missing) for pair in pairs for missing, _ in [ends.resolved(*pair)] if missing]
+        return LinkCommandsComparison(
+            changes=ends.changes(before, after),
+            orphans=table([(pairs[a, b], a, b, missing) for a, b, missing in unlinked if pairs[a, b]], UNRESOLVED),
+            ambiguous=UNRESOLVED.empty_table(),
+            surplus=VALUES.empty_table(),
+            waiting=table([(a, b) for a, b, _ in unlinked], pa.schema([("value1", TEXT), ("value2", TEXT)])),
+            doubtful=VALUES.empty_table(),
+        )
+
+
+class _Ends:
+    """The resources at both ends of links, by value."""
+
+    def __init__(self, sides: LinkSides) -> None:
+        self._streams = [
+            {row["value"]: row["stream"] for row in side.to_pylist()} for side in (sides.first, sides.second)
+        ]
+        self._values = [{stream: value for value, stream in streams.items()} for streams in self._streams]
+        self.keys = {row["stream"]: row["key"] for side in (sides.first, sides.second) for row in side.to_pylist()}
+        for row in sides.links.to_pylist():
+            self.keys |= {row["source"]: row["source_key"], row["target"]: row["target_key"]}
+
+    def resolved(self, first: str, second: str) -> tuple[int | None, tuple[int, int]]:
+        """The end that no resource has, or None, and the streams of both."""
+        source, target = self._streams[0].get(first), self._streams[1].get(second)
+        missing = 1 if source is None else 2 if target is None else None
+        return missing, (source or 0, target or 0)
+
+    def value(self, end: int, stream: int) -> str | None:
+        return self._values[end].get(stream)
+
+    def values(self, link: tuple[int, int]) -> tuple[str, str] | None:
+        first, second = self.value(0, link[0]), self.value(1, link[1])
+        return None if first is None or second is None else (first, second)
+
+    def changes(self, before: set[tuple[int, int]], after: Mapping[tuple[int, int], int | None]) -> LinkChanges:
+        return LinkChanges(
+            linked=_pairs([link for link in after if link not in before], self.keys, after),
+            unlinked=_pairs([link for link in before if link not in after], self.keys, dict.fromkeys(before)),
         )
 
 
@@ -146,7 +211,10 @@ def _states(held: pa.Table) -> dict[str, str]:
 
 
 def _compared(
-    before: Mapping[str, str], after: Mapping[str, str], unknown: Sequence[tuple[str, int]]
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+    unknown: Sequence[tuple[str, int]],
+    ended: Iterable[tuple[str, str | None]],
 ) -> ResourceComparison:
     updated = [
         (key, 2, after[key], _changes(json.loads(before[key]), json.loads(after[key])))
@@ -158,7 +226,12 @@ def _compared(
         updated=table(updated, UPDATES),
         deleted=table([(key, 2, state) for key, state in sorted(before.items()) if key not in after], ROWS),
     )
-    return ResourceComparison(changes=changes, unknown=table(unknown, pa.schema([("key", TEXT), ("line", NUMBER)])))
+    return ResourceComparison(
+        changes=changes,
+        unknown=table(unknown, NOT_APPLIED),
+        doubtful=NOT_APPLIED.empty_table(),
+        ended=table(ended, pa.schema([("key", TEXT), ("state", TEXT)])),
+    )
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -1,0 +1,195 @@
+"""Compares the rows of an extract with a command column with the links of the resources that they name.
+
+A pair holds if no later row takes it back: one that deletes it, one that deletes all pairs of an end, or one that names
+another pair of an end that may have only one. So the last row that names a pair, and the last rows that concern its
+ends, decide, and all pairs are decided at once.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+from deltamark.application.ports.arrow_schemas import LINKS
+from deltamark.application.ports.comparer import EarlierPairs, LinkCommandsComparison, LinkSides
+from deltamark.application.ports.extracts import LinkExtract
+from deltamark.application.ports.records import LinkChanges
+from deltamark.domain.configuration.entity_model import EntityAssociation
+from deltamark.infrastructure.comparison.links import UNRESOLVED, VALUES
+from deltamark.infrastructure.duckdb.connection import Workbench, arrow
+
+FAULTY = pa.schema([("value1", pa.string()), ("line", pa.int64())])
+PAIRS = pa.schema([("value1", pa.string()), ("value2", pa.string())])
+
+_COLUMNS = ", ".join(LINKS.names)
+
+
+def compare_link_commands(
+    workbench: Workbench, extract: LinkExtract, earlier: EarlierPairs, sides: LinkSides, association: EntityAssociation
+) -> LinkCommandsComparison:
+    """Compares rows with commands with links: the result is that of applying the rows one after another.
+
+    ``insert``, ``update`` and ``merge`` add a link, in place of others where only one is allowed; without a second
+    value, the first two remove the link where only one is allowed. ``delete`` removes a link; without a second value,
+    all links of the first.
+    """
+    replaces = _replacing_ends(association, earlier.rows_of)
+    with workbench.connection(
+        incoming=extract.rows,
+        faulty=extract.faulty if extract.faulty is not None else FAULTY.empty_table(),
+        standing=earlier.standing,
+        ended=earlier.ended,
+        first=sides.first,
+        second=sides.second,
+        links=sides.links,
+    ) as db:
+        db.execute("CREATE TEMP TABLE live AS SELECT * FROM links UNION SELECT * FROM ended")
+        _count(db)
+        _judge(db, replaces)
+        _last_rows(db, replaces, earlier.rows_of)
+        _hold(db)
+        _link(db, association)
+        return LinkCommandsComparison(
+            changes=LinkChanges(linked=arrow(db, _LINKED, LINKS), unlinked=arrow(db, _UNLINKED, LINKS)),
+            orphans=arrow(db, _ORPHANS, UNRESOLVED),
+            ambiguous=arrow(db, _AMBIGUOUS, UNRESOLVED),
+            surplus=VALUES.empty_table(),
+            waiting=arrow(db, _WAITING, PAIRS),
+            doubtful=arrow(db, "SELECT line, value1, value2 FROM judged WHERE is_doubtful ORDER BY line", VALUES),
+        )
+
+
+def _replacing_ends(association: EntityAssociation, rows_of: int | None) -> tuple[bool, bool]:
+    """For both ends, whether a pair takes the place of all others of that end."""
+    return (
+        not association.is_property1_collection or rows_of == 0,
+        not association.is_property2_collection or rows_of == 1,
+    )
+
+
+def _count(db: duckdb.DuckDBPyConnection) -> None:
+    """Fills `counted` with the rows, and the number of resources that have their values.
+
+    Pairs that stand from earlier have the line 0: they come before all rows.
+    """
+    db.execute(
+        """CREATE TEMP TABLE counted AS
+        SELECT i.*, coalesce(a.n, 0) AS n1, CASE WHEN i.value2 IS NULL THEN 1 ELSE coalesce(b.n, 0) END AS n2
+        FROM (
+            SELECT line, value1, value2, command FROM incoming
+            UNION ALL SELECT DISTINCT 0, value1, value2, 'insert' FROM standing) i
+        LEFT JOIN (SELECT value, count(*) AS n FROM first GROUP BY value) a ON a.value = i.value1
+        LEFT JOIN (SELECT value, count(*) AS n FROM second GROUP BY value) b ON b.value = i.value2"""
+    )
+
+
+def _judge(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool]) -> None:
+    """Fills `judged` with the rows that name at most one resource at each end.
+
+    Those that remove links before a row of the same first value that was set aside are doubtful.
+    """
+    empties = "command IN ('insert', 'update') AND value2 IS NULL" if replaces[0] else "FALSE"
+    db.execute(
+        f"""CREATE TEMP TABLE judged AS
+        WITH last_faults AS (
+            SELECT value1, max(line) AS line FROM (
+                SELECT value1, line FROM faulty
+                UNION ALL SELECT value1, line FROM counted WHERE n1 > 1 OR n2 > 1) GROUP BY value1)
+        SELECT c.*, command = 'delete' AS deletes, {empties} AS empties,
+            (command = 'delete' OR {empties}) AND coalesce(c.line < f.line, FALSE) AS is_doubtful
+        FROM counted c LEFT JOIN last_faults f USING (value1)
+        WHERE (c.n1 <= 1 AND c.n2 <= 1) OR c.line = 0"""
+    )
+    db.execute("CREATE TEMP TABLE effective AS SELECT * FROM judged WHERE NOT is_doubtful")
+
+
+def _last_rows(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool], rows_of: int | None) -> None:
+    """Fills `added`, `deleted`, `cleared1` and `cleared2` with the last rows that concern pairs and ends.
+
+    `cleared…` has the last row that removes all pairs of an end but those that it names itself.
+    """
+    db.execute(
+        """CREATE TEMP TABLE added AS SELECT value1, value2, max(line) AS line, any_value(n1) AS n1, any_value(n2) AS n2
+        FROM effective WHERE NOT deletes AND value2 IS NOT NULL GROUP BY value1, value2"""
+    )
+    db.execute(
+        """CREATE TEMP TABLE deleted AS SELECT value1, value2, max(line) AS line
+        FROM effective WHERE deletes AND value2 IS NOT NULL GROUP BY value1, value2"""
+    )
+    for end in (0, 1):
+        clears = ["deletes AND value2 IS NULL", "empties"] if end == 0 else []
+        clears += ["deletes"] if rows_of == end else []
+        clears += ["NOT deletes AND value2 IS NOT NULL"] if replaces[end] else []
+        db.execute(
+            f"""CREATE TEMP TABLE cleared{end + 1} AS
+            SELECT value{end + 1}, max(line) AS line, coalesce(max(line) FILTER (
+                deletes OR value2 IS NULL), -1) AS whole FROM effective
+            WHERE {" OR ".join(f"({clear})" for clear in clears) or "FALSE"} GROUP BY value{end + 1}"""
+        )
+
+
+_TAKEN_BACK = """
+    LEFT JOIN deleted d ON d.value1 = p.value1 AND d.value2 = p.value2
+    LEFT JOIN cleared1 a ON a.value1 = p.value1
+    LEFT JOIN cleared2 b ON b.value2 = p.value2
+    WHERE coalesce(d.line < p.line, TRUE)
+        AND coalesce(a.line <= p.line AND a.whole < p.line, TRUE)
+        AND coalesce(b.line <= p.line AND b.whole < p.line, TRUE)"""
+"""The conditions under which no later row takes the pair `p` back."""
+
+
+def _hold(db: duckdb.DuckDBPyConnection) -> None:
+    """Fills `holding` with the pairs that hold after the last row, and `staying` with the links among them."""
+    db.execute(f"CREATE TEMP TABLE holding AS SELECT p.* FROM added p {_TAKEN_BACK}")
+    db.execute(
+        f"""CREATE TEMP TABLE staying AS SELECT p.* EXCLUDE (value1, value2, line) FROM (
+            SELECT l.*, f.value AS value1, s.value AS value2, 0 AS line
+            FROM (SELECT * FROM live EXCEPT SELECT * FROM ended) l
+            LEFT JOIN first f ON f.stream = l.source LEFT JOIN second s ON s.stream = l.target) p {_TAKEN_BACK}"""
+    )
+
+
+def _link(db: duckdb.DuckDBPyConnection, association: EntityAssociation) -> None:
+    """Fills `linked` with the links after the last row.
+
+    Where an end may have only one, a pair that stands from earlier gives way to a link.
+    """
+    db.execute(
+        """CREATE TEMP TABLE linked AS
+        SELECT source, target, any_value(source_key) AS source_key, any_value(target_key) AS target_key,
+            max(line) AS line, any_value(value1) AS value1, any_value(value2) AS value2,
+            bool_or(line < 0) OR max(line) > 0 AS takes_place
+        FROM (
+            SELECT f.stream AS source, s.stream AS target, f.key AS source_key, s.key AS target_key, h.line,
+                h.value1, h.value2
+            FROM holding h JOIN first f ON f.value = h.value1 JOIN second s ON s.value = h.value2
+            WHERE h.n1 = 1 AND h.n2 = 1
+            UNION ALL SELECT *, -1, NULL, NULL FROM staying)
+        GROUP BY source, target"""
+    )
+    for single, end, other in (
+        (not association.is_property1_collection, "source", "target_key"),
+        (not association.is_property2_collection, "target", "source_key"),
+    ):
+        if single:
+            db.execute(
+                f"""DELETE FROM linked WHERE NOT takes_place AND (source, target) NOT IN (
+                    SELECT (source, target) FROM linked QUALIFY row_number() OVER (
+                        PARTITION BY {end} ORDER BY takes_place DESC, {other}) = 1)"""
+            )
+
+
+_LINKED = f"""SELECT {_COLUMNS} FROM (
+        SELECT n.* REPLACE (nullif(n.line, 0) AS line) FROM linked n
+        ANTI JOIN live l ON l.source = n.source AND l.target = n.target)
+    ORDER BY line, {_COLUMNS}"""
+_UNLINKED = f"""SELECT {_COLUMNS} FROM (
+        SELECT l.*, NULL::BIGINT AS line FROM live l
+        ANTI JOIN linked n ON l.source = n.source AND l.target = n.target)
+    ORDER BY source_key, target_key"""
+_WAITING = """SELECT value1, value2 FROM holding h
+    ANTI JOIN linked n ON n.value1 = h.value1 AND n.value2 = h.value2"""
+_ORPHANS = """SELECT line, value1, value2, CASE WHEN n1 = 0 THEN 1 ELSE 2 END AS missing FROM holding
+    WHERE line > 0 AND (n1 = 0 OR n2 = 0) ORDER BY line"""
+_AMBIGUOUS = """SELECT line, value1, value2, CASE WHEN n1 > 1 THEN 1 ELSE 2 END AS missing FROM counted
+    WHERE line > 0 AND (n1 > 1 OR n2 > 1) ORDER BY line"""
