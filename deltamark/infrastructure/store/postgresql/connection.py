@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any
@@ -14,11 +15,18 @@ from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection, errors
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
-from psycopg.sql import SQL, Identifier, Literal
 
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.postgresql.address import Address
 from deltamark.infrastructure.store.postgresql.errors import LOCK_TIMEOUT_S, is_away
+from deltamark.infrastructure.store.postgresql.pooling import (
+    MARK,
+    check_sessions_stay,
+    is_pooled,
+    mark_condition,
+    pooled_by_transactions,
+)
+from deltamark.infrastructure.store.postgresql.session_settings import pin_settings
 
 OLDEST_SERVER = 14
 OLDEST_CLIENT = (3, 2)
@@ -29,17 +37,6 @@ RECONNECT_S = 15.0
 
 _KEPT = 4
 """Idle connections that are kept open."""
-
-# tcp_keepalives: a process that vanished must not hold the lock of writers for hours; the server notices after two
-# minutes. work_mem: sorting a million keys in memory needs more than the default. jit: compiling these statements never
-# pays. plan_cache_mode: a plan for all positions is wrong for the end of the log, where most queries look.
-_SESSION = SQL(
-    """SET search_path TO {schema}, pg_temp; SET lock_timeout TO {lock_timeout}; SET jit TO off; SET work_mem TO '64MB';
-    SET plan_cache_mode TO force_custom_plan;
-    SET idle_in_transaction_session_timeout TO 0; SET client_min_messages TO warning; SET timezone TO 'UTC';
-    SET tcp_keepalives_idle TO 60; SET tcp_keepalives_interval TO 15; SET tcp_keepalives_count TO 4;
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"""
-)
 
 
 class Pool:
@@ -52,12 +49,18 @@ class Pool:
         self, address: Address, *, lock_timeout_s: float = LOCK_TIMEOUT_S, reconnect_s: float = RECONNECT_S
     ) -> None:
         self._address = address
-        self._lock_timeout_s = lock_timeout_s
+        self._name = f"store {address}"
         self._reconnect_s = reconnect_s
         self._idle: list[Connection[DictRow]] = []
         self._guard = threading.Lock()
         self._has_connected = False
+        self._is_pooled = False
         self._closed = False
+        self._settings = {
+            "search_path": f'"{address.schema}", pg_temp',
+            "lock_timeout": f"{int(lock_timeout_s * 1000)}ms",
+            MARK: secrets.token_hex(8),
+        }
 
     @contextmanager
     def connection(self, begin: str = "") -> Iterator[Connection[DictRow]]:
@@ -75,21 +78,35 @@ class Pool:
     def _begun(self, begin: str) -> Connection[DictRow]:
         while (kept := self._kept()) is not None:
             try:
-                if begin:
-                    kept.execute(begin)
+                self._begin(kept, begin)
                 return kept
             except psycopg.OperationalError:
                 if not kept.broken:
                     self._put_back(kept)
                     raise
+            except BaseException:
+                self._put_back(kept)
+                raise
         connection = self.connect()
         try:
-            if begin:
-                connection.execute(begin)
+            self._begin(connection, begin)
         except BaseException:
             self._put_back(connection)
             raise
         return connection
+
+    def _begin(self, connection: Connection[DictRow], begin: str) -> None:
+        """Opens a transaction, in a session that has the settings.
+
+        :raises StoreError: in another session, before anything else is done there.
+        """
+        if not begin:
+            return
+        first, _, rest = begin.partition(";")
+        try:
+            connection.execute(f"{first}; {mark_condition(self._settings[MARK])}; {rest}")
+        except errors.DivisionByZero:
+            raise pooled_by_transactions(self._name) from None
 
     def _kept(self) -> Connection[DictRow] | None:
         """Returns a kept connection that the server has not dropped, as far as the client knows."""
@@ -113,6 +130,16 @@ class Pool:
                     if not self._closed and len(self._idle) < _KEPT:
                         self._idle.append(connection)
                         return
+        self.end(connection)
+
+    def end(self, connection: Connection[DictRow]) -> None:
+        """Closes a connection.
+
+        A pooled session, which others use later, loses its settings.
+        """
+        if self._is_pooled and connection.info.transaction_status is TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                connection.execute("DISCARD ALL")
         connection.close()
 
     def connect(self) -> Connection[DictRow]:
@@ -121,7 +148,7 @@ class Pool:
         :raises psycopg.Error: if the server cannot be reached; without a retry if it was never reached before.
         """
         if self._closed:
-            raise StoreError(f"store {self._address}: it was closed. Open it again.")
+            raise StoreError(f"{self._name}: it was closed. Open it again.")
         deadline = monotonic() + self._reconnect_s
         pause_s = 0.05
         while True:
@@ -146,28 +173,33 @@ class Pool:
             **self._address.parameters,
             "client_encoding": "UTF8",
         }
-        connection = Connection.connect(**options, autocommit=True, row_factory=dict_row)
+        connection = self._open(options)
         try:
             self._check(connection)
-            timeout = Literal(f"{int(self._lock_timeout_s * 1000)}ms")
-            settings = _SESSION.format(schema=Identifier(self._address.schema), lock_timeout=timeout)
-            connection.execute(settings)
+            if not self._has_connected:
+                self._is_pooled = is_pooled(connection)
+                if self._is_pooled:
+                    check_sessions_stay(connection, lambda: self._open(options), self._name)
+            pin_settings(connection, self._settings, self._name)
         except BaseException:
             connection.close()
             raise
         return connection
 
+    def _open(self, options: Mapping[str, Any]) -> Connection[DictRow]:
+        return Connection.connect(**options, autocommit=True, row_factory=dict_row)
+
     def _check(self, connection: Connection[DictRow]) -> None:
         version = connection.info.server_version
         if version < OLDEST_SERVER * 10_000:
             raise StoreError(
-                f"store {self._address}: the server is PostgreSQL {version // 10_000}; Deltamark needs "
+                f"{self._name}: the server is PostgreSQL {version // 10_000}; Deltamark needs "
                 f"{OLDEST_SERVER} or newer. Upgrade the server."
             )
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise StoreError(
-                f"store {self._address}: the database is encoded as {encoding}; Deltamark needs UTF8. Create another "
+                f"{self._name}: the database is encoded as {encoding}; Deltamark needs UTF8. Create another "
                 "one: createdb --encoding=UTF8 --template=template0 NAME"
             )
 
@@ -180,7 +212,7 @@ class Pool:
             self._closed = True
             kept, self._idle = self._idle, []
         for connection in kept:
-            connection.close()
+            self.end(connection)
 
 
 class ChangeDatastore(PostgresDatastore):

@@ -57,8 +57,10 @@ _BY_KIND: tuple[tuple[Kinds, str, str], ...] = (
     ),
     (
         (errors.ReadOnlySqlTransaction,),
-        "the server takes no writes (a standby, or set to read only)",
-        "Name the server that takes writes.",
+        "the server takes no writes: it is a standby, or default_transaction_read_only is on for the server, the "
+        "database or the role",
+        "Name the server that takes writes, or have the setting reset (ALTER ROLE … RESET "
+        "default_transaction_read_only, or ALTER DATABASE …).",
     ),
     (
         (errors.QueryCanceled,),

@@ -52,5 +52,5 @@ class NotificationWatch:
     def close(self) -> None:
         """Closes the connection."""
         if self._connection is not None:
-            self._connection.close()
+            self._connections.end(self._connection)
             self._connection = None
