@@ -7,6 +7,7 @@ numbers, those of a Double with a fraction or an exponent: ``3435`` in an extrac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import TypeAlias
@@ -73,11 +74,22 @@ def shown(value: object, limit: int = 80) -> str:
 
 
 def escaped(text: str) -> str:
-    """Returns a text on one line, with control characters escaped."""
-    return text if text.isprintable() else "".join(map(_escaped, text))
+    """Returns a text on one line, with characters escaped that control a terminal or cannot be seen."""
+    return text if is_visible(text) else "".join(map(_escaped, text))
+
+
+def is_visible(text: str) -> bool:
+    """Whether a text has no character that controls a terminal, changes the direction of text or cannot be seen."""
+    return text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None)
+
+
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0]")
+"""Fillers, joiners and blanks that count as letters, marks or signs. What `str.isprintable` denies is unseen too."""
 
 
 def _escaped(char: str) -> str:
-    if char.isprintable():
+    if is_visible(char):
         return char
-    return f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}"
+    if ord(char) < 0x100:
+        return f"\\x{ord(char):02x}"
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"

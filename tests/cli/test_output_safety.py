@@ -8,6 +8,8 @@ import json
 
 import pytest
 
+from deltamark.domain.values import is_visible
+from tests.cli.terminal import in_terminal
 from tests.cli.workspace import Workspace
 
 ODD = {
@@ -16,6 +18,10 @@ ODD = {
     "bidi": "abc\u202etxt.exe",
     "breaks": "one\ntwo\r\nthree",
     "csi": "\x9b31m",
+    "delete": "a\x7fb",
+    "filler": "a\u3164\u115fb\u2800c",
+    "tags": "a\U000e0041b",
+    "isolate": "a\u2067b\u061cc",
     "backspace": "safe\x08\x08\x08\x08evil",
     "separators": "a\u2028b\u2029c\x85d",
     "mark": "\ufeffa\u200bb",
@@ -62,6 +68,24 @@ def test_tables_and_messages_are_escaped(odd):
     assert "abc\\u202etxt.exe" in text
     assert "one\\ntwo\\r\\nthree" in text
     assert "[red]x[/red]" in text
+
+
+@pytest.mark.parametrize(("command", "form"), [(["export", "HR_Person"], "csv"), (["runs", "1"], "jsonl")])
+def test_a_terminal_gets_no_control_characters_as_data_either(odd, command, form):
+    shown = in_terminal(odd.folder, *command, "--format", form, columns=5_000)
+
+    assert shown.status == 0
+    assert all(is_visible(line) for line in shown.raw.replace("\r\n", "\n").split("\n"))
+    if form == "jsonl":
+        assert [json.loads(line) for line in shown.raw.split("\r\n") if line] == odd.jsonl(*command)
+
+
+def test_json_lines_hold_no_control_characters_in_a_pipe_and_csv_holds_the_data(odd):
+    lines = odd.done("export", "HR_Person", "--format", "jsonl").text
+    table = odd.done("export", "HR_Person", "--format", "csv").text
+
+    assert all(is_visible(line) for line in lines.split("\n"))
+    assert all(value.replace('"', '""') in table for value in ODD.values())
 
 
 def test_json_lines_are_exact(odd):

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
-import orjson
 from attrs import evolve, frozen
 
 from deltamark.domain.errors import UsageError
 from deltamark.infrastructure.system.atomic_file import whole_file
-from deltamark.interfaces.cli.rendering import Format, Listing, csv_lines, render
+from deltamark.interfaces.cli.rendering import Format, Listing, csv_lines, json_line, render
 from deltamark.interfaces.cli.row_counter import counted
 from deltamark.interfaces.cli.streams import say
 
@@ -103,7 +102,7 @@ def _write_csv(listing: Listing, stream: BinaryIO) -> int:
 def _write_jsonl(listing: Listing, stream: BinaryIO) -> int:
     rows = 0
     for document in listing.documents:
-        stream.write(orjson.dumps(document) + b"\n")
+        stream.write(json_line(document))
         rows += 1
     return rows
 

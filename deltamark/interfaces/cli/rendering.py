@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any, TypeAlias
 import orjson
 from attrs import evolve, frozen
 
+from deltamark.domain.values import is_visible
 from deltamark.interfaces.cli.row_counter import counted
 from deltamark.interfaces.cli.streams import one_line
 from deltamark.interfaces.cli.terminal import is_terminal, width_of
@@ -85,35 +87,67 @@ def render(listing: Listing, form: Format) -> None:
         listing = evolve(listing, documents=counted(listing.documents))
     match form:
         case Format.JSONL | Format.CLOUDEVENTS:
-            write((orjson.dumps(document) + b"\n" for document in listing.documents), listing.at_a_time)
+            write(map(json_line, listing.documents), listing.at_a_time)
         case Format.CSV:
-            write(csv_lines(listing), listing.at_a_time)
+            write(csv_lines(listing, for_a_terminal=sys.stdout.isatty()), listing.at_a_time)
         case Format.TABLE:
             print_table(listing)
 
 
 def write(lines: Iterable[bytes], at_a_time: int = _AT_A_TIME) -> None:
-    """Writes UTF-8 on standard output, some lines together."""
-    remaining = iter(lines)
+    """Writes UTF-8 on standard output, some lines together.
+
+    A terminal gets no character that would control it.
+    """
+    remaining = iter(map(_for_a_terminal, lines) if sys.stdout.isatty() else lines)
     while chunk := list(islice(remaining, at_a_time)):
         sys.stdout.buffer.write(b"".join(chunk))
         sys.stdout.buffer.flush()
 
 
-def csv_lines(listing: Listing) -> Iterator[bytes]:
-    """The rows as lines of CSV, header first."""
+def _for_a_terminal(text: bytes) -> bytes:
+    return b"\n".join(one_line(line).encode() for line in text.decode("utf-8", "backslashreplace").split("\n"))
+
+
+def json_line(document: Document) -> bytes:
+    """A document as JSON in one line.
+
+    Characters that control a terminal or cannot be seen are escaped in the way of JSON.
+    """
+    data = orjson.dumps(document)
+    if data.isascii() and b"\x7f" not in data:
+        return data + b"\n"
+    text = data.decode()
+    if not is_visible(text):
+        text = "".join(char if is_visible(char) else json.dumps(char)[1:-1] for char in text)
+    return text.encode() + b"\n"
+
+
+def csv_lines(listing: Listing, *, for_a_terminal: bool = False) -> Iterator[bytes]:
+    """The rows as lines of CSV, header first.
+
+    :param for_a_terminal: whether characters that control a terminal or cannot be seen are escaped: what else reads CSV
+        gets the values as they are.
+    """
     buffer = io.StringIO()
     # Quotes keep a spreadsheet with another separator from splitting a cell and taking a part of it for a formula.
+    text: Callable[[object], str]
     if listing.is_for_spreadsheets:
         text, writer = _without_formula, csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
     else:
         text, writer = plain, csv.writer(buffer, lineterminator="\n")
+    if for_a_terminal:
+        text = _escaping(text)
     header = [[text(column.title) for column in listing.columns]]
     for row in chain(header, ([text(c.cell(d)) for c in listing.columns] for d in listing.documents)):
         buffer.seek(0)
         buffer.truncate()
         writer.writerow(row)
         yield buffer.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _escaping(text: Callable[[object], str]) -> Callable[[object], str]:
+    return lambda value: one_line(text(value))
 
 
 def _without_formula(value: object) -> str:

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 
 import click
 
+from deltamark.domain.values import is_visible
+
 _LONGEST_LINE = 2_000
 _CANNOT_BE_WRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG}
 """Errors of a stream itself: those of stores and extracts carry the name of a file."""
@@ -89,13 +91,10 @@ def say(text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """A text with its control characters escaped.
-
-    They would move the cursor or colour the screen.
-    """
-    if text.isprintable():
+    """A text with the characters escaped that would move the cursor, colour the screen, or cannot be seen."""
+    if is_visible(text):
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if is_visible(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def _cut(line: str) -> str:

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any
 
 import click
-import orjson
 
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.history.changes import LoggedChange, PendingChange
@@ -21,7 +20,7 @@ from deltamark.interfaces.cli.documents import run_document, set_aside_document,
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name, WholeNumber
 from deltamark.interfaces.cli.progress import RunProgress
-from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render, write
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, json_line, member, render, write
 from deltamark.interfaces.cli.streams import one_line, say
 
 STATUS = {TaskState.FAILED: 1, TaskState.CANCELLED: 1, TaskState.ABORTED: 1, TaskState.BLOCKED: 3}
@@ -119,7 +118,7 @@ def _show_changes(changes: Iterator[LoggedChange | PendingChange], form: Format)
 def _print_run(run: JobRun, form: Format, *, dry_run: bool = False) -> None:
     document = run_document(run, dry_run=dry_run)
     if form is Format.JSONL:
-        write([orjson.dumps(document) + b"\n"])
+        write([json_line(document)])
         _say_decisions(run, dry_run=dry_run)
         return
     if not (dry_run and form is Format.CSV):  # there the rows are the changes: CSV cannot hold two tables
@@ -213,7 +212,7 @@ def _print_one(run: JobRun, form: Format) -> None:
     document = run_document(run) | {"set_aside": [set_aside_document(row) for row in run.set_aside]}
     _say_decisions(run)
     if form is Format.JSONL:
-        write([orjson.dumps(document) + b"\n"])
+        write([json_line(document)])
         return
     if form is Format.TABLE:
         _print_head(run)
@@ -223,7 +222,7 @@ def _print_one(run: JobRun, form: Format) -> None:
     for task in run.tasks:
         for message in task.messages:
             first, *more = message.split("\n")  # the traceback of a user's function
-            click.echo(f"{task.identifier}: {one_line(first)}")
+            click.echo(one_line(f"{task.identifier}: {first}"))
             for line in more:
                 click.echo(f"  {one_line(line)}")
     for row in run.set_aside:
@@ -232,7 +231,7 @@ def _print_one(run: JobRun, form: Format) -> None:
 
 def _print_head(run: JobRun) -> None:
     started_by = Operator(user=run.user, host=run.host, process=run.process)
-    click.echo(f"Run {run.number} of {run.job}: {run.state.value}")
+    click.echo(one_line(f"Run {run.number} of {run.job}: {run.state.value}"))
     click.echo(f"started {time_of(run.started_at)}, ended {time_of(run.ended_at) or '-'}, by {_in_words(started_by)}")
     if run.trigger.kind is TriggerKind.SCHEDULE:
         click.echo(f"started by the schedule, due {time_of(run.trigger.due_at)}{', late' if run.trigger.late else ''}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from threading import Event
 
 import click
-import orjson
 
 from deltamark.application.scheduling.health import Health
 from deltamark.application.scheduling.notices import Notice, NoticeKind
@@ -13,7 +12,7 @@ from deltamark.domain.errors import DeltamarkError, to_the_second
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
 from deltamark.interfaces.cli.documents import health_document, notice_document
 from deltamark.interfaces.cli.next_steps import command_lines
-from deltamark.interfaces.cli.rendering import Format, Listing, member, render, write
+from deltamark.interfaces.cli.rendering import Format, Listing, json_line, member, render, write
 from deltamark.interfaces.cli.signals import finishing_first
 from deltamark.interfaces.cli.streams import one_line, results, say
 
@@ -46,7 +45,7 @@ def schedule(workspace: Workspace, form: Format) -> None:
 
 def _print_notice(notice: Notice) -> None:
     with results():
-        write([orjson.dumps(notice_document(notice)) + b"\n"])
+        write([json_line(notice_document(notice))])
 
 
 def _say_notice(notice: Notice) -> None:
@@ -94,14 +93,14 @@ def health(workspace: Workspace, writable: bool, form: Format) -> int:
     except DeltamarkError as e:
         report = Health(has_scheduler=False, jobs=(), problems=[str(e)], next_steps=e.next_steps)
     if form is Format.JSONL:
-        write([orjson.dumps(health_document(report)) + b"\n"])
+        write([json_line(health_document(report))])
     elif form is Format.CSV:
         render(Listing(documents=[{"problem": words} for words in report.problems], columns=[member("problem")]), form)
     else:
         for line in report.problems or [_well(report)]:
             click.echo("\n".join(one_line(part) for part in line.split("\n")))
         for line in command_lines(report.next_steps):
-            click.echo(line)
+            click.echo(one_line(line))
     return 0 if report.is_well else 1
 
 

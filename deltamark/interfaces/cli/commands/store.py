@@ -13,6 +13,7 @@ from deltamark.interfaces.cli.context import Workspace, pass_workspace
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.progress import CopyProgress
+from deltamark.interfaces.cli.rendering import write
 from deltamark.interfaces.cli.streams import one_line, say
 
 
@@ -47,7 +48,7 @@ def grants(workspace: Workspace, writer: str | None, reader: str | None) -> None
         statements = grants_for(workspace.settings().store, utc_now, writer=writer, reader=reader)
     except StoreError as e:
         raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
-    click.echo(statements, nl=False)
+    write([statements.encode()])
 
 
 COMMANDS: tuple[click.Command, ...] = (backup, grants)

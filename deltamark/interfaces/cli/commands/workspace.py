@@ -33,7 +33,7 @@ from deltamark.interfaces.cli.documents import fault_document, left_out_document
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
-from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.streams import one_line, say
 
 
 @click.command(epilog="Example: deltamark init company")
@@ -52,7 +52,7 @@ def init(folder: str, people: int, seed: int) -> None:
     It holds deltamark.toml, a commented configuration in XML and the extracts of an invented company.
     """
     for path in write_workspace(Path(folder), people=people, seed=seed):
-        click.echo(path)
+        click.echo(one_line(str(path)))
     say(f"Now run: cd {folder} && deltamark run Incremental")
 
 
@@ -101,7 +101,7 @@ def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
     for fault in faults:
         place = ":".join(str(part) for part in (fault["file"], fault["line"], fault["column"]) if part is not None)
         kind = "" if fault["severity"] == "error" else f"{fault['severity']}: "
-        click.echo(f"{place + ': ' if place else ''}{kind}{fault['message']}")
+        click.echo(one_line(f"{place + ': ' if place else ''}{kind}{fault['message']}"))
 
 
 @click.command(epilog="Example: deltamark jobs")
