@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from deltamark.domain.errors import UsageError
 from deltamark.infrastructure.system.atomic_file import whole_file
+from deltamark.interfaces.cli.output_files import refuse_own_file
 from deltamark.interfaces.cli.rendering import Format, Listing, csv_lines, json_line, render
 from deltamark.interfaces.cli.row_counter import counted
 from deltamark.interfaces.cli.streams import say
@@ -39,6 +40,8 @@ class Output:
 
     def __attrs_post_init__(self) -> None:
         ending = None if self.file is None else ending_of(self.file)
+        if self.file is not None:
+            refuse_own_file(self.file)
         is_csv = self.form is Format.CSV if ending is None else ending == ".csv"
         if self.is_for_spreadsheets and not is_csv:
             raise UsageError("--safe-for-spreadsheets is about CSV. Use it with --format csv, or -o FILE.csv.")

@@ -73,6 +73,18 @@ def check_file(path: Path, steps: Sequence[Step]) -> None:
     _check_journal(path)
 
 
+def is_store(path: Path) -> bool:
+    """Whether a file is a store, as far as its first bytes show; False where it cannot be read."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    return head[:16] == b"SQLite format 3\0" and int.from_bytes(head[68:72]) == APPLICATION_ID
+
+
 def _check_head(head: bytes, path: Path, steps: Sequence[Step]) -> None:
     """Refuses a file that is no store by its first bytes.
 

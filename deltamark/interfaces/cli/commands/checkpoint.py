@@ -11,6 +11,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.infrastructure.checkpoints.files import checkpoint_text, put_checkpoint
 from deltamark.infrastructure.checkpoints.keys import new_keys, signing_key
 from deltamark.interfaces.cli.context import Workspace, pass_workspace
+from deltamark.interfaces.cli.output_files import refuse_own_file
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.streams import say
 
@@ -32,9 +33,12 @@ def checkpoint(workspace: Workspace, out: str | None, key: str | None, new_key: 
     if new_key is not None:
         if out is not None:
             raise UsageError("--new-key only makes keys. Omit --out, and run the command again with --key.")
+        refuse_own_file(Path(new_key))
         public = new_keys(Path(new_key))
         say(f"{new_key}: the key to sign with; keep it secret. {public}: the key to check with; give it to everyone.")
         return
+    if out is not None:
+        refuse_own_file(Path(out))
     chosen = workspace.settings().checkpoint_key if key is None else Path(key)
     signing = None if chosen is None else signing_key(chosen)
     with workspace.opened_store() as store, store.reading() as reading:

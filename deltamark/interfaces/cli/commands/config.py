@@ -10,6 +10,7 @@ from deltamark.config.xml.writer import configuration_xml
 from deltamark.infrastructure.system.atomic_file import whole_file
 from deltamark.interfaces.cli.context import Workspace, leave_out_option, pass_workspace
 from deltamark.interfaces.cli.groups import GuessingGroup
+from deltamark.interfaces.cli.output_files import refuse_own_file
 from deltamark.interfaces.cli.rendering import write
 from deltamark.interfaces.cli.streams import one_line, say
 
@@ -35,6 +36,8 @@ def export(workspace: Workspace, file: Path | None) -> None:
 
     All files are merged. Default values and comments are left out. Loading the file gives the same configuration.
     """
+    if file is not None:
+        refuse_own_file(file)
     configuration = workspace.loaded().configuration
     text = configuration_xml(configuration).encode()
     if file is None:

@@ -11,6 +11,7 @@ from deltamark.application.services import utc_now
 from deltamark.domain.errors import StoreError
 from deltamark.interfaces.cli.context import Workspace, pass_workspace
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
+from deltamark.interfaces.cli.output_files import refuse_own_file
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.progress import CopyProgress
 from deltamark.interfaces.cli.rendering import write
@@ -27,6 +28,7 @@ def backup(workspace: Workspace, file: str, overwrite: bool) -> None:
     FILE is a store itself. It appears when the copy is complete, checked and on the disk. For a store in
     PostgreSQL, the pg_dump command that copies it is printed.
     """
+    refuse_own_file(Path(file), may_be_a_store=True)
     with workspace.opened_store() as store, CopyProgress(f"copying to {file}") as progress:
         made = back_up(store, Path(file), overwrite=overwrite, progress=progress)
     say(f"{one_line(file)}: a whole copy, {made.size:,} bytes, up to position {made.position}.")
