@@ -24,7 +24,7 @@ from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.domain.validation.field_types import type_faults
 from deltamark.domain.validation.functions import bind_functions, function_faults, not_loaded
-from deltamark.domain.validation.judgeable import judgeable
+from deltamark.domain.validation.judgeable import judgeable, lost_navigations
 from deltamark.domain.validation.validate import Missing, first_faults, in_file_order
 from deltamark.domain.validation.validate import faults as validation_faults
 from deltamark.domain.validation.warnings import warnings
@@ -161,7 +161,8 @@ class _Judge:
         part = judgeable(bound)
         faults = (*faults, *first_faults(function_faults(part, missing)))
         evaluator = self.make_evaluator(part)
-        judged = judged_plan(part, evaluator, missing)
+        unknown = evolve(missing, names=missing.names | lost_navigations(configuration, part))
+        judged = judged_plan(part, evaluator, unknown)
         return _Derivations(
             configuration=part,
             plan=judged.plan,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 from deltamark.domain.values import shown
 
@@ -11,6 +11,7 @@ MOST_COMPARED = 300
 """Comparing every unknown name with thousands of known ones would take longer than the whole validation."""
 MOST_LISTED = 8
 LONGEST_COMPARED = 200
+LIKELY = 0.8
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -30,6 +31,14 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     by_folded = {candidate.casefold(): candidate for candidate in candidates[:MOST_COMPARED]}
     matches = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else None
+
+
+def likely(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that was almost certainly meant, or None: hardly a letter differs."""
+    guess = nearest(name, known)
+    if guess is None or SequenceMatcher(None, name.casefold(), guess.casefold()).ratio() <= LIKELY:
+        return None
+    return guess
 
 
 def hint(name: str, known: Iterable[str]) -> str:

@@ -98,3 +98,51 @@ def test_expressions_are_checked_although_the_rest_has_faults(written):
         checked_configuration(path)
 
     assert [fault.location.line for fault in refused.value.faults] == [10, 11]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        (
+            {"Expression": "SQL:p: bellow(p.Nick) || p.Chief.Foo || lower(p.Mail, 1)"},
+            ['"Nick"', '"bellow"', '"Chief.Foo"', "gives lower 2 arguments"],
+        ),
+        (
+            {"Expression": "SQL:p: case when p.Mail then p.Foo else cast(p.Bar as blob) end"},
+            ["uses a text as a condition", '"Foo"', 'converts to "VARBINARY"', '"Bar"'],
+        ),
+        (
+            {"Binding": "Nix", "Expression": "Bellow|ToLower:x|Whisper"},
+            ['"Bellow"', '"Whisper"', '"Nix"', "gives ToLower 1 parameter"],
+        ),
+        ({"Expression": "SQL:p: upper(p.Nick) || lower(trim(p.Nick))"}, ['"Nick"']),
+    ],
+)
+def test_each_mistake_of_an_expression_is_told_once_and_nothing_that_follows_from_it(attributes, said, written):
+    path = written(computing("Label", **attributes))
+
+    with pytest.raises(ConfigurationError) as refused:
+        checked_configuration(path)
+
+    messages = [fault.message for fault in refused.value.faults]
+    assert len(messages) == len(said), messages
+    for text in said:
+        assert any(text in message for message in messages), (text, messages)
+
+
+def test_what_precedes_the_place_where_a_file_is_malformed_is_judged_and_what_follows_is_not_unknown(tmp_path):
+    (tmp_path / "a.xml").write_text(
+        '<ConfigurationFile>\n<Agent Identifier="Here"/>\n<Connector Identifier="HR" Agent="Nowhere"/>\n'
+        '<EntityType Identifier="T">\n</EntityTyp>\n<Connector Identifier="AD"/>\n</ConfigurationFile>'
+    )
+    (tmp_path / "b.xml").write_text(
+        '<ConfigurationFile>\n<Connection Identifier="A" Connector="AD"/>\n'
+        '<Connection Identifier="B" Connector="Ghost"/>\n</ConfigurationFile>'
+    )
+    (tmp_path / "c.xml").write_text("not XML")
+
+    with pytest.raises(ConfigurationError) as refused:
+        checked_configuration(tmp_path)
+
+    faults = [(Path(fault.location.file).name, fault.location.line) for fault in refused.value.faults]
+    assert faults == [("a.xml", 3), ("a.xml", 5), ("b.xml", 3), ("c.xml", 1)]

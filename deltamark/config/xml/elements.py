@@ -45,6 +45,18 @@ class Parts:
     children: Mapping[str, list[Any]]
 
 
+class NameInFile(str):
+    """A name that an element of its own holds, with the place of that element."""
+
+    location: Location | None
+
+    def __new__(cls, name: str, location: Location | None) -> NameInFile:
+        """Gives the name its place."""
+        text = super().__new__(cls, name)
+        text.location = location
+        return text
+
+
 PartsOf = Callable[["Element", Any], Parts | None]
 
 
@@ -106,6 +118,12 @@ def element(
 
     def build(parts: Parts) -> Any:
         arguments: dict[str, Any] = {**parts.values, **parts.children, "location": parts.location}
+        if "name_locations" in fields_dict(builds):
+            items = (item for into in parts.children.values() for item in into)
+            arguments["name_locations"] = {
+                str(item): item.location for item in items if isinstance(item, NameInFile) and item.location
+            }
+            arguments |= {into: [_plain(item) for item in parts.children[into]] for into in parts.children}
         if parts.display_names:
             arguments["display_names"] = parts.display_names
         if base is not None and parts.thresholds:
@@ -115,7 +133,11 @@ def element(
     return Element(name, build, object_parts, into, attributes, children, names, needs_name, builds)
 
 
-_SEPARATE_PARTS = ("location", "display_names", "thresholds")
+def _plain(item: Any) -> Any:
+    return str(item) if isinstance(item, NameInFile) else item
+
+
+_SEPARATE_PARTS = ("location", "display_names", "thresholds", "name_locations")
 
 
 def object_parts(element: Element, item: Any) -> Parts | None:

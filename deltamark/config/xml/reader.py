@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from functools import cache
 from typing import Any
 
@@ -25,7 +24,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.names import normalized
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
-from deltamark.domain.suggestions import nearest
+from deltamark.domain.suggestions import likely, nearest
 from deltamark.domain.values import shown
 
 MOST_FAULTS = 200
@@ -33,9 +32,6 @@ MOST_FAULTS = 200
 
 MOST_OF_ONE_NAME = 20
 """The most elements of one name that is not built that are reported one by one for one file."""
-
-LIKELY = 0.8
-"""How similar an unknown element must be to a known one for its attributes to be judged as those of that one."""
 
 SCHEMA_INSTANCE = "{http://www.w3.org/2001/XMLSchema-instance}"
 OMISSION = " \t\r\n.…"
@@ -227,14 +223,15 @@ class _Reader:
             self._refuse(node, f"`{ROOT_NAME}` is the root element; it is not allowed inside `{parent.name}`")
             self._lose(node)
             return None
-        here = self._nearest(name, [child.name for child in parent.children])
-        guess = here or self._nearest(name, _parents())
+        names = [child.name for child in parent.children]
+        guess = self._nearest(name, names) or self._nearest(name, _parents())
         ending = f"; did you mean `{guess}`?" if guess else ""
         self._refuse(node, f"unknown element `{_cut(name)}` inside `{parent.name}`{ending}")
-        if here is not None and _is_likely(name, here):
-            return parent.child(here)
-        self._lose(node)
-        return None
+        meant = likely(name, names) if guess in names else None
+        if meant is None:
+            self._lose(node)
+            return None
+        return parent.child(meant)
 
     def _judge_alone(self, node: etree._Element, element: Element | None) -> None:
         """Judges an element that is in the wrong place; what it defines is lost."""
@@ -333,13 +330,12 @@ class _Reader:
 
     def _replacement(self, attribute: Attribute, text: str, error: InvalidValue) -> Any:
         """The value with which the rest is judged, in place of one that cannot be read; None: as if left out."""
-        if error.meant:
-            return error.meant[0]
         if attribute.name == "Identifier" and text.strip():
             return normalized(text)
         readings: tuple[Any, ...] = attribute.type.readings
         if UNREADABLE in readings and not attribute.required:
             readings = (None, UNREADABLE)
+        readings = (*error.meant, *(reading for reading in readings if reading not in error.meant))
         if not readings:
             return None
         self.readings = max(self.readings, len(readings))
@@ -401,10 +397,6 @@ def _is_in_csharp(node: etree._Element) -> bool:
     return any(
         str(name).endswith("Expression") and str(text).lstrip().lower().startswith("c#:") for name, text in node.items()
     )
-
-
-def _is_likely(name: str, guess: str) -> bool:
-    return SequenceMatcher(None, name.casefold(), guess.casefold()).ratio() > LIKELY
 
 
 def _cut(name: str) -> str:

@@ -18,7 +18,7 @@ from deltamark.config.xml.attribute_types import (
     choice,
     numbered,
 )
-from deltamark.config.xml.elements import Attribute, Element, Parts, PartsOf, element, object_parts
+from deltamark.config.xml.elements import Attribute, Element, NameInFile, Parts, PartsOf, element, object_parts
 from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
     ComputingTask,
@@ -54,7 +54,7 @@ def _name_only(field: str) -> tuple[Callable[[Parts], Any], PartsOf]:
     """Returns `build` and `parts_of` of an element that contains only a name."""
 
     def build(parts: Parts) -> Any:
-        return parts.values[field]
+        return NameInFile(parts.values[field], parts.location)
 
     def parts_of(element: Element, item: Any) -> Parts:
         return Parts(element, None, {field: item}, {}, {}, {})
@@ -155,7 +155,7 @@ def _override(task: Element) -> Element:
 
     def build(parts: Parts) -> TaskOverride:
         changes = {name: value for name, value in parts.values.items() if name != "identifier"}
-        changes |= {name: tuple(items) for name, items in parts.children.items()}
+        changes |= {name: tuple(map(str, items)) for name, items in parts.children.items()}
         if parts.display_names:
             changes["display_names"] = parts.display_names
         return TaskOverride(task.name, parts.values["identifier"], changes, location=parts.location)

@@ -59,6 +59,8 @@ class Task:
     parents: tuple[str, ...] = field(converter=as_tuple, default=())
     display_names: DisplayNames = names_field()
     location: Location | None = location_field()
+    name_locations: Mapping[str, Location] = field(factory=dict, eq=False, repr=False)
+    """Where the parents and entity types are named, if that is known."""
 
     def __attrs_post_init__(self) -> None:
         if not self.identifier:
@@ -71,6 +73,10 @@ class Task:
     def display_name(self) -> str:
         """The display name in the first language, or the identifier."""
         return self.display_names.get(1, self.identifier)
+
+    def location_of(self, name: str) -> Location | None:
+        """Where a parent or an entity type is named: in its own line, or in that of the task."""
+        return self.name_locations.get(name, self.location)
 
     @property
     def works_on(self) -> str | None:

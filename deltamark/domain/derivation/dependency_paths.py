@@ -32,6 +32,14 @@ class ExpressionRefused(ValueError):
         return (self,)
 
 
+def refusal(problems: Iterable[ExpressionRefused]) -> ExpressionRefused | None:
+    """One refusal for all of these problems, each once, or None if there are none."""
+    distinct = tuple({str(problem): problem for problem in problems}.values())
+    if not distinct:
+        return None
+    return distinct[0] if len(distinct) == 1 else SeveralProblems(distinct)
+
+
 class SeveralProblems(ExpressionRefused):
     """An expression with more than one fault.
 
@@ -45,6 +53,13 @@ class SeveralProblems(ExpressionRefused):
     @property
     def problems(self) -> tuple[ExpressionRefused, ...]:
         return self._problems
+
+
+class WrongCall(ExpressionRefused):
+    """A call that is wrong whatever its arguments are.
+
+    The function does not exist, or takes another number of them.
+    """
 
 
 class NoSuchPath(ExpressionRefused):

@@ -99,7 +99,7 @@ def _uncovered(task: ComputingTask, function: UserTask) -> Iterator[Fault]:
     for name in task.entity_types:
         if name not in function.entity_types:
             yield Fault(
-                task.location,
+                task.location_of(name),
                 f"{task.kind} {shown(task.identifier)} covers {shown(name)}, which is not among the entity types of "
                 f"{_described(function)}{hint(name, function.entity_types)}",
             )

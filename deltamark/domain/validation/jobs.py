@@ -56,7 +56,7 @@ def _task_faults(task: Task) -> Iterator[Fault]:
     if task.level < NO_LEVEL:
         yield Fault(task.location, f"{where} has the level {task.level}; levels begin at 0")
     if task.identifier in task.parents:
-        yield Fault(task.location, f"{where} depends on itself; remove that TaskDependsOnTask")
+        yield Fault(task.location_of(task.identifier), f"{where} depends on itself; remove that TaskDependsOnTask")
     for contradiction in task.contradictions():
         yield Fault(task.location, f"{where} {contradiction}")
 

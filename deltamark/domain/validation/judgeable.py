@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from attrs import evolve, fields
@@ -11,6 +11,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.cron import cron_problem
 from deltamark.domain.configuration.entity_model import EntityType, PropertyRef
 from deltamark.domain.configuration.jobs import Call, Job, Step, Task, TaskOverride
+from deltamark.domain.suggestions import likely
 from deltamark.domain.validation.references import Index
 from deltamark.domain.values import PropertyType
 
@@ -26,9 +27,11 @@ _Item = TypeVar("_Item", bound=_Identified)
 def judgeable(configuration: Configuration) -> Configuration:
     """The configuration without what is configured twice or refers to nothing.
 
-    Without faults it is the configuration itself.
+    A reference in which hardly a letter is wrong counts as what it almost certainly means. Without faults it is the
+    configuration itself.
     """
-    index = Index.of(configuration)
+    original, index = configuration, Index.of(configuration)
+    configuration = _with_likely_references(configuration, index)
     entity_types = tuple(_merged(configuration.entity_types))
     ends = {end for item in configuration.associations for end in (item.property1, item.property2)}
     types = {
@@ -54,7 +57,57 @@ def judgeable(configuration: Configuration) -> Configuration:
         resource_types=_first(configuration.resource_types),
         jobs=[_resolvable(job, index) for job in configuration.jobs],
     )
-    return configuration if part == configuration else part
+    return original if part == original else part
+
+
+def _with_likely_references(configuration: Configuration, index: Index) -> Configuration:
+    def entity_type(name: str) -> str:
+        return _likely(name, index.properties)
+
+    def end(reference: PropertyRef) -> PropertyRef:
+        return evolve(reference, entity_type=entity_type(reference.entity_type))
+
+    return evolve(
+        configuration,
+        associations=[
+            evolve(item, property1=end(item.property1), property2=end(item.property2))
+            for item in configuration.associations
+        ],
+        property_expressions=[
+            evolve(rule, entity_type=name, property=_likely(rule.property, index.properties.get(name, frozenset())))
+            for rule in configuration.property_expressions
+            for name in (entity_type(rule.entity_type),)
+        ],
+        resource_types=[
+            evolve(
+                item,
+                source_entity_type=entity_type(item.source_entity_type),
+                target_entity_type=entity_type(item.target_entity_type),
+            )
+            for item in configuration.resource_types
+        ],
+        correlation_rules=[
+            evolve(rule, resource_type=_likely(rule.resource_type, index.resource_types))
+            for rule in configuration.correlation_rules
+        ],
+        classification_rules=[
+            evolve(rule, resource_type=_likely(rule.resource_type, index.resource_types))
+            for rule in configuration.classification_rules
+        ],
+    )
+
+
+def _likely(name: str, known: Collection[str]) -> str:
+    return name if name in known else likely(name, known) or name
+
+
+def lost_navigations(configuration: Configuration, part: Configuration) -> frozenset[str]:
+    """The navigation properties of associations that are not in the judgeable part of a configuration."""
+    return _navigations(configuration) - _navigations(part)
+
+
+def _navigations(configuration: Configuration) -> frozenset[str]:
+    return frozenset(end.property for item in configuration.associations for end in (item.property1, item.property2))
 
 
 def _first(items: Iterable[_Item]) -> Iterator[_Item]:

@@ -143,7 +143,7 @@ def _end_faults(
                 f"{where} finds resources by {shown(end)}, which is not a key: mark it with IsPrimaryKey or "
                 f"IsUniqueKey in the mapping of {shown(end.entity_type)}",
             )
-        if navigation and navigation.entity_type != end.entity_type:
+        if navigation and navigation.entity_type in index.properties and navigation.entity_type != end.entity_type:
             yield Fault(
                 links.location,
                 f"{where} names {shown(end)} in {attribute}, but that end of the association belongs to "

@@ -124,9 +124,9 @@ def task_reference_faults(task: Task, index: Index) -> Iterator[Fault]:
     where = f"{task.kind} {shown(task.identifier)}"
     yield from index.unknown("agent", task.agent, index.agents, where, task.location)
     for what, name in task.references():
-        yield from index.unknown(what, name, index.named(what), where, task.location)
+        yield from index.unknown(what, name, index.named(what), where, task.location_of(name))
     for parent in task.parents:
-        yield from index.unknown("parent task", parent, index.tasks, where, task.location)
+        yield from index.unknown("parent task", parent, index.tasks, where, task.location_of(parent))
 
 
 def unknown_property(reference: PropertyRef, index: Index, where: str, location: Location | None) -> Iterator[Fault]:

@@ -7,13 +7,12 @@ columns that it reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from attrs import frozen
 
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read, refusal
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import PropertyType, shown
@@ -21,7 +20,7 @@ from deltamark.infrastructure.expressions.name_resolution import ExpressionNames
 from deltamark.infrastructure.expressions.parser import LONGEST, is_sql, parse_sql
 from deltamark.infrastructure.expressions.predefined_functions import FUNCTIONS, MOST_PARAMETERS, apply_function
 from deltamark.infrastructure.expressions.result_conversion import convert, convert_literal
-from deltamark.infrastructure.expressions.sql_value import LONGEST_SQL
+from deltamark.infrastructure.expressions.sql_value import LONGEST_SQL, Shape, Typed
 from deltamark.infrastructure.expressions.translator import Translation
 from deltamark.infrastructure.expressions.udfs import register_functions
 
@@ -81,52 +80,71 @@ def _compile(derivation: Derivation, configuration: Configuration) -> Compiled:
 def _from_sql(expression: str, names: ExpressionNames, result: PropertyType) -> str:
     parsed = parse_sql(expression)
     try:
-        return convert(Translation(names, parsed.variable).of(parsed.tree), result)
+        return convert(Translation(names, parsed.variable).whole(parsed.tree), result)
     except RecursionError as e:
         raise ExpressionRefused("nests too deep") from e
 
 
 def _from_pipe(expression: str, names: ExpressionNames, derivation: Derivation) -> str:
-    calls = list(pipe_calls(expression))
-    value = resolve_binding(names, derivation.binding)
-    if value.is_list:
+    calls, problems = pipe_calls(expression)
+    value: Typed | None = None
+    try:
+        value = resolve_binding(names, derivation.binding)
+    except ExpressionRefused as problem:
+        problems.append(problem)
+    if value is not None and value.is_list:
         (read,) = names.reads
-        raise ExpressionRefused(
-            f"is bound to {shown(str(read))}, which leads to several values; write in SQL what to make of "
-            f"them, such as SQL:x: array_to_string(x.{read}, ', ')"
+        problems.append(
+            ExpressionRefused(
+                f"is bound to {shown(str(read))}, which leads to several values; write in SQL what to make of "
+                f"them, such as SQL:x: array_to_string(x.{read}, ', ')"
+            )
         )
+        value = None
+    result = value or Typed("NULL", Shape.NOTHING)
     for name, parameters in calls:
-        value = apply_function(name, value, parameters)
-    return convert(value, derivation.result)
+        try:
+            result = apply_function(name, result, parameters)
+        except ExpressionRefused as problem:
+            problems.append(problem)
+            result = Typed("NULL", FUNCTIONS[name].gives)
+    refused = refusal(problems)
+    if refused is not None:
+        raise refused
+    return convert(result, derivation.result)
 
 
-def pipe_calls(expression: str) -> Iterator[tuple[str, list[str]]]:
-    """The functions of a pipe with their parameters, in order.
+def pipe_calls(expression: str) -> tuple[list[tuple[str, list[str]]], list[ExpressionRefused]]:
+    """The functions of a pipe with their parameters, in order, and what is wrong with its other parts.
 
     Bars separate both. The name of a function always starts a new call, with its first parameter after a colon.
     Anything else is a parameter of the function before it, as long as that takes more.
 
-    :raises ExpressionRefused: if a part is neither.
+    :raises ExpressionRefused: if there are too many.
     """
     parts = expression.split("|") if expression else []
     if len(parts) > 4 * MOST_PIPED:
         raise ExpressionRefused(f"pipes more than {MOST_PIPED} functions")
-    name, parameters, count = "", list[str](), 0
+    calls: list[tuple[str, list[str]]] = []
+    problems: list[ExpressionRefused] = []
+    known = [*FUNCTIONS, "SQL:x: …", "Literal:…"]
+    is_unknown_with_parameters = False
     for part in parts:
         start, colon, rest = part.partition(":")
-        if start.strip() in FUNCTIONS:
-            if name:
-                yield name, parameters
-            name, parameters, count = start.strip(), [rest] if colon else [], count + 1
-        elif name and len(parameters) < _most_parameters(name):
-            parameters.append(part)
+        name = start.strip()
+        if name in FUNCTIONS:
+            calls.append((name, [rest] if colon else []))
+            is_unknown_with_parameters = False
+        elif is_unknown_with_parameters and not colon:
+            continue  # perhaps a parameter of what is no function
+        elif not problems and calls and len(calls[-1][1]) < _most_parameters(calls[-1][0]):
+            calls[-1][1].append(part)
         else:
-            known = [*FUNCTIONS, "SQL:x: …", "Literal:…"]
-            raise ExpressionRefused(f"uses {shown(start.strip())}, which is no function{hint(start.strip(), known)}")
-        if count > MOST_PIPED:
-            raise ExpressionRefused(f"pipes more than {MOST_PIPED} functions")
-    if name:
-        yield name, parameters
+            problems.append(ExpressionRefused(f"uses {shown(name)}, which is no function{hint(name, known)}"))
+            is_unknown_with_parameters = bool(colon)
+    if len(calls) > MOST_PIPED:
+        raise ExpressionRefused(f"pipes more than {MOST_PIPED} functions")
+    return calls, problems
 
 
 def _most_parameters(name: str) -> int:

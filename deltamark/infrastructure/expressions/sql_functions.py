@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from deltamark.domain.derivation.dependency_paths import ExpressionRefused
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused, WrongCall
 from deltamark.domain.values import shown
 from deltamark.infrastructure.expressions import sql_function_calls as calls
 from deltamark.infrastructure.expressions.advice import instead_of_function
@@ -47,9 +47,9 @@ def call_function(name: str, arguments: list[Typed]) -> Typed:
             if known.lower() == name.lower():
                 return _predefined(known, arguments)
         suggestion = instead_of_function(name, [*SQL_FUNCTIONS, *FUNCTIONS])
-        raise ExpressionRefused(f"uses {shown(name)}, which is not allowed in an expression{suggestion}")
+        raise WrongCall(f"uses {shown(name)}, which is not allowed in an expression{suggestion}")
     if not function.least <= len(arguments) <= function.most:
-        raise ExpressionRefused(f"gives {name} {len(arguments)} arguments; write {name}({function.usage})")
+        raise WrongCall(f"gives {name} {len(arguments)} arguments; write {name}({function.usage})")
     for index, argument in enumerate(arguments):
         _check(name, function, index, argument)
     return function.write(name.lower(), arguments)

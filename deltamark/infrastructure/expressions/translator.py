@@ -6,13 +6,13 @@ Refuses what is not named here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import isinf
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 from sqlglot import exp
 
-from deltamark.domain.derivation.dependency_paths import ExpressionRefused
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused, WrongCall, refusal
 from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.dates import iso_instant
@@ -73,18 +73,59 @@ _TRANSLATED = {
 """The parts of nodes that are translated. A node with any other part is refused, so that none is silently ignored."""
 
 
+_REFUSED = Typed("NULL", Shape.NOTHING)
+"""Takes the place of a part that was refused, so that the rest is judged too."""
+
+
 @define
 class Translation:
     """Translates the trees of one expression over one entity type."""
 
     names: ExpressionNames
     variable: str
+    _problems: list[ExpressionRefused] = field(factory=list, init=False)
+    _reads_refused: list[bool] = field(factory=lambda: [False], init=False)
+    """For each node that is being translated, whether one of its parts was refused."""
+
+    def whole(self, tree: exp.Expr) -> Typed:
+        """The SQL of a whole expression.
+
+        :raises ExpressionRefused: with everything that is not allowed in it, and all wrong types.
+        """
+        value = self.of(tree)
+        refused = refusal(self._problems)
+        if refused is not None:
+            raise refused
+        return value
 
     def of(self, node: exp.Expr) -> Typed:
-        """The SQL of a node.
+        """The SQL of a node; of one that is refused, something that fits everywhere.
 
-        :raises ExpressionRefused: if the node is not allowed, or its parts have the wrong types.
+        What follows from a part that is refused is no problem of its own.
         """
+        self._reads_refused.append(False)
+        try:
+            value = self._translated(node)
+        except ExpressionRefused as problem:
+            value = _REFUSED
+            follows = self._reads_refused[-1]
+            if not follows or isinstance(problem, WrongCall):
+                self._problems.append(problem)
+            if not follows:
+                self._judge_parts(node)
+        self._reads_refused.pop()
+        if value is _REFUSED:
+            self._reads_refused[-1] = True
+        return value
+
+    def _judge_parts(self, node: exp.Expr) -> None:
+        """Judges the parts of a refused node: it may have been refused before they were translated."""
+        if type(node) in _NODES and not isinstance(node, exp.Column | exp.Dot):
+            for inner in _parts_of(node):
+                if type(inner) in _NODES:
+                    self.of(inner)
+
+    def _translated(self, node: exp.Expr) -> Typed:
         translate = _NODES.get(type(node))
         if translate is None:
             raise ExpressionRefused(
@@ -111,6 +152,15 @@ class Translation:
         if value.shape not in (Shape.BOOLEAN, Shape.NOTHING):
             raise ExpressionRefused(f"uses {value.described} as a condition in {where}; compare it with something")
         return value.sql if value.shape is Shape.BOOLEAN else f"CAST({value.sql} AS BOOLEAN)"
+
+
+def _parts_of(node: exp.Expr) -> Iterator[exp.Expr]:
+    """The direct parts of a node; those of the branches of a case, too."""
+    for inner in node.iter_expressions():
+        if isinstance(inner, exp.If):
+            yield from inner.iter_expressions()
+        else:
+            yield inner
 
 
 def _name_of(node: exp.Expr) -> str:
@@ -312,6 +362,7 @@ def _like(at: Translation, node: exp.Expr) -> Typed:
 def _case(at: Translation, node: exp.Expr) -> Typed:
     whens = node.args.get("ifs") or []
     default = node.args.get("default")
+    conditions = [_condition(at, node, when) for when in whens]
     results = [at.of(when.args["true"]) for when in whens]
     results.append(at.of(default) if default is not None else Typed("NULL", Shape.NOTHING))
     unified = unify(results, "a case")
@@ -319,7 +370,7 @@ def _case(at: Translation, node: exp.Expr) -> Typed:
     for result in unified:
         growth = growth | result.growth
     sql = "".join(
-        f" WHEN {_condition(at, node, when)} THEN {result.sql}" for when, result in zip(whens, unified, strict=False)
+        f" WHEN {condition} THEN {result.sql}" for condition, result in zip(conditions, unified, strict=False)
     )
     return Typed(f"(CASE{sql} ELSE {unified[-1].sql} END)", unified[0].shape, unified[0].is_list, growth | SHORT)
 
