@@ -194,3 +194,47 @@ def test_links_that_wait_are_taken_back_by_later_deltas_and_later_rows(case: New
     groups.run(2, "Delta")
 
     assert members(groups) == {"g1": ["a", "b", "d"], "g2": ["a", "b"]}
+
+
+def test_several_values_in_a_cell_are_links_in_a_delta_too(case: NewCase) -> None:
+    groups = case("19-group-emptied-and-filled")
+    path = groups.configuration(1)
+    path.write_text(path.read_text().replace('Column2="member"', 'Column2="member" Separator2=";"'))
+    groups.extract(1, m="group,member\ng1,a\ng2,a;b\n", u="login\na\nb\nc\n")
+    groups.run(1)
+    groups.extract(2, m="op,group,member\ndelete,g1,\ninsert,g1,b;c\ndelete,g2,a;b\ninsert,g2,c;b\ndelete,g2,c\n")
+
+    groups.run(2, "Delta")
+
+    assert members(groups) == {"g1": ["b", "c"], "g2": ["b"]}
+
+
+def test_of_several_values_in_a_cell_one_is_linked_where_one_is_allowed(case: NewCase) -> None:
+    groups = case("19-group-emptied-and-filled")
+    path = groups.configuration(1)
+    text = path.read_text().replace('Column2="member"', 'Column2="member" Separator2=";"')
+    path.write_text(text.replace('IsProperty1Collection="true"', 'IsProperty1Collection="false"'))
+    groups.extract(1, m="group,member\ng1,a\n", u="login\na\nb\nc\n")
+    groups.run(1)
+    groups.extract(2, m="op,group,member\ninsert,g1,c;b\n")
+
+    answer = groups.run(2, "Delta")
+
+    assert members(groups) == {"g1": ["b"], "g2": []}
+    assert "GU allows one link here and another one was kept" in answer.err
+
+
+def test_links_of_a_user_who_is_created_again_are_held_back_and_applied(case: NewCase) -> None:
+    groups = case("19-group-emptied-and-filled")
+    path = groups.configuration(1)
+    path.write_text(path.read_text().replace("<Connector ", '<Connector MaximumLinkDeletedLines="1" ', 1))
+    groups.run(1)
+    groups.extract(2, m="op,group,member\ninsert,g1,c\n", u="op,login\ndelete,a\ninsert,a\ninsert,c\n")
+
+    blocked = groups.run(2, "Delta")
+    assert blocked.status == 3, blocked.err
+    assert members(groups) == {"g1": ["a", "b"], "g2": ["a", "b"]}
+    assert groups.command("resume", "2").status == 0
+
+    assert members(groups) == {"g1": ["b", "c"], "g2": ["b"]}
+    assert groups.command("verify").status == 0

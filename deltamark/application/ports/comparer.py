@@ -53,7 +53,8 @@ class LinkComparison:
 class LinkCommandsComparison(LinkComparison):
     """What the commands of an association's extract change.
 
-    `orphans` are the pairs that hold after the last row, and `surplus` is empty.
+    `orphans` are pairs that hold after the last row; `surplus` has pairs of a row that names several where an end may
+    have only one.
 
     :param waiting: ``value1``, ``value2``: all pairs that hold after the last row and are not linked.
     :param doubtful: ``line``, ``value1``, ``value2``: rows that remove links, and are not applied because a later row

@@ -43,7 +43,7 @@ def compare_link_commands(
         second=sides.second,
         links=sides.links,
     ) as db:
-        db.execute("CREATE TEMP TABLE live AS SELECT * FROM links UNION SELECT * FROM ended")
+        _name_live_links(db, any_ended=earlier.ended.num_rows > 0)
         _count(db)
         _judge(db, replaces)
         _last_rows(db, replaces, earlier.rows_of)
@@ -53,7 +53,7 @@ def compare_link_commands(
             changes=LinkChanges(linked=arrow(db, _LINKED, LINKS), unlinked=arrow(db, _UNLINKED, LINKS)),
             orphans=arrow(db, _ORPHANS, UNRESOLVED),
             ambiguous=arrow(db, _AMBIGUOUS, UNRESOLVED),
-            surplus=VALUES.empty_table(),
+            surplus=arrow(db, _SURPLUS, VALUES),
             waiting=arrow(db, _WAITING, PAIRS),
             doubtful=arrow(db, "SELECT line, value1, value2 FROM judged WHERE is_doubtful ORDER BY line", VALUES),
         )
@@ -65,6 +65,15 @@ def _replacing_ends(association: EntityAssociation, rows_of: int | None) -> tupl
         not association.is_property1_collection or rows_of == 0,
         not association.is_property2_collection or rows_of == 1,
     )
+
+
+def _name_live_links(db: duckdb.DuckDBPyConnection, *, any_ended: bool) -> None:
+    """Names all live links that are compared `live`, and those that a pair still names `named`."""
+    live, named = "SELECT * FROM links", "SELECT * FROM links"
+    if any_ended:
+        live, named = f"{live} UNION SELECT * FROM ended", f"{named} EXCEPT SELECT * FROM ended"
+    db.execute(f"CREATE TEMP VIEW live AS {live}")
+    db.execute(f"CREATE TEMP VIEW named AS {named}")
 
 
 def _count(db: duckdb.DuckDBPyConnection) -> None:
@@ -100,21 +109,20 @@ def _judge(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool]) -> None:
         FROM counted c LEFT JOIN last_faults f USING (value1)
         WHERE (c.n1 <= 1 AND c.n2 <= 1) OR c.line = 0"""
     )
-    db.execute("CREATE TEMP TABLE effective AS SELECT * FROM judged WHERE NOT is_doubtful")
+    db.execute("CREATE TEMP VIEW effective AS SELECT * FROM judged WHERE NOT is_doubtful")
 
 
 def _last_rows(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool], rows_of: int | None) -> None:
-    """Fills `added`, `deleted`, `cleared1` and `cleared2` with the last rows that concern pairs and ends.
+    """Fills `pairs`, `cleared1` and `cleared2` with the last rows that concern pairs and ends.
 
-    `cleared…` has the last row that removes all pairs of an end but those that it names itself.
+    `pairs` has the last row that adds a pair, and the last that deletes it. `cleared…` has the last row that removes
+    the other pairs of an end (`line`), and the last one that removes all of them (`whole`).
     """
     db.execute(
-        """CREATE TEMP TABLE added AS SELECT value1, value2, max(line) AS line, any_value(n1) AS n1, any_value(n2) AS n2
-        FROM effective WHERE NOT deletes AND value2 IS NOT NULL GROUP BY value1, value2"""
-    )
-    db.execute(
-        """CREATE TEMP TABLE deleted AS SELECT value1, value2, max(line) AS line
-        FROM effective WHERE deletes AND value2 IS NOT NULL GROUP BY value1, value2"""
+        """CREATE TEMP TABLE pairs AS
+        SELECT value1, value2, max(line) FILTER (NOT deletes) AS line, max(line) FILTER (deletes) AS deleted,
+            any_value(n1) AS n1, any_value(n2) AS n2
+        FROM effective WHERE value2 IS NOT NULL GROUP BY value1, value2"""
     )
     for end in (0, 1):
         clears = ["deletes AND value2 IS NULL", "empties"] if end == 0 else []
@@ -128,55 +136,60 @@ def _last_rows(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool], rows_
         )
 
 
-_TAKEN_BACK = """
-    LEFT JOIN deleted d ON d.value1 = p.value1 AND d.value2 = p.value2
+_NOT_CLEARED = """
     LEFT JOIN cleared1 a ON a.value1 = p.value1
     LEFT JOIN cleared2 b ON b.value2 = p.value2
-    WHERE coalesce(d.line < p.line, TRUE)
-        AND coalesce(a.line <= p.line AND a.whole < p.line, TRUE)
+    WHERE coalesce(a.line <= p.line AND a.whole < p.line, TRUE)
         AND coalesce(b.line <= p.line AND b.whole < p.line, TRUE)"""
-"""The conditions under which no later row takes the pair `p` back."""
+"""The conditions under which no later row about an end of the pair `p` takes it back."""
 
 
 def _hold(db: duckdb.DuckDBPyConnection) -> None:
-    """Fills `holding` with the pairs that hold after the last row, and `staying` with the links among them."""
-    db.execute(f"CREATE TEMP TABLE holding AS SELECT p.* FROM added p {_TAKEN_BACK}")
+    """Fills `holding` with the pairs that hold after the last row, and `staying` with the links that hold."""
     db.execute(
-        f"""CREATE TEMP TABLE staying AS SELECT p.* EXCLUDE (value1, value2, line) FROM (
-            SELECT l.*, f.value AS value1, s.value AS value2, 0 AS line
-            FROM (SELECT * FROM live EXCEPT SELECT * FROM ended) l
-            LEFT JOIN first f ON f.stream = l.source LEFT JOIN second s ON s.stream = l.target) p {_TAKEN_BACK}"""
+        f"""CREATE TEMP TABLE holding AS SELECT p.* FROM pairs p {_NOT_CLEARED}
+            AND p.line IS NOT NULL AND coalesce(p.deleted < p.line, TRUE)"""
+    )
+    db.execute(
+        f"""CREATE TEMP TABLE staying AS SELECT source, target, source_key, target_key FROM (
+            SELECT l.*, f.value AS value1, s.value AS value2, 0 AS line FROM named l
+            LEFT JOIN first f ON f.stream = l.source LEFT JOIN second s ON s.stream = l.target) p
+        ANTI JOIN (SELECT value1, value2 FROM pairs WHERE deleted IS NOT NULL) d
+        ON d.value1 = p.value1 AND d.value2 = p.value2 {_NOT_CLEARED}"""
     )
 
 
 def _link(db: duckdb.DuckDBPyConnection, association: EntityAssociation) -> None:
-    """Fills `linked` with the links after the last row.
+    """Fills `linked` with the links after the last row, and `surplus` with pairs beyond the one that an end may have.
 
-    Where an end may have only one, a pair that stands from earlier gives way to a link.
+    A pair that stands from earlier gives way to a link. Of several that one row names, the smallest key is kept.
     """
     db.execute(
         """CREATE TEMP TABLE linked AS
-        SELECT source, target, any_value(source_key) AS source_key, any_value(target_key) AS target_key,
-            max(line) AS line, any_value(value1) AS value1, any_value(value2) AS value2,
-            bool_or(line < 0) OR max(line) > 0 AS takes_place
-        FROM (
+        WITH resolved AS (
             SELECT f.stream AS source, s.stream AS target, f.key AS source_key, s.key AS target_key, h.line,
                 h.value1, h.value2
             FROM holding h JOIN first f ON f.value = h.value1 JOIN second s ON s.value = h.value2
-            WHERE h.n1 = 1 AND h.n2 = 1
-            UNION ALL SELECT *, -1, NULL, NULL FROM staying)
-        GROUP BY source, target"""
+            WHERE h.n1 = 1 AND h.n2 = 1)
+        SELECT r.*, s.source IS NOT NULL AS stays
+        FROM resolved r LEFT JOIN staying s ON s.source = r.source AND s.target = r.target
+        UNION ALL
+        SELECT s.*, -1, NULL, NULL, TRUE
+        FROM staying s ANTI JOIN resolved r ON r.source = s.source AND r.target = s.target"""
     )
+    db.execute("CREATE TEMP TABLE surplus (line BIGINT, value1 VARCHAR, value2 VARCHAR, source BIGINT, target BIGINT)")
     for single, end, other in (
         (not association.is_property1_collection, "source", "target_key"),
         (not association.is_property2_collection, "target", "source_key"),
     ):
         if single:
             db.execute(
-                f"""DELETE FROM linked WHERE NOT takes_place AND (source, target) NOT IN (
-                    SELECT (source, target) FROM linked QUALIFY row_number() OVER (
-                        PARTITION BY {end} ORDER BY takes_place DESC, {other}) = 1)"""
+                f"""INSERT INTO surplus SELECT line, value1, value2, source, target FROM (
+                    SELECT *, row_number() OVER (PARTITION BY {end}
+                        ORDER BY line > 0 DESC, stays DESC, {other}) > 1 AS is_surplus FROM linked)
+                WHERE is_surplus AND (line > 0 OR NOT stays)"""
             )
+            db.execute("DELETE FROM linked WHERE (source, target) IN (SELECT (source, target) FROM surplus)")
 
 
 _LINKED = f"""SELECT {_COLUMNS} FROM (
@@ -187,8 +200,10 @@ _UNLINKED = f"""SELECT {_COLUMNS} FROM (
         SELECT l.*, NULL::BIGINT AS line FROM live l
         ANTI JOIN linked n ON l.source = n.source AND l.target = n.target)
     ORDER BY source_key, target_key"""
+_SURPLUS = "SELECT line, value1, value2 FROM surplus WHERE line > 0 ORDER BY line, value1, value2"
 _WAITING = """SELECT value1, value2 FROM holding h
-    ANTI JOIN linked n ON n.value1 = h.value1 AND n.value2 = h.value2"""
+    ANTI JOIN linked n ON n.value1 = h.value1 AND n.value2 = h.value2
+    ANTI JOIN (SELECT * FROM surplus WHERE line > 0) o ON o.value1 = h.value1 AND o.value2 = h.value2"""
 _ORPHANS = """SELECT line, value1, value2, CASE WHEN n1 = 0 THEN 1 ELSE 2 END AS missing FROM holding
     WHERE line > 0 AND (n1 = 0 OR n2 = 0) ORDER BY line"""
 _AMBIGUOUS = """SELECT line, value1, value2, CASE WHEN n1 > 1 THEN 1 ELSE 2 END AS missing FROM counted
