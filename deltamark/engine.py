@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -344,7 +344,7 @@ class Engine:
         :raises UsageError: for an entity type, run or moment that does not exist.
         """
         arguments.position("after", after)
-        arguments.moment("until", until)
+        self._moment("until", until)
         arguments.boolean("kept_only", kept_only)
         admitted = self._filter(entity_type, key, run)
         return self._rows(
@@ -406,7 +406,7 @@ class Engine:
         """
         ref = lookup.ref_of(entity_type, key, self.configuration)
         arguments.position("after", after)
-        arguments.moment("until", until)
+        self._moment("until", until)
         arguments.boolean("kept_only", kept_only)
         with self._store.reading() as reading:
             return history.resource_history(
@@ -420,7 +420,7 @@ class Engine:
         :raises UsageError: for an entity type or moment that does not exist.
         """
         ref = lookup.ref_of(entity_type, key, self.configuration)
-        arguments.moment("at", at)
+        self._moment("at", at)
         with self._store.reading() as reading:
             return history.resource_at_moment(reading, self.configuration, ref, at)
 
@@ -430,7 +430,7 @@ class Engine:
         Raises as `resource` does.
         """
         ref = lookup.ref_of(entity_type, key, self.configuration)
-        arguments.moment("at", at)
+        self._moment("at", at)
         with self._store.reading() as reading:
             return history.links_at_moment(reading, self.configuration, ref, at)
 
@@ -440,7 +440,7 @@ class Engine:
         Reads in chunks; raises as `resource` does, when the iteration begins.
         """
         lookup.entity_type_named(entity_type, self.configuration)
-        arguments.moment("at", at)
+        self._moment("at", at)
         return self._rows(lambda reading: history.exported(reading, self.configuration, entity_type, at))
 
     def export(self, entity_type: str, at: When | None = None) -> pa.Table:
@@ -459,7 +459,7 @@ class Engine:
 
         :raises UsageError: for a moment that does not exist.
         """
-        arguments.moment("when", when)
+        self._moment("when", when)
         with self._store.reading() as reading:
             return reading.head() if when is None else history.position_of(reading, when)
 
@@ -491,8 +491,8 @@ class Engine:
         from deltamark.application.history.diff import deltas
 
         lookup.entity_type_named(entity_type, self.configuration)
-        arguments.some_moment("from_", from_)
-        arguments.some_moment("to", to)
+        self._some_moment("from_", from_)
+        self._some_moment("to", to)
         return self._rows(
             lambda reading: deltas(
                 reading,
@@ -522,7 +522,7 @@ class Engine:
 
         definition = lookup.entity_type_named(entity_type, self.configuration)
         lookup.property_named(property_name, definition, self.configuration)
-        between = arguments.some_moment("from_", from_), arguments.some_moment("to", to)
+        between = self._some_moment("from_", from_), self._some_moment("to", to)
         arguments.optional_text("a key", key)
         return self._rows(
             lambda reading: values_between(
@@ -546,7 +546,7 @@ class Engine:
         from deltamark.application.history.audit import links_between, span_between
 
         definition = lookup.association_named(association, self.configuration)
-        between = arguments.some_moment("from_", from_), arguments.some_moment("to", to)
+        between = self._some_moment("from_", from_), self._some_moment("to", to)
         arguments.optional_text("a key", key)
         return self._rows(
             lambda reading: links_between(reading, definition, span_between(reading, association, *between), key)
@@ -564,8 +564,8 @@ class Engine:
         :param run: only those that this run had made.
         :raises UsageError: for a moment that does not exist.
         """
-        arguments.some_moment("after", after)
-        arguments.moment("until", until)
+        self._some_moment("after", after)
+        self._moment("until", until)
         if run is not None:
             arguments.whole_number("the number of a run", run)
         with self._store.reading() as reading:
@@ -888,6 +888,19 @@ class Engine:
             key=arguments.optional_text("a key", key),
             run=None if run is None else arguments.whole_number("the number of a run", run),
         )
+
+    def _moment(self, what: str, value: object) -> When | None:
+        """The value, which must name a moment that is not in the future, or None."""
+        when = arguments.moment(what, value)
+        if isinstance(when, datetime):
+            with self._store.reading() as reading:
+                history.refuse_future(reading, when, self._services.clock())
+        return when
+
+    def _some_moment(self, what: str, value: object) -> When:
+        """The value, which must name a moment that is not in the future."""
+        self._moment(what, value)
+        return arguments.some_moment(what, value)
 
     def _rows(self, query: Callable[[Reading], Iterable[_Row]]) -> Iterator[_Row]:
         """What a query gives.

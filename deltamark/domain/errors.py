@@ -312,6 +312,11 @@ def store_damaged(problem: str, *, effect: str = "", alternative: str = "") -> S
     return StoreError(f"{problem}.{consequence} {advice}")
 
 
+def exactly(at: datetime) -> str:
+    """Returns a time in ISO 8601, UTC, with all digits that are stored: microseconds."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 def to_the_second(at: datetime) -> str:
     """Returns a time as messages show it: ISO 8601, UTC, without fractions of a second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -27,7 +27,7 @@ from tests.docs.pages import Block, blocks_of
 ANYTHING = "…"
 _SHELL_SIGNS = frozenset("|&;<>$*`()")
 _MASKS = (
-    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+Z|Z)?"), "<time>"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?"), "<time>"),
     (re.compile(r"\(\d+\.\d+ s\)"), "(<seconds>)"),
     (re.compile(r'("seconds": ?)[\d.e-]+'), r"\1<seconds>"),
     (re.compile(r"(?<=\s)\d+\.\d+$", re.MULTILINE), "<seconds>"),
@@ -185,7 +185,14 @@ def environment() -> Mapping[str, str]:
     """The environment of a user who has installed Deltamark and set nothing else."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DELTAMARK_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-    return kept | {"PATH": path, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1"}
+    return kept | {
+        "PATH": path,
+        "PYTHONUNBUFFERED": "1",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "PYTHONUTF8": "1",
+        "TZ": "UTC",
+    }
 
 
 def _load(text: str, folder: Path, where: str) -> None:

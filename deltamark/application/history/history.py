@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 
@@ -14,7 +14,7 @@ from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import RunSummary
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.errors import HistoryDiscarded, RunNotFound, UsageError
+from deltamark.domain.errors import HistoryDiscarded, RunNotFound, UsageError, exactly
 from deltamark.domain.history.changes import AnyChange, Horizon, LoggedChange, Position, RunMoment, When
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceRef, fold
@@ -41,6 +41,26 @@ def position_of(reading: Reading, when: When) -> Position:
     if not 0 <= when <= head:
         raise UsageError(f"position {when} is not in the log, which ends at {head}.")
     return when
+
+
+_A_SECOND = timedelta(seconds=1)
+
+
+def refuse_future(reading: Reading, when: When | None, now: datetime) -> None:
+    """Refuses a time that is still to come: what will be true then is not known.
+
+    A time in the present second is none: it may mean its end.
+
+    :raises UsageError: if it is one.
+    """
+    if not isinstance(when, datetime) or when.tzinfo is None or when <= now + _A_SECOND:
+        return
+    head = reading.head()
+    newest = reading.time_of(head) if head else None
+    if newest is not None and when <= newest:  # the clock of who wrote it was ahead of this one
+        return
+    known = "the log is empty" if newest is None else f"the newest change is at {exactly(newest)}, position {head}"
+    raise UsageError(f"{when.isoformat()} is in the future: it is {exactly(now)} now, and {known}.")
 
 
 def _run(reading: Reading, number: int) -> RunSummary:

@@ -71,6 +71,7 @@ class Commands(GuessingGroup):
     default=None,
     help="Load the configuration without what is known but not built.",
 )
+@click.option("--utc", is_flag=True, help="Show times in UTC, not in the zone of this machine (TZ).")
 @click.option(DEBUG, is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="deltamark", message="%(prog)s %(version)s")
 @click.pass_context
@@ -80,6 +81,7 @@ def deltamark(
     configuration: str | None,
     export_output: str | None,
     leave_out_unbuilt: bool | None,
+    utc: bool,
     debug: bool,
 ) -> None:
     """Synchronizes resources from source systems, remembers every change, computes what changed.
@@ -88,7 +90,9 @@ def deltamark(
     DELTAMARK_EXPORT_OUTPUT override it, and these options override both.
     """
     from deltamark.interfaces.cli.context import Workspace  # with all that a command needs, and a help text does not
+    from deltamark.interfaces.cli.times import show_in_utc
 
+    show_in_utc(utc)
     ctx.obj = Workspace(store, configuration, export_output, debug, leave_out_unbuilt)
     warn_of_password(STORE, store)
 

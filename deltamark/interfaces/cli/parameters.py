@@ -12,6 +12,7 @@ import click
 from deltamark.application.arguments import LARGEST
 from deltamark.domain.history.changes import RunMoment, When
 from deltamark.domain.values import shown
+from deltamark.interfaces.cli.times import with_a_zone, written_moment
 
 _RUN = re.compile(r"run:([0-9]{1,18})\Z")
 _POSITION = re.compile(r"[0-9]{1,18}\Z")
@@ -20,7 +21,10 @@ _UNDECODED = re.compile(r"[\ud800-\udfff]")
 
 
 class Moment(click.ParamType[When]):
-    """A position, an ISO 8601 time with its zone, or `run:N`."""
+    """A position, an ISO 8601 time with its zone, or `run:N`.
+
+    A time without a fraction means the end of its second.
+    """
 
     name = "WHEN"
 
@@ -33,8 +37,8 @@ class Moment(click.ParamType[When]):
         if _POSITION.match(value):
             return int(value)
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
+            moment = written_moment(value)
+        except (ValueError, OverflowError):
             self.fail(
                 f"{shown(value)} is no moment. Write a position (42), a time (2026-11-24T08:15:30Z) or the end of a "
                 "run (run:7).",
@@ -42,7 +46,9 @@ class Moment(click.ParamType[When]):
                 ctx,
             )
         if moment.tzinfo is None:
-            self.fail(f"{shown(value)} has no time zone. Write {moment.isoformat()}Z for UTC.", param, ctx)
+            utc, *local = with_a_zone(datetime.fromisoformat(value))
+            here = f", or {' or '.join(local)} for the time of this machine" if local else ""
+            self.fail(f"{shown(value)} has no time zone. Write {utc} for UTC{here}.", param, ctx)
         return moment
 
 

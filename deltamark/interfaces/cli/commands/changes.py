@@ -24,6 +24,7 @@ from deltamark.interfaces.cli.output import Output, ending_of, output_options
 from deltamark.interfaces.cli.parameters import WHEN, Name, WholeNumber
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, plain, render
 from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.times import time_column
 
 _CHANGE_MEMBERS = (
     "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
@@ -73,7 +74,7 @@ def change_listing(changes: Iterable[LoggedChange | PendingChange], *, is_live: 
         columns=[member(name) for name in _CHANGE_MEMBERS],
         table=[
             member("position"),
-            Column("at", lambda document: document["at"][:19].replace("T", " ")),
+            time_column("at"),
             member("change"),
             Column("resource", resource_of),
             Column("what", what_changed),

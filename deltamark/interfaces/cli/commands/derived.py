@@ -17,6 +17,7 @@ from deltamark.interfaces.cli.documents import (
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.cli.times import time_column
 
 
 @click.command(epilog="Example: deltamark dirty --type HR_Person")
@@ -75,7 +76,7 @@ def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form
         Column("what", lambda document: what_changed(document) if document["change"] else ""),
         Column("path", _whole_path),
         member("task"),
-        Column("at", lambda document: (document["at"] or "")[:19].replace("T", " ")),
+        time_column("at"),
         member("run"),
         member("reason"),
     ]

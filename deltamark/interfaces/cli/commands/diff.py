@@ -17,6 +17,7 @@ from deltamark.interfaces.cli.documents import delta_document, held_document
 from deltamark.interfaces.cli.output import Output, output_options
 from deltamark.interfaces.cli.parameters import WHEN, Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member
+from deltamark.interfaces.cli.times import shown_time
 
 _DELTA_MEMBERS = ("change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes")
 _BOUND_MEMBERS = ("position", "at", "run", "job", "task", "user", "trigger", "file", "line")
@@ -119,7 +120,7 @@ def _of_bound(bound: str, name: str) -> Column:
 
 
 def _moment(bound: Document | None) -> str | None:
-    return None if bound is None else str(bound["at"])[:19].replace("T", " ")
+    return None if bound is None else shown_time(bound["at"])
 
 
 def _run(bound: Document | None) -> int | None:

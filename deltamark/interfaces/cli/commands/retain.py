@@ -10,8 +10,9 @@ from deltamark.interfaces.cli.context import Workspace, format_option, pass_work
 from deltamark.interfaces.cli.documents import time_of
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.progress import CopyProgress
-from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
+from deltamark.interfaces.cli.rendering import Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.times import shown_time, time_column
 
 _MEMBERS = ("subject", "change", "count", "first", "first_at", "last", "last_at", "bytes")
 
@@ -71,13 +72,9 @@ def _print(retention: Retention, form: Format) -> None:
         for group in retention.outgoing
     ]
     columns = [member(name) for name in _MEMBERS]
-    table = [_to_the_second(name) if name.endswith("_at") else member(name) for name in _MEMBERS]
+    table = [time_column(name, name.replace("_", " ")) if name.endswith("_at") else member(name) for name in _MEMBERS]
     if documents or form is not Format.TABLE:
         render(Listing(documents=documents, columns=columns, table=table), form)
-
-
-def _to_the_second(name: str) -> Column:
-    return Column(name.replace("_", " "), lambda document: document[name][:19].replace("T", " "))
 
 
 def _print_summary(retention: Retention, *, dry_run: bool) -> None:
@@ -87,8 +84,8 @@ def _print_summary(retention: Retention, *, dry_run: bool) -> None:
     elif dry_run:
         say(f"Dry run: {changes} of {retention.connector} would be discarded, {retention.size:,} bytes in the log.")
         say(
-            f"Below position {retention.up_to} ({time_of(retention.up_to_at)}) there would be no answer any more from "
-            f"history, changes, show --at, export --at and diff about {', '.join(retention.subjects)}."
+            f"Below position {retention.up_to} ({shown_time(retention.up_to_at)}) there would be no answer any more "
+            f"from history, changes, show --at, export --at and diff about {', '.join(retention.subjects)}."
         )
     elif retention.is_finished:
         say(f"Run {retention.run}: {changes} of {retention.connector} discarded up to position {retention.up_to}.")

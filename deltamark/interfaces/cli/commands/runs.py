@@ -16,12 +16,13 @@ from deltamark.domain.runs.outcomes import decisions_about
 from deltamark.domain.runs.run import JobRun, LeftOut, Operator, SetAside, TriggerKind
 from deltamark.interfaces.cli.commands.changes import change_listing
 from deltamark.interfaces.cli.context import Workspace, format_option, leave_out_option, pass_workspace
-from deltamark.interfaces.cli.documents import run_document, set_aside_document, time_of
+from deltamark.interfaces.cli.documents import run_document, set_aside_document
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name, WholeNumber
 from deltamark.interfaces.cli.progress import RunProgress
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, json_line, member, render, write
 from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.cli.times import shown_time, time_column
 
 STATUS = {TaskState.FAILED: 1, TaskState.CANCELLED: 1, TaskState.ABORTED: 1, TaskState.BLOCKED: 3}
 _SHOWN = 20
@@ -195,7 +196,8 @@ def _print_runs(records: Iterable[JobRun], form: Format) -> None:
     more = [member(name) for name in ("trigger", "due_at", "late")]
     more.append(Column("resumed", lambda document: len(document["resumed"])))
     documents = [run_document(run) for run in records]
-    table = columns + [column for column in more if any(map(_is_remarkable(column), documents))]
+    shown = columns + [column for column in more if any(map(_is_remarkable(column), documents))]
+    table = [time_column(column.title) if column.title.endswith("_at") else column for column in shown]
     render(Listing(documents=documents, columns=columns + more, table=table), form)
 
 
@@ -232,12 +234,16 @@ def _print_one(run: JobRun, form: Format) -> None:
 def _print_head(run: JobRun) -> None:
     started_by = Operator(user=run.user, host=run.host, process=run.process)
     click.echo(one_line(f"Run {run.number} of {run.job}: {run.state.value}"))
-    click.echo(f"started {time_of(run.started_at)}, ended {time_of(run.ended_at) or '-'}, by {_in_words(started_by)}")
+    click.echo(
+        f"started {shown_time(run.started_at)}, ended {shown_time(run.ended_at) or '-'}, by {_in_words(started_by)}"
+    )
     if run.trigger.kind is TriggerKind.SCHEDULE:
-        click.echo(f"started by the schedule, due {time_of(run.trigger.due_at)}{', late' if run.trigger.late else ''}")
+        click.echo(
+            f"started by the schedule, due {shown_time(run.trigger.due_at)}{', late' if run.trigger.late else ''}"
+        )
     for resumption in run.resumed:
         names = ", ".join(run.task(ordinal).identifier for ordinal in resumption.again)
-        click.echo(f"resumed {time_of(resumption.at)} by {_in_words(resumption.operator)}: {one_line(names)}")
+        click.echo(f"resumed {shown_time(resumption.at)} by {_in_words(resumption.operator)}: {one_line(names)}")
     if run.cancelled_by is not None:
         click.echo(f"asked to stop by {_in_words(run.cancelled_by)}")
 

@@ -8,13 +8,14 @@ import click
 
 from deltamark.application.scheduling.health import Health
 from deltamark.application.scheduling.notices import Notice, NoticeKind
-from deltamark.domain.errors import DeltamarkError, to_the_second
+from deltamark.domain.errors import DeltamarkError
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
 from deltamark.interfaces.cli.documents import health_document, notice_document
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.rendering import Format, Listing, json_line, member, render, write
 from deltamark.interfaces.cli.signals import finishing_first
 from deltamark.interfaces.cli.streams import one_line, results, say
+from deltamark.interfaces.cli.times import shown_time
 
 
 @click.command(epilog="Example: deltamark schedule --format jsonl")
@@ -49,12 +50,12 @@ def _print_notice(notice: Notice) -> None:
 
 
 def _say_notice(notice: Notice) -> None:
-    say(f"{to_the_second(notice.at)}  {line_of(notice)}")
+    say(f"{shown_time(notice.at, 'seconds')}  {line_of(notice)}")
 
 
 def line_of(notice: Notice) -> str:
     """What a notice says, without its time."""
-    due_at = to_the_second(notice.due_at) if notice.due_at else ""
+    due_at = shown_time(notice.due_at, "seconds") if notice.due_at else ""
     reason = f": {notice.words}" if notice.words else ""
     match notice.kind:
         case NoticeKind.LEADS:
@@ -109,7 +110,7 @@ def _well(report: Health) -> str:
     if not times:
         return "All is well; no job has a CronTabExpression."
     at, job = times[0]
-    return f"All is well. The next job is {job}, at {to_the_second(at)}."
+    return f"All is well. The next job is {job}, at {shown_time(at, 'seconds')}."
 
 
 COMMANDS: tuple[click.Command, ...] = (schedule, health)

@@ -11,7 +11,7 @@ import click
 from deltamark.application.integrity.replay import verify_log
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.derivation.differences import Verification
-from deltamark.domain.errors import UsageError, to_the_second
+from deltamark.domain.errors import UsageError
 from deltamark.domain.integrity.verification import Checkpoint, is_proven
 from deltamark.domain.messages import how_many
 from deltamark.infrastructure.checkpoints.files import checkpoint_in
@@ -25,6 +25,7 @@ from deltamark.interfaces.cli.parameters import Name, WholeNumber
 from deltamark.interfaces.cli.progress import CopyProgress, RunProgress
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.times import shown_time
 
 FAULTY = 4
 _MEMBERS = (
@@ -95,7 +96,7 @@ def _verify_log(workspace: Workspace, checkpoint: Checkpoint | None, form: Forma
     if checkpoint is not None:
         not_proven = "" if is_proven(checkpoint, verification) else "It is not proven that "
         it = "it" if not_proven else "It"
-        begin = f"what it was on {to_the_second(checkpoint.at)}, up to position {checkpoint.position}"
+        begin = f"what it was on {shown_time(checkpoint.at)}, up to position {checkpoint.position}"
         say(f"{not_proven}{it} begins with {begin}.")
     return 0 if verification.is_sound else FAULTY
 

@@ -34,6 +34,7 @@ from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.cli.times import time_column
 
 
 @click.command(epilog="Example: deltamark init company")
@@ -119,7 +120,8 @@ def jobs(workspace: Workspace, form: Format) -> None:
     names = Column("left_out", lambda row: ", ".join(found["connector"] for found in row.get("left_out", ())))
     now = utc_now()
     documents = [_job(job, now, left_out.get(job.identifier, ())) for job in configuration.jobs]
-    table = [*columns, names] if any(left_out.values()) else columns
+    people = [time_column(column.title) if column.title == "next_at" else column for column in columns]
+    table = [*people, names] if any(left_out.values()) else people
     render(Listing(documents=documents, columns=[*columns, member("left_out")], table=table), form)
     say_left_out(dict.fromkeys(found for of_job in left_out.values() for found in of_job))
 
