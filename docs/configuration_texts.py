@@ -106,6 +106,9 @@ MEANINGS = {
     "EntityTypeMapping/Property FalseValues": "Words that mean false besides `false` and `0`, such as `no|non`.",
     "EntityTypeMapping/Property NullValues": "Texts that mean no value, such as `NULL|n/a|-`; letter case counts.",
     "EntityTypeMapping/Property Trim": "Whether white space at both ends of texts is left out.",
+    "EntityTypeMapping/Property Comparison": "When two values are the same: `IgnoreCase` without regard to letter "
+    "case, width and composition, `Directory` also as directories compare distinguished names; see "
+    "[names](formats.md#names). The spelling that the store knows stays.",
     "EntityTypeMapping/Property ByteOrder": "The order of the bytes of a Guid that is written as binary data: "
     "`LittleEndian` as in Active Directory, `BigEndian` as in RFC 9562.",
     "EntityAssociationMapping Identifier": "The association.",

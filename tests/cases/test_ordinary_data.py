@@ -322,3 +322,68 @@ def test_a_name_that_nothing_resembles_is_told_without_a_guess(case: NewCase) ->
     names.extract(1, u="dn,manager\nA,Bob\n")
 
     assert "u.csv:2:manager: no U has this Dn (read: 'Bob')" in names.run(1).err
+
+
+BOSS, MUELLER = r"CN=Boss\, Jane,OU=Sales", "CN=Müller,OU=Sales"
+
+
+def led_by(case: Case) -> dict[str, str | None]:
+    """The name of a person -> the manager."""
+    leads = {row["key"]: row["links"].get("UM") for row in case.exported("U")}
+    return {key.partition(",")[0].upper(): managers[0] if managers else None for key, managers in leads.items()}
+
+
+def compared_as(case: NewCase, comparison: str) -> Case:
+    names = case("14-names-that-nearly-fit")
+    map_with(names, "dn", f'Comparison="{comparison}"')
+    return names
+
+
+def test_names_are_compared_as_a_directory_does(case: NewCase) -> None:
+    names = compared_as(case, "Directory")
+
+    answer = names.run(1)
+
+    assert "set aside" not in answer.err
+    managers = led_by(names)
+    assert [managers[f"CN={name}"] for name in "ABCDE"] == [BOSS, BOSS, BOSS, MUELLER, MUELLER]
+
+
+def test_a_change_of_spelling_is_no_change(case: NewCase) -> None:
+    names = compared_as(case, "Directory")
+    names.run(1)
+    before = names.exported("U")
+    names.extract(
+        1,
+        u='dn,manager\n"cn=BOSS\\2C jane , ou=sales",\n"CN=Mu\u0308ller,OU=SALES",\n'
+        '"cn=a,ou=Sales","CN=Boss\\, Jane,OU=Sales"\n"CN=b,OU=Sales","CN=Boss\\,  Jane,OU=Sales"\n'
+        '"CN=C,OU=Sales ","CN=""Boss, Jane"",OU=Sales"\n"CN=D,OU=Sales","cn=müller,ou=sales"\n'
+        '"CN=E,OU=Sales","CN=MÜLLER,OU=Sales"\n',
+    )
+
+    answer = names.run(1)
+
+    assert "set aside" not in answer.err
+    assert names.exported("U") == before
+    assert names.command("changes", "--run", "2", "--format", "jsonl").documents == []
+
+
+def test_two_spellings_of_one_key_are_one_key_twice(case: NewCase) -> None:
+    names = compared_as(case, "IgnoreCase")
+    names.extract(1, u="dn,manager\nAnn,\nANN,\nBob,ann\nbob,\n")
+
+    answer = names.run(1)
+
+    assert names.keys("U") == ["Ann", "Bob"]
+    assert "u.csv:3:dn: the same row as line 2, in another spelling" in answer.err
+    assert "u.csv:5:dn: the same row as line 4, in another spelling" in answer.err
+
+
+def test_without_regard_to_case_blanks_still_count(case: NewCase) -> None:
+    names = compared_as(case, "IgnoreCase")
+
+    answer = names.run(1)
+
+    managers = led_by(names)
+    assert [managers[f"CN={name}"] for name in "ABCDE"] == [BOSS, BOSS, None, MUELLER, None]
+    assert f'u.csv:8:manager: no U has this Dn; it differs from "{MUELLER}" in blanks' in answer.err

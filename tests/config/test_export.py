@@ -46,7 +46,7 @@ from deltamark.config.xml.schema import ROOT
 from deltamark.domain.configuration.entity_model import JobUse
 from deltamark.domain.configuration.jobs import Task
 from deltamark.domain.configuration.names import identifier_problem, normalized, property_problem, table_problem
-from deltamark.domain.configuration.value_formats import ByteOrder
+from deltamark.domain.configuration.value_formats import ByteOrder, Comparison
 from deltamark.domain.location import Location
 from tests.cli.workspace import CONFIGURATION
 from tests.store import company as small_company
@@ -108,6 +108,7 @@ VALUES: dict[AttributeType, st.SearchStrategy[Any]] = {
     kinds.WORDS: st.lists(WORDS.map(str.strip).filter(bool), min_size=1, max_size=3).map(tuple),
     kinds.SEPARATOR: st.sampled_from([";", "|", " ", "\n", ", ", "·"]),
     kinds.SKIPPED_LINES: numbers(0, 1_000),
+    kinds.COMPARISON: st.sampled_from(Comparison),
     kinds.BYTE_ORDER: st.sampled_from(ByteOrder),
     kinds.PROPERTY_TYPE: st.sampled_from(PropertyType),
     schema.JOB_USE: st.sampled_from(JobUse),

@@ -36,6 +36,7 @@ from deltamark.application.services import (
     report_nothing,
 )
 from deltamark.application.synchronization.hold_back import HeldBack, release
+from deltamark.application.synchronization.known_spellings import SpelledExtracts, with_known_spellings
 from deltamark.application.synchronization.near_names import MOST_COMPARED, near_names
 from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion, read_extracts
 from deltamark.application.synchronization.threshold_check import SynchronizationEffects
@@ -90,15 +91,19 @@ def synchronize(
     with services.store.reading() as view:
         position = view.head()
         extracts, states = _read_in_parallel(services, task, prepared, view)
+        spelled = with_known_spellings(services.configuration, view, extracts, states)
         rows = Counts(read=sum(read.rows for read in extracts.reads))
         report(TaskProgress("comparing", rows))
-        compared = _compare(services, view, extracts, states)
+        compared = _compare(services, view, spelled.extracts, states)
     del states
     report(TaskProgress("waiting to write", rows))
 
     def apply(tx: Writing, scope: Scope) -> TaskResult:
-        current = _refresh(services, tx, extracts, compared, position)
-        return _Synchronization(services, tx, task, scope, extracts, current).run()
+        now = spelled
+        if tx.changed_since(position):
+            now = with_known_spellings(services.configuration, tx, extracts, {})
+        current = _refresh(services, tx, now.extracts, compared, position)
+        return _Synchronization(services, tx, task, scope, now, current).run()
 
     return apply
 
@@ -160,7 +165,7 @@ class _Synchronization:
         tx: Writing,
         task: SynchronizeTask,
         scope: Scope,
-        extracts: PreparedExtracts,
+        spelled: SpelledExtracts,
         compared: Compared,
     ) -> None:
         self._compared = compared
@@ -168,11 +173,11 @@ class _Synchronization:
         self._tx = tx
         self._task = task
         self._scope = scope
-        self._extracts = extracts
+        self._extracts = spelled.extracts
         self._origin = Origin(scope.run, scope.ordinal)
         self._effects = SynchronizationEffects(tx)
         self._counts = Counts()
-        self._set_aside: list[SetAside] = []
+        self._set_aside: list[SetAside] = list(spelled.set_aside)
         self._messages: list[str] = []
         self._deltas: dict[str, DeltaLinks] = {}
 

@@ -16,7 +16,7 @@ from deltamark.domain.configuration.names import (
     property_problem,
     table_problem,
 )
-from deltamark.domain.configuration.value_formats import ByteOrder
+from deltamark.domain.configuration.value_formats import ByteOrder, Comparison
 from deltamark.domain.suggestions import nearest
 from deltamark.domain.values import PropertyType
 
@@ -227,6 +227,7 @@ DELIMITER = AttributeType("one of ; , | and tab", _parse_delimiter, _format_deli
 DECIMAL_SEPARATOR = choice({".": ".", ",": ","})
 THOUSANDS_SEPARATOR = AttributeType("one of , . ' and a blank", _parse_thousands_separator)
 WORDS = AttributeType("texts with | between them", _parse_words, "|".join)
+COMPARISON = choice({comparison.value: comparison for comparison in Comparison})
 BYTE_ORDER = choice({order.value: order for order in ByteOrder})
 PROPERTY_TYPE = evolve(
     numbered(*((member.number, member.label, member) for member in PropertyType)),

@@ -11,6 +11,7 @@ from deltamark.config.xml.attribute_types import (
     BOOLEAN,
     BYTE_ORDER,
     COLUMN_INDEX,
+    COMPARISON,
     CONFIDENCE,
     COUNT,
     DECIMAL_SEPARATOR,
@@ -158,6 +159,7 @@ MAPPED_PROPERTY = element(
     Attribute("NullValues", WORDS, "null_values"),
     Attribute("Trim", BOOLEAN, "trim"),
     Attribute("ByteOrder", BYTE_ORDER, "byte_order"),
+    Attribute("Comparison", COMPARISON, "comparison"),
     names=False,
 )
 ENTITY_TYPE_MAPPING = element(

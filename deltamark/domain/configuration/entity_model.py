@@ -6,7 +6,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from deltamark.domain.configuration.value_formats import ByteOrder, ValueFormat
+from deltamark.domain.configuration.value_formats import ByteOrder, Comparison, ValueFormat
 from deltamark.domain.fields import DisplayNames, as_tuple, location_field, names_field
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
@@ -168,7 +168,8 @@ class EntityAssociation:
 class PropertyMapping:
     """Which column of the connection table feeds a property, and how its values are written there.
 
-    See `ValueFormat` for the options of values.
+    See `ValueFormat` for the options of values. `comparison` says which of them count as the same, also where an
+    association names them.
     """
 
     identifier: str
@@ -183,6 +184,7 @@ class PropertyMapping:
     null_values: tuple[str, ...] = field(converter=as_tuple, default=())
     trim: bool = False
     byte_order: ByteOrder = ByteOrder.LITTLE_ENDIAN
+    comparison: Comparison = Comparison.EXACT
     location: Location | None = location_field()
 
     @property

@@ -33,7 +33,10 @@ class Comparison(Enum):
 
     EXACT = "Exact"
     IGNORE_CASE = "IgnoreCase"
+    """Without regard to letter case, the width of letters, and how letters with accents are composed."""
     DIRECTORY = "Directory"
+    """Likewise, and as a directory compares names: without regard to blanks around separators and how characters are
+    escaped; several blanks count as one."""
 
 
 @frozen(kw_only=True)
@@ -76,7 +79,7 @@ def format_problem(kind: PropertyType, text: str) -> str | None:
     return f"has no effect on a property of type {kind.label}"
 
 
-def option_problems(kind: PropertyType, written: ValueFormat) -> list[str]:
+def option_problems(kind: PropertyType, written: ValueFormat, comparison: Comparison) -> list[str]:
     """What is wrong with the other options of a property of a type, each as a sentence about its attribute."""
     problems = []
     is_number = kind is PropertyType.DOUBLE or kind in INTEGER_RANGES
@@ -96,6 +99,8 @@ def option_problems(kind: PropertyType, written: ValueFormat) -> list[str]:
     ]
     if written.byte_order is not ByteOrder.LITTLE_ENDIAN and kind is not PropertyType.GUID:
         problems.append(f"ByteOrder has no effect on a property of type {kind.label}")
+    if comparison is not Comparison.EXACT and kind not in TEXTS:
+        problems.append(f"Comparison has no effect on a property of type {kind.label}")
     if written.trim and kind not in TEXTS:
         problems.append(
             f"Trim has no effect on a property of type {kind.label}, around whose values blanks never count"

@@ -15,6 +15,6 @@ def value_format_faults(mapping: EntityTypeMapping, entity_type: EntityType | No
     for item in mapping.properties:
         declared = entity_type.property(item.identifier) if entity_type else None
         if declared is not None:
-            for problem in option_problems(declared.type, item.value_format):
+            for problem in option_problems(declared.type, item.value_format, item.comparison):
                 where = f"mapping {shown(mapping.identifier)}, property {shown(item.identifier)}"
                 yield Fault(item.location or mapping.location, f"{where}: {problem}")
