@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.cases.conftest import NewCase
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_seven_kinds_of_mistakes_are_told_in_one_pass(case: NewCase) -> None:
@@ -46,3 +51,74 @@ def test_what_is_not_built_can_be_left_out_with_a_notice_for_each(options: tuple
     assert [line.split(":")[1] for line in answer.lines] == ["2", "3", "4", "5", "6", "7", "8", "9"]
     assert all(": notice: " in line and "is left out" in line for line in answer.lines)
     assert answer.err.startswith("The configuration can be run")
+
+
+def test_a_date_format_with_which_nothing_can_be_read_is_refused(case: NewCase) -> None:
+    formats = case("07-format-without-meaning")
+
+    answer = formats.command("validate")
+    run = formats.run(1)
+
+    assert answer.status == 2
+    assert [line.split(":")[1] for line in answer.lines] == ["14", "15", "16"]
+    assert all("did you mean dd/MM/yyyy?" in line for line in answer.lines)
+    assert run.status == 2
+    assert run.err.startswith(answer.text)
+
+
+def test_a_date_format_with_the_name_of_a_month_reads_it(case: NewCase) -> None:
+    formats = case("07-format-without-meaning")
+
+    assert formats.command("validate", step=2).status == 0
+    assert formats.run(2).status == 0
+    assert [row["properties"]["N"] for row in formats.exported("P", step=2)] == ["2024-02-29T00:00:00Z"]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("YYYY-MM-DD", "did you mean yyyy-MM-dd?"),
+        ("DD-MON-YYYY HH24:MI:SS", "did you mean dd-MMM-yyyy HH:mm:ss?"),
+        ("%Y-%m-%d %H:%M:%S", "did you mean yyyy-MM-dd HH:mm:ss?"),
+        ("m/d/yyyy", "did you mean M/d/yyyy?"),
+        ("dd/MM/yyyy HH:MM", "it says the month twice; write something like"),
+        ("HH:mm", "it must say year, month and day"),
+        ("jj/mm/aaaa", "j has no meaning"),
+    ],
+)
+def test_date_formats_of_other_programs_are_refused_with_what_is_meant(written: str, said: str, case: NewCase) -> None:
+    formats = case("07-format-without-meaning")
+    file = formats.configuration(2)
+    file.write_text(file.read_text().replace("dd-MMM-yyyy", written))
+
+    (line,) = formats.command("validate", step=2).lines
+
+    assert f'{file}:10: Format "{written}" of property "N"' in line
+    assert said in line
+
+
+@pytest.mark.parametrize("kind", ["String", "Int32", "Bool", "Guid", "Double"])
+def test_a_format_without_effect_is_warned_of(kind: str, case: NewCase) -> None:
+    formats = case("08-format-on-a-text")
+    file = formats.configuration(1)
+    file.write_text(
+        file.read_text().replace('<Property Identifier="N" />', f'<Property Identifier="N" Type="{kind}" />')
+    )
+
+    answer = formats.command("validate")
+
+    (line,) = answer.lines
+    assert line.startswith(f"{file}:10: warning: Format ")
+    assert f"has no effect on a property of type {kind}" in line
+    assert answer.status == 0
+
+
+def test_the_pages_name_as_not_built_only_what_is_not(case: NewCase) -> None:
+    pages = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    texts = [re.sub(r"\s+", " ", page.read_text(encoding="utf-8")) for page in pages if "adr" not in page.parts]
+    sentences = [sentence for text in texts for sentence in re.split(r"(?<=[.:;]) ", text)]
+    sentences = [sentence for sentence in sentences if re.search("not (yet )?built", sentence, re.IGNORECASE)]
+
+    assert sentences
+    for sentence in sentences:
+        assert not re.search(r"digest|eras|safe|spreadsheet|checkpoint|retain", sentence, re.IGNORECASE), sentence

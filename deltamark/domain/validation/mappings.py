@@ -18,7 +18,7 @@ from deltamark.domain.configuration.rules import ResourceCorrelationRule, rule_n
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.validation.references import Index
-from deltamark.domain.validation.value_formats import value_format_faults
+from deltamark.domain.validation.value_formats import format_faults, value_format_faults
 from deltamark.domain.values import PropertyType, shown
 
 MOST_UNIQUE_KEYS = 3
@@ -34,7 +34,9 @@ def mapping_faults(configuration: Configuration, index: Index) -> Iterator[Fault
     for mapping in configuration.entity_type_mappings:
         yield from _threshold_faults(mapping.thresholds, f"mapping {shown(mapping.identifier)}", mapping.location)
         yield from _key_faults(mapping)
-        yield from value_format_faults(mapping, configuration.entity_type(mapping.identifier))
+        entity_type = configuration.entity_type(mapping.identifier)
+        yield from value_format_faults(mapping, entity_type)
+        yield from format_faults(mapping, entity_type)
     associations = {item.identifier: item for item in configuration.associations}
     keys = _keys(configuration, index)
     for links in configuration.association_mappings:

@@ -13,6 +13,7 @@ from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
 from deltamark.domain.messages import how_many
+from deltamark.domain.validation.value_formats import format_warnings
 from deltamark.domain.values import shown
 
 SERVER_TIME = 1
@@ -24,6 +25,7 @@ def option_warnings(configuration: Configuration, *, is_whole: bool) -> Iterator
     :param is_whole: whether the configuration has everything that its files define.
     """
     for mapping in configuration.entity_type_mappings:
+        yield from format_warnings(mapping, configuration.entity_type(mapping.identifier))
         yield from _unique_primary_key(mapping)
         yield from _later_threshold(configuration, mapping, mapping.location)
     for links in configuration.association_mappings:
