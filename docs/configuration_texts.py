@@ -166,7 +166,7 @@ MEANINGS = {
     "without it, this mode is refused.",
     "PrepareSynchronizationTask Type": "Accepted, without meaning here.",
     "PrepareSynchronizationTask ColumnName": "The command column of extracts of the mode `Incremental`: `insert` (or "
-    "`add`), `update`, `delete`, `merge`, in any letter case.",
+    "`add`), `update`, `delete`, `merge`, in any letter case. The rows are applied in their order.",
     "SynchronizeTask Connector": "Whose resources and links.",
     "SynchronizeTask DoNotDeleteChanges": "`true` keeps the changes in the log. `false` discards all changes of the "
     "connector once the task is done; see [keep or discard changes](../how-to/keep-or-discard-changes.md).",
