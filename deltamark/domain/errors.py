@@ -11,6 +11,7 @@ from attrs import frozen
 from deltamark.domain.location import Location
 from deltamark.domain.messages import discarded_by
 from deltamark.domain.next_steps import NextAction, NextStep
+from deltamark.domain.processes import ProcessState
 from deltamark.domain.values import shown
 
 
@@ -246,10 +247,21 @@ class AlreadyRunning(ConcurrentRun):
     :param run: the number of the other run; `job`, `user`, `host` and `process` describe it.
     :param since: when it took the lease of the task.
     :param heard_at: the time of the last heartbeat of its process.
+    :param process_state: what is known about that process, if it is one of this machine.
     """
 
     def __init__(
-        self, task: str, *, run: int, job: str, user: str, host: str, process: int, since: datetime, heard_at: datetime
+        self,
+        task: str,
+        *,
+        run: int,
+        job: str,
+        user: str,
+        host: str,
+        process: int,
+        since: datetime,
+        heard_at: datetime,
+        process_state: ProcessState = ProcessState.UNKNOWN,
     ) -> None:
         self.task = task
         self.run = run
@@ -259,12 +271,30 @@ class AlreadyRunning(ConcurrentRun):
         self.process = process
         self.since = since
         self.heard_at = heard_at
+        self.process_state = process_state
         super().__init__(
             f"task {task} is already running: in run {run} of job {job}, since {to_the_second(since)}, by {user} on "
-            f"{host} (process {process}). Nothing was started. Run again when it has ended. Its last heartbeat was at "
-            f"{to_the_second(heard_at)}: if its process is gone, its tasks are free about a minute after that."
+            f"{host} (process {process}). Nothing was started. {self._advice()}"
         )
         self.next_steps = (NextStep(NextAction.SHOW_RUN, run),)
+        if process_state is ProcessState.STOPPED:
+            self.next_steps = (*self.next_steps, NextStep(NextAction.END_RUN, run))
+
+    def _advice(self) -> str:
+        heard_at = f"Its last heartbeat was at {to_the_second(self.heard_at)}"
+        match self.process_state:
+            case ProcessState.STOPPED:
+                return (
+                    f"{heard_at}: its process is stopped, and will not go on by itself. Let it continue (kill -CONT "
+                    f"{self.process}), or cancel the run, which ends the process."
+                )
+            case ProcessState.RUNNING:
+                return f"Run again when it has ended. {heard_at}, and its process is alive."
+            case _:
+                return (
+                    f"Run again when it has ended. {heard_at}: if its process is gone, its tasks are free about a "
+                    "minute after that."
+                )
 
 
 class TakenOver(ConcurrentRun):

@@ -15,6 +15,7 @@ class NextAction(Enum):
     LIST_HELD_BACK = "list what was held back"
     RESUME_RUN = "resume the run"
     CANCEL_RUN = "cancel the run"
+    END_RUN = "end run"
     FORCE_RUN = "run the job and ignore thresholds"
     DRY_RUN = "try the job without keeping anything"
     START_SCHEDULER = "start the scheduler"

@@ -19,11 +19,16 @@ def cancel_run(services: Services, number: int) -> JobRun:
     """Cancels a run, and returns its record.
 
     A run that is going on stops between two tasks: running tasks may finish, no other starts. A run that has ended and
-    holds changes back drops them. A run whose process died is put on record as aborted.
+    holds changes back drops them. A run whose process died is put on record as aborted; a process that is stopped on
+    this machine, and cannot stop by itself, is ended first.
 
     :raises CannotCancel: if the run has ended and holds nothing back; nothing was changed.
     :raises UsageError: if there is no such run.
     """
+    with services.store.reading() as reading:
+        is_running = run_numbered(reading, number).state is TaskState.RUNNING
+    if is_running:
+        services.store.end_unresponsive(number)  # it may keep all others from writing
     with services.store.transaction() as tx:
         was_running = run_numbered(tx, number).state is TaskState.RUNNING
         run = end_if_dead(tx, number)

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.history.changes import Position
+from deltamark.domain.processes import ProcessState
 from deltamark.domain.runs.run import JobRun
 
 if TYPE_CHECKING:
@@ -139,7 +140,9 @@ class Lease:
     """The right of a run to a task: until it expires, no other run may start that task.
 
     :param heard_at: when the run last renewed it.
-    :param is_live: whether it had not expired when it was read; an expired one may be taken over.
+    :param is_live: whether it had not expired when it was read, and its process had not ended;
+        others may be taken over.
+    :param process: what is known about the process of the run.
     """
 
     task: str
@@ -147,6 +150,7 @@ class Lease:
     taken_at: datetime
     heard_at: datetime
     is_live: bool
+    process: ProcessState = ProcessState.UNKNOWN
 
 
 @frozen(kw_only=True)

@@ -62,6 +62,15 @@ class Store(Protocol):
         """
         ...
 
+    def end_unresponsive(self, run: int) -> bool:
+        """Ends the process of a run if it is stopped on this machine, and returns whether it ended something.
+
+        On a server it also ends the session in which a run that is not heard from keeps others from writing.
+
+        :raises StoreError: if the process belongs to another user.
+        """
+        ...
+
     def watching(self) -> AbstractContextManager[Watch]:
         """Opens a watch on the log for the `with` block.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from threading import Event, Thread
 
 from deltamark.application.ports.commands import Writing
@@ -21,6 +20,7 @@ from deltamark.application.runs.run_log import RunLog, TaskEnd
 from deltamark.application.services import TaskResult
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import AlreadyRunning, ConcurrentRun, DeltamarkError, TakenOver, to_the_second
+from deltamark.domain.processes import ProcessState
 from deltamark.domain.runs.outcomes import as_aborted, end_of_dead_run, ends_of_dead_tasks
 from deltamark.domain.runs.run import JobRun, Operator
 
@@ -51,7 +51,7 @@ def free_tasks(tx: Writing, tasks: Sequence[str]) -> None:
     :raises AlreadyRunning: if a live run holds one of them.
     """
     for expired in tx.drop_expired_leases(tasks):
-        _end_dead_run(tx, _run_of(tx, expired), expired.heard_at)
+        _end_dead_run(tx, _run_of(tx, expired), expired)
     leases = tx.leases(tasks)
     if leases:
         raise _already_running(tx, leases, tasks)
@@ -66,7 +66,7 @@ def end_if_dead(tx: Writing, number: int) -> JobRun | None:
     if run is None or run.state is not TaskState.RUNNING:
         return run
     for expired in tx.drop_expired_leases([task.identifier for task in run.tasks]):
-        _end_dead_run(tx, _run_of(tx, expired), expired.heard_at)
+        _end_dead_run(tx, _run_of(tx, expired), expired)
     run = _on_record(tx, number)
     assert run is not None
     if run.state is TaskState.RUNNING and number not in tx.live_runs():
@@ -185,6 +185,7 @@ def _already_running(reading: Reading, leases: Sequence[Lease], tasks: Sequence[
         process=run.operator.process,
         since=lease.taken_at,
         heard_at=lease.heard_at,
+        process_state=lease.process,
     )
 
 
@@ -194,18 +195,19 @@ def _run_of(reading: Reading, lease: Lease) -> JobRun:
     return summary.run
 
 
-def _end_dead_run(tx: Writing, run: JobRun, heard_at: datetime | None) -> None:
+def _end_dead_run(tx: Writing, run: JobRun, expired: Lease | None) -> None:
     """Records the end of a run whose process died."""
-    words = _in_words(run.operator, heard_at)
+    words = _in_words(run.operator, expired)
     log = RunLog(tx, run.number)
     for task, state in ends_of_dead_tasks(run):
         log.task_ended(task.ordinal, TaskEnd(TaskResult(messages=[words]), state))
     log.run_ended(end_of_dead_run(run))
 
 
-def _in_words(operator: Operator, heard_at: datetime | None) -> str:
-    since = "" if heard_at is None else f" since {to_the_second(heard_at)}"
-    return (
-        f"process {operator.process} of {operator.user} on {operator.host} was not heard from{since}: it was killed, "
-        "stopped or cut off from the store. What this task had not finished was undone."
-    )
+def _in_words(operator: Operator, expired: Lease | None) -> str:
+    who = f"process {operator.process} of {operator.user} on {operator.host}"
+    undone = "What this task had not finished was undone."
+    if expired is not None and expired.process is ProcessState.ENDED:
+        return f"{who} ended before its run did, as after a kill. {undone}"
+    since = "" if expired is None else f" since {to_the_second(expired.heard_at)}"
+    return f"{who} was not heard from{since}: it was killed, stopped or cut off from the store. {undone}"

@@ -17,6 +17,7 @@ from deltamark.domain.errors import DeltamarkError, StoreError
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ChangeMapper
 from deltamark.infrastructure.store.transactions import DryRunWriting, StoreReading
+from deltamark.infrastructure.system.processes import end_stopped, number_of
 
 DriverError = TypeVar("DriverError", bound=Exception)
 
@@ -77,6 +78,20 @@ class DatabaseStore(ABC, Generic[DriverError]):
             self._writing_transaction() if self._dry_run is None else self._savepoint(self._dry_run()) as writing,
         ):
             yield writing
+
+    def end_unresponsive(self, run: int) -> bool:
+        with self._explained_errors(), self._database() as database:
+            processes = database.all("SELECT DISTINCT process FROM leases WHERE run=?1", (run,))
+        ended = False
+        for (process,) in processes:
+            try:
+                ended |= end_stopped(process)
+            except PermissionError:
+                raise StoreError(
+                    f"{self._name}: process {number_of(process)} of run {run} is stopped, and belongs to another user. "
+                    "Nothing was changed. Let its user, or an administrator, end it."
+                ) from None
+        return ended
 
     @contextmanager
     def _as_dry_run(self, new_database: Callable[[], Database]) -> Iterator[None]:

@@ -287,6 +287,13 @@ def _awaited_by_pair(t: Types) -> Sequence[str]:
     )
 
 
+def _processes(t: Types) -> Sequence[str]:
+    return (
+        # What identifies the process of the run: on the same machine it is known whether it has ended.
+        f"ALTER TABLE leases ADD COLUMN process {t.text} NOT NULL DEFAULT ''",
+    )
+
+
 SEALED = 8
 """The first version in which events are sealed and may be erased."""
 
@@ -300,6 +307,7 @@ STEPS: Sequence[Step] = (
     Step(7, _awaited),
     Step(SEALED, _sealed, fill=seal_log),
     Step(9, _awaited_by_pair),
+    Step(10, _processes),
 )
 """All migrations, in order. A released one is never changed."""
 

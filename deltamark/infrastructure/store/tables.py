@@ -167,6 +167,7 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         {
             "task, run": "the task, and the run that holds it",
             "taken_at, heard_at, until": "when the lease was taken, last renewed, and when it expires",
+            "process": "what identifies the process of the run on its machine; empty where the system does not say it",
         },
     ),
     "schedules": (

@@ -83,6 +83,18 @@ class DryRunWriting(StoreWriting):
         return None
 
 
+def written_for_long(seconds: float, writer: str) -> ConcurrentRun:
+    """Returns the error for a transaction that waited too long for another writer.
+
+    :param writer: the process that writes, where it is known; a clause, or an empty text.
+    """
+    who = f": {writer}" if writer else ""
+    return ConcurrentRun(
+        f"another process has been writing to this store for more than {seconds:g} seconds{who}. Nothing was changed. "
+        "Wait until its run has ended (`deltamark runs` shows it), then run again. If it does not go on, cancel it."
+    )
+
+
 def conflict(error: Exception) -> ConcurrentRun:
     """Returns the error for a constraint that rows of another writer violated."""
     return ConcurrentRun(

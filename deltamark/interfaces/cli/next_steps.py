@@ -13,6 +13,7 @@ _COMMANDS = {
     NextAction.LIST_HELD_BACK: ("deltamark changes --pending {}", "lists what was held back"),
     NextAction.RESUME_RUN: ("deltamark resume {}", "applies it"),
     NextAction.CANCEL_RUN: ("deltamark cancel {}", "drops it"),
+    NextAction.END_RUN: ("deltamark cancel {}", "ends its process"),
     NextAction.FORCE_RUN: ("deltamark run {} --force", "ignores thresholds"),
     NextAction.DRY_RUN: ("deltamark run {} --dry-run", "shows what the job would do"),
     NextAction.START_SCHEDULER: ("deltamark schedule", "starts jobs at their times"),

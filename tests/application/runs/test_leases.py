@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -394,7 +395,7 @@ def test_a_dry_run_does_not_take_tasks_over_permanently(two):
     assert first.goes_on().counts.inserted == 1
 
 
-KILLED = """
+AT_WORK = """
 import os, sys, time
 from pathlib import Path
 from deltamark import Engine, Observer
@@ -412,27 +413,110 @@ Engine.open(sys.argv[1], configuration=configuration(), export_output=sys.argv[2
 """
 
 
-def test_the_tasks_of_a_process_that_was_killed_are_free_when_its_leases_have_expired(house_of):
-    house = house_of(clock=lambda: datetime.now(UTC)).people({"1": "Ann"})
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, house.url, str(house.folder)],
+@contextmanager
+def process_at_work(house: House) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs a job, and waits in its first task until it is ended."""
+    with subprocess.Popen(
+        [sys.executable, "-c", AT_WORK, house.url, str(house.folder)],
         cwd=Path(__file__).parent.parent.parent.parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    )
-    with process:
-        assert process.stdout.readline() == b"reached\n"
-        process.send_signal(signal.SIGKILL)
+    ) as process:
+        try:
+            assert process.stdout.readline() == b"reached\n"
+            yield process
+        finally:
+            process.kill()
 
-    with pytest.raises(AlreadyRunning, match=rf"in run 1 of job Incremental, .*\(process {process.pid}\)"):
+
+def identified_otherwise(house: House, change: Callable[[str], str]) -> None:
+    """Alters what the leases hold of their process, as if it ran elsewhere."""
+    with store_of(house).transaction() as tx:
+        for (process,) in tx._db.all("SELECT DISTINCT process FROM leases"):
+            tx._db.execute("UPDATE leases SET process=?1", (change(process),))
+
+
+@pytest.mark.on_every_store
+def test_a_run_whose_process_was_killed_on_this_machine_is_taken_over_at_once(house_of):
+    house = house_of(clock=lambda: datetime.now(UTC)).people({"1": "Ann"})
+    with (
+        process_at_work(house) as process,
+        pytest.raises(AlreadyRunning, match=rf"\(process {process.pid}\).* its process is alive"),
+    ):
         house.engine.run_job("People")
-    silence(house, 1)
+    assert house.engine.run(1).state is TaskState.ABORTED
+
     second = house.run("People")
 
     assert (second.number, second.counts.inserted) == (2, 1)
     died = house.engine.run(1)
     assert [t.state for t in died.tasks] == [TaskState.ABORTED, TaskState.PENDING, TaskState.PENDING]
     assert f"process {process.pid} of" in task(died, HR).messages[0]
+    assert "ended before its run did" in task(died, HR).messages[0]
+
+
+def test_a_killed_process_that_is_not_yet_reaped_is_dead_too(house_of):
+    house = house_of(clock=lambda: datetime.now(UTC)).people({"1": "Ann"})
+    with process_at_work(house) as process:
+        process.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+        assert house.run("People").number == 2
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        lambda process: process.replace(" ", "-elsewhere ", 1),
+        lambda process: process.replace("pid:[", "pid:[9"),
+        lambda process: "",
+    ],
+    ids=["another host", "another container", "not said by its system"],
+)
+def test_a_run_whose_process_ran_elsewhere_keeps_its_tasks_until_its_leases_expire(house_of, elsewhere):
+    house = house_of(clock=lambda: datetime.now(UTC)).people({"1": "Ann"})
+    with process_at_work(house):
+        pass
+    identified_otherwise(house, elsewhere)
+
+    with pytest.raises(AlreadyRunning, match="its tasks are free about a minute after that"):
+        house.engine.run_job("People")
+
+    silence(house, 1)
+    assert house.run("People").number == 2
+
+
+def test_a_number_that_another_process_got_does_not_keep_a_run_alive(house_of):
+    house = house_of(clock=lambda: datetime.now(UTC)).people({"1": "Ann"})
+    with process_at_work(house) as process:
+        identified_otherwise(house, lambda text: text.rpartition(" ")[0] + " 1")  # started at another time
+
+        assert process.poll() is None
+        assert house.run("People").number == 2
+
+
+@pytest.mark.on_every_store
+def test_a_stopped_process_is_named_as_that_and_cancelling_its_run_ends_it(house_of):
+    house = house_of(clock=lambda: datetime.now(UTC)).people({"1": "Ann"})
+    with process_at_work(house) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+
+        with pytest.raises(AlreadyRunning, match=rf"stopped.*kill -CONT {process.pid}") as refused:
+            house.engine.run_job("People")
+        assert NextStep(NextAction.END_RUN, 1) in refused.value.next_steps
+        cancelled = house.engine.cancel(1)
+
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
+    assert cancelled.state is TaskState.ABORTED
+    assert house.run("People").number == 2
+
+
+def test_cancelling_a_run_never_ends_a_process_that_is_not_stopped(house_of):
+    house = house_of(clock=lambda: datetime.now(UTC)).people({"1": "Ann"})
+    with process_at_work(house) as process:
+        assert house.engine.cancel(1).state is TaskState.RUNNING
+        assert process.poll() is None
 
 
 # Heard from

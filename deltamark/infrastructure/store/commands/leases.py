@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deltamark.application.ports.records import Lease
+from deltamark.domain.processes import ProcessState
 from deltamark.infrastructure.store.queries.leases import LEASE, lease, renew, to_span
 from deltamark.infrastructure.store.session import Session
+from deltamark.infrastructure.system.processes import state_of, this_process
 
 
 class LeaseCommands(Session):
@@ -21,6 +23,7 @@ class LeaseCommands(Session):
         One statement that asks each row itself whether it expired: a holder that comes back to life renews all its
         rows before it, or none.
         """
+        self._expire_ended()
         parameters = (self._db.array(tasks), self._host_time())
         expired = f"until <= {self._db.current_time(2)}"
         rows = self._db.all(
@@ -31,12 +34,18 @@ class LeaseCommands(Session):
         leases = [lease((*row, False)) for row in sorted(rows)]
         return list({lease.run: lease for lease in leases}.values())
 
+    def _expire_ended(self) -> None:
+        """Lets the leases of processes that ended on this machine expire at once."""
+        for run, process in self._db.all("SELECT DISTINCT run, process FROM leases"):
+            if state_of(process) is ProcessState.ENDED:
+                self._db.execute("UPDATE leases SET until=0 WHERE run=?1", (run,))
+
     def take_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> None:
         now = self._db.current_time(3)
         self._db.execute(
-            f"""INSERT INTO leases (task, run, taken_at, heard_at, until)
-            SELECT w.value, ?2, {now}, {now}, {now}+?4 FROM {self._db.each_text(1, "w")}""",
-            (self._db.array(tasks), run, self._host_time(), to_span(time_to_live_s)),
+            f"""INSERT INTO leases (task, run, taken_at, heard_at, until, process)
+            SELECT w.value, ?2, {now}, {now}, {now}+?4, CAST(?5 AS TEXT) FROM {self._db.each_text(1, "w")}""",
+            (self._db.array(tasks), run, self._host_time(), to_span(time_to_live_s), this_process()),
         )
         self.renewed = run, time_to_live_s
 

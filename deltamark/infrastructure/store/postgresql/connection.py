@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -35,8 +37,16 @@ _CONNECT_TIMEOUT_S = 10
 RECONNECT_S = 15.0
 """How long to retry a server that was reached before: a restart takes less."""
 
+_LONGEST_NAME = 63
+"""Bytes of a name that the server keeps."""
+
 _KEPT = 4
 """Idle connections that are kept open."""
+
+
+def application_name(process: int, host: str) -> str:
+    """Returns the name under which the sessions of a process appear on the server."""
+    return f"deltamark {process} on {host}"[:_LONGEST_NAME]
 
 
 class Pool:
@@ -166,7 +176,7 @@ class Pool:
     def _connected(self) -> Connection[DictRow]:
         options: dict[str, Any] = {
             "connect_timeout": _CONNECT_TIMEOUT_S,
-            "application_name": "deltamark",
+            "application_name": application_name(os.getpid(), socket.gethostname()),
             "keepalives_idle": 60,
             "keepalives_interval": 15,
             "keepalives_count": 4,

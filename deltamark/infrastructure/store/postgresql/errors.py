@@ -8,9 +8,9 @@ from typing import TypeAlias
 import psycopg
 from psycopg import errors
 
-from deltamark.domain.errors import STORE_DAMAGED, ConcurrentRun, DeltamarkError, StoreError, StoreUnreachable
+from deltamark.domain.errors import STORE_DAMAGED, DeltamarkError, StoreError, StoreUnreachable
 from deltamark.infrastructure.store.postgresql.address import Address, without_secrets
-from deltamark.infrastructure.store.transactions import conflict
+from deltamark.infrastructure.store.transactions import conflict, written_for_long
 
 LOCK_TIMEOUT_S = 60
 
@@ -100,15 +100,15 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def explained(error: psycopg.Error, address: Address) -> DeltamarkError:
-    """Returns what users read about an error of PostgreSQL."""
+def explained(error: psycopg.Error, address: Address, writer: str = "") -> DeltamarkError:
+    """Returns what users read about an error of PostgreSQL.
+
+    :param writer: who keeps others from writing, in words, where that is known.
+    """
     if isinstance(error, errors.IntegrityError):
         return conflict(error)
     if isinstance(error, errors.LockNotAvailable):
-        return ConcurrentRun(
-            f"another process has been writing to this store for more than {LOCK_TIMEOUT_S} seconds. Nothing "
-            "was changed. Wait until its run has ended (`deltamark runs` shows it), then run again."
-        )
+        return written_for_long(LOCK_TIMEOUT_S, writer)
     kind, what, advice = _words(error)
     return kind(f"store {address}: {what.format(text=without_secrets(_text(error), address))}. {_UNDONE} {advice}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -23,7 +23,12 @@ from deltamark.infrastructure.store.events.mapper import to_micros
 from deltamark.infrastructure.store.migrations import STEPS, Step
 from deltamark.infrastructure.store.postgresql import schema
 from deltamark.infrastructure.store.postgresql.address import address_of, dump_command
-from deltamark.infrastructure.store.postgresql.connection import RECONNECT_S, ChangeDatastore, check_client
+from deltamark.infrastructure.store.postgresql.connection import (
+    RECONNECT_S,
+    ChangeDatastore,
+    application_name,
+    check_client,
+)
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.errors import LOCK_TIMEOUT_S, explained
 from deltamark.infrastructure.store.postgresql.grants import grants
@@ -33,6 +38,7 @@ from deltamark.infrastructure.store.postgresql.statistics import renew_statistic
 from deltamark.infrastructure.store.queries.leases import renew
 from deltamark.infrastructure.store.transactions import StoreWriting
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
+from deltamark.infrastructure.system.processes import host_of, number_of
 
 _DECIDED_S = 10.0
 _ASK_AGAIN_S = 0.1
@@ -43,6 +49,13 @@ _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; {LOCK_LOG}"
 _RENEW = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout TO '1s'"
 """Without the lock of writers, which another run may hold for any time."""
+
+_LOCKED = """JOIN pg_locks l USING (pid)
+    WHERE l.relation = 'log_end'::regclass AND l.mode = 'ExclusiveLock' AND l.granted"""
+_WRITER = f"""SELECT pid, usename, coalesce(application_name, '-'), to_char(xact_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    FROM pg_stat_activity {_LOCKED}"""
+_END_WRITER = f"""SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity {_LOCKED}
+    AND application_name = ?1 AND pid <> pg_backend_pid()"""
 
 _SCRUBBED = ("stored_events", "snapshots", "resources", "links", "correlation_keys")
 
@@ -214,7 +227,27 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
             return grants(PostgreSQLDatabase(connection), self._address, writer=writer, reader=reader)
 
     def _explained(self, error: psycopg.Error) -> DeltamarkError:
-        return explained(error, self._address)
+        writer = self._writer() if isinstance(error, errors.LockNotAvailable) else ""
+        return explained(error, self._address, writer)
+
+    def _writer(self) -> str:
+        """Returns which session keeps others from writing, in words; empty where the server does not say it."""
+        with suppress(psycopg.Error), self._connection("") as connection:
+            row = PostgreSQLDatabase(connection).row(_WRITER)
+            if row is not None:
+                return "session {} of {} on the server ({}), in a transaction since {}".format(*row)
+        return ""
+
+    def end_unresponsive(self, run: int) -> bool:
+        ended = super().end_unresponsive(run)
+        with self._explained_errors(), self._connection("") as connection:
+            database = PostgreSQLDatabase(connection)
+            sql = f"SELECT DISTINCT process FROM leases WHERE run=?1 AND until <= {database.current_time(2)}"
+            for (process,) in database.all(sql, (run,)):
+                if process:
+                    name = application_name(number_of(process), host_of(process))
+                    ended |= bool(database.all(_END_WRITER, (name,)))
+        return ended
 
     def close(self) -> None:
         self._datastore.close()

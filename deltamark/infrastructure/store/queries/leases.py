@@ -11,11 +11,13 @@ from typing import Any
 
 from deltamark.application.ports.records import Lease
 from deltamark.domain.errors import store_damaged
+from deltamark.domain.processes import ProcessState
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import from_micros
 from deltamark.infrastructure.store.queries.state import Queries
+from deltamark.infrastructure.system.processes import state_of
 
-LEASE = "task, run, taken_at, heard_at"
+LEASE = "task, run, taken_at, heard_at, process"
 
 
 class LeaseQueries(Queries, ABC):
@@ -39,8 +41,8 @@ class LeaseQueries(Queries, ABC):
         return [lease(row) for row in rows]
 
     def live_runs(self) -> set[int]:
-        sql = f"SELECT DISTINCT run FROM leases WHERE until > {self._db.current_time(1)}"
-        return {run for (run,) in self._db.all(sql, (self._host_time(),))}
+        sql = f"SELECT DISTINCT run, process FROM leases WHERE until > {self._db.current_time(1)}"
+        return {run for run, process in self._db.all(sql, (self._host_time(),)) if not _has_ended(process)}
 
 
 def lease(row: tuple[Any, ...]) -> Lease:
@@ -48,17 +50,23 @@ def lease(row: tuple[Any, ...]) -> Lease:
 
     :raises StoreError: if the row cannot be read.
     """
-    task, run, taken_at, heard_at, is_live = row
+    task, run, taken_at, heard_at, process, is_live = row
     try:
+        state = state_of(process)
         return Lease(
             task=task,
             run=run,
             taken_at=from_micros(taken_at),
             heard_at=from_micros(heard_at),
-            is_live=bool(is_live),
+            is_live=bool(is_live) and state is not ProcessState.ENDED,
+            process=state,
         )
-    except (TypeError, OverflowError) as e:
+    except (TypeError, AttributeError, OverflowError) as e:
         raise store_damaged(f"the lease of task {task} cannot be read") from e
+
+
+def _has_ended(process: str) -> bool:
+    return state_of(process) is ProcessState.ENDED
 
 
 def renew(db: Database, run: int, time_to_live_s: float, host_time: int) -> bool:

@@ -23,7 +23,9 @@ from eventsourcing.sqlite import (
 )
 from filelock import FileLock, Timeout
 
-from deltamark.domain.errors import ConcurrentRun, StoreError
+from deltamark.domain.errors import StoreError
+from deltamark.infrastructure.store.transactions import written_for_long
+from deltamark.infrastructure.system.processes import holder_of
 
 LOCK_TIMEOUT_S = 60
 
@@ -193,10 +195,8 @@ class ChangeDatastore(SQLiteDatastore):
         try:
             self._process_lock.acquire()
         except Timeout:
-            raise ConcurrentRun(
-                f"another process has been writing to this store for more than {self._lock_timeout_s} seconds. Nothing "
-                "was changed. Wait until its run has ended (`deltamark runs` shows it), then run again."
-            ) from None
+            writer = holder_of(Path(self._process_lock.lock_file))
+            raise written_for_long(self._lock_timeout_s, writer) from None
         except OSError as e:
             raise StoreError(
                 f"{self._process_lock.lock_file}: {e.strerror}. This lock file of writers could not be opened. "
