@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         RunNotFound,
         SourceError,
         StoreError,
+        StoreMissing,
         StoreUnreachable,
         TakenOver,
         ThresholdExceeded,
@@ -102,7 +103,17 @@ if TYPE_CHECKING:
     from deltamark.domain.resources.resource import Change, Computed, Created, Deleted, Resource, ResourceRef, Updated
     from deltamark.domain.retention.erasure import Erasure
     from deltamark.domain.retention.retention import Outgoing, Retention, Unread
-    from deltamark.domain.runs.run import Counts, JobRun, Operator, Resumption, SetAside, TaskRun, Trigger, TriggerKind
+    from deltamark.domain.runs.run import (
+        Counts,
+        JobRun,
+        LeftOut,
+        Operator,
+        Resumption,
+        SetAside,
+        TaskRun,
+        Trigger,
+        TriggerKind,
+    )
     from deltamark.domain.values import PropertyType
     from deltamark.engine import Engine
     from deltamark.infrastructure.checkpoints.files import read_checkpoint, write_checkpoint
@@ -154,6 +165,7 @@ __all__ = [
     "Job",
     "JobHealth",
     "JobRun",
+    "LeftOut",
     "LinkDelta",
     "LinkRef",
     "Linked",
@@ -195,6 +207,7 @@ __all__ = [
     "Space",
     "Step",
     "StoreError",
+    "StoreMissing",
     "StoreUnreachable",
     "SynchronizationMode",
     "SynchronizeTask",
@@ -287,6 +300,7 @@ _MODULES = {
         "RunNotFound",
         "SourceError",
         "StoreError",
+        "StoreMissing",
         "StoreUnreachable",
         "TakenOver",
         "ThresholdExceeded",
@@ -325,6 +339,7 @@ _MODULES = {
     "deltamark.domain.runs.run": (
         "Counts",
         "JobRun",
+        "LeftOut",
         "Operator",
         "Resumption",
         "SetAside",

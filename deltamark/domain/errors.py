@@ -320,6 +320,10 @@ class StoreError(DeltamarkError):
     """
 
 
+class StoreMissing(StoreError):
+    """There is no store yet at the place that was named."""
+
+
 class StoreUnreachable(StoreError):
     """The server of the store cannot be reached.
 

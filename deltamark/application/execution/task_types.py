@@ -28,7 +28,8 @@ from deltamark.domain.configuration.jobs import (
     UpdateClassificationTask,
     UpdateEntityPropertyExpressionsTask,
 )
-from deltamark.domain.runs.outcomes import Outcome, reason_to_skip, reason_unprepared
+from deltamark.domain.runs.outcomes import Outcome, reason_to_skip, reason_unprepared, was_left
+from deltamark.domain.runs.run import JobRun
 from deltamark.domain.runs.task_calls import TaskCall
 
 
@@ -41,6 +42,7 @@ class RunContext:
     :param forced: whether a user lets changes pass every threshold.
     :param pending: the ordinals of the synchronizations that a user resumes: they apply what was held back.
     :param prepared: the extracts that were prepared and are not synchronized yet, by connector.
+    :param earlier: by job, the runs before this one, as far as they were asked for (`_earlier`).
     """
 
     services: Services
@@ -51,6 +53,7 @@ class RunContext:
     forced: bool = False
     pending: frozenset[int] = frozenset()
     prepared: dict[str, PreparedExtracts] = field(factory=dict)
+    earlier: dict[str, tuple[JobRun, ...]] = field(factory=dict)
 
 
 SomeTask = TypeVar("SomeTask", bound=Task)
@@ -146,6 +149,23 @@ def _is_due(context: RunContext, task: ComputingTask, reading: Reading) -> bool:
     return is_due(reading, context.services.plan, task)
 
 
+_SEARCHED = 100
+"""So many of the newest runs are searched for those of the same job."""
+
+
+def _was_left(context: RunContext, task: Task, reading: Reading) -> bool:
+    return was_left(task, _earlier(context, reading))
+
+
+def _earlier(context: RunContext, reading: Reading) -> tuple[JobRun, ...]:
+    """The newest earlier runs of the same job, the newest first; read once in a run."""
+    job = context.job.identifier
+    if job not in context.earlier:
+        runs = [summary.run for summary in reading.runs(_SEARCHED)]
+        context.earlier[job] = tuple(run for run in reversed(runs) if run.job == job and run.number < context.run)
+    return context.earlier[job]
+
+
 def _entry(
     task: type[SomeTask],
     plan: Callable[[RunContext, SomeTask, TaskCall, ReportProgress], Apply | Skip],
@@ -159,8 +179,9 @@ TASK_TYPES: Mapping[type[Task], TaskType[Any]] = dict(
         _entry(
             PrepareSynchronizationTask,
             lambda run, task, call, report: prepare(run.services, task, run.job, run.prepared, forced=run.forced),
+            _was_left,
         ),
-        _entry(SynchronizeTask, _synchronize),
+        _entry(SynchronizeTask, _synchronize, _was_left),
         _entry(
             SetRecentlyModifiedFlagTask,
             lambda run, task, call, report: flag(run.services),

@@ -55,6 +55,24 @@ def reason_to_skip(task: Task, parents: Mapping[str, Outcome], *, has_work: bool
     return f"its parent task {next(iter(parents))} changed nothing"
 
 
+def was_left(task: Task, earlier: Iterable[JobRun]) -> bool:
+    """Whether the last earlier run of a job that was to run a task ended without it having done its work.
+
+    It was to run it if it began it, or if one of its parents had an effect.
+
+    :param earlier: the earlier runs of the job, the newest first.
+    """
+    for run in earlier:
+        calls = [call for call in run.tasks if call.identifier == task.identifier]
+        if any(call.state not in (TaskState.SKIPPED, TaskState.COMPLETED, TaskState.WARNING) for call in calls):
+            return True
+        if any(call.state is not TaskState.SKIPPED for call in calls):
+            return False
+        if calls and any(parent.effect for parent in run.tasks if parent.identifier in task.parents):
+            return True
+    return False
+
+
 def reason_unprepared(preparation: Task, outcome: Outcome) -> str:
     """Why a synchronization must not run: its preparation left no extracts, and the mode of that deletes nothing.
 

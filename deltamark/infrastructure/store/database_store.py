@@ -13,7 +13,7 @@ from eventsourcing.persistence import PersistenceError
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.store import Clock
-from deltamark.domain.errors import DeltamarkError, StoreError
+from deltamark.domain.errors import DeltamarkError, StoreError, StoreMissing
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ChangeMapper
 from deltamark.infrastructure.store.transactions import DryRunWriting, StoreReading
@@ -135,7 +135,7 @@ class DatabaseStore(ABC, Generic[DriverError]):
                 raise self._explained(e.__cause__) from e
             raise StoreError(f"{self._name}: {e}. What was being written was undone.") from e
 
-    def _no_store_yet(self, place: object) -> StoreError:
-        return StoreError(
+    def _no_store_yet(self, place: object) -> StoreMissing:
+        return StoreMissing(
             f"{place}: there is no store yet. Run a job first (`deltamark run JOB`), or name another with --store."
         )

@@ -125,11 +125,6 @@ class Workspace:
                 raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
             yield stack.enter_context(Engine(services))
 
-    def has_store(self) -> bool:
-        """Whether there is a store to open: a file that exists, or a server."""
-        store = self.settings().store
-        return not store.startswith("sqlite:") or path_of(store).exists()
-
     @contextmanager
     def opened_store(self) -> Iterator[Store]:
         """The store alone, without a configuration, closed at the end of the block.

@@ -15,7 +15,7 @@ from deltamark.application.synchronization.hold_back import left_out_by_job
 from deltamark.config.check import Judgement
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
-from deltamark.domain.errors import DeltamarkError
+from deltamark.domain.errors import DeltamarkError, StoreMissing
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import LeftOut
 from deltamark.domain.validation.validate import in_file_order
@@ -128,12 +128,12 @@ def jobs(workspace: Workspace, form: Format) -> None:
 
 def _left_out(workspace: Workspace, configuration: Configuration) -> dict[str, tuple[LeftOut, ...]]:
     """The connectors that each job leaves out now; none where there is no store yet."""
-    if not workspace.has_store():
-        return {}
     try:
         with workspace.opened_store() as store, store.reading() as reading:
             return {job.identifier: left_out_by_job(reading, configuration, job) for job in configuration.jobs}
     except DeltamarkError as e:
+        if isinstance(e.__cause__, StoreMissing):
+            return {}
         say(f"Whether jobs leave connectors out is unknown: {e}")
         return {}
 
