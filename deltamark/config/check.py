@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -114,8 +115,10 @@ def judged_configuration(
         loaded = load_as_far_as_possible(path, leave_out_unbuilt=leave_out_unbuilt)
         faults = loaded.all_faults()
     judge = _Judge(make_evaluator, {**{f.name: f for f in functions_of(loaded.configuration)}, **known}, tuple(modules))
-    first, *others = [judge.derivations(configuration, loaded.missing) for configuration in loaded.configurations()]
-    of_derivations = common(iter([first.faults, *(other.faults for other in others)]))
+    configurations = loaded.configurations()
+    first = judge.derivations(next(configurations), loaded.missing)
+    further = (judge.derivations(configuration, loaded.missing).faults for configuration in configurations)
+    of_derivations = common(chain([first.faults], further))
     faults = in_file_order(dict.fromkeys((*faults, *of_derivations)))
     checked = None
     if not faults:

@@ -238,7 +238,6 @@ PROPERTY_TYPE = evolve(
         PropertyType.DATE_TIME,
         PropertyType.BOOL,
         PropertyType.GUID,
-        PropertyType.FOREIGN_KEY,
     ),
 )
 SEPARATOR = AttributeType("a sign such as ; or |", _parse_separator)

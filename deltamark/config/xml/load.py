@@ -58,13 +58,15 @@ class Loaded:
 
 def common(judgements: Iterator[tuple[Fault, ...]]) -> tuple[Fault, ...]:
     """The faults that are in each of several judgements, except those of what cannot be read."""
-    first, *others = judgements
-    elsewhere = [set(judgement) for judgement in others]
-    return tuple(
-        fault
-        for fault in dict.fromkeys(first)
-        if UNREADABLE not in fault.message and all(fault in judgement for judgement in elsewhere)
-    )
+    first = next(judgements)
+    faults = [fault for fault in dict.fromkeys(first) if UNREADABLE not in fault.message]
+    while faults:  # without any, no further judgement is needed
+        judgement = next(judgements, None)
+        if judgement is None:
+            break
+        elsewhere = set(judgement)
+        faults = [fault for fault in faults if fault in elsewhere]
+    return tuple(faults)
 
 
 def load(path: Path | str, *, leave_out_unbuilt: bool = False) -> Configuration:
@@ -89,20 +91,16 @@ def load_as_far_as_possible(path: Path | str, *, leave_out_unbuilt: bool = False
     :param leave_out_unbuilt: whether what is known but not built is left out instead of being a fault.
     """
     found, file_faults = configuration_files(Path(path))
-    faults, files = list(file_faults), []
-    for file in found:
-        data = content(file)
-        if isinstance(data, Fault):
-            faults.append(data)
-        else:
-            files.append((data, file.name))
-    loaded = _loaded(tuple(files), leave_out_unbuilt, 0)
-    if not faults:
+    contents = [(content(file), file.name) for file in found]
+    unreadable = [data for data, _ in contents if isinstance(data, Fault)]
+    files = tuple((data, name) for data, name in contents if not isinstance(data, Fault))
+    loaded = _loaded(files, leave_out_unbuilt, 0)
+    if not (file_faults or unreadable):
         return loaded
     return evolve(
         loaded,
-        faults=(*faults, *loaded.faults),
-        missing=evolve(loaded.missing, may_be_anything=True),
+        faults=(*file_faults, *unreadable, *loaded.faults),
+        missing=evolve(loaded.missing, may_be_anything=loaded.missing.may_be_anything or bool(unreadable)),
         is_whole=False,
     )
 
@@ -111,7 +109,10 @@ def _loaded(files: tuple[tuple[bytes, str], ...], leave_out_unbuilt: bool, readi
     parts = [read(data, name, leave_out_unbuilt=leave_out_unbuilt, reading=reading) for data, name in files]
     configuration = merged(part.configuration for part in parts)
     not_built = [item for part in parts for item in part.not_built]
-    missing = Missing(names=frozenset().union(*(part.lost for part in parts)))
+    missing = Missing(
+        names=frozenset().union(*(part.lost for part in parts)),
+        may_be_anything=any(part.may_define_anything for part in parts),
+    )
     notices: list[Fault] = []
     if leave_out_unbuilt:
         notices += [

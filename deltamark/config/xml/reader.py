@@ -15,11 +15,12 @@ from typing import Any
 from attrs import define, field, frozen
 from lxml import etree
 
+from deltamark.config.files import LARGEST_FILE
 from deltamark.config.xml.attribute_types import UNREADABLE, InvalidValue
 from deltamark.config.xml.elements import LANGUAGES, Attribute, Element, Parts
 from deltamark.config.xml.safety import check
 from deltamark.config.xml.schema import ROOT, ROOT_NAME, all_elements
-from deltamark.config.xml.unbuilt import is_attribute_not_built, is_not_built
+from deltamark.config.xml.unbuilt import NOT_BUILT, is_attribute_not_built, is_not_built
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.names import normalized
 from deltamark.domain.errors import Fault
@@ -58,6 +59,7 @@ class FileContents:
     :param not_built: the elements and attributes that are known but not built.
     :param lost: the identifiers of elements that could not be read.
     :param is_whole: whether every element could be read, though perhaps with a fault.
+    :param may_define_anything: whether even the identifiers in the file are not all known.
     :param readings: in how many ways the values that cannot be read may be meant.
     """
 
@@ -66,6 +68,7 @@ class FileContents:
     not_built: tuple[UnbuiltPart, ...] = ()
     lost: frozenset[str] = frozenset()
     is_whole: bool = True
+    may_define_anything: bool = False
     readings: int = 1
 
 
@@ -82,7 +85,8 @@ def read(data: bytes, file: str, *, leave_out_unbuilt: bool = False, reading: in
         return _read(data, file, lines, leave_out_unbuilt, reading)
     names = frozenset(_written_names(data))
     if complete is None:
-        return FileContents(faults=(unsafe,), lost=names, is_whole=False)
+        is_cut = len(data) > LARGEST_FILE
+        return FileContents(faults=(unsafe,), lost=names, is_whole=False, may_define_anything=is_cut)
     before = _read(complete, file, lines, leave_out_unbuilt, reading)
     return FileContents(
         configuration=before.configuration,
@@ -125,8 +129,8 @@ def _parser() -> etree.XMLParser:
 
 
 def _written_names(data: bytes) -> Iterable[str]:
-    """The identifiers in a file that cannot be parsed."""
-    for match in _NAMES.finditer(data):
+    """The identifiers in a file that cannot be parsed, in whatever encoding it is."""
+    for match in _NAMES.finditer(data.replace(b"\0", b"")):
         yield normalized((match.group(1) or match.group(2) or b"").decode("utf-8", "replace"))
 
 
@@ -225,13 +229,17 @@ class _Reader:
             return None
         names = [child.name for child in parent.children]
         guess = self._nearest(name, names) or self._nearest(name, _parents())
-        ending = f"; did you mean `{guess}`?" if guess else ""
+        ending = f"; did you mean `{guess}`?" if guess else self._unbuilt_hint(name)
         self._refuse(node, f"unknown element `{_cut(name)}` inside `{parent.name}`{ending}")
         meant = likely(name, names) if guess in names else None
         if meant is None:
             self._lose(node)
             return None
         return parent.child(meant)
+
+    def _unbuilt_hint(self, name: str) -> str:
+        guess = self._nearest(name, sorted(NOT_BUILT))
+        return f"; did you mean `{guess}`, which is not built yet?" if guess else ""
 
     def _judge_alone(self, node: etree._Element, element: Element | None) -> None:
         """Judges an element that is in the wrong place; what it defines is lost."""

@@ -93,6 +93,7 @@ class Index:
         if cause is not None:
             yield Fault(location, f"{what} {shown(name)} in {where} is left out: {cause}; remove the reference to it")
         elif not self.missing.explains(name):
+            known = [other for other in known if other not in self.missing.names]
             yield Fault(location, f"unknown {what} {shown(name)} in {where}{hint(name, known)}")
 
 
