@@ -2,27 +2,103 @@ import pytest
 
 from deltamark.domain.errors import SourceError
 from deltamark.domain.values import PropertyType as T
-from tests.extracts.folder import aside, lines, pairs, states
+from tests.extracts.folder import STRING, aside, lines, pairs, states
 
 
-def test_a_row_without_key_is_set_aside(folder):
-    found = folder.read("id,name\n,a\n  ,b\n\u00a0\t,c\n\u200b,d\nk,e\n")
+def test_a_row_without_key_is_set_aside_and_nothing_is_deleted(folder):
+    found = folder.read('id,name\n,a\n  ,b\n\u00a0\t,c\n\u200b,d\n"  ",f\nk,e\n')
 
     assert aside(found) == [
-        (n, "id", "the key is empty", v) for n, v in [(2, None), (3, "  "), (4, "\u00a0\t"), (5, "\u200b")]
+        (n, "id", "the key is empty", v) for n, v in [(2, None), (3, "  "), (4, "\u00a0\t"), (5, "\u200b"), (6, "  ")]
     ]
     assert states(found) == {"k": {"P0": "k", "P1": "e"}}
     assert found.kept.to_pylist() == []
+    assert found.cleansed.incomplete == (
+        "people.csv: there are 5 rows without a key, "
+        "which may be about any missing Person: this extract deletes nothing"
+    )
+    assert found.cleansed.read.rows == 6
+
+
+@pytest.mark.parametrize("row", [",,", " , \u00a0,", "\x1a,,", '"","\u200b\ufeff",""', "  ", ";", ",,,,,", ",\t"])
+@pytest.mark.parametrize("others", ["k,e,\n", 'k,"e",\n'], ids=["plain", "quoted"])
+def test_a_row_in_which_nothing_is_is_passed_over(folder, row, others):
+    row = row.replace(";", ",") if row == ";" else row
+
+    found = folder.read_three_columns(f"id,a,b\n{others}{row}\n{row}\nl,,\n{row}\n")
+
+    assert found.rows["key"].to_pylist() == ["k", "l"]
+    assert (found.cleansed.set_aside, found.cleansed.incomplete) == ((), None)
+    assert found.cleansed.messages == ("people.csv: 3 empty rows passed over",)
+    assert found.cleansed.read.rows == 2
+
+
+def test_cells_that_no_mapping_names_do_not_make_a_row(folder):
+    found = folder.read("id,name,note\nk,e,\n,,Total: 1\n")
+
+    assert (states(found), found.cleansed.set_aside) == ({"k": {"P0": "k", "P1": "e"}}, ())
     assert found.cleansed.incomplete is None
-    assert found.cleansed.read.rows == 5
 
 
-def test_keys_keep_their_exact_text(folder):
-    keys = ["00123", "123", "A1", "a1", "é", "e\u0301", "a  b", " k", "k", "k\t", "k\u00a0", "k\u200b"]
+@pytest.mark.parametrize("again", ["id,name", '"id","name"', "\ufeffid,name", " id,name", '\ufeff"id","name"'])
+def test_the_header_once_more_is_set_aside_and_nothing_is_deleted(folder, again):
+    found = folder.read(f"id,name\nk,e\n{again}\nl,f\n")
 
-    found = folder.read("id,name\n" + "".join(f"{key},n\n" for key in keys))
+    assert found.rows["key"].to_pylist() == ["k", "l"]
+    assert [(line, column) for line, column, *_ in aside(found)] == [(3, "id")]
+    assert "1 row with the header once more" in found.cleansed.incomplete
 
-    assert found.rows["key"].to_pylist() == keys
+
+def test_a_separator_line_once_more_is_set_aside(folder):
+    found = folder.read("sep=;\nid;name\nk;e\nsep=;\nid;name\nl;f\n")
+
+    assert found.rows["key"].to_pylist() == ["k", "l"]
+    assert [line for line, *_ in aside(found)] == [4, 5]
+
+
+@pytest.mark.parametrize("second", ["2,b", '"2",b', '2,"b"'])
+def test_byte_order_marks_of_joined_files_are_no_part_of_keys_or_values(folder, second):
+    found = folder.read(f"\ufeffid,name\n1,a\n\ufeff{second}\n")
+
+    assert states(found) == {"1": {"P0": "1", "P1": "a"}, "2": {"P0": "2", "P1": "b"}}
+    assert found.cleansed.messages == ("people.csv: 1 byte order mark between rows passed over",)
+
+
+def test_a_byte_order_mark_before_another_column_than_the_key_is_no_part_of_the_value(folder):
+    folder.write("people.csv", "name,id\na,1\n\ufeffb,2\n")
+
+    found = folder.read_mapped({"id": STRING, "name": STRING})
+
+    assert states(found)["2"] == {"P0": "2", "P1": "b"}
+
+
+def test_joined_files_in_utf_16_have_no_marks_in_keys(folder):
+    part = "id,name\n1,a\n".encode("utf-16"), "2,b\n".encode("utf-16")
+
+    found = folder.read(b"".join(part))
+
+    assert found.rows["key"].to_pylist() == ["1", "2"]
+
+
+def test_keys_keep_their_text_without_what_surrounds_it(folder):
+    keys = ["00123", "123", "A1", "a1", "é", "e\u0301", "a  b", "x\u200by"]
+    surrounded = [" m", "n\u00a0", "\u200bo", "p\u00ad", "\u202eq\u202c", "r\t"]
+
+    found = folder.read("id,name\n" + "".join(f"{key},n\n" for key in keys + surrounded))
+
+    assert found.rows["key"].to_pylist() == [*keys, "m", "n", "o", "p", "q", "r"]
+    assert [state["P0"] for state in states(found).values()] == found.rows["key"].to_pylist()
+
+
+def test_keys_that_differ_in_what_surrounds_them_are_one_key(folder):
+    found = folder.read("id,name\nk,a\nk ,a\nl,a\n\u200bl,b\n")
+
+    assert found.rows["key"].to_pylist() == ["k"]
+    assert aside(found) == [
+        (3, "id", "the same row as line 2", "k"),
+        (4, "id", "the key also occurs in line 5 with other values", "l"),
+        (5, "id", "the key also occurs in line 4 with other values", "l"),
+    ]
 
 
 def test_a_key_that_is_too_long_is_set_aside_and_kept(folder):
@@ -39,7 +115,7 @@ def test_nothing_is_deleted_if_a_key_cannot_be_converted(folder):
     found = folder.read("id,name\n7x,a\n8,b\n", id=T.INT32, name=T.STRING)
 
     assert aside(found) == [(2, "id", f"the value is not a number; expected is {T.INT32.described}", "7x")]
-    assert found.cleansed.incomplete == ("the key of 1 row could not be converted; this extract deletes nothing")
+    assert "there is 1 row with a key of another type, which may be about any missing" in found.cleansed.incomplete
     assert states(found) == {"8": {"P0": 8, "P1": "b"}}
 
 
@@ -92,7 +168,7 @@ def test_rows_with_another_number_of_columns_are_set_aside_and_nothing_is_delete
         (4, None, "the row has 3 columns, the header has 2", "long,a,b"),
     ]
     assert lines(found) == [2, 5]
-    assert found.cleansed.incomplete == ("2 rows could not be read; this extract deletes nothing")
+    assert "there are 2 rows that cannot be read, which may be about any missing" in found.cleansed.incomplete
     assert found.cleansed.read.rows == 4
 
 
@@ -154,7 +230,14 @@ def test_links_are_distinct_pairs(folder):
     assert found.rows.schema.names == ["line", "value1", "value2"]
     assert lines(found) == [2, 3, 7]
     assert aside(found) == []
-    assert found.cleansed.read.rows == 6
+    assert found.cleansed.read.rows == 5
+    assert found.cleansed.messages == ("members.csv: 1 empty row passed over",)
+
+
+def test_blanks_around_the_values_of_links_are_no_part_of_them(folder):
+    found = folder.links("group,member\ng ,\u00a0a\n\ufeffg,b\u200b\n")
+
+    assert pairs(found) == [("g", "a"), ("g", "b")]
 
 
 def test_a_link_without_first_value_is_set_aside(folder):
@@ -163,6 +246,7 @@ def test_a_link_without_first_value_is_set_aside(folder):
     assert aside(found) == [(2, "group", "the key is empty", None)]
     assert pairs(found) == [("g", "a")]
     assert found.kept.to_pylist() == []
+    assert "1 row without a key, which may be about any missing Members" in found.cleansed.incomplete
 
 
 def test_a_link_with_a_second_value_of_another_type_is_set_aside_and_its_first_value_kept(folder):

@@ -66,12 +66,18 @@ class LinkExtract:
     :param kept: first values (string array) of rows that were set aside: their links are not removed.
     :param faulty: only where the extract has a command column, the rows that were set aside although their first value
         is known: ``value1``, ``line``.
+    :param halves: the rows of a complete extract in which one value is missing, and which are no fault: ``line``,
+        ``value1``, ``value2``; None where there are none.
+    :param spared_ends: the ends (0, 1) at which some rows lack the value by which links name their resource: links of
+        resources without that value are not removed.
     """
 
     rows: pa.Table
     kept: pa.Array
     cleansed: Cleansed
     faulty: pa.Table | None = None
+    halves: pa.Table | None = None
+    spared_ends: frozenset[int] = frozenset()
 
 
 @frozen(kw_only=True)
@@ -94,9 +100,18 @@ class Extracts(Protocol):
     """
 
     def resources(
-        self, mapping: EntityTypeMapping, entity_type: EntityType, command_column: str | None
+        self,
+        mapping: EntityTypeMapping,
+        entity_type: EntityType,
+        command_column: str | None,
+        *,
+        whole_rows: bool = False,
     ) -> ResourceExtract:
-        """The cleansed rows of an entity type's connection table."""
+        """The cleansed rows of an entity type's connection table.
+
+        :param whole_rows: whether a row is only empty, and passed over, if nothing is in its other cells either, where
+            the key alone is mapped.
+        """
         ...
 
     def links(
@@ -104,9 +119,13 @@ class Extracts(Protocol):
         mapping: EntityAssociationMapping,
         ends: tuple[LinkColumn, LinkColumn],
         command_column: str | None,
+        *,
+        may_lack_first: bool = False,
     ) -> LinkExtract:
         """The cleansed pairs of an association's connection table.
 
         `ends` says how its two columns are read.
+
+        :param may_lack_first: whether a row without a first value is no fault.
         """
         ...

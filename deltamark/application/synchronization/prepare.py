@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from deltamark.domain.configuration.jobs import (
 )
 from deltamark.domain.configuration.value_formats import AS_IT_IS
 from deltamark.domain.runs.run import Counts, ExtractRead, SetAside
+from deltamark.domain.synchronization.link_rows import empty_sides
 
 
 @frozen(kw_only=True)
@@ -93,20 +95,50 @@ def read_extracts(services: Services, connector: str, command_column: str | None
     """
     configuration = services.configuration
     resources, links = configuration.mappings_of_connector(connector)
+    tables = Counter([*(m.connection_table for m in resources), *(m.connection_table for m in links)])
     resource_extracts = []
     for mapping in resources:
         entity_type = configuration.entity_type(mapping.identifier)
         assert entity_type is not None
-        resource_extracts.append((mapping, services.extracts.resources(mapping, entity_type, command_column)))
+        alone = tables[mapping.connection_table] == 1
+        extract = services.extracts.resources(mapping, entity_type, command_column, whole_rows=alone)
+        resource_extracts.append((mapping, extract))
     link_extracts = []
     for link_mapping in links:
-        extract = services.extracts.links(
-            link_mapping, _link_columns(services.configuration, link_mapping), command_column
-        )
-        link_extracts.append((link_mapping, without_rows_set_aside(link_mapping, extract, resource_extracts)))
+        pairs = _read_links(services, link_mapping, command_column)
+        resource_extracts = [
+            (mapping, _incomplete_with_links(mapping, extract, link_mapping, pairs))
+            for mapping, extract in resource_extracts
+        ]
+        link_extracts.append((link_mapping, without_rows_set_aside(link_mapping, pairs, resource_extracts)))
     return PreparedExtracts(
         resources=tuple(resource_extracts), links=tuple(link_extracts), command_column=command_column
     )
+
+
+def _read_links(services: Services, mapping: EntityAssociationMapping, command_column: str | None) -> LinkExtract:
+    """Reads the links of an association, and decides what rows of one side say."""
+    sides = empty_sides(services.configuration, mapping)
+    columns = _link_columns(services.configuration, mapping)
+    extract = services.extracts.links(mapping, columns, command_column, may_lack_first=sides.may_lack_first)
+    if extract.halves is None:
+        return extract
+    lacking = [extract.halves.filter(pc.is_null(extract.halves.column(name))) for name in ("value1", "value2")]
+    spared = frozenset(end for end in (0, 1) if sides.is_unnamed[end] and lacking[end].num_rows)
+    has_lost = not sides.is_no_link[1] and not sides.is_unnamed[1] and lacking[1].num_rows > 0
+    return evolve(extract, halves=lacking[1] if has_lost else None, spared_ends=spared)
+
+
+def _incomplete_with_links(
+    mapping: EntityTypeMapping, extract: ResourceExtract, link_mapping: EntityAssociationMapping, links: LinkExtract
+) -> ResourceExtract:
+    """The resources of a table in which links are too: where a row of a link lacks a key, it is that of a resource."""
+    lacks_key = links.cleansed.incomplete is not None and extract.cleansed.incomplete is None
+    if not lacks_key or mapping.connection_table != link_mapping.connection_table:
+        return extract
+    if mapping.primary_key.connection_column != link_mapping.column1:
+        return extract
+    return evolve(extract, cleansed=evolve(extract.cleansed, incomplete=links.cleansed.incomplete))
 
 
 def _link_columns(configuration: Configuration, mapping: EntityAssociationMapping) -> tuple[LinkColumn, LinkColumn]:
@@ -193,8 +225,15 @@ def without_rows_set_aside(
     """
     for resource_mapping, extract in resources:
         if resource_mapping.connection_table == mapping.connection_table:
-            links = _without(mapping, links, resource_mapping, extract)
+            links = _incomplete_with_resources(_without(mapping, links, resource_mapping, extract), extract)
     return links
+
+
+def _incomplete_with_resources(links: LinkExtract, resources: ResourceExtract) -> LinkExtract:
+    """The links of a table in which a row lacks the key of its resource: they may be links of that one."""
+    if links.cleansed.incomplete is not None or resources.cleansed.incomplete is None:
+        return links
+    return evolve(links, cleansed=evolve(links.cleansed, incomplete=resources.cleansed.incomplete))
 
 
 def _without(

@@ -23,7 +23,7 @@ from deltamark.application.ports.comparer import (
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.pending_changes import PendingChanges
 from deltamark.application.ports.queries import Reading
-from deltamark.application.ports.records import LinkChanges, LinkEnds
+from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
 from deltamark.application.retention.discard import discard_changes_of
 from deltamark.application.services import (
     Apply,
@@ -36,6 +36,7 @@ from deltamark.application.services import (
     report_nothing,
 )
 from deltamark.application.synchronization.hold_back import HeldBack, release
+from deltamark.application.synchronization.key_changes import changed_keys_of_links, changed_keys_of_resources
 from deltamark.application.synchronization.known_spellings import SpelledExtracts, with_known_spellings
 from deltamark.application.synchronization.near_names import MOST_COMPARED, near_names
 from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion, read_extracts
@@ -62,6 +63,7 @@ from deltamark.domain.history.changes import Position
 from deltamark.domain.messages import how_many
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import Counts, SetAside
+from deltamark.domain.synchronization.incomplete import why_incomplete
 
 Compared = dict[str, ResourceComparison]
 """Entity type -> the changes of its extract."""
@@ -222,8 +224,12 @@ class _Synchronization:
             warned=extracts.incomplete,
         )
 
+    @property
+    def _is_limited(self) -> bool:
+        return not self._scope.forced and not self._task.force_synchronization
+
     def _check_thresholds(self) -> None:
-        if self._scope.forced or self._task.force_synchronization:
+        if not self._is_limited:
             return
         connector = self._services.configuration.connector(self._task.connector)
         assert connector is not None, "a checked configuration names existing connectors"
@@ -249,7 +255,7 @@ class _Synchronization:
             read,
             self._scope,
             is_dry_run=self._tx.is_dry_run,
-            hint="If the source is truly empty, force the run. " if self._effects.has_empty_extract else "",
+            hint=self._effects.hint,
         )
 
     def _resources(self, mapping: EntityTypeMapping, extract: ResourceExtract) -> None:
@@ -258,6 +264,10 @@ class _Synchronization:
         changes = compared.changes
         removed = self._tx.append_resources(mapping.entity_type, changes, self._origin)
         self._effects.add_resources(mapping, changes, removed)
+        if self._is_limited and self._extracts.is_complete:
+            self._effects.add_key_change(
+                changed_keys_of_resources(mapping, changes, lambda most: self._resources_before(mapping, changes, most))
+            )
         self._counts += Counts(
             inserted=changes.created.num_rows,
             updated=changes.updated.num_rows,
@@ -272,6 +282,11 @@ class _Synchronization:
             self._set_aside += [
                 SetAside(file=file, line=line, key=key, reason=reason) for key, line in _rows(rows, "key", "line")
             ]
+
+    def _resources_before(self, mapping: EntityTypeMapping, changes: ResourceChanges, at_most: int | None) -> int:
+        created, deleted = int(changes.created.num_rows), int(changes.deleted.num_rows)
+        count = self._tx.live_resource_count(mapping.entity_type, None if at_most is None else at_most + created)
+        return count - created + deleted
 
     def _delta_links(self) -> dict[str, DeltaLinks]:
         configuration = self._services.configuration
@@ -312,7 +327,12 @@ class _Synchronization:
         complete = self._extracts.is_complete
         first, second = (self._identities(ref, None) for ref in _refs(mapping))
         sides = LinkSides(first=first, second=second, links=self._tx.live_links(mapping.association))
+        extract = self._without_lost_links(mapping, extract, sides)
         compared = self._services.comparer.links(extract, sides, association, complete=complete)
+        if self._is_limited and complete:
+            self._effects.add_key_change(
+                changed_keys_of_links(mapping.association, sides, compared, lambda most: int(sides.links.num_rows))
+            )
         return compared, waiting_after_complete(self._tx, association, extract, compared, complete=complete)
 
     def _compare_commands(
@@ -350,6 +370,27 @@ class _Synchronization:
         links = self._tx.live_links(association.identifier, first.column("stream").combine_chunks(), targets)
         sides = LinkSides(first=first, second=second, links=links)
         return self._services.comparer.link_commands(rows, earlier, sides, association)
+
+    def _without_lost_links(
+        self, mapping: EntityAssociationMapping, extract: LinkExtract, sides: LinkSides
+    ) -> LinkExtract:
+        """The extract, which removes nothing where a row lacks the second value and its first value has links."""
+        if extract.halves is None:
+            return extract
+        has_links = pc.is_in(sides.first.column("stream"), value_set=sides.links.column("source").combine_chunks())
+        linked = sides.first.filter(has_links).column("value").combine_chunks()
+        lost = extract.halves.filter(pc.is_in(extract.halves.column("value1"), value_set=linked))
+        if not lost.num_rows:
+            return extract
+        file, name = extract.cleansed.read.file, mapping.association
+        reason = f"the row names one side of a link of {name} alone, and the resource has such links"
+        self._set_aside += [
+            SetAside(file=file, line=line, column=mapping.column2, key=value, reason=reason)
+            for line, value in _rows(lost, "line", "value1")
+        ]
+        incomplete = why_incomplete(file, name, [("with one side of a link alone", lost.num_rows)])
+        self._messages += filter(None, [incomplete])
+        return evolve(extract, cleansed=evolve(extract.cleansed, incomplete=incomplete))
 
     def _links_of_other_connector(self, pairs: LinksOfOtherConnector) -> None:
         """Sets nothing aside: no row of this connector names these links."""

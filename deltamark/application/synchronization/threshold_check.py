@@ -17,6 +17,7 @@ from deltamark.application.synchronization.waiting_links import WaitingChanges
 from deltamark.domain.configuration.entity_model import Connector, EntityAssociationMapping, EntityTypeMapping
 from deltamark.domain.resources.link import LinkEvent
 from deltamark.domain.resources.resource import Computed
+from deltamark.domain.synchronization.keys import KeyChange
 from deltamark.domain.synchronization.thresholds import Changed, ChangedLinks, Extent, counts_needed, exceeded
 
 
@@ -32,6 +33,7 @@ class SynchronizationEffects:
         self._removed: Counter[str] = Counter()
         self._waiting: list[WaitingChanges] = []
         self._empty: list[str] = []
+        self._key_changes: list[KeyChange] = []
 
     def add_empty_extract(self, reason: str) -> None:
         """Adds an extract without rows where the store holds some.
@@ -40,10 +42,22 @@ class SynchronizationEffects:
         """
         self._empty.append(reason)
 
+    def add_key_change(self, change: KeyChange | None) -> None:
+        """Adds a change of the keys of an entity type or association, if there is one.
+
+        It is a reason to block, whatever the limits.
+        """
+        if change is not None:
+            self._key_changes.append(change)
+
     @property
-    def has_empty_extract(self) -> bool:
-        """Whether an extract has no row where the store holds some."""
-        return bool(self._empty)
+    def hint(self) -> str:
+        """What to do about a reason to block, beside accepting the changes; one sentence with a blank, or nothing."""
+        if self._empty:
+            return "If the source is truly empty, force the run. "
+        if self._key_changes:
+            return "If the keys were not changed on purpose, correct the extract. "
+        return ""
 
     def add_resources(self, mapping: EntityTypeMapping, changes: ResourceChanges, removed: Mapping[str, int]) -> None:
         """Adds changes of resources.
@@ -69,12 +83,13 @@ class SynchronizationEffects:
     def reason_to_block(self, connector: Connector, *, limits: bool) -> str | None:
         """The reason, a clause, why a person must look at this before it is committed, or None.
 
-        An empty extract is checked before all limits.
+        An empty extract is checked first, then changes of keys, then all limits.
 
         :param limits: whether the limits of the configuration apply.
         """
-        if self._empty or not limits:
-            return next(iter(self._empty), None)
+        reason = next(iter([*self._empty, *map(str, self._key_changes)]), None)
+        if reason is not None or not limits:
+            return reason
         resources, links = counts_needed(connector, *self._extents(lambda name, change: 0, lambda name, change: 0))
         few = self._extents(
             lambda name, change: self._tx.live_resource_count(name, resources + change) if resources else 0,

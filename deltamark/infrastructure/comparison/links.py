@@ -36,7 +36,9 @@ def compare_links(
         incoming=extract.rows, first=sides.first, second=sides.second, stored=sides.links, kept=kept
     ) as db:
         _resolve(db)
-        _spare(db, _spared(association, complete=complete, everything=extract.cleansed.incomplete is not None))
+        everything = extract.cleansed.incomplete is not None
+        which = _spared(association, complete=complete, everything=everything, unnamed=extract.spared_ends)
+        _spare(db, which)
         surplus = _keep_single(db, association)
         return LinkComparison(
             changes=LinkChanges(
@@ -84,15 +86,19 @@ def _spare(db: duckdb.DuckDBPyConnection, which: str) -> None:
     db.execute(f"CREATE TEMP TABLE spared AS SELECT l.* FROM stored l WHERE {which}")
 
 
-def _spared(association: EntityAssociation, *, complete: bool, everything: bool) -> str:
+def _spared(association: EntityAssociation, *, complete: bool, everything: bool, unnamed: frozenset[int]) -> str:
     """The condition for spared links `l`.
 
     :param everything: whether the extract cannot show that a link is missing.
+    :param unnamed: the ends (0, 1) at which resources that no row can name keep their links.
     """
     if everything:
         return "TRUE"
     doubtful = """l.source IN (SELECT f.stream FROM kept k JOIN first f ON f.value = k.value
         UNION ALL SELECT f.stream FROM counted c JOIN first f ON f.value = c.value1 WHERE c.n1 > 1 OR c.n2 > 1)"""
+    for end, (name, side) in enumerate((("source", "first"), ("target", "second"))):
+        if end in unnamed:
+            doubtful += f" OR l.{name} NOT IN (SELECT stream FROM {side})"
     if complete:
         return doubtful
     single = {

@@ -48,11 +48,15 @@ class FetchedRows:
     :param rows: in the order of the extract, with a last column ``line``.
     :param unreadable: the rows that the query did not see, in line order.
     :param read: the number of rows that the query saw, where cells with several values have become several rows.
+    :param passed_over: the number of rows in which nothing was, which the query did not see either.
+    :param marks: the number of byte order marks between rows.
     """
 
     rows: pa.Table
     unreadable: Sequence[UnreadableRow] = ()
     read: int | None = None
+    passed_over: int = 0
+    marks: int = 0
 
     @property
     def count(self) -> int:
@@ -71,8 +75,9 @@ class Cells(Protocol):
     def fetch(self, query: str, columns: Sequence[int]) -> FetchedRows:
         """Runs `query` over ``cells``, which has the columns of these numbers as w0, w1, ….
 
-        A cell is a varchar, written as in a CSV file: numbers with a point, dates in ISO 8601, bytes in Base64. It is
-        NULL where it is empty. A line counts from 1; what it counts (lines, rows) is for the format to say.
+        A cell is a varchar, written as in a CSV file: numbers with a point, dates in ISO 8601, bytes in Base64 where
+        the property holds bytes. It is NULL where it is empty. A line counts from 1; what it counts (lines, rows) is
+        for the format to say.
 
         :raises SourceError: if the rows cannot be read.
         """
@@ -86,6 +91,8 @@ class ExtractSource:
     :param connection: a DuckDB connection for this extract alone. It may read files.
     :param file: open at its beginning; the reader may use its stream or its path.
     :param columns: the columns that the mapping needs. The reader refuses a file without them (`check_columns`).
+    :param bytes_columns: those of them whose values are bytes.
+    :param identifier_columns: those of them whose values may be bytes or texts.
     :param copies: gives new files for copies. DuckDB is given paths of theirs and of `file`, no others.
     :param limits: how far a compressed extract may grow.
     """
@@ -94,6 +101,8 @@ class ExtractSource:
     file: ExtractFile
     mapping: EntityTypeMapping | EntityAssociationMapping
     columns: Sequence[str]
+    bytes_columns: frozenset[str]
+    identifier_columns: frozenset[str]
     copies: Copies
     limits: UnpackLimits
 

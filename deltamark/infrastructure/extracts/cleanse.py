@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import frozen
+from attrs import evolve, frozen
 
 from deltamark.application.ports.extracts import Cleansed
+from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import ExtractRead, SetAside
-from deltamark.infrastructure.extracts.cells import FetchedRows
-from deltamark.infrastructure.extracts.row_faults import KEY_EMPTY, DescribedColumns, why_incomplete
+from deltamark.domain.synchronization.incomplete import why_incomplete
+from deltamark.infrastructure.extracts.cells import Cells, FetchedRows
+from deltamark.infrastructure.extracts.query import blank_row
+from deltamark.infrastructure.extracts.row_faults import KEY_EMPTY, ROW_EMPTY, DescribedColumns
 
 
 @frozen(kw_only=True)
@@ -22,21 +26,37 @@ class CleansedRows:
     :param rows: the rows that are applied, in the order of the extract.
     :param kept: the keys of rows set aside, each once; without those of duplicates of a row that is applied.
     :param faulty: the rows set aside of an extract with commands whose key is known: ``key``, ``line``, ``command``.
-    :param incomplete: why the extract cannot show that something is gone, or None if it can.
-    :param count: the number of all data rows.
+    :param losses: why the extract cannot show that something is gone, see `why_incomplete`.
+    :param count: the number of all data rows, without empty ones.
+    :param passed_over: the number of empty rows.
+    :param marks: the number of byte order marks between rows.
     """
 
     rows: pa.Table
     kept: pa.Array
     set_aside: tuple[SetAside, ...]
-    incomplete: str | None
+    losses: Sequence[tuple[str, int]]
     count: int
+    passed_over: int
+    marks: int
     faulty: pa.Table | None = None
 
-    def cleansed(self, subject: str, file: str, digest: str) -> Cleansed:
-        """What a run reports of the cleansing."""
+    def cleansed(self, subject: str, file: str, digest: str, *, has_commands: bool) -> Cleansed:
+        """What a run reports of the cleansing.
+
+        An extract of commands deletes only what it names, so rows that cannot be read make it no less complete.
+        """
         read = ExtractRead(subject=subject, file=file, rows=self.count, digest=digest)
-        return Cleansed(read=read, set_aside=self.set_aside, incomplete=self.incomplete)
+        incomplete = None if has_commands else why_incomplete(file, subject, self.losses)
+        return Cleansed(
+            read=read, set_aside=self.set_aside, incomplete=incomplete, messages=tuple(self._messages(file))
+        )
+
+    def _messages(self, file: str) -> Iterator[str]:
+        if self.passed_over:
+            yield f"{file}: {how_many(self.passed_over, 'empty row')} passed over"
+        if self.marks:
+            yield f"{file}: {how_many(self.marks, 'byte order mark')} between rows passed over"
 
 
 def cleanse_resources(
@@ -66,8 +86,8 @@ def cleanse_links(
 ) -> CleansedRows:
     """Sets aside the rows with a fault.
 
-    Of equal rows only the first is applied, and rows without a second value are ignored. Rows with commands are all
-    applied, because they have an order; without a second value, they concern all links of the first.
+    Of equal rows only the first is applied, and rows of one side are left out (see `half_rows`). Rows with commands are
+    all applied, because they have an order; without a second value, they concern all links of the first.
 
     :param fetched: rows of ``key`` (the first value), ``value2``, ``fault``, ``fault_value``, ``line``.
     """
@@ -86,15 +106,44 @@ def cleanse_links(
 
 
 _FAULTY = pa.schema([("key", pa.string()), ("line", pa.int64()), ("command", pa.string())])
-_PAIRS = "count(distinct (key, value2)) filter (value2 is not null)"
+_PAIRS = "count(distinct (key, value2)) filter (key is not null and value2 is not null)"
 _EMPTY = "select line from fetched where fault is null and value2 is null and key is null"
 _IGNORED = """
-    select line from fetched where fault is null and value2 is null
+    select line from fetched where fault is null and (value2 is null or key is null)
     union all
     select f.line from fetched f
     join (select key, value2, min(line) as first from fetched where fault is null group by all having count(*) > 1) d
     on d.key = f.key and d.value2 = f.value2
     where f.fault is null and f.line > d.first"""
+
+
+def half_rows(fetched: FetchedRows) -> pa.Table | None:
+    """The rows of links of which one side is missing, without a fault; None if there are none."""
+    rows = fetched.rows
+    is_half = pc.and_(pc.is_null(rows["fault"]), pc.xor(pc.is_null(rows["key"]), pc.is_null(rows["value2"])))
+    halves = rows.filter(is_half).select(["line", "key", "value2"]).rename_columns(["line", "value1", "value2"])
+    return halves if halves.num_rows else None
+
+
+def only_empty_rows_passed_over(fetched: FetchedRows, cells: Cells) -> FetchedRows:
+    """The rows of an extract of which the key alone is mapped: one with a value in another cell has no key."""
+    faults = fetched.rows["fault"]
+    if not pc.any(pc.equal(faults, ROW_EMPTY)).as_py():
+        return fetched
+    every = range(len(cells.names))
+    is_empty = cells.fetch(f"select {blank_row(len(every))} as is_empty from cells", every).rows["is_empty"]
+    has_no_key = pc.and_(pc.equal(faults, ROW_EMPTY), pc.invert(is_empty))
+    faults = pc.if_else(pc.fill_null(has_no_key, False), pa.scalar(KEY_EMPTY, faults.type), faults)
+    return evolve(fetched, rows=fetched.rows.set_column(fetched.rows.schema.get_field_index("fault"), "fault", faults))
+
+
+def without_empty_rows(fetched: FetchedRows) -> FetchedRows:
+    """The rows of an extract without those in whose mapped cells nothing is, which are counted."""
+    is_empty = pc.fill_null(pc.equal(fetched.rows["fault"], ROW_EMPTY), False)
+    count = pc.sum(is_empty).as_py() or 0
+    if not count:
+        return fetched
+    return evolve(fetched, rows=fetched.rows.filter(pc.invert(is_empty)), passed_over=fetched.passed_over + count)
 
 
 def _has_faults(rows: pa.Table) -> bool:
@@ -146,9 +195,7 @@ def _cleansed(
     unreadable = [SetAside(file=file, line=row.line, reason=row.reason, value=row.text) for row in fetched.unreadable]
     set_aside = [described.set_aside(row, file) for row in faults]
     kept = dict.fromkeys(
-        row["key"]
-        for row in faults
-        if row["key"] is not None and row["fault"] != KEY_EMPTY and not (row["fault"] is None and row["same"])
+        row["key"] for row in faults if row["key"] is not None and not (row["fault"] is None and row["same"])
     )
     faulty = [row for row in faults if row["key"] in kept]
     return CleansedRows(
@@ -156,6 +203,11 @@ def _cleansed(
         faulty=pa.Table.from_pylist(faulty, schema=_FAULTY) if described.command_column is not None else None,
         kept=pa.array(list(kept), pa.string()),
         set_aside=tuple(sorted([*set_aside, *unreadable], key=lambda row: row.line or 0)),
-        incomplete=why_incomplete(len(fetched.unreadable), sum(described.loses_key(row["fault"]) for row in faults)),
+        losses=[
+            *([("that cannot be read", len(fetched.unreadable))] if fetched.unreadable else []),
+            *described.losses([row["fault"] for row in faults]),
+        ],
         count=fetched.count,
+        passed_over=fetched.passed_over,
+        marks=fetched.marks,
     )

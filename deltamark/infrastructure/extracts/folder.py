@@ -15,7 +15,13 @@ from deltamark.application.ports.extracts import LinkColumn, LinkExtract, Resour
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.errors import SourceError
 from deltamark.infrastructure.extracts.cells import ExtractSource, FetchedRows
-from deltamark.infrastructure.extracts.cleanse import cleanse_links, cleanse_resources
+from deltamark.infrastructure.extracts.cleanse import (
+    cleanse_links,
+    cleanse_resources,
+    half_rows,
+    only_empty_rows_passed_over,
+    without_empty_rows,
+)
 from deltamark.infrastructure.extracts.connection import extract_connection
 from deltamark.infrastructure.extracts.copies import Copies, copies
 from deltamark.infrastructure.extracts.decode import UnpackLimits, file_digest
@@ -42,17 +48,26 @@ class FolderExtracts:
     limits: UnpackLimits = UnpackLimits()
 
     def resources(
-        self, mapping: EntityTypeMapping, entity_type: EntityType, command_column: str | None
+        self,
+        mapping: EntityTypeMapping,
+        entity_type: EntityType,
+        command_column: str | None,
+        *,
+        whole_rows: bool = False,
     ) -> ResourceExtract:
         """The cleansed rows of an entity type's connection table.
+
+        :param whole_rows: whether a row is only empty, and passed over, if nothing is in its other cells either, where
+            the key alone is mapped.
 
         :raises SourceError: if the file cannot be read as a whole. No content of a file raises another error.
         """
         query = resource_query(mapping, entity_type, command_column)
         names = ["key", "line", "state", *(["command"] if command_column is not None else [])]
-        with self._fetched(mapping, query) as (connection, fetched, name, digest):
+        whole_rows = whole_rows and len(mapping.properties) == 1
+        with self._fetched(mapping, query, whole_rows=whole_rows) as (connection, fetched, name, digest):
             rows = cleanse_resources(connection, fetched, query.described, name)
-        cleansed = rows.cleansed(mapping.entity_type, name, digest)
+        cleansed = rows.cleansed(mapping.entity_type, name, digest, has_commands=command_column is not None)
         return ResourceExtract(rows=rows.rows.select(names), kept=rows.kept, cleansed=cleansed, faulty=rows.faulty)
 
     def links(
@@ -60,36 +75,40 @@ class FolderExtracts:
         mapping: EntityAssociationMapping,
         ends: tuple[LinkColumn, LinkColumn],
         command_column: str | None,
+        *,
+        may_lack_first: bool = False,
     ) -> LinkExtract:
         """The cleansed pairs of an association's connection table.
 
-        Repeated pairs are left out, and so are rows without a second value, which state that there is no link. With a
-        command column all rows stay, in their order.
+        Repeated pairs are left out, and so are rows without a second value. With a command column all rows stay, in
+        their order.
 
+        :param may_lack_first: whether a row without a first value is no fault.
         :raises SourceError: if the file cannot be read as a whole.
         """
-        query = link_query(mapping, ends, command_column)
+        query = link_query(mapping, ends, command_column, may_lack_first=may_lack_first)
         names = ["line", "key", "value2", *(["command"] if command_column is not None else [])]
         with self._fetched(mapping, query) as (connection, fetched, name, digest):
             if any(end.separator is not None for end in ends):
                 fetched = one_row_each(connection, fetched)
             rows = cleanse_links(connection, fetched, query.described, name)
-        cleansed = rows.cleansed(mapping.association, name, digest)
+            halves = None if command_column is not None else half_rows(fetched)
+        cleansed = rows.cleansed(mapping.association, name, digest, has_commands=command_column is not None)
         pairs = rows.rows.select(names).rename_columns(["value1" if n == "key" else n for n in names])
         faulty = None
         if rows.faulty is not None:
             faulty = rows.faulty.select(["key", "line"]).rename_columns(["value1", "line"])
-        return LinkExtract(rows=pairs, kept=rows.kept, cleansed=cleansed, faulty=faulty)
+        return LinkExtract(rows=pairs, kept=rows.kept, cleansed=cleansed, faulty=faulty, halves=halves)
 
     @contextmanager
     def _fetched(
-        self, mapping: EntityTypeMapping | EntityAssociationMapping, query: Query
+        self, mapping: EntityTypeMapping | EntityAssociationMapping, query: Query, *, whole_rows: bool = False
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, FetchedRows, str, str]]:
         """The connection, the result of the query, and the name and digest of the file."""
         with copies() as all_copies, extract_connection() as connection:
             for attempt in range(_ATTEMPTS):
                 try:
-                    result = self._read(mapping, query, connection, all_copies)
+                    result = self._read(mapping, query, connection, all_copies, whole_rows=whole_rows)
                     break
                 except ExtractTouched:
                     if attempt == _ATTEMPTS - 1:
@@ -102,6 +121,8 @@ class FolderExtracts:
         query: Query,
         connection: duckdb.DuckDBPyConnection,
         all_copies: Copies,
+        *,
+        whole_rows: bool,
     ) -> tuple[FetchedRows, str, str]:
         with (
             open_extract(self.folder, mapping.connection_table, ENDINGS, all_copies) as file,
@@ -117,12 +138,16 @@ class FolderExtracts:
                         file=file,
                         mapping=mapping,
                         columns=query.columns,
+                        bytes_columns=query.bytes_columns,
+                        identifier_columns=query.identifier_columns,
                         copies=all_copies,
                         limits=self.limits,
                     )
                 )
                 numbers = [cells.names.index(name) for name in query.columns]
                 fetched = cells.fetch(query.sql, numbers)
-                return fetched, file.name, digest.result()
+                if whole_rows:
+                    fetched = only_empty_rows_passed_over(fetched, cells)
+                return without_empty_rows(fetched), file.name, digest.result()
             except (OSError, pa.ArrowException) as error:
                 raise SourceError(file.where, f"the file cannot be read ({error})") from error

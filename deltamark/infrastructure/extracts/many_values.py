@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import duckdb
 import pyarrow as pa
+from attrs import evolve
 
 from deltamark.domain.configuration.value_formats import ValueFormat
 from deltamark.domain.location import Location
@@ -61,4 +62,4 @@ def one_row_each(connection: duckdb.DuckDBPyConnection, fetched: FetchedRows) ->
         f"qualify fault is not null or key is null or value2 is null or not {repeated} order by {order}"
     ).to_arrow_table()
     connection.unregister("fetched")
-    return FetchedRows(rows=rows, unreadable=fetched.unreadable, read=fetched.rows.num_rows)
+    return evolve(fetched, rows=rows, read=fetched.rows.num_rows)

@@ -8,8 +8,9 @@ from attrs import frozen
 
 from deltamark.application.ports.extracts import LinkColumn
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
-from deltamark.domain.configuration.value_formats import ValueFormat
+from deltamark.domain.configuration.value_formats import SID, ValueFormat
 from deltamark.domain.location import Location
+from deltamark.domain.synchronization.keys import INVISIBLE
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.conversions import (
@@ -25,20 +26,14 @@ from deltamark.infrastructure.extracts.row_faults import (
     COMMAND_UNKNOWN,
     COMMANDS,
     FIRST_CONVERSION,
+    HEADER_AGAIN,
     KEY_EMPTY,
     KEY_TOO_LONG,
     LONGEST_KEY,
+    ROW_EMPTY,
     DescribedColumns,
     MappedColumn,
 )
-
-_WHITE = "".join(
-    chr(code)
-    for code in (
-        *range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF,
-    )
-)  # fmt: skip
-"""A key of these characters alone counts as empty: all white space, also of no width."""
 
 _LONGEST_SHOWN = 1_000
 
@@ -48,23 +43,40 @@ class Query:
     """A query over an extract.
 
     :param columns: the columns of the extract that it reads.
+    :param bytes_columns: those of them whose values are bytes; a column of bytes that is not among them holds texts.
+    :param identifier_columns: those of them whose values may be bytes or texts (Guid, SID).
     :param sql: the query over ``cells``, in which ``columns[i]`` is called ``w<i>``.
     :param described: the columns as messages name them.
     """
 
     columns: Sequence[str]
+    bytes_columns: frozenset[str]
+    identifier_columns: frozenset[str]
     sql: str
     described: DescribedColumns
 
 
 @frozen(kw_only=True)
 class _Column:
+    """A mapped column.
+
+    :param raw: the cell as the extract holds it; `cell` is NULL where that means no value, and trimmed if it is;
+        `value` is what is converted, for a key without what surrounds it.
+    """
+
     name: str
     kind: PropertyType
     written: ValueFormat
+    raw: str
     cell: str
+    value: str
     conversion: Conversion
     is_split: bool = False
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it is a key or names one."""
+        return self.value != self.cell
 
 
 def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_column: str | None) -> Query:
@@ -81,7 +93,9 @@ def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_
         kind = (
             declared.type if declared else PropertyType.FOREIGN_KEY
         )  # a property that only an association names need not be declared
-        columns.append(_column(mapped.connection_column, kind, number, mapped.value_format, mapped.location or at))
+        is_key = mapped.is_primary_key or mapped.is_unique_key
+        where = mapped.location or at
+        columns.append(_column(mapped.connection_column, kind, number, mapped.value_format, where, is_key=is_key))
     key = mapping.properties.index(mapping.primary_key)
     in_order = sorted(range(len(columns)), key=lambda i: mapping.properties[i].identifier)
     fragments = [
@@ -102,38 +116,61 @@ def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_
 
 
 def link_query(
-    mapping: EntityAssociationMapping, ends: tuple[LinkColumn, LinkColumn], command_column: str | None
+    mapping: EntityAssociationMapping,
+    ends: tuple[LinkColumn, LinkColumn],
+    command_column: str | None,
+    *,
+    may_lack_first: bool = False,
 ) -> Query:
     """The query for ``key``, ``value2``, ``fault``, ``fault_value`` and ``command``.
 
     ``key`` is the first value. Both are lists where the mapping states a separator.
 
-    A row whose second cell is empty has no ``value2``, and no fault unless it has a command.
+    A row whose second cell is empty has no ``value2``, and no fault if there is a first value and no command.
+
+    :param may_lack_first: whether a row without a first value has no fault either.
     """
     at = mapping.location or Location(mapping.connection_table)
     names = (mapping.column1, mapping.column2)
     columns = [
-        _column(name, end.kind, number, end.written, at, end.separator)
+        _column(name, end.kind, number, end.written, at, separator=end.separator, is_key=True)
         for number, (name, end) in enumerate(zip(names, ends, strict=True))
     ]
-    first, second = (column.cell for column in columns)
-    void = f"(not coalesce(h1, false) or {_blank(second)})"
     if command_column is not None:
-        void = f"({_blank(first)} and {void})"
-    selected = f"t0 as key, case when {_blank(second)} then null else t1 end as value2"
-    return _query(columns, 0, command_column, selected, ignored=void)
+        is_half = "false"
+    elif may_lack_first:
+        is_half = "h0 <> h1"
+    else:
+        is_half = "h0 and not h1"
+    return _query(columns, 0, command_column, "t0 as key, t1 as value2", ignored=is_half)
 
 
 def _column(
-    name: str, kind: PropertyType, number: int, written: ValueFormat, at: Location, separator: str | None = None
+    name: str,
+    kind: PropertyType,
+    number: int,
+    written: ValueFormat,
+    at: Location,
+    *,
+    is_key: bool,
+    separator: str | None = None,
 ) -> _Column:
-    cell = f"w{number}" if _prepared(f"w{number}", written) is None else f"c{number}"
+    raw = f"w{number}"
+    cell = raw if _prepared(raw, written) is None else f"c{number}"
+    value = f"k{number}" if is_key and separator is None else cell
     if separator is None:
-        converted = conversion(kind, cell, written, at)
+        converted = conversion(kind, value, written, at)
     else:
-        converted = split_conversion(kind, cell, separator, written, at, in_ascii(_WHITE))
+        converted = split_conversion(kind, cell, separator, written, at, in_ascii(INVISIBLE))
     return _Column(
-        name=name, kind=kind, written=written, cell=cell, conversion=converted, is_split=separator is not None
+        name=name,
+        kind=kind,
+        written=written,
+        raw=raw,
+        cell=cell,
+        value=value,
+        conversion=converted,
+        is_split=separator is not None,
     )
 
 
@@ -141,7 +178,7 @@ def _prepared(cell: str, written: ValueFormat) -> str | None:
     """SQL for a cell without what means no value, and trimmed if it is; None if the cell stays as it is."""
     if not written.trim and not written.null_values:
         return None
-    trimmed = f"trim({cell}, {in_ascii(_WHITE)})"
+    trimmed = f"trim({cell}, {in_ascii(INVISIBLE)})"
     nothing = ", ".join(text_in_ascii(text) for text in ("", *written.null_values))
     return f"case when {trimmed} not in ({nothing}) then {trimmed if written.trim else cell} end"
 
@@ -163,18 +200,23 @@ def _query(
     :param ignored: the rows that have no fault, whatever they hold.
     """
     values = [f"{c.conversion.text} as t{i}, {c.conversion.has_value} as h{i}" for i, c in enumerate(columns)]
+    keys = [f"{_without_surroundings(column.cell)} as {column.value}" for column in columns if column.is_key]
+    names = [column.name for column in columns]
+    command = f"w{len(columns)}"
+    if command_column is not None:
+        names.append(command_column)
+    read = [column.cell for column in columns] + ([] if command_column is None else [command])
     faults = [
-        (KEY_EMPTY, f"not h{key} or {_blank(columns[key].cell)}", columns[key].cell),
+        (ROW_EMPTY, f"case when h{key} then false else {' and '.join(map(_blank, read))} end", "null"),
+        (KEY_EMPTY, f"not h{key}", columns[key].raw),
+        (HEADER_AGAIN, _repeats_header(columns, key, names), columns[key].raw),
         (KEY_TOO_LONG, f"{_longest(columns[key], key)} > {LONGEST_KEY}", columns[key].cell),
         *_conversion_fault(columns, key, "true"),
     ]
-    names = [column.name for column in columns]
     if command_column is not None:
-        command = f"w{len(names)}"
         meanings = " ".join(f"when '{spelling}' then '{meaning}'" for spelling, meaning in COMMANDS.items())
         values.append(f"case lower(trim({command}, {in_ascii(BLANKS)})) {meanings} end as command")
         faults.append((COMMAND_UNKNOWN, "command is null", command))
-        names.append(command_column)
         selected += ", command"
     else:
         unchecked = "false"
@@ -187,13 +229,29 @@ def _query(
     prepared = [(column, _prepared(f"w{number}", column.written)) for number, column in enumerate(columns)]
     cells = ", ".join(f"{sql} as {column.cell}" for column, sql in prepared if sql is not None)
     source = f"(select *, {cells} from cells)" if cells else "cells"
+    source = f"(select *, {', '.join(keys)} from {source})" if keys else source
     sql = f"""
         select {selected}, fault, left(case fault {shown} end, {_LONGEST_SHOWN}) as fault_value
         from (select *, {derived}case when {ignored} then null {codes} end as fault
               from (select *, {", ".join(values)} from {source}))"""
     mapped = [MappedColumn(name=c.name, kind=c.kind, written=c.written) for c in columns]
     described = DescribedColumns(columns=mapped, key=key, command_column=command_column)
-    return Query(columns=names, sql=sql, described=described)
+    return Query(
+        columns=names,
+        bytes_columns=frozenset(c.name for c in columns if c.kind in (PropertyType.BYTES, PropertyType.BINARY)),
+        identifier_columns=frozenset(c.name for c in columns if c.kind is PropertyType.GUID or c.written.format == SID),
+        sql=sql,
+        described=described,
+    )
+
+
+def _repeats_header(columns: Sequence[_Column], key: int, names: Sequence[str]) -> str:
+    """Whether a row is the header once more, or a line ``sep=;``, as files have them that were joined."""
+    others = [(name, f"w{number}") for number, name in enumerate(names) if number != key]
+    own = columns[key]
+    same = " and ".join([f"{own.value} = {literal(own.name)}", *(f"{cell} = {literal(name)}" for name, cell in others)])
+    separator = " and ".join([f"{own.value} in ('sep=', 'SEP=')", *(_blank(cell) for _, cell in others)])
+    return f"(({same}) or ({separator}))"
 
 
 def _conversion_fault(columns: Sequence[_Column], number: int, checked: str) -> list[tuple[int, str, str]]:
@@ -206,7 +264,23 @@ def _conversion_fault(columns: Sequence[_Column], number: int, checked: str) -> 
 
 def _longest(column: _Column, number: int) -> str:
     """SQL for the length of the value of a column, or of the longest of its values."""
-    return f"list_max(list_transform(t{number}, lambda x: length(x)))" if column.is_split else f"length({column.cell})"
+    if column.is_split:
+        return f"list_max(list_transform(t{number}, lambda x: length(x)))"
+    return f"length({column.value})"
+
+
+def _without_surroundings(cell: str) -> str:
+    """A key without the invisible characters around it, NULL if nothing is left.
+
+    The first and the last character decide most cells, which is cheap.
+    """
+    is_plain = f"{cell} between '!' and '~' and right({cell}, 1) between '!' and '~'"
+    return f"case when {is_plain} then {cell} else nullif(trim({cell}, {in_ascii(INVISIBLE)}), '') end"
+
+
+def blank_row(count: int) -> str:
+    """Whether all of so many cells are empty or white space."""
+    return " and ".join(_blank(f"w{number}") for number in range(count))
 
 
 def _blank(cell: str) -> str:
@@ -214,7 +288,7 @@ def _blank(cell: str) -> str:
 
     The first character decides most cells, which is cheap.
     """
-    white = f"{cell} is null or trim({cell}, {in_ascii(_WHITE)}) = ''"
+    white = f"{cell} is null or trim({cell}, {in_ascii(INVISIBLE)}) = ''"
     return f"(case when {cell} >= '!' and {cell} < chr(127) then false else {white} end)"
 
 

@@ -12,8 +12,11 @@ from deltamark.domain.runs.run import SetAside
 from deltamark.domain.synchronization.unreadable_values import reason_unreadable
 from deltamark.domain.values import PropertyType
 
-KEY_EMPTY, KEY_TOO_LONG, COMMAND_UNKNOWN, FIRST_CONVERSION = 1, 2, 3, 4
-"""Codes. `FIRST_CONVERSION` plus the number of a mapped column: its value is not of the type of its property."""
+ROW_EMPTY, KEY_EMPTY, KEY_TOO_LONG, COMMAND_UNKNOWN, HEADER_AGAIN, FIRST_CONVERSION = range(6)
+"""Codes. `FIRST_CONVERSION` plus the number of a mapped column: its value is not of the type of its property.
+
+A row of `ROW_EMPTY` is no fault: nothing is in its mapped cells, and it is passed over.
+"""
 
 LONGEST_KEY = 4_096
 """Characters."""
@@ -47,9 +50,14 @@ class DescribedColumns:
     key: int
     command_column: str | None
 
-    def loses_key(self, code: int | None) -> bool:
-        """Whether a row with this fault has a key that cannot be read."""
-        return code == FIRST_CONVERSION + self.key
+    def losses(self, codes: Sequence[int | None]) -> list[tuple[str, int]]:
+        """How many rows with these faults do not show which resource they are about, and why, for `why_incomplete`."""
+        counts = [
+            ("without a key", codes.count(KEY_EMPTY)),
+            ("with a key of another type", codes.count(FIRST_CONVERSION + self.key)),
+            ("with the header once more", codes.count(HEADER_AGAIN)),
+        ]
+        return [(what, count) for what, count in counts if count]
 
     def set_aside(self, row: dict[str, Any], file: str) -> SetAside:
         """A row with a fault, as a run reports it.
@@ -70,23 +78,11 @@ class DescribedColumns:
             return key, f"the key also occurs in line {row['other']}{differing}"
         if code == KEY_EMPTY:
             return key, "the key is empty"
+        if code == HEADER_AGAIN:
+            return key, "the row is the header once more: join files without the header of the second"
         if code == KEY_TOO_LONG:
             return key, f"the key is longer than {LONGEST_KEY:,} characters"
         if code == COMMAND_UNKNOWN:
             return self.command_column, f"the command is not one of {', '.join(COMMANDS)}"
         column = self.columns[code - FIRST_CONVERSION]
         return column.name, reason_unreadable(row["fault_value"], column.kind, column.written)
-
-
-def why_incomplete(unreadable: int, keys_lost: int) -> str | None:
-    """Why an extract cannot show that something is gone, or None if it can."""
-    parts = []
-    if unreadable:
-        parts.append(f"{_rows(unreadable)} could not be read")
-    if keys_lost:
-        parts.append(f"the key of {_rows(keys_lost)} could not be converted")
-    return f"{' and '.join(parts)}; this extract deletes nothing" if parts else None
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"

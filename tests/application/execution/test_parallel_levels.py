@@ -33,15 +33,15 @@ class Meeting:
         self._met = set()
         self.threads = set()
 
-    def resources(self, mapping, *arguments):
+    def resources(self, mapping, *arguments, **options):
         self.threads.add(threading.current_thread().name)
         if mapping.connector not in self._met:
             self._met.add(mapping.connector)
             self._barrier.wait()
-        return self._extracts.resources(mapping, *arguments)
+        return self._extracts.resources(mapping, *arguments, **options)
 
-    def links(self, *arguments):
-        return self._extracts.links(*arguments)
+    def links(self, *arguments, **options):
+        return self._extracts.links(*arguments, **options)
 
 
 def meeting(house, **patience):

@@ -279,8 +279,8 @@ def test_a_resource_that_returns_continues_its_stream(house):
 NASTY = [
     "a",
     "A",
-    "a ",
-    " a",
+    "a b",
+    "a\u00a0b",
     "é",
     "e\u0301",
     "É",
@@ -463,12 +463,23 @@ def test_a_duplicate_pair_is_one_link(staffed):
     assert (run.counts.linked, run.counts.set_aside) == (1, 0)
 
 
-def test_a_row_without_a_second_value_removes_the_link(staffed):
-    staffed.teams({"T": "Team"}, ("T", "1")).run("Teams")
+def test_a_row_without_a_second_value_removes_the_one_link_of_a_resource(new_house):
+    house = new_house(team_has_one=True)
+    house.people({"1": "Ann"}).run()
+    house.teams({"T": "Team"}, ("T", "1")).run("Teams")
 
-    run = staffed.teams({"T": "Team"}, ("T", "")).run("Teams")
+    run = house.teams({"T": "Team"}, ("T", "")).run("Teams")
 
     assert (run.counts.unlinked, run.counts.set_aside) == (1, 0)
+
+
+def test_a_row_without_a_second_value_removes_no_link_where_there_may_be_many(staffed):
+    staffed.teams({"T": "Team"}, ("T", "1")).run("Teams")
+
+    run = staffed.teams({"T": "Team"}, ("T", "")).engine.run_job("Teams")
+
+    assert (run.state, run.counts.unlinked, run.counts.set_aside) == (TaskState.WARNING, 0, 1)
+    assert staffed.pairs() == {("T", "1")}
 
 
 def test_links_are_found_by_unique_keys(new_house):

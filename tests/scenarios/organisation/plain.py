@@ -54,7 +54,12 @@ class PlainExtracts(Extracts):
         self._tables[name] = [{column: row.get(column) for column in columns} for row in rows]
 
     def resources(
-        self, mapping: EntityTypeMapping, entity_type: EntityType, command_column: str | None
+        self,
+        mapping: EntityTypeMapping,
+        entity_type: EntityType,
+        command_column: str | None,
+        *,
+        whole_rows: bool = False,
     ) -> ResourceExtract:
         names = sorted(mapped.identifier for mapped in mapping.properties)
         rows = []
@@ -66,7 +71,12 @@ class PlainExtracts(Extracts):
         return ResourceExtract(rows=table(rows, schema), kept=NO_TEXTS, cleansed=_read(mapping.entity_type, len(rows)))
 
     def links(
-        self, mapping: EntityAssociationMapping, types: tuple[PropertyType, PropertyType], command_column: str | None
+        self,
+        mapping: EntityAssociationMapping,
+        types: tuple[PropertyType, PropertyType],
+        command_column: str | None,
+        *,
+        may_lack_first: bool = False,
     ) -> LinkExtract:
         rows = []
         for line, row in enumerate(self._tables[mapping.connection_table], 2):

@@ -21,7 +21,7 @@ from deltamark.infrastructure.extracts.cells import (
 from deltamark.infrastructure.extracts.copies import Copies
 from deltamark.infrastructure.extracts.csv.dialect import Dialect, detect_dialect
 from deltamark.infrastructure.extracts.csv.grammar import Grammar
-from deltamark.infrastructure.extracts.csv.inspection import TextShape, inspect_text
+from deltamark.infrastructure.extracts.csv.inspection import TextShape, inspect_text, without_end_sign
 from deltamark.infrastructure.extracts.csv.normalize import ESCAPED_CR, ESCAPED_LF, NormalizedText, normalize
 from deltamark.infrastructure.extracts.decode import PlainText, declared_encoding, utf8_text
 
@@ -36,6 +36,7 @@ def csv_cells(source: ExtractSource) -> CsvCells:
     where, mapping = source.mapping_location, source.mapping
     encoding = declared_encoding(mapping.encoding, where)
     plain = utf8_text(source.file, encoding, source.copies, source.limits, "CSV text")
+    plain = without_end_sign(plain, source.copies)
     shape = inspect_text(plain)
     dialect = detect_dialect(plain, shape, source.columns, mapping.delimiter, where, skipped=mapping.skip_lines)
     check_columns(dialect.names, source.columns, source.file, dialect.line)
@@ -77,7 +78,13 @@ class CsvCells:
 
     def _fetch_as_it_is(self, query: str, columns: Sequence[int]) -> FetchedRows | None:
         shape, width = self._shape, len(self.names)
-        if shape.has_quotes or not shape.is_uniform or not self._dialect.is_in_first_line or width == 1:
+        if (
+            shape.has_quotes
+            or shape.has_marks
+            or not shape.is_uniform
+            or not self._dialect.is_in_first_line
+            or width == 1
+        ):
             return None  # in a single column, DuckDB would count blank lines as rows
         text = self._read_csv(self._plain.path, skip=1, longest=shape.longest)
         try:
@@ -109,7 +116,12 @@ class CsvCells:
                 self._plain.file, f"{len(normalized.lines)} rows are there, {table.num_rows} were read"
             )
         lines = pa.Array.from_buffers(pa.int64(), len(normalized.lines), [None, pa.py_buffer(normalized.lines)])
-        return FetchedRows(rows=_with_lines(table, lines), unreadable=normalized.unreadable)
+        return FetchedRows(
+            rows=_with_lines(table, lines),
+            unreadable=normalized.unreadable,
+            passed_over=normalized.empty,
+            marks=normalized.marks,
+        )
 
     def _read_csv(self, path: Path, *, skip: int, longest: int) -> str:
         columns = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(self.names)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from attrs import frozen
 
@@ -82,13 +83,11 @@ def detect_dialect(
         start, line = blank.end(), line + 1
     if start == len(head):
         raise SourceError(plain.file.at(1), "there is no header: every line is empty")
+    delimiters = (delimiter,) if delimiter else DELIMITERS
+    text = _Beginning(head, is_all, end, delimiters, columns)
+    start, line = _header_position(text, start, line, plain)
     header = plain.file.at(line)
-    rows = [
-        (char, _header(head, start, is_all, Grammar(char.encode(), end, 1), header))
-        for char in ((delimiter,) if delimiter else DELIMITERS)
-    ]
-    readings = [(char, row, tuple(f.decode("utf-8") for f in row.fields)) for char, row in rows]
-    char, row, names = max(readings, key=lambda reading: (set(columns) <= set(reading[2]), len(reading[2])))
+    char, row, names = text.best_reading(start, header)
     _check_header(row, names, columns, header, char, bool(delimiter))
     return Dialect(
         delimiter=char,
@@ -108,6 +107,79 @@ def _after_lines(head: bytes, start: int, end: bytes, count: int) -> int:
     return start
 
 
+_Reading: TypeAlias = tuple[str, Row, tuple[str, ...]]
+"""A line as a header: the delimiter, the row, and the columns."""
+
+
+@frozen
+class _Beginning:
+    """The beginning of a text, and what is looked for there."""
+
+    head: bytes
+    is_all: bool
+    end: bytes
+    delimiters: Sequence[str]
+    columns: Sequence[str]
+
+    def best_reading(self, start: int, where: Location) -> _Reading:
+        """A line as a header, with the delimiter that gives the columns, or else the most of them.
+
+        :raises SourceError: if it cannot be read.
+        """
+        rows = [
+            (char, _header(self.head, start, self.is_all, Grammar(char.encode(), self.end, 1), where))
+            for char in self.delimiters
+        ]
+        readings = [(char, row, tuple(f.decode("utf-8") for f in row.fields)) for char, row in rows]
+        return max(readings, key=lambda reading: (self._names_all(reading[2]), len(reading[2])))
+
+    def is_header(self, start: int, where: Location) -> bool:
+        """Whether a line has the columns."""
+        try:
+            return self._names_all(self.best_reading(start, where)[2])
+        except SourceError:
+            return False
+
+    def line_end(self, start: int) -> int:
+        """The position of the next line; 0 if there is none."""
+        return self.head.find(self.end, start) + 1
+
+    def _names_all(self, names: Sequence[str]) -> bool:
+        return set(self.columns) <= set(names)
+
+
+def _header_position(text: _Beginning, start: int, line: int, plain: PlainText) -> tuple[int, int]:
+    """The position and the line of the header.
+
+    A line ``#TYPE …``, as Export-Csv of Windows PowerShell writes it, and lines of delimiters may precede it.
+
+    :raises SourceError: if other lines do.
+    """
+    first, position, number, may_be_skipped = (start, line), start, line, True
+    while number < line + _MOST_LINES_BEFORE:
+        if text.is_header(position, plain.file.at(number)):
+            if may_be_skipped:
+                return position, number
+            raise SourceError(
+                plain.file.at(first[1]),
+                f"this line is not the header: line {number} has the mapped columns "
+                f"({listed_columns(list(text.columns))})",
+                advice=f'Say SkipLines="{number - 1}" on the mapping, or export the table without lines before it.',
+            )
+        next_position = text.line_end(position)
+        content = text.head[position : next_position or len(text.head)].strip()
+        may_be_skipped = may_be_skipped and _MAY_PRECEDE.fullmatch(content) is not None
+        if not next_position or next_position == len(text.head):
+            break
+        position, number = next_position, number + 1
+        if may_be_skipped and _TYPE_LINE.match(content):
+            first = position, number
+    return first
+
+
+_MOST_LINES_BEFORE = 20
+_TYPE_LINE = re.compile(rb'"?#TYPE ')
+_MAY_PRECEDE = re.compile(rb'"?#TYPE [^"\r\n]*"?|[;,\t| ]*')
 _EXAMPLE = 'Say for example Delimiter=";".'
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import os
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from deltamark.domain.errors import SourceError
+from deltamark.infrastructure.extracts.copies import Copies
+from deltamark.infrastructure.extracts.csv.grammar import MARK
 from deltamark.infrastructure.extracts.decode import CHUNK, PlainText
 
 _BLOCK = 512 << 10
@@ -21,6 +24,7 @@ class TextShape:
     :param returns: the number of CR, those of CRLF included.
     :param pairs: the number of CRLF.
     :param has_quotes: whether a double quote occurs anywhere.
+    :param has_marks: whether a byte order mark occurs anywhere but at the beginning.
     :param longest: an upper bound for the length of a line, in bytes.
     """
 
@@ -28,6 +32,7 @@ class TextShape:
     returns: int = 0
     pairs: int = 0
     has_quotes: bool = False
+    has_marks: bool = False
     longest: int = 0
 
     @property
@@ -47,6 +52,7 @@ def inspect_text(plain: PlainText) -> TextShape:
     :raises SourceError: with the line where it is not.
     """
     shape, decoder, last, open_length = TextShape(), codecs.getincrementaldecoder("utf-8")("strict"), b"", 0
+    before = b""
     with plain.path.open("rb", buffering=0) as stream:
         while chunk := stream.read(CHUNK):
             _check_text(chunk, decoder, shape, plain)
@@ -55,6 +61,8 @@ def inspect_text(plain: PlainText) -> TextShape:
                 shape.pairs += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
             shape.line_feeds += chunk.count(b"\n")
             shape.has_quotes = shape.has_quotes or b'"' in chunk
+            shape.has_marks = shape.has_marks or _has_mark(chunk, before)
+            before = chunk[1 - len(MARK) :]
             open_length = _measure_lines(chunk, open_length, shape)
             last = chunk[-1:]
     _check_end(last, decoder, shape, plain)
@@ -78,6 +86,11 @@ def _check_text(chunk: bytes, decoder: Any, shape: TextShape, plain: PlainText) 
         raise _undecodable(
             error.object, error.start, _line_number(shape, error.object[: error.start]), plain
         ) from error
+
+
+def _has_mark(chunk: bytes, before: bytes) -> bool:
+    """Whether a byte order mark is in a chunk, or begins in the bytes `before` it; not one that begins the text."""
+    return MARK in before + chunk if before else chunk.rfind(MARK) > 0
 
 
 def _undecodable(text: bytes, start: int, line: int, plain: PlainText) -> SourceError:
@@ -119,6 +132,38 @@ def _check_end(last: bytes, decoder: Any, shape: TextShape, plain: PlainText) ->
     if last != (b"\r" if shape.ends_with_return else b"\n"):
         line = (shape.returns if shape.ends_with_return else shape.line_feeds) + 1
         raise cut_off(plain, line)
+
+
+def without_end_sign(plain: PlainText, copies: Copies) -> PlainText:
+    """The text without the end-of-file signs (0x1A) that old programs write behind the last row.
+
+    The sign shows that the file is whole, also where the last row has no line end. Elsewhere it is an ordinary
+    character.
+
+    :param copies: gives the file for a copy without them, if there are any.
+    """
+    with plain.path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _MOST_SIGNS))
+        tail = stream.read()
+        sign = tail.find(b"\x1a", len(tail.rstrip(b"\x1a\r\n")))
+        if sign < 0:
+            return plain
+        stream.seek(0)
+        rest = size - len(tail) + sign
+        copy = copies.new()
+        head = last = b""
+        with copy.open("wb") as target:
+            while rest and (chunk := stream.read(min(CHUNK, rest))):
+                target.write(chunk)
+                rest -= len(chunk)
+                head, last = head or chunk, chunk[-1:]
+            if last and last not in b"\r\n":
+                target.write(b"\r" if b"\r" in head and b"\n" not in head else b"\n")
+    return evolve(plain, path=copy)
+
+
+_MOST_SIGNS = 64 << 10
 
 
 def cut_off(plain: PlainText, line: int, more: str = "its last row has no line end") -> SourceError:

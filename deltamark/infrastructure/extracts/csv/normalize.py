@@ -15,8 +15,9 @@ from typing import BinaryIO
 from attrs import Factory, define
 
 from deltamark.domain.errors import SourceError
+from deltamark.domain.synchronization.keys import stripped
 from deltamark.infrastructure.extracts.cells import UnreadableRow
-from deltamark.infrastructure.extracts.csv.grammar import Grammar, Row, UnclosedQuote
+from deltamark.infrastructure.extracts.csv.grammar import MARK, Grammar, Row, UnclosedQuote
 from deltamark.infrastructure.extracts.csv.inspection import cut_off
 from deltamark.infrastructure.extracts.decode import CHUNK, PlainText
 
@@ -33,12 +34,16 @@ class NormalizedText:
 
     :param lines: the line of the source in which each row of the result started, in order.
     :param unreadable: the rows that were left out, in line order.
+    :param empty: the number of rows of another width in which nothing was, which are left out too.
+    :param marks: the number of byte order marks at the beginning of rows.
     :param has_breaks: whether `ESCAPED_CR` or `ESCAPED_LF` occurs in the result.
     :param longest: the length in bytes of the longest row that was not one plain line in the source.
     """
 
     lines: array[int] = Factory(lambda: array("q"))
     unreadable: list[UnreadableRow] = Factory(list)
+    empty: int = 0
+    marks: int = 0
     has_breaks: bool = False
     longest: int = 0
 
@@ -118,6 +123,9 @@ class _Normalizer:
         return rows
 
     def _write_special_row(self, text: bytes, position: int, is_all: bool) -> int:
+        if text.startswith(MARK, position):
+            self.result.marks += 1
+            return len(MARK)
         blank = self._grammar.blank_line.match(text, position)
         if blank:
             self.line += 1
@@ -136,6 +144,9 @@ class _Normalizer:
             return 0
         if row.flaw is None and len(row.fields) == self._width:
             self._write_row(self._grammar.delimiter.join(b'"' + f.replace(b'"', b'""') + b'"' for f in row.fields))
+        elif row.flaw is None and is_empty(row):
+            self.result.empty += 1
+            self._last = None
         else:
             self._leave_out(row, text[position : row.end])
         return self._advance(text[position : row.end])
@@ -165,6 +176,11 @@ class _Normalizer:
             "a quoted field starts here and is never closed properly",
             advice="Close the quote (a quote inside a quoted field is written twice) and run the job again.",
         )
+
+
+def is_empty(row: Row) -> bool:
+    """Whether nothing is in any cell of a row, as in one of delimiters alone."""
+    return not any(stripped(field.decode("utf-8", "replace")) for field in row.fields)
 
 
 def _columns(count: int) -> str:
