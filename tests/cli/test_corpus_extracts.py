@@ -313,10 +313,10 @@ def test_107_a_smaller_extract_is_applied_and_missing_rows_are_deleted(holding):
 def test_108_an_extract_that_grows_while_it_is_read_fails_the_task(holding, monkeypatch):
     original = csv_cells.detect_dialect
 
-    def growing(*arguments):
+    def growing(*arguments, **options):
         with (holding.exports / "people.csv").open("a") as file:
             file.write("l,b\n")
-        return original(*arguments)
+        return original(*arguments, **options)
 
     monkeypatch.setattr(csv_cells, "detect_dialect", growing)
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deltamark import Linked, Observer, ResourceCorrelationRule, TaskState, Unlinked
-from tests.scenarios.house import House
+from tests.scenarios.house import PROPERTIES, House
 from tests.tiers import law
 
 Day = dict[str, dict[str, Any]]
@@ -207,6 +207,33 @@ def test_incremental_keys_are_those_of_a_complete_run_from_scratch_and_of_plain_
     assert house.keys() == fresh.keys() == keys_by_hand(today, rule)
     house.engine.close()
     fresh.engine.close()
+
+
+def _lower(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.lower(): value for name, value in values.items()}
+
+
+EMPTY = st.sampled_from(["", " ", "\t", "\u00a0", "\u200b", "\ufeff"])
+
+
+@law(8)
+@given(before=DAYS, after=DAYS, order=st.randoms(use_true_random=False), empty=st.dictionaries(NUMBERS, EMPTY))
+@example(before={"a": {"Name": "x"}}, after={"a": {"Name": "x"}}, order=None, empty={"a": ""})
+def test_a_row_that_lost_its_key_deletes_nothing_and_the_others_are_applied(new_house, before, after, order, empty):
+    house = new_house()
+    run(written(house, before), "People")
+    rows = [{"number": empty.get(number, number), **_lower(values)} for number, values in after.items()]
+    if order is not None:
+        order.shuffle(rows)
+    house.write("people", [name.lower() for name in PROPERTIES], rows)
+
+    done = house.engine.run_job("People", force=True)
+
+    lost = [number for number in after if number in empty and any(str(v).strip() for v in after[number].values())]
+    good = {number: values for number, values in after.items() if number not in empty}
+    assert house.state() == ({**before, **good} if lost else good)
+    assert done.counts.set_aside == len(lost)
+    house.engine.close()
 
 
 TEAMS = st.dictionaries(st.sampled_from(["T", "t", "T T", "é", "e\u0301"]), TEXTS.filter(bool), min_size=1, max_size=4)
