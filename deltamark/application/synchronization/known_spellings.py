@@ -258,13 +258,15 @@ def _spelled_links(
         if column == "value1":
             values += extract.kept.to_pylist()
             values += [] if extract.faulty is None else extract.faulty.column("value1").to_pylist()
+            values += [] if extract.halves is None else extract.halves.column("value1").to_pylist()
         replaced = known[ref].of(values)
         if not replaced:
             continue
         extract = evolve(extract, rows=_respelled(extract.rows, {column: replaced}))
         if column == "value1":
             faulty = None if extract.faulty is None else _respelled(extract.faulty, {"value1": replaced})
-            extract = evolve(extract, kept=_replaced(extract.kept, replaced), faulty=faulty)
+            halves = None if extract.halves is None else _respelled(extract.halves, {"value1": replaced})
+            extract = evolve(extract, kept=_replaced(extract.kept, replaced), faulty=faulty, halves=halves)
     return extract
 
 
