@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from attrs import evolve
 
-from deltamark import Job, Observer, Step, StoreError, TaskState, UsageError
+from deltamark import Job, Observer, Step, StoreError, TaskState, Thresholds, UsageError
 from deltamark.application.scheduling.leader import SCHEDULER
 from deltamark.domain.configuration.names import identifier_problem
 from tests.scenarios.house import House, configuration
@@ -441,3 +441,23 @@ def test_a_job_that_was_away_is_due_from_when_it_came_back(new_house, time):
 
 def test_the_lead_cannot_be_held_under_the_name_of_a_task(new_house):
     assert identifier_problem(SCHEDULER)
+
+
+def test_each_scheduled_run_that_leaves_a_connector_out_says_so(new_house, time):
+    house = new_house()
+    few = Thresholds(maximum_deleted_lines=1)
+    nightly = Job("Hourly", [Step("SynchronizeHR")], is_incremental=True, cron_tab_expression="0 0 * * * *")
+    house.configured(limits=few, more_jobs=[nightly])
+    house.engine._services = evolve(house.engine._services, lease_s=A_DAY_S)
+    house.people({"1": "Ann", "2": "Bob", "3": "Cem"}).engine.run_job("Hourly")
+    house.people({"1": "Ann"})
+
+    keeper = Timekeeper(house, time).works_until("15:10")
+
+    states = [notice.state for notice in keeper.notices if notice.kind.value == "ended"]
+    assert states == [TaskState.BLOCKED, TaskState.WARNING, TaskState.WARNING]
+    left_out = [words for words in keeper.words("ended") if "skipped: connector HR is blocked by run 2 since " in words]
+    assert len(left_out) == 2
+    health = house.engine.health()
+    assert [(found.connector, found.run) for found in health.held_back] == [("HR", 2)]
+    assert not health.is_well
