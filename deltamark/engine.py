@@ -805,9 +805,10 @@ class Engine:
         Computed values are erased too; all of it in the log, the state, snapshots, correlation keys and flags. A
         resource that exists is deleted first, and what depends on it is flagged. What stays is that changes were made,
         when and by which run, and the record of the erasure with its reason: job ``*erase*`` among the runs. The chain
-        of digests still verifies. Not reached are what other resources computed from it in the past, records of runs
-        that name the key (the result lists the runs), extracts, exports and backups. If a source still has the
-        resource, the next synchronization creates it anew.
+        of digests still verifies. Rows that were set aside and links that wait are erased too, if they name it. Not
+        reached are what other resources computed from it in the past, messages in records of runs that name the key
+        (the result lists the runs), extracts, exports and backups. If a source still has the resource, the next
+        synchronization creates it anew.
 
         What is deleted may still lie on the disk until it is overwritten; `scrub` overwrites it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -254,12 +254,19 @@ class Writing(Reading, Protocol):
         """
         ...
 
-    def erase(self, stream: int, build: Callable[[str, int, datetime, Emptied], ResourceErased], run: int) -> Emptied:
+    def erase(
+        self,
+        stream: int,
+        build: Callable[[str, int, datetime, Emptied], ResourceErased],
+        run: int,
+        records: Collection[Position] = (),
+    ) -> Emptied:
         """Empties all changes of a resource and its links, and drops all else stored of them.
 
         The resource must be deleted, and every change flagged.
 
         :param build: makes the event for the record from stream, version, time and what was emptied.
+        :param records: positions of `Reading.records_of_rows` that are emptied too.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +15,7 @@ from deltamark.domain.integrity.verification import Checkpoint, LogVerification
 from deltamark.domain.resources.link import LinkEvent, LinkFact, LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
 from deltamark.domain.retention.retention import Outgoing
-from deltamark.domain.runs.run import ChangesDiscarded, ResourceErased
+from deltamark.domain.runs.run import ChangesDiscarded, PairsAwaited, ResourceErased, RowsSetAside
 from deltamark.domain.values import Values
 
 if TYPE_CHECKING:
@@ -357,8 +357,18 @@ class Reading(Protocol):
         """The numbers of changes in the log of a resource and its links, and of links it ever had."""
         ...
 
-    def runs_that_name(self, key: str) -> list[int]:
-        """The runs whose records hold a key as a whole text, or quoted in a message."""
+    def records_of_rows(self) -> Iterator[tuple[Position, RowsSetAside | PairsAwaited]]:
+        """The records of runs that hold what rows of extracts say, oldest first, with their positions.
+
+        What was erased of them is not there.
+        """
+        ...
+
+    def runs_that_name(self, key: str, besides: Collection[Position] = ()) -> list[int]:
+        """The runs whose records hold a key as a whole text, or quoted in a message.
+
+        :param besides: positions of records that do not count.
+        """
         ...
 
     # Integrity

@@ -14,6 +14,7 @@ from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import ResourceChanges
+from deltamark.application.retention.records_that_name import NamingRecords, naming_records
 from deltamark.application.runs.run_log import RunLog, TaskEnd
 from deltamark.application.services import Services, TaskResult
 from deltamark.domain.configuration.jobs import TaskState
@@ -37,7 +38,7 @@ def would_erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
     """
     words = checked_reason(reason)
     with services.store.reading() as reading:
-        return _outlook(services, reading, ref, words)
+        return _outlook(services, reading, ref, words)[0]
 
 
 def erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
@@ -52,32 +53,31 @@ def erase(services: Services, ref: ResourceRef, reason: str) -> Erasure:
     words = checked_reason(reason)
     with services.store.transaction() as tx:
         refuse_while_running(tx)
-        outlook = _outlook(services, tx, ref, words)
+        outlook, records = _outlook(services, tx, ref, words)
         log = RunLog.start(tx, services, ERASE, [PlannedTask(ordinal=_ORDINAL, identifier=ERASE, kind="Erase")])
         log.task_started(_ORDINAL)
         stream = tx.stream_of(ref)
         assert stream is not None, "a resource without a stream was refused"
         _delete(tx, ref, log.run)
         flagged = flag_changes(services, tx)
-        emptied = log.erase(_ORDINAL, stream, ref, salt=secrets.token_hex(16), reason=words)
-        message = f"{how_many(emptied.count, 'change')} erased (reason: {words})"
+        emptied = log.erase(_ORDINAL, stream, ref, salt=secrets.token_hex(16), reason=words, records=records.positions)
+        _stop_waiting(tx, log, records)
+        events = emptied.count - len(records.positions)
+        message = f"{how_many(events, 'change')} erased (reason: {words})"
         done = TaskResult(effect=True, counts=flagged.counts, messages=[message])
         log.task_ended(_ORDINAL, TaskEnd(done, TaskState.COMPLETED))
         log.run_ended(TaskState.COMPLETED)
     return Erasure(
-        run=log.run, ref=ref, reason=words, events=emptied.count, links=outlook.links, was_live=outlook.was_live,
+        run=log.run, ref=ref, reason=words, events=events, links=outlook.links, was_live=outlook.was_live,
         named_in=outlook.named_in,
     )  # fmt: skip
 
 
-def _outlook(services: Services, reading: Reading, ref: ResourceRef, reason: str) -> Erasure:
+def _outlook(services: Services, reading: Reading, ref: ResourceRef, reason: str) -> tuple[Erasure, NamingRecords]:
     stream = reading.stream_of(ref)
     if stream is None:
         raise resource_not_found(reading, ref)
-    for connector in services.configuration.connectors:
-        block = reading.block_of(connector.identifier)
-        if block is None:
-            continue
+    for block in reading.blocks():
         raise UsageError(
             f"run {block.run} holds changes of connector {block.connector} back, which may name {ref}. Nothing was "
             "erased. Resume that run, which applies them, or cancel it, which drops them."
@@ -87,9 +87,18 @@ def _outlook(services: Services, reading: Reading, ref: ResourceRef, reason: str
     is_live = resource is not None and resource.live
     if is_live:
         events += 1 + len(reading.links_of(ref))
-    return Erasure(
-        ref=ref, reason=reason, events=events, links=links, was_live=is_live, named_in=reading.runs_that_name(ref.key)
-    )
+    records = naming_records(reading, services.configuration, ref)
+    named_in = reading.runs_that_name(ref.key, besides=records.positions)
+    return Erasure(ref=ref, reason=reason, events=events, links=links, was_live=is_live, named_in=named_in), records
+
+
+def _stop_waiting(tx: Writing, log: RunLog, records: NamingRecords) -> None:
+    """Drops the links that wait and name the resource, and records what the others of their records wait for."""
+    for association, pairs in records.gone.items():
+        if pairs:
+            tx.put_waiting_links(association, (), pairs)
+    for association, awaited in records.awaited.items():
+        log.links_wait(_ORDINAL, association, awaited, records.settled[association])
 
 
 def _delete(tx: Writing, ref: ResourceRef, run: int) -> None:

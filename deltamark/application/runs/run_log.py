@@ -202,7 +202,16 @@ class RunLog:
 
         return self._tx.discard(subjects, event, self.run, up_to=up_to, at_most=at_most)
 
-    def erase(self, ordinal: int, stream: int, ref: ResourceRef, *, salt: str, reason: str) -> Emptied:
+    def erase(
+        self,
+        ordinal: int,
+        stream: int,
+        ref: ResourceRef,
+        *,
+        salt: str,
+        reason: str,
+        records: Collection[Position] = (),
+    ) -> Emptied:
         """Erases a resource and records it (see `Writing.erase`)."""
 
         def event(own: str, version: int, at: datetime, emptied: Emptied) -> ResourceErased:
@@ -221,7 +230,7 @@ class RunLog:
                 ranges=emptied.ranges,
             )
 
-        return self._tx.erase(stream, event, self.run)
+        return self._tx.erase(stream, event, self.run, records)
 
     def _append(self, event: Callable[..., RunEvent]) -> None:
         self._tx.append_to_run(

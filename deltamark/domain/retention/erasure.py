@@ -34,7 +34,7 @@ class Erasure:
     :param events: how many changes of the resource and of its links, including its deletion.
     :param links: how many links it ever had.
     :param was_live: whether the resource existed until then.
-    :param named_in: runs whose records name the key in rows set aside, waiting links or messages; these stay.
+    :param named_in: runs whose records name the key in messages; these stay.
     """
 
     run: int | None = None

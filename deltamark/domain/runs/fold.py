@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from attrs import evolve
 
 from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.resources.events import Event
 from deltamark.domain.runs.run import (
     CancelRequested,
     ChangesDiscarded,
@@ -29,11 +30,19 @@ from deltamark.domain.runs.run import (
 )
 
 
-def fold_run(events: Iterable[RunEvent]) -> JobRun | None:
-    """The run that these events of its stream, oldest first, describe."""
+def fold_run(events: Iterable[Event]) -> JobRun | None:
+    """The run that these events of its stream, oldest first, describe.
+
+    What an erasure emptied says nothing any more.
+    """
     run: JobRun | None = None
     for event in events:
-        run = _new_run(event) if isinstance(event, RunStarted) else _apply(run, event)
+        if isinstance(event, RunStarted):
+            run = _new_run(event)
+        elif isinstance(event, RunEvent):
+            run = _apply(run, event)
+        elif run is not None:
+            run = evolve(run, version=event.originator_version)
     return run
 
 

@@ -7,6 +7,7 @@ import pytest
 from deltamark import ConcurrentRun, ErasedResource, ResourceRef, RunMoment, TaskState, UsageError
 from deltamark.domain.runs.run import Counts, TaskEnded
 from deltamark.domain.values import shown
+from deltamark.infrastructure.store.sqlite.address import path_of
 from tests.scenarios.house import PROPERTIES, House
 from tests.scenarios.organisation.setting import everything
 from tests.store.integrity.test_chain import held_against
@@ -171,11 +172,17 @@ def test_nothing_is_erased_while_a_run_goes_on(lived):
         lived.engine.erase("Person", "1", reason="x")
 
 
-def test_runs_whose_records_name_the_key_are_listed(lived):
+def test_rows_that_were_set_aside_are_erased_and_their_run_is_not_listed(lived):
     twice = [{"number": "1", "name": "A"}, {"number": "1", "name": "B"}]
-    lived.write("people", [name.lower() for name in PROPERTIES], twice).engine.run_job("Complete")
+    run = lived.write("people", [name.lower() for name in PROPERTIES], twice).engine.run_job("Complete")
+    assert run.set_aside
 
-    assert lived.engine.erase("Person", "1", reason="x", dry_run=True).named_in
+    assert lived.engine.erase("Person", "1", reason="x", dry_run=True).named_in == ()
+    assert lived.engine.run(run.number).set_aside
+    assert lived.engine.erase("Person", "1", reason="x").named_in == ()
+
+    assert lived.engine.run(run.number).set_aside == ()
+    assert verified(lived.url).is_sound
 
 
 @pytest.mark.parametrize("key", ["1", 'a"b', "ä\tü"])
@@ -221,6 +228,74 @@ def test_values_computed_from_it_are_computed_anew_and_their_history_stays(new_o
     assert own == [change for change in before if change not in of_manager]
     assert len(of_manager) == 1
     assert CANARY in str(own)
+
+
+@pytest.fixture
+def awaited(house):
+    """A person who was deleted while a team still names them, as it names one who never was; and a row set aside."""
+    gone, later = f"{CANARY}-gone", "later"
+    house.people({gone: "Ann", "2": "Bob"}).run("Complete")
+    house.teams({"T": "Team"}, ("T", "2")).run("Teams")
+    house.people({"2": "Bob"}).run("Complete")
+    house.teams({"T": "Team"}, ("T", gone), ("T", later), ("T", "2"))
+    house.engine.run_job("Teams")
+    bad = [{"number": "2", "name": "Bob"}, {"number": gone, "age": "old"}, {"number": "3", "age": "young"}]
+    house.write("people", [name.lower() for name in PROPERTIES], bad).engine.run_job("Complete")
+    return house, gone
+
+
+@pytest.mark.on_every_store
+def test_what_waits_and_what_was_set_aside_is_erased_too(awaited, new_store):
+    house, gone = awaited
+    assert {"awaited", "events"} <= set(holds(house.url, gone))
+    with house.engine._store.reading() as reading:
+        assert ("T", gone) in reading.waiting_links("Members")
+
+    done = house.engine.erase("Person", gone, reason="request 17")
+
+    assert holds(house.url, CANARY) == []
+    assert done.named_in == ()
+    with house.engine._store.reading() as reading:
+        assert reading.waiting_links("Members") == {("T", "later")}
+    assert verified(house.url).is_sound
+    assert done.run in house.engine.erased_changes()
+    assert sum(house.engine.erased_changes().values()) == done.events
+    for run in house.engine.runs():
+        assert house.engine.run(run.number).number == run.number
+    replayed_into(house.url, new_store())
+    house.engine.scrub()
+    if house.url.startswith("sqlite:"):
+        store = path_of(house.url)
+        house.engine.close()
+        assert CANARY.encode() not in b"".join(file.read_bytes() for file in store.parent.glob(f"{store.name}*"))
+
+
+def test_those_who_wait_for_others_are_linked_after_an_erasure_as_before(awaited):
+    house, gone = awaited
+    house.engine.erase("Person", gone, reason="x")
+
+    house.people({"2": "Bob", "later": "Late"}).run("Complete")
+
+    assert ("T", "later") in house.pairs()
+    assert verified(house.url).is_sound
+
+
+def test_a_link_of_another_resource_with_the_same_key_stays(new_store, tmp_path, clock):
+    house = House(new_store(), tmp_path / "exports", clock)
+    key = "1"
+    house.people({key: "Ann", "2": "Bob"}).run("Complete")
+    house.teams({key: "Team"}, (key, key), (key, "2")).run("Teams")
+    house.people({"2": "Bob"}).run("Complete")
+    house.teams({key: "Team"}, (key, key), (key, "2"))
+    house.engine.run_job("Teams")
+
+    house.engine.erase("Person", key, reason="x")
+
+    with house.engine._store.reading() as reading:
+        assert reading.waiting_links("Members") == set()
+    assert house.pairs() == {(key, "2")}, "a team of the same key is another resource"
+    assert verified(house.url).is_sound
+    house.engine.close()
 
 
 def test_an_event_that_was_emptied_without_a_record_is_found(lived):

@@ -6,7 +6,7 @@ Empties its changes and those of its links, and removes all that was derived fro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from functools import cache
 
@@ -14,12 +14,13 @@ import orjson
 
 from deltamark.application.ports.records import Emptied
 from deltamark.domain.errors import store_damaged
-from deltamark.domain.runs.run import ResourceErased
+from deltamark.domain.history.changes import Position
+from deltamark.domain.runs.run import PairsAwaited, ResourceErased, RowsSetAside
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.arrow import np, pa
 from deltamark.infrastructure.store.commands.stubs import StubCommands, ranges_of
 from deltamark.infrastructure.store.events.mapper import ERASED
-from deltamark.infrastructure.store.events.run_events import RESOURCE_ERASED
+from deltamark.infrastructure.store.events.run_events import ERASABLE_RECORDS, RESOURCE_ERASED
 from deltamark.infrastructure.store.queries.log import EVENT, LogQueries
 from deltamark.infrastructure.store.session import RunCommands
 
@@ -52,7 +53,8 @@ class ErasureQueries(LogQueries):
         if not erased_by:
             return {}
         sql = f"""SELECT {EVENT} FROM {self._db.each_number(1, "w")}
-            {self._db.ordered_join} stored_events e ON e.notification_id = w.value WHERE e.topic=?2 ORDER BY 1"""
+            {self._db.ordered_join} stored_events e ON e.notification_id = w.value
+            WHERE e.topic=?2 AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.stream = e.originator_id) ORDER BY 1"""
         emptied = map(self._event, self._db.rows(sql, (self._db.array(sorted(erased_by)), ERASED)))
         counts = Counter(erased_by[position] for position, event in emptied if run in (None, event.cause.run))
         return dict(sorted(counts.items()))
@@ -68,19 +70,31 @@ class ErasureQueries(LogQueries):
         positions: list[int] = self._db.table(sql, (stream,), _positions()).column("position").to_pylist()
         return positions
 
-    def runs_that_name(self, key: str) -> list[int]:
+    def records_of_rows(self) -> Iterator[tuple[Position, RowsSetAside | PairsAwaited]]:
+        sql = f"""SELECT {EVENT} FROM runs r {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream
+            WHERE {self._db.among_texts("e.topic", 1)} ORDER BY e.notification_id"""
+        yield from map(self._event, self._db.rows(sql, (self._db.array(ERASABLE_RECORDS),)))
+
+    def runs_that_name(self, key: str, besides: Collection[Position] = ()) -> list[int]:
         either = " OR ".join(self._db.holds("e.state", self._db.as_bytes(f"CAST(?{n} AS TEXT)")) for n in (1, 2))
-        sql = f"""SELECT DISTINCT r.number FROM runs r
-            {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream WHERE {either} ORDER BY 1"""
+        sql = f"""SELECT r.number, e.notification_id FROM runs r
+            {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream WHERE {either} ORDER BY 1, 2"""
         by_itself, in_a_message = (orjson.dumps(text).decode() for text in (key, shown(key)))
-        return [number for (number,) in self._db.all(sql, (by_itself, in_a_message[1:-1]))]
+        found = self._db.all(sql, (by_itself, in_a_message[1:-1]))
+        return list(dict.fromkeys(number for number, position in found if position not in set(besides)))
 
 
 class ErasureCommands(StubCommands, RunCommands, ErasureQueries):
     """Erases resources."""
 
-    def erase(self, stream: int, build: Callable[[str, int, datetime, Emptied], ResourceErased], run: int) -> Emptied:
-        positions = self._events_of(stream)
+    def erase(
+        self,
+        stream: int,
+        build: Callable[[str, int, datetime, Emptied], ResourceErased],
+        run: int,
+        records: Collection[Position] = (),
+    ) -> Emptied:
+        positions = sorted({*self._events_of(stream), *records})
         streams = tuple(number for (number,) in self._db.all(f"{_STREAMS} ORDER BY 1", (stream,)))
         ranges = ranges_of(np.asarray(positions, np.int64)) if positions else ()
         emptied = Emptied(count=len(positions), streams=streams, ranges=ranges)

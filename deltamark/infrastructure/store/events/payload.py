@@ -40,8 +40,8 @@ RESOURCE = (ENTITY_TYPE, KEY)
 LINK = (ASSOCIATION, ENTITY_TYPE, KEY, TARGET_TYPE, TARGET_KEY)
 """The members that identify a link."""
 
-LEFT_BY_ERASURE = (AT, RUN, TASK)
-"""The members that an erased change keeps."""
+LEFT_BY_ERASURE = {AT: (AT,), RUN: (RUN, "run"), TASK: (TASK, "task")}
+"""The members that an erased event keeps, each with its names in changes and in records of runs."""
 
 FIRST, UP_TO = fields(ChangesDiscarded).first.name, fields(ChangesDiscarded).up_to.name
 COUNT, RANGES = fields(ChangesDiscarded).count.name, fields(ChangesDiscarded).ranges.name

@@ -33,6 +33,11 @@ from deltamark.domain.runs.run import (
 
 CHANGES_DISCARDED, ROWS_SET_ASIDE, RESOURCE_ERASED = "cd1", "sa1", "er1"
 
+LINKS_WAIT = "pa1"
+
+ERASABLE_RECORDS = (ROWS_SET_ASIDE, LINKS_WAIT)
+"""Records of runs that hold what rows of extracts say; an erasure empties those that name the resource."""
+
 RUN_TOPICS: Mapping[str, type[RunEvent]] = {
     "rs1": RunStarted,
     "ts1": TaskStarted,
@@ -43,7 +48,7 @@ RUN_TOPICS: Mapping[str, type[RunEvent]] = {
     "rr1": RunResumed,
     "cr1": CancelRequested,
     "tp1": TaskProgressed,
-    "pa1": PairsAwaited,
+    LINKS_WAIT: PairsAwaited,
     RESOURCE_ERASED: ResourceErased,
 }
 

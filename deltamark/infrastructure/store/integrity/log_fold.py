@@ -17,6 +17,7 @@ from attrs import Factory, define
 
 from deltamark.domain.errors import StoreError
 from deltamark.domain.history.changes import Position
+from deltamark.domain.retention.erasure import Erased
 from deltamark.domain.runs.fold import fold_run
 from deltamark.domain.runs.run import ChangesDiscarded, PairsAwaited, PlannedTask, RunStarted
 from deltamark.domain.values import shown
@@ -322,7 +323,7 @@ class LogFold:
         event = first
         while event is not None:
             place, _, number, topic, payload = event
-            if topic not in RUN_TOPICS:
+            if topic not in RUN_TOPICS and topic != ERASED:
                 raise _Broken(f"event {number} has the topic {shown(topic)}, which is not one of runs", place)
             try:
                 fact = self._mapper.event(str(stream), number, topic, payload)
@@ -342,7 +343,7 @@ class LogFold:
             run = fold_run(facts)
         except (AssertionError, AttributeError, IndexError):
             run = None
-        if run is None or any(fact.run != run.number for fact in facts):
+        if run is None or any(_run_of(fact) != run.number for fact in facts):
             raise _Broken("its events do not form one run", positions[-1] or None)
         self._remember(positions[1:], facts)
         return FoldedRun(stream, run.number, len(facts), positions[1], positions[-1])
@@ -368,6 +369,11 @@ class LogFold:
             self._report_fault(LogFault("the log", problem, head or None))
         for position in self._moments.backwards():
             self._report_fault(LogFault("the log", f"time runs backwards at position {position}", position))
+
+
+def _run_of(fact: Any) -> int:
+    """The run of an event of its stream, which may have been erased."""
+    return int(fact.cause.run if isinstance(fact, Erased) else fact.run)
 
 
 def _snapshot(stream: int, payload: bytes, position: Position) -> dict[str, Any]:

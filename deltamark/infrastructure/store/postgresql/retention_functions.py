@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, ERASED
-from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, RESOURCE_ERASED
+from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, ERASABLE_RECORDS, RESOURCE_ERASED
 
 DISCARD_EVENTS, ERASE_EVENTS = "discard_events", "erase_events"
 
-_LEFT = payload.sql_object({name: f"(w.state ->> '{name}')" for name in payload.LEFT_BY_ERASURE})
+_LEFT = payload.sql_object(
+    {
+        name: "coalesce(" + ", ".join(f"w.state ->> '{old}'" for old in olds) + ")"
+        for name, olds in payload.LEFT_BY_ERASURE.items()
+    }
+)
 _TOPICS = ", ".join(f"'{topic}'" for topic in CHANGE_TOPICS)
+_ERASABLE = ", ".join(f"'{topic}'" for topic in (*CHANGE_TOPICS, *ERASABLE_RECORDS))
 
 # It runs with the rights of the owner, so it checks everything: this transaction must have written the record; only
 # changes are deleted that lie between the positions of the record, are covered by a snapshot and lie below a horizon,
@@ -57,9 +63,9 @@ CREATE_DISCARD_EVENTS = (
     f"REVOKE ALL ON FUNCTION {DISCARD_EVENTS}(bigint) FROM PUBLIC",
 )
 
-# The same for an erasure: this transaction must have written the record, and its positions must be changes with stubs,
-# as many as it says. Their time and origin remain. Snapshots of its streams are deleted, unless a resource or link has
-# them.
+# The same for an erasure: this transaction must have written the record, and its positions must be changes, rows set
+# aside or links that wait, with stubs, as many as it says. Their time and origin remain. Snapshots of its streams are
+# deleted, unless a resource or link has them.
 CREATE_ERASE_EVENTS = (
     f"""CREATE OR REPLACE FUNCTION {ERASE_EVENTS}(record bigint) RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -78,7 +84,7 @@ CREATE_ERASE_EVENTS = (
             SELECT e.notification_id, e.originator_id, convert_from(e.state, 'UTF8')::json AS state
             FROM named n JOIN stored_events e ON e.notification_id BETWEEN n.first AND n.last
             JOIN stubs s ON s.position = e.notification_id
-            WHERE e.topic IN ({_TOPICS})
+            WHERE e.topic IN ({_ERASABLE})
         ),
         whole AS MATERIALIZED (
             SELECT a.* FROM allowed a

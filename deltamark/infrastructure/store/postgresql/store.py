@@ -57,7 +57,7 @@ _WRITER = f"""SELECT pid, usename, coalesce(application_name, '-'), to_char(xact
 _END_WRITER = f"""SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity {_LOCKED}
     AND application_name = ?1 AND pid <> pg_backend_pid()"""
 
-_SCRUBBED = ("stored_events", "snapshots", "resources", "links", "correlation_keys")
+_SCRUBBED = ("stored_events", "snapshots", "resources", "links", "correlation_keys", "awaited", "pending")
 
 
 class PostgreSQLStore(DatabaseStore[psycopg.Error]):

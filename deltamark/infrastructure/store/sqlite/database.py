@@ -198,7 +198,7 @@ class SQLiteDatabase(Database):
             FROM stored_events WHERE notification_id=?1), '$.{payload.STREAMS}'))""",
             (record,),
         )
-        left = ", ".join(f"'{name}', json_extract(CAST(state AS TEXT), '$.{name}')" for name in payload.LEFT_BY_ERASURE)
+        left = ", ".join(f"'{name}', {_first_member(olds)}" for name, olds in payload.LEFT_BY_ERASURE.items())
         return self.execute(
             f"""UPDATE stored_events SET topic='{ERASED}', seal=NULL, state=CAST(json_object({left}) AS BLOB)
             WHERE notification_id IN {named}""",
@@ -228,3 +228,9 @@ def _values(column: Column) -> Iterable[Any]:
         return repeat(column.value)
     values: Iterable[Any] = column.to_pylist() if isinstance(column, pa.Array) else column
     return values
+
+
+def _first_member(names: Sequence[str]) -> str:
+    """The member of the state of an event that has one of these names."""
+    members = [f"json_extract(CAST(state AS TEXT), '$.{name}')" for name in names]
+    return members[0] if len(members) == 1 else f"coalesce({', '.join(members)})"

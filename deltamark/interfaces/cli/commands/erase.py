@@ -54,7 +54,7 @@ def _print_summary(erasure: Erasure) -> None:
         say(f"Run {erasure.run}: {erasure.ref} erased (reason: {erasure.reason}): {erased}")
     if erasure.named_in:
         runs = ", ".join(map(str, erasure.named_in))
-        say(f"The key stays in the records of these runs, in rows set aside, waiting links or messages: {runs}.")
+        say(f"The key stays in the records of these runs, in messages: {runs}.")
 
 
 COMMANDS: tuple[click.Command, ...] = (erase,)
