@@ -185,6 +185,9 @@ _BASE64 = "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _PAIR = "[0-9A-Fa-f]{2}"
 _HEXADECIMAL = rf"[xX]''({_PAIR})+''|0[xX]({_PAIR})+|(\\{_PAIR})+|{_PAIR}([ :-]{_PAIR})+"
 """Binary data as ``X'…'``, ``0x…``, with backslashes, or with signs between the bytes; quotes doubled for SQL."""
+_BYTES_OF_GUID = (
+    rf"[xX]''({_PAIR}){{16}}''|0[xX]({_PAIR}){{16}}|(\\{_PAIR}){{16}}|{_PAIR}([ :-]{_PAIR}){{15}}|[A-Za-z0-9+/]{{22}}=="
+)
 
 
 def guid_text(cell: str, order: ByteOrder = ByteOrder.LITTLE_ENDIAN) -> str:
@@ -195,14 +198,13 @@ def guid_text(cell: str, order: ByteOrder = ByteOrder.LITTLE_ENDIAN) -> str:
     dashed = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     pattern = rf"{dashed}|\{{{dashed}\}}|\({dashed}\)|[0-9a-f]{{32}}|\{{[0-9a-f]{{32}}\}}"
     digits = rf"regexp_replace(lower({cell}), '[-(){{}}]', '', 'g')"
-    in_bytes = "x"
+    hexadecimal = f"regexp_replace(lower({cell}), '^0x|[^0-9a-f]', '', 'g')"
+    in_bytes = f"case when {cell} like '%==' then lower(hex(from_base64({cell}))) else {hexadecimal} end"
     if order is ByteOrder.LITTLE_ENDIAN:
-        in_bytes = r"regexp_replace(x, '^(..)(..)(..)(..)(..)(..)(..)(..)', '\4\3\2\1\6\5\8\7')"
-    # What is no text of a Guid is seldom there: only then is it looked at as bytes.
-    decoded = f"lambda x: case when length(x) = 32 then {_dashed(in_bytes)} end"
+        in_bytes = rf"regexp_replace({in_bytes}, '^(..)(..)(..)(..)(..)(..)(..)(..)', '\4\3\2\1\6\5\8\7')"
     return (
         f"case when regexp_full_match(lower({cell}), '{pattern}') then {_dashed(digits)} "
-        f"else list_extract(list_transform([{_hexadecimal(cell)}], {decoded}), 1) end"
+        f"when regexp_full_match({cell}, '{_BYTES_OF_GUID}') then {_dashed(in_bytes)} end"
     )
 
 
