@@ -162,7 +162,7 @@ class Company:
         self, derivations: Sequence[Derivation], *, due: Iterable[tuple[int, int]] | None = None, at_once: int = 200_000
     ) -> list[dict[int, Any]]:
         """The values of rules, by stream."""
-        tables = evaluator(at_once).values(derivations, self.inputs(derivations, due))
+        tables = evaluator(at_once).values(derivations, self.inputs(derivations, due)).tables
         for table in tables:
             assert len(set(table["stream"].to_pylist())) == table.num_rows
         return [dict(zip(t["stream"].to_pylist(), t["value"].to_pylist(), strict=True)) for t in tables]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityType, Property, PropertyRef
@@ -15,6 +16,7 @@ from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import Workbench, quoted
 from deltamark.infrastructure.duckdb.json_values import sql_type
 from deltamark.infrastructure.expressions.compiler import Compiled, compile_derivation, register_functions
+from deltamark.infrastructure.expressions.sql_value import count_column
 
 ARROW = {
     "VARCHAR": pa.string(),
@@ -119,6 +121,9 @@ def evaluated(
 ) -> list[Any]:
     """The values of a compiled expression; checks their type."""
     columns = {str(read): _column(read, people, entity_type) for read in compiled.reads}
+    for read in compiled.reads:
+        if pa.types.is_list(columns[str(read)].type):
+            columns[count_column(str(read))[1:-1]] = pc.list_value_length(columns[str(read)]).cast(pa.int64())
     table = pa.table(columns | {"the number": pa.array(range(len(people)), pa.int64())})
     _WORKBENCH.prepare(lambda connection: register_functions(connection, compiled.sql))
     with _WORKBENCH.connection(people=table) as db:

@@ -15,9 +15,12 @@ from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.evaluator import EvaluationFailed, Inputs
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Place
+from deltamark.application.services import TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.errors import DeltamarkError
+from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import Counts
 from deltamark.domain.values import shown
 
@@ -87,13 +90,17 @@ def _with_readers(shares: Sequence[Share], chosen: Sequence[int]) -> list[int]:
 
 @frozen(kw_only=True)
 class Tally:
-    """The counts and messages of a task so far."""
+    """The counts and messages of a task so far.
+
+    :param refused: messages about values that are not stored, which a user must look at.
+    """
 
     computed: int = 0
     executed: int = 0
     necessary: int = 0
     written: int = 0
     messages: tuple[str, ...] = field(default=())
+    refused: tuple[str, ...] = field(default=())
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -102,12 +109,46 @@ class Tally:
             necessary=self.necessary + other.necessary,
             written=self.written + other.written,
             messages=(*self.messages, *other.messages),
+            refused=(*self.refused, *other.refused),
         )
 
     @property
     def counts(self) -> Counts:
         """The counts for the record of the run."""
         return Counts(computed=self.computed, executed=self.executed, necessary=self.necessary, written=self.written)
+
+    def result(self, messages: Sequence[str]) -> TaskResult:
+        """What the task did.
+
+        :param messages: further ones, after those of the tally.
+        """
+        return TaskResult(
+            counts=self.counts,
+            effect=self.written > 0,
+            messages=(*self.messages, *messages, *self.refused),
+            warned=bool(self.refused),
+        )
+
+
+def refusals(reading: Reading, derivations: Sequence[Derivation], refused: pa.Table) -> tuple[str, ...]:
+    """A message for each derivation with values that are too long to be stored.
+
+    :param refused: as in `Computation`.
+    """
+    said = []
+    for number, derivation in enumerate(derivations):
+        streams = refused.filter(pc.equal(refused.column("derivation"), number)).column("stream").sort()
+        if not len(streams):
+            continue
+        names = reading.names(streams.slice(0, _MOST_LISTED).combine_chunks()).to_pylist()
+        keys = ", ".join(shown(name["key"]) for name in names)
+        more = f" and {len(streams) - _MOST_LISTED:,} more" if len(streams) > _MOST_LISTED else ""
+        said.append(
+            f"{derivation.described} has no value for {how_many(len(streams), 'resource')} of {derivation.entity_type} "
+            f"({keys}{more}): the text is longer than 1 MiB, or may be longer than 16 MiB on the way. Shorten what the "
+            "expression reads or makes."
+        )
+    return tuple(said)
 
 
 @contextmanager

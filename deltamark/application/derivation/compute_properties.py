@@ -17,11 +17,13 @@ from deltamark.application.derivation.batch import (
     evaluation_errors,
     messages,
     move_places,
+    refusals,
 )
 from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.mapped_to_computed import newly_computed, remove_synchronized
 from deltamark.application.derivation.user_functions.batches import function_portions
 from deltamark.application.derivation.workload import Share, is_all_flagged, needed_dependencies, workload
+from deltamark.application.ports.arrow_schemas import REFUSED
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.evaluator import Computation, Inputs
 from deltamark.application.ports.records import ComputedChanges, DerivedRule
@@ -51,8 +53,8 @@ def compute_properties(services: Services, task: ComputingTask) -> Apply:
         if all_flagged:
             tx.move_flags(tx.head())
         move_places(tx, task, work)
-        tally += Tally(computed=writer.resources, messages=tuple(messages(task, work)))
-        return TaskResult(counts=tally.counts, effect=tally.written > 0, messages=tally.messages)
+        tally += Tally(computed=writer.resources)
+        return tally.result(messages(task, work))
 
     return apply
 
@@ -133,16 +135,19 @@ class _ComputedWriter:
             return self._evaluate([share.planned.derivation for share in batch.shares], batch.inputs)
         derivations = [share.planned.derivation for share in shares]
         portions = function_portions(self._tx, self._services, derivations, batch.inputs, batch_size)
-        return self._write(batch.inputs.entity_type, portions)
+        return self._write(batch.inputs.entity_type, derivations, portions)
 
     def _evaluate(self, derivations: Sequence[Derivation], inputs: Inputs) -> Tally:
         with evaluation_errors(self._tx):
-            return self._write(inputs.entity_type, _ahead(self._services.evaluator.portions(derivations, inputs)))
+            portions = _ahead(self._services.evaluator.portions(derivations, inputs))
+            return self._write(inputs.entity_type, derivations, portions)
 
-    def _write(self, entity_type: str, portions: Iterable[Computation]) -> Tally:
+    def _write(self, entity_type: str, derivations: Sequence[Derivation], portions: Iterable[Computation]) -> Tally:
         """Writes portion by portion, because a million changes do not fit into memory at once."""
         before, executed, necessary, computed = self._tx.head(), 0, 0, []
+        refused = [REFUSED.empty_table()]
         for portion in portions:
+            refused += [portion.refused] if portion.refused is not None else []
             executed, necessary = executed + portion.executed, necessary + portion.necessary
             if portion.rows.num_rows:
                 # Sorted, so that SQLite and PostgreSQL write the same log.
@@ -152,7 +157,8 @@ class _ComputedWriter:
         if computed:
             self._input_reader.note_computed(entity_type, pa.concat_tables(computed))
             self._tx.flag_changes(before, only=self._needed)
-        return Tally(executed=executed, necessary=necessary, written=necessary)
+        too_long = refusals(self._tx, derivations, pa.concat_tables(refused))
+        return Tally(executed=executed, necessary=necessary, written=necessary, refused=too_long)
 
     def clear(self, obsolete: Sequence[DerivedRule]) -> Tally:
         """Removes the values of derivations that are no longer configured."""

@@ -13,6 +13,7 @@ from deltamark.application.derivation.batch import (
     evaluation_errors,
     messages,
     move_places,
+    refusals,
 )
 from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.workload import Share, workload
@@ -48,7 +49,7 @@ def compute_rules(services: Services, task: ComputingTask) -> Apply:
         notes = messages(task, work)
         if removed:
             notes.append(f"removed {how_many(removed, task.unit)} of rules that are no longer configured")
-        return TaskResult(counts=tally.counts, effect=tally.written > 0, messages=notes)
+        return tally.result(notes)
 
     return apply
 
@@ -64,9 +65,10 @@ def _compute(
     if batch is None:
         return Tally(), []
     with evaluation_errors(tx):
-        values = services.evaluator.values([share.planned.derivation for share in batch.shares], batch.inputs)
-    tally = Tally()
-    for share, table in zip(batch.shares, values, strict=True):
+        derivations = [share.planned.derivation for share in batch.shares]
+        values = services.evaluator.values(derivations, batch.inputs)
+    tally = Tally(refused=refusals(tx, derivations, values.refused))
+    for share, table in zip(batch.shares, values.tables, strict=True):
         put = tx.put_classifications if share.rule.kind is DerivationKind.CLASSIFICATION else tx.put_keys
         written = put(share.rule, table, everything=share.is_full)
         # `written` also counts the values of deleted resources that are removed; those were not computed.

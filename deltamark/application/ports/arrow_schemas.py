@@ -41,6 +41,9 @@ LINKS = pa.schema([("source", pa.int64()), ("target", pa.int64()), *_KEYS, _LINE
 COMPUTED = pa.schema([("stream", pa.int64()), ("computed", pa.string()), _CHANGES])
 """Rows of `ComputedChanges`."""
 
+REFUSED = pa.schema([("stream", pa.int64()), ("derivation", pa.int64())])
+"""Values that are too long, in `Computation` and `RuleValues`."""
+
 _LINKS_BY_KEY = pa.schema([*_KEYS, _LINE])
 _PAIRS = pa.schema([("first", pa.string()), ("second", pa.string())])
 

@@ -42,11 +42,26 @@ class Computation:
     :param rows: ``stream``, ``computed`` and ``changes`` as in `ComputedChanges`, of resources where a value differs.
     :param executed: how many values were computed; one expression for one resource is one value.
     :param necessary: how many of them differ from the stored ones.
+    :param refused: the values that are too long, or may become so on the way, and are therefore none: ``stream``,
+        ``derivation`` (its index among those that are evaluated). None where no value can be.
     """
 
     rows: pa.Table
     executed: int
     necessary: int
+    refused: pa.Table | None = None
+
+
+@frozen(kw_only=True)
+class RuleValues:
+    """The values of keys or classifications.
+
+    :param tables: for each derivation ``stream`` and ``value`` (null: none).
+    :param refused: as in `Computation`.
+    """
+
+    tables: tuple[pa.Table, ...]
+    refused: pa.Table
 
 
 class EvaluationFailed(DeltamarkError):
@@ -112,12 +127,11 @@ class Evaluator(Protocol):
         """
         ...
 
-    def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> Sequence[pa.Table]:
+    def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> RuleValues:
         """Computes keys (text) or classifications (Boolean) of the resources for which they are due.
 
         An empty key counts as none, and so does one of more than 4,096 characters. Deleted resources have none.
 
-        :returns: for each derivation ``stream`` and ``value`` (null: none).
         :raises EvaluationFailed, StoreError: as `properties` does.
         """
         ...

@@ -129,7 +129,7 @@ class _Recomputation(ABC):
     def _compute_rules(self, planned: Sequence[Planned]) -> None:
         inputs = self._inputs(planned)
         with evaluation_errors(self._reading):
-            tables = self._services.evaluator.values([item.derivation for item in planned], inputs)
+            tables = self._services.evaluator.values([item.derivation for item in planned], inputs).tables
         self._count(inputs, len(planned))
         streams = inputs.resources["stream"].combine_chunks()
         for item, table in zip(planned, tables, strict=True):

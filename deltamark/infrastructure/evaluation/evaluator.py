@@ -8,8 +8,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deltamark.application.ports.arrow_schemas import COMPUTED
-from deltamark.application.ports.evaluator import Computation, Inputs
+from deltamark.application.ports.arrow_schemas import COMPUTED, REFUSED
+from deltamark.application.ports.evaluator import Computation, Inputs, RuleValues
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Read, route
@@ -24,10 +24,19 @@ from deltamark.infrastructure.evaluation.function_tables import FunctionResults,
 from deltamark.infrastructure.evaluation.portions import AT_ONCE, Evaluation
 from deltamark.infrastructure.evaluation.property_sql import PropertyStep, property_sql
 from deltamark.infrastructure.evaluation.resource_rows import ResourceRows
-from deltamark.infrastructure.evaluation.rule_sql import Rule, rule_sql, rule_values
+from deltamark.infrastructure.evaluation.rule_sql import Rule, refused_rules, rule_sql, rule_values
 from deltamark.infrastructure.expressions.compiler import Compiled, compile_derivation, register_functions
+from deltamark.infrastructure.expressions.result_conversion import LONGEST_TEXT, TEXTS
+from deltamark.infrastructure.expressions.sql_value import count_column
 
-_COUNTED = pa.schema([*COMPUTED, ("executed", pa.list_(pa.bool_())), ("necessary", pa.list_(pa.bool_()))])
+_COUNTED = pa.schema(
+    [
+        *COMPUTED,
+        ("executed", pa.list_(pa.bool_())),
+        ("necessary", pa.list_(pa.bool_())),
+        ("refused", pa.list_(pa.int64())),
+    ]
+)
 
 
 class DuckEvaluator:
@@ -51,10 +60,9 @@ class DuckEvaluator:
 
     def fault(self, derivation: Derivation) -> Fault | None:
         compiled = self._compile(derivation)
-        columns = ", ".join(
-            f"CAST(NULL AS {self._type(derivation, read)}) AS {quoted(str(read))}" for read in compiled.reads
-        )
-        sql = f"SELECT {compiled.sql} FROM (SELECT {columns or 'NULL'})"
+        columns = [f"CAST(NULL AS {self._type(derivation, read)}) AS {quoted(str(read))}" for read in compiled.reads]
+        columns += [f"CAST(NULL AS BIGINT) AS {count_column(str(read))}" for read in compiled.reads]
+        sql = f"SELECT {compiled.sql} FROM (SELECT {', '.join(columns) or 'NULL'})"
         with self._workbench.connection() as db:
             try:
                 # An expression that reads nothing has one value, which can be computed here; others depend on the data.
@@ -67,6 +75,7 @@ class DuckEvaluator:
         portions = list(self.portions(derivations, inputs))
         return Computation(
             rows=pa.concat_tables([COMPUTED.empty_table(), *(portion.rows for portion in portions)]),
+            refused=pa.concat_tables([REFUSED.empty_table(), *(p.refused for p in portions if p.refused is not None)]),
             executed=sum(portion.executed for portion in portions),
             necessary=sum(portion.necessary for portion in portions),
         )
@@ -87,22 +96,26 @@ class DuckEvaluator:
             executed, necessary = (
                 pc.sum(pc.list_flatten(changed.column(name))).as_py() or 0 for name in ("executed", "necessary")
             )
-            yield Computation(rows=changed.select(COMPUTED.names), executed=due + executed, necessary=necessary)
+            yield Computation(
+                rows=_differing(changed), executed=due + executed, necessary=necessary, refused=_refused(changed)
+            )
             due = 0
 
-    def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> Sequence[pa.Table]:
+    def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> RuleValues:
         if not derivations:
-            return []
+            return RuleValues(tables=(), refused=REFUSED.empty_table())
         evaluation = self._evaluation(derivations, inputs)
         rules = [
-            Rule(number=n, sql=self._compile(derivation).sql, is_boolean=derivation.result is PropertyType.BOOL)
+            Rule(number=n, sql=compiled.sql, is_boolean=derivation.result is PropertyType.BOOL, fits=compiled.fits)
             for n, derivation in enumerate(derivations)
+            for compiled in [self._compile(derivation)]
         ]
 
         def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
             return query_once(db, rule_sql(rules[: len(some)], evaluation.own, rows))
 
-        return rule_values(rules, pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work)))
+        rows = pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work))
+        return RuleValues(tables=tuple(rule_values(rules, rows)), refused=refused_rules(rules, rows))
 
     def tables(self, columns: Sequence[FunctionColumn], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
         return function_tables(self._configuration, columns, inputs, self._workbench, at_once)
@@ -159,8 +172,31 @@ def _is_removed(derivation: Derivation) -> bool:
 
 def _step(number: int, derivation: Derivation, compiled: Compiled | None) -> PropertyStep:
     own = frozenset(read.property for read in compiled.reads if not read.path) if compiled else frozenset()
-    sql = compiled.sql if compiled else None
-    return PropertyStep(number=number, name=derivation.name, kind=derivation.result, sql=sql, own=own)
+    if compiled is None:
+        return PropertyStep(number=number, name=derivation.name, kind=derivation.result, sql=None, own=own)
+    return PropertyStep(
+        number=number,
+        name=derivation.name,
+        kind=derivation.result,
+        sql=compiled.sql,
+        own=own,
+        fits=compiled.fits,
+        longest=LONGEST_TEXT if derivation.result in TEXTS else None,
+    )
+
+
+def _differing(changed: pa.Table) -> pa.Table:
+    """The rows in which a value differs."""
+    rows = changed.select(COMPUTED.names)
+    return rows.filter(pc.not_equal(rows.column("changes"), "{}"))
+
+
+def _refused(changed: pa.Table) -> pa.Table:
+    """The values that are too long."""
+    numbers = changed.column("refused")
+    streams = changed.column("stream").take(pc.list_parent_indices(numbers))
+    table = pa.table({"stream": streams, "derivation": pc.list_flatten(numbers)}).cast(REFUSED)
+    return table.filter(pc.is_valid(table.column("derivation")))
 
 
 def _computed_names(db: duckdb.DuckDBPyConnection, rows: ResourceRows) -> list[str]:

@@ -18,10 +18,11 @@ from deltamark.domain.derivation.dependency_paths import Read
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.duckdb.connection import Workbench
+from deltamark.infrastructure.duckdb.connection import Workbench, query_once, quoted
 from deltamark.infrastructure.evaluation.failures import FAILURES, first_failing, reason_of, refuse_damage
 from deltamark.infrastructure.evaluation.path_joins import JoinedPath, PathJoins, path_reads, prepare_joins
-from deltamark.infrastructure.evaluation.resource_rows import ResourceRows, create_due_bits
+from deltamark.infrastructure.evaluation.resource_rows import STREAM, ResourceRows, create_due_bits
+from deltamark.infrastructure.evaluation.text_lengths import TextLengths, longest_reached
 from deltamark.infrastructure.expressions.compiler import Compiled
 
 AT_ONCE = 50_000
@@ -60,7 +61,8 @@ class Evaluation:
     @cached_property
     def paths(self) -> Sequence[JoinedPath]:
         """The paths over which expressions read."""
-        return path_reads(self.configuration, self.inputs.entity_type, self.reads)
+        lists = {read for compiled in self.compiled if compiled is not None for read in compiled.lists}
+        return path_reads(self.configuration, self.inputs.entity_type, self.reads, lists)
 
     def run(self, workbench: Workbench, names: Sequence[str], work: Work) -> Iterator[pa.Table]:
         """The results of `work`, portion by portion in the order of resources.
@@ -79,8 +81,12 @@ class Evaluation:
                 derivations=len(self.derivations),
                 is_partial=self.inputs.due is not None,
             )
+            lengths = TextLengths.of(self.derivations, self.compiled)
+            reached = longest_reached(db, self.paths, joins, self.inputs)
             for portion in self._portions(joins):
-                yield self._evaluate(db, rows, portion, work)
+                whole = lengths.are_short(portion, reached)
+                for part in [portion] if whole else self._parts(db, rows, portion, lengths):
+                    yield self._evaluate(db, rows, part, work)
 
     def _prepare(self, db: duckdb.DuckDBPyConnection) -> PathJoins:
         if self.inputs.due is not None:
@@ -102,6 +108,21 @@ class Evaluation:
         step = joins.batch_size(resources.num_rows, self.at_once)
         for start in range(0, max(resources.num_rows, 1), step):
             yield resources.slice(start, step)
+
+    def _parts(
+        self, db: duckdb.DuckDBPyConnection, rows: ResourceRows, portion: pa.Table, lengths: TextLengths
+    ) -> Iterator[pa.Table]:
+        """The portion, in parts that are small enough where its texts are long."""
+        db.register("resources", portion)
+        inputs = "".join(f", {rows.value(name, kind)} AS {quoted(name)}" for name, kind in self.own.items())
+        sql = f"SELECT {STREAM} AS stream{lengths.columns} FROM (SELECT *{inputs} FROM ({rows.sql()}))"
+        try:
+            measured = query_once(db, sql)
+        except FAILURES:
+            refuse_damage(db, "resources", self.inputs.entity_type)
+            self._refuse_damage_at_ends(db)
+            raise
+        return lengths.parts(portion, measured)
 
     def _evaluate(self, db: duckdb.DuckDBPyConnection, rows: ResourceRows, portion: pa.Table, work: Work) -> pa.Table:
         db.register("resources", portion)

@@ -31,6 +31,8 @@ class PropertyStep:
     :param number: the index of its derivation.
     :param sql: of its value; None if it is no longer computed.
     :param own: the properties of its own resource that it reads.
+    :param fits: SQL for whether it may be computed; None if it always may. See `Compiled.fits`.
+    :param longest: the most bytes of a text; None if any text is stored.
     """
 
     number: int
@@ -38,6 +40,13 @@ class PropertyStep:
     kind: PropertyType
     sql: str | None
     own: frozenset[str]
+    fits: str | None = None
+    longest: int | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether its value may be refused because it is too long."""
+        return self.fits is not None or self.longest is not None
 
     @property
     def is_text(self) -> bool:
@@ -58,7 +67,8 @@ def property_sql(
     """The query for the rows in which a property gets another value.
 
     Its columns are ``stream``, ``computed``, ``changes``; ``executed``, a list with a true for each value that was
-    computed although it was not due; and ``necessary``, a list with a true for each value that differs.
+    computed although it was not due; ``necessary``, a list with a true for each value that differs; and ``refused``,
+    the numbers of the values that are too long. A row in which a value is refused is there even if no value differs.
 
     :param own: the properties of the resource itself that expressions read, with their types.
     :param kept: the names of all stored computed values of the resources.
@@ -122,12 +132,14 @@ def _computed_level(
     Whether each value is computed, the value, and the columns that later steps read.
     """
     sql = _layer(sql, [f"{_runs(step, steps, rows)} AS {step.column('runs')}" for step in level])
+    bounded = [step for step in level if step.is_bounded]
+    sql = _layer(sql, [f"{step.fits} AS {step.column('fits')}" for step in bounded if step.fits is not None])
     sql = _layer(
-        sql,
-        [
-            f"CASE WHEN {step.column('runs')} THEN {_value(step)} ELSE {step.column('old')} END AS {step.column('new')}"
-            for step in level
-        ],
+        sql, [f"CASE WHEN {_is_made(step)} THEN {_value(step)} END AS {step.column('made')}" for step in bounded]
+    )
+    sql = _layer(sql, [f"{_new(step)} AS {step.column('new')}" for step in level])
+    sql = _layer(
+        sql, [f"({step.column('runs')} AND NOT {_is_short(step)}) AS {step.column('refused')}" for step in bounded]
     )
     read_columns = []
     for step in level:
@@ -136,6 +148,24 @@ def _computed_level(
             read_columns.append(f"{new} AS {quoted(step.name)}")
             read_columns.append(f"{new} IS DISTINCT FROM {old} AS {step.column('changed')}")
     return _layer(sql, read_columns)
+
+
+def _is_made(step: PropertyStep) -> str:
+    return step.column("runs") + (f" AND {step.column('fits')}" if step.fits is not None else "")
+
+
+def _is_short(step: PropertyStep) -> str:
+    """Whether a value that was due is not too long."""
+    fits = step.column("fits") if step.fits is not None else "TRUE"
+    return f"({fits} AND coalesce(strlen({step.column('made')}), 0) <= {step.longest})" if step.longest else f"({fits})"
+
+
+def _new(step: PropertyStep) -> str:
+    if not step.is_bounded:
+        return f"CASE WHEN {step.column('runs')} THEN {_value(step)} ELSE {step.column('old')} END"
+    made = step.column("made")
+    new = f"CASE WHEN strlen({made}) <= {step.longest} THEN {made} END" if step.longest else made
+    return f"CASE WHEN {step.column('runs')} THEN {new} ELSE {step.column('old')} END"
 
 
 def _value(step: PropertyStep) -> str:
@@ -185,17 +215,23 @@ def _changes(sql: str, steps: Sequence[PropertyStep], rows: ResourceRows, kept: 
     extra = [f"{step.column('runs')} AND NOT {_is_counted(step, rows)}" for step in steps if _may_be_extra(step, steps)]
     differ = ", ".join(step.column("differs") for step in steps)
     new = ", ".join(step.column("new") for step in steps)
+    refused = [step for step in steps if step.is_bounded]
+    numbers = ", ".join(f"CASE WHEN {step.column('refused')} THEN {step.number} END" for step in refused)
+    is_chosen = " OR ".join(
+        step.column(role) for role, some in (("differs", steps), ("refused", refused)) for step in some
+    )
     sql = f"""SELECT {STREAM}, {differ}, {new}, CAST([{", ".join(extra)}] AS BOOLEAN[]) AS "the extra",
+        CAST([{numbers}] AS BIGINT[]) AS "the refused",
         json_extract({COMPUTED}, {json_paths(names)}) AS "the stored",
         json_extract({STATE}, {json_paths(names)}) AS "the stated"
-        FROM ({sql}) WHERE {differ.replace(", ", " OR ")}"""
+        FROM ({sql}) WHERE {is_chosen}"""
     after = {name: step.column("after") for name, step in by_name.items()}
     values = ", ".join(
         f"CASE WHEN {step.column('differs')} THEN {json_of(step.column('new'), step.kind)} "
         f"ELSE {stored[step.name]} END AS {after[step.name]}"
         for step in steps
     )
-    sql = f'SELECT {STREAM}, {differ}, "the extra", "the stored", "the stated", {values} FROM ({sql})'
+    sql = f'SELECT {STREAM}, {differ}, "the extra", "the refused", "the stored", "the stated", {values} FROM ({sql})'
     members = [f"'\"{name}\":' || {after.get(name, stored[name])}" for name in names]
     changed = [
         f"CASE WHEN {by_name[name].column('differs')} THEN concat('\"{name}\":[', "
@@ -203,9 +239,9 @@ def _changes(sql: str, steps: Sequence[PropertyStep], rows: ResourceRows, kept: 
         for name in sorted(by_name)
     ]
     objects = f"""SELECT {STREAM} AS stream, {_object(members)} AS computed, {_object(changed)} AS changes,
-        "the extra" AS executed, [{differ}] AS necessary FROM ({sql})"""
+        "the extra" AS executed, [{differ}] AS necessary, "the refused" AS refused FROM ({sql})"""
     return f"""SELECT stream, {lower_escapes("computed")} AS computed, {lower_escapes("changes")} AS changes,
-        executed, necessary FROM ({objects})"""
+        executed, necessary, refused FROM ({objects})"""
 
 
 def _may_be_extra(step: PropertyStep, steps: Sequence[PropertyStep]) -> bool:

@@ -21,11 +21,13 @@ class Rule:
 
     :param number: the index of its derivation.
     :param is_boolean: whether it is a classification; otherwise it is a key.
+    :param fits: SQL for whether it may be computed; None if it always may. See `Compiled.fits`.
     """
 
     number: int
     sql: str
     is_boolean: bool
+    fits: str | None = None
 
     @property
     def result(self) -> str:
@@ -41,7 +43,7 @@ class Rule:
 
 
 def rule_sql(rules: Sequence[Rule], own: Mapping[str, PropertyType], rows: ResourceRows) -> str:
-    """The query for ``stream`` and, for each rule, ``is due n`` and ``value n``.
+    """The query for ``stream`` and, for each rule, ``is due n``, ``value n`` and ``is refused n``.
 
     A value is computed only if it is due.
 
@@ -49,13 +51,19 @@ def rule_sql(rules: Sequence[Rule], own: Mapping[str, PropertyType], rows: Resou
     """
     inputs = "".join(f", {rows.value(name, kind)} AS {quoted(name)}" for name, kind in own.items())
     due = "".join(f', {rows.is_due(rule.number)} AS "is due {rule.number}"' for rule in rules)
+    asked = "".join(f', {STATE} IS NOT NULL AND "is due {rule.number}" AS "is asked {rule.number}"' for rule in rules)
+    refused = "".join(
+        f', ("is asked {rule.number}" AND NOT {rule.fits or "TRUE"}) AS "is refused {rule.number}"' for rule in rules
+    )
     results = "".join(
-        f', CASE WHEN {STATE} IS NOT NULL AND "is due {rule.number}" THEN {rule.sql} END AS {rule.result}'
+        f', CASE WHEN "is asked {rule.number}" AND NOT "is refused {rule.number}" THEN {rule.sql} END AS {rule.result}'
         for rule in rules
     )
-    values = "".join(f', "is due {rule.number}", {rule.value} AS "value {rule.number}"' for rule in rules)
-    return f"""SELECT {STREAM} AS stream{values} FROM (
-        SELECT *{results} FROM (SELECT *{inputs}{due} FROM ({rows.sql()})))"""
+    values = "".join(
+        f', "is due {rule.number}", {rule.value} AS "value {rule.number}", "is refused {rule.number}"' for rule in rules
+    )
+    return f"""SELECT {STREAM} AS stream{values} FROM (SELECT *{results} FROM (SELECT *{refused} FROM (
+        SELECT *{asked} FROM (SELECT *{inputs}{due} FROM ({rows.sql()})))))"""
 
 
 def rule_values(rules: Sequence[Rule], rows: pa.Table) -> list[pa.Table]:
@@ -67,3 +75,15 @@ def rule_values(rules: Sequence[Rule], rows: pa.Table) -> list[pa.Table]:
         is_due = rows.column(f"is due {rule.number}")
         tables.append((columns if pc.all(is_due).as_py() else columns.filter(is_due)).cast(schema))
     return tables
+
+
+def refused_rules(rules: Sequence[Rule], rows: pa.Table) -> pa.Table:
+    """The ``stream`` and ``derivation`` of each value that is too long to be computed."""
+    streams, numbers = [], []
+    for rule in rules:
+        refused = rows.column("stream").filter(rows.column(f"is refused {rule.number}"))
+        streams += refused.chunks
+        numbers += [pa.repeat(pa.scalar(rule.number, pa.int64()), len(refused))] if len(refused) else []
+    return pa.table(
+        {"stream": pa.chunked_array(streams, pa.int64()), "derivation": pa.chunked_array(numbers, pa.int64())}
+    )

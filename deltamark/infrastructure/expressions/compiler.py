@@ -7,9 +7,10 @@ columns that it reads.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read, refusal
@@ -20,7 +21,15 @@ from deltamark.infrastructure.expressions.name_resolution import ExpressionNames
 from deltamark.infrastructure.expressions.parser import LONGEST, is_sql, parse_sql
 from deltamark.infrastructure.expressions.predefined_functions import FUNCTIONS, MOST_PARAMETERS, apply_function
 from deltamark.infrastructure.expressions.result_conversion import convert, convert_literal
-from deltamark.infrastructure.expressions.sql_value import LONGEST_SQL, Shape, Typed
+from deltamark.infrastructure.expressions.sql_value import (
+    LONGEST_SQL,
+    Growth,
+    Shape,
+    Typed,
+    count_column,
+    size_column,
+    watched_peak,
+)
 from deltamark.infrastructure.expressions.translator import Translation
 from deltamark.infrastructure.expressions.udfs import register_functions
 
@@ -29,18 +38,43 @@ MOST_PIPED = 16
 __all__ = ["Compiled", "compile_derivation", "register_functions"]
 
 
+LONGEST_WORKING = 16 << 20
+"""Bytes of the longest text that may be made on the way to a value."""
+
+
 @frozen
 class Compiled:
     """An expression as SQL.
 
     :param sql: a scalar DuckDB expression of the type `sql_type(derivation.result)`. It reads columns that are called
-        `quoted(str(read))` and have the `sql_type` of the property, as a list if the path leads over a collection. It
-        may call functions that `register_functions` registers.
+        `quoted(str(read))` and have the `sql_type` of the property, as a list if the path leads over a collection; and
+        `count_column(str(read))` for the number of elements of a list. It may call functions that `register_functions`
+        registers.
     :param reads: what it reads, sorted.
+    :param lists: the lists among them of which it reads elements, not only their number.
+    :param lengths: what it reads -> SQL for its length in bytes, for texts and lists.
+    :param peak: a bound of the longest text that it makes, also on the way to its result.
     """
 
     sql: str
     reads: tuple[Read, ...]
+    lists: frozenset[Read] = field(default=Factory(lambda self: frozenset(self.reads), takes_self=True))
+    lengths: Mapping[Read, str] = field(factory=dict, eq=False)
+    peak: Growth = Growth()
+
+    @property
+    def texts(self) -> int:
+        """An estimate of the texts of its longest length that exist at one time while it is computed."""
+        return 1 + self.sql.count("(")
+
+    @property
+    def fits(self) -> str | None:
+        """SQL for whether no text on the way is longer than `LONGEST_WORKING`; None if that is always so."""
+        is_plain = self.peak.times <= 1 and not any("size" in length for length in self.lengths.values())
+        if not self.lengths or is_plain:
+            return None
+        total = " + ".join(f"coalesce({length}, 0)" for _, length in sorted(self.lengths.items()))
+        return f"(({total}) * {self.peak.times} + {self.peak.characters} <= {LONGEST_WORKING})"
 
 
 def compile_derivation(derivation: Derivation, configuration: Configuration) -> Compiled:
@@ -66,15 +100,30 @@ def _compile(derivation: Derivation, configuration: Configuration) -> Compiled:
         )
     if "\0" in expression:
         raise ExpressionRefused("contains the character NUL, which no text may contain")
-    if expression.startswith("Literal:"):
-        sql = convert_literal((derivation.expression or "").lstrip().removeprefix("Literal:"), derivation.result)
-    elif is_sql(expression):
-        sql = _from_sql(expression, names, derivation.result)
-    else:
-        sql = _from_pipe(expression, names, derivation)
+    with watched_peak() as peak:
+        if expression.startswith("Literal:"):
+            sql = convert_literal((derivation.expression or "").lstrip().removeprefix("Literal:"), derivation.result)
+        elif is_sql(expression):
+            sql = _from_sql(expression, names, derivation.result)
+        else:
+            sql = _from_pipe(expression, names, derivation)
     if len(sql) > LONGEST_SQL:
         raise ExpressionRefused("does too much at once; split it into several computed properties")
-    return Compiled(sql, tuple(sorted(names.reads)))
+    used = {read: value for read, value in names.reads.items() if value.sql in sql}
+    return Compiled(
+        sql=sql,
+        reads=tuple(sorted(names.reads)),
+        lists=frozenset(read for read, value in used.items() if value.is_list),
+        lengths={read: length for read, value in used.items() if (length := _length(read, value)) is not None},
+        peak=peak.growth,
+    )
+
+
+def _length(read: Read, value: Typed) -> str | None:
+    """The length of what an expression reads, as `Growth` counts it; None for single values that are no texts."""
+    if value.shape is not Shape.TEXT:
+        return count_column(str(read)) if value.is_list else None
+    return size_column(str(read)) if value.is_list else f"strlen({value.sql})"
 
 
 def _from_sql(expression: str, names: ExpressionNames, result: PropertyType) -> str:

@@ -20,7 +20,7 @@ class ExpressionNames:
 
     configuration: Configuration
     entity_type: str
-    reads: dict[Read, None] = field(factory=dict)
+    reads: dict[Read, Typed] = field(factory=dict)
 
     def read(self, parts: Sequence[str], verb: str) -> Typed:
         """The value of `Property`, or of `Navigation.….Property`.
@@ -39,8 +39,7 @@ class ExpressionNames:
             advice = self._advice(name, parts, way.leads_to)
             raise NoSuchPath(f"{verb} {shown('.'.join(parts))}, {advice}", unknown=name)
         read = Read(tuple(path), name)
-        self.reads[read] = None
-        return property_column(str(read), declared.type, is_collection=way.is_collection)
+        return self.reads.setdefault(read, property_column(str(read), declared.type, is_collection=way.is_collection))
 
     def _properties(self, entity_type: EntityType | None) -> tuple[Property, ...]:
         return self.configuration.valued_properties(entity_type) if entity_type else ()

@@ -22,7 +22,7 @@ from deltamark.infrastructure.duckdb.json_values import sql_type
 from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Shape, Typed, as_text, computed_once
 
 LONGEST_TEXT = 1 << 20
-"""Bytes of a computed text."""
+"""Bytes of a computed text. A longer one is not stored."""
 
 _INTEGERS = {
     PropertyType.BYTE: "UTINYINT",
@@ -30,7 +30,7 @@ _INTEGERS = {
     PropertyType.INT32: "INTEGER",
     PropertyType.INT64: "BIGINT",
 }
-_TEXTS = (PropertyType.STRING, PropertyType.FOREIGN_KEY)
+TEXTS = (PropertyType.STRING, PropertyType.FOREIGN_KEY)
 
 
 def convert(value: Typed, result: PropertyType) -> str:
@@ -49,8 +49,8 @@ def convert(value: Typed, result: PropertyType) -> str:
         return f"CAST({value.sql} AS {sql_type(result)})"
     if value.shape is Shape.SPAN:
         raise ExpressionRefused("gives an interval; add it to a date or subtract it from one")
-    if result in _TEXTS:
-        return _bounded(as_text(value))
+    if result in TEXTS:
+        return as_text(value).sql
     if value.shape is Shape.TEXT:
         return _from_text(value, result)
     if result in _INTEGERS and value.shape in NUMBERS:
@@ -63,13 +63,6 @@ def convert(value: Typed, result: PropertyType) -> str:
         instant = evolve(value, sql=f"CAST({value.sql} AS TIMESTAMP)")
         return _checked("year(text) BETWEEN 1 AND 9999", "text", instant, result)
     raise ExpressionRefused(f"gives {value.described}, but {result.described} is expected{_advice(value, result)}")
-
-
-def _bounded(value: Typed) -> str:
-    if value.growth.times <= 1:
-        return value.sql
-    reason = literal(f"gives a text of more than {LONGEST_TEXT:,} bytes")
-    return computed_once(value.sql, f"CASE WHEN strlen(text) > {LONGEST_TEXT} THEN error({reason}) ELSE text END")
 
 
 def _from_text(value: Typed, result: PropertyType) -> str:
@@ -126,7 +119,7 @@ def convert_literal(text: str, result: PropertyType) -> str:
     if result in (PropertyType.DATE_TIME, PropertyType.BINARY, PropertyType.BYTES):
         instead = ", such as SQL:x: cast('2026-11-24' as timestamp)" if result is PropertyType.DATE_TIME else ""
         raise ExpressionRefused(f"is a literal, which a property of type {result.label} cannot have{instead}")
-    if result in _TEXTS:
+    if result in TEXTS:
         return literal(text)
     trimmed = text.strip()
     if not trimmed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from attrs import evolve
@@ -15,11 +16,13 @@ from deltamark.infrastructure.expressions.regular_expressions import checked_opt
 from deltamark.infrastructure.expressions.sql_value import (
     DATES,
     NUMBERS,
+    SHORT,
     Growth,
     Shape,
     Typed,
     as_text,
     computed_once,
+    count_column,
     unify,
 )
 
@@ -117,7 +120,11 @@ def _number(name: str, argument: Typed, most: int) -> int:
 
 
 def length(name: str, arguments: Arguments) -> Typed:
-    return Typed(_sql("length" if name != "array_length" else "len", arguments), Shape.WHOLE)
+    (value,) = arguments
+    column = re.fullmatch('"([^"]+)"', value.sql)
+    if value.is_list and column is not None:
+        return Typed(count_column(column.group(1)), Shape.WHOLE)  # counted once for all resources with the same list
+    return Typed(_sql("length" if not value.is_list else "len", arguments), Shape.WHOLE)
 
 
 def rounded(name: str, arguments: Arguments) -> Typed:
@@ -205,7 +212,9 @@ def list_text(name: str, arguments: Arguments) -> Typed:
     texts = "text"
     if values.shape is not Shape.TEXT:
         texts = f"list_transform(text, lambda value: {as_text(Typed('value', values.shape)).sql})"
-    growth = Growth(values.growth.times, values.growth.characters * (1 + len(between.literal or "")))
+    separator = len(between.literal or "")
+    longest = values.growth.times if values.shape is Shape.TEXT else SHORT.characters
+    growth = Growth(max(longest, separator), values.growth.characters * (1 + separator))
     return Typed(computed_once(values.sql, f"array_to_string({texts}, {between.sql})"), Shape.TEXT, growth=growth)
 
 

@@ -112,7 +112,7 @@ _PADDED = Function("text, 10, ' '", calls.padded, (TEXT, WHOLE, TEXT), 3, 3, fro
 _LIST_TEXT = _list("list, ', '", calls.list_text, TEXT, literals=[1])
 _LIST_CONTAINS = _list("list, value", calls.list_contains, ANY)
 _LENGTH = Function("text or list", calls.length, (TEXT,), 1, 1, lists=None)
-_LIST_LENGTH = _list("list", calls.under_name("len", calls.gives(Shape.WHOLE)))
+_LIST_LENGTH = _list("list", calls.length)
 
 SQL_FUNCTIONS: Mapping[str, Function] = {
     "abs": _NUMBER,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import Enum
 
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.values import PropertyType
@@ -47,7 +50,8 @@ DATES = frozenset({Shape.INSTANT, Shape.DAY})
 class Growth:
     """A bound for the length of a text.
 
-    It is `times` the longest text of a resource, plus `characters`.
+    It is `times` the length of what the expression reads, plus `characters`. The length of a list is that of its texts,
+    plus the number of its elements.
 
     A short expression can produce gigabytes (`replace` in `replace`), and a database without memory may end the
     process. So expressions without a reasonable bound are refused before they are evaluated.
@@ -64,6 +68,27 @@ class Growth:
 
     def __or__(self, other: Growth) -> Growth:
         return Growth(max(self.times, other.times), max(self.characters, other.characters))
+
+
+@define
+class Peak:
+    """The bound of the longest text that an expression makes, also on the way to its result."""
+
+    growth: Growth = Growth()
+
+
+_PEAK: ContextVar[Peak | None] = ContextVar("peak", default=None)
+
+
+@contextmanager
+def watched_peak() -> Iterator[Peak]:
+    """A block in which the bound of each part of an expression is noted."""
+    peak = Peak()
+    token = _PEAK.set(peak)
+    try:
+        yield peak
+    finally:
+        _PEAK.reset(token)
 
 
 SHORT = Growth(0, 40)
@@ -93,6 +118,9 @@ class Typed:
             )
         if len(self.sql) > LONGEST_SQL:
             raise ExpressionRefused("does too much at once; split it into several computed properties")
+        peak = _PEAK.get()
+        if peak is not None:
+            peak.growth = peak.growth | self.growth
 
     @property
     def described(self) -> str:
@@ -103,8 +131,17 @@ class Typed:
 def property_column(name: str, kind: PropertyType, *, is_collection: bool) -> Typed:
     """A column that an expression reads."""
     shape = _SHAPES.get(kind, Shape.TEXT)
-    growth = Growth(1, 0) if shape is Shape.TEXT or is_collection else SHORT
-    return Typed(quoted(name), shape, is_collection, growth)
+    return Typed(quoted(name), shape, is_collection, Growth(1, 0) if shape is Shape.TEXT else SHORT)
+
+
+def count_column(name: str) -> str:
+    """The column of the number of elements of a list that an expression reads."""
+    return quoted(f"count {name}")
+
+
+def size_column(name: str) -> str:
+    """The column of the length of a list of texts that an expression reads: of its texts, plus their number."""
+    return quoted(f"size {name}")
 
 
 def computed_once(sql: str, body: str) -> str:
