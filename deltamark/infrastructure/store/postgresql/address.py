@@ -101,8 +101,8 @@ def _check_place(address: Address) -> None:
         raise StoreError(f"the host in the URL of the store has a character that no host has. {_ENCODE}")
     if not _PORTS.fullmatch(parameters.get("port", "")):
         raise StoreError(f"the port in the URL of the store is not a number. {_ENCODE}")
-    if re.search(r"[=@\s]|://", parameters.get("dbname", "")):
-        raise StoreError(f"the database in the URL of the store has a blank, a =, an @ or :// in its name. {_ENCODE}")
+    if re.search(r"[=@]|://", parameters.get("dbname", "")):
+        raise StoreError(f"the database in the URL of the store has a =, an @ or :// in its name. {_ENCODE}")
 
 
 def without_secrets(text: str, address: Address) -> str:
