@@ -51,7 +51,7 @@ from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Resource
 from deltamark.domain.retention.erasure import Erasure
 from deltamark.domain.retention.retention import Retention, keep_of
-from deltamark.domain.runs.run import JobRun
+from deltamark.domain.runs.run import JobRun, LeftOut
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -268,6 +268,16 @@ class Engine:
         watching = checked(observer)
         services = self._writing("schedule")
         schedule(services, stop=stopped, receive=told or (lambda notice: None), observer=watching, adopt=self._adopt)
+
+    def held_back(self) -> tuple[LeftOut, ...]:
+        """The connectors whose changes a run holds back until a person decides, by name.
+
+        Incremental jobs leave them out; `resume` applies what a run holds back, `cancel` drops it.
+        """
+        from deltamark.application.synchronization.hold_back import held_back_connectors
+
+        with self._store.reading() as reading:
+            return held_back_connectors(reading, self.configuration)
 
     def health(self, *, writable: bool = False) -> Health:
         """Whether the schedule is kept.

@@ -66,6 +66,8 @@ def test_blocked_and_forgotten_is_not_well_until_somebody_decides(case):
     health = reported.command("health")
     (document,) = reported.command("health", "--format", "jsonl").documents
     (job,) = reported.command("jobs", "--format", "jsonl").documents
+    with Engine.open(reported.store, configuration=reported.configuration(1)) as engine:
+        assert [(found.connector, found.run) for found in engine.held_back()] == [("Staff", 2)]
     table = reported.command("jobs")
 
     assert health.status == 1
@@ -83,6 +85,8 @@ def test_blocked_and_forgotten_is_not_well_until_somebody_decides(case):
     assert (after.status, reported.command("health").status) == (0, 0)
     assert "Run 4: completed." in after.err
     assert "blocked" not in reported.command("jobs").err
+    past = reported.command("runs", "3").err
+    assert past == "Connector Staff was left out: run 2 held its changes back then.\n"
     (job,) = reported.command("jobs", "--format", "jsonl").documents
     assert "left_out" not in job
 

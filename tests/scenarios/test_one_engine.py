@@ -19,7 +19,7 @@ assert False, "not reached: python -O leaves assertions out"
 CALLS = {
     "run_job": ("Nothing",), "resume": (1,), "cancel": (1,), "schedule": (), "health": (), "runs": (), "run": (1,),
     "position": (), "backup": ("copy.db",), "checkpoint": (), "verify": (), "replay": (), "scrub": (), "space": (),
-    "epoch": (), "dirty": (), "unflagged_after": (), "keys": (), "matches": (), "classifications": (),
+    "epoch": (), "dirty": (), "unflagged_after": (), "held_back": (), "keys": (), "matches": (), "classifications": (),
     "verify_derived": (),
     "changes": (), "horizons": (), "pending": (1,), "follow": (), "erased_changes": (),
 }

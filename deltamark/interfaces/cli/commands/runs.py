@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -130,19 +130,27 @@ def _print_run(run: JobRun, form: Format, *, dry_run: bool = False) -> None:
         _report_set_aside(run.set_aside, "" if dry_run else f"`deltamark runs {run.number}` lists all.")
 
 
-def _say_decisions(run: JobRun, *, dry_run: bool = False) -> None:
-    """Says what can be done about changes that a threshold held back, or would hold back."""
+def _say_decisions(run: JobRun, *, dry_run: bool = False, still: Collection[LeftOut] | None = None) -> None:
+    """Says what can be done about changes that a threshold held back, or would hold back.
+
+    :param still: the connectors whose changes are held back now; None where the run has just ended.
+    """
     if any(task.state is TaskState.BLOCKED for task in run.tasks):
         steps = (NextStep(NextAction.FORCE_RUN, run.job),) if dry_run else decisions(run.number)
         for line in command_lines(steps):
             say(line)
-    say_left_out(run.left_out)
+    blocks = None if still is None else {(found.connector, found.run) for found in still}
+    for found in run.left_out:
+        if blocks is None or (found.connector, found.run) in blocks:
+            say_left_out([found])
+        else:
+            say(one_line(f"Connector {found.connector} was left out: run {found.run} held its changes back then."))
 
 
 def say_left_out(left_out: Iterable[LeftOut]) -> None:
     """Says which connectors are left out, since when, and what can be done about it."""
     for found in left_out:
-        say(one_line(f"C{found.reason[1:]}, and was left out. It {found.advice}."))
+        say(one_line(f"C{found.reason[1:]}, and is left out. It {found.advice}."))
         for line in command_lines(decisions_about([found])):
             say(line)
 
@@ -186,7 +194,8 @@ def runs(workspace: Workspace, run: int | None, newest: int | None, form: Format
         if run is None:
             _print_runs(engine.runs(newest), form)
         else:
-            _print_one(engine.run(run), form)
+            record = engine.run(run)
+            _print_one(record, form, still=engine.held_back() if record.left_out else ())
 
 
 def _print_runs(records: Iterable[JobRun], form: Format) -> None:
@@ -210,9 +219,13 @@ def _changes(task: dict[str, Any]) -> int:
     return sum(int(task[name]) for name in ("inserted", "updated", "deleted", "linked", "unlinked"))
 
 
-def _print_one(run: JobRun, form: Format) -> None:
+def _print_one(run: JobRun, form: Format, *, still: Collection[LeftOut]) -> None:
+    """Prints a run.
+
+    :param still: the connectors whose changes are held back now.
+    """
     document = run_document(run) | {"set_aside": [set_aside_document(row) for row in run.set_aside]}
-    _say_decisions(run)
+    _say_decisions(run, still=still)
     if form is Format.JSONL:
         write([json_line(document)])
         return
