@@ -370,7 +370,8 @@ families of names such as `ViewAccessControlRules`, `MailSetting`, `AddChangeAsp
 
 With `--leave-out-unbuilt` (before any command, or after `validate`, `run` and some others), with `leave_out_unbuilt =
 true` in `deltamark.toml`, or with `Engine.open(…, leave_out_unbuilt=True)`, a configuration is loaded without them.
-There is a notice for each. Calls of a task that is left out, and dependencies on it, are left out too; any other
+`validate` prints a notice for each; other commands do with the option, and one line for all with the setting. Calls of
+a task that is left out, and dependencies on it, are left out too, and so are rules whose expression is C#; any other
 reference to what is left out is a fault that says so.
 """
 

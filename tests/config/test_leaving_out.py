@@ -9,6 +9,7 @@ import pytest
 from deltamark import ConfigurationError, Engine
 from deltamark.bootstrap import checked_configuration, judged_configuration
 from deltamark.config.settings import load_settings
+from deltamark.interfaces.cli.main import status_of
 
 WHOLE = """<?xml version="1.0" encoding="utf-8"?>
 <ConfigurationFile xmlns="urn:schemas-usercube-com:configuration">
@@ -157,3 +158,25 @@ def test_it_is_a_setting_of_the_workspace_too(tmp_path):
     (tmp_path / "deltamark.toml").write_text('[deltamark]\nleave_out_unbuilt = "yes"\n')
     with pytest.raises(ConfigurationError, match="write true or false without quotes"):
         load_settings(tmp_path, {})
+
+
+def test_commands_say_in_one_line_what_a_setting_leaves_out_and_each_thing_with_the_option(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "deltamark.toml").write_text("[deltamark]\nleave_out_unbuilt = true\n")
+    (tmp_path / "configuration").mkdir()
+    (tmp_path / "configuration" / "whole.xml").write_text(WHOLE)
+    monkeypatch.chdir(tmp_path)
+
+    assert status_of(["jobs"]) == 0
+    by_setting = capsys.readouterr().err.splitlines()
+    assert status_of(["jobs", "--leave-out-unbuilt"]) == 0
+    by_option = capsys.readouterr().err.splitlines()
+
+    assert len(by_setting) == 1
+    assert by_setting[0] == (
+        f"{len(by_option)} parts of the configuration left out: known but not built yet; "
+        "`deltamark validate` lists each."
+    )
+    assert len(by_option) > len(UNBUILT)
+    assert all(": notice: " in line for line in by_option)

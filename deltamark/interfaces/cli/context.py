@@ -18,6 +18,7 @@ from deltamark.application.services import Reload
 from deltamark.config.check import CheckedConfiguration, Judgement
 from deltamark.config.settings import Settings, load_settings
 from deltamark.domain.errors import Fault, StoreError
+from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import BY_USER
 from deltamark.engine import Engine
 from deltamark.infrastructure.store.sqlite.address import path_of
@@ -66,7 +67,7 @@ class Workspace:
         checked = bootstrap.checked_configuration(
             settings.configuration, modules=settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt
         )
-        say_notices(checked.notices)
+        say_notices(checked.notices, each=self.leave_out_unbuilt is not None)
         return checked
 
     def judged(self, *, runs_code: bool = False) -> Judgement:
@@ -103,7 +104,7 @@ class Workspace:
         settings = self.settings(runs_code=bool(runs_code))
         read = bootstrap.configuration_for_reading if reading_only else bootstrap.checked_configuration
         checked = read(settings.configuration, modules=settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt)
-        say_notices(checked.notices)
+        say_notices(checked.notices, each=self.leave_out_unbuilt is not None)
         if runs_code is False:
             say_not_loaded(checked.unjudged)
         if job is not None:
@@ -139,15 +140,22 @@ class Workspace:
             yield store
 
 
-def say_notices(notices: Sequence[Fault]) -> None:
-    """Says on standard error what is not built and was left out, one notice a line."""
-    for notice in notices:
-        say(f"{notice.location}: notice: {notice.message}")
+def say_notices(notices: Sequence[Fault], *, each: bool) -> None:
+    """Says on standard error what is not built and was left out.
+
+    :param each: whether there is a line for each, or one for all.
+    """
+    if each:
+        for notice in notices:
+            say(f"{notice.location}: notice: {notice.message}")
+    elif notices:
+        left_out = f"{how_many(len(notices), 'part')} of the configuration left out"
+        say(f"{left_out}: known but not built yet; `deltamark validate` lists each.")
 
 
 def say_not_loaded(unjudged: Sequence[Fault]) -> None:
     """Says on standard error which functions were not loaded, so that what they compute is missing in the answer."""
-    say_notices(unjudged)
+    say_notices(unjudged, each=True)
     if unjudged:
         say(f"Use {LOAD_FUNCTIONS} if you trust the code of this workspace.")
 

@@ -166,6 +166,8 @@ def _report_usage(error: click.ClickException) -> None:
         return
     if context is not None:
         say(f"{context.get_usage()}\nTry `{context.command_path} --help`.\n")
+    if isinstance(error, click.NoSuchOption) and any(error.option_name in option.opts for option in deltamark.params):
+        message += f" Write {error.option_name} before the command."
     say(f"deltamark: {masked(message)}")
 
 

@@ -9,7 +9,7 @@ import click
 from deltamark.application.scheduling.health import Health
 from deltamark.application.scheduling.notices import Notice, NoticeKind
 from deltamark.domain.errors import DeltamarkError
-from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.context import Workspace, format_option, leave_out_option, pass_workspace
 from deltamark.interfaces.cli.documents import health_document, notice_document
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.rendering import Format, Listing, json_line, member, render, write
@@ -27,6 +27,7 @@ from deltamark.interfaces.cli.times import shown_time
     default=Format.TABLE.value,
     help="Lines for people, on standard error; jsonl (one object a line) for programs.",
 )
+@leave_out_option
 @pass_workspace
 def schedule(workspace: Workspace, form: Format) -> None:
     """Runs jobs at the times of their CronTabExpression.
