@@ -109,3 +109,28 @@ def test_more_rows_than_a_row_group_keep_their_order(folder):
 
     assert found.rows["key"].to_pylist() == [f"k{i}" for i in range(rows)]
     assert lines(found) == list(range(1, rows + 1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "options", "then"),
+    [
+        (T.DOUBLE, pa.array([1.234, 12.5]), {"decimal_separator": ",", "thousands_separator": "."}, [1.234, 12.5]),
+        (T.DOUBLE, pa.array([Decimal("1.234")]), {"decimal_separator": ",", "thousands_separator": "."}, [1.234]),
+        (T.INT32, pa.array([1234]), {"thousands_separator": "."}, [1234]),
+        (T.DATE_TIME, pa.array([dt.date(2024, 2, 3)]), {"format": "yyyy-dd-MM"}, ["2024-02-03T00:00:00Z"]),
+        (T.DATE_TIME, pa.array([20240203]), {"format": "yyyyMMdd"}, ["2024-02-03T00:00:00Z"]),
+        (T.DATE_TIME, pa.array([132221376000000000]), {"format": "1601date"}, ["2019-12-30T00:00:00Z"]),
+        (T.DATE_TIME, pa.array(["03/02/2024"]), {"format": "dd/MM/yyyy"}, ["2024-02-03T00:00:00Z"]),
+        (T.BOOL, pa.array([True, False]), {"true_values": ["J"], "false_values": ["N"]}, [True, False]),
+    ],
+)
+def test_what_the_file_says_to_be_a_number_or_a_date_is_read_as_one_however_texts_are_written(
+    folder, kind, values, options, then
+):
+    keys = [f"k{number}" for number in range(len(values))]
+    pq.write_table(pa.table({"id": keys, "name": values}), folder.path / "people.parquet")
+
+    found = folder.read(id=STRING, name=kind, options=options)
+
+    assert not aside(found)
+    assert [row["P1"] for row in states(found).values()] == then

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from deltamark.domain.configuration.date_formats import InvalidDateFormat, parse_date_format
 from deltamark.domain.fields import as_tuple
@@ -39,6 +39,13 @@ class Comparison(Enum):
     escaped; several blanks count as one."""
 
 
+class CellType(Enum):
+    """The types that a file may state for a column, whatever its mapping says about texts."""
+
+    NUMBER = "number"
+    DATE = "date"
+
+
 @frozen(kw_only=True)
 class ValueFormat:
     """How the values of a column are written.
@@ -60,6 +67,12 @@ class ValueFormat:
     null_values: tuple[str, ...] = field(converter=as_tuple, default=())
     trim: bool = False
     byte_order: ByteOrder = ByteOrder.LITTLE_ENDIAN
+
+    def in_cells_of(self, cells: CellType | None) -> ValueFormat:
+        """The format for cells that the file itself says to be numbers or dates: these are not written otherwise."""
+        if cells is CellType.NUMBER:
+            return evolve(self, decimal_separator=".", thousands_separator=None)
+        return self if cells is None else evolve(self, format=None)
 
 
 AS_IT_IS = ValueFormat()

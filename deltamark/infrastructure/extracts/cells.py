@@ -9,7 +9,7 @@ row faults and duplicates are the same for every format and follow from the quer
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import duckdb
@@ -18,6 +18,7 @@ import pyarrow as pa
 from attrs import frozen
 
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityTypeMapping
+from deltamark.domain.configuration.value_formats import CellType
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 from deltamark.domain.values import shown
@@ -70,6 +71,11 @@ class Cells(Protocol):
     @property
     def names(self) -> Sequence[str]:
         """The columns, in order."""
+        ...
+
+    @property
+    def cell_types(self) -> Mapping[str, CellType]:
+        """The types that the file gives to columns; a format of texts has none."""
         ...
 
     def fetch(self, query: str, columns: Sequence[int]) -> FetchedRows:

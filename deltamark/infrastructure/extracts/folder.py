@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
@@ -13,6 +15,7 @@ from attrs import frozen
 
 from deltamark.application.ports.extracts import LinkColumn, LinkExtract, ResourceExtract
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
+from deltamark.domain.configuration.value_formats import CellType
 from deltamark.domain.errors import SourceError
 from deltamark.infrastructure.extracts.cells import ExtractSource, FetchedRows
 from deltamark.infrastructure.extracts.cleanse import (
@@ -29,8 +32,15 @@ from deltamark.infrastructure.extracts.files import ExtractTouched, check_signat
 from deltamark.infrastructure.extracts.formats import ENDINGS, format_of
 from deltamark.infrastructure.extracts.many_values import one_row_each
 from deltamark.infrastructure.extracts.query import Query, link_query, resource_query
+from deltamark.infrastructure.extracts.row_faults import DescribedColumns
 
 _ATTEMPTS = 3
+
+
+class _NewQuery(Protocol):
+    """Gives the query over an extract, for the types that the file gives to its columns."""
+
+    def __call__(self, *, cell_types: Mapping[str, CellType] = ...) -> Query: ...
 
 
 @frozen
@@ -62,11 +72,11 @@ class FolderExtracts:
 
         :raises SourceError: if the file cannot be read as a whole. No content of a file raises another error.
         """
-        query = resource_query(mapping, entity_type, command_column)
+        query = partial(resource_query, mapping, entity_type, command_column)
         names = ["key", "line", "state", *(["command"] if command_column is not None else [])]
         whole_rows = whole_rows and len(mapping.properties) == 1
-        with self._fetched(mapping, query, whole_rows=whole_rows) as (connection, fetched, name, digest):
-            rows = cleanse_resources(connection, fetched, query.described, name)
+        with self._fetched(mapping, query, whole_rows=whole_rows) as (connection, fetched, described, name, digest):
+            rows = cleanse_resources(connection, fetched, described, name)
         cleansed = rows.cleansed(mapping.entity_type, name, digest, has_commands=command_column is not None)
         return ResourceExtract(rows=rows.rows.select(names), kept=rows.kept, cleansed=cleansed, faulty=rows.faulty)
 
@@ -86,12 +96,12 @@ class FolderExtracts:
         :param may_lack_first: whether a row without a first value is no fault.
         :raises SourceError: if the file cannot be read as a whole.
         """
-        query = link_query(mapping, ends, command_column, may_lack_first=may_lack_first)
+        query = partial(link_query, mapping, ends, command_column, may_lack_first=may_lack_first)
         names = ["line", "key", "value2", *(["command"] if command_column is not None else [])]
-        with self._fetched(mapping, query) as (connection, fetched, name, digest):
+        with self._fetched(mapping, query) as (connection, fetched, described, name, digest):
             if any(end.separator is not None for end in ends):
                 fetched = one_row_each(connection, fetched)
-            rows = cleanse_links(connection, fetched, query.described, name)
+            rows = cleanse_links(connection, fetched, described, name)
             halves = None if command_column is not None else half_rows(fetched)
         cleansed = rows.cleansed(mapping.association, name, digest, has_commands=command_column is not None)
         pairs = rows.rows.select(names).rename_columns(["value1" if n == "key" else n for n in names])
@@ -102,9 +112,9 @@ class FolderExtracts:
 
     @contextmanager
     def _fetched(
-        self, mapping: EntityTypeMapping | EntityAssociationMapping, query: Query, *, whole_rows: bool = False
-    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, FetchedRows, str, str]]:
-        """The connection, the result of the query, and the name and digest of the file."""
+        self, mapping: EntityTypeMapping | EntityAssociationMapping, query: _NewQuery, *, whole_rows: bool = False
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, FetchedRows, DescribedColumns, str, str]]:
+        """The connection, the result of the query, its columns, and the name and digest of the file."""
         with copies() as all_copies, extract_connection() as connection:
             for attempt in range(_ATTEMPTS):
                 try:
@@ -118,12 +128,13 @@ class FolderExtracts:
     def _read(
         self,
         mapping: EntityTypeMapping | EntityAssociationMapping,
-        query: Query,
+        new_query: _NewQuery,
         connection: duckdb.DuckDBPyConnection,
         all_copies: Copies,
         *,
         whole_rows: bool,
-    ) -> tuple[FetchedRows, str, str]:
+    ) -> tuple[FetchedRows, DescribedColumns, str, str]:
+        query = new_query()
         with (
             open_extract(self.folder, mapping.connection_table, ENDINGS, all_copies) as file,
             ThreadPoolExecutor(1) as in_parallel,
@@ -144,10 +155,12 @@ class FolderExtracts:
                         limits=self.limits,
                     )
                 )
+                if cells.cell_types:
+                    query = new_query(cell_types=cells.cell_types)
                 numbers = [cells.names.index(name) for name in query.columns]
                 fetched = cells.fetch(query.sql, numbers)
                 if whole_rows:
                     fetched = only_empty_rows_passed_over(fetched, cells)
-                return without_empty_rows(fetched), file.name, digest.result()
+                return without_empty_rows(fetched), query.described, file.name, digest.result()
             except (OSError, pa.ArrowException) as error:
                 raise SourceError(file.where, f"the file cannot be read ({error})") from error

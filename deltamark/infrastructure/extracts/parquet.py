@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deltamark.domain.configuration.entity_model import EntityTypeMapping
+from deltamark.domain.configuration.value_formats import CellType
 from deltamark.domain.errors import SourceError
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.extracts.cells import (
@@ -64,6 +65,12 @@ class ParquetCells:
         """The columns of the file."""
         return tuple(self._schema.names)
 
+    @property
+    def cell_types(self) -> Mapping[str, CellType]:
+        """Numbers with a fraction, and dates. Whole numbers are like their digits, which a `Format` may read."""
+        types = {field.name: _cell_type(field.type) for field in self._schema}
+        return {name: cell_type for name, cell_type in types.items() if cell_type is not None}
+
     def fetch(self, query: str, columns: Sequence[int]) -> FetchedRows:
         """Runs a query over the cells.
 
@@ -114,6 +121,14 @@ def _key_columns(source: ExtractSource) -> frozenset[str]:
         return frozenset(source.columns)
     keys = (mapped for mapped in source.mapping.properties if mapped.is_primary_key or mapped.is_unique_key)
     return frozenset(mapped.connection_column for mapped in keys)
+
+
+def _cell_type(kind: pa.DataType) -> CellType | None:
+    if pa.types.is_dictionary(kind):
+        return _cell_type(kind.value_type)
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return CellType.NUMBER
+    return CellType.DATE if pa.types.is_date(kind) or pa.types.is_timestamp(kind) else None
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

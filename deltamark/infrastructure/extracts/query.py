@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from attrs import frozen
 
 from deltamark.application.ports.extracts import LinkColumn
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
-from deltamark.domain.configuration.value_formats import SID, ValueFormat
+from deltamark.domain.configuration.value_formats import SID, CellType, ValueFormat
 from deltamark.domain.location import Location
 from deltamark.domain.synchronization.keys import INVISIBLE
 from deltamark.domain.values import PropertyType
@@ -36,6 +37,9 @@ from deltamark.infrastructure.extracts.row_faults import (
 )
 
 _LONGEST_SHOWN = 1_000
+
+
+_NO_TYPES: Mapping[str, CellType] = MappingProxyType({})
 
 
 @frozen(kw_only=True)
@@ -79,10 +83,18 @@ class _Column:
         return self.value != self.cell
 
 
-def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_column: str | None) -> Query:
+def resource_query(
+    mapping: EntityTypeMapping,
+    entity_type: EntityType,
+    command_column: str | None,
+    *,
+    cell_types: Mapping[str, CellType] = _NO_TYPES,
+) -> Query:
     """The query for ``key``, ``state``, ``fault`` and ``fault_value``.
 
     If there is a command column, also ``command``.
+
+    :param cell_types: those of columns to which the file gives a type.
 
     :raises SourceError: if the `Format` of a date is invalid.
     """
@@ -95,7 +107,8 @@ def resource_query(mapping: EntityTypeMapping, entity_type: EntityType, command_
         )  # a property that only an association names need not be declared
         is_key = mapped.is_primary_key or mapped.is_unique_key
         where = mapped.location or at
-        columns.append(_column(mapped.connection_column, kind, number, mapped.value_format, where, is_key=is_key))
+        written = mapped.value_format.in_cells_of(cell_types.get(mapped.connection_column))
+        columns.append(_column(mapped.connection_column, kind, number, written, where, is_key=is_key))
     key = mapping.properties.index(mapping.primary_key)
     in_order = sorted(range(len(columns)), key=lambda i: mapping.properties[i].identifier)
     fragments = [
@@ -121,6 +134,7 @@ def link_query(
     command_column: str | None,
     *,
     may_lack_first: bool = False,
+    cell_types: Mapping[str, CellType] = _NO_TYPES,
 ) -> Query:
     """The query for ``key``, ``value2``, ``fault``, ``fault_value`` and ``command``.
 
@@ -129,11 +143,20 @@ def link_query(
     A row whose second cell is empty has no ``value2``, and no fault if there is a first value and no command.
 
     :param may_lack_first: whether a row without a first value has no fault either.
+    :param cell_types: those of columns to which the file gives a type.
     """
     at = mapping.location or Location(mapping.connection_table)
     names = (mapping.column1, mapping.column2)
     columns = [
-        _column(name, end.kind, number, end.written, at, separator=end.separator, is_key=True)
+        _column(
+            name,
+            end.kind,
+            number,
+            end.written.in_cells_of(cell_types.get(name)),
+            at,
+            separator=end.separator,
+            is_key=True,
+        )
         for number, (name, end) in enumerate(zip(names, ends, strict=True))
     ]
     if command_column is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from deltamark.domain.configuration.value_formats import CellType
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.extracts.cells import (
     ExtractSource,
@@ -68,6 +69,11 @@ class CsvCells:
     def names(self) -> Sequence[str]:
         """The header."""
         return self._dialect.names
+
+    @property
+    def cell_types(self) -> Mapping[str, CellType]:
+        """None: every cell is a text."""
+        return {}
 
     def fetch(self, query: str, columns: Sequence[int]) -> FetchedRows:
         """Runs a query over the cells.
