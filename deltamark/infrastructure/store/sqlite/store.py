@@ -25,6 +25,7 @@ from deltamark.infrastructure.store.sqlite.connection import LOCK_TIMEOUT_S, Cha
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from deltamark.infrastructure.store.sqlite.errors import explained
 from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
+from deltamark.infrastructure.store.sqlite.store_files import LOST, NOT_WRITTEN, UNDONE, LogLost, StoreFiles
 from deltamark.infrastructure.store.transactions import StoreWriting
 
 _POLL_S = 0.1
@@ -59,11 +60,13 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
         schema.check_file(path, steps)
         if not create and not (path.exists() and path.stat().st_size):
             raise self._no_store_yet(path)
+        self._files = StoreFiles(path)
         self._datastore = ChangeDatastore(path, lock_timeout_s=lock_timeout_s)
         try:
             with self._explained_errors():
                 self._recorder = ChangeRecorder(self._datastore)
                 self._prepare()
+                self._files.remember()
         except BaseException:
             self._datastore.close()
             raise
@@ -92,12 +95,27 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
     def _writing_transaction(self) -> Iterator[Writing]:
         with self._sole_writer() as (connection, renewed):
             with (
+                self._log_saved(connection),
                 connection.transaction(commit=True),
                 closing(StoreWriting(SQLiteDatabase(connection.raw), self._mapper, self._clock)) as writing,
             ):
+                self._files.check(NOT_WRITTEN)
                 yield writing
                 writing.finish()
+                self._files.check(UNDONE)
+            self._files.check(LOST)
             renewed.extend(writing.renewed[:1] if writing.renewed else ())
+
+    @contextmanager
+    def _log_saved(self, connection: ChangeConnection) -> Iterator[None]:
+        """Copies what was committed into the file if its write-ahead log was deleted; only this process has it."""
+        try:
+            yield
+        except LogLost as e:
+            if e.is_missing:
+                with suppress(sqlite3.Error):
+                    connection.raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            raise
 
     @contextmanager
     def _sole_writer(self) -> Iterator[tuple[ChangeConnection, list[int]]]:
