@@ -331,7 +331,9 @@ class StoreUnreachable(StoreError):
     """
 
 
-STORE_DAMAGED = "The store was altered or is damaged. Restore a backup."
+_ALTERED = "The store was altered or is damaged."
+
+STORE_DAMAGED = f"{_ALTERED} Verify it: that names the damage."
 
 
 def store_damaged(problem: str, *, effect: str = "", alternative: str = "") -> StoreError:
@@ -339,10 +341,10 @@ def store_damaged(problem: str, *, effect: str = "", alternative: str = "") -> S
 
     :param problem: what is wrong, and where; a clause without a full stop.
     :param effect: what was not done because of it; a sentence.
-    :param alternative: what else helps; the end of "Restore a backup, or ".
+    :param alternative: what else helps; the end of "Verify it, or ".
     """
     consequence = f" {effect}" if effect else ""
-    advice = STORE_DAMAGED.removesuffix(".") + (f", or {alternative}." if alternative else ".")
+    advice = f"{_ALTERED} Verify it, or {alternative}." if alternative else STORE_DAMAGED
     return StoreError(f"{problem}.{consequence} {advice}")
 
 

@@ -10,12 +10,12 @@ def test_the_message_has_the_problem_its_effect_and_the_advice() -> None:
 
     assert isinstance(error, StoreError)
     assert str(error) == (
-        "run 3 cannot be read. Nothing was changed. The store was altered or is damaged. Restore a backup, or run the "
-        "job again."
+        "run 3 cannot be read. Nothing was changed. The store was altered or is damaged. Verify it, or run the job "
+        "again."
     )
 
 
-def test_a_message_without_alternative_advises_to_restore_a_backup() -> None:
+def test_a_message_without_alternative_advises_to_verify_the_store() -> None:
     error = store_damaged("run 3 cannot be read")
 
-    assert str(error) == "run 3 cannot be read. The store was altered or is damaged. Restore a backup."
+    assert str(error) == "run 3 cannot be read. The store was altered or is damaged. Verify it: that names the damage."

@@ -102,7 +102,7 @@ def test_a_damaged_state_is_reported_as_damage_not_as_a_failing_expression(place
 
     assert str(failed.value) == (
         'the state of a Person cannot be read (stream 1: "{"First":"An"). The store was altered or is damaged. '
-        "Restore a backup."
+        "Verify it: that names the damage."
     )
 
 

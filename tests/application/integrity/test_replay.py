@@ -76,7 +76,7 @@ def test_a_run_that_did_not_find_what_was_lost_leaves_a_log_that_nothing_puts_ri
 
     assert found.in_log
     assert "the log has two streams of it, " in found.problem
-    with pytest.raises(StoreError, match=r"the log has two streams of it, .* Restore a backup"):
+    with pytest.raises(StoreError, match=r"the log has two streams of it, .* Verify it"):
         lived.engine.replay()
 
 

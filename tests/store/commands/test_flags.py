@@ -521,7 +521,7 @@ def move(store: Store, to: Place) -> None:
 def test_a_position_beyond_the_log_or_the_flags_is_reported_as_damage(store: Store, flag: int, position: int) -> None:
     move(store, place(flag, position))
 
-    with store.reading() as reading, pytest.raises(StoreError, match=r"task is at .*, but the .* Restore a backup"):
+    with store.reading() as reading, pytest.raises(StoreError, match=r"task is at .*, but the .* Verify it"):
         reading.places("task")
 
 

@@ -211,7 +211,7 @@ def test_an_unknown_topic_is_refused_and_imports_nothing(mapper: ChangeMapper, t
     sys.modules.pop("this", None)
     before = set(sys.modules)
 
-    with pytest.raises(StoreError, match=r"event 3 of stream 7 has the unknown topic .*Upgrade Deltamark, or restore"):
+    with pytest.raises(StoreError, match=r"event 3 of stream 7 has the unknown topic .*Upgrade Deltamark, or verify"):
         mapper.to_domain_event(StoredEvent("7", 3, topic, b"{}"))
 
     assert set(sys.modules) == before
@@ -276,9 +276,7 @@ GOOD_HEAD = b'"a":1,"r":1,"t":1,"e":"P","k":"1"'
 def test_a_damaged_payload_is_refused_with_its_stream_and_version(
     mapper: ChangeMapper, topic: str, state: bytes
 ) -> None:
-    with pytest.raises(
-        StoreError, match=rf"event 3 of stream 7 \({topic}\) cannot be read: .*Restore a backup"
-    ) as caught:
+    with pytest.raises(StoreError, match=rf"event 3 of stream 7 \({topic}\) cannot be read: .*Verify it") as caught:
         mapper.event("7", 3, topic, state)
 
     assert len(str(caught.value)) < 400

@@ -160,7 +160,7 @@ def test_an_incomplete_log_is_a_fault_and_is_not_replayed(store_url: str, what: 
 
     assert found.log_faults
     assert (found.discrepancies[0].in_log, found.discrepancies[0].advice) == (True, "restore a backup")
-    with pytest.raises(StoreError, match=r"the log is not whole: .* Nothing was changed. .*Restore a backup"):
+    with pytest.raises(StoreError, match=r"the log is not whole: .* Nothing was changed. .*Verify it"):
         replayed(store_url)
     assert tables(store_url, {**LOG, **PROJECTIONS}) == before
 

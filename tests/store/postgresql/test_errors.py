@@ -194,8 +194,8 @@ def test_a_server_without_free_connections_is_reported(server: Server, admin: ps
         (errors.OutOfMemory("out of memory"), "Give it more memory"),
         (errors.ReadOnlySqlTransaction("cannot execute UPDATE"), "Name the server that takes writes"),
         (errors.QueryCanceled("canceling statement due to statement timeout"), "statement_timeout"),
-        (errors.IndexCorrupted("could not read block"), "Restore a backup"),
-        (errors.UndefinedTable('relation "links" does not exist'), "Restore a backup"),
+        (errors.IndexCorrupted("could not read block"), "Verify it"),
+        (errors.UndefinedTable('relation "links" does not exist'), "Verify it"),
         (errors.SyntaxError("syntax error"), "--debug"),
     ],
 )

@@ -302,7 +302,7 @@ def test_a_copy_of_a_damaged_store_is_not_kept(space: Workspace, copies: Path) -
 
     with (
         Engine.open(space.url, configuration=engine.configuration, create=False) as damaged,
-        pytest.raises(StoreError, match=r"its copy is damaged .* Restore an older backup"),
+        pytest.raises(StoreError, match=r"its copy is damaged .* Verify the store"),
     ):
         damaged.backup(copies / "copy.db")
 

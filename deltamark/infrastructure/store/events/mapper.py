@@ -125,7 +125,7 @@ class ChangeMapper(Mapper[str]):
         except KeyError:
             raise StoreError(
                 f"event {version} of stream {stream} has the unknown topic {shown(topic)}: it was written by a newer "
-                "version of Deltamark, or the store was altered. Upgrade Deltamark, or restore a backup."
+                "version of Deltamark, or the store was altered. Upgrade Deltamark, or verify the store."
             ) from None
         try:
             return build(stream, version, self.transcoder.decode(state))

@@ -98,7 +98,7 @@ def _check(part: Path, store: Path) -> None:
     if problem != "ok":
         raise StoreError(
             f"store {store}: its copy is damaged ({problem}), so the store may be damaged, too. The copy was removed. "
-            "Restore an older backup."
+            "Verify the store: that names the damage."
         )
 
 
