@@ -122,6 +122,15 @@ def test_the_folder_of_orphans_may_not_be_a_link(case):
     assert case.exported("U") == []
 
 
+def test_a_dry_run_writes_no_file_of_orphans(case):
+    case = case("41-orphans-through-a-link")
+
+    ran = case.run(1, "Load", "--dry-run")
+
+    assert "1 link of UM to missing resources: a dry run writes no file of them" in ran.err
+    assert not (case.exports(1) / "orphans").exists()
+
+
 @pytest.mark.parametrize("kind", ["link without a target", "hard link"])
 def test_whatever_stands_for_the_file_of_orphans_is_replaced(case, kind):
     case = case("41-orphans-through-a-link")

@@ -108,15 +108,29 @@ def test_a_file_that_was_written_to_in_place_is_read_again(folder, meanwhile):
 def test_a_file_that_never_rests_is_refused(folder, monkeypatch):
     own = write(folder, "people.csv")
     read = csv_cells.CsvCells.fetch
+    names = iter(["one", "two", "six"])
 
     def disturbed(*arguments):
-        written_in_place(own, FOREIGN)()
+        written_in_place(own, f"id,name\nk,{next(names)}\n")()
         return read(*arguments)
 
     monkeypatch.setattr(csv_cells.CsvCells, "fetch", disturbed)
 
     with pytest.raises(SourceError, match="was changed while it was read"):
         folder.read(None)
+
+
+def test_a_file_whose_status_alone_changes_is_read(folder, monkeypatch):
+    own = write(folder, "people.csv")
+    read = csv_cells.CsvCells.fetch
+
+    def disturbed(*arguments):
+        written_in_place(own, OWN)()
+        return read(*arguments)
+
+    monkeypatch.setattr(csv_cells.CsvCells, "fetch", disturbed)
+
+    assert states(folder.read(None)) == {"k": {"P0": "k", "P1": "own"}}
 
 
 def test_another_link_to_a_file_that_is_read_does_no_harm(folder, meanwhile):

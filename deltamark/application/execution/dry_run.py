@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import pyarrow as pa
+from attrs import evolve
+
 from deltamark.application.execution.run_job import run_job, tasks_to_lease
 from deltamark.application.history.history import ChangeFilter, kept_changes
 from deltamark.application.pending_changes.show import pending_changes
@@ -28,10 +31,14 @@ def dry_run(
     """
     refuse_if_running(services.store, tasks_to_lease(services, job))
     with services.store.dry_run():
-        run = run_job(services, job, forced=forced, observer=observer, is_dry_run=True)
+        run = run_job(evolve(services, write_orphans=_no_file), job, forced=forced, observer=observer, is_dry_run=True)
         if show_changes is not None:
             show_changes(_changes(services, run))
     return run
+
+
+def _no_file(run: int, association: str, orphans: pa.Table) -> str:
+    return "a dry run writes no file of them"
 
 
 def _changes(services: Services, run: JobRun) -> Iterator[LoggedChange | PendingChange]:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -28,13 +28,21 @@ from deltamark.infrastructure.extracts.cleanse import (
 from deltamark.infrastructure.extracts.connection import extract_connection
 from deltamark.infrastructure.extracts.copies import Copies, copies
 from deltamark.infrastructure.extracts.decode import UnpackLimits, file_digest
-from deltamark.infrastructure.extracts.files import ExtractTouched, check_signature, open_extract
+from deltamark.infrastructure.extracts.files import ExtractFile, ExtractTouched, check_signature, open_extract
 from deltamark.infrastructure.extracts.formats import ENDINGS, format_of
 from deltamark.infrastructure.extracts.many_values import one_row_each
 from deltamark.infrastructure.extracts.query import Query, link_query, resource_query
 from deltamark.infrastructure.extracts.row_faults import DescribedColumns
 
 _ATTEMPTS = 3
+
+_Found: TypeAlias = tuple[FetchedRows, DescribedColumns, str, str]
+"""The rows of a file, their columns, its name and its digest."""
+
+
+def _is_same(one: _Found, other: _Found) -> bool:
+    """Whether a file was twice the same: then only its status changed, as of one that gets another link."""
+    return one[2:] == other[2:] and one[0].rows.equals(other[0].rows)
 
 
 class _NewQuery(Protocol):
@@ -116,14 +124,15 @@ class FolderExtracts:
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, FetchedRows, DescribedColumns, str, str]]:
         """The connection, the result of the query, its columns, and the name and digest of the file."""
         with copies() as all_copies, extract_connection() as connection:
+            previous: _Found | None = None
             for attempt in range(_ATTEMPTS):
-                try:
-                    result = self._read(mapping, query, connection, all_copies, whole_rows=whole_rows)
+                found, touched = self._read(mapping, query, connection, all_copies, whole_rows=whole_rows)
+                if touched is None or (previous is not None and _is_same(previous, found)):
                     break
-                except ExtractTouched:
-                    if attempt == _ATTEMPTS - 1:
-                        raise
-            yield connection, *result
+                if attempt == _ATTEMPTS - 1:
+                    raise touched
+                previous = found
+            yield connection, *found
 
     def _read(
         self,
@@ -133,12 +142,28 @@ class FolderExtracts:
         all_copies: Copies,
         *,
         whole_rows: bool,
-    ) -> tuple[FetchedRows, DescribedColumns, str, str]:
+    ) -> tuple[_Found, ExtractTouched | None]:
+        """What the file holds, and whether it may have changed meanwhile."""
+        found: list[_Found] = []
+        try:
+            with open_extract(self.folder, mapping.connection_table, ENDINGS, all_copies) as file:
+                found.append(self._read_open(file, mapping, new_query, connection, all_copies, whole_rows=whole_rows))
+        except ExtractTouched as touched:
+            return found[0], touched
+        return found[0], None
+
+    def _read_open(
+        self,
+        file: ExtractFile,
+        mapping: EntityTypeMapping | EntityAssociationMapping,
+        new_query: _NewQuery,
+        connection: duckdb.DuckDBPyConnection,
+        all_copies: Copies,
+        *,
+        whole_rows: bool,
+    ) -> _Found:
         query = new_query()
-        with (
-            open_extract(self.folder, mapping.connection_table, ENDINGS, all_copies) as file,
-            ThreadPoolExecutor(1) as in_parallel,
-        ):
+        with ThreadPoolExecutor(1) as in_parallel:
             digest = in_parallel.submit(file_digest, file.path)
             extract_format = format_of(file.ending)
             try:
