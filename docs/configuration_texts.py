@@ -26,7 +26,8 @@ ELEMENTS = {
     "EntityTypeMapping": "Which extract feeds an entity type.",
     "EntityTypeMapping/Property": "Which column feeds a property. Columns that no mapping names are not read.",
     "EntityAssociationMapping": "Which extract feeds an association: each row links the resource found by `Column1` "
-    "to the one found by `Column2`. An empty second cell means that there is no link.",
+    "to the one found by `Column2`. An empty cell means that there is no link where the resource in the other column "
+    "has one row; else it is half of a link, and no link is removed.",
     "EntityPropertyExpression": "How a property is computed from other properties, of the resource itself or of those "
     "that its links lead to. A computed property is one that no mapping fills; it is neither the key nor a navigation "
     "property, and has one expression. What it reads may be computed, too: that is computed first. Circles are "

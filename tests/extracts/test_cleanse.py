@@ -40,13 +40,26 @@ def test_cells_that_no_mapping_names_do_not_make_a_row(folder):
     assert found.cleansed.incomplete is None
 
 
-@pytest.mark.parametrize("again", ["id,name", '"id","name"', "\ufeffid,name", " id,name", '\ufeff"id","name"'])
+@pytest.mark.parametrize(
+    "again", ["id,name", '"id","name"', "\ufeffid,name", " id,name", "ID,Name", "id, name ", '\ufeff"id","name"']
+)
 def test_the_header_once_more_is_set_aside_and_nothing_is_deleted(folder, again):
     found = folder.read(f"id,name\nk,e\n{again}\nl,f\n")
 
     assert found.rows["key"].to_pylist() == ["k", "l"]
     assert [(line, column) for line, column, *_ in aside(found)] == [(3, "id")]
     assert "1 row with the header once more" in found.cleansed.incomplete
+
+
+def test_a_header_with_the_columns_in_another_order_refuses_the_file(folder):
+    with pytest.raises(SourceError, match=r"people\.csv:3: this row is a header with the columns in another order"):
+        folder.read("id,name\nk,e\nname,id\nf,l\n")
+
+
+def test_where_the_key_alone_is_mapped_a_key_may_be_the_name_of_the_column_in_another_case(folder):
+    found = folder.read("id,name\nDE,Germany\nID,Indonesia\n", id=STRING)
+
+    assert found.rows["key"].to_pylist() == ["DE", "ID"]
 
 
 def test_a_separator_line_once_more_is_set_aside(folder):

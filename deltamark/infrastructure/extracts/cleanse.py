@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 from attrs import evolve, frozen
 
 from deltamark.application.ports.extracts import Cleansed
+from deltamark.domain.errors import SourceError
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import ExtractRead, SetAside
 from deltamark.domain.synchronization.incomplete import why_incomplete
 from deltamark.infrastructure.extracts.cells import Cells, FetchedRows
+from deltamark.infrastructure.extracts.files import ExtractFile
 from deltamark.infrastructure.extracts.query import blank_row
-from deltamark.infrastructure.extracts.row_faults import KEY_EMPTY, ROW_EMPTY, DescribedColumns
+from deltamark.infrastructure.extracts.row_faults import HEADER_MOVED, KEY_EMPTY, ROW_EMPTY, DescribedColumns
 
 
 @frozen(kw_only=True)
@@ -135,6 +137,20 @@ def only_empty_rows_passed_over(fetched: FetchedRows, cells: Cells) -> FetchedRo
     has_no_key = pc.and_(pc.equal(faults, ROW_EMPTY), pc.invert(is_empty))
     faults = pc.if_else(pc.fill_null(has_no_key, False), pa.scalar(KEY_EMPTY, faults.type), faults)
     return evolve(fetched, rows=fetched.rows.set_column(fetched.rows.schema.get_field_index("fault"), "fault", faults))
+
+
+def check_order_of_columns(fetched: FetchedRows, file: ExtractFile) -> None:
+    """Refuses a file in which the columns change their order.
+
+    :raises SourceError: with the line where they do.
+    """
+    moved = fetched.rows.filter(pc.equal(fetched.rows["fault"], HEADER_MOVED))
+    if moved.num_rows:
+        raise SourceError(
+            file.at(moved["line"][0].as_py()),
+            "this row is a header with the columns in another order",
+            advice="Join only files with the same columns in the same order.",
+        )
 
 
 def without_empty_rows(fetched: FetchedRows) -> FetchedRows:

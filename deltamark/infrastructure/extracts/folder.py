@@ -19,6 +19,7 @@ from deltamark.domain.configuration.value_formats import CellType
 from deltamark.domain.errors import SourceError
 from deltamark.infrastructure.extracts.cells import ExtractSource, FetchedRows
 from deltamark.infrastructure.extracts.cleanse import (
+    check_order_of_columns,
     cleanse_links,
     cleanse_resources,
     half_rows,
@@ -184,6 +185,7 @@ class FolderExtracts:
                     query = new_query(cell_types=cells.cell_types)
                 numbers = [cells.names.index(name) for name in query.columns]
                 fetched = cells.fetch(query.sql, numbers)
+                check_order_of_columns(fetched, file)
                 if whole_rows:
                     fetched = only_empty_rows_passed_over(fetched, cells)
                 return without_empty_rows(fetched), query.described, file.name, digest.result()

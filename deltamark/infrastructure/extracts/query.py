@@ -28,6 +28,7 @@ from deltamark.infrastructure.extracts.row_faults import (
     COMMANDS,
     FIRST_CONVERSION,
     HEADER_AGAIN,
+    HEADER_MOVED,
     KEY_EMPTY,
     KEY_TOO_LONG,
     LONGEST_KEY,
@@ -233,6 +234,7 @@ def _query(
         (ROW_EMPTY, f"case when h{key} then false else {' and '.join(map(_blank, read))} end", "null"),
         (KEY_EMPTY, f"not h{key}", columns[key].raw),
         (HEADER_AGAIN, _repeats_header(columns, key, names), columns[key].raw),
+        *([(HEADER_MOVED, _is_other_header(columns[key], names), columns[key].raw)] if len(set(names)) > 1 else []),
         (KEY_TOO_LONG, f"{_longest(columns[key], key)} > {LONGEST_KEY}", columns[key].cell),
         *_conversion_fault(columns, key, "true"),
     ]
@@ -269,12 +271,29 @@ def _query(
 
 
 def _repeats_header(columns: Sequence[_Column], key: int, names: Sequence[str]) -> str:
-    """Whether a row is the header once more, or a line ``sep=;``, as files have them that were joined."""
+    """Whether a row is the header once more, or a line ``sep=;``, as files have them that were joined.
+
+    Letter case counts where the key alone is mapped: there the row may be a resource with such a key.
+    """
     others = [(name, f"w{number}") for number, name in enumerate(names) if number != key]
     own = columns[key]
-    same = " and ".join([f"{own.value} = {literal(own.name)}", *(f"{cell} = {literal(name)}" for name, cell in others)])
+    if others:
+        is_own = f"strlen({own.value}) = {len(own.name.encode())} and lower({own.value}) = lower({literal(own.name)})"
+        rest = [f"lower(trim({cell})) = lower(trim({literal(name)}))" for name, cell in others]
+        same = f"case when {is_own} then {' and '.join(rest)} else false end"
+    else:
+        same = f"{own.value} = {literal(own.name)}"
     separator = " and ".join([f"{own.value} in ('sep=', 'SEP=')", *(_blank(cell) for _, cell in others)])
     return f"(({same}) or ({separator}))"
+
+
+def _is_other_header(key: _Column, names: Sequence[str]) -> str:
+    """Whether a row is a header with the columns in another order: files of different kinds were joined."""
+    listed = ", ".join(literal(name) for name in sorted(set(names)))
+    cells = [f"w{number}" for number in range(len(names))]
+    different = f"len(list_distinct([{', '.join(cells)}])) = {len(set(names))}"
+    every = " and ".join(f"{cell} in ({listed})" for cell in cells)
+    return f"case when {key.value} in ({listed}) then {every} and {different} else false end"
 
 
 def _conversion_fault(columns: Sequence[_Column], number: int, checked: str) -> list[tuple[int, str, str]]:

@@ -12,10 +12,11 @@ from deltamark.domain.runs.run import SetAside
 from deltamark.domain.synchronization.unreadable_values import reason_unreadable
 from deltamark.domain.values import PropertyType
 
-ROW_EMPTY, KEY_EMPTY, KEY_TOO_LONG, COMMAND_UNKNOWN, HEADER_AGAIN, FIRST_CONVERSION = range(6)
+ROW_EMPTY, KEY_EMPTY, KEY_TOO_LONG, COMMAND_UNKNOWN, HEADER_AGAIN, HEADER_MOVED, FIRST_CONVERSION = range(7)
 """Codes. `FIRST_CONVERSION` plus the number of a mapped column: its value is not of the type of its property.
 
-A row of `ROW_EMPTY` is no fault: nothing is in its mapped cells, and it is passed over.
+A row of `ROW_EMPTY` is no fault: nothing is in its mapped cells, and it is passed over. One of `HEADER_MOVED` makes all
+rows after it unreadable, so the file is refused.
 """
 
 LONGEST_KEY = 4_096

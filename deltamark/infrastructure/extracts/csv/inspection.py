@@ -138,7 +138,7 @@ def without_end_sign(plain: PlainText, copies: Copies) -> PlainText:
     """The text without the end-of-file signs (0x1A) that old programs write behind the last row.
 
     The sign shows that the file is whole, also where the last row has no line end. Elsewhere it is an ordinary
-    character.
+    character: in the last cell, if a line end follows.
 
     :param copies: gives the file for a copy without them, if there are any.
     """
@@ -147,7 +147,8 @@ def without_end_sign(plain: PlainText, copies: Copies) -> PlainText:
         stream.seek(max(0, size - _MOST_SIGNS))
         tail = stream.read()
         sign = tail.find(b"\x1a", len(tail.rstrip(b"\x1a\r\n")))
-        if sign < 0:
+        is_line = tail[:sign].endswith((b"\r", b"\n"))
+        if sign < 0 or not (is_line or tail.endswith(b"\x1a")):
             return plain
         stream.seek(0)
         rest = size - len(tail) + sign
