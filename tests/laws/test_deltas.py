@@ -139,10 +139,14 @@ def test_rows_that_name_a_link_mean_the_same_in_one_delta_and_in_several(
     for pieces in ([rows], parts(rows, cuts)):
         source = Source(new_store(), tmp_path / "source", staff_configuration())
         with source.engine:
-            source.run("Load", people=[["p", "q", "q"]])
+            source.run("Load", people=[["p", "q", "q", "q"]])
             for piece in filter(None, pieces):
-                source.run("Delta", people=[[row.key, row.manager, row.manager, row.command] for row in piece])
+                source.run("Delta", people=[[row.key, *[row.manager] * 3, row.command] for row in piece])
             assert set(source.states("Person")) == set(staff.managers)
             for association in ("Manager", "Team"):
                 assert source.links("Person", association) == {key: [to] for key, to in staff.links().items()}
                 assert source.waiting(association) == set(staff.waiting().items())
+            bosses: dict[str, list[str]] = {}
+            for key, manager in sorted(staff.links().items()):
+                bosses.setdefault(manager, []).append(key)
+            assert source.links("Person", "Boss") == bosses

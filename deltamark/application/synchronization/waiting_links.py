@@ -224,7 +224,7 @@ class DeltaLinks:
         if None in self._compared:
             return self._tx.waiting_links(name)
         values = [set(self._added_values(end)) for end in (0, 1)]
-        values[0].update(extract.rows.column("value1").unique().to_pylist())
+        values[0].update(filter(None, extract.rows.column("value1").unique().to_pylist()))
         if not self.association.is_property2_collection or self._rows_of == 1:
             values[1].update(filter(None, extract.rows.column("value2").unique().to_pylist()))
         return self._tx.waiting_links(name, *values)

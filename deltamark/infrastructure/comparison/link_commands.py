@@ -31,7 +31,8 @@ def compare_link_commands(
 
     ``insert``, ``update`` and ``merge`` add a link, in place of others where only one is allowed; without a second
     value, the first two remove the link where only one is allowed. ``delete`` removes a link; without a second value,
-    all links of the first.
+    all links of the first. A row without a first value is the row of a resource at the second end, which then has no
+    link.
     """
     replaces = _replacing_ends(association, earlier.rows_of)
     with workbench.connection(
@@ -45,7 +46,7 @@ def compare_link_commands(
     ) as db:
         _name_live_links(db, any_ended=earlier.ended.num_rows > 0)
         _count(db)
-        _judge(db, replaces)
+        _judge(db, replaces, earlier.rows_of)
         _last_rows(db, replaces, earlier.rows_of)
         _hold(db)
         _link(db, association)
@@ -83,7 +84,8 @@ def _count(db: duckdb.DuckDBPyConnection) -> None:
     """
     db.execute(
         """CREATE TEMP TABLE counted AS
-        SELECT i.*, coalesce(a.n, 0) AS n1, CASE WHEN i.value2 IS NULL THEN 1 ELSE coalesce(b.n, 0) END AS n2
+        SELECT i.*, CASE WHEN i.value1 IS NULL THEN 1 ELSE coalesce(a.n, 0) END AS n1,
+            CASE WHEN i.value2 IS NULL THEN 1 ELSE coalesce(b.n, 0) END AS n2
         FROM (
             SELECT line, value1, value2, command FROM incoming
             UNION ALL SELECT DISTINCT 0, value1, value2, 'insert' FROM standing) i
@@ -92,12 +94,13 @@ def _count(db: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _judge(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool]) -> None:
+def _judge(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool], rows_of: int | None) -> None:
     """Fills `judged` with the rows that name at most one resource at each end.
 
     Those that remove links before a row of the same first value that was set aside are doubtful.
     """
-    empties = "command IN ('insert', 'update') AND value2 IS NULL" if replaces[0] else "FALSE"
+    lacking = [*(["value2 IS NULL"] if replaces[0] else []), *(["value1 IS NULL"] if rows_of == 1 else [])]
+    empties = f"(command IN ('insert', 'update') AND ({' OR '.join(lacking) or 'FALSE'}))"
     db.execute(
         f"""CREATE TEMP TABLE judged AS
         WITH last_faults AS (
@@ -122,16 +125,16 @@ def _last_rows(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool], rows_
         """CREATE TEMP TABLE pairs AS
         SELECT value1, value2, max(line) FILTER (NOT deletes) AS line, max(line) FILTER (deletes) AS deleted,
             any_value(n1) AS n1, any_value(n2) AS n2
-        FROM effective WHERE value2 IS NOT NULL GROUP BY value1, value2"""
+        FROM effective WHERE value1 IS NOT NULL AND value2 IS NOT NULL GROUP BY value1, value2"""
     )
     for end in (0, 1):
-        clears = ["deletes AND value2 IS NULL", "empties"] if end == 0 else []
+        clears = ["deletes AND value2 IS NULL"] if end == 0 else []
         clears += ["deletes"] if rows_of == end else []
-        clears += ["NOT deletes AND value2 IS NOT NULL"] if replaces[end] else []
+        clears += ["empties", "NOT deletes AND value1 IS NOT NULL AND value2 IS NOT NULL"] if replaces[end] else []
         db.execute(
             f"""CREATE TEMP TABLE cleared{end + 1} AS
             SELECT value{end + 1}, max(line) AS line, coalesce(max(line) FILTER (
-                deletes OR value2 IS NULL), -1) AS whole FROM effective
+                deletes OR value1 IS NULL OR value2 IS NULL), -1) AS whole FROM effective
             WHERE {" OR ".join(f"({clear})" for clear in clears) or "FALSE"} GROUP BY value{end + 1}"""
         )
 

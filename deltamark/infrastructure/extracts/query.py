@@ -143,7 +143,8 @@ def link_query(
 
     A row whose second cell is empty has no ``value2``, and no fault if there is a first value and no command.
 
-    :param may_lack_first: whether a row without a first value has no fault either.
+    :param may_lack_first: whether a row without a first value has no fault either. With commands that holds only where
+        a cell has one value: of several, an empty cell does not say which are concerned.
     :param cell_types: those of columns to which the file gives a type.
     """
     at = mapping.location or Location(mapping.connection_table)
@@ -161,7 +162,8 @@ def link_query(
         for number, (name, end) in enumerate(zip(names, ends, strict=True))
     ]
     if command_column is not None:
-        is_half = "false"
+        is_row_of_other_end = may_lack_first and ends[0].separator is None
+        is_half = "not h0 and command is not null" if is_row_of_other_end else "false"
     elif may_lack_first:
         is_half = "h0 <> h1"
     else:

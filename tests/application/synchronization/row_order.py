@@ -230,7 +230,7 @@ class Staff:
 
 
 def staff_configuration() -> Configuration:
-    """People with two links in columns of their own extract: to one manager, and to a manager among many."""
+    """People with links in columns of their own extract: to one manager, to one among many, and from the manager."""
     number = PropertyRef("Person", "Number")
     names = {"Manager": False, "Team": True}
     return evolve(
@@ -245,13 +245,19 @@ def staff_configuration() -> Configuration:
                 is_property2_collection=True,
             )
             for name, is_collection in names.items()
+        ]
+        + [
+            EntityAssociation(
+                "Boss", PropertyRef("Person", "OfBoss"), PropertyRef("Person", "Boss"), is_property1_collection=True
+            )
         ],
         entity_type_mappings=[
             EntityTypeMapping("Person", "S", "people", [PropertyMapping("Number", "number", is_primary_key=True)])
         ],
         association_mappings=[
             EntityAssociationMapping(name, "S", "people", "number", name.lower(), number, number) for name in names
-        ],
+        ]
+        + [EntityAssociationMapping("Boss", "S", "people", "boss", "number", number, number)],
     )
 
 

@@ -165,7 +165,7 @@ STAFF_ROWS = [
 def test_rows_of_resources_that_name_a_link_are_applied_in_their_order(staff: Source) -> None:
     # p, whose manager is q, exists before; q and z do not.
     cases = list(sequences(STAFF_ROWS, 3))
-    staff.run("Load", people=[[f"{name}-p", f"{name}-q", f"{name}-q"] for name in range(len(cases))])
+    staff.run("Load", people=[[f"{name}-p", *[f"{name}-q"] * 3] for name in range(len(cases))])
     links: dict[str, list[str]] = {}
     waiting, keys, aside = set(), set(), set()
     rows: list[list[str]] = []
@@ -176,7 +176,7 @@ def test_rows_of_resources_that_name_a_link_are_applied_in_their_order(staff: So
         links |= {f"{name}-{key}": [f"{name}-{manager}"] for key, manager in people.links().items()}
         waiting |= {(f"{name}-{key}", f"{name}-{manager}") for key, manager in people.waiting().items()}
         rows += [
-            [f"{name}-{row.key}", *[f"{name}-{row.manager}" if row.manager else ""] * 2, row.command] for row in case
+            [f"{name}-{row.key}", *[f"{name}-{row.manager}" if row.manager else ""] * 3, row.command] for row in case
         ]
 
     run = staff.run("Delta", people=rows)
@@ -185,6 +185,9 @@ def test_rows_of_resources_that_name_a_link_are_applied_in_their_order(staff: So
     for association in ("Manager", "Team"):
         assert staff.links("Person", association) == links
         assert staff.waiting(association) == waiting
+    # The same links the other way round: here rows name the manager first.
+    assert staff.links("Person", "Boss") == {manager: [key] for key, (manager,) in links.items()}
+    assert staff.waiting("Boss") == {(manager, key) for key, manager in waiting}
     assert aside <= staff.set_aside(run)["people"]
     assert staff.engine.verify().is_sound
 
