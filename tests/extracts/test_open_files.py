@@ -89,7 +89,8 @@ def written_in_place(file, content):
 
     def write():
         while file.stat().st_ctime_ns == before.st_ctime_ns:  # the clock of a file system has ticks
-            file.write_text(content)
+            with file.open("r+b") as stream:  # as long as before, so that no other thread sees it cut off
+                stream.write(content.encode())
             os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     return write
