@@ -16,8 +16,8 @@ from deltamark import Configuration, Engine, JobRun, TaskState
 from deltamark.infrastructure.store.migrations import STEPS
 from deltamark.infrastructure.store.sqlite.address import path_of
 from deltamark.infrastructure.store.sqlite.connection import CHECKPOINT_PAGES
+from deltamark.infrastructure.store.sqlite.definitions import TYPES
 from deltamark.infrastructure.store.sqlite.recorder import CREATE_EVENTS
-from deltamark.infrastructure.store.sqlite.schema import TYPES
 
 EVENTS = " WHERE topic = 'c1'"
 

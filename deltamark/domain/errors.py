@@ -335,6 +335,9 @@ _ALTERED = "The store was altered or is damaged."
 
 STORE_DAMAGED = f"{_ALTERED} Verify it: that names the damage."
 
+ROW_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""Errors of code that reads a row which Deltamark did not write, unless the code itself is wrong."""
+
 
 def store_damaged(problem: str, *, effect: str = "", alternative: str = "") -> StoreError:
     """Returns the error for a store that holds what Deltamark did not write.

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
+
+import pytest
 
 import deltamark
 from deltamark import Created, Deleted, Engine, Updated
+from deltamark.infrastructure.store.sqlite.address import path_of
 from tests.cases.case import Case
 from tests.cases.conftest import NewCase
 
@@ -115,3 +121,104 @@ def test_a_type_that_changes_alone_is_a_change(case: NewCase) -> None:
 
         assert exported_bytes(store, step) == of_new_store(store, step)
         assert value in exported_bytes(store, step)
+
+
+@contextmanager
+def altered(store: Case) -> Iterator[sqlite3.Connection]:
+    """A block that alters the file of the store past Deltamark."""
+    if not store.store.startswith("sqlite"):
+        pytest.skip("the case alters a file")
+    with closing(sqlite3.connect(path_of(store.store))) as connection, connection:
+        yield connection
+
+
+def test_an_altered_index_is_reported_and_exports_are_right(case: NewCase) -> None:
+    store = case("36-damaged-index")
+    store.run(1)
+    with altered(store) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    file = path_of(store.store)
+    data = bytearray(file.read_bytes())
+    pages = [page for page in range(4096, len(data), 4096) if data[page] == 0x0A]
+    entries = [place for page in pages if (place := data.find(b"E00039", page, page + 4096)) > 0]
+    for place in entries:
+        data[place + 3] ^= 0x10
+    file.write_bytes(data)
+    assert entries
+
+    answer = store.command("verify")
+
+    assert answer.status == 4
+    assert "it is damaged" in answer.err
+    assert store.keys("P") == [f"E{number:05}" for number in range(1, 41)]
+    assert store.command("replay", "--into", f"sqlite:///{store.folder}/other.db").status == 1
+    assert "the indexes were built again" in store.command("replay").err
+    assert store.command("verify").status == 0
+
+
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        "INSERT INTO correlation_keys SELECT rule, 777777, value FROM correlation_keys LIMIT 1",
+        "INSERT INTO classifications SELECT id, 777777 FROM rules LIMIT 1",
+        "INSERT INTO flags (number, position, resource, dependency) SELECT 99, 1, 777777, id FROM dependencies LIMIT 1",
+        "INSERT INTO consumed SELECT consumer, 777777, flag, position, digest FROM consumed LIMIT 1",
+        "DELETE FROM resources WHERE key = '2'",
+    ],
+)
+def test_rows_of_nobody_are_reported_and_replayed_away(alteration: str, case: NewCase) -> None:
+    store = case("37-key-of-nobody")
+    store.run(1)
+    with altered(store) as connection:
+        assert connection.execute(alteration).rowcount == 1
+
+    derived = store.command("verify", "--derived")
+
+    assert derived.status in (0, 4)
+    assert "inside Deltamark" not in derived.err
+    if "correlation_keys" in alteration:
+        assert derived.status == 4
+        assert "stream 777777" in derived.text
+    assert store.command("verify").status == 4
+    assert store.command("replay").status == 0
+    assert store.command("verify").status == 0
+
+
+def test_a_key_of_nobody_is_repaired(case: NewCase) -> None:
+    store = case("37-key-of-nobody")
+    store.run(1)
+    with altered(store) as connection:
+        connection.execute("INSERT INTO correlation_keys SELECT rule, 777777, value FROM correlation_keys LIMIT 1")
+
+    assert store.command("verify", "--derived", "--repair").status == 0
+    assert store.command("verify").status == 0
+
+
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        "UPDATE resources SET key = CAST(key AS BLOB) WHERE key = '2'",
+        "UPDATE resources SET state = CAST(state AS BLOB) WHERE key = '2'",
+        "UPDATE resources SET state = 7 WHERE key = '2'",
+        "UPDATE resources SET version = 'x' WHERE key = '2'",
+        "UPDATE stored_events SET state = CAST(state AS TEXT) WHERE notification_id = 4",
+        "UPDATE runs SET first = 'x'",
+        "UPDATE store SET next_run = 'x'",
+    ],
+)
+def test_values_of_another_type_are_reported_and_never_an_error_inside(alteration: str, case: NewCase) -> None:
+    store = case("38-key-of-bytes")
+    store.run(1)
+    with altered(store) as connection:
+        assert connection.execute(alteration).rowcount == 1
+
+    for command in (
+        ["export", "P"], ["export", "P", "--format", "jsonl"], ["changes"], ["show", "P", "2"], ["history", "P", "2"],
+        ["runs"], ["why", "P", "2"], ["dirty"], ["run", "Load"], ["verify", "--derived"], ["replay"],
+    ):  # fmt: skip
+        assert "inside Deltamark" not in store.command(*command).err
+        if command == ["export", "P"] and "key" in alteration.split("WHERE")[0]:
+            assert "damaged" in store.command(*command).err
+    with altered(store) as connection:
+        connection.execute(alteration)
+    assert store.command("verify").status in (1, 4)

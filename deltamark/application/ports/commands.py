@@ -272,6 +272,10 @@ class Writing(Reading, Protocol):
 
     # Integrity
 
+    def remove_ownerless_rows(self) -> None:
+        """Deletes keys, classifications, flags and places that belong to no resource or rule."""
+        ...
+
     def replay(self, progress: Progress) -> Replayed:
         """Makes the stored state what the log gives.
 

@@ -13,6 +13,7 @@ from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Space
+from deltamark.domain.errors import StoreError
 from deltamark.domain.history.changes import Position
 
 Clock = Callable[[], datetime]
@@ -89,6 +90,13 @@ class Store(Protocol):
         :param overwrite: whether a file of that name is replaced.
         :raises UsageError: if the file may not be written, or if the store is copied by other means; names them.
         :raises StoreError: if the copy cannot be written; then nothing is left of it.
+        """
+        ...
+
+    def damage(self) -> StoreError | None:
+        """The error for a damaged store, or None if it is intact. Reads the whole store.
+
+        To be asked after an error of a kind that only rows can cause which Deltamark did not write.
         """
         ...
 

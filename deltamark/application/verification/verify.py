@@ -56,6 +56,8 @@ class _Explainer:
         self._searches: dict[int, CauseSearch] = {}
 
     def difference(self, mismatch: Mismatch) -> Difference:
+        if mismatch.stream not in self._refs:
+            return _of_no_resource(mismatch)
         chain = list(self._chain(mismatch))
         root = chain[-1]
         return Difference(
@@ -126,6 +128,18 @@ class _Explainer:
         return None if newest is None else newest[1]()
 
 
+def _of_no_resource(mismatch: Mismatch) -> Difference:
+    """The difference for a stored value of a resource that does not exist: only its stream is known."""
+    derivation = mismatch.planned.derivation
+    return Difference(
+        derivation=derivation,
+        ref=ResourceRef(derivation.entity_type, f"(no resource: stream {mismatch.stream})"),
+        stored=mismatch.stored,
+        recomputed=None,
+        is_pending=False,
+    )
+
+
 class _PendingWork:
     """The values that dirty tasks will compute when they run next."""
 
@@ -174,10 +188,12 @@ def _refs(reading: Reading, mismatches: Sequence[Mismatch]) -> dict[int, Resourc
 def flag_for_repair(services: Services, faults: Sequence[Difference]) -> None:
     """Flags the resources of these differences for all of their derived values."""
     with services.store.transaction() as tx:
+        tx.remove_ownerless_rows()
         tx.watch(services.plan.dependencies)
         for entity_type in dict.fromkeys(fault.ref.entity_type for fault in faults):
             keys = {fault.ref.key for fault in faults if fault.ref.entity_type == entity_type}
-            streams = [tx.stream_of(ResourceRef(entity_type, key)) for key in sorted(keys)]
+            found = (tx.stream_of(ResourceRef(entity_type, key)) for key in sorted(keys))
+            streams = [stream for stream in found if stream is not None]
             existence = Dependency(entity_type, (), (), None, entity_type)
             tx.flag(pa.array(streams, pa.int64()), existence, tx.head())
 

@@ -15,6 +15,7 @@ from deltamark.domain.values import Value
 class Difference:
     """A stored derived value that differs from the one computed anew.
 
+    :param ref: the resource; its key names the stream if there is no such resource.
     :param stored: None for no value; for a classification, whether the rule was found to hold.
     :param recomputed: likewise.
     :param is_pending: whether it comes from changes that are not flagged yet, or from flags that no task has read yet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import Position
@@ -15,23 +15,27 @@ MOST_KEPT = 100
 
 @frozen(kw_only=True)
 class Discrepancy:
-    """A difference between the stored state and the log, or a fault of the log itself.
+    """A difference between the stored state and the log, or a fault of the log or of the database itself.
 
     :param subject: what it concerns, as a user would name it: ``HR_Person E00042``.
     :param position: of the event that contradicts it, or of the newest event of the resource; None if there is none.
     :param problem: what is stored, and what the log gives.
     :param in_log: whether the fault is in the log itself, so that a replay cannot repair it.
+    :param in_database: whether the database itself is damaged: its file, a table or an index.
+    :param needs_backup: whether a replay cannot repair it.
     """
 
     subject: str
     problem: str
     position: Position | None = None
     in_log: bool = False
+    in_database: bool = False
+    needs_backup: bool = field(default=Factory(lambda self: self.in_log, takes_self=True))
 
     @property
     def advice(self) -> str:
         """What to do about it."""
-        return "restore a backup" if self.in_log else "replay the log"
+        return "restore a backup" if self.needs_backup else "replay the log"
 
 
 @frozen(kw_only=True)
@@ -43,9 +47,10 @@ class LogVerification:
     :param resources: how many resources exist according to the log; `links` and `runs` likewise.
     :param deleted_resources: how many resources were deleted, and not created again.
     :param removed_links: how many links were removed, and not made again.
-    :param discrepancies: the first ones, at most 100; faults of the log come before others.
+    :param discrepancies: the first ones, at most 100: faults of the database, then those of the log, then others.
     :param log_faults: how many faults the log has.
     :param differences: how many rows of the stored state differ from what the log gives.
+    :param database_faults: how many faults the database itself has: its file, tables and indexes.
     """
 
     head: Position
@@ -59,11 +64,12 @@ class LogVerification:
     discrepancies: tuple[Discrepancy, ...] = field(converter=as_tuple, default=())
     deleted_resources: int = 0
     removed_links: int = 0
+    database_faults: int = 0
 
     @property
     def is_sound(self) -> bool:
-        """Whether the log is intact, and replaying it gives the stored state."""
-        return not self.log_faults and not self.differences
+        """Whether database and log are intact, and replaying the log gives the stored state."""
+        return not (self.log_faults or self.differences or self.database_faults)
 
 
 @frozen(kw_only=True)
@@ -98,8 +104,8 @@ def is_proven(checkpoint: Checkpoint, verification: LogVerification) -> bool:
     """Whether a verification proves that the log still begins with what the checkpoint covers.
 
     Faults of the log above the position of the checkpoint do not matter. A fault without a position, or one of those
-    that are counted but not listed, may lie below it.
+    that are counted but not listed, may lie below it. From a damaged database, anything may have been read.
     """
     positions = [discrepancy.position for discrepancy in verification.discrepancies if discrepancy.in_log]
-    are_all_listed = len(positions) == verification.log_faults
+    are_all_listed = len(positions) == verification.log_faults and not verification.database_faults
     return are_all_listed and all(at is not None and at > checkpoint.position for at in positions)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from attrs import frozen
 
-from deltamark.domain.errors import store_damaged
+from deltamark.domain.errors import StoreError, store_damaged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +30,19 @@ Column: TypeAlias = "range | Sequence[int] | Sequence[bytes] | pa.Array | Same"
 
 Plain bytes only where a database inserts row by row, see `Database.by_rows`.
 """
+
+
+@frozen(kw_only=True)
+class DatabaseFault:
+    """A fault of the database itself.
+
+    :param subject: the file, table or index.
+    :param in_index: whether only an index is wrong, which can be built again from its table.
+    """
+
+    subject: str
+    problem: str
+    in_index: bool = False
 
 
 class Database(ABC):
@@ -105,6 +118,32 @@ class Database(ABC):
         :param name: the alias of the table, in the condition and after it.
         :param condition: which rows belong to a row of the table on the left.
         :param or_none: whether rows without a match are kept, with nulls.
+        """
+
+    @abstractmethod
+    def table_row(self, table: str, name: str) -> tuple[str, str]:
+        """Returns a join to the row of a table that a lookup found, and its alias.
+
+        Its values are those of the table, whatever the index says.
+        """
+
+    @abstractmethod
+    def check_lookups(self, index: str, values: Any, *fixed: int) -> None:
+        """Checks that an index does not mislead the search for some values, also for those that it does not have.
+
+        Compares the entries at and beside the place of each value with their rows in the table.
+
+        :param index: `KEYS`, `LINKS`, `SOURCES` or `TARGETS`.
+        :param values: what `array` makes of the values: keys, pairs of streams, or streams.
+        :param fixed: the entity type of the keys, the association of the pairs.
+        :raises StoreError: if it misleads.
+        """
+
+    @abstractmethod
+    def in_key_order(self, columns: Sequence[str]) -> str:
+        """Returns the query for columns of the resources of an entity type, its first parameter, in key order.
+
+        The values are those of the table, whatever an index says.
         """
 
     @abstractmethod
@@ -218,8 +257,33 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def faults(self) -> Iterator[DatabaseFault]:
+        """Reads the whole database, and yields what it finds damaged: the file, tables and indexes."""
+
+    @abstractmethod
+    def is_damage(self, error: Exception) -> bool:
+        """Whether an error of the driver says that the database is damaged."""
+
+    @abstractmethod
+    def rebuild_indexes(self) -> None:
+        """Builds all indexes again from their tables."""
+
+    @abstractmethod
     def analyze(self, temporary: str) -> None:
         """Makes the database plan with the present number of rows of a temporary table."""
+
+
+KEYS, LINKS, SOURCES, TARGETS = "resources_by_key", "links_by_source", "links_of_source", "links_by_target"
+"""Indexes that lookups use."""
+
+
+def index_damaged(problem: str) -> StoreError:
+    """Returns the error for an index that gives other rows than its table."""
+    return store_damaged(
+        f"an index of the store is damaged: {problem}",
+        effect="Nothing was changed.",
+        alternative="build the indexes again: `deltamark replay`",
+    )
 
 
 UNSEALED = "the recorder of a store only reads: events are written and sealed by Store.transaction()"

@@ -13,7 +13,7 @@ from eventsourcing.persistence import PersistenceError
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.store import Clock
-from deltamark.domain.errors import DeltamarkError, StoreError, StoreMissing
+from deltamark.domain.errors import ROW_ERRORS, DeltamarkError, StoreError, StoreMissing, store_damaged
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ChangeMapper
 from deltamark.infrastructure.store.transactions import DryRunWriting, StoreReading
@@ -134,6 +134,32 @@ class DatabaseStore(ABC, Generic[DriverError]):
             if isinstance(e.__cause__, self._driver_error):
                 raise self._explained(e.__cause__) from e
             raise StoreError(f"{self._name}: {e}. What was being written was undone.") from e
+        except ROW_ERRORS as e:
+            damage = self.damage()
+            if damage is None:
+                raise
+            raise damage from e
+
+    def damage(self) -> StoreError | None:
+        """Checks the whole store, and returns the error for what is found first, or None if it is intact."""
+        try:
+            with (
+                self._reading_transaction() as database,
+                closing(StoreReading(database, self._mapper, self._clock)) as view,
+            ):
+                verification = view.verify(lambda done, total: None)
+        except self._driver_error as e:
+            return store_damaged(f"{self._name}: it cannot be read ({e})")
+        except StoreError:
+            return None  # it was closed, or cannot be reached
+        found = next(iter(verification.discrepancies), None)
+        if found is None:
+            return None
+        return store_damaged(
+            f"{self._name}: {found.subject}: {found.problem}",
+            effect="What was being written was undone.",
+            alternative="" if found.needs_backup else "replay the log: `deltamark replay`",
+        )
 
     def _no_store_yet(self, place: object) -> StoreMissing:
         return StoreMissing(

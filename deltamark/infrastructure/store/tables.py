@@ -16,8 +16,8 @@ from deltamark.infrastructure.store.migrations import STEPS, Types
 from deltamark.infrastructure.store.postgresql.recorder import CREATE_LOG_END
 from deltamark.infrastructure.store.postgresql.schema import CREATE_SCHEMA_VERSION
 from deltamark.infrastructure.store.postgresql.schema import TYPES as POSTGRESQL_TYPES
+from deltamark.infrastructure.store.sqlite.definitions import TYPES as SQLITE_TYPES
 from deltamark.infrastructure.store.sqlite.recorder import CREATE_EVENTS
-from deltamark.infrastructure.store.sqlite.schema import TYPES as SQLITE_TYPES
 
 _PLAIN = Types(
     number="number",

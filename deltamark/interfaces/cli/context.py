@@ -17,7 +17,7 @@ from deltamark.application.ports.store import Store
 from deltamark.application.services import Reload
 from deltamark.config.check import CheckedConfiguration, Judgement
 from deltamark.config.settings import Settings, load_settings
-from deltamark.domain.errors import Fault, StoreError
+from deltamark.domain.errors import ROW_ERRORS, Fault, StoreError
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import BY_USER
 from deltamark.engine import Engine
@@ -124,7 +124,9 @@ class Workspace:
                 )
             except StoreError as e:
                 raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
-            yield stack.enter_context(Engine(services))
+            engine = stack.enter_context(Engine(services))
+            stack.enter_context(_explained_damage(services.store))
+            yield engine
 
     @contextmanager
     def opened_store(self) -> Iterator[Store]:
@@ -136,8 +138,20 @@ class Workspace:
             store = bootstrap.open_store(self.settings().store, create=False)
         except StoreError as e:
             raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
-        with closing(store):
+        with closing(store), _explained_damage(store):
             yield store
+
+
+@contextmanager
+def _explained_damage(store: Store) -> Iterator[None]:
+    """Blames the store for an error in the block if it is damaged: what was read from it may be of any type."""
+    try:
+        yield
+    except ROW_ERRORS as e:
+        damage = store.damage()
+        if damage is None:
+            raise
+        raise damage from e
 
 
 def say_notices(notices: Sequence[Fault], *, each: bool) -> None:

@@ -17,7 +17,7 @@ from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.resources.events import Origin
 from deltamark.infrastructure.store.arrow import np, npt, pa, pc, schemas
 from deltamark.infrastructure.store.arrow_rows import chunks
-from deltamark.infrastructure.store.database import Column, Same
+from deltamark.infrastructure.store.database import KEYS, LINKS, SOURCES, TARGETS, Column, Same, index_damaged
 from deltamark.infrastructure.store.events.bulk_payloads import Head, link_payloads, resource_payloads
 from deltamark.infrastructure.store.events.mapper import COMPUTED, CREATED, DELETED, LINKED, UNLINKED, UPDATED
 from deltamark.infrastructure.store.session import Session
@@ -83,6 +83,8 @@ class AppendCommands(Session):
         key, line, state = (chunk.column(name).combine_chunks() for name in ("key", "line", "state"))
         if not is_empty:
             stored = self._stored(kind, key)
+            new = [text for text, stream in zip(key.to_pylist(), stored.streams, strict=True) if not stream]
+            self._db.check_lookups(KEYS, self._db.array(new), kind)
             if any(stored.live):
                 raise _changed_concurrently(entity_type)
             if any(stored.streams):
@@ -112,6 +114,7 @@ class AppendCommands(Session):
         stored = self._stored(kind, key)
         was_live = topic != CREATED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
+            self._db.check_lookups(KEYS, self._db.array(key.to_pylist()), kind)
             raise _changed_concurrently(entity_type)
         values = chunk.column("changes" if topic == UPDATED else "state").combine_chunks()
         computed = self._computed(stored.streams) if topic == DELETED else None
@@ -136,9 +139,10 @@ class AppendCommands(Session):
         return self._db.table(sql, (self._db.array(streams),), _computed()).column("computed").combine_chunks()
 
     def _stored(self, kind: int, keys: pa.Array) -> _Stored:
-        sql = f"""SELECT coalesce(r.stream, 0), coalesce(r.version, 0), coalesce(r.live, FALSE)
-            FROM {self._db.each_text(1, "w")}
-            {self._db.lookup("resources", "r", self._by_key, or_none=True)} ORDER BY w.key"""
+        join, row = self._db.table_row("resources", "r")
+        sql = f"""SELECT coalesce({row}.stream, 0), coalesce({row}.version, 0), coalesce({row}.live, FALSE),
+            coalesce({row}.key = w.value, TRUE) FROM {self._db.each_text(1, "w")}
+            {self._db.lookup("resources", "r", self._by_key, or_none=True)} {join} ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(keys.to_pylist()), kind)))
 
     def _unlink_ends(self, kind: int, deleted: pa.Table, origin: Origin) -> Counter[str]:
@@ -147,6 +151,8 @@ class AppendCommands(Session):
         Returns how many of each association.
         """
         streams = self._db.array(self._stored(kind, deleted.column("key").combine_chunks()).streams)
+        for index in (SOURCES, TARGETS):
+            self._db.check_lookups(index, streams)
         ends = " UNION ".join(
             f"""SELECT l.* FROM {self._db.each_number(1, "w")} {self._db.ordered_join} links l ON l.{end} = w.value
             WHERE l.live"""
@@ -190,6 +196,7 @@ class AppendCommands(Session):
         if pc.any(old).as_py():
             self._change_links(ends, LINKED, pairs.filter(old), origin)
             pairs = pairs.filter(pc.invert(old))
+        self._db.check_lookups(LINKS, self._db.array(_pairs(pairs)), association)
         payloads = self._link_payloads(ends, pairs, origin)
         streams = self._streams(len(payloads))
         positions = self._events(streams, Same(1), LINKED, payloads)
@@ -207,9 +214,11 @@ class AppendCommands(Session):
         )
 
     def _change_links(self, ends: LinkEnds, topic: str, pairs: pa.Table, origin: Origin) -> None:
-        stored = self._stored_links(self._name_id("associations", ends.association), pairs)
+        association = self._name_id("associations", ends.association)
+        stored = self._stored_links(association, pairs)
         was_live = topic == UNLINKED
         if not all(live == was_live and stream for live, stream in zip(stored.live, stored.streams, strict=True)):
+            self._db.check_lookups(LINKS, self._db.array(_pairs(pairs)), association)
             raise _changed_concurrently(ends.association)
         versions = [version + 1 for version in stored.versions]
         positions = self._events(stored.streams, versions, topic, self._link_payloads(ends, pairs, origin))
@@ -253,10 +262,12 @@ class AppendCommands(Session):
         )
 
     def _stored_links(self, association: int, pairs: pa.Table) -> _Stored:
-        ends = list(zip(pairs.column("source").to_pylist(), pairs.column("target").to_pylist(), strict=True))
+        ends = _pairs(pairs)
         by_ends = "l.association=?2 AND l.source=w.first AND l.target=w.second"
-        sql = f"""SELECT coalesce(l.stream, 0), coalesce(l.version, 0), coalesce(l.live, FALSE)
-            FROM {self._db.each_pair(1, "w")} {self._db.lookup("links", "l", by_ends, or_none=True)}
+        join, row = self._db.table_row("links", "l")
+        sql = f"""SELECT coalesce({row}.stream, 0), coalesce({row}.version, 0), coalesce({row}.live, FALSE),
+            coalesce({row}.source = w.first AND {row}.target = w.second, TRUE)
+            FROM {self._db.each_pair(1, "w")} {self._db.lookup("links", "l", by_ends, or_none=True)} {join}
             ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(ends), association)))
 
@@ -279,8 +290,15 @@ def _computed() -> pa.Schema:
     return pa.schema([("computed", pa.string())])
 
 
-def _columns(rows: list[tuple[int, int, int]]) -> _Stored:
-    streams, versions, live = zip(*rows, strict=True) if rows else ((), (), ())
+def _pairs(links: pa.Table) -> list[tuple[int, int]]:
+    """Returns the streams of both ends of links."""
+    return list(zip(links.column("source").to_pylist(), links.column("target").to_pylist(), strict=True))
+
+
+def _columns(rows: list[tuple[int, int, int, bool]]) -> _Stored:
+    streams, versions, live, matches = zip(*rows, strict=True) if rows else ((), (), (), ())
+    if not all(matches):
+        raise index_damaged("it leads to other rows than those that were looked for")
     return _Stored(streams, versions, live)
 
 

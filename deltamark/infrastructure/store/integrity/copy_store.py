@@ -11,11 +11,11 @@ from typing import Any
 
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.queries import Reading
-from deltamark.domain.errors import UsageError
-from deltamark.domain.integrity.verification import Replayed
+from deltamark.domain.errors import UsageError, store_damaged
+from deltamark.domain.integrity.verification import LogVerification, Replayed
 from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.database import Column, Database
-from deltamark.infrastructure.store.integrity.rebuild import RebuildCommands, refuse_broken
+from deltamark.infrastructure.store.integrity.rebuild import RebuildCommands, refuse_broken, refuse_damaged
 from deltamark.infrastructure.store.integrity.state_check import Comparison
 from deltamark.infrastructure.store.queries.state import Queries
 
@@ -56,6 +56,8 @@ class StoreCopy(RebuildCommands):
         self._copy(db, "moments", _MOMENTS, "position")
         self._copy(db, "stubs", _STUBS, "position")
         comparison = Comparison(db, source._mapper, progress)
+        comparison.check_database()
+        _refuse_any_damage(comparison.result())
         for folded in comparison.ranges():
             if not comparison.log_faults:
                 self.put_folded(folded)
@@ -142,6 +144,21 @@ class StoreCopy(RebuildCommands):
         newest = self._db.one("SELECT max(notification_id) FROM stored_events")
         if newest:
             self._db.save_newest_position(newest)
+
+
+def _refuse_any_damage(verified: LogVerification) -> None:
+    """Refuses to copy from a damaged database: what its indexes leave out would be missing in the copy.
+
+    :raises StoreError: if it has any fault.
+    """
+    refuse_damaged(verified)
+    if verified.database_faults:
+        fault = verified.discrepancies[0]
+        raise store_damaged(
+            f"{fault.subject}: {fault.problem}",
+            effect="Nothing was copied.",
+            alternative="replay the log of the store first, which builds its indexes again",
+        )
 
 
 def _portions(rows: Iterator[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:

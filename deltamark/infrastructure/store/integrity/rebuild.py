@@ -12,6 +12,7 @@ from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.commands.waiting_links import WaitingLinkCommands
 from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.integrity.log_fold import Folded, FoldedLink, FoldedResource, LogFold
+from deltamark.infrastructure.store.integrity.ownerless_rows import remove_ownerless_rows
 from deltamark.infrastructure.store.integrity.state_check import Comparison, expected_horizons
 from deltamark.infrastructure.store.queries.state import Queries
 
@@ -21,8 +22,7 @@ class VerifyQueries(Queries):
 
     def verify(self, progress: Progress, *, checkpoint: Checkpoint | None = None) -> LogVerification:
         comparison = Comparison(self._db, self._mapper, progress, checkpoint=checkpoint)
-        for _ in comparison.ranges():
-            pass
+        comparison.check()
         return comparison.result()
 
 
@@ -36,6 +36,10 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
 
     def replay(self, progress: Progress) -> Replayed:
         comparison = Comparison(self._db, self._mapper, progress, is_chained=False)
+        comparison.check_database()
+        refuse_damaged(comparison.result())
+        if comparison.is_index_damaged:
+            self._db.rebuild_indexes()
         self._last_stored = {table: self._last_of(table) for table in ("resources", "links", "runs")}
         for folded in comparison.ranges():
             if not comparison.log_faults:
@@ -47,6 +51,7 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         self._micros = max(self._micros, comparison.log_fold.newest_time)
         if not verified.differences:
             return Replayed(verified=verified)
+        remove_ownerless_rows(self._db, derived_only=False)
         self._put_horizons(comparison.log_fold)
         self._put_all_awaited(comparison.awaited())
         if comparison.has_wrong_values:
@@ -55,6 +60,9 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         numbers = (self._micros, self._stream, self._run)
         self._db.execute("UPDATE store SET last_at=?1, next_stream=?2, next_run=?3", numbers)
         return Replayed(verified=verified, recomputes=comparison.has_wrong_values)
+
+    def remove_ownerless_rows(self) -> None:
+        remove_ownerless_rows(self._db, derived_only=True)
 
     def _correct(self, folded: Folded, comparison: Comparison) -> None:
         """Writes the rows of one range that differ from the log.
@@ -203,13 +211,26 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
             )
 
 
+def refuse_damaged(verified: LogVerification) -> None:
+    """Refuses a database with faults that its log cannot repair.
+
+    :raises StoreError: if it has any.
+    """
+    fault = next((fault for fault in verified.discrepancies if fault.in_database and fault.needs_backup), None)
+    if fault is not None:
+        raise store_damaged(
+            f"{fault.subject}: {fault.problem}",
+            effect="Nothing was changed. `deltamark verify` shows all faults.",
+        )
+
+
 def refuse_broken(verified: LogVerification) -> None:
     """Refuses a log with faults, because its state would be wrong.
 
     :raises StoreError: if the log has faults.
     """
     if verified.log_faults:
-        first = verified.discrepancies[0]
+        first = next(fault for fault in verified.discrepancies if fault.in_log)
         where = f" (position {first.position})" if first.position else ""
         raise store_damaged(
             f"the log is not whole: {first.subject}{where}: {first.problem}",

@@ -10,6 +10,7 @@ import orjson
 
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.records import Pair
+from deltamark.domain.errors import ROW_ERRORS, StoreError, StoreUnreachable
 from deltamark.domain.history.changes import Position
 from deltamark.domain.integrity.verification import MOST_KEPT, Checkpoint, Discrepancy, LogVerification
 from deltamark.domain.runs.run import ChangesDiscarded
@@ -26,6 +27,7 @@ from deltamark.infrastructure.store.integrity.log_fold import (
     LogFault,
     LogFold,
 )
+from deltamark.infrastructure.store.integrity.ownerless_rows import ownerless_rows
 
 _RESOURCES = """SELECT r.stream, e.name, r.key, r.version, r.position, r.live, r.state, r.computed
     FROM resources r LEFT JOIN entity_types e ON e.id = r.entity_type WHERE r.stream>=?1 AND r.stream<?2"""
@@ -72,9 +74,12 @@ class Comparison:
         self._digest = ""
         self._progress = progress
         self._log_fold = LogFold(database, mapper, self._add_fault)
+        self._damage: list[Discrepancy] = []
         self._faults: list[Discrepancy] = []
         self._differences: list[Discrepancy] = []
-        self.log_faults = self.differences = 0
+        self.database_faults = self.log_faults = self.differences = 0
+        self.is_index_damaged = False
+        self._newest: Position = 0
         self.resources = self.links = self.runs = 0
         self.deleted_resources = self.removed_links = 0
         self.has_wrong_values = False
@@ -87,10 +92,40 @@ class Comparison:
         """What the log holds besides the streams."""
         return self._log_fold
 
+    def check_database(self) -> None:
+        """Checks the database itself, as far as it can: its file, tables and indexes."""
+        for fault in self._db.faults():
+            self.is_index_damaged = self.is_index_damaged or fault.in_index
+            self.add_damage(fault.subject, fault.problem, needs_backup=not fault.in_index)
+
+    def add_damage(self, subject: str, problem: str, *, needs_backup: bool = True) -> None:
+        """Adds a fault of the database."""
+        self.database_faults += 1
+        if len(self._damage) < MOST_KEPT:
+            self._damage.append(
+                Discrepancy(subject=subject, problem=problem, in_database=True, needs_backup=needs_backup)
+            )
+
+    def check(self) -> None:
+        """Reads everything, and counts what cannot be read as a fault of the database."""
+        self.check_database()
+        try:
+            for _ in self.ranges():
+                pass
+        except (StoreUnreachable, MemoryError):
+            raise
+        except StoreError as e:
+            self.add_damage("the store", str(e).split(". The store was altered", 1)[0])
+        except Exception as e:
+            if not (isinstance(e, ROW_ERRORS) or self._db.is_damage(e)):
+                raise
+            self.add_damage("the store", f"its rows cannot be read to the end ({type(e).__name__}: {e})")
+
     def ranges(self) -> Iterator[Folded]:
         """Yields what the log gives, range by range, after it was compared with the stored rows."""
+        self._newest = self._head()
         last = (self._db.one("SELECT next_stream FROM store") or 1) - 1
-        chained = self._head() if self._is_chained else 0
+        chained = self._newest if self._is_chained else 0
         if self._is_chained:
             self._check_chain(chained + last)
         for folded in self._log_fold.ranges():
@@ -118,7 +153,7 @@ class Comparison:
     def result(self) -> LogVerification:
         """Returns all counts, and the first discrepancies."""
         return LogVerification(
-            head=self._head(),
+            head=self._newest,
             digest=self._digest,
             events=self._log_fold.events,
             resources=self.resources,
@@ -126,9 +161,10 @@ class Comparison:
             runs=self.runs,
             log_faults=self.log_faults,
             differences=self.differences,
-            discrepancies=[*self._faults, *self._differences][:MOST_KEPT],
+            discrepancies=[*self._damage, *self._faults, *self._differences][:MOST_KEPT],
             deleted_resources=self.deleted_resources,
             removed_links=self.removed_links,
+            database_faults=self.database_faults,
         )
 
     def _add_chain_fault(self, position: Position, problem: str) -> None:
@@ -202,6 +238,8 @@ class Comparison:
     def _compare_whole(self) -> None:
         self._compare_horizons()
         self._compare_awaited()
+        for table, problem in ownerless_rows(self._db):
+            self._add_difference(f"the table {table}", problem, None)
         row = self._db.row("SELECT next_stream, next_run, last_at FROM store")
         least = (self._log_fold.last_stream + 1, self.next_run, self._log_fold.newest_time)
         names = ("the next stream", "the next run", "the newest time")
@@ -310,7 +348,8 @@ def _same_values(stored: object, expected: str) -> bool:
     except (ValueError, TypeError):
         return False
     return (
-        isinstance(values, dict)
+        isinstance(stored, str)
+        and isinstance(values, dict)
         and list(values) == sorted(others)
         and all(same_value(value, others[name]) for name, value in values.items())
     )

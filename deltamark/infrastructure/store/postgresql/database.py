@@ -17,8 +17,9 @@ from psycopg.types.string import ByteaBinaryLoader
 
 from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.arrow_rows import PORTION, to_table
-from deltamark.infrastructure.store.database import Column, Database, length
+from deltamark.infrastructure.store.database import Column, Database, DatabaseFault, length
 from deltamark.infrastructure.store.events import payload
+from deltamark.infrastructure.store.postgresql import integrity
 from deltamark.infrastructure.store.postgresql.copy_format import HEADER, TRAILER, copy_rows
 from deltamark.infrastructure.store.postgresql.retention_functions import DISCARD_EVENTS, ERASE_EVENTS
 from deltamark.infrastructure.store.postgresql.schema import PREFIX, digest_of
@@ -104,6 +105,16 @@ class PostgreSQLDatabase(Database):
         """
         joined = f"LATERAL (SELECT * FROM {table} {name} WHERE {condition} OFFSET 0) {name}"
         return f"LEFT JOIN {joined} ON TRUE" if or_none else f"CROSS JOIN {joined}"
+
+    def table_row(self, table: str, name: str) -> tuple[str, str]:
+        """None: PostgreSQL reads values from the table."""
+        return "", name
+
+    def check_lookups(self, index: str, values: Any, *fixed: int) -> None:
+        """Does nothing: the server has checksums, and `faults` compares its indexes."""
+
+    def in_key_order(self, columns: Sequence[str]) -> str:
+        return f"SELECT {', '.join(columns)} FROM resources WHERE entity_type=?1 ORDER BY key"
 
     def json_property(self, column: str, parameter: int) -> str:
         return f"({column}::json ->> ?{parameter}::text)"
@@ -234,6 +245,19 @@ class PostgreSQLDatabase(Database):
         typed = ", ".join(f"{column} {_TYPES[kind]}" for column, kind in columns.items())
         self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}) ON COMMIT DROP")
         self.execute(f"TRUNCATE {name}")
+
+    def faults(self) -> Iterator[DatabaseFault]:
+        return integrity.faults(self)
+
+    def is_damage(self, error: Exception) -> bool:
+        return integrity.is_damage(error)
+
+    def rebuild_indexes(self) -> None:
+        """Table by table, which the owner of the store may do in a transaction."""
+        tables = """SELECT relname FROM pg_class WHERE relkind = 'r'
+            AND relnamespace = to_regnamespace(quote_ident(current_schema())) ORDER BY relname"""
+        for (table,) in self.all(tables):
+            self.execute(f"REINDEX TABLE {table}")
 
     def analyze(self, temporary: str) -> None:
         """Analyzes a temporary table, which belongs to the role that made it."""

@@ -73,6 +73,7 @@ class DerivedQueries(Queries):
         sql = f"SELECT {here}, {there} FROM links WHERE association=?1 AND live"
         association = self._association_id(hop.association)
         if near is None:
+            sql = sql.replace("links", f"links {self._db.unindexed}")
             return self._db.table(sql, (association,), _ends())
         sql = f"{sql} AND {self._db.among_numbers(here, 2)}"
         return self._db.table(sql, (association, self._db.array(near.to_pylist())), _ends())

@@ -51,8 +51,8 @@ class HistoryQueries(RunQueries):
         return map(self._event, self._db.rows(sql, (after, until, self._db.array(LINK_TOPICS))))
 
     def facts_of_all(self, entity_type: str) -> Iterator[list[tuple[int, ResourceFact]]]:
-        sql = "SELECT stream FROM resources WHERE entity_type=?1 ORDER BY key"
-        return self._facts_in_order(sql, (self._type_id(entity_type),))
+        streams = ((row[0],) for row in self._in_key_order(self._type_id(entity_type), ("stream", "key")))
+        return self._facts_in_order(streams)
 
     def link_facts(
         self, association: str, ends: tuple[int | None, int | None] | None
@@ -60,12 +60,13 @@ class HistoryQueries(RunQueries):
         kind = self._association_id(association)
         parameters: tuple[Any, ...] = (kind,) if ends is None else (kind, ends[0] or 0, ends[1] or 0)
         chosen = "" if ends is None else " AND (l.source=?2 OR l.target=?3)"
-        sql = f"""SELECT l.stream FROM links l JOIN resources s ON s.stream = l.source
+        unindexed = self._db.unindexed if ends is None else ""
+        sql = f"""SELECT l.stream FROM links l {unindexed} JOIN resources s ON s.stream = l.source
             JOIN resources t ON t.stream = l.target WHERE l.association=?1{chosen} ORDER BY s.key, t.key"""
-        return self._facts_in_order(sql, parameters)
+        return self._facts_in_order(self._db.rows(sql, parameters))
 
-    def _facts_in_order(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[tuple[int, Any]]]:
-        for rows in portions(self._db.rows(sql, parameters)):
+    def _facts_in_order(self, streams: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[int, Any]]]:
+        for rows in portions(streams):
             facts = self._facts_of_each([stream for (stream,) in rows], _END)
             yield from (facts[stream] for (stream,) in rows if stream in facts)
 

@@ -24,7 +24,8 @@ from deltamark.domain.resources.resource import (
 )
 from deltamark.domain.runs.fold import fold_run
 from deltamark.domain.runs.run import ChangesDiscarded, RunEvent
-from deltamark.domain.values import Values
+from deltamark.domain.values import Values, shown
+from deltamark.infrastructure.store.database import index_damaged
 from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, to_micros
 from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, ROWS_SET_ASIDE
 from deltamark.infrastructure.store.queries.state import StateQueries
@@ -128,8 +129,8 @@ class LogQueries(StateQueries):
         Of the others the present state is read.
         """
         last = _END if until is None else until
-        sql = "SELECT stream, key, position, live, state, computed FROM resources WHERE entity_type=?1 ORDER BY key"
-        for rows in portions(self._db.rows(sql, (self._type_id(entity_type),))):
+        columns = ("stream", "key", "position", "live", "state", "computed")
+        for rows in portions(self._in_key_order(self._type_id(entity_type), columns)):
             past = self._resources_at([stream for stream, _, position, *_ in rows if position > last], last)
             for stream, key, position, live, state, computed in rows:
                 if position <= last:
@@ -137,6 +138,25 @@ class LogQueries(StateQueries):
                         yield key, {**self._values(key, state), **self._values(key, computed)}
                 elif stream in past:
                     yield key, past[stream].values
+
+    def _in_key_order(self, kind: int, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yields the resources of an entity type in the order of their keys, which is that of an index.
+
+        :param columns: the first two must be ``stream`` and ``key``.
+        :raises StoreError: after the last row, if the index left out any, or at a row that is not in order.
+        """
+        count = total = 0
+        before: bytes | None = None
+        for row in self._db.rows(self._db.in_key_order(columns), (kind,)):
+            stream, key = row[:2]
+            encoded = key.encode() if isinstance(key, str) else b""
+            if not isinstance(key, str) or (before is not None and encoded <= before):
+                raise index_damaged(f"the key {shown(key)} is not a text, or not in order")
+            before, count, total = encoded, count + 1, total + stream
+            yield row
+        sql = f"SELECT count(*), coalesce(sum(stream), 0) FROM resources {self._db.unindexed} WHERE entity_type=?1"
+        if self._db.row(sql, (kind,)) != (count, total):
+            raise index_damaged("the index of keys does not have the rows of the table of resources")
 
     def _resources_at(self, streams: Sequence[int], until: int) -> dict[int, Resource]:
         """Returns the resources that existed at a position."""
@@ -149,7 +169,7 @@ class LogQueries(StateQueries):
         return {stream for stream, link in folded if link is not None and link.live}
 
     def links_at(self, association: str, until: int) -> Iterator[tuple[str, str]]:
-        sql = """SELECT l.stream, l.position, l.live, s.key, t.key FROM links l
+        sql = f"""SELECT l.stream, l.position, l.live, s.key, t.key FROM links l {self._db.unindexed}
             JOIN resources s ON s.stream = l.source JOIN resources t ON t.stream = l.target
             WHERE l.association=?1 ORDER BY s.key, t.key"""
         for rows in portions(self._db.rows(sql, (self._association_id(association),))):

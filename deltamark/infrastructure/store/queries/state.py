@@ -12,8 +12,8 @@ from deltamark.domain.errors import store_damaged
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceRef
 from deltamark.domain.values import Values, shown
-from deltamark.infrastructure.store.arrow import pa
-from deltamark.infrastructure.store.database import Database
+from deltamark.infrastructure.store.arrow import pa, pc
+from deltamark.infrastructure.store.database import KEYS, SOURCES, TARGETS, Database, index_damaged
 from deltamark.infrastructure.store.events.mapper import ChangeMapper
 
 
@@ -80,9 +80,24 @@ class StateQueries(Queries):
         return self._db.live_states(self._type_id(entity_type), states())
 
     def live_resources_among(self, entity_type: str, keys: pa.Array) -> pa.Table:
-        sql = f"""SELECT r.key, r.state FROM {self._db.each_text(1, "w")}
-            {self._db.lookup("resources", "r", self._by_key)} WHERE r.live"""
-        return self._db.table(sql, (self._db.array(keys.to_pylist()), self._type_id(entity_type)), states())
+        join, row = self._db.table_row("resources", "r")
+        sql = f"""SELECT {row}.key, {row}.state FROM {self._db.each_text(1, "w")}
+            {self._db.lookup("resources", "r", self._by_key)} {join} WHERE {row}.live"""
+        kind = self._type_id(entity_type)
+        found = self._db.table(sql, (self._db.array(keys.to_pylist()), kind), states())
+        self._check_keys(kind, keys, found.column("key"))
+        return found
+
+    def _check_keys(self, kind: int, keys: pa.Array, found: pa.ChunkedArray) -> None:
+        """Checks that the keys which were not found do not exist: a damaged index would hide them.
+
+        :raises StoreError: if a key was found that was not looked for, or if one was hidden.
+        """
+        if found.num_chunks and not pc.all(pc.is_in(found, value_set=keys)).as_py():
+            raise index_damaged("the index of keys leads to resources with other keys")
+        missing = keys.filter(pc.invert(pc.is_in(keys, value_set=found.combine_chunks())))
+        if len(missing):
+            self._db.check_lookups(KEYS, self._db.array(missing.to_pylist()), kind)
 
     def live_resource_count(self, entity_type: str, at_most: int | None = None) -> int:
         rows = "SELECT 1 AS one FROM resources WHERE entity_type=?1 AND live"
@@ -100,16 +115,21 @@ class StateQueries(Queries):
             parameters.append(property_name)
             value = self._db.json_property("state", len(parameters))
             chosen = "" if among is None else f" AND {self._db.among_texts('value', 2)}"
-            sql = f"""SELECT value, stream, key FROM (
-                    SELECT {value} AS value, stream, key FROM resources WHERE entity_type=?1 AND live) p
+            sql = f"""SELECT value, stream, key FROM (SELECT {value} AS value, stream, key
+                    FROM resources {self._db.unindexed} WHERE entity_type=?1 AND live) p
                 WHERE value IS NOT NULL{chosen}"""
         elif among is None:
-            sql = "SELECT key AS value, stream, key FROM resources WHERE entity_type=?1 AND live"
+            sql = f"""SELECT key AS value, stream, key FROM resources {self._db.unindexed}
+                WHERE entity_type=?1 AND live"""
         else:
             parameters = [self._db.array(among.to_pylist()), kind]
-            sql = f"""SELECT r.key AS value, r.stream, r.key FROM
+            join, row = self._db.table_row("resources", "r")
+            sql = f"""SELECT {row}.key AS value, {row}.stream, {row}.key FROM
                 (SELECT DISTINCT value FROM {self._db.each_text(1, "v")}) w
-                {self._db.lookup("resources", "r", self._by_key)} WHERE r.live"""
+                {self._db.lookup("resources", "r", self._by_key)} {join} WHERE {row}.live"""
+            found = self._db.table(sql, parameters, identities())
+            self._check_keys(kind, among, found.column("key"))
+            return found
         return self._db.table(sql, parameters, identities())
 
     def live_links(
@@ -117,20 +137,29 @@ class StateQueries(Queries):
     ) -> pa.Table:
         parameters: list[Any] = [self._association_id(association)]
         queries = []
+        if sources is None and targets is None:
+            sql = f"{self._all_linked_keys} WHERE l.association=?1 AND l.live"
+            return self._db.table(sql, parameters, links())
         for end, streams in (("source", sources), ("target", targets)):
             if streams is not None:
                 parameters.append(self._db.array(streams.to_pylist()))
                 among = self._db.among_numbers(f"l.{end}", len(parameters))
                 queries.append(f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live AND {among}")
-        everything = f"{_LINKED_KEYS} WHERE l.association=?1 AND l.live"
-        return self._db.table(" UNION ".join(queries) or everything, parameters, links())
+                self._db.check_lookups(SOURCES if end == "source" else TARGETS, parameters[-1])
+        return self._db.table(" UNION ".join(queries), parameters, links())
+
+    @property
+    def _all_linked_keys(self) -> str:
+        """The ends of links, read from the table: what an index leaves out would be taken for no link."""
+        return _LINKED_KEYS.replace("links l", f"links l {self._db.unindexed}")
 
     def live_link_count(self, association: str, at_most: int | None = None) -> int:
         rows = "SELECT 1 AS one FROM links WHERE association=?1 AND live"
         return self._count(rows, self._association_id(association), at_most)
 
     def links_from(self, association: str) -> Iterator[tuple[str, str]]:
-        sql = f"SELECT * FROM ({_LINKED_KEYS} WHERE l.association=?1 AND l.live) p ORDER BY source_key, target_key"
+        sql = f"""SELECT * FROM ({self._all_linked_keys} WHERE l.association=?1 AND l.live) p
+            ORDER BY source_key, target_key"""
         for _, _, source, target in self._db.rows(sql, (self._association_id(association),)):
             yield source, target
 

@@ -13,9 +13,10 @@ import orjson
 
 from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.arrow_rows import PORTION, as_array, to_table
-from deltamark.infrastructure.store.database import Column, Database, Same
+from deltamark.infrastructure.store.database import Column, Database, DatabaseFault, Same, index_damaged
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import ERASED
+from deltamark.infrastructure.store.sqlite import integrity
 
 _STREAMS = 4_000
 """How many streams are read at a time."""
@@ -84,6 +85,20 @@ class SQLiteDatabase(Database):
 
     def lookup(self, table: str, name: str, condition: str, *, or_none: bool = False) -> str:
         return f"{'LEFT' if or_none else 'CROSS'} JOIN {table} {name} ON {condition}"
+
+    def table_row(self, table: str, name: str) -> tuple[str, str]:
+        """Without this join, SQLite would read the values that an index has from there."""
+        return f"LEFT JOIN {table} t NOT INDEXED ON t.stream = {name}.stream", "t"
+
+    def check_lookups(self, index: str, values: Any, *fixed: int) -> None:
+        if self.one(integrity.MISLEADING[index], (values, *fixed)) is not None:
+            raise index_damaged(f"{index} leads to rows with other values, or leaves rows out")
+
+    def in_key_order(self, columns: Sequence[str]) -> str:
+        """Takes the streams from the index, and all values from the table, which SQLite would not do by itself."""
+        chosen = ", ".join(f"r.{column}" for column in columns)
+        return f"""SELECT {chosen} FROM resources i CROSS JOIN resources r NOT INDEXED ON r.stream = i.stream
+            WHERE i.entity_type=?1 ORDER BY i.entity_type, i.key"""
 
     def json_property(self, column: str, parameter: int) -> str:
         return f"""CAST(json_extract({column}, '$."' || ?{parameter} || '"') AS TEXT)"""
@@ -210,6 +225,17 @@ class SQLiteDatabase(Database):
         unique = f"PRIMARY KEY ({', '.join(list(columns)[:key])})"
         self.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} ({typed}, {unique}){' WITHOUT ROWID' if key > 1 else ''}")
         self.execute(f"DELETE FROM temp.{name}")
+
+    def faults(self) -> Iterator[DatabaseFault]:
+        from deltamark.infrastructure.store.sqlite.definitions import definitions
+
+        return integrity.faults(self._connection, definitions)
+
+    def is_damage(self, error: Exception) -> bool:
+        return integrity.is_damage(error)
+
+    def rebuild_indexes(self) -> None:
+        self.execute("REINDEX")
 
     def analyze(self, temporary: str) -> None:
         """Does nothing: joins are made in the order written."""

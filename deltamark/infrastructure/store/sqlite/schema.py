@@ -11,27 +11,15 @@ from pathlib import Path
 from eventsourcing.sqlite import SQLiteCursor
 
 from deltamark.domain.errors import StoreError, store_damaged
-from deltamark.infrastructure.store.migrations import NEW_STORE, Step, Types, steps_from
+from deltamark.infrastructure.store.migrations import NEW_STORE, Step, steps_from
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
+from deltamark.infrastructure.store.sqlite.definitions import TYPES
 
 APPLICATION_ID = 0x44_4D_52_4B
 """Marks the file as Deltamark's ("DMRK"), https://sqlite.org/pragma.html#pragma_application_id."""
 
 _HEAD = 108
 """Bytes that show whether a file is a store: the header of SQLite, and that of its first page."""
-
-TYPES = Types(
-    number="INTEGER",
-    text="TEXT",
-    flag="INTEGER",
-    bytes="BLOB",
-    numbered="INTEGER PRIMARY KEY",
-    clustered=" WITHOUT ROWID",
-    indexed=lambda column: column,
-    indexed_pair=lambda column, other: f"{column}, {other}",
-    found_exactly=lambda column: column,
-    refers_to=lambda table: f" REFERENCES {table}",
-)
 
 
 def _check_working_directory(path: Path) -> None:

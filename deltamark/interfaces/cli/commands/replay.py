@@ -53,6 +53,9 @@ def replay(workspace: Workspace, into: str | None) -> None:
 
 def _summary(done: Replayed) -> str:
     verified = done.verified
+    if verified.database_faults:
+        rows = f" {how_many(verified.differences, 'row')} put right." if verified.differences else ""
+        return f"{counted(verified)}: the indexes were built again.{rows} Check the disk, and verify again."
     if not verified.differences:
         return f"{counted(verified)}: the stored state is what the log gives. Nothing had to be written."
     again = " The next runs compute everything that is derived anew." if done.recomputes else ""
@@ -82,7 +85,7 @@ def show_verification(verified: LogVerification, form: Format) -> None:
     if verified.discrepancies or form is not Format.TABLE:
         documents = [_document(discrepancy) for discrepancy in verified.discrepancies]
         columns = [member(name) for name in _MEMBERS]
-        table = [Column("found", lambda d: "LOG" if d["found"] == "log" else "state"), *columns[1:]]
+        table = [Column("found", lambda d: "state" if d["found"] == "state" else d["found"].upper()), *columns[1:]]
         render(Listing(documents=documents, columns=columns, table=table), form)
     if verified.digest:
         say(f"The log ends at position {verified.head}, with digest {verified.digest}.")
@@ -91,27 +94,36 @@ def show_verification(verified: LogVerification, form: Format) -> None:
 
 def _document(discrepancy: Discrepancy) -> Document:
     return {
-        "found": "log" if discrepancy.in_log else "state",
+        "found": "database" if discrepancy.in_database else "log" if discrepancy.in_log else "state",
         "subject": discrepancy.subject,
         "position": discrepancy.position,
         "problem": discrepancy.problem,
-        "advice": "restore a backup" if discrepancy.in_log else "deltamark replay",
+        "advice": discrepancy.advice if discrepancy.needs_backup else "deltamark replay",
     }
 
 
 def _verdict(verified: LogVerification) -> str:
     if verified.is_sound:
         return f"{counted(verified)}: the log is whole, and replaying it gives the stored state."
-    left = verified.log_faults + verified.differences - len(verified.discrepancies)
+    left = verified.database_faults + verified.log_faults + verified.differences - len(verified.discrepancies)
     more = f" The first {len(verified.discrepancies)} are shown." if left else ""
-    log = how_many(verified.log_faults, "fault")
-    advice = (
-        "Restore a backup: what the log lacks nothing brings back."
-        if verified.log_faults
-        else "`deltamark replay` makes the state what the log gives."
+    damage = f"{how_many(verified.database_faults, 'fault')} of the database: it is damaged; " * bool(
+        verified.database_faults
     )
+    log = how_many(verified.log_faults, "fault")
     state = how_many(verified.differences, "difference")
-    return f"{counted(verified)}: {log} of the log, {state} in the state.{more} {advice}"
+    return f"{counted(verified)}: {damage}{log} of the log, {state} in the state.{more} {_advice(verified)}"
+
+
+def _advice(verified: LogVerification) -> str:
+    """What to do about faults: the database comes first, because all else was read from it."""
+    if any(fault.in_database and fault.needs_backup for fault in verified.discrepancies):
+        return "Restore a backup, and check the disk: nothing else that was read from it is certain."
+    if verified.database_faults:
+        return "Check the disk. `deltamark replay` builds the indexes again; then verify again."
+    if verified.log_faults:
+        return "Restore a backup: what the log lacks nothing brings back."
+    return "`deltamark replay` makes the state what the log gives."
 
 
 COMMANDS: tuple[click.Command, ...] = (replay,)
