@@ -387,3 +387,14 @@ def test_without_regard_to_case_blanks_still_count(case: NewCase) -> None:
     managers = led_by(names)
     assert [managers[f"CN={name}"] for name in "ABCDE"] == [BOSS, BOSS, None, MUELLER, MUELLER]
     assert 'u.csv:6:manager: no U has this Dn; it differs from "CN=Boss\\, Jane,OU=Sales" in blanks' in answer.err
+
+
+@pytest.mark.parametrize("name", ["Decimal", "Date"])
+def test_a_type_that_is_not_built_says_which_one_to_take(case: NewCase, name: str) -> None:
+    sheet = case("56-values-of-a-spreadsheet")
+    replace_in(sheet, 'Identifier="A" Type="Double"', f'Identifier="A" Type="{name}"')
+
+    answer = sheet.command("validate")
+
+    assert answer.status == 2
+    assert f'"{name}" is a type that is not built yet; take D' in answer.out.decode()

@@ -229,8 +229,23 @@ THOUSANDS_SEPARATOR = AttributeType("one of , . ' and a blank", _parse_thousands
 WORDS = AttributeType("texts with | between them", _parse_words, "|".join)
 COMPARISON = choice({comparison.value: comparison for comparison in Comparison})
 BYTE_ORDER = choice({order.value: order for order in ByteOrder})
+_BUILT_TYPES = numbered(*((member.number, member.label, member) for member in PropertyType))
+_OTHER_TYPES = {
+    "Decimal": "Double, or String where every digit counts",
+    "Date": "DateTime, which holds a day as its beginning in UTC",
+}
+
+
+def _parse_property_type(text: str) -> PropertyType:
+    if text in _OTHER_TYPES:
+        raise InvalidValue(f"is a type that is not built yet; take {_OTHER_TYPES[text]}")
+    parsed: PropertyType = _BUILT_TYPES.parse(text)
+    return parsed
+
+
 PROPERTY_TYPE = evolve(
-    numbered(*((member.number, member.label, member) for member in PropertyType)),
+    _BUILT_TYPES,
+    parse=_parse_property_type,
     readings=(
         PropertyType.STRING,
         PropertyType.INT64,

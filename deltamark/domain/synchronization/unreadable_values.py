@@ -101,7 +101,8 @@ _BASIC_FIELDS = re.compile(
 def _fields(value: str, date_format: DateFormat | None) -> Mapping[str, str] | None:
     """The parts of a date that is written about as expected, or None."""
     if date_format is None or not date_format.parts:
-        match = _BASIC_FIELDS.fullmatch(value)
+        is_count = value.isdigit() and len(value) not in (8, 12, 14)
+        match = None if is_count else _BASIC_FIELDS.fullmatch(value)
         if match is None and date_format is None:
             match = _ISO_FIELDS.fullmatch(value)
     else:
