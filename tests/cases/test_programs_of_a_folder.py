@@ -117,5 +117,6 @@ def test_what_a_task_with_a_function_would_compute_is_told_as_unknown(cloned):
         assert "own_tasks:score" in answer.err
         assert "was not loaded" in answer.err
         assert "--load-functions" in answer.err
+        assert "never flagged" not in answer.err
     assert cloned.command("dirty", "--load-functions").status == 0
     assert "own_tasks" in sys.modules

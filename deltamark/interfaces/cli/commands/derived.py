@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.explanation import Explanation
 from deltamark.interfaces.cli.commands.changes import resource_of, what_changed
 from deltamark.interfaces.cli.context import Workspace, format_option, load_functions_option, pass_workspace
@@ -69,6 +70,8 @@ def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form
     """
     with workspace.engine(runs_code=runs_code) as engine:
         explanation = engine.why(entity_type, key, task=task)
+        computing = engine.configuration.all_calls_of(ComputingTask)
+        is_whole = not any(isinstance(called.maker, str) for called in computing)
     table = [
         member("position"),
         member("change"),
@@ -83,8 +86,9 @@ def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form
     documents = [cause_document(cause) for cause in explanation.causes]
     if documents or form is not Format.TABLE:
         render(Listing(documents=documents, columns=[member(n) for n in _CAUSE_MEMBERS], table=table), form)
-    for line in _messages(explanation, task):
-        say(line)
+    if explanation.derives or is_whole:  # a function that was not loaded, and that was told, may derive something
+        for line in _messages(explanation, task):
+            say(line)
 
 
 def _whole_path(document: Document) -> str:
