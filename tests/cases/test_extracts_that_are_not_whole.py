@@ -232,6 +232,16 @@ def test_keys_that_are_only_written_otherwise_are_held_back(loaded: Case, name: 
     assert people(loaded) == dict([ANN, BOB, CID])
 
 
+def test_keys_written_otherwise_are_held_back_beside_a_row_without_a_key_too(loaded: Case) -> None:
+    loaded.extract(2, p="id,name\n,Ann\n2.0,Bob\n3.0,Cid\n")
+
+    answer = loaded.run(2)
+
+    assert answer.status == 3
+    assert '"2" → "2.0", "3" → "3.0"; 3 of 3 resources are missing in the extract and 2 would be created' in answer.err
+    assert people(loaded) == dict([ANN, BOB, CID])
+
+
 def test_a_change_of_keys_on_purpose_is_resumed_or_forced(loaded: Case) -> None:
     loaded.extract(2, p="id,name\n1.0,Ann\n2.0,Bob\n3.0,Cid\n")
     loaded.run(2)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class ResourceComparison:
     """What an extract changes, and the rows that could not be applied.
 
-    The last three are filled only by an extract with a command column.
+    `unknown`, `doubtful` and `ended` are filled only by an extract with a command column.
 
     :param unknown: rows that update a resource that does not exist: ``key``, ``line``.
     :param doubtful: rows that delete a resource, and are not applied because a later row of the same key was set
@@ -26,12 +26,15 @@ class ResourceComparison:
     :param ended: the keys that a row deletes, with the state before (null where no such resource existed): ``key``,
         ``state``. Later rows may create the resource again: then it is among the created or updated ones, or, where
         its values are as before, among neither.
+    :param spared: resources that an incomplete extract does not hold, and that are not deleted: ``key``, ``line``,
+        ``state``. None where the extract is complete.
     """
 
     changes: ResourceChanges
     unknown: pa.Table
     doubtful: pa.Table
     ended: pa.Table
+    spared: pa.Table | None = None
 
 
 @frozen(kw_only=True)

@@ -8,30 +8,33 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deltamark.application.ports.comparer import LinkComparison, LinkSides
-from deltamark.application.ports.records import ResourceChanges
+from deltamark.application.ports.comparer import LinkComparison, LinkSides, ResourceComparison
 from deltamark.domain.configuration.entity_model import EntityTypeMapping
 from deltamark.domain.synchronization.keys import Key, KeyChange, key_change
 
 
 def changed_keys_of_resources(
-    mapping: EntityTypeMapping, changes: ResourceChanges, count_held: Callable[[int | None], int]
+    mapping: EntityTypeMapping, compared: ResourceComparison, count_held: Callable[[int | None], int]
 ) -> KeyChange | None:
     """The change of keys among the resources of an entity type, if there is one.
 
+    Resources that an incomplete extract spares count too: the new ones would stand beside them.
+
     :param count_held: counts those that the store held, up to a number or all.
     """
-    deleted, created = changes.deleted, changes.created
-    if not deleted.num_rows or not created.num_rows:
+    created = compared.changes.created
+    missing = compared.changes.deleted if compared.spared is None else compared.spared
+    if not missing.num_rows or not created.num_rows:
         return None
     identifier = mapping.primary_key.identifier
     return key_change(
         mapping.entity_type,
         "resource",
-        _with_other_values(deleted, identifier),
+        _with_other_values(missing, identifier),
         _with_other_values(created, identifier),
         count_held,
-        replaced=min(deleted.num_rows, created.num_rows),
+        replaced=min(missing.num_rows, created.num_rows),
+        is_deleted=compared.spared is None,
     )
 
 

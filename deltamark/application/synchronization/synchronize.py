@@ -266,7 +266,9 @@ class _Synchronization:
         self._effects.add_resources(mapping, changes, removed)
         if self._is_limited and self._extracts.is_complete:
             self._effects.add_key_change(
-                changed_keys_of_resources(mapping, changes, lambda most: self._resources_before(mapping, changes, most))
+                changed_keys_of_resources(
+                    mapping, compared, lambda most: self._resources_before(mapping, changes, most)
+                )
             )
         self._counts += Counts(
             inserted=changes.created.num_rows,

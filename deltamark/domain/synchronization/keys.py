@@ -60,6 +60,7 @@ class KeyChange:
     :param gained: how many would be created; for links also those whose row names what does not exist.
     :param pairs: some keys, as the store and as the extract writes them.
     :param count: how many such pairs there are.
+    :param is_deleted: whether what is missing would be deleted; an incomplete extract deletes nothing.
     """
 
     subject: str
@@ -69,6 +70,7 @@ class KeyChange:
     gained: int
     pairs: tuple[tuple[Key, Key], ...] = field(converter=as_tuple, default=())
     count: int = 0
+    is_deleted: bool = True
 
     def __str__(self) -> str:
         """Returns a clause without a full stop."""
@@ -78,6 +80,9 @@ class KeyChange:
             examples.append(f"{self.count - len(examples):,} more like these")
         listed = f": {', '.join(examples)}" if examples else ""
         lost = f"{self.lost:,} of {how_many(self.held, self.noun)} would be"
+        if not self.is_deleted:
+            gone = f"{self.lost:,} of {how_many(self.held, self.noun)} are missing in the extract"
+            return f"{how_much} of {self.subject} changed{listed}; {gone} and {self.gained:,} would be created"
         if self.noun == "link":
             done = f"{lost} removed, and {how_many(self.gained, 'row')} would add others or name what does not exist"
         else:
@@ -93,6 +98,7 @@ def key_change(
     count_held: Callable[[int | None], int],
     *,
     replaced: int,
+    is_deleted: bool = True,
 ) -> KeyChange | None:
     """Returns the change of keys that a complete extract shows, or None on a normal day.
 
@@ -107,6 +113,7 @@ def key_change(
     :param gained: the same of what is new in it.
     :param count_held: counts what the store held, up to a number or all.
     :param replaced: how many of those are replaced by others.
+    :param is_deleted: whether what is lost would be deleted.
     """
     if not lost or not gained:
         return None
@@ -128,6 +135,7 @@ def key_change(
         gained=len(gained),
         pairs=tuple(islice(pairs.items(), 3)),
         count=len(pairs),
+        is_deleted=is_deleted,
     )
 
 

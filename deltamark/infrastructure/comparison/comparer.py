@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
+from attrs import evolve
 
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
 from deltamark.application.ports.comparer import (
@@ -94,7 +95,9 @@ def _compare_all(
         changes = ResourceChanges(created=created, updated=UPDATES.empty_table(), deleted=RESOURCES.empty_table())
         return _all_applied(changes)
     kept = pa.table({"key": extract.kept})
-    deletes = "FALSE" if extract.cleansed.incomplete or not complete else "key NOT IN (SELECT key FROM kept)"
+    incomplete = extract.cleansed.incomplete is not None
+    missing = f"""SELECT key, line, before AS state FROM differing
+        WHERE after IS NULL AND {complete} AND key NOT IN (SELECT key FROM kept) ORDER BY key"""
     with workbench.connection(incoming=extract.rows, stored=stored, kept=kept) as db:
         db.execute(
             """CREATE TEMP TABLE differing AS
@@ -102,14 +105,13 @@ def _compare_all(
             FROM incoming i FULL JOIN stored s USING (key) WHERE i.state IS DISTINCT FROM s.state"""
         )
         created = "SELECT key, line, after AS state FROM differing WHERE before IS NULL ORDER BY line"
-        deleted = f"""SELECT key, line, before AS state FROM differing
-            WHERE after IS NULL AND {deletes} ORDER BY key"""
+        gone = arrow(db, missing, RESOURCES)
         changes = ResourceChanges(
             created=arrow(db, created, RESOURCES),
             updated=_updated(db),
-            deleted=arrow(db, deleted, RESOURCES),
+            deleted=RESOURCES.empty_table() if incomplete else gone,
         )
-    return _all_applied(changes)
+    return evolve(_all_applied(changes), spared=gone if incomplete else None)
 
 
 def _all_applied(changes: ResourceChanges) -> ResourceComparison:
