@@ -14,7 +14,7 @@ from tests.cli.workspace import Workspace
 
 ODD = {
     "escape": "\x1b[2J\x1b[31mred",
-    "title": "\x1b]0;owned\x07",
+    "title": "\x1b]0;owned\x07title",  # control characters at the end of a key do not belong to it
     "bidi": "abc\u202etxt.exe",
     "breaks": "one\ntwo\r\nthree",
     "csi": "\x9b31m",
