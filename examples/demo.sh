@@ -19,22 +19,25 @@ show deltamark run Incremental
 
 printf '\nA day passes: the source systems write new extracts.\n'
 cp exports-day-1/* exports/
-printf 'The second run finds what is different, flags what depends on it, and computes that alone.\n'
+printf 'The second run finds what is different, flags what depends on it, and computes\n'
+printf 'that alone.\n'
 show deltamark run Incremental
 
-printf '\nEverything that the second run changed is in the log, what it computed too: a department has a new name, so all\n'
-printf 'who work there have a new path.\n'
-show deltamark changes --run 2
+printf '\nThe log has all that the second run changed. What became of the departments:\n'
+show deltamark changes --run 2 --type HR_Department
 
-printf '\nHow people and accounts match by their keys (the first five pairs):\n'
-printf '\n$ deltamark keys --pairs | head -n 6\n'
-deltamark keys --pairs | head -n 6
+printf '\nOne has a new name, so all who work there have a new path, such as this person:\n'
+show deltamark changes --run 2 --key E00007
 
-printf '\nWhat the accounts are (the first five):\n'
+printf '\nHow people and accounts match by their keys (the first pairs):\n'
+printf '\n$ deltamark keys --pairs | head -n 8\n'
+deltamark keys --pairs | head -n 8
+
+printf '\nWhat the accounts are (the first):\n'
 printf '\n$ deltamark classifications | head -n 6\n'
 deltamark classifications | head -n 6
 
-printf '\nWhat is left to compute: nothing, so the table has no row:\n'
+printf '\nWhat is left to compute (nothing):\n'
 show deltamark dirty
 
 printf '\nAll of this stands in the folder %s. Go on from there, for example with\n' "$place"

@@ -1,7 +1,6 @@
 """Rows as text: a table for people, CSV and JSON lines for programs, from the same rows.
 
-Rows are written as they come: memory does not grow with their number. On a terminal rich draws the table; in a pipe it
-has plain columns that are never cut.
+Rows are written as they come: memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -22,7 +21,9 @@ from attrs import evolve, frozen
 from deltamark.domain.values import is_visible
 from deltamark.interfaces.cli.row_counter import counted
 from deltamark.interfaces.cli.streams import one_line
-from deltamark.interfaces.cli.terminal import is_terminal, width_of
+from deltamark.interfaces.cli.styles import style_for
+from deltamark.interfaces.cli.table_layout import TableLayout
+from deltamark.interfaces.cli.terminal import width_of_lines
 
 Document: TypeAlias = Mapping[str, Any]
 """A row as JSON lines give it."""
@@ -185,50 +186,17 @@ def plain(value: object) -> str:
 
 
 def print_table(listing: Listing) -> None:
-    """Prints a table: drawn on a terminal, in plain columns elsewhere.
-
-    Columns are plain also where rows come one by one.
-    """
+    """Prints a table, within the width of the terminal; in a pipe within 100 cells."""
     columns = listing.table or listing.columns
-    is_drawn = not listing.is_live and is_terminal(sys.stdout)
     remaining = iter(listing.documents)
-    widths = [len(column.title) for column in columns]
     chunk = [] if listing.is_live else list(islice(remaining, _AT_A_TIME))
+    numeric = [c.is_number or all(isinstance(c.cell(d), int | float | None) for d in chunk) for c in columns]
+    layout = TableLayout([c.title for c in columns], numeric, width_of_lines(sys.stdout), style_for(sys.stdout))
     is_first = True
     while chunk or is_first:
         rows = [[one_line(plain(column.cell(document))) for column in columns] for document in chunk]
-        numeric = [c.is_number or all(isinstance(c.cell(d), int | float | None) for d in chunk) for c in columns]
-        if is_drawn:
-            _draw([column.title for column in columns], rows, numeric, with_header=is_first)
-        else:
-            widths = [max([width, *(width_of(row[n]) for row in rows)]) for n, width in enumerate(widths)]
-            _print_plain(columns, rows, widths, numeric, with_header=is_first)
-            sys.stdout.flush()
+        for line in layout.lines(rows):
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
         is_first = False
         chunk = list(islice(remaining, listing.at_a_time))
-
-
-def _draw(titles: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], *, with_header: bool) -> None:
-    from deltamark.interfaces.cli.drawn_tables import draw  # with rich, which a pipe does not need
-
-    draw(titles, rows, numeric, with_header=with_header)
-
-
-def _print_plain(
-    columns: Sequence[Column],
-    rows: Sequence[Sequence[str]],
-    widths: Sequence[int],
-    numeric: Sequence[bool],
-    *,
-    with_header: bool,
-) -> None:
-    lines = [[column.title for column in columns]] if with_header else []
-    for row in chain(lines, rows):
-        cells = [_padded(cell, width, is_number) for cell, width, is_number in zip(row, widths, numeric, strict=True)]
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
-
-
-def _padded(cell: str, width: int, is_number: bool) -> str:
-    """A cell as wide as its column on a screen."""
-    blanks = " " * (width - width_of(cell))
-    return blanks + cell if is_number else cell + blanks

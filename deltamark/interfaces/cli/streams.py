@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 import click
 
 from deltamark.domain.values import is_visible
+from deltamark.interfaces.cli.terminal import filled_line, width_of_lines
 
 _LONGEST_LINE = 2_000
 _CANNOT_BE_WRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG}
@@ -87,7 +88,10 @@ def say(text: str) -> None:
     message is lost.
     """
     with suppress(OSError, ValueError):
-        click.echo("\n".join(_cut(one_line(line)) for line in text.split("\n")), err=True)
+        lines = [_cut(one_line(line)) for line in text.split("\n")]
+        if sys.stderr.isatty():
+            lines = [part for line in lines for part in filled_line(line, width_of_lines(sys.stderr))]
+        click.echo("\n".join(lines), err=True)
 
 
 def one_line(text: str) -> str:
