@@ -18,7 +18,7 @@ def configuration_digest(configuration: Configuration) -> str:
     """SHA-256 of a configuration without the locations of its elements, hexadecimal."""
     plain = asdict(
         configuration,
-        filter=lambda attribute, _: attribute.name != "location",
+        filter=lambda attribute, _: attribute.name not in ("location", "name_locations"),
         value_serializer=lambda _, __, value: _simple(value),
     )
     return digest_of(plain)

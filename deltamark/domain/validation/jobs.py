@@ -19,7 +19,7 @@ from deltamark.domain.suggestions import hint
 from deltamark.domain.validation.references import Index, task_reference_faults
 from deltamark.domain.values import shown
 
-NOT_TO_OVERRIDE = ("identifier", "location", "function")
+NOT_TO_OVERRIDE = ("identifier", "location", "name_locations", "function")
 
 ResolvedCall: TypeAlias = tuple[Call, Task]
 """A call in a job, with the task that it resolves to."""
