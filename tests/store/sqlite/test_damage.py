@@ -170,6 +170,29 @@ def test_a_run_on_a_damaged_index_changes_what_is_right_or_nothing(
         assert state_of(engine) == state_of(right.engine)
 
 
+def test_a_delta_on_a_damaged_index_creates_nobody_twice(new_house: Callable[[], House]) -> None:
+    house = world(new_house(), moved=False)
+    house.engine.run_job("People")
+    house.engine.close()
+    file = Path(house.url.removeprefix("sqlite:///"))
+    content = compact(file)
+    with closing(sqlite3.connect(file)) as connection:
+        sql = "SELECT rootpage FROM sqlite_master WHERE name='resources_by_key'"
+        (root,) = connection.execute(sql).fetchone()
+    file.write_bytes(misplaced(content, root, b"P1003"))
+    (house.folder / "people.csv").write_text(
+        "number,name,mail,age,weight,born,token,active,Command\nP1003,new,,,,,,,insert\n"
+    )
+    with Engine.open(house.url, configuration=configuration(), export_output=house.folder) as engine:
+        before = state_of(engine)
+
+        run = engine.run_job("PeopleCommands")
+
+        assert run.state.value == "failed"
+        assert any("index" in message and "damaged" in message for task in run.tasks for message in task.messages), run
+        assert state_of(engine) == before
+
+
 def test_lookups_are_checked_by_searches_of_the_index_alone() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         for name, sql in definitions().items():
