@@ -54,3 +54,27 @@ main.main(sys.argv[1:])
     status, _, err = run(tmp_path, "--version", program=(sys.executable, "-c", program))
 
     assert (status, err) == (-number, "")
+
+
+def abandoned(ended: list[bool]):
+    try:
+        yield
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        ended.append(True)
+
+
+def test_a_signal_while_a_generator_is_cleaned_up_prints_nothing_and_takes_effect_after_it(capfd):
+    stop_signal = StopSignal()
+
+    def work() -> None:
+        with stop_signal.watching():
+            generator = abandoned([])
+            next(generator)
+            del generator
+            threading.Event().wait(PATIENCE_S)  # until the signal is raised again
+
+    with pytest.raises(Stopped):
+        work()
+
+    assert capfd.readouterr().err == ""

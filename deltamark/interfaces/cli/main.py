@@ -108,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     4 `verify` found a fault; 128 and the number of the signal where one stopped it.
     """
     open_missing()
+    end_by_signals()  # what is in effect again after the block: a signal between it and the end prints no traceback
     stop_signal = StopSignal()
     try:
         with stop_signal.watching():

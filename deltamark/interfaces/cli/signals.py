@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -30,6 +31,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._report_unraisable = sys.unraisablehook
 
     @property
     def status(self) -> int:
@@ -43,9 +45,12 @@ class StopSignal:
         watched = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
         for number in watched:
             signal.signal(number, self._stop)
+        unraisable, sys.unraisablehook = sys.unraisablehook, self._raise_again
+        self._report_unraisable = unraisable
         try:
             yield
         finally:
+            sys.unraisablehook = unraisable
             for number in watched:
                 signal.signal(number, before[number] or signal.SIG_DFL)
 
@@ -53,11 +58,22 @@ class StopSignal:
         self.signal = number
         if _is_in_finalizer(frame):
             # What a finalizer raises is printed and forgotten: the signal is raised again when it has ended.
-            again = Timer(_AGAIN_S, signal.raise_signal, [number])
-            again.daemon = True
-            again.start()
+            _raise_soon(number)
         else:
             raise Stopped
+
+    def _raise_again(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Raises the signal again that came where nothing can be raised, such as in a generator that is cleaned up."""
+        if isinstance(unraisable.exc_value, Stopped) and self.signal is not None:
+            _raise_soon(self.signal)
+        else:
+            self._report_unraisable(unraisable)
+
+
+def _raise_soon(number: int) -> None:
+    again = Timer(_AGAIN_S, signal.raise_signal, [number])
+    again.daemon = True
+    again.start()
 
 
 def _is_in_finalizer(frame: FrameType | None) -> bool:

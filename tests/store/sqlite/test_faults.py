@@ -287,7 +287,10 @@ def test_another_writing_process_is_reported_after_the_timeout(holder: Path, clo
     before = visible(store)  # reading needs no lock
 
     with (
-        pytest.raises(ConcurrentRun, match=r"more than 1 seconds\. Nothing was changed\. Wait until its run has ended"),
+        pytest.raises(
+            ConcurrentRun,
+            match=r"more than 1 seconds: process \d+ on .*\. Nothing was changed\. Wait until its run has ended",
+        ),
         store.transaction() as tx,
     ):
         create(tx, PERSON, {"1": {}})
