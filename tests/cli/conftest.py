@@ -16,6 +16,12 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def wide_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row of a table in one line: how tables fit a width is a test of its own."""
+    monkeypatch.setenv("COLUMNS", "2000")
+
+
 @pytest.fixture
 def company(tmp_path: Path, store_url: str, capsysbinary, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace before the first run; the command runs there."""

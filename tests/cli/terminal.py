@@ -52,7 +52,7 @@ def in_terminal(
         folder,
         *arguments,
         program=program,
-        env=environment(**{**usual, "LC_ALL": "C.UTF-8", **env}),
+        env=environment(**{**usual, "LC_ALL": "C.UTF-8", "COLUMNS": None, **env}),
         stdin=other,
         stdout=other,
         stderr=other,

@@ -132,7 +132,7 @@ def test_a_store_without_rules_has_no_classifications(past):
 
 
 def test_classified_keys_are_shown_escaped(derived):
-    bad = "u\x1b[31m\u202e\n"
+    bad = "u\x1b[31m\u202e\nz"
     derived.extract(users=f'{EXTRACTS["users"]}"{bad}",\n')
     derived.done("run", "Incremental")
 

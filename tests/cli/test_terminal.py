@@ -78,7 +78,7 @@ def test_colours_are_forced_into_a_pipe_and_forbidden_before_that(past, monkeypa
 
 
 def test_146_control_sequences_in_values_have_no_effect(company):
-    evil = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x9b5m"
+    evil = "x\x1b]0;owned\x07\x1b[2J\x1b[31mred\x9b5m"
     company.extract(users=f"login,mail\nada,{evil}\n{evil},x\n", members="group,login\n")
 
     ran = in_terminal(company.folder, "run", "Forgetful")

@@ -274,7 +274,7 @@ def test_wrong_use_is_refused_and_nothing_is_verified(past, what):
 
 
 def test_keys_and_values_are_shown_escaped(derived):
-    bad = "D\x1b[31m\u202e\n"
+    bad = "D\x1b[31m\u202e\nz"
     derived.extract(departments=f'code,title\nD1,Research\nD2,Sales\n"{bad}","t{bad}"\n')
     derived.done("run", "Incremental")
     with_value(derived, "HR_Department", bad, Sign=bad)
@@ -295,6 +295,6 @@ def test_on_a_terminal_a_table_is_drawn(derived):
 
     text = "\n".join(shown.screen)
     assert shown.status == 4
-    assert "─" in text
+    assert "\x1b[1m" in shown.raw
     assert "WRONG" in text
     assert shown.screen[-2].endswith("1 fault, 0 pending.")

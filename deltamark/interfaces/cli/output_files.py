@@ -29,7 +29,7 @@ def refuse_own_file(file: Path, *, may_be_a_store: bool = False) -> None:
     for own, what in _own_files(workspace.settings(), file):
         if _is_same(own, file):
             raise UsageError(f"{file} is {what} and is not replaced. Name another file.")
-    if may_be_a_store or not file.is_file():
+    if may_be_a_store or not os.path.isfile(file):  # unlike that of `Path`, false for a name that is too long
         return
     from deltamark.infrastructure.store.sqlite.schema import is_store  # with the driver, which a new file does not need
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from deltamark.interfaces.cli.terminal import width_of, wrapped
 
@@ -55,11 +55,14 @@ class TableLayout:
     def lines(self, rows: Sequence[Row]) -> Iterator[str]:
         """The lines of a portion of rows, after the header where one is due."""
         plan = self._plan
-        if plan is None or not self._suits(plan, rows):
-            if plan is not None:
+        if plan is not None:
+            plan = self._widened(plan, rows) or (plan if self._suits(plan, rows) else None)
+            if plan is None:
                 yield ""
-            plan = self._plan = self._planned(rows)
+        if plan is None:
+            plan = self._planned(rows)
             yield from self._header(plan)
+        self._plan = plan
         for row in rows:
             yield from self._row(plan, row)
 
@@ -67,6 +70,13 @@ class TableLayout:
         if any(row[column] != value for column, value in plan.constant.items() for row in rows):
             return False
         return all(_longest_word(row[column]) <= width for column, width in plan.widths.items() for row in rows)
+
+    def _widened(self, plan: _Plan, rows: Sequence[Row]) -> _Plan | None:
+        """A plan with wider columns for a later portion, which needs no new header; None if it does not fit."""
+        if plan.constant or plan.below:
+            return None
+        widths = {n: max(width, self._natural(n, rows)) for n, width in plan.widths.items()}
+        return evolve(plan, widths=widths) if _total(widths) <= self.width else None
 
     def _planned(self, rows: Sequence[Row]) -> _Plan:
         widths = {n: self._natural(n, rows) for n in range(len(self.titles))}
