@@ -108,14 +108,16 @@ def another(name: str, value: Any) -> Any:
 
 
 EVERYWHERE = places(RICH)
+PLACES = ("location", "name_locations")
+"""Where something is written."""
 
 
-@pytest.mark.parametrize("path", [p for p in EVERYWHERE if p[-1] != "location"], ids=lambda p: ".".join(map(str, p)))
+@pytest.mark.parametrize("path", [p for p in EVERYWHERE if p[-1] not in PLACES], ids=lambda p: ".".join(map(str, p)))
 def test_the_digest_changes_with_every_field(path):
     assert configuration_digest(changed(RICH, path)) != configuration_digest(RICH)
 
 
-@pytest.mark.parametrize("path", [p for p in EVERYWHERE if p[-1] == "location"], ids=lambda p: ".".join(map(str, p)))
+@pytest.mark.parametrize("path", [p for p in EVERYWHERE if p[-1] in PLACES], ids=lambda p: ".".join(map(str, p)))
 def test_the_digest_does_not_change_with_where_something_is_written(path):
     assert configuration_digest(changed(RICH, path)) == configuration_digest(RICH)
 
