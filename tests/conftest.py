@@ -25,6 +25,7 @@ from tests.tiers import ALL, TIER
 pytest_plugins = ["tests.scenarios.fixtures"]
 
 answer_signals()
+os.environ.pop("COLUMNS", None)  # pytest sets it in workers; what a user sees is what a terminal or a pipe gives
 for name, number in (("quick", 25), ("all", 100), ("soak", 4_000)):
     settings.register_profile(name, max_examples=number, deadline=None, print_blob=True)
 settings.load_profile(TIER)

@@ -23,6 +23,7 @@ def case(
     """Gives the case of a name, in a copy of its folder and with a new store of each kind."""
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "2000")  # each row of a table in one line
 
     def new(name: str) -> Case:
         folder = tmp_path / name

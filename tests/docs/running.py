@@ -183,7 +183,8 @@ def _read(stream: io.TextIOWrapper) -> str:
 
 def environment() -> Mapping[str, str]:
     """The environment of a user who has installed Deltamark and set nothing else."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DELTAMARK_")}
+    terminal = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("DELTAMARK_") and k not in terminal}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
     return kept | {
         "PATH": path,

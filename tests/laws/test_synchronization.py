@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import Any
+from unicodedata import normalize
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -112,16 +113,21 @@ RULES = [
 ]
 
 
+def composed(text: str) -> str:
+    """Functions of texts compose letters with their accents first."""
+    return normalize("NFC", text)
+
+
 def keys_by_hand(day: Day, rule: int) -> dict[tuple[str, str], str]:
     """The correlation keys of these people: plain Python."""
 
     def sides(values: dict[str, Any]) -> tuple[str | None, str | None]:
         name, mail = values.get("Name"), values.get("Mail")
         if rule == 0:
-            return mail and mail.lower(), name and name.upper()
+            return mail and composed(mail).lower(), name and composed(name).upper()
         if rule == 1:
-            return name and name.upper(), mail and mail.lower()
-        return (name.lower() + mail if name and mail else None), name or mail
+            return name and composed(name).upper(), mail and composed(mail).lower()
+        return (composed(name).lower() + mail if name and mail else None), name or mail
 
     keys = {}
     for number, values in day.items():

@@ -88,7 +88,7 @@ class SQLiteDatabase(Database):
 
     def table_row(self, table: str, name: str) -> tuple[str, str]:
         """Without this join, SQLite would read the values that an index has from there."""
-        return f"LEFT JOIN {table} t NOT INDEXED ON t.stream = {name}.stream", "t"
+        return f"LEFT JOIN {table} held NOT INDEXED ON held.stream = {name}.stream", "held"
 
     def check_lookups(self, index: str, values: Any, *fixed: int) -> None:
         if self.one(integrity.MISLEADING[index], (values, *fixed)) is not None:
