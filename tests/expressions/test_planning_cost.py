@@ -69,10 +69,11 @@ def test_the_longest_pipe_costs_in_proportion(pair: tuple[str, str]) -> None:
     _check_pair(*pair)
 
 
-@pytest.mark.slow  # every pair of functions
+@pytest.mark.slow  # a third of all pairs of functions
 @pytest.mark.parametrize("first", PIPED)
-def test_every_longest_pipe_of_two_functions_costs_in_proportion(first: str) -> None:
-    for second in PIPED:
+def test_longest_pipes_of_two_functions_cost_in_proportion(first: str) -> None:
+    names = list(PIPED)
+    for second in names[names.index(first) % 3 :: 3]:
         _check_pair(first, second)
 
 

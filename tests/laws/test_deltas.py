@@ -52,7 +52,7 @@ def cells(row: ResourceRow, number: int) -> list[str]:
     return [str(row.key), *(str(number) if name == row.sets else "" for name in ("A", "B")), "", row.command]
 
 
-@law(8)
+@law(4)
 @given(rows=st.lists(RESOURCE_ROWS, max_size=30), cuts=CUTS)
 @example(rows=[ResourceRow(0, "delete"), ResourceRow(0, "merge", "A"), ResourceRow(0, "merge", "B")], cuts=[1, 2])
 def test_rows_of_resources_mean_the_same_in_one_delta_and_in_several(
@@ -77,7 +77,7 @@ def test_rows_of_resources_mean_the_same_in_one_delta_and_in_several(
             assert aside == len(resources.set_aside)
 
 
-@law(10)
+@law(5)
 @given(
     association=st.sampled_from(["Many", "One", "OfOne", "OneOfOne"]),
     rows=st.lists(LINK_ROWS, max_size=30),
@@ -127,7 +127,7 @@ STAFF_ROWS = st.builds(
 )
 
 
-@law(8)
+@law(4)
 @given(rows=st.lists(STAFF_ROWS, max_size=30), cuts=CUTS)
 @example(rows=[StaffRow("p", "delete", ""), StaffRow("p", "merge", ""), StaffRow("q", "insert", "p")], cuts=[1, 2])
 def test_rows_that_name_a_link_mean_the_same_in_one_delta_and_in_several(

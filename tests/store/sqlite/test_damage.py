@@ -140,6 +140,7 @@ def state_of(engine: Engine) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("index", INDEXES)
 def test_a_run_on_a_damaged_index_changes_what_is_right_or_nothing(
     index: str, new_house: Callable[[], House], tmp_path: Path
@@ -170,6 +171,7 @@ def test_a_run_on_a_damaged_index_changes_what_is_right_or_nothing(
         assert state_of(engine) == state_of(right.engine)
 
 
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
 def test_a_delta_on_a_damaged_index_creates_nobody_twice(new_house: Callable[[], House]) -> None:
     house = world(new_house(), moved=False)
     house.engine.run_job("People")
