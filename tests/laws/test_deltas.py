@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -77,6 +78,7 @@ def test_rows_of_resources_mean_the_same_in_one_delta_and_in_several(
             assert aside == len(resources.set_aside)
 
 
+@pytest.mark.slow  # many runs for each sequence
 @law(5)
 @given(
     association=st.sampled_from(["Many", "One", "OfOne", "OneOfOne"]),
@@ -127,6 +129,7 @@ STAFF_ROWS = st.builds(
 )
 
 
+@pytest.mark.slow  # many runs for each sequence
 @law(4)
 @given(rows=st.lists(STAFF_ROWS, max_size=30), cuts=CUTS)
 @example(rows=[StaffRow("p", "delete", ""), StaffRow("p", "merge", ""), StaffRow("q", "insert", "p")], cuts=[1, 2])

@@ -202,6 +202,7 @@ def test_after_a_complete_extract_the_state_is_what_a_new_store_would_hold(new_s
     assert changed == differing(before, after), "a change is recorded for what differs, and for nothing else"
 
 
+@pytest.mark.slow  # every pair of types, for each command
 def test_a_delta_gives_the_rows_that_it_names_the_new_type(new_store: NewStore, tmp_path: Path) -> None:
     url = new_store()
     before = ran(url, configuration(0), extract(tmp_path / "1", 0))

@@ -99,7 +99,10 @@ def link_rows(groups: str, users: str) -> list[LinkRow]:
 LINK_ROWS = link_rows("GH", "abm")
 
 
-@pytest.mark.parametrize("association", ENDS)
+@pytest.mark.parametrize(
+    "association",
+    [pytest.param(name, marks=[] if name == "Many" else pytest.mark.slow) for name in ENDS],  # thousands of sequences
+)
 def test_rows_of_links_are_applied_in_their_order(source: Source, association: str) -> None:
     cases = list(sequences(LINK_ROWS, 3))
     single = (not ENDS[association][0], not ENDS[association][1])
@@ -162,6 +165,7 @@ STAFF_ROWS = [
 ]
 
 
+@pytest.mark.slow  # thousands of sequences
 def test_rows_of_resources_that_name_a_link_are_applied_in_their_order(staff: Source) -> None:
     # p, whose manager is q, exists before; q and z do not.
     cases = list(sequences(STAFF_ROWS, 3))
