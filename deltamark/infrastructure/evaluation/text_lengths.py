@@ -118,14 +118,15 @@ def longest_reached(
     """A bound for the length of all that one resource reads over paths."""
     longest = 0.0
     for path in paths:
-        if joins.is_linked(path):
-            reached = inputs.reached[path.way.path]
-            length = sum(
-                float(pc.max(pc.binary_length(reached.column(name))).as_py() or 0) for name in ("state", "computed")
-            )
-            ways = most_ways(db, joins.links_of(path)) if path.way.is_collection else 1
-            is_counted = path.way.is_collection and not any(read.column in read.aggregates for read in path.reads)
-            longest += 0.0 if is_counted else (length + 1) * ways * len(path.reads)
+        is_counted = path.way.is_collection and not any(read.column in read.aggregates for read in path.reads)
+        if is_counted or not joins.is_linked(path):
+            continue
+        reached = inputs.reached[path.way.path]
+        length = sum(
+            float(pc.max(pc.binary_length(reached.column(name))).as_py() or 0) for name in ("state", "computed")
+        )
+        ways = most_ways(db, joins.links_of(path)) if path.way.is_collection else 1
+        longest += (length + 1) * ways * len(path.reads)
     return longest
 
 

@@ -1,4 +1,4 @@
-"""Colours and signs of states on a terminal."""
+"""Colours of titles and states on a terminal."""
 
 from __future__ import annotations
 

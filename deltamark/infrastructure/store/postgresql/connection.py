@@ -21,7 +21,7 @@ from psycopg.rows import DictRow, dict_row
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.postgresql.address import Address
 from deltamark.infrastructure.store.postgresql.errors import LOCK_TIMEOUT_S, is_away
-from deltamark.infrastructure.store.postgresql.pooling import (
+from deltamark.infrastructure.store.postgresql.pooler import (
     MARK,
     check_sessions_stay,
     is_pooled,

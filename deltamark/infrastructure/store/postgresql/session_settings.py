@@ -1,6 +1,6 @@
 """The settings of a session that statements rely on, whatever the server, the database and the role set.
 
-They are set on each new connection, after it is known that the connection keeps its session (see `pooling`).
+They are set on each new connection, after it is known that the connection keeps its session (see `pooler`).
 """
 
 from __future__ import annotations
