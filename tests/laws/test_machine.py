@@ -18,7 +18,7 @@ from tests.tiers import ALL, SOAK, TIMES, lives
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 
-PATIENCE_S = 60
+PATIENCE_S = 45
 """So long a part may live outside of a soak; it says how many steps it lived until then. A soak takes its time."""
 
 PARTS = 4 if SOAK else 2
