@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all check soak bench docs site clean
+.PHONY: demo test test-all servers check soak bench docs site clean
 
 demo: .venv/.run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
@@ -15,9 +15,18 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist workstea
 test: .venv/.dev
 	$(PYTEST)
 
-# All tests but the soak: on both stores, with the slow ones, and with more examples of the laws.
-test-all: .venv/.dev
-	DELTAMARK_TESTS=all $(PYTEST)
+# All tests but the soak: those of `make test`, then all on the other store, the slow ones, and more examples of the laws.
+test-all: test
+	DELTAMARK_TESTS=rest $(PYTEST)
+
+# Real servers for tests/servers, on Debian and as root: a Samba domain controller and slapd. Starts nothing.
+SERVERS := samba samba-ad-dc samba-ad-provision python3-samba winbind attr slapd ldap-utils
+SERVER_LIBRARIES := build-essential libldap2-dev libsasl2-dev
+
+servers: .venv/.dev
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(SERVERS) $(SERVER_LIBRARIES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ldap]'
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
@@ -35,6 +44,7 @@ soak: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks $(if $(PEOPLE),--people $(PEOPLE))
 	$(BIN)/python -m benchmarks.history $(if $(PEOPLE),--people $(PEOPLE))
+	$(BIN)/python -m benchmarks.direct_input $(if $(PEOPLE),--people $(PEOPLE))
 	$(BIN)/python -m benchmarks.start
 
 docs: .venv/.dev

@@ -63,7 +63,7 @@ def main(people: int, kinds: tuple[str, ...]) -> None:
         subprocess.run([sys.executable, "-m", "benchmarks.data", name, str(people)], check=True)
         extracts = People(people, *extracts_in(folder), folder / "exports")
         extracts.exports.mkdir()
-        companies = [Company.write(size, folder / f"company-{size}") for size in (SMALL, max(people, SMALL + 1))]
+        companies = [Company.write(size, folder / f"company-{size}") for size in (min(SMALL, people // 2), people)]
         results = [(_measure_jobs(store, extracts), measure_derived_values(store, *companies)) for store in stores]
         first, computed = results[0]
         for store, (result, values) in zip(stores[1:], results[1:], strict=True):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+from attrs import evolve
 
 from deltamark import (
     ComputeCorrelationKeysTask,
@@ -100,8 +101,31 @@ _EXPRESSIONS: tuple[_Expression, ...] = (
 )
 
 
-def configuration() -> Configuration:
-    """Jobs that load, compute everything, and compute what an extract with a command column changed."""
+def configuration(edit: str = "nothing") -> Configuration:
+    """Jobs that load, compute everything, and compute what an extract with a command column changed.
+
+    :param edit: what was edited since: ``nothing``, ``property`` (one was added), or ``rule`` (an expression is another
+        one).
+    """
+    whole = _configuration()
+    match edit:
+        case "nothing":
+            return whole
+        case "property":
+            people, *others = whole.entity_types
+            return evolve(whole, entity_types=[evolve(people, properties=[*people.properties, _ADDED]), *others])
+        case "rule":
+            edited = next(item for item in whole.property_expressions if item.property == "Initials")
+            kept = [item for item in whole.property_expressions if item is not edited]
+            other_text = evolve(edited, expression="SQL:p: left(p.FirstName, 1) || '.' || left(p.LastName, 1)")
+            return evolve(whole, property_expressions=[*kept, other_text])
+    raise ValueError(f"there is no edit {edit}")
+
+
+_ADDED = Property("CostCenter", _TEXT)
+
+
+def _configuration() -> Configuration:
     return Configuration(
         connectors=[Connector("HR", thresholds=Thresholds()), Connector("AD", thresholds=Thresholds())],
         entity_types=[_entity_type(name) for name in _SYNCHRONIZED],

@@ -37,8 +37,13 @@ def main(work: str, *arguments: str) -> None:
             definition = configuration()
             report(lambda: job(definition, *arguments))
         case "derive":
-            definition = company_data.configuration()
-            report(lambda: job(definition, *arguments))
+            store, exports, name, *edit = arguments
+            definition = company_data.configuration(*edit)
+            report(lambda: job(definition, store, exports, name))
+        case "adopt":
+            store, edit_name = arguments
+            definition = company_data.configuration(edit_name)
+            report(lambda: _adopt(definition, store))
         case "raw":
             _raw(*arguments)
         case "follow":
@@ -51,6 +56,12 @@ def main(work: str, *arguments: str) -> None:
             report(lambda: job(definition, *arguments))
         case _:
             log_work.WORK[work](*arguments)
+
+
+def _adopt(definition: Configuration, store: str) -> None:
+    """Opens a store and adopts a configuration, which may be in force already."""
+    with Engine.open(store, configuration=definition) as engine:
+        engine.adopt()
 
 
 def _raw(store: str) -> None:

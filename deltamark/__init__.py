@@ -14,17 +14,37 @@ from deltamark.version import __version__
 
 if TYPE_CHECKING:
     from deltamark.application.derivation.user_functions.decorator import task
-    from deltamark.application.history.history import ExportedResource
+    from deltamark.application.history.arrow_rows import RowIterator, RowList
+    from deltamark.application.history.consumers import Consumer
+    from deltamark.application.history.history import ExportedResource, Folded
+    from deltamark.application.history.model import TypeModel
+    from deltamark.application.history.projection import Misfit
     from deltamark.application.integrity.backup import Backup
     from deltamark.application.ports.records import Space
+    from deltamark.application.ports.sources import Probe
     from deltamark.application.runs.observer import Observer
     from deltamark.application.scheduling.health import Health, JobHealth
     from deltamark.application.scheduling.notices import Notice, NoticeKind
+    from deltamark.application.simulation.simulate import Simulation
+    from deltamark.config.xml.load import load_configuration
     from deltamark.config.xml.writer import configuration_xml
+    from deltamark.domain.adoption.configuration_adopted import AdoptedConfiguration, Adoption
+    from deltamark.domain.adoption.decommission import (
+        Decommission,
+        DecommissionAction,
+        Freeze,
+        Holding,
+        Subject,
+        SubjectKind,
+    )
+    from deltamark.domain.adoption.differences import DifferenceKind, ModelDifference, ModelPart
+    from deltamark.domain.adoption.plan import AdoptionEffect, AdoptionPlan
+    from deltamark.domain.adoption.unfed import Unfed
     from deltamark.domain.configuration.configuration import Configuration
     from deltamark.domain.configuration.entity_model import (
         Agent,
         Connection,
+        ConnectionTable,
         Connector,
         EntityAssociation,
         EntityAssociationMapping,
@@ -38,6 +58,7 @@ if TYPE_CHECKING:
     )
     from deltamark.domain.configuration.jobs import (
         ComputeCorrelationKeysTask,
+        ExportTask,
         Job,
         PrepareSynchronizationTask,
         PythonTask,
@@ -60,22 +81,32 @@ if TYPE_CHECKING:
     from deltamark.domain.derivation.derivations import Derivation
     from deltamark.domain.derivation.differences import Difference, Verification
     from deltamark.domain.derivation.explanation import Explanation, FlagCause
+    from deltamark.domain.derivation.simulation import DerivedChange, DerivedDifference, DerivedKind
     from deltamark.domain.errors import (
+        AdoptionWaits,
         AlreadyRunning,
         CannotCancel,
         CannotResume,
+        ChangesMissed,
         ConcurrentRun,
         ConfigurationError,
+        ConfigurationUnknown,
+        ConsumerMoved,
+        DecommissionWaits,
         DeltamarkError,
         ErasedResource,
         Fault,
         HistoryDiscarded,
         NothingHeldBack,
+        OtherConfigurationInUse,
         OutdatedChanges,
+        RunBlocked,
+        RunFailed,
         RunNotFound,
         SourceError,
         StoreError,
         StoreMissing,
+        StoreReadOnly,
         StoreUnreachable,
         TakenOver,
         ThresholdExceeded,
@@ -94,13 +125,25 @@ if TYPE_CHECKING:
         RunMoment,
         When,
     )
+    from deltamark.domain.history.consumer import ConsumerPlace, ConsumerStatus
     from deltamark.domain.history.diff import LinkDelta, ResourceDelta
+    from deltamark.domain.history.grounds import Grounds, GroundsKind
     from deltamark.domain.history.intervals import HeldLink, HeldValue
+    from deltamark.domain.history.report import Existence, ReportedValue, ResourceReport
     from deltamark.domain.integrity.verification import Checkpoint, Discrepancy, LogVerification, Replayed
     from deltamark.domain.next_steps import NextAction, NextStep
     from deltamark.domain.resources.events import Origin
     from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
-    from deltamark.domain.resources.resource import Change, Computed, Created, Deleted, Resource, ResourceRef, Updated
+    from deltamark.domain.resources.resource import (
+        Because,
+        Change,
+        Computed,
+        Created,
+        Deleted,
+        Resource,
+        ResourceRef,
+        Updated,
+    )
     from deltamark.domain.retention.erasure import Erasure
     from deltamark.domain.retention.retention import Outgoing, Retention, Unread
     from deltamark.domain.runs.run import (
@@ -114,6 +157,10 @@ if TYPE_CHECKING:
         Trigger,
         TriggerKind,
     )
+    from deltamark.domain.secrets import Secret
+    from deltamark.domain.sources.places import KeptPlace
+    from deltamark.domain.synchronization.direct_input import Delta
+    from deltamark.domain.synchronization.recorded_changes import Delete, Link, Unlink, Upsert
     from deltamark.domain.values import PropertyType
     from deltamark.engine import Engine
     from deltamark.infrastructure.checkpoints.files import read_checkpoint, write_checkpoint
@@ -121,12 +168,19 @@ if TYPE_CHECKING:
     Cause = FlagCause
 
 __all__ = [
+    "AdoptedConfiguration",
+    "Adoption",
+    "AdoptionEffect",
+    "AdoptionPlan",
+    "AdoptionWaits",
     "Agent",
     "AlreadyRunning",
     "Backup",
+    "Because",
     "CannotCancel",
     "CannotResume",
     "Change",
+    "ChangesMissed",
     "Checkpoint",
     "Classification",
     "ComputeCorrelationKeysTask",
@@ -134,15 +188,30 @@ __all__ = [
     "ConcurrentRun",
     "Configuration",
     "ConfigurationError",
+    "ConfigurationUnknown",
     "Connection",
+    "ConnectionTable",
     "Connector",
+    "Consumer",
+    "ConsumerMoved",
+    "ConsumerPlace",
+    "ConsumerStatus",
     "CorrelationKey",
     "Counts",
     "Created",
+    "Decommission",
+    "DecommissionAction",
+    "DecommissionWaits",
+    "Delete",
     "Deleted",
+    "Delta",
     "DeltamarkError",
     "Derivation",
+    "DerivedChange",
+    "DerivedDifference",
+    "DerivedKind",
     "Difference",
+    "DifferenceKind",
     "DirtyResource",
     "Discrepancy",
     "Engine",
@@ -153,25 +222,37 @@ __all__ = [
     "EntityTypeMapping",
     "ErasedResource",
     "Erasure",
+    "Existence",
     "Explanation",
+    "ExportTask",
     "ExportedResource",
     "Fault",
     "FlagCause",
+    "Folded",
+    "Freeze",
+    "Grounds",
+    "GroundsKind",
     "Health",
     "HeldLink",
     "HeldValue",
     "HistoryDiscarded",
+    "Holding",
     "Horizon",
     "Job",
     "JobHealth",
     "JobRun",
+    "KeptPlace",
     "LeftOut",
+    "Link",
     "LinkDelta",
     "LinkRef",
     "Linked",
     "LogVerification",
     "LoggedChange",
     "MatchedPair",
+    "Misfit",
+    "ModelDifference",
+    "ModelPart",
     "NextAction",
     "NextStep",
     "NothingHeldBack",
@@ -180,35 +261,48 @@ __all__ = [
     "Observer",
     "Operator",
     "Origin",
+    "OtherConfigurationInUse",
     "OutdatedChanges",
     "Outgoing",
     "PendingChange",
     "Policy",
     "PrepareSynchronizationTask",
+    "Probe",
     "Property",
     "PropertyMapping",
     "PropertyRef",
     "PropertyType",
     "PythonTask",
     "Replayed",
+    "ReportedValue",
     "Resource",
     "ResourceClassificationRule",
     "ResourceCorrelationRule",
     "ResourceDelta",
     "ResourceRef",
+    "ResourceReport",
     "ResourceType",
     "Resumption",
     "Retention",
+    "RowIterator",
+    "RowList",
+    "RunBlocked",
+    "RunFailed",
     "RunMoment",
     "RunNotFound",
+    "Secret",
     "SetAside",
     "SetRecentlyModifiedFlagTask",
+    "Simulation",
     "SourceError",
     "Space",
     "Step",
     "StoreError",
     "StoreMissing",
+    "StoreReadOnly",
     "StoreUnreachable",
+    "Subject",
+    "SubjectKind",
     "SynchronizationMode",
     "SynchronizeTask",
     "TakenOver",
@@ -219,11 +313,15 @@ __all__ = [
     "Thresholds",
     "Trigger",
     "TriggerKind",
+    "TypeModel",
+    "Unfed",
+    "Unlink",
     "Unlinked",
     "Unread",
     "UpdateClassificationTask",
     "UpdateEntityPropertyExpressionsTask",
     "Updated",
+    "Upsert",
     "UsageError",
     "UserStartDenied",
     "UserTask",
@@ -232,6 +330,7 @@ __all__ = [
     "When",
     "__version__",
     "configuration_xml",
+    "load_configuration",
     "read_checkpoint",
     "task",
     "write_checkpoint",
@@ -239,13 +338,34 @@ __all__ = [
 
 _MODULES = {
     "deltamark.application.derivation.user_functions.decorator": ("task",),
-    "deltamark.application.history.history": ("ExportedResource",),
+    "deltamark.application.history.arrow_rows": ("RowIterator", "RowList"),
+    "deltamark.application.history.consumers": ("Consumer",),
+    "deltamark.application.history.history": ("ExportedResource", "Folded"),
+    "deltamark.application.history.model": ("TypeModel",),
+    "deltamark.application.history.projection": ("Misfit",),
     "deltamark.application.integrity.backup": ("Backup",),
     "deltamark.application.ports.records": ("Space",),
     "deltamark.application.runs.observer": ("Observer",),
     "deltamark.application.scheduling.health": ("Health", "JobHealth"),
     "deltamark.application.scheduling.notices": ("Notice", "NoticeKind"),
+    "deltamark.application.simulation.simulate": ("Simulation",),
+    "deltamark.config.xml.load": ("load_configuration",),
     "deltamark.config.xml.writer": ("configuration_xml",),
+    "deltamark.domain.adoption.configuration_adopted": ("AdoptedConfiguration", "Adoption"),
+    "deltamark.domain.adoption.decommission": (
+        "Decommission",
+        "DecommissionAction",
+        "Freeze",
+        "Holding",
+        "Subject",
+        "SubjectKind",
+    ),
+    "deltamark.domain.adoption.differences": ("DifferenceKind", "ModelDifference", "ModelPart"),
+    "deltamark.domain.adoption.plan": ("AdoptionEffect", "AdoptionPlan"),
+    "deltamark.domain.adoption.unfed": ("Unfed",),
+    "deltamark.domain.sources.places": ("KeptPlace",),
+    "deltamark.application.ports.sources": ("Probe",),
+    "deltamark.domain.secrets": ("Secret",),
     "deltamark.domain.configuration.configuration": ("Configuration",),
     "deltamark.domain.configuration.entity_model": (
         "Agent",
@@ -260,6 +380,7 @@ _MODULES = {
         "PropertyMapping",
         "PropertyRef",
         "Thresholds",
+        "ConnectionTable",
     ),
     "deltamark.domain.configuration.jobs": (
         "ComputeCorrelationKeysTask",
@@ -274,6 +395,7 @@ _MODULES = {
         "TaskState",
         "UpdateClassificationTask",
         "UpdateEntityPropertyExpressionsTask",
+        "ExportTask",
     ),
     "deltamark.domain.configuration.rules": (
         "EntityPropertyExpression",
@@ -285,22 +407,32 @@ _MODULES = {
     "deltamark.domain.derivation.derivations": ("Derivation",),
     "deltamark.domain.derivation.differences": ("Difference", "Verification"),
     "deltamark.domain.derivation.explanation": ("Explanation", "FlagCause"),
+    "deltamark.domain.derivation.simulation": ("DerivedChange", "DerivedDifference", "DerivedKind"),
     "deltamark.domain.errors": (
+        "AdoptionWaits",
         "AlreadyRunning",
         "CannotCancel",
         "CannotResume",
+        "ChangesMissed",
         "ConcurrentRun",
         "ConfigurationError",
+        "ConfigurationUnknown",
+        "ConsumerMoved",
+        "DecommissionWaits",
         "DeltamarkError",
         "ErasedResource",
         "Fault",
         "HistoryDiscarded",
         "NothingHeldBack",
+        "OtherConfigurationInUse",
         "OutdatedChanges",
+        "RunBlocked",
+        "RunFailed",
         "RunNotFound",
         "SourceError",
         "StoreError",
         "StoreMissing",
+        "StoreReadOnly",
         "StoreUnreachable",
         "TakenOver",
         "ThresholdExceeded",
@@ -319,13 +451,17 @@ _MODULES = {
         "RunMoment",
         "When",
     ),
+    "deltamark.domain.history.consumer": ("ConsumerPlace", "ConsumerStatus"),
     "deltamark.domain.history.diff": ("LinkDelta", "ResourceDelta"),
+    "deltamark.domain.history.grounds": ("Grounds", "GroundsKind"),
     "deltamark.domain.history.intervals": ("HeldLink", "HeldValue"),
+    "deltamark.domain.history.report": ("Existence", "ReportedValue", "ResourceReport"),
     "deltamark.domain.integrity.verification": ("Checkpoint", "Discrepancy", "LogVerification", "Replayed"),
     "deltamark.domain.next_steps": ("NextAction", "NextStep"),
     "deltamark.domain.resources.events": ("Origin",),
     "deltamark.domain.resources.link": ("Linked", "LinkRef", "Unlinked"),
     "deltamark.domain.resources.resource": (
+        "Because",
         "Change",
         "Computed",
         "Created",
@@ -347,6 +483,8 @@ _MODULES = {
         "Trigger",
         "TriggerKind",
     ),
+    "deltamark.domain.synchronization.direct_input": ("Delta",),
+    "deltamark.domain.synchronization.recorded_changes": ("Delete", "Link", "Unlink", "Upsert"),
     "deltamark.domain.values": ("PropertyType",),
     "deltamark.engine": ("Engine",),
     "deltamark.infrastructure.checkpoints.files": ("read_checkpoint", "write_checkpoint"),

@@ -7,31 +7,57 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from urllib.parse import quote
+
+from attrs import evolve
 
 from deltamark.application.ports.comparer import Comparer
+from deltamark.application.ports.deliveries import Deliveries
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.ports.extracts import Extracts
-from deltamark.application.ports.store import Clock, Store
+from deltamark.application.ports.sources import Source, SourceUnreachable
+from deltamark.application.ports.store import Clock
+from deltamark.application.proposal.propose import propose
 from deltamark.application.services import OrphanWriter, Reload, Services, utc_now
 from deltamark.config import check
 from deltamark.config.check import CheckedConfiguration, ConfigurationReload, Judgement
+from deltamark.config.connections import ConnectionSetting, as_read, setting_faults
 from deltamark.config.user_modules import TaskModule
+from deltamark.config.xml.canonical import CanonicalXML
 from deltamark.config.xml.load import load_as_far_as_possible
+from deltamark.domain.adoption.plan import ADOPTION_LIMIT
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.packages import ACTIVE_DIRECTORY, LDAP, SQL, Package
 from deltamark.domain.configuration.user_function import UserTask
+from deltamark.domain.errors import ConfigurationError, StoreMissing, UsageError
+from deltamark.domain.proposal.proposal import Proposal
 from deltamark.domain.runs.run import Operator
+from deltamark.domain.synchronization.direct_input import refuse_unknown_tables
+from deltamark.domain.validation.unfed_warnings import NOTHING_FROZEN, Frozen
+from deltamark.domain.values import shown
+from deltamark.infrastructure.store.sqlite.address import is_in_memory, path_of, refuse_in_memory
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
 from deltamark.infrastructure.system.account import process_account
-from deltamark.infrastructure.system.temporary_files import remove_left_behind
+from deltamark.infrastructure.system.secret_values import read_secret
+from deltamark.infrastructure.system.temporary_files import remove_left_behind, temporary_folder
 from deltamark.infrastructure.system.time_zone import local_zone
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from deltamark.application.synchronization.source_check import SourceReport
+    from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
+    from deltamark.infrastructure.store.sqlite.store import SQLiteStore
+
 _Part = TypeVar("_Part")
+
+AnyStore: TypeAlias = "SQLiteStore | PostgreSQLStore"
+"""A store of either kind."""
 
 
 class _Late:
@@ -74,15 +100,33 @@ def checked_configuration(
     )
 
 
+CheckConfiguration: TypeAlias = Callable[[Configuration | str | os.PathLike[str]], CheckedConfiguration]
+"""Loads a configuration if it is given as a path, and checks it."""
+
+
 def judged_configuration(
-    files: Path, modules: Iterable[TaskModule] = (), *, leave_out_unbuilt: bool = False
+    files: Path,
+    modules: Iterable[TaskModule] = (),
+    *,
+    leave_out_unbuilt: bool = False,
+    frozen: Frozen = NOTHING_FROZEN,
+    connections: Mapping[str, ConnectionSetting] | None = None,
 ) -> Judgement:
     """The faults and warnings of a configuration, all found in one pass.
 
     :param modules: modules that hold functions that tasks may name; imported only if a task names one.
     :param leave_out_unbuilt: whether what is known but not built is left out instead of being a fault.
+    :param frozen: what nothing feeds on purpose, with since when and why.
+    :param connections: connection -> its settings, which must fit the configuration.
     """
-    return check.judged_configuration(files, _evaluator, modules=modules, leave_out_unbuilt=leave_out_unbuilt)
+    return check.judged_configuration(
+        files,
+        _evaluator,
+        modules=modules,
+        leave_out_unbuilt=leave_out_unbuilt,
+        frozen=frozen,
+        connections=connections or {},
+    )
 
 
 def configuration_for_reading(
@@ -104,6 +148,15 @@ def configuration_for_reading(
         plan=_late(lambda: whole.plan),
         evaluator=_late(lambda: whole.evaluator),
         notices=loaded.notices,
+    )
+
+
+def no_configuration() -> CheckedConfiguration:
+    """An empty configuration, for commands that only ask for what the store keeps."""
+    empty = Configuration()
+    checked = _late(lambda: checked_configuration(empty))
+    return CheckedConfiguration(
+        configuration=empty, plan=_late(lambda: checked.plan), evaluator=_late(lambda: checked.evaluator)
     )
 
 
@@ -130,14 +183,27 @@ def services(
     create: bool,
     clock: Clock = utc_now,
     reload: Reload | None = None,
+    adoption_limit: int = ADOPTION_LIMIT,
+    check_other: CheckConfiguration = checked_configuration,
+    direct_input: Mapping[str, Any] | None = None,
+    connections: Mapping[str, ConnectionSetting] | None = None,
 ) -> Services:
     """What an engine works with, for a configuration that was checked already.
 
     :param store: the URL of the store.
     :param export_output: the folder of the extracts.
     :param create: whether a store that does not exist is made.
+    :param adoption_limit: how many values, resources and links a run may convert or remove by adopting a configuration.
+    :param check_other: loads and checks another configuration as this one was.
+    :param direct_input: connection table -> what a program gives in the place of its file, checked.
+    :param connections: connection -> its settings.
+    :raises ConfigurationError: for settings of connections that do not fit the configuration.
     :raises StoreError: if the store cannot be opened.
     """
+    settings = connections or {}
+    faults = tuple(setting_faults(checked.configuration, settings))
+    if faults:
+        raise ConfigurationError(faults)
     remove_left_behind()
     return Services(
         store=open_store(store, clock, create=create),
@@ -151,8 +217,64 @@ def services(
         clock=clock,
         local_zone=local_zone,
         reload=reload,
-        open_store=lambda url: open_store(url, clock),
+        open_store=lambda url: open_lasting_store(url, clock),
+        open_scratch=lambda: _scratch_store(clock),
+        other_configuration=lambda services, source: _with_configuration(services, check_other(source)),
+        make_evaluator=_evaluator,
+        configuration_format=CanonicalXML(),
+        adoption_limit=adoption_limit,
+        direct_input=direct_input or {},
+        deliveries=_late(lambda: _deliveries(export_output / _DELIVERIES)),
+        sources={
+            SQL.name: _late(_sql_source),
+            ACTIVE_DIRECTORY.name: _late(_active_directory),
+            LDAP.name: _late(_ldap_directory),
+        },
+        connections=as_read(settings, read_secret),
     )
+
+
+_DELIVERIES = "deliveries"
+"""The folder of deliveries in that of the extracts."""
+
+
+def direct_input(
+    what: str, given: Mapping[str, Any] | None, known: Mapping[str, object], of: str, *, again: bool = False
+) -> dict[str, Any]:
+    """What a program gives in the place of files, checked; nothing of it is read.
+
+    :param what: the argument, for messages.
+    :param known: the connection tables that there are.
+    :param of: what they are of, for messages.
+    :param again: whether every run reads it.
+    :raises UsageError: for a name that is none of them, and for what is no table.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"{what} is a mapping of connection tables and what stands for them, not {type(given).__name__}."
+        )
+    refuse_unknown_tables(given, known, of)
+    if given:
+        from deltamark.infrastructure.extracts.direct.sources import check_source
+
+        for table, source in given.items():
+            check_source(f"{what}[{shown(table)}]", source, again=again)
+    return dict(given)
+
+
+def _with_configuration(services: Services, checked: CheckedConfiguration) -> Services:
+    return evolve(services, configuration=checked.configuration, plan=checked.plan, evaluator=checked.evaluator)
+
+
+@contextmanager
+def _scratch_store(clock: Clock) -> Iterator[AnyStore]:
+    with (
+        temporary_folder() as folder,
+        closing(open_store(f"sqlite:///{quote(str(folder))}/scratch.db", clock)) as store,
+    ):
+        yield store
 
 
 def _evaluator(configuration: Configuration) -> Evaluator:
@@ -173,6 +295,63 @@ def _extracts(folder: Path) -> Extracts:
     return FolderExtracts(folder)
 
 
+def checked_sources(checked: CheckedConfiguration, export_output: Path) -> SourceReport:
+    """What is wrong with the sources of a configuration; nothing is written."""
+    from deltamark.application.synchronization.source_check import check_sources
+
+    return check_sources(checked.configuration, _extracts(export_output))
+
+
+def proposal_for(files: Sequence[Path], *, connector: str) -> Proposal:
+    """A configuration that synchronizes files of which nothing is known yet.
+
+    :param connector: the name of what they come from.
+    :raises UsageError: with what is wrong in each file that cannot be read.
+    """
+    from deltamark.infrastructure.extracts.profiles import file_profiles
+
+    with file_profiles() as profiles:
+        return propose(profiles, files, connector=connector)
+
+
+def _deliveries(folder: Path) -> Deliveries:
+    from deltamark.infrastructure.deliveries.folder import DeliveryFolder
+
+    return DeliveryFolder(folder, _extracts)
+
+
+def _sql_source() -> Source:
+    from deltamark.infrastructure.sql import postgresql, sqlite
+    from deltamark.infrastructure.sql.source import SQLSource
+
+    return SQLSource(
+        {
+            sqlite.BEGINNING: sqlite.sqlite_reader,
+            **dict.fromkeys(postgresql.BEGINNINGS, postgresql.postgresql_reader),
+        }
+    )
+
+
+def _active_directory() -> Source:
+    _see_library(ACTIVE_DIRECTORY)
+    from deltamark.infrastructure.ldap.active_directory import ActiveDirectory
+
+    return ActiveDirectory()
+
+
+def _ldap_directory() -> Source:
+    _see_library(LDAP)
+    from deltamark.infrastructure.ldap.directory import LdapDirectory
+
+    return LdapDirectory()
+
+
+def _see_library(package: Package) -> None:
+    library = package.library
+    if library is not None and find_spec(library.module) is None:
+        raise SourceUnreachable(f"package {package.name} needs a library that is not installed", library.installation)
+
+
 def _orphan_writer(folder: Path) -> OrphanWriter:
     def write(run: int, association: str, pairs: pa.Table) -> str:
         from deltamark.infrastructure.extracts.orphan_files import orphan_writer
@@ -182,7 +361,7 @@ def _orphan_writer(folder: Path) -> OrphanWriter:
     return write
 
 
-def open_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> Store:
+def open_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> AnyStore:
     """The store that a URL names.
 
     :raises StoreError: if it cannot be opened, or if no store of this kind is known.
@@ -190,20 +369,41 @@ def open_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> Stor
     return _OPEN[kind_of(url)](url, clock, create)
 
 
-def _sqlite_store(url: str, clock: Clock, create: bool) -> Store:
-    from deltamark.infrastructure.store.sqlite.address import path_of
+def open_lasting_store(url: str, clock: Clock = utc_now, *, create: bool = True) -> AnyStore:
+    """The store that a URL names, which must not be one in memory.
+
+    :raises StoreError: as `open_store`, and for a store in memory.
+    """
+    refuse_in_memory(url)
+    return open_store(url, clock, create=create)
+
+
+def _sqlite_store(url: str, clock: Clock, create: bool) -> AnyStore:
+    if is_in_memory(url):
+        return _memory_store(url, clock, create)
     from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 
     return SQLiteStore(path_of(url), clock, create=create)
 
 
-def _postgresql_store(url: str, clock: Clock, create: bool) -> Store:
+def _memory_store(url: str, clock: Clock, create: bool) -> AnyStore:
+    from deltamark.infrastructure.store.sqlite.memory import MemoryStore
+
+    if not create:
+        raise StoreMissing(
+            f"{url} is a store in memory, which is always a new one: there is none to open with create=False. Leave "
+            "create out, or name a store that exists."
+        )
+    return MemoryStore(clock)
+
+
+def _postgresql_store(url: str, clock: Clock, create: bool) -> AnyStore:
     from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
 
     return PostgreSQLStore(url, clock, create=create)
 
 
-_OPEN: dict[StoreKind, Callable[[str, Clock, bool], Store]] = {
+_OPEN: dict[StoreKind, Callable[[str, Clock, bool], AnyStore]] = {
     StoreKind.SQLITE: _sqlite_store,
     StoreKind.POSTGRESQL: _postgresql_store,
 }

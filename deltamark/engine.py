@@ -8,29 +8,48 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+from attrs import evolve
 
 from deltamark.application import arguments, lookup
+from deltamark.application.adoption.configurations import adoptions, known_configuration
 from deltamark.application.derivation.user_functions.call import refuse_in_function
-from deltamark.application.history import history
-from deltamark.application.history.history import ChangeFilter, ExportedResource
+from deltamark.application.history import arrow_rows, history
+from deltamark.application.history.arrow_rows import RowIterator, RowList
+from deltamark.application.history.history import ChangeFilter, ExportedResource, Folded
+from deltamark.application.history.model import (
+    ModelChoice,
+    TypeModel,
+    check_property,
+    known_association,
+    known_type,
+    present_type_model,
+    type_model_at,
+)
+from deltamark.application.history.projection import Misfit, Projection
 from deltamark.application.integrity.backup import Backup, back_up
 from deltamark.application.ports.progress import Progress, no_progress
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Space
+from deltamark.application.ports.sources import Probe
 from deltamark.application.ports.store import Clock, Store
 from deltamark.application.runs.observer import Observer, checked
 from deltamark.application.runs.show import recorded_run, recorded_runs
 from deltamark.application.services import Services, utc_now
+from deltamark.domain.adoption.configuration_adopted import AdoptedConfiguration, Adoption
+from deltamark.domain.adoption.decommission import Decommission, DecommissionAction, NameKind
+from deltamark.domain.adoption.plan import ADOPTION_LIMIT, AdoptionPlan
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.jobs import ComputingTask
+from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.differences import Verification
 from deltamark.domain.derivation.explanation import Explanation
+from deltamark.domain.derivation.simulation import SAMPLES
 from deltamark.domain.errors import Fault, UsageError
 from deltamark.domain.history.changes import (
     Classification,
@@ -44,22 +63,34 @@ from deltamark.domain.history.changes import (
     RunMoment,
     When,
 )
+from deltamark.domain.history.consumer import ConsumerPlace, ConsumerStatus, checked_name
 from deltamark.domain.history.diff import LinkDelta, ResourceDelta
 from deltamark.domain.history.intervals import HeldLink, HeldValue
+from deltamark.domain.history.report import ResourceReport
 from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
 from deltamark.domain.resources.link import LinkRef
-from deltamark.domain.resources.resource import Resource
+from deltamark.domain.resources.resource import Resource, ResourceRef
 from deltamark.domain.retention.erasure import Erasure
 from deltamark.domain.retention.retention import Retention, keep_of
 from deltamark.domain.runs.run import JobRun, LeftOut
+from deltamark.domain.sources.places import KeptPlace
+from deltamark.domain.statements import checked_person, checked_reason
+from deltamark.domain.synchronization.direct_input import all_tables, tables_of_job
+from deltamark.domain.values import shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from deltamark.application.execution.given_jobs import JobToRun
+    from deltamark.application.history.consumers import Consumer
+    from deltamark.application.retention.chosen import Chosen
     from deltamark.application.scheduling.health import Health
     from deltamark.application.scheduling.notices import Notice
+    from deltamark.application.simulation.simulate import Simulation
+    from deltamark.domain.synchronization.recorded_changes import RecordedChange
 
 _Row = TypeVar("_Row")
+_State = TypeVar("_State")
 
 
 class Engine:
@@ -89,36 +120,67 @@ class Engine:
         create: bool = True,
         clock: Clock = utc_now,
         leave_out_unbuilt: bool = False,
+        adoption: int = ADOPTION_LIMIT,
+        sources: Mapping[str, Any] | None = None,
+        connections: Mapping[str, Mapping[str, object]] | None = None,
     ) -> Engine:
         """Opens a store with a configuration.
 
-        :param store: a URL such as ``sqlite:///deltamark.db`` or ``postgresql://user@host/database``.
+        :param store: a URL such as ``sqlite:///deltamark.db`` or ``postgresql://user@host/database``; ``sqlite://`` is
+            a new store in memory, which only this engine has, and which is gone when it is closed.
         :param configuration: a `Configuration`, or the XML file or folder to load it from.
         :param export_output: the folder of the extracts.
         :param tasks: functions that `task` decorates, for a `PythonTask` to name; besides those of the entry point
             group ``deltamark.tasks``, which is read where a task names a function that is not among them.
-        :param create: whether a store that does not exist is made; otherwise it is an error.
+        :param create: whether a store that does not exist is made; otherwise it is an error (`StoreMissing`).
         :param clock: gives the time of changes and runs.
         :param leave_out_unbuilt: whether what the files name and this version does not do is left out (`not_built`);
             otherwise it is a fault.
-        :raises ConfigurationError: with every fault of the configuration.
+        :param adoption: how many values, resources and links a run may convert or remove by adopting a changed
+            configuration, and a tenth of that of an entity type or association that was dropped as a whole; more waits
+            for `adopt`.
+        :param sources: connection table -> what stands for it in every run: a function without arguments that returns
+            what `run_job` takes as one of its `extracts`, or a table that can be read again and again.
+        :param connections: connection -> its settings, as they would be in `[deltamark.connections.NAME]`:
+            ``{"HR_Source": {"server": "postgresql://host/hr", "user": "reader", "password": "env:HR_PASSWORD"}}``. In
+            place of a reference, a secret may be a `Secret`.
+        :raises ConfigurationError: with every fault of the configuration, or of the settings of connections.
         :raises StoreError: if the store cannot be opened.
         :raises UsageError: for an argument of a wrong type.
         """
         from deltamark import bootstrap
         from deltamark.application.derivation.user_functions.decorator import registered
+        from deltamark.config.connections import checked_settings
 
         arguments.text("store, a URL such as sqlite:///deltamark.db,", store)
         arguments.boolean("create", create)
         arguments.boolean("leave_out_unbuilt", leave_out_unbuilt)
+        arguments.whole_number("adoption, the limit,", adoption)
         folder = arguments.file("export_output", export_output)
         now = arguments.clock(clock)
         reload, functions = None, tuple(registered(tasks).values())
         if not isinstance(configuration, Configuration):
             files = arguments.file("configuration", configuration, kinds="a Configuration or a path")
             reload = bootstrap.reload_of(files, functions, leave_out_unbuilt=leave_out_unbuilt)
+        settings = checked_settings(connections)
         loaded = bootstrap.checked_configuration(configuration, functions, leave_out_unbuilt=leave_out_unbuilt)
-        services = bootstrap.services(loaded, store, folder, create=create, clock=now, reload=reload)
+        direct_input = bootstrap.direct_input(
+            "sources", sources, all_tables(loaded.configuration), "the configuration", again=True
+        )
+        services = bootstrap.services(
+            loaded,
+            store,
+            folder,
+            create=create,
+            clock=now,
+            reload=reload,
+            adoption_limit=adoption,
+            connections=settings,
+            check_other=lambda other: bootstrap.checked_configuration(
+                other, functions, leave_out_unbuilt=leave_out_unbuilt
+            ),
+            direct_input=direct_input,
+        )
         return cls(services, loaded.notices)
 
     @property
@@ -145,6 +207,12 @@ class Engine:
             self._services.store.close()
         self._is_closed = True
 
+    def __repr__(self) -> str:
+        return f"<Engine: {'closed' if self._is_closed else 'open'}, {self.configuration!r}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{'Closed' if self._is_closed else 'Open'} engine</p>{self.configuration._repr_html_()}"
+
     def __enter__(self) -> Self:
         return self
 
@@ -157,16 +225,19 @@ class Engine:
 
     def run_job(
         self,
-        job: str,
+        job: str | Job,
         *,
         force: bool = False,
         dry_run: bool = False,
+        by: str | None = None,
+        reason: str | None = None,
         observer: Observer | None = None,
         rehearsed: Callable[[Iterator[LoggedChange | PendingChange]], None] | None = None,
+        extracts: Mapping[str, Any] | None = None,
     ) -> JobRun:
         """Runs a job and returns its record.
 
-        Look at its `state` and at that of its tasks.
+        Look at its `state` and at that of its tasks, or call its `raise_for_state`.
 
         Tasks run one after another, or, where they have levels, those of a level at the same time.
 
@@ -174,43 +245,146 @@ class Engine:
         other machines; jobs that share no task may run side by side. A run whose process died is recorded as ended by
         the next one that needs its tasks, a minute after its last heartbeat.
 
+        :param job: the identifier of a job of the configuration; or a `Job` that the configuration does not have. It is
+            checked like one that it has, and recorded with the run, so that `resume` and ``deltamark resume`` go on
+            with it. Tasks that the configuration has under the same identifier must be the same; functions must be
+            called by tasks of the configuration.
         :param force: ignores thresholds, which would hold changes back.
         :param dry_run: does everything and then undoes it.
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :param reason: why, or by which request; it is recorded.
         :param observer: is called for what happens, by the thread that runs the task: tasks of a level have threads of
             their own, but it is never called twice at once. What it raises stops the run, which is recorded as failed,
             and is raised again.
         :param rehearsed: with `dry_run`, is given the changes that would have been made, then those (without a
             position) that a threshold would have held back.
+        :param extracts: connection table -> what stands for its file in this run: an Arrow table or stream (of
+            pyarrow, pandas, Polars, a DuckDB relation), a list or generator of rows (mappings, instances of attrs or
+            data classes) or of batches, or a function that returns one of these. It is read once, by the task that
+            needs it, which may be in another thread; what it raises fails that task. `Delta` says that each row has a
+            command; otherwise it is the whole table, and what is missing in it is deleted.
+        :raises AdoptionWaits: if the configuration was changed, and adopting it converts or removes more than a run
+            may; nothing was started.
         :raises AlreadyRunning: if another run runs one of the tasks, also for a dry run; nothing was started.
         :raises TakenOver: if this process was stopped, or cut off from the store, for so long that another run took
             the tasks over; nothing was written since.
         :raises UserStartDenied: if only the schedule may start the job; dry runs are always allowed.
-        :raises UsageError: if there is no such job, or if this is called inside a dry run.
+        :raises ConfigurationError: with every fault of a `Job` that does not fit the configuration.
+        :raises UsageError: if there is no such job, if the configuration has another job or task of the same
+            identifier, or if this is called inside a dry run.
         :raises StoreError: if the store cannot be written.
         """
+        from deltamark.application.execution.given_jobs import job_to_run
+
+        services = self._recording("run_job", by, reason, of="the run")
+        return self._run(services, job_to_run(services, job), force, dry_run, observer, rehearsed, extracts)
+
+    def run_task(
+        self,
+        task: str | Task,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        by: str | None = None,
+        reason: str | None = None,
+        observer: Observer | None = None,
+        rehearsed: Callable[[Iterator[LoggedChange | PendingChange]], None] | None = None,
+        extracts: Mapping[str, Any] | None = None,
+    ) -> JobRun:
+        """Runs one task alone and returns the record of the run, whose job is called ``*task:IDENTIFIER*``.
+
+        Its parents and its level do not matter. Everything else is as `run_job` does it.
+
+        :param task: the identifier of a task of the configuration; or a task that it does not have, such as
+            ``SynchronizeTask("HR", identifier="HR now")``.
+        """
+        from deltamark.application.execution.given_jobs import task_to_run
+
+        services = self._recording("run_task", by, reason, of="the run")
+        return self._run(services, task_to_run(services, task), force, dry_run, observer, rehearsed, extracts)
+
+    def record(
+        self,
+        connector: str,
+        changes: Iterable[RecordedChange],
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        by: str | None = None,
+        reason: str | None = None,
+        observer: Observer | None = None,
+    ) -> JobRun:
+        """Records single changes of what a connector feeds, and returns the record of the run.
+
+        It is a run of its own, whose job is called ``*record:CONNECTOR*``, and one transaction. Values are checked and
+        converted, rows set aside, and thresholds applied as for a delta of the connector; incremental tasks follow with
+        the next job. A complete extract that does not hold the changes undoes them.
+
+        :param changes: `Upsert`, `Delete`, `Link` and `Unlink`; those of one resource or link apply in their order, and
+            links after resources. Texts are written as the mapping says; other values are taken as they are. The line
+            of a change in the log counts the changes of its entity type or association.
+        :param force: ignores thresholds, which would hold changes back.
+        :param dry_run: does everything and then undoes it.
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :param reason: why, or by which request; it is recorded.
+        :param observer: is called for what happens; see `run_job`.
+        :raises UsageError: for a connector that does not exist, and for a change of what it does not feed; nothing was
+            started.
+        """
+        from deltamark.application.execution.record_changes import changes_to_record
+
+        services = self._recording("record", by, reason, of="the changes")
+        arguments.text("a connector", connector)
+        given, job = changes_to_record(services, connector, changes)
+        return self._run(given, job, force, dry_run, observer, None, None)
+
+    def _run(
+        self,
+        services: Services,
+        chosen: JobToRun,
+        force: bool,
+        dry_run: bool,
+        observer: Observer | None,
+        rehearsed: Callable[[Iterator[LoggedChange | PendingChange]], None] | None,
+        extracts: Mapping[str, Any] | None,
+    ) -> JobRun:
         from deltamark.application.execution.dry_run import dry_run as run_dry
         from deltamark.application.execution.run_job import run_if_free
 
-        services = self._writing("run_job")
-        definition = lookup.job_named(job, services.configuration)
+        services = self._with_input(services, chosen.job, extracts)
         arguments.boolean("force", force)
         watching = checked(observer)
         if not arguments.boolean("dry_run", dry_run):
-            return run_if_free(services, definition, forced=force, observer=watching)
+            return run_if_free(services, chosen.job, forced=force, observer=watching, definition=chosen.definition)
         with self._dry_run():
-            return run_dry(services, definition, forced=force, observer=watching, show_changes=rehearsed)
+            return run_dry(services, chosen.job, forced=force, observer=watching, show_changes=rehearsed)
 
-    def resume(self, run: int, *, observer: Observer | None = None) -> JobRun:
+    def resume(
+        self,
+        run: int,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        observer: Observer | None = None,
+        extracts: Mapping[str, Any] | None = None,
+    ) -> JobRun:
         """Resumes a run that was blocked, failed, was interrupted or died, and returns its record.
 
         It keeps its number and starts with the first task that did not complete. Completed tasks are not run again,
         except a preparation whose synchronization is still to come, and those that flag and compute after a task that
         runs again. A blocked synchronization applies exactly the changes that were held back, whatever its extracts
-        hold now. The configuration is the one of this engine.
+        hold now. The configuration is the one of this engine; a job or task that was given to the run is the one on
+        record. The engine keeps what was given as `extracts` to the run and read as a whole, as long as the run is
+        among the last few that did not complete. Another engine must be given it again.
 
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :param reason: why, or by which request; it is recorded.
         :param observer: is called for what happens; see `run_job`.
+        :param extracts: connection table -> what stands for it, as in `run_job`; what it does not name is as it was.
         :raises CannotResume: if the run is still running, has completed, was cancelled, or its job calls other tasks
-            now; or if a later run of the job has completed, unless there are changes held back to apply.
+            now; or if a later run of the job has completed, unless there are changes held back to apply; or if it
+            needs a table that was given to it, and is not there any more.
+        :raises AdoptionWaits: as `run_job`.
         :raises AlreadyRunning: if another run runs one of the tasks.
         :raises TakenOver: as `run_job`.
         :raises UsageError: if there is no run of that number.
@@ -219,22 +393,26 @@ class Engine:
 
         arguments.whole_number("the number of a run", run)
         watching = checked(observer)
-        return resume_run(self._writing("resume"), run, observer=watching)
+        services = self._recording("resume", by, reason, of="resuming the run")
+        given = self._checked_input(services, None, extracts)
+        return resume_run(services, run, observer=watching, given=given)
 
-    def cancel(self, run: int) -> JobRun:
+    def cancel(self, run: int, *, by: str | None = None, reason: str | None = None) -> JobRun:
         """Stops a run, in whatever process and on whatever machine it runs, and returns its record.
 
-        A run that is going on finishes the tasks that are running, starts no more and ends as cancelled; this does not
-        wait for that. One that has ended with changes held back drops them, and is cancelled. One whose process died
-        is recorded as aborted.
+        A run that is going on finishes the tasks that are running, starts no more and ends as cancelled; a user's
+        function that is being called is ended. This does not wait for that. One that has ended with changes held back
+        drops them, and is cancelled. One whose process died is recorded as aborted.
 
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :param reason: why, or by which request; it is recorded.
         :raises CannotCancel: if the run has ended and holds nothing back.
         :raises UsageError: if there is no run of that number.
         """
         from deltamark.application.execution.cancel_run import cancel_run
 
         arguments.whole_number("the number of a run", run)
-        return cancel_run(self._writing("cancel"), run)
+        return cancel_run(self._recording("cancel", by, reason, of="cancelling the run"), run)
 
     def schedule(
         self,
@@ -291,8 +469,8 @@ class Engine:
 
         return health(self._open, writable=arguments.boolean("writable", writable))
 
-    def runs(self, newest: int | None = None) -> list[JobRun]:
-        """The runs, oldest first, without the rows they set aside.
+    def runs(self, newest: int | None = None) -> RowList[JobRun]:
+        """The runs, oldest first, without the rows they set aside: a list with Arrow forms (`RowList`).
 
         Only the `newest` ones if given.
 
@@ -301,7 +479,7 @@ class Engine:
         if newest is not None:
             arguments.whole_number("the number of newest runs", newest)
         with self._store.reading() as reading:
-            return recorded_runs(reading, newest)
+            return arrow_rows.run_list(recorded_runs(reading, newest))
 
     def run(self, number: int) -> JobRun:
         """One run with the rows it set aside.
@@ -329,6 +507,158 @@ class Engine:
         admitted = self._filter(entity_type, key)
         return self._rows(lambda reading: pending_changes(reading, run, admitted))
 
+    # The configuration as part of history.
+
+    def plan(self) -> AdoptionPlan:
+        """What adopting the configuration of this engine will do.
+
+        Says for each difference from the configuration in force how many values, resources and links are converted,
+        removed or added, and what is computed anew. Writes nothing. `adopt` and the next run do exactly that, if
+        nothing else is changed before.
+
+        :raises StoreError: if the store cannot be read.
+        """
+        from deltamark.application.adoption.plan import adoption_plan
+
+        refuse_in_function("Engine.plan")
+        with self._store.reading() as reading:
+            return adoption_plan(self._open, reading)
+
+    def adopt(self, *, by: str | None = None, reason: str | None = None) -> AdoptedConfiguration | None:
+        """Puts the configuration of this engine into force, and returns it as the log has it.
+
+        Converts and removes what `plan` shows, in the same transaction. Returns None where it is in force already. The
+        first run under a configuration adopts it too, unless that converts or removes too much; this does it
+        without a job, whatever it converts or removes, and can say why. It is a run, recorded among the others as job
+        ``*adopt*``.
+
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :param reason: why, or by which request; it is recorded.
+        :raises ConfigurationError: if the configuration holds what XML cannot express.
+        :raises OtherConfigurationInUse: while a run goes on; nothing was changed.
+        :raises UsageError: for an empty reason, or if this is called inside a dry run.
+        """
+        from deltamark.application.adoption.adopt import adopt_now
+
+        services = self._recording("adopt", by, reason, of="the adoption")
+        position = adopt_now(services)
+        if position is None:
+            return None
+        with services.store.reading() as reading:
+            return known_configuration(reading, services, position)
+
+    def simulate(
+        self,
+        configuration: Configuration | str | os.PathLike[str],
+        at: When | None = None,
+        job: str | None = None,
+        *,
+        samples: int = SAMPLES,
+        told: Progress = no_progress,
+    ) -> Simulation:
+        """What computed properties, correlation keys, matches and classifications would be under a configuration.
+
+        Returns them as a difference from what they are now, or were at a moment. It is what a copy of the store would
+        hold that adopts the configuration and computes everything. Nothing is written to the store; others may write
+        to it meanwhile. The state is copied to a temporary folder, which is removed at the end.
+
+        Functions of users are called. They are those that this engine was opened with, or those of the configuration.
+
+        :param configuration: a `Configuration`, or the XML file or folder to load it from.
+        :param at: the moment of the state; the present if it is None. Keys and classifications of a past moment, which
+            the log does not have, are those that the configuration in force then gives.
+        :param job: a job of the configuration: only what its tasks compute; None for the tasks of all jobs.
+        :param samples: how many changes of each property and rule are among its `differences`; `table` has all.
+        :param told: is called with how many steps were done, and of how many, again and again.
+        :raises ConfigurationError: with every fault of the configuration.
+        :raises HistoryDiscarded: if changes after the moment were discarded.
+        :raises UsageError: for a job or a moment that does not exist.
+        """
+        from deltamark.application.simulation.simulate import simulate
+
+        refuse_in_function("Engine.simulate")
+        services = self._open
+        arguments.whole_number("samples, their number,", samples)
+        when = self._moment("at", at)
+        if job is not None:
+            arguments.text("a job", job)
+        assert services.other_configuration is not None, "the services of an engine can take another configuration"
+        other = (
+            services
+            if configuration is services.configuration
+            else services.other_configuration(services, configuration)
+        )
+        return simulate(services, other, at=when, job=job, samples=samples, progress=told)
+
+    def configurations(self) -> list[Adoption]:
+        """The adoptions of configurations, oldest first, without the configurations themselves.
+
+        A configuration that came into force again is there again.
+        """
+        with self._store.reading() as reading:
+            return adoptions(reading)
+
+    def configuration_at(self, when: When) -> AdoptedConfiguration:
+        """The configuration that was in force at a moment, with its adoption.
+
+        :raises ConfigurationUnknown: if it is unknown: before the first adoption of a log that an earlier version
+            began, which did not keep configurations.
+        :raises UsageError: for a moment that does not exist.
+        """
+        moment = self._some_moment("when", when)
+        services = self._open
+        with services.store.reading() as reading:
+            return known_configuration(reading, services, history.position_of(reading, moment))
+
+    def decommission(
+        self,
+        name: str,
+        how: Literal["delete", "freeze"] | None = None,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        kind: Literal["connector", "type", "association"] | None = None,
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> Decommission:
+        """Decides about what the store holds and nothing feeds any more: deletes it, or freezes it on purpose.
+
+        Nothing feeds an entity type or association that no mapping fills, or whose connector no job synchronizes, under
+        the configuration of this engine and the one in force. A connector stands for all that it fed last and nothing
+        feeds now. It is a run, recorded among the others as job ``*decommission*``, and one transaction.
+
+        Deleting removes resources and links with ordinary events of that run, and flags what depends on them: the next
+        incremental jobs compute it anew. Links that a connector still names wait for their resources. What was deleted
+        stays in history. Freezing changes no resource: it is an event of its own, and `health`, `plan` and the check of
+        the configuration no longer warn of what is frozen. Both last until a configuration is adopted that feeds it.
+
+        :param how: ``"delete"`` or ``"freeze"``; None only asks what there is, as in a dry run.
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :param reason: why, or by which request; it is recorded, and required to delete and freeze.
+        :param kind: what the name is of, where a connector, an entity type and an association share it.
+        :param force: deletes also more than a tenth of what `Engine.open` calls `adoption`.
+        :param dry_run: returns what would be decommissioned, and writes nothing.
+        :returns: what the store holds of it; `run` is None where that is nothing, and nothing was recorded.
+        :raises ConcurrentRun: while a run goes on, if something is to be deleted.
+        :raises DecommissionWaits: if more would be deleted than that, without `force`; nothing was changed.
+        :raises UsageError: for a name that nothing ever had, for what is fed, for an empty reason, and while changes
+            that concern it are held back; nothing was changed.
+        """
+        from deltamark.application.decommission.decommission import Order, decommission, would_decommission
+
+        services = self._recording("decommission", by, reason, of="the decision")
+        arguments.text("the name of a connector, an entity type or an association", name)
+        is_dry = arguments.boolean("dry_run", dry_run) or how is None
+        if not is_dry:
+            arguments.text("reason", reason)
+        order = Order(
+            name=name,
+            kind=None if kind is None else arguments.member("kind", NameKind, kind),
+            action=None if how is None else arguments.member("how", DecommissionAction, how),
+            forced=arguments.boolean("force", force),
+        )
+        return would_decommission(services, order) if is_dry else decommission(services, order)
+
     # Reading the log and the state.
 
     def changes(
@@ -339,29 +669,44 @@ class Engine:
         entity_type: str | None = None,
         key: str | None = None,
         run: int | None = None,
+        task: str | None = None,
+        user: str | None = None,
+        property_name: str | None = None,
+        association: str | None = None,
+        rule: str | None = None,
         kept_only: bool = False,
-    ) -> Iterator[LoggedChange]:
-        """The log, oldest first.
+    ) -> RowIterator[LoggedChange]:
+        """The log, oldest first: the changes that are all that is named. An iterator with Arrow forms (`RowIterator`).
 
         Reads in chunks: memory does not grow with the log. Sees the store as it is when the iteration begins;
         what only the store can tell is refused then, not before.
 
         :param after: exclusive; 0 is before the first change.
         :param until: the last moment, inclusive; None for the present.
+        :param task: only by the task of this identifier.
+        :param user: only of runs that this account made, or that were made for this person (`by`).
+        :param property_name: only where this property was created, changed or deleted.
+        :param association: only of its links.
+        :param rule: only values that this rule computed: named by its property (``Mail`` or ``Person:Mail``), the
+            identifier of its expression, or its function.
         :param kept_only: leaves out what was discarded instead of raising `HistoryDiscarded`; `horizons` says what
             is missing then.
         :raises HistoryDiscarded: if `after` lies below a horizon of the entity types asked for.
-        :raises UsageError: for an entity type, run or moment that does not exist.
+        :raises UsageError: for a run or moment that does not exist, for a name that neither the log nor a configuration
+            ever knew, and for a property or rule together with an association.
         """
         arguments.position("after", after)
         self._moment("until", until)
         arguments.boolean("kept_only", kept_only)
-        admitted = self._filter(entity_type, key, run)
-        return self._rows(
+        admitted = self._change_filter(
+            self._filter(entity_type, key, run), task, user, property_name, association, rule
+        )
+        rows = self._rows(
             lambda reading: history.kept_changes(
                 reading, self.configuration, after, until, admitted, kept_only=kept_only
             )
         )
+        return arrow_rows.changes_read(rows)
 
     def follow(
         self,
@@ -369,6 +714,11 @@ class Engine:
         *,
         entity_type: str | None = None,
         key: str | None = None,
+        task: str | None = None,
+        user: str | None = None,
+        property_name: str | None = None,
+        association: str | None = None,
+        rule: str | None = None,
         kept_only: bool = False,
         timeout: float | None = None,
         stop: threading.Event | None = None,
@@ -380,6 +730,8 @@ class Engine:
         It survives some minutes in which the server of the store is away. To go on another time, give the position of
         the last change that was handled. PostgreSQL announces new changes at once; an SQLite file is looked at ten
         times a second.
+
+        The filters are those of `changes`; a task or user may be one that is still to come.
 
         :param after: exclusive; None: what happens from now on.
         :param kept_only: as for `changes`.
@@ -393,19 +745,108 @@ class Engine:
 
         if after is not None:
             arguments.position("after", after)
-        lookup.check_entity_type(entity_type, self.configuration)
+        self._check_type(entity_type)
         options = FollowOptions(
             stop=arguments.event("stop", stop),
-            admitted=self._filter(entity_type, key),
+            admitted=self._change_filter(
+                self._filter(entity_type, key), task, user, property_name, association, rule, may_come=True
+            ),
             kept_only=arguments.boolean("kept_only", kept_only),
             timeout_s=arguments.optional_seconds("timeout", timeout),
         )
         return follow(self._store, self.configuration, after, options)
 
+    def fold(
+        self,
+        initial: _State,
+        function: Callable[[_State, LoggedChange], _State],
+        *,
+        after: Position = 0,
+        until: When | None = None,
+        entity_type: str | None = None,
+        key: str | None = None,
+        kept_only: bool = False,
+    ) -> Folded[_State]:
+        """Folds changes with a function, oldest first: ``function(… function(initial, first) …, last)``.
+
+        Sees the store as it is now. Memory does not grow with the log, only with what the function returns. What it
+        raises ends the fold.
+
+        :param function: takes what was folded so far and the next change, and returns what was folded with it.
+        :param after: exclusive; 0 is before the first change. To go on another time, give the position of the result.
+        :param until: the last moment, inclusive; None for the present.
+        :param kept_only: as for `changes`.
+        :returns: what was folded, and the position up to which it takes account of the log.
+        :raises HistoryDiscarded: if `after` lies below a horizon of the entity types asked for.
+        :raises UsageError: for an entity type or moment that does not exist, or one before `after`.
+        """
+        from deltamark.application.history.history import folded
+
+        arguments.position("after", after)
+        self._moment("until", until)
+        arguments.boolean("kept_only", kept_only)
+        if not callable(function):
+            raise UsageError(f"function is called with each change, and must be callable, not {shown(repr(function))}.")
+        admitted = self._filter(entity_type, key)
+        with self._store.reading() as reading:
+            return folded(reading, self.configuration, initial, function, after, until, admitted, kept_only=kept_only)
+
+    # Programs that read the log.
+
+    def consumer(self, name: str, *, after: When = 0) -> Consumer:
+        """A program that reads the log, with a place of its own that the store keeps under this name.
+
+        The first call with a name makes the place. Retention keeps what it has not read; what is discarded all the same
+        it is told when it reads next. `consumers` lists the places, `remove_consumer` drops one.
+
+        :param after: where a new one begins: a moment before the first change that it reads; 0 is the beginning of
+            the log. Without effect where there is one of that name.
+        :raises UsageError: for something that is no name, or a moment that does not exist.
+        """
+        from deltamark.application.history.consumers import Consumer, registered_place
+
+        services = self._writing("consumer")
+        checked_name(arguments.text("the name of a consumer", name))
+        when = self._some_moment("after", after)
+        return Consumer(self, lambda: self._writing("consumer"), registered_place(services.store, name, when))
+
+    def consumers(self) -> list[ConsumerStatus]:
+        """All consumers by name, each with its place and what it has still to read.
+
+        Counting that takes time in proportion to it.
+        """
+        from deltamark.application.history.consumers import consumer_statuses
+
+        with self._store.reading() as reading:
+            return consumer_statuses(reading)
+
+    def reset_consumer(self, name: str, when: When) -> ConsumerPlace:
+        """Moves the place of a consumer to any moment, backwards too, and returns it.
+
+        A process that reads with this name now gets `ConsumerMoved` when it acknowledges.
+
+        :raises UsageError: for a consumer or a moment that does not exist.
+        """
+        from deltamark.application.history.consumers import reset_consumer
+
+        services = self._writing("reset_consumer")
+        arguments.text("the name of a consumer", name)
+        return reset_consumer(services.store, name, self._some_moment("when", when))
+
+    def remove_consumer(self, name: str) -> ConsumerPlace:
+        """Drops the place of a consumer, and returns it: retention keeps nothing for it any longer.
+
+        :raises UsageError: for a consumer that does not exist.
+        """
+        from deltamark.application.history.consumers import remove_consumer
+
+        services = self._writing("remove_consumer")
+        return remove_consumer(services.store, arguments.text("the name of a consumer", name))
+
     def history(
         self, entity_type: str, key: str, *, after: Position = 0, until: When | None = None, kept_only: bool = False
-    ) -> list[LoggedChange]:
-        """The changes of one resource and those of its links, oldest first.
+    ) -> RowList[LoggedChange]:
+        """The changes of one resource and those of its links, oldest first: a list with Arrow forms (`RowList`).
 
         Costs time in proportion to those.
 
@@ -414,14 +855,15 @@ class Engine:
         :raises HistoryDiscarded: if `after` lies below the horizon of the entity type.
         :raises UsageError: for an entity type that does not exist, or a resource that never did.
         """
-        ref = lookup.ref_of(entity_type, key, self.configuration)
+        ref = self._ref(entity_type, key)
         arguments.position("after", after)
         self._moment("until", until)
         arguments.boolean("kept_only", kept_only)
         with self._store.reading() as reading:
-            return history.resource_history(
+            changes = history.resource_history(
                 reading, self.configuration, ref, after=after, until=until, kept_only=kept_only
             )
+        return arrow_rows.change_list(changes)
 
     def resource(self, entity_type: str, key: str, at: When | None = None) -> Resource | None:
         """A resource now, or as it was, or None if it did not exist then.
@@ -429,7 +871,7 @@ class Engine:
         :raises HistoryDiscarded: if the moment lies below the horizon.
         :raises UsageError: for an entity type or moment that does not exist.
         """
-        ref = lookup.ref_of(entity_type, key, self.configuration)
+        ref = self._ref(entity_type, key)
         self._moment("at", at)
         with self._store.reading() as reading:
             return history.resource_at_moment(reading, self.configuration, ref, at)
@@ -439,30 +881,72 @@ class Engine:
 
         Raises as `resource` does.
         """
-        ref = lookup.ref_of(entity_type, key, self.configuration)
+        ref = self._ref(entity_type, key)
         self._moment("at", at)
         with self._store.reading() as reading:
             return history.links_at_moment(reading, self.configuration, ref, at)
 
-    def export_resources(self, entity_type: str, at: When | None = None) -> Iterator[ExportedResource]:
+    def export_resources(
+        self, entity_type: str, at: When | None = None, *, model: ModelChoice = "then"
+    ) -> Iterator[ExportedResource]:
         """All resources of a type in key order, now or as they were, with links that start there.
 
-        Reads in chunks; raises as `resource` does, when the iteration begins.
+        Reads in chunks; raises as `export` does, when the iteration begins.
         """
-        lookup.entity_type_named(entity_type, self.configuration)
-        self._moment("at", at)
-        return self._rows(lambda reading: history.exported(reading, self.configuration, entity_type, at))
+        services = self._of_type(entity_type, at, model)
 
-    def export(self, entity_type: str, at: When | None = None) -> pa.Table:
+        def query(reading: Reading) -> Iterator[ExportedResource]:
+            position = history.moment(reading, services.configuration, entity_type, at)
+            then = type_model_at(reading, services, entity_type, position)
+            resources = history.exported(reading, then, position)
+            if model == "now":
+                resources = Projection(then, present_type_model(services, entity_type)).projected(resources)
+            yield from resources
+
+        return self._rows(query)
+
+    def export(self, entity_type: str, at: When | None = None, *, model: ModelChoice = "then") -> pa.Table:
         """All resources of a type in key order as an Arrow table.
 
         A column for each property in the order of the entity type, typed, then one of keys (a list of texts)
-        for each association that starts at the type. Raises as `resource` does.
+        for each association that starts at the type: those of the model at the moment. A column in which a value is not
+        of the type of its property is one of texts.
+
+        :param model: ``"now"``: only what fits the present model of the type; `misfits` says what does not.
+        :raises HistoryDiscarded: if the moment lies below the horizon.
+        :raises UsageError: for a moment that does not exist, or an entity type that never did; with ``"now"`` also for
+            one that is not configured now.
         """
         from deltamark.application.history.export import as_table
 
-        definition = lookup.entity_type_named(entity_type, self.configuration)
-        return as_table(self.configuration, definition, self.export_resources(entity_type, at))
+        return as_table(
+            self.type_model(entity_type, at, model=model), self.export_resources(entity_type, at, model=model)
+        )
+
+    def type_model(self, entity_type: str, at: When | None = None, *, model: ModelChoice = "then") -> TypeModel:
+        """The properties and associations by which `export` shows an entity type.
+
+        They are those of the configuration in force at the moment. Where none of that time was kept, they are those of
+        the present one, and what the store holds besides. Raises as `export` does.
+        """
+        services = self._of_type(entity_type, at, model)
+        with services.store.reading() as reading:
+            position = history.moment(reading, services.configuration, entity_type, at)
+            if model == "now":
+                return present_type_model(services, entity_type)
+            return type_model_at(reading, services, entity_type, position)
+
+    def misfits(self, entity_type: str, at: When | None = None) -> list[Misfit]:
+        """What resources had at a moment that the present model of their type has no place for.
+
+        It is what `export` with the present model leaves out. Raises as that does.
+        """
+        services = self._of_type(entity_type, at, "now")
+        with services.store.reading() as reading:
+            position = history.moment(reading, services.configuration, entity_type, at)
+            then = type_model_at(reading, services, entity_type, position)
+            projection = Projection(then, present_type_model(services, entity_type))
+            return projection.misfits(history.exported(reading, then, position))
 
     def position(self, when: When | None = None) -> Position:
         """The position of a moment, or of the newest event.
@@ -473,6 +957,37 @@ class Engine:
         with self._store.reading() as reading:
             return reading.head() if when is None else history.position_of(reading, when)
 
+    def places(self) -> list[KeptPlace]:
+        """How far the source of each connection was applied, by connection."""
+        from deltamark.application.sources.places import kept_places
+
+        return kept_places(self._store)
+
+    def forget_place(self, connection: str, *, reason: str, by: str | None = None) -> KeptPlace:
+        """Gives the place in the source of a connection up, on record: the next export of it reads everything.
+
+        Returns the place that was forgotten.
+
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :param reason: why; it is recorded.
+        :raises UsageError: if no place of it is kept, or if this is called inside a dry run.
+        :raises StoreError: if the store cannot be written.
+        """
+        from deltamark.application.sources.places import forget_place
+
+        arguments.text("connection, the name,", connection)
+        services = self._recording("forget_place", by, arguments.text("reason", reason), of="the place")
+        return forget_place(services, connection)
+
+    def probe(self, connection: str) -> Probe:
+        """Asks the source of a connection whether it can be read, without reading rows.
+
+        :raises UsageError: if there is no such connection, or if it has no tables to read.
+        """
+        from deltamark.application.sources.export import probe
+
+        return probe(self._services, arguments.text("connection, the name,", connection))
+
     def horizons(self, entity_type: str | None = None) -> list[Horizon]:
         """How far changes of an entity type and of associations, or of all, were discarded.
 
@@ -480,7 +995,7 @@ class Engine:
 
         :raises UsageError: for an entity type that does not exist.
         """
-        lookup.check_entity_type(entity_type, self.configuration)
+        self._check_type(entity_type)
         with self._store.reading() as reading:
             return history.horizons_of(reading, self.configuration, entity_type)
 
@@ -500,7 +1015,7 @@ class Engine:
         """
         from deltamark.application.history.diff import deltas
 
-        lookup.entity_type_named(entity_type, self.configuration)
+        self._check_type(arguments.text("an entity type", entity_type))
         self._some_moment("from_", from_)
         self._some_moment("to", to)
         return self._rows(
@@ -513,8 +1028,8 @@ class Engine:
 
     def audit(
         self, entity_type: str, property_name: str, from_: When, to: When, *, key: str | None = None
-    ) -> Iterator[HeldValue]:
-        """Who had what between two moments, and since which change.
+    ) -> RowIterator[HeldValue]:
+        """Who had what between two moments, and since which change. An iterator with Arrow forms (`RowIterator`).
 
         Yields every value of a property, by key and time.
 
@@ -530,20 +1045,23 @@ class Engine:
         """
         from deltamark.application.history.audit import span_between, values_between
 
-        definition = lookup.entity_type_named(entity_type, self.configuration)
-        lookup.property_named(property_name, definition, self.configuration)
+        services = self._open
+        self._check_type(arguments.text("an entity type", entity_type))
+        with services.store.reading() as reading:
+            check_property(reading, services, entity_type, property_name)
         between = self._some_moment("from_", from_), self._some_moment("to", to)
         arguments.optional_text("a key", key)
-        return self._rows(
+        rows = self._rows(
             lambda reading: values_between(
                 reading, entity_type, property_name, span_between(reading, entity_type, *between), key
             )
         )
+        return arrow_rows.values_read(rows)
 
     def audit_association(
         self, association: str, from_: When, to: When, *, key: str | None = None
-    ) -> Iterator[HeldLink]:
-        """Who was linked to whom between two moments, and since which change.
+    ) -> RowIterator[HeldLink]:
+        """Who was linked to whom between two moments, and since which change. An iterator with Arrow forms.
 
         Yields every link of an association.
 
@@ -555,12 +1073,36 @@ class Engine:
         """
         from deltamark.application.history.audit import links_between, span_between
 
-        definition = lookup.association_named(association, self.configuration)
+        services = self._open
+        with services.store.reading() as reading:
+            definition = known_association(reading, services, association)
         between = self._some_moment("from_", from_), self._some_moment("to", to)
         arguments.optional_text("a key", key)
-        return self._rows(
+        rows = self._rows(
             lambda reading: links_between(reading, definition, span_between(reading, association, *between), key)
         )
+        return arrow_rows.links_read(rows)
+
+    def report(self, entity_type: str, key: str, from_: When | None = None, to: When | None = None) -> ResourceReport:
+        """Everything that one resource was, had and was computed to be between two moments, across its links.
+
+        Values and links with the changes that began and ended them and the grounds of these, the rules that computed
+        values, keys, matches and the classification. Costs time in proportion to its changes and those of its links.
+        What was discarded is named (`horizons`), not refused.
+
+        :param from_: the first moment, inclusive; None for the beginning of the log.
+        :param to: the last moment, inclusive; None for the present.
+        :raises ErasedResource: if it was erased: with the run that did so, and the reason.
+        :raises UsageError: for an entity type, resource or moment that does not exist, or if the second moment lies
+            before the first.
+        """
+        from deltamark.application.derivation.report import resource_report
+
+        ref = self._ref(entity_type, key)
+        moments = self._moment("from_", from_), self._moment("to", to)
+        services = self._open
+        with services.store.reading() as reading:
+            return resource_report(reading, services, ref, *moments)
 
     def erased_changes(self, after: When = 0, until: When | None = None, *, run: int | None = None) -> dict[int, int]:
         """How many changes between two moments were erased and are no longer shown.
@@ -598,7 +1140,7 @@ class Engine:
         """
         from deltamark.application.flagging.dirty import dirty_resources
 
-        lookup.check_entity_type(entity_type, self.configuration)
+        self._check_type(entity_type)
         consumers = lookup.dirty_tasks(task, self.configuration)
         with self._store.reading() as reading:
             tasks = self.configuration.all_calls_of(ComputingTask)
@@ -626,19 +1168,20 @@ class Engine:
         """
         from deltamark.application.flagging.explain import explanation
 
-        ref = lookup.ref_of(entity_type, key, self.configuration)
+        ref = self._ref(entity_type, key)
         consumers = lookup.dirty_tasks(task, self.configuration)
         with self._store.reading() as reading:
             tasks = self.configuration.all_calls_of(ComputingTask)
             return explanation(reading, self._services.plan, tasks, consumers, ref)
 
-    def keys(self, rule: str | None = None) -> Iterator[CorrelationKey]:
-        """Correlation keys by rule, side and resource.
+    def keys(self, rule: str | None = None) -> RowIterator[CorrelationKey]:
+        """Correlation keys by rule, side and resource: an iterator with Arrow forms (`RowIterator`).
 
         :raises UsageError: for a rule that does not exist.
         """
         lookup.check_rule(rule, self.configuration)
-        return self._rows(lambda reading: reading.correlation_keys(None if rule is None else [rule]))
+        rules = None if rule is None else [rule]
+        return arrow_rows.keys_read(self._rows(lambda reading: reading.correlation_keys(rules)))
 
     def matches(self, rule: str | None = None) -> Iterator[MatchedPair]:
         """The pairs of a source and a target resource whose keys are equal.
@@ -659,7 +1202,7 @@ class Engine:
         """
         from deltamark.application.derivation.results import classifications
 
-        lookup.check_entity_type(entity_type, self.configuration)
+        self._check_type(entity_type)
         return self._rows(lambda reading: classifications(reading, self.configuration, entity_type))
 
     def verify_derived(self, *, sample: int | None = None, seed: int = 0) -> Verification:
@@ -680,17 +1223,26 @@ class Engine:
         with self._store.reading() as reading:
             return verify_derived(reading, self._services, sample, seed)
 
-    def repair(self, verification: Verification, *, observer: Observer | None = None) -> JobRun | None:
+    def repair(
+        self,
+        verification: Verification,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        observer: Observer | None = None,
+    ) -> JobRun | None:
         """Flags the resources with faults found by a verification, and runs the tasks for them.
 
         The run is recorded among the others, as job ``*repair*``. None where there were no faults.
 
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :param reason: why, or by which request; it is recorded.
         :raises AlreadyRunning: if one of these tasks runs now; the flags are set, and the next run repairs.
         :raises UsageError: if no task of the configuration computes what is wrong, or inside a dry run.
         """
         from deltamark.application.execution.repair import repair
 
-        return repair(self._writing("repair"), verification, observer=checked(observer))
+        return repair(self._recording("repair", by, reason, of="the repair"), verification, observer=checked(observer))
 
     # The log and the state: proof, repair, copies.
 
@@ -725,7 +1277,7 @@ class Engine:
             arguments.whole_number("the position of a checkpoint", checkpoint.position, least=1)
         return verify_log(self._store, no_progress, checkpoint=checkpoint)
 
-    def replay(self, into: str | None = None) -> Replayed:
+    def replay(self, into: str | None = None, *, until: When | None = None) -> Replayed:
         """Rebuilds the stored state from the log, in one transaction.
 
         Readers see the old state until it is done.
@@ -735,6 +1287,11 @@ class Engine:
 
         :param into: the URL of a new store, of any kind, to fill with the log and its state, instead of this one.
             Flags, keys, pending changes and schedules are copied, leases are not.
+        :param until: with `into`: the new store is what this one was at a moment, as a backup of then would be, with
+            the configuration, flags, places, keys and classifications of then. It ends with the last transaction up to
+            the moment. What was discarded or erased since stays so, and a run ``*replay*`` at its end records that.
+            `notes` of the result say what is not as it was because no log holds it.
+        :raises HistoryDiscarded: if the state at the moment is not known any more.
         :raises ConcurrentRun: while a run is going on.
         :raises StoreError: if the log is not whole, or a store cannot be written; nothing was changed.
         :raises UsageError: if the store to fill holds anything.
@@ -742,6 +1299,13 @@ class Engine:
         from deltamark.application.integrity.replay import replay, replay_to
 
         services = self._writing("replay")
+        if until is not None:
+            from deltamark.application.reconstruction.replay_until import replay_to_until
+
+            if into is None:
+                raise UsageError("until needs a new store: this one would lose its later history. Name one with into.")
+            when = self._some_moment("until", until)
+            return replay_to_until(services, arguments.text("into, the URL of a new store,", into), when, no_progress)
         if into is None:
             return replay(services.store, no_progress)
         arguments.text("into, the URL of a new store,", into)
@@ -766,17 +1330,22 @@ class Engine:
 
     def retain(
         self,
-        connector: str,
+        connector: str | None = None,
         *,
+        entity_type: str | None = None,
+        association: str | None = None,
         keep: str | int | timedelta | RunMoment,
         dry_run: bool = False,
         even_unread: bool = False,
         vacuum: bool = False,
+        by: str | None = None,
+        reason: str | None = None,
         told: Progress = no_progress,
     ) -> Retention:
-        """Discards the changes of a connector that are older than what is kept.
+        """Discards the changes of a connector, an entity type or an association that are older than what is kept.
 
-        The present state stays.
+        The present state stays. A connector stands for what it feeds, and for what it fed last and nothing feeds any
+        more, also after it left the configuration.
 
         Changes that no flag task has flagged, or that made resources dirty for a task that has not computed them yet,
         are kept, and so is what lies beyond them; the result says who has still to read them. It is a run, recorded
@@ -790,26 +1359,31 @@ class Engine:
             connector where it had not seen some of them.
         :param vacuum: gives the space back to the disk afterwards, which needs as much again for a while (SQLite only).
             Without it the store reuses the space.
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :param reason: why, or by which request; it is recorded.
         :param told: is called with how many changes were discarded, and of how many, again and again.
         :raises AlreadyRunning: if the connector is being synchronized now; nothing was discarded.
         :raises TakenOver: as `run_job`; what was discarded before stays so.
-        :raises UsageError: for a connector or a run that does not exist, for what does not say what to keep, and for
-            `vacuum` in PostgreSQL, which does it by itself; nothing was discarded.
+        :raises UsageError: for a name that nothing ever had, for none or several names, for a run that does not exist,
+            for what does not say what to keep, and for `vacuum` in PostgreSQL, which does it by itself; nothing was
+            discarded.
         """
         from deltamark.application.retention.retain import retain, retain_and_shrink, would_retain
 
-        services = self._writing("retain")
-        name = lookup.connector_named(connector, services.configuration).identifier
+        services = self._recording("retain", by, reason, of="the retention")
+        chosen = _chosen(connector, entity_type, association)
         kept = keep_of(keep)
         arguments.boolean("even_unread", even_unread)
         if arguments.boolean("vacuum", vacuum):
             services.store.check_shrinkable()
         if arguments.boolean("dry_run", dry_run):
-            return would_retain(services, name, kept, even_unread=even_unread)
+            return would_retain(services, chosen, kept, even_unread=even_unread)
         discard = retain_and_shrink if vacuum else retain
-        return discard(services, name, kept, even_unread=even_unread, progress=told)
+        return discard(services, chosen, kept, even_unread=even_unread, progress=told)
 
-    def erase(self, entity_type: str, key: str, *, reason: str, dry_run: bool = False) -> Erasure:
+    def erase(
+        self, entity_type: str, key: str, *, reason: str, by: str | None = None, dry_run: bool = False
+    ) -> Erasure:
         """Makes what a resource was unreadable, for good: its values, its key and its links.
 
         Computed values are erased too; all of it in the log, the state, snapshots, correlation keys and flags. A
@@ -823,6 +1397,7 @@ class Engine:
         What is deleted may still lie on the disk until it is overwritten; `scrub` overwrites it.
 
         :param reason: why, or by which request; it is recorded.
+        :param by: the person for whom this is done; recorded beside the account, not verified.
         :param dry_run: returns what would be erased, and writes nothing.
         :raises ConcurrentRun: while a run is going on; nothing was erased.
         :raises ErasedResource: if it was erased before.
@@ -831,9 +1406,9 @@ class Engine:
         """
         from deltamark.application.retention.erase import erase, would_erase
 
-        services = self._writing("erase")
-        ref = lookup.ref_of(entity_type, key, services.configuration)
         arguments.text("reason", reason)
+        services = self._recording("erase", by, reason, of="the erasure")
+        ref = self._ref(entity_type, key)
         use_case = would_erase if arguments.boolean("dry_run", dry_run) else erase
         return use_case(services, ref, reason)
 
@@ -880,6 +1455,38 @@ class Engine:
             raise UsageError("a dry run is going on in this thread: what runs inside it would be undone with it.")
         return services
 
+    def _recording(self, method: str, by: str | None, reason: str | None, *, of: str) -> Services:
+        """The parts of the engine for a method that records for whom and why it is called.
+
+        Refused as by `_writing`, and for texts that are not to be recorded.
+
+        :param of: what the reason is for, in messages.
+        """
+        services = self._writing(method)
+        if by is None and reason is None:
+            return services
+        operator = evolve(
+            services.operator,
+            by=None if by is None else checked_person(arguments.text("by", by)),
+            reason=None if reason is None else checked_reason(arguments.text("reason", reason), of),
+        )
+        return evolve(services, operator=operator)
+
+    def _with_input(self, services: Services, job: Job, extracts: Mapping[str, Any] | None) -> Services:
+        """The parts of the engine for a run to which the program gives some of its connection tables."""
+        given = self._checked_input(services, job, extracts)
+        return evolve(services, direct_input={**services.direct_input, **given}) if given else services
+
+    @staticmethod
+    def _checked_input(services: Services, job: Job | None, extracts: Mapping[str, Any] | None) -> dict[str, Any]:
+        from deltamark import bootstrap
+
+        configuration = services.configuration
+        if job is None:
+            return bootstrap.direct_input("extracts", extracts, all_tables(configuration), "the configuration")
+        tables = tables_of_job(configuration, job)
+        return bootstrap.direct_input("extracts", extracts, tables, f"job {job.identifier}")
+
     @contextmanager
     def _dry_run(self) -> Iterator[None]:
         self._this_thread.is_in_a_dry_run = True
@@ -892,13 +1499,63 @@ class Engine:
         """Takes over the services that the schedule made for a changed configuration."""
         self._services = services
 
+    def _check_type(self, entity_type: str | None) -> None:
+        """Checks that there is or was an entity type of that name; None means all."""
+        services = self._open
+        if entity_type is not None and services.configuration.entity_type(entity_type) is None:
+            with services.store.reading() as reading:
+                known_type(reading, services, entity_type)
+
+    def _ref(self, entity_type: str, key: str) -> ResourceRef:
+        """The reference to a resource that may or may not exist, of a type that exists or existed."""
+        self._check_type(arguments.text("an entity type", entity_type))
+        return ResourceRef(entity_type, arguments.text("a key", key))
+
+    def _of_type(self, entity_type: str, at: When | None, model: str) -> Services:
+        """The parts of the engine, for a question about an entity type at a moment by a model."""
+        self._check_type(arguments.text("an entity type", entity_type))
+        self._moment("at", at)
+        if model not in ("then", "now"):
+            raise UsageError(f'model is "then" or "now", not {shown(model)}.')
+        return self._open
+
     def _filter(self, entity_type: str | None, key: str | None, run: int | None = None) -> ChangeFilter:
-        lookup.check_entity_type(entity_type, self.configuration)
+        self._check_type(entity_type)
         return ChangeFilter(
             entity_type=entity_type,
             key=arguments.optional_text("a key", key),
             run=None if run is None else arguments.whole_number("the number of a run", run),
         )
+
+    def _change_filter(
+        self,
+        admitted: ChangeFilter,
+        task: str | None,
+        user: str | None,
+        property_name: str | None,
+        association: str | None,
+        rule: str | None,
+        *,
+        may_come: bool = False,
+    ) -> ChangeFilter:
+        """A filter that names more, all of it known."""
+        named: dict[str, Any] = {
+            "task": task,
+            "user": user,
+            "property": property_name,
+            "association": association,
+            "rule": rule,
+        }
+        for what, name in named.items():
+            arguments.optional_text(f"the name of a {what}", name)
+        if all(name is None for name in named.values()):
+            return admitted
+        from deltamark.application.history.filters import checked_filter
+
+        del named["rule"]
+        services = self._open
+        with services.store.reading() as reading:
+            return checked_filter(reading, services, evolve(admitted, **named), rule, may_come=may_come)
 
     def _moment(self, what: str, value: object) -> When | None:
         """The value, which must name a moment that is not in the future, or None."""
@@ -919,6 +1576,27 @@ class Engine:
         The store is refused now and read when the iteration begins.
         """
         return _read(self._store, query)
+
+
+def _chosen(connector: str | None, entity_type: str | None, association: str | None) -> Chosen:
+    """The one of the three that is given.
+
+    :raises UsageError: if none is given, or several.
+    """
+    from deltamark.application.retention.chosen import Chosen
+
+    given = [
+        Chosen(kind, arguments.text(f"the name of the {kind.words}", name))
+        for kind, name in (
+            (NameKind.CONNECTOR, connector),
+            (NameKind.ENTITY_TYPE, entity_type),
+            (NameKind.ASSOCIATION, association),
+        )
+        if name is not None
+    ]
+    if len(given) != 1:
+        raise UsageError("name a connector, an entity type or an association, and only one of them.")
+    return given[0]
 
 
 def _read(store: Store, query: Callable[[Reading], Iterable[_Row]]) -> Iterator[_Row]:

@@ -17,8 +17,12 @@ ELEMENTS = {
     "Agent": "A machine that runs tasks in other products. Accepted so that configurations load unchanged.",
     "Policy": "A group of rules. Accepted so that configurations load unchanged.",
     "Connector": "A source system. Its entity types and associations are synchronized together, by one task.",
-    "Connection": "How other products obtain the extracts of a connector. Here extracts are files, see "
-    "`ConnectionTable` of `EntityTypeMapping`.",
+    "Connection": "How the source system of a connector is read; see "
+    "[read a database](../how-to/read-a-database.md). How it is reached stands in `deltamark.toml`. Without a "
+    "`ConnectionTable` inside, extracts are files that something else makes, and the connection has no effect.",
+    "ConnectionTable": "A table that the connection reads. It stands for the `ConnectionTable` of that name in "
+    "mappings, as a file would; the columns that mappings name are read. Which attributes it has depends on the "
+    "package.",
     "EntityType": "A kind of resource: a person, an account, a group.",
     "EntityType/Property": "A property that resources of the entity type may have. A property that only an "
     "association names need not be declared.",
@@ -39,6 +43,8 @@ ELEMENTS = {
     "ResourceClassificationRule": "When a resource of the target entity type is of a resource type: if the "
     "expression is true. If several rules are true for a resource, the one with the highest confidence wins; among "
     "equals, the first.",
+    "ExportTask": "Reads a connection, or all connections of a connector: everything, or what changed since the last "
+    "delivery that was applied. What it delivers is applied by the `SynchronizeTask` of the connector.",
     "PrepareSynchronizationTask": "Reads and cleanses the extracts of a connector for the `SynchronizeTask` after it "
     "in the same run. Needed for extracts with a command column; otherwise `SynchronizeTask` does this by itself.",
     "SynchronizeTask": "Makes the resources and links of a connector equal to its extracts.",
@@ -73,7 +79,26 @@ MEANINGS = {
     "`OnlyProvisioning` skip its tasks in them.",
     "Connector IncrementalJob": "The same for jobs with `IsIncremental`.",
     "Connection Connector": "Whose extracts these are.",
-    "Connection Package": "The kind of source. Accepted and kept; nothing depends on it.",
+    "Connection Package": "The kind of source. `Sql`, `ActiveDirectory` and `Ldap` are built; another one is "
+    "accepted where there is no `ConnectionTable` inside.",
+    "ConnectionTable Identifier": "The `ConnectionTable` of mappings for which it stands.",
+    "ConnectionTable ObjectClass": "`ActiveDirectory`, `Ldap`: the class of the entries of the table, such as `user`.",
+    "ConnectionTable Filter": "`ActiveDirectory`, `Ldap`: which of them, an LDAP filter such as `(employeeID=*)`.",
+    "ConnectionTable Base": "`ActiveDirectory`, `Ldap`: the distinguished name below which they are; all are read "
+    "without it.",
+    "ConnectionTable Links": "`ActiveDirectory`, `Ldap`: the table whose entries own the links that this table has. "
+    "Its columns are `owner` and `value`; see "
+    "[synchronize an Active Directory](../how-to/synchronize-an-active-directory.md).",
+    "ConnectionTable Attribute": "`ActiveDirectory`, `Ldap`: the attribute whose values are the links, such as "
+    "`member`.",
+    "ConnectionTable Query": "`Sql`: the query, one `SELECT` in the words of the database.",
+    "ConnectionTable Watermark": "`Sql`: a column of the query that gets a larger value whenever a row changes: a "
+    "time, or a version. With it, the next readings have only the rows that changed.",
+    "ConnectionTable Overlap": "`Sql`: how far before the newest value of the last reading the next one begins, for "
+    "rows that were committed late: a time as `00:10:00`, or a number. Without it, the newest value itself is read "
+    "again.",
+    "ConnectionTable Deleted": "`Sql`: a column of the query that says that a row is deleted: anything but nothing, "
+    "`0`, `false`, `f`, `no` or `n`.",
     "EntityType Identifier": "The name of the type.",
     "EntityType/Property Identifier": "The name of the property; `Id` is reserved. Names that differ in letter case "
     "only are refused.",
@@ -93,8 +118,12 @@ MEANINGS = {
     "precedence.",
     "EntityTypeMapping Delimiter": "What separates the columns; by default it is found in the header.",
     "EntityTypeMapping SkipLines": "How many lines of a text file precede the header, blank ones included.",
+    "EntityTypeMapping AlwaysComplete": "`true`: the extract holds everything also where a preparation has the mode "
+    "`Incremental`; it has no command column then, and what is missing there is deleted. All mappings of one extract "
+    "say the same. By default the preparation alone decides.",
     "EntityTypeMapping/Property Identifier": "The property.",
-    "EntityTypeMapping/Property ConnectionColumn": "The column, exactly as the header spells it.",
+    "EntityTypeMapping/Property ConnectionColumn": "The column, exactly as the header spells it. It may be "
+    "left out where the column has the name of the property.",
     "EntityTypeMapping/Property IsPrimaryKey": "Its values identify the resources. Exactly one property is marked.",
     "EntityTypeMapping/Property IsUniqueKey": "Associations may find resources by it. At most three are marked.",
     "EntityTypeMapping/Property Format": "How dates are written, such as `dd/MM/yyyy` or `1601date`; see "
@@ -118,6 +147,7 @@ MEANINGS = {
     "EntityAssociationMapping Encoding": "As for `EntityTypeMapping`.",
     "EntityAssociationMapping Delimiter": "As for `EntityTypeMapping`.",
     "EntityAssociationMapping SkipLines": "As for `EntityTypeMapping`.",
+    "EntityAssociationMapping AlwaysComplete": "As for `EntityTypeMapping`.",
     "EntityAssociationMapping Separator1": "What separates several values in a cell of `Column1`, each of which names "
     "a resource; after a backslash it does not. By default a cell holds one value.",
     "EntityAssociationMapping Separator2": "The same for `Column2`.",
@@ -160,14 +190,19 @@ MEANINGS = {
     "ResourceClassificationRule TargetExpression": "A condition over the target resource, such as "
     "`SQL:user: user.Kind = 'admin'`.",
     "ResourceClassificationRule ResourceTypeIdentificationConfidenceLevel": "How certain the rule is.",
+    "ExportTask Connection": "What it reads; either this or `Connector`.",
+    "ExportTask Connector": "Reads all connections of it that have tables.",
+    "ExportTask IgnoreCookieFile": "`true` reads everything; `false` what changed since the last delivery that was "
+    "applied, where the source can say that.",
     "PrepareSynchronizationTask Connector": "Whose extracts.",
     "PrepareSynchronizationTask SynchronizationMode": "`Complete`: the extracts hold everything, and what is missing "
     "there is deleted. `Initial`: they fill the store; what they name is created and updated, nothing is deleted, and "
     "no threshold applies. `Incremental`: they hold changes, and `ColumnName` names the column with the commands; "
-    "without it, this mode is refused.",
+    "without it, this mode is refused. Extracts of mappings with `AlwaysComplete` hold everything in this mode too.",
     "PrepareSynchronizationTask Type": "Accepted, without meaning here.",
     "PrepareSynchronizationTask ColumnName": "The command column of extracts of the mode `Incremental`: `insert` (or "
-    "`add`), `update`, `delete`, `merge`, in any letter case. The rows are applied in their order.",
+    "`add`), `update`, `delete`, `merge`, and for links `replace`, in any letter case. The rows are applied in their "
+    "order.",
     "SynchronizeTask Connector": "Whose resources and links.",
     "SynchronizeTask DoNotDeleteChanges": "`true` keeps the changes in the log. `false` discards all changes of the "
     "connector once the task is done; see [keep or discard changes](../how-to/keep-or-discard-changes.md).",

@@ -13,11 +13,13 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import attrs
 import click
 
 import deltamark
+from deltamark import eventsourcing
 from deltamark.config.xml.elements import Attribute, Element
 from deltamark.config.xml.task_elements import JOB
 from deltamark.config.xml.unbuilt import NOT_BUILT, NOT_BUILT_ATTRIBUTES
@@ -129,6 +131,8 @@ def python() -> str:
     for title, names in _groups().items():
         parts.append(f"## {title}")
         parts += [_public(name) for name in names]
+    parts.append(_EVENTSOURCING.strip())
+    parts += [_public(name, eventsourcing) for name in eventsourcing.__all__ if name not in deltamark.__all__]
     parts.append(_AFTER_PYTHON.strip())
     return "\n\n".join(parts) + "\n"
 
@@ -166,8 +170,8 @@ _GROUPS = {
 """The public names whose module does not say to which part of the page they belong."""
 
 
-def _public(name: str) -> str:
-    value = getattr(deltamark, name)
+def _public(name: str, module: ModuleType = deltamark) -> str:
+    value = getattr(module, name)
     if name == "__version__":
         return f"### `{name}`\n\nThe version, a text."
     if name == "When":
@@ -189,7 +193,7 @@ def _public(name: str) -> str:
 def _members(kind: type) -> list[str]:
     """The public methods and properties: all for the engine, for other classes those that they define."""
     found = dir(kind) if kind is deltamark.Engine else list(vars(kind))
-    names = [n for n in found if not n.startswith("_") and _is_member(inspect.getattr_static(kind, n))]
+    names = [n for n in found if not n.startswith(("_", "construct_")) and _is_member(inspect.getattr_static(kind, n))]
     return sorted(names, key=lambda n: (n != "open", n)) if kind is deltamark.Engine else names
 
 
@@ -411,6 +415,15 @@ reference](configuration.md) says of an element holds for its class.
 """
 
 _WHEN = """A moment: a position (an `int`), a `datetime` with a time zone, or a `RunMoment`. A type alias."""
+
+_EVENTSOURCING = """
+## The log for eventsourcing
+
+These names are imported from `deltamark.eventsourcing`, which the 9.5 line of the library
+[eventsourcing](https://eventsourcing.readthedocs.io/) can work with; see [how to project the
+log](../how-to/project-the-log-with-eventsourcing.md). It also has the classes of events of resources and links that are
+described above.
+"""
 
 _AFTER_PYTHON = """
 ## Where to go next

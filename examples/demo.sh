@@ -4,6 +4,14 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 place=${1:-demo}
 
+# What is piped through `head` is as wide as the terminal, too.
+if [ -t 1 ]; then
+    exec 3>&1
+    size=$(stty size <&3 2>/dev/null || echo)
+    COLUMNS=${size#* }
+    export COLUMNS
+fi
+
 show() {
     printf '\n$ %s\n' "$*"
     "$@"

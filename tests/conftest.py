@@ -20,13 +20,13 @@ from tests.memory import folder_in_memory
 from tests.postgresql import running
 from tests.signals import answer_signals
 from tests.stores import STORES, EveryStore, NewStore, new_schemas, stores
-from tests.tiers import ALL, TIER
+from tests.tiers import ALL, REST, TIER
 
 pytest_plugins = ["tests.scenarios.fixtures"]
 
 answer_signals()
 os.environ.pop("COLUMNS", None)  # pytest sets it in workers; what a user sees is what a terminal or a pipe gives
-for name, number in (("quick", 25), ("all", 100), ("soak", 4_000)):
+for name, number in (("quick", 25), ("rest", 100), ("all", 100), ("soak", 4_000)):
     settings.register_profile(name, max_examples=number, deadline=None, print_blob=True)
 settings.load_profile(TIER)
 
@@ -40,19 +40,45 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     A slow test that comes last would keep one worker busy when the others have nothing left to do.
     """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    if ALL or any("::" in argument for argument in config.args):
+    if (ALL and not REST) or any("::" in argument for argument in config.args):
         return
-    chosen = [item for item in items if _is_quick(item)]
-    config.hook.pytest_deselected(items=[item for item in items if not _is_quick(item)])
+    chosen = _rest(items) if REST else [item for item in items if _is_quick(item)]
+    kept = set(chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = chosen
+
+
+ONE_IN = 3
+"""Of the many cases of a test, one in so many runs on PostgreSQL in `rest`; all of them run on SQLite."""
+
+
+def _rest(items: list[pytest.Item]) -> list[pytest.Item]:
+    """What the tier `quick` has not shown; of the cases of a test, some on PostgreSQL, all in `all`."""
+    left = [item for item in items if _is_left_by_quick(item)]
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in left:
+        if _is_on_postgresql(item):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left_out = {item for found in cases.values() if len(found) > ONE_IN for item in set(found) - set(found[::ONE_IN])}
+    left_out |= {item for found in cases.values() for item in found if item.get_closest_marker("soak")}
+    return [item for item in left if item not in left_out]
+
+
+def _is_left_by_quick(item: pytest.Item) -> bool:
+    """Whether the tier `quick` does not run a test, or with fewer examples."""
+    tries_more = item.get_closest_marker("law") or getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    return bool(tries_more) or not _is_quick(item)
 
 
 def _is_quick(item: pytest.Item) -> bool:
     if item.get_closest_marker("slow") or item.get_closest_marker("soak"):
         return False
+    return not _is_on_postgresql(item) or item.get_closest_marker("on_every_store") is not None
+
+
+def _is_on_postgresql(item: pytest.Item) -> bool:
     parameters: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
-    on_postgresql = any(value == "postgresql" for value in parameters.values() if isinstance(value, str))
-    return not on_postgresql or item.get_closest_marker("on_every_store") is not None
+    return any(value == "postgresql" for value in parameters.values() if isinstance(value, str))
 
 
 @pytest.hookimpl(optionalhook=True)

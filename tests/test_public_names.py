@@ -70,8 +70,21 @@ def test_the_old_name_of_a_cause_of_a_flag_is_deprecated() -> None:
 def test_a_program_of_a_user_is_type_checked(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
         """
+from collections.abc import Iterable
+from attrs import evolve
 import deltamark
-from deltamark import Engine, FlagCause, JobRun, Origin, TaskState
+from deltamark import Configuration, Engine, FlagCause, Job, JobRun, Origin, Step, SynchronizeTask, TaskState
+from deltamark import load_configuration
+
+def jobs() -> Iterable[Job]:
+    yield Job("Nightly", [SynchronizeTask(connector="HR"), Step("Flag")])
+
+configuration = evolve(load_configuration("configuration"), jobs=jobs())
+kept: tuple[Job, ...] = configuration.merged_with(Configuration(jobs=(job for job in jobs()))).jobs
+Configuration(jobs=["Nightly"])
+Job("Nightly", [Job("Other")])
+SynchronizeTask(conector="HR")
+evolve(configuration, jobs=["Nightly"])
 
 def work(store: str) -> JobRun:
     with Engine.open(store) as engine:
@@ -92,7 +105,27 @@ def work(store: str) -> JobRun:
 
     lines = [line.partition("program.py:")[2] for line in done.stdout.splitlines() if "program.py:" in line]
     assert [line for line in lines if "error" in line] == [
-        '11: error: Module has no attribute "Engin"; maybe "Engine"?  [attr-defined]',
-        '13: error: Argument 1 to "run_job" of "Engine" has incompatible type "int"; expected "str"  [arg-type]',
+        '13: error: List item 0 has incompatible type "str"; expected "Job"  [list-item]',
+        '14: error: List item 0 has incompatible type "Job"; expected "Task | Step | TaskOverride"  [list-item]',
+        '15: error: Unexpected keyword argument "conector" for "SynchronizeTask"; did you mean "connector"?'
+        "  [call-arg]",
+        '16: error: List item 0 has incompatible type "str"; expected "Job"  [list-item]',
+        '24: error: Module has no attribute "Engin"; maybe "Engine"?  [attr-defined]',
+        '26: error: Argument 1 to "run_job" of "Engine" has incompatible type "int"; expected "str | Job"  [arg-type]',
     ]
     assert 'Revealed type is "deltamark.domain.configuration.jobs.TaskState"' in done.stdout
+
+
+def test_every_error_of_the_package_is_in_the_module_of_errors() -> None:
+    from deltamark import errors
+    from deltamark.domain import errors as defined
+
+    raised = {
+        name
+        for name, value in vars(defined).items()
+        if isinstance(value, type) and issubclass(value, defined.DeltamarkError)
+    }
+    assert set(errors.__all__) == raised | {"Fault"}
+    assert set(errors.__all__) <= set(deltamark.__all__)
+    assert all(getattr(errors, name) is getattr(deltamark, name) for name in errors.__all__)
+    assert loaded_by("import deltamark.errors").isdisjoint(HEAVY)

@@ -40,6 +40,19 @@ def test_a_tier_runs_tests_on_its_stores_and_slow_ones_or_not(tier: str, kinds: 
     assert {name[name.rindex("[") :] for name in found if name.endswith(("[sqlite]", "[postgresql]"))} == kinds
 
 
+def test_the_rest_is_what_the_quick_tests_leave_but_for_cases_on_postgresql_and_every_law() -> None:
+    files = ("tests/store/test_closing.py", "tests/crash/test_signals.py", "tests/laws/test_erasure.py")
+    quick, rest, everything = ({*collected(tier, *files)} for tier in ("quick", "rest", "all"))
+
+    left_out = everything - quick - rest
+    assert any(name.startswith("test_a_life_of_signals") for name in left_out)
+    assert all("postgresql" in name for name in left_out)
+    assert {name.replace("postgresql", "sqlite") for name in left_out} <= quick | rest
+    assert any("postgresql" in name for name in rest)
+    assert any("after_an_erasure" in name for name in quick & rest)
+    assert not any(name.startswith("test_a_closed") for name in quick & rest)
+
+
 def test_what_every_store_promises_runs_on_both_in_each_tier() -> None:
     found = collected("quick", "tests/store/test_contract.py")
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from threading import Event
+from typing import TypeVar
 
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import Position, RunMoment, When
 from deltamark.domain.values import shown
+
+_Member = TypeVar("_Member", bound=Enum)
 
 LARGEST = 2**63 - 1
 """The largest number that a store can hold."""
@@ -101,6 +105,18 @@ def boolean(what: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"{what} is True or False, not {_described(value)}.")
     return value
+
+
+def member(what: str, members: type[_Member], value: object) -> _Member:
+    """The member of an enumeration of texts that has the value.
+
+    :raises UsageError: if there is none.
+    """
+    found = next((item for item in members if item.value == value), None)
+    if found is None:
+        known = " or ".join(f'"{item.value}"' for item in members)
+        raise UsageError(f"{what} is {known}, not {_safe_repr(value)}.")
+    return found
 
 
 def optional_seconds(what: str, value: object) -> float | None:

@@ -11,8 +11,8 @@ from typing import Protocol, TypeVar
 from deltamark.application import arguments
 from deltamark.application.ports.queries import Reading
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.entity_model import Connector, EntityAssociation, EntityType, Property, PropertyRef
-from deltamark.domain.configuration.jobs import ComputingTask, Job
+from deltamark.domain.configuration.entity_model import Connector, EntityType, Property, PropertyRef
+from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
 from deltamark.domain.configuration.rules import rule_names
 from deltamark.domain.errors import ErasedResource, RunNotFound, UsageError
 from deltamark.domain.resources.resource import ResourceRef
@@ -38,6 +38,14 @@ def job_named(identifier: str, configuration: Configuration) -> Job:
     return _named("a job", identifier, configuration.jobs)
 
 
+def task_named(identifier: str, configuration: Configuration) -> Task:
+    """The task of that identifier, inside or outside a job.
+
+    :raises UsageError: if there is none.
+    """
+    return _named("a task", identifier, tuple(configuration.all_tasks()))
+
+
 def entity_type_named(identifier: str, configuration: Configuration) -> EntityType:
     """The entity type of that identifier.
 
@@ -46,39 +54,12 @@ def entity_type_named(identifier: str, configuration: Configuration) -> EntityTy
     return _named("an entity type", identifier, configuration.entity_types)
 
 
-def association_named(identifier: str, configuration: Configuration) -> EntityAssociation:
-    """The association of that identifier.
-
-    :raises UsageError: if there is none.
-    """
-    return _named("an association", identifier, configuration.associations)
-
-
 def connector_named(identifier: str, configuration: Configuration) -> Connector:
     """The connector of that identifier.
 
     :raises UsageError: if there is none.
     """
     return _named("a connector", identifier, configuration.connectors)
-
-
-def ref_of(entity_type: str, key: str, configuration: Configuration) -> ResourceRef:
-    """The reference to a resource that may or may not exist.
-
-    :raises UsageError: if there is no such entity type.
-    """
-    return ResourceRef(entity_type_named(entity_type, configuration).identifier, arguments.text("a key", key))
-
-
-def check_entity_type(identifier: str | None, configuration: Configuration) -> None:
-    """Checks that an entity type of that identifier exists.
-
-    None means all.
-
-    :raises UsageError: if there is none.
-    """
-    if identifier is not None:
-        entity_type_named(identifier, configuration)
 
 
 def property_named(identifier: str, entity_type: EntityType, configuration: Configuration) -> Property:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import field, frozen
 
 from deltamark.application.digests import configuration_digest
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.comparer import Comparer
+from deltamark.application.ports.configuration_format import ConfigurationFormat
+from deltamark.application.ports.deliveries import Deliveries
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.ports.extracts import Extracts
+from deltamark.application.ports.sources import ConnectionSettings, Source
 from deltamark.application.ports.store import Clock, Store
+from deltamark.domain.adoption.plan import ADOPTION_LIMIT
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.derivation.plan import Plan
@@ -33,8 +39,20 @@ Reload: TypeAlias = "Callable[[Services], Services | None]"
 Raises `ConfigurationError`, once for each change, where it has faults.
 """
 
+MakeEvaluator: TypeAlias = Callable[[Configuration], Evaluator]
+"""Makes the evaluator of a configuration."""
+
 OpenStore = Callable[[str], Store]
 """Opens the store at a URL; creates it if it does not exist."""
+
+OpenScratch: TypeAlias = "Callable[[], AbstractContextManager[Store]]"
+"""Opens an empty store for a block: no other process sees it, and nothing of it is left after the block."""
+
+OtherConfiguration: TypeAlias = "Callable[[Services, Configuration | str | PathLike[str]], Services]"
+"""Returns the services with another configuration, which is loaded if a path is given, and checked.
+
+Raises `ConfigurationError` with every fault.
+"""
 
 OrphanWriter: TypeAlias = "Callable[[int, str, pa.Table], str]"
 """Writes the orphans of an association in a run to a file; returns the name of the file."""
@@ -59,6 +77,18 @@ class Services:
     :param local_zone: the time zone of jobs with `CronTimeZone` ServerTime.
     :param reload: None where the configuration cannot change.
     :param open_store: opens another store; None where there are no others.
+    :param open_scratch: opens a store for a simulation; None where there is none.
+    :param other_configuration: None where there is no other.
+    :param make_evaluator: makes the evaluator of another configuration; None where there are no others.
+    :param configuration_format: the form in which the store keeps configurations.
+    :param known_configurations: digest -> configuration of the past, read once.
+    :param adoption_limit: how many values, resources and links a run may convert or remove by adopting a configuration.
+    :param direct_input: connection table -> what a program gives in the place of its file.
+    :param records_changes: whether `direct_input` are recorded changes: each mapping has a table of its own.
+    :param kept_input: number of a run that did not complete -> its services, with what a program gave it.
+    :param deliveries: keeps what connections delivered; None where none can be read.
+    :param sources: package -> reads such sources.
+    :param connections: connection -> its settings.
     """
 
     store: Store
@@ -74,6 +104,18 @@ class Services:
     local_zone: LocalZone = lambda: UTC
     reload: Reload | None = None
     open_store: OpenStore | None = None
+    open_scratch: OpenScratch | None = None
+    other_configuration: OtherConfiguration | None = None
+    make_evaluator: MakeEvaluator | None = None
+    configuration_format: ConfigurationFormat
+    known_configurations: dict[str, Configuration] = field(factory=dict, eq=False, repr=False)
+    adoption_limit: int = ADOPTION_LIMIT
+    direct_input: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
+    records_changes: bool = False
+    kept_input: dict[int, Services] = field(factory=dict, eq=False, repr=False)
+    deliveries: Deliveries | None = None
+    sources: Mapping[str, Source] = field(factory=dict)
+    connections: Mapping[str, ConnectionSettings] = field(factory=dict)
 
     @cached_property
     def configuration_digest(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from deltamark.application.derivation.plan import judged_plan
 from deltamark.application.derivation.user_functions.decorator import registered
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.services import Services
+from deltamark.config.connections import NO_SETTINGS, ConnectionSetting, setting_faults
 from deltamark.config.files import WatchedFiles
 from deltamark.config.user_modules import TaskModule, found_tasks
 from deltamark.config.xml.load import Loaded, common, load_as_far_as_possible
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.packages import package_named
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.function_columns import functions_of
 from deltamark.domain.derivation.plan import Plan
@@ -26,9 +29,11 @@ from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.domain.validation.field_types import type_faults
 from deltamark.domain.validation.functions import bind_functions, function_faults, not_loaded
 from deltamark.domain.validation.judgeable import judgeable, lost_navigations
+from deltamark.domain.validation.unfed_warnings import NOTHING_FROZEN, Frozen, frozen_notices
 from deltamark.domain.validation.validate import Missing, first_faults, in_file_order
 from deltamark.domain.validation.validate import faults as validation_faults
 from deltamark.domain.validation.warnings import warnings
+from deltamark.domain.values import shown
 
 
 @frozen(kw_only=True)
@@ -50,7 +55,7 @@ class Judgement:
 
     :param faults: what keeps it from running.
     :param warnings: what is probably not meant.
-    :param notices: what is not built and was left out.
+    :param notices: what is not built and was left out, and what is frozen on purpose.
     :param unjudged: the functions that were not loaded, because their modules may not run.
     :param checked: the configuration, if it has no faults.
     :param next_steps: what can be done about the faults besides correcting them.
@@ -98,10 +103,16 @@ def judged_configuration(
     functions: Iterable[UserTask] = (),
     modules: Iterable[TaskModule] = (),
     leave_out_unbuilt: bool = False,
+    frozen: Frozen = NOTHING_FROZEN,
+    connections: Mapping[str, ConnectionSetting] = NO_SETTINGS,
 ) -> Judgement:
     """Judges all of a configuration in one pass: no fault hides another, and no fault hides a warning.
 
-    Only what is a mere consequence of another fault is left out. Parameters are those of `checked_configuration`.
+    Only what is a mere consequence of another fault is left out. Other parameters are those of
+    `checked_configuration`.
+
+    :param frozen: what nothing feeds on purpose: a notice instead of warnings.
+    :param connections: connection -> its settings, which must fit the configuration.
     """
     known = registered(functions)
     if isinstance(source, Configuration):
@@ -119,7 +130,8 @@ def judged_configuration(
     first = judge.derivations(next(configurations), loaded.missing)
     further = (judge.derivations(configuration, loaded.missing).faults for configuration in configurations)
     of_derivations = common(chain([first.faults], further))
-    faults = in_file_order(dict.fromkeys((*faults, *of_derivations)))
+    of_settings = tuple(setting_faults(loaded.configuration, connections)) if loaded.is_whole else ()
+    faults = in_file_order(dict.fromkeys((*faults, *of_derivations, *of_settings)))
     checked = None
     if not faults:
         checked = CheckedConfiguration(
@@ -131,12 +143,30 @@ def judged_configuration(
         )
     return Judgement(
         faults=faults,
-        warnings=warnings(first.configuration, first.plan, is_whole=loaded.is_whole),
-        notices=loaded.notices,
+        warnings=in_file_order(
+            (
+                *warnings(first.configuration, first.plan, is_whole=loaded.is_whole, frozen=frozen),
+                *_missing_libraries(loaded.configuration),
+            )
+        ),
+        notices=(*loaded.notices, *frozen_notices(first.configuration, frozen)),
         unjudged=first.unjudged,
         checked=checked,
         next_steps=(NextStep(NextAction.LEAVE_OUT_UNBUILT),) if loaded.has_unbuilt else (),
     )
+
+
+def _missing_libraries(configuration: Configuration) -> Iterator[Fault]:
+    """The connections that cannot be read here, because a library is not installed. All other commands work."""
+    for connection in configuration.connections:
+        package = package_named(connection.package) if connection.tables else None
+        library = None if package is None else package.library
+        if package is not None and library is not None and find_spec(library.module) is None:
+            yield Fault(
+                connection.location,
+                f"connection {shown(connection.identifier)} cannot be read here: package {package.name} needs a "
+                f"library that is not installed. {library.installation}",
+            )
 
 
 @frozen(kw_only=True)

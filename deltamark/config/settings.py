@@ -5,13 +5,22 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
+from deltamark.config.connections import (
+    CONNECTIONS,
+    ConnectionSetting,
+    connection_settings,
+    location_in,
+    table_faults,
+)
 from deltamark.config.files import ConfigurationFile, content, display_name
 from deltamark.config.user_modules import TaskModule
+from deltamark.domain.adoption.plan import ADOPTION_LIMIT
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.location import Location
 from deltamark.domain.secrets import masked
@@ -29,9 +38,11 @@ STORE = "store"
 TASKS = "tasks"
 CHECKPOINT_KEY = "checkpoint_key"
 LEAVE_OUT_UNBUILT = "leave_out_unbuilt"
-KEYS = (*DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, TASKS)
+ADOPTION = "adoption"
+KEYS = (*DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, ADOPTION, TASKS, CONNECTIONS)
 ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in (*DEFAULTS, CHECKPOINT_KEY)}
 LEAVE_OUT_UNBUILT_VARIABLE = f"DELTAMARK_{LEAVE_OUT_UNBUILT.upper()}"
+ADOPTION_VARIABLE = f"DELTAMARK_{ADOPTION.upper()}"
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 SQLITE = "sqlite:///"
 POSITION = re.compile(r"(?P<problem>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)\Z", re.DOTALL)
@@ -43,7 +54,9 @@ class Settings:
 
     `store` is a URL, `configuration` an XML file or a folder, `export_output` the folder of the extracts, `tasks` the
     modules with user functions, `checkpoint_key` the file of the key that signs checkpoints. `leave_out_unbuilt`:
-    whether what the configuration has and this version does not is left out instead of being a fault.
+    whether what the configuration has and this version does not is left out instead of being a fault. `adoption`: how
+    many values, resources and links a run may convert or remove by adopting a changed configuration. `connections`: how
+    each connection is reached, by its name.
     """
 
     store: str = field(repr=masked)
@@ -52,6 +65,8 @@ class Settings:
     tasks: tuple[TaskModule, ...] = ()
     checkpoint_key: Path | None = None
     leave_out_unbuilt: bool = False
+    adoption: int = ADOPTION_LIMIT
+    connections: Mapping[str, ConnectionSetting] = field(factory=dict)
 
 
 def load_settings(
@@ -62,6 +77,7 @@ def load_settings(
     configuration: str | Path | None = None,
     export_output: str | Path | None = None,
     leave_out_unbuilt: bool | None = None,
+    adoption: int | None = None,
 ) -> Settings:
     """Returns the settings of the workspace in `directory`.
 
@@ -72,7 +88,7 @@ def load_settings(
 
     :raises ConfigurationError: if the file cannot be read or is not valid.
     """
-    from_file, tasks_location = _file_settings(directory)
+    from_file, tasks_location, connections = _file_settings(directory)
     settings = DEFAULTS | from_file
     chosen = {
         "store": _located_store(directory, settings["store"]),
@@ -94,6 +110,8 @@ def load_settings(
         modules,
         Path(chosen[CHECKPOINT_KEY]) if CHECKPOINT_KEY in chosen else None,
         _leave_out_unbuilt(leave_out_unbuilt, environment, from_file),
+        _adoption(adoption, environment, from_file),
+        connections,
     )
 
 
@@ -108,6 +126,18 @@ def _leave_out_unbuilt(option: bool | None, environment: Mapping[str, str], from
     except KeyError:
         fault = Fault(None, f"{LEAVE_OUT_UNBUILT_VARIABLE} is {shown(text)}; write true or false")
         raise ConfigurationError([fault]) from None
+
+
+def _adoption(option: int | None, environment: Mapping[str, str], from_file: Mapping[str, Any]) -> int:
+    if option is not None:
+        return option
+    text = environment.get(ADOPTION_VARIABLE, "").strip()
+    if not text:
+        return int(from_file.get(ADOPTION, ADOPTION_LIMIT))
+    if not (text.isascii() and text.isdigit()):
+        fault = Fault(None, f"{ADOPTION_VARIABLE} is {shown(text)}; write a whole number of 0 or more, such as 1000")
+        raise ConfigurationError([fault])
+    return int(text)
 
 
 def _located_store(directory: Path, url: str) -> str:
@@ -127,11 +157,13 @@ def _not_empty(key: str, value: str) -> str:
     return value
 
 
-def _file_settings(directory: Path) -> tuple[dict[str, Any], Location | None]:
-    """The settings in the file, and the location of the modules of tasks."""
+def _file_settings(
+    directory: Path,
+) -> tuple[dict[str, Any], Location | None, dict[str, ConnectionSetting]]:
+    """The settings in the file, the location of the modules of tasks, and the settings of connections."""
     path = directory / FILE_NAME
     if not path.exists() and not path.is_symlink():
-        return {}, None
+        return {}, None, {}
     file = ConfigurationFile(path, display_name(path))
     text = _text(file)
     try:
@@ -141,7 +173,9 @@ def _file_settings(directory: Path) -> tuple[dict[str, Any], Location | None]:
     faults = list(_faults(document, file, text))
     if faults:
         raise ConfigurationError(faults)
-    return dict(document.get(TABLE, {})), _location(file, text, TASKS)
+    table = dict(document.get(TABLE, {}))
+    connections = connection_settings(table.get(CONNECTIONS, {}), directory, partial(location_in, text, file.name))
+    return table, _location(file, text, TASKS), connections
 
 
 def _text(file: ConfigurationFile) -> str:
@@ -179,9 +213,15 @@ def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> 
             yield Fault(_location(file, text, key), f"unknown key {shown(masked(key))} in [{TABLE}]{hint(key, KEYS)}")
         elif key == TASKS:
             yield from _module_faults(value, _location(file, text, key))
+        elif key == CONNECTIONS:
+            yield from table_faults(value, partial(location_in, text, file.name))
         elif key == LEAVE_OUT_UNBUILT:
             if not isinstance(value, bool):
                 yield Fault(_location(file, text, key), f"{key} is {shown(value)}; write true or false without quotes")
+        elif key == ADOPTION:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                wanted = "write a whole number of 0 or more without quotes, such as 1000"
+                yield Fault(_location(file, text, key), f"{key} is {shown(value)}; {wanted}")
         elif not isinstance(value, str) or not value.strip() or "\0" in value:
             is_hidden = key == STORE and isinstance(value, list | dict | str) and value  # it may hold a password
             described = "no text" if is_hidden else shown(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
 
@@ -10,7 +10,7 @@ from attrs import frozen
 
 from deltamark.domain.location import Location
 from deltamark.domain.messages import discarded_by
-from deltamark.domain.next_steps import NextAction, NextStep
+from deltamark.domain.next_steps import NextAction, NextStep, decisions, waiting_adoption_steps
 from deltamark.domain.processes import ProcessState
 from deltamark.domain.values import shown
 
@@ -82,6 +82,42 @@ class SourceError(DeltamarkError):
         super().__init__(f"{where}: {problem}{quoted}. Nothing was changed. {advice}")
 
 
+class AdoptionWaits(DeltamarkError):
+    """The configuration was changed in a way that no run adopts by itself.
+
+    Nothing was started.
+
+    :param reason: which limit adopting it exceeds; a clause.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the configuration was changed, and adopting it waits for a person: {reason}. Nothing was started. See "
+            "what adopting it does, and adopt it, or take the change back."
+        )
+        self.next_steps = waiting_adoption_steps()
+
+
+class DecommissionWaits(DeltamarkError):
+    """More would be deleted than is deleted without a confirmation.
+
+    Nothing was changed.
+
+    :param name: what was to be decommissioned.
+    :param reason: which limit it exceeds; a clause.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(
+            f"deleting {name} waits for a person to confirm it: {reason}. Nothing was changed. See what would be "
+            "deleted, and delete it by force, or freeze it."
+        )
+        self.next_steps = (NextStep(NextAction.DECOMMISSION, name), NextStep(NextAction.FORCE_DECOMMISSION, name))
+
+
 class ThresholdExceeded(DeltamarkError):
     """A synchronization would change more than a threshold allows.
 
@@ -95,6 +131,31 @@ class ThresholdExceeded(DeltamarkError):
         self.connector = connector
         self.reason = reason
         super().__init__(f"{connector}: {reason}. Nothing was changed. {advice}")
+
+
+class RunFailed(DeltamarkError):
+    """A run did not do all of its work (`JobRun.raise_for_state`).
+
+    :param run: its number; `job` is that of the run.
+    :param state: of the run, such as ``failed``.
+    :param tasks: the tasks that did not do their work, each with its state, in running order.
+    """
+
+    def __init__(self, run: int, job: str, state: str, tasks: Mapping[str, str], message: str) -> None:
+        self.run = run
+        self.job = job
+        self.state = state
+        self.tasks = dict(tasks)
+        super().__init__(message)
+        self.next_steps = (NextStep(NextAction.SHOW_RUN, run),)
+
+
+class RunBlocked(RunFailed):
+    """A run held changes back that a threshold does not let pass (`JobRun.raise_for_state`)."""
+
+    def __init__(self, run: int, job: str, state: str, tasks: Mapping[str, str], message: str) -> None:
+        super().__init__(run, job, state, tasks, message)
+        self.next_steps = decisions(run)
 
 
 class OutdatedChanges(DeltamarkError):
@@ -199,6 +260,64 @@ class HistoryDiscarded(DeltamarkError):
         self.next_steps = (NextStep(NextAction.READ_AFTER, horizon),)
 
 
+class ChangesMissed(HistoryDiscarded):
+    """Changes that a consumer has not read were discarded. Nothing was read.
+
+    :param consumer: its name; it is at `position`.
+    """
+
+    def __init__(self, consumer: str, position: int, discarded: HistoryDiscarded) -> None:
+        super().__init__(discarded.connector, discarded.horizon, discarded.run, discarded.task)
+        self.consumer = consumer
+        self.position = position
+        self.args = (
+            f"consumer {consumer} has read up to position {position}, but the changes of connector "
+            f"{discarded.connector} up to position {discarded.horizon} were discarded by "
+            f"{discarded_by(discarded.task, discarded.run)}: some were never read. Take over the present state, and "
+            "reset the consumer to the position of that state; or read only what was kept.",
+        )
+        self.next_steps = ()
+
+
+class ConsumerMoved(DeltamarkError):
+    """The place of a consumer is not where this process knows it: another process moved, removed or remade it.
+
+    :param consumer: its name.
+    :param known: the position that this process knows.
+    :param stored: the position that the store has; None if the consumer was removed.
+    """
+
+    def __init__(self, consumer: str, *, known: int, stored: int | None) -> None:
+        self.consumer = consumer
+        self.known = known
+        self.stored = stored
+        what = "was removed" if stored is None else f"was moved to position {stored}"
+        super().__init__(
+            f"consumer {consumer} {what} by another process; this one had it at position {known}. Nothing was "
+            "acknowledged. See that only one process reads with this name, then open the consumer again."
+        )
+
+
+class ConfigurationUnknown(UsageError):
+    """The configuration that was in force at a position is not known.
+
+    The log was begun by a version of Deltamark that did not keep configurations, or nothing was adopted yet.
+
+    :param position: the position asked for.
+    :param since: the position since which configurations are known; None if no configuration was adopted yet.
+    """
+
+    def __init__(self, position: int, *, since: int | None) -> None:
+        self.position = position
+        self.since = since
+        super().__init__(
+            "no configuration was adopted yet, and so none is known. Run a job, or adopt the configuration."
+            if since is None
+            else f"the configuration at position {position} is unknown before position {since}: the version of "
+            "Deltamark that was used then did not keep it. Ask for a later moment."
+        )
+
+
 class ErasedResource(UsageError):
     """The requested resource was erased permanently.
 
@@ -297,6 +416,23 @@ class AlreadyRunning(ConcurrentRun):
                 )
 
 
+class OtherConfigurationInUse(ConcurrentRun):
+    """Another run goes on under the configuration in force, so that no other one can be adopted now.
+
+    Nothing was started.
+
+    :param run: the number of the other run.
+    """
+
+    def __init__(self, run: int, *, job: str, user: str, host: str) -> None:
+        self.run = run
+        super().__init__(
+            f"the configuration was changed, and run {run} of job {job}, by {user} on {host}, goes on under the one "
+            "before. Nothing was started. Run again when it has ended."
+        )
+        self.next_steps = (NextStep(NextAction.SHOW_RUN, run),)
+
+
 class TakenOver(ConcurrentRun):
     """Another run took over the tasks of a run without a heartbeat, which must not write.
 
@@ -322,6 +458,10 @@ class StoreError(DeltamarkError):
 
 class StoreMissing(StoreError):
     """There is no store yet at the place that was named."""
+
+
+class StoreReadOnly(StoreError):
+    """The store can be read, but not written: by its medium, its rights, or the settings of its server."""
 
 
 class StoreUnreachable(StoreError):

@@ -16,11 +16,27 @@ DisplayNames = Mapping[int, str]
 def as_tuple(items: Iterable[Any]) -> tuple[Any, ...]:
     """Converts any sequence to a tuple, so that the field is immutable.
 
+    Classes that users build have functions of their own that call this one: type checkers read from the parameter what
+    the field takes.
+
     :raises TypeError: for a text, which would become a sequence of its characters.
     """
     if isinstance(items, str | bytes):
         raise TypeError(f"a text is not a sequence here; write [{items!r}] for a sequence of one item")
     return tuple(items)
+
+
+def as_texts(items: Iterable[str]) -> tuple[str, ...]:
+    """Converts any sequence of texts to a tuple.
+
+    :raises TypeError: for a single text.
+    """
+    return as_tuple(items)
+
+
+def as_names(items: DisplayNames) -> DisplayNames:
+    """Copies display names, so that later changes of the original do not reach the field."""
+    return dict(items)
 
 
 def location_field() -> Location | None:
@@ -33,4 +49,4 @@ def location_field() -> Location | None:
 
 def names_field() -> DisplayNames:
     """A field for display names."""
-    return field(factory=dict, kw_only=True, repr=False, converter=dict)
+    return field(factory=dict, kw_only=True, repr=False, converter=as_names)

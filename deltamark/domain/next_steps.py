@@ -20,6 +20,10 @@ class NextAction(Enum):
     DRY_RUN = "try the job without keeping anything"
     START_SCHEDULER = "start the scheduler"
     READ_AFTER = "ask for the changes after a position"
+    PLAN_ADOPTION = "see what adopting the configuration does"
+    ADOPT = "adopt the configuration"
+    DECOMMISSION = "decide about what nothing feeds"
+    FORCE_DECOMMISSION = "delete what nothing feeds, however much it is"
     LEAVE_OUT_UNBUILT = "load the configuration without what is not built"
 
 
@@ -41,3 +45,8 @@ def decisions(run: int) -> tuple[NextStep, ...]:
         NextStep(NextAction.RESUME_RUN, run),
         NextStep(NextAction.CANCEL_RUN, run),
     )
+
+
+def waiting_adoption_steps() -> tuple[NextStep, ...]:
+    """Returns what can be done about a configuration whose adoption waits for a person."""
+    return NextStep(NextAction.PLAN_ADOPTION), NextStep(NextAction.ADOPT)

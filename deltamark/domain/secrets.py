@@ -1,8 +1,11 @@
-"""Passwords in texts: recognized in any form of the address of a database, also a mistyped one."""
+"""Passwords: values that no text shows, and texts in which they are recognized, also in a mistyped address."""
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
 
 _MASK = "…"
 _NAMED = re.compile(
@@ -37,3 +40,69 @@ def masked(text: str) -> str:
 def has_password(address: str) -> bool:
     """Whether the address of a store may hold a password."""
     return not address.startswith("sqlite:") and masked(address) != address
+
+
+class Secret:
+    """A value that no text shows: `repr`, `str` and formats of it are `***`, and so is a copy by pickle.
+
+    :ivar value: the value itself, to be handed to a server and to nothing else.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return _HIDDEN
+
+    __str__ = __repr__
+
+    def __format__(self, specification: str) -> str:
+        return _HIDDEN
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
+        return Secret, (_HIDDEN,)
+
+
+_HIDDEN = "***"
+_SHORTEST = 3
+"""Shorter secrets are not looked for: they would be found in any text."""
+
+
+def redacted(text: str, secrets: Iterable[Secret]) -> str:
+    """A text without these secrets, also where it quotes them for a URL, in Python's way, or in base64."""
+    forms = {form for secret in secrets for form in _forms(secret.value) if len(form) >= _SHORTEST}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, _HIDDEN)
+    return text
+
+
+def _forms(value: str) -> Iterable[str]:
+    encoded = base64.b64encode(value.encode(errors="surrogateescape")).decode()
+    escaped = value.replace("\\", "\\\\")
+    yield from (value, quote(value, errors="replace"), quote(value, safe="", errors="replace"))
+    yield from (quote_plus(value, errors="replace"), encoded, encoded.rstrip("="))
+    yield from (repr(value)[1:-1], escaped, escaped.replace("'", "\\'"), value.replace("'", "''"))
+
+
+REFERENCES = ("env:", "file:", "credential:")
+"""How a setting says where a secret is."""
+
+
+def reference_problem(text: str) -> str | None:
+    """Why a text does not say where a secret is, a clause without its subject; None where it does.
+
+    The clause never holds the text, which may be the secret itself.
+    """
+    kind, separator, name = text.partition(":")
+    if f"{kind}{separator}" not in REFERENCES:
+        return (
+            "must say where the secret is, and not be the secret: write env:NAME (a variable of the environment), "
+            "file:/path, or credential:NAME (of the service manager)"
+        )
+    if not name.strip():
+        return f"names nothing after {kind}:"
+    if kind == "credential" and ("/" in name or name.startswith(".")):
+        return "names a credential with a slash or a leading dot; write the name alone"
+    return None

@@ -28,9 +28,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
             return known_name
     largest_difference = max(3, len(name) // 2)
     candidates = [known_name for known_name in names if abs(len(known_name) - len(name)) <= largest_difference]
-    by_folded = {candidate.casefold(): candidate for candidate in candidates[:MOST_COMPARED]}
+    by_folded: dict[str, list[str]] = {}
+    for candidate in candidates[:MOST_COMPARED]:
+        by_folded.setdefault(candidate.casefold(), []).append(candidate)
     matches = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
-    return by_folded[matches[0]] if matches else None
+    if not matches:
+        return None
+    return max(by_folded[matches[0]], key=lambda candidate: SequenceMatcher(None, name, candidate).ratio())
 
 
 def likely(name: str, known: Iterable[str]) -> str | None:

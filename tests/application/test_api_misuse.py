@@ -275,7 +275,7 @@ def test_a_configuration_of_wrong_types_is_refused_with_every_fault(store_url, t
 
     assert [fault.message for fault in refused.value.faults] == [
         'Connector: identifier is "5" (int), not a text',
-        'Property "Number": type is "String" (str), not PropertyType',
+        'Property "Number": type is "String" (str), not PropertyType; write PropertyType.STRING',
         'SynchronizeTask "SynchronizeNone": connector is None, not a text',
     ]
 

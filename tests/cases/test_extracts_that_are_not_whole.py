@@ -20,7 +20,7 @@ def people(case: Case) -> dict[str, str]:
 
 
 def state(answer) -> str:
-    return next(line for line in answer.err.splitlines() if line.startswith("Run ")).split(": ")[1].rstrip(".")
+    return next(line for line in answer.err.splitlines() if " Run " in line[:7]).split(": ")[1].rstrip(".")
 
 
 def parquet(**columns) -> bytes:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from deltamark.config.check import judged_configuration
+from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 from tests.cases.conftest import NewCase
 
 ROOT = Path(__file__).parent.parent.parent
@@ -122,3 +124,34 @@ def test_the_pages_name_as_not_built_only_what_is_not(case: NewCase) -> None:
     assert sentences
     for sentence in sentences:
         assert not re.search(r"digest|eras|safe|spreadsheet|checkpoint|retain", sentence, re.IGNORECASE), sentence
+
+
+def test_a_misspelt_name_may_be_one_of_a_file_that_is_not_well_formed(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(
+        '<ConfigurationFile>\n<EntityType Identifier="Person"><Property Identifier="K" IsKey="true" /></EntityType>\n'
+        '<ResourceType Identifier="R" SourceEntityType="Person" TargetEntityType="Bagde" />\n</ConfigurationFile>\n'
+    )
+    (tmp_path / "b.xml").write_text(
+        '<ConfigurationFile>\n<EntityType Identifier="Badge"><Property Identifier="Nr" IsKey="true" />\n'
+        "</ConfigurationFile>\n"
+    )
+
+    told = [fault.message for fault in judged_configuration(tmp_path, DuckEvaluator).faults]
+
+    assert told[0] == 'unknown entity type "Bagde" in resource type "R"; did you mean "Badge"?'
+    assert len(told) == 2
+
+
+def test_separators_of_a_date_are_told_once(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(
+        '<ConfigurationFile>\n<Connector Identifier="C" />\n<EntityType Identifier="P">'
+        '<Property Identifier="K" IsKey="true" /><Property Identifier="D" Type="DateTime" /></EntityType>\n'
+        '<EntityTypeMapping Identifier="P" Connector="C" ConnectionTable="p">\n'
+        '<Property Identifier="K" ConnectionColumn="k" IsPrimaryKey="true" />\n'
+        '<Property Identifier="D" ConnectionColumn="d" ThousandsSeparator="." />\n'
+        "</EntityTypeMapping>\n</ConfigurationFile>\n"
+    )
+
+    (fault,) = judged_configuration(tmp_path, DuckEvaluator).faults
+
+    assert "ThousandsSeparator has no effect on a property of type DateTime" in fault.message

@@ -140,6 +140,29 @@ def test_a_spreadsheet_is_read_as_the_mapping_says(case: NewCase) -> None:
     assert values(sheet, "C") == {"1": "2024-02-29T00:00:00Z", "2": None, "3": None}
 
 
+def test_amounts_and_days_of_a_spreadsheet_are_exact(case: NewCase) -> None:
+    sheet = case("56-values-of-a-spreadsheet")
+    replace_in(sheet, 'Identifier="A" Type="Double"', 'Identifier="A" Type="Decimal"')
+    replace_in(sheet, 'Identifier="C" Type="DateTime"', 'Identifier="C" Type="Date"')
+    map_with(sheet, "a", 'DecimalSeparator="," ThousandsSeparator="."')
+    map_with(sheet, "c", 'Format="dd/MM/yyyy HH:mm:ss"')
+    sheet.extract(
+        1,
+        p="id;a;b;c\n1;1.234,560;;29/02/2024 00:00:00\n2;-0,00;;\n3;-9.007.199.254.740.993,10;;31/12/9999 00:00:00\n"
+        f"4;{'9' * 39};;\n5;;;29/02/2024 08:15:00\n",
+    )
+
+    answer = sheet.run(1)
+
+    assert values(sheet, "A") == {"1": "1234.56", "2": "0", "3": "-9007199254740993.1"}
+    assert values(sheet, "C") == {"1": "2024-02-29", "2": None, "3": "9999-12-31"}
+    assert "p.csv:5:a: the number has more than 38 digits; expected is a number with a decimal comma" in answer.err
+    assert "p.csv:6:c: the date has a time of day; a Date has none: declare the property as DateTime" in answer.err
+    assert sheet.command("export", "P", "--format", "csv", "--safe-for-spreadsheets").out.decode().splitlines()[3] == (
+        '"3","3","-9007199254740993.1","","9999-12-31"'
+    )
+
+
 def test_without_options_the_reasons_name_what_is_read_and_which_option_would_read_the_value(case: NewCase) -> None:
     sheet = case("56-values-of-a-spreadsheet")
 
@@ -387,14 +410,3 @@ def test_without_regard_to_case_blanks_still_count(case: NewCase) -> None:
     managers = led_by(names)
     assert [managers[f"CN={name}"] for name in "ABCDE"] == [BOSS, BOSS, None, MUELLER, MUELLER]
     assert 'u.csv:6:manager: no U has this Dn; it differs from "CN=Boss\\, Jane,OU=Sales" in blanks' in answer.err
-
-
-@pytest.mark.parametrize("name", ["Decimal", "Date"])
-def test_a_type_that_is_not_built_says_which_one_to_take(case: NewCase, name: str) -> None:
-    sheet = case("56-values-of-a-spreadsheet")
-    replace_in(sheet, 'Identifier="A" Type="Double"', f'Identifier="A" Type="{name}"')
-
-    answer = sheet.command("validate")
-
-    assert answer.status == 2
-    assert f'"{name}" is a type that is not built yet; take D' in answer.out.decode()

@@ -1,6 +1,7 @@
 """The code of a workspace runs when its jobs do, and not when somebody only looks at it."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,7 @@ def cloned(case, monkeypatch):
     computing = 'batch.select(["key", "N"]).rename_columns(["key", "Score"])'
     program.write_text(program.read_text().replace('batch.select(["key"])', computing))
     case.configuration = lambda step: "configuration"
-    case.exports = lambda step: "exports"
+    case.exports = lambda step: Path("exports")
     case.ran = lambda: (case.folder / "workspace" / "ran").exists()
     sys.modules.pop("own_tasks", None)
     yield case

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.signals import ending_with_us
 
-COMMAND = (sys.executable, "-m", "deltamark.interfaces.cli.main")
+COMMAND = (sys.executable, "-m", "deltamark.interfaces.cli.start")
 LONGEST_S = 240
 """How long a process that is about to end may take on a busy machine, in seconds."""
 

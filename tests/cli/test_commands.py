@@ -131,7 +131,7 @@ def test_a_run_ends_with_one_object_that_describes_it(company):
     assert (run["run"], run["job"], run["state"], run["dry_run"]) == (1, "Incremental", "completed", False)
     assert [list(task) for task in run["tasks"]] == [TASK] * 4
     assert [{name: task[name] for name in COUNTS if task[name]} for task in run["tasks"]] == [
-        {"read": 8, "inserted": 5, "linked": 3},
+        {"read": 5, "inserted": 5, "linked": 3},
         {"read": 8, "inserted": 5, "linked": 3},
         {"flagged": 6},
         {"computed": 6, "executed": 6, "necessary": 5, "written": 5},
@@ -142,8 +142,8 @@ def test_a_run_ends_with_one_object_that_describes_it(company):
 def test_a_run_shows_tasks_on_standard_error_and_its_result_on_standard_output(company):
     answer = company.done("run", "Incremental")
 
-    assert re.match(r"SynchronizeHR: completed \(\d+\.\d\d s\)\n", answer.err)
-    assert answer.err.endswith("Run 1: completed.\n")
+    assert re.match(r"\+ Read HR: completed \(\d+\.\d\d s\)\n", answer.err)
+    assert answer.err.endswith("+ Run 1: completed.\n")
     assert answer.lines[0].split() == [
         "task",
         "state",
@@ -157,7 +157,7 @@ def test_a_run_shows_tasks_on_standard_error_and_its_result_on_standard_output(c
         "written",
         "seconds",
     ]
-    assert answer.lines[1].split()[:5] == ["SynchronizeHR", "completed", "8", "5", "3"]
+    assert re.split("  +", answer.lines[1])[:5] == ["Read HR", "+ completed", "5", "5", "3"]
     csv_rows = table_of(company.done("run", "Incremental", "--format", "csv").text)
     assert [(row["task"], row["state"]) for row in csv_rows] == [
         ("SynchronizeHR", "completed"), ("SynchronizeAD", "completed"), ("Flag", "skipped"), ("Keys", "skipped"),
@@ -191,7 +191,7 @@ def test_a_dry_run_shows_the_same_changes_in_every_format(company):
     assert [row["change"] for row in table_of(as_csv.text)].count("created") == 1
     assert len(table_of(as_csv.text)) == 10
     assert all(row["position"].isdigit() for row in table_of(as_csv.text))
-    assert sum("SynchronizeHR" in line for line in as_table.lines) == 7 + 1
+    assert sum("Read HR" in line for line in as_table.lines) == 7 + 1
     assert as_table.err.endswith("Dry run, nothing was kept: completed.\n")
     assert "Run 1: completed." in before.err
     assert [run["run"] for run in company.jsonl("runs")] == [1]
@@ -245,8 +245,8 @@ def test_past_runs_are_listed_and_one_is_shown_with_rows_set_aside(company):
     ]
     told = company.done("runs", "2").text
     assert "set aside: users.csv:3:login: the key is empty" in told
-    assert told.startswith("Run 2 of Incremental: warning\nstarted ")
-    assert company.done("runs").lines[2].split()[:3] == ["2", "Incremental", "warning"]
+    assert told.startswith("! Run 2 of Incremental (What changed since last night): warning\nstarted ")
+    assert company.done("runs").lines[2].split()[:4] == ["2", "Incremental", "!", "warning"]
     assert len(table_of(company.done("runs", "2", "--format", "csv").text)) == 4
 
 
@@ -258,7 +258,8 @@ def test_changes_have_exactly_the_members_of_the_contract(past):
 
     for change in changes:
         whole = [*(LINKED if "association" in change else CHANGED), *(PLACE if "line" in change else [])]
-        assert list(change) == whole
+        grounds = ["grounds"] if change["change"] in ("deleted", "unlinked") else []
+        assert list(change) == [*whole, *grounds]
         assert TIME.match(change["at"])
         assert isinstance(change["position"], int)
     by_kind = {change["change"]: change for change in changes}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deltamark import configuration_xml
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import load_configuration as load
 from tests.cli.workspace import Workspace
 
 

@@ -75,8 +75,8 @@ class People(Workspace):
         return self.jsonl("export", "Person")
 
     def set_aside(self, run: dict) -> list[dict]:
-        """The rows that a run set aside."""
-        return self.jsonl("runs", str(run["run"]))[0]["set_aside"]
+        """The rows of extracts that a run set aside."""
+        return [row for row in self.jsonl("runs", str(run["run"]))[0]["set_aside"] if row["line"] is not None]
 
 
 @pytest.fixture(scope="module")

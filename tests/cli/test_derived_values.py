@@ -46,9 +46,9 @@ def test_values_executed_and_necessary_are_counted(derived):
 
 
 def test_a_table_shows_only_nonzero_counts(derived):
-    values = derived.done("runs", "1").lines[2].split()
+    values = derived.done("runs", "1").lines[3].split()
     derived.done("run", "OnlyFlag")
-    none = derived.done("runs", "2").lines[2].split()
+    none = derived.done("runs", "2").lines[3].split()
 
     assert values[-5:] == ["computed", "executed", "necessary", "written", "seconds"]
     assert not {"computed", "executed", "necessary", "written"} & set(none)

@@ -43,7 +43,7 @@ def test_1_a_failed_task_is_shown_and_recorded(company):
     assert answer.status == 1
     (run,) = answer.documents
     assert [task["state"] for task in run["tasks"]] == ["failed", "skipped", "skipped", "skipped"]
-    assert "SynchronizeHR: failed (" in answer.err
+    assert "x Read HR: failed (" in answer.err
     assert "  people.csv:1:" in answer.err
     assert "Nothing was changed." in answer.err
     assert "Traceback" not in answer.err

@@ -70,7 +70,7 @@ def test_a_failed_export_keeps_the_existing_file(past, target, arguments):
 
 
 def test_an_interrupted_export_leaves_no_file(past, target, monkeypatch):
-    def interrupting(*_: object):
+    def interrupting(*_: object, **__: object):
         yield next(iter(past_resources))
         raise KeyboardInterrupt
 

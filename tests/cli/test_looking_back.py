@@ -223,3 +223,46 @@ def test_files_for_spreadsheets_have_no_formula(past, tmp_path):
     safe = (tmp_path / "safe.csv").read_bytes()
     assert safe == past.done("changes", "--format", "csv", "--safe-for-spreadsheets").out
     assert table_of(safe.decode()) == table_of(past.done("changes", "--format", "csv").text)
+
+
+def test_a_report_on_one_resource_has_the_same_rows_in_every_format(past):
+    rows = past.jsonl("audit", "--person", "HR_Person", "E1", "--between", "run:1", "run:2")
+
+    assert [(r["what"], r["name"], r["value"]) for r in rows if r["what"] != "value"] == [
+        ("existence", "HR_Person", "E1"),
+        ("link to", "Staff", "D1"),
+        ("link to", "Staff", "D2"),
+        ("source key", "Account_1", "ada.l@x.example"),
+        ("match", "Account_1", "ada"),
+    ]
+    mails = [r for r in rows if r["name"] == "Mail"]
+    assert [(r["value"], r["until"] and r["until"]["run"]) for r in mails] == [
+        ("Ada@x.example", 2), ("ada.l@x.example", None),
+    ]  # fmt: skip
+    csv_rows = table_of(past.done("audit", "--person", "HR_Person", "E1", "--format", "csv").text)
+    assert [(r["what"], r["name"], r["value"]) for r in csv_rows] == [
+        (r["what"], r["name"], str(r["value"]).lower() if isinstance(r["value"], bool) else str(r["value"]))
+        for r in past.jsonl("audit", "--person", "HR_Person", "E1")
+    ]
+    shown = past.deltamark("audit", "--person", "HR_Person", "E1")
+    assert "line 2 of people.csv" in shown.text
+    assert "Keys, matches and the classification are those of now" in shown.err
+    gone = past.done("audit", "--person", "HR_Person", "E3").text
+    assert "its row is missing in people.csv" in gone
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--person", "HR_Person"], "requires 2 arguments"),
+        (["--person", "HR_Person", "E9"], "there never was a HR_Person"),
+        (["--person", "HR_Persn", "E1"], 'did you mean "HR_Person"'),
+        (["--person", "HR_Person", "E1", "--property", "Mail"], "Combine it with --between alone."),
+        (["--association", "Staff"], "Missing option '--between'."),
+    ],
+)
+def test_a_report_that_cannot_be_given_says_why(past, options, message):
+    answer = past.deltamark("audit", *options)
+
+    assert (answer.status, answer.out) == (2, b"")
+    assert message in answer.err

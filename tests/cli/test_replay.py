@@ -10,6 +10,7 @@ from deltamark.bootstrap import open_store
 from tests.cli.terminal import in_terminal
 from tests.cli.workspace import Workspace
 from tests.store.tables import alter
+from tests.stores import NewStore
 
 MEMBERS = ["found", "subject", "position", "problem", "advice"]
 ASKED = (["changes"], ["runs"], ["export", "HR_Person"], ["keys"], ["dirty"])
@@ -47,6 +48,23 @@ def test_a_difference_has_status_4_and_is_repaired_by_replay(two_days: Workspace
     assert "1 row put right. The next runs compute everything that is derived anew." in done.err
     two_days.done("verify")
     assert [two_days.jsonl(*asked) for asked in ASKED[:3]] == before[:3]
+
+
+def test_an_altered_place_of_a_task_has_status_4_and_is_repaired_by_replay(two_days: Workspace) -> None:
+    place = "FROM consumed ORDER BY consumer, rule LIMIT 1"
+    condition = f"consumer=(SELECT consumer {place}) AND rule=(SELECT rule {place})"
+    assert alter(two_days.store, f"UPDATE consumed SET position=position-1 WHERE {condition}") == 1
+
+    answer = two_days.deltamark("verify", "--format", "jsonl")
+    done = two_days.done("replay")
+
+    assert answer.status == 4
+    (document,) = answer.documents
+    assert (document["subject"], document["advice"]) == ("the table consumed", "deltamark replay")
+    assert document["problem"].startswith("the row of consumer ")
+    assert document["problem"].endswith(" is not what was written")
+    assert "1 row put right. The next runs compute everything that is derived anew." in done.err
+    two_days.done("verify")
 
 
 def test_the_three_formats_show_the_same_discrepancies(two_days: Workspace) -> None:
@@ -164,3 +182,26 @@ def test_a_long_replay_draws_its_progress_and_leaves_only_its_result(
         assert shown.status == 0
         assert (words in shown.raw) is bars
         assert shown.cursor_is_visible
+
+
+def test_a_store_is_rebuilt_as_it_was(two_days: Workspace, new_store: NewStore) -> None:
+    asked = (["export", "HR_Person"], ["show", "HR_Person", "E1"])
+    first = [two_days.jsonl(*words, "--at", "run:1") for words in asked]
+    target = new_store()
+
+    done = two_days.done("replay", "--into", target, "--until", "run:1")
+
+    assert done.out == b""
+    assert "1 run, up to position" in done.err
+    assert done.err.endswith(". It is sound.\n")
+    assert [two_days.jsonl("--store", target, *words) for words in asked] == first
+    assert [run["run"] for run in two_days.jsonl("--store", target, "runs")] == [1]
+    assert two_days.jsonl("--store", target, "keys")
+    two_days.done("--store", target, "verify")
+
+
+def test_a_past_store_needs_a_new_one(two_days: Workspace) -> None:
+    refused = two_days.deltamark("replay", "--until", "run:1")
+
+    assert refused.status == 2
+    assert "--until needs a new store" in refused.err

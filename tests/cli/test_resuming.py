@@ -39,7 +39,7 @@ def test_a_failed_run_is_resumed_under_its_number(failed):
     assert (answer.status, run["run"], run["state"]) == (0, 1, "completed")
     assert [task["state"] for task in run["tasks"]] == ["completed"] * 4
     assert [resumption["again"] for resumption in run["resumed"]] == [[1, 2, 3, 4]]
-    assert "SynchronizeHR: completed (" in answer.err
+    assert "+ Read HR: completed (" in answer.err
     assert len(failed.jsonl("runs")) == 1
 
 
@@ -47,7 +47,7 @@ def test_a_resumption_is_shown(failed):
     failed.done("resume", "1")
 
     assert re.search(
-        r"^resumed 20\S+Z by \S+ on \S+ \(process \d+\): SynchronizeHR, SynchronizeAD, Flag, Keys$",
+        r"^resumed 20\S+Z by \S+ on \S+ \(process \d+\): Read HR, Read AD, Flag, Keys$",
         failed.done("runs", "1").text,
         re.MULTILINE,
     )
@@ -59,7 +59,7 @@ def test_the_list_of_runs_has_no_empty_columns(past):
         "run", "job", "state", "started_at", "ended_at", "changes", "user", "host",
     ]  # fmt: skip
     assert past.done("runs", "--format", "csv").lines[0] == (
-        "run,job,state,started_at,ended_at,changes,user,host,trigger,due_at,late,resumed"
+        "run,job,state,started_at,ended_at,changes,user,host,trigger,due_at,late,resumed,by,reason"
     )
 
 
@@ -147,7 +147,7 @@ def test_a_blocked_run_can_be_resumed_or_cancelled(company):
         assert answer.status == 3
         if run == "2":
             dropped = company.done("cancel", "2")
-            assert "SynchronizeHR: dropped what was held back of HR" in dropped.err
+            assert "~ Read HR: dropped what was held back of HR" in dropped.err
             assert dropped.err.endswith("Run 2: cancelled.\n")
 
     assert company.deltamark("resume", "2").status == 2
@@ -202,4 +202,4 @@ def test_each_task_of_a_level_has_a_progress_line(company):
     assert not any(SPINNER.search(line) for line in shown.screen)
     assert shown.cursor_is_visible
     told = [line.split(":")[0] for line in shown.screen if "completed (" in line]
-    assert sorted(told) == ["SynchronizeAD", "SynchronizeHR"]
+    assert sorted(told) == ["+ Read AD", "+ Read HR"]

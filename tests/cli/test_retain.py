@@ -67,6 +67,9 @@ def test_for_a_server_the_command_that_frees_space_is_named(two_days: Workspace)
         (["--connector", "HR", "--keep", "run:77"], "there is no run 77"),
         (["--connector", "HR"], "--keep"),
         (["--keep", "0"], "--connector"),
+        (["--type", "HR_Person", "--connector", "HR", "--keep", "0"], "only one"),
+        (["--type", "HR_Persn", "--keep", "0"], "did you mean"),
+        (["--association", "Member", "--keep", "0"], "did you mean"),
     ],
 )
 def test_an_invalid_retention_has_status_2_and_changes_nothing(

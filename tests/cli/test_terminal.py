@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.cli.processes import pausing_at
+from tests.cli.processes import environment, pausing_at, run
 from tests.cli.terminal import SPINNER, in_terminal
 from tests.cli.test_processes import COMPARING
 from tests.cli.workspace import EXTRACTS
@@ -21,10 +21,10 @@ def test_146_a_run_draws_its_progress_and_leaves_only_its_results(company):
     assert shown.cursor_is_visible
     assert shown.unknown == ()
     told = [line for line in shown.screen if line]
-    assert [line.split(":")[0] for line in told[:4]] == ["SynchronizeHR", "SynchronizeAD", "Flag", "Keys"]
-    assert re.match(r"SynchronizeHR: completed \(\d+\.\d\d s\)\Z", told[0])
+    assert [line.split(":")[0] for line in told[:4]] == ["+ Read HR", "+ Read AD", "+ Flag", "+ Keys"]
+    assert re.match(r"\+ Read HR: completed \(\d+\.\d\d s\)\Z", told[0])
     assert "32" in shown.colours
-    assert told[-1] == "Run 1: completed."
+    assert told[-1] == "+ Run 1: completed."
 
 
 def test_146_standard_output_is_only_json_lines_in_a_terminal(past):
@@ -111,7 +111,23 @@ def test_148_ctrl_c_in_a_terminal_stops_the_run_and_restores_the_cursor(company)
     assert shown.cursor_is_visible
     assert not any(SPINNER.search(line) for line in shown.screen)
     told = "\n".join(shown.screen)
-    assert "SynchronizeHR: failed" in told
+    assert "x Read HR: failed" in told
     assert "Interrupted. What was finished is kept; the task that was running was undone." in told
     assert "Traceback" not in told
     assert company.jsonl("runs")[0]["state"] == "failed"
+
+
+def test_forced_colours_in_a_pipe_draw_nothing_again(company):
+    _, out, err = run(company.folder, "run", "Incremental", env=environment(FORCE_COLOR="1", NO_COLOR=None))
+
+    assert "\x1b[32m+ Read HR: completed (" in err
+    assert not SPINNER.search(err)
+    assert set(re.findall(r"\x1b\[[0-9;?]*([A-Za-z])", err + out.decode())) == {"m"}
+
+
+def test_a_terminal_that_lacks_characters_gets_lines_within_its_width(past):
+    shown = in_terminal(past.folder, "changes", columns=60, PYTHONIOENCODING="ascii", NO_COLOR="1")
+
+    assert "\\u2192" in shown.raw
+    assert "\\xf6" in shown.raw
+    assert max(len(line) for line in shown.screen) <= 60

@@ -114,7 +114,7 @@ def test_an_exception_is_shown_with_the_users_traceback_and_recorded(rated):
 
     assert answer.status == 1
     said = answer.err.splitlines()
-    first = next(n for n, line in enumerate(said) if line.startswith("Risk: failed"))
+    first = next(n for n, line in enumerate(said) if line.startswith("x Rates: failed"))
     assert said[first + 1].startswith("  function company_tasks:risk_score raised TypeError. Nothing was changed.")
     assert said[first + 2] == "  Traceback (most recent call last):"
     assert any(line.strip() == 'return len(row["Name"]) + len(row["Department.Title"])' for line in said)
@@ -122,7 +122,7 @@ def test_an_exception_is_shown_with_the_users_traceback_and_recorded(rated):
     assert "/deltamark/application" not in answer.err
     assert set(risks(rated).values()) == {None}
     record = rated.done("runs", "1").text
-    assert "Risk: function company_tasks:risk_score raised TypeError." in record
+    assert "Rates: function company_tasks:risk_score raised TypeError." in record
     assert "\n  TypeError: object of type 'NoneType' has no len()\n" in record
 
 

@@ -55,7 +55,7 @@ def test_a_changed_link_has_a_path_and_no_property(renamed):
     assert [(c["change"], c["path"], c["property"], c["other_key"], c["task"]) for c in causes] == [
         ("unlinked", "Department", None, "D2", "Properties"), ("linked", "Department", None, "D1", "Properties"),
     ]  # fmt: skip
-    assert [list(cause) for cause in causes] == [[*LINK, *WHY, *WHENCE[:5]], [*LINK, *WHY, *WHENCE]]
+    assert [list(cause) for cause in causes] == [[*LINK, *WHY, *WHENCE, "grounds"], [*LINK, *WHY, *WHENCE]]
     assert {cause["reason"] for cause in causes} == {"the links of Department are followed by Place"}
 
 
@@ -96,7 +96,8 @@ def test_the_three_formats_show_the_same_causes(renamed):
     assert len(causes) == len(rows) == 3
     assert list(rows[0]) == [
         *CHANGE[:5], "association", "other_entity_type", "other_key", "changes", *WHY,
-        "run", "job", "changed_by", "file", "line", "user", "trigger", "through",
+        "run", "job", "changed_by", "file", "line", "user", "trigger", "through", "by",
+        "run_reason", "grounds",
     ]  # fmt: skip
     assert [row["computes"] for row in rows] == [plain(cause["computes"]) for cause in causes]
     assert table[0].split() == ["position", "change", "resource", "what", "path", "task", "at", "run", "reason"]

@@ -75,8 +75,8 @@ CONFIGURATION = """<?xml version="1.0" encoding="utf-8"?>
 
   <Job Identifier="Incremental" DisplayName_L1="What changed since last night" IsIncremental="true"
        CronTabExpression="0 6 * * *">
-    <SynchronizeTask Identifier="SynchronizeHR" DisplayName_L1="h" Connector="HR" Level="1" DoNotDeleteChanges="true" />
-    <SynchronizeTask Identifier="SynchronizeAD" DisplayName_L1="a" Connector="AD" Level="2" DoNotDeleteChanges="true" />
+    <SynchronizeTask Identifier="SynchronizeHR" DisplayName_L1="Read HR" Connector="HR" Level="1" DoNotDeleteChanges="true" />
+    <SynchronizeTask Identifier="SynchronizeAD" DisplayName_L1="Read AD" Connector="AD" Level="2" DoNotDeleteChanges="true" />
     <SetRecentlyModifiedFlagTask Identifier="Flag" DisplayName_L1="Flag" Level="3">
       <TaskDependsOnTask ParentTask="SynchronizeHR" />
       <TaskDependsOnTask ParentTask="SynchronizeAD" />

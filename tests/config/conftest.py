@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import load_configuration as load
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import ConfigurationError
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deltamark.config.check import judged_configuration
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import load_configuration as load
 from deltamark.config.xml.reader import read
 from deltamark.config.xml.schema import all_elements
 from deltamark.config.xml.unbuilt import NOT_BUILT

@@ -43,6 +43,15 @@ def job(body: str, rest: str = "") -> str:
 
 FAULTS = {
     "an agent of a connector": ('<Connector Identifier="X" Agent="G" />', 'unknown agent "G".*there is none'),
+    "an attribute of another element": (
+        SYNC.replace(" />", ' SynchronizationMode="Incremental" />'),
+        "unknown attribute `SynchronizationMode` of `SynchronizeTask`; it is an attribute of "
+        "`PrepareSynchronizationTask`$",
+    ),
+    "an attribute of an inner element": (
+        '<Connector Identifier="X" IsKey="true" />',
+        "unknown attribute `IsKey` of `Connector`; it is an attribute of `Property` inside `EntityType`$",
+    ),
     "an agent of a task": (SYNC.replace(" />", ' Agent="G" />'), 'unknown agent "G" in SynchronizeTask "S"'),
     "an agent of a job": (job("", ' Agent="G"'), 'unknown agent "G" in job "J"'),
     "a connector of a connection": (
@@ -181,6 +190,10 @@ FAULTS = {
     "an empty command column": (
         '<PrepareSynchronizationTask Connector="AD" DisplayName_L1="p" SynchronizationMode="2" ColumnName="" />',
         "ColumnName",
+    ),
+    "a table that is always complete for one mapping": (
+        LINKS + LINKED.replace('"l"', '"teams" AlwaysComplete="1"'),
+        'mapping "Team" says that the extract "teams" is always complete .*and mapping "Directory_Team", which',
     ),
     "a task that covers nothing": (KEYS.replace("true", "false"), "does not say which entity types it covers"),
     "a task that an override leaves with nothing": (
@@ -347,6 +360,8 @@ def test_the_nearest_name_differs_in_case_or_little():
     assert nearest("identifier", ["Identity", "Identifier"]) == "Identifier"
     assert nearest("Idenifier", ["Level", "Identifier"]) == "Identifier"
     assert nearest("Colour", ["Level", "Identifier"]) is None
+    assert nearest("Nmae", ["name", "Name", "Mail"]) == "Name"
+    assert nearest("nmae", ["Name", "name", "Mail"]) == "name"
     assert hint("Colour", ["Level", "Identifier"]) == '; there is "Identifier", "Level"'
 
 

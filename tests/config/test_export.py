@@ -40,7 +40,7 @@ from deltamark.config.xml import attribute_types as kinds
 from deltamark.config.xml import schema, task_elements
 from deltamark.config.xml.attribute_types import AttributeType
 from deltamark.config.xml.elements import Attribute, Element, Parts
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import load_configuration as load
 from deltamark.config.xml.reader import read
 from deltamark.config.xml.schema import ROOT
 from deltamark.domain.configuration.entity_model import JobUse

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import load_configuration as load
 from deltamark.config.xml.safety import refusal
 from deltamark.domain.errors import ConfigurationError, Fault
 

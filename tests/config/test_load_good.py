@@ -7,7 +7,7 @@ import codecs
 import pytest
 from attrs import evolve
 
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import load_configuration as load
 from deltamark.config.xml.schema import all_elements
 from deltamark.domain.configuration.entity_model import (
     CONNECTOR_DEFAULTS,
@@ -339,3 +339,12 @@ def test_the_faults_of_all_files_are_reported_in_file_order(tmp_path):
         ("b.xml", 2),
         ("b.xml", 3),
     ]
+
+
+def test_a_column_that_is_not_named_has_the_name_of_its_property(load_text, configuration_text):
+    text = configuration_text("")
+    named = load_text(text.replace('"Mail" ConnectionColumn="mail"', '"Mail" ConnectionColumn="Mail"'))
+    left_out = load_text(text.replace('"Mail" ConnectionColumn="mail"', '"Mail"'))
+
+    assert left_out == named
+    assert [p.connection_column for p in left_out.entity_type_mappings[0].properties] == ["number", "Mail"]

@@ -124,7 +124,7 @@ KINDS = {
         '"Size" ConnectionColumn', '"Seize" ConnectionColumn', 'unknown property of "Person" "Seize"'
     ),
     "doubtful primary key": Mistake('"name" IsPrimaryKey="true"', '"name" IsPrimaryKey="so"', "is not a Boolean"),
-    "column left out": Mistake('"Kind" ConnectionColumn="kind"', '"Kind"', "needs the attribute `ConnectionColumn`"),
+    "column of white space": Mistake('ConnectionColumn="kind"', 'ConnectionColumn=" "', "`ConnectionColumn`"),
     "column without text": Mistake('Column1="a"', 'Column1=""', "is empty"),
     "function": Mistake('Expression="ToLower"', 'Expression="Bellow"', '"Bellow", which is no function'),
     "path": Mistake("p.Chief.Mail", "p.Chief.Nick", '"Chief.Nick", which is no property'),
@@ -148,7 +148,7 @@ KINDS = {
     ),
     "not built": Mistake(
         '<ComputeCorrelationKeysTask Identifier="Keys"',
-        '<ExportTask /><ComputeCorrelationKeysTask Identifier="Keys"',
+        '<FulfillTask /><ComputeCorrelationKeysTask Identifier="Keys"',
         "not built yet",
     ),
     "step": Mistake(

@@ -9,6 +9,7 @@ import pytest
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connector, Thresholds
 from deltamark.domain.derivation.plan import Plan
+from deltamark.domain.errors import Fault
 from deltamark.domain.validation.validate import faults
 from deltamark.domain.validation.warnings import warnings
 
@@ -52,6 +53,10 @@ WARNED = {
         ITEM.format("String") + MAPPED.format('MaximumDeletedLines="500"', "", ""),
         'MaximumDeletedLines 500 of mapping "Item" has no effect: connector "AD" has 100',
     ),
+    "a table that is complete anyway": (
+        ITEM.format("String") + MAPPED.format('AlwaysComplete="1"', "", "") + job("", SYNC.format("")),
+        'AlwaysComplete of mapping "Item" has no effect: no job prepares the connector "AD"',
+    ),
     "a format of a number": (
         ITEM.format("Int32") + MAPPED.format("", "", 'Format="dd"'),
         "no effect on a property of type Int32",
@@ -59,11 +64,42 @@ WARNED = {
 }
 
 
+LINKED = (
+    '<EntityType Identifier="Item"><Property Identifier="A" IsKey="1" /><Property Identifier="Parent" '
+    'Type="ForeignKey" /><Property Identifier="Parts" Type="ForeignKey" /></EntityType>'
+    '<EntityTypeMapping Identifier="Item" Connector="AD" ConnectionTable="items">'
+    '<Property Identifier="A" ConnectionColumn="a" IsPrimaryKey="1" />'
+    '<Property Identifier="{}" ConnectionColumn="p" /></EntityTypeMapping>'
+    '<EntityAssociation Identifier="Part" Property1="Item:Parent" Property2="Item:Parts" '
+    'IsProperty2Collection="1" />'
+)
+LINKING = (
+    '<EntityAssociationMapping Identifier="Part" Connector="AD" ConnectionTable="items" Column1="a" '
+    'EntityPropertyMapping1="Item:A" Column2="parent" EntityPropertyMapping2="Item:A" />'
+)
+
+
+@pytest.mark.parametrize("end", ["Parent", "Parts"])
+def test_a_column_of_a_property_that_an_association_links_is_warned_of(configured, end):
+    (warning,) = warnings(configured(LINKED.format(end) + LINKING), Plan())
+
+    assert f'column "p" gives property "{end}" in mapping "Item" a text' in warning.message
+    assert 'association "Part": its links are made from "a" and "parent"' in warning.message
+    assert warning.location is not None
+    (unlinked,) = warnings(configured(LINKED.format(end)), Plan())
+    assert "no EntityAssociationMapping fills" in unlinked.message
+
+
+def of_options(configuration: Configuration) -> list[Fault]:
+    """The warnings, without that no job of this part of a configuration synchronizes its connector."""
+    return [w for w in warnings(configuration, Plan()) if not w.message.startswith("no job synchronizes connector")]
+
+
 @pytest.mark.parametrize("name", WARNED)
 def test_each_is_warned_of_once(name, configured):
     more, message = WARNED[name]
 
-    (warning,) = warnings(configured(more), Plan())
+    (warning,) = of_options(configured(more))
 
     assert re.search(message, warning.message), warning.message
     assert warning.location is not None
@@ -82,7 +118,7 @@ def test_each_is_warned_of_once(name, configured):
     ],
 )
 def test_what_has_its_effect_is_not_warned_of(more, configured):
-    assert warnings(configured(more), Plan()) == ()
+    assert of_options(configured(more)) == []
 
 
 def test_the_type_of_a_synchronization_is_that_of_its_preparation(messages_of, configuration_text):

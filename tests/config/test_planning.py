@@ -28,9 +28,9 @@ class FakeEvaluator:
             raise ExpressionRefused("is a riddle; write it plainly")
         return tuple(Read((), name) for name in (derivation.expression or "").split() if name != "!")
 
-    def fault(self, derivation: Derivation) -> Fault | None:
+    def faults(self, derivation: Derivation) -> tuple[Fault, ...]:
         is_faulty = "!" in (derivation.expression or "")
-        return Fault(derivation.location, f"{derivation.described} cannot be evaluated") if is_faulty else None
+        return (Fault(derivation.location, f"{derivation.described} cannot be evaluated"),) if is_faulty else ()
 
 
 def configured(**expressions: str) -> Configuration:

@@ -32,7 +32,7 @@ from deltamark.bootstrap import checked_configuration
 from deltamark.config import user_modules as task_modules
 from deltamark.config.settings import load_settings
 from deltamark.config.user_modules import TaskModule, found_tasks
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import load_configuration as load
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.validation.warnings import warnings
 from tests.scenarios.staff import calls, expressions_task, people_model

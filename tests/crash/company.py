@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from threading import Event
@@ -24,6 +25,7 @@ from deltamark import (
     JobRun,
     Observer,
     PrepareSynchronizationTask,
+    PropertyType,
     Step,
     SynchronizationMode,
     TaskState,
@@ -46,9 +48,18 @@ PATIENCE_S = 300
 ENDED_WELL = (TaskState.COMPLETED, TaskState.WARNING)
 
 
-def configuration() -> Configuration:
-    """People are loaded whole, of accounts only what happened; then flags, properties over links, keys."""
-    known = soaked()
+EDITED = "edited"
+"""The file that lies among the extracts on days on which the configuration is another one."""
+_ONLY_BEFORE = "Friends"
+
+
+def configuration(*, is_edited: bool = False) -> Configuration:
+    """People are loaded whole, of accounts only what happened; then flags, properties over links, keys.
+
+    :param is_edited: whether the level of people is a text, and nobody knows anybody: to adopt it converts values,
+        removes links, and drops a computed property.
+    """
+    known = _edited(soaked()) if is_edited else soaked()
     delta = PrepareSynchronizationTask(
         connector="Directory", synchronization_mode=SynchronizationMode.INCREMENTAL, column_name="Command"
     )
@@ -60,17 +71,42 @@ def configuration() -> Configuration:
     )
 
 
-class Days:
-    """Writes a new day's extracts with every call; the same seed gives the same days."""
+def _edited(known: Configuration) -> Configuration:
+    person, *others = known.entity_types
+    kept = [
+        evolve(one, type=PropertyType.STRING) if one.identifier == "Level" else one
+        for one in person.properties
+        if one.identifier != _ONLY_BEFORE
+    ]
+    return evolve(
+        known,
+        entity_types=[evolve(person, properties=kept), *others],
+        associations=[one for one in known.associations if one.identifier != "Knows"],
+        association_mappings=[one for one in known.association_mappings if one.association != "Knows"],
+        property_expressions=[one for one in known.property_expressions if one.property != _ONLY_BEFORE],
+    )
 
-    def __init__(self, folder: Path, seed: int) -> None:
+
+class Days:
+    """Writes a new day's extracts with every call; the same seed gives the same days.
+
+    :param edits: whether the configuration is the edited one on every second day, so that each run begins with an
+        adoption.
+    """
+
+    def __init__(self, folder: Path, seed: int, *, edits: bool = False) -> None:
         self._folder = folder
+        self._is_edited = cycle([False, edits])
         self._company = Company(folder, seed)
         self._random = Random(seed)
 
     def next(self) -> None:
         """Everybody who is there now, and what happened to accounts. To apply that twice changes nothing."""
         self._company.complete_day()
+        if next(self._is_edited):
+            (self._folder / EDITED).touch()
+        else:
+            (self._folder / EDITED).unlink(missing_ok=True)
         logins = self._random.sample(KEYS, self._random.randint(2, 12))
         rows = [
             (login, self._random.choice(TEXTS), self._random.choice(("merge", "merge", "delete"))) for login in logins
@@ -81,8 +117,9 @@ class Days:
 
 def opened(url: str, folder: Path, *, lease_s: float = 60.0, clock: Callable[[], datetime] = utc_now) -> Engine:
     """The engine over the company's extracts, with leases of that many seconds."""
-    engine = Engine.open(url, configuration=configuration(), export_output=folder, clock=clock)
-    engine._services = evolve(engine._services, lease_s=lease_s)
+    chosen = configuration(is_edited=(folder / EDITED).exists())
+    engine = Engine.open(url, configuration=chosen, export_output=folder, clock=clock)
+    engine._services = evolve(engine._services, lease_s=lease_s, adoption_limit=10**6)
     return engine
 
 
@@ -115,7 +152,7 @@ def changed(engine: Engine) -> dict[str, tuple[int, ...]]:
     """Task -> how much it inserted, updated, deleted, linked, unlinked and wrote, all runs together."""
     found: dict[str, tuple[int, ...]] = {}
     for run in engine.runs():
-        for task in run.tasks:
+        for task in (*run.tasks, *([run.adoption] if run.adoption else [])):
             c = task.counts
             each = (c.inserted, c.updated, c.deleted, c.linked, c.unlinked, c.written)
             found[task.identifier] = tuple(map(sum, zip(found.get(task.identifier, (0,) * 6), each, strict=True)))
@@ -160,7 +197,7 @@ def _half_done(engine: Engine) -> Iterator[str]:
     made = Counter((change.run, change.event.cause.task) for change in engine.changes())
     for run in engine.runs():
         yield from _wrong_record(run)
-        for task in run.tasks:
+        for task in (*run.tasks, *([run.adoption] if run.adoption else [])):
             counted = task.counts.changed or task.counts.written * (task.identifier == "Properties")
             if made.pop((run.number, task.ordinal), 0) != counted:
                 yield f"run {run.number}, {task.identifier}: {counted} changes counted, others are in the log"
@@ -214,13 +251,13 @@ def once_dead(engine: Engine) -> JobRun | None:
     raise AssertionError("the leases of a killed run did not expire")
 
 
-def lives(seed: int, days: int, folder: Path) -> list[Seen]:
+def lives(seed: int, days: int, folder: Path, *, edits: bool = False) -> list[Seen]:
     """What is seen after each day of a company to which nothing happens."""
-    extracts = Days(folder / "exports", seed)
-    with opened(f"sqlite:///{folder}/undisturbed.db", folder / "exports") as engine:
-        found = []
-        for _ in range(days):
-            extracts.next()
+    extracts = Days(folder / "exports", seed, edits=edits)
+    found = []
+    for _ in range(days):
+        extracts.next()
+        with opened(f"sqlite:///{folder}/undisturbed.db", folder / "exports") as engine:
             run = engine.run_job(JOB)
             assert run.state in ENDED_WELL, [task.messages for task in run.tasks]
             assert harm_in(engine) == []

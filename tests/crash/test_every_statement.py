@@ -80,6 +80,7 @@ def test_a_store_that_fails_at_any_statement_fails_one_task_and_is_as_before(
     assert failures > 300 / STRIDE[kind]
 
 
+@pytest.mark.soak
 @pytest.mark.slow  # like what it controls
 def test_control_a_failure_that_is_swallowed_is_caught(second: Second, monkeypatch: pytest.MonkeyPatch) -> None:
     with second.engine() as engine:

@@ -85,6 +85,7 @@ def test_an_interruption_at_any_statement_undoes_what_had_begun_and_resume_does_
     assert len(states) >= 5
 
 
+@pytest.mark.soak
 @pytest.mark.slow  # like what it controls
 def test_control_a_task_that_is_told_to_have_failed_when_it_was_kept_is_caught(
     second: Second,

@@ -1,4 +1,7 @@
-"""A process that runs the job is killed at random instants: nothing is lost, doubled or half done."""
+"""A process that runs the job is killed at random instants: nothing is lost, doubled or half done.
+
+The configuration is edited every day, so that a kill meets its adoption too.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ STATEMENTS, SECONDS = 500, 0.5
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
     """The days of the same company to which nothing happened."""
-    return lives(SEED, DAYS, tmp_path_factory.mktemp("undisturbed"))
+    return lives(SEED, DAYS, tmp_path_factory.mktemp("undisturbed"), edits=True)
 
 
 class Life:
@@ -40,7 +43,7 @@ class Life:
         self._url = url
         self._folder = folder
         self._random = Random(SEED)
-        self._extracts = Days(folder, SEED)
+        self._extracts = Days(folder, SEED, edits=True)
         self.kills = self.missed = 0
 
     def day(self) -> Engine:
@@ -99,6 +102,7 @@ def test_a_life_of_kills_leaves_what_an_undisturbed_one_leaves(
     assert life.kills >= KILLS
 
 
+@pytest.mark.soak
 @pytest.mark.slow  # like what it controls
 def test_control_a_store_that_commits_in_the_midst_of_a_task_is_caught(store_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "exports"

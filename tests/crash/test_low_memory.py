@@ -103,6 +103,7 @@ def test_a_life_of_too_little_memory_leaves_what_one_with_enough_leaves(
     assert life.ends["told"] + life.ends["dead"] >= DAYS
 
 
+@pytest.mark.soak
 @pytest.mark.slow  # like what it controls
 def test_control_a_store_that_keeps_half_a_task_when_memory_ends_is_caught(store_url: str, tmp_path: Path) -> None:
     folder = tmp_path / "exports"
@@ -155,7 +156,7 @@ def test_a_run_that_gets_no_thread_of_its_own_gives_its_tasks_back(
 
 
 def raising(error: Exception) -> Callable[..., None]:
-    def raised(*_: object) -> None:
+    def raised(*_: object, **__: object) -> None:
         raise error
 
     return raised

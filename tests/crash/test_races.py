@@ -86,6 +86,7 @@ def test_of_two_processes_that_start_at_the_same_instant_one_runs_and_one_is_ref
         assert harm_in(engine) == []
 
 
+@pytest.mark.soak
 @pytest.mark.slow  # like what it controls
 def test_control_without_leases_both_run(store_url: str, folder: Path) -> None:
     races = raced(store_url, folder, ([PEOPLE], [PEOPLE]), leases=False, patience_s=0.2)

@@ -101,6 +101,7 @@ def test_a_signal_in_a_level_undoes_all_its_tasks_and_resume_does_them(
         assert harm_in(engine) == []
 
 
+@pytest.mark.soak
 @pytest.mark.slow  # like what it controls
 def test_control_a_level_that_does_not_heed_the_signal_is_caught(store_url: str, tmp_path: Path) -> None:
     workspace = Workspace(store_url, tmp_path / "heedless", SEED)

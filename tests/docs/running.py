@@ -19,7 +19,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import load_configuration as load
 from deltamark.config.xml.reader import read
 from deltamark.interfaces.cli.main import status_of
 from tests.docs.pages import Block, blocks_of

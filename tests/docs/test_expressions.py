@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 
 import pytest
 
@@ -22,10 +22,13 @@ PERSON = {
     "Weight": 61.5,
     "Active": True,
     "Born": datetime(1996, 1, 2, 3, 4, 5),
+    "Salary": "2480.5",
+    "Hired": date(2024, 2, 29),
     "Manager.Name": "Bo",
     "Manager.Department.Label": "Sales",
     "Reports.Name": ["Cid", "Dora"],
     "Reports.Age": [30, 41],
+    "Reports.Salary": ["1000", "2000.1"],
 }
 
 

@@ -55,7 +55,16 @@ WITH_EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name_of)
+FIRST_READ = ("README.md", "docs/tutorial.md", "docs/reference/formats.md")
+"""Pages that `make test` follows too. The others take half a minute together."""
+
+
+def _page(page: Path) -> object:
+    name = name_of(page)
+    return pytest.param(page, id=name, marks=[] if name in FIRST_READ else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("page", [_page(page) for page in WITH_EXAMPLES])
 def test_a_page_works_as_printed(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ENVIRONMENT.values():
         monkeypatch.delenv(name, raising=False)

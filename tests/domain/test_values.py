@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
-from deltamark.domain.values import PropertyType, same_value, shown
+from deltamark.domain.values import PropertyType, canonical_decimal, digit_count, same_value, shown
 
 
 @pytest.mark.parametrize(
@@ -53,9 +55,25 @@ def test_a_quoted_value_is_one_line_cut_and_without_control_characters(value, te
 @pytest.mark.parametrize("kind", PropertyType)
 def test_a_type_is_named_by_name_or_number(kind):
     assert PropertyType.named(kind.label) is kind
-    assert PropertyType.named(str(kind.number)) is kind
+    assert kind.number is None or PropertyType.named(str(kind.number)) is kind
 
 
-@pytest.mark.parametrize("text", ["", "string", "11", "13", "-1", "1.0", " String", "STRING"])
+@pytest.mark.parametrize("text", ["", "string", "11", "13", "-1", "1.0", " String", "STRING", "None"])
 def test_an_unknown_type_is_none(text):
     assert PropertyType.named(text) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "digits"),
+    [
+        (Decimal("1.50"), "1.5", 2),
+        (Decimal("-0.00"), "0", 0),
+        (Decimal("1E+3"), "1000", 4),
+        (Decimal("-1E-3"), "-0.001", 3),
+        (100, "100", 3),
+        (Decimal("9" * 38), "9" * 38, 38),
+    ],
+)
+def test_a_decimal_has_one_text(number, text, digits):
+    assert canonical_decimal(number) == text
+    assert digit_count(text) == digits

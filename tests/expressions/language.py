@@ -24,6 +24,7 @@ ARROW = {
     "DOUBLE": pa.float64(),
     "BOOLEAN": pa.bool_(),
     "TIMESTAMP": pa.timestamp("us"),
+    "DATE": pa.date32(),
 }
 _WORKBENCH = Workbench()
 
@@ -40,6 +41,8 @@ _PERSON = EntityType(
         Property("Active", PropertyType.BOOL),
         Property("Born", PropertyType.DATE_TIME),
         Property("Badge", PropertyType.GUID),
+        Property("Salary", PropertyType.DECIMAL),
+        Property("Hired", PropertyType.DATE),
         Property("Manager", PropertyType.FOREIGN_KEY),
     ],
 )

@@ -44,7 +44,7 @@ def planning_s(expression: str) -> float:
         evaluator = DuckEvaluator(COMPANY)
         began = process_time()
         try:
-            assert evaluator.fault(derivation(expression, "Name")) is None
+            assert evaluator.faults(derivation(expression, "Name")) == ()
         except ExpressionRefused as e:  # piped so often, it may make texts that are too long
             if "may make a text" not in str(e):
                 raise
@@ -69,11 +69,11 @@ def test_the_longest_pipe_costs_in_proportion(pair: tuple[str, str]) -> None:
     _check_pair(*pair)
 
 
-@pytest.mark.slow  # a third of all pairs of functions
+@pytest.mark.slow  # one in seven pairs of functions
 @pytest.mark.parametrize("first", PIPED)
 def test_longest_pipes_of_two_functions_cost_in_proportion(first: str) -> None:
     names = list(PIPED)
-    for second in names[names.index(first) % 3 :: 3]:
+    for second in names[names.index(first) % 7 :: 7]:
         _check_pair(first, second)
 
 

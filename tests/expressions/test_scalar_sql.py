@@ -152,7 +152,7 @@ def test_the_variable_may_have_any_name(form):
         ("states.state", 'names "states.state"; write p.Property'),
         (
             "cast(p.Name as blob)",
-            'converts to "VARBINARY"; allowed are BIGINT, BOOLEAN, DATE, DOUBLE, INT, TEXT, TIMESTAMP, VARCHAR',
+            'converts to "VARBINARY"; allowed are BIGINT, BOOLEAN, DATE, DECIMAL, DOUBLE, INT, TEXT, TIMESTAMP, ',
         ),
         ("p.Name + 1", "calculates with a text; join texts with ||"),
         ("p.Name * 2", "calculates with a text; convert it with cast(… as double)"),

@@ -29,7 +29,7 @@ def test_a_row_in_which_nothing_is_is_passed_over(folder, row, others):
 
     assert found.rows["key"].to_pylist() == ["k", "l"]
     assert (found.cleansed.set_aside, found.cleansed.incomplete) == ((), None)
-    assert found.cleansed.messages == ("people.csv: 3 empty rows passed over",)
+    assert found.cleansed.passed_over == 3
     assert found.cleansed.read.rows == 2
 
 
@@ -244,7 +244,7 @@ def test_links_are_distinct_pairs(folder):
     assert lines(found) == [2, 3, 7]
     assert aside(found) == []
     assert found.cleansed.read.rows == 5
-    assert found.cleansed.messages == ("members.csv: 1 empty row passed over",)
+    assert found.cleansed.passed_over == 1
 
 
 def test_blanks_around_the_values_of_links_are_no_part_of_them(folder):
@@ -288,7 +288,7 @@ def test_commands_for_one_link_are_kept_in_their_order(folder):
         ("g", "a", "insert"), ("g", "a", "insert"), ("h", "a", "insert"), ("h", "a", "delete"), ("h", "b", "delete"),
     ]  # fmt: skip
     assert [line for line, *_ in aside(found)] == [7]
-    assert found.faulty.to_pylist() == [{"value1": "h", "line": 7}]
+    assert found.faulty.to_pylist() == [{"value1": "h", "line": 7, "command": None}]
 
 
 def test_a_command_without_a_second_value_applies_to_all_links_of_the_first(folder):

@@ -50,6 +50,31 @@ READ = [
     (T.DATE_TIME, "20240229120000.0Z", '"2024-02-29T12:00:00Z"'),
     (T.DATE_TIME, "202402291200+0100", '"2024-02-29T11:00:00Z"'),
     (T.DATE_TIME, "\u202f2024-02-29\u2009", '"2024-02-29T00:00:00Z"'),
+    (T.DECIMAL, "1.50", '"1.5"'),
+    (T.DECIMAL, " +007.00 ", '"7"'),
+    (T.DECIMAL, "-0", '"0"'),
+    (T.DECIMAL, "-0.000", '"0"'),
+    (T.DECIMAL, "-.5", '"-0.5"'),
+    (T.DECIMAL, "100", '"100"'),
+    (T.DECIMAL, "1e3", '"1000"'),
+    (T.DECIMAL, "-1.25E-3", '"-0.00125"'),
+    (T.DECIMAL, "0E-999999999999", '"0"'),
+    (T.DECIMAL, "9007199254740993.10", '"9007199254740993.1"'),
+    (T.DECIMAL, "9" * 38, f'"{"9" * 38}"'),
+    (T.DECIMAL, f"0.{'0' * 37}1", f'"0.{"0" * 37}1"'),
+    (T.DECIMAL, f"{'0' * 50}1.5{'0' * 50}", '"1.5"'),
+    (T.DATE, "2024-02-29", '"2024-02-29"'),
+    (T.DATE, "20240229", '"2024-02-29"'),
+    (T.DATE, " 0001-01-01 ", '"0001-01-01"'),
+    (T.DATE, "9999-12-31", '"9999-12-31"'),
+    (T.DATE, "2024-02-29T00:00:00Z", '"2024-02-29"'),
+    (T.DATE, "2024-02-29 00:00", '"2024-02-29"'),
+    (T.DATE, "2024-02-29T00:00:00.0000000", '"2024-02-29"'),
+    (T.DATE, "2024-02-29T00:00:00+01:00", '"2024-02-29"'),
+    (T.DATE, "0001-01-01T00:00:00+14:00", '"0001-01-01"'),
+    (T.DATE, "9999-12-31 00:00:00-1100", '"9999-12-31"'),
+    (T.DATE, "20240229000000Z", '"2024-02-29"'),
+    (T.DATE, "2024-02-28T24:00", '"2024-02-29"'),
     (T.GUID, "xPYr6y1Rf0SKoM8kmfaYDw==", '"eb2bf6c4-512d-447f-8aa0-cf2499f6980f"'),
     (T.GUID, "X'C4f62beb2d517f448aa0cf2499f6980f'", '"eb2bf6c4-512d-447f-8aa0-cf2499f6980f"'),
     (T.GUID, "0xC4F62BEB2D517F448AA0CF2499F6980F", '"eb2bf6c4-512d-447f-8aa0-cf2499f6980f"'),
@@ -72,6 +97,9 @@ READ = [
 INT32 = "expected is a whole number from -2147483648 to 2147483647"
 ISO = "expected is yyyy-MM-dd, alone or with a time as in 2026-11-24T08:15:30Z"
 NOT_ISO = f"the date is not written as expected: {ISO[12:]}, or a Format of the mapping that says how it is written"
+DAY = "expected is yyyy-MM-dd, alone or with the time 00:00"
+NOT_DAY = f"the date is not written as expected: {DAY[12:]}, or a Format of the mapping that says how it is written"
+HAS_TIME = "the date has a time of day; a Date has none: declare the property as DateTime, or export the day alone"
 DOUBLE = "expected is a number with a decimal point, such as 12.5"
 COMMA = 'the number has a decimal comma, which DecimalSeparator="," on the mapping would read'
 BOOL = (
@@ -126,6 +154,20 @@ REFUSED = [
     (T.DATE_TIME, f"+25:00 is not an offset from UTC such as +01:00; {ISO}", ["2024-01-01T10:00:00+25:00"]),
     (T.DATE_TIME, f"in UTC the date is before the year 1; {ISO}", ["0001-01-01T00:00:00+01:00"]),
     (T.DATE_TIME, f"in UTC the date is beyond the year 9999; {ISO}", ["9999-12-31T23:00:00-02:00"]),
+    (
+        T.DECIMAL,
+        f"the number has more than 38 digits; {DOUBLE}",
+        ["9" * 39, f"0.{'0' * 38}1", f"1.{'1' * 38}", "1e38", "-1e-39", "1e99999999999", "9" * 900],
+    ),
+    (T.DECIMAL, f"the value is not a number; {DOUBLE}", ["NaN", "Infinity", "12x", "0x1p3", "1_0", ".", "1e", "--1"]),
+    (T.DECIMAL, f"{COMMA}; {DOUBLE}", ["12,50", "-0,5"]),
+    (T.DATE, HAS_TIME, ["2024-02-29T08:15:30Z", "2024-02-29 00:00:01", "20240229000000.5Z", "2024-02-28T23:00:00Z"]),
+    (T.DATE, NOT_DAY, ["29/02/2024", "45351", "now", "infinity", "2024-02-29+01:00", "12:00"]),
+    (T.DATE, f"there is no such day: February 2023 has 28 days; {DAY}", ["2023-02-29", "20230229"]),
+    (T.DATE, f"there is no year 0; {DAY}", ["0000-01-01"]),
+    (T.DATE, f"the date is beyond the year 9999; {DAY}", ["10000-01-01"]),
+    (T.DATE, f"the month has 1 digit, not 2; {DAY}", ["2024-1-2"]),
+    (T.DATE, f"there is no such time of day: the hour is 24; {DAY}", ["2024-01-01T24:00:01"]),
     (T.GUID, f"the value is not a Guid; {GUID}", ["{6F9619FF-8B86-D011-B42D-00CF4FC964FF", "QUJDRA=", "g" * 31]),
     (T.GUID, f"the value has 12 bytes, and a Guid has 16; {GUID}", ["xPYr6y1Rf0SKoM8k"]),
     (T.GUID, f"the value has 2 bytes, and a Guid has 16; {GUID}", [r"\c4\f6", "X'c4f6'"]),
@@ -199,6 +241,51 @@ def test_a_date_is_read_in_its_format(folder, pattern, cell, expected):
     assert states(found) == {"k": {"P0": "k", "P1": expected}}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "cell", "expected"),
+    [
+        ("dd/MM/yyyy", "29/02/2024", "2024-02-29"),
+        ("d.M.yy", "1.2.49", "2049-02-01"),
+        ("d.M.yy", "1.2.50", "1950-02-01"),
+        ("M/d/yyyy h:mm:ss tt", "2/29/2024 12:00:00 AM", "2024-02-29"),
+        ("dd/MM/yyyy HH:mm:ss", "29/02/2024 00:00:00", "2024-02-29"),
+        ("yyyy-MM-dd HH:mm zzz", "2024-02-29 00:00 +01:00", "2024-02-29"),
+        ("dd-MMM-yyyy", "29-FEB-2024", "2024-02-29"),
+        ("yyyyMMdd", "00010101", "0001-01-01"),
+        ("GeneralizedTime", "20240229000000.0Z", "2024-02-29"),
+        ("GeneralizedTime", "2024022900+01", "2024-02-29"),
+        ("1601date", "133536384000000000", "2024-02-29"),
+        ("1601date", "0", None),
+        ("1601date", "9223372036854775807", None),
+    ],
+)
+def test_a_date_without_time_is_read_in_its_format(folder, pattern, cell, expected):
+    found = folder.read(f"id;name\nk;{cell}\n", id=T.STRING, name=T.DATE, pattern=pattern)
+
+    assert states(found) == {"k": {"P0": "k"} | ({"P1": expected} if expected else {})}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "cell", "reason"),
+    [
+        ("dd/MM/yyyy", "29/02/2023", "there is no such day: February 2023 has 28 days; expected is dd/MM/yyyy"),
+        ("dd/MM/yyyy", "2024-02-29", "the date is not written as expected: dd/MM/yyyy"),
+        ("dd/MM/yyyy HH:mm", "29/02/2024 08:15", HAS_TIME),
+        ("GeneralizedTime", "20240229120000Z", HAS_TIME),
+        ("1601date", "133536384000000010", HAS_TIME),
+        (
+            "1601date",
+            "-5",
+            "a file time is not negative; expected are the digits of a count of 100 nanoseconds since 1601",
+        ),
+    ],
+)
+def test_a_date_with_a_time_is_set_aside_with_the_reason(folder, pattern, cell, reason):
+    found = folder.read(f'id,name\nk,"{cell}"\n', id=T.STRING, name=T.DATE, pattern=pattern)
+
+    assert aside(found) == [(2, "name", reason, cell)]
+
+
 FILE_TIME = "expected are the digits of a count of 100 nanoseconds since 1601"
 SHORTENED = "the value is a shortened number, as spreadsheets write it: its last digits are lost"
 GENERALIZED = "expected is yyyyMMddHHmmss with Z or an offset, as in 20261124081530Z"
@@ -227,6 +314,14 @@ GENERALIZED = "expected is yyyyMMddHHmmss with Z or an offset, as in 20261124081
             "2024-01-01 12:60",
             "there is no such time of day: the minute is 60; expected is yyyy-MM-dd HH:mm",
         ),
+        ("yyyyMMdd", "20261301", "there is no month 13; day and month may be exchanged; expected is yyyyMMdd"),
+        ("yyyyMMdd", "2026111", "the date is not written as expected: yyyyMMdd"),
+        ("yyMMdd", "260231", "there is no such day: February 2026 has 28 days; expected is yyMMdd"),
+        (
+            "yyyyMMddHHmmss.0Z",
+            "20261124086100.0Z",
+            "there is no such time of day: the minute is 61; expected is yyyyMMddHHmmss.0Z",
+        ),
         ("1601date", "-5", f"a file time is not negative; {FILE_TIME}"),
         ("1601date", "2024-01-01", f"the value is not a file time; {FILE_TIME}"),
         ("1601date", "9.22337E+18", f"{SHORTENED}; {FILE_TIME}; format the column as text there"),
@@ -239,6 +334,15 @@ def test_a_date_in_another_format_is_set_aside_with_what_is_expected(folder, pat
     found = folder.read(f'id,name\nk,"{cell}"\n', id=T.STRING, name=T.DATE_TIME, pattern=pattern)
 
     assert aside(found) == [(2, "name", reason, cell)]
+
+
+def test_a_date_without_separators_that_has_a_time_is_set_aside_as_that(folder):
+    text = "id,name\nk,20261124081530.0Z\n"
+
+    found = folder.read(text, id=T.STRING, name=T.DATE, pattern="yyyyMMddHHmmss.0Z")
+
+    reason = "the date has a time of day; a Date has none: declare the property as DateTime, or export the day alone"
+    assert aside(found) == [(2, "name", reason, "20261124081530.0Z")]
 
 
 def test_file_times_that_mean_never_are_no_value(folder):
@@ -265,6 +369,8 @@ def test_an_invalid_format_is_refused_with_the_place_of_the_mapping(folder, patt
         (T.GUID, "{6F9619FF-8B86-D011-B42D-00CF4FC964FF}", "6f9619ff-8b86-d011-b42d-00cf4fc964ff"),
         (T.BOOL, "1", "true"),
         (T.DATE_TIME, "2024-01-02", "2024-01-02T00:00:00Z"),
+        (T.DATE, "20240102", "2024-01-02"),
+        (T.DECIMAL, "007.50", "7.5"),
         (T.STRING, " A1 ", "A1"),
     ],
 )
@@ -292,6 +398,19 @@ def test_properties_are_ordered_by_their_identifiers(folder):
                 "1234567": 1234567.0,
             },
         ),
+        (
+            T.DECIMAL,
+            {"decimal_separator": ",", "thousands_separator": "."},
+            {
+                "1.234,56": "1234.56",
+                "-1.234.567,50": "-1234567.5",
+                "-0,00": "0",
+                "0012": "12",
+                "12,5e2": "1250",
+                ".".join(["12", *["345"] * 12]): "12" + "345" * 12,
+            },
+        ),
+        (T.DECIMAL, {"thousands_separator": "'", "null_values": ["-"]}, {"1\u2019234.50": "1234.5", "-": None}),
         (T.DOUBLE, {"thousands_separator": "'"}, {"1'234.5": 1234.5, "1\u2019234": 1234.0}),
         (T.INT32, {"decimal_separator": ",", "thousands_separator": "."}, {"1.234": 1234, "1.234,00": 1234, "7": 7}),
         (
@@ -336,6 +455,8 @@ def test_values_are_read_as_the_mapping_says(folder, kind, options, read):
     ("kind", "options", "cells"),
     [
         (T.DOUBLE, {"decimal_separator": ","}, ["12.5", "1 234,5", "1,2,3"]),
+        (T.DECIMAL, {"decimal_separator": ","}, ["12.5", "1 234,5", "1,2,3", "9" * 38 + ",1"]),
+        (T.DECIMAL, {"decimal_separator": ",", "thousands_separator": "."}, ["1.23", "12.34,5", "1,234.5"]),
         (T.DOUBLE, {"decimal_separator": ",", "thousands_separator": "."}, ["1.23", "12.34,5", "1,234.5"]),
         (T.INT32, {"thousands_separator": ","}, ["1,23", "1,2345", "12,"]),
         (T.BOOL, {"true_values": ["x"]}, ["xx", "no"]),

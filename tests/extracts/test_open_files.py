@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deltamark.domain.errors import SourceError
-from deltamark.infrastructure.extracts import copies, files, parquet
+from deltamark.infrastructure.extracts import copies, files, typed_cells
 from deltamark.infrastructure.extracts.csv import cells as csv_cells
 from tests.extracts.folder import states
 
@@ -35,7 +35,7 @@ def meanwhile(monkeypatch):
 
     def during(before, after=lambda: None):
         pending = [before]
-        fetch = {kind: kind.fetch for kind in (csv_cells.CsvCells, parquet.ParquetCells)}
+        fetch = {kind: kind.fetch for kind in (csv_cells.CsvCells, typed_cells.TypedCells)}
 
         def patched(kind):
             def fetched(cells, *arguments):

@@ -25,6 +25,24 @@ ZONED = pa.array([MOMENT.replace(tzinfo=PARIS)], pa.timestamp("us", "Europe/Pari
         (pa.array([0.5], pa.float32()), T.DOUBLE, 0.5),
         (pa.array([Decimal("12.50")]), T.DOUBLE, 12.5),
         (pa.array([3.0]), T.INT32, 3),
+        (pa.array([Decimal("12.50")]), T.DECIMAL, "12.5"),
+        (pa.array([Decimal("0.00")], pa.decimal128(2, 2)), T.DECIMAL, "0"),
+        (pa.array([Decimal("-0.50")], pa.decimal128(2, 2)), T.DECIMAL, "-0.5"),
+        (pa.array([Decimal("0.00")], pa.decimal128(2, 2)), T.DOUBLE, 0.0),
+        (pa.array([Decimal("0.50")], pa.decimal128(2, 2)), T.STRING, "0.5"),
+        (pa.array([Decimal("9" * 38)]), T.DECIMAL, "9" * 38),
+        (pa.array([Decimal("-1E-38")], pa.decimal256(76, 38)), T.DECIMAL, f"-0.{'0' * 37}1"),
+        (pa.array([Decimal(f"1{'0' * 37}")], pa.decimal256(76, 38)), T.DECIMAL, f"1{'0' * 37}"),
+        (pa.array([Decimal("12.50")], pa.decimal256(60, 2)), T.STRING, "12.5"),
+        (pa.array([0.1]), T.DECIMAL, "0.1"),
+        (pa.array([0.1], pa.float32()), T.DECIMAL, "0.1"),
+        (pa.array([1e22]), T.DECIMAL, f"1{'0' * 22}"),
+        (pa.array([-7], pa.int16()), T.DECIMAL, "-7"),
+        (pa.array(["1.50"]), T.DECIMAL, "1.5"),
+        (pa.array([dt.date(2024, 2, 29)]), T.DATE, "2024-02-29"),
+        (pa.array([dt.date(1, 1, 1)], pa.date64()), T.DATE, "0001-01-01"),
+        (pa.array([dt.datetime(9999, 12, 31)], pa.timestamp("us")), T.DATE, "9999-12-31"),
+        (pa.array([dt.datetime(2024, 2, 29)], pa.timestamp("ns", "UTC")), T.DATE, "2024-02-29"),
         (pa.array([True]), T.BOOL, True),
         (pa.array([MOMENT], pa.timestamp("us")), T.DATE_TIME, "2024-01-02T03:04:05.600000Z"),
         (pa.array([MOMENT], pa.timestamp("ns")), T.DATE_TIME, "2024-01-02T03:04:05.600000Z"),
@@ -48,6 +66,18 @@ def test_typed_columns_are_read(folder, column, kind, value):
     assert lines(found) == [1, 2]
 
 
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_a_key_that_is_no_number_is_empty_although_statistics_leave_it_out(folder, kind):
+    keys = pa.array([1.0, float("nan"), 3.0], kind)
+    pq.write_table(pa.table({"id": keys, "name": ["a", "b", "c"]}), folder.path / "people.parquet")
+
+    found = folder.read(id=STRING, name=STRING)
+
+    assert found.rows["key"].to_pylist() == ["1", "3"]
+    assert aside(found) == [(2, "id", "the key is empty", None)]
+    assert found.cleansed.incomplete is not None
+
+
 def test_rows_with_values_of_another_type_are_set_aside(folder):
     pq.write_table(pa.table({"id": ["k", "l", None], "name": [float("nan"), 1.0, 2.0]}), folder.path / "people.parquet")
 
@@ -58,6 +88,21 @@ def test_rows_with_values_of_another_type_are_set_aside(folder):
         (3, "id", "the key is empty", None),
     ]
     assert found.kept.to_pylist() == ["k"]
+
+
+def test_a_decimal_of_39_digits_and_a_date_with_a_time_are_set_aside(folder):
+    numbers = pa.array([Decimal("1" * 39), Decimal("1" * 38)], pa.decimal256(40, 0))
+    table = pa.table({"id": ["k", "l"], "a": numbers, "b": [dt.datetime(2024, 2, 29), MOMENT]})
+    pq.write_table(table, folder.path / "people.parquet")
+
+    found = folder.read(id=STRING, a=T.DECIMAL, b=T.DATE)
+
+    point = "expected is a number with a decimal point, such as 12.5"
+    time = "a Date has none: declare the property as DateTime, or export the day alone"
+    assert aside(found) == [
+        (1, "a", f"the number has more than 38 digits; {point}", "1" * 39),
+        (2, "b", f"the date has a time of day; {time}", "2024-01-02 03:04:05.6"),
+    ]
 
 
 def test_mapped_columns_of_nested_values_are_refused_by_name(folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deltamark.application.services import Services
+from deltamark.config.xml.canonical import CanonicalXML
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.runs.run import Operator
 from tests.fakes.store import FakeStore
@@ -18,6 +19,7 @@ def fake_services(store: FakeStore, configuration: Configuration, **more: Any) -
         "comparer": None,
         "evaluator": None,
         "write_orphans": None,
+        "configuration_format": CanonicalXML(),
         "operator": Operator(user="ann", host="here", process=1),
         **more,
     }

@@ -10,7 +10,9 @@ from attrs import evolve, frozen
 
 from deltamark.application.ports.pending_changes import Block
 from deltamark.application.ports.records import Lease, RunSummary, Schedule
+from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.domain.history.changes import Position
+from deltamark.domain.history.consumer import ConsumerPlace
 from deltamark.domain.retention.retention import Outgoing
 from tests.fakes.clock import FakeClock
 
@@ -38,6 +40,7 @@ class FakeStore:
         self.log: list[FakeChange] = []
         self.known_runs: list[RunSummary] = []
         self.known_blocks: list[Block] = []
+        self.known_consumers: list[ConsumerPlace] = []
         self.position_of_flags: Position = 0
         self._holdings: dict[str, _Holding] = {}
         self._schedules: dict[str, Schedule] = {}
@@ -57,9 +60,23 @@ class FakeStore:
     def transaction(self) -> Iterator[FakeStore]:
         yield self
 
+    def adoption_at(self, until: Position | None) -> None:
+        """No configuration was adopted."""
+
+    def stored_entity_types(self) -> list[str]:
+        """No resource was stored."""
+        return []
+
+    def stored_associations(self) -> list[EntityAssociation]:
+        """No link was stored."""
+        return []
+
     def renew_leases(self, run: int, time_to_live_s: float) -> bool:
         tasks = [lease.task for lease in self._all_leases() if lease.run == run]
         return bool(tasks) and self.extend_leases(run, tasks, time_to_live_s)
+
+    def consumers(self) -> list[ConsumerPlace]:
+        return self.known_consumers
 
     # The log, runs and flags
 

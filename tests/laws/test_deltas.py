@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import define, field
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from tests.application.synchronization.row_order import (
     StaffRow,
     configuration,
     staff_configuration,
+    with_complete_tables,
 )
 from tests.tiers import law
 
@@ -153,3 +155,121 @@ def test_rows_that_name_a_link_mean_the_same_in_one_delta_and_in_several(
             for key, manager in sorted(staff.links().items()):
                 bosses.setdefault(manager, []).append(key)
             assert source.links("Person", "Boss") == bosses
+
+
+# Tables that are whole among tables of changes. A source deletes the pairs of a resource with it.
+
+Edit = tuple[str, str, str]
+"""Whether something is added or removed, and what: a group, a user, or a pair of both; "" for what is none."""
+
+GROUPS, USERS = ("G", "H", "K"), ("a", "b", "c")
+EDITS = st.one_of(
+    st.tuples(st.sampled_from("+-"), st.sampled_from(GROUPS), st.sampled_from(USERS)),
+    st.tuples(st.sampled_from("+-"), st.sampled_from(GROUPS), st.just("")),
+    st.tuples(st.sampled_from("+-"), st.just(""), st.sampled_from(USERS)),
+)
+ROUNDS = st.lists(st.tuples(st.sampled_from(["Delta", "Delta", "Load"]), st.lists(EDITS, max_size=8)), max_size=4)
+
+
+@define
+class Directory:
+    """A source of groups, users and pairs, which tells a store what it holds.
+
+    :param whole: the tables that are always complete.
+    :param listed: the groups all of whose pairs are told where one changes.
+    """
+
+    association: str
+    whole: frozenset[str]
+    listed: frozenset[str]
+    pairs: Pairs
+    there: dict[str, set[str]] = field(factory=lambda: {"groups": {"G"}, "users": {"a"}})
+
+    def rows(self, job: str, edits: Sequence[Edit]) -> dict[str, list[list[str]]]:
+        """The rows of all tables after these edits."""
+        table = self.association.lower()
+        before = list(self.pairs.pairs)
+        told: dict[str, list[list[str]]] = {"groups": [], "users": [], table: []}
+        for sign, group, user in edits:
+            command = "insert" if sign == "+" else "delete"
+            if group and user:
+                self.pairs.apply([LinkRow(command, group, user)])
+                told[table].append([group, user, command])
+            else:
+                kind, name = ("groups", group) if group else ("users", user)
+                told[kind].append([name, command])
+                told[table] += [
+                    [*pair, "delete"]
+                    for pair in self.pairs.pairs
+                    # That a resource is gone says that its pairs are, where a row says so and they were there before.
+                    if command == "delete" and name in pair and (kind in self.whole or pair not in before)
+                ]
+                self._edit(kind, name, command)
+        held = {
+            "groups": [[n] for n in sorted(self.there["groups"])],
+            "users": [[n] for n in sorted(self.there["users"])],
+        }
+        held[table] = [list(pair) for pair in self.pairs.pairs]
+        told[table] = self._with_lists(told[table])
+        return {name: held[name] if job == "Load" or name in self.whole else told[name] for name in told}
+
+    def _edit(self, kind: str, name: str, command: str) -> None:
+        if command == "insert":
+            self.there[kind].add(name)
+        else:
+            self.there[kind].discard(name)
+            self.pairs.delete(name)
+
+    def _with_lists(self, rows: list[list[str]]) -> list[list[str]]:
+        changed = sorted({group for group, *_ in rows} & self.listed)
+        lists = [
+            [group, user, "replace"]
+            for group in changed
+            for user in [second for first, second in self.pairs.pairs if first == group] or [""]
+        ]
+        return [row for row in rows if row[0] not in self.listed] + lists
+
+
+@pytest.mark.slow  # many runs for each sequence
+@law(4)
+@given(
+    association=st.sampled_from(["Many", "One"]),
+    whole=st.frozensets(st.sampled_from(["groups", "users", "pairs"])),
+    listed=st.frozensets(st.sampled_from(GROUPS)),
+    rounds=ROUNDS,
+)
+@example(
+    association="Many",
+    whole=frozenset(["users"]),
+    listed=frozenset(["G"]),
+    rounds=[
+        ("Delta", [("+", "G", "b"), ("+", "H", ""), ("+", "H", "a")]),
+        ("Delta", [("-", "", "a"), ("+", "", "b"), ("-", "G", "b"), ("+", "G", "c")]),
+        ("Delta", [("+", "", "a"), ("+", "", "c")]),
+    ],
+)
+def test_whole_tables_among_deltas_leave_what_the_source_holds(
+    new_store: NewStore,
+    tmp_path: Path,
+    association: str,
+    whole: frozenset[str],
+    listed: frozenset[str],
+    rounds: list[tuple[str, list[Edit]]],
+) -> None:
+    table = association.lower()
+    tables = frozenset(table if name == "pairs" else name for name in whole)
+    source = Source(new_store(), tmp_path / "source", with_complete_tables(configuration([association]), tables))
+    held = Directory(association, tables, listed, Pairs((association == "One", False), [("G", "a")]))
+    with source.engine:
+        source.run("Load", groups=[["G"]], users=[["a"]], **{table: [["G", "a"]]})
+        for job, edits in rounds:
+            source.run(job, **held.rows(job, edits))
+
+            assert set(source.states("Group")) == held.there["groups"]
+            assert set(source.states("User")) == held.there["users"]
+            ends = held.there["groups"] | held.there["users"]
+            linked = [pair for pair in held.pairs.pairs if ends.issuperset(pair)]
+            expected = {group: sorted(user for first, user in linked if first == group) for group, _ in linked}
+            assert source.links("Group", association) == expected
+            assert source.waiting(association) == set(held.pairs.pairs) - set(linked)
+        assert source.engine.verify().is_sound

@@ -18,15 +18,15 @@ from tests.tiers import ALL, SOAK, TIMES, lives
 
 SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
 
-PATIENCE_S = 45
+PATIENCE_S = 30
 """So long a part may live outside of a soak; it says how many steps it lived until then. A soak takes its time."""
 
 PARTS = 4 if SOAK else 2
 """Each lives lives of its own, on whichever core is free."""
 STEPS = 20_000 if SOAK else 5_000
-SOME = [("sqlite", 0, 100)]
+SOME = [("sqlite", 0, 30)]
 MANY = [*(("sqlite", part, STEPS // PARTS) for part in range(PARTS)), ("postgresql", 0, 300)]
-LIVES = 5 if ALL else 3
+LIVES, STEPS_OF_A_LIFE = (5, 40) if ALL else (2, 25)
 
 
 @pytest.mark.law
@@ -39,7 +39,7 @@ def test_incremental_runs_leave_what_complete_runs_leave(kind, part, steps, requ
         machine = DerivedMachine.within(new, memory, clock, is_thorough=SOAK)
         for number in count(SEED + part * 1_000_000):
             # The first life of each seed is the simplest there is, and shows little.
-            lives(seed(number)(machine), number=LIVES if kind == "sqlite" else 2, steps=40)
+            lives(seed(number)(machine), number=LIVES if kind == "sqlite" else 2, steps=STEPS_OF_A_LIFE)
             if counted["steps"] >= steps * (TIMES if SOAK else 1):
                 break
             if not SOAK and perf_counter() - started > PATIENCE_S:

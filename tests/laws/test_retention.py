@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deltamark import HistoryDiscarded, TaskState
+from deltamark.application.retention.chosen import Chosen
 from deltamark.application.retention.retain import retain
+from deltamark.domain.adoption.decommission import NameKind
 from tests.application.retention.test_discard import FLAG_ONLY
 from tests.scenarios.house import House, configuration
 from tests.stores import stores
@@ -102,7 +104,8 @@ def _retained(house, connector, keep, at_a_time):
     services = house.engine._services
     before, head = past(house), house.engine.position()
     changes = list(house.engine.changes(kept_only=True))
-    found = retain(services, connector, keep, even_unread=False, progress=lambda done, total: None, at_a_time=at_a_time)
+    chosen = Chosen(NameKind.CONNECTOR, connector)
+    found = retain(services, chosen, keep, even_unread=False, progress=lambda done, total: None, at_a_time=at_a_time)
     assert house.engine.verify().discrepancies == ()
     after = past(house)
     assert {position: after[position] for position in after if position <= head} == {

@@ -21,7 +21,7 @@ Day = dict[str, dict[str, Any]]
 LETTERS = st.sampled_from([*"abzAZ09 _'\",;\\éÄñжΩ", "e\u0301", "😀", "\n", "\t", "$", "{", "%"])
 TEXTS = st.lists(LETTERS, max_size=6).map("".join)
 # Few, so that they come and go and come back; `test_similar_keys_are_different_keys` has more.
-NUMBERS = st.sampled_from(["a", "A", "a b", "é", "e\u0301", "x" * 300, 'say "hi", \\'])
+NUMBERS = st.sampled_from(["a", "A", "a b", "é", "e", "x" * 300, 'say "hi", \\'])
 PEOPLE = st.fixed_dictionaries(
     {},
     optional={

@@ -6,10 +6,11 @@ from itertools import count
 
 import pyarrow as pa
 import pytest
+from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deltamark import Step, TaskState, task
+from deltamark import Job, SetRecentlyModifiedFlagTask, Step, TaskState, task
 from tests.scenarios.staff import Staff, by_row, calls, expressions_task, people_model
 from tests.stores import STORES, stores
 from tests.tiers import law
@@ -48,6 +49,8 @@ class Functions:
 
     def __init__(self):
         self.is_failing = False
+        self.meanwhile = lambda: None
+        self.is_beside = False
         self.given: list[list[str]] = []
 
     def model(self, version: str, *, dirty: bool):
@@ -56,6 +59,7 @@ class Functions:
         def rated(batch):
             self.given.append(batch["key"].to_pylist())
             assert not self.is_failing, "as asked for"
+            self.meanwhile()
             rows = [{"key": row["key"], **rate(row, version)} for row in batch.to_pylist() if row["Name"]]
             schema = pa.schema([("key", pa.string()), ("Score", pa.int64()), ("Label", pa.string())])
             return pa.Table.from_pylist(rows, schema=schema)
@@ -63,7 +67,13 @@ class Functions:
         told, _ = by_row(tell, reads=["Note", "Manager.Label"], writes=["Badge"])
         expressions = {"Note": "concat(p.Score, '/', p.Manager.Score)"}
         tasks = [expressions_task(dirty=dirty), calls(rated, dirty=dirty), calls(told, "Tell", dirty=dirty)]
-        return people_model([Step("Rate"), Step("Expressions"), Step("Tell")], expressions, tasks=tasks)
+        model = people_model([Step("Rate"), Step("Expressions"), Step("Tell")], expressions, tasks=tasks)
+        beside = [
+            SetRecentlyModifiedFlagTask(identifier="Flag beside"),
+            calls(rated, "Rate beside", dirty=dirty),
+            expressions_task("Expressions beside", dirty=dirty),
+        ]
+        return evolve(model, jobs=[*model.jobs, Job("Beside", beside)])
 
 
 def rate(row, version):
@@ -142,6 +152,59 @@ def test_incremental_leaves_what_complete_leaves_and_what_plain_python_gives(new
     complete.people, complete.managers = staff.people, staff.managers
     complete.run(force=True)
     assert derived(complete) == expected
+
+
+PUT = st.tuples(st.just("put"), NUMBERS, NAMES, st.none() | NUMBERS)
+WORLD = st.one_of(PUT, st.tuples(st.just("remove"), NUMBERS, st.none(), st.none()))
+MEANWHILE = st.tuples(
+    st.lists(WORLD, max_size=2), st.lists(st.sampled_from(["Synchronize", "Beside"]), max_size=2)
+)  # fmt: skip
+RENAMED = ([("put", "1", "Cem", None)], ["Synchronize"])
+
+
+RENAMED_OFTEN = [([("put", "1", name, None)], ["Synchronize"]) for name in ("Cem", "Bo", "Annabel") * 4]
+
+
+@law(10)
+@given(days=st.lists(st.lists(WORLD, max_size=3), min_size=1, max_size=3), meanwhile=st.lists(MEANWHILE, max_size=12))
+@example(days=[TWO, [("put", "1", "Ann", None)]], meanwhile=[RENAMED])
+@example(days=[TWO], meanwhile=[([("put", "1", "Cem", None)], ["Synchronize", "Beside"])])
+@example(days=[TWO], meanwhile=RENAMED_OFTEN)
+@example(days=[TWO, []], meanwhile=[RENAMED, ([("remove", "1", None, None)], ["Synchronize"])])
+def test_what_others_change_while_a_function_is_called_is_neither_lost_nor_overwritten(new, days, meanwhile):
+    functions = Functions()
+    staff = new(functions.model("1", dirty=True))
+    plans = list(meanwhile)
+
+    def others_work():
+        if plans and not functions.is_beside:
+            functions.is_beside = True  # the others call the function, too
+            try:
+                edits, jobs = plans.pop(0)
+                lived(staff, edits, functions, "1")
+                staff.write()
+                with staff._opened(staff.engine.configuration, {}) as other:
+                    for job in jobs:
+                        assert other.run_job(job, force=True).state is TaskState.COMPLETED
+            finally:
+                functions.is_beside = False
+
+    functions.meanwhile = others_work
+    for day in days:
+        lived(staff, day, functions, "1")
+        staff.run(force=True)
+        functions.is_beside = True
+        assert staff.engine.verify_derived().faults == ()
+        functions.is_beside = False
+    plans.clear()
+
+    staff.run(force=True)
+
+    assert derived(staff) == by_hand(staff, "1")
+    assert staff.engine.verify_derived().differences == ()
+    functions.given.clear()
+    staff.run(force=True)
+    assert functions.given == []
 
 
 @law(5)

@@ -335,13 +335,24 @@ def largest_share(before: Day, after: Day) -> float:
     return max(100 * count / held[name] for kind in counts for name, count in kind.items())
 
 
-def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("mine")
+@pytest.mark.parametrize("name", ["deltamark.toml", "exports/HR_Person.csv", "configuration/mine.xml"])
+def test_a_folder_that_holds_a_file_of_these_names_is_refused_and_left_as_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
 
-    with pytest.raises(UsageError, match=r"is not empty\. Nothing was written; name a folder that is new or empty\."):
+    with pytest.raises(UsageError, match=rf"{name} is there already\. Nothing was written\."):
         write_workspace(tmp_path)
 
-    assert contents(tmp_path) == {"mine.txt": b"mine"}
+    assert contents(tmp_path) == {name: b"mine"}
+
+
+def test_other_files_of_the_folder_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+
+    write_workspace(tmp_path)
+
+    assert contents(tmp_path)["mine.txt"] == b"mine"
+    assert (tmp_path / "deltamark.toml").is_file()
 
 
 def test_a_file_is_refused_too(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from deltamark import Configuration
 from tests.scenarios.house import House, configuration
 from tests.scenarios.organisation.running import Organisation
 from tests.scenarios.organisation.setting import Setting
+from tests.scenarios.shop import Shop
 from tests.scenarios.staff import Staff
 from tests.stores import NewStore
 
@@ -62,6 +63,28 @@ def new_staff(new_store: NewStore, tmp_path: Path, clock: Callable[[], datetime]
 
     def new(configured: Configuration, **opened: Any) -> Staff:
         made.append(Staff(new_store(), tmp_path / f"staff-{next(numbers)}", clock, configured, **opened))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.engine.close()
+
+
+@pytest.fixture
+def new_shop(new_store: NewStore, tmp_path: Path) -> Iterator[Callable[..., Shop]]:
+    """Gives another shop with every call, with a store of its own and a clock that starts anew; all are closed."""
+    numbers, made = count(1), []
+
+    def new(**opened: Any) -> Shop:
+        seconds, start = count(), datetime(2026, 1, 1, tzinfo=UTC)
+        made.append(
+            Shop(
+                new_store(),
+                tmp_path / f"shop-{next(numbers)}",
+                lambda: start + timedelta(seconds=next(seconds)),
+                **opened,
+            )
+        )
         return made[-1]
 
     yield new

@@ -19,6 +19,7 @@ LOG = {
     "moments": "SELECT position, at, segments, digest FROM moments",
     "stubs": "SELECT position, stream, version, topic, leaf FROM stubs",
     "snapshots": "SELECT stream, version, position, topic, state FROM snapshots",
+    "configurations": "SELECT digest, xml FROM configurations",
 }
 PROJECTIONS = {
     "resources": """SELECT r.stream, e.name, r.key, r.version, r.position, r.live, r.state, r.computed FROM resources r
@@ -44,6 +45,7 @@ BESIDE = {
     "pending": "SELECT run, task, part, head, digest, content FROM pending",
     "blocked": "SELECT connector, run, task, since, needs_complete FROM blocked",
     "schedules": "SELECT job, timing, handled_to, coalesce(run, 0) FROM schedules",
+    "consumers": "SELECT name, position, began_at, moved_at, moves FROM consumers",
     "numbers": "SELECT last_at, next_stream, next_run, next_flag, forgotten_flag FROM store",
 }
 EVERYTHING = {**LOG, **PROJECTIONS, **DERIVED, **BESIDE}

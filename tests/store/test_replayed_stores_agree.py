@@ -16,7 +16,13 @@ pytestmark = pytest.mark.on_every_store
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["changes kept", "changes discarded"])
-@pytest.mark.parametrize(("kind", "other"), [("sqlite", "postgresql"), ("postgresql", "sqlite")])
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("sqlite", "postgresql"),
+        pytest.param("postgresql", "sqlite", marks=pytest.mark.slow),  # as long again
+    ],
+)
 def test_a_store_copied_to_the_other_kind_gives_the_same_answers_and_continues_alike(
     every_store: EveryStore, tmp_path: Path, kind: str, other: str, keep: bool
 ) -> None:

@@ -142,14 +142,16 @@ def raw(store: Store) -> Iterator[Database]:
 
 
 def test_a_store_from_before_computed_values_keeps_its_resources_and_how_far_they_were_flagged(store_url: str) -> None:
+    binary = "BLOB" if store_url.startswith("sqlite") else "BYTEA"
     url = before_computed_values(
         store_url,
         "INSERT INTO entity_types (id, name) VALUES (1, 'Person')",
         """INSERT INTO resources (stream, entity_type, key, version, position, live, state)
             VALUES (1, 1, 'Ann', 1, 2, TRUE, '{"Name":"Ann"}')""",
         "UPDATE store SET next_stream=2",
-        """INSERT INTO stored_events (notification_id, originator_id, originator_version, topic, state)
-            VALUES (2, '1', 1, 'c1', '{"a":1,"r":1,"t":1,"e":"Person","k":"Ann","v":{"Name":"Ann"}}')""",
+        f"""INSERT INTO stored_events (notification_id, originator_id, originator_version, topic, state) VALUES
+            (2, '1', 1, 'c1', CAST('{{"a":1,"r":1,"t":1,"e":"Person","k":"Ann","v":{{"Name":"Ann"}}}}' AS {binary}))""",
+        "INSERT INTO moments (position, at) VALUES (2, 1)",
         "INSERT INTO flags (position, resource) VALUES (2, 1)",
         "INSERT INTO places (consumer, position, digest) VALUES ('*flags*', 2, ''), ('ComputeKeys', 2, 'd')",
         "INSERT INTO rules (name, side, entity_type, digest) VALUES ('R', 'source', 'Person', 'd')",
@@ -177,9 +179,11 @@ def test_a_store_from_before_computed_values_keeps_its_resources_and_how_far_the
 
 def test_no_consumer_skips_old_flags_without_a_newest_change(store_url: str) -> None:
     store = opened(store_url, STEPS[:3])
-    with store.transaction() as tx:
-        tx.watch([existence(PERSON)])
     with raw(store) as database:
+        database.execute(
+            """INSERT INTO dependencies (entity_type, hops, path, leads_to, since)
+            VALUES ('Person', '[]', '[]', 'Person', 0)"""
+        )
         database.execute("INSERT INTO entity_types (id, name) VALUES (1, 'Person')")
         database.execute(
             """INSERT INTO resources (stream, entity_type, key, version, position, live, state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deltamark import ConcurrentRun
+from deltamark.domain.next_steps import NextAction, NextStep
 from tests.store.postgresql.test_positions import started
 from tests.store.test_schema_versions import Store, opened
 
@@ -59,8 +61,29 @@ def test_whoever_waits_for_a_stopped_writer_reads_who_it_is(store_url: str) -> N
         with pytest.raises(ConcurrentRun, match="has been writing to this store") as refused, store.transaction():
             pass
 
-        assert str(process.pid) in str(refused.value)
-        assert store_url.startswith("postgresql") or "is stopped" in str(refused.value)
+        message = str(refused.value)
+        assert f"{process.pid} on " in message
+        assert re.search(
+            r", run 1 since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ, which is stopped and does not go on by its", message
+        )
+        assert message.endswith(
+            f"Let it continue (kill -CONT {process.pid}), or cancel the run, which ends the process. What it had not "
+            "finished is undone then. Run again."
+        )
+        assert refused.value.next_steps == (NextStep(NextAction.SHOW_RUN, 1), NextStep(NextAction.END_RUN, 1))
+
+
+def test_a_stopped_writer_without_a_run_is_named_too(store_url: str) -> None:
+    opened(store_url).close()
+    with stopped_writer(store_url, 60.0) as process, impatient(store_url) as store:
+        store._run_of = lambda is_writer: None  # type: ignore[method-assign]
+        with pytest.raises(ConcurrentRun, match="has been writing to this store") as refused, store.transaction():
+            pass
+
+        message = str(refused.value)
+        assert f"{process.pid} on " in message
+        assert store_url.startswith("postgresql") or f"or end it (kill -KILL {process.pid})" in message
+        assert refused.value.next_steps == ()
 
 
 def test_a_stopped_writer_is_ended_on_demand_and_what_it_wrote_is_undone(store_url: str) -> None:

@@ -284,7 +284,7 @@ for name, at in {"event-in-year-1": "-62135596800000000", "event-at-no-time": "'
     )
 sql(
     "snapshot-of-an-old-class",
-    "INSERT INTO snapshots SELECT stream, version, 1, 's0', x'7b7d' FROM resources WHERE key='P5'",
+    "INSERT INTO snapshots SELECT stream, version, 1, 's0', x'7b7d', 0 FROM resources WHERE key='P5'",
 )
 
 
@@ -422,6 +422,7 @@ def test_197_any_flipped_bit_of_the_first_page_is_harmless_or_reported(space: Wo
     assert not [words for words in tell if "Traceback" in words or len(words) > 600]
 
 
+@pytest.mark.slow  # seconds, for what flipped bits show as well
 def test_198_any_overwritten_page_is_harmless_or_reported(space: Workspace, good: Path) -> None:
     size = (good / "store.db").stat().st_size
     die = dice(198)

@@ -20,7 +20,7 @@ Answers = dict[str, object]
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["changes kept", "changes discarded"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])  # seconds each
 def test_the_same_days_leave_the_same_log_and_projections(
     every_store: EveryStore, tmp_path: Path, seed: int, keep: bool
 ) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import field, frozen
 
+from deltamark.application.derivation.grounds import Grounds
 from deltamark.application.derivation.inputs import InputReader
-from deltamark.application.derivation.workload import Share, Workload, unread_flags
+from deltamark.application.derivation.workload import Share, View, Workload, unread_flags
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.evaluator import EvaluationFailed, Inputs
 from deltamark.application.ports.queries import Reading
-from deltamark.application.ports.records import Place
+from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.application.services import TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
@@ -30,10 +31,17 @@ class Batch:
     """Derivations of one entity type computed together, and the inputs of their resources.
 
     :param inputs: its `due` numbers the derivations by their place in `shares`.
+    :param causes: the flags for which they are due, as `Grounds` has them; None where none was read.
     """
 
     shares: tuple[Share, ...]
     inputs: Inputs
+    causes: pa.Table | None = None
+
+    @property
+    def grounds(self) -> Grounds:
+        """Why the values are computed."""
+        return Grounds(shares=self.shares, causes=self.causes)
 
 
 def due_batch(reading: Reading, input_reader: InputReader, shares: Sequence[Share]) -> Batch | None:
@@ -45,7 +53,8 @@ def due_batch(reading: Reading, input_reader: InputReader, shares: Sequence[Shar
     partly = [number for number, share in enumerate(shares) if not share.is_full]
     due = unread_flags(reading, [shares[number] for number in partly])
     numbers = pc.take(pa.array(partly, pa.int64()), due.column("derivation"))
-    due = pa.table({"stream": due.column("stream"), "derivation": numbers})
+    causes = due.set_column(due.schema.get_field_index("derivation"), "derivation", numbers)
+    due = causes.select(["stream", "derivation"])
     wholly = [number for number, share in enumerate(shares) if share.is_full]
     if wholly:
         inputs = input_reader.all(entity_type, reads)
@@ -55,23 +64,25 @@ def due_batch(reading: Reading, input_reader: InputReader, shares: Sequence[Shar
             due = pa.concat_tables([due, every])
         # A deleted resource has no values; its properties went with it.
         due = due.filter(pc.is_in(due.column("stream"), streams.combine_chunks()))
-        return Batch(shares=tuple(shares), inputs=input_reader.all(entity_type, reads, due))
+        return Batch(shares=tuple(shares), inputs=input_reader.all(entity_type, reads, due), causes=causes)
     if not due.num_rows:
         return None
     chosen = sorted(set(due.column("derivation").to_pylist()))
-    return _partial(input_reader, shares, chosen, due)
+    return _partial(input_reader, shares, chosen, causes)
 
 
-def _partial(input_reader: InputReader, shares: Sequence[Share], chosen: Sequence[int], due: pa.Table) -> Batch:
+def _partial(input_reader: InputReader, shares: Sequence[Share], chosen: Sequence[int], flags: pa.Table) -> Batch:
     """A batch of flagged resources, with the derivations that are or may become due for them."""
     taken = _with_readers(shares, chosen)
     place = {number: position for position, number in enumerate(taken)}
-    renumbered = pa.array([place[number] for number in due.column("derivation").to_pylist()], pa.int64())
-    due = pa.table({"stream": due.column("stream"), "derivation": renumbered})
+    renumbered = pa.array([place[number] for number in flags.column("derivation").to_pylist()], pa.int64())
+    causes = flags.set_column(flags.schema.get_field_index("derivation"), "derivation", renumbered)
+    due = causes.select(["stream", "derivation"])
     streams = due.column("stream").combine_chunks().unique()
     some = tuple(shares[number] for number in taken)
     reads = [read for share in some for read in share.planned.reads]
-    return Batch(shares=some, inputs=input_reader.some(shares[0].entity_type, streams, reads, due))
+    inputs = input_reader.some(shares[0].entity_type, streams, reads, due)
+    return Batch(shares=some, inputs=inputs, causes=causes)
 
 
 def _with_readers(shares: Sequence[Share], chosen: Sequence[int]) -> list[int]:
@@ -164,21 +175,27 @@ def evaluation_errors(reading: Reading) -> Iterator[None]:
         ) from e
 
 
-def move_places(tx: Writing, task: ComputingTask, work: Workload) -> None:
+def move_places(
+    tx: Writing, task: ComputingTask, work: Workload, views: Mapping[DerivedRule, View | None] | None = None
+) -> None:
     """Moves the place of a task for each derivation, and drops flags that every task has read.
 
     To the end of the log where it computed everything, otherwise to the position up to which changes were flagged.
+
+    :param views: of derivations with resources that were left out: their places move only to this view, in which all
+        that was due is computed now; None leaves them where they are.
     """
-    newest, head, flagged_to = tx.newest_flag(), tx.head(), tx.flagged_to()
-    wholly = [share.rule for share in work.shares if share.is_full]
-    tx.move_place(task.identifier, wholly, Place(flag=newest, position=head))
-    tx.mark_complete(wholly)
-    groups: dict[int, list[Share]] = {}
+    now = View.of(tx)
+    places: dict[Place, list[DerivedRule]] = {}
     for share in work.shares:
-        if not share.is_full:
-            groups.setdefault(max(share.place.position, flagged_to), []).append(share)
-    for position, shares in groups.items():
-        tx.move_place(task.identifier, [share.rule for share in shares], Place(flag=newest, position=position))
+        view = (views or {}).get(share.rule, now)
+        if view is not None:
+            position = view.head if share.is_full else max(share.place.position, view.flagged_to)
+            places.setdefault(Place(flag=view.flag, position=position), []).append(share.rule)
+    for place, rules in places.items():
+        tx.move_place(task.identifier, rules, place)
+    moved = {rule for rules in places.values() for rule in rules}
+    tx.mark_complete([share.rule for share in work.shares if share.is_full and share.rule in moved])
     tx.drop_read_flags()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
+from attrs import evolve
 
 from deltamark.application.derivation.batch import (
     Tally,
@@ -19,10 +20,13 @@ from deltamark.application.derivation.batch import (
     move_places,
     refusals,
 )
+from deltamark.application.derivation.grounds import Grounds
 from deltamark.application.derivation.inputs import InputReader
-from deltamark.application.derivation.mapped_to_computed import newly_computed, remove_synchronized
-from deltamark.application.derivation.user_functions.batches import function_portions
-from deltamark.application.derivation.workload import Share, is_all_flagged, needed_dependencies, workload
+from deltamark.application.derivation.user_functions.answers import Answers, Questions
+from deltamark.application.derivation.user_functions.batches import Calls
+from deltamark.application.derivation.user_functions.cancellation import ReasonToEnd
+from deltamark.application.derivation.workload import Share, View, is_all_flagged, workload
+from deltamark.application.digests import needed_dependencies
 from deltamark.application.ports.arrow_schemas import REFUSED
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.evaluator import Computation, Inputs
@@ -30,52 +34,75 @@ from deltamark.application.ports.records import ComputedChanges, DerivedRule
 from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
+from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.messages import how_many
 from deltamark.domain.resources.events import Origin
 
 
-def compute_properties(services: Services, task: ComputingTask) -> Apply:
+def call_function(services: Services, task: ComputingTask, reason_to_end: ReasonToEnd) -> Apply:
+    """Calls the task's function for what is due, and plans to write its answers.
+
+    The function is called while no transaction is open: others write meanwhile. What it was given is read in
+    transactions that end before.
+
+    :param reason_to_end: why to end the function, while it is called.
+    :raises UserTaskFailed: if the function fails, or returns what cannot be written.
+    :raises UserTaskCancelled: if the run was cancelled meanwhile.
+    """
+    assert isinstance(task.maker, UserTask), "a task runs only if its function was loaded"
+    answers = Answers(services, task.maker, task.function_batch_size, reason_to_end)
+    while questions := _questions(services, task, answers):
+        answers.answer(questions)
+    return compute_properties(services, task, answers)
+
+
+def _questions(services: Services, task: ComputingTask, answers: Answers) -> list[Questions]:
+    """What the function of a task was not asked yet.
+
+    Without what depends on its own values: that is known when they are written.
+    """
+    questions = []
+    with services.store.reading() as reading:
+        input_reader = InputReader(reading, services.configuration)
+        work = workload(reading, services.plan, task)
+        written = {(share.entity_type, share.planned.derivation.name) for share in work.shares}
+        for shares in _stages(work.shares):
+            dependencies = (dependency for share in shares for dependency in share.planned.dependencies)
+            if any((dependency.leads_to, dependency.property) in written for dependency in dependencies):
+                break
+            batch = due_batch(reading, input_reader, shares)
+            if batch is not None:
+                questions.append(answers.unasked(reading, batch.inputs))
+    return [question for question in questions if question.rows.num_rows]
+
+
+def compute_properties(services: Services, task: ComputingTask, calls: Calls | None = None) -> Apply:
     """Plans to compute the properties of the task's entity types, and to move the task's place.
 
     Those that have an expression, or that the task's function writes.
+
+    :param calls: of the function; None calls it in the transaction, as in a dry run, which is one transaction.
+    :raises Unanswered: in the transaction, if the function was not called for what is due.
     """
+    chosen = calls or Calls(services, task.function_batch_size)
 
     def apply(tx: Writing, scope: Scope) -> TaskResult:
+        chosen.begin(View.of(tx))
         work = workload(tx, services.plan, task)
         all_flagged = is_all_flagged(tx)
         tx.watch(services.plan.dependencies)
         writer = _ComputedWriter(services, tx, Origin(scope.run, scope.ordinal))
-        writer.remove_source_values(work.shares)
         tally = writer.clear(work.obsolete)
         for shares in _stages(work.shares):
-            tally += writer.compute(shares, task.function_batch_size)
+            tally += writer.compute(shares, chosen)
         if all_flagged:
             tx.move_flags(tx.head())
-        move_places(tx, task, work)
+        move_places(tx, task, work, chosen.views)
         tally += Tally(computed=writer.resources)
-        return tally.result(messages(task, work))
+        return tally.result([*messages(task, work), *chosen.messages])
 
     return apply
-
-
-def clear_mapped_properties(services: Services, tx: Writing, origin: Origin, entity_types: Iterable[str]) -> list[str]:
-    """Removes the computed values of properties that a mapping feeds now.
-
-    Returns messages about it.
-
-    To be called before the extracts are applied: the values are theirs from then on.
-    """
-    rules = [rule for rule in tx.rules_computed() if rule.kind is DerivationKind.PROPERTY]
-    mapped = set()
-    for name in entity_types:
-        mapping = services.configuration.mapping_of(name)
-        mapped |= {(name, item.identifier) for item in (mapping.properties if mapping else ())}
-    obsolete = [rule for rule in rules if (rule.entity_type, rule.name) in mapped]
-    if not obsolete:
-        return []
-    tx.watch(services.plan.dependencies)
-    return list(_ComputedWriter(services, tx, origin).clear(obsolete).messages)
 
 
 def _stages(shares: Sequence[Share]) -> Iterator[list[Share]]:
@@ -115,35 +142,34 @@ class _ComputedWriter:
         """The number of resources of which something was computed."""
         return count_distinct(self._computed)
 
-    def remove_source_values(self, shares: Sequence[Share]) -> None:
-        """Removes the values that sources gave to properties which are computed for the first time."""
-        for entity_type, names in newly_computed(self._tx, shares).items():
-            before = self._tx.head()
-            if remove_synchronized(self._tx, self._input_reader, entity_type, names, self._origin):
-                self._tx.flag_changes(before, only=self._needed)
-
-    def compute(self, shares: Sequence[Share], batch_size: int) -> Tally:
-        """Computes the values of one stage that are due.
-
-        :param batch_size: of a function; 0 as it declares.
-        """
+    def compute(self, shares: Sequence[Share], calls: Calls) -> Tally:
+        """Computes the values of one stage that are due."""
         batch = due_batch(self._tx, self._input_reader, shares)
         if batch is None:
             return Tally()
         self._computed += batch.inputs.resources.column("stream").chunks
         if shares[0].planned.derivation.maker is None:
-            return self._evaluate([share.planned.derivation for share in batch.shares], batch.inputs)
+            return self._evaluate([share.planned.derivation for share in batch.shares], batch.inputs, batch.grounds)
         derivations = [share.planned.derivation for share in shares]
-        portions = function_portions(self._tx, self._services, derivations, batch.inputs, batch_size)
-        return self._write(batch.inputs.entity_type, derivations, portions)
+        portions = calls.portions(self._tx, shares, batch.inputs)
+        return self._write(batch.inputs.entity_type, derivations, portions, batch.grounds)
 
-    def _evaluate(self, derivations: Sequence[Derivation], inputs: Inputs) -> Tally:
+    def _evaluate(self, derivations: Sequence[Derivation], inputs: Inputs, grounds: Grounds | str) -> Tally:
         with evaluation_errors(self._tx):
             portions = _ahead(self._services.evaluator.portions(derivations, inputs))
-            return self._write(inputs.entity_type, derivations, portions)
+            return self._write(inputs.entity_type, derivations, portions, grounds)
 
-    def _write(self, entity_type: str, derivations: Sequence[Derivation], portions: Iterable[Computation]) -> Tally:
-        """Writes portion by portion, because a million changes do not fit into memory at once."""
+    def _write(
+        self,
+        entity_type: str,
+        derivations: Sequence[Derivation],
+        portions: Iterable[Computation],
+        grounds: Grounds | str,
+    ) -> Tally:
+        """Writes portion by portion, because a million changes do not fit into memory at once.
+
+        :param grounds: why the values are written, or the word for why those of all resources are (`WHOLE_REASONS`).
+        """
         before, executed, necessary, computed = self._tx.head(), 0, 0, []
         refused = [REFUSED.empty_table()]
         for portion in portions:
@@ -152,7 +178,9 @@ class _ComputedWriter:
             if portion.rows.num_rows:
                 # Sorted, so that SQLite and PostgreSQL write the same log.
                 rows = portion.rows.sort_by("stream")
-                self._tx.put_computed(ComputedChanges(entity_type=entity_type, rows=rows), self._origin)
+                changes = ComputedChanges(entity_type=entity_type, rows=rows)
+                changes = evolve(changes, whole=grounds) if isinstance(grounds, str) else grounds.added_to(changes)
+                self._tx.put_computed(changes, self._origin)
                 computed.append(rows.select(["stream", "computed"]))
         if computed:
             self._input_reader.note_computed(entity_type, pa.concat_tables(computed))
@@ -166,7 +194,7 @@ class _ComputedWriter:
         for entity_type in dict.fromkeys(rule.entity_type for rule in obsolete):
             names = sorted(rule.name for rule in obsolete if rule.entity_type == entity_type)
             removals = [Derivation(kind=DerivationKind.PROPERTY, name=name, entity_type=entity_type) for name in names]
-            done = self._evaluate(removals, self._input_reader.all(entity_type, ()))
+            done = self._evaluate(removals, self._input_reader.all(entity_type, ()), "removed")
             message = (
                 f"removed {how_many(done.written, 'value')} of {', '.join(f'{entity_type}:{name}' for name in names)}: "
                 f"nothing computes {'it' if len(names) == 1 else 'them'} any more"

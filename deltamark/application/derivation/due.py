@@ -20,12 +20,17 @@ from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 from deltamark.domain.derivation.plan import Plan, Planned
+from deltamark.domain.resources.link import LinkEvent
+from deltamark.domain.resources.resource import Updated
 
 DUE = pa.schema([("stream", pa.int64()), ("since", pa.int64())])
 """Resources of which a value is due, each once, with the position of the first change; 0 for all resources."""
 
 _ALL_LINKS = 50_000
 """From so many resources on, all links of an association are read instead of those of each resource."""
+
+_MOST_UNFLAGGED = 10_000
+"""With more changes that are not flagged, nobody looks at what they changed."""
 
 _Computed = tuple[str, str]
 """A computed property: its entity type and its name."""
@@ -39,7 +44,8 @@ class DueValues:
 
     A value of a task is *due* if the task would compute it now, because of a flag or because the task computes it for
     all resources. A value *follows* if it reads a computed value that may change before: one that every task which
-    computes it has still to compute. Where one of them has, the others will find it as it is.
+    computes it has still to compute. Where one of them has, the others will find it as it is; unless it reads what
+    changed and is not flagged yet: then one task was right when it computed the value, and the next finds another.
     """
 
     def __init__(self, reading: Reading, plan: Plan, tasks: Iterable[ComputingTask]) -> None:
@@ -163,14 +169,58 @@ class DueValues:
         return follows, changing
 
     def _due_for_all(self, planned: Planned) -> pa.Table:
-        """The resources of which every task that computes a property has still to compute it."""
+        """The resources of which a computed property may change, if nothing changes that it reads."""
+        of_tasks = [_first(table for _, table in shares) for shares in self._makers(planned)]
+        if self.reads_unflagged(planned):
+            found = _first(of_tasks)
+            # A deleted resource has no values; its properties went with it.
+            states = self._reading.states(planned.derivation.entity_type, _streams(found))
+            live = _streams(states.filter(pc.is_valid(states.column("state"))))
+            return found.filter(pc.is_in(found.column("stream"), live))
         due: pa.Table | None = None
-        for shares in self._makers(planned):
-            of_task = _first(table for _, table in shares)
+        for of_task in of_tasks:
             if not of_task.num_rows:
                 return of_task
             due = of_task if due is None else due.filter(pc.is_in(due.column("stream"), _streams(of_task)))
         return DUE.empty_table() if due is None else due
+
+    def reads_unflagged(self, planned: Planned) -> bool:
+        """Whether a derivation reads something that changed, of whatever resource, and that no flag tells of yet."""
+        return any(self._is_unflagged(dependency) for dependency in planned.dependencies)
+
+    def _is_unflagged(self, dependency: Dependency) -> bool:
+        changed = self._unflagged
+        if changed is None:
+            return True
+        name = dependency.leads_to
+        return not changed.isdisjoint(
+            {name, (name, dependency.property), *(hop.association for hop in dependency.hops)}
+        )
+
+    @cached_property
+    def _unflagged(self) -> frozenset[str | tuple[str, str]] | None:
+        """What changed since the last flag task.
+
+        Entity types with resources that came or went, their properties with other values, associations. None where it
+        is too much to look at, or was discarded: then it may be anything.
+        """
+        after = self._reading.flagged_to()
+        if not self._reading.changed_since(after):
+            return frozenset()
+        if any(discarded.unread for _, discarded in self._reading.discards(after)):
+            return None
+        changed: set[str | tuple[str, str]] = set()
+        for number, (_, event) in enumerate(self._reading.changes(after, None)):
+            if number == _MOST_UNFLAGGED:
+                return None
+            match event:
+                case Updated():
+                    changed |= {(event.ref.entity_type, name) for name in event.changes}
+                case LinkEvent():
+                    changed.add(event.ref.association)
+                case _:
+                    changed.add(event.ref.entity_type)
+        return frozenset(changed)
 
     @cached_property
     def _removed(self) -> dict[_Computed, pa.Table]:

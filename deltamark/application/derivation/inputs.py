@@ -60,16 +60,12 @@ class InputReader:
             due=due,
         )
 
-    def note_computed(self, entity_type: str, rows: pa.Table | None = None) -> None:
-        """Takes account of written properties of an entity type.
+    def note_computed(self, entity_type: str, rows: pa.Table) -> None:
+        """Takes account of computed properties of an entity type that were written.
 
-        :param rows: ``stream`` and ``computed`` where only computed properties were written; None has the states read
-            again.
+        :param rows: ``stream`` and ``computed``.
         """
-        if rows is None:
-            self._states.pop(entity_type, None)
-            self._fresh.pop(entity_type, None)
-        elif entity_type in self._states:
+        if entity_type in self._states:
             self._fresh.setdefault(entity_type, []).append(rows)
 
     def _all_states(self, entity_type: str) -> pa.Table:

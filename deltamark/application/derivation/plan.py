@@ -89,6 +89,5 @@ def _reads(configuration: Configuration, evaluator: Evaluator, derivation: Deriv
 
 def _not_evaluable(reads: Mapping[Derivation, object], evaluator: Evaluator) -> Iterator[Fault]:
     for derivation in reads:
-        fault = evaluator.fault(derivation) if derivation.maker is None else None
-        if fault is not None:
-            yield fault
+        if derivation.maker is None:
+            yield from evaluator.faults(derivation)

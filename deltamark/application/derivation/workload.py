@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 import pyarrow as pa
 from attrs import frozen
 
-from deltamark.application.digests import digest_of
+from deltamark.application.digests import rule_of
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.dependency_paths import Dependency
+from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.plan import Plan, Planned
 
 NOT_STARTED = Place(flag=0, position=0)
 """The place of a consumer that never ran."""
+
+
+@frozen(kw_only=True)
+class View:
+    """How far the log and its flags went at a moment.
+
+    :param flag: the number of the newest flag.
+    :param head: the position of the newest event.
+    :param flagged_to: the position up to which changes were flagged.
+    """
+
+    flag: int
+    head: int
+    flagged_to: int
+
+    @classmethod
+    def of(cls, reading: Reading) -> Self:
+        """What is there now."""
+        return cls(flag=reading.newest_flag(), head=reading.head(), flagged_to=reading.flagged_to())
 
 
 @frozen(kw_only=True)
@@ -25,6 +46,7 @@ class Share:
     :param place: up to where the task has read changes and flags for it.
     :param outdated_reason: why the values computed so far do not count; None where they do.
     :param full_reason: why the values of all resources are computed; None where only those of flagged ones are.
+    :param whole: the word for that (`WHOLE_REASONS`).
     """
 
     planned: Planned
@@ -32,6 +54,7 @@ class Share:
     place: Place
     outdated_reason: str | None
     full_reason: str | None
+    whole: str | None = None
 
     @property
     def is_full(self) -> bool:
@@ -64,23 +87,12 @@ class Workload:
         return tuple(share for share in self.shares if share.entity_type == entity_type)
 
 
-def rule_of(planned: Planned) -> DerivedRule:
-    """A planned derivation as the store knows it."""
-    derivation = planned.derivation
-    return DerivedRule(
-        kind=derivation.kind,
-        name=derivation.name,
-        entity_type=derivation.entity_type,
-        digest=digest_of(planned.definition),
-    )
-
-
 def workload(reading: Reading, plan: Plan, task: ComputingTask) -> Workload:
     """The workload of a task if it ran now; nothing of a function that was not loaded, of which nothing is known."""
     if isinstance(task.maker, str):
         return Workload(shares=(), obsolete=())
     consumer = _ConsumerState(reading, task)
-    configured = {_names(rule_of(planned)) for planned in plan.of(task.derives)}
+    configured = {_names(planned.derivation) for planned in plan.of(task.derives)}
     return Workload(
         shares=tuple(consumer.share(planned) for planned in plan.of_task(task)),
         obsolete=tuple(
@@ -107,14 +119,14 @@ def is_due(reading: Reading, plan: Plan, task: ComputingTask) -> bool:
     return False
 
 
-DUE = pa.schema([("stream", pa.int64()), ("derivation", pa.int64()), ("since", pa.int64())])
+DUE = pa.schema([("stream", pa.int64()), ("derivation", pa.int64()), ("since", pa.int64()), ("newest", pa.int64())])
 
 
 def unread_flags(reading: Reading, shares: Sequence[Share]) -> pa.Table:
     """The unread flags of some derivations of one entity type.
 
     :returns: ``stream`` and ``derivation`` (the number of its share, from 0), each pair once, with ``since``, the
-        position of the first flag.
+        position of the first flag, and ``newest``, that of the newest change.
     """
     groups: dict[Place, list[int]] = {}
     for number, share in enumerate(shares):
@@ -141,8 +153,18 @@ def _by_derivation(flags: pa.Table, readers: Sequence[Sequence[int]]) -> pa.Tabl
         flags.schema.get_field_index("dependency"), "dependency", flags.column("dependency").cast(pa.int64())
     )
     joined = flags.join(by_dependency, "dependency", join_type="inner")
-    grouped = joined.group_by(["stream", "derivation"]).aggregate([("since", "min")])
-    return grouped.rename_columns({"since_min": "since"}).select(DUE.names).cast(DUE)
+    grouped = joined.group_by(["stream", "derivation"]).aggregate([("since", "min"), ("newest", "max")])
+    return grouped.rename_columns({"since_min": "since", "newest_max": "newest"}).select(DUE.names).cast(DUE)
+
+
+_OUTDATED = {
+    "first": "the task runs for the first time",
+    "new": "the {} is new to the task",
+    "changed": "the {} changed since the task last ran",
+    "other": "another task computed with another {} since the task last ran",
+    "unflagged": "not all changes of what the {} reads were flagged since the task last ran",
+}
+"""The words for why values computed so far do not count (see `WHOLE_REASONS`), as the task says them."""
 
 
 class _ConsumerState:
@@ -158,27 +180,29 @@ class _ConsumerState:
     def share(self, planned: Planned) -> Share:
         rule = rule_of(planned)
         digest, place = self._places.get(_names(rule), ("", NOT_STARTED))
-        outdated_reason = self._outdated(planned, rule, digest, place)
+        word = self._outdated(planned, rule, digest, place)
+        what = "rule" if planned.derivation.maker is None else "function"
+        outdated_reason = None if word is None else _OUTDATED[word].format(what)
         return Share(
             planned=planned,
             rule=rule,
             place=place,
             outdated_reason=outdated_reason,
             full_reason=outdated_reason if self._task.dirty else "Dirty is false",
+            whole=word if self._task.dirty else "all",
         )
 
     def _outdated(self, planned: Planned, rule: DerivedRule, digest: str, place: Place) -> str | None:
         if not self._places:
-            return "the task runs for the first time"
-        what = "rule" if planned.derivation.maker is None else "function"
+            return "first"
         if not digest:
-            return f"the {what} is new to the task"
+            return "new"
         if digest != rule.digest:
-            return f"the {what} changed since the task last ran"
+            return "changed"
         if rule not in self.computed:
-            return f"another task computed with another {what} since the task last ran"
+            return "other"
         if self._flagged_to > place.position and not self._is_watched(planned.dependencies, place):
-            return f"not all changes of what the {what} reads were flagged since the task last ran"
+            return "unflagged"
         return None
 
     def _is_watched(self, dependencies: Iterable[Dependency], place: Place) -> bool:
@@ -187,24 +211,8 @@ class _ConsumerState:
         )
 
 
-def _names(rule: DerivedRule) -> tuple[str, str, str]:
+def _names(rule: DerivedRule | Derivation) -> tuple[str, str, str]:
     return rule.kind.value, rule.entity_type, rule.name
-
-
-def needed_dependencies(reading: Reading, plan: Plan) -> list[Dependency]:
-    """The dependencies whose flags some task needs.
-
-    They are those of the derivations that were computed before.
-
-    Also of those that no task computes now: a task that is configured again before its place is dropped needs them. A
-    derivation that is computed for the first time needs no flags: it is computed for all resources.
-    """
-    computed = {_names(rule) for rule in reading.rules_computed()}
-    dependencies: dict[Dependency, None] = {}
-    for planned in plan.derived:
-        if _names(rule_of(planned)) in computed:
-            dependencies |= dict.fromkeys(planned.dependencies)
-    return list(dependencies)
 
 
 def has_unflagged_changes(reading: Reading) -> bool:

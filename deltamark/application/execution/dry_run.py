@@ -31,10 +31,12 @@ def dry_run(
     """
     refuse_if_running(services.store, tasks_to_lease(services, job))
     with services.store.dry_run():
-        run = run_job(evolve(services, write_orphans=_no_file), job, forced=forced, observer=observer, is_dry_run=True)
+        deliveries = None if services.deliveries is None else services.deliveries.rehearsal()
+        services = evolve(services, write_orphans=_no_file, deliveries=deliveries)
+        run = run_job(services, job, forced=forced, observer=observer, is_dry_run=True)
         if show_changes is not None:
             show_changes(_changes(services, run))
-    return run
+    return evolve(run, is_dry_run=True)
 
 
 def _no_file(run: int, association: str, orphans: pa.Table) -> str:

@@ -6,14 +6,16 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from deltamark.application.derivation.user_functions.answers import Unanswered
+from deltamark.application.derivation.user_functions.cancellation import UserTaskCancelled
 from deltamark.application.execution.interruption import end_open_tasks, skipped
 from deltamark.application.execution.parallel import Turns, run_in_parallel
-from deltamark.application.execution.task_types import RunContext, plan_task, skip_of
+from deltamark.application.execution.task_types import RunContext, plan_task, reads_before_its_transaction, skip_of
 from deltamark.application.runs.observer import GuardedObserver, Observer
 from deltamark.application.runs.out_of_memory import memory_errors_explained
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.application.runs.run_log import RUN_INTERRUPTED, TaskEnd, in_words
-from deltamark.application.services import Scope, Skip, TaskProgress, TaskResult
+from deltamark.application.services import Apply, Scope, Skip, TaskProgress, TaskResult
 from deltamark.application.synchronization.hold_back import HeldBack
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import DeltamarkError
@@ -86,7 +88,7 @@ class Executor:
             return
         for call in chosen:
             # Even if one fails: outside a dry run, all tasks of a level run at the same time.
-            if self._error is not None:
+            if self._error is not None or self._is_cancelled:
                 self._note_outcome(call, self._skip(call, Skip(self._stop or "the run was stopped")))
             else:
                 self._note_outcome(call, self._execute(call, Turns(), self._begin(call)))
@@ -98,6 +100,7 @@ class Executor:
             lambda call, turns: self._execute(call, turns, observer_errors[call.ordinal]),
             group,
             f"run {self._record.number}",
+            self._context.interrupted,
         )
         if interruption is not None:
             self._error = self._error or interruption
@@ -106,9 +109,9 @@ class Executor:
             self._note_outcome(call, ends.get(call.ordinal) or self._skip(call, Skip(RUN_INTERRUPTED)))
 
     def _check_cancelled(self) -> None:
-        operator = self._record.run(with_rows=False).cancelled_by
+        operator = self._record.cancelled_by()
         if operator is not None:
-            self._stop = f"the run was cancelled by {operator.user} on {operator.host}"
+            self._stop = f"the run was cancelled by {operator.name} on {operator.host}"
             self._is_cancelled = True
 
     def _note_outcome(self, call: TaskCall, end: TaskEnd) -> None:
@@ -118,12 +121,14 @@ class Executor:
         if end.error is not None and not isinstance(end.error, DeltamarkError):
             self._error = self._error or end.error
         self._error = self._error or self._observer.error
+        if end.state is TaskState.CANCELLED:
+            self._check_cancelled()
         if self._stop is not None:
             return
         if isinstance(self._error, KeyboardInterrupt):
             self._stop = RUN_INTERRUPTED
         elif end.state is TaskState.FAILED and (self._error or not task.continue_on_error):
-            self._stop = f"task {task.identifier} failed before it"
+            self._stop = f"task {task.display_name} failed before it"
         elif self._observer.error is not None:
             self._stop = f"the observer of the run failed ({in_words(self._observer.error)})"
 
@@ -161,16 +166,20 @@ class Executor:
     def _end_with_error(self, ordinal: int, error: BaseException, seconds: float) -> TaskEnd:
         """The end of a task that raised an error: failed, unless it had committed before."""
         if not self._is_dry_run:  # a dry run commits nothing, and its record may be gone
-            task = self._record.run(with_rows=False).task(ordinal)
+            task = self._record.task(ordinal)
             if task.state not in (TaskState.RUNNING, TaskState.ABORTED):  # aborted by a run that took it over
                 return TaskEnd(TaskResult(effect=task.effect), task.state, seconds, error)
-        end = TaskEnd(TaskResult(messages=[in_words(error)]), TaskState.FAILED, seconds, error)
+        state = TaskState.CANCELLED if isinstance(error, UserTaskCancelled) else TaskState.FAILED
+        end = TaskEnd(TaskResult(messages=[in_words(error)]), state, seconds, error)
         self._record.task_ended(ordinal, end)
         self._is_cut_short |= isinstance(error, KeyboardInterrupt)
         return end
 
     def _plan_and_apply(self, call: TaskCall, turns: Turns, began: float) -> TaskEnd:
         ordinal = call.ordinal
+        if reads_before_its_transaction(call.task):
+            turns.wait(ordinal)
+            turns.check()
         apply = plan_task(self._context, call, lambda progress: self._report(ordinal, progress, began))
         if isinstance(apply, Skip):
             end = skipped(apply.reason, apply.left_out)
@@ -179,15 +188,25 @@ class Executor:
             return end
         with turns.turn(ordinal):
             try:
-                with self._record.transaction() as tx:
-                    done = apply(tx, self._scope(ordinal))
-                    end = TaskEnd(done, done.state, time.perf_counter() - began)
-                    self._record.task_ended_in(tx, ordinal, end)
+                end = self._apply(apply, ordinal, began)
             except HeldBack as e:
                 with self._record.transaction() as tx:
                     end = TaskEnd(e.keep(tx), TaskState.BLOCKED, time.perf_counter() - began, e)
                     self._record.task_ended_in(tx, ordinal, end)
         return end
+
+    def _apply(self, apply: Apply, ordinal: int, began: float) -> TaskEnd:
+        """The transaction of a task; tried again once a function has answered what it needs."""
+        while True:
+            try:
+                with self._record.transaction() as tx:
+                    done = apply(tx, self._scope(ordinal))
+                    end = TaskEnd(done, done.state, time.perf_counter() - began)
+                    self._record.task_ended_in(tx, ordinal, end)
+                return end
+            except Unanswered as e:
+                unanswered = e
+            unanswered.answer()
 
     def _report(self, ordinal: int, progress: TaskProgress, began: float) -> None:
         if time.perf_counter() - began >= PATIENCE_S:

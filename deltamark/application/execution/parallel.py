@@ -27,10 +27,10 @@ class Turns:
     The log of a run therefore does not depend on which thread is quicker: it equals that of a run in one thread.
     """
 
-    def __init__(self, ordinals: Sequence[int] = ()) -> None:
+    def __init__(self, ordinals: Sequence[int] = (), interrupted: Event | None = None) -> None:
         self._waiting = sorted(ordinals)
         self._moved = Condition()
-        self._interrupted = Event()
+        self._interrupted = interrupted or Event()
 
     @contextmanager
     def turn(self, ordinal: int) -> Iterator[None]:
@@ -67,16 +67,17 @@ class Turns:
 
 
 def run_in_parallel(
-    execute: Callable[[TaskCall, Turns], TaskEnd], calls: Sequence[TaskCall], name: str
+    execute: Callable[[TaskCall, Turns], TaskEnd], calls: Sequence[TaskCall], name: str, interrupted: Event
 ) -> tuple[dict[int, TaskEnd], BaseException | None]:
     """Runs the tasks of a level at the same time.
 
     :param execute: runs one of them; never raises an error of the task.
     :param name: of the threads.
+    :param interrupted: is set when the run is interrupted.
     :returns: the ends of those that had begun, by ordinal, and what interrupted the run, or None.
     :raises BaseException: what `execute` raised otherwise, once all have ended.
     """
-    turns = Turns([call.ordinal for call in calls])
+    turns = Turns([call.ordinal for call in calls], interrupted)
 
     def execute_in_turn(call: TaskCall) -> TaskEnd:
         try:

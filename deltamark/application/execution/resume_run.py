@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from attrs import frozen
 
+from deltamark.application.adoption.adopt import adopt
+from deltamark.application.execution.direct_input import done_with_input, keep_input, with_input_of
 from deltamark.application.execution.executor import Executor
+from deltamark.application.execution.given_jobs import job_to_resume
 from deltamark.application.execution.interruption import ended_if_interrupted
 from deltamark.application.execution.run_job import groups_of, tasks_to_lease
 from deltamark.application.execution.task_types import RunContext
 from deltamark.application.lookup import run_numbered
+from deltamark.application.pending_changes.staleness import refuse_if_edited
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.queries import Reading
 from deltamark.application.runs.leases import end_if_dead, free_tasks, naming_the_other_run, renewed_leases
@@ -43,14 +48,24 @@ class _Resumption:
     def calls(self) -> tuple[TaskCall, ...]:
         return all_calls(self.groups)
 
+    @property
+    def reading(self) -> tuple[TaskCall, ...]:
+        """The calls that may read extracts again."""
+        return tuple(call for call in self.calls if call.ordinal in self.again - self.pending)
 
-def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun:
+
+def resume_run(
+    services: Services, number: int, *, observer: Observer, given: Mapping[str, Any] | None = None
+) -> JobRun:
     """Resumes a run at its first unfinished task, and returns its record.
 
     Tasks that did their work are not repeated, except where it lived in the memory of the process that died. Blocked
     synchronizations apply exactly what was held back. Raises what `run_job` raises, and:
 
+    :param given: connection table -> what a program gives now in its place.
     :raises CannotResume: if the run cannot go on, with the reason; nothing was started.
+    :raises OutdatedChanges: if the configuration was edited since in a way that concerns what was held back; nothing
+        was started, and the edit was not adopted.
     :raises UsageError: if there is no such run.
     """
     store = services.store
@@ -65,10 +80,13 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
         store.transaction() as tx,
     ):
         resumption = _resumption(services, tx, number)
+        services = with_input_of(services, resumption.run, resumption.job, resumption.reading, given or {})
         numbers.append(number)
         free_tasks(tx, leased)
         RunLog(tx, number).resumed(services, resumption.again, resumption.pending)
+        adopt(services, tx, number)
         tx.take_leases(number, leased, services.lease_s)
+    keep_input(services, number)
     context = RunContext(
         services=services,
         run=number,
@@ -82,11 +100,11 @@ def resume_run(services: Services, number: int, *, observer: Observer) -> JobRun
     record = RunRecorder(services, number, leased)
     executor = Executor(record, context, observer, is_dry_run=False)
     with renewed_leases(store, number, services.lease_s):
-        return executor.run(groups)
+        return done_with_input(services, executor.run(groups))
 
 
 def _tasks(services: Services, run: JobRun) -> tuple[str, ...]:
-    job = services.configuration.job(run.job)
+    job = job_to_resume(services, run)
     return () if job is None else tasks_to_lease(services, job)
 
 
@@ -96,9 +114,9 @@ def _resumption(services: Services, tx: Writing, number: int) -> _Resumption:
     if run.state is TaskState.RUNNING:
         operator = run.operator
         raise CannotResume(
-            number, f"it is still running, by {operator.user} on {operator.host} (process {operator.process})"
+            number, f"it is still running, by {operator.name} on {operator.host} (process {operator.process})"
         )
-    job = services.configuration.job(run.job)
+    job = job_to_resume(services, run)
     groups = () if job is None else groups_of(services, job)
     calls = all_calls(groups)
     later = _later(tx, run)
@@ -107,6 +125,8 @@ def _resumption(services: Services, tx: Writing, number: int) -> _Resumption:
     if reason is not None or job is None:
         raise CannotResume(number, reason or "")
     leads_to = _leads_to(services.configuration)
+    for ordinal in sorted(pending):
+        refuse_if_edited(services, tx, run, ordinal)
     again = calls_to_repeat(run, calls, pending, only_pending=later is not None, leads_to=leads_to)
     return _Resumption(run=run, job=job, groups=groups, again=again, pending=pending & again)
 
@@ -126,5 +146,9 @@ def _later(reading: Reading, run: JobRun) -> JobRun | None:
     """The newest later run of the same job that did its work, or None where there is none."""
     (newest,) = reading.runs(newest=1)
     later = reading.runs(newest=newest.run.number - run.number) if newest.run.number > run.number else []
-    done = [summary.run for summary in later if summary.run.job == run.job and summary.run.state in DONE]
+    done = [summary.run for summary in later if _is_of_job(summary.run, run) and summary.run.state in DONE]
     return done[-1] if done else None
+
+
+def _is_of_job(later: JobRun, run: JobRun) -> bool:
+    return (later.job, later.definition) == (run.job, run.definition)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
+from deltamark.application.adoption.adopt import adopt
+from deltamark.application.execution.direct_input import done_with_input, keep_input, with_direct_input
 from deltamark.application.execution.executor import Executor
 from deltamark.application.execution.interruption import ended_if_interrupted
 from deltamark.application.execution.task_types import RunContext
@@ -45,7 +47,9 @@ def refuse_denied(job: Job, trigger: Trigger) -> None:
         raise UserStartDenied(job.identifier)
 
 
-def run_if_free(services: Services, job: Job, *, forced: bool, observer: Observer) -> JobRun:
+def run_if_free(
+    services: Services, job: Job, *, forced: bool, observer: Observer, definition: str | None = None
+) -> JobRun:
     """Runs a job as `run_job` does, but is refused at once where a task is already running.
 
     Checks before the transaction that takes the tasks, which would wait for another writer.
@@ -53,7 +57,7 @@ def run_if_free(services: Services, job: Job, *, forced: bool, observer: Observe
     :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
     """
     refuse_if_running(services.store, tasks_to_lease(services, job))
-    return run_job(services, job, forced=forced, observer=observer)
+    return run_job(services, job, forced=forced, observer=observer, definition=definition)
 
 
 def run_job(
@@ -65,19 +69,25 @@ def run_job(
     is_dry_run: bool = False,
     trigger: Trigger = BY_USER,
     claim: Claim = lambda tx, run: None,
+    definition: str | None = None,
 ) -> JobRun:
     """Runs a job and returns its record, also where tasks failed.
 
     A task that fails leaves the store as it was before that task, and the record says why. Errors that are no
     `DeltamarkError`, interruptions, and errors of the observer are put on record too and then raised again.
 
+    The first run under a configuration adopts it, in the transaction in which it starts.
+
     :param claim: takes part in the transaction that starts the run.
+    :param definition: what is recorded of a job that is not one of the configuration.
     :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
+    :raises OtherConfigurationInUse: if another run goes on under another configuration; nothing was started.
     :raises UserStartDenied: if a user starts what only the schedule may start. Dry runs are always allowed.
     :raises TakenOver: if another run took this one for dead and took its tasks over.
     """
     if not is_dry_run:
         refuse_denied(job, trigger)
+    services = with_direct_input(services, job)
     groups = groups_of(services, job)
     leased = tasks_to_lease(services, job)
     calls = all_calls(groups)
@@ -86,9 +96,15 @@ def run_job(
     ]
 
     def start(tx: Writing) -> int:
-        return RunLog.start(tx, services, job.identifier, planned, forced=forced, trigger=trigger).run
+        run = RunLog.start(
+            tx, services, job.identifier, planned, forced=forced, trigger=trigger, definition=definition
+        ).run
+        adopt(services, tx, run)
+        return run
 
     number = _start(services, leased, start, claim)
+    if not is_dry_run:
+        keep_input(services, number)
     context = RunContext(
         services=services,
         run=number,
@@ -96,12 +112,13 @@ def run_job(
         calls={call.ordinal: call for call in calls},
         outcomes={},
         forced=forced,
+        is_dry_run=is_dry_run,
     )
     record = RunRecorder(services, number, leased)
     executor = Executor(record, context, observer, is_dry_run=is_dry_run)
     # A dry run needs no heartbeat: it blocks all other writers, so its leases cannot be taken over.
     with nullcontext() if is_dry_run else renewed_leases(services.store, number, services.lease_s):
-        return executor.run(groups)
+        return done_with_input(services, executor.run(groups))
 
 
 def _start(services: Services, leased: Sequence[str], start: Callable[[Writing], int], claim: Claim) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -284,8 +285,7 @@ class _Following:
             if step is start:
                 continue
             read = step.through[-1]
-            # Of several tasks that compute it, the one that is furthest: what it has not seen, none has.
-            makers = max(self._values.makers(step.planned), key=_furthest)
+            makers = self._makers(step.planned)
             for outdated in filter(None, dict.fromkeys(maker.outdated_reason for maker in makers)):
                 what = f"{read} is computed of all resources: {outdated}"
                 yield _without_change(consumer, (), "", path=".".join(step.path), through=step.through), what
@@ -302,6 +302,15 @@ class _Following:
                         through=step.through,
                     )
                     yield cause, _change_of(cause, dependency, read)
+
+    def _makers(self, planned: Planned) -> Sequence[Share]:
+        """The shares that will change a computed value.
+
+        Of several tasks that compute it, those of the one that is furthest: what it has not seen, none has. Of all
+        while it reads what changed and is not flagged: then each may find another value.
+        """
+        of_tasks = list(self._values.makers(planned))
+        return [*chain(*of_tasks)] if self._values.reads_unflagged(planned) else max(of_tasks, key=_furthest)
 
     def _of_removals(self, consumer: ComputingTask, step: _Step) -> Iterator[tuple[FlagCause, str]]:
         """The causes that a value reads properties which are about to be removed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.compute as pc
 from attrs import evolve
 
-from deltamark.application.derivation.workload import needed_dependencies, rule_of
+from deltamark.application.digests import needed_dependencies, rule_of
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import DerivedRule
 from deltamark.application.services import Apply, Scope, Services, TaskResult
@@ -16,15 +16,20 @@ from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import ChangesDiscarded, Counts
 
 
-def flag(services: Services) -> Apply:
+def flag(services: Services, *, drops_places: bool = True) -> Apply:
     """Plans to flag every resource with a derived value that depends on a new change.
 
     New are the changes since the last flag task.
+
+    :param drops_places: whether places of tasks that are no longer configured are dropped. That looks at all tasks:
+        once in a run is enough.
     """
 
     def apply(tx: Writing, scope: Scope) -> TaskResult:
         done = flag_changes(services, tx)
-        return evolve(done, messages=(*done.messages, *_drop_flags(services, tx)))
+        dropped = _drop_places(services, tx) if drops_places else []
+        tx.drop_read_flags()
+        return evolve(done, messages=(*done.messages, *dropped))
 
     return apply
 
@@ -81,14 +86,13 @@ def _connector_of(configuration: Configuration, association: str) -> str | None:
     return next((mapping.connector for mapping in mappings if mapping.association == association), None)
 
 
-def _drop_flags(services: Services, tx: Writing) -> list[str]:
-    """Drops flags that every task has read, and places of tasks that are no longer configured."""
+def _drop_places(services: Services, tx: Writing) -> list[str]:
+    """Drops the places of tasks that are no longer configured, and returns messages about them."""
     kept: dict[str, dict[DerivedRule, None]] = {}
     for task in services.configuration.all_calls_of(ComputingTask):
         rules = [rule_of(planned) for planned in services.plan.of_task(task)]
         kept.setdefault(task.identifier, {}).update(dict.fromkeys(rules))
     dropped = tx.keep_consumers(kept)
-    tx.drop_read_flags()
     return [
         f"task {name} is no longer configured: its place was dropped; if it is configured again, it computes everything"
         for name in dropped

@@ -56,7 +56,7 @@ def values_between(
 
     :raises UsageError: for a key that never existed.
     """
-    names = _Names(reading)
+    names = Names(reading)
     for facts in _resources(reading, entity_type, key):
         for interval in value_intervals(facts, property_name):
             if interval.overlaps(span.first, span.last):
@@ -75,7 +75,7 @@ def links_between(reading: Reading, association: EntityAssociation, span: Span, 
     :param key: of a resource at either end.
     :raises UsageError: for a key that never existed.
     """
-    names = _Names(reading)
+    names = Names(reading)
     for facts in _links(reading, association, key):
         for interval in link_intervals(facts):
             if interval.overlaps(span.first, span.last):
@@ -104,7 +104,7 @@ def _links(
     return reading.link_facts(association.identifier, ends)
 
 
-class _Names(RunNames):
+class Names(RunNames):
     """The names of run, job and task of changes, where there is a change."""
 
     def of(self, logged: Logged | None) -> LoggedChange | None:

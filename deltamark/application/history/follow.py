@@ -63,7 +63,7 @@ def _changes(
     store: Store, configuration: Configuration, after: Position, options: FollowOptions
 ) -> Iterator[LoggedChange]:
     with store.watching() as watch:
-        patience = _Patience(options.stop)
+        patience = Patience(options.stop)
         quiet_since = monotonic()
         while not options.stop.is_set():
             try:
@@ -89,7 +89,7 @@ def _changes(
             _wait(watch, remaining_s, options.stop, patience)
 
 
-def _wait(watch: Watch, timeout_s: float, stop: Event, patience: _Patience) -> None:
+def _wait(watch: Watch, timeout_s: float, stop: Event, patience: Patience) -> None:
     try:
         watch.wait(timeout_s, stop)
     except StoreUnreachable as e:
@@ -109,7 +109,7 @@ def _next(
     return changes, changes[-1].position if len(changes) == _BATCH else head
 
 
-class _Patience:
+class Patience:
     """Retries a store that cannot be reached, and gives up after `PATIENCE_S`."""
 
     def __init__(self, stop: Event) -> None:

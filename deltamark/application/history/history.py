@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import groupby
 from operator import itemgetter
+from typing import Generic, NamedTuple, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from deltamark.application.history.grounds import GroundsOfChanges
+from deltamark.application.history.model import TypeModel
 from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.queries import Reading
-from deltamark.application.ports.records import RunSummary
+from deltamark.application.ports.records import Narrowing, RunSummary
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import HistoryDiscarded, RunNotFound, UsageError, exactly
 from deltamark.domain.history.changes import AnyChange, Horizon, LoggedChange, Position, RunMoment, When
+from deltamark.domain.messages import ADOPT
+from deltamark.domain.resources.events import ADOPTION
 from deltamark.domain.resources.link import LinkRef
-from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceRef, fold
+from deltamark.domain.resources.resource import Computed, Resource, ResourceEvent, ResourceRef, fold
 from deltamark.domain.runs.run import JobRun
 from deltamark.domain.values import Values
+
+_State = TypeVar("_State")
 
 
 def position_of(reading: Reading, when: When) -> Position:
@@ -74,26 +82,22 @@ def _run(reading: Reading, number: int) -> RunSummary:
 def horizons_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> list[Horizon]:
     """The horizons of an entity type and of its links.
 
-    None means all.
+    None means all. One of an association of which neither the configuration nor the store has anything is one of any.
     """
+    horizons = reading.horizons()
+    if entity_type is None or not horizons:
+        return horizons
+    ends: dict[str, set[str]] = {}
+    for association in (*reading.stored_associations(), *configuration.associations):
+        found = (association.property1.entity_type, association.property2.entity_type)
+        ends.setdefault(association.identifier, set()).update(found)
+    others = set(reading.stored_entity_types()) - {entity_type}
     return [
         horizon
-        for horizon in reading.horizons()
-        if entity_type is None or _touches(configuration, entity_type, horizon)
+        for horizon in horizons
+        if horizon.subject == entity_type
+        or (entity_type in ends[horizon.subject] if horizon.subject in ends else horizon.subject not in others)
     ]
-
-
-def _touches(configuration: Configuration, entity_type: str, horizon: Horizon) -> bool:
-    """Whether a horizon concerns an entity type.
-
-    One of an association that is no longer configured may.
-    """
-    if horizon.subject == entity_type:
-        return True
-    association = configuration.association(horizon.subject)
-    if association is not None:
-        return entity_type in (association.property1.entity_type, association.property2.entity_type)
-    return configuration.entity_type(horizon.subject) is None
 
 
 def horizon_of(reading: Reading, configuration: Configuration, entity_type: str | None) -> Horizon | None:
@@ -137,27 +141,52 @@ def refuse_below(horizon: Horizon | None, position: Position) -> None:
 
 @frozen(kw_only=True)
 class ChangeFilter:
-    """Admits changes by entity type, key and run.
+    """Admits changes that are all that it names; None admits all.
 
-    None admits all.
+    :param user: an account, or the person for whom a run was made.
+    :param computed: only values that were computed of these properties, by entity type and name.
     """
 
     entity_type: str | None = None
     key: str | None = None
     run: int | None = None
+    task: str | None = None
+    user: str | None = None
+    property: str | None = None
+    association: str | None = None
+    computed: frozenset[tuple[str, str]] | None = None
 
     def admits(self, event: AnyChange) -> bool:
-        """Whether a change passes the filter.
+        """Whether a change passes the filter as far as that does not depend on the record of its run.
 
         A change of a link passes by either end.
         """
         if self.run is not None and event.cause.run != self.run:
             return False
-        refs = (event.ref,) if isinstance(event, ResourceEvent) else (event.ref.source, event.ref.target)
-        return any(
-            (self.entity_type is None or ref.entity_type == self.entity_type)
-            and (self.key is None or ref.key == self.key)
-            for ref in refs
+        if isinstance(event, ResourceEvent):
+            return self.association is None and self._names(event.ref) and self._has_value(event)
+        if self.property is not None or self.computed is not None:
+            return False
+        if self.association is not None and event.ref.association != self.association:
+            return False
+        return self._names(event.ref.source) or self._names(event.ref.target)
+
+    def admits_origin(self, change: LoggedChange) -> bool:
+        """Whether a change passes the filter as far as that depends on the record of its run."""
+        if self.task is not None and change.task != self.task:
+            return False
+        return self.user is None or self.user in (change.user, change.by)
+
+    def _names(self, ref: ResourceRef) -> bool:
+        return self.entity_type in (None, ref.entity_type) and self.key in (None, ref.key)
+
+    def _has_value(self, event: ResourceEvent) -> bool:
+        if self.property is not None and self.property not in event.changes:
+            return False
+        if self.computed is None:
+            return True
+        return isinstance(event, Computed) and any(
+            (event.ref.entity_type, name) in self.computed for name in event.changes if self.property in (None, name)
         )
 
 
@@ -167,6 +196,7 @@ class RunNames:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._runs: dict[int, JobRun] = {}
+        self._grounds = GroundsOfChanges(reading)
 
     def named(self, position: Position, event: AnyChange) -> LoggedChange:
         """The change with its names."""
@@ -177,18 +207,22 @@ class RunNames:
         task = run.task(event.cause.task)
         subject = event.ref.entity_type if isinstance(event, ResourceEvent) else event.ref.association
         file = next((read.file for read in task.extracts if read.subject == subject), None)
+        grounds = self._grounds.of(position, event, run, file)
         if event.cause.line is None:
             file = None
-        user, trigger = run.caller_at(event.at)
+        caller, trigger = run.caller_at(event.at)
         return LoggedChange(
             position=position,
             event=event,
             run=number,
             job=run.job,
             task=task.identifier,
-            user=user,
+            user=caller.user,
             trigger=trigger,
             file=file,
+            by=caller.by,
+            reason=caller.reason,
+            grounds=grounds,
         )
 
 
@@ -211,28 +245,90 @@ def kept_changes(
     position_of(reading, after)
     if not kept_only:
         _refuse_discarded(reading, configuration, after, admitted)
-    return changes(reading, after, last, admitted)
+    return changes(reading, after, last, admitted, narrowing=_with_runs(reading, _narrowing(admitted), admitted))
 
 
 def _refuse_discarded(reading: Reading, configuration: Configuration, after: Position, admitted: ChangeFilter) -> None:
-    if admitted.run is None or after:
-        refuse_below(horizon_of(reading, configuration, admitted.entity_type), after)
-        return
-    summary = reading.run(admitted.run, with_rows=False)
-    if summary is not None:
-        horizons = horizons_of(reading, configuration, admitted.entity_type)
-        mine = [horizon for horizon in horizons if _changed(summary.run, horizon.subject)]
-        refuse_below(max(mine, key=lambda horizon: horizon.position, default=None), summary.first)
+    horizons = horizons_of(reading, configuration, admitted.entity_type)
+    if admitted.association is not None:
+        horizons = [horizon for horizon in horizons if horizon.subject == admitted.association]
+    if admitted.run is not None and not after:
+        summary = reading.run(admitted.run, with_rows=False)
+        if summary is None:
+            return
+        horizons = [horizon for horizon in horizons if _changed(summary.run, horizon.subject)]
+        after = summary.first
+    refuse_below(max(horizons, key=lambda horizon: horizon.position, default=None), after)
 
 
 def _changed(run: JobRun, subject: str) -> bool:
     return any(read.subject == subject and task.counts.changed for task in run.tasks for read in task.extracts)
 
 
+_NEAR = 2_000
+"""Spans of the log between which lie no more positions are read as one."""
+
+
+def _narrowing(admitted: ChangeFilter) -> Narrowing:
+    """What a filter says of changes beforehand."""
+    properties = {name for _, name in admitted.computed or ()} if admitted.property is None else {admitted.property}
+    return Narrowing(
+        entity_type=admitted.entity_type,
+        association=admitted.association,
+        properties=tuple(sorted(properties)) if len(properties) <= _MOST_LOOKED_FOR else (),
+        is_computed=admitted.computed is not None,
+    )
+
+
+_MOST_LOOKED_FOR = 20
+
+
+def _with_runs(reading: Reading, narrowing: Narrowing, admitted: ChangeFilter) -> Narrowing:
+    """Narrows to the runs and tasks that the filter admits."""
+    if admitted.task is None and admitted.user is None:
+        return narrowing
+    adopted = {event.run for _, event in reading.adoptions()} if admitted.task == ADOPT else set()
+    spans: list[tuple[Position, Position]] = []
+    ordinals: set[int] = set()
+    for summary in reading.run_starts():
+        run = summary.run
+        if admitted.user is not None and not any(admitted.user in names for names in callers_of(run)):
+            continue
+        if admitted.task is not None:
+            called = {task.ordinal for task in run.calls_of(admitted.task)}
+            called |= {ADOPTION} if run.number in adopted else set()
+            if not called:
+                continue
+            ordinals |= called
+        first = summary.first - 1
+        if spans and first - spans[-1][1] <= _NEAR:
+            spans[-1] = spans[-1][0], max(spans[-1][1], summary.last)
+        else:
+            spans.append((first, summary.last))
+    return evolve(
+        narrowing,
+        spans=tuple(spans) or ((0, 0),),
+        ordinals=tuple(sorted(ordinals)) if len(ordinals) <= _MOST_LOOKED_FOR else (),
+    )
+
+
+def callers_of(run: JobRun) -> Iterator[tuple[str, str | None]]:
+    """The accounts that started and resumed a run, each with the person for whom they did."""
+    for operator in (run.starter, *(resumption.operator for resumption in run.resumed)):
+        yield operator.user, operator.by
+
+
 def changes(
-    reading: Reading, after: Position, until: Position | None, admitted: ChangeFilter
+    reading: Reading,
+    after: Position,
+    until: Position | None,
+    admitted: ChangeFilter,
+    narrowing: Narrowing | None = None,
 ) -> Iterator[LoggedChange]:
-    """The changes that a filter admits, oldest first."""
+    """The changes that a filter admits, oldest first.
+
+    :param narrowing: what is known of them beforehand.
+    """
     if admitted.run is not None:
         summary = _run(reading, admitted.run)
         after = max(after, summary.first)
@@ -246,8 +342,43 @@ def changes(
             if position > after and (until is None or position <= until)
         )
     else:
-        between = reading.changes(after, until)
-    return (names.named(position, event) for position, event in between if admitted.admits(event))
+        between = reading.changes(
+            after, until, None if admitted == ChangeFilter() else narrowing or _narrowing(admitted)
+        )
+    named = (names.named(position, event) for position, event in between if admitted.admits(event))
+    return (change for change in named if admitted.admits_origin(change))
+
+
+class Folded(NamedTuple, Generic[_State]):
+    """What changes were folded to.
+
+    :param position: the changes up to there are folded.
+    """
+
+    result: _State
+    position: Position
+
+
+def folded(
+    reading: Reading,
+    configuration: Configuration,
+    initial: _State,
+    function: Callable[[_State, LoggedChange], _State],
+    after: Position,
+    until: When | None,
+    admitted: ChangeFilter,
+    *,
+    kept_only: bool,
+) -> Folded[_State]:
+    """The changes that a filter admits, folded with a function, oldest first (see `kept_changes`).
+
+    :raises UsageError: if the last moment lies before the first.
+    """
+    last = reading.head() if until is None else position_of(reading, until)
+    if last < after:
+        raise UsageError(f"the changes up to position {last} lie before position {after}: there is nothing to fold.")
+    changes = kept_changes(reading, configuration, after, last, admitted, kept_only=kept_only)
+    return Folded(reduce(function, changes, initial), last)
 
 
 def resource_history(
@@ -329,19 +460,13 @@ class ExportedResource:
     links: dict[str, list[str]]
 
 
-def exported(
-    reading: Reading, configuration: Configuration, entity_type: str, at: When | None
-) -> Iterator[ExportedResource]:
-    """All resources of a type in key order, now or as they were, with links that start there.
-
-    :raises HistoryDiscarded: if the moment lies below the horizon.
-    """
-    position = moment(reading, configuration, entity_type, at)
+def exported(reading: Reading, model: TypeModel, position: Position | None) -> Iterator[ExportedResource]:
+    """All resources of a type in key order, now or as they were at a position, with links that start there."""
     associations = [
         (association.identifier, _LinksByKey(_pairs(reading, association.identifier, position)))
-        for association in configuration.associations_from(entity_type)
+        for association in model.associations
     ]
-    for key, values in reading.states_at(entity_type, position):
+    for key, values in reading.states_at(model.entity_type, position):
         links = {name: ends for name, by_key in associations if (ends := by_key.of(key))}
         yield ExportedResource(key=key, values=values, links=links)
 

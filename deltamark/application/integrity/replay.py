@@ -49,15 +49,18 @@ def replay_to(services: Services, url: str, progress: Progress) -> Replayed:
         return replay_into(services.store, target, progress)
 
 
-def refuse_while_running(reading: Reading) -> None:
-    """Refuses to replay while a run works with the present state.
+def refuse_while_running(reading: Reading, advice: str = "Replay when it has ended.") -> None:
+    """Refuses to go on while a run works with the present state.
 
     :raises ConcurrentRun: names the run.
     """
     for number in sorted(run for run in reading.live_runs() if run > 0):
         summary = reading.run(number, with_rows=False)
-        of_job = "" if summary is None else f" of job {summary.run.job}, by {summary.run.user} on {summary.run.host},"
+        of_job = (
+            ""
+            if summary is None
+            else f" of job {summary.run.job}, by {summary.run.starter.name} on {summary.run.host},"
+        )
         raise ConcurrentRun(
-            f"run {number}{of_job} is going on, and works with the present state. Nothing was changed. Replay when it "
-            "has ended."
+            f"run {number}{of_job} is going on, and works with the present state. Nothing was changed. {advice}"
         ).with_next_steps(NextStep(NextAction.SHOW_RUN, number))

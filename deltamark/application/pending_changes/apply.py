@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from deltamark.application.derivation.compute_properties import clear_mapped_properties
 from deltamark.application.pending_changes.staleness import refuse_if_outdated, refuse_other_removals
 from deltamark.application.ports import pending_changes as kinds
 from deltamark.application.ports.arrow_schemas import PENDING_ROWS
@@ -17,6 +16,7 @@ from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import LinkChanges, LinkEnds, ResourceChanges
 from deltamark.application.retention.discard import discard_changes_of
 from deltamark.application.services import Apply, Scope, Services, TaskResult
+from deltamark.application.sources.places import move_places
 from deltamark.application.synchronization.hold_back import counted
 from deltamark.application.synchronization.waiting_links import WaitingChanges, write_waiting_links
 from deltamark.domain.configuration.jobs import SynchronizeTask
@@ -50,11 +50,10 @@ def apply_pending(services: Services, task: SynchronizeTask, run: int, ordinal: 
         refuse_if_outdated(tx, pending, run)
         origin = Origin(scope.run, scope.ordinal)
         messages = [f"applied what was held back: {counted(pending)}"]
-        fed, _ = services.configuration.mappings_of_connector(task.connector)
-        messages += clear_mapped_properties(services, tx, origin, [mapping.entity_type for mapping in fed])
         counts = _apply_resources(tx, pending, origin, run) + _apply_links(tx, pending, origin)
         for association in _subjects(pending, kinds.AWAITED, kinds.SETTLED):
             write_waiting_links(tx, _waiting(pending, association), origin)
+        move_places(tx, pending.places, origin)
         drop_pending(tx, run, ordinal)
         tx.unblock(pending.connector)
         messages.append(f"{pending.connector} is no longer blocked: incremental jobs synchronize it again")

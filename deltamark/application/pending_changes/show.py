@@ -39,7 +39,7 @@ def pending_changes(reading: Reading, run: int, changes: ChangeFilter) -> Iterat
 
 
 def _of_task(reading: Reading, pending: PendingChanges, run: JobRun, ordinal: int) -> Iterator[PendingChange]:
-    user, trigger = run.caller_at(pending.at)
+    caller, trigger = run.caller_at(pending.at)
     for part in filter(lambda part: part.is_change, pending.parts):
         file = next((read.file for read in pending.extracts if read.subject == part.subject), None)
         computed = _computed(reading, part)
@@ -51,9 +51,11 @@ def _of_task(reading: Reading, pending: PendingChanges, run: JobRun, ordinal: in
                 run=run.number,
                 job=pending.job,
                 task=pending.task,
-                user=user,
+                user=caller.user,
                 trigger=trigger,
                 file=None if line is None else file,
+                by=caller.by,
+                reason=caller.reason,
             )
 
 

@@ -7,11 +7,15 @@ from collections.abc import Iterator, Mapping
 import orjson
 import pyarrow as pa
 
+from deltamark.application.adoption.configurations import as_kept, configuration_in_force
 from deltamark.application.ports import pending_changes as kinds
 from deltamark.application.ports.pending_changes import Part, PendingChanges
 from deltamark.application.ports.queries import Reading
+from deltamark.application.services import Services
+from deltamark.domain.adoption.differences import differences
 from deltamark.domain.errors import OutdatedChanges
 from deltamark.domain.resources.resource import ResourceRef
+from deltamark.domain.runs.run import JobRun
 from deltamark.domain.values import Value, Values, same_value, shown
 
 
@@ -25,6 +29,26 @@ def refuse_if_outdated(reading: Reading, pending: PendingChanges, run: int) -> N
         count, first = count + 1, first or difference
     if count:
         raise OutdatedChanges(run, count, first)
+
+
+def refuse_if_edited(services: Services, reading: Reading, run: JobRun, ordinal: int) -> None:
+    """Compares the configuration with the one under which a task of a run held changes back.
+
+    Of a log that an earlier version began, that one may be unknown: then only states are compared.
+
+    :raises OutdatedChanges: if an edit since concerns what the changes are of; names the edit.
+    """
+    pending, ended_at = reading.pending(run.number, ordinal), run.task(ordinal).ended_at
+    if pending is None or ended_at is None:
+        return
+    then = configuration_in_force(reading, services, reading.position_at(ended_at))
+    if then is None:
+        return
+    subjects = {part.subject for part in pending.parts} | {end for part in pending.parts for end in part.ends}
+    now = as_kept(services, services.configuration_format.write(services.configuration))
+    edits = [edit for edit in differences(then.configuration, now) if edit.concerns(subjects)]
+    if edits:
+        raise OutdatedChanges(run.number, len(edits), f"{edits[0]} (an edit of the configuration)")
 
 
 def refuse_other_removals(pending: PendingChanges, run: int, removed: Mapping[str, int]) -> None:

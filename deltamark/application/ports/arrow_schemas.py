@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from deltamark.application.ports import pending_changes as kinds
-from deltamark.domain.values import PropertyType
+from deltamark.domain.values import CANONICAL_DECIMAL, MOST_DIGITS, PropertyType
+
+_DECIMAL_PLACES = 10
 
 PROPERTY_TYPES: Mapping[PropertyType, pa.DataType] = {
     PropertyType.STRING: pa.string(),
@@ -22,8 +25,30 @@ PROPERTY_TYPES: Mapping[PropertyType, pa.DataType] = {
     PropertyType.DOUBLE: pa.float64(),
     PropertyType.BOOL: pa.bool_(),
     PropertyType.DATE_TIME: pa.timestamp("us", tz="UTC"),
+    PropertyType.DECIMAL: pa.decimal128(MOST_DIGITS, _DECIMAL_PLACES),
+    PropertyType.DATE: pa.date32(),
 }
-"""The types in exports and in what functions of users read and return."""
+"""The types in exports and in what functions of users read and return. See `decimals` for Decimals."""
+
+_CANONICAL_DECIMAL = f"^{CANONICAL_DECIMAL}$"
+
+
+def decimals(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decimals as numbers, from their canonical texts; null for any other text.
+
+    They have ten digits after the point, or as many as their values need, of 38 in all; 38 of 76 if these do not
+    suffice. So the numbers are always exact, and columns of ordinary amounts always of one type.
+    """
+    numbers = pc.if_else(pc.match_substring_regex(texts, _CANONICAL_DECIMAL), texts, pa.scalar(None, pa.string()))
+    unsigned = pc.utf8_ltrim(numbers, "-")
+    point, length = pc.find_substring(unsigned, "."), pc.utf8_length(unsigned)
+    has_point = pc.greater_equal(point, 0)
+    places = pc.max(pc.if_else(has_point, pc.subtract(pc.subtract(length, point), 1), 0)).as_py() or 0
+    whole = pc.max(pc.if_else(has_point, point, length)).as_py() or 0
+    if whole + places > MOST_DIGITS:
+        return numbers.cast(pa.decimal256(2 * MOST_DIGITS, MOST_DIGITS))
+    return numbers.cast(pa.decimal128(MOST_DIGITS, min(max(_DECIMAL_PLACES, places), MOST_DIGITS - whole)))
+
 
 _LINE = ("line", pa.int64())
 _CHANGES = ("changes", pa.string())

@@ -23,11 +23,15 @@ from deltamark.application.ports.records import (
     Schedule,
     Subjects,
 )
+from deltamark.domain.adoption.configuration_adopted import ConfigurationAdopted
+from deltamark.domain.adoption.decommission import Decommissioned, FedAgain
 from deltamark.domain.derivation.dependency_paths import Dependency
-from deltamark.domain.history.changes import Position
-from deltamark.domain.integrity.verification import Replayed
+from deltamark.domain.history.changes import Horizon, Position
+from deltamark.domain.history.consumer import ConsumerPlace
+from deltamark.domain.integrity.verification import LogVerification, Replayed
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import ChangesDiscarded, ResourceErased, RunEvent
+from deltamark.domain.sources.places import PlaceForgotten, PlaceMoved
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,8 +40,9 @@ if TYPE_CHECKING:
 class Writing(Reading, Protocol):
     """One transaction: all of it is stored, or nothing.
 
-    In this order: the transaction, resources and links, waiting links, pending changes, flags, derived values, runs and
-    leases, schedules, retention and erasure, integrity.
+    In this order: the transaction, configurations, places in sources, resources and links, waiting links, pending
+    changes, flags, derived values, runs and leases, schedules, consumers, retention and erasure, integrity, the store
+    as it was.
     """
 
     # The transaction
@@ -51,6 +56,30 @@ class Writing(Reading, Protocol):
         """The time of this transaction.
 
         It is never before that of an earlier one.
+        """
+        ...
+
+    # Configurations
+
+    def append_adoption(self, build: Callable[[str, int, datetime], ConfigurationAdopted], xml: str) -> Position:
+        """Appends the adoption that `build` makes of stream, next version and time; returns its position.
+
+        :param xml: the canonical XML of the configuration, which is stored once for all adoptions of it.
+        """
+        ...
+
+    def append_decision(self, build: Callable[[str, int, datetime], Decommissioned | FedAgain]) -> Position:
+        """Appends what `build` makes of stream, next version and time; returns its position."""
+        ...
+
+    # Places in sources
+
+    def append_place(
+        self, build: Callable[[str, int, datetime, Mapping[str, int]], PlaceMoved | PlaceForgotten]
+    ) -> Position:
+        """Appends the event that `build` makes of stream, version, time and the newest events of all connections.
+
+        :returns: its position.
         """
         ...
 
@@ -232,6 +261,16 @@ class Writing(Reading, Protocol):
         """Drops the progress of these jobs' schedules: if they come back, they are new."""
         ...
 
+    # Consumers
+
+    def put_consumer(self, place: ConsumerPlace) -> None:
+        """Stores the place of a program, instead of any earlier one of that name."""
+        ...
+
+    def drop_consumer(self, name: str) -> None:
+        """Drops the place of a program."""
+        ...
+
     # Retention and erasure
 
     def discard(
@@ -295,5 +334,38 @@ class Writing(Reading, Protocol):
 
         :raises UsageError: if this store holds anything.
         :raises StoreError: if the log of the other is not whole.
+        """
+        ...
+
+    # The store as it was
+
+    def begin_copy(self, source: Reading, until: Position, progress: Progress) -> None:
+        """Prepares this new store for the log of another one up to a position, which ends a transaction.
+
+        :raises UsageError: if this store holds anything.
+        :raises StoreError: if the log of the other is not whole, or its tables were altered.
+        """
+        ...
+
+    def copy_log(self, source: Reading, up_to: Position) -> None:
+        """Copies the log up to a position; resources, links and runs are what they were there."""
+        ...
+
+    def continue_copy(self) -> None:
+        """Lets this transaction append to what was copied."""
+        ...
+
+    def copy_pending(self, source: Reading, run: int, task: int) -> bool:
+        """Copies what a task holds back, and returns whether the other store still has it."""
+        ...
+
+    def copy_horizons(self, horizons: Sequence[Horizon]) -> None:
+        """Sets horizons."""
+        ...
+
+    def end_copy(self, progress: Progress) -> LogVerification:
+        """Seals what was written, and verifies it.
+
+        :raises StoreError: if it is not sound.
         """
         ...

@@ -84,6 +84,9 @@ class EvaluationFailed(DeltamarkError):
 STREAM = "the stream"
 """The column of streams; no property has a blank in its name."""
 
+DIGEST = "the digest"
+"""The column of a digest of all other values of a row."""
+
 
 class Evaluator(Protocol):
     """Checks and evaluates the expressions of the derivations of one configuration."""
@@ -95,10 +98,10 @@ class Evaluator(Protocol):
         """
         ...
 
-    def fault(self, derivation: Derivation) -> Fault | None:
-        """The fault of an expression that `reads` accepts but that cannot be evaluated, or None.
+    def faults(self, derivation: Derivation) -> tuple[Fault, ...]:
+        """The faults of an expression that `reads` accepts but that cannot be evaluated.
 
-        An example is the comparison of a text with a number.
+        An example is a comparison of a date with a text that is none.
         """
         ...
 
@@ -139,8 +142,9 @@ class Evaluator(Protocol):
     def tables(self, columns: Sequence[FunctionColumn], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
         """The values that functions of users read of live resources, in the order of their streams.
 
-        Columns: ``the stream``, and each column with the type of its property; a sorted list where a path leads to
-        several resources. A stored value of another type than its property now has is null. Ignores `inputs.due`.
+        Columns: ``the stream``, ``the digest`` (a text, equal where all values of two rows are equal), and each column
+        with the type of its property; a sorted list where a path leads to several resources. A stored value of another
+        type than its property now has is null. Ignores `inputs.due`.
 
         :param at_once: the largest number of resources in one table.
         :raises StoreError: if the stored values of a resource cannot be read.

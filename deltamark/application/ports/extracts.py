@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
@@ -24,12 +25,16 @@ class Cleansed:
     :param set_aside: the rows that are not applied, each with line and reason, in line order.
     :param incomplete: the reason why rows are missing (they cannot be read), or None. Where it is set, nothing may be
         deleted or unlinked because the extract does not hold it.
+    :param passed_over: how many rows were passed over because nothing is in their mapped cells, or in any cell.
+    :param empty_lines: the lines (int64) of those among them that other mappings may read; None if there are none.
     :param messages: what a user must know beyond the rows set aside.
     """
 
     read: ExtractRead
     set_aside: tuple[SetAside, ...] = field(converter=as_tuple, default=())
     incomplete: str | None = None
+    passed_over: int = 0
+    empty_lines: pa.Array | None = field(default=None, eq=False)
     messages: tuple[str, ...] = field(converter=as_tuple, default=())
 
 
@@ -42,11 +47,11 @@ class ResourceExtract:
         ``line`` (int64, 1 is the header),
         ``state`` (string: a JSON object of the mapped properties that have a value, sorted by identifier,
         without white space),
-        and only where the extract has a command column ``command`` (insert, update, merge or delete). Then a key may
-        occur in several rows, whose order is that of their lines.
+        and only in a delta ``command`` (insert, update, merge or delete). Then a key may occur in several rows, whose
+        order is that of their lines.
     :param kept: keys (string array) of rows that were set aside: their resources stay as they are.
-    :param faulty: only where the extract has a command column, the rows that were set aside although their key is
-        known: ``key``, ``line``, ``command`` (null where it cannot be read).
+    :param faulty: only in a delta, the rows that were set aside although their key is known: ``key``, ``line``,
+        ``command`` (null where it cannot be read).
     """
 
     rows: pa.Table
@@ -54,18 +59,23 @@ class ResourceExtract:
     cleansed: Cleansed
     faulty: pa.Table | None = None
 
+    @property
+    def is_delta(self) -> bool:
+        """Whether each row has a command. Otherwise the extract holds all resources of the type."""
+        return "command" in self.rows.column_names
+
 
 @frozen(kw_only=True)
 class LinkExtract:
     """The rows of one association.
 
     :param rows: an Arrow table, distinct pairs: ``line`` (int64), ``value1``, ``value2`` (string, the key or
-        unique key of either end as canonical text), and ``command`` where the extract has a command column;
-        only there may ``value2`` be null: the command concerns all links of the first value, and only there may a pair
-        occur in several rows, whose order is that of their lines.
+        unique key of either end as canonical text), and only in a delta ``command`` (insert, update, merge, delete or
+        replace); only there may ``value2`` be null: the command concerns all links of the first value, and only there
+        may a pair occur in several rows, whose order is that of their lines.
     :param kept: first values (string array) of rows that were set aside: their links are not removed.
-    :param faulty: only where the extract has a command column, the rows that were set aside although their first value
-        is known: ``value1``, ``line``.
+    :param faulty: only in a delta, the rows that were set aside although their first value is known: ``value1``,
+        ``line``, ``command`` (null where it cannot be read).
     :param halves: the rows of a complete extract in which one value is missing, and which are no fault: ``line``,
         ``value1``, ``value2``; None where there are none.
     :param spared_ends: the ends (0, 1) at which some rows lack the value by which links name their resource: links of
@@ -78,6 +88,11 @@ class LinkExtract:
     faulty: pa.Table | None = None
     halves: pa.Table | None = None
     spared_ends: frozenset[int] = frozenset()
+
+    @property
+    def is_delta(self) -> bool:
+        """Whether each row has a command. Otherwise the extract holds all links of the association."""
+        return "command" in self.rows.column_names
 
 
 @frozen(kw_only=True)
@@ -96,7 +111,10 @@ class LinkColumn:
 class Extracts(Protocol):
     """Reads the connection tables of connectors.
 
-    Every method raises `SourceError` if the file cannot be read as a whole, before anything is compared.
+    `resources` and `links` raise `SourceError` if the file cannot be read as a whole, before anything is compared.
+
+    Each extract says for itself whether it is a delta: of one connector, some tables may be whole and others deltas.
+    All mappings that read one table get the same kind.
     """
 
     def resources(
@@ -105,12 +123,15 @@ class Extracts(Protocol):
         entity_type: EntityType,
         command_column: str | None,
         *,
-        whole_rows: bool = False,
+        is_shared: bool = False,
     ) -> ResourceExtract:
         """The cleansed rows of an entity type's connection table.
 
-        :param whole_rows: whether a row is only empty, and passed over, if nothing is in its other cells either, where
-            the key alone is mapped.
+        :param command_column: the column with the commands where the job says that the tables of the connector are
+            deltas, apart from those of mappings that are always complete. A source that knows of each table whether it
+            is a delta returns that.
+        :param is_shared: whether other mappings read the table too. Then a row is empty, and passed over, if nothing is
+            in the mapped cells. Else a command is something, and, where the key alone is mapped, any other cell.
         """
         ...
 
@@ -121,11 +142,24 @@ class Extracts(Protocol):
         command_column: str | None,
         *,
         may_lack_first: bool = False,
+        is_shared: bool = False,
     ) -> LinkExtract:
         """The cleansed pairs of an association's connection table.
 
         `ends` says how its two columns are read.
 
+        :param command_column: as for `resources`.
         :param may_lack_first: whether a row without a first value is no fault.
+        :param is_shared: whether other mappings read the table too, see `resources`.
+        """
+        ...
+
+    def with_tables(self, sources: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> Extracts:
+        """The extracts of one run, to which a program gives some of the connection tables.
+
+        Each is read once, when it is needed first; what is read of it is kept as long as the result.
+
+        :param sources: connection table -> what stands for it.
+        :param columns: connection table -> the columns that mappings name.
         """
         ...

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.runs.run import ExtractRead
+from deltamark.domain.sources.places import PlaceReached
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,6 +53,7 @@ class PendingChanges:
     :param read: how many rows were read; `set_aside` is how many of them were recorded as not applied.
     :param warned: whether the task would have ended in warning.
     :param parts: in the order in which they are applied.
+    :param places: the places in sources that are reached once they are applied.
     """
 
     connector: str
@@ -64,6 +66,7 @@ class PendingChanges:
     warned: bool = False
     extracts: tuple[ExtractRead, ...] = field(converter=as_tuple, default=())
     parts: tuple[Part, ...] = field(converter=as_tuple, default=())
+    places: tuple[PlaceReached, ...] = field(converter=as_tuple, default=())
 
 
 @frozen(kw_only=True)

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from deltamark.application.ports.pending_changes import Block, PendingChanges
 from deltamark.application.ports.progress import Progress
-from deltamark.application.ports.records import DerivedRule, Lease, Pair, Place, RunSummary, Schedule
+from deltamark.application.ports.records import DerivedRule, Lease, Narrowing, Pair, Place, RunSummary, Schedule
+from deltamark.domain.adoption.configuration_adopted import ConfigurationAdopted
+from deltamark.domain.adoption.decommission import Decommissioned, FedAgain
+from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 from deltamark.domain.history.changes import AnyChange, CorrelationKey, Horizon, Position
+from deltamark.domain.history.consumer import ConsumerPlace
 from deltamark.domain.integrity.verification import Checkpoint, LogVerification
+from deltamark.domain.resources.events import Event
 from deltamark.domain.resources.link import LinkEvent, LinkFact, LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
 from deltamark.domain.retention.retention import Outgoing
-from deltamark.domain.runs.run import ChangesDiscarded, PairsAwaited, ResourceErased, RowsSetAside
+from deltamark.domain.runs.run import ChangesDiscarded, PairsAwaited, ResourceErased, RowsSetAside, RunEvent
+from deltamark.domain.sources.places import PlaceMoved
 from deltamark.domain.values import Values
 
 if TYPE_CHECKING:
@@ -25,8 +31,8 @@ if TYPE_CHECKING:
 class Reading(Protocol):
     """One consistent view of a store.
 
-    In this order: resources, links, the log, past states, synchronization, pending changes, flags, derived values,
-    runs and leases, schedules, retention and erasure, integrity.
+    In this order: resources, links, the log, configurations, past states, synchronization, pending changes, flags,
+    derived values, runs and leases, schedules, consumers, retention and erasure, the store as it was, integrity.
     """
 
     # Resources
@@ -127,10 +133,14 @@ class Reading(Protocol):
         """
         ...
 
-    def changes(self, after: Position, until: Position | None) -> Iterator[tuple[Position, AnyChange]]:
+    def changes(
+        self, after: Position, until: Position | None, narrowing: Narrowing | None = None
+    ) -> Iterator[tuple[Position, AnyChange]]:
         """The changes in `after` < position <= `until`, oldest first, in chunks.
 
         They are changes of resources and of links.
+
+        :param narrowing: which others may be left out.
         """
         ...
 
@@ -169,6 +179,51 @@ class Reading(Protocol):
         """
         ...
 
+    # Configurations
+
+    def stored_entity_types(self) -> list[str]:
+        """The names of the entity types that the store ever held resources of, in the order of their first ones."""
+        ...
+
+    def stored_associations(self) -> list[EntityAssociation]:
+        """The associations that the store holds links of, also links that were deleted, by name.
+
+        Each leads from an entity type to another, through properties that have no names, to any number of resources.
+        """
+        ...
+
+    def adoptions(self) -> list[tuple[Position, ConfigurationAdopted]]:
+        """The adoptions of configurations, oldest first."""
+        ...
+
+    def adoption_at(self, until: Position | None) -> tuple[Position, ConfigurationAdopted] | None:
+        """The newest adoption at or before a position, or of all; None where there is none."""
+        ...
+
+    def decisions(self) -> list[tuple[Position, Decommissioned | FedAgain]]:
+        """What was decided about what nothing feeds any more, oldest first."""
+        ...
+
+    def adopted_xml(self, digest: str) -> str:
+        """The canonical XML of an adopted configuration.
+
+        :raises StoreError: if it is missing, or was altered.
+        """
+        ...
+
+    # Places in sources
+
+    def source_place(self, connection: str) -> tuple[Position, PlaceMoved] | None:
+        """How far the source of a connection was applied, with the position of that event.
+
+        None where nothing was, or where the place was forgotten.
+        """
+        ...
+
+    def source_places(self) -> list[tuple[Position, PlaceMoved]]:
+        """How far the source of each connection was applied, by connection."""
+        ...
+
     # Past states
 
     def position_at(self, moment: datetime) -> Position:
@@ -181,6 +236,20 @@ class Reading(Protocol):
 
     def states_at(self, entity_type: str, until: Position | None) -> Iterator[tuple[str, Values]]:
         """The live resources of an entity type, now or at a position: key and values, by key."""
+        ...
+
+    def resources_at(self, entity_type: str, until: Position | None) -> pa.Table:
+        """The live resources of an entity type, now or at a position: ``stream``, ``key``, ``state``, ``computed``.
+
+        ``state`` holds the synchronized values, ``computed`` the computed ones. The order is any.
+        """
+        ...
+
+    def linked_at(self, association: str, until: Position | None) -> pa.Table:
+        """The links of an association, now or at a position: ``source``, ``target``, ``source_key``, ``target_key``.
+
+        The first two are the streams of the resources at their ends.
+        """
         ...
 
     def links_at(self, association: str, until: Position) -> Iterator[tuple[str, str]]:
@@ -263,7 +332,7 @@ class Reading(Protocol):
 
         :returns: ``stream`` and ``dependency`` (its index in `dependencies`), each pair once, with ``since``, a
             position beyond `beyond`: of the first change that set the flag, or, where that is not beyond, of the
-            newest.
+            newest; and ``newest``, the position of the newest change.
         """
         ...
 
@@ -293,6 +362,18 @@ class Reading(Protocol):
         """The keys whose value both sides of a rule have, ordered by rule, value, side and resource."""
         ...
 
+    def keys_of(self, stream: int) -> list[CorrelationKey]:
+        """The keys of one resource, by rule and side."""
+        ...
+
+    def keys_equal_to_those_of(self, stream: int) -> list[CorrelationKey]:
+        """The keys on the other side of a rule that equal one of a resource, by rule, side and resource."""
+        ...
+
+    def rules_that_hold(self, stream: int) -> list[str]:
+        """The names of the classification rules that hold for one resource."""
+        ...
+
     # Runs and leases
 
     def run(self, number: int, *, with_rows: bool = True) -> RunSummary | None:
@@ -309,6 +390,17 @@ class Reading(Protocol):
         """
         ...
 
+    def run_starts(self) -> Iterator[RunSummary]:
+        """All runs, oldest first, as their beginnings have them: their tasks, who started and who resumed them.
+
+        What became of the runs and their tasks is not in it.
+        """
+        ...
+
+    def run_events(self, number: int, after: int = 0) -> list[Event]:
+        """The events of a run above a number in its stream, oldest first, without the rows set aside."""
+        ...
+
     def leases(self, tasks: Sequence[str]) -> list[Lease]:
         """The leases of some tasks, also expired ones, by task."""
         ...
@@ -321,6 +413,20 @@ class Reading(Protocol):
 
     def schedules(self) -> list[Schedule]:
         """The progress of all schedules that a scheduler has seen, by job."""
+        ...
+
+    # Consumers
+
+    def consumers(self) -> list[ConsumerPlace]:
+        """The places of all programs that read the log, by name."""
+        ...
+
+    def consumer(self, name: str) -> ConsumerPlace | None:
+        """The place of a program, or None where there is none of that name."""
+        ...
+
+    def changes_beyond(self, position: Position) -> tuple[int, Position | None]:
+        """How many changes lie beyond a position, and the position of the first of them."""
         ...
 
     # Retention and erasure
@@ -369,6 +475,31 @@ class Reading(Protocol):
 
         :param besides: positions of records that do not count.
         """
+        ...
+
+    # The store as it was
+
+    def transaction_of(self, position: Position) -> tuple[Position, Position]:
+        """The first and the last position of the transaction that wrote a position."""
+        ...
+
+    def unknown_at(self, position: Position) -> Horizon | None:
+        """The horizon beyond which histories begin that are needed to know the state at a position, or None."""
+        ...
+
+    def newest_snapshot(self, until: Position) -> Position:
+        """The highest position up to `until` where the history of some resource or link begins; 0 where all is kept.
+
+        Between it and `until`, the whole state is known at any position.
+        """
+        ...
+
+    def run_records(self, until: Position) -> list[tuple[Position, RunEvent]]:
+        """The records of runs and tasks that started, resumed and ended up to a position, and of erasures, in order."""
+        ...
+
+    def removals_beyond(self, position: Position) -> list[tuple[Position, ChangesDiscarded | ResourceErased]]:
+        """The records of discards and erasures beyond a position, oldest first."""
         ...
 
     # Integrity

@@ -59,11 +59,15 @@ class ComputedChanges:
 
     :param rows: an Arrow table of ``stream``, ``computed`` (a JSON object of all computed properties that have a
         value, sorted, without white space) and ``changes`` (a JSON object: property -> [before, after], only those
-        that differ, at least one).
+        that differ, at least one). ``first`` and ``last`` (int64) may follow: the positions of the changes that made
+        the resource dirty, null where none did; and ``whole`` (text): the reason in `WHOLE_REASONS` why these values
+        were computed for all resources, null where they were not.
+    :param whole: that reason where it is the same for all rows; then they have none of these columns.
     """
 
     entity_type: str
     rows: pa.Table
+    whole: str | None = None
 
 
 @frozen(kw_only=True)
@@ -133,6 +137,29 @@ class RunSummary:
     run: JobRun
     first: Position
     last: Position
+
+
+@frozen(kw_only=True)
+class Narrowing:
+    """What is known beforehand of the changes that a reader wants, so that a store can leave out others.
+
+    A store leaves out what its indexes and the bytes of events show to be others, not all of them: the reader still
+    decides. What is not named is not narrowed.
+
+    :param spans: only in these spans of positions (exclusive, inclusive), ascending, none overlapping another.
+    :param entity_type: only of resources of this type, and of links at either end.
+    :param association: only of its links.
+    :param properties: only of resources, with one of these among their values.
+    :param is_computed: only of computed values.
+    :param ordinals: only by tasks with one of these places in their run.
+    """
+
+    spans: tuple[tuple[Position, Position], ...] | None = None
+    entity_type: str | None = None
+    association: str | None = None
+    properties: tuple[str, ...] = ()
+    is_computed: bool = False
+    ordinals: tuple[int, ...] = ()
 
 
 @frozen(kw_only=True)

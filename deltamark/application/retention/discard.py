@@ -61,9 +61,11 @@ def discard_changes_of(configuration: Configuration, tx: Writing, task: Synchron
     if discarded is None:
         return []
     unread = ", before a flag task saw them: the next one flags every resource" if discarded.last > seen else ""
+    missed = [f"consumer {place.name}" for place in tx.consumers() if place.position < discarded.last]
+    told = f"; {', '.join(missed)} had not read all of them, and will be told" if missed else ""
     return [
         f"discarded {how_many(discarded.count, 'change')} of {task.connector} up to position {discarded.last} "
-        f"(DoNotDeleteChanges is false){unread}"
+        f"(DoNotDeleteChanges is false){unread}{told}"
     ]
 
 

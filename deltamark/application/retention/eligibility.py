@@ -1,6 +1,6 @@
 """The changes that a retention may discard.
 
-They are older than what is kept, and read by all tasks that follow changes.
+They are older than what is kept, and read by all tasks and programs that follow changes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _unread(reading: Reading, services: Services, names: tuple[str, ...], up_to:
 
 
 def _readers(reading: Reading, services: Services) -> Iterator[_Reader]:
-    """The tasks that read changes or flags, each with its position.
+    """The tasks and programs that read changes or flags, each with its position.
 
     Those that compute everything next need none.
     """
@@ -86,6 +86,8 @@ def _readers(reading: Reading, services: Services) -> Iterator[_Reader]:
     flagging = [task.identifier for task in tasks if task.flags_changes]
     if flagging:
         yield _Reader(", ".join(flagging), reading.flagged_to())
+    for place in reading.consumers():
+        yield _Reader(f"consumer {place.name}", place.position)
     for task in tasks:
         if isinstance(task, ComputingTask) and task.dirty:
             work = workload(reading, services.plan, task)

@@ -23,8 +23,9 @@ from deltamark.domain.messages import ERASE, how_many
 from deltamark.domain.next_steps import decisions
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.resource import ResourceRef
-from deltamark.domain.retention.erasure import Erasure, checked_reason
+from deltamark.domain.retention.erasure import Erasure
 from deltamark.domain.runs.run import PlannedTask
+from deltamark.domain.statements import checked_reason
 
 _ORDINAL = 1
 

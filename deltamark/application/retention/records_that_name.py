@@ -73,6 +73,7 @@ class _Names:
 
     def __init__(self, reading: Reading, configuration: Configuration, ref: ResourceRef) -> None:
         self._key = ref.key
+        self._entity_type = ref.entity_type
         mappings = configuration.association_mappings
         ends = {
             mapping.association: (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
@@ -103,7 +104,9 @@ class _Names:
         return any(value in side for value, side in zip(pair, sides, strict=True))
 
     def of_row(self, row: SetAside) -> bool:
-        """Whether a row that was set aside names the resource."""
+        """Whether a row that was set aside names the resource; also a value that an adoption could not convert."""
+        if row.line is None and row.file == self._entity_type:
+            return row.key == self._key
         if self._tables and row.file.split(".")[0] not in {table.split(".")[0] for table in self._tables}:
             return False
         return row.key in self._all or row.value in self._all

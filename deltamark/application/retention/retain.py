@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from attrs import evolve
+
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.progress import Progress
-from deltamark.application.retention.discard import DiscardOrder, discard_changes, discard_order
+from deltamark.application.ports.queries import Reading
+from deltamark.application.retention.chosen import Chosen, order_of
+from deltamark.application.retention.discard import DiscardOrder, discard_changes
 from deltamark.application.retention.eligibility import eligible_changes
 from deltamark.application.runs.leases import free_tasks, naming_the_other_run, renewed_leases
 from deltamark.application.runs.recorder import RunRecorder
 from deltamark.application.runs.run_log import RunLog, TaskEnd, in_words
 from deltamark.application.services import Services, TaskResult
+from deltamark.domain.adoption.decommission import NameKind
 from deltamark.domain.configuration.jobs import ConnectorTask, TaskState
 from deltamark.domain.messages import RETAIN, how_many
 from deltamark.domain.retention.retention import Keep, Retention, Unread
@@ -24,19 +29,18 @@ AT_A_TIME = 10_000
 """Changes discarded in one transaction: other writers wait for about a second."""
 
 
-def would_retain(services: Services, connector: str, keep: Keep, *, even_unread: bool) -> Retention:
+def would_retain(services: Services, chosen: Chosen, keep: Keep, *, even_unread: bool) -> Retention:
     """Returns what a retention would discard now.
 
     Writes nothing.
     """
-    order = _order(services, connector, run=0)
     with services.store.reading() as reading:
-        return eligible_changes(reading, services, order.subjects, keep, even_unread=even_unread)
+        return _eligible(reading, services, chosen, keep, even_unread=even_unread)[0]
 
 
 def retain(
     services: Services,
-    connector: str,
+    chosen: Chosen,
     keep: Keep,
     *,
     even_unread: bool,
@@ -48,58 +52,56 @@ def retain(
     Starts no run where there are none.
 
     :raises AlreadyRunning: if the connector is being synchronized, or its changes discarded, now.
-    :raises UsageError: if `keep` names a run that does not exist.
+    :raises UsageError: if there never was anything of that name, or `keep` names a run that does not exist.
     """
-    store, leased = services.store, leased_by(services, connector)
+    store = services.store
+    with store.reading() as reading:
+        leased = _leased_by(services, chosen, order_of(reading, services, chosen))
     with naming_the_other_run(store, leased), store.transaction() as tx:
         free_tasks(tx, leased)
-        subjects = _order(services, connector, run=0).subjects
-        eligible = eligible_changes(tx, services, subjects, keep, even_unread=even_unread)
+        eligible, order = _eligible(tx, services, chosen, keep, even_unread=even_unread)
         if not eligible.count:
             return eligible
-        number = _start(services, tx, connector)
+        number = _start(services, tx, chosen)
         tx.take_leases(number, leased, services.lease_s)
     record = RunRecorder(services, number, leased)
     with renewed_leases(store, number, services.lease_s):
-        order = _order(services, connector, run=number)
+        order = evolve(order, run=number)
         record.task_started(order.ordinal)
         return _ChunkedDiscard(record, order, eligible, progress, at_a_time).run()
 
 
 def retain_and_shrink(
-    services: Services, connector: str, keep: Keep, *, even_unread: bool, progress: Progress
+    services: Services, chosen: Chosen, keep: Keep, *, even_unread: bool, progress: Progress
 ) -> Retention:
     """Discards as `retain` does, and gives the free space back to the disk."""
-    retention = retain(services, connector, keep, even_unread=even_unread, progress=progress)
+    retention = retain(services, chosen, keep, even_unread=even_unread, progress=progress)
     services.store.shrink()
     return retention
 
 
-def task_of(connector: str) -> str:
-    """The name of the task that discards the changes of a connector.
+def _eligible(
+    reading: Reading, services: Services, chosen: Chosen, keep: Keep, *, even_unread: bool
+) -> tuple[Retention, DiscardOrder]:
+    order = order_of(reading, services, chosen)
+    eligible = eligible_changes(reading, services, order.subjects, keep, even_unread=even_unread)
+    return evolve(eligible, name=None if chosen.kind is NameKind.CONNECTOR else chosen.name), order
 
-    No task of a job can have it.
-    """
-    return f"{RETAIN}{connector}"
 
-
-def leased_by(services: Services, connector: str) -> tuple[str, ...]:
+def _leased_by(services: Services, chosen: Chosen, order: DiscardOrder) -> tuple[str, ...]:
     """The tasks that must not run meanwhile.
 
     They are those that read the connector's extracts, and another retention.
     """
+    connector = order.subjects.connector
     readers = (
         task.identifier for task in services.configuration.all_calls_of(ConnectorTask) if task.connector == connector
     )
-    return tuple(dict.fromkeys([task_of(connector), *readers]))
+    return tuple(dict.fromkeys([chosen.task, f"{RETAIN}{connector}", *readers]))
 
 
-def _order(services: Services, connector: str, *, run: int) -> DiscardOrder:
-    return discard_order(services.configuration, connector, task=task_of(connector), run=run, ordinal=1)
-
-
-def _start(services: Services, tx: Writing, connector: str) -> int:
-    task = PlannedTask(ordinal=1, identifier=task_of(connector), kind="Retain")
+def _start(services: Services, tx: Writing, chosen: Chosen) -> int:
+    task = PlannedTask(ordinal=1, identifier=chosen.task, kind="Retain")
     return RunLog.start(tx, services, RETAIN, [task]).run
 
 
@@ -135,11 +137,11 @@ class _ChunkedDiscard:
         return self._eligible.done(self._record.number, is_finished=is_finished)
 
     def _is_cancelled(self) -> bool:
-        return self._count < self._eligible.count and self._record.run(with_rows=False).cancelled_by is not None
+        return self._count < self._eligible.count and self._record.cancelled_by() is not None
 
     def _share_done(self) -> str:
         changes = how_many(self._eligible.count, "change")
-        return f"{self._count:,} of {changes} of {self._eligible.connector} up to position {self._eligible.up_to}"
+        return f"{self._count:,} of {changes} of {self._eligible.of} up to position {self._eligible.up_to}"
 
     def _end(self, state: TaskState, words: str) -> None:
         done = TaskResult(effect=self._count > 0, messages=[words, *map(self._unread_in_words, self._eligible.unread)])
@@ -147,5 +149,5 @@ class _ChunkedDiscard:
         self._record.run_ended(state)
 
     def _unread_in_words(self, unread: Unread) -> str:
-        fate = "kept" if self._eligible.keeps(unread) else "discarded though unread"
-        return f"{how_many(unread.count, 'change')} {fate}: {unread.reader} has read up to position {unread.position}"
+        what = "kept" if self._eligible.keeps(unread) else "discarded though unread"
+        return f"{how_many(unread.count, 'change')} {what}: {unread.reader} has read up to position {unread.position}"

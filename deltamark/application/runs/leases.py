@@ -1,8 +1,9 @@
 """Leases: a task never runs twice at once, whatever the processes and machines.
 
-A run takes the leases of all its tasks when it starts and releases them when it ends. In between it renews them in
-every transaction, and from a thread of its own. Every transaction first checks that the run still holds them: a run
-that was stopped for longer than they last, and was taken over, writes nothing more. See ADR 0013.
+A run takes the leases of all its tasks when it starts and releases them when it ends. In between it renews them from a
+thread of its own, and at the end of a transaction once a third of their time is over. Every transaction first checks
+that the run still holds them: a run that was stopped for longer than they last, and was taken over, writes nothing
+more. See ADR 0013.
 """
 
 from __future__ import annotations
@@ -180,7 +181,7 @@ def _already_running(reading: Reading, leases: Sequence[Lease], tasks: Sequence[
         lease.task,
         run=lease.run,
         job=run.job,
-        user=run.operator.user,
+        user=run.operator.name,
         host=run.operator.host,
         process=run.operator.process,
         since=lease.taken_at,
@@ -205,7 +206,7 @@ def _end_dead_run(tx: Writing, run: JobRun, expired: Lease | None) -> None:
 
 
 def _in_words(operator: Operator, expired: Lease | None) -> str:
-    who = f"process {operator.process} of {operator.user} on {operator.host}"
+    who = f"process {operator.process} of {operator.name} on {operator.host}"
     undone = "What this task had not finished was undone."
     if expired is not None and expired.process is ProcessState.ENDED:
         return f"{who} ended before its run did, as after a kill. {undone}"

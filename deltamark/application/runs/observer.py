@@ -71,7 +71,7 @@ class GuardedObserver:
         self._call(self._observer.task_ended, lambda: self._looked_up(ordinal))
 
     def _looked_up(self, ordinal: int) -> TaskRun:
-        self._known[ordinal] = self._record.run(with_rows=False).task(ordinal)
+        self._known[ordinal] = self._record.task(ordinal)
         return self._known[ordinal]
 
     def _call(self, method: Callable[[int, TaskRun], None], task: Callable[[], TaskRun]) -> BaseException | None:

@@ -14,7 +14,8 @@ from deltamark.application.runs.leases import check_leases
 from deltamark.application.runs.run_log import RunLog, TaskEnd
 from deltamark.application.services import Services, TaskProgress
 from deltamark.domain.configuration.jobs import TaskState
-from deltamark.domain.runs.run import JobRun
+from deltamark.domain.runs.fold import RunFold
+from deltamark.domain.runs.run import JobRun, Operator, RunStarted, TaskRun
 
 
 class RunRecorder:
@@ -27,6 +28,8 @@ class RunRecorder:
         self._services = services
         self._leased = leased
         self._writing = Lock()
+        self._reading = Lock()
+        self._fold: RunFold | None = None
         self.number = number
 
     @contextmanager
@@ -50,6 +53,30 @@ class RunRecorder:
             summary = reading.run(self.number, with_rows=with_rows)
         assert summary is not None, "a run that was started is on record"
         return summary.run
+
+    def task(self, ordinal: int) -> TaskRun:
+        """A task as it is on record, without the rows that it set aside."""
+        with self._reading:
+            return self._read_on().task(ordinal)
+
+    def cancelled_by(self) -> Operator | None:
+        """Who asked the run to stop; None where no user did."""
+        with self._reading:
+            return self._read_on().cancelled_by
+
+    def _read_on(self) -> RunFold:
+        """The run, after only those of its events were read that are new: a run of many tasks asks for each of them."""
+        fold, self._fold = self._fold, None  # read anew after an error in between
+        with self._services.store.reading() as reading:
+            events = iter(reading.run_events(self.number, fold.version if fold else 0))
+        if fold is None:
+            started = next(events)
+            assert isinstance(started, RunStarted), "a run that was started is on record"
+            fold = RunFold(started)
+        for event in events:
+            fold.add(event)
+        self._fold = fold
+        return fold
 
     def task_started(self, ordinal: int) -> None:
         """Records that a task begins."""

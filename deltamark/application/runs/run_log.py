@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import Discarded, Emptied, Pair, Subjects
@@ -72,8 +72,12 @@ class RunLog:
         *,
         forced: bool = False,
         trigger: Trigger = BY_USER,
+        definition: str | None = None,
     ) -> RunLog:
-        """Starts a run, which gets the next number."""
+        """Starts a run, which gets the next number.
+
+        :param definition: of a job that is not one of the configuration.
+        """
         operator, digest = services.operator, services.configuration_digest
 
         def event(stream: str, number: int, at: datetime) -> RunStarted:
@@ -84,14 +88,14 @@ class RunLog:
                 run=number,
                 job=job,
                 configuration_digest=digest,
-                user=operator.user,
-                host=operator.host,
-                process=operator.process,
+                **asdict(operator),
                 forced=forced,
                 tasks=tasks,
                 trigger=trigger.kind,
                 due_at=trigger.due_at,
                 late=trigger.late,
+                definition=definition,
+                direct_input=sorted(services.direct_input) or None,
             )
 
         return cls(tx, tx.start_run(event))
@@ -107,9 +111,7 @@ class RunLog:
                 RunResumed,
                 run=self.run,
                 configuration_digest=services.configuration_digest,
-                user=operator.user,
-                host=operator.host,
-                process=operator.process,
+                **asdict(operator),
                 again=sorted(again),
                 pending=sorted(pending),
             )
@@ -117,9 +119,7 @@ class RunLog:
 
     def cancel_requested(self, operator: Operator) -> None:
         """The run is asked to stop."""
-        self._append(
-            partial(CancelRequested, run=self.run, user=operator.user, host=operator.host, process=operator.process)
-        )
+        self._append(partial(CancelRequested, run=self.run, **asdict(operator)))
 
     def task_started(self, ordinal: int) -> None:
         """A task begins."""

@@ -1,4 +1,4 @@
-"""Health: whether the schedule is kept and no connector is left out, for monitoring."""
+"""Health: whether the schedule is kept, no connector is left out and what is stored is fed, for monitoring."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
+from deltamark.application.adoption.unfed import unfed
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Schedule
 from deltamark.application.scheduling.due import next_due, scheduled_jobs, timing_of
 from deltamark.application.scheduling.leader import SCHEDULER
 from deltamark.application.services import Services
 from deltamark.application.synchronization.hold_back import held_back_connectors
+from deltamark.domain.adoption.unfed import Unfed, undecided
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.errors import to_the_second
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.next_steps import NextAction, NextStep
+from deltamark.domain.next_steps import NextAction, NextStep, waiting_adoption_steps
 from deltamark.domain.runs.outcomes import decisions_about
 from deltamark.domain.runs.run import JobRun, LeftOut
 
@@ -44,13 +46,14 @@ class JobHealth:
 
 @frozen(kw_only=True)
 class Health:
-    """Whether the schedule is kept, and no connector is left out.
+    """Whether the schedule is kept, no connector is left out, and what is stored is fed.
 
     `problems` is empty where all is well.
 
     :param has_scheduler: whether some scheduler is at work.
     :param held_back: the connectors whose changes a run holds back until a person decides: incremental jobs leave them
         out.
+    :param unfed: what the store holds and nothing feeds any more; what is frozen on purpose is no problem.
     :param next_steps: what may be done about the problems.
     """
 
@@ -59,6 +62,7 @@ class Health:
     problems: tuple[str, ...] = field(converter=as_tuple)
     next_steps: tuple[NextStep, ...] = field(converter=as_tuple, default=())
     held_back: tuple[LeftOut, ...] = field(converter=as_tuple, default=())
+    unfed: tuple[Unfed, ...] = field(converter=as_tuple, default=())
 
     @property
     def is_well(self) -> bool:
@@ -67,11 +71,13 @@ class Health:
 
 
 def health(services: Services, *, writable: bool) -> Health:
-    """The state of the schedule, and of the connectors whose changes are held back.
+    """The state of the schedule, of the connectors whose changes are held back, and of what nothing feeds any more.
 
     :param writable: whether to check that the store can be written; nothing is written.
     :raises StoreError: if it cannot be written.
     """
+    from deltamark.application.adoption.plan import adoption_waits_because  # with pyarrow, which help does not need
+
     if writable:
         services.store.renew_leases(0, 0.0)  # there is no run 0; does not wait for other writers
     scheduled, now = scheduled_jobs(services.configuration), services.clock()
@@ -80,17 +86,29 @@ def health(services: Services, *, writable: bool) -> Health:
         schedules = {schedule.job: schedule for schedule in reading.schedules()}
         last, is_running = _last_runs(reading, scheduled, schedules)
         held_back = held_back_connectors(reading, services.configuration)
+        waits_because = adoption_waits_because(services, reading)
+        no_longer_fed = unfed(reading, services)
     jobs = [_job_health(services, job, schedules.get(job.identifier), last, now) for job in scheduled]
     problems = [] if leads or not scheduled else ["no scheduler is at work"]
     for job in jobs:
         problems += _problems(job, now, may_wait=is_running or not leads)
     problems += [f"{left_out.reason}. It {left_out.advice}" for left_out in held_back]
+    problems += [
+        f"{group.text}. Feed it again, delete it, or freeze it on purpose" for group in undecided(no_longer_fed)
+    ]
+    if waits_because is not None:
+        problems.append(f"the configuration was changed, and no run starts until a person adopts it: {waits_because}")
     return Health(
         has_scheduler=leads,
         jobs=jobs,
         problems=problems,
-        next_steps=_next_steps(jobs, held_back, leads=leads),
+        next_steps=(
+            *_next_steps(jobs, held_back, leads=leads),
+            *(waiting_adoption_steps() if waits_because is not None else ()),
+            *(NextStep(NextAction.DECOMMISSION, group.name) for group in undecided(no_longer_fed)),
+        ),
         held_back=held_back,
+        unfed=no_longer_fed,
     )
 
 

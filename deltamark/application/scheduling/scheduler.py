@@ -18,7 +18,15 @@ from deltamark.application.scheduling.leader import Leadership
 from deltamark.application.scheduling.notices import NoticeKind, Notices, ReceiveNotice
 from deltamark.application.scheduling.scheduled_run import AlreadyHandled, Due, ScheduledRun
 from deltamark.application.services import Services
-from deltamark.domain.errors import AlreadyRunning, ConfigurationError, DeltamarkError, UsageError
+from deltamark.domain.errors import (
+    AdoptionWaits,
+    AlreadyRunning,
+    ConfigurationError,
+    DeltamarkError,
+    OtherConfigurationInUse,
+    UsageError,
+)
+from deltamark.domain.history.changes import Position
 
 LOOK_AGAIN_S = 1.0
 """The longest pause before the scheduler checks the clock, the leader and the configuration again."""
@@ -79,6 +87,7 @@ class Scheduler:
         self._adopt = adopt
         self._leadership = Leadership(services.store, services.lease_s)
         self._is_leading: bool | None = None
+        self._waiting: tuple[str, Position] | None = None
         self._is_announced = False
 
     def resign(self) -> None:
@@ -163,11 +172,17 @@ class Scheduler:
             observer=self._observer,
         )
         job = due.job.identifier
+        if self._waits_for_adoption():
+            return False
         try:
             run.result()
         except AlreadyHandled:
             return True
-        except AlreadyRunning as e:
+        except (AlreadyRunning, OtherConfigurationInUse) as e:
+            self._notices.add_trouble(str(e), job, due.at, kind=NoticeKind.REFUSED)
+            return False
+        except AdoptionWaits as e:
+            self._waiting = self._in_force()
             self._notices.add_trouble(str(e), job, due.at, kind=NoticeKind.REFUSED)
             return False
         except DeltamarkError as e:
@@ -179,6 +194,19 @@ class Scheduler:
         self._notices.clear_trouble(job)
         self._is_announced = False
         return True
+
+    def _waits_for_adoption(self) -> bool:
+        """Whether the last run was refused until a person adopts the configuration, and nothing was adopted since.
+
+        What adopting it does is not worked out again each second.
+        """
+        return self._waiting is not None and self._waiting == self._in_force()
+
+    def _in_force(self) -> tuple[str, Position]:
+        """The configuration of this scheduler, and the position of the newest adoption in the log."""
+        with self._services.store.reading() as reading:
+            newest = reading.adoption_at(None)
+        return self._services.configuration_digest, 0 if newest is None else newest[0]
 
     def _reload(self) -> None:
         if self._services.reload is None:

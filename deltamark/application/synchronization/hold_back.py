@@ -110,17 +110,25 @@ def release(tx: Writing, connector: str) -> list[str]:
 
 
 def left_out_by(
-    reading: Reading, configuration: Configuration, connector: str, job: Job, *, forced: bool = False
+    reading: Reading,
+    configuration: Configuration,
+    connector: str,
+    job: Job,
+    *,
+    forced: bool = False,
+    is_delta: bool = False,
 ) -> LeftOut | None:
     """A blocked connector that a job must leave out, or None where it need not.
 
     Incremental jobs leave it out unless they are forced, and jobs that synchronize a delta of it always do: only a
     complete extract repeats what was held back.
+
+    :param is_delta: whether a program gives a delta of it.
     """
     block = reading.block_of(connector)
     if block is None:
         return None
-    is_delta = _prepares_delta(configuration, connector, job)
+    is_delta = is_delta or configuration.prepares_delta(job, connector)
     return left_out(reading, block) if is_delta or (job.is_incremental and not forced) else None
 
 
@@ -144,7 +152,3 @@ def held_back_connectors(reading: Reading, configuration: Configuration) -> tupl
     return tuple(
         left_out(reading, block) for block in reading.blocks() if configuration.connector(block.connector) is not None
     )
-
-
-def _prepares_delta(configuration: Configuration, connector: str, job: Job) -> bool:
-    return any(task.prepares == connector and task.is_incremental for task in configuration.called_by(job))

@@ -27,10 +27,12 @@ class SpelledExtracts:
     """Extracts in the spellings of the store.
 
     :param set_aside: rows that only now turn out to name one resource several times.
+    :param messages: what a user must know about keys of the extracts.
     """
 
     extracts: PreparedExtracts
     set_aside: tuple[SetAside, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 def with_known_spellings(
@@ -52,7 +54,7 @@ def with_known_spellings(
     set_aside: list[SetAside] = []
     for mapping, extract in extracts.resources:
         spelled = _spelled_resources(mapping, extract, known, view, states.get(mapping.entity_type))
-        if extracts.command_column is None:
+        if not extract.is_delta:
             spelled, repeated = _without_repeated_keys(mapping, spelled)
             set_aside += repeated
         resources.append((mapping, spelled))

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deltamark.domain.synchronization.keys import UNSEEN
 from deltamark.domain.synchronization.spellings import differences
 from deltamark.domain.values import shown
 
 MOST_COMPARED = 200_000
 """Values of resources. Among more it would take seconds in every run in which a link names nothing."""
+_UNSEEN = rf"[{UNSEEN}\s\\]+"
 _SEPARATORS = (";", "|", ",", "\n")
 
 
@@ -42,7 +44,7 @@ def _differs(near: object, different: list[str]) -> str:
 def _form(values: pa.Array) -> pa.Array:
     """A coarse form: what is the same to `differences` has the same one, but for rare letters."""
     text = pc.utf8_lower(pc.utf8_normalize(values, form="NFKC"))
-    return pc.replace_substring_regex(text, pattern=r"[\s\\]+", replacement="")
+    return pc.replace_substring_regex(text, pattern=_UNSEEN, replacement="")
 
 
 def _several(values: list[str], known: pa.Array, separator: str) -> Mapping[str, str]:

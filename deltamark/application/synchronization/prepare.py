@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
 from deltamark.application.ports.commands import Writing
-from deltamark.application.ports.extracts import LinkColumn, LinkExtract, ResourceExtract
+from deltamark.application.ports.deliveries import Delivery
+from deltamark.application.ports.extracts import Cleansed, Extracts, LinkColumn, LinkExtract, ResourceExtract
 from deltamark.application.services import Apply, Scope, Services, Skip, TaskResult
+from deltamark.application.sources.export import deliveries_of, kept_deliveries
 from deltamark.application.synchronization.hold_back import left_out_by
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityTypeMapping, PropertyRef
@@ -21,8 +24,14 @@ from deltamark.domain.configuration.jobs import (
     reason_connector_is_out,
 )
 from deltamark.domain.configuration.value_formats import AS_IT_IS
+from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import Counts, ExtractRead, SetAside
+from deltamark.domain.synchronization.direct_input import Delta, tables_of_connectors
 from deltamark.domain.synchronization.link_rows import empty_sides
+from deltamark.domain.synchronization.recorded_changes import with_own_tables
+from deltamark.domain.synchronization.rows import each_row_once, row_counts
+
+_NO_LINES = pa.array([], pa.int64())
 
 
 @frozen(kw_only=True)
@@ -31,11 +40,12 @@ class PreparedExtracts:
 
     resources: tuple[tuple[EntityTypeMapping, ResourceExtract], ...]
     links: tuple[tuple[EntityAssociationMapping, LinkExtract], ...]
-    command_column: str | None = None
     reported: bool = False
     """Whether a preparation task has already recorded the rows set aside."""
     is_initial: bool = False
     """Whether the configuration says that this fills the store: then nothing is deleted, and no limit applies."""
+    deliveries: tuple[Delivery, ...] = ()
+    """What connections delivered of it, which moves the places of their sources."""
 
     @property
     def extracts(self) -> list[ResourceExtract | LinkExtract]:
@@ -49,15 +59,12 @@ class PreparedExtracts:
 
     @property
     def set_aside(self) -> tuple[SetAside, ...]:
-        """The rows that cleansing set aside, file by file.
+        """The rows that cleansing set aside, file by file: each once, whatever the number of mappings that read it."""
+        return each_row_once(fault for extract in self.extracts for fault in extract.cleansed.set_aside)
 
-        A row that several mappings read and cannot use for the same reason is there once.
-        """
-        first: dict[tuple[object, ...], SetAside] = {}
-        for extract in self.extracts:
-            for row in extract.cleansed.set_aside:
-                first.setdefault((row.file, row.line, row.column, row.reason, row.value), row)
-        return tuple(first.values())
+    def counts(self, set_aside: Iterable[SetAside] = ()) -> Counts:
+        """The rows that any mapping reads, and those that are set aside."""
+        return row_counts({rows.file: rows.read for rows in self._rows_of_files()}, set_aside)
 
     @property
     def messages(self) -> tuple[str, ...]:
@@ -67,7 +74,20 @@ class PreparedExtracts:
             for extract in self.extracts
             for message in (*extract.cleansed.messages, *filter(None, [extract.cleansed.incomplete]))
         )
-        return tuple(message for _, message in dict.fromkeys(messages))
+        return (*self._rows_passed_over(), *(message for _, message in dict.fromkeys(messages)))
+
+    def _rows_passed_over(self) -> Iterator[str]:
+        """How many rows of each file are empty to all mappings that read it."""
+        for rows in self._rows_of_files():
+            if rows.empty:
+                yield f"{rows.file}: {how_many(rows.empty, 'empty row')} passed over"
+
+    def _rows_of_files(self) -> Iterator[_RowsOfFile]:
+        by_file: dict[str, list[Cleansed]] = defaultdict(list)
+        for extract in self.extracts:
+            by_file[extract.cleansed.read.file].append(extract.cleansed)
+        for file, mappings in by_file.items():
+            yield _rows_of_file(file, mappings)
 
     @property
     def incomplete(self) -> bool:
@@ -77,10 +97,40 @@ class PreparedExtracts:
         """
         return any(extract.cleansed.incomplete for extract in self.extracts)
 
+    def deletes_missing(self, extract: ResourceExtract | LinkExtract) -> bool:
+        """Whether what is missing in one of the extracts is deleted."""
+        return not extract.is_delta and not self.is_initial
+
     @property
     def is_complete(self) -> bool:
-        """Whether what is missing in the extracts is deleted."""
-        return self.command_column is None and not self.is_initial
+        """Whether what is missing is deleted in all tables: then the store has what the source has."""
+        return not self.is_initial and not any(extract.is_delta for extract in self.extracts)
+
+    @property
+    def has_changes_sent_once(self) -> bool:
+        """Whether rows of deltas are among those to apply, which no later extract repeats.
+
+        A connection repeats what was not applied.
+        """
+        return any(
+            extract.is_delta and extract.cleansed.read.rows
+            for table, extract in self._by_table()
+            if table not in self._delivered
+        )
+
+    @property
+    def repeats_what_was_held_back(self) -> bool:
+        """Whether connections delivered all of it: what was held back of them was not applied, and is in it again."""
+        return bool(self.deliveries) and all(table in self._delivered for table, _ in self._by_table())
+
+    @property
+    def _delivered(self) -> Collection[str]:
+        """The tables that connections delivered."""
+        return {name for delivery in self.deliveries for name in delivery.tables}
+
+    def _by_table(self) -> Iterator[tuple[str, ResourceExtract | LinkExtract]]:
+        yield from ((mapping.connection_table, extract) for mapping, extract in self.resources)
+        yield from ((mapping.connection_table, extract) for mapping, extract in self.links)
 
     @property
     def rows(self) -> int:
@@ -88,41 +138,96 @@ class PreparedExtracts:
         return sum(extract.rows.num_rows for extract in self.extracts)
 
 
+@frozen(kw_only=True)
+class _RowsOfFile:
+    """How many rows of a file any mapping reads, and how many are empty to all."""
+
+    file: str
+    read: int
+    empty: int
+
+
+def _rows_of_file(file: str, mappings: Sequence[Cleansed]) -> _RowsOfFile:
+    lines = [_NO_LINES if of_one.empty_lines is None else of_one.empty_lines for of_one in mappings]
+    empty_to_all = reduce(lambda some, others: some.filter(pc.is_in(some, value_set=others)), lines)
+    seen = max(of_one.read.rows + len(empty) for of_one, empty in zip(mappings, lines, strict=True))
+    unseen = min(of_one.passed_over - len(empty) for of_one, empty in zip(mappings, lines, strict=True))
+    return _RowsOfFile(file=file, read=seen - len(empty_to_all), empty=unseen + len(empty_to_all))
+
+
 def read_extracts(services: Services, connector: str, command_column: str | None = None) -> PreparedExtracts:
     """Reads and cleanses all connection tables of a connector.
 
+    Tables that a connection reads are those of its newest delivery.
+
+    :param command_column: the column with the commands in all tables that are not always complete; None if all tables
+        are complete.
     :raises SourceError: for the first one that cannot be read, before anything is compared.
     """
     configuration = services.configuration
+    deliveries = () if services.records_changes else deliveries_of(services, connector)
+    if deliveries:
+        services = evolve(services, extracts=kept_deliveries(services).extracts(deliveries, services.extracts))
     resources, links = configuration.mappings_of_connector(connector)
+    if services.records_changes:
+        resources, links = with_own_tables(resources, links)
     tables = Counter([*(m.connection_table for m in resources), *(m.connection_table for m in links)])
     resource_extracts = []
     for mapping in resources:
         entity_type = configuration.entity_type(mapping.identifier)
         assert entity_type is not None
-        alone = tables[mapping.connection_table] == 1
-        extract = services.extracts.resources(mapping, entity_type, command_column, whole_rows=alone)
+        is_shared = tables[mapping.connection_table] > 1
+        extract = services.extracts.resources(mapping, entity_type, command_column, is_shared=is_shared)
         resource_extracts.append((mapping, extract))
     link_extracts = []
     for link_mapping in links:
-        pairs = _read_links(services, link_mapping, command_column)
+        is_shared = tables[link_mapping.connection_table] > 1
+        pairs = read_links(configuration, services.extracts, link_mapping, command_column, is_shared=is_shared)
         resource_extracts = [
             (mapping, _incomplete_with_links(mapping, extract, link_mapping, pairs))
             for mapping, extract in resource_extracts
         ]
-        link_extracts.append((link_mapping, without_rows_set_aside(link_mapping, pairs, resource_extracts)))
+        pairs = without_rows_set_aside(link_mapping, pairs, resource_extracts)
+        link_extracts.append((link_mapping, _with_empty_sides(configuration, link_mapping, pairs)))
     return PreparedExtracts(
-        resources=tuple(resource_extracts), links=tuple(link_extracts), command_column=command_column
+        resources=tuple(resource_extracts),
+        links=tuple(link_extracts),
+        deliveries=deliveries,
     )
 
 
-def _read_links(services: Services, mapping: EntityAssociationMapping, command_column: str | None) -> LinkExtract:
-    """Reads the links of an association, and decides what rows of one side say."""
-    sides = empty_sides(services.configuration, mapping)
-    columns = _link_columns(services.configuration, mapping)
-    extract = services.extracts.links(mapping, columns, command_column, may_lack_first=sides.may_lack_first)
+def read_links(
+    configuration: Configuration,
+    extracts: Extracts,
+    mapping: EntityAssociationMapping,
+    command_column: str | None,
+    *,
+    is_shared: bool,
+) -> LinkExtract:
+    """The pairs of an association, read as the keys are that they name.
+
+    :param command_column: the column with the commands, None if the extract is complete.
+    :param is_shared: whether other mappings read the table too.
+    :raises SourceError: if the file cannot be read.
+    """
+    sides = empty_sides(configuration, mapping)
+    columns = _link_columns(configuration, mapping)
+    return extracts.links(
+        mapping,
+        columns,
+        command_column,
+        may_lack_first=sides.may_lack_first,
+        is_shared=is_shared,
+    )
+
+
+def _with_empty_sides(
+    configuration: Configuration, mapping: EntityAssociationMapping, extract: LinkExtract
+) -> LinkExtract:
+    """The links of an association, of which rows of one side say what `empty_sides` tells."""
     if extract.halves is None:
         return extract
+    sides = empty_sides(configuration, mapping)
     lacking = [extract.halves.filter(pc.is_null(extract.halves.column(name))) for name in ("value1", "value2")]
     spared = frozenset(end for end in (0, 1) if sides.is_unnamed[end] and lacking[end].num_rows)
     has_lost = not sides.is_no_link[1] and not sides.is_unnamed[1] and lacking[1].num_rows > 0
@@ -181,22 +286,33 @@ def prepare(
     skip = exclusion(services, task.connector, job, forced=forced)
     if skip:
         return skip
-    incremental = task.is_incremental
-    extracts = read_extracts(services, task.connector, task.column_name if incremental else None)
+    extracts = read_extracts(services, task.connector, task.column_name if task.is_incremental else None)
+    is_told = task.is_incremental or extracts.deliveries
+    holds_all = not is_told or any(not extract.is_delta for extract in extracts.extracts)
+    messages = [*extracts.messages, *_unlike_the_mode(task, extracts)]
     prepared[task.connector] = evolve(extracts, reported=True, is_initial=task.is_initial)
 
     def apply(tx: Writing, scope: Scope) -> TaskResult:
-        counts = Counts(read=sum(read.rows for read in extracts.reads), set_aside=len(extracts.set_aside))
         return TaskResult(
-            counts=counts,
-            effect=extracts.rows > 0 or not incremental,
+            counts=extracts.counts(extracts.set_aside),
+            effect=extracts.rows > 0 or holds_all,
             set_aside=extracts.set_aside,
             extracts=extracts.reads,
-            messages=extracts.messages,
+            messages=messages,
             warned=extracts.incomplete,
         )
 
     return apply
+
+
+def _unlike_the_mode(task: PrepareSynchronizationTask, extracts: PreparedExtracts) -> Iterator[str]:
+    """Says what was delivered otherwise than the mode of a task expects it: as it was delivered it is applied."""
+    for delivery in extracts.deliveries:
+        whole = [table.name for table in delivery.tables.values() if not table.is_delta]
+        if task.is_incremental and whole:
+            yield f"{delivery.connection} delivered {', '.join(whole)} as a whole: what is missing there is deleted"
+        elif not task.is_incremental and len(whole) < len(delivery.tables):
+            yield f"{delivery.connection} delivered what changed: nothing is deleted because it is missing there"
 
 
 def exclusion(services: Services, connector: str, job: Job, *, forced: bool = False) -> Skip | None:
@@ -210,8 +326,23 @@ def exclusion(services: Services, connector: str, job: Job, *, forced: bool = Fa
     if reason:
         return Skip(reason)
     with services.store.reading() as reading:
-        left_out = left_out_by(reading, services.configuration, connector, job, forced=forced)
+        left_out = left_out_by(
+            reading,
+            services.configuration,
+            connector,
+            job,
+            forced=forced,
+            is_delta=is_given_delta(services, connector),
+        )
     return None if left_out is None else Skip(f"{left_out.reason}. It {left_out.advice}", left_out)
+
+
+def is_given_delta(services: Services, connector: str) -> bool:
+    """Whether a program gives a delta of a connector."""
+    if services.records_changes:
+        return True
+    tables = tables_of_connectors(services.configuration, [connector])
+    return any(isinstance(source, Delta) and table in tables for table, source in services.direct_input.items())
 
 
 def without_rows_set_aside(
@@ -243,15 +374,26 @@ def _without(
     lines = [row.line for row in extract.cleansed.set_aside if row.key is None or row.key in kept]
     if not lines and not kept:
         return links
-    is_excluded = pc.is_in(links.rows.column("line"), value_set=pa.array(lines, pa.int64()))
-    excluded = links.rows.filter(is_excluded)
-    keys = [links.kept, excluded.column("value1").combine_chunks().cast(pa.string())]
+    rows, excluded = _split(links.rows, lines)
+    halves, excluded_halves = (links.halves, None) if links.halves is None else _split(links.halves, lines)
+    keys = [links.kept, *_first_values(excluded, excluded_halves)]
     if mapping.entity_property_mapping1 == PropertyRef(
         resource_mapping.entity_type, resource_mapping.primary_key.identifier
     ):
         keys.append(extract.kept)
     faulty = links.faulty
     if faulty is not None:
-        faulty = pa.concat_tables([faulty, excluded.select(["value1", "line"]).cast(faulty.schema)])
-    rows = links.rows.filter(pc.invert(is_excluded))
-    return evolve(links, rows=rows, kept=pa.concat_arrays(keys).unique(), faulty=faulty)
+        faulty = pa.concat_tables([faulty, excluded.select(faulty.column_names).cast(faulty.schema)])
+    return evolve(links, rows=rows, kept=pa.concat_arrays(keys).unique(), faulty=faulty, halves=halves)
+
+
+def _split(rows: pa.Table, lines: list[int | None]) -> tuple[pa.Table, pa.Table]:
+    """The rows of other lines, and those of these."""
+    is_excluded = pc.is_in(rows.column("line"), value_set=pa.array(lines, pa.int64()))
+    return rows.filter(pc.invert(is_excluded)), rows.filter(is_excluded)
+
+
+def _first_values(*tables: pa.Table | None) -> Iterator[pa.Array]:
+    for rows in tables:
+        if rows is not None:
+            yield rows.column("value1").combine_chunks().cast(pa.string()).drop_null()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve
 
-from deltamark.application.derivation.compute_properties import clear_mapped_properties
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.comparer import (
     EarlierPairs,
@@ -35,12 +33,14 @@ from deltamark.application.services import (
     TaskResult,
     report_nothing,
 )
+from deltamark.application.sources.places import move_places, not_applied, places_of
 from deltamark.application.synchronization.hold_back import HeldBack, release
 from deltamark.application.synchronization.key_changes import changed_keys_of_links, changed_keys_of_resources
 from deltamark.application.synchronization.known_spellings import SpelledExtracts, with_known_spellings
-from deltamark.application.synchronization.near_names import MOST_COMPARED, near_names
-from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion, read_extracts
+from deltamark.application.synchronization.look_alikes import without_look_alikes
+from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion, is_given_delta, read_extracts
 from deltamark.application.synchronization.threshold_check import SynchronizationEffects
+from deltamark.application.synchronization.unresolved_links import UnresolvedLinks
 from deltamark.application.synchronization.waiting_links import (
     DeltaLinks,
     WaitingChanges,
@@ -63,7 +63,9 @@ from deltamark.domain.history.changes import Position
 from deltamark.domain.messages import how_many
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import Counts, SetAside
+from deltamark.domain.sources.places import PlaceReached
 from deltamark.domain.synchronization.incomplete import why_incomplete
+from deltamark.domain.synchronization.rows import each_cell_once
 
 Compared = dict[str, ResourceComparison]
 """Entity type -> the changes of its extract."""
@@ -93,21 +95,30 @@ def synchronize(
     with services.store.reading() as view:
         position = view.head()
         extracts, states = _read_in_parallel(services, task, prepared, view)
-        spelled = with_known_spellings(services.configuration, view, extracts, states)
-        rows = Counts(read=sum(read.rows for read in extracts.reads))
+        spelled = _with_known_keys(services, view, extracts, states)
+        rows = extracts.counts()
         report(TaskProgress("comparing", rows))
         compared = _compare(services, view, spelled.extracts, states)
     del states
     report(TaskProgress("waiting to write", rows))
 
     def apply(tx: Writing, scope: Scope) -> TaskResult:
+        deliveries = not_applied(tx, extracts.deliveries)
+        if extracts.deliveries and not deliveries:
+            return TaskResult(messages=[f"the {delivery.name}, is applied already" for delivery in extracts.deliveries])
         now = spelled
         if tx.changed_since(position):
-            now = with_known_spellings(services.configuration, tx, extracts, {})
+            now = _with_known_keys(services, tx, extracts, {})
         current = _refresh(services, tx, now.extracts, compared, position)
-        return _Synchronization(services, tx, task, scope, now, current).run()
+        return _Synchronization(services, tx, task, scope, now, current, places_of(deliveries)).run()
 
     return apply
+
+
+def _with_known_keys(
+    services: Services, view: Reading, extracts: PreparedExtracts, states: dict[str, pa.Table]
+) -> SpelledExtracts:
+    return without_look_alikes(view, with_known_spellings(services.configuration, view, extracts, states))
 
 
 def _read_in_parallel(
@@ -120,6 +131,9 @@ def _read_in_parallel(
     extracts = prepared.pop(task.connector, None)
     if extracts is not None:
         return extracts, {}
+    # Of a delta, few resources are read.
+    if services.configuration.connections_of(task.connector) or is_given_delta(services, task.connector):
+        return read_extracts(services, task.connector), {}
     with ThreadPoolExecutor(max_workers=1) as pool:
         reading = pool.submit(read_extracts, services, task.connector)
         resources, _ = services.configuration.mappings_of_connector(task.connector)
@@ -149,12 +163,13 @@ def _compare(services: Services, view: Reading, extracts: PreparedExtracts, stat
         name = mapping.entity_type
         entity_type = services.configuration.entity_type(name)
         assert entity_type is not None
-        if extracts.command_column is None:
-            state = states[name] if name in states else view.live_resources(name)
-            compared[name] = services.comparer.resources(extract, state, entity_type, complete=extracts.is_complete)
-        else:
+        if extract.is_delta:
             keys = extract.rows.column("key").combine_chunks().unique()
             compared[name] = services.comparer.commands(extract, view.live_resources_among(name, keys), entity_type)
+        else:
+            state = states[name] if name in states else view.live_resources(name)
+            complete = extracts.deletes_missing(extract)
+            compared[name] = services.comparer.resources(extract, state, entity_type, complete=complete)
     return compared
 
 
@@ -169,6 +184,7 @@ class _Synchronization:
         scope: Scope,
         spelled: SpelledExtracts,
         compared: Compared,
+        places: tuple[PlaceReached, ...],
     ) -> None:
         self._compared = compared
         self._services = services
@@ -176,11 +192,12 @@ class _Synchronization:
         self._task = task
         self._scope = scope
         self._extracts = spelled.extracts
+        self._places = places
         self._origin = Origin(scope.run, scope.ordinal)
         self._effects = SynchronizationEffects(tx)
         self._counts = Counts()
         self._set_aside: list[SetAside] = list(spelled.set_aside)
-        self._messages: list[str] = []
+        self._messages: list[str] = list(spelled.messages)
         self._deltas: dict[str, DeltaLinks] = {}
 
     def run(self) -> TaskResult:
@@ -189,10 +206,8 @@ class _Synchronization:
         Discards changes where the task says so.
         """
         extracts = self._extracts
-        fed = [mapping.entity_type for mapping, _ in extracts.resources]
-        self._messages += clear_mapped_properties(self._services, self._tx, self._origin, fed)
         self._scope.report(TaskProgress("writing resources", self._counts))
-        self._deltas = {} if extracts.command_column is None else self._delta_links()
+        self._deltas = self._delta_links()
         others = [
             *links_of_other_connectors(self._services.configuration, self._tx, self._task.connector, self._compared)
         ]
@@ -204,7 +219,8 @@ class _Synchronization:
         for other in others:
             self._links_of_other_connector(other)
         self._check_thresholds()
-        if extracts.is_complete:
+        move_places(self._tx, self._places, self._origin)
+        if extracts.is_complete or extracts.repeats_what_was_held_back:
             self._messages += release(self._tx, self._task.connector)
         if not self._task.do_not_delete_changes:
             self._messages += discard_changes_of(self._services.configuration, self._tx, self._task, self._scope)
@@ -215,9 +231,9 @@ class _Synchronization:
     def _read(self) -> TaskResult:
         """What was read and set aside, recorded whether the changes are applied or held back."""
         extracts = self._extracts
-        set_aside = (*(() if extracts.reported else extracts.set_aside), *self._set_aside)
+        set_aside = (*(() if extracts.reported else extracts.set_aside), *each_cell_once(self._set_aside))
         return TaskResult(
-            counts=Counts(read=sum(read.rows for read in extracts.reads), set_aside=len(set_aside)),
+            counts=extracts.counts(set_aside),
             set_aside=set_aside,
             extracts=extracts.reads,
             messages=() if extracts.reported else extracts.messages,
@@ -242,12 +258,13 @@ class _Synchronization:
             task=self._task.identifier,
             job=self._scope.job.identifier,
             at=self._tx.now(),
-            is_delta=self._extracts.command_column is not None,
+            is_delta=self._extracts.has_changes_sent_once,
             read=read.counts.read,
             set_aside=read.counts.set_aside,
             warned=read.warned,
             extracts=read.extracts,
             parts=self._effects.parts(),
+            places=self._places,
         )
         raise HeldBack(
             reason,
@@ -264,7 +281,7 @@ class _Synchronization:
         changes = compared.changes
         removed = self._tx.append_resources(mapping.entity_type, changes, self._origin)
         self._effects.add_resources(mapping, changes, removed)
-        if self._is_limited and self._extracts.is_complete:
+        if self._is_limited and self._extracts.deletes_missing(extract):
             self._effects.add_key_change(
                 changed_keys_of_resources(
                     mapping, compared, lambda most: self._resources_before(mapping, changes, most)
@@ -291,26 +308,39 @@ class _Synchronization:
         return count - created + deleted
 
     def _delta_links(self) -> dict[str, DeltaLinks]:
-        configuration = self._services.configuration
-        return {
-            mapping.association: DeltaLinks(configuration, self._tx, mapping, self._compared)
-            for mapping, _ in self._extracts.links
-        }
+        links = {}
+        for mapping, links_extract in self._extracts.links:
+            if not links_extract.is_delta:
+                continue
+            of_table = {
+                resources.entity_type: extract
+                for resources, extract in self._extracts.resources
+                if resources.connection_table == mapping.connection_table
+            }
+            links[mapping.association] = DeltaLinks(
+                self._services.configuration, self._tx, mapping, self._compared, of_table
+            )
+        return links
 
     def _links(self, mapping: EntityAssociationMapping, extract: LinkExtract) -> None:
         association = self._services.configuration.association(mapping.association)
         assert association is not None
         self._check_rows(mapping.association, extract, self._tx.live_link_count, "links")
         delta = self._deltas.get(mapping.association)
+        unresolved = UnresolvedLinks(
+            configuration=self._services.configuration, view=self._tx, mapping=mapping, identities=self._identities
+        )
         if delta is None:
-            compared, waiting = self._compare_all_links(mapping, association, extract)
+            compared, waiting, orphans = self._compare_all_links(unresolved, association, extract)
         else:
             compared, waiting = self._compare_commands(delta, extract)
+            orphans = unresolved.orphans(compared.orphans)
+            self._set_aside += unresolved.deletions_of_look_alikes(extract.cleansed.read.file, extract.rows)
         ends = self._write_links(mapping, waiting, compared.changes)
         self._effects.add_links(mapping, ends, compared.changes)
         file = extract.cleansed.read.file
-        self._report_orphans(mapping, file, compared.orphans)
-        self._set_aside += _unresolved(mapping, file, compared.ambiguous, "more than one {type} has this {property}")
+        self._report_orphans(unresolved, file, orphans)
+        self._set_aside += unresolved.ambiguous(file, compared.ambiguous)
         self._set_aside += [
             SetAside(
                 file=file,
@@ -324,18 +354,23 @@ class _Synchronization:
         ]
 
     def _compare_all_links(
-        self, mapping: EntityAssociationMapping, association: EntityAssociation, extract: LinkExtract
-    ) -> tuple[LinkComparison, WaitingChanges]:
-        complete = self._extracts.is_complete
+        self, unresolved: UnresolvedLinks, association: EntityAssociation, extract: LinkExtract
+    ) -> tuple[LinkComparison, WaitingChanges, pa.Table]:
+        """The changes of links, those of waiting links, and the orphans to report."""
+        mapping = unresolved.mapping
+        complete = self._extracts.deletes_missing(extract)
         first, second = (self._identities(ref, None) for ref in _refs(mapping))
         sides = LinkSides(first=first, second=second, links=self._tx.live_links(mapping.association))
         extract = self._without_lost_links(mapping, extract, sides)
         compared = self._services.comparer.links(extract, sides, association, complete=complete)
+        orphans = unresolved.orphans(compared.orphans)
         if self._is_limited and complete:
+            known = evolve(compared, orphans=orphans)
             self._effects.add_key_change(
-                changed_keys_of_links(mapping.association, sides, compared, lambda most: int(sides.links.num_rows))
+                changed_keys_of_links(mapping.association, sides, known, lambda most: int(sides.links.num_rows))
             )
-        return compared, waiting_after_complete(self._tx, association, extract, compared, complete=complete)
+        waiting = waiting_after_complete(self._tx, association, extract, compared, complete=complete)
+        return compared, waiting, orphans
 
     def _compare_commands(
         self, delta: DeltaLinks, extract: LinkExtract
@@ -425,24 +460,13 @@ class _Synchronization:
         mapping = self._services.configuration.mapping_of(ref.entity_type)
         return None if mapping is not None and mapping.primary_key.identifier == ref.property else ref.property
 
-    def _report_orphans(self, mapping: EntityAssociationMapping, file: str, orphans: pa.Table) -> None:
+    def _report_orphans(self, unresolved: UnresolvedLinks, file: str, orphans: pa.Table) -> None:
         if self._task.orphans and orphans.num_rows:
-            written = self._services.write_orphans(self._scope.run, mapping.association, orphans)
+            association = unresolved.mapping.association
+            written = self._services.write_orphans(self._scope.run, association, orphans)
             links = how_many(orphans.num_rows, "link")
-            self._messages.append(f"{links} of {mapping.association} to missing resources: {written}")
-        remarks = self._remarks(mapping, orphans)
-        self._set_aside += _unresolved(mapping, file, orphans, "no {type} has this {property}", remarks)
-
-    def _remarks(self, mapping: EntityAssociationMapping, orphans: pa.Table) -> dict[int, Mapping[str, str]]:
-        """What is said of values that name no resource, by end (1 or 2): what they nearly fit."""
-        remarks = {}
-        ends = (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
-        for end, ref in enumerate(ends, 1):
-            values = orphans.filter(pc.equal(orphans.column("missing"), end)).column(f"value{end}").combine_chunks()
-            if len(values) and self._tx.live_resource_count(ref.entity_type, MOST_COMPARED + 1) <= MOST_COMPARED:
-                known = self._tx.identities(ref.entity_type, self._key_or_property(ref), None).column("value")
-                remarks[end] = near_names(values, known.combine_chunks(), f"Separator{end}")
-        return remarks
+            self._messages.append(f"{links} of {association} to missing resources: {written}")
+        self._set_aside += unresolved.set_aside(file, orphans)
 
     def _check_rows(
         self, subject: str, extract: ResourceExtract | LinkExtract, count: Callable[[str], int], what: str
@@ -451,7 +475,7 @@ class _Synchronization:
 
         It would remove everything, which only a user may allow.
         """
-        if not self._extracts.is_complete or extract.cleansed.read.rows:
+        if not self._extracts.deletes_missing(extract) or extract.cleansed.read.rows:
             return
         live = count(subject)
         if live:
@@ -459,35 +483,6 @@ class _Synchronization:
                 f"{extract.cleansed.read.file} holds a header and no row, "
                 f"which would remove all {live} {what} of {subject}"
             )
-
-
-def _unresolved(
-    mapping: EntityAssociationMapping,
-    file: str,
-    pairs: pa.Table,
-    reason: str,
-    remarks: Mapping[int, Mapping[str, str]] = MappingProxyType({}),
-) -> list[SetAside]:
-    ends = {
-        1: (mapping.column1, mapping.entity_property_mapping1),
-        2: (mapping.column2, mapping.entity_property_mapping2),
-    }
-    set_aside = []
-    for line, value1, value2, missing in _rows(pairs, "line", "value1", "value2", "missing"):
-        column, ref = ends[missing]
-        value = value1 if missing == 1 else value2
-        set_aside.append(
-            SetAside(
-                file=file,
-                line=line,
-                column=column,
-                value=value,
-                key=value1,
-                reason=reason.format(type=ref.entity_type, property=ref.property)
-                + remarks.get(missing, {}).get(value, ""),
-            )
-        )
-    return set_aside
 
 
 def _refs(mapping: EntityAssociationMapping) -> tuple[PropertyRef, PropertyRef]:

@@ -8,6 +8,7 @@ links are those that a complete extract would have given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -22,17 +23,21 @@ from deltamark.application.ports.comparer import (
     LinkComparison,
     ResourceComparison,
 )
-from deltamark.application.ports.extracts import LinkExtract
+from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Pair, ResourceChanges
 from deltamark.application.runs.run_log import RunLog
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityAssociationMapping, PropertyRef
 from deltamark.domain.resources.events import Origin
+from deltamark.domain.synchronization.link_rows import end_of_rows
 
 _LINKS = pa.schema(
     [("source", pa.int64()), ("target", pa.int64()), ("source_key", pa.string()), ("target_key", pa.string())]
 )
+
+
+_DELETIONS = pa.schema([("value", pa.string()), ("line", pa.int64())])
 
 
 @frozen(kw_only=True)
@@ -72,6 +77,8 @@ class DeltaLinks:
     """The pairs of one association in extracts with commands, and what holds before their first row.
 
     Must be made before the resources are changed: afterwards the links of deleted resources are gone.
+
+    :param extracts: the extracts of entity types whose rows are in the same table: their order counts.
     """
 
     def __init__(
@@ -80,6 +87,7 @@ class DeltaLinks:
         tx: Writing,
         mapping: EntityAssociationMapping,
         compared: Mapping[str, ResourceComparison],
+        extracts: Mapping[str, ResourceExtract] = MappingProxyType({}),
     ) -> None:
         association = configuration.association(mapping.association)
         assert association is not None
@@ -89,7 +97,8 @@ class DeltaLinks:
         self._refs = (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
         self._keys = tuple(_is_key(configuration, ref) for ref in self._refs)
         self._compared = tuple(compared.get(ref.entity_type) for ref in self._refs)
-        self._rows_of = _rows_of(configuration, mapping)
+        self._rows_of = end_of_rows(configuration, mapping)
+        self._deleted = (self._deletions(0, extracts), self._deletions(1, extracts))
         self._losing_an_end = self._links_losing_an_end()
         renamed, ended = self._renamed_links(), self._links_of_created_again()
         self._renamed = [link for link in renamed if _ends(link.row) not in {_ends(row) for row in ended}]
@@ -100,6 +109,27 @@ class DeltaLinks:
     def _changes(self, end: int) -> ResourceChanges | None:
         comparison = self._compared[end]
         return None if comparison is None else comparison.changes
+
+    def _deletions(self, end: int, extracts: Mapping[str, ResourceExtract]) -> pa.Table:
+        """The values of one end whose resource a row of the same table of pairs deletes, and the last such line."""
+        ref, comparison = self._refs[end], self._compared[end]
+        extract = extracts.get(ref.entity_type)
+        if extract is None or comparison is None or self._rows_of is not None:
+            return _DELETIONS.empty_table()
+        ended = comparison.ended
+        if self._keys[end]:
+            return ended.select(["key", "line"]).rename_columns(_DELETIONS.names).cast(_DELETIONS)
+        lines = dict(zip(ended.column("key").to_pylist(), ended.column("line").to_pylist(), strict=True))
+        named = extract.rows.filter(pc.is_in(extract.rows.column("key"), ended.column("key").combine_chunks()))
+        values: dict[str, int] = {}
+        for rows in (ended, named):
+            keys, states = rows.column("key").to_pylist(), rows.column("state").to_pylist()
+            for key, line, value in zip(
+                keys, rows.column("line").to_pylist(), _property(states, ref.property), strict=True
+            ):
+                if value is not None and line <= lines[key]:
+                    values[value] = max(lines[key], values.get(value, 0))
+        return pa.table({"value": list(values), "line": list(values.values())}, schema=_DELETIONS)
 
     def _links_losing_an_end(self) -> frozenset[Pair]:
         """The pairs that are linked now and whose row remains when a resource at an end is deleted."""
@@ -203,6 +233,7 @@ class DeltaLinks:
         return EarlierPairs(
             standing=pa.table({"value1": pa.array(first, pa.string()), "value2": pa.array(second, pa.string())}),
             ended=self._ended,
+            deleted=self._deleted,
             rows_of=self._rows_of,
         )
 
@@ -338,17 +369,3 @@ def _ended_values(comparison: ResourceComparison, ref: PropertyRef, is_key: bool
 def _is_key(configuration: Configuration, ref: PropertyRef) -> bool:
     mapping = configuration.mapping_of(ref.entity_type)
     return mapping is not None and mapping.primary_key.identifier == ref.property
-
-
-def _rows_of(configuration: Configuration, mapping: EntityAssociationMapping) -> int | None:
-    """The end whose resources the rows are, which are deleted with them; None for a table of pairs."""
-    ends = ((mapping.entity_property_mapping1, mapping.column1), (mapping.entity_property_mapping2, mapping.column2))
-    for end, (ref, column) in enumerate(ends):
-        of_end = configuration.mapping_of(ref.entity_type)
-        if of_end is None or of_end.connector != mapping.connector:
-            continue
-        if of_end.connection_table == mapping.connection_table and any(
-            mapped.identifier == ref.property and mapped.connection_column == column for mapped in of_end.properties
-        ):
-            return end
-    return None

@@ -15,8 +15,8 @@ import pyarrow as pa
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.comparer import ResourceComparison
 from deltamark.application.ports.extracts import Cleansed, LinkExtract
-from deltamark.application.ports.records import Pair
-from deltamark.application.synchronization.waiting_links import DeltaLinks, RenamedLink
+from deltamark.application.ports.records import Pair, ResourceChanges
+from deltamark.application.synchronization.waiting_links import DeltaLinks, RenamedLink, WaitingChanges
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping
 from deltamark.domain.runs.run import ExtractRead
@@ -33,6 +33,9 @@ NO_ROWS = LinkExtract(
 )
 """The extract of links that no row of this connector names."""
 
+_NO_KEYS = pa.table({"key": pa.array([], pa.string()), "line": pa.array([], pa.int64())})
+_NO_STATES = _NO_KEYS.append_column("state", pa.array([], pa.string()))
+
 
 def links_of_other_connectors(
     configuration: Configuration, tx: Writing, connector: str, compared: Mapping[str, ResourceComparison]
@@ -45,11 +48,38 @@ def links_of_other_connectors(
             yield LinksOfOtherConnector(configuration, tx, mapping, compared)
 
 
+def links_that_wait_for_deleted(
+    configuration: Configuration, tx: Writing, deleted: Mapping[str, ResourceChanges]
+) -> list[WaitingChanges]:
+    """The links that wait from now on, because resources at an end are deleted and a connector still names the links.
+
+    Must be called before the resources are deleted.
+
+    :param deleted: entity type -> what is deleted.
+    """
+    compared = {
+        name: ResourceComparison(changes=changes, unknown=_NO_KEYS, doubtful=_NO_KEYS, ended=_NO_STATES)
+        for name, changes in deleted.items()
+    }
+    found = []
+    for mapping in configuration.association_mappings:
+        if mapping.association in configuration.fed_associations and any(name in compared for name in _types(mapping)):
+            pairs = LinksOfOtherConnector(configuration, tx, mapping, compared).losing_an_end
+            awaited = pairs - tx.waiting_links(mapping.association)
+            found.append(WaitingChanges(association=mapping.association, awaited=awaited))
+    return found
+
+
 class LinksOfOtherConnector(DeltaLinks):
     """The links of one association that another connector feeds.
 
     Must be made before the resources are changed.
     """
+
+    @property
+    def losing_an_end(self) -> frozenset[Pair]:
+        """The pairs that are linked now and lose a resource that is deleted."""
+        return self._losing_an_end
 
     @property
     def is_concerned(self) -> bool:

@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from deltamark.application.derivation.batch import evaluation_errors
 from deltamark.application.derivation.inputs import InputReader, with_computed
 from deltamark.application.derivation.user_functions.batches import function_portions
-from deltamark.application.derivation.workload import rule_of
+from deltamark.application.digests import rule_of
 from deltamark.application.ports.evaluator import Inputs
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import DerivedRule

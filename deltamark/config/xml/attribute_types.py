@@ -34,6 +34,9 @@ ENCODINGS = {
 """Names without spaces, hyphens and underscores, in lower case."""
 
 THOUSANDS_SEPARATORS = {",": ",", ".": ".", "'": "'", "\u2019": "'", " ": " ", "\u00a0": " ", "\u202f": " "}
+INSIDE_A_FUNCTION = "<locals>"
+"""Precedes the name of a function that was defined inside another one."""
+
 UNREADABLE = "⟪unreadable⟫"
 """Takes the place of a name or text that cannot be read, so that the rest can be judged."""
 
@@ -64,12 +67,19 @@ class AttributeType:
     inverse: if several texts stand for a value, it returns the one that the reference shows. `described` is a phrase
     for messages and for the reference. `readings` are the values that a text which cannot be read may have meant: what
     is a fault with each of them is no consequence of that text. Without any, the attribute counts as left out.
+
+    What an editor may know of the accepted texts: `texts`, all of them where they can be listed (`in_any_case`: in any
+    letter case, with blanks around them), or `limits`, the least and the greatest of whole numbers. Where neither is
+    stated, every text but an empty one may be right.
     """
 
     described: str
     parse: Parse
     format: FormatValue = str
     readings: tuple[Any, ...] = ()
+    texts: tuple[str, ...] = ()
+    in_any_case: bool = False
+    limits: tuple[int, int] | None = None
 
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -97,7 +107,7 @@ def whole_number(lowest: int, highest: int, readings: tuple[int, ...] = ()) -> A
             raise InvalidValue(f"is not {described}")
         return int(text)
 
-    return AttributeType(described, parse, readings=readings)
+    return AttributeType(described, parse, readings=readings, limits=(lowest, highest))
 
 
 def choice(options: Mapping[str, Any], numbers: Mapping[str, Any] | None = None) -> AttributeType:
@@ -121,12 +131,13 @@ def choice(options: Mapping[str, Any], numbers: Mapping[str, Any] | None = None)
     def format_value(value: Any) -> str:
         return next((name for name, option in options.items() if option == value), str(value))
 
-    return AttributeType(described, parse, format_value, readings=tuple(options.values()))
+    return AttributeType(described, parse, format_value, readings=tuple(options.values()), texts=(*options, *by_number))
 
 
-def numbered(*pairs: tuple[int, str, Any]) -> AttributeType:
-    """One of several values, each with a number and a name."""
-    return choice({name: value for _, name, value in pairs}, {str(number): value for number, _, value in pairs})
+def numbered(*pairs: tuple[int | None, str, Any]) -> AttributeType:
+    """One of several values, each with a name and a number, if it has one."""
+    by_number = {str(number): value for number, _, value in pairs if number is not None}
+    return choice({name: value for _, name, value in pairs}, by_number)
 
 
 def _parse_name(problem_of: Callable[[str], str | None]) -> Parse:
@@ -159,7 +170,8 @@ def _parse_property_reference(text: str) -> PropertyRef:
 
 def _parse_function(text: str) -> str:
     module, colon, name = text.partition(":")
-    if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+    parts = (*module.split("."), *(part for part in name.split(".") if part != INSIDE_A_FUNCTION))
+    if not colon or not all(part.isidentifier() for part in parts):
         raise InvalidValue("is not of the form package.module:function")
     return text
 
@@ -201,7 +213,14 @@ def _parse_words(text: str) -> tuple[str, ...]:
     return words
 
 
-BOOLEAN = AttributeType("a Boolean (true, false, 1 or 0)", _parse_boolean, _format_boolean, readings=(False, True))
+BOOLEAN = AttributeType(
+    "a Boolean (true, false, 1 or 0)",
+    _parse_boolean,
+    _format_boolean,
+    readings=(False, True),
+    texts=tuple(_BOOLEANS),
+    in_any_case=True,
+)
 COUNT = whole_number(0, LARGEST_COUNT)
 PERCENTAGE = whole_number(0, 100)
 PRIORITY = whole_number(-LARGEST_COUNT, LARGEST_COUNT)
@@ -223,34 +242,23 @@ PROPERTY_REFERENCE = AttributeType(
 )
 FUNCTION_NAME = AttributeType("package.module:function", _parse_function, readings=(UNREADABLE,))
 ENCODING = AttributeType("one of utf-8, utf-16, windows-1252", _parse_encoding)
-DELIMITER = AttributeType("one of ; , | and tab", _parse_delimiter, _format_delimiter)
+DELIMITER = AttributeType("one of ; , | and tab", _parse_delimiter, _format_delimiter, texts=tuple(DELIMITERS))
 DECIMAL_SEPARATOR = choice({".": ".", ",": ","})
-THOUSANDS_SEPARATOR = AttributeType("one of , . ' and a blank", _parse_thousands_separator)
+THOUSANDS_SEPARATOR = AttributeType(
+    "one of , . ' and a blank", _parse_thousands_separator, texts=tuple(THOUSANDS_SEPARATORS)
+)
 WORDS = AttributeType("texts with | between them", _parse_words, "|".join)
 COMPARISON = choice({comparison.value: comparison for comparison in Comparison})
 BYTE_ORDER = choice({order.value: order for order in ByteOrder})
-_BUILT_TYPES = numbered(*((member.number, member.label, member) for member in PropertyType))
-_OTHER_TYPES = {
-    "Decimal": "Double, or String where every digit counts",
-    "Date": "DateTime, which holds a day as its beginning in UTC",
-}
-
-
-def _parse_property_type(text: str) -> PropertyType:
-    if text in _OTHER_TYPES:
-        raise InvalidValue(f"is a type that is not built yet; take {_OTHER_TYPES[text]}")
-    parsed: PropertyType = _BUILT_TYPES.parse(text)
-    return parsed
-
-
 PROPERTY_TYPE = evolve(
-    _BUILT_TYPES,
-    parse=_parse_property_type,
+    numbered(*((member.number, member.label, member) for member in PropertyType)),
     readings=(
         PropertyType.STRING,
         PropertyType.INT64,
         PropertyType.DOUBLE,
+        PropertyType.DECIMAL,
         PropertyType.DATE_TIME,
+        PropertyType.DATE,
         PropertyType.BOOL,
         PropertyType.GUID,
     ),

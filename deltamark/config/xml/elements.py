@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import NOTHING, evolve, fields, fields_dict, frozen
+from attrs import NOTHING, Factory, evolve, fields, fields_dict, frozen
 
 from deltamark.config.xml.attribute_types import AttributeType
 from deltamark.domain.configuration.entity_model import Thresholds
@@ -28,6 +28,10 @@ class Attribute:
     field: str | None = None
     required: bool = False
     is_threshold: bool = False
+
+
+PYTHON_VALUE = "Python-"
+"""Begins the names of attributes of kept XML for values that only Python can express; they are written as JSON."""
 
 
 @frozen
@@ -93,13 +97,16 @@ class Element:
         return names + tuple(LANGUAGES) if self.names else names
 
     def default(self, attribute: Attribute) -> Any:
-        """The default of an attribute, as the domain class declares it, or None if there is none."""
+        """The default of an attribute, as the domain class declares it.
+
+        None if there is none, or if it follows from other attributes.
+        """
         if attribute.field is None or self.builds is None:
             return None
         if attribute.is_threshold:
             return getattr(fields_dict(self.builds)["thresholds"].default, attribute.field)
         default = fields_dict(self.builds)[attribute.field].default
-        return None if default is NOTHING else default
+        return None if default is NOTHING or isinstance(default, Factory) else default  # type: ignore[arg-type]
 
 
 def element(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from attrs import evolve, frozen
 
+from deltamark.application import arguments
 from deltamark.config.files import configuration_files, content
 from deltamark.config.xml.attribute_types import UNREADABLE
 from deltamark.config.xml.reader import UnbuiltPart, read
 from deltamark.domain.configuration.configuration import Configuration, merged
 from deltamark.domain.configuration.jobs import Call, Step, Task
+from deltamark.domain.configuration.packages import package_named
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.validation.validate import Missing, in_file_order
 from deltamark.domain.validation.validate import faults as validation_faults
@@ -69,16 +72,20 @@ def common(judgements: Iterator[tuple[Fault, ...]]) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-def load(path: Path | str, *, leave_out_unbuilt: bool = False) -> Configuration:
+def load_configuration(path: str | os.PathLike[str], *, leave_out_unbuilt: bool = False) -> Configuration:
     """Loads the configuration in one XML file, or in all `*.xml` files below a folder.
 
     The files are read in the order of their paths, and no others. Locations name files as `path` does. A loaded
-    configuration has no faults.
+    configuration has no faults but those of its expressions and functions, which `Engine.open` finds. Extend it with
+    `Configuration.merged_with`, or replace what it has with ``attrs.evolve``.
 
     :param leave_out_unbuilt: whether what is known but not built is left out instead of being a fault.
     :raises ConfigurationError: with every fault of every file and of the whole, in file order.
+    :raises UsageError: for an argument of a wrong type.
     """
-    loaded = load_as_far_as_possible(path, leave_out_unbuilt=leave_out_unbuilt)
+    files = arguments.file("the path of a configuration", path)
+    arguments.boolean("leave_out_unbuilt", leave_out_unbuilt)
+    loaded = load_as_far_as_possible(files, leave_out_unbuilt=leave_out_unbuilt)
     faults = loaded.all_faults()
     if faults:
         raise ConfigurationError(faults)
@@ -115,6 +122,8 @@ def _loaded(files: tuple[tuple[bytes, str], ...], leave_out_unbuilt: bool, readi
     )
     notices: list[Fault] = []
     if leave_out_unbuilt:
+        configuration, unread = _without_unread_connections(configuration)
+        not_built += unread
         notices += [
             Fault(item.location, f"{item.name} is left out: it is known but not built yet") for item in not_built
         ]
@@ -135,6 +144,30 @@ def _loaded(files: tuple[tuple[bytes, str], ...], leave_out_unbuilt: bool, readi
         files=files,
         leave_out_unbuilt=leave_out_unbuilt,
     )
+
+
+def _without_unread_connections(configuration: Configuration) -> tuple[Configuration, list[UnbuiltPart]]:
+    """The configuration without tables of packages that are not built, and without tasks that read no table."""
+    connections = [
+        item if package_named(item.package) is not None else evolve(item, tables=())
+        for item in configuration.connections
+    ]
+    unread = [item for item in configuration.connections if item.tables and package_named(item.package) is None]
+    left_out = [
+        UnbuiltPart(name="`ConnectionTable`", location=t.location) for c in unread for t in c.tables if t.location
+    ]
+    configuration = evolve(configuration, connections=connections)
+
+    def is_read(call: object) -> bool:
+        if not isinstance(call, Task) or call.exports == (None, None) or configuration.connections_read_by(call):
+            return True
+        if call.location is not None:
+            left_out.append(UnbuiltPart(name=f"`{call.kind}`", location=call.location, identifiers=(call.identifier,)))
+        return False
+
+    tasks = [task for task in configuration.tasks if is_read(task)]
+    jobs = [evolve(job, tasks=[call for call in job.tasks if is_read(call)]) for job in configuration.jobs]
+    return evolve(configuration, tasks=tasks, jobs=jobs), left_out
 
 
 def _without_references(

@@ -6,22 +6,24 @@ and what is lost is remembered by its names, so that all else can be judged in t
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field, fields_dict, frozen
 from lxml import etree
 
 from deltamark.config.files import LARGEST_FILE
 from deltamark.config.xml.attribute_types import UNREADABLE, InvalidValue
-from deltamark.config.xml.elements import LANGUAGES, Attribute, Element, Parts
+from deltamark.config.xml.elements import LANGUAGES, PYTHON_VALUE, Attribute, Element, Parts
 from deltamark.config.xml.safety import check
-from deltamark.config.xml.schema import ROOT, ROOT_NAME, all_elements
+from deltamark.config.xml.schema import ROOT, ROOT_NAME, all_elements, owners_of
 from deltamark.config.xml.unbuilt import NOT_BUILT, is_attribute_not_built, is_not_built
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import Thresholds
 from deltamark.domain.configuration.names import normalized
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
@@ -33,6 +35,9 @@ MOST_FAULTS = 200
 
 MOST_OF_ONE_NAME = 20
 """The most elements of one name that is not built that are reported one by one for one file."""
+
+MOST_OWNERS = 3
+"""The most elements that are named as those that have an attribute."""
 
 SCHEMA_INSTANCE = "{http://www.w3.org/2001/XMLSchema-instance}"
 OMISSION = " \t\r\n.…"
@@ -98,6 +103,20 @@ def read(data: bytes, file: str, *, leave_out_unbuilt: bool = False, reading: in
     )
 
 
+def read_kept(data: bytes, name: str) -> Configuration:
+    """Returns what XML says that this or an earlier version wrote, of any size, without judging it.
+
+    :raises ValueError: if it is not well-formed.
+    """
+    try:
+        root = etree.fromstring(data, _parser())
+    except etree.XMLSyntaxError as error:
+        raise ValueError(f"it is not well-formed XML: {error.msg}") from error
+    first_lines = dict.fromkeys(root.iter(etree.Element), 0)
+    reader = _Reader(name, etree.QName(root).namespace, first_lines, leave_out_unbuilt=True, reads_python_values=True)
+    return reader.read_root(root)
+
+
 def _read(data: bytes, file: str, lines: Iterable[int], leave_out_unbuilt: bool, reading: int) -> FileContents:
     try:
         root = etree.fromstring(data, _parser())
@@ -134,6 +153,11 @@ def _written_names(data: bytes) -> Iterable[str]:
         yield normalized((match.group(1) or match.group(2) or b"").decode("utf-8", "replace"))
 
 
+@lru_cache(maxsize=MOST_FAULTS)
+def _owners(attribute: str) -> tuple[str, ...]:
+    return tuple(owners_of(attribute))
+
+
 @cache
 def _parents() -> dict[str, tuple[Element, ...]]:
     return all_elements()
@@ -149,6 +173,7 @@ class _Reader:
     """The line in which each element begins."""
     leave_out_unbuilt: bool = False
     reading: int = 0
+    reads_python_values: bool = False
     faults: list[Fault] = field(factory=list)
     not_built: list[UnbuiltPart] = field(factory=list)
     lost: set[str] = field(factory=set)
@@ -266,6 +291,8 @@ class _Reader:
             attribute = element.attribute(name)
             if attribute is not None:
                 self._attribute(node, element, attribute, str(text), values, thresholds, written)
+            elif self.reads_python_values and name.startswith(PYTHON_VALUE):
+                _read_python_value(name.removeprefix(PYTHON_VALUE), str(text), values, thresholds, names)
             elif element.names and name in LANGUAGES:
                 names[LANGUAGES[name]] = str(text)
                 if not str(text).strip():
@@ -288,8 +315,11 @@ class _Reader:
         names: dict[int, str],
     ) -> None:
         """Refuses an attribute, and takes its value as that of the one that was probably meant."""
-        guess = self._nearest(name, element.attribute_names())
+        owners = _owners(name)
+        guess = None if owners else self._nearest(name, element.attribute_names())
         ending = f"; did you mean `{guess}`?" if guess else ""
+        if 0 < len(owners) <= MOST_OWNERS:
+            ending = f"; it is an attribute of {' and '.join(owners)}"
         self._refuse(node, f"unknown attribute `{_cut(name)}` of `{element.name}`{ending}")
         if guess is None or guess in node.attrib:
             return
@@ -391,6 +421,22 @@ class _Reader:
 
     def _place(self, node: etree._Element) -> Location:
         return Location(self.file, self.first_lines[node])
+
+
+def _read_python_value(
+    name: str, text: str, values: dict[str, Any], thresholds: dict[str, int], names: dict[int, str]
+) -> None:
+    """Reads the value of a field that is written as JSON; lists become tuples.
+
+    :raises ValueError: if it is not JSON.
+    """
+    value = json.loads(text)
+    if name == "display_names":
+        names.update({int(language): label for language, label in value.items()})
+    elif name in fields_dict(Thresholds):
+        thresholds[name] = value
+    else:
+        values[name] = tuple(value) if isinstance(value, list) else value
 
 
 def _identifiers(node: etree._Element) -> Iterable[str]:

@@ -39,6 +39,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import (
     Agent,
     Connection,
+    ConnectionTable,
     Connector,
     EntityAssociation,
     EntityAssociationMapping,
@@ -49,6 +50,7 @@ from deltamark.domain.configuration.entity_model import (
     Property,
     PropertyMapping,
 )
+from deltamark.domain.configuration.packages import PACKAGES
 from deltamark.domain.configuration.rules import (
     EntityPropertyExpression,
     ResourceClassificationRule,
@@ -98,6 +100,7 @@ EXTRACT = (
     Attribute("Encoding", ENCODING, "encoding"),
     Attribute("Delimiter", DELIMITER, "delimiter"),
     Attribute("SkipLines", SKIPPED_LINES, "skip_lines"),
+    Attribute("AlwaysComplete", BOOLEAN, "always_complete"),
 )
 
 AGENT = element("Agent", Agent, "agents", NAME)
@@ -114,8 +117,42 @@ CONNECTOR = element(
     Attribute("CompleteJob", JOB_USE, "complete_job"),
     Attribute("IncrementalJob", JOB_USE, "incremental_job"),
 )
+
+
+def _table_of(parts: Parts) -> ConnectionTable:
+    options = {name: text for name, text in parts.values.items() if name != "identifier"}
+    return ConnectionTable(parts.values["identifier"], options, location=parts.location)
+
+
+def _parts_of_table(element: Element, item: Any) -> Parts | None:
+    if type(item) is not ConnectionTable:
+        return None
+    return Parts(element, item.location, {"identifier": item.identifier, **item.options}, {}, {}, {})
+
+
+CONNECTION_TABLE = Element(
+    "ConnectionTable",
+    _table_of,
+    _parts_of_table,
+    "tables",
+    (
+        Attribute("Identifier", TABLE, "identifier", required=True),
+        *(
+            Attribute(name, TEXT, name)
+            for name in dict.fromkeys(name for package in PACKAGES.values() for name in package.options)
+        ),
+    ),
+    names=False,
+)
+"""Its options are kept under the names of the attributes: which there are depends on the package."""
 CONNECTION = element(
-    "Connection", Connection, "connections", NAME, CONNECTOR_NAMED, Attribute("Package", TEXT, "package")
+    "Connection",
+    Connection,
+    "connections",
+    NAME,
+    CONNECTOR_NAMED,
+    Attribute("Package", TEXT, "package"),
+    children=(CONNECTION_TABLE,),
 )
 PROPERTY = element(
     "Property",
@@ -148,7 +185,7 @@ MAPPED_PROPERTY = element(
     PropertyMapping,
     "properties",
     Attribute("Identifier", REFERENCE, "identifier", required=True),
-    Attribute("ConnectionColumn", TEXT, "connection_column", required=True),
+    Attribute("ConnectionColumn", TEXT, "connection_column"),
     Attribute("IsPrimaryKey", BOOLEAN, "is_primary_key"),
     Attribute("IsUniqueKey", BOOLEAN, "is_unique_key"),
     Attribute("Format", TEXT, "format"),
@@ -270,6 +307,24 @@ ROOT = Element(
     ),
     names=False,
 )
+
+
+def owners_of(attribute: str) -> list[str]:
+    """Returns the elements that have an attribute, each in words: an inner one with the element that contains it.
+
+    Overrides have those of their tasks.
+    """
+    owners, waiting, seen = [], [ROOT], set()
+    while waiting:
+        parent = waiting.pop(0)
+        for child in parent.children:
+            if (parent.name, child.name) in seen:
+                continue
+            seen.add((parent.name, child.name))
+            waiting.append(child)
+            if child.attribute(attribute) is not None and not child.name.endswith("Override"):
+                owners.append(f"`{child.name}`" + ("" if child in ROOT.children else f" inside `{parent.name}`"))
+    return list(dict.fromkeys(owners))
 
 
 def all_elements() -> dict[str, tuple[Element, ...]]:

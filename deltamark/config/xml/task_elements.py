@@ -22,6 +22,7 @@ from deltamark.config.xml.elements import Attribute, Element, NameInFile, Parts,
 from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
     ComputingTask,
+    ExportTask,
     Job,
     PrepareSynchronizationTask,
     PythonTask,
@@ -116,6 +117,12 @@ def _python_task_parts(element: Element, item: Any) -> Parts | None:
 
 
 TASKS = (
+    _task(
+        ExportTask,
+        Attribute("Connection", REFERENCE, "connection"),
+        Attribute("Connector", REFERENCE, "connector"),
+        Attribute("IgnoreCookieFile", BOOLEAN, "ignore_cookie_file"),
+    ),
     _task(
         PrepareSynchronizationTask,
         CONNECTOR,

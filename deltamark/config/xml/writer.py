@@ -6,23 +6,27 @@ be worse than none.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
 
 from deltamark.config.xml.attribute_types import InvalidValue
-from deltamark.config.xml.elements import LANGUAGES, Attribute, Element, Parts
+from deltamark.config.xml.elements import LANGUAGES, PYTHON_VALUE, Attribute, Element, Parts
 from deltamark.config.xml.safety import refusal
 from deltamark.config.xml.schema import ROOT
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import ConfigurationError, Fault, UsageError
 from deltamark.domain.location import Location
+from deltamark.domain.proposal.proposal import Section
 from deltamark.domain.validation.field_types import type_faults
 from deltamark.domain.validation.validate import in_file_order
 from deltamark.domain.values import shown
 
+_COLUMN = "connection_column"
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 WIDTH = 120
 INDENT = "  "
@@ -49,25 +53,81 @@ def configuration_xml(configuration: Configuration) -> str:
     if not isinstance(configuration, Configuration):
         raise UsageError(f"only a Configuration can be written as XML, not {type(configuration).__name__}.")
     faults = type_faults(configuration)
-    if not faults:
-        writer = _Writer()
-        parts = ROOT.parts_of(ROOT, configuration)
-        assert parts is not None, "the root element can represent any configuration"
-        text = DECLARATION + "".join(writer.lines_of(parts, ""))
-        faults = tuple(writer.faults)
-        if not faults:
-            fault = refusal(text.encode(), "the exported configuration")
-            faults = (fault,) if fault else ()
     if faults:
         raise ConfigurationError(in_file_order(faults))
+    text = xml_of(configuration, leaves_out_columns=True)
+    fault = refusal(text.encode(), "the exported configuration")
+    if fault is not None:
+        raise ConfigurationError([fault])
     return text
+
+
+def xml_of(configuration: Configuration, *, keeps_python_values: bool = False, leaves_out_columns: bool = False) -> str:
+    """Returns a configuration without faults of types as XML, of any size.
+
+    :param keeps_python_values: whether values that only Python can express are written too, in attributes that no file
+        may have.
+    :param leaves_out_columns: whether a column that has the name of its property is left out. Stores keep it, so that
+        the digests of what they have kept so far stay the same.
+    :raises ConfigurationError: with everything that XML cannot express.
+    """
+    writer = _Writer(keeps_python_values, leaves_out_columns)
+    parts = ROOT.parts_of(ROOT, configuration)
+    assert parts is not None, "the root element can represent any configuration"
+    text = DECLARATION + "".join(writer.lines_of(parts, ""))
+    if writer.faults:
+        raise ConfigurationError(in_file_order(writer.faults))
+    return text
+
+
+def commented_xml(sections: Iterable[Section], *, comment: str, schema: str) -> str:
+    """Returns the parts of a proposed configuration as XML for one file, in their order, with their comments.
+
+    :param comment: what the file is about.
+    :param schema: where its schema is, as the root element names it.
+    :raises ConfigurationError: with everything that XML cannot express.
+    """
+    names = f'xmlns:xsi="{_INSTANCE}"\n                   xsi:noNamespaceSchemaLocation="{schema}"'
+    lines = [*_comment(comment, ""), f"<{ROOT.name} {names}>\n"]
+    writer = _Writer(leaves_out_columns=True)
+    for section in sections:
+        lines += ["\n", *(_comment(section.comment, INDENT) if section.comment else ())]
+        writer.comments.update(section.comments)
+        for item in section.items:
+            lines += writer.lines_of_item(item)
+    if writer.faults:
+        raise ConfigurationError(in_file_order(writer.faults))
+    return DECLARATION + "".join(lines) + f"\n</{ROOT.name}>\n"
+
+
+_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    """A comment in lines. Two hyphens, which would end it, are written as one."""
+    plain = NOT_IN_XML.sub("?", re.sub("-{2,}", "-", text)).rstrip("-")
+    lines = textwrap.wrap(plain, WIDTH - len(indent) - len("<!--  -->"), break_long_words=False)
+    inside = f"\n{indent}     ".join(lines)
+    return [f"{indent}<!-- {inside} -->\n"]
 
 
 @frozen
 class _Writer:
     """Writes elements as the schema describes them, and collects what cannot be written."""
 
+    keeps_python_values: bool = False
+    leaves_out_columns: bool = False
     faults: list[Fault] = field(factory=list)
+    comments: dict[int, str] = field(factory=dict)
+    """The comments of objects, by their `id`."""
+
+    def lines_of_item(self, item: object) -> Iterator[str]:
+        """Yields the lines of an object that a configuration holds."""
+        for child in ROOT.children:
+            parts = child.parts_of(child, item)
+            if parts is not None:
+                yield from self.lines_of(parts, INDENT)
+                return
 
     def lines_of(self, parts: Parts, indent: str) -> Iterator[str]:
         """Yields the lines of an element and of everything in it."""
@@ -89,6 +149,8 @@ class _Writer:
                 yield "\n"
             for item in items:
                 child_parts = self._child_parts(parts, into, item)
+                if id(item) in self.comments:
+                    yield from _comment(self.comments[id(item)], indent)
                 if child_parts is not None:
                     yield from self.lines_of(child_parts, indent)
 
@@ -112,16 +174,41 @@ class _Writer:
         for attribute in parts.element.attributes:
             if attribute.field in values:
                 value = values.pop(attribute.field)
+                if self.leaves_out_columns and attribute.field == _COLUMN and value == parts.values.get("identifier"):
+                    continue
+                faults = len(self.faults)
                 written.append((attribute.name, self._text(parts, attribute, value)))
+                if self.keeps_python_values and len(self.faults) > faults:
+                    del self.faults[faults:]
+                    written[-1] = self._python_value(parts, str(attribute.field), value)
             elif attribute.required and not any(a.field == attribute.field for a in _before(parts.element, attribute)):
                 self._refuse(parts.location, f"{_label(parts)} needs the attribute `{attribute.name}`")
         for name, value in values.items():
-            self._refuse(
-                parts.location,
-                f"{_label(parts)} has {name} = {shown(value)}, for which XML has no attribute; only Python can "
-                "express this",
-            )
-        return written + self._names(parts)
+            if self.keeps_python_values:
+                written.append(self._python_value(parts, name, value))
+            else:
+                self._refuse_value(parts, name, value)
+        faults = len(self.faults)
+        names = self._names(parts)
+        if self.keeps_python_values and len(self.faults) > faults:
+            del self.faults[faults:]
+            names = [self._python_value(parts, "display_names", dict(sorted(parts.display_names.items())))]
+        return written + names
+
+    def _python_value(self, parts: Parts, name: str, value: Any) -> tuple[str, str]:
+        """The attribute for a value that only Python can express."""
+        try:
+            return PYTHON_VALUE + name, json.dumps(value)
+        except (TypeError, ValueError):
+            self._refuse_value(parts, name, value)
+            return PYTHON_VALUE + name, ""
+
+    def _refuse_value(self, parts: Parts, name: str, value: Any) -> None:
+        self._refuse(
+            parts.location,
+            f"{_label(parts)} has {name} = {shown(value)}, for which XML has no attribute; only Python can express "
+            "this",
+        )
 
     def _text(self, parts: Parts, attribute: Attribute, value: Any) -> str:
         """The text of an attribute. Refuses a value that would not be read back as it is."""

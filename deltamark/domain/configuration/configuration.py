@@ -5,7 +5,7 @@ The XML loader and Python code build it from the same classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from deltamark.domain.configuration.entity_model import (
     PropertyRef,
 )
 from deltamark.domain.configuration.jobs import Call, Job, Step, Task, TaskOverride
+from deltamark.domain.configuration.keywords import checked_keywords
 from deltamark.domain.configuration.rules import (
     EntityPropertyExpression,
     ResourceClassificationRule,
@@ -31,10 +32,71 @@ from deltamark.domain.configuration.rules import (
     ResourceType,
 )
 from deltamark.domain.fields import as_tuple
+from deltamark.domain.representation import html_table, names_in_brief
 
 SomeTask = TypeVar("SomeTask", bound=Task)
 
 
+# Type checkers read from these what the fields of a configuration take.
+
+
+def _agents(items: Iterable[Agent]) -> tuple[Agent, ...]:
+    return as_tuple(items)
+
+
+def _policies(items: Iterable[Policy]) -> tuple[Policy, ...]:
+    return as_tuple(items)
+
+
+def _connectors(items: Iterable[Connector]) -> tuple[Connector, ...]:
+    return as_tuple(items)
+
+
+def _connections(items: Iterable[Connection]) -> tuple[Connection, ...]:
+    return as_tuple(items)
+
+
+def _entity_types(items: Iterable[EntityType]) -> tuple[EntityType, ...]:
+    return as_tuple(items)
+
+
+def _associations(items: Iterable[EntityAssociation]) -> tuple[EntityAssociation, ...]:
+    return as_tuple(items)
+
+
+def _entity_type_mappings(items: Iterable[EntityTypeMapping]) -> tuple[EntityTypeMapping, ...]:
+    return as_tuple(items)
+
+
+def _association_mappings(items: Iterable[EntityAssociationMapping]) -> tuple[EntityAssociationMapping, ...]:
+    return as_tuple(items)
+
+
+def _resource_types(items: Iterable[ResourceType]) -> tuple[ResourceType, ...]:
+    return as_tuple(items)
+
+
+def _property_expressions(items: Iterable[EntityPropertyExpression]) -> tuple[EntityPropertyExpression, ...]:
+    return as_tuple(items)
+
+
+def _correlation_rules(items: Iterable[ResourceCorrelationRule]) -> tuple[ResourceCorrelationRule, ...]:
+    return as_tuple(items)
+
+
+def _classification_rules(items: Iterable[ResourceClassificationRule]) -> tuple[ResourceClassificationRule, ...]:
+    return as_tuple(items)
+
+
+def _tasks(items: Iterable[Task]) -> tuple[Task, ...]:
+    return as_tuple(items)
+
+
+def _jobs(items: Iterable[Job]) -> tuple[Job, ...]:
+    return as_tuple(items)
+
+
+@checked_keywords
 @frozen(kw_only=True)
 class Configuration:
     """Everything that a configuration defines, in document order.
@@ -42,21 +104,39 @@ class Configuration:
     It can be run if `deltamark.domain.validation.validate.faults` finds no fault in it.
     """
 
-    agents: tuple[Agent, ...] = field(converter=as_tuple, default=())
-    policies: tuple[Policy, ...] = field(converter=as_tuple, default=())
-    connectors: tuple[Connector, ...] = field(converter=as_tuple, default=())
-    connections: tuple[Connection, ...] = field(converter=as_tuple, default=())
-    entity_types: tuple[EntityType, ...] = field(converter=as_tuple, default=())
-    associations: tuple[EntityAssociation, ...] = field(converter=as_tuple, default=())
-    entity_type_mappings: tuple[EntityTypeMapping, ...] = field(converter=as_tuple, default=())
-    association_mappings: tuple[EntityAssociationMapping, ...] = field(converter=as_tuple, default=())
-    resource_types: tuple[ResourceType, ...] = field(converter=as_tuple, default=())
-    property_expressions: tuple[EntityPropertyExpression, ...] = field(converter=as_tuple, default=())
-    correlation_rules: tuple[ResourceCorrelationRule, ...] = field(converter=as_tuple, default=())
-    classification_rules: tuple[ResourceClassificationRule, ...] = field(converter=as_tuple, default=())
-    tasks: tuple[Task, ...] = field(converter=as_tuple, default=())
+    agents: tuple[Agent, ...] = field(converter=_agents, default=())
+    policies: tuple[Policy, ...] = field(converter=_policies, default=())
+    connectors: tuple[Connector, ...] = field(converter=_connectors, default=())
+    connections: tuple[Connection, ...] = field(converter=_connections, default=())
+    entity_types: tuple[EntityType, ...] = field(converter=_entity_types, default=())
+    associations: tuple[EntityAssociation, ...] = field(converter=_associations, default=())
+    entity_type_mappings: tuple[EntityTypeMapping, ...] = field(converter=_entity_type_mappings, default=())
+    association_mappings: tuple[EntityAssociationMapping, ...] = field(converter=_association_mappings, default=())
+    resource_types: tuple[ResourceType, ...] = field(converter=_resource_types, default=())
+    property_expressions: tuple[EntityPropertyExpression, ...] = field(converter=_property_expressions, default=())
+    correlation_rules: tuple[ResourceCorrelationRule, ...] = field(converter=_correlation_rules, default=())
+    classification_rules: tuple[ResourceClassificationRule, ...] = field(converter=_classification_rules, default=())
+    tasks: tuple[Task, ...] = field(converter=_tasks, default=())
     """Tasks outside any job, for a `Step` to call."""
-    jobs: tuple[Job, ...] = field(converter=as_tuple, default=())
+    jobs: tuple[Job, ...] = field(converter=_jobs, default=())
+
+    def __repr__(self) -> str:
+        counts = ((a.name.replace("_", " "), len(getattr(self, a.name))) for a in fields(Configuration))
+        return f"<Configuration: {', '.join(f'{name} {count:,}' for name, count in counts if count) or 'empty'}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(a.name, names_in_brief(self._names(a.name))) for a in fields(Configuration) if getattr(self, a.name)]
+        return html_table(repr(self), ("part", "identifiers"), rows, len(rows))
+
+    def _names(self, part: str) -> list[str]:
+        return [str(item.identifier or item.resource_type) for item in getattr(self, part)]
+
+    def merged_with(self, other: Configuration) -> Configuration:
+        """Returns a configuration with everything that both define, this one first.
+
+        What both define is a fault, which is found when it is used.
+        """
+        return merged((self, other))
 
     def all_tasks(self) -> Iterator[Task]:
         """Every task that is defined, inside and outside jobs, in document order."""
@@ -80,7 +160,11 @@ class Configuration:
 
     def task(self, identifier: str) -> Task | None:
         """The task with that identifier, or None."""
-        return next((task for task in self.all_tasks() if task.identifier == identifier), None)
+        return self._tasks_by_name.get(identifier)
+
+    @cached_property
+    def _tasks_by_name(self) -> Mapping[str, Task]:
+        return {task.identifier: task for task in reversed(tuple(self.all_tasks()))}
 
     def entity_type(self, identifier: str) -> EntityType | None:
         """The entity type with that identifier, or None."""
@@ -98,6 +182,22 @@ class Configuration:
         """The connector with that identifier, or None."""
         return next((c for c in self.connectors if c.identifier == identifier), None)
 
+    @property
+    def mappings(self) -> tuple[EntityTypeMapping | EntityAssociationMapping, ...]:
+        """All mappings: of entity types, then of associations."""
+        return (*self.entity_type_mappings, *self.association_mappings)
+
+    def connections_of(self, connector: str) -> tuple[Connection, ...]:
+        """The connections that read tables of a connector, in document order."""
+        return tuple(c for c in self.connections if c.connector == connector and c.tables)
+
+    def connections_read_by(self, task: Task) -> tuple[Connection, ...]:
+        """The connections that a task reads, in document order."""
+        connection, connector = task.exports
+        return tuple(
+            c for c in self.connections if c.tables and (c.identifier == connection or c.connector == connector)
+        )
+
     def mappings_of_connector(
         self, connector: str
     ) -> tuple[tuple[EntityTypeMapping, ...], tuple[EntityAssociationMapping, ...]]:
@@ -106,6 +206,27 @@ class Configuration:
             tuple(m for m in self.entity_type_mappings if m.connector == connector),
             tuple(m for m in self.association_mappings if m.connector == connector),
         )
+
+    @cached_property
+    def synchronized_connectors(self) -> Collection[str]:
+        """The connectors that a job synchronizes; all of them where there are no jobs, which may come later."""
+        if not self.jobs:
+            return frozenset(connector.identifier for connector in self.connectors)
+        called = (task.synchronizes for job in self.jobs for task in self.called_by(job))
+        return frozenset(name for name in called if name is not None)
+
+    @cached_property
+    def fed_entity_types(self) -> Mapping[str, str]:
+        """Entity type -> the connector that feeds it: it has a mapping, and a job synchronizes the connector."""
+        return {m.entity_type: m.connector for m in self.entity_type_mappings if self._synchronizes(m.connector)}
+
+    @cached_property
+    def fed_associations(self) -> Mapping[str, str]:
+        """Association -> the connector that feeds it, as `fed_entity_types` has them."""
+        return {m.association: m.connector for m in self.association_mappings if self._synchronizes(m.connector)}
+
+    def _synchronizes(self, connector: str) -> bool:
+        return connector in self.synchronized_connectors
 
     def associations_from(self, entity_type: str) -> tuple[EntityAssociation, ...]:
         """The associations whose links start at an entity type."""
@@ -137,6 +258,30 @@ class Configuration:
     def called_by(self, job: Job) -> tuple[Task, ...]:
         """The tasks of a job, in document order, with steps and overrides resolved."""
         return tuple(self._resolved(call) for call in job.tasks)
+
+    def prepares_delta(self, job: Job, connector: str) -> bool:
+        """Whether a job reads extracts of a connector as deltas, all or some of them."""
+        if self.job(job.identifier) is job:
+            return connector in self._deltas[job.identifier]
+        return connector in self._deltas_of(job)  # of a job that was given to a run
+
+    @cached_property
+    def _deltas(self) -> Mapping[str, Collection[str]]:
+        """Job -> the connectors of which it prepares deltas."""
+        return {
+            job.identifier: self._deltas_of(job)
+            for job in reversed(self.jobs)  # of equal names the first counts, as in `job`
+        }
+
+    def _deltas_of(self, job: Job) -> Collection[str]:
+        return frozenset(
+            task.prepares
+            for task in self.called_by(job)
+            if task.prepares is not None and task.is_incremental and self._may_send_deltas(task.prepares)
+        )
+
+    def _may_send_deltas(self, connector: str) -> bool:
+        return any(not mapping.always_complete for mapping in self.mappings if mapping.connector == connector)
 
     def _resolved(self, call: Call) -> Task:
         if isinstance(call, Task):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
+from deltamark.domain.configuration.keywords import checked_keywords
 from deltamark.domain.configuration.value_formats import ByteOrder, Comparison, ValueFormat
-from deltamark.domain.fields import DisplayNames, as_tuple, location_field, names_field
+from deltamark.domain.fields import DisplayNames, as_texts, as_tuple, location_field, names_field
 from deltamark.domain.location import Location
 from deltamark.domain.values import PropertyType
 
 
+@checked_keywords
 @frozen
 class Thresholds:
     """Limits beyond which a synchronization is blocked.
@@ -57,6 +60,7 @@ class JobUse(Enum):
     ONLY_PROVISIONING = 3
 
 
+@checked_keywords
 @frozen
 class NamedObject:
     """An `Agent` or a `Policy`. What refers to it must name one that exists."""
@@ -66,6 +70,7 @@ class NamedObject:
     location: Location | None = location_field()
 
 
+@checked_keywords
 @frozen
 class Agent(NamedObject):
     """A machine that runs tasks in other products.
@@ -74,6 +79,7 @@ class Agent(NamedObject):
     """
 
 
+@checked_keywords
 @frozen
 class Policy(NamedObject):
     """A group of rules in other products.
@@ -82,6 +88,7 @@ class Policy(NamedObject):
     """
 
 
+@checked_keywords
 @frozen
 class Connector:
     """A source system."""
@@ -96,21 +103,37 @@ class Connector:
     location: Location | None = location_field()
 
 
+@checked_keywords
+@frozen
+class ConnectionTable:
+    """A table that a connection reads: it stands for the connection table of that name in mappings, as a file would.
+
+    :param options: how it is read: attribute -> text. Which there are depends on the package of the connection.
+    """
+
+    identifier: str
+    options: Mapping[str, str] = field(factory=dict, converter=dict)
+    location: Location | None = location_field()
+
+
+@checked_keywords
 @frozen
 class Connection:
     """A connection of a connector to its source system.
 
-    `package` names the kind of source. It is accepted, kept and written back; nothing depends on it: extracts are
-    files that something else puts into the export folder.
+    `package` names the kind of source. A connection without tables is accepted, kept and written back, and nothing
+    depends on it: its extracts are files that something else puts into the export folder.
     """
 
     identifier: str
     connector: str
     package: str | None = None
+    tables: tuple[ConnectionTable, ...] = field(converter=as_tuple, default=())
     display_names: DisplayNames = names_field()
     location: Location | None = location_field()
 
 
+@checked_keywords
 @frozen
 class Property:
     """A property that resources of an entity type may hold."""
@@ -122,12 +145,17 @@ class Property:
     location: Location | None = location_field()
 
 
+def _properties(items: Iterable[Property]) -> tuple[Property, ...]:
+    return as_tuple(items)
+
+
+@checked_keywords
 @frozen
 class EntityType:
     """A kind of resource: a person, an account, a group."""
 
     identifier: str
-    properties: tuple[Property, ...] = field(converter=as_tuple, default=())
+    properties: tuple[Property, ...] = field(converter=_properties, default=())
     display_names: DisplayNames = names_field()
     location: Location | None = location_field()
 
@@ -136,6 +164,7 @@ class EntityType:
         return next((p for p in self.properties if p.identifier == identifier), None)
 
 
+@checked_keywords
 @frozen
 class PropertyRef:
     """A property of an entity type, written `EntityType:Property`."""
@@ -147,6 +176,7 @@ class PropertyRef:
         return f"{self.entity_type}:{self.property}"
 
 
+@checked_keywords
 @frozen
 class EntityAssociation:
     """Links between two entity types, navigable in both directions.
@@ -164,24 +194,27 @@ class EntityAssociation:
     location: Location | None = location_field()
 
 
+@checked_keywords
 @frozen
 class PropertyMapping:
     """Which column of the connection table feeds a property, and how its values are written there.
+
+    The column has the name of the property unless `connection_column` names another.
 
     See `ValueFormat` for the options of values. `comparison` says which of them count as the same, also where an
     association names them.
     """
 
     identifier: str
-    connection_column: str
+    connection_column: str = Factory(lambda mapped: mapped.identifier, takes_self=True)
     is_primary_key: bool = False
     is_unique_key: bool = False
     format: str | None = None
     decimal_separator: str = "."
     thousands_separator: str | None = None
-    true_values: tuple[str, ...] = field(converter=as_tuple, default=())
-    false_values: tuple[str, ...] = field(converter=as_tuple, default=())
-    null_values: tuple[str, ...] = field(converter=as_tuple, default=())
+    true_values: tuple[str, ...] = field(converter=as_texts, default=())
+    false_values: tuple[str, ...] = field(converter=as_texts, default=())
+    null_values: tuple[str, ...] = field(converter=as_texts, default=())
     trim: bool = False
     byte_order: ByteOrder = ByteOrder.LITTLE_ENDIAN
     comparison: Comparison = Comparison.EXACT
@@ -202,22 +235,29 @@ class PropertyMapping:
         )
 
 
+def _property_mappings(items: Iterable[PropertyMapping]) -> tuple[PropertyMapping, ...]:
+    return as_tuple(items)
+
+
+@checked_keywords
 @frozen
 class EntityTypeMapping:
     """Where the resources of an entity type come from.
 
     `encoding` (``utf-8``, ``utf-16``, ``windows-1252``) and `delimiter` (one character) are for extracts in which
     they cannot be detected; None means that they are detected. `skip_lines` lines precede the header of a text file.
+    The extract of a mapping that is `always_complete` holds everything also where those of its connector are deltas.
     """
 
     identifier: str
     connector: str
     connection_table: str
-    properties: tuple[PropertyMapping, ...] = field(converter=as_tuple, default=())
+    properties: tuple[PropertyMapping, ...] = field(converter=_property_mappings, default=())
     thresholds: Thresholds = Thresholds()
     encoding: str | None = None
     delimiter: str | None = None
     skip_lines: int = 0
+    always_complete: bool = False
     location: Location | None = location_field()
 
     @property
@@ -234,6 +274,7 @@ class EntityTypeMapping:
         return next(p for p in self.properties if p.is_primary_key)
 
 
+@checked_keywords
 @frozen
 class EntityAssociationMapping:
     """Where the links of an association come from.
@@ -244,6 +285,8 @@ class EntityAssociationMapping:
 
     A cell of a column with a separator (`separator1`, `separator2`) holds several values, each of which names a
     resource. A separator after a backslash does not separate.
+
+    `always_complete` as in `EntityTypeMapping`.
     """
 
     identifier: str
@@ -259,8 +302,9 @@ class EntityAssociationMapping:
     skip_lines: int = 0
     separator1: str | None = None
     separator2: str | None = None
-    null_values: tuple[str, ...] = field(converter=as_tuple, default=())
+    null_values: tuple[str, ...] = field(converter=as_texts, default=())
     trim: bool = False
+    always_complete: bool = False
     location: Location | None = location_field()
 
     @property

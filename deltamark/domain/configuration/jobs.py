@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import ClassVar, Literal, TypeAlias
 
 from attrs import evolve, field, frozen
 
 from deltamark.domain.configuration.entity_model import Connector, JobUse
+from deltamark.domain.configuration.keywords import checked_keywords
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.configuration.user_function import UserTask, function_name
-from deltamark.domain.fields import DisplayNames, as_tuple, location_field, names_field
+from deltamark.domain.fields import DisplayNames, as_texts, as_tuple, location_field, names_field
 from deltamark.domain.location import Location
 
-Named: TypeAlias = Literal["connector", "entity type", "association", "resource type", "policy"]
+Named: TypeAlias = Literal["connection", "connector", "entity type", "association", "resource type", "policy"]
 """Things that a task may name, as messages call them."""
+
+
+COMMAND = "command"
+"""The command column of what a connection delivers."""
 
 
 class SynchronizationMode(Enum):
@@ -31,6 +36,7 @@ class SynchronizationMode(Enum):
     INCREMENTAL = 2
 
 
+@checked_keywords
 @frozen(kw_only=True)
 class Task:
     """One piece of work in a job.
@@ -56,7 +62,7 @@ class Task:
     level: int = -1
     continue_on_error: bool = False
     agent: str | None = None
-    parents: tuple[str, ...] = field(converter=as_tuple, default=())
+    parents: tuple[str, ...] = field(converter=as_texts, default=())
     display_names: DisplayNames = names_field()
     location: Location | None = location_field()
     name_locations: Mapping[str, Location] = field(factory=dict, eq=False, repr=False)
@@ -72,7 +78,7 @@ class Task:
     @property
     def display_name(self) -> str:
         """The display name in the first language, or the identifier."""
-        return self.display_names.get(1, self.identifier)
+        return self.display_names.get(1, "").strip() or self.identifier
 
     def location_of(self, name: str) -> Location | None:
         """Where a parent or an entity type is named: in its own line, or in that of the task."""
@@ -89,9 +95,19 @@ class Task:
         return None
 
     @property
+    def command_column(self) -> str | None:
+        """The column that says of each row whether to insert, update or delete, where it prepares extracts with one."""
+        return None
+
+    @property
     def synchronizes(self) -> str | None:
         """The connector that it synchronizes."""
         return None
+
+    @property
+    def exports(self) -> tuple[str | None, str | None]:
+        """The connection that it reads, or the connector of which it reads all connections."""
+        return None, None
 
     @property
     def source_type(self) -> str | None:
@@ -138,8 +154,11 @@ class Task:
         """
         yield from ()
 
-    def contradictions(self) -> Iterator[str]:
-        """Contradictions among its attributes, each a clause whose subject is the task."""
+    def contradictions(self, *, is_delivered: bool = False) -> Iterator[str]:
+        """Contradictions among its attributes, each a clause whose subject is the task.
+
+        :param is_delivered: whether a connection reads tables of the connector that it works on.
+        """
         yield from ()
 
     def with_function(self, functions: Mapping[str, UserTask]) -> Task:
@@ -150,6 +169,7 @@ class Task:
         return self
 
 
+@checked_keywords
 @frozen(kw_only=True)
 class ConnectorTask(Task):
     """A task that reads the extracts of a connector."""
@@ -162,6 +182,44 @@ class ConnectorTask(Task):
 
     def references(self) -> Iterator[tuple[Named, str]]:
         yield "connector", self.connector
+
+
+@checked_keywords
+@frozen(kw_only=True)
+class ExportTask(Task):
+    """Reads what a connection, or each connection of a connector, gives: a delivery for the synchronization after it.
+
+    `ignore_cookie_file`: whether everything is read, and not what changed since the last delivery that was applied.
+    """
+
+    kind: ClassVar[str] = "ExportTask"
+
+    connection: str | None = None
+    connector: str | None = None
+    ignore_cookie_file: bool = False
+
+    @property
+    def works_on(self) -> str | None:
+        return self.connection or self.connector
+
+    @property
+    def exports(self) -> tuple[str | None, str | None]:
+        return self.connection, self.connector
+
+    def references(self) -> Iterator[tuple[Named, str]]:
+        if self.connection is not None:
+            yield "connection", self.connection
+        if self.connector is not None:
+            yield "connector", self.connector
+
+    def contradictions(self, *, is_delivered: bool = False) -> Iterator[str]:
+        if self.connection is None and self.connector is None:
+            yield "does not say what it reads; give it a Connection, or a Connector for all its connections"
+        if self.connection is not None and self.connector is not None:
+            yield "names a Connection and a Connector; name one of them"
+
+    def _default_identifier(self) -> str:
+        return f"Export{self.connection or self.connector or ''}"
 
 
 @frozen(kw_only=True)
@@ -192,6 +250,10 @@ class PrepareSynchronizationTask(ConnectorTask):
         return self.is_incremental and self.column_name is not None
 
     @property
+    def command_column(self) -> str | None:
+        return self.column_name if self.is_delta else None
+
+    @property
     def is_initial(self) -> bool:
         """Whether it prepares extracts that fill a store."""
         return self.synchronization_mode is SynchronizationMode.INITIAL
@@ -200,12 +262,17 @@ class PrepareSynchronizationTask(ConnectorTask):
     def keeps_missing(self) -> bool:
         return self.synchronization_mode is not SynchronizationMode.COMPLETE
 
-    def contradictions(self) -> Iterator[str]:
-        if self.is_incremental and not self.column_name:
+    def contradictions(self, *, is_delivered: bool = False) -> Iterator[str]:
+        if self.is_incremental and not self.column_name and not is_delivered:
             yield (
                 "has the SynchronizationMode Incremental, but names no command column (ColumnName), so that no row "
                 "says whether to insert, update or delete; name that column, or set SynchronizationMode Complete if "
                 "the extracts hold everything"
+            )
+        if is_delivered and self.column_name not in (None, COMMAND):
+            yield (
+                f'names the command column "{self.column_name}" (ColumnName), but a connection delivers its extracts, '
+                f"whose command column is {COMMAND}; remove ColumnName"
             )
         if self.column_name is not None and not self.is_incremental:
             yield (
@@ -217,6 +284,7 @@ class PrepareSynchronizationTask(ConnectorTask):
         return f"PrepareSynchronization{self.connector}"
 
 
+@checked_keywords
 @frozen(kw_only=True)
 class SynchronizeTask(ConnectorTask):
     """Brings a connector's resources and links to what its extracts say.
@@ -252,6 +320,7 @@ class SynchronizeTask(ConnectorTask):
         return f"Synchronize{self.connector}"
 
 
+@checked_keywords
 @frozen(kw_only=True)
 class SetRecentlyModifiedFlagTask(Task):
     """Flags the resources that changed."""
@@ -261,6 +330,7 @@ class SetRecentlyModifiedFlagTask(Task):
     follows_changes: ClassVar[bool] = True
 
 
+@checked_keywords
 @frozen(kw_only=True)
 class ComputingTask(Task):
     """Computes derived values of the flagged resources (`dirty`), or of all.
@@ -284,7 +354,7 @@ class ComputingTask(Task):
 
     dirty: bool = False
     all_entity_type: bool = False
-    entity_types: tuple[str, ...] = field(converter=as_tuple, default=())
+    entity_types: tuple[str, ...] = field(converter=as_texts, default=())
 
     @property
     def maker(self) -> str | UserTask | None:
@@ -307,11 +377,12 @@ class ComputingTask(Task):
         for name in self.entity_types:
             yield "entity type", name
 
-    def contradictions(self) -> Iterator[str]:
+    def contradictions(self, *, is_delivered: bool = False) -> Iterator[str]:
         if not (self.all_entity_type or self.entity_types or self.has_function):  # a function names its entity types
             yield ('does not say which entity types it covers; give TaskEntityType elements or AllEntityType="true"')
 
 
+@checked_keywords
 @frozen(kw_only=True)
 class UpdateEntityPropertyExpressionsTask(ComputingTask):
     """Computes the properties that have an expression."""
@@ -324,6 +395,7 @@ class UpdateEntityPropertyExpressionsTask(ComputingTask):
     batch_update_size: int = 0
 
 
+@checked_keywords
 @frozen(kw_only=True)
 class ComputeCorrelationKeysTask(ComputingTask):
     """Computes correlation keys."""
@@ -336,6 +408,7 @@ class ComputeCorrelationKeysTask(ComputingTask):
     batch_size: int = 0
 
 
+@checked_keywords
 @frozen(kw_only=True)
 class UpdateClassificationTask(ComputingTask):
     """Classifies target resources: finds the resource type of each."""
@@ -348,6 +421,7 @@ class UpdateClassificationTask(ComputingTask):
     batch_size: int = 0
 
 
+@checked_keywords
 @frozen(kw_only=True)
 class PythonTask(ComputingTask):
     """Computes properties with a user's function made by the decorator `deltamark.task`.
@@ -399,6 +473,7 @@ class PythonTask(ComputingTask):
 
 
 TASK_TYPES: tuple[type[Task], ...] = (
+    ExportTask,
     PrepareSynchronizationTask,
     SynchronizeTask,
     SetRecentlyModifiedFlagTask,
@@ -410,6 +485,7 @@ TASK_TYPES: tuple[type[Task], ...] = (
 """All types of tasks."""
 
 
+@checked_keywords
 @frozen
 class Step:
     """A call of a task that is configured outside the job, perhaps at another level."""
@@ -419,6 +495,11 @@ class Step:
     location: Location | None = location_field()
 
 
+def _changes(items: Mapping[str, object]) -> Mapping[str, object]:
+    return dict(items)
+
+
+@checked_keywords
 @frozen
 class TaskOverride:
     """A call of an existing task with some attributes changed.
@@ -428,19 +509,24 @@ class TaskOverride:
 
     kind: str
     identifier: str
-    changes: Mapping[str, object] = field(factory=dict, converter=dict)
+    changes: Mapping[str, object] = field(factory=dict, converter=_changes)
     location: Location | None = location_field()
 
 
 Call: TypeAlias = Task | Step | TaskOverride
 
 
+def _calls(items: Iterable[Call]) -> tuple[Call, ...]:
+    return as_tuple(items)
+
+
+@checked_keywords
 @frozen
 class Job:
     """A named graph of tasks."""
 
     identifier: str
-    tasks: tuple[Call, ...] = field(converter=as_tuple, default=())
+    tasks: tuple[Call, ...] = field(converter=_calls, default=())
     agent: str | None = None
     cron_tab_expression: str | None = None
     cron_time_zone: int = 0
@@ -453,7 +539,7 @@ class Job:
     @property
     def display_name(self) -> str:
         """The display name in the first language, or the identifier."""
-        return self.display_names.get(1, self.identifier)
+        return self.display_names.get(1, "").strip() or self.identifier
 
 
 class TaskState(Enum):

@@ -8,6 +8,7 @@ from typing import ClassVar, TypeVar
 
 from attrs import frozen
 
+from deltamark.domain.configuration.keywords import checked_keywords
 from deltamark.domain.fields import DisplayNames, location_field, names_field
 from deltamark.domain.location import Location
 
@@ -21,6 +22,7 @@ class DerivationKind(Enum):
     CLASSIFICATION = "classification"
 
 
+@checked_keywords
 @frozen
 class ResourceType:
     """Target resources (accounts) that belong to source resources (people)."""
@@ -33,6 +35,7 @@ class ResourceType:
     location: Location | None = location_field()
 
 
+@checked_keywords
 @frozen
 class ResourceCorrelationRule:
     """A key for each side of a resource type: a source and a target with equal keys match.
@@ -54,6 +57,7 @@ class ResourceCorrelationRule:
     location: Location | None = location_field()
 
 
+@checked_keywords
 @frozen
 class ResourceClassificationRule:
     """A Boolean expression that decides whether a target resource is of a resource type.
@@ -72,6 +76,7 @@ class ResourceClassificationRule:
     location: Location | None = location_field()
 
 
+@checked_keywords
 @frozen
 class EntityPropertyExpression:
     """How a property is computed: from a binding, from an expression, or from both.

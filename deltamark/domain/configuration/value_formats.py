@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 
 from deltamark.domain.configuration.date_formats import InvalidDateFormat, parse_date_format
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.values import INTEGER_RANGES, PropertyType
+from deltamark.domain.values import DATES, NUMBERS, PropertyType
 
 SID = "SID"
 """The `Format` of texts that are security identifiers of Windows, also where they are written as binary data."""
@@ -81,7 +81,7 @@ AS_IT_IS = ValueFormat()
 
 def format_problem(kind: PropertyType, text: str) -> str | None:
     """What is wrong with the `Format` of a property of a type, or None."""
-    if kind is PropertyType.DATE_TIME:
+    if kind in DATES:
         try:
             parse_date_format(text)
         except InvalidDateFormat as error:
@@ -95,12 +95,12 @@ def format_problem(kind: PropertyType, text: str) -> str | None:
 def option_problems(kind: PropertyType, written: ValueFormat, comparison: Comparison) -> list[str]:
     """What is wrong with the other options of a property of a type, each as a sentence about its attribute."""
     problems = []
-    is_number = kind is PropertyType.DOUBLE or kind in INTEGER_RANGES
+    is_number = kind in NUMBERS
     if written.decimal_separator != "." and not is_number:
         problems.append(f"DecimalSeparator has no effect on a property of type {kind.label}")
     if written.thousands_separator is not None and not is_number:
         problems.append(f"ThousandsSeparator has no effect on a property of type {kind.label}")
-    if written.decimal_separator == written.thousands_separator:
+    if is_number and written.decimal_separator == written.thousands_separator:
         problems.append("DecimalSeparator and ThousandsSeparator are the same; say how both are written")
     if (written.true_values or written.false_values) and kind is not PropertyType.BOOL:
         problems.append(f"TrueValues and FalseValues have no effect on a property of type {kind.label}")

@@ -34,7 +34,7 @@ class ExpressionRefused(ValueError):
 
 def refusal(problems: Iterable[ExpressionRefused]) -> ExpressionRefused | None:
     """One refusal for all of these problems, each once, or None if there are none."""
-    distinct = tuple({str(problem): problem for problem in problems}.values())
+    distinct = tuple({str(part): part for problem in problems for part in problem.problems}.values())
     if not distinct:
         return None
     return distinct[0] if len(distinct) == 1 else SeveralProblems(distinct)
@@ -55,7 +55,14 @@ class SeveralProblems(ExpressionRefused):
         return self._problems
 
 
-class WrongCall(ExpressionRefused):
+class WrongPart(ExpressionRefused):
+    """A part that is wrong whatever the parts beside it are.
+
+    An example is an argument of a type that the function does not take.
+    """
+
+
+class WrongCall(WrongPart):
     """A call that is wrong whatever its arguments are.
 
     The function does not exist, or takes another number of them.

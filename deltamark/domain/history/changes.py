@@ -7,9 +7,12 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from deltamark.domain.history.grounds import Grounds
+from deltamark.domain.representation import html_table, names_in_brief
 from deltamark.domain.resources.link import LinkEvent
 from deltamark.domain.resources.resource import ResourceEvent
 from deltamark.domain.runs.run import TriggerKind
+from deltamark.domain.values import escaped
 
 Position: TypeAlias = int
 """The place of a change in the log: unique, increasing, never reused. 0 is before the first."""
@@ -21,8 +24,12 @@ AnyChange: TypeAlias = ResourceEvent | LinkEvent
 class LoggedChange:
     """A change with its position, and with job, task, user and file from its run.
 
-    :param user: the user who started the run, or had resumed it by then.
+    :param user: the account that started the run, or had resumed it by then.
     :param trigger: whether a user or the schedule did that.
+    :param by: the person for whom that was done; None where no one was named. Stated, not verified.
+    :param reason: why it was done; None where no reason was given.
+    :param grounds: what led to a deletion, an unlinking or a computed value; None for other changes, which `file` and
+        the line of the event explain.
     """
 
     position: Position
@@ -33,6 +40,23 @@ class LoggedChange:
     user: str
     trigger: TriggerKind
     file: str | None = None
+    by: str | None = None
+    reason: str | None = None
+    grounds: Grounds | None = None
+
+    def __repr__(self) -> str:
+        event = self.event
+        if isinstance(event, LinkEvent):
+            ref = event.ref
+            what = f"{ref.association} from {ref.source} to {ref.target}"
+        else:
+            what = f"{event.ref}: {names_in_brief(list(event.changes))}"
+        return f"<LoggedChange {self.position}: {self.kind} {escaped(what)}>"
+
+    def _repr_html_(self) -> str:
+        changes = {} if isinstance(self.event, LinkEvent) else self.event.changes
+        rows = [(name, change.before, change.after) for name, change in changes.items()]
+        return html_table(repr(self), ("property", "before", "after"), rows, len(rows))
 
     @property
     def at(self) -> datetime:
@@ -60,6 +84,8 @@ class PendingChange:
     user: str
     trigger: TriggerKind
     file: str | None = None
+    by: str | None = None
+    reason: str | None = None
 
     @property
     def at(self) -> datetime:

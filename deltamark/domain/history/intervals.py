@@ -82,6 +82,18 @@ def value_intervals(facts: Iterable[tuple[Position, ResourceFact]], name: str) -
     return _intervals(facts, value_after)
 
 
+def existence_intervals(facts: Iterable[tuple[Position, ResourceFact]]) -> Iterator[Interval[ResourceFact]]:
+    """Yields the intervals in which a resource existed, oldest first."""
+    resource: Resource | None = None
+
+    def value_after(fact: ResourceFact) -> Value:
+        nonlocal resource
+        resource = fact.apply(resource)
+        return True if resource.live else None
+
+    return _intervals(facts, value_after)
+
+
 def link_intervals(facts: Iterable[tuple[Position, LinkFact]]) -> Iterator[Interval[LinkFact]]:
     """Yields the intervals in which one link existed, oldest first."""
     link: Link | None = None

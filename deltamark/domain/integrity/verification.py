@@ -76,13 +76,15 @@ class LogVerification:
 class Replayed:
     """What a replay did.
 
-    :param verified: what it found before it changed anything.
+    :param verified: what it found before it changed anything; of a store as it was, what the new store holds.
+    :param notes: what a store as it was lacks or has instead, because no log holds it; sentences.
     :param recomputes: whether the next runs compute all derived values again, because some may have been computed
         from wrong values.
     """
 
     verified: LogVerification
     recomputes: bool = False
+    notes: tuple[str, ...] = field(converter=as_tuple, default=())
 
 
 @frozen(kw_only=True)

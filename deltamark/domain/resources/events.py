@@ -6,13 +6,16 @@ from datetime import datetime
 
 from attrs import frozen
 
+ADOPTION = 0
+"""The place of the adoption of a configuration in its run: before the first task."""
+
 
 @frozen
 class Origin:
     """Where a change comes from: the run, the task and the line that was read.
 
-    `task` is its place in the run, from 1. The record of the run says which file the task read, and with which
-    configuration.
+    `task` is its place in the run, from 1; `ADOPTION` for what follows from the adoption of a configuration. The record
+    of the run says which file the task read, and with which configuration.
     """
 
     run: int

@@ -30,6 +30,11 @@ class Link:
     ref: LinkRef
     live: bool = True
 
+    @property
+    def id(self) -> str:
+        """Its stream, as the `eventsourcing` library calls it."""
+        return self.originator_id
+
 
 @frozen(kw_only=True)
 class LinkEvent(Event, ABC):
@@ -58,13 +63,23 @@ class Linked(LinkEvent):
 
 @frozen(kw_only=True)
 class Unlinked(LinkEvent):
-    """Two resources are no longer linked."""
+    """Two resources are no longer linked.
+
+    :param because: `BY_TASK`, or which end was deleted: `SOURCE_DELETED`, `TARGET_DELETED` or `BOTH_DELETED`. None in
+        events of versions that did not record it.
+    """
 
     kind: ClassVar[str] = "unlinked"
+
+    because: str | None = None
 
     def apply(self, link: Link | None) -> Link:
         assert link is not None, "resources are linked before they are unlinked"
         return evolve(link, version=self.originator_version, live=False)
+
+
+BY_TASK, SOURCE_DELETED, TARGET_DELETED, BOTH_DELETED = "task", "source", "target", "both"
+"""Why a link was removed: the task was to remove it, or it went with a resource at one of its ends, or at both."""
 
 
 @frozen(kw_only=True)

@@ -9,8 +9,9 @@ from typing import ClassVar, TypeAlias
 
 from attrs import evolve, field, frozen
 
+from deltamark.domain.representation import brief, html_table
 from deltamark.domain.resources.events import Event, Origin
-from deltamark.domain.values import Value, Values
+from deltamark.domain.values import Value, Values, escaped
 
 
 @frozen
@@ -48,6 +49,18 @@ class Resource:
     synchronized: Values
     computed: Values = field(factory=dict)
     live: bool = True
+
+    def __repr__(self) -> str:
+        state = "" if self.live else " (deleted)"
+        return f"<Resource {escaped(str(self.ref))}{state}: {brief(self.values)}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(str(self.ref), ("property", "value"), list(self.values.items()), len(self.values))
+
+    @property
+    def id(self) -> str:
+        """Its stream, as the `eventsourcing` library calls it."""
+        return self.originator_id
 
     @cached_property
     def values(self) -> Values:
@@ -121,8 +134,41 @@ class Updated(ResourceEvent):
 
 
 @frozen(kw_only=True)
+class Because:
+    """Why values were computed.
+
+    :param first: the position of the first change that made the resource dirty for them; None where no change did.
+    :param last: that of the last one; the same where there was only one.
+    :param whole: the word for the reason why they were computed for all resources (`WHOLE_REASONS`); None where they
+        were not.
+    """
+
+    first: int | None = None
+    last: int | None = None
+    whole: str | None = None
+
+
+WHOLE_REASONS = {
+    "first": "the task ran for the first time",
+    "new": "the rule was new to the task",
+    "changed": "the rule had changed since the task last ran",
+    "other": "another task had computed with another rule since the task last ran",
+    "unflagged": "not all changes of what the rule reads were flagged since the task last ran",
+    "all": "the task computes everything each time",
+    "removed": "nothing computes it any more",
+    "mapped": "a mapping fills it now",  # in events of earlier versions; adopting the configuration removes them now
+}
+"""Why values are computed for all resources: the stored word, and what it means."""
+
+
+@frozen(kw_only=True)
 class Computed(Updated):
-    """Computed properties have new values. Holds only those that differ, at least one."""
+    """Computed properties have new values. Holds only those that differ, at least one.
+
+    :param because: why; None in events of versions that did not record it.
+    """
+
+    because: Because | None = None
 
     def apply(self, resource: Resource | None) -> Resource:
         assert resource is not None, "a resource is created before its properties are computed"

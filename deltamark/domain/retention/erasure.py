@@ -6,17 +6,12 @@ The erasure stays on record.
 from __future__ import annotations
 
 from hashlib import sha256
-from unicodedata import category
 
 from attrs import field, frozen
 
-from deltamark.domain.errors import UsageError
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.resources.events import Event, Origin
 from deltamark.domain.resources.resource import ResourceRef
-from deltamark.domain.values import shown
-
-LONGEST_REASON = 500
 
 
 @frozen(kw_only=True)
@@ -52,20 +47,3 @@ def key_digest(salt: str, ref: ResourceRef) -> str:
     It is SHA-256, hexadecimal.
     """
     return sha256(f"{salt}\n{ref.entity_type}\n{ref.key}".encode()).hexdigest()
-
-
-def checked_reason(reason: str) -> str:
-    """Returns a reason as it is recorded.
-
-    :raises UsageError: if it is empty or too long, or contains control characters.
-    """
-    text = " ".join(reason.split())
-    if not text:
-        raise UsageError("the reason for the erasure is empty. Give a reason, or name a request.")
-    if len(text) > LONGEST_REASON:
-        raise UsageError(
-            f"the reason {shown(text)} is longer than {LONGEST_REASON} characters. Shorten it, or name a request."
-        )
-    if any(category(character) == "Cc" for character in text):
-        raise UsageError(f"the reason {shown(text)} contains control characters. Write it as plain text.")
-    return text

@@ -92,6 +92,8 @@ class Unread:
 class Retention:
     """What a retention discarded, or, in a dry run, would discard.
 
+    :param connector: whose changes; of one entity type or association, the connector that fed it last.
+    :param name: the entity type or association that was named; None for all of the connector.
     :param run: the run that discarded it; None if nothing was discarded.
     :param wanted: the position up to which changes are older than what is kept.
     :param up_to: the new horizon, below which history can no longer be queried; 0 if nothing is discarded.
@@ -103,6 +105,7 @@ class Retention:
     """
 
     connector: str
+    name: str | None = None
     run: int | None = None
     wanted: Position
     up_to: Position
@@ -111,6 +114,11 @@ class Retention:
     unread: tuple[Unread, ...] = field(converter=as_tuple, default=())
     subjects: tuple[str, ...] = field(converter=as_tuple, default=())
     is_finished: bool = True
+
+    @property
+    def of(self) -> str:
+        """What was named: the entity type or association, or the connector."""
+        return self.name or self.connector
 
     @property
     def count(self) -> int:

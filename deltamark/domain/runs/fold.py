@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from attrs import evolve
 
 from deltamark.domain.configuration.jobs import TaskState
-from deltamark.domain.resources.events import Event
+from deltamark.domain.resources.events import ADOPTION, Event
 from deltamark.domain.runs.run import (
     CancelRequested,
     ChangesDiscarded,
@@ -35,15 +35,79 @@ def fold_run(events: Iterable[Event]) -> JobRun | None:
 
     What an erasure emptied says nothing any more.
     """
-    run: JobRun | None = None
+    fold: RunFold | None = None
     for event in events:
         if isinstance(event, RunStarted):
-            run = _new_run(event)
-        elif isinstance(event, RunEvent):
-            run = _apply(run, event)
-        elif run is not None:
-            run = evolve(run, version=event.originator_version)
-    return run
+            fold = RunFold(event)
+        elif fold is not None:
+            fold.add(event)
+        else:
+            assert not isinstance(event, RunEvent), "a run starts before anything else happens in it"
+    return None if fold is None else fold.run()
+
+
+class RunFold:
+    """A run as far as its events were added.
+
+    What an event costs does not depend on the number of tasks.
+    """
+
+    def __init__(self, started: RunStarted) -> None:
+        self._run = _new_run(started)
+        self._tasks = list(self._run.tasks)
+        self.version = started.originator_version
+        """The number of the newest event in the stream of the run."""
+
+    def run(self) -> JobRun:
+        """The run, with all its tasks."""
+        return evolve(self._run, version=self.version, tasks=tuple(self._tasks))
+
+    def task(self, ordinal: int) -> TaskRun:
+        """The task of that ordinal, counted from 1."""
+        return self._tasks[ordinal - 1]
+
+    @property
+    def cancelled_by(self) -> Operator | None:
+        """Who asked the run to stop; None where no user did."""
+        return self._run.cancelled_by
+
+    def add(self, event: Event) -> None:
+        """Adds the next event of the stream."""
+        match event:
+            case RowsSetAside() | TaskEnded() if event.task == ADOPTION:
+                self._run = evolve(self._run, adoption=_applied_to_task(self._run.task(ADOPTION), event))
+            case TaskStarted() | TaskProgressed() | RowsSetAside() | ChangesDiscarded() | TaskEnded():
+                self._tasks[event.task - 1] = _applied_to_task(self.task(event.task), event)
+            case RunResumed():
+                self._resume(event)
+            case CancelRequested():
+                self._run = evolve(self._run, cancelled_by=_operator(event))
+            case RunEnded():
+                self._run = evolve(self._run, state=event.state, ended_at=event.at)
+            case PairsAwaited() | ResourceErased():
+                pass
+            case RunEvent():
+                raise AssertionError(f"{type(event).__name__} is not an event of a run")
+        self.version = event.originator_version
+
+    def _resume(self, event: RunResumed) -> None:
+        """Resets the tasks that run again.
+
+        Those that did their work stay as they are.
+        """
+        again, pending = frozenset(event.again), frozenset(event.pending)
+        for ordinal in again.intersection(range(1, len(self._tasks) + 1)):
+            task = self.task(ordinal)
+            set_aside = task.set_aside if ordinal in pending else ()
+            self._tasks[ordinal - 1] = evolve(_pending_task(task), set_aside=set_aside)
+        self._run = evolve(
+            self._run,
+            state=TaskState.RUNNING,
+            ended_at=None,
+            cancelled_by=None,
+            configuration_digest=event.configuration_digest,
+            resumed=(*self._run.resumed, Resumption(at=event.at, operator=_operator(event), again=event.again)),
+        )
 
 
 def _new_run(event: RunStarted) -> JobRun:
@@ -61,6 +125,10 @@ def _new_run(event: RunStarted) -> JobRun:
         forced=event.forced,
         tasks=tuple(map(_pending_task, event.tasks)),
         trigger=Trigger(event.trigger, event.due_at, event.late),
+        by=event.by,
+        reason=event.reason,
+        definition=event.definition,
+        direct_input=event.direct_input or (),
     )
 
 
@@ -68,24 +136,7 @@ def _pending_task(task: PlannedTask | TaskRun) -> TaskRun:
     return TaskRun(ordinal=task.ordinal, identifier=task.identifier, kind=task.kind)
 
 
-def _apply(run: JobRun | None, event: RunEvent) -> JobRun:
-    assert run is not None, "a run starts before anything else happens in it"
-    run = evolve(run, version=event.originator_version)
-    match event:
-        case RunResumed():
-            return _resume(run, event)
-        case CancelRequested():
-            return evolve(run, cancelled_by=_operator(event))
-        case PairsAwaited() | ResourceErased():
-            return run
-        case RunEnded():
-            return evolve(run, state=event.state, ended_at=event.at)
-        case TaskStarted() | TaskProgressed() | RowsSetAside() | ChangesDiscarded() | TaskEnded():
-            return _with_task(run, _apply_to_task(run.task(event.task), event))
-    raise AssertionError(f"{type(event).__name__} is not an event of a run")
-
-
-def _apply_to_task(
+def _applied_to_task(
     task: TaskRun, event: TaskStarted | TaskProgressed | RowsSetAside | ChangesDiscarded | TaskEnded
 ) -> TaskRun:
     match event:
@@ -112,32 +163,5 @@ def _apply_to_task(
             )
 
 
-def _resume(run: JobRun, event: RunResumed) -> JobRun:
-    """Resets the tasks that run again.
-
-    Those that did their work stay as they are.
-    """
-
-    def of(task: TaskRun) -> TaskRun:
-        if task.ordinal not in event.again:
-            return task
-        return evolve(_pending_task(task), set_aside=task.set_aside if task.ordinal in event.pending else ())
-
-    return evolve(
-        run,
-        state=TaskState.RUNNING,
-        ended_at=None,
-        cancelled_by=None,
-        configuration_digest=event.configuration_digest,
-        tasks=tuple(map(of, run.tasks)),
-        resumed=(*run.resumed, Resumption(at=event.at, operator=_operator(event), again=event.again)),
-    )
-
-
 def _operator(event: RunResumed | CancelRequested) -> Operator:
-    return Operator(user=event.user, host=event.host, process=event.process)
-
-
-def _with_task(run: JobRun, task: TaskRun) -> JobRun:
-    tasks = tuple(task if t.ordinal == task.ordinal else t for t in run.tasks)
-    return evolve(run, tasks=tasks)
+    return Operator(user=event.user, host=event.host, process=event.process, by=event.by, reason=event.reason)

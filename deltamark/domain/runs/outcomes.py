@@ -30,29 +30,34 @@ class Outcome:
     effect: bool = False
 
 
-def reason_to_skip(task: Task, parents: Mapping[str, Outcome], *, has_work: bool = False) -> str | None:
+def reason_to_skip(
+    task: Task, parents: Mapping[str, Outcome], names: Mapping[str, str] | None = None, *, has_work: bool = False
+) -> str | None:
     """Why `task` must not run after these outcomes of its parents, or None when it runs.
 
     A child runs when at least one parent completed with an effect and no parent failed, was blocked, cancelled or
     aborted. A flag task runs in spite of such a parent when another parent had an effect: the changes of that one must
     be flagged. A parent that was skipped has no effect. Without parents a task always runs.
 
-    :param parents: the outcomes by the parents' names, without those that are not part of the run or come later.
+    :param parents: the outcomes by the parents' identifiers, without those that are not part of the run or come later.
+    :param names: the display names of parents that have one.
     :param has_work: whether an earlier run, which failed or was killed, left work for this task: it then runs
         although its parents had no effect, or what was left would stay stale.
     """
     if not parents:
         return None
+    names = names or {}
     stopped = [name for name, outcome in parents.items() if outcome.state in _STOPPED]
     if stopped and not task.flags_changes:
-        return f"its parent task {stopped[0]} {_STOPPED[parents[stopped[0]].state]}"
+        return f"its parent task {names.get(stopped[0], stopped[0])} {_STOPPED[parents[stopped[0]].state]}"
     if has_work or any(outcome.effect for outcome in parents.values()):
         return None
     if stopped:
-        return f"no parent task changed anything ({stopped[0]} did not complete)"
+        return f"no parent task changed anything ({names.get(stopped[0], stopped[0])} did not complete)"
+    first = next(iter(parents))
     if all(outcome.state is TaskState.SKIPPED for outcome in parents.values()):
-        return f"its parent task {next(iter(parents))} was skipped"
-    return f"its parent task {next(iter(parents))} changed nothing"
+        return f"its parent task {names.get(first, first)} was skipped"
+    return f"its parent task {names.get(first, first)} changed nothing"
 
 
 def was_left(task: Task, earlier: Iterable[JobRun]) -> bool:
@@ -63,12 +68,12 @@ def was_left(task: Task, earlier: Iterable[JobRun]) -> bool:
     :param earlier: the earlier runs of the job, the newest first.
     """
     for run in earlier:
-        calls = [call for call in run.tasks if call.identifier == task.identifier]
+        calls = run.calls_of(task.identifier)
         if any(call.state not in (TaskState.SKIPPED, TaskState.COMPLETED, TaskState.WARNING) for call in calls):
             return True
         if any(call.state is not TaskState.SKIPPED for call in calls):
             return False
-        if calls and any(parent.effect for parent in run.tasks if parent.identifier in task.parents):
+        if calls and any(parent.effect for name in task.parents for parent in run.calls_of(name)):
             return True
     return False
 
@@ -78,7 +83,7 @@ def reason_unprepared(preparation: Task, outcome: Outcome) -> str:
 
     :param preparation: the task that prepares them.
     """
-    name = preparation.identifier
+    name = preparation.display_name
     if outcome.state in _STOPPED:
         what = f"{name} {_STOPPED[outcome.state]}"
     elif outcome.state is TaskState.SKIPPED:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
+from typing import Self
 
 from attrs import field, fields, frozen
+from attrs.converters import optional
 
 from deltamark.domain.configuration.jobs import TaskState
-from deltamark.domain.errors import to_the_second
+from deltamark.domain.errors import RunBlocked, RunFailed, UsageError, to_the_second
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.resources.events import Event
+from deltamark.domain.messages import ADOPT, how_many
+from deltamark.domain.representation import html_table
+from deltamark.domain.resources.events import ADOPTION, Event
 
 
 @frozen(kw_only=True)
@@ -98,7 +104,10 @@ class LeftOut:
     @property
     def reason(self) -> str:
         """Why it is left out, a clause."""
-        since = to_the_second(self.since)
+        return self.reason_since(to_the_second(self.since))
+
+    def reason_since(self, since: str) -> str:
+        """Why it is left out, a clause with a time in words."""
         if self.is_dropped:
             return (
                 f"connector {self.connector} is blocked since {since}: the changes that run {self.run} held back were "
@@ -140,14 +149,38 @@ class Trigger:
 
 BY_USER = Trigger()
 
+_ENDED = {
+    TaskState.WARNING: "ended in warning",
+    TaskState.BLOCKED: "was blocked",
+    TaskState.FAILED: "failed",
+    TaskState.SKIPPED: "was skipped",
+    TaskState.CANCELLED: "was cancelled",
+    TaskState.ABORTED: "did not end: its process died",
+}
+
+_NOT_TO_NAME = (TaskState.COMPLETED, TaskState.SKIPPED, TaskState.PENDING)
+"""The states of tasks that need not be named where a run did not do all of its work."""
+
 
 @frozen(kw_only=True)
 class Operator:
-    """The user, host and process that run a job."""
+    """The account, host and process that run a job, and what they state: for whom, and why.
+
+    :param user: the account, as the operating system says.
+    :param by: the person for whom they do it; None where no one was named. Stated, not verified.
+    :param reason: why; None where no reason was given.
+    """
 
     user: str
     host: str
     process: int
+    by: str | None = None
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The person and the account in words; the account alone where no one was named."""
+        return self.user if self.by is None else f"{self.by} ({self.user})"
 
 
 @frozen(kw_only=True)
@@ -159,7 +192,10 @@ class RunEvent(Event):
 
 @frozen(kw_only=True)
 class RunStarted(RunEvent):
-    """A job started."""
+    """A job started.
+
+    :param definition: the job as XML, where it was given to the run; None where it is one of the configuration.
+    """
 
     job: str
     configuration_digest: str
@@ -171,6 +207,10 @@ class RunStarted(RunEvent):
     trigger: TriggerKind = TriggerKind.USER
     due_at: datetime | None = None
     late: bool = False
+    by: str | None = None
+    reason: str | None = None
+    definition: str | None = None
+    direct_input: tuple[str, ...] | None = field(converter=optional(as_tuple), default=None)
 
 
 @frozen(kw_only=True)
@@ -187,6 +227,8 @@ class RunResumed(RunEvent):
     process: int
     again: tuple[int, ...] = field(converter=as_tuple)
     pending: tuple[int, ...] = field(converter=as_tuple, default=())
+    by: str | None = None
+    reason: str | None = None
 
 
 @frozen(kw_only=True)
@@ -196,6 +238,8 @@ class CancelRequested(RunEvent):
     user: str
     host: str
     process: int
+    by: str | None = None
+    reason: str | None = None
 
 
 @frozen(kw_only=True)
@@ -339,6 +383,19 @@ class TaskRun:
     left_out: LeftOut | None = None
     """The connector that it left out because a run holds its changes back."""
 
+    def __repr__(self) -> str:
+        return f"<TaskRun {self.identifier}: {self.state.value}, {how_many(self.counts.changed, 'change')}>"
+
+    @property
+    def words(self) -> str:
+        """Its identifier and state, and its messages, each in a line of its own."""
+        lines = [line for message in self.messages for line in message.splitlines()]
+        if self.set_aside:
+            first = self.set_aside[0]
+            where = ":".join(str(part) for part in (first.file, first.line, first.column) if part is not None)
+            lines.append(f"{how_many(len(self.set_aside), 'row')} set aside; the first: {where}: {first.reason}")
+        return "\n  ".join((f"{self.identifier}: {self.state.value}", *lines))
+
 
 @frozen(kw_only=True)
 class Resumption:
@@ -351,7 +408,15 @@ class Resumption:
 
 @frozen(kw_only=True)
 class JobRun:
-    """One execution of a job: its tasks, counts and times."""
+    """One execution of a job: its tasks, counts and times.
+
+    :param user: the account that started it.
+    :param by: the person for whom it was started; None where no one was named. Stated, not verified.
+    :param reason: why it was started; None where no reason was given.
+    :param definition: its job as XML, where that was given to the run; None where it is one of the configuration.
+    :param is_dry_run: whether it was a dry run: nothing of it is on record.
+    :param direct_input: the connection tables that a program gave to it in the place of files.
+    """
 
     originator_id: str
     version: int
@@ -370,31 +435,59 @@ class JobRun:
     resumed: tuple[Resumption, ...] = ()
     cancelled_by: Operator | None = None
     """Who asked it to stop; None where no user did."""
+    adoption: TaskRun | None = None
+    """The adoption of a configuration that it began with, as if it were a task; None where it adopted none, or where
+    that changed nothing else."""
+    by: str | None = None
+    reason: str | None = None
+    definition: str | None = None
+    is_dry_run: bool = False
+    direct_input: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<JobRun {self._title}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(t.identifier, t.state.value, t.counts.changed, t.seconds, "\n".join(t.messages)) for t in self.tasks]
+        columns = ("task", "state", "changes", "seconds", "messages")
+        return html_table(f"Run {self._title}", columns, rows, len(rows))
+
+    @property
+    def _title(self) -> str:
+        number = "(dry run)" if self.is_dry_run else self.number
+        done = f"{how_many(len(self.tasks), 'task')}, {how_many(self.counts.changed, 'change')}"
+        return f"{number} of {self.job}: {self.state.value}, {done}"
+
+    @property
+    def starter(self) -> Operator:
+        """Who started it."""
+        return Operator(user=self.user, host=self.host, process=self.process, by=self.by, reason=self.reason)
+
+    @property
+    def id(self) -> str:
+        """Its stream, as the `eventsourcing` library calls it."""
+        return self.originator_id
 
     @property
     def operator(self) -> Operator:
         """Who resumed it last, or else started it."""
-        return (
-            self.resumed[-1].operator
-            if self.resumed
-            else Operator(user=self.user, host=self.host, process=self.process)
-        )
+        return self.resumed[-1].operator if self.resumed else self.starter
 
-    def caller_at(self, at: datetime) -> tuple[str, TriggerKind]:
-        """The user for whom it ran at a time, and what had started it.
+    def caller_at(self, at: datetime) -> tuple[Operator, TriggerKind]:
+        """Who ran it at a time, and what had started it.
 
-        A resumed run runs for who resumed it.
+        A resumed run is run by who resumed it.
         """
         resumed = [resumption for resumption in self.resumed if resumption.at <= at]
-        return (resumed[-1].operator.user, TriggerKind.USER) if resumed else (self.user, self.trigger.kind)
+        return (resumed[-1].operator, TriggerKind.USER) if resumed else (self.starter, self.trigger.kind)
 
     @property
     def set_aside(self) -> tuple[SetAside, ...]:
-        """The rows set aside, in the order of their tasks.
+        """The rows set aside, in the order of their tasks; first the values that an adoption could not convert.
 
         Empty where only the summary was asked for.
         """
-        return tuple(row for task in self.tasks for row in task.set_aside)
+        return tuple(row for task in self._with_adoption for row in task.set_aside)
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -406,9 +499,65 @@ class JobRun:
 
     @property
     def counts(self) -> Counts:
-        """The sum over all tasks."""
-        return sum((task.counts for task in self.tasks), Counts())
+        """The sum over all tasks, and the adoption that it began with."""
+        return sum((task.counts for task in self._with_adoption), Counts())
+
+    @property
+    def _with_adoption(self) -> Sequence[TaskRun]:
+        return self.tasks if self.adoption is None else (self.adoption, *self.tasks)
+
+    def raise_for_state(self, *, warning: bool = False) -> Self:
+        """Returns the run, if it did its work.
+
+        :param warning: whether a run that ended in warning is refused too: it set rows aside, or left out a connector
+            whose changes are held back.
+        :raises RunBlocked: if a threshold held changes back.
+        :raises RunFailed: if it failed, was cancelled or died; its message names what each task says.
+        :raises UsageError: if it still goes on.
+        """
+        if self.state in (TaskState.PENDING, TaskState.RUNNING):
+            raise UsageError(f"run {self.number} of job {self.job} is still going on. Look at it when it has ended.")
+        if self.state is TaskState.COMPLETED or (self.state is TaskState.WARNING and not warning):
+            return self
+        kind = RunBlocked if self.state is TaskState.BLOCKED else RunFailed
+        undone = [task for task in self._with_adoption if task.left_out or task.state not in _NOT_TO_NAME]
+        what = f"the dry run of job {self.job}" if self.is_dry_run else f"run {self.number} of job {self.job}"
+        message = "\n".join((f"{what} {_ENDED[self.state]}.", *(task.words for task in undone), self._advice))
+        tasks = {task.identifier: task.state.value for task in undone}
+        error = kind(self.number, self.job, self.state.value, tasks, message)
+        if self.is_dry_run:
+            error.next_steps = ()
+        raise error
+
+    @property
+    def _advice(self) -> str:
+        if self.is_dry_run:
+            return "It was a dry run: nothing was kept."
+        match self.state:
+            case TaskState.BLOCKED:
+                return "See what was held back, then resume the run, which applies it, or cancel it, which drops it."
+            case TaskState.WARNING:
+                return "Everything else was done. See the rows that were set aside, and what is held back."
+            case TaskState.CANCELLED:
+                return "Run the job again. What its tasks had completed is kept."
+        return "Correct what is named, then resume the run, or run the job again. What its tasks had completed is kept."
+
+    def calls_of(self, identifier: str) -> Sequence[TaskRun]:
+        """The calls of the task of that identifier."""
+        return self._by_identifier.get(identifier, ())
+
+    @cached_property
+    def _by_identifier(self) -> Mapping[str, Sequence[TaskRun]]:
+        calls: dict[str, list[TaskRun]] = {}
+        for task in self.tasks:
+            calls.setdefault(task.identifier, []).append(task)
+        return calls
 
     def task(self, ordinal: int) -> TaskRun:
-        """The task of that ordinal, counted from 1."""
+        """The task of that ordinal, counted from 1; for `ADOPTION`, the adoption of a configuration as if it were one.
+
+        That is in no list of tasks.
+        """
+        if ordinal == ADOPTION:
+            return self.adoption or TaskRun(ordinal=ADOPTION, identifier=ADOPT, kind="Adopt", state=TaskState.COMPLETED)
         return self.tasks[ordinal - 1]

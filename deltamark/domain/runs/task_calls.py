@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
@@ -46,10 +46,12 @@ def call_groups(tasks: Iterable[Task]) -> tuple[Group, ...]:
     """
     ordinals = iter(range(1, 2**31))
     groups: list[Group] = []
-    before: list[TaskCall] = []
+    called: dict[str, int] = {}
+    prepared: dict[str, int] = {}
     for together in _together(running_order(tasks)):
-        group = tuple(_call(next(ordinals), task, before) for task in together)
-        before += group
+        group = tuple(_call(next(ordinals), task, called, prepared) for task in together)
+        called.update({call.task.identifier: call.ordinal for call in group})
+        prepared.update({call.task.prepares: call.ordinal for call in group if call.task.prepares is not None})
         groups.append(group)
     return tuple(groups)
 
@@ -67,12 +69,12 @@ def _together(tasks: Sequence[Task]) -> Iterator[tuple[Task, ...]]:
             yield tuple(together)
 
 
-def _call(ordinal: int, task: Task, before: Sequence[TaskCall]) -> TaskCall:
-    nearest = {earlier.task.identifier: earlier.ordinal for earlier in before}
-    parents = tuple(nearest[name] for name in dict.fromkeys(task.parents) if name in nearest)
-    prepared_at = None if task.synchronizes is None else _prepared_at(task.synchronizes, before)
+def _call(ordinal: int, task: Task, called: Mapping[str, int], prepared: Mapping[str, int]) -> TaskCall:
+    """A call after others.
+
+    :param called: task -> the ordinal of its last earlier call.
+    :param prepared: connector -> the ordinal of the last earlier call that prepares it.
+    """
+    parents = tuple(called[name] for name in dict.fromkeys(task.parents) if name in called)
+    prepared_at = None if task.synchronizes is None else prepared.get(task.synchronizes)
     return TaskCall(ordinal=ordinal, task=task, parents=parents, prepared_at=prepared_at)
-
-
-def _prepared_at(connector: str, before: Sequence[TaskCall]) -> int | None:
-    return next((earlier.ordinal for earlier in reversed(before) if earlier.task.prepares == connector), None)

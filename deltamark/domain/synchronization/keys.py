@@ -37,6 +37,11 @@ INVISIBLE = "".join(chr(code) for first, last in _RANGES for code in range(first
 """White space, controls and characters of no width, such as the byte order mark: around a key they are not part of it,
 and a cell of these alone is empty."""
 
+UNSEEN = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in _RANGES).replace("20}", "1F}", 1)
+"""The characters that nobody sees, as ranges of a regular expression; the blank is none of them."""
+
+_JOINERS = "\u200c\u200d"
+
 ENOUGH = 20
 """Of so many resources, or links, most are not replaced on a normal day, even if nothing shows that they are the
 same."""
@@ -48,6 +53,35 @@ Key: TypeAlias = tuple[str, ...]
 def stripped(key: str) -> str:
     """A key without the characters around it that are not part of it."""
     return key.strip(INVISIBLE)
+
+
+def look(key: str) -> str:
+    """A key as people see it: without invisible characters, composed, with plain blanks.
+
+    Joiners count where they change what is seen: in scripts whose letters join, and between emoji.
+    """
+    text = unicodedata.normalize("NFC", key)
+    visible = (
+        char if char in _JOINERS and _joins(text[:place]) else seen
+        for place, char in enumerate(text)
+        for seen in ["".join(_visible(char))]
+    )
+    return "".join(visible).strip()
+
+
+def _joins(before: str) -> bool:
+    """Whether a joiner after this text changes what is seen: not after letters of Latin, Greek or Cyrillic."""
+    letters = before.rstrip(INVISIBLE)
+    return bool(letters) and letters[-1] >= "\u0530"
+
+
+def escaped(key: str) -> str:
+    """A key in quotes, in which characters that nobody sees are written as such."""
+    return shown("".join(char if char == " " or not _is_hidden(char) else ascii(char)[1:-1] for char in key), 80)
+
+
+def _is_hidden(char: str) -> bool:
+    return char in INVISIBLE or unicodedata.category(char).startswith("M")
 
 
 @frozen(kw_only=True)

@@ -34,10 +34,7 @@ def empty_sides(configuration: Configuration, mapping: EntityAssociationMapping)
     """Returns what empty cells of an association mapping say."""
     association = configuration.association(mapping.association)
     assert association is not None, "a checked configuration maps declared associations"
-    first, second = (_resources_of_rows(configuration, mapping, end) for end in (0, 1))
-    if first is not None and second is not None:
-        columns = len(first.properties), len(second.properties)
-        first, second = (first if columns[0] > columns[1] else None), (second if columns[0] < columns[1] else None)
+    first, second = _resources_of_the_rows(configuration, mapping)
     return EmptySides(
         is_no_link=(
             second is not None or mapping.separator1 is not None,
@@ -47,6 +44,26 @@ def empty_sides(configuration: Configuration, mapping: EntityAssociationMapping)
         ),
         is_unnamed=(_is_other_property(first, mapping, 0), _is_other_property(second, mapping, 1)),
     )
+
+
+def end_of_rows(configuration: Configuration, mapping: EntityAssociationMapping) -> int | None:
+    """Returns the end (0, 1) whose resources the rows of links are, each naming its link in a column of its own.
+
+    None for a table of pairs, also if it creates the resources at both ends alike.
+    """
+    ends = _resources_of_the_rows(configuration, mapping)
+    return next((end for end in (0, 1) if ends[end] is not None), None)
+
+
+def _resources_of_the_rows(
+    configuration: Configuration, mapping: EntityAssociationMapping
+) -> tuple[EntityTypeMapping | None, EntityTypeMapping | None]:
+    """For each end, the mapping of its resources if the rows are these: of two, those with more columns."""
+    first, second = (_resources_of_rows(configuration, mapping, end) for end in (0, 1))
+    if first is None or second is None:
+        return first, second
+    columns = len(first.properties), len(second.properties)
+    return (first if columns[0] > columns[1] else None), (second if columns[0] < columns[1] else None)
 
 
 def _is_other_property(resources: EntityTypeMapping | None, mapping: EntityAssociationMapping, end: int) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from deltamark.domain.configuration.value_formats import Comparison
 from deltamark.domain.synchronization.distinguished_names import canonical_name
+from deltamark.domain.synchronization.keys import INVISIBLE
 
 _NOT_PLAIN = re.compile(r'[^ -~]|[\\"+;<>#]')
 _BLANKS = re.compile(r"\s+")
@@ -62,6 +63,7 @@ _ASPECTS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("the width of letters", lambda text: "".join(map(_narrow, text))),
     ("letter case", str.casefold),
     ("blanks", lambda text: _BLANKS.sub("", text)),
+    ("invisible characters", lambda text: "".join(char for char in text if char not in INVISIBLE or char.isspace())),
     ("escaped characters", lambda text: text.replace("\\", "")),
 )
 

@@ -152,6 +152,13 @@ def _is_exceeded(allowed: int, count: int, before: int, counter: _Counter, limit
     return before > 0 and count * 100 > allowed * before
 
 
+def limits_met_by_one_change(limits: Thresholds, held: int) -> list[str]:
+    """The percentages, by their names in a configuration, that one change among so many resources exceeds."""
+    names = [counter.percentage for counter in COUNTERS if counter.noun == "resources"]
+    met = [name for name in names if 0 < getattr(limits, name) * held < 100]
+    return ["".join(word.capitalize() for word in name.split("_")) for name in met]
+
+
 Changed = Sequence[tuple[EntityTypeMapping, Extent]]
 ChangedLinks = Sequence[tuple[EntityAssociationMapping, Extent]]
 

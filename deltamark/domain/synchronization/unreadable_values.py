@@ -17,13 +17,14 @@ from deltamark.domain.configuration.date_formats import (
     parse_date_format,
 )
 from deltamark.domain.configuration.value_formats import TEXTS, ValueFormat
-from deltamark.domain.values import INTEGER_RANGES, PropertyType
+from deltamark.domain.values import DATES, INTEGER_RANGES, MOST_DIGITS, NUMBERS, PropertyType
 
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
 _ISO_EXPECTED = "yyyy-MM-dd, alone or with a time as in 2026-11-24T08:15:30Z"
+_DAY_EXPECTED = "yyyy-MM-dd, alone or with the time 00:00"
 _GENERALIZED_EXPECTED = "yyyyMMddHHmmss with Z or an offset, as in 20261124081530Z"
 _SHORTENED = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?[eE]\+?[0-9]+")
 
@@ -34,9 +35,9 @@ def reason_unreadable(text: str, kind: PropertyType, written: ValueFormat) -> st
     :param written: how the mapping says that values are written.
     """
     value = text.strip()
-    if kind is PropertyType.DATE_TIME:
-        return _date_reason(value, written)
-    if kind is PropertyType.DOUBLE or kind in INTEGER_RANGES:
+    if kind in DATES:
+        return _date_reason(value, kind, written)
+    if kind in NUMBERS:
         return _number_reason(value, kind, written)
     if kind is PropertyType.BOOL:
         return _boolean_reason(written)
@@ -47,18 +48,21 @@ def reason_unreadable(text: str, kind: PropertyType, written: ValueFormat) -> st
     return f"the value is not {kind.described}"
 
 
-def _date_reason(value: str, written: ValueFormat) -> str:
+def _date_reason(value: str, kind: PropertyType, written: ValueFormat) -> str:
     date_format = _parsed(written.format)
+    expected = _expected(date_format, kind)
     if written.format == FILE_TIME:
-        return _file_time_reason(value)
+        return _file_time_reason(value, kind)
     if _SHORTENED.fullmatch(value):
-        return f"{_LOST_DIGITS}; expected is {_expected(date_format)}"
+        return f"{_LOST_DIGITS}; expected is {expected}"
     fields = _fields(value, date_format)
     if fields is None:
         instead = "" if date_format else ", or a Format of the mapping that says how it is written"
-        return f"the date is not written as expected: {_expected(date_format)}{instead}"
-    problem = _date_problem(fields, date_format) or "the date is not written as expected"
-    return f"{problem}; expected is {_expected(date_format)}"
+        return f"the date is not written as expected: {expected}{instead}"
+    problem = _date_problem(fields, kind, date_format)
+    if problem is None and kind is PropertyType.DATE:
+        return f"{_HAS_TIME}; {_WITHOUT_TIME}"
+    return f"{problem or 'the date is not written as expected'}; expected is {expected}"
 
 
 def _parsed(text: str | None) -> DateFormat | None:
@@ -68,21 +72,25 @@ def _parsed(text: str | None) -> DateFormat | None:
         return None
 
 
-def _expected(date_format: DateFormat | None) -> str:
+def _expected(date_format: DateFormat | None, kind: PropertyType) -> str:
     if date_format is None:
-        return _ISO_EXPECTED
+        return _DAY_EXPECTED if kind is PropertyType.DATE else _ISO_EXPECTED
     return _GENERALIZED_EXPECTED if date_format.text == GENERALIZED_TIME else date_format.text
 
 
+_HAS_TIME = "the date has a time of day"
+_WITHOUT_TIME = "a Date has none: declare the property as DateTime, or export the day alone"
 _LOST_DIGITS = "the value is a shortened number, as spreadsheets write it: its last digits are lost"
 
 
-def _file_time_reason(value: str) -> str:
+def _file_time_reason(value: str, kind: PropertyType) -> str:
     expected = "expected are the digits of a count of 100 nanoseconds since 1601"
     if _SHORTENED.fullmatch(value):
         return f"{_LOST_DIGITS}; {expected}; format the column as text there"
     if re.fullmatch(r"-[0-9]+", value):
         return f"a file time is not negative; {expected}"
+    if kind is PropertyType.DATE and re.fullmatch(r"[0-9]{1,19}(?:\.0*)?", value):
+        return f"{_HAS_TIME}; {_WITHOUT_TIME}"
     return f"the value is not a file time; {expected}"
 
 
@@ -106,21 +114,32 @@ def _fields(value: str, date_format: DateFormat | None) -> Mapping[str, str] | N
         if match is None and date_format is None:
             match = _ISO_FIELDS.fullmatch(value)
     else:
-        match = re.fullmatch("".join(_loosely(part) for part in date_format.parts), value)
+        around = zip(("", *date_format.parts[:-1]), date_format.parts, (*date_format.parts[1:], ""), strict=True)
+        pattern = "".join(_loosely(part, joined=_is_digits(one) or _is_digits(other)) for one, part, other in around)
+        match = re.fullmatch(pattern, value)
     return None if match is None else {name: text for name, text in match.groupdict().items() if text}
 
 
-def _loosely(part: DateField | str) -> str:
+def _is_digits(part: DateField | str) -> bool:
+    """Whether a part is written in digits, or in words that may hold some."""
+    return isinstance(part, DateField) and part.name not in ("month_name", "offset")
+
+
+def _loosely(part: DateField | str, *, joined: bool) -> str:
+    """What a part looks like, with any number of digits.
+
+    :param joined: whether other digits may precede or follow it. They can only be told apart by their number.
+    """
     if isinstance(part, str):
         return r"\s+" if part.isspace() else re.escape(part)
     signs = {"month_name": r"[^\W\d_]+\.?", "half": r"[\w.]+", "offset": r"(?:[Zz]|[+-][0-9:]+)?"}
-    # Digits that nothing separates can only be told apart by their number.
-    digits = f"[0-9]{{{len(part.sign)}}}" if len(part.sign) > 2 and part.name == "fraction" else "[0-9]+?"
+    is_counted = len(part.sign) > 2 if part.name == "fraction" else joined and len(part.sign) > 1
+    digits = f"[0-9]{{{len(part.sign)}}}" if is_counted else "[0-9]+?"
     return f"(?P<{part.name}>{signs.get(part.name, digits)})"
 
 
-def _date_problem(fields: Mapping[str, str], date_format: DateFormat | None) -> str | None:
-    return _day_problem(fields) or _time_problem(fields) or _digits_problem(fields, date_format)
+def _date_problem(fields: Mapping[str, str], kind: PropertyType, date_format: DateFormat | None) -> str | None:
+    return _day_problem(fields) or _time_problem(fields) or _digits_problem(fields, kind, date_format)
 
 
 def _day_problem(fields: Mapping[str, str]) -> str | None:
@@ -169,7 +188,7 @@ def _time_problem(fields: Mapping[str, str]) -> str | None:
     return None
 
 
-def _digits_problem(fields: Mapping[str, str], date_format: DateFormat | None) -> str | None:
+def _digits_problem(fields: Mapping[str, str], kind: PropertyType, date_format: DateFormat | None) -> str | None:
     """What keeps a day that exists from being read."""
     if len(fields.get("fraction", "")) > 9:
         return "the second has more than 9 digits after its point"
@@ -185,13 +204,16 @@ def _digits_problem(fields: Mapping[str, str], date_format: DateFormat | None) -
                 return f"the {name} has {_digits(len(fields[name]))}, not {expected}"
     if fields.get("offset", "Z") not in ("Z", "z"):
         year = int(fields.get("year", "2000"))
-        if year in (1, 9999) and re.fullmatch(r"[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2}", fields["offset"]):
+        if kind is PropertyType.DATE and _OFFSET.fullmatch(fields["offset"]):
+            return None
+        if year in (1, 9999) and _OFFSET.fullmatch(fields["offset"]):
             return f"in UTC the date is {'before the year 1' if year == 1 else 'beyond the year 9999'}"
         return f"{fields['offset']} is not an offset from UTC such as +01:00"
     return None
 
 
 _WORDS = ("month_name", "half", "offset", "fraction")
+_OFFSET = re.compile(r"[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2}")
 
 
 def _digits(count: int) -> str:
@@ -211,11 +233,22 @@ def _number_reason(value: str, kind: PropertyType, written: ValueFormat) -> str:
         low, high = INTEGER_RANGES[kind]
         if len(whole.group(1)) > 30 or not low <= int(whole.group(1)) <= high:
             return f"the number does not fit into {kind.label}; expected is {expected}"
+    if kind is PropertyType.DECIMAL and _is_number(value, written):
+        return f"the number has more than {MOST_DIGITS} digits; expected is {expected}"
     if kind in INTEGER_RANGES and re.fullmatch(r"[+-]?[0-9]*[.,][0-9]+", value):
         return f"the number has a fraction; expected is {expected}"
     return f"the value is not a number; expected is {expected}"
 
 
+def _is_number(value: str, written: ValueFormat) -> bool:
+    """Whether a text is a number as the mapping says, perhaps with an exponent."""
+    point, group = re.escape(written.decimal_separator), written.thousands_separator
+    grouped = "" if group is None else rf"[0-9]{{1,3}}(?:{_GROUP_SIGNS.get(group, re.escape(group))}[0-9]{{3}})+|"
+    number = rf"[+-]?(?:(?:{grouped}[0-9]+)(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    return re.fullmatch(number, value) is not None
+
+
+_GROUP_SIGNS = {" ": r"\s", "'": "['\u2019]"}
 _SIGNS = {",": "comma", ".": "point"}
 
 

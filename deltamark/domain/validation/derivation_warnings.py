@@ -43,14 +43,10 @@ class _ComputedProperties:
 
 @frozen
 class _Execution:
-    """A task as a job executes it.
-
-    :param writes: the properties that it computes.
-    """
+    """A task as a job executes it."""
 
     task: Task
     location: Location | None
-    writes: frozenset[PropertyRef]
 
 
 def contradicted_priorities(plan: Plan) -> Iterator[Fault]:
@@ -74,47 +70,55 @@ def computed_too_late(job: Job, as_executed: Sequence[ResolvedCall], plan: Plan)
     :param as_executed: the calls of the job with their tasks, in the order in which they run.
     """
     computed = _ComputedProperties.of(plan)
-    executions = [_Execution(call[1], location_of(call), frozenset(_written_by(call[1], plan))) for call in as_executed]
-    for number, execution in enumerate(executions, 1):
+    executions = [_Execution(call[1], location_of(call)) for call in as_executed]
+    first = _first_writers(executions, plan)
+    again = _ComputedAgain(executions, plan)
+    for number, execution in enumerate(executions):
         if isinstance(execution.task, ComputingTask):
             reads = {planned.derivation: computed.read_by(planned) for planned in plan.of_task(execution.task)}
             needed = dict.fromkeys(read for names in reads.values() for read in names)
-            missing = [read for read in needed if not any(read in done.writes for done in executions[:number])]
-            for writer, late in _late_reads(reads, missing, executions[number:], plan):
-                yield _later_fault(job, execution, writer, late)
-            missing = [read for read in missing if not any(read in later.writes for later in executions[number:])]
+            late: dict[int, list[PropertyRef]] = {}
+            for read in needed:
+                if first.get(read, number) > number:
+                    late.setdefault(first[read], []).append(read)
+            for writer, names in sorted(late.items()):
+                readers = frozenset(derivation for derivation in reads if not set(reads[derivation]).isdisjoint(names))
+                if not again.after(writer, readers):
+                    yield _later_fault(job, execution, executions[writer], names)
+            missing = [read for read in needed if read not in first]
             if missing:
                 yield _missing_fault(job, execution, missing, computed)
 
 
-def _late_reads(
-    reads: Mapping[Derivation, Sequence[PropertyRef]],
-    missing: Sequence[PropertyRef],
-    later: Sequence[_Execution],
-    plan: Plan,
-) -> Iterator[tuple[_Execution, list[PropertyRef]]]:
-    """The later tasks that are the first to compute missing properties, with these properties.
-
-    Not among them are tasks after which another one computes again all that reads these properties.
-    """
-    for number, writer in enumerate(later, 1):
-        late = [read for read in missing if read in writer.writes]
-        missing = [read for read in missing if read not in writer.writes]
-        readers = {derivation for derivation, names in reads.items() if not set(names).isdisjoint(late)}
-        if late and not _is_computed_again(readers, later[number:], plan):
-            yield writer, late
+def _first_writers(executions: Sequence[_Execution], plan: Plan) -> Mapping[PropertyRef, int]:
+    """The computed properties, with the place of the first task that computes each."""
+    first: dict[PropertyRef, int] = {}
+    for number, execution in enumerate(executions):
+        if isinstance(execution.task, ComputingTask) and DerivationKind.PROPERTY in execution.task.derives:
+            for planned in plan.of_task(execution.task):
+                first.setdefault(_property(planned.derivation), number)
+    return first
 
 
-def _is_computed_again(derivations: set[Derivation], executions: Iterable[_Execution], plan: Plan) -> bool:
-    """Whether one of these tasks computes all of the derivations."""
-    tasks = [execution.task for execution in executions if isinstance(execution.task, ComputingTask)]
-    return any(derivations <= {planned.derivation for planned in plan.of_task(task)} for task in tasks)
+class _ComputedAgain:
+    """Whether a later task of a job computes derivations again. Each set of them is looked for once."""
 
+    def __init__(self, executions: Sequence[_Execution], plan: Plan) -> None:
+        self._tasks = [execution.task for execution in executions]
+        self._plan = plan
+        self._last: dict[frozenset[Derivation], int] = {}
 
-def _written_by(task: Task, plan: Plan) -> Iterator[PropertyRef]:
-    if isinstance(task, ComputingTask) and DerivationKind.PROPERTY in task.derives:
-        for planned in plan.of_task(task):
-            yield _property(planned.derivation)
+    def after(self, number: int, derivations: frozenset[Derivation]) -> bool:
+        """Whether one task after that place computes all of them."""
+        if derivations not in self._last:
+            places = (place for place in reversed(range(len(self._tasks))) if derivations <= self._computed_at(place))
+            self._last[derivations] = next(places, -1)
+        return self._last[derivations] > number
+
+    def _computed_at(self, place: int) -> set[Derivation]:
+        task = self._tasks[place]
+        planned = self._plan.of_task(task) if isinstance(task, ComputingTask) else ()
+        return {each.derivation for each in planned}
 
 
 def _property(derivation: Derivation) -> PropertyRef:

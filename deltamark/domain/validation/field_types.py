@@ -14,9 +14,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from attrs import fields, has
 
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import PropertyRef
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
+from deltamark.domain.suggestions import nearest
 from deltamark.domain.values import shown
 
 _PHRASES = {str: "a text", int: "a whole number", bool: "True or False", type(None): "None"}
@@ -71,7 +73,21 @@ def _mismatch(value: Any, declared: Any) -> str:
         (kind, *_) = get_args(declared)
         wrong = next(part for part in value if not _fits(part, kind))
         return f"must be a sequence of {_phrase(kind)}; it contains {_shown(wrong)}"
-    return f"is {_shown(value)}, not {_phrase(declared)}"
+    return f"is {_shown(value)}, not {_phrase(declared)}{_written(value, declared)}"
+
+
+def _written(value: Any, declared: Any) -> str:
+    """How a text that names a member of an enumeration, as in XML, or a property is written in Python."""
+    kinds = get_args(declared) or (declared,)
+    if PropertyRef in kinds and isinstance(value, str) and value.count(":") == 1:
+        entity_type, _, name = value.partition(":")
+        return f"; write PropertyRef({entity_type!r}, {name!r})"
+    for kind in kinds:
+        if isinstance(value, str) and isinstance(kind, type) and issubclass(kind, Enum):
+            plain = {member.name.replace("_", "").lower(): member.name for member in kind}
+            member = plain.get(nearest(value.replace("_", "").lower(), plain) or "")
+            return f"; write {kind.__name__}.{member or next(iter(kind)).name}{'' if member else ', for example'}"
+    return ""
 
 
 def _shown(value: Any) -> str:

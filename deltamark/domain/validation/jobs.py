@@ -30,7 +30,7 @@ _Parents = Mapping[str, tuple[str, ...]]
 def job_faults(configuration: Configuration, index: Index) -> Iterator[Fault]:
     """The faults of tasks, overrides and jobs that could not run as they are written."""
     for task in configuration.all_tasks():
-        yield from _task_faults(task)
+        yield from _task_faults(task, index)
     for job in configuration.jobs:
         for call in job.tasks:
             if isinstance(call, TaskOverride) and call.identifier in index.tasks:
@@ -51,13 +51,13 @@ def location_of(resolved_call: ResolvedCall) -> Location | None:
     return call.location or task.location
 
 
-def _task_faults(task: Task) -> Iterator[Fault]:
+def _task_faults(task: Task, index: Index) -> Iterator[Fault]:
     where = f"{task.kind} {shown(task.identifier)}"
     if task.level < NO_LEVEL:
         yield Fault(task.location, f"{where} has the level {task.level}; levels begin at 0")
     if task.identifier in task.parents:
         yield Fault(task.location_of(task.identifier), f"{where} depends on itself; remove that TaskDependsOnTask")
-    for contradiction in task.contradictions():
+    for contradiction in task.contradictions(is_delivered=task.prepares in index.delivered):
         yield Fault(task.location, f"{where} {contradiction}")
 
 
@@ -78,10 +78,10 @@ def _override_faults(call: TaskOverride, index: Index) -> Iterator[Fault]:
         )
     if unknown:
         return
-    before = {fault.message for fault in (*_task_faults(task), *task_reference_faults(task, index))}
+    before = {fault.message for fault in (*_task_faults(task, index), *task_reference_faults(task, index))}
     changed = _resolved(call, index)
     assert changed is not None
-    for fault in (*_task_faults(changed), *task_reference_faults(changed, index)):
+    for fault in (*_task_faults(changed, index), *task_reference_faults(changed, index)):
         if fault.message not in before:
             yield Fault(call.location, fault.message)
 

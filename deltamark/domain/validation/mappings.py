@@ -42,6 +42,7 @@ def mapping_faults(configuration: Configuration, index: Index) -> Iterator[Fault
     for links in configuration.association_mappings:
         yield from _threshold_faults(links.thresholds, f"mapping {shown(links.identifier)}", links.location)
         yield from _end_faults(links, associations.get(links.identifier), index, keys)
+    yield from _tables_of_two_kinds(configuration)
     for name, rule in rule_names(configuration.correlation_rules):
         yield from _side_faults(name, rule)
 
@@ -53,6 +54,21 @@ def _threshold_faults(thresholds: Thresholds, where: str, location: Location | N
             yield Fault(location, f"{item.name} of {where} is {limit}; it must not be negative, and 0 switches it off")
         elif limit > 100 and "percentage" in item.name:
             yield Fault(location, f"{item.name} of {where} is {limit}; a percentage must not exceed 100")
+
+
+def _tables_of_two_kinds(configuration: Configuration) -> Iterator[Fault]:
+    """The faults of tables that one mapping reads as always complete and another does not."""
+    first: dict[tuple[str, str], EntityTypeMapping | EntityAssociationMapping] = {}
+    for mapping in configuration.mappings:
+        other = first.setdefault((mapping.connector, mapping.connection_table), mapping)
+        if mapping.always_complete is not other.always_complete:
+            said, unsaid = (mapping, other) if mapping.always_complete else (other, mapping)
+            yield Fault(
+                mapping.location,
+                f"mapping {shown(said.identifier)} says that the extract {shown(mapping.connection_table)} is always "
+                f"complete (AlwaysComplete), and mapping {shown(unsaid.identifier)}, which reads it too, does not; say "
+                "it in both or in none",
+            )
 
 
 def _association_faults(configuration: Configuration) -> Iterator[Fault]:

@@ -28,6 +28,7 @@ def option_warnings(configuration: Configuration, *, is_whole: bool) -> Iterator
         yield from format_warnings(mapping, configuration.entity_type(mapping.identifier))
         yield from _unique_primary_key(mapping)
         yield from _later_threshold(configuration, mapping, mapping.location)
+        yield from _text_beside_links(configuration, mapping)
     for links in configuration.association_mappings:
         yield from _later_threshold(configuration, links, links.location)
     for task in configuration.all_tasks():
@@ -36,6 +37,8 @@ def option_warnings(configuration: Configuration, *, is_whole: bool) -> Iterator
             yield from _orphans_of_nothing(configuration, task)
     for job in configuration.jobs:
         yield from _start_times(job)
+    if is_whole and configuration.jobs:
+        yield from _complete_anyway(configuration)
 
 
 def _unique_primary_key(mapping: EntityTypeMapping) -> Iterator[Fault]:
@@ -45,6 +48,42 @@ def _unique_primary_key(mapping: EntityTypeMapping) -> Iterator[Fault]:
                 item.location or mapping.location,
                 f"IsUniqueKey of property {shown(item.identifier)} in mapping {shown(mapping.identifier)} has no "
                 "effect: the primary key is unique anyway; remove it",
+            )
+
+
+def _complete_anyway(configuration: Configuration) -> Iterator[Fault]:
+    """The warnings about mappings that are always complete, and whose connectors no job reads otherwise."""
+    calls = (task for job in configuration.jobs for task in configuration.called_by(job))
+    incremental = {task.prepares for task in calls if task.is_incremental}
+    for mapping in configuration.mappings:
+        if mapping.always_complete and mapping.connector not in incremental:
+            yield Fault(
+                mapping.location,
+                f"AlwaysComplete of mapping {shown(mapping.identifier)} has no effect: no job prepares the connector "
+                f"{shown(mapping.connector)} with the SynchronizationMode Incremental, so that all of its extracts are "
+                "complete; remove it",
+            )
+
+
+def _text_beside_links(configuration: Configuration, mapping: EntityTypeMapping) -> Iterator[Fault]:
+    """The warnings about columns of properties that are ends of associations whose links other columns make."""
+    made_by = {links.association: links for links in configuration.association_mappings}
+    navigations = {
+        end.property: (association.identifier, made_by[association.identifier])
+        for association in configuration.associations
+        if association.identifier in made_by
+        for end in (association.property1, association.property2)
+        if end.entity_type == mapping.entity_type
+    }
+    for item in mapping.properties:
+        if item.identifier in navigations:
+            association, links = navigations[item.identifier]
+            yield Fault(
+                item.location or mapping.location,
+                f"column {shown(item.connection_column)} gives property {shown(item.identifier)} in mapping "
+                f"{shown(mapping.identifier)} a text, although it is an end of association {shown(association)}: its "
+                f"links are made from {shown(links.column1)} and {shown(links.column2)}, and the text stays where no "
+                "link is made; remove the property from the mapping, or map another one",
             )
 
 

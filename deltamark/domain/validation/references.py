@@ -12,7 +12,7 @@ from deltamark.domain.configuration.jobs import Named, Step, Task, TaskOverride
 from deltamark.domain.configuration.rules import ResourceClassificationRule, ResourceCorrelationRule
 from deltamark.domain.errors import Fault
 from deltamark.domain.location import Location
-from deltamark.domain.suggestions import hint
+from deltamark.domain.suggestions import hint, nearest
 from deltamark.domain.values import shown
 
 
@@ -46,6 +46,9 @@ class Index:
     agents: frozenset[str]
     policies: frozenset[str]
     connectors: frozenset[str]
+    connections: frozenset[str]
+    delivered: frozenset[str]
+    """The connectors of which a connection reads tables."""
     associations: frozenset[str]
     resource_types: frozenset[str]
     tasks: dict[str, Task]
@@ -58,6 +61,7 @@ class Index:
         """The names of all things of a kind."""
         names: dict[Named, Collection[str]] = {
             "connector": self.connectors,
+            "connection": self.connections,
             "entity type": self.properties,
             "association": self.associations,
             "resource type": self.resource_types,
@@ -75,6 +79,8 @@ class Index:
             agents=frozenset(item.identifier for item in configuration.agents),
             policies=frozenset(item.identifier for item in configuration.policies),
             connectors=frozenset(item.identifier for item in configuration.connectors),
+            connections=frozenset(item.identifier for item in configuration.connections),
+            delivered=frozenset(item.connector for item in configuration.connections if item.tables),
             associations=frozenset(item.identifier for item in configuration.associations),
             resource_types=frozenset(item.identifier for item in configuration.resource_types),
             tasks={task.identifier: task for task in reversed(tuple(configuration.all_tasks()))},
@@ -94,7 +100,9 @@ class Index:
             yield Fault(location, f"{what} {shown(name)} in {where} is left out: {cause}; remove the reference to it")
         elif not self.missing.explains(name):
             known = [other for other in known if other not in self.missing.names]
-            yield Fault(location, f"unknown {what} {shown(name)} in {where}{hint(name, known)}")
+            lost = None if nearest(name, known) else nearest(name, self.missing.names)
+            ending = f"; did you mean {shown(lost)}?" if lost else hint(name, known)
+            yield Fault(location, f"unknown {what} {shown(name)} in {where}{ending}")
 
 
 def _properties(configuration: Configuration) -> dict[str, frozenset[str]]:

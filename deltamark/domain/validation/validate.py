@@ -12,6 +12,7 @@ from itertools import chain, islice
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import Fault
 from deltamark.domain.validation.computed_properties import computed_faults
+from deltamark.domain.validation.connections import connection_faults
 from deltamark.domain.validation.identifiers import identifier_faults
 from deltamark.domain.validation.jobs import job_faults
 from deltamark.domain.validation.mappings import mapping_faults
@@ -38,6 +39,7 @@ def faults(
         identifier_faults(configuration, names_are_checked=names_are_checked),
         reference_faults(configuration, index),
         mapping_faults(configuration, index),
+        connection_faults(configuration),
         computed_faults(configuration, index),
         job_faults(configuration, index),
     )

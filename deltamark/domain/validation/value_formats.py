@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from deltamark.domain.configuration.entity_model import EntityType, EntityTypeMapping, PropertyMapping
 from deltamark.domain.configuration.value_formats import format_problem, option_problems
 from deltamark.domain.errors import Fault
-from deltamark.domain.values import PropertyType, shown
+from deltamark.domain.values import DATES, PropertyType, shown
 
 
 def value_format_faults(mapping: EntityTypeMapping, entity_type: EntityType | None) -> Iterator[Fault]:
@@ -23,7 +23,7 @@ def value_format_faults(mapping: EntityTypeMapping, entity_type: EntityType | No
 def format_faults(mapping: EntityTypeMapping, entity_type: EntityType | None) -> Iterator[Fault]:
     """The `Format`s of dates with which no date can be read."""
     for item, kind in _formatted(mapping, entity_type):
-        problem = format_problem(kind, item.format or "") if kind is PropertyType.DATE_TIME else None
+        problem = format_problem(kind, item.format or "") if kind in DATES else None
         if problem is not None:
             advice = "" if "did you mean" in problem else "; write something like dd/MM/yyyy HH:mm:ss"
             yield _fault(mapping, item, problem + advice)
@@ -32,7 +32,7 @@ def format_faults(mapping: EntityTypeMapping, entity_type: EntityType | None) ->
 def format_warnings(mapping: EntityTypeMapping, entity_type: EntityType | None) -> Iterator[Fault]:
     """The `Format`s of properties whose type has none."""
     for item, kind in _formatted(mapping, entity_type):
-        problem = format_problem(kind, item.format or "") if kind is not PropertyType.DATE_TIME else None
+        problem = format_problem(kind, item.format or "") if kind not in DATES else None
         if problem is not None:
             yield _fault(mapping, item, problem)
 

@@ -12,21 +12,26 @@ from deltamark.domain.errors import Fault
 from deltamark.domain.validation.derivation_warnings import computed_too_late, contradicted_priorities, never_computed
 from deltamark.domain.validation.jobs import ResolvedCall, location_of
 from deltamark.domain.validation.option_warnings import option_warnings
+from deltamark.domain.validation.unfed_warnings import NOTHING_FROZEN, Frozen, unfed_warnings
 from deltamark.domain.validation.validate import in_file_order
 from deltamark.domain.values import shown
 
 
-def warnings(configuration: Configuration, plan: Plan, *, is_whole: bool = True) -> tuple[Fault, ...]:
+def warnings(
+    configuration: Configuration, plan: Plan, *, is_whole: bool = True, frozen: Frozen = NOTHING_FROZEN
+) -> tuple[Fault, ...]:
     """What users probably do not mean, in file order. No warning keeps a job from running.
 
     :param configuration: one without `deltamark.domain.validation.validate.faults`, or the judgeable part of another.
     :param plan: the plan of its derivations.
     :param is_whole: whether the configuration has everything that its files define. Otherwise there are no warnings
         about what is missing in it.
+    :param frozen: what nothing feeds on purpose.
     """
     faults = [*contradicted_priorities(plan), *option_warnings(configuration, is_whole=is_whole)]
     if is_whole:
         faults += never_computed(configuration, plan)
+        faults += unfed_warnings(configuration, plan, frozen)
     for job in configuration.jobs:
         as_written = list(zip(job.tasks, configuration.called_by(job), strict=True))
         as_executed = sorted(as_written, key=lambda call: call[1].level)

@@ -18,10 +18,14 @@ from attrs import evolve
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
 from deltamark.application.ports.comparer import (
     EarlierPairs,
+    KeptPairs,
     LinkCommandsComparison,
     LinkComparison,
     LinkSides,
+    NewReading,
+    PairChanges,
     ResourceComparison,
+    ValuesReadAnew,
 )
 from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.records import ResourceChanges
@@ -30,12 +34,15 @@ from deltamark.domain.errors import store_damaged
 from deltamark.domain.values import shown
 from deltamark.infrastructure.comparison.link_commands import compare_link_commands
 from deltamark.infrastructure.comparison.links import compare_links
+from deltamark.infrastructure.comparison.pair_changes import pair_changes
 from deltamark.infrastructure.comparison.row_order import fold_repeated_keys
+from deltamark.infrastructure.comparison.state_differences import property_names, updated_rows
+from deltamark.infrastructure.comparison.values_read_anew import values_read_anew
 from deltamark.infrastructure.duckdb.connection import Workbench, arrow
 from deltamark.infrastructure.duckdb.json_values import json_paths
 
 NOT_APPLIED = pa.schema([("key", pa.string()), ("line", pa.int64())])
-ENDED = pa.schema([("key", pa.string()), ("state", pa.string())])
+ENDED = pa.schema([*NOT_APPLIED, ("state", pa.string())])
 FAULTY = pa.schema([*NOT_APPLIED, ("command", pa.string())])
 
 
@@ -48,11 +55,11 @@ class DuckComparer:
     def resources(
         self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType, *, complete: bool
     ) -> ResourceComparison:
-        with _damaged_states_as_store_errors(entity_type):
+        with _damaged_states_as_store_errors(entity_type.identifier):
             return _compare_all(self._workbench, extract, stored, complete=complete)
 
     def commands(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
-        with _damaged_states_as_store_errors(entity_type):
+        with _damaged_states_as_store_errors(entity_type.identifier):
             return _compare_commands(self._workbench, extract, stored)
 
     def links(
@@ -70,9 +77,16 @@ class DuckComparer:
     ) -> LinkCommandsComparison:
         return compare_link_commands(self._workbench, extract, earlier, sides, association)
 
+    def read_anew(self, stored: pa.Table, reading: NewReading) -> ValuesReadAnew:
+        with _damaged_states_as_store_errors(reading.entity_type):
+            return values_read_anew(self._workbench, stored, reading)
+
+    def pairs(self, links: pa.Table, kept: KeptPairs) -> PairChanges:
+        return pair_changes(self._workbench, links, kept)
+
 
 @contextmanager
-def _damaged_states_as_store_errors(entity_type: EntityType) -> Iterator[None]:
+def _damaged_states_as_store_errors(entity_type: str) -> Iterator[None]:
     """Blames the store for JSON that cannot be parsed.
 
     The JSON of an extract was written by this run.
@@ -80,7 +94,7 @@ def _damaged_states_as_store_errors(entity_type: EntityType) -> Iterator[None]:
     try:
         yield
     except duckdb.InvalidInputException as e:
-        raise store_damaged(f"the state of a {entity_type.identifier} cannot be read ({shown(str(e))})") from e
+        raise store_damaged(f"the state of a {entity_type} cannot be read ({shown(str(e))})") from e
 
 
 def _compare_all(
@@ -108,7 +122,7 @@ def _compare_all(
         gone = arrow(db, missing, RESOURCES)
         changes = ResourceChanges(
             created=arrow(db, created, RESOURCES),
-            updated=_updated(db),
+            updated=updated_rows(db),
             deleted=RESOURCES.empty_table() if incomplete else gone,
         )
     return evolve(_all_applied(changes), spared=gone if incomplete else None)
@@ -145,10 +159,10 @@ def _compare_commands(workbench: Workbench, extract: ResourceExtract, stored: pa
             WHERE before IS NOT NULL AND command = 'delete' ORDER BY key"""
         unknown = """SELECT key, line FROM unknown
             UNION ALL SELECT key, line FROM commanded WHERE before IS NULL AND command = 'update' ORDER BY line"""
-        ended = "SELECT key, s.state FROM ended LEFT JOIN stored s USING (key)"
+        ended = "SELECT key, ended.line, s.state FROM ended LEFT JOIN stored s USING (key)"
         changes = ResourceChanges(
             created=arrow(db, created, RESOURCES),
-            updated=_updated(db),
+            updated=updated_rows(db),
             deleted=arrow(db, deleted, RESOURCES),
         )
         return ResourceComparison(
@@ -159,21 +173,12 @@ def _compare_commands(workbench: Workbench, extract: ResourceExtract, stored: pa
         )
 
 
-def _names(db: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    """The properties that occur in the states of a table, sorted."""
-    rows = db.execute(
-        f"""SELECT DISTINCT unnest(json_keys(after)) AS name FROM {table} WHERE after IS NOT NULL
-        UNION SELECT DISTINCT unnest(json_keys(before)) FROM {table} WHERE before IS NOT NULL ORDER BY name"""
-    ).fetchall()
-    return [name for (name,) in rows]
-
-
 def _merge(db: duckdb.DuckDBPyConnection) -> None:
     """Completes the states of merged rows with the stored values that they do not set.
 
     The order is canonical.
     """
-    names = _names(db, "commanded")
+    names = property_names(db, "commanded")
     if not names:
         return
     paths = json_paths(names)
@@ -187,27 +192,3 @@ def _merge(db: duckdb.DuckDBPyConnection) -> None:
                 FROM commanded WHERE command = 'merge' AND before IS NOT NULL)
         ) AS merged WHERE commanded.key = merged.key"""
     )
-
-
-def _updated(db: duckdb.DuckDBPyConnection) -> pa.Table:
-    """The rows of `differing` in which a property has another value, with the differences."""
-    both = "before IS NOT NULL AND after IS NOT NULL"
-    db.execute(f"CREATE TEMP TABLE candidates AS SELECT * FROM differing WHERE {both}")
-    names = _names(db, "candidates")
-    if not names:
-        return UPDATES.empty_table()
-    members = ", ".join(_difference(n, name) for n, name in enumerate(names, 1))
-    sql = f"""SELECT key, line, after AS state, changes FROM (
-            SELECT key, line, after, '{{' || concat_ws(',', {members}) || '}}' AS changes FROM (
-                SELECT key, line, after, json_extract(before, {json_paths(names)}) AS b,
-                    json_extract(after, {json_paths(names)}) AS a
-                FROM candidates))
-        WHERE changes <> '{{}}' ORDER BY line"""
-    return arrow(db, sql, UPDATES)
-
-
-def _difference(n: int, name: str) -> str:
-    """SQL for the member of `changes` of one property, or NULL if its value is the same."""
-    before, after = f"list_extract(b, {n})", f"list_extract(a, {n})"
-    return f"""CASE WHEN {before} IS DISTINCT FROM {after} THEN
-        '"{name}":[' || coalesce({before}, 'null') || ',' || coalesce({after}, 'null') || ']' END"""

@@ -18,7 +18,7 @@ from deltamark.domain.configuration.entity_model import EntityAssociation
 from deltamark.infrastructure.comparison.links import UNRESOLVED, VALUES
 from deltamark.infrastructure.duckdb.connection import Workbench, arrow
 
-FAULTY = pa.schema([("value1", pa.string()), ("line", pa.int64())])
+FAULTY = pa.schema([("value1", pa.string()), ("line", pa.int64()), ("command", pa.string())])
 PAIRS = pa.schema([("value1", pa.string()), ("value2", pa.string())])
 
 _COLUMNS = ", ".join(LINKS.names)
@@ -31,8 +31,9 @@ def compare_link_commands(
 
     ``insert``, ``update`` and ``merge`` add a link, in place of others where only one is allowed; without a second
     value, the first two remove the link where only one is allowed. ``delete`` removes a link; without a second value,
-    all links of the first. A row without a first value is the row of a resource at the second end, which then has no
-    link.
+    all links of the first. ``replace`` adds a link, and the first such row of a first value removes all links that the
+    value had before; without a second value, each of them does. A row without a first value is the row of a resource at
+    the second end, which then has no link.
     """
     replaces = _replacing_ends(association, earlier.rows_of)
     with workbench.connection(
@@ -40,6 +41,8 @@ def compare_link_commands(
         faulty=extract.faulty if extract.faulty is not None else FAULTY.empty_table(),
         standing=earlier.standing,
         ended=earlier.ended,
+        deleted1=earlier.deleted[0],
+        deleted2=earlier.deleted[1],
         first=sides.first,
         second=sides.second,
         links=sides.links,
@@ -97,20 +100,26 @@ def _count(db: duckdb.DuckDBPyConnection) -> None:
 def _judge(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool], rows_of: int | None) -> None:
     """Fills `judged` with the rows that name at most one resource at each end.
 
-    Those that remove links before a row of the same first value that was set aside are doubtful.
+    Those that remove links before a row of the same first value that was set aside are doubtful. `restarts` marks the
+    first ``replace`` of a value; it removes nothing where a row that was set aside may belong to what replaces.
     """
     lacking = [*(["value2 IS NULL"] if replaces[0] else []), *(["value1 IS NULL"] if rows_of == 1 else [])]
     empties = f"(command IN ('insert', 'update') AND ({' OR '.join(lacking) or 'FALSE'}))"
     db.execute(
         f"""CREATE TEMP TABLE judged AS
         WITH last_faults AS (
-            SELECT value1, max(line) AS line FROM (
-                SELECT value1, line FROM faulty
-                UNION ALL SELECT value1, line FROM counted WHERE n1 > 1 OR n2 > 1) GROUP BY value1)
-        SELECT c.*, command = 'delete' AS deletes, {empties} AS empties,
-            (command = 'delete' OR {empties}) AND coalesce(c.line < f.line, FALSE) AS is_doubtful
-        FROM counted c LEFT JOIN last_faults f USING (value1)
-        WHERE (c.n1 <= 1 AND c.n2 <= 1) OR c.line = 0"""
+            SELECT value1, max(line) AS line, bool_or(coalesce(command, 'replace') = 'replace') AS may_replace FROM (
+                SELECT value1, line, command FROM faulty
+                UNION ALL SELECT value1, line, command FROM counted WHERE n1 > 1 OR n2 > 1) GROUP BY value1
+        ), first_replaced AS (
+            SELECT value1, min(line) AS line FROM counted WHERE command = 'replace' GROUP BY value1
+        ), marked AS (
+            SELECT *, command = 'delete' OR (command = 'replace' AND value2 IS NULL) AS deletes, {empties} AS empties
+            FROM counted WHERE (n1 <= 1 AND n2 <= 1) OR line = 0)
+        SELECT m.*, (deletes OR empties) AND coalesce(m.line < f.line, FALSE) AS is_doubtful,
+            command = 'replace' AND NOT deletes AND m.line = r.line
+                AND NOT coalesce(f.may_replace OR m.line < f.line, FALSE) AS restarts
+        FROM marked m LEFT JOIN last_faults f USING (value1) LEFT JOIN first_replaced r USING (value1)"""
     )
     db.execute("CREATE TEMP VIEW effective AS SELECT * FROM judged WHERE NOT is_doubtful")
 
@@ -119,7 +128,8 @@ def _last_rows(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool], rows_
     """Fills `pairs`, `cleared1` and `cleared2` with the last rows that concern pairs and ends.
 
     `pairs` has the last row that adds a pair, and the last that deletes it. `cleared…` has the last row that removes
-    the other pairs of an end (`line`), and the last one that removes all of them (`whole`).
+    the other pairs of an end (`line`), and the last one that removes all of them (`whole`): that of a row which
+    deletes the resource, too.
     """
     db.execute(
         """CREATE TEMP TABLE pairs AS
@@ -128,14 +138,16 @@ def _last_rows(db: duckdb.DuckDBPyConnection, replaces: tuple[bool, bool], rows_
         FROM effective WHERE value1 IS NOT NULL AND value2 IS NOT NULL GROUP BY value1, value2"""
     )
     for end in (0, 1):
-        clears = ["deletes AND value2 IS NULL"] if end == 0 else []
+        clears = ["deletes AND value2 IS NULL", "restarts"] if end == 0 else []
         clears += ["deletes"] if rows_of == end else []
         clears += ["empties", "NOT deletes AND value1 IS NOT NULL AND value2 IS NOT NULL"] if replaces[end] else []
+        value = f"value{end + 1}"
         db.execute(
             f"""CREATE TEMP TABLE cleared{end + 1} AS
-            SELECT value{end + 1}, max(line) AS line, coalesce(max(line) FILTER (
-                deletes OR value1 IS NULL OR value2 IS NULL), -1) AS whole FROM effective
-            WHERE {" OR ".join(f"({clear})" for clear in clears) or "FALSE"} GROUP BY value{end + 1}"""
+            SELECT {value}, max(line) AS line, coalesce(max(line) FILTER (is_whole), -1) AS whole FROM (
+                SELECT {value}, line, deletes OR value1 IS NULL OR value2 IS NULL AS is_whole FROM effective
+                WHERE {" OR ".join(f"({clear})" for clear in clears) or "FALSE"}
+                UNION ALL SELECT value, line, TRUE FROM deleted{end + 1}) GROUP BY {value}"""
         )
 
 
@@ -200,9 +212,15 @@ _LINKED = f"""SELECT {_COLUMNS} FROM (
         ANTI JOIN live l ON l.source = n.source AND l.target = n.target)
     ORDER BY line, {_COLUMNS}"""
 _UNLINKED = f"""SELECT {_COLUMNS} FROM (
-        SELECT l.*, NULL::BIGINT AS line FROM live l
-        ANTI JOIN linked n ON l.source = n.source AND l.target = n.target)
+        SELECT gone.source, gone.target, gone.source_key, gone.target_key,
+            max(greatest(p.deleted, a.line, b.line)) AS line
+        FROM (SELECT l.* FROM live l ANTI JOIN linked n ON l.source = n.source AND l.target = n.target) gone
+        LEFT JOIN first f ON f.stream = gone.source LEFT JOIN second s ON s.stream = gone.target
+        LEFT JOIN pairs p ON p.value1 = f.value AND p.value2 = s.value
+        LEFT JOIN cleared1 a ON a.value1 = f.value LEFT JOIN cleared2 b ON b.value2 = s.value
+        GROUP BY ALL)
     ORDER BY source_key, target_key"""
+"""With the line of the last row that removes the link."""
 _SURPLUS = "SELECT line, value1, value2 FROM surplus WHERE line > 0 ORDER BY line, value1, value2"
 _WAITING = """SELECT value1, value2 FROM holding h
     ANTI JOIN linked n ON n.value1 = h.value1 AND n.value2 = h.value2

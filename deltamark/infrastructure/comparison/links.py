@@ -43,7 +43,7 @@ def compare_links(
         return LinkComparison(
             changes=LinkChanges(
                 linked=arrow(db, _LINKED, LINKS),
-                unlinked=arrow(db, _UNLINKED, LINKS),
+                unlinked=arrow(db, _unlinked(association), LINKS),
             ),
             orphans=arrow(db, _unresolved("= 0"), UNRESOLVED),
             ambiguous=arrow(db, _unresolved("> 1"), UNRESOLVED),
@@ -55,10 +55,24 @@ _COLUMNS = ", ".join(LINKS.names)
 _LINKED = f"""SELECT {_COLUMNS} FROM (
     SELECT p.* FROM pairs p ANTI JOIN stored l ON p.source = l.source AND p.target = l.target)
     ORDER BY line, {_COLUMNS}"""
-_UNLINKED = f"""SELECT {_COLUMNS} FROM (
-    SELECT l.*, NULL::BIGINT AS line FROM stored l
-    ANTI JOIN pairs p ON p.source = l.source AND p.target = l.target
-    ANTI JOIN spared s ON s.source = l.source AND s.target = l.target) ORDER BY source_key, target_key"""
+
+
+def _unlinked(association: EntityAssociation) -> str:
+    """SQL for the links to remove, with the line of the row that gives their only link to another at an end."""
+    single = {
+        "source": not association.is_property1_collection,
+        "target": not association.is_property2_collection,
+    }
+    lines = [
+        f"(SELECT min(p.line) FROM pairs p WHERE p.{end} = gone.{end})"
+        for end, is_single in single.items()
+        if is_single
+    ]
+    line = f"coalesce({', '.join([*lines, 'NULL::BIGINT'])})"
+    return f"""SELECT {_COLUMNS} FROM (SELECT gone.*, {line} AS line FROM (
+        SELECT l.* FROM stored l
+        ANTI JOIN pairs p ON p.source = l.source AND p.target = l.target
+        ANTI JOIN spared s ON s.source = l.source AND s.target = l.target) gone) ORDER BY source_key, target_key"""
 
 
 def _resolve(db: duckdb.DuckDBPyConnection) -> None:

@@ -17,7 +17,7 @@ def fold_repeated_keys(db: duckdb.DuckDBPyConnection) -> None:
     ``insert`` sets the whole state, ``merge`` some of its values, ``delete`` removes it. `unknown` has the rows that
     update a resource that does not exist then, but only those of repeated keys. `doubtful` has the deletions before a
     row of the same key that was set aside: that row may have created the resource again. `ended` has the keys of
-    resources that a row deletes, whatever later rows do.
+    resources that a row deletes, and the last such line, whatever later rows do.
     """
     db.execute(
         """CREATE TEMP TABLE repeated AS SELECT key FROM
@@ -27,7 +27,7 @@ def fold_repeated_keys(db: duckdb.DuckDBPyConnection) -> None:
     single = "FROM incoming ANTI JOIN repeated USING (key)" if any_repeated else "FROM incoming"
     kind = "TABLE" if any_repeated else "VIEW"
     db.execute(f"CREATE TEMP {kind} folded AS SELECT key, line, command, state {single}")
-    db.execute("CREATE TEMP TABLE ended AS SELECT key FROM folded WHERE command = 'delete'")
+    db.execute("CREATE TEMP TABLE ended AS SELECT key, line FROM folded WHERE command = 'delete'")
     _judge(db)
     db.execute("CREATE TEMP VIEW unknown AS SELECT key, line FROM judged WHERE is_unknown")
     db.execute("CREATE TEMP VIEW doubtful AS SELECT key, line FROM judged WHERE is_doubtful")
@@ -67,7 +67,7 @@ def _fold(db: duckdb.DuckDBPyConnection) -> None:
         SELECT *, max(line) FILTER (command <> 'merge') OVER (PARTITION BY key) AS whole FROM judged
         WHERE is_readable AND NOT is_doubtful AND NOT is_unknown"""
     )
-    db.execute("INSERT INTO ended SELECT DISTINCT key FROM effective WHERE command = 'delete'")
+    db.execute("INSERT INTO ended SELECT key, max(line) FROM effective WHERE command = 'delete' GROUP BY key")
     db.execute("DELETE FROM effective WHERE line < whole")
     db.execute(
         """INSERT INTO folded SELECT key, max(line), CASE

@@ -13,14 +13,16 @@ from deltamark.domain.configuration.date_formats import (
 from deltamark.domain.configuration.value_formats import SID, TEXTS, ByteOrder, ValueFormat
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
-from deltamark.domain.values import INTEGER_RANGES, PropertyType
+from deltamark.domain.synchronization.keys import INVISIBLE
+from deltamark.domain.values import DATES, INTEGER_RANGES, MOST_DIGITS, PropertyType
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.dates import (
     filetime,
-    generalized_instant,
+    generalized_time,
     is_never,
+    iso_day,
     iso_instant,
-    patterned_instant,
+    patterned_date,
 )
 
 BLANKS = " \t\u00a0\u2007\u2009\u202f\u3000"
@@ -78,6 +80,24 @@ def lower_escapes(json: str) -> str:
     return f"case when contains({json}, '\\u00') then replace({replaced}, chr(0), '\\\\') else {json} end"
 
 
+def prepared(cell: str, written: ValueFormat) -> str | None:
+    """SQL for a cell without what means no value, and trimmed if it is; None if the cell stays as it is."""
+    if not written.trim and not written.null_values:
+        return None
+    trimmed = f"trim({cell}, {in_ascii(INVISIBLE)})"
+    nothing = ", ".join(text_in_ascii(text) for text in ("", *written.null_values))
+    return f"case when {trimmed} not in ({nothing}) then {trimmed if written.trim else cell} end"
+
+
+def without_surroundings(cell: str) -> str:
+    """SQL for a key without the invisible characters around it, NULL if nothing is left.
+
+    The first and the last character decide most cells, which is cheap.
+    """
+    is_plain = f"{cell} between '!' and '~' and right({cell}, 1) between '!' and '~'"
+    return f"case when {is_plain} then {cell} else nullif(trim({cell}, {in_ascii(INVISIBLE)}), '') end"
+
+
 def conversion(kind: PropertyType, cell: str, written: ValueFormat, where: Location) -> Conversion:
     """The conversion of a cell to a property type.
 
@@ -90,15 +110,17 @@ def conversion(kind: PropertyType, cell: str, written: ValueFormat, where: Locat
         return Conversion(text=cell, has_value=f"{cell} is not null", is_total=True, is_escaped=True)
     trimmed = f"trim({cell}, {in_ascii(BLANKS)})"
     has_value = f"coalesce({trimmed}, '') <> ''"
-    if kind is PropertyType.DATE_TIME:
+    if kind in DATES:
         if written.format == FILE_TIME:
             has_value = f"{has_value} and not ({is_never(trimmed)})"
-        text = _instant(trimmed, written.format, where)
+        text = _date(trimmed, written.format, where, is_day=kind is PropertyType.DATE)
         return Conversion(text=f"case when {has_value} then {text} end", has_value=has_value, quote='"')
     if kind in INTEGER_RANGES:
         return Conversion(
             text=_whole_number(_number_text(trimmed, written), *INTEGER_RANGES[kind]), has_value=has_value
         )
+    if kind is PropertyType.DECIMAL:
+        return Conversion(text=decimal_text(_number_text(trimmed, written)), has_value=has_value, quote='"')
     if kind is PropertyType.DOUBLE:
         return Conversion(text=_number(_number_text(trimmed, written)), has_value=has_value)
     if kind is PropertyType.BOOL:
@@ -109,9 +131,9 @@ def conversion(kind: PropertyType, cell: str, written: ValueFormat, where: Locat
     return Conversion(text=text, has_value=has_value, quote='"')
 
 
-def _instant(cell: str, pattern: str | None, where: Location) -> str:
+def _date(cell: str, pattern: str | None, where: Location, *, is_day: bool) -> str:
     if not pattern:
-        return iso_instant(cell)
+        return iso_day(cell) if is_day else iso_instant(cell)
     try:
         date_format = parse_date_format(pattern)
     except InvalidDateFormat as error:
@@ -121,8 +143,8 @@ def _instant(cell: str, pattern: str | None, where: Location) -> str:
             value=pattern,
             advice="Say 1601date, or something like yyyy-MM-dd HH:mm:ss.",
         ) from error
-    named = {FILE_TIME: filetime, GENERALIZED_TIME: generalized_instant}.get(pattern)
-    return named(cell) if named else patterned_instant(cell, date_format)
+    named = {FILE_TIME: filetime, GENERALIZED_TIME: generalized_time}.get(pattern)
+    return named(cell, is_day=is_day) if named else patterned_date(cell, date_format, is_day=is_day)
 
 
 def _number_text(cell: str, written: ValueFormat) -> str:
@@ -166,11 +188,56 @@ def canonical_double(number: str) -> str:
     )
 
 
+_NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
+_SHORTEST = rf"(-?[1-9][0-9]{{0,{MOST_DIGITS - 4}}}|-?0\.[0-9]{{0,{MOST_DIGITS - 4}}}[1-9]|0)"
+_PARTS_OF_NUMBER = r"^([+-]?)0*([0-9]*)\.?([0-9]*?)0*(?:[eE]([+-]?[0-9]+))?$"
+_FARTHEST_SHIFT = 1_000
+
+
+def decimal_text(cell: str) -> str:
+    """SQL for the shortest text of a decimal number, without an exponent.
+
+    NULL if the text is no number, or has more digits than a Decimal may have.
+    """
+    # Most whole numbers are their shortest text, which is cheap to see.
+    others = f"case when regexp_full_match(n, '{_NUMBER}') then {_SHIFTED} end"
+    body = f"case when regexp_full_match(n, '{_SHORTEST}') then n else {others} end"
+    return f"list_extract(list_transform([{cell}], lambda n: {body}), 1)"
+
+
+def _shifted() -> str:
+    """SQL for the shortest text of the number `n`: its point is moved by the exponent."""
+    parts = f"regexp_extract(n, '{_PARTS_OF_NUMBER}', ['sign', 'whole', 'fraction', 'exponent'])"
+    shift = "case when p.exponent = '' then 0 else try_cast(p.exponent as integer) end"
+    point = f"case when p.whole = '' and p.fraction = '' then 0 else length(p.whole) + {shift} end"
+    moved = (
+        "struct_pack(sign := q.sign, "
+        "whole := case when q.point > 0 then ltrim(rpad(left(q.digits, q.point), q.point, '0'), '0') else '' end, "
+        "fraction := rtrim(case when q.point > 0 then substr(q.digits, q.point + 1) "
+        "else repeat('0', -q.point) || q.digits end, '0'))"
+    )
+    sign = "case when r.sign = '-' then '-' else '' end"
+    fraction = "case when r.fraction = '' then '' else '.' || r.fraction end"
+    text = (
+        "case when r.whole = '' and r.fraction = '' then '0' "
+        f"when length(r.whole) + length(r.fraction) <= {MOST_DIGITS} "
+        f"then {sign} || case when r.whole = '' then '0' else r.whole end || {fraction} end"
+    )
+    split = (
+        f"list_transform([{parts}], lambda p: struct_pack("
+        f"sign := p.sign, digits := p.whole || p.fraction, point := ({point})::integer))"
+    )
+    near = f"list_filter({split}, lambda q: abs(q.point) <= {_FARTHEST_SHIFT} + length(q.digits))"
+    return f"list_extract(list_transform(list_transform({near}, lambda q: {moved}), lambda r: {text}), 1)"
+
+
+_SHIFTED = _shifted()
+
+
 def _number(cell: str) -> str:
     number = f"try_cast({cell} as double)"
-    pattern = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
     return (
-        f"case when regexp_full_match({cell}, '{pattern}') and isfinite({number}) then {canonical_double(number)} end"
+        f"case when regexp_full_match({cell}, '{_NUMBER}') and isfinite({number}) then {canonical_double(number)} end"
     )
 
 

@@ -1,4 +1,8 @@
-"""SQL that reads instants: ISO 8601, generalized time of LDAP, file times, and the date patterns of .NET."""
+"""SQL that reads dates: ISO 8601, generalized time of LDAP, file times, and the date patterns of .NET.
+
+A date is read as an instant, or as a day: the one that is written, whatever the offset. A day has no time, so NULL if
+a time other than midnight is written.
+"""
 
 from __future__ import annotations
 
@@ -86,6 +90,16 @@ def iso_instant(cell: str) -> str:
     return f"list_extract(list_transform([{instant}], lambda p: {canonical_instant('p')}), 1)"
 
 
+def iso_day(cell: str) -> str:
+    """SQL for the day of a date that `iso_instant` reads; NULL if it has a time other than midnight."""
+    written = f"regexp_extract({_respelled(cell)}, '^.{{19}}(?:\\.[0-9]+)?')"
+    instant = (
+        f"case when regexp_full_match({cell}, '{_DAY}') then try_cast({cell} as timestamp) "
+        f"when regexp_full_match({cell}, '{_OTHER_SPELLINGS}') then try_cast({written} as timestamp) end"
+    )
+    return f"list_extract(list_transform([{instant}], lambda p: {canonical_day('p')}), 1)"
+
+
 def _zoned(text: str) -> str:
     return f"make_timestamp(epoch_us(try_cast({text} as timestamptz)))"
 
@@ -101,22 +115,23 @@ def _respelled(cell: str) -> str:
     return rf"regexp_replace({text}, '^(.{{19}}(?:\.[0-9]+)?)$', '\1Z')"
 
 
-def generalized_instant(cell: str) -> str:
+def generalized_time(cell: str, *, is_day: bool = False) -> str:
     """SQL for a generalized time of LDAP, with or without minutes, seconds and a fraction of the last part.
 
     NULL if the text is none.
     """
-    return _instant_of_parts(cell, _GENERALIZED, _PARTS, _PART_NAMES)
+    return _date_of_parts(cell, _GENERALIZED, _PARTS, _PART_NAMES, is_day=is_day)
 
 
-def filetime(cell: str) -> str:
+def filetime(cell: str, *, is_day: bool = False) -> str:
     """SQL for a count of 100 ns since 1601-01-01 UTC, as Active Directory writes it.
 
     It is rounded down to microseconds.
     """
     ticks = f"try_cast(regexp_replace({cell}, '\\.0*$', '') as bigint)"
     instant = f"make_timestamp({ticks} // 10 - {_MICROSECONDS_FROM_1601})"
-    return f"case when regexp_full_match({cell}, '[0-9]+(\\.0*)?') then {canonical_instant(instant)} end"
+    canonical = canonical_day(instant) if is_day else canonical_instant(instant)
+    return f"case when regexp_full_match({cell}, '[0-9]+(\\.0*)?') then {canonical} end"
 
 
 def is_never(cell: str) -> str:
@@ -126,7 +141,7 @@ def is_never(cell: str) -> str:
     return f"regexp_full_match({cell}, '0+(\\.0*)?') or (regexp_full_match({cell}, '[0-9]+(\\.0*)?') and {beyond})"
 
 
-def patterned_instant(cell: str, date_format: DateFormat) -> str:
+def patterned_date(cell: str, date_format: DateFormat, *, is_day: bool = False) -> str:
     """SQL for a date that is written in a pattern, such as ``yyyy-MM-dd HH:mm:ss``; in UTC if it has no offset.
 
     A year of two digits is in 1950 to 2049. Blanks in the pattern stand for white space of any kind and length.
@@ -135,7 +150,7 @@ def patterned_instant(cell: str, date_format: DateFormat) -> str:
     """
     names = date_format.names
     expression = pattern_expression(date_format)
-    return _instant_of_parts(cell, expression, f"^(?:{expression})$", names)
+    return _date_of_parts(cell, expression, f"^(?:{expression})$", names, is_day=is_day)
 
 
 def pattern_expression(date_format: DateFormat) -> str:
@@ -166,7 +181,16 @@ def canonical_instant(instant: str) -> str:
     return f"case when year({instant}) between 1 and 9999 then {text} end"
 
 
-def _instant_of_parts(cell: str, accepted: str, expression: str, names: Sequence[str]) -> str:
+def canonical_day(instant: str) -> str:
+    """SQL for the canonical text of a day.
+
+    NULL if the timestamp is not its beginning, or not in the years 0001 to 9999.
+    """
+    is_day = f"year({instant}) between 1 and 9999 and {instant} = date_trunc('day', {instant})"
+    return f"case when {is_day} then strftime({instant}, '%Y-%m-%d') end"
+
+
+def _date_of_parts(cell: str, accepted: str, expression: str, names: Sequence[str], *, is_day: bool) -> str:
     """SQL for the canonical text of a date, from the groups of a regular expression.
 
     :param accepted: what the whole text must match.
@@ -174,13 +198,17 @@ def _instant_of_parts(cell: str, accepted: str, expression: str, names: Sequence
     """
     listed = ", ".join(f"'{name}'" for name in names)
     parts = f"regexp_extract({cell}, '{expression}', [{listed}])"
-    instant = f"list_transform([{parts}], lambda p: {_timestamp(names)})"
-    canonical = f"list_extract(list_transform({instant}, lambda p: {canonical_instant('p')}), 1)"
+    instant = f"list_transform([{parts}], lambda p: {_timestamp(names, is_day=is_day)})"
+    text = canonical_day("p") if is_day else canonical_instant("p")
+    canonical = f"list_extract(list_transform({instant}, lambda p: {text}), 1)"
     return f"case when regexp_full_match({cell}, '{accepted}') then {canonical} end"
 
 
-def _timestamp(names: Sequence[str]) -> str:
-    """SQL for the instant of a structure `p` with the parts of a date as texts, which may be empty."""
+def _timestamp(names: Sequence[str], *, is_day: bool) -> str:
+    """SQL for the instant of a structure `p` with the parts of a date as texts, which may be empty.
+
+    :param is_day: whether an offset does not matter.
+    """
 
     def part(name: str) -> str:
         return f"coalesce(nullif(p.{name}, ''), '00')" if name in names else "'00'"
@@ -197,7 +225,7 @@ def _timestamp(names: Sequence[str]) -> str:
     result = f"try_cast({text} || ':' || {part('minute')} || ':' || {second} as timestamp)"
     if names == _PART_NAMES:
         result = f"{result} + to_microseconds({_FRACTION_OF_MORE})"
-    return f"({result} - to_minutes({_OFFSET_MINUTES}))" if "offset" in names else result
+    return f"({result} - to_minutes({_OFFSET_MINUTES}))" if "offset" in names and not is_day else result
 
 
 _FRACTION_OF_MORE = (

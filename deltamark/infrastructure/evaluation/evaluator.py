@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -12,22 +12,27 @@ from deltamark.application.ports.arrow_schemas import COMPUTED, REFUSED
 from deltamark.application.ports.evaluator import Computation, Inputs, RuleValues
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.rules import DerivationKind
-from deltamark.domain.derivation.dependency_paths import Read, route
+from deltamark.domain.derivation.dependency_paths import Read, refusal, route
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.function_columns import FunctionColumn
 from deltamark.domain.errors import Fault
 from deltamark.domain.values import PropertyType
-from deltamark.infrastructure.duckdb.connection import Workbench, query_once, quoted
+from deltamark.infrastructure.duckdb.connection import Workbench, query_once
 from deltamark.infrastructure.duckdb.json_values import sql_type
-from deltamark.infrastructure.evaluation.failures import FAILURES, reason_of, refuse_damage
+from deltamark.infrastructure.evaluation.failures import FAILURES, refuse_damage
 from deltamark.infrastructure.evaluation.function_tables import FunctionResults, function_tables
 from deltamark.infrastructure.evaluation.portions import AT_ONCE, Evaluation
 from deltamark.infrastructure.evaluation.property_sql import PropertyStep, property_sql
 from deltamark.infrastructure.evaluation.resource_rows import ResourceRows
 from deltamark.infrastructure.evaluation.rule_sql import Rule, refused_rules, rule_sql, rule_values
-from deltamark.infrastructure.expressions.compiler import Compiled, compile_derivation, register_functions
+from deltamark.infrastructure.evaluation.trial import Trial, not_evaluable
+from deltamark.infrastructure.expressions.compiler import (
+    Compiled,
+    PartlyRefused,
+    compile_derivation,
+    register_functions,
+)
 from deltamark.infrastructure.expressions.result_conversion import LONGEST_TEXT, TEXTS
-from deltamark.infrastructure.expressions.sql_value import count_column
 
 _COUNTED = pa.schema(
     [
@@ -56,20 +61,24 @@ class DuckEvaluator:
         self._compiled: dict[Derivation, Compiled] = {}
 
     def reads(self, derivation: Derivation) -> tuple[Read, ...]:
-        return self._compile(derivation).reads
+        try:
+            return self._compile(derivation).reads
+        except PartlyRefused as e:
+            reasons = self._trial(derivation, e.reads).of_parts(e.parts)
+            refused = refusal([*e.problems, *map(not_evaluable, reasons)])
+            assert refused is not None, "it has problems"
+            raise refused from None
 
-    def fault(self, derivation: Derivation) -> Fault | None:
+    def faults(self, derivation: Derivation) -> tuple[Fault, ...]:
         compiled = self._compile(derivation)
-        columns = [f"CAST(NULL AS {self._type(derivation, read)}) AS {quoted(str(read))}" for read in compiled.reads]
-        columns += [f"CAST(NULL AS BIGINT) AS {count_column(str(read))}" for read in compiled.reads]
-        sql = f"SELECT {compiled.sql} FROM (SELECT {', '.join(columns) or 'NULL'})"
-        with self._workbench.connection() as db:
-            try:
-                # An expression that reads nothing has one value, which can be computed here; others depend on the data.
-                db.execute(f"EXPLAIN {sql}" if compiled.reads else sql).fetchall()
-            except FAILURES as e:
-                return Fault(derivation.location, f"{derivation.described} cannot be evaluated: {reason_of(e)}")
-        return None
+        reasons = self._trial(derivation, compiled.reads).of_whole(compiled)
+        return tuple(
+            Fault(derivation.location, f"{derivation.described} {not_evaluable(reason)}") for reason in reasons
+        )
+
+    def _trial(self, derivation: Derivation, reads: Iterable[Read]) -> Trial:
+        types = {read: self._type(derivation, read) for read in reads}
+        return Trial(self._workbench, types)
 
     def properties(self, derivations: Sequence[Derivation], inputs: Inputs) -> Computation:
         portions = list(self.portions(derivations, inputs))

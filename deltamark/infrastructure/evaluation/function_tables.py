@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
 
-from deltamark.application.ports.arrow_schemas import PROPERTY_TYPES
-from deltamark.application.ports.evaluator import STREAM, Inputs
+from deltamark.application.ports.arrow_schemas import PROPERTY_TYPES, decimals
+from deltamark.application.ports.evaluator import DIGEST, STREAM, Inputs
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.function_columns import FunctionColumn
@@ -33,6 +33,7 @@ def function_tables(
     """The tables that user functions read, portion by portion of the resources."""
     reads_only = Compiled("NULL", tuple(sorted(column.read for column in columns)))
     evaluation = Evaluation(configuration, (), [reads_only], inputs, at_once=at_once)
+    digest = f"{_digest_sql([column.name for column in columns])} AS {quoted(DIGEST)}"
 
     def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
         selected = [f"{resource_rows.STREAM} AS {quoted(STREAM)}"]
@@ -40,12 +41,19 @@ def function_tables(
             own = not column.read.path
             value = rows.value(column.read.property, column.declared.type) if own else quoted(column.name)
             selected.append(f"{value} AS {quoted(column.name)}")
-        sql = f"SELECT {', '.join(selected)} FROM ({rows.sql('resources.state IS NOT NULL')}) ORDER BY {quoted(STREAM)}"
-        return db.sql(sql).to_arrow_table()
+        sql = f"SELECT {', '.join(selected)} FROM ({rows.sql('resources.state IS NOT NULL')})"
+        return db.sql(f"SELECT *, {digest} FROM ({sql}) ORDER BY {quoted(STREAM)}").to_arrow_table()
 
     for table in evaluation.run(workbench, sorted(evaluation.own), work):
         if table.num_rows:
-            yield pa.table({STREAM: table.column(STREAM)} | {c.name: _typed(c, table.column(c.name)) for c in columns})
+            identity = {name: table.column(name) for name in (STREAM, DIGEST)}
+            yield pa.table(identity | {c.name: _typed(c, table.column(c.name)) for c in columns})
+
+
+def _digest_sql(names: Sequence[str]) -> str:
+    """The digest of the values of a row, as JSON: no two different rows are one text."""
+    members = ", ".join(f"{quoted(f'value {number}')} := {quoted(name)}" for number, name in enumerate(names))
+    return f"sha256(CAST(to_json(struct_pack({members})) AS VARCHAR))" if members else "''"
 
 
 def _typed(column: FunctionColumn, values: pa.ChunkedArray) -> pa.Array:
@@ -63,6 +71,8 @@ def _values(kind: PropertyType, array: pa.Array) -> pa.Array:
         return _narrowed(array, PROPERTY_TYPES[kind])
     if kind in _BASE64:
         return pa.array([_decoded(text) for text in array.to_pylist()], PROPERTY_TYPES[kind])
+    if kind is PropertyType.DECIMAL:
+        return decimals(pa.chunked_array([array])).combine_chunks()
     return array.cast(PROPERTY_TYPES[kind])
 
 

@@ -15,6 +15,7 @@ from deltamark.domain.derivation.dependency_paths import Read, Route, route
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import quoted
 from deltamark.infrastructure.duckdb.json_values import json_paths, sql_type, typed
+from deltamark.infrastructure.expressions.decimals import ordered, sorted_list
 from deltamark.infrastructure.expressions.sql_value import count_column, size_column
 
 MOST_PAIRS = 5_000_000
@@ -125,7 +126,7 @@ class PathJoins:
         end = path.end if self.is_kept else f"({self.end_sql(path)}) AS {path.end}"
         resources = "SELECT stream FROM resources"
         if not path.way.is_collection:
-            columns = ", ".join(f"min({read.column}) AS {read.column}" for read in path.reads)
+            columns = ", ".join(f"{_smallest(read)} AS {read.column}" for read in path.reads)
             pairs = self._pairs_sql(self.links_of(path), resources)
             return (
                 f"SELECT near, {columns} FROM ({pairs}) AS pairs "
@@ -196,13 +197,19 @@ def path_reads(
     return tuple(paths)
 
 
+def _smallest(read: PathRead) -> str:
+    is_decimal = read.kind is PropertyType.DECIMAL
+    return f"struct_extract(min({ordered(read.column)}), 'n')" if is_decimal else f"min({read.column})"
+
+
 def _aggregates(end: PathRead, *, is_list: bool) -> dict[str, str]:
     name, values = str(end.read), end.column
     aggregates = {count_column(name): f"count({values})"}
     if sql_type(end.kind) == "VARCHAR":
         aggregates[size_column(name)] = f"coalesce(sum(strlen({values})), 0) + count({values})"
     if is_list:
-        aggregates[values] = f"list_sort(list({values}) FILTER (WHERE {values} IS NOT NULL))"
+        listed = f"list({values}) FILTER (WHERE {values} IS NOT NULL)"
+        aggregates[values] = sorted_list(listed) if end.kind is PropertyType.DECIMAL else f"list_sort({listed})"
     return aggregates
 
 

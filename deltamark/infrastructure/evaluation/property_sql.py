@@ -11,11 +11,11 @@ from graphlib import CycleError, TopologicalSorter
 
 from attrs import frozen
 
-from deltamark.domain.values import PropertyType
+from deltamark.domain.values import DATES, PropertyType
 from deltamark.infrastructure.duckdb.connection import quoted
 from deltamark.infrastructure.duckdb.conversions import lower_escapes
 from deltamark.infrastructure.duckdb.dates import canonical_instant
-from deltamark.infrastructure.duckdb.json_values import json_of, json_paths, null_if_empty, sql_type
+from deltamark.infrastructure.duckdb.json_values import json_of, json_paths, null_if_empty, sql_type, typed
 from deltamark.infrastructure.evaluation.resource_rows import COMPUTED, STATE, STREAM, ResourceRows
 
 _STORED_TYPES = '"the stored types"'
@@ -95,11 +95,11 @@ def _input_columns(
     names = [step.name for step in steps]
     columns.append(f"json_type({COMPUTED}, {json_paths(names)}) AS {_STORED_TYPES}")
     for step in steps:
-        old = rows.computed(step.name, step.kind)
+        old = rows.computed(step.name, PropertyType.STRING if step.is_text else step.kind)
         columns.append(f"{old} AS {step.column('old')}")
         if not step.is_text:
             columns.append(f"{rows.is_computed(step.name)} AS {step.column('had')}")
-        if step.kind is PropertyType.DATE_TIME:
+        if step.kind in DATES:
             columns.append(f"{rows.computed(step.name, PropertyType.STRING)} AS {step.column('written')}")
         if step.name in read_inline:
             columns.append(f"{rows.stated(step.name, step.kind)} AS {step.column('stated')}")
@@ -145,7 +145,8 @@ def _computed_level(
     for step in level:
         if step.name in read_inline:
             new, old = (f"coalesce({step.column(age)}, {step.column('stated')})" for age in ("new", "old"))
-            read_columns.append(f"{new} AS {quoted(step.name)}")
+            read = typed(new, step.kind) if step.kind is PropertyType.DECIMAL else new  # the old one may be any text
+            read_columns.append(f"{read} AS {quoted(step.name)}")
             read_columns.append(f"{new} IS DISTINCT FROM {old} AS {step.column('changed')}")
     return _layer(sql, read_columns)
 
@@ -198,8 +199,9 @@ def _differs(step: PropertyStep, place: int) -> str:
     differs = [f"{new} IS DISTINCT FROM {old}"]
     stored_type = f"{_STORED_TYPES}[{place}]"
     differs.append(f"({_was_stored(step)} AND {stored_type} NOT IN {_JSON_TYPES.get(sql_type(step.kind), _TEXT)})")
-    if step.kind is PropertyType.DATE_TIME:
-        differs.append(f"({step.column('had')} AND {canonical_instant(old)} <> {step.column('written')})")
+    if step.kind in DATES:
+        canonical = f"CAST({old} AS VARCHAR)" if step.kind is PropertyType.DATE else canonical_instant(old)
+        differs.append(f"({step.column('had')} AND {canonical} <> {step.column('written')})")
     return f"({step.column('runs')} AND ({' OR '.join(differs)}))"
 
 

@@ -7,13 +7,13 @@ columns that it reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from attrs import Factory, field, frozen
 
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read, refusal
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused, Read, SeveralProblems, refusal
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import PropertyType, shown
@@ -30,7 +30,7 @@ from deltamark.infrastructure.expressions.sql_value import (
     size_column,
     watched_peak,
 )
-from deltamark.infrastructure.expressions.translator import Translation
+from deltamark.infrastructure.expressions.translator import Part, Translation
 from deltamark.infrastructure.expressions.udfs import register_functions
 
 MOST_PIPED = 16
@@ -61,6 +61,8 @@ class Compiled:
     lists: frozenset[Read] = field(default=Factory(lambda self: frozenset(self.reads), takes_self=True))
     lengths: Mapping[Read, str] = field(factory=dict, eq=False)
     peak: Growth = Growth()
+    parts: tuple[Part, ...] = field(factory=tuple, eq=False, repr=False)
+    """The parts of its SQL, for its judgement."""
 
     @property
     def texts(self) -> int:
@@ -82,7 +84,8 @@ def compile_derivation(derivation: Derivation, configuration: Configuration) -> 
 
     The same expression over the same configuration gives the same SQL.
 
-    :raises ExpressionRefused: if it does not parse, contains what is not allowed, or names what does not exist.
+    :raises ExpressionRefused: if it does not parse, contains what is not allowed, or names what does not exist. It has
+        the parts that are allowed.
     """
     if len(derivation.expression or "") > LONGEST:
         raise ExpressionRefused(f"is longer than {LONGEST} characters")
@@ -94,6 +97,7 @@ def compile_derivation(derivation: Derivation, configuration: Configuration) -> 
 def _compile(derivation: Derivation, configuration: Configuration) -> Compiled:
     expression = (derivation.expression or "").strip()
     names = ExpressionNames(configuration, derivation.entity_type)
+    parts: tuple[Part, ...] = ()
     if re.match("c#:", expression, re.IGNORECASE):
         raise ExpressionRefused(
             "is C#, which is not evaluated; write it as SQL over the properties, such as SQL:person: lower(person.Mail)"
@@ -104,7 +108,7 @@ def _compile(derivation: Derivation, configuration: Configuration) -> Compiled:
         if expression.startswith("Literal:"):
             sql = convert_literal((derivation.expression or "").lstrip().removeprefix("Literal:"), derivation.result)
         elif is_sql(expression):
-            sql = _from_sql(expression, names, derivation.result)
+            sql, parts = _from_sql(expression, names, derivation.result)
         else:
             sql = _from_pipe(expression, names, derivation)
     if len(sql) > LONGEST_SQL:
@@ -116,6 +120,7 @@ def _compile(derivation: Derivation, configuration: Configuration) -> Compiled:
         lists=frozenset(read for read, value in used.items() if value.is_list),
         lengths={read: length for read, value in used.items() if (length := _length(read, value)) is not None},
         peak=peak.growth,
+        parts=parts,
     )
 
 
@@ -126,12 +131,32 @@ def _length(read: Read, value: Typed) -> str | None:
     return size_column(str(read)) if value.is_list else f"strlen({value.sql})"
 
 
-def _from_sql(expression: str, names: ExpressionNames, result: PropertyType) -> str:
+class PartlyRefused(SeveralProblems):
+    """An expression of which some parts are refused.
+
+    :param parts: those that are not, the largest of them.
+    :param reads: what they read.
+    """
+
+    def __init__(self, problems: Iterable[ExpressionRefused], parts: tuple[Part, ...], reads: tuple[Read, ...]) -> None:
+        super().__init__(problems)
+        self.parts = parts
+        self.reads = reads
+
+
+def _from_sql(expression: str, names: ExpressionNames, result: PropertyType) -> tuple[str, tuple[Part, ...]]:
     parsed = parse_sql(expression)
+    translation = Translation(names, parsed.variable)
+    problems, sql = translation.problems, ""
     try:
-        return convert(Translation(names, parsed.variable).whole(parsed.tree), result)
+        sql = convert(translation.of(parsed.tree), result)
     except RecursionError as e:
         raise ExpressionRefused("nests too deep") from e
+    except ExpressionRefused as problem:
+        problems.append(problem)
+    if problems:
+        raise PartlyRefused(problems, translation.parts, tuple(names.reads))
+    return sql, translation.parts
 
 
 def _from_pipe(expression: str, names: ExpressionNames, derivation: Derivation) -> str:
@@ -157,10 +182,15 @@ def _from_pipe(expression: str, names: ExpressionNames, derivation: Derivation) 
         except ExpressionRefused as problem:
             problems.append(problem)
             result = Typed("NULL", FUNCTIONS[name].gives)
+    sql = ""
+    try:
+        sql = convert(result, derivation.result)
+    except ExpressionRefused as problem:
+        problems.append(problem)
     refused = refusal(problems)
     if refused is not None:
         raise refused
-    return convert(result, derivation.result)
+    return sql
 
 
 def pipe_calls(expression: str) -> tuple[list[tuple[str, list[str]]], list[ExpressionRefused]]:

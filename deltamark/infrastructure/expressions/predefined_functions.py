@@ -173,6 +173,9 @@ def apply_function(name: str, value: Typed, parameters: Sequence[str]) -> Typed:
         raise ExpressionRefused(f"gives {name} {_parameter_count(len(parameters))}; {_usage(name, function)}")
     if value.is_list:
         raise ExpressionRefused(f"applies {name} to several values; make one of them first, as array_to_string does")
+    if function.takes is Shape.INSTANT and value.shape is Shape.DAY:  # a day is the same in every zone
+        time_zone(parameters[0].strip())
+        parameters = ["UTC", *parameters[1:]]
     argument = _instant(name, value) if function.takes is Shape.INSTANT else _text(name, function, value)
     sql = function.sql(argument.sql, *(parameter.strip() for parameter in parameters))
     growth = argument.growth * function.times | SHORT

@@ -37,13 +37,25 @@ def checked_pattern(pattern: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _problem(pattern: str) -> str | None:
+def _problem(pattern: str, instead: str = "") -> str | None:
     with locked_down() as db:
         try:
-            db.execute(f"SELECT regexp_matches('', {literal(pattern)})")
+            db.execute(f"SELECT regexp_replace('', {literal(pattern)}, {literal(instead)})")
         except duckdb.Error as e:
             return str(e).splitlines()[0].partition(": ")[2]
     return None
+
+
+def checked_replacement(pattern: str, instead: str) -> str:
+    """The text that replaces what a pattern matches, if it inserts only groups that the pattern has.
+
+    :raises ExpressionRefused: if it does not.
+    """
+    if _problem(pattern, instead):
+        raise ExpressionRefused(
+            f"inserts {shown(instead)}, and the regular expression {shown(pattern)} has no such group in brackets"
+        )
+    return instead
 
 
 def checked_options(options: str) -> str:

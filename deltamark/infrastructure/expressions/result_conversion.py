@@ -6,6 +6,7 @@ It does so exactly, or with an error that says why not.
 from __future__ import annotations
 
 import re
+from datetime import date
 from math import isfinite
 from uuid import UUID
 
@@ -17,9 +18,18 @@ from deltamark.domain.location import Location
 from deltamark.domain.values import INTEGER_RANGES, PropertyType, shown
 from deltamark.infrastructure.duckdb.connection import literal
 from deltamark.infrastructure.duckdb.conversions import conversion
-from deltamark.infrastructure.duckdb.dates import iso_instant
+from deltamark.infrastructure.duckdb.dates import iso_day, iso_instant
 from deltamark.infrastructure.duckdb.json_values import sql_type
-from deltamark.infrastructure.expressions.sql_value import DATES, NUMBERS, Shape, Typed, as_text, computed_once
+from deltamark.infrastructure.expressions.sql_value import (
+    DATES,
+    NUMBERS,
+    Shape,
+    Typed,
+    as_decimal,
+    as_text,
+    computed_once,
+    decimal_literal,
+)
 
 LONGEST_TEXT = 1 << 20
 """Bytes of a computed text. A longer one is not stored."""
@@ -55,13 +65,18 @@ def convert(value: Typed, result: PropertyType) -> str:
         return _from_text(value, result)
     if result in _INTEGERS and value.shape in NUMBERS:
         return _whole(value, _INTEGERS[result], result)
-    if result is PropertyType.DOUBLE and value.shape in NUMBERS:
+    if result is PropertyType.DECIMAL and (value.shape in (Shape.WHOLE, Shape.DECIMAL) or _is_exact_number(value)):
+        return as_decimal(value).sql
+    if result is PropertyType.DOUBLE and value.shape in (Shape.WHOLE, Shape.NUMBER):
         return _checked("isfinite(text)", "text", evolve(value, sql=f"CAST({value.sql} AS DOUBLE)"), result)
     if result is PropertyType.BOOL and value.shape is Shape.BOOLEAN:
         return value.sql
     if result is PropertyType.DATE_TIME and value.shape in DATES:
         instant = evolve(value, sql=f"CAST({value.sql} AS TIMESTAMP)")
         return _checked("year(text) BETWEEN 1 AND 9999", "text", instant, result)
+    if result is PropertyType.DATE and value.shape in DATES:
+        is_day = "year(text) BETWEEN 1 AND 9999 AND CAST(text AS DATE) = text"
+        return _checked(is_day, "CAST(text AS DATE)", value, result)
     raise ExpressionRefused(f"gives {value.described}, but {result.described} is expected{_advice(value, result)}")
 
 
@@ -72,6 +87,8 @@ def _from_text(value: Typed, result: PropertyType) -> str:
     """
     if result is PropertyType.DATE_TIME:
         canonical = iso_instant("trim(text)")
+    elif result is PropertyType.DATE:
+        canonical = iso_day("trim(text)")
     else:
         canonical = conversion(result, "text", AS_IT_IS, Location("")).text
     error = _conversion_error("text", result)
@@ -80,7 +97,10 @@ def _from_text(value: Typed, result: PropertyType) -> str:
 
 
 def _whole(value: Typed, kind: str, result: PropertyType) -> str:
-    is_valid = f"coalesce(TRY_CAST(text AS {kind}) = text, false)"
+    if value.shape is Shape.DECIMAL:
+        is_valid = f"NOT contains(text, '.') AND TRY_CAST(text AS {kind}) IS NOT NULL"
+    else:
+        is_valid = f"coalesce(TRY_CAST(text AS {kind}) = text, false)"
     return f"CAST({_checked(is_valid, f'CAST(text AS {kind})', value, result)} AS BIGINT)"
 
 
@@ -104,9 +124,15 @@ def _advice(value: Typed, result: PropertyType) -> str:
         return "; write case when … then … else … end"
     if result is PropertyType.BOOL:
         return "; compare it, as in … = 1, or … <> 0 for a bit"
+    if result in (PropertyType.DECIMAL, PropertyType.DOUBLE) and value.shape in NUMBERS:
+        return f"; convert it with cast(… as {result.label.lower()})"
     if value.shape in DATES:
         return "; take a part of it, as in date_part('year', …)"
     return "; convert it with cast(… as …)"
+
+
+def _is_exact_number(value: Typed) -> bool:
+    return value.shape is Shape.NUMBER and value.exact is not None
 
 
 def convert_literal(text: str, result: PropertyType) -> str:
@@ -135,8 +161,15 @@ def _canonical_literal(text: str, result: PropertyType) -> str | None:
         whole = re.fullmatch(r"([+-]?[0-9]{1,20})(?:\.0*)?", text)
         low, high = INTEGER_RANGES[result]
         return str(int(whole.group(1))) if whole and low <= int(whole.group(1)) <= high else None
+    if result is PropertyType.DATE:
+        try:
+            return date.fromisoformat(text).isoformat() if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else None
+        except ValueError:
+            return None
+    number = re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text)
+    if result is PropertyType.DECIMAL:
+        return decimal_literal(text) if number else None
     if result is PropertyType.DOUBLE:
-        number = re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", text)
         return repr(float(text)) if number and isfinite(float(text)) else None
     if result is PropertyType.BOOL:
         return {"true": "true", "1": "true", "false": "false", "0": "false"}.get(text.lower())

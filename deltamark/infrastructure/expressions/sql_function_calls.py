@@ -11,8 +11,14 @@ from deltamark.domain.derivation.dependency_paths import ExpressionRefused
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 from deltamark.infrastructure.duckdb.connection import literal
+from deltamark.infrastructure.expressions.decimals import ARITHMETIC, greatest, greatest_of_list, sorted_list
 from deltamark.infrastructure.expressions.predefined_functions import apply_function
-from deltamark.infrastructure.expressions.regular_expressions import checked_options, checked_pattern, insertions
+from deltamark.infrastructure.expressions.regular_expressions import (
+    checked_options,
+    checked_pattern,
+    checked_replacement,
+    insertions,
+)
 from deltamark.infrastructure.expressions.sql_value import (
     DATES,
     NUMBERS,
@@ -20,9 +26,11 @@ from deltamark.infrastructure.expressions.sql_value import (
     Growth,
     Shape,
     Typed,
+    as_decimal,
     as_text,
     computed_once,
     count_column,
+    exact_sql,
     unify,
 )
 
@@ -127,7 +135,37 @@ def length(name: str, arguments: Arguments) -> Typed:
     return Typed(_sql("length" if not value.is_list else "len", arguments), Shape.WHOLE)
 
 
+def number(name: str, arguments: Arguments) -> Typed:
+    """The call of a function that gives a number of the type of its argument."""
+    if arguments[0].shape is not Shape.DECIMAL:
+        return as_first(name, arguments)
+    sql = arguments[0].sql
+    if name == "abs":
+        return Typed(f"ltrim({sql}, '-')", Shape.DECIMAL)
+    return Typed(f"deltamark_decimal_{'ceil' if name == 'ceiling' else name}({sql})", Shape.DECIMAL)
+
+
+def remainder(name: str, arguments: Arguments) -> Typed:
+    if Shape.DECIMAL in {argument.shape for argument in arguments}:
+        return Typed(_sql(ARITHMETIC["%"], [as_decimal(argument) for argument in arguments]), Shape.DECIMAL)
+    return as_first(name, arguments)
+
+
+def round_quotient(dividend: Typed, divisor: Typed, digits: Arguments) -> Typed:
+    """The quotient of two decimals, rounded once.
+
+    :param digits: how many, if the expression says so.
+    """
+    if digits and digits[0].shape not in (Shape.WHOLE, Shape.NOTHING):
+        raise ExpressionRefused(f"rounds to {digits[0].described} digits; write a whole number, as in round(… / …, 2)")
+    count = digits[0].sql if digits else "0"
+    return Typed(f"deltamark_decimal_quotient({dividend.sql}, {divisor.sql}, CAST({count} AS BIGINT))", Shape.DECIMAL)
+
+
 def rounded(name: str, arguments: Arguments) -> Typed:
+    if arguments[0].shape is Shape.DECIMAL:
+        count = arguments[1].sql if arguments[1:] else "0"
+        return Typed(f"deltamark_decimal_rounded({arguments[0].sql}, CAST({count} AS BIGINT))", Shape.DECIMAL)
     digits = "" if len(arguments) == 1 else f", CAST({arguments[1].sql} AS INTEGER)"
     return Typed(f"{name}({arguments[0].sql}{digits})", arguments[0].shape)
 
@@ -138,6 +176,8 @@ def chosen(name: str, arguments: Arguments) -> Typed:
     growth = unified[0].growth
     for argument in unified[1:]:
         growth = growth | argument.growth
+    if name in ("greatest", "least") and unified[0].shape is Shape.DECIMAL:
+        return Typed(greatest(name, [argument.sql for argument in unified]), Shape.DECIMAL)
     return Typed(_sql(name, unified), unified[0].shape, unified[0].is_list, growth)
 
 
@@ -145,7 +185,7 @@ def nullif(name: str, arguments: Arguments) -> Typed:
     unified = unify(list(arguments), name)
     both = f"[{', '.join(argument.sql for argument in unified)}]"
     sql = computed_once(both, "CASE WHEN text[1] = text[2] THEN NULL ELSE text[1] END")
-    return evolve(unified[0], sql=sql, literal=None)
+    return evolve(unified[0], sql=sql, literal=None, exact=None)
 
 
 def split_part(name: str, arguments: Arguments) -> Typed:
@@ -159,7 +199,12 @@ def split_part(name: str, arguments: Arguments) -> Typed:
 def if_then(name: str, arguments: Arguments) -> Typed:
     result = chosen(name, arguments[1:])
     yes, no = unify(list(arguments[1:]), name)
-    return evolve(result, sql=f"CASE WHEN {arguments[0].sql} THEN {yes.sql} ELSE {no.sql} END")
+
+    def written(yes: str, no: str) -> str:
+        return f"CASE WHEN {arguments[0].sql} THEN {yes} ELSE {no} END"
+
+    exact = exact_sql([yes, no], written) if yes.shape is Shape.NUMBER else None
+    return evolve(result, sql=written(yes.sql, no.sql), exact=exact)
 
 
 def part(unit: str, date: Typed) -> Typed:
@@ -221,7 +266,9 @@ def list_text(name: str, arguments: Arguments) -> Typed:
 def list_contains(name: str, arguments: Arguments) -> Typed:
     values, searched = arguments
     element = Typed(values.sql, values.shape)
-    _, converted = unify([element, searched], name)
+    converted_element, converted = unify([element, searched], name)
+    if Shape.DECIMAL in (element.shape, converted.shape) and converted_element is not element:
+        raise ExpressionRefused(f"looks for {searched.described} in {values.described}; convert it with cast(… as …)")
     return Typed(f"list_contains({values.sql}, {converted.sql})", Shape.BOOLEAN)
 
 
@@ -237,13 +284,37 @@ def list_sum(name: str, arguments: Arguments) -> Typed:
     values = arguments[0]
     if values.shape not in NUMBERS | {Shape.NOTHING}:
         raise ExpressionRefused(f"gives {name} {values.described}; it takes numbers")
+    if values.shape is Shape.DECIMAL:
+        if name == "list_avg":
+            raise ExpressionRefused(
+                "calls list_avg with exact decimals; write round(list_sum(…) / len(…), 2), which rounds once"
+            )
+        return Typed(f"deltamark_decimal_sum({values.sql})", Shape.DECIMAL)
     shape = Shape.NUMBER if name == "list_avg" else values.shape
     kind = "DOUBLE" if shape is Shape.NUMBER else "BIGINT"
     return Typed(f"CAST({_sql(name, arguments)} AS {kind})", shape)
 
 
-def list_of(sql: str) -> Writer:
-    return lambda _, arguments: evolve(arguments[0], sql=sql.format(list=arguments[0].sql))
+def list_extreme(name: str, arguments: Arguments) -> Typed:
+    """The least or the greatest element of a list."""
+    if arguments[0].shape is Shape.DECIMAL:
+        return Typed(greatest_of_list(name, arguments[0].sql), Shape.DECIMAL)
+    return element(f"{name}({{list}})")(name, arguments)
+
+
+def list_sorted(sql: str) -> Writer:
+    """The call of a function that gives a list of sorted elements.
+
+    :param sql: of these elements.
+    """
+
+    def write(_: str, arguments: Arguments) -> Typed:
+        values = arguments[0]
+        elements = sql.format(list=values.sql)
+        is_decimal = values.shape is Shape.DECIMAL
+        return evolve(values, sql=sorted_list(elements) if is_decimal else f"list_sort({elements})")
+
+    return write
 
 
 def matches(name: str, arguments: Arguments) -> Typed:
@@ -252,7 +323,7 @@ def matches(name: str, arguments: Arguments) -> Typed:
 
 def regexp_replace(name: str, arguments: Arguments) -> Typed:
     text, pattern, instead = arguments[:3]
-    groups, characters = insertions(instead.literal or "")
+    groups, characters = insertions(checked_replacement(checked_pattern(pattern.literal or ""), instead.literal or ""))
     longer = text.growth * (1 + groups + characters) + Growth(0, characters)
     sql = f"{name}({text.sql}, {_pattern(pattern)}, {instead.sql}{_options(arguments[3:])})"
     return Typed(sql, Shape.TEXT, growth=longer if groups or characters else text.growth)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from deltamark.domain.derivation.dependency_paths import ExpressionRefused, WrongCall
+from deltamark.domain.derivation.dependency_paths import ExpressionRefused, WrongCall, WrongPart, refusal
 from deltamark.domain.values import shown
 from deltamark.infrastructure.expressions import sql_function_calls as calls
 from deltamark.infrastructure.expressions.advice import instead_of_function
@@ -50,8 +50,10 @@ def call_function(name: str, arguments: list[Typed]) -> Typed:
         raise WrongCall(f"uses {shown(name)}, which is not allowed in an expression{suggestion}")
     if not function.least <= len(arguments) <= function.most:
         raise WrongCall(f"gives {name} {len(arguments)} arguments; write {name}({function.usage})")
-    for index, argument in enumerate(arguments):
-        _check(name, function, index, argument)
+    faults = (_fault(name, function, index, argument) for index, argument in enumerate(arguments))
+    refused = refusal(fault for fault in faults if fault is not None)
+    if refused is not None:
+        raise refused
     return function.write(name.lower(), arguments)
 
 
@@ -65,21 +67,19 @@ def _predefined(name: str, arguments: list[Typed]) -> Typed:
     return apply_function(name, value, [parameter.literal or "" for parameter in parameters])
 
 
-def _check(name: str, function: Function, index: int, argument: Typed) -> None:
+def _fault(name: str, function: Function, index: int, argument: Typed) -> ExpressionRefused | None:
+    """What is wrong with an argument, or None."""
     if argument.is_list and function.lists is not None and not (index == 0 and function.lists):
-        raise ExpressionRefused(
-            f"gives {name} a list; make one value of it first, such as with array_to_string(…, ', ')"
-        )
+        return WrongPart(f"gives {name} a list; make one value of it first, such as with array_to_string(…, ', ')")
     if index == 0 and function.lists is True and not argument.is_list and argument.shape is not Shape.NOTHING:
-        raise ExpressionRefused(f"gives {name} {argument.described}; it takes a path over a collection")
+        return WrongPart(f"gives {name} {argument.described}; it takes a path over a collection")
     if index in function.literals and argument.literal is None:
-        raise ExpressionRefused(f"calls {name} with something that is no literal; write {name}({function.usage})")
+        return ExpressionRefused(f"calls {name} with something that is no literal; write {name}({function.usage})")
     shapes = function.takes[min(index, len(function.takes) - 1)]
     if shapes and not argument.is_list and argument.shape not in shapes | {Shape.NOTHING}:
         accepted = " or ".join(sorted(shape.value for shape in shapes))
-        raise ExpressionRefused(
-            f"gives {name} {argument.described} where it takes {accepted}; convert it with cast(… as …)"
-        )
+        return WrongPart(f"gives {name} {argument.described} where it takes {accepted}; convert it with cast(… as …)")
+    return None
 
 
 TEXT = frozenset({Shape.TEXT})
@@ -102,7 +102,7 @@ def _two_texts(usage: str, write: Writer) -> Function:
     return Function(usage, write, (TEXT, TEXT), 2, 2)
 
 
-_NUMBER = _one(NUMBER, "number", calls.as_first)
+_NUMBER = _one(NUMBER, "number", calls.number)
 _DATE_PART = {
     unit: _one(DATE, "date", lambda name, arguments: calls.part(name, arguments[0]))
     for unit in (*DATE_PARTS, *DAY_NUMBERS)
@@ -148,18 +148,18 @@ SQL_FUNCTIONS: Mapping[str, Function] = {
     "list_avg": _list("list", calls.list_sum),
     "list_contains": _LIST_CONTAINS,
     "list_count": _LIST_LENGTH,
-    "list_distinct": _list("list", calls.list_of("list_sort(list_distinct({list}))")),
+    "list_distinct": _list("list", calls.list_sorted("list_distinct({list})")),
     "list_first": _list("list", calls.element("list_extract({list}, 1)")),
     "list_last": _list("list", calls.element("list_extract({list}, -1)")),
-    "list_max": _list("list", calls.element("list_max({list})")),
-    "list_min": _list("list", calls.element("list_min({list})")),
-    "list_sort": _list("list", calls.list_of("list_sort({list})")),
+    "list_max": _list("list", calls.list_extreme),
+    "list_min": _list("list", calls.list_extreme),
+    "list_sort": _list("list", calls.list_sorted("{list}")),
     "list_string_agg": _LIST_TEXT,
     "list_sum": _list("list", calls.list_sum),
     "lower": _one(TEXT, "text", calls.composed),
     "lpad": _PADDED,
     "ltrim": Function("text, characters", calls.trimmed("TrimStart"), (TEXT,), 1, 2),
-    "mod": Function("number, number", calls.as_first, (NUMBER, NUMBER), 2, 2),
+    "mod": Function("number, number", calls.remainder, (NUMBER, NUMBER), 2, 2),
     "nullif": Function("value, value", calls.nullif, (ANY,), 2, 2),
     "regexp_extract": Function(
         "text, 'pattern', 1", calls.regexp_extract, (TEXT, TEXT, WHOLE), 2, 3, frozenset({1, 2})

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from decimal import Decimal
 from enum import Enum
 
 from attrs import define, evolve, frozen
 
 from deltamark.domain.derivation.dependency_paths import ExpressionRefused
-from deltamark.domain.values import PropertyType
+from deltamark.domain.values import PropertyType, shown
 from deltamark.infrastructure.duckdb.connection import quoted
 from deltamark.infrastructure.duckdb.dates import canonical_instant
+from deltamark.infrastructure.expressions.decimals import NotDecimal, canonical
 
 MOST_TIMES = 100
 MOST_CHARACTERS = 100_000
@@ -26,6 +28,7 @@ class Shape(Enum):
     TEXT = "a text"
     WHOLE = "a whole number"
     NUMBER = "a number"
+    DECIMAL = "an exact decimal"
     BOOLEAN = "a Boolean"
     INSTANT = "a date with time"
     DAY = "a date"
@@ -39,10 +42,12 @@ _SHAPES = {
     PropertyType.INT32: Shape.WHOLE,
     PropertyType.INT64: Shape.WHOLE,
     PropertyType.DOUBLE: Shape.NUMBER,
+    PropertyType.DECIMAL: Shape.DECIMAL,
     PropertyType.BOOL: Shape.BOOLEAN,
     PropertyType.DATE_TIME: Shape.INSTANT,
+    PropertyType.DATE: Shape.DAY,
 }
-NUMBERS = frozenset({Shape.WHOLE, Shape.NUMBER})
+NUMBERS = frozenset({Shape.WHOLE, Shape.NUMBER, Shape.DECIMAL})
 DATES = frozenset({Shape.INSTANT, Shape.DAY})
 
 
@@ -91,8 +96,8 @@ def watched_peak() -> Iterator[Peak]:
         _PEAK.reset(token)
 
 
-SHORT = Growth(0, 40)
-"""The bound of all other types, which have at most 40 characters as texts."""
+SHORT = Growth(0, 41)
+"""The bound of all other types, which have at most 41 characters as texts."""
 
 
 @frozen
@@ -102,6 +107,7 @@ class Typed:
     :param shape: the type; for a list, that of its elements.
     :param growth: a bound for the length of its text.
     :param literal: its text, if it is a literal text or number.
+    :param exact: SQL for a number as an exact decimal, if it is calculated from literals and whole numbers.
     """
 
     sql: str
@@ -109,6 +115,7 @@ class Typed:
     is_list: bool = False
     growth: Growth = SHORT
     literal: str | None = None
+    exact: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.growth.times > MOST_TIMES or self.growth.characters > MOST_CHARACTERS:
@@ -165,9 +172,56 @@ def as_text(value: Typed) -> Typed:
         raise ExpressionRefused("uses an interval as a text; add it to a date or subtract it from one")
     if value.shape is Shape.INSTANT:
         sql = computed_once(value.sql, canonical_instant("text"))
+    elif value.shape is Shape.DECIMAL:
+        sql = value.sql
     else:
         sql = f"CAST({value.sql} AS VARCHAR)"
     return Typed(sql, Shape.TEXT, growth=SHORT)
+
+
+def as_decimal(value: Typed) -> Typed:
+    """A number as an exact decimal: a whole number, or what is calculated from these and literals.
+
+    :raises ExpressionRefused: for any other number, which is a double.
+    """
+    if value.shape is Shape.DECIMAL:
+        return value
+    if value.shape is Shape.NUMBER:
+        if value.exact is None:
+            if value.literal is not None:
+                decimal_literal(value.literal)
+            raise ExpressionRefused(
+                f"mixes {Shape.NUMBER.value} (a Double) and {Shape.DECIMAL.value}; convert one of them with "
+                "cast(… as decimal) or cast(… as double)"
+            )
+        return Typed(value.exact, Shape.DECIMAL, literal=value.literal)
+    return Typed(f"CAST({value.sql} AS VARCHAR)", Shape.DECIMAL, literal=value.literal)
+
+
+def _as_double(value: Typed) -> Typed:
+    return evolve(value, sql=f"CAST({value.sql} AS DOUBLE)", shape=Shape.NUMBER, exact=exact_sql([value], str))
+
+
+def exact_sql(values: Iterable[Typed], sql: Callable[..., str]) -> str | None:
+    """SQL over these numbers as exact decimals; None if one of them is a double.
+
+    :param sql: gives it from that of each number.
+    """
+    numbers = list(values)
+    if any(value.shape is Shape.NUMBER and value.exact is None for value in numbers):
+        return None
+    return sql(*(as_decimal(value).sql for value in numbers))
+
+
+def decimal_literal(text: str) -> str:
+    """The canonical text of a literal number.
+
+    :raises ExpressionRefused: if it has too many digits.
+    """
+    try:
+        return canonical(Decimal(text))
+    except NotDecimal as e:
+        raise ExpressionRefused(f"holds {shown(text)}: {e}") from e
 
 
 def unify(values: list[Typed], where: str) -> list[Typed]:
@@ -182,8 +236,10 @@ def unify(values: list[Typed], where: str) -> list[Typed]:
         return [evolve(v, shape=shape, is_list=is_list) for v in values]
     shapes = {shape for shape, _ in kinds}
     if not any(is_list for _, is_list in kinds):
+        if shapes <= NUMBERS and Shape.DECIMAL in shapes:
+            return [as_decimal(v) for v in values]
         if shapes <= NUMBERS:
-            return [evolve(v, sql=f"CAST({v.sql} AS DOUBLE)", shape=Shape.NUMBER) for v in values]
+            return [_as_double(v) for v in values]
         if shapes <= DATES:
             return [evolve(v, sql=f"CAST({v.sql} AS TIMESTAMP)", shape=Shape.INSTANT) for v in values]
     described = " and ".join(sorted({v.described for v in values if v.shape is not Shape.NOTHING}))

@@ -1,4 +1,4 @@
-"""Python functions for DuckDB: phonetic codes and distinguished names.
+"""Python functions for DuckDB: phonetic codes, distinguished names, and Decimals.
 
 SQL does not suffice for them.
 
@@ -9,16 +9,18 @@ package doublemetaphone. Distinguished names follow RFC 4514.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 
 import duckdb
 import jellyfish
 import pyarrow as pa
 from doublemetaphone import doublemetaphone
 from duckdb.func import FunctionNullHandling, PythonUDFType
-from duckdb.sqltypes import VARCHAR
+from duckdb.sqltypes import VARCHAR, DuckDBPyType
 
 from deltamark.domain.synchronization.distinguished_names import canonical_name
+from deltamark.infrastructure.expressions.decimals import DECIMAL_FUNCTIONS
 
 _MOST_CACHED = 100_000
 
@@ -53,7 +55,7 @@ def register_functions(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     Functions that are already registered stay. They live as long as this connection: register them with the connection
     that cursors are made from, never with a cursor, because they would be left dangling when it closes.
     """
-    used = [name for name in _FUNCTIONS if name in sql]
+    used = [name for name in (*_FUNCTIONS, *DECIMAL_FUNCTIONS) if name in sql]
     if not used:
         return
     registered = {
@@ -64,10 +66,16 @@ def register_functions(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     }
     for name in used:
         if name not in registered:
+            if name in _FUNCTIONS:
+                kinds: Sequence[DuckDBPyType] = (VARCHAR,)
+                function = _vectorised(_FUNCTIONS[name])
+            else:
+                calculate, kinds = DECIMAL_FUNCTIONS[name]
+                function = _row_by_row(calculate)
             connection.create_function(
                 name,
-                _vectorised(_FUNCTIONS[name]),
-                [VARCHAR],
+                function,
+                [*kinds],
                 VARCHAR,
                 type=PythonUDFType.ARROW,
                 null_handling=FunctionNullHandling.SPECIAL,  # a text may give null
@@ -91,5 +99,19 @@ def _vectorised(function: TextFunction) -> Callable[[pa.Array], pa.Array]:
                 cache[text] = function(text)
             results.append(cache[text])
         return pa.array(results, pa.string()).take(encoded.indices)
+
+    return apply
+
+
+def _row_by_row(function: Callable[..., str | None]) -> Callable[..., pa.Array]:
+    """A function over many rows of arguments.
+
+    Null gives null.
+    """
+
+    @wraps(function)  # DuckDB looks at the number of parameters
+    def apply(*columns: pa.Array) -> pa.Array:
+        rows = zip(*(column.to_pylist() for column in columns), strict=True)
+        return pa.array([None if None in row else function(*row) for row in rows], pa.string())
 
     return apply

@@ -50,6 +50,7 @@ class FetchedRows:
     :param unreadable: the rows that the query did not see, in line order.
     :param read: the number of rows that the query saw, where cells with several values have become several rows.
     :param passed_over: the number of rows in which nothing was, which the query did not see either.
+    :param empty_lines: the lines (int64) of rows that the query saw, but in which nothing was for it.
     :param marks: the number of byte order marks between rows.
     """
 
@@ -57,6 +58,7 @@ class FetchedRows:
     unreadable: Sequence[UnreadableRow] = ()
     read: int | None = None
     passed_over: int = 0
+    empty_lines: pa.Array | None = None
     marks: int = 0
 
     @property

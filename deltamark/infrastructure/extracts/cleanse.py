@@ -15,6 +15,7 @@ from deltamark.domain.errors import SourceError
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import ExtractRead, SetAside
 from deltamark.domain.synchronization.incomplete import why_incomplete
+from deltamark.domain.values import shown
 from deltamark.infrastructure.extracts.cells import Cells, FetchedRows
 from deltamark.infrastructure.extracts.files import ExtractFile
 from deltamark.infrastructure.extracts.query import blank_row
@@ -31,6 +32,7 @@ class CleansedRows:
     :param losses: why the extract cannot show that something is gone, see `why_incomplete`.
     :param count: the number of all data rows, without empty ones.
     :param passed_over: the number of empty rows.
+    :param empty_lines: the lines of those among them that other mappings may read.
     :param marks: the number of byte order marks between rows.
     """
 
@@ -40,6 +42,7 @@ class CleansedRows:
     losses: Sequence[tuple[str, int]]
     count: int
     passed_over: int
+    empty_lines: pa.Array | None
     marks: int
     faulty: pa.Table | None = None
 
@@ -51,12 +54,15 @@ class CleansedRows:
         read = ExtractRead(subject=subject, file=file, rows=self.count, digest=digest)
         incomplete = None if has_commands else why_incomplete(file, subject, self.losses)
         return Cleansed(
-            read=read, set_aside=self.set_aside, incomplete=incomplete, messages=tuple(self._messages(file))
+            read=read,
+            set_aside=self.set_aside,
+            incomplete=incomplete,
+            passed_over=self.passed_over,
+            empty_lines=self.empty_lines,
+            messages=tuple(self._messages(file)),
         )
 
     def _messages(self, file: str) -> Iterator[str]:
-        if self.passed_over:
-            yield f"{file}: {how_many(self.passed_over, 'empty row')} passed over"
         if self.marks:
             yield f"{file}: {how_many(self.marks, 'byte order mark')} between rows passed over"
 
@@ -153,13 +159,33 @@ def check_order_of_columns(fetched: FetchedRows, file: ExtractFile) -> None:
         )
 
 
+def check_no_commands(cells: Cells, foreign_column: str | None, file: ExtractFile) -> None:
+    """Refuses a delta in place of a table that is always complete: all that it does not name would be deleted.
+
+    :raises SourceError: with the column.
+    """
+    if foreign_column is not None and foreign_column in cells.names:
+        raise SourceError(
+            file.at(None, foreign_column),
+            "the mapping says that this table is always complete (AlwaysComplete), but it has the column with commands "
+            f"{shown(foreign_column)}",
+            advice="Export the whole table without that column, or remove AlwaysComplete.",
+        )
+
+
 def without_empty_rows(fetched: FetchedRows) -> FetchedRows:
     """The rows of an extract without those in whose mapped cells nothing is, which are counted."""
     is_empty = pc.fill_null(pc.equal(fetched.rows["fault"], ROW_EMPTY), False)
-    count = pc.sum(is_empty).as_py() or 0
-    if not count:
+    lines = fetched.rows["line"].filter(is_empty).combine_chunks()
+    if not len(lines):
         return fetched
-    return evolve(fetched, rows=fetched.rows.filter(pc.invert(is_empty)), passed_over=fetched.passed_over + count)
+    return evolve(
+        fetched,
+        rows=fetched.rows.filter(pc.invert(is_empty)),
+        read=None if fetched.read is None else fetched.read - len(lines),
+        passed_over=fetched.passed_over + len(lines),
+        empty_lines=lines,
+    )
 
 
 def _has_faults(rows: pa.Table) -> bool:
@@ -225,5 +251,6 @@ def _cleansed(
         ],
         count=fetched.count,
         passed_over=fetched.passed_over,
+        empty_lines=fetched.empty_lines,
         marks=fetched.marks,
     )

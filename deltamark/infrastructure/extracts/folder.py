@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import duckdb
 import pyarrow as pa
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from deltamark.application.ports.extracts import LinkColumn, LinkExtract, ResourceExtract
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.configuration.value_formats import CellType
 from deltamark.domain.errors import SourceError
-from deltamark.infrastructure.extracts.cells import ExtractSource, FetchedRows
+from deltamark.infrastructure.extracts.cells import ExtractSource, FetchedRows, Format
 from deltamark.infrastructure.extracts.cleanse import (
+    check_no_commands,
     check_order_of_columns,
     cleanse_links,
     cleanse_resources,
@@ -29,6 +30,8 @@ from deltamark.infrastructure.extracts.cleanse import (
 from deltamark.infrastructure.extracts.connection import extract_connection
 from deltamark.infrastructure.extracts.copies import Copies, copies
 from deltamark.infrastructure.extracts.decode import UnpackLimits, file_digest
+from deltamark.infrastructure.extracts.direct.spool import SPOOLED
+from deltamark.infrastructure.extracts.direct.tables import DirectTables
 from deltamark.infrastructure.extracts.files import ExtractFile, ExtractTouched, check_signature, open_extract
 from deltamark.infrastructure.extracts.formats import ENDINGS, format_of
 from deltamark.infrastructure.extracts.many_values import one_row_each
@@ -46,6 +49,10 @@ def _is_same(one: _Found, other: _Found) -> bool:
     return one[2:] == other[2:] and one[0].rows.equals(other[0].rows)
 
 
+def _command(described: DescribedColumns) -> list[str]:
+    return [] if described.command_column is None else ["command"]
+
+
 class _NewQuery(Protocol):
     """Gives the query over an extract, for the types that the file gives to its columns."""
 
@@ -61,10 +68,16 @@ class FolderExtracts:
 
     :param folder: where the extracts are.
     :param limits: how far a compressed extract may grow.
+    :param direct: the tables that a program gives, which are read in the place of files.
     """
 
     folder: Path
     limits: UnpackLimits = UnpackLimits()
+    direct: DirectTables | None = field(default=None, eq=False)
+
+    def with_tables(self, sources: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> FolderExtracts:
+        """The extracts of one run, to which a program gives some of the connection tables."""
+        return evolve(self, direct=DirectTables(sources, columns, self.direct))
 
     def resources(
         self,
@@ -72,21 +85,24 @@ class FolderExtracts:
         entity_type: EntityType,
         command_column: str | None,
         *,
-        whole_rows: bool = False,
+        is_shared: bool = False,
     ) -> ResourceExtract:
         """The cleansed rows of an entity type's connection table.
 
-        :param whole_rows: whether a row is only empty, and passed over, if nothing is in its other cells either, where
-            the key alone is mapped.
+        :param command_column: the column with the commands where extracts of the connector are deltas; that of a
+            mapping which is always complete must not have it.
+        :param is_shared: whether other mappings read the table too. Then a row is empty, and passed over, if nothing is
+            in the mapped cells. Else a command is something, and, where the key alone is mapped, any other cell.
 
         :raises SourceError: if the file cannot be read as a whole. No content of a file raises another error.
         """
-        query = partial(resource_query, mapping, entity_type, command_column)
-        names = ["key", "line", "state", *(["command"] if command_column is not None else [])]
-        whole_rows = whole_rows and len(mapping.properties) == 1
+        command_column = self._command_column(mapping.connection_table, command_column)
+        query = partial(resource_query, mapping, entity_type, command_column, is_shared=is_shared)
+        whole_rows = not is_shared and len(mapping.properties) == 1
         with self._fetched(mapping, query, whole_rows=whole_rows) as (connection, fetched, described, name, digest):
             rows = cleanse_resources(connection, fetched, described, name)
-        cleansed = rows.cleansed(mapping.entity_type, name, digest, has_commands=command_column is not None)
+        names = ["key", "line", "state", *_command(described)]
+        cleansed = rows.cleansed(mapping.entity_type, name, digest, has_commands=described.command_column is not None)
         return ResourceExtract(rows=rows.rows.select(names), kept=rows.kept, cleansed=cleansed, faulty=rows.faulty)
 
     def links(
@@ -96,28 +112,38 @@ class FolderExtracts:
         command_column: str | None,
         *,
         may_lack_first: bool = False,
+        is_shared: bool = False,
     ) -> LinkExtract:
         """The cleansed pairs of an association's connection table.
 
         Repeated pairs are left out, and so are rows without a second value. With a command column all rows stay, in
         their order.
 
+        :param command_column: as for `resources`.
         :param may_lack_first: whether a row without a first value is no fault.
+        :param is_shared: whether other mappings read the table too, see `resources`.
         :raises SourceError: if the file cannot be read as a whole.
         """
-        query = partial(link_query, mapping, ends, command_column, may_lack_first=may_lack_first)
-        names = ["line", "key", "value2", *(["command"] if command_column is not None else [])]
+        command_column = self._command_column(mapping.connection_table, command_column)
+        query = partial(link_query, mapping, ends, command_column, may_lack_first=may_lack_first, is_shared=is_shared)
         with self._fetched(mapping, query) as (connection, fetched, described, name, digest):
             if any(end.separator is not None for end in ends):
                 fetched = one_row_each(connection, fetched)
             rows = cleanse_links(connection, fetched, described, name)
-            halves = None if command_column is not None else half_rows(fetched)
-        cleansed = rows.cleansed(mapping.association, name, digest, has_commands=command_column is not None)
+            halves = None if described.command_column is not None else half_rows(fetched)
+        names = ["line", "key", "value2", *_command(described)]
+        cleansed = rows.cleansed(mapping.association, name, digest, has_commands=described.command_column is not None)
         pairs = rows.rows.select(names).rename_columns(["value1" if n == "key" else n for n in names])
         faulty = None
         if rows.faulty is not None:
-            faulty = rows.faulty.select(["key", "line"]).rename_columns(["value1", "line"])
+            faulty = rows.faulty.rename_columns(["value1", "line", "command"])
         return LinkExtract(rows=pairs, kept=rows.kept, cleansed=cleansed, faulty=faulty, halves=halves)
+
+    def _command_column(self, table: str, of_job: str | None) -> str | None:
+        """The column with the commands of a table: that of the job, unless the program gives the table."""
+        if self.direct is None or table not in self.direct:
+            return of_job
+        return self.direct.command_column(table, of_job)
 
     @contextmanager
     def _fetched(
@@ -146,9 +172,19 @@ class FolderExtracts:
     ) -> tuple[_Found, ExtractTouched | None]:
         """What the file holds, and whether it may have changed meanwhile."""
         found: list[_Found] = []
+        table = mapping.connection_table
+        if self.direct is not None and table in self.direct:
+            with self.direct.opened(table) as file:
+                spooled = self._read_open(
+                    file, SPOOLED, mapping, new_query, connection, all_copies, whole_rows=whole_rows
+                )
+            return spooled, None
         try:
-            with open_extract(self.folder, mapping.connection_table, ENDINGS, all_copies) as file:
-                found.append(self._read_open(file, mapping, new_query, connection, all_copies, whole_rows=whole_rows))
+            with open_extract(self.folder, table, ENDINGS, all_copies) as file:
+                known = format_of(file.ending)
+                found.append(
+                    self._read_open(file, known, mapping, new_query, connection, all_copies, whole_rows=whole_rows)
+                )
         except ExtractTouched as touched:
             return found[0], touched
         return found[0], None
@@ -156,6 +192,7 @@ class FolderExtracts:
     def _read_open(
         self,
         file: ExtractFile,
+        extract_format: Format,
         mapping: EntityTypeMapping | EntityAssociationMapping,
         new_query: _NewQuery,
         connection: duckdb.DuckDBPyConnection,
@@ -166,7 +203,6 @@ class FolderExtracts:
         query = new_query()
         with ThreadPoolExecutor(1) as in_parallel:
             digest = in_parallel.submit(file_digest, file.path)
-            extract_format = format_of(file.ending)
             try:
                 check_signature(file, file.head(), extract_format.signature, extract_format.described)
                 cells = extract_format.read(
@@ -181,6 +217,7 @@ class FolderExtracts:
                         limits=self.limits,
                     )
                 )
+                check_no_commands(cells, query.foreign_column, file)
                 if cells.cell_types:
                     query = new_query(cell_types=cells.cell_types)
                 numbers = [cells.names.index(name) for name in query.columns]

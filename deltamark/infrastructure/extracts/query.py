@@ -20,7 +20,8 @@ from deltamark.infrastructure.duckdb.conversions import (
     conversion,
     in_ascii,
     lower_escapes,
-    text_in_ascii,
+    prepared,
+    without_surroundings,
 )
 from deltamark.infrastructure.extracts.many_values import split_conversion
 from deltamark.infrastructure.extracts.row_faults import (
@@ -31,6 +32,7 @@ from deltamark.infrastructure.extracts.row_faults import (
     HEADER_MOVED,
     KEY_EMPTY,
     KEY_TOO_LONG,
+    LINK_COMMANDS,
     LONGEST_KEY,
     ROW_EMPTY,
     DescribedColumns,
@@ -52,6 +54,7 @@ class Query:
     :param identifier_columns: those of them whose values may be bytes or texts (Guid, SID).
     :param sql: the query over ``cells``, in which ``columns[i]`` is called ``w<i>``.
     :param described: the columns as messages name them.
+    :param foreign_column: the column with commands, which a table that is always complete must not have.
     """
 
     columns: Sequence[str]
@@ -59,6 +62,7 @@ class Query:
     identifier_columns: frozenset[str]
     sql: str
     described: DescribedColumns
+    foreign_column: str | None = None
 
 
 @frozen(kw_only=True)
@@ -89,17 +93,21 @@ def resource_query(
     entity_type: EntityType,
     command_column: str | None,
     *,
+    is_shared: bool = False,
     cell_types: Mapping[str, CellType] = _NO_TYPES,
 ) -> Query:
     """The query for ``key``, ``state``, ``fault`` and ``fault_value``.
 
     If there is a command column, also ``command``.
 
+    :param command_column: the column with commands in the extracts of the connector that are not always complete.
+    :param is_shared: whether a row with nothing but a command is empty.
     :param cell_types: those of columns to which the file gives a type.
 
     :raises SourceError: if the `Format` of a date is invalid.
     """
     at = mapping.location or Location(mapping.connection_table)
+    command_column, foreign_column = _of_table(mapping, command_column)
     columns = []
     for number, mapped in enumerate(mapping.properties):
         declared = entity_type.property(mapped.identifier)
@@ -126,6 +134,8 @@ def resource_query(
         f"t{key} as key, {lower_escapes('duckdb_state')} as state",
         derived=f"{state} as duckdb_state, ",
         unchecked="command = 'delete'",
+        is_shared=is_shared,
+        foreign_column=foreign_column,
     )
 
 
@@ -135,6 +145,7 @@ def link_query(
     command_column: str | None,
     *,
     may_lack_first: bool = False,
+    is_shared: bool = False,
     cell_types: Mapping[str, CellType] = _NO_TYPES,
 ) -> Query:
     """The query for ``key``, ``value2``, ``fault``, ``fault_value`` and ``command``.
@@ -143,11 +154,14 @@ def link_query(
 
     A row whose second cell is empty has no ``value2``, and no fault if there is a first value and no command.
 
+    :param command_column: as for `resource_query`.
     :param may_lack_first: whether a row without a first value has no fault either. With commands that holds only where
         a cell has one value: of several, an empty cell does not say which are concerned.
+    :param is_shared: whether a row with nothing but a command is empty.
     :param cell_types: those of columns to which the file gives a type.
     """
     at = mapping.location or Location(mapping.connection_table)
+    command_column, foreign_column = _of_table(mapping, command_column)
     names = (mapping.column1, mapping.column2)
     columns = [
         _column(
@@ -168,7 +182,23 @@ def link_query(
         is_half = "h0 <> h1"
     else:
         is_half = "h0 and not h1"
-    return _query(columns, 0, command_column, "t0 as key, t1 as value2", ignored=is_half)
+    return _query(
+        columns,
+        0,
+        command_column,
+        "t0 as key, t1 as value2",
+        ignored=is_half,
+        is_shared=is_shared,
+        foreign_column=foreign_column,
+        commands=LINK_COMMANDS,
+    )
+
+
+def _of_table(
+    mapping: EntityTypeMapping | EntityAssociationMapping, command_column: str | None
+) -> tuple[str | None, str | None]:
+    """The column with commands that a table has, and the one that it must not have."""
+    return (None, command_column) if mapping.always_complete else (command_column, None)
 
 
 def _column(
@@ -182,7 +212,7 @@ def _column(
     separator: str | None = None,
 ) -> _Column:
     raw = f"w{number}"
-    cell = raw if _prepared(raw, written) is None else f"c{number}"
+    cell = raw if prepared(raw, written) is None else f"c{number}"
     value = f"k{number}" if is_key and separator is None else cell
     if separator is None:
         converted = conversion(kind, value, written, at)
@@ -200,15 +230,6 @@ def _column(
     )
 
 
-def _prepared(cell: str, written: ValueFormat) -> str | None:
-    """SQL for a cell without what means no value, and trimmed if it is; None if the cell stays as it is."""
-    if not written.trim and not written.null_values:
-        return None
-    trimmed = f"trim({cell}, {in_ascii(INVISIBLE)})"
-    nothing = ", ".join(text_in_ascii(text) for text in ("", *written.null_values))
-    return f"case when {trimmed} not in ({nothing}) then {trimmed if written.trim else cell} end"
-
-
 def _query(
     columns: Sequence[_Column],
     key: int,
@@ -218,20 +239,24 @@ def _query(
     derived: str = "",
     unchecked: str = "false",
     ignored: str = "false",
+    is_shared: bool = False,
+    foreign_column: str | None = None,
+    commands: Mapping[str, str] = COMMANDS,
 ) -> Query:
     """The query that selects these columns and the first fault of each row.
 
     :param derived: columns that `selected` uses besides the values.
     :param unchecked: the rows of which only the key is checked.
     :param ignored: the rows that have no fault, whatever they hold.
+    :param is_shared: whether a row with nothing but a command is empty.
     """
     values = [f"{c.conversion.text} as t{i}, {c.conversion.has_value} as h{i}" for i, c in enumerate(columns)]
-    keys = [f"{_without_surroundings(column.cell)} as {column.value}" for column in columns if column.is_key]
+    keys = [f"{without_surroundings(column.cell)} as {column.value}" for column in columns if column.is_key]
     names = [column.name for column in columns]
     command = f"w{len(columns)}"
     if command_column is not None:
         names.append(command_column)
-    read = [column.cell for column in columns] + ([] if command_column is None else [command])
+    read = [column.cell for column in columns] + ([] if command_column is None or is_shared else [command])
     faults = [
         (ROW_EMPTY, f"case when h{key} then false else {' and '.join(map(_blank, read))} end", "null"),
         (KEY_EMPTY, f"not h{key}", columns[key].raw),
@@ -241,7 +266,7 @@ def _query(
         *_conversion_fault(columns, key, "true"),
     ]
     if command_column is not None:
-        meanings = " ".join(f"when '{spelling}' then '{meaning}'" for spelling, meaning in COMMANDS.items())
+        meanings = " ".join(f"when '{spelling}' then '{meaning}'" for spelling, meaning in commands.items())
         values.append(f"case lower(trim({command}, {in_ascii(BLANKS)})) {meanings} end as command")
         faults.append((COMMAND_UNKNOWN, "command is null", command))
         selected += ", command"
@@ -253,8 +278,8 @@ def _query(
             faults += _conversion_fault(columns, number, checked)
     codes = " ".join(f"when {condition} then {code}" for code, condition, _ in faults)
     shown = " ".join(f"when {code} then {cell}" for code, _, cell in faults)
-    prepared = [(column, _prepared(f"w{number}", column.written)) for number, column in enumerate(columns)]
-    cells = ", ".join(f"{sql} as {column.cell}" for column, sql in prepared if sql is not None)
+    cleaned = [(column, prepared(f"w{number}", column.written)) for number, column in enumerate(columns)]
+    cells = ", ".join(f"{sql} as {column.cell}" for column, sql in cleaned if sql is not None)
     source = f"(select *, {cells} from cells)" if cells else "cells"
     source = f"(select *, {', '.join(keys)} from {source})" if keys else source
     sql = f"""
@@ -262,13 +287,14 @@ def _query(
         from (select *, {derived}case when {ignored} then null {codes} end as fault
               from (select *, {", ".join(values)} from {source}))"""
     mapped = [MappedColumn(name=c.name, kind=c.kind, written=c.written) for c in columns]
-    described = DescribedColumns(columns=mapped, key=key, command_column=command_column)
+    described = DescribedColumns(columns=mapped, key=key, command_column=command_column, commands=tuple(commands))
     return Query(
         columns=names,
         bytes_columns=frozenset(c.name for c in columns if c.kind in (PropertyType.BYTES, PropertyType.BINARY)),
         identifier_columns=frozenset(c.name for c in columns if c.kind is PropertyType.GUID or c.written.format == SID),
         sql=sql,
         described=described,
+        foreign_column=None if foreign_column in names else foreign_column,
     )
 
 
@@ -311,15 +337,6 @@ def _longest(column: _Column, number: int) -> str:
     if column.is_split:
         return f"list_max(list_transform(t{number}, lambda x: length(x)))"
     return f"length({column.value})"
-
-
-def _without_surroundings(cell: str) -> str:
-    """A key without the invisible characters around it, NULL if nothing is left.
-
-    The first and the last character decide most cells, which is cheap.
-    """
-    is_plain = f"{cell} between '!' and '~' and right({cell}, 1) between '!' and '~'"
-    return f"case when {is_plain} then {cell} else nullif(trim({cell}, {in_ascii(INVISIBLE)}), '') end"
 
 
 def blank_row(count: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -25,6 +25,9 @@ LONGEST_KEY = 4_096
 COMMANDS = {"insert": "insert", "add": "insert", "update": "update", "delete": "delete", "merge": "merge"}
 """The values of a command column, in lower case (any case is accepted), and the command that each means."""
 
+LINK_COMMANDS = {**COMMANDS, "replace": "replace"}
+"""Those of rows of links."""
+
 
 @frozen(kw_only=True)
 class MappedColumn:
@@ -45,11 +48,13 @@ class DescribedColumns:
 
     :param columns: the mapped ones, in the order of the codes.
     :param key: the number of the column that identifies the resource.
+    :param commands: what the column with commands may hold.
     """
 
     columns: Sequence[MappedColumn]
     key: int
     command_column: str | None
+    commands: Iterable[str] = COMMANDS
 
     def losses(self, codes: Sequence[int | None]) -> list[tuple[str, int]]:
         """How many rows with these faults do not show which resource they are about, and why, for `why_incomplete`."""
@@ -84,6 +89,6 @@ class DescribedColumns:
         if code == KEY_TOO_LONG:
             return key, f"the key is longer than {LONGEST_KEY:,} characters"
         if code == COMMAND_UNKNOWN:
-            return self.command_column, f"the command is not one of {', '.join(COMMANDS)}"
+            return self.command_column, f"the command is not one of {', '.join(self.commands)}"
         column = self.columns[code - FIRST_CONVERSION]
         return column.name, reason_unreadable(row["fault_value"], column.kind, column.written)

@@ -28,6 +28,8 @@ FEWEST_PEOPLE = 20
 MOST_PEOPLE = 5_000_000
 FEWEST_DEPARTMENTS = 10
 LAST_DAY = 10_000
+EXTRACTS = ("HR_Person.csv", "HR_Department.csv", "AD_Account.csv", "AD_Group.csv", "AD_GroupMember.csv")
+"""The files of a company with accounts and groups."""
 
 
 def generate(

@@ -8,8 +8,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from deltamark.domain.errors import UsageError
-from deltamark.infrastructure.sample_company.generator import generate
+from deltamark.infrastructure.sample_company.generator import EXTRACTS, generate
 from deltamark.infrastructure.system.atomic_file import whole_file
+from deltamark.infrastructure.system.new_files import new_files
 
 EXPORTS = "exports"
 
@@ -20,22 +21,26 @@ def write_workspace(folder: Path, *, people: int = 100, seed: int = 1) -> list[P
     They are `deltamark.toml`, `configuration/*.xml` with the jobs Incremental and Complete, and in `exports/` the first
     day of a company. The same arguments always give the same bytes.
 
-    :param folder: a new or empty folder.
+    :param folder: may hold other files.
     :param people: the number of people in the company.
-    :raises UsageError: if the folder is not empty or is a file, or if there is no company of that size. Nothing was
-        written then.
+    :raises UsageError: if a file of these names or another configuration is there, if the folder is a file, if there is
+        no company of that size, or if a file cannot be written. Nothing is left of it then.
     """
-    _check_empty(folder)
-    extracts = generate(folder / EXPORTS, people=people, seed=seed)
-    return [*_copy(files(__package__) / "template", folder), *extracts]
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder. Nothing was written; name a folder.")
+    template = files(__package__) / "template"
+    extracts = [folder / EXPORTS / name for name in EXTRACTS]
+    settings = [folder / name for name in _names(template)]
+    with new_files([*settings, *extracts], would_be_read=(folder / "configuration").rglob("*.xml")):
+        return [*_copy(template, folder), *generate(folder / EXPORTS, people=people, seed=seed)]
 
 
-def _check_empty(folder: Path) -> None:
-    if folder.is_dir():
-        if any(folder.iterdir()):
-            raise UsageError(f"{folder} is not empty. Nothing was written; name a folder that is new or empty.")
-    elif folder.exists() or folder.is_symlink():
-        raise UsageError(f"{folder} is not a folder. Nothing was written; name a folder that is new or empty.")
+def _names(source: Traversable, folder: str = "") -> Iterator[str]:
+    for item in sorted(source.iterdir(), key=lambda item: item.name):
+        if item.is_dir():
+            yield from _names(item, f"{folder}{item.name}/")
+        else:
+            yield f"{folder}{item.name}"
 
 
 def _copy(source: Traversable, target: Path) -> Iterator[Path]:

@@ -218,11 +218,20 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def log_end(self) -> int:
+        """Returns the stored newest position, 0 in a new store."""
+
+    @abstractmethod
+    def set_log_end(self, position: int) -> None:
+        """Stores another newest position than the database keeps."""
+
     def newest_position(self) -> int:
         """Returns the newest position ever assigned.
 
         0 in a new store. Needs a writing transaction.
         """
+        newest = self.one("SELECT max(notification_id) FROM stored_events") or 0
+        return max(self.log_end(), int(newest))
 
     @abstractmethod
     def save_newest_position(self, newest: int) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from eventsourcing.persistence import PersistenceError
 
 from deltamark.application.ports.commands import Writing
-from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.store import Clock
 from deltamark.domain.errors import ROW_ERRORS, DeltamarkError, StoreError, StoreMissing, store_damaged
 from deltamark.infrastructure.store.database import Database
-from deltamark.infrastructure.store.events.mapper import ChangeMapper
+from deltamark.infrastructure.store.events.mapper import ChangeMapper, from_micros
 from deltamark.infrastructure.store.transactions import DryRunWriting, StoreReading
 from deltamark.infrastructure.system.processes import end_stopped, number_of
 
@@ -55,7 +55,7 @@ class DatabaseStore(ABC, Generic[DriverError]):
         return getattr(self._dry_runs, "new_database", None)
 
     @contextmanager
-    def reading(self) -> Iterator[Reading]:
+    def reading(self) -> Iterator[StoreReading]:
         with (
             self._explained_errors(),
             self._database() as database,
@@ -78,6 +78,16 @@ class DatabaseStore(ABC, Generic[DriverError]):
             self._writing_transaction() if self._dry_run is None else self._savepoint(self._dry_run()) as writing,
         ):
             yield writing
+
+    def _run_of(self, is_writer: Callable[[str], bool]) -> tuple[str, tuple[int, datetime]] | None:
+        """Returns the process that `is_writer` recognizes among those that hold leases, its run, and since when."""
+        with suppress(self._driver_error, StoreError), self._reading_transaction() as database:
+            for process, run, taken_at in database.all(
+                "SELECT process, run, min(taken_at) FROM leases GROUP BY process, run ORDER BY run DESC"
+            ):
+                if process and is_writer(process):
+                    return process, (run, from_micros(taken_at))
+        return None
 
     def end_unresponsive(self, run: int) -> bool:
         with self._explained_errors(), self._database() as database:

@@ -6,12 +6,14 @@ Written once for every database; `Types` has the SQL in which their definitions 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from attrs import frozen
 
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.integrity.seal_existing_log import seal_log
+from deltamark.infrastructure.store.row_seals import seal_rows
 
 
 @frozen(kw_only=True)
@@ -294,6 +296,52 @@ def _processes(t: Types) -> Sequence[str]:
     )
 
 
+def _configurations(t: Types) -> Sequence[str]:
+    return (
+        # The canonical XML of adopted configurations, compressed. The events of adoptions (stream 0) have the digest.
+        f"CREATE TABLE configurations (digest {t.text} PRIMARY KEY, xml {t.bytes} NOT NULL)",
+    )
+
+
+_ROWS_SEALED = (
+    "store", "entity_types", "associations", "dependencies", "places", "rules", "consumed", "horizons", "blocked",
+    "schedules", "pending", "flags", "classifications", "correlation_keys", "snapshots",
+)  # fmt: skip
+
+
+def _sealed_rows(t: Types) -> Sequence[str]:
+    return (
+        # See the module `row_seals`.
+        *(f"ALTER TABLE {table} ADD COLUMN seal {t.number} NOT NULL DEFAULT 0" for table in _ROWS_SEALED),
+        f"""CREATE TABLE table_seals (
+            name {t.text} PRIMARY KEY,
+            rows {t.number} NOT NULL,
+            total {t.number} NOT NULL
+        )""",
+    )
+
+
+def _consumers(t: Types) -> Sequence[str]:
+    return (
+        # How far programs have read the log, as they said themselves. Not in the log: reading is no change.
+        f"""CREATE TABLE consumers (
+            name {t.text} PRIMARY KEY,
+            position {t.number} NOT NULL,
+            began_at {t.number} NOT NULL,
+            moved_at {t.number} NOT NULL,
+            moves {t.number} NOT NULL,
+            seal {t.number} NOT NULL DEFAULT 0
+        )""",
+    )
+
+
+def _snapshots_in_order(t: Types) -> Sequence[str]:
+    return (
+        # Readers of the log that take snapshots for discarded changes read them by position, some at a time.
+        "CREATE INDEX snapshots_by_position ON snapshots (position)",
+    )
+
+
 SEALED = 8
 """The first version in which events are sealed and may be erased."""
 
@@ -308,6 +356,10 @@ STEPS: Sequence[Step] = (
     Step(SEALED, _sealed, fill=seal_log),
     Step(9, _awaited_by_pair),
     Step(10, _processes),
+    Step(11, _configurations),
+    Step(12, _sealed_rows, fill=partial(seal_rows, tables=_ROWS_SEALED)),
+    Step(13, _consumers, fill=partial(seal_rows, tables=("consumers",))),
+    Step(14, _snapshots_in_order),
 )
 """All migrations, in order. A released one is never changed."""
 

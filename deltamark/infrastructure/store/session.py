@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Any
 
 from deltamark.application.ports.store import Clock
 from deltamark.domain.errors import store_damaged
@@ -17,6 +19,16 @@ from deltamark.infrastructure.store.queries.derived import DerivedQueries
 from deltamark.infrastructure.store.queries.flags import FlagQueries
 from deltamark.infrastructure.store.queries.leases import LeaseQueries
 from deltamark.infrastructure.store.queries.log import RunQueries
+from deltamark.infrastructure.store.row_seals import (
+    SEALED,
+    SealSums,
+    check_row,
+    put_seal,
+    row_altered,
+    seal_of,
+    sealed_rows,
+    sum_of,
+)
 
 _END_OF_TIME = to_micros(datetime.max.replace(tzinfo=UTC))
 
@@ -32,18 +44,28 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
 
     def __init__(self, database: Database, mapper: ChangeMapper, clock: Clock) -> None:
         super().__init__(database, mapper)
+        self._is_rebuilding = False
         self._next = self._first = position_after(database.newest_position())
         self._seals = Seals()
+        self._sums = SealSums()
         last_at, self._stream, self._run, self._flag = self._counters()
         self._began_at, self._began = to_micros(clock()), monotonic()
         self._micros = max(self._began_at, last_at + 1)
 
     def _counters(self) -> tuple[int, int, int, int]:
         """Returns the newest time in the log, the next stream, the next run and the next flag."""
-        match self._db.row("SELECT last_at, next_stream, next_run, next_flag FROM store"):
-            case (int(last_at), int(stream), int(run), int(flag)) if last_at < _END_OF_TIME:
+        row, seal = self._store_row()
+        self._is_altered = seal_of(row) != seal
+        match row:
+            case (_, _, int(last_at), int(stream), int(run), int(flag), *_) if last_at < _END_OF_TIME:
                 return last_at, stream, run, flag
         raise store_damaged("the time of the store, or one of its next numbers, cannot be read")
+
+    def _store_row(self) -> tuple[tuple[Any, ...], int]:
+        rows = sealed_rows(self._db, SEALED["store"])
+        if len(rows) != 1:
+            raise store_damaged(f"the table store has {len(rows)} rows instead of one")
+        return rows[0]
 
     def now(self) -> datetime:
         return from_micros(self._micros)
@@ -51,11 +73,21 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
     def _host_time(self) -> int:
         return self._began_at + int((monotonic() - self._began) * 1_000_000)
 
+    def _refuse_altered(self) -> None:
+        """Refuses a row of the store that was altered, unless this transaction replays the log.
+
+        :raises StoreError: names the row.
+        """
+        if self._is_altered and not self._is_rebuilding:
+            raise row_altered(SEALED["store"], self._store_row()[0])
+
     def _positions(self, count: int) -> range:
+        self._refuse_altered()
         first, self._next = self._next, self._next + count
         return range(first, self._next)
 
     def _streams(self, count: int) -> range:
+        self._refuse_altered()
         first, self._stream = self._stream, self._stream + count
         return range(first, self._stream)
 
@@ -74,7 +106,10 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
 
     def _name_id(self, table: str, name: str) -> int:
         number = self._db.one(f"SELECT id FROM {table} WHERE name=?1", (name,))
-        return int(number or self._db.one(f"INSERT INTO {table} (name) VALUES (?1) RETURNING id", (name,)))
+        if number:
+            return int(number)
+        with self._sealing(table):
+            return int(self._db.one(f"INSERT INTO {table} (name) VALUES (?1) RETURNING id", (name,)))
 
     def finish(self) -> None:
         """Writes the counters.
@@ -83,14 +118,64 @@ class Session(RunQueries, FlagQueries, DerivedQueries, LeaseQueries):
         """
         newest = self._next - 1
         if newest >= self._first:
+            self._check_end()
             segments, digest = self._seals.close(self._sealed_to(), self._first, newest, self._micros)
             self._db.execute(
                 "INSERT INTO moments (position, at, segments, digest) VALUES (?1, ?2, ?3, ?4)",
                 (newest, self._micros, segments, digest),
             )
             self._db.save_newest_position(newest)
-        sql = "UPDATE store SET last_at=?1, next_stream=?2, next_run=?3, next_flag=?4"
-        self._db.execute(sql, (self._micros, self._stream, self._run, self._flag))
+        self._sums.write(self._db)
+        self._write_store()
+
+    def _check_end(self) -> None:
+        """Refuses to write above a position that is not the end of the log, which would leave a gap in it.
+
+        :raises StoreError: if the stored newest position was altered.
+        """
+        before = self._db.one("SELECT max(position) FROM moments") or 0
+        if before != self._first - 1:
+            raise store_damaged(
+                f"the newest position of the store is {self._first - 1}, but its log ends at {before}",
+                effect="Nothing was changed.",
+                alternative="replay the log, which puts this right: `deltamark replay`",
+            )
+
+    def _write_store(self) -> None:
+        """Writes the row of the store with its counters."""
+        self._refuse_altered()
+        (one, epoch, *_, forgotten, log), _ = self._store_row()
+        numbers = [self._micros, self._stream, self._run, self._flag]
+        seal = seal_of((one, epoch, *numbers, forgotten, log))
+        sql = "UPDATE store SET last_at=?1, next_stream=?2, next_run=?3, next_flag=?4, seal=?5"
+        self._db.execute(sql, (*numbers, seal))
+
+    @contextmanager
+    def _sealing(self, name: str, condition: str = "TRUE", parameters: Sequence[Any] = ()) -> Iterator[None]:
+        """Seals the rows of a small table that the block writes.
+
+        :param condition: holds for all rows that the block writes or deletes, before and after it.
+        :raises StoreError: if one of the rows under the condition was altered before.
+        """
+        table = SEALED[name]
+        before = sealed_rows(self._db, table, condition, parameters)
+        for row, seal in () if self._is_rebuilding else before:
+            check_row(table, row, seal)
+        yield
+        after = sealed_rows(self._db, table, condition, parameters)
+        seals = [seal_of(row) for row, _ in after]
+        for (row, seal), right in zip(after, seals, strict=True):
+            if seal != right:
+                put_seal(self._db, table, row)
+        self._sums.add(name, (len(before), sum(seal for _, seal in before)), (len(after), sum(seals)))
+
+    def _delete_sealed(self, table: str, condition: str, parameters: Sequence[Any] = ()) -> int:
+        """Deletes rows of a large table, and returns how many."""
+        before = sum_of(self._db, table, condition, parameters)
+        if before[0]:
+            self._sums.add(table, before, (0, 0))
+            self._db.execute(f"DELETE FROM {table} WHERE {condition}", parameters)
+        return before[0]
 
     def _sealed_to(self) -> bytes:
         """Returns the digest of the newest transaction."""

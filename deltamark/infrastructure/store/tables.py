@@ -41,12 +41,16 @@ _CREATE_TRACKING = (
 )
 """Made by the eventsourcing library."""
 
+_SEAL = "check value of the row, by which `deltamark verify` finds altered rows"
+
 PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "stored_events": (
         "The log: one row for each event, in the order of positions.",
         {
             "notification_id": "position in the log: unique, increasing, never reused",
-            "originator_id, originator_version": "stream of the resource, link or run, and the event's number in it",
+            "originator_id, originator_version": (
+                "stream of the resource, link or run (0: adoptions of configurations), and the event's number in it"
+            ),
             "topic": "type of the event, with its version",
             "state": "payload, JSON",
             "seal": "salt and check digits of the event, by which `deltamark verify` finds altered events",
@@ -58,6 +62,13 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "position": "newest position that the transaction wrote",
             "at": "time of the transaction",
             "segments, digest": "digests of its events, and the digest that chains it to the transaction before",
+        },
+    ),
+    "configurations": (
+        "Adopted configurations: one row for each, however often it was adopted.",
+        {
+            "digest": "SHA-256 of the canonical XML, as the events of adoptions have it",
+            "xml": "canonical XML, compressed with zlib",
         },
     ),
     "stubs": (
@@ -72,6 +83,7 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         {
             "stream, version, position": "which resource or link, and its newest discarded change",
             "topic, state": "type and payload, as in `stored_events`",
+            "seal": _SEAL,
         },
     ),
     "horizons": (
@@ -80,6 +92,7 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "subject": "entity type or association",
             "connector, run, task": "whose changes they were, and the run and task that discarded them",
             "position": "position up to which changes are gone",
+            "seal": _SEAL,
         },
     ),
     "resources": (
@@ -102,8 +115,20 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "live": "whether it exists now",
         },
     ),
-    "entity_types": ("Names of entity types.", {"id, name": "number used in other tables, and the name"}),
-    "associations": ("Names of associations.", {"id, name": "number used in other tables, and the name"}),
+    "entity_types": (
+        "Names of entity types.",
+        {
+            "id, name": "number used in other tables, and the name",
+            "seal": _SEAL,
+        },
+    ),
+    "associations": (
+        "Names of associations.",
+        {
+            "id, name": "number used in other tables, and the name",
+            "seal": _SEAL,
+        },
+    ),
     "awaited": (
         "Links to resources that do not exist yet.",
         {"association": "association of the link", "first, second": "values that identify its two ends"},
@@ -116,6 +141,7 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "hops, path": "associations from the dependent resource to what it reads, JSON",
             "property, leads_to": "property that it reads there (null: links and existence), and the entity type there",
             "since": "every change beyond this position was flagged",
+            "seal": _SEAL,
         },
     ),
     "flags": (
@@ -124,11 +150,15 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "number": "number of the flag, increasing",
             "position, newest": "its first and its newest change",
             "resource, dependency": "the flagged resource, and the dependency that led to it",
+            "seal": _SEAL,
         },
     ),
     "places": (
         "How far changes were flagged.",
-        {"consumer, position, digest": "a single row: flagging itself, its position, and an empty digest"},
+        {
+            "consumer, position, digest": "a single row: flagging itself, its position, and an empty digest",
+            "seal": _SEAL,
+        },
     ),
     "consumed": (
         "How far each consumer has read flags, for each derivation.",
@@ -136,6 +166,7 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "consumer, rule": "the task, and the derivation in `rules`",
             "flag, position": "newest flag and position that it has handled",
             "digest": "digest of the definition that it computed with",
+            "seal": _SEAL,
         },
     ),
     "rules": (
@@ -144,15 +175,23 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "id": "number used in other tables",
             "name, side, entity_type": "which derivation it is; `side` is its kind",
             "digest": "digest of the definition that all resources were last computed with; empty before",
+            "seal": _SEAL,
         },
     ),
     "correlation_keys": (
         "Correlation keys of resources.",
-        {"rule, resource": "the correlation rule and the resource", "value": "the key"},
+        {
+            "rule, resource": "the correlation rule and the resource",
+            "value": "the key",
+            "seal": _SEAL,
+        },
     ),
     "classifications": (
         "Classifications that hold for resources.",
-        {"rule, resource": "the classification and the resource"},
+        {
+            "rule, resource": "the classification and the resource",
+            "seal": _SEAL,
+        },
     ),
     "runs": (
         "Runs of jobs.",
@@ -175,6 +214,16 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         {
             "job, timing": "the job, and its schedule as text",
             "handled_to, run": "time up to which due runs were started, and the newest of them",
+            "seal": _SEAL,
+        },
+    ),
+    "consumers": (
+        "Programs that read the log, each with its place.",
+        {
+            "name, position": "the program, and the position up to which it has acknowledged the changes",
+            "began_at, moved_at": "when its place was made, and when it was last moved",
+            "moves": "how often it was moved: whoever moves it must know the number",
+            "seal": _SEAL,
         },
     ),
     "blocked": (
@@ -183,6 +232,7 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "connector": "the connector",
             "run, task, since": "the run and task (by its place in the run) that blocked it, and when",
             "needs_complete": "whether only a complete synchronization ends the block",
+            "seal": _SEAL,
         },
     ),
     "pending": (
@@ -190,6 +240,7 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         {
             "run, task, part": "the run and task that held them back; a task's changes fill several parts",
             "head, digest, content": "what the part holds (JSON), its digest, and the rows (Arrow IPC stream)",
+            "seal": _SEAL,
         },
     ),
     "store": (
@@ -200,7 +251,12 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "last_at": "time of the newest transaction: time in a store never runs backwards",
             "next_stream, next_run, next_flag": "the next numbers to assign",
             "forgotten_flag": "newest flag that was removed after every consumer had read it",
+            "seal": _SEAL,
         },
+    ),
+    "table_seals": (
+        "Sums of the seals of rows, by which `deltamark verify` finds rows that were removed or added.",
+        {"name": "the table", "rows, total": "the number of its rows, and the sum of their seals"},
     ),
     "log_end": (
         "One row: the newest position ever assigned. SQLite keeps it itself, in `sqlite_sequence`.",

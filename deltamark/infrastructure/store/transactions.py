@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from attrs import frozen
+
 from deltamark.application.ports.records import Discarded, Subjects
 from deltamark.application.ports.store import Clock
-from deltamark.domain.errors import ConcurrentRun
+from deltamark.domain.errors import ConcurrentRun, to_the_second
 from deltamark.domain.history.changes import Position
+from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.infrastructure.store.commands.append import AppendCommands
+from deltamark.infrastructure.store.commands.configurations import ConfigurationCommands
+from deltamark.infrastructure.store.commands.consumers import ConsumerCommands, ConsumerQueries
 from deltamark.infrastructure.store.commands.derived import DerivedCommands
 from deltamark.infrastructure.store.commands.discard import DiscardCommands
 from deltamark.infrastructure.store.commands.erase import ErasureCommands, ErasureQueries
 from deltamark.infrastructure.store.commands.flags import FlagCommands
 from deltamark.infrastructure.store.commands.leases import LeaseCommands
 from deltamark.infrastructure.store.commands.pending_changes import PendingCommands, PendingQueries
+from deltamark.infrastructure.store.commands.places import PlaceCommands
 from deltamark.infrastructure.store.commands.schedules import ScheduleCommands, ScheduleQueries
 from deltamark.infrastructure.store.commands.waiting_links import WaitingLinkQueries
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ChangeMapper, to_micros
-from deltamark.infrastructure.store.integrity.copy_store import StoreCopy
+from deltamark.infrastructure.store.integrity.copy_until import PastQueries, StoreCopyUntil
 from deltamark.infrastructure.store.integrity.rebuild import VerifyQueries
+from deltamark.infrastructure.store.queries.configurations import ConfigurationQueries
 from deltamark.infrastructure.store.queries.derived import DerivedQueries
 from deltamark.infrastructure.store.queries.flags import FlagQueries
 from deltamark.infrastructure.store.queries.history import HistoryQueries
 from deltamark.infrastructure.store.queries.leases import LeaseQueries
+from deltamark.infrastructure.store.queries.places import PlaceQueries
 from deltamark.infrastructure.store.queries.retention import RetentionQueries
+from deltamark.infrastructure.store.queries.stored_events import StoredEventQueries
 
 
 class StoreReading(
     HistoryQueries,
+    ConfigurationQueries,
     FlagQueries,
     DerivedQueries,
     LeaseQueries,
     PendingQueries,
+    PlaceQueries,
     ScheduleQueries,
+    ConsumerQueries,
     WaitingLinkQueries,
     VerifyQueries,
     RetentionQueries,
     ErasureQueries,
+    StoredEventQueries,
+    PastQueries,
 ):
     """All queries, in one reading transaction."""
 
@@ -50,14 +66,17 @@ class StoreReading(
 
 class StoreWriting(
     AppendCommands,
+    ConfigurationCommands,
     DiscardCommands,
     ErasureCommands,
     FlagCommands,
     DerivedCommands,
     LeaseCommands,
     PendingCommands,
+    PlaceCommands,
     ScheduleCommands,
-    StoreCopy,
+    ConsumerCommands,
+    StoreCopyUntil,
     HistoryQueries,
 ):
     """All queries and commands, in one writing transaction."""
@@ -83,16 +102,49 @@ class DryRunWriting(StoreWriting):
         return None
 
 
-def written_for_long(seconds: float, writer: str) -> ConcurrentRun:
+@frozen(kw_only=True)
+class Writer:
+    """Who keeps others from writing.
+
+    :param words: the process or session, a clause.
+    :param run: the number of its run, and since when the run holds its tasks; None where it is in no run.
+    :param stopped: the number of its process if that is stopped, on this machine.
+    """
+
+    words: str
+    run: tuple[int, datetime] | None = None
+    stopped: int | None = None
+
+
+def written_for_long(seconds: float, writer: Writer | None) -> ConcurrentRun:
     """Returns the error for a transaction that waited too long for another writer.
 
-    :param writer: the process that writes, where it is known; a clause, or an empty text.
+    :param writer: who writes, where it is known.
     """
-    who = f": {writer}" if writer else ""
-    return ConcurrentRun(
-        f"another process has been writing to this store for more than {seconds:g} seconds{who}. Nothing was changed. "
+    who = f": {writer.words}" if writer else ""
+    number = None
+    if writer and writer.run:
+        number, since = writer.run
+        who += f", run {number} since {to_the_second(since)}"
+    advice = (
         "Wait until its run has ended (`deltamark runs` shows it), then run again. If it does not go on, cancel it."
     )
+    if writer and writer.stopped is not None:
+        who += ", which is stopped and does not go on by itself"
+        end = "cancel the run, which ends the process" if number else f"end it (kill -KILL {writer.stopped})"
+        advice = (
+            f"Let it continue (kill -CONT {writer.stopped}), or {end}. What it had not finished is undone then. "
+            "Run again."
+        )
+    error = ConcurrentRun(
+        f"another process has been writing to this store for more than {seconds:g} seconds{who}. Nothing was changed. "
+        f"{advice}"
+    )
+    if number:
+        error.next_steps = (NextStep(NextAction.SHOW_RUN, number),)
+        if writer and writer.stopped is not None:
+            error.next_steps = (*error.next_steps, NextStep(NextAction.END_RUN, number))
+    return error
 
 
 def conflict(error: Exception) -> ConcurrentRun:

@@ -24,6 +24,8 @@ def kind_of(url: str) -> StoreKind:
     for kind in StoreKind:
         if scheme in kind.value:
             return kind
+    if url == ":memory:":
+        raise StoreError("the store :memory: is no URL. Write sqlite:// for a store in memory.")
     raise StoreError(f"{_described(url)}. {_EXAMPLES}")
 
 

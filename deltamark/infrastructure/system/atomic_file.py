@@ -29,6 +29,7 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC",
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _LEAST_RIGHTS = 0o600
+_NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def whole_file(file: Path, *, mode: int = 0o666, is_new: bool = False) -> Iterat
     except _NotPlain as e:
         raise UsageError(f"{file} {e}. Name another file.") from None
     except OSError as e:
-        raise UsageError(f"{file} cannot be written: {e.strerror}. Name a file in a folder that you may write.") from e
+        raise _not_written(file, e, "Name a file in a folder that you may write.") from e
 
 
 @contextmanager
@@ -71,9 +72,13 @@ def whole_file_below(root: Path, folder: str, name: str) -> Iterator[BinaryIO]:
     except _NotPlain as e:
         raise UsageError(f"{root / folder} {e}. Put a folder in its place, or remove it.") from None
     except OSError as e:
-        raise UsageError(
-            f"{file} cannot be written: {e.strerror}. Make {root / folder} a folder with rights to write."
-        ) from e
+        raise _not_written(file, e, f"Make {root / folder} a folder with rights to write.") from e
+
+
+def _not_written(file: Path, error: OSError, advice: str) -> UsageError:
+    if error.errno in _NO_SPACE:
+        advice = "Nothing is left of it. Free some space there, or raise the limit, and try again."
+    return UsageError(f"{file} cannot be written: {error.strerror}. {advice}")
 
 
 class _NotPlain(Exception):

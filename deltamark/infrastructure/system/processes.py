@@ -69,28 +69,22 @@ def end_stopped(process: str) -> bool:
     return True
 
 
-def holder_of(lock: Path) -> str:
-    """Returns which process of this machine holds the lock of a file, in words; empty where that is not known."""
+def holder_of(lock: Path) -> int | None:
+    """Returns the number of the process of this machine that holds the lock of a file; None where it is not known."""
     try:
         status = lock.stat()
         file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
         locks = (_PROC / "locks").read_text().splitlines()
     except OSError:
-        return ""
+        return None
     numbers = [fields[4] for fields in map(str.split, locks) if len(fields) > 5 and fields[5] == file]
-    known = [int(number) for number in numbers if number.isdigit() and _status(int(number))]
-    return in_words(known[0]) if known else ""
+    return next((int(number) for number in numbers if number.isdigit() and _status(int(number))), None)
 
 
-def in_words(number: int) -> str:
-    """Returns a running process of this machine in words, and whether it is stopped."""
+def is_stopped(number: int) -> bool:
+    """Returns whether a process of this machine is stopped."""
     status = _status(number)
-    if status is None or status[0] not in "Tt":
-        return f"process {number} on {socket.gethostname()}"
-    return (
-        f"process {number} on {socket.gethostname()}, which is stopped and does not go on by itself (kill -CONT "
-        f"{number} lets it continue)"
-    )
+    return status is not None and status[0] in "Tt"
 
 
 def _place() -> str:

@@ -33,15 +33,28 @@ _OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFO
 _OPEN_FILE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
+_MEMORY = Path("/dev/shm")  # noqa: S108 (only folders that a process makes and locks for itself lie in it)
+
+
+def memory_folder(room: int) -> Path | None:
+    """The folder of the system that lies in memory; None where there is none, or less than `room` bytes free in it."""
+    with suppress(OSError):
+        if os.access(_MEMORY, os.R_OK | os.W_OK | os.X_OK):
+            status = os.statvfs(_MEMORY)
+            if status.f_bavail * status.f_frsize >= room:
+                return _MEMORY
+    return None
+
+
 class TemporaryFolder:
-    """A new folder in the system's temporary folder, for this user alone.
+    """A new folder in the system's temporary folder, or in another one, for this user alone.
 
     It is removed when it is closed, when nothing refers to it any more, when the process ends, or, if the process is
     killed, by the next one that calls `remove_left_behind`.
     """
 
-    def __init__(self) -> None:
-        self.path, lock = _locked_folder()
+    def __init__(self, place: Path | None = None) -> None:
+        self.path, lock = _locked_folder(place)
         self._finalizer = weakref.finalize(self, _remove_own, self.path, lock, os.getpid())
 
     def close(self) -> None:
@@ -78,19 +91,23 @@ def remove_left_behind(folder: Path | None = None) -> None:
 
     Whatever another process still has, belongs to somebody else, or is a link is left alone. Never fails.
 
-    :param folder: the system's temporary folder if it is None.
+    :param folder: the system's temporary folder and that in memory if it is None.
     """
     if fcntl is None:
         return
-    with suppress(OSError):
-        place = Path(tempfile.gettempdir()) if folder is None else folder
-        with os.scandir(place) as entries:
-            names = [entry.name for entry in entries if entry.name.startswith(".deltamark-")]
-        for name in names:
-            is_part = _PART_NAME.fullmatch(name) is not None
-            if is_part or _FOLDER_NAME.fullmatch(name):
-                with suppress(OSError):
-                    _remove_if_left(place / name, is_part=is_part)
+    for place in (Path(tempfile.gettempdir()), _MEMORY) if folder is None else (folder,):
+        with suppress(OSError):
+            _remove_left_in(place)
+
+
+def _remove_left_in(place: Path) -> None:
+    with os.scandir(place) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(".deltamark-")]
+    for name in names:
+        is_part = _PART_NAME.fullmatch(name) is not None
+        if is_part or _FOLDER_NAME.fullmatch(name):
+            with suppress(OSError):
+                _remove_if_left(place / name, is_part=is_part)
 
 
 def new_part(open_new: Callable[[str], int]) -> tuple[int, str]:
@@ -124,9 +141,9 @@ def lock_part(descriptor: int) -> bool:
     return True
 
 
-def _locked_folder() -> tuple[Path, int | None]:
+def _locked_folder(place: Path | None) -> tuple[Path, int | None]:
     while True:
-        path = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))
+        path = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=place))
         if fcntl is None:
             return path, None
         try:

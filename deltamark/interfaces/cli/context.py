@@ -17,13 +17,16 @@ from deltamark.application.ports.store import Store
 from deltamark.application.services import Reload
 from deltamark.config.check import CheckedConfiguration, Judgement
 from deltamark.config.settings import Settings, load_settings
-from deltamark.domain.errors import ROW_ERRORS, Fault, StoreError
+from deltamark.domain.adoption.decommission import frozen_inputs
+from deltamark.domain.derivation.unfed_inputs import UnfedInput
+from deltamark.domain.errors import ROW_ERRORS, DeltamarkError, Fault, StoreError, StoreMissing
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import BY_USER
 from deltamark.engine import Engine
-from deltamark.infrastructure.store.sqlite.address import path_of
+from deltamark.infrastructure.store.sqlite.address import path_of, refuse_in_memory
 from deltamark.infrastructure.system.temporary_files import temporary_folder
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
+from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Format
 from deltamark.interfaces.cli.streams import say
 
@@ -40,6 +43,7 @@ class Workspace:
     export_output: str | None
     debug: bool
     leave_out_unbuilt: bool | None = None
+    adoption: int | None = None
 
     def settings(self, *, runs_code: bool = False) -> Settings:
         """The settings of the working directory.
@@ -55,6 +59,7 @@ class Workspace:
             configuration=self.configuration,
             export_output=self.export_output,
             leave_out_unbuilt=self.leave_out_unbuilt,
+            adoption=self.adoption,
         )
         return evolve(settings, tasks=tuple(evolve(module, may_run=runs_code) for module in settings.tasks))
 
@@ -71,11 +76,25 @@ class Workspace:
         return checked
 
     def judged(self, *, runs_code: bool = False) -> Judgement:
-        """The faults and warnings of the configuration."""
+        """The faults and warnings of the configuration; what the store says is frozen is not warned of."""
         settings = self.settings(runs_code=runs_code)
         return bootstrap.judged_configuration(
-            settings.configuration, settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt
+            settings.configuration,
+            settings.tasks,
+            leave_out_unbuilt=settings.leave_out_unbuilt,
+            frozen=self._frozen(),
+            connections=settings.connections,
         )
+
+    def _frozen(self) -> dict[UnfedInput, str]:
+        """What is frozen on purpose, with since when and why; nothing where there is no store yet."""
+        try:
+            with self.opened_store() as store, store.reading() as reading:
+                return frozen_inputs(reading.decisions())
+        except DeltamarkError as e:
+            if not isinstance(e.__cause__, StoreMissing):
+                say(f"Whether anything is frozen on purpose is unknown: {e}")
+            return {}
 
     @contextmanager
     def engine(
@@ -86,6 +105,7 @@ class Workspace:
         dry_run: bool = False,
         reload: bool = False,
         reading_only: bool = False,
+        reads_files: bool = True,
         runs_code: bool | None = None,
     ) -> Iterator[Engine]:
         """The engine, closed at the end of the block.
@@ -94,6 +114,7 @@ class Workspace:
         :param job: a job that must exist and that a user may start, or nothing is opened.
         :param dry_run: whether no file is left behind where there is no store yet.
         :param reading_only: whether only what is stored is read: expressions and functions are not checked then.
+        :param reads_files: whether the files of the configuration are read; otherwise their faults do not matter.
         :param runs_code: whether functions of users are loaded; False says on standard error which ones were not,
             None says nothing.
         :param reload: whether a schedule loads the configuration again when its files are changed.
@@ -103,7 +124,11 @@ class Workspace:
         """
         settings = self.settings(runs_code=bool(runs_code))
         read = bootstrap.configuration_for_reading if reading_only else bootstrap.checked_configuration
-        checked = read(settings.configuration, modules=settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt)
+        checked = (
+            read(settings.configuration, modules=settings.tasks, leave_out_unbuilt=settings.leave_out_unbuilt)
+            if reads_files
+            else bootstrap.no_configuration()
+        )
         say_notices(checked.notices, each=self.leave_out_unbuilt is not None)
         if runs_code is False:
             say_not_loaded(checked.unjudged)
@@ -115,12 +140,15 @@ class Workspace:
                 refuse_denied(definition, BY_USER)
         with ExitStack() as stack:
             try:
+                refuse_in_memory(settings.store)
                 services = bootstrap.services(
                     checked,
                     stack.enter_context(_scratch(settings.store)) if dry_run else settings.store,
                     settings.export_output,
                     create=create,
                     reload=_reload(settings) if reload else None,
+                    adoption_limit=settings.adoption,
+                    connections=settings.connections if reads_files else {},
                 )
             except StoreError as e:
                 raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
@@ -135,7 +163,7 @@ class Workspace:
         :raises NothingStarted: if it cannot be opened.
         """
         try:
-            store = bootstrap.open_store(self.settings().store, create=False)
+            store = bootstrap.open_lasting_store(self.settings().store, create=False)
         except StoreError as e:
             raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
         with closing(store), _explained_damage(store):
@@ -224,6 +252,23 @@ def load_functions_option(command: click.decorators.FC) -> click.decorators.FC:
         is_flag=True,
         help="Load the functions of tasks, which runs code of the modules that deltamark.toml names.",
     )(command)
+
+
+def by_option(command: click.decorators.FC) -> click.decorators.FC:
+    """`--by`, for commands that write on record."""
+    return click.option(
+        "--by",
+        type=Name("PERSON"),
+        metavar="PERSON",
+        envvar="DELTAMARK_USER",
+        help="For whom; DELTAMARK_USER if it is left out.",
+    )(command)
+
+
+def by_options(command: click.decorators.FC) -> click.decorators.FC:
+    """`--by` and `--reason`, for commands that write on record."""
+    reason = click.option("--reason", type=Name("TEXT"), metavar="TEXT", help="Why; it is recorded.")
+    return by_option(reason(command))
 
 
 def format_option(command: click.decorators.FC) -> click.decorators.FC:

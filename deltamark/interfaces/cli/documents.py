@@ -5,19 +5,25 @@ The reference of formats describes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from attrs import asdict
+from attrs import asdict, fields
 
 from deltamark.application.history.history import ExportedResource
 from deltamark.application.scheduling.health import Health
 from deltamark.application.scheduling.notices import Notice
+from deltamark.domain.adoption.configuration_adopted import Adoption, ConfigurationAdopted
+from deltamark.domain.adoption.decommission import Freeze, Holding
+from deltamark.domain.adoption.differences import ModelDifference
+from deltamark.domain.adoption.plan import AdoptionEffect
+from deltamark.domain.adoption.unfed import Unfed
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.differences import Difference
 from deltamark.domain.derivation.explanation import FlagCause
+from deltamark.domain.derivation.simulation import DerivedDifference
 from deltamark.domain.errors import Fault
 from deltamark.domain.history.changes import (
     Classification,
@@ -28,15 +34,45 @@ from deltamark.domain.history.changes import (
     PendingChange,
 )
 from deltamark.domain.history.diff import LinkDelta, ResourceDelta
+from deltamark.domain.history.grounds import Grounds
 from deltamark.domain.history.intervals import HeldLink, HeldValue
+from deltamark.domain.history.report import ResourceReport
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Change, Resource, ResourceEvent, ResourceRef
-from deltamark.domain.runs.run import JobRun, LeftOut, Resumption, SetAside, TaskRun
+from deltamark.domain.runs.run import JobRun, LeftOut, Operator, Resumption, SetAside, TaskRun
 
 
 def time_of(at: datetime | None) -> str | None:
     """A time in ISO 8601, UTC, with microseconds."""
     return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def adoption_document(adoption: Adoption) -> dict[str, Any]:
+    """The adoption of a configuration."""
+    return {
+        "position": adoption.position,
+        "at": time_of(adoption.at),
+        "change": ConfigurationAdopted.kind,
+        "digest": adoption.digest,
+        "previous": adoption.previous,
+        "run": adoption.run,
+        "by": adoption.by,
+        "user": adoption.account,
+        "reason": adoption.reason or None,
+        "differences": list(adoption.differences),
+    }
+
+
+def configuration_difference_document(difference: ModelDifference) -> dict[str, Any]:
+    """A difference between two configurations."""
+    return {
+        "part": difference.part.value,
+        "name": ".".join(difference.path),
+        "difference": difference.kind.value,
+        "aspect": difference.aspect or None,
+        "before": difference.before or None,
+        "after": difference.after or None,
+    }
 
 
 def change_document(change: LoggedChange | PendingChange) -> dict[str, Any]:
@@ -65,10 +101,35 @@ def _pair(ref: LinkRef) -> dict[str, Any]:
 def _origin(change: LoggedChange | PendingChange) -> dict[str, Any]:
     """Where a change comes from: run, job, task, user, trigger, and the line of the extract."""
     origin: dict[str, Any] = {"run": change.run, "job": change.job, "task": change.task}
-    origin |= {"user": change.user, "trigger": change.trigger.value}
+    origin |= {"user": change.user, "trigger": change.trigger.value, **_stated(change.by, change.reason)}
     if change.file is not None:
         origin |= {"file": change.file, "line": change.event.cause.line}
+    if isinstance(change, LoggedChange) and change.grounds is not None:
+        origin["grounds"] = grounds_document(change.grounds)
     return origin
+
+
+def grounds_document(grounds: Grounds) -> dict[str, Any]:
+    """The grounds of a change, without what there is not."""
+    members = {
+        "kind": grounds.kind.value,
+        "file": grounds.file,
+        "line": grounds.line,
+        "ends": [{"entity_type": ref.entity_type, "key": ref.key} for ref in grounds.ends] or None,
+        "first": grounds.first,
+        "last": grounds.last,
+        "whole": grounds.whole,
+        "configuration": grounds.configuration,
+        "adopted": grounds.adopted,
+        "task": grounds.task,
+        "words": grounds.words,
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _stated(by: str | None, reason: str | None) -> dict[str, str]:
+    """For whom and why something was done, as far as that was stated."""
+    return {name: value for name, value in (("by", by), ("reason", reason)) if value is not None}
 
 
 def delta_document(delta: ResourceDelta | LinkDelta) -> dict[str, Any]:
@@ -85,6 +146,70 @@ def held_document(interval: HeldValue | HeldLink) -> dict[str, Any]:
     else:
         what = _pair(interval.ref)
     return {**what, "from": _bound(interval.since), "until": _bound(interval.until)}
+
+
+def report_documents(report: ResourceReport) -> Iterator[dict[str, Any]]:
+    """The rows of a report on one resource: `what` each is, its `name` and `value`, and what belongs to that."""
+    for horizon in report.horizons:
+        yield {
+            "what": "not known before",
+            "name": horizon.subject,
+            "value": horizon.position,
+            "run": horizon.run,
+            "task": horizon.task,
+        }
+    for existence in report.existence:
+        yield {
+            "what": "existence",
+            "name": report.ref.entity_type,
+            "value": report.ref.key,
+            "from": _bound(existence.since),
+            "until": _bound(existence.until),
+        }
+    for reported in report.values:
+        held = reported.held
+        yield {
+            "what": "computed value" if reported.is_computed else "value",
+            "name": held.property,
+            "value": held.value,
+            **({} if reported.rule is None else {"rule": reported.rule}),
+            "from": _bound(held.since),
+            "until": _bound(held.until),
+        }
+    for link in report.links:
+        leads = link.ref.source == report.ref
+        other = link.ref.target if leads else link.ref.source
+        yield {
+            "what": "link to" if leads else "link from",
+            "name": link.ref.association,
+            "value": other.key,
+            "other_entity_type": other.entity_type,
+            "from": _bound(link.since),
+            "until": _bound(link.until),
+        }
+    for key in report.keys:
+        yield {"what": f"{key.side} key", "name": key.rule, "value": key.value}
+    for pair in report.matches:
+        source, target = (
+            ResourceRef(pair.source_entity_type, pair.source_key),
+            ResourceRef(pair.target_entity_type, pair.target_key),
+        )
+        other = target if source == report.ref else source
+        yield {
+            "what": "match",
+            "name": pair.rule,
+            "value": other.key,
+            "other_entity_type": other.entity_type,
+            "confidence": pair.confidence,
+        }
+    if report.classification is not None:
+        found = report.classification
+        yield {
+            "what": "classification",
+            "name": found.rule,
+            "value": found.resource_type,
+            "confidence": found.confidence,
+        }
 
 
 def _bound(change: LoggedChange | None) -> dict[str, Any] | None:
@@ -141,7 +266,8 @@ def left_out_document(left_out: LeftOut) -> dict[str, Any]:
 def run_document(run: JobRun, *, dry_run: bool = False) -> dict[str, Any]:
     """A run with its tasks.
 
-    A dry run has no number, for it leaves nothing behind.
+    A dry run has no number, for it leaves nothing behind. `adoption` is there only where the run changed something by
+    adopting the configuration.
     """
     return {
         "run": None if dry_run else run.number,
@@ -151,12 +277,15 @@ def run_document(run: JobRun, *, dry_run: bool = False) -> dict[str, Any]:
         "ended_at": time_of(run.ended_at),
         "user": run.user,
         "host": run.host,
+        **_stated(run.by, run.reason),
         "forced": run.forced,
         "trigger": run.trigger.kind.value,
         "due_at": time_of(run.trigger.due_at),
         "late": run.trigger.late,
         "resumed": [_resumption_document(resumption) for resumption in run.resumed],
+        **({} if run.cancelled_by is None else {"cancelled_by": _operator_document(run.cancelled_by)}),
         "dry_run": dry_run,
+        **({} if run.adoption is None else {"adoption": task_document(run.adoption)}),
         "tasks": [task_document(task) for task in run.tasks],
     }
 
@@ -164,10 +293,13 @@ def run_document(run: JobRun, *, dry_run: bool = False) -> dict[str, Any]:
 def _resumption_document(resumption: Resumption) -> dict[str, Any]:
     return {
         "at": time_of(resumption.at),
-        "user": resumption.operator.user,
-        "host": resumption.operator.host,
+        **_operator_document(resumption.operator),
         "again": list(resumption.again),
     }
+
+
+def _operator_document(operator: Operator) -> dict[str, Any]:
+    return {"user": operator.user, "host": operator.host, **_stated(operator.by, operator.reason)}
 
 
 def set_aside_document(row: SetAside) -> dict[str, Any]:
@@ -190,7 +322,8 @@ def cause_document(cause: FlagCause) -> dict[str, Any]:
     """
     nothing = {"position": cause.position, "at": None, "change": None, "entity_type": None, "key": None}
     change = nothing if cause.change is None else change_document(cause.change)
-    made = {name: name for name in ("run", "job", "task", "user", "trigger", "file", "line")} | {"task": "changed_by"}
+    origin = ("run", "job", "task", "user", "trigger", "by", "file", "line", "grounds")
+    made = {name: name for name in origin} | {"task": "changed_by", "reason": "run_reason"}
     where = {member: change.pop(name) for name, member in made.items() if name in change}
     why = {
         "path": cause.path,
@@ -224,6 +357,44 @@ def difference_document(difference: Difference) -> dict[str, Any]:
         "pending": difference.is_pending,
         "chain": list(difference.chain),
         "newest_change": None if newest is None else change_document(newest),
+    }
+
+
+def effect_document(effect: AdoptionEffect) -> dict[str, Any]:
+    """What a difference between two configurations does to the store."""
+    difference = effect.difference
+    counts = {
+        attribute.name: getattr(effect, attribute.name)
+        for attribute in fields(AdoptionEffect)
+        if attribute.type in (int, "int")
+    }
+    return {
+        "difference": difference.text,
+        "part": difference.part.value,
+        "path": list(difference.path),
+        "kind": difference.kind.value,
+        "aspect": difference.aspect or None,
+        "before": difference.before or None,
+        "after": difference.after or None,
+        **counts,
+        "notes": list(effect.notes),
+        "samples": list(effect.samples),
+    }
+
+
+def derived_difference_document(difference: DerivedDifference) -> dict[str, Any]:
+    """How the values of a property or rule would differ."""
+    return {
+        "kind": difference.kind.value,
+        "entity_type": difference.entity_type,
+        "name": difference.name or None,
+        "added": difference.added,
+        "changed": difference.changed,
+        "removed": difference.removed,
+        "samples": [
+            {name: value for name, value in asdict(change).items() if name != "other_key" or value is not None}
+            for change in difference.samples
+        ],
     }
 
 
@@ -285,7 +456,38 @@ def health_document(health: Health) -> dict[str, Any]:
         "problems": list(health.problems),
         "jobs": jobs,
         "held_back": [left_out_document(left_out) for left_out in health.held_back],
+        "unfed": [unfed_document(unfed) for unfed in health.unfed],
     }
+
+
+def unfed_document(unfed: Unfed) -> dict[str, Any]:
+    """What the store holds and nothing feeds any more, and since when it is frozen."""
+    return {
+        "kind": unfed.subject.kind.value,
+        "name": unfed.subject.name,
+        "because": unfed.because,
+        "connector": unfed.connector,
+        "frozen": _freeze_document(unfed.freeze),
+    }
+
+
+def holding_document(holding: Holding) -> dict[str, Any]:
+    """What the store holds of something that is decommissioned."""
+    return {
+        "kind": holding.subject.kind.value,
+        "name": holding.subject.name,
+        "resources": holding.resources,
+        "links": holding.links,
+        "waiting": holding.waiting,
+        "with_resources": holding.is_with_resources,
+        "frozen": _freeze_document(holding.freeze),
+    }
+
+
+def _freeze_document(freeze: Freeze | None) -> dict[str, Any] | None:
+    if freeze is None:
+        return None
+    return {"since": time_of(freeze.since), "run": freeze.run, "by": freeze.by, "reason": freeze.reason}
 
 
 def cloud_event(change: LoggedChange, store: str) -> dict[str, Any]:

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deltamark.domain.configuration.configuration import Configuration
+from deltamark.application.history.model import TypeModel
+from deltamark.domain.configuration.entity_model import Property
+from deltamark.domain.values import PropertyType
 from deltamark.interfaces.cli.rendering import Column, Document, Listing, member
 
 
-def export_listing(configuration: Configuration, entity_type: str, documents: Iterable[Document]) -> Listing:
+def export_listing(model: TypeModel, documents: Iterable[Document]) -> Listing:
     """Resources as rows: the key, the properties, the links that start at them.
 
     An association that leads to one resource shows its key, one that may lead to several a JSON list.
     """
-    definition = configuration.entity_type(entity_type)
-    properties = configuration.valued_properties(definition) if definition else ()
-    columns = [member("key"), *(_property(p.identifier) for p in properties)]
-    starting = configuration.associations_from(entity_type)
-    columns += [_links(a.identifier, is_collection=a.is_property1_collection) for a in starting]
+    columns = [member("key"), *(_property(p) for p in model.properties)]
+    columns += [_links(a.identifier, is_collection=a.is_property1_collection) for a in model.associations]
     return Listing(documents=documents, columns=columns)
 
 
-def _property(name: str) -> Column:
-    return Column(name, lambda document: document["properties"].get(name))
+def _property(declared: Property) -> Column:
+    name = declared.identifier
+    return Column(
+        name,
+        lambda document: document["properties"].get(name),
+        is_number=declared.type is PropertyType.DECIMAL,
+    )
 
 
 def _links(association: str, *, is_collection: bool) -> Column:
     def cell(document: Document) -> object:
         keys = document["links"].get(association)
-        return keys if is_collection or not keys else keys[0]
+        return keys if is_collection or not keys or len(keys) > 1 else keys[0]
 
     return Column(association, cell)

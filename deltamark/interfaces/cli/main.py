@@ -71,6 +71,12 @@ class Commands(GuessingGroup):
     default=None,
     help="Load the configuration without what is known but not built.",
 )
+@click.option(
+    "--adoption",
+    type=click.IntRange(0),
+    metavar="N",
+    help="How many values, resources and links a run may convert or remove by adopting a configuration.",
+)
 @click.option("--utc", is_flag=True, help="Show times in UTC, not in the zone of this machine (TZ).")
 @click.option(DEBUG, is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="deltamark", message="%(prog)s %(version)s")
@@ -81,6 +87,7 @@ def deltamark(
     configuration: str | None,
     export_output: str | None,
     leave_out_unbuilt: bool | None,
+    adoption: int | None,
     utc: bool,
     debug: bool,
 ) -> None:
@@ -93,7 +100,7 @@ def deltamark(
     from deltamark.interfaces.cli.times import show_in_utc
 
     show_in_utc(utc)
-    ctx.obj = Workspace(store, configuration, export_output, debug, leave_out_unbuilt)
+    ctx.obj = Workspace(store, configuration, export_output, debug, leave_out_unbuilt, adoption)
     warn_of_password(STORE, store)
 
 
@@ -104,8 +111,8 @@ for command in all_commands():
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with its status.
 
-    0 done, 1 a task failed, 2 bad usage or configuration and nothing was started, 3 blocked by a threshold,
-    4 `verify` found a fault; 128 and the number of the signal where one stopped it.
+    0 done, 1 a task failed, 2 bad usage or configuration and nothing was started, 3 blocked by a threshold or
+    until a configuration is adopted, 4 `verify` found a fault; 128 and the number of the signal where one stopped it.
     """
     open_missing()
     end_by_signals()  # what is in effect again after the block: a signal between it and the end prints no traceback

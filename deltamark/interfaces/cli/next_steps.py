@@ -17,6 +17,10 @@ _COMMANDS = {
     NextAction.FORCE_RUN: ("deltamark run {} --force", "ignores thresholds"),
     NextAction.DRY_RUN: ("deltamark run {} --dry-run", "shows what the job would do"),
     NextAction.START_SCHEDULER: ("deltamark schedule", "starts jobs at their times"),
+    NextAction.PLAN_ADOPTION: ("deltamark plan", "shows what adopting the configuration does"),
+    NextAction.ADOPT: ("deltamark adopt", "does it; --reason says why"),
+    NextAction.DECOMMISSION: ("deltamark decommission {}", "shows what is left; --delete or --freeze decides about it"),
+    NextAction.FORCE_DECOMMISSION: ("deltamark decommission {} --delete --force --reason TEXT", "deletes it"),
     NextAction.LEAVE_OUT_UNBUILT: (
         "deltamark --leave-out-unbuilt validate",
         "loads the configuration without what is not built; the option may stand before any command",

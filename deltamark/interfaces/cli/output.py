@@ -78,7 +78,7 @@ def output_options(*, cloud_events: bool = False) -> Callable[[click.decorators.
         ),
         click.option(
             "--safe-for-spreadsheets", "safe", is_flag=True,
-            help="Write CSV that spreadsheets read without formulas.",
+            help="Write CSV without formulas for spreadsheets.",
         ),
         click.option(
             "--format", "form", type=click.Choice(forms), callback=lambda _, __, value: Format(value),

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
+from deltamark.application.history.model import ModelChoice
 from deltamark.domain.history.changes import When
 from deltamark.engine import Engine
 from deltamark.infrastructure.system.atomic_file import whole_file
@@ -20,7 +21,7 @@ _CHUNK = 20_000
 _NUMBERS = frozenset(("position", "run", "line"))
 
 
-def write_resources(engine: Engine, entity_type: str, at: When | None, file: Path) -> int:
+def write_resources(engine: Engine, entity_type: str, at: When | None, model: ModelChoice, file: Path) -> int:
     """Writes all resources of a type to a file.
 
     There is a typed column for each property. Returns how many it wrote.
@@ -28,7 +29,7 @@ def write_resources(engine: Engine, entity_type: str, at: When | None, file: Pat
     :raises UsageError: for a file that cannot be written; what was there stays then.
     """
     with whole_file(file) as stream:
-        table = engine.export(entity_type, at)
+        table = engine.export(entity_type, at, model=model)
         pyarrow.parquet.write_table(table, stream)
         return int(table.num_rows)
 

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from attrs import asdict
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.text import Text
+from rich.table import Column
 
 from deltamark.application.runs.observer import Observer
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.runs.run import TaskRun
 from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.cli.styles import with_sign
+from deltamark.interfaces.cli.terminal import can_redraw, drawing_on
 
 _PATIENCE_S = 1.0
 """Copies that take no longer show no progress."""
 
-_STYLES = {
-    TaskState.COMPLETED: "green",
-    TaskState.WARNING: "yellow",
-    TaskState.SKIPPED: "dim",
-    TaskState.BLOCKED: "magenta",
-    TaskState.FAILED: "red",
-    TaskState.CANCELLED: "magenta",
-    TaskState.ABORTED: "red",
-}
 
+def line_of(task: TaskRun, name: str) -> str:
+    """How a task ended, in one line.
 
-def line_of(task: TaskRun) -> str:
-    """How a task ended, in one line."""
+    :param name: the name by which it is shown.
+    """
     if task.state is TaskState.SKIPPED:
-        return f"{task.identifier}: {'; '.join(task.messages)}"
-    return f"{task.identifier}: {task.state.value} ({task.seconds:.2f} s)"
+        return with_sign(f"{name}: {'; '.join(task.messages)}", task.state.value)
+    return with_sign(f"{name}: {task.state.value} ({task.seconds:.2f} s)", task.state.value)
 
 
 class RunProgress(Observer):
@@ -46,10 +41,12 @@ class RunProgress(Observer):
 
     All of it goes to standard error: standard output is for results. Where standard error was closed, the run
     continues without it. Used in a `with` block, it leaves no half line behind, however the run ends.
+
+    :param name_of: the name by which a task of that identifier is shown.
     """
 
-    def __init__(self) -> None:
-        self._console = Console(file=sys.stderr, highlight=False)
+    def __init__(self, name_of: Callable[[str], str]) -> None:
+        self._name_of = name_of
         self._live: Progress | None = None
         self._lines: dict[int, TaskID] = {}
 
@@ -62,43 +59,58 @@ class RunProgress(Observer):
         self._stop()
 
     def task_started(self, run: int, task: TaskRun) -> None:
-        if not self._console.is_terminal:
+        if not can_redraw(sys.stderr):
             return
         with suppress(OSError, ValueError):
             if self._live is None:
                 self._live = self._begun()
-            self._lines[task.ordinal] = self._live.add_task(one_line(task.identifier), total=None)
+            self._lines[task.ordinal] = self._live.add_task(one_line(self._name_of(task.identifier)), total=None)
             if not self._live.live.is_started:
                 self._live.start()
 
     def task_progressed(self, run: int, task: TaskRun) -> None:
         if self._live is not None and task.ordinal in self._lines:
             with suppress(OSError, ValueError):
-                self._live.update(self._lines[task.ordinal], description=one_line(_description(task)))
+                self._live.update(self._lines[task.ordinal], description=one_line(self._description(task)))
 
     def task_ended(self, run: int, task: TaskRun) -> None:
         self._remove(task.ordinal)
-        lines = [line_of(task)]
-        if task.state is not TaskState.SKIPPED:
-            lines += [f"  {line}" for message in task.messages for line in message.split("\n")]
-        if not self._console.is_terminal:
-            say("\n".join(map(one_line, lines)))
-            return
-        with suppress(OSError, ValueError):
-            for n, line in enumerate(lines):
-                style = "" if n else _STYLES.get(task.state, "")
-                self._console.print(Text(one_line(line), style=style), soft_wrap=True)
+        with self._undisturbed():
+            say(line_of(task, self._name_of(task.identifier)), task.state.value)
+            if task.state is not TaskState.SKIPPED:
+                for message in task.messages:
+                    say("\n".join(f"  {line}" for line in message.split("\n")))
 
     def _begun(self) -> Progress:
         return Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             TimeElapsedColumn(),
-            console=self._console,
+            console=drawing_on(sys.stderr),
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
+
+    def _description(self, task: TaskRun) -> str:
+        """A task with its progress and its counts, in one line."""
+        counts = ", ".join(
+            f"{count:,} {name.replace('_', ' ')}" for name, count in asdict(task.counts).items() if count
+        )
+        return f"{self._name_of(task.identifier)}: {task.progress}" + (f" ({counts})" if counts else "")
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """A block that prints lines above those of the tasks that are running."""
+        live = self._live
+        if live is None:
+            yield
+            return
+        with suppress(OSError, ValueError):
+            live.stop()
+        yield
+        with suppress(OSError, ValueError):
+            live.start()
 
     def _remove(self, ordinal: int) -> None:
         """Removes the line of a task.
@@ -118,12 +130,6 @@ class RunProgress(Observer):
         if live is not None:
             with suppress(OSError, ValueError):
                 live.stop()
-
-
-def _description(task: TaskRun) -> str:
-    """A task with its progress and its counts, in one line."""
-    counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in asdict(task.counts).items() if count)
-    return f"{task.identifier}: {task.progress}" + (f" ({counts})" if counts else "")
 
 
 class CopyProgress:
@@ -148,19 +154,17 @@ class CopyProgress:
     def __call__(self, done: int, total: int) -> None:
         """Updates the bar."""
         with suppress(OSError, ValueError):
-            if self._live is None and monotonic() - self._begun_at > _PATIENCE_S:
+            if self._live is None and can_redraw(sys.stderr) and monotonic() - self._begun_at > _PATIENCE_S:
                 self._live = self._bar()
             if self._live is not None:
                 self._live.update(self._live.task_ids[0], completed=done, total=total)
 
     def _bar(self) -> Progress:
-        console = Console(file=sys.stderr, highlight=False)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
         bar = Progress(
             *columns,
-            console=console,
+            console=drawing_on(sys.stderr),
             transient=True,
-            disable=not console.is_terminal,
             redirect_stdout=False,
             redirect_stderr=False,
         )

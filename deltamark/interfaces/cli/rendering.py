@@ -22,14 +22,15 @@ from deltamark.domain.values import is_visible
 from deltamark.interfaces.cli.row_counter import counted
 from deltamark.interfaces.cli.streams import one_line
 from deltamark.interfaces.cli.styles import style_for
-from deltamark.interfaces.cli.table_layout import TableLayout
-from deltamark.interfaces.cli.terminal import width_of_lines
+from deltamark.interfaces.cli.table_layout import ColumnLayout, TableLayout
+from deltamark.interfaces.cli.terminal import width_of_lines, writable
 
 Document: TypeAlias = Mapping[str, Any]
 """A row as JSON lines give it."""
 
 _AT_A_TIME = 500
 
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?\Z")
 _FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*\t")
 _BREAK = re.compile(r"'*[\r\n]")
 
@@ -49,16 +50,25 @@ class Column:
     """A column of a table or of CSV: its title, and its cell for a document.
 
     :param is_number: aligns texts that are numbers to the right, as numbers are.
+    :param is_count: 0 says nothing, and need not be shown in a table.
+    :param is_list: the texts are parts with commas between them.
     """
 
     title: str
     cell: Callable[[Document], object]
     is_number: bool = False
+    is_count: bool = False
+    is_list: bool = False
 
 
 def member(name: str) -> Column:
     """The column of a member of the documents."""
     return Column(name, lambda document: document.get(name))
+
+
+def count_column(name: str) -> Column:
+    """The column of a member that counts something."""
+    return Column(name, lambda document: document.get(name), is_count=True)
 
 
 @frozen(kw_only=True)
@@ -140,11 +150,17 @@ def csv_lines(listing: Listing, *, for_a_terminal: bool = False) -> Iterator[byt
     if for_a_terminal:
         text = _escaping(text)
     header = [[text(column.title) for column in listing.columns]]
-    for row in chain(header, ([text(c.cell(d)) for c in listing.columns] for d in listing.documents)):
+    for row in chain(header, ([_csv_cell(c, d, text) for c in listing.columns] for d in listing.documents)):
         buffer.seek(0)
         buffer.truncate()
         writer.writerow(row)
         yield buffer.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _csv_cell(column: Column, document: Document, text: Callable[[object], str]) -> str:
+    value = column.cell(document)
+    is_plain_number = column.is_number and isinstance(value, str) and _NUMBER.match(value)
+    return str(value) if is_plain_number else text(value)
 
 
 def _escaping(text: Callable[[object], str]) -> Callable[[object], str]:
@@ -190,13 +206,24 @@ def print_table(listing: Listing) -> None:
     columns = listing.table or listing.columns
     remaining = iter(listing.documents)
     chunk = [] if listing.is_live else list(islice(remaining, _AT_A_TIME))
-    numeric = [c.is_number or all(isinstance(c.cell(d), int | float | None) for d in chunk) for c in columns]
-    layout = TableLayout([c.title for c in columns], numeric, width_of_lines(sys.stdout), style_for(sys.stdout))
+    laid_out = [
+        ColumnLayout(c.title, c.is_number or all(_is_number(c.cell(d)) for d in chunk), c.is_count, c.is_list)
+        for c in columns
+    ]
+    layout = TableLayout(laid_out, width_of_lines(sys.stdout), style_for(sys.stdout))
     is_first = True
     while chunk or is_first:
-        rows = [[one_line(plain(column.cell(document))) for column in columns] for document in chunk]
+        rows = [[_cell(column.cell(document)) for column in columns] for document in chunk]
         for line in layout.lines(rows):
             sys.stdout.write(line + "\n")
         sys.stdout.flush()
         is_first = False
         chunk = list(islice(remaining, listing.at_a_time))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | None) and not isinstance(value, bool)
+
+
+def _cell(value: object) -> str:
+    return writable(one_line(plain(value)), sys.stdout)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from deltamark.interfaces.cli.terminal import is_terminal
+from deltamark.interfaces.cli.terminal import can_redraw, drawing_on
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -24,7 +24,7 @@ def counted(rows: Iterable[Row]) -> Iterator[Row]:
 
     After a second, shows their number on standard error if that is a terminal.
     """
-    if not is_terminal(sys.stderr):
+    if not can_redraw(sys.stderr):
         yield from rows
         return
     started, live = monotonic(), _progress()
@@ -42,14 +42,13 @@ def counted(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _progress() -> Progress:
-    from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.completed:,.0f} rows"),
         TimeElapsedColumn(),
-        console=Console(file=sys.stderr, highlight=False),
+        console=drawing_on(sys.stderr),
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
-from threading import Event, Thread, Timer
+from threading import Event, Thread, Timer, main_thread
 from types import FrameType
 
 _SIGNALS = tuple(
@@ -71,9 +71,18 @@ class StopSignal:
 
 
 def _raise_soon(number: int) -> None:
-    again = Timer(_AGAIN_S, signal.raise_signal, [number])
+    again = Timer(_AGAIN_S, _raise_in_main_thread, [number])
     again.daemon = True
     again.start()
+
+
+def _raise_in_main_thread(number: int) -> None:
+    """Raises a signal so that it also ends a call of the system in which the main thread waits."""
+    main = main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)
+    else:  # Windows
+        signal.raise_signal(number)
 
 
 def _is_in_finalizer(frame: FrameType | None) -> bool:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 import click
 
 from deltamark.domain.values import is_visible
-from deltamark.interfaces.cli.terminal import filled_line, width_of_lines
+from deltamark.interfaces.cli.styles import coloured
+from deltamark.interfaces.cli.terminal import filled_line, width_of_lines, writable
 
 _LONGEST_LINE = 2_000
 _CANNOT_BE_WRITTEN = {errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG}
@@ -81,17 +83,29 @@ def leave() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def say(text: str) -> None:
+def say(text: str, state: str | None = None) -> None:
     """Prints a message to the user on standard error: standard output holds results only.
 
-    Each line is shown without control characters, and cut when it is very long. Where standard error was closed, the
-    message is lost.
+    Each line is shown without control characters, and cut when it is very long. A terminal gets lines within its width;
+    a pipe gets each line whole, for programs that search them. Where standard error was closed, the message is lost.
+
+    :param state: the state that the message is about, in whose colour it is shown.
     """
     with suppress(OSError, ValueError):
-        lines = [_cut(one_line(line)) for line in text.split("\n")]
-        if sys.stderr.isatty():
-            lines = [part for line in lines for part in filled_line(line, width_of_lines(sys.stderr))]
-        click.echo("\n".join(lines), err=True)
+        _write_lines([_cut(one_line(line)) for line in text.split("\n")], sys.stderr, state)
+
+
+def tell(text: str, state: str | None = None) -> None:
+    """Prints sentences that are a result on standard output, in lines as `say` does."""
+    _write_lines([one_line(line) for line in text.split("\n")], sys.stdout, state)
+
+
+def _write_lines(lines: Iterable[str], stream: TextIO, state: str | None) -> None:
+    if stream.isatty():
+        width = width_of_lines(stream)
+        lines = [part for line in lines for part in filled_line(writable(line, stream), width)]
+    text = "\n".join(coloured(line, state, stream) for line in lines)
+    click.echo(text, file=stream, color=True)  # colours are there only where the stream has them
 
 
 def one_line(text: str) -> str:

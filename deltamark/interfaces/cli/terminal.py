@@ -5,28 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-_FORCING = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
-"""Variables by which rich takes a stream for a terminal though it is none."""
+if TYPE_CHECKING:
+    from rich.console import Console
 
+_DUMB = "dumb"
 _TERMINAL_WIDTH, _PIPE_WIDTH = 80, 100
 
 
-def is_terminal(stream: TextIO) -> bool:
-    """Whether rich draws on a stream.
+def can_redraw(stream: TextIO) -> bool:
+    """Whether lines that were shown on a stream can be drawn again: on a terminal that is not "dumb".
 
-    Rich is loaded only where it may be so.
+    Colours that are forced into a pipe make no terminal of it.
     """
     try:
-        is_tty = stream.isatty()
+        return stream.isatty() and os.environ.get("TERM", _DUMB) not in (_DUMB, "")
     except ValueError:  # it was closed
         return False
-    if not (is_tty or any(os.environ.get(name) for name in _FORCING)):
-        return False
-    from rich.console import Console
 
-    return Console(file=stream).is_terminal
+
+def drawing_on(stream: TextIO) -> Console:
+    """A console for progress on a stream on which lines can be drawn again."""
+    from rich.console import Console  # which takes a while to load
+
+    return Console(file=stream, highlight=False, force_terminal=True, no_color=not has_colour(stream))
 
 
 def width_of_lines(stream: TextIO) -> int:
@@ -52,10 +55,15 @@ def has_colour(stream: TextIO) -> bool:
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    try:
-        return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    except ValueError:  # it was closed
-        return False
+    return can_redraw(stream)
+
+
+def writable(text: str, stream: TextIO) -> str:
+    """A text with the characters escaped that the encoding of a stream lacks, as wide as it is shown there."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    if text.isascii() or encoding.lower().replace("-", "") == "utf8":
+        return text
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def width_of(text: str) -> int:
@@ -76,6 +84,24 @@ def wrapped(text: str, width: int) -> list[str]:
             line = word
         else:
             line = f"{line} {word}" if line else word
+    return [*lines, line]
+
+
+def wrapped_list(text: str, width: int) -> list[str]:
+    """A text of parts with commas between them in lines of at most a width, broken at commas where a part has room."""
+    if width_of(text) <= width:
+        return [text]
+    lines, line = [], ""
+    parts = text.split(", ")
+    for number, part in enumerate(parts):
+        piece = part + ("," if number < len(parts) - 1 else "")
+        if line and width_of(f"{line} {piece}") <= width:
+            line = f"{line} {piece}"
+            continue
+        if line:
+            lines.append(line)
+        *whole, line = wrapped(piece, width)
+        lines += whole
     return [*lines, line]
 
 

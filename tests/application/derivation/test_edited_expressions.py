@@ -8,6 +8,7 @@ from deltamark import Change, TaskState
 from tests.scenarios.organisation.formulas import CLASSES, KEYS, PROPERTIES, sql
 from tests.scenarios.organisation.running import Organisation, task
 from tests.scenarios.organisation.setting import Setting
+from tests.store.tables import alter
 
 FIVE = {
     name: PROPERTIES[name][0] for name in ("Person.Label", "Person.Size", "Person.Boss", "Person.Unit", "Person.Team")
@@ -264,6 +265,24 @@ def test_readers_follow_a_property_that_becomes_computed_and_mapped_again(nicked
     nicked.computing(Person_Nick=None).run()
     assert nicked.people("Boss") == {"3": "x", "4": "annie"}
     assert nicked.derived() == nicked.by_hand()
+
+
+def test_a_property_changes_hands_although_the_configuration_before_is_unknown(nicked):
+    forget_configurations(nicked)
+    nicked.computing(Person_Nick=NICK).run("Compute")
+    assert nicked.people("Nick") == {"1": "ann!"}
+    assert told(nicked) == nicked.state()["Person"]
+
+    forget_configurations(nicked)
+    nicked.computing(Person_Nick=None).run("HR")
+    assert nicked.people("Nick") == {"1": "annie", "2": "x"}
+    assert told(nicked) == nicked.state()["Person"]
+    assert nicked.engine.verify_derived().differences == ()
+
+
+def forget_configurations(organisation: Organisation) -> None:
+    """Leaves a store as versions left it that did not record configurations."""
+    alter(organisation.url, "DELETE FROM stored_events WHERE originator_id=0", "DELETE FROM configurations")
 
 
 def test_a_property_that_becomes_computed_while_changes_are_discarded_is_right(nicked):

@@ -140,19 +140,15 @@ def test_an_interruption_of_a_function_interrupts_the_run(new_staff):
     assert of(run).messages == ("interrupted",)
 
 
-@pytest.mark.parametrize("how", ["run_job", "another engine", "repair"])
-def test_a_function_that_runs_a_job_is_refused_at_once(new_staff, how):
-    def reenters(batch):
-        if how == "repair":
-            staff.engine.repair(staff.engine.verify_derived())
-        engine = staff._opened(people_model([]), {}) if how == "another engine" else staff.engine
-        engine.run_job("Synchronize")
+def test_a_function_that_verifies_its_own_values_is_refused_at_once(new_staff):
+    def verifies(batch):
+        staff.engine.repair(staff.engine.verify_derived())
 
-    staff = computing(new_staff, reenters)
+    staff = computing(new_staff, verifies)
 
     message = failed(staff)
 
-    assert "of a task calls Engine." in message
+    assert "of a task calls Engine.verify_derived" in message
     assert "Let another task of the job do this, after it." in message
     assert len(staff.engine.runs()) == 1
 

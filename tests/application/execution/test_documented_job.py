@@ -31,7 +31,7 @@ from deltamark import (
     Thresholds,
 )
 from deltamark.application.ports.records import DerivedRule
-from deltamark.config.xml.load import load
+from deltamark.config.xml.load import load_configuration as load
 from deltamark.domain.configuration.rules import DerivationKind
 
 MODEL = """
@@ -289,8 +289,8 @@ def test_without_changes_nothing_is_flagged_or_computed_and_the_record_says_why(
 
     assert [(task.state, task.messages) for task in run.tasks] == [
         (TaskState.COMPLETED, ()),
-        (TaskState.SKIPPED, (f"skipped: its parent task {SYNCHRONIZE} changed nothing",)),
-        (TaskState.SKIPPED, (f"skipped: its parent task {FLAG} was skipped",)),
+        (TaskState.SKIPPED, ("skipped: its parent task AD - Synchronization (server side) changed nothing",)),
+        (TaskState.SKIPPED, ("skipped: its parent task Tag Modified Objects was skipped",)),
     ]
 
 

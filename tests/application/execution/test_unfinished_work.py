@@ -84,7 +84,8 @@ def test_a_synchronization_that_failed_runs_again_although_its_parent_changed_no
 
 
 def run_of(*tasks):
-    return SimpleNamespace(tasks=[SimpleNamespace(identifier=i, state=s, effect=e) for i, s, e in tasks])
+    calls = [SimpleNamespace(identifier=i, state=s, effect=e) for i, s, e in tasks]
+    return SimpleNamespace(calls_of=lambda identifier: [call for call in calls if call.identifier == identifier])
 
 
 @pytest.mark.parametrize(

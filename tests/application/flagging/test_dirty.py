@@ -78,6 +78,22 @@ def test_what_was_computed_equal_ends_the_chain_and_is_only_said_to_may_follow(l
     assert [task.counts.computed for task in run.tasks] == [1, 0, 0]
 
 
+def test_what_another_task_computed_before_a_change_that_is_not_flagged_may_change_again(led):
+    led.computing(Person_Unit=PROPERTIES["Person.Unit"][1]).run("Weekly")
+    led.department("A", "Arts").run("Org")
+
+    listed = {(kind, key) for kind, key, through in dirty(led) if through}
+    assert {("Keys", "2"), ("Keys", "b")} <= listed
+    assert all(through in (("Unit",), ("Owner.Unit",)) for kind, _, through in dirty(led) if kind == "Keys")
+    (cause,) = led.engine.why("Person", "2", task="Keys").causes
+    assert cause.through == ("Unit",)
+    assert cause.reason.startswith("Unit is computed of all resources: the rule changed since the task last ran; ")
+
+    run = led.run("Compute")
+    assert run.tasks[1].counts.computed == 2
+    assert led.people("Unit") == {"2": "Arts"}
+
+
 @pytest.mark.parametrize("change", ["moved", "left"])
 def test_links_that_come_and_go_and_deleted_resources_are_seen_through_computed_values(led, change):
     if change == "moved":

@@ -5,11 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from attrs import evolve
 
-from deltamark import AlreadyRunning, ConcurrentRun, HistoryDiscarded, RunMoment, TaskState, UsageError
+from deltamark import AlreadyRunning, ConcurrentRun, Engine, HistoryDiscarded, RunMoment, TaskState, UsageError
+from deltamark.application.retention.chosen import Chosen
 from deltamark.application.retention.retain import retain
+from deltamark.domain.adoption.decommission import NameKind
 from tests.application.retention.test_discard import FLAG_ONLY
 from tests.scenarios.house import House, configuration, task
+
+HR = Chosen(NameKind.CONNECTOR, "HR")
 
 
 class Calendar:
@@ -67,7 +72,7 @@ def log(house):
 
 def chunked(house, keep=0, *, at_a_time=1, told=lambda done, total: None, even_unread=False):
     """A retention in very small transactions."""
-    return retain(house.engine._services, "HR", keep, even_unread=even_unread, progress=told, at_a_time=at_a_time)
+    return retain(house.engine._services, HR, keep, even_unread=even_unread, progress=told, at_a_time=at_a_time)
 
 
 def test_the_newest_changes_are_kept_by_their_number(four_days):
@@ -415,3 +420,73 @@ def test_an_invalid_keep_is_refused_and_nothing_is_changed(four_days, keep, word
 def test_an_unknown_connector_is_refused_with_the_nearest_name(four_days):
     with pytest.raises(UsageError, match=r'there is no connector "?hr"?; did you mean "?HR"?\?'):
         four_days.engine.retain("hr", keep=0)
+
+
+@pytest.mark.on_every_store
+def test_what_left_the_configuration_is_discarded_by_its_names(house: House) -> None:
+    house.people({"1": "Ann", "2": "Bo"}).run()
+    house.teams({"T": "Team"}, ("T", "1"), ("T", "2")).run("Teams")
+    house.run("Flags")
+    configured = house.engine.configuration
+    gone = {"SynchronizeTeams", "PrepareSynchronizationTeams"}
+    left = evolve(
+        configured,
+        connectors=[item for item in configured.connectors if item.identifier == "HR"],
+        entity_types=[item for item in configured.entity_types if item.identifier == "Person"],
+        associations=(),
+        entity_type_mappings=[item for item in configured.entity_type_mappings if item.connector == "HR"],
+        association_mappings=(),
+        tasks=[item for item in configured.tasks if item.identifier not in gone],
+        jobs=[job for job in configured.jobs if not {step.task for step in job.tasks} & gone],
+    )
+    house.engine.close()
+    house.engine = engine = Engine.open(house.url, configuration=left, export_output=house.folder, clock=house._clock)
+    engine.adopt()
+
+    would = engine.retain("Teams", keep=0, dry_run=True, even_unread=True)
+    of_links = engine.retain(association="Members", keep=0, even_unread=True)
+    of_teams = engine.retain(entity_type="Team", keep=0, even_unread=True)
+
+    assert (would.count, would.of, would.name) == (6, "Teams", None)
+    assert (of_links.count, of_links.of, of_links.connector) == (4, "Members", "Teams")
+    assert (of_teams.count, of_teams.subjects) == (2, ("Team",))
+    assert engine.retain("Teams", keep=0, even_unread=True).count == 0
+    assert engine.run(of_teams.run).tasks[0].identifier == "*retain*Team"
+    with pytest.raises(HistoryDiscarded, match="changes of connector Teams up to"):
+        list(engine.changes(entity_type="Team"))
+    assert list(engine.export_resources("Team")) == []
+    house.run("Flags")
+    assert engine.verify().is_sound
+    engine.replay()
+    assert engine.verify().is_sound
+
+
+@pytest.mark.parametrize("named", [{}, {"connector": "HR", "entity_type": "Person"}])
+def test_one_name_is_retained(house: House, named: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="name a connector, an entity type or an association, and only one of them"):
+        house.engine.retain(**named, keep=0)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"connector": "Team"}, 'there is no connector "Team"; did you mean "Teams"'),
+        ({"entity_type": "Persn"}, 'there is no entity type "Persn"; did you mean "Person"'),
+        ({"association": "Member"}, 'there is no association "Member"; did you mean "Members"'),
+    ],
+)
+def test_what_never_was_there_is_not_retained(house: House, named: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        house.engine.retain(**named, keep=0)
+
+
+def test_one_entity_type_of_a_connector_is_retained_alone(house: House) -> None:
+    house.people({"1": "Ann"}).run()
+    house.teams({"T": "Team"}, ("T", "1")).run("Teams")
+    house.run("Flags")
+
+    done = house.engine.retain(entity_type="Team", keep=0)
+
+    assert [(group.subject, group.count) for group in done.outgoing] == [("Team", 1)]
+    assert house.changes(entity_type="Person") != []
+    assert [(h.subject, h.connector) for h in house.engine.horizons()] == [("Team", "Teams")]

@@ -180,7 +180,7 @@ class Held(Observer):
 
 
 def test_a_job_that_cannot_start_does_not_keep_others_from_running(new_house, time):
-    house, other = new_house(hourly(), hourly("Teams2", "SynchronizeTeams")), new_house()
+    house, other = (new_house(hourly(), hourly("Teams2", "SynchronizeTeams")) for _ in range(2))
     held = Held()
     user = threading.Thread(target=other.engine.run_job, args=("People",), kwargs={"observer": held})
     user.start()

@@ -118,10 +118,14 @@ class Pairs:
 
     def apply(self, rows: Sequence[LinkRow]) -> None:
         """Applies rows in their order."""
+        replaced: set[str] = set()
+        unreadable = {row.first for row in rows if row.is_bad}
         for number, row in enumerate(rows):
-            removes = row.command == "delete" or (
-                row.second is None and self.single[0] and row.command in ("insert", "update")
-            )
+            emptying = ("replace", "insert", "update") if self.single[0] else ("replace",)
+            removes = row.command == "delete" or (row.second is None and row.command in emptying)
+            if row.command == "replace" and row.first not in {*replaced, *unreadable}:
+                self._remove([p for p in self.pairs if p[0] == row.first])
+            replaced |= {row.first} if row.command == "replace" else set()
             if row.is_bad or (removes and any(later.is_bad and later.first == row.first for later in rows[number:])):
                 self.set_aside.append(number)
             elif removes:
@@ -189,6 +193,16 @@ def configuration(associations: Iterable[str] = ()) -> Configuration:
             ),
         ],
     )
+
+
+def with_complete_tables(configured: Configuration, tables: Iterable[str]) -> Configuration:
+    """The configuration in which these tables are always complete."""
+    chosen = set(tables)
+    changed = {
+        name: [evolve(m, always_complete=m.connection_table in chosen) for m in getattr(configured, name)]
+        for name in ("entity_type_mappings", "association_mappings")
+    }
+    return evolve(configured, **changed)
 
 
 @frozen
@@ -267,10 +281,11 @@ class Source:
     def __init__(self, url: str, folder: Path, configured: Configuration) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
-        self.tables = {
-            mapping.connection_table: [mapped.connection_column for mapped in mapping.properties]
-            for mapping in configured.entity_type_mappings
-        }
+        self.tables: dict[str, list[str]] = {}
+        self.complete = {mapping.connection_table for mapping in configured.mappings if mapping.always_complete}
+        for mapping in configured.entity_type_mappings:
+            columns = self.tables.setdefault(mapping.connection_table, [])
+            columns += [item.connection_column for item in mapping.properties if item.connection_column not in columns]
         for mapping in configured.association_mappings:
             columns = self.tables.setdefault(mapping.connection_table, [])
             columns += [name for name in (mapping.column1, mapping.column2) if name not in columns]
@@ -278,13 +293,19 @@ class Source:
 
     def run(self, job: str, **tables: Iterable[Sequence[object]]) -> JobRun:
         """Runs a job with these rows; tables that are not named are empty."""
-        for table, columns in self.tables.items():
-            header = [*columns, COMMAND] if job == "Delta" else columns
-            with (self.folder / f"{table}.csv").open("w", newline="") as file:
-                csv.writer(file).writerows([header, *tables.get(table, [])])
-        run = self.engine.run_job(job, force=True)
+        run = self.attempt(job, **tables, force=True)
         assert run.state in (TaskState.COMPLETED, TaskState.WARNING), [task.messages for task in run.tasks]
         return run
+
+    def attempt(
+        self, job: str, *, force: bool = False, dry_run: bool = False, **tables: Iterable[Sequence[object]]
+    ) -> JobRun:
+        """The same, whatever becomes of the run."""
+        for table, columns in self.tables.items():
+            header = [*columns, COMMAND] if job == "Delta" and table not in self.complete else columns
+            with (self.folder / f"{table}.csv").open("w", newline="") as file:
+                csv.writer(file).writerows([header, *tables.get(table, [])])
+        return self.engine.run_job(job, force=force, dry_run=dry_run)
 
     def states(self, entity_type: str) -> dict[str, Mapping[str, Any]]:
         """Key -> values, of the live resources."""

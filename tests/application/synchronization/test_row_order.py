@@ -7,7 +7,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from deltamark import EntityType, Property, PropertyType
 from tests.application.synchronization.row_order import (
     BAD,
     ENDS,
@@ -99,12 +101,27 @@ def link_rows(groups: str, users: str) -> list[LinkRow]:
 LINK_ROWS = link_rows("GH", "abm")
 
 
+REPLACING_ROWS = [
+    *(LinkRow("replace", "G", user) for user in ("a", "b", "m", None)),
+    LinkRow("insert", "G", "b"),
+    LinkRow("delete", "G"),
+    LinkRow(BAD, "G", "a"),
+    LinkRow("replace", "H", "a"),
+]
+
+
 @pytest.mark.parametrize(
-    "association",
-    [pytest.param(name, marks=[] if name == "Many" else pytest.mark.slow) for name in ENDS],  # thousands of sequences
+    ("association", "rows_of_links"),
+    [
+        pytest.param(name, rows, id=f"{name}-{what}", marks=[] if name == "Many" else pytest.mark.slow)
+        for what, rows, names in (("added", LINK_ROWS, ENDS), ("replaced", REPLACING_ROWS, ("Many", "OneOfOne")))
+        for name in names  # thousands of sequences
+    ],
 )
-def test_rows_of_links_are_applied_in_their_order(source: Source, association: str) -> None:
-    cases = list(sequences(LINK_ROWS, 3))
+def test_rows_of_links_are_applied_in_their_order(
+    source: Source, association: str, rows_of_links: list[LinkRow]
+) -> None:
+    cases = list(sequences(rows_of_links, 3))
     single = (not ENDS[association][0], not ENDS[association][1])
     names = [str(number) for number in range(len(cases))]
     groups = [[f"{name}-{end}"] for name in names for end in "GH"]
@@ -138,6 +155,30 @@ def test_rows_of_links_are_applied_in_their_order(source: Source, association: s
     again = source.run("Delta", **{table: rows})
     assert again.counts.changed == 0
     assert source.engine.verify().is_sound
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("x", "replace"), ("2", "replace")], ["1", "2"]),  # the first row may be one of its links
+        ([("2", "replace"), ("x", "insert")], ["1", "2"]),
+        ([("x", "insert"), ("2", "replace")], ["2"]),  # whatever it was, what replaces comes later
+    ],
+)
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
+def test_what_replaces_removes_nothing_where_a_row_of_it_cannot_be_read(
+    new_store: NewStore, tmp_path: Path, rows: list[tuple[str, str]], expected: list[str]
+) -> None:
+    made = configuration(["Many"])
+    numbered = EntityType("User", [Property("Login", PropertyType.INT32, is_key=True)])
+    others = [kind for kind in made.entity_types if kind.identifier != "User"]
+    source = Source(new_store(), tmp_path / "source", evolve(made, entity_types=[*others, numbered]))
+    with source.engine:
+        source.run("Load", groups=[["G"]], users=[["1"], ["2"]], many=[["G", "1"]])
+
+        source.run("Delta", many=[["G", *row] for row in rows])
+
+        assert source.links("Group", "Many") == {"G": expected}
 
 
 # Rows of resources that name their link in the same extract

@@ -37,4 +37,5 @@ def test_a_change_belongs_to_the_user_who_last_resumed_the_run(minutes, caller):
         resumed=(resumed_by("ann", 10), resumed_by("bob", 20)),
     )  # fmt: skip
 
-    assert run.caller_at(after(minutes)) == caller
+    operator, trigger = run.caller_at(after(minutes))
+    assert (operator.user, trigger) == caller

@@ -55,7 +55,7 @@ def test_a_configuration_with_the_right_types_has_no_fault():
         ({"connectors": ["HR"]}, 'Configuration: connectors must be a sequence of Connector; it contains "HR" (str)'),
         (
             {"entity_types": [EntityType("Person", [Property("Number", "String")])]},
-            'Property "Number": type is "String" (str), not PropertyType',
+            'Property "Number": type is "String" (str), not PropertyType; write PropertyType.STRING',
         ),
         (
             {"entity_types": [EntityType("Person", ["Number"])]},
@@ -113,3 +113,15 @@ def test_a_text_is_not_a_sequence_of_characters():
     with pytest.raises(TypeError, match=r"write \['Sync'\] for a sequence of one"):
         SetRecentlyModifiedFlagTask(parents="Sync")
     assert as_tuple(name for name in "ab") == ("a", "b")
+
+
+def test_a_name_of_the_xml_language_is_answered_with_its_form_in_python() -> None:
+    configuration = Configuration(
+        entity_types=[EntityType("A", [Property("B", "int32")])],  # type: ignore[arg-type]
+        associations=[EntityAssociation("L", "A:B", PropertyRef("A", "C"))],  # type: ignore[arg-type]
+    )
+
+    assert [fault.message for fault in type_faults(configuration)] == [
+        'Property "B": type is "int32" (str), not PropertyType; write PropertyType.INT32',
+        """EntityAssociation "L": property1 is "A:B" (str), not PropertyRef; write PropertyRef('A', 'B')""",
+    ]

@@ -61,6 +61,13 @@ class Held:
             self._links(name).update(come)
         self._links_of_others(before)
 
+    def adopted(self) -> None:
+        """The setting is in force: links of associations that are no more are gone, and so are those that waited."""
+        names = {self.setting.association(name) for name in ASSOCIATIONS}
+        for held in (self.links, self.waiting):
+            for dropped in held.keys() - names:
+                del held[dropped]
+
     def _keys(self) -> dict[str, set[str]]:
         return {name: set(found) for name, found in self.resources.items()}
 

@@ -12,14 +12,20 @@ import pyarrow as pa
 from deltamark import EntityAssociation, EntityAssociationMapping, EntityType, EntityTypeMapping, PropertyType
 from deltamark.application.ports.comparer import (
     EarlierPairs,
+    KeptPairs,
     LinkCommandsComparison,
     LinkComparison,
     LinkSides,
+    NewReading,
+    PairChanges,
     ResourceComparison,
+    ValuesReadAnew,
 )
 from deltamark.application.ports.extracts import Cleansed, LinkExtract, ResourceExtract
 from deltamark.application.ports.records import LinkChanges, ResourceChanges
 from deltamark.domain.runs.run import ExtractRead
+from deltamark.infrastructure.comparison.comparer import DuckComparer
+from deltamark.infrastructure.duckdb.connection import Workbench
 from tests.scenarios.organisation.extracts import Extracts
 
 TEXT, NUMBER = pa.string(), pa.int64()
@@ -59,7 +65,7 @@ class PlainExtracts(Extracts):
         entity_type: EntityType,
         command_column: str | None,
         *,
-        whole_rows: bool = False,
+        is_shared: bool = False,
     ) -> ResourceExtract:
         names = sorted(mapped.identifier for mapped in mapping.properties)
         rows = []
@@ -77,6 +83,7 @@ class PlainExtracts(Extracts):
         command_column: str | None,
         *,
         may_lack_first: bool = False,
+        is_shared: bool = False,
     ) -> LinkExtract:
         rows = []
         for line, row in enumerate(self._tables[mapping.connection_table], 2):
@@ -92,7 +99,15 @@ def _read(subject: str, rows: int) -> Cleansed:
 
 
 class PlainComparer:
-    """Compares one row after the other."""
+    """Compares one row after the other; what an adoption changes is found as in a real run."""
+
+    _real = DuckComparer(Workbench(threads=1))
+
+    def read_anew(self, stored: pa.Table, reading: NewReading) -> ValuesReadAnew:
+        return self._real.read_anew(stored, reading)
+
+    def pairs(self, links: pa.Table, kept: KeptPairs) -> PairChanges:
+        return self._real.pairs(links, kept)
 
     def resources(
         self, extract: ResourceExtract, held: pa.Table, entity_type: EntityType, *, complete: bool

@@ -17,6 +17,7 @@ from deltamark.application.derivation.plan import derivation_plan
 from deltamark.application.digests import configuration_digest
 from deltamark.application.services import Operator, Services
 from deltamark.bootstrap import open_store
+from deltamark.config.xml.canonical import CanonicalXML
 from deltamark.domain.validation.field_types import type_faults
 from deltamark.domain.validation.validate import faults
 from deltamark.infrastructure.duckdb.connection import Workbench
@@ -65,6 +66,9 @@ class Known:
             write_orphans=lambda run, association, orphans: "",
             operator=Operator(user="tester", host="here", process=os.getpid()),
             clock=clock,
+            open_store=lambda other: open_store(other, clock),
+            make_evaluator=lambda other: DuckEvaluator(other, workbench=self._workbench),
+            configuration_format=CanonicalXML(),
         )
 
 
@@ -163,6 +167,8 @@ class Organisation:
         fed = self._written(job)
         self._watching.asked.clear()
         run = self.engine.run_job(job, force=True, **options)
+        if not options.get("dry_run"):
+            self.held.adopted()
         for connector, commands in fed.items():
             done = [task for task in run.tasks if task.identifier == f"Synchronize{connector}"]
             if not done or done[0].state not in (TaskState.COMPLETED, TaskState.WARNING):

@@ -182,7 +182,7 @@ def test_a_block_that_cannot_be_read_raises_store_error(store: Store) -> None:
     kept(store)
     altered(store, "UPDATE blocked SET since=?1", 2**62)
 
-    with store.reading() as reading, pytest.raises(StoreError, match="the block of connector HR cannot be read"):
+    with store.reading() as reading, pytest.raises(StoreError, match='the table blocked: the row of connector "HR" is'):
         reading.block_of("HR")
 
 

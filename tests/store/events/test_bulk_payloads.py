@@ -8,15 +8,30 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
+from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
-from deltamark.domain.resources.resource import Change, Computed, Created, Deleted, ResourceRef, Updated
+from deltamark.domain.resources.resource import (
+    WHOLE_REASONS,
+    Because,
+    Change,
+    Computed,
+    Created,
+    Deleted,
+    ResourceRef,
+    Updated,
+)
 from deltamark.domain.values import Value
-from deltamark.infrastructure.store.events.bulk_payloads import Head, link_payloads, resource_payloads
-from deltamark.infrastructure.store.events.mapper import ChangeMapper, from_micros
+from deltamark.infrastructure.store.events.bulk_payloads import (
+    Head,
+    computed_grounds,
+    link_payloads,
+    resource_payloads,
+)
+from deltamark.infrastructure.store.events.mapper import COMPUTED, ChangeMapper, from_micros
 from tests.tiers import examples
 
 MICROS = 1_795_508_130_123_456
@@ -131,6 +146,77 @@ def test_payloads_of_updated_and_computed_resources_equal_those_of_the_mapper(
             updates={name: Change(*pair) for name, pair in update.items()},
         )
         for n, (key, line, update) in enumerate(found)
+    ]
+    assert bulk.to_pylist() == one_by_one(events)
+
+
+def because_of(positions: tuple[int, int] | None, whole: str | None) -> Because | None:
+    if positions is None and whole is None:
+        return None
+    first, last = positions or (None, None)
+    return Because(first=first, last=last, whole=whole)
+
+
+POSITIONS = st.none() | st.tuples(st.integers(1, 2**62), st.integers(0, 9)).map(lambda p: (p[0], p[0] + p[1]))
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(CAUSES, st.lists(st.tuples(POSITIONS, st.none() | st.sampled_from(sorted(WHOLE_REASONS))), max_size=5))
+def test_payloads_of_computed_values_with_grounds_equal_those_of_the_mapper(
+    cause: Origin, found: list[tuple[tuple[int, int] | None, str | None]]
+) -> None:
+    first, last = (column([None if p is None else p[n] for p, _ in found], pa.int64()) for n in (0, 1))
+    whole = column([word for _, word in found], pa.string())
+    keys, lines = ([text] * len(found) for text in ("1", None))
+
+    bulk = resource_payloads(
+        Head(MICROS, cause),
+        "Person",
+        column(keys, pa.string()),
+        column(lines, pa.int64()),
+        column(['{"A":[1,2]}'] * len(found), pa.string()),
+        grounds=computed_grounds(first, last, whole),
+    )
+
+    events = [
+        Computed(
+            **head(n),
+            cause=cause,
+            ref=ResourceRef("Person", "1"),
+            updates={"A": Change(1, 2)},
+            because=because_of(p, word),
+        )
+        for n, (p, word) in enumerate(found)
+    ]
+    assert bulk.to_pylist() == one_by_one(events)
+    assert [ChangeMapper().event("1", n, COMPUTED, state) for n, state in enumerate(bulk.to_pylist())] == [
+        evolve(event, originator_id="1", originator_version=n, at=from_micros(MICROS)) for n, event in enumerate(events)
+    ]
+
+
+@pytest.mark.parametrize("because", ["task", ["source", "both", "target"]])
+def test_payloads_of_unlinked_pairs_with_grounds_equal_those_of_the_mapper(because: str | list[str]) -> None:
+    words = [because] * 3 if isinstance(because, str) else because
+    texts = column(["a", "b", "c"], pa.string())
+
+    bulk = link_payloads(
+        Head(MICROS, Origin(1, 2)),
+        "Members",
+        ("Group", "Person"),
+        texts,
+        texts,
+        column([None, 7, None], pa.int64()),
+        because if isinstance(because, str) else column(because, pa.string()),
+    )
+
+    events = [
+        Unlinked(
+            **head(n),
+            cause=Origin(1, 2, 7 if n == 1 else None),
+            ref=LinkRef("Members", ResourceRef("Group", text), ResourceRef("Person", text)),
+            because=words[n],
+        )
+        for n, text in enumerate("abc")
     ]
     assert bulk.to_pylist() == one_by_one(events)
 

@@ -10,6 +10,8 @@ import pytest
 from attrs import evolve
 from eventsourcing.persistence import StoredEvent
 
+from deltamark.domain.adoption.configuration_adopted import ConfigurationAdopted, FunctionDefinition
+from deltamark.domain.adoption.decommission import DecommissionAction, Decommissioned, FedAgain
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.errors import StoreError
 from deltamark.domain.resources.events import Event, Origin
@@ -42,6 +44,7 @@ from deltamark.domain.runs.run import (
     TaskStarted,
     TriggerKind,
 )
+from deltamark.domain.sources.places import PlaceForgotten, PlaceMoved
 from deltamark.infrastructure.store.events.mapper import _BUILDERS, ChangeMapper
 from deltamark.infrastructure.store.events.run_events import run_event
 
@@ -138,6 +141,51 @@ EVENTS: list[Event] = [
         messages=["look"],
     ),
     RunEnded(**HEAD, run=1, state=TaskState.BLOCKED),
+    ConfigurationAdopted(**HEAD, digest="ab", configuration_digest="cd", run=1, by="u"),
+    ConfigurationAdopted(
+        **HEAD,
+        digest="ab",
+        previous="ef",
+        configuration_digest="cd",
+        run=1,
+        by="u",
+        reason="r",
+        differences=["Property Name of Person: added"],
+        functions=[
+            FunctionDefinition(
+                name="m:f",
+                entity_types=["Person"],
+                reads=None,
+                writes=["Name"],
+                dirty=False,
+                batch_size=5,
+                version="2",
+                deterministic=True,
+                source="ab",
+            )
+        ],
+    ),
+    Decommissioned(
+        **HEAD, name="AD", entity_types=["User"], action=DecommissionAction.DELETE, run=4, by="u", reason="r"
+    ),
+    Decommissioned(
+        **HEAD, name="Members", associations=["Members"], action=DecommissionAction.FREEZE, run=4, by="u", reason="é"
+    ),
+    PlaceMoved(
+        **HEAD,
+        connection="AD",
+        cookie="AAE=",
+        guard={"id": "é"},
+        scope="ab",
+        delivery="delta",
+        rows=2,
+        made="3-1",
+        run=3,
+        task=2,
+        newest={"HR": 1},
+    ),
+    PlaceForgotten(**HEAD, connection="AD", run=4, by="u", reason="r", newest={"AD": 2, "HR": 1}),
+    FedAgain(**HEAD, entity_types=["User"], associations=["Members"], run=5),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from hashlib import sha256
 
 import pytest
 
@@ -13,6 +14,7 @@ from deltamark.application.integrity.replay import replay, replay_into
 from deltamark.bootstrap import open_store
 from deltamark.infrastructure.store.integrity import log_fold as folding
 from deltamark.infrastructure.store.integrity.rebuild import RebuildCommands
+from deltamark.infrastructure.store.row_seals import seal_rows
 from tests.store import children
 from tests.store.builders import (
     GROUP,
@@ -350,7 +352,13 @@ def test_schedules_and_pending_changes_are_copied_but_leases_are_not(every_store
         "INSERT INTO blocked (connector, run, task, since, needs_complete) VALUES ('HR', 1, 1, 7, (1=1))",
     )
     with opened(url) as store, store.transaction() as tx:
-        tx._db.execute("INSERT INTO pending VALUES (1, 1, 0, 'h', 'd', ?1)", (b"\x00\xff",))
+        content = b"\x00\xff"
+        digest = sha256(b"h\0" + content).hexdigest()
+        tx._db.execute(
+            "INSERT INTO pending (run, task, part, head, digest, content) VALUES (1, 1, 0, 'h', ?1, ?2)",
+            (digest, content),
+        )
+        seal_rows(tx._db, ("schedules", "blocked", "pending"))
         tx.take_leases(1, ["SynchronizeHR"], 3600)
 
     with opened(url) as store, opened(target) as other:

@@ -17,6 +17,7 @@ from deltamark.domain.runs.run import RunEnded, RunStarted
 from deltamark.infrastructure.store.postgresql import store as postgresql_store
 from deltamark.infrastructure.store.postgresql.database import PostgreSQLDatabase
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
+from deltamark.infrastructure.store.session import Session
 
 Url = str
 
@@ -131,6 +132,7 @@ def test_without_the_lock_the_same_follower_would_skip_an_event(
         PostgreSQLDatabase, "newest_position", lambda database: database.one("SELECT nextval('unlocked')")
     )
     monkeypatch.setattr(PostgreSQLDatabase, "save_newest_position", lambda database, newest: None)
+    monkeypatch.setattr(Session, "_check_end", lambda session: None)
 
     follower = overlap(store, lambda thread: thread.join())
 

@@ -15,8 +15,11 @@ from psycopg import errors
 from psycopg.sql import SQL, Identifier, Literal
 
 from deltamark import Engine, ErasedResource, StoreError, UsageError
+from deltamark.application.retention.chosen import Chosen
 from deltamark.application.retention.retain import retain
 from deltamark.bootstrap import utc_now
+from deltamark.domain.adoption.decommission import NameKind
+from deltamark.eventsourcing import application
 from deltamark.infrastructure.store.migrations import STEPS, Step
 from deltamark.infrastructure.store.postgresql import statistics
 from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore, grants_for
@@ -158,9 +161,9 @@ def test_the_writer_discards_what_is_older_than_what_is_kept(server: Server, as_
     kept_by_all = len(rows_of_the_log(as_role(OWNER)))
     with days.engine(url_of(server, WRITER)) as writer:
         changes = list(writer.changes(kept_only=True))
-        connector = writer.configuration.connectors[-1].identifier
+        last = Chosen(NameKind.CONNECTOR, writer.configuration.connectors[-1].identifier)
 
-        found = retain(writer._services, connector, 2, even_unread=True, progress=lambda done, total: None, at_a_time=3)
+        found = retain(writer._services, last, 2, even_unread=True, progress=lambda done, total: None, at_a_time=3)
 
         assert found.count > 3
         assert len([*writer.changes(kept_only=True)]) == len(changes) - found.count
@@ -218,9 +221,9 @@ RECORD = """INSERT INTO stored_events (notification_id, originator_id, originato
     SELECT max(notification_id) + 1, 1000000, 1, '{topic}', convert_to(json_build_object('first', {first}, 'up_to',
     max(notification_id), 'count', {count})::text, 'UTF8') FROM stored_events"""
 DISCARD = "SELECT discard_events(max(notification_id)) FROM stored_events"
-COVER = """INSERT INTO snapshots SELECT stream, version, position, 's1', convert_to(state, 'UTF8') FROM resources
+COVER = """INSERT INTO snapshots SELECT stream, version, position, 's1', convert_to(state, 'UTF8'), 0 FROM resources
     ON CONFLICT (stream) DO UPDATE SET position = excluded.position"""
-BELOW = """INSERT INTO horizons SELECT name, 'HR', {position}, 1, 'T' FROM entity_types
+BELOW = """INSERT INTO horizons SELECT name, 'HR', {position}, 1, 'T', 0 FROM entity_types
     ON CONFLICT (subject) DO UPDATE SET position = excluded.position"""
 COUNT_OF_RESOURCES = "(SELECT count(*) FROM stored_events JOIN resources ON stream = originator_id)"
 TRUE_RECORD = RECORD.format(topic="cd1", first=1, count=COUNT_OF_RESOURCES)
@@ -316,6 +319,8 @@ def test_the_reader_gets_every_answer_that_the_owner_gets(server: Server, days: 
         assert [run.number for run in reader.runs()] == [1, 2, 3]
         assert reader.checkpoint() == owner.checkpoint()
         assert reader.verify(owner.checkpoint()).is_sound
+        with application(url_of(server, READER), snapshots=True) as log, log.recorder.subscribe() as subscription:
+            assert [next(subscription).id for _ in range(3)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("decide", [Engine.resume, Engine.cancel])

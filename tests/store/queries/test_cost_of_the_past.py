@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
+from deltamark import Configuration
 from deltamark.application.history import history
 from deltamark.application.history.audit import Span, values_between
 from deltamark.application.history.diff import deltas
 from deltamark.application.ports.queries import Reading
+from deltamark.application.ports.records import Narrowing
 from deltamark.application.ports.store import Store
 from deltamark.bootstrap import open_store
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events.mapper import ChangeMapper
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
-from tests.store.builders import GROUP, PERSON, create, link, membership, person, start_run, unlink, update
+from tests.store.builders import GROUP, MEMBERS, PERSON, create, link, membership, person, start_run, unlink, update
 
 MANY = 20_000
 
@@ -113,8 +115,33 @@ def test_a_diff_between_moments_without_a_change_reads_nothing(crowd):
 
 
 @pytest.mark.parametrize(
+    ("admitted", "kinds"),
+    [
+        ({"entity_type": GROUP}, ["created", "linked", "unlinked"]),
+        ({"association": MEMBERS.association}, ["linked", "unlinked"]),
+        ({"property": "Nickname"}, []),
+        ({"computed": frozenset({(PERSON, "Name")})}, []),
+        ({"user": "somebody else"}, []),
+        ({"task": "another"}, []),
+        ({"user": "somebody else", "entity_type": PERSON}, []),
+    ],
+)
+def test_a_filter_reads_only_the_changes_that_it_may_admit(crowd, admitted, kinds):
+    with counting(crowd) as (reading, counted):
+        asked = history.ChangeFilter(**admitted)
+        found = list(history.kept_changes(reading, Configuration(), 0, None, asked, kept_only=True))
+
+    assert [change.kind for change in found] == kinds
+    assert counted.read <= len(kinds) + 1  # and the record of their run
+
+
+@pytest.mark.parametrize(
     "ask",
     [
+        lambda reading, ref: list(
+            reading.changes(0, None, Narrowing(association=MEMBERS.association, spans=((0, reading.head()),)))
+        ),
+        lambda reading, ref: list(reading.changes(0, None, Narrowing(entity_type=GROUP))),
         lambda reading, ref: history.resource_at(reading, ref, BEFORE_THE_LAST),
         lambda reading, ref: history.links_of(reading, ref, BEFORE_THE_LAST),
         lambda reading, ref: list(history.history_of(reading, ref)),

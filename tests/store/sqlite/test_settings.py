@@ -119,10 +119,9 @@ def test_an_unfinished_query_does_not_give_the_next_reader_old_data(
 @pytest.mark.parametrize(
     "url",
     [
-        "sqlite://",
         "sqlite:///",
         "sqlite://host/x.db",
-        "sqlite:///:memory:",
+        "sqlite:///:x",
         "sqlite:///a%00b",
         "sqlite:x.db",
         "x.db",

@@ -15,6 +15,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from deltamark.application.derivation.user_functions.cancellation import Call, UserTaskCancelled, call_directly
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.errors import UsageError, UserTaskFailed
 from deltamark.domain.values import escaped
@@ -65,30 +66,31 @@ def refuse_in_function(what: str) -> None:
     name = _calling.get()
     if name:
         raise UsageError(
-            f"function {name} of a task calls {what}, which would wait forever for the transaction of the task. "
-            "Let another task of the job do this, after it."
+            f"function {name} of a task calls {what}, which would wait forever for the transaction in which the "
+            "function is called: that of a dry run or of a verification. Let another task of the job do this, after it."
         )
 
 
-def call_function(function: UserTask, batch: pa.Table) -> object:
+def call_function(function: UserTask, batch: pa.Table, call: Call | None = None) -> object:
     """Returns the result of a function for a batch.
 
+    :param call: calls it while no transaction is open: it may change the store. None calls it in this thread, where it
+        may only read.
     :raises UserTaskFailed: if the function raises an error, with the user's lines of the traceback.
     :raises KeyboardInterrupt: if the process is interrupted meanwhile.
     """
-    with _guarded(function):
-        token = _calling.set(function.name)
-        try:
-            with stdout_to_stderr():
-                return _call_user_code(function, batch)
-        except KeyboardInterrupt:
-            raise
-        except SystemExit as e:
-            raise UserTaskFailed(function.name, f"called sys.exit({e.code!r})", _lines(e)) from e
-        except BaseException as e:
-            raise UserTaskFailed(function.name, f"raised {type(e).__name__}", _lines(e)) from e
-        finally:
-            _calling.reset(token)
+    token = _calling.set("" if call else function.name)
+    try:
+        with stdout_to_stderr():
+            return (call or call_directly)(lambda: _guarded(function, batch))
+    except (KeyboardInterrupt, UserTaskCancelled):
+        raise
+    except SystemExit as e:
+        raise UserTaskFailed(function.name, f"called sys.exit({e.code!r})", _lines(e)) from e
+    except BaseException as e:
+        raise UserTaskFailed(function.name, f"raised {type(e).__name__}", _lines(e)) from e
+    finally:
+        _calling.reset(token)
 
 
 def _call_user_code(function: UserTask, batch: pa.Table) -> object:
@@ -99,15 +101,14 @@ def _call_user_code(function: UserTask, batch: pa.Table) -> object:
     return function.function(batch)
 
 
-@contextmanager
-def _guarded(function: UserTask) -> Iterator[None]:
-    """Stops a process that the function forked if it returns from the function.
+def _guarded(function: UserTask, batch: pa.Table) -> object:
+    """Calls the function, and stops a process that it forked if it returns from the function.
 
     The store belongs to its parent.
     """
     process = os.getpid()
     try:
-        yield
+        return _call_user_code(function, batch)
     finally:
         if os.getpid() != process:
             print(

@@ -6,6 +6,7 @@ import base64
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from uuid import UUID
 
 import pyarrow as pa
@@ -17,7 +18,15 @@ from deltamark.domain.configuration.entity_model import Property
 from deltamark.domain.configuration.user_function import KEY, UserTask
 from deltamark.domain.errors import UserTaskFailed
 from deltamark.domain.suggestions import hint
-from deltamark.domain.values import INTEGER_RANGES, PropertyType, shown
+from deltamark.domain.values import (
+    DATES,
+    INTEGER_RANGES,
+    MOST_DIGITS,
+    PropertyType,
+    canonical_decimal,
+    digit_count,
+    shown,
+)
 
 _GUID = re.compile(r"\{?([0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12})\}?\Z")
 _FIRST_INSTANT, _LAST_INSTANT = -62_135_596_800_000_000, 253_402_300_799_999_999
@@ -29,7 +38,8 @@ def checked_values(
 ) -> pa.Table:
     """A column for each property with its values in the order of the keys.
 
-    Numbers and Booleans as such, a time as a timestamp in UTC without a zone, all else as the text that is stored.
+    Numbers and Booleans as such, a time as a timestamp in UTC without a zone, a date as a date, all else as the text
+    that is stored.
 
     :param properties: those that the function may write of resources of that entity type.
     :param keys: of the resources in the batch.
@@ -169,6 +179,10 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
+def _is_exact(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind))
+
+
 def _is_time(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
@@ -180,13 +194,15 @@ _FITS: dict[PropertyType, Callable[[pa.DataType], bool]] = {
     PropertyType.BINARY: _is_binary,
     PropertyType.DOUBLE: _is_number,
     PropertyType.BOOL: pa.types.is_boolean,
-    PropertyType.DATE_TIME: _is_time,
+    PropertyType.DECIMAL: _is_exact,
+    **dict.fromkeys(DATES, _is_time),
     **dict.fromkeys(INTEGER_RANGES, pa.types.is_integer),
 }
 _STORED: dict[PropertyType, pa.DataType] = {
     PropertyType.DOUBLE: pa.float64(),
     PropertyType.BOOL: pa.bool_(),
     PropertyType.DATE_TIME: pa.timestamp("us"),
+    PropertyType.DATE: pa.date32(),
     **dict.fromkeys(INTEGER_RANGES, pa.int64()),
 }
 """The Arrow type of values on their way into the store; a text where the property has none of these types."""
@@ -212,12 +228,20 @@ def _problems(kind: PropertyType, column: pa.Array) -> Iterator[tuple[pa.Array, 
     elif kind is PropertyType.GUID:
         texts = column.cast(pa.string()).to_pylist()
         yield pa.array([bool(text) and not _GUID.match(text) for text in texts], pa.bool_()), read
-    elif kind is PropertyType.DATE_TIME:
+    elif kind is PropertyType.DECIMAL:
+        numbers = [_decimal(number) for number in column.to_pylist()]
+        too_long = pa.array([text is not None and digit_count(text) > MOST_DIGITS for text in numbers], pa.bool_())
+        yield too_long, lambda row: f"{read(row)}, which has more than {MOST_DIGITS} digits"
+    elif kind in DATES:
         rounded, low_, high_ = _micros(column)
         yield pc.or_(pc.less(rounded, low_), pc.greater(rounded, high_)), lambda _: "a time out of the years 1 to 9999"
         if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
             left = pc.subtract(column.cast(pa.int64()), pc.multiply(rounded, 1_000))
             yield pc.not_equal(left, 0), lambda _: "nanoseconds, of which microseconds are kept; round them off"
+        if kind is PropertyType.DATE and pa.types.is_timestamp(column.type):
+            times = column.cast(pa.timestamp(column.type.unit))
+            is_day = pc.equal(times.cast(pa.date32(), safe=False).cast(times.type), times)
+            yield pc.invert(is_day), lambda row: f"{read(row)}, which has a time of day in UTC"
 
 
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
@@ -236,6 +260,10 @@ def _micros(column: pa.Array) -> tuple[pa.Array, int, int]:
     return whole, _FIRST_INSTANT // factor, _LAST_INSTANT // factor
 
 
+def _decimal(number: Decimal | int | None) -> str | None:
+    return None if number is None else canonical_decimal(number)
+
+
 def _doubles(column: pa.Array) -> pa.Array:
     return pc.cast(column, pa.float64(), safe=False)
 
@@ -244,8 +272,11 @@ def _stored(kind: PropertyType, column: pa.Array) -> pa.Array:
     """The checked values on their way into the store."""
     if kind is PropertyType.DOUBLE:
         return _doubles(column)
-    if kind is PropertyType.DATE_TIME:
-        return pc.cast(column, pa.timestamp("us"), safe=False)
+    if kind is PropertyType.DECIMAL:
+        return pa.array([_decimal(number) for number in column.to_pylist()], pa.string())
+    if kind in DATES:
+        micros = pc.cast(column, pa.timestamp("us"), safe=False)
+        return micros if kind is PropertyType.DATE_TIME else pc.cast(micros, pa.date32(), safe=False)
     if kind in (PropertyType.BYTES, PropertyType.BINARY):
         coded = (None if data is None else base64.b64encode(data).decode() for data in column.to_pylist())
         return pa.array(list(coded), pa.string())

@@ -71,6 +71,11 @@ class CsvCells:
         return self._dialect.names
 
     @property
+    def delimiter(self) -> str:
+        """What separates the columns."""
+        return self._dialect.delimiter
+
+    @property
     def cell_types(self) -> Mapping[str, CellType]:
         """None: every cell is a text."""
         return {}

@@ -15,10 +15,17 @@ from attrs import frozen
 from deltamark.application.ports.records import ComputedChanges, LinkChanges, LinkEnds, ResourceChanges
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.resources.events import Origin
+from deltamark.domain.resources.link import BOTH_DELETED, BY_TASK, SOURCE_DELETED, TARGET_DELETED
 from deltamark.infrastructure.store.arrow import np, npt, pa, pc, schemas
 from deltamark.infrastructure.store.arrow_rows import chunks
 from deltamark.infrastructure.store.database import KEYS, LINKS, SOURCES, TARGETS, Column, Same, index_damaged
-from deltamark.infrastructure.store.events.bulk_payloads import Head, link_payloads, resource_payloads
+from deltamark.infrastructure.store.events import payload
+from deltamark.infrastructure.store.events.bulk_payloads import (
+    Head,
+    computed_grounds,
+    link_payloads,
+    resource_payloads,
+)
 from deltamark.infrastructure.store.events.mapper import COMPUTED, CREATED, DELETED, LINKED, UNLINKED, UPDATED
 from deltamark.infrastructure.store.session import Session
 
@@ -150,7 +157,8 @@ class AppendCommands(Session):
 
         Returns how many of each association.
         """
-        streams = self._db.array(self._stored(kind, deleted.column("key").combine_chunks()).streams)
+        deleted_in_chunk = self._stored(kind, deleted.column("key").combine_chunks()).streams
+        streams = self._db.array(deleted_in_chunk)
         for index in (SOURCES, TARGETS):
             self._db.check_lookups(index, streams)
         ends = " UNION ".join(
@@ -166,6 +174,7 @@ class AppendCommands(Session):
             ORDER BY 1, 2, 3, 6, 7""",
             (streams,),
         )
+        deleted_streams = frozenset(deleted_in_chunk)
         groups: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
         for association, source_type, target_type, *pair in rows:
             groups.setdefault((association, source_type, target_type), []).append((*pair, None))
@@ -178,12 +187,14 @@ class AppendCommands(Session):
                 schema=schemas.LINKS,
             )
             names = LinkEnds(association=association, source=source_type, target=target_type)
-            self._change_links(names, UNLINKED, table, origin)
+            ends_deleted = [(source in deleted_streams, target in deleted_streams) for source, target, *_ in pairs]
+            because = pa.array([_DELETED_ENDS[ends] for ends in ends_deleted], pa.string())
+            self._change_links(names, UNLINKED, table, origin, because)
         return Counter(row[0] for row in rows)
 
     def append_links(self, ends: LinkEnds, changes: LinkChanges, origin: Origin) -> None:
         for chunk in chunks(changes.unlinked):
-            self._change_links(ends, UNLINKED, chunk, origin)
+            self._change_links(ends, UNLINKED, chunk, origin, BY_TASK)
         for chunk in chunks(changes.linked):
             self._link(ends, chunk, origin)
 
@@ -213,7 +224,9 @@ class AppendCommands(Session):
             },
         )
 
-    def _change_links(self, ends: LinkEnds, topic: str, pairs: pa.Table, origin: Origin) -> None:
+    def _change_links(
+        self, ends: LinkEnds, topic: str, pairs: pa.Table, origin: Origin, because: pa.Array | str = ""
+    ) -> None:
         association = self._name_id("associations", ends.association)
         stored = self._stored_links(association, pairs)
         was_live = topic == UNLINKED
@@ -221,7 +234,7 @@ class AppendCommands(Session):
             self._db.check_lookups(LINKS, self._db.array(_pairs(pairs)), association)
             raise _changed_concurrently(ends.association)
         versions = [version + 1 for version in stored.versions]
-        positions = self._events(stored.streams, versions, topic, self._link_payloads(ends, pairs, origin))
+        positions = self._events(stored.streams, versions, topic, self._link_payloads(ends, pairs, origin, because))
         self._db.update(
             "links",
             {"version": versions, "position": positions, "live": Same(not was_live)},
@@ -232,9 +245,9 @@ class AppendCommands(Session):
         kind = self._type_id(changes.entity_type)
         head = Head(self._micros, origin)
         for chunk in chunks(changes.rows):
-            self._put_computed(kind, changes.entity_type, head, chunk)
+            self._put_computed(kind, changes.entity_type, head, chunk, changes.whole)
 
-    def _put_computed(self, kind: int, entity_type: str, head: Head, chunk: pa.Table) -> None:
+    def _put_computed(self, kind: int, entity_type: str, head: Head, chunk: pa.Table, whole: str | None) -> None:
         streams: Sequence[int] = chunk.column("stream").to_pylist()
         sql = f"""SELECT r.key, r.version FROM {self._db.each_number(1, "w")}
             JOIN resources r ON r.stream = w.value AND r.entity_type=?2 AND r.live ORDER BY w.key"""
@@ -243,7 +256,9 @@ class AppendCommands(Session):
             raise _changed_concurrently(entity_type)
         no_lines = pa.nulls(len(streams), pa.int64())
         updates, computed = (chunk.column(name).combine_chunks() for name in ("changes", "computed"))
-        payloads = resource_payloads(head, entity_type, stored.column("key").combine_chunks(), no_lines, updates)
+        keys = stored.column("key").combine_chunks()
+        grounds = _grounds(chunk, whole)
+        payloads = resource_payloads(head, entity_type, keys, no_lines, updates, grounds=grounds)
         versions = stored.column("version").to_pylist()
         next_versions = [version + 1 for version in versions]
         positions = self._events(streams, next_versions, COMPUTED, payloads)
@@ -255,10 +270,10 @@ class AppendCommands(Session):
         if updated != len(streams):
             raise _changed_concurrently(entity_type)
 
-    def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, origin: Origin) -> pa.Array:
+    def _link_payloads(self, ends: LinkEnds, pairs: pa.Table, origin: Origin, because: pa.Array | str = "") -> pa.Array:
         source, target, line = (pairs.column(name).combine_chunks() for name in ("source_key", "target_key", "line"))
         return link_payloads(
-            Head(self._micros, origin), ends.association, (ends.source, ends.target), source, target, line
+            Head(self._micros, origin), ends.association, (ends.source, ends.target), source, target, line, because
         )
 
     def _stored_links(self, association: int, pairs: pa.Table) -> _Stored:
@@ -270,6 +285,18 @@ class AppendCommands(Session):
             FROM {self._db.each_pair(1, "w")} {self._db.lookup("links", "l", by_ends, or_none=True)} {join}
             ORDER BY w.key"""
         return _columns(self._db.all(sql, (self._db.array(ends), association)))
+
+
+_DELETED_ENDS = {(True, False): SOURCE_DELETED, (False, True): TARGET_DELETED, (True, True): BOTH_DELETED}
+
+
+def _grounds(chunk: pa.Table, whole: str | None) -> pa.Array | str:
+    """Returns the members that say why the values of some rows were computed."""
+    if whole is not None:
+        return f',"{payload.WHOLE}":"{whole}"'
+    if "first" not in chunk.column_names:
+        return ""
+    return computed_grounds(*(chunk.column(name).combine_chunks() for name in ("first", "last", "whole")))
 
 
 def _plain(rows: npt.NDArray[np.uint8]) -> list[bytes]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.arrow_rows import chunks
+from deltamark.infrastructure.store.database import Same
+from deltamark.infrastructure.store.row_seals import key_seals, numeric_seal, sum_of
 from deltamark.infrastructure.store.session import Session
+
+_FRESH = {"resource": "number", "value": "text", "seal": "number"}
 
 
 class DerivedCommands(Session):
@@ -16,40 +21,55 @@ class DerivedCommands(Session):
 
     def put_keys(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
         number = self._rule(rule)
-        self._db.temporary("fresh", {"resource": "number", "value": "text"})
+        self._db.temporary("fresh", _FRESH)
         for chunk in chunks(values):
             resources, texts = (chunk.column(name).combine_chunks() for name in ("stream", "value"))
-            self._db.insert("fresh", {"resource": resources.to_pylist(), "value": texts})
+            streams = resources.to_pylist()
+            seals = key_seals(number, streams, texts.fill_null("").cast(pa.binary()).to_pylist())
+            self._db.insert("fresh", {"resource": streams, "value": texts, "seal": seals})
         self._db.analyze("fresh")
-        written = self._drop("correlation_keys", number, everything=everything)
-        written += self._db.execute(
-            """INSERT INTO correlation_keys (rule, resource, value)
-            SELECT CAST(?1 AS BIGINT), resource, value FROM fresh WHERE value IS NOT NULL
-            ON CONFLICT (rule, resource) DO UPDATE SET value=excluded.value
-            WHERE correlation_keys.value<>excluded.value""",
-            (number,),
-        )
+        with self._counting("correlation_keys", number, everything=everything):
+            written = self._drop("correlation_keys", number, everything=everything)
+            written += self._db.execute(
+                """INSERT INTO correlation_keys (rule, resource, value, seal)
+                SELECT CAST(?1 AS BIGINT), resource, value, seal FROM fresh WHERE value IS NOT NULL
+                ON CONFLICT (rule, resource) DO UPDATE SET value=excluded.value, seal=excluded.seal
+                WHERE correlation_keys.value<>excluded.value""",
+                (number,),
+            )
         if everything:
             self.mark_complete([rule])
         return written
 
     def put_classifications(self, rule: DerivedRule, values: pa.Table, *, everything: bool) -> int:
         number = self._rule(rule)
-        self._db.temporary("fresh", {"resource": "number", "value": "text"})
+        self._db.temporary("fresh", _FRESH)
         for chunk in chunks(values):
             holds = pc.if_else(chunk.column("value"), "1", pa.scalar(None, pa.string())).combine_chunks()
-            self._db.insert("fresh", {"resource": chunk.column("stream").to_pylist(), "value": holds})
+            self._db.insert("fresh", {"resource": chunk.column("stream").to_pylist(), "value": holds, "seal": Same(0)})
         self._db.analyze("fresh")
-        written = self._drop("classifications", number, everything=everything)
-        written += self._db.execute(
-            """INSERT INTO classifications (rule, resource)
-            SELECT CAST(?1 AS BIGINT), resource FROM fresh WHERE value IS NOT NULL
-            ON CONFLICT (rule, resource) DO NOTHING""",
-            (number,),
-        )
+        seal = numeric_seal(("CAST(?1 AS BIGINT)", "resource"))
+        with self._counting("classifications", number, everything=everything):
+            written = self._drop("classifications", number, everything=everything)
+            written += self._db.execute(
+                f"""INSERT INTO classifications (rule, resource, seal)
+                SELECT CAST(?1 AS BIGINT), resource, {seal} FROM fresh WHERE value IS NOT NULL
+                ON CONFLICT (rule, resource) DO NOTHING""",
+                (number,),
+            )
         if everything:
             self.mark_complete([rule])
         return written
+
+    @contextmanager
+    def _counting(self, table: str, rule: int, *, everything: bool) -> Iterator[None]:
+        """Counts the rows of a rule that the block writes, those of fresh values alone unless it writes everything."""
+        rows = self._db.lookup(table, "v", "v.rule=?1 AND v.resource=f.resource")
+        source = f"(SELECT v.seal FROM fresh f {rows}) s"
+        before = sum_of(self._db, *((table, "rule=?1") if everything else (source, "TRUE")), (rule,))
+        yield
+        after = sum_of(self._db, *((table, "rule=?1") if everything else (source, "TRUE")), (rule,))
+        self._sums.add(table, before, after)
 
     def _drop(self, table: str, rule: int, *, everything: bool) -> int:
         """Drops the values of resources without a fresh value.
@@ -62,22 +82,30 @@ class DerivedCommands(Session):
         return self._db.execute(f"DELETE FROM {table} WHERE rule=?1 AND {which}", (rule,))
 
     def mark_complete(self, rules: Iterable[DerivedRule]) -> None:
-        for rule in rules:
-            self._db.execute("UPDATE rules SET digest=?1 WHERE id=?2", (rule.digest, self._rule(rule)))
+        digests = {self._rule(rule): rule.digest for rule in rules}
+        with self._sealing("rules", self._db.among_numbers("id", 1), (self._db.array(list(digests)),)):
+            for number, digest in digests.items():
+                self._db.execute("UPDATE rules SET digest=?1 WHERE id=?2", (digest, number))
 
     def remove_rules(self, rules: Iterable[DerivedRule]) -> int:
         numbers = self._db.array([self._rule_id(rule) for rule in rules])
         removed = 0
         for table in ("correlation_keys", "classifications"):
-            removed += self._db.execute(f"DELETE FROM {table} WHERE {self._db.among_numbers('rule', 1)}", (numbers,))
-        self._db.execute(f"DELETE FROM consumed WHERE {self._db.among_numbers('rule', 1)}", (numbers,))
-        self._db.execute(f"DELETE FROM rules WHERE {self._db.among_numbers('id', 1)}", (numbers,))
+            removed += self._delete_sealed(table, self._db.among_numbers("rule", 1), (numbers,))
+        for table, column in (("consumed", "rule"), ("rules", "id")):
+            condition = self._db.among_numbers(column, 1)
+            with self._sealing(table, condition, (numbers,)):
+                self._db.execute(f"DELETE FROM {table} WHERE {condition}", (numbers,))
         return removed
 
     def _rule(self, rule: DerivedRule) -> int:
         sql = "INSERT INTO rules (name, side, entity_type, digest) VALUES (?1, ?2, ?3, '') RETURNING id"
         names = (rule.name, rule.kind.value, rule.entity_type)
-        return self._rule_id(rule) or int(self._db.one(sql, names))
+        number = self._rule_id(rule)
+        if not number:
+            with self._sealing("rules", "name=?1 AND side=?2 AND entity_type=?3", names):
+                number = int(self._db.one(sql, names))
+        return number
 
     def move_place(self, consumer: str, rules: Iterable[DerivedRule], place: Place) -> None:
         forgotten = self._db.one("SELECT forgotten_flag FROM store")
@@ -85,19 +113,23 @@ class DerivedCommands(Session):
             raise ConcurrentRun(
                 f"flags that {consumer} has not read yet were dropped while it ran. Nothing was changed. Run again."
             )
-        for rule in rules:
-            self._db.execute(
-                """INSERT INTO consumed (consumer, rule, flag, position, digest) VALUES (?1, ?2, ?3, ?4, ?5)
-                ON CONFLICT (consumer, rule) DO UPDATE SET
-                flag=excluded.flag, position=excluded.position, digest=excluded.digest""",
-                (consumer, self._rule(rule), place.flag, place.position, rule.digest),
-            )
+        with self._sealing("consumed", "consumer=?1", (consumer,)):
+            for rule in rules:
+                self._db.execute(
+                    """INSERT INTO consumed (consumer, rule, flag, position, digest) VALUES (?1, ?2, ?3, ?4, ?5)
+                    ON CONFLICT (consumer, rule) DO UPDATE SET
+                    flag=excluded.flag, position=excluded.position, digest=excluded.digest""",
+                    (consumer, self._rule(rule), place.flag, place.position, rule.digest),
+                )
 
     def keep_consumers(self, kept: Mapping[str, Iterable[DerivedRule]]) -> list[str]:
-        kept_places = {(consumer, self._rule_id(rule)) for consumer, rules in kept.items() for rule in rules}
+        numbers = {rule: self._rule_id(rule) for rules in kept.values() for rule in rules}
+        kept_places = {(consumer, numbers[rule]) for consumer, rules in kept.items() for rule in rules}
         stored = self._db.all("SELECT consumer, rule FROM consumed ORDER BY consumer, rule")
         for place in stored:
             if place not in kept_places:
-                self._db.execute("DELETE FROM consumed WHERE consumer=?1 AND rule=?2", place)
+                condition = "consumer=?1 AND rule=?2"
+                with self._sealing("consumed", condition, place):
+                    self._db.execute(f"DELETE FROM consumed WHERE {condition}", place)
         remaining = {consumer for consumer, _ in kept_places.intersection(stored)}
         return [consumer for consumer in dict.fromkeys(consumer for consumer, _ in stored) if consumer not in remaining]

@@ -17,6 +17,7 @@ from deltamark.infrastructure.store.commands.stubs import StubCommands, ranges_o
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, LINK_SNAPSHOT, RESOURCE_SNAPSHOT
 from deltamark.infrastructure.store.queries.retention import RetentionQueries
+from deltamark.infrastructure.store.row_seals import SEALED, numeric_seal
 from deltamark.infrastructure.store.session import RunCommands
 
 _END = 2**63 - 1
@@ -32,7 +33,7 @@ _FOLDED = 2_000
 """Streams folded at a time: memory does not grow with the number of discarded changes."""
 
 _KEEP = """ON CONFLICT (stream) DO UPDATE SET version=excluded.version, position=excluded.position,
-    topic=excluded.topic, state=excluded.state"""
+    topic=excluded.topic, state=excluded.state, seal=excluded.seal"""
 
 
 class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
@@ -58,13 +59,14 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
         self._keep_links(last)
         if up_to is not None:
             self._keep_changed_later(last)
-        for subject in (*subjects.entity_types, *subjects.associations):
-            self._db.execute(
-                """INSERT INTO horizons (subject, connector, position, run, task) VALUES (?1, ?2, ?3, ?4, ?5)
-                ON CONFLICT (subject) DO UPDATE SET connector=excluded.connector, position=excluded.position,
-                run=excluded.run, task=excluded.task WHERE excluded.position > horizons.position""",
-                (subject, subjects.connector, last, run, subjects.task),
-            )
+        with self._sealing("horizons"):
+            for subject in (*subjects.entity_types, *subjects.associations):
+                self._db.execute(
+                    """INSERT INTO horizons (subject, connector, position, run, task) VALUES (?1, ?2, ?3, ?4, ?5)
+                    ON CONFLICT (subject) DO UPDATE SET connector=excluded.connector, position=excluded.position,
+                    run=excluded.run, task=excluded.task WHERE excluded.position > horizons.position""",
+                    (subject, subjects.connector, last, run, subjects.task),
+                )
         self.append_to_run(lambda stream, version, at: build(stream, version, at, discarded), run)
         if self._db.discard_events(record=self._next - 1) != count:
             raise store_damaged(
@@ -131,8 +133,9 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
             }
         )
         self._db.execute(
-            f"""INSERT INTO snapshots (stream, version, position, topic, state)
-            SELECT r.stream, r.version, r.position, '{RESOURCE_SNAPSHOT}', {self._db.as_bytes(state)}
+            f"""INSERT INTO snapshots (stream, version, position, topic, state, seal)
+            SELECT r.stream, r.version, r.position, '{RESOURCE_SNAPSHOT}', {self._db.as_bytes(state)},
+                {numeric_seal(("r.stream", "r.version", "r.position"))}
             FROM (SELECT DISTINCT stream FROM to_discard) d {self._db.ordered_join} resources r ON r.stream = d.stream
             JOIN entity_types e ON e.id = r.entity_type WHERE r.position <= ?2 {_KEEP}""",
             (str(self._micros), last),
@@ -153,8 +156,9 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
             }
         )
         self._db.execute(
-            f"""INSERT INTO snapshots (stream, version, position, topic, state)
-            SELECT l.stream, l.version, l.position, '{LINK_SNAPSHOT}', {self._db.as_bytes(state)}
+            f"""INSERT INTO snapshots (stream, version, position, topic, state, seal)
+            SELECT l.stream, l.version, l.position, '{LINK_SNAPSHOT}', {self._db.as_bytes(state)},
+                {numeric_seal(("l.stream", "l.version", "l.position"))}
             FROM (SELECT DISTINCT stream FROM to_discard) d {self._db.ordered_join} links l ON l.stream = d.stream
             JOIN associations a ON a.id = l.association
             JOIN resources s ON s.stream = l.source JOIN entity_types st ON st.id = s.entity_type
@@ -195,9 +199,9 @@ class DiscardCommands(StubCommands, RunCommands, RetentionQueries):
                     },
                 )
                 self._db.execute(
-                    f"""INSERT INTO snapshots (stream, version, position, topic, state)
-                    SELECT stream, version, position, topic, {self._db.as_bytes("state")} FROM folded
-                    WHERE TRUE {_KEEP}"""
+                    f"""INSERT INTO snapshots (stream, version, position, topic, state, seal)
+                    SELECT stream, version, position, topic, {self._db.as_bytes("state")},
+                        {SEALED["snapshots"].seal} FROM folded WHERE TRUE {_KEEP}"""
                 )
 
     def _resource_snapshot(self, facts: Iterator[ResourceFact]) -> ResourceSnapshot:

@@ -101,7 +101,7 @@ class ErasureCommands(StubCommands, RunCommands, ErasureQueries):
         self.keep_stubs(positions)
         self.append_to_run(lambda own, version, at: build(own, version, at, emptied), run)
         for table in ("correlation_keys", "classifications", "flags"):
-            self._db.execute(f"DELETE FROM {table} WHERE resource=?1", (stream,))
+            self._delete_sealed(table, "resource=?1", (stream,))
         self._db.execute("DELETE FROM links WHERE source=?1 OR target=?1", (stream,))
         self._db.execute("DELETE FROM resources WHERE stream=?1", (stream,))
         if self._db.erase_events(record=self._next - 1) != emptied.count:

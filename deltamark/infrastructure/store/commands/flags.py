@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from deltamark.domain.derivation.dependency_paths import Dependency
 from deltamark.infrastructure.store.commands.flag_propagation import FlagPropagation
 from deltamark.infrastructure.store.queries.flags import DEPENDENCY, FLAGGING, columns_of
+from deltamark.infrastructure.store.row_seals import SEALED, sum_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_FLAGS = SEALED["flags"]
 
 
 class FlagCommands(FlagPropagation):
@@ -24,14 +27,20 @@ class FlagCommands(FlagPropagation):
         stored = {dependency: number for number, dependency, _ in self._watched()}
         removed = self._db.array([number for dependency, number in stored.items() if dependency not in watched])
         if removed != self._db.array([]):
-            self._db.execute(f"DELETE FROM flags WHERE {self._db.among_numbers('dependency', 1)}", (removed,))
-            self._db.execute(f"DELETE FROM dependencies WHERE {self._db.among_numbers('id', 1)}", (removed,))
+            self._delete_sealed("flags", self._db.among_numbers("dependency", 1), (removed,))
+            condition = self._db.among_numbers("id", 1)
+            with self._sealing("dependencies", condition, (removed,)):
+                self._db.execute(f"DELETE FROM dependencies WHERE {condition}", (removed,))
+        added = sorted(watched.difference(stored), key=str)
+        if not added:
+            return
         since = self.flagged_to()
-        for dependency in sorted(watched.difference(stored), key=str):
-            self._db.execute(
-                f"INSERT INTO dependencies ({DEPENDENCY}, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                (*columns_of(dependency), since),
-            )
+        with self._sealing("dependencies"):
+            for dependency in added:
+                self._db.execute(
+                    f"INSERT INTO dependencies ({DEPENDENCY}, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    (*columns_of(dependency), since),
+                )
 
     def flag_changes(self, after: int, *, only: Iterable[Dependency] | None = None) -> int:
         newest = self.newest_flag()
@@ -48,12 +57,14 @@ class FlagCommands(FlagPropagation):
         Its columns are ``position``, ``newest``, ``resource``, ``dependency``.
         """
         number = len(parameters) + 1
+        newest = self.newest_flag()
+        columns = ", ".join(_FLAGS.columns)
         self._flag += self._db.execute(
-            f"""INSERT INTO flags (number, position, newest, resource, dependency)
-            SELECT CAST(?{number} AS BIGINT) + row_number() OVER (), f.position, f.newest, f.resource, f.dependency
-            FROM ({query}) f""",
-            (*parameters, self.newest_flag()),
+            f"""INSERT INTO flags ({columns}, seal) SELECT {columns}, {_FLAGS.seal} FROM
+            (SELECT CAST(?{number} AS BIGINT) + row_number() OVER () AS number, f.* FROM ({query}) f) g""",
+            (*parameters, newest),
         )
+        self._sums.add("flags", (0, 0), sum_of(self._db, "flags", "number>?1", (newest,)))
 
     def flag_all(self, dependencies: Iterable[Dependency], position: int) -> int:
         flagged = 0
@@ -75,11 +86,12 @@ class FlagCommands(FlagPropagation):
             self._insert_flags(query, (position, number, self._db.array(streams.to_pylist())))
 
     def move_flags(self, position: int) -> None:
-        self._db.execute(
-            """INSERT INTO places (consumer, position, digest) VALUES (?1, ?2, '')
-            ON CONFLICT (consumer) DO UPDATE SET position=excluded.position""",
-            (FLAGGING, position),
-        )
+        with self._sealing("places"):
+            self._db.execute(
+                """INSERT INTO places (consumer, position, digest) VALUES (?1, ?2, '')
+                ON CONFLICT (consumer) DO UPDATE SET position=excluded.position""",
+                (FLAGGING, position),
+            )
 
     def drop_read_flags(self) -> None:
         """Drops the flags that every consumer has read.
@@ -90,7 +102,8 @@ class FlagCommands(FlagPropagation):
         read = self._db.one("SELECT min(flag) FROM consumed")
         if read is not None:
             if read == self.newest_flag():
+                self._sums.add("flags", sum_of(self._db, "flags"), (0, 0))
                 self._db.execute("DELETE FROM flags")  # SQLite does that at once, however many there are
             else:
-                self._db.execute("DELETE FROM flags WHERE number<=?1", (read,))
+                self._delete_sealed("flags", "number<=?1", (read,))
             self._db.execute("UPDATE store SET forgotten_flag=?1 WHERE forgotten_flag<?1", (read,))

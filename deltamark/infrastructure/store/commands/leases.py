@@ -10,12 +10,18 @@ from deltamark.infrastructure.store.queries.leases import LEASE, lease, renew, t
 from deltamark.infrastructure.store.session import Session
 from deltamark.infrastructure.system.processes import state_of, this_process
 
+_LEFT = 2 / 3
+"""The share of the time to live that is left when a transaction renews leases: a heartbeat comes after a third."""
+
 
 class LeaseCommands(Session):
     """Takes, renews and drops leases (ADR 0013)."""
 
     renewed: tuple[int, float] | None = None
     """The run whose leases this transaction renews at its end, and their time to live."""
+
+    _one_of_renewed: str | None = None
+    """The task of one of these leases: all leases of a run are taken, renewed and dropped together."""
 
     def drop_expired_leases(self, tasks: Sequence[str]) -> list[Lease]:
         """Drops the leases of runs that expired and held some of these tasks.
@@ -47,18 +53,19 @@ class LeaseCommands(Session):
             SELECT w.value, ?2, {now}, {now}, {now}+?4, CAST(?5 AS TEXT) FROM {self._db.each_text(1, "w")}""",
             (self._db.array(tasks), run, self._host_time(), to_span(time_to_live_s), this_process()),
         )
-        self.renewed = run, time_to_live_s
+        self.renewed, self._one_of_renewed = ((run, time_to_live_s), tasks[0]) if tasks else (None, None)
 
     def extend_leases(self, run: int, tasks: Sequence[str], time_to_live_s: float) -> bool:
-        sql = f"SELECT count(*) FROM leases WHERE run=?1 AND {self._db.among_texts('task', 2)}"
-        if self._db.one(sql, (run, self._db.array(tasks))) != len(tasks):
+        if not tasks:
+            return True
+        if self._db.one("SELECT run FROM leases WHERE task=?1", (tasks[0],)) != run:
             return False
-        self.renewed = run, time_to_live_s
+        self.renewed, self._one_of_renewed = (run, time_to_live_s), tasks[0]
         return True
 
     def release_leases(self, run: int) -> None:
         self._db.execute("DELETE FROM leases WHERE run=?1", (run,))
-        self.renewed = None
+        self.renewed = self._one_of_renewed = None
 
     def finish(self) -> None:
         """Renews leases at the end.
@@ -66,5 +73,17 @@ class LeaseCommands(Session):
         A transaction may last longer than a lease.
         """
         if self.renewed is not None:
-            renew(self._db, *self.renewed, self._host_time())
+            if self._is_renewal_due(self.renewed[1]):
+                renew(self._db, *self.renewed, self._host_time())
+            else:
+                self.renewed = None
         super().finish()
+
+    def _is_renewal_due(self, time_to_live_s: float) -> bool:
+        """Whether less is left of the leases than they have after a renewal of the heartbeat.
+
+        Otherwise a run of many short tasks would write the leases of all its tasks for each of them.
+        """
+        sql = f"SELECT until <= {self._db.current_time(3)}+?2 FROM leases WHERE task=?1"
+        left = to_span(time_to_live_s * _LEFT)
+        return bool(self._db.one(sql, (self._one_of_renewed, left, self._host_time())))

@@ -12,20 +12,19 @@ from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
 from deltamark.infrastructure.store.events.pending_payloads import StoredPart, pending_of, stored_parts
 from deltamark.infrastructure.store.queries.state import Queries
+from deltamark.infrastructure.store.row_seals import checked_rows
 from deltamark.infrastructure.store.session import Session
-
-_BLOCK = "connector, run, task, since, needs_complete"
 
 
 class PendingQueries(Queries):
     """Queries about pending changes and blocked connectors."""
 
     def block_of(self, connector: str) -> Block | None:
-        row = self._db.row(f"SELECT {_BLOCK} FROM blocked WHERE connector=?1", (connector,))
-        return None if row is None else _block(*row)
+        """Looks at all blocks: the name of a connector may have been altered."""
+        return next((block for block in self.blocks() if block.connector == connector), None)
 
     def blocks(self) -> list[Block]:
-        return [_block(*row) for row in sorted(self._db.all(f"SELECT {_BLOCK} FROM blocked"))]
+        return [_block(*row) for row in sorted(checked_rows(self._db, "blocked"))]
 
     def pending_tasks(self, run: int) -> list[int]:
         sql = "SELECT DISTINCT task FROM pending WHERE run=?1 ORDER BY task"
@@ -61,28 +60,33 @@ class PendingCommands(Session, PendingQueries):
         All parts together may exceed the size limit of a value.
         """
         self.drop_pending(run, task)
-        for number, part in enumerate(stored_parts(pending)):
-            self._db.insert(
-                "pending",
-                {
-                    "run": [run],
-                    "task": [task],
-                    "part": [number],
-                    "head": Same(part.head),
-                    "digest": Same(part.digest),
-                    "content": pa.array([part.rows], type=pa.binary()),
-                },
-            )
+        with self._sealing("pending", "run=?1 AND task=?2", (run, task)):
+            for number, part in enumerate(stored_parts(pending)):
+                self._db.insert(
+                    "pending",
+                    {
+                        "run": [run],
+                        "task": [task],
+                        "part": [number],
+                        "head": Same(part.head),
+                        "digest": Same(part.digest),
+                        "content": pa.array([part.rows], type=pa.binary()),
+                    },
+                )
 
     def drop_pending(self, run: int, task: int) -> None:
-        self._db.execute("DELETE FROM pending WHERE run=?1 AND task=?2", (run, task))
+        condition = "run=?1 AND task=?2"
+        with self._sealing("pending", condition, (run, task)):
+            self._db.execute(f"DELETE FROM pending WHERE {condition}", (run, task))
 
     def block(self, block: Block) -> None:
         self.unblock(block.connector)
-        self._db.execute(
-            "INSERT INTO blocked (connector, run, task, since, needs_complete) VALUES (?1, ?2, ?3, ?4, ?5)",
-            (block.connector, block.run, block.task, to_micros(block.since), block.needs_complete),
-        )
+        with self._sealing("blocked", "connector=?1", (block.connector,)):
+            self._db.execute(
+                "INSERT INTO blocked (connector, run, task, since, needs_complete) VALUES (?1, ?2, ?3, ?4, ?5)",
+                (block.connector, block.run, block.task, to_micros(block.since), block.needs_complete),
+            )
 
     def unblock(self, connector: str) -> None:
-        self._db.execute("DELETE FROM blocked WHERE connector=?1", (connector,))
+        with self._sealing("blocked", "connector=?1", (connector,)):
+            self._db.execute("DELETE FROM blocked WHERE connector=?1", (connector,))

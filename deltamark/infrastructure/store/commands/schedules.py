@@ -6,11 +6,13 @@ It is not in the log: the record of a run says when the run was due.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from deltamark.application.ports.records import Schedule
 from deltamark.domain.errors import store_damaged
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
 from deltamark.infrastructure.store.queries.state import Queries
+from deltamark.infrastructure.store.row_seals import checked_rows
 from deltamark.infrastructure.store.session import Session
 
 
@@ -18,7 +20,7 @@ class ScheduleQueries(Queries):
     """Queries about schedules."""
 
     def schedules(self) -> list[Schedule]:
-        rows = self._db.all("SELECT job, timing, handled_to, run FROM schedules ORDER BY job")
+        rows = sorted(checked_rows(self._db, "schedules"), key=itemgetter(0))
         try:
             return [
                 Schedule(job=job, timing=timing, handled_to=from_micros(handled_to), run=run)
@@ -33,10 +35,13 @@ class ScheduleCommands(Session, ScheduleQueries):
 
     def put_schedule(self, schedule: Schedule) -> None:
         self.drop_schedules([schedule.job])
-        self._db.execute(
-            "INSERT INTO schedules (job, timing, handled_to, run) VALUES (?1, ?2, ?3, ?4)",
-            (schedule.job, schedule.timing, to_micros(schedule.handled_to), schedule.run),
-        )
+        with self._sealing("schedules", "job=?1", (schedule.job,)):
+            self._db.execute(
+                "INSERT INTO schedules (job, timing, handled_to, run) VALUES (?1, ?2, ?3, ?4)",
+                (schedule.job, schedule.timing, to_micros(schedule.handled_to), schedule.run),
+            )
 
     def drop_schedules(self, jobs: Sequence[str]) -> None:
-        self._db.execute(f"DELETE FROM schedules WHERE {self._db.among_texts('job', 1)}", (self._db.array(jobs),))
+        condition, names = self._db.among_texts("job", 1), (self._db.array(jobs),)
+        with self._sealing("schedules", condition, names):
+            self._db.execute(f"DELETE FROM schedules WHERE {condition}", names)

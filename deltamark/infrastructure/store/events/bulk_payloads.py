@@ -44,16 +44,24 @@ def json_texts(texts: pa.Array) -> pa.Array:
 
 
 def resource_payloads(
-    head: Head, entity_type: str, key: pa.Array, line: pa.Array, values: pa.Array, computed: pa.Array | None = None
+    head: Head,
+    entity_type: str,
+    key: pa.Array,
+    line: pa.Array,
+    values: pa.Array,
+    computed: pa.Array | None = None,
+    grounds: pa.Array | str = "",
 ) -> pa.Array:
     """Returns the payloads of changes of one kind to resources of one entity type.
 
     They are created, updated, computed or deleted.
 
     :param computed: the last computed values of deleted resources.
+    :param grounds: the last members of computed values, each after a comma; see `computed_grounds`.
     """
     middle = _members({payload.ENTITY_TYPE: entity_type}, payload.KEY)
-    end = [values, "}"] if computed is None else [values, _where_any(computed), "}"]
+    last = [] if isinstance(grounds, str) and not grounds else [grounds]
+    end = [values, *last, "}"] if computed is None else [values, _where_any(computed), "}"]
     joined = pc.binary_join_element_wise(
         *head.columns(line), middle, json_texts(key), f',"{payload.VALUES}":', *end, "", null_handling="emit_null"
     )
@@ -67,6 +75,20 @@ def _where_any(computed: pa.Array) -> pa.Array:
     )
 
 
+def computed_grounds(first: pa.Array, last: pa.Array, whole: pa.Array) -> pa.Array:
+    """Returns the members that say why values were computed, each after a comma.
+
+    :param first: the position of the first change, null where no change made the resource dirty; `last` is that of the
+        last one.
+    :param whole: the word for the reason why all resources were computed, or null.
+    """
+    positions = first.cast(pa.string())
+    end = pc.if_else(pc.equal(first, last), "", pc.binary_join_element_wise(",", last.cast(pa.string()), ""))
+    because = pc.binary_join_element_wise(f',"{payload.GROUNDS}":[', positions, end, "]", "")
+    why = pc.binary_join_element_wise(f',"{payload.WHOLE}":"', whole, '"', "")
+    return pc.binary_join_element_wise(pc.fill_null(because, ""), pc.fill_null(why, ""), "")
+
+
 def link_payloads(
     head: Head,
     association: str,
@@ -74,12 +96,17 @@ def link_payloads(
     source_key: pa.Array,
     target_key: pa.Array,
     line: pa.Array,
+    because: pa.Array | str = "",
 ) -> pa.Array:
-    """Returns the payloads of linked or unlinked pairs of one association."""
+    """Returns the payloads of linked or unlinked pairs of one association.
+
+    :param because: why they are unlinked, one text for all or one for each.
+    """
     source = _members({payload.ASSOCIATION: association, payload.ENTITY_TYPE: types[0]}, payload.KEY)
     target = "," + _members({payload.TARGET_TYPE: types[1]}, payload.TARGET_KEY)
+    grounds = [] if isinstance(because, str) and not because else [f',"{payload.GROUNDS}":"', because, '"']
     joined = pc.binary_join_element_wise(
-        *head.columns(line), source, json_texts(source_key), target, json_texts(target_key), "}", ""
+        *head.columns(line), source, json_texts(source_key), target, json_texts(target_key), *grounds, "}", ""
     )
     return joined.cast(pa.binary())
 

@@ -6,7 +6,7 @@ members of payloads. A topic never changes its meaning: a new form gets a new to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -15,10 +15,13 @@ import orjson
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 
+from deltamark.domain.adoption.configuration_adopted import ConfigurationAdopted
+from deltamark.domain.adoption.decommission import Decommissioned, FedAgain
 from deltamark.domain.errors import StoreError, store_damaged
 from deltamark.domain.resources.events import Event
 from deltamark.domain.resources.link import Linked, LinkEvent, LinkRef, LinkSnapshot, Unlinked
 from deltamark.domain.resources.resource import (
+    Because,
     Change,
     Computed,
     Created,
@@ -30,8 +33,18 @@ from deltamark.domain.resources.resource import (
 )
 from deltamark.domain.retention.erasure import Erased
 from deltamark.domain.runs.run import RunEvent
+from deltamark.domain.sources.places import PlaceForgotten, PlaceMoved
 from deltamark.domain.values import Values, shown
 from deltamark.infrastructure.store.events import payload
+from deltamark.infrastructure.store.events.adoption_events import (
+    CONFIGURATION_ADOPTED,
+    DECISIONS,
+    adoption_event,
+    adoption_payload,
+    decision_event,
+    decision_payload,
+)
+from deltamark.infrastructure.store.events.place_events import PLACE_TOPICS, place_event, place_payload
 from deltamark.infrastructure.store.events.run_events import RUN_TOPICS, run_event, run_payload
 
 CREATED, UPDATED, COMPUTED, DELETED = "c1", "u1", "p1", "d1"
@@ -54,8 +67,17 @@ _TOPIC_OF: Mapping[type[Event], str] = {
     ResourceSnapshot: RESOURCE_SNAPSHOT,
     LinkSnapshot: LINK_SNAPSHOT,
     Erased: ERASED,
+    ConfigurationAdopted: CONFIGURATION_ADOPTED,
+    **{event: topic for topic, event in DECISIONS.items()},
     **{event: topic for topic, event in RUN_TOPICS.items()},
+    **{event: topic for topic, event in PLACE_TOPICS.items()},
 }
+
+
+def is_stream_number(text: str) -> bool:
+    """Whether a text is the number of a stream, as it is written."""
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) < 19 and (text == "0" or digits[0] != "0")
 
 
 class StoredRow(NamedTuple):
@@ -138,6 +160,12 @@ class ChangeMapper(Mapper[str]):
 def _payload(event: Event) -> dict[str, Any]:
     if isinstance(event, RunEvent):
         return {**payload.head(to_micros(event.at)), **run_payload(event)}
+    if isinstance(event, ConfigurationAdopted):
+        return {**payload.head(to_micros(event.at)), **adoption_payload(event)}
+    if isinstance(event, Decommissioned | FedAgain):
+        return {**payload.head(to_micros(event.at)), **decision_payload(event)}
+    if isinstance(event, PlaceMoved | PlaceForgotten):
+        return {**payload.head(to_micros(event.at)), **place_payload(event)}
     cause = event.cause if isinstance(event, ResourceEvent | LinkEvent | Erased) else None
     head = payload.head(to_micros(event.at), cause)
     match event:
@@ -147,16 +175,31 @@ def _payload(event: Event) -> dict[str, Any]:
             return {**head, **_resource(event.ref), **_all_values(event)}
         case Updated():
             updates = {name: [c.before, c.after] for name, c in sorted(event.updates.items())}
-            return {**head, **_resource(event.ref), payload.VALUES: updates}
+            return {**head, **_resource(event.ref), payload.VALUES: updates, **_because(event)}
         case ResourceSnapshot():
             return {**head, **_resource(event.ref), **_all_values(event), payload.LIVE: event.live}
-        case Linked() | Unlinked():
+        case Linked():
             return {**head, **_link(event.ref)}
+        case Unlinked():
+            because = {} if event.because is None else {payload.GROUNDS: event.because}
+            return {**head, **_link(event.ref), **because}
         case LinkSnapshot():
             return {**head, **_link(event.ref), payload.LIVE: event.live}
         case Erased():
             return head
     raise AssertionError(f"{type(event).__name__} has a topic but no payload")
+
+
+def _because(event: Updated) -> dict[str, Any]:
+    if not isinstance(event, Computed) or event.because is None:
+        return {}
+    because = event.because
+    members: dict[str, Any] = {}
+    if because.first is not None:
+        members[payload.GROUNDS] = list(dict.fromkeys([because.first, because.last]))
+    if because.whole is not None:
+        members[payload.WHOLE] = because.whole
+    return members
 
 
 def _all_values(event: Deleted | ResourceSnapshot) -> dict[str, Any]:
@@ -204,7 +247,11 @@ def _updated(s: str, v: int, p: dict[str, Any]) -> Event:
 
 
 def _computed(s: str, v: int, p: dict[str, Any]) -> Event:
-    return Computed(**_common(s, v, p), cause=payload.cause_of(p), ref=_ref(p), updates=_updates(p))
+    because = None
+    if payload.GROUNDS in p or payload.WHOLE in p:
+        positions = p.get(payload.GROUNDS) or [None]
+        because = Because(first=positions[0], last=positions[-1], whole=p.get(payload.WHOLE))
+    return Computed(**_common(s, v, p), cause=payload.cause_of(p), ref=_ref(p), updates=_updates(p), because=because)
 
 
 def _updates(p: dict[str, Any]) -> dict[str, Change]:
@@ -221,7 +268,7 @@ def _linked(s: str, v: int, p: dict[str, Any]) -> Event:
 
 
 def _unlinked(s: str, v: int, p: dict[str, Any]) -> Event:
-    return Unlinked(**_common(s, v, p), cause=payload.cause_of(p), ref=_link_ref(p))
+    return Unlinked(**_common(s, v, p), cause=payload.cause_of(p), ref=_link_ref(p), because=p.get(payload.GROUNDS))
 
 
 def _erased(s: str, v: int, p: dict[str, Any]) -> Event:
@@ -235,6 +282,24 @@ def _resource_snapshot(s: str, v: int, p: dict[str, Any]) -> Event:
 
 def _link_snapshot(s: str, v: int, p: dict[str, Any]) -> Event:
     return LinkSnapshot(**_common(s, v, p), ref=_link_ref(p), live=p[payload.LIVE])
+
+
+def _adopted(s: str, v: int, p: dict[str, Any]) -> Event:
+    return adoption_event(s, v, from_micros(p[payload.AT]), p)
+
+
+def _decision_builder(topic: str) -> Callable[[str, int, dict[str, Any]], Event]:
+    def build(stream: str, version: int, p: dict[str, Any]) -> Event:
+        return decision_event(topic, stream, version, from_micros(p[payload.AT]), p)
+
+    return build
+
+
+def _place_builder(topic: str) -> Callable[[str, int, dict[str, Any]], Event]:
+    def build(stream: str, version: int, p: dict[str, Any]) -> Event:
+        return place_event(topic, stream, version, from_micros(p[payload.AT]), p)
+
+    return build
 
 
 def _run_builder(topic: str) -> Callable[[str, int, dict[str, Any]], Event]:
@@ -254,5 +319,17 @@ _BUILDERS: Mapping[str, Callable[[str, int, dict[str, Any]], Event]] = {
     RESOURCE_SNAPSHOT: _resource_snapshot,
     LINK_SNAPSHOT: _link_snapshot,
     ERASED: _erased,
+    CONFIGURATION_ADOPTED: _adopted,
+    **{topic: _decision_builder(topic) for topic in DECISIONS},
     **{topic: _run_builder(topic) for topic in RUN_TOPICS},
+    **{topic: _place_builder(topic) for topic in PLACE_TOPICS},
 }
+
+TOPICS = tuple(_BUILDERS)
+"""All topics that the log and the snapshots of a store may have."""
+
+
+def topics_of(kinds: Iterable[type[object]]) -> tuple[str, ...]:
+    """Returns the topics of some classes of events and of their subclasses."""
+    classes = tuple(kinds)
+    return tuple(topic for event, topic in _TOPIC_OF.items() if issubclass(event, classes))

@@ -10,19 +10,24 @@ The payload of a change is one JSON object:
 ``e``  entity type, ``k`` key (of the source, for a link)
 ``v``  values (created, deleted), or property -> [before, after] (updated, computed)
 ``c``  computed values, if there were any (deleted)
+``g``  grounds: of computed values the positions of the first and last change that made them dirty (one, if it is the
+       same); of an unlinked pair ``task``, or the deleted end: ``source``, ``target``, ``both``
+``w``  why values were computed for all resources, if they were (computed)
 ``n``  association, ``f`` other entity type, ``o`` other key (links only)
 ====  ==================================================================
 
-A snapshot also has ``live``. The payload of a run event has the names of the event's attributes. SQL texts take the
+A snapshot also has ``live``. The payload of a run event, or of the adoption of a configuration, has the names of the
+event's attributes. SQL texts take the
 names from here, too: they are fixed words of this module, never data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+import orjson
 from attrs import fields
 
 from deltamark.domain.resources.events import Origin
@@ -33,6 +38,7 @@ ENTITY_TYPE, KEY = "e", "k"
 VALUES, COMPUTED_VALUES = "v", "c"
 ASSOCIATION, TARGET_TYPE, TARGET_KEY = "n", "f", "o"
 LIVE = "live"
+GROUNDS, WHOLE = "g", "w"
 
 RESOURCE = (ENTITY_TYPE, KEY)
 """The members that identify a resource."""
@@ -67,6 +73,17 @@ def head(micros: int, cause: Origin | None = None) -> dict[str, Any]:
 def cause_of(payload: dict[str, Any]) -> Origin:
     """Returns the cause that `head` wrote."""
     return Origin(payload[RUN], payload[TASK], payload.get(LINE))
+
+
+def parts_to_look_for(properties: Sequence[str], ordinals: Sequence[int]) -> Iterator[list[bytes]]:
+    """Yields bytes of which every payload has one that names one of these properties, and one of these tasks.
+
+    Other payloads may have them too. What is empty is not looked for.
+    """
+    if properties:
+        yield [orjson.dumps(name) + b":" for name in properties]
+    if ordinals:
+        yield [f'"{TASK}":{ordinal},'.encode() for ordinal in ordinals]
 
 
 def sql_object(members: Mapping[str, str]) -> str:

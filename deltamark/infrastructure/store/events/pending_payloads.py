@@ -18,6 +18,7 @@ from attrs import asdict, evolve, frozen
 from deltamark.application.ports.pending_changes import Part, PendingChanges
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.runs.run import ExtractRead
+from deltamark.domain.sources.places import PlaceReached
 from deltamark.infrastructure.store.arrow import pa, schemas
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
 
@@ -36,11 +37,16 @@ class StoredPart:
     rows: bytes
     digest: str
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is what was written."""
+        return self.digest == _digest(self.head, self.rows)
+
 
 def stored_parts(pending: PendingChanges) -> Iterator[StoredPart]:
     """Yields the rows of pending changes: a head with the number of parts, then the parts."""
     parts = [portion for part in pending.parts for portion in _portions(part)]
-    head = {
+    head: dict[str, object] = {
         "connector": pending.connector,
         "task": pending.task,
         "job": pending.job,
@@ -52,6 +58,8 @@ def stored_parts(pending: PendingChanges) -> Iterator[StoredPart]:
         "extracts": [asdict(read) for read in pending.extracts],
         "parts": len(parts),
     }
+    if pending.places:
+        head["places"] = [asdict(place) for place in pending.places]
     yield _stored(head, b"")
     for part in parts:
         yield _stored({"kind": part.kind, "subject": part.subject, "ends": part.ends}, _bytes_of(part.rows))
@@ -88,12 +96,13 @@ def pending_of(stored: Sequence[StoredPart], what: str) -> PendingChanges:
     """
     try:
         for part in stored:
-            if part.digest != _digest(part.head, part.rows):
+            if not part.is_whole:
                 raise ValueError("a digest does not match")
         head: dict[str, Any] = orjson.loads(stored[0].head)
         if head.pop("parts") != len(stored) - 1:
             raise ValueError("rows are missing")
         head["at"] = from_micros(head["at"])
+        head["places"] = [PlaceReached(**place) for place in head.get("places", ())]
         head["extracts"] = [ExtractRead(**read) for read in head["extracts"]]
         return PendingChanges(**head, parts=[_part(part) for part in stored[1:]])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, pa.ArrowException) as e:

@@ -35,17 +35,21 @@ CHANGES_DISCARDED, ROWS_SET_ASIDE, RESOURCE_ERASED = "cd1", "sa1", "er1"
 
 LINKS_WAIT = "pa1"
 
+RUN_STARTED, RUN_RESUMED = "rs1", "rr1"
+RUN_BEGINNINGS = (RUN_STARTED, RUN_RESUMED)
+"""Records that say by whom a run was started and resumed."""
+
 ERASABLE_RECORDS = (ROWS_SET_ASIDE, LINKS_WAIT)
 """Records of runs that hold what rows of extracts say; an erasure empties those that name the resource."""
 
 RUN_TOPICS: Mapping[str, type[RunEvent]] = {
-    "rs1": RunStarted,
+    RUN_STARTED: RunStarted,
     "ts1": TaskStarted,
     ROWS_SET_ASIDE: RowsSetAside,
     CHANGES_DISCARDED: ChangesDiscarded,
     "te1": TaskEnded,
     "re1": RunEnded,
-    "rr1": RunResumed,
+    RUN_RESUMED: RunResumed,
     "cr1": CancelRequested,
     "tp1": TaskProgressed,
     LINKS_WAIT: PairsAwaited,
@@ -104,6 +108,6 @@ def _value(name: str, value: Any) -> Any:
             return tuple(map(int, value))
         case "left_out":
             return LeftOut(**{**value, "since": datetime.fromisoformat(value["since"])})
-        case "messages" | "entity_types" | "again" | "pending":
+        case "messages" | "direct_input" | "entity_types" | "again" | "pending":
             return tuple(value)
     return value

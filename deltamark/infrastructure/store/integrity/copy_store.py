@@ -18,6 +18,7 @@ from deltamark.infrastructure.store.database import Column, Database
 from deltamark.infrastructure.store.integrity.rebuild import RebuildCommands, refuse_broken, refuse_damaged
 from deltamark.infrastructure.store.integrity.state_check import Comparison
 from deltamark.infrastructure.store.queries.state import Queries
+from deltamark.infrastructure.store.row_seals import SEALED, seal_rows
 
 _ROWS = 10_000
 
@@ -26,17 +27,19 @@ _INT, _TEXT, _BYTES = "int64", "string", "binary"
 
 _MUST_BE_EMPTY = (
     "stored_events", "snapshots", "resources", "links", "runs", "moments", "horizons", "places", "flags", "leases",
-    "pending", "blocked", "schedules", "rules", "dependencies", "awaited", "stubs",
+    "pending", "blocked", "schedules", "consumers", "rules", "dependencies", "awaited", "stubs",
+    "configurations",
 )  # fmt: skip
 
-_EVENTS = {
+EVENTS = {
     "notification_id": _INT, "originator_id": _INT, "originator_version": _INT, "topic": _TEXT, "state": _BYTES,
     "seal": _BYTES,
 }  # fmt: skip
-_MOMENTS = {"position": _INT, "at": _INT, "segments": _BYTES, "digest": _BYTES}
-_STUBS = {"position": _INT, "stream": _INT, "version": _INT, "topic": _TEXT, "leaf": _BYTES}
-_SNAPSHOTS = {"stream": _INT, "version": _INT, "position": _INT, "topic": _TEXT, "state": _BYTES}
-_PENDING = {"run": _INT, "task": _INT, "part": _INT, "head": _TEXT, "digest": _TEXT, "content": _BYTES}
+MOMENTS = {"position": _INT, "at": _INT, "segments": _BYTES, "digest": _BYTES}
+STUBS = {"position": _INT, "stream": _INT, "version": _INT, "topic": _TEXT, "leaf": _BYTES}
+CONFIGURATIONS = {"digest": _TEXT, "xml": _BYTES}
+SNAPSHOTS = {"stream": _INT, "version": _INT, "position": _INT, "topic": _TEXT, "state": _BYTES}
+PENDING = {"run": _INT, "task": _INT, "part": _INT, "head": _TEXT, "digest": _TEXT, "content": _BYTES}
 
 
 class StoreCopy(RebuildCommands):
@@ -50,28 +53,34 @@ class StoreCopy(RebuildCommands):
         if not isinstance(source, Queries):
             raise TypeError(f"stores of all kinds are read by the same queries, not by {type(source).__name__}.")
         self._check_empty()
+        self._is_rebuilding = True
         db = source._db
-        self._copy(db, "stored_events", _EVENTS, "notification_id")
-        self._copy(db, "snapshots", _SNAPSHOTS, "stream")
-        self._copy(db, "moments", _MOMENTS, "position")
-        self._copy(db, "stubs", _STUBS, "position")
+        self._copy(db, "stored_events", EVENTS, "notification_id")
+        self._copy(db, "snapshots", SNAPSHOTS, "stream")
+        self._copy(db, "moments", MOMENTS, "position")
+        self._copy(db, "stubs", STUBS, "position")
+        self._copy(db, "configurations", CONFIGURATIONS, "digest")
         comparison = Comparison(db, source._mapper, progress)
         comparison.check_database()
-        _refuse_any_damage(comparison.result())
+        refuse_any_damage(comparison.result())
         for folded in comparison.ranges():
             if not comparison.log_faults:
                 self.put_folded(folded)
         verified = comparison.result()
         refuse_broken(verified)
+        refuse_faulty_tables(comparison)
         self._copy_small(db, "horizons", "subject, connector, position, run, task")
         self._put_horizons(comparison.log_fold)
         self._put_all_awaited(comparison.awaited())
         recomputes = comparison.has_wrong_values
         self._copy_derived(db, with_places=not recomputes)
-        self._copy(db, "pending", _PENDING, "run, task, part")
+        self._copy(db, "pending", PENDING, "run, task, part")
         self._copy_small(db, "blocked", "connector, run, task, since, needs_complete")
         self._copy_small(db, "schedules", "job, timing, handled_to, run")
+        self._copy_small(db, "consumers", "name, position, began_at, moved_at, moves")
         self._continue_like(db, comparison)
+        seal_rows(self._db, SEALED)
+        self._sums.forget()
         return Replayed(verified=verified, recomputes=recomputes)
 
     def _check_empty(self) -> None:
@@ -82,15 +91,21 @@ class StoreCopy(RebuildCommands):
                 )
 
     def _copy(
-        self, db: Database, table: str, columns: Mapping[str, str], order: str, **mapped: Mapping[int, int]
+        self,
+        db: Database,
+        table: str,
+        columns: Mapping[str, str],
+        order: str,
+        condition: str = "TRUE",
+        **mapped: Mapping[int, int],
     ) -> None:
-        """Copies a table, portion by portion.
+        """Copies a table, portion by portion, or the rows of it under a condition.
 
         :param columns: each with its type.
         :param mapped: columns whose numbers differ in this store: number there -> number here.
         """
         names = ", ".join(columns)
-        for rows in _portions(db.rows(f"SELECT {names} FROM {table} ORDER BY {order}")):
+        for rows in _portions(db.rows(f"SELECT {names} FROM {table} WHERE {condition} ORDER BY {order}")):
             values = zip(*rows, strict=True)
             copied: dict[str, Column] = {}
             for (name, kind), column in zip(columns.items(), values, strict=True):
@@ -141,12 +156,12 @@ class StoreCopy(RebuildCommands):
         self._run = max(run, comparison.next_run)
         log = db.one("SELECT log FROM store")
         self._db.execute("UPDATE store SET forgotten_flag=?1, log=?2", (forgotten, log))
-        newest = self._db.one("SELECT max(notification_id) FROM stored_events")
+        newest = self._db.one("SELECT max(position) FROM moments")
         if newest:
             self._db.save_newest_position(newest)
 
 
-def _refuse_any_damage(verified: LogVerification) -> None:
+def refuse_any_damage(verified: LogVerification) -> None:
     """Refuses to copy from a damaged database: what its indexes leave out would be missing in the copy.
 
     :raises StoreError: if it has any fault.
@@ -158,6 +173,19 @@ def _refuse_any_damage(verified: LogVerification) -> None:
             f"{fault.subject}: {fault.problem}",
             effect="Nothing was copied.",
             alternative="replay the log of the store first, which builds its indexes again",
+        )
+
+
+def refuse_faulty_tables(comparison: Comparison) -> None:
+    """Refuses to copy from tables with altered, lost or added rows: they would look right in the copy.
+
+    :raises StoreError: if there is any.
+    """
+    if comparison.faulty_tables:
+        raise store_damaged(
+            f"rows of the tables {', '.join(sorted(comparison.faulty_tables))} are not what was written",
+            effect="Nothing was copied.",
+            alternative="replay the log of the store first, which puts them right: `deltamark replay`",
         )
 
 

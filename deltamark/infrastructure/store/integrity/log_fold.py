@@ -7,7 +7,7 @@ the log nor with the number of resources.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -15,14 +15,17 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 from attrs import Factory, define
 
+from deltamark.domain.adoption.configuration_adopted import ADOPTIONS, ConfigurationAdopted
 from deltamark.domain.errors import StoreError
 from deltamark.domain.history.changes import Position
 from deltamark.domain.retention.erasure import Erased
 from deltamark.domain.runs.fold import fold_run
 from deltamark.domain.runs.run import ChangesDiscarded, PairsAwaited, PlannedTask, RunStarted
+from deltamark.domain.sources.places import PLACES, PlaceForgotten, PlaceMoved
 from deltamark.domain.values import shown
 from deltamark.infrastructure.store.database import Database
 from deltamark.infrastructure.store.events import payload as members
+from deltamark.infrastructure.store.events.adoption_events import CONFIGURATION_ADOPTED, DECISIONS
 from deltamark.infrastructure.store.events.mapper import (
     COMPUTED,
     CREATED,
@@ -36,6 +39,7 @@ from deltamark.infrastructure.store.events.mapper import (
     UPDATED,
     ChangeMapper,
 )
+from deltamark.infrastructure.store.events.place_events import PLACE_TOPICS
 from deltamark.infrastructure.store.events.run_events import RUN_TOPICS
 from deltamark.infrastructure.store.integrity.log_times import LogMoments
 
@@ -43,6 +47,7 @@ RANGE = 1_000
 """Streams folded at a time. With more rows in memory, the garbage collector runs often."""
 
 _RESOURCE_TOPICS, _LINK_TOPICS = frozenset(RESOURCE_TOPICS), frozenset(LINK_TOPICS)
+_ADOPTION_TOPICS = frozenset((CONFIGURATION_ADOPTED, *DECISIONS))
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 Event: TypeAlias = tuple[Position, int, int, str, bytes]
@@ -131,6 +136,7 @@ class LogFold:
         self.last_stream = 0
         self.discards: list[tuple[Position, ChangesDiscarded]] = []
         self.awaiting: list[tuple[Position, PairsAwaited]] = []
+        self.adoptions: list[tuple[Position, ConfigurationAdopted]] = []
         self.planned: dict[int, tuple[PlannedTask, ...]] = {}
         self.discarded_to: dict[str, Position] = {}
         """Entity type or association -> the newest position that its snapshots cover."""
@@ -170,18 +176,30 @@ class LogFold:
         return min((stream for stream in first_of_each if isinstance(stream, int)), default=None)
 
     def _range(self, first: int) -> Folded:
-        folded = Folded(first, first + RANGE)
-        between = (folded.first, folded.after)
+        between = (first, first + RANGE)
+        return self._folded(Folded(*between), "{0}>=?1 AND {0}<?2", between)
+
+    def of_streams(self, streams: Sequence[int]) -> Folded:
+        """Returns some streams, folded."""
+        among = self._db.among_numbers("{0}", 1)
+        return self._folded(Folded(streams[0], streams[-1] + 1), among, (self._db.array(streams),))
+
+    def _folded(self, folded: Folded, condition: str, parameters: Sequence[Any]) -> Folded:
+        """Adds the rows of the streams under a condition to `folded`, and returns it.
+
+        :param condition: with ``{0}`` for the column of the stream.
+        """
         snapshots = {
             row[0]: row
             for row in self._db.all(
-                "SELECT stream, version, position, topic, state FROM snapshots WHERE stream>=?1 AND stream<?2", between
+                "SELECT stream, version, position, topic, state FROM snapshots WHERE " + condition.format("stream"),
+                parameters,
             )
         }
         events = self._db.all(
-            """SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events
-            WHERE originator_id>=?1 AND originator_id<?2 ORDER BY originator_id, originator_version""",
-            between,
+            f"""SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events
+            WHERE {condition.format("originator_id")} ORDER BY originator_id, originator_version""",
+            parameters,
         )
         self.events += len(events)
         folded.is_read = bool(events or snapshots)
@@ -200,7 +218,11 @@ class LogFold:
             if kind == ERASED:
                 self._check_erased(first, events)
                 return
-            if kind in _RESOURCE_TOPICS or kind == RESOURCE_SNAPSHOT:
+            if stream == int(ADOPTIONS) or kind in _ADOPTION_TOPICS:
+                self._check_adoptions(stream, first, events)
+            elif stream == int(PLACES) or kind in PLACE_TOPICS:
+                self._check_places(stream, first, events)
+            elif kind in _RESOURCE_TOPICS or kind == RESOURCE_SNAPSHOT:
                 folded.resources.append(self._fold_resource(stream, first, events, snapshot))
             elif kind in _LINK_TOPICS or kind == LINK_SNAPSHOT:
                 folded.links.append(self._fold_link(stream, first, events, snapshot))
@@ -316,6 +338,59 @@ class LogFold:
                 raise _Broken(_cannot_be_read(number, topic, e), place) from e
             if at != self._moments.at(place):
                 raise _Broken(self._moments.problem(place, at), place)
+
+    def _check_adoptions(self, stream: int, first: Event | None, events: Iterator[Event]) -> None:
+        """Checks the stream of adoptions, which gives no row, and keeps them in order."""
+        if stream != int(ADOPTIONS):
+            raise _Broken("it is not the stream of adoptions of configurations", first[0] if first else None)
+        version, position, digest = 0, 0, None
+        for place, _, number, topic, payload in (*([first] if first else []), *events):
+            if topic not in _ADOPTION_TOPICS:
+                raise _Broken(f"event {number} has the topic {shown(topic)}, which is not that of adoptions", place)
+            try:
+                adopted = self._mapper.event(str(stream), number, topic, payload)
+                at = orjson.loads(payload)[members.AT]
+            except StoreError as e:
+                raise _Broken(str(e).split(". The store", 1)[0], place) from e
+            if number != version + 1:
+                raise _Broken(_gap(version, number), place)
+            if place <= position:
+                raise _Broken(f"event {number} has position {place}, which is not above {position}", place)
+            if at != self._moments.at(place):
+                raise _Broken(self._moments.problem(place, at), place)
+            version, position = number, place
+            if not isinstance(adopted, ConfigurationAdopted):
+                continue
+            if adopted.previous != digest:
+                raise _Broken(f"event {number} does not follow the adoption before it", place)
+            self.adoptions.append((place, adopted))
+            digest = adopted.digest
+
+    def _check_places(self, stream: int, first: Event | None, events: Iterator[Event]) -> None:
+        """Checks the stream of places in sources, which gives no row."""
+        if stream != int(PLACES):
+            raise _Broken("it is not the stream of places in sources", first[0] if first else None)
+        version = position = 0
+        newest: dict[str, int] = {}
+        for place, _, number, topic, payload in (*([first] if first else []), *events):
+            if topic not in PLACE_TOPICS:
+                raise _Broken(f"event {number} has the topic {shown(topic)}, which is not that of places", place)
+            try:
+                event = self._mapper.event(str(stream), number, topic, payload)
+                at = orjson.loads(payload)[members.AT]
+            except StoreError as e:
+                raise _Broken(str(e).split(". The store", 1)[0], place) from e
+            assert isinstance(event, PlaceMoved | PlaceForgotten), "the topic says so"
+            if number != version + 1:
+                raise _Broken(_gap(version, number), place)
+            if place <= position:
+                raise _Broken(f"event {number} has position {place}, which is not above {position}", place)
+            if at != self._moments.at(place):
+                raise _Broken(self._moments.problem(place, at), place)
+            if event.newest != newest:
+                raise _Broken(f"event {number} does not name the newest event of each connection", place)
+            version, position = number, place
+            newest[event.connection] = number
 
     def _fold_run(self, stream: int, first: Event | None, events: Iterator[Event]) -> FoldedRun:
         facts: list[Any] = []

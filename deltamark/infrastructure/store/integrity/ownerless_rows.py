@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
@@ -78,9 +78,12 @@ def ownerless_rows(db: Database) -> Iterator[tuple[str, str]]:
             yield reference.table, f"{reference.what} belongs to {reference.owner} {number}, which does not exist"
 
 
-def remove_ownerless_rows(db: Database, *, derived_only: bool) -> None:
-    """Deletes the rows that refer to nothing, or only those of derived values and their flags."""
+def remove_ownerless_rows(delete: Callable[[str, str], object], *, derived_only: bool) -> None:
+    """Deletes the rows that refer to nothing, or only those of derived values and their flags.
+
+    :param delete: deletes the rows of a table under a condition.
+    """
     for reference in REFERENCES:
         if derived_only and reference.to_table == "runs":
             continue
-        db.execute(f"DELETE FROM {reference.table} WHERE {reference.condition}")
+        delete(reference.table, reference.condition)

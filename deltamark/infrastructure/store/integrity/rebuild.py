@@ -14,7 +14,10 @@ from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.integrity.log_fold import Folded, FoldedLink, FoldedResource, LogFold
 from deltamark.infrastructure.store.integrity.ownerless_rows import remove_ownerless_rows
 from deltamark.infrastructure.store.integrity.state_check import Comparison, expected_horizons
+from deltamark.infrastructure.store.integrity.table_check import LOG_END
+from deltamark.infrastructure.store.integrity.table_repair import DERIVED, repair_tables
 from deltamark.infrastructure.store.queries.state import Queries
+from deltamark.infrastructure.store.row_seals import SEALED, count_rows, seal_rows
 
 
 class VerifyQueries(Queries):
@@ -40,29 +43,55 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         refuse_damaged(comparison.result())
         if comparison.is_index_damaged:
             self._db.rebuild_indexes()
+        self._is_rebuilding = True
         self._last_stored = {table: self._last_of(table) for table in ("resources", "links", "runs")}
         for folded in comparison.ranges():
             if not comparison.log_faults:
                 self._correct(folded, comparison)
         verified = comparison.result()
         refuse_broken(verified)
-        self._stream = max(self._stream, comparison.log_fold.last_stream + 1)
-        self._run = max(self._run, comparison.next_run)
-        self._micros = max(self._micros, comparison.log_fold.newest_time)
+        faulty = comparison.faulty_tables
+        recomputes = comparison.has_wrong_values or not faulty.isdisjoint(DERIVED)
+        self._continue_after(comparison)
         if not verified.differences:
             return Replayed(verified=verified)
-        remove_ownerless_rows(self._db, derived_only=False)
-        self._put_horizons(comparison.log_fold)
+        remove_ownerless_rows(self._delete_where, derived_only=False)
         self._put_all_awaited(comparison.awaited())
-        if comparison.has_wrong_values:
+        repair_tables(self._db, faulty)
+        remove_ownerless_rows(self._delete_where, derived_only=False)  # of what was just removed
+        self._put_horizons(comparison.log_fold)
+        if recomputes:
             # Derived values may have been computed from wrong values. Without places, everything is computed again.
             self._db.execute("DELETE FROM consumed")
-        numbers = (self._micros, self._stream, self._run)
-        self._db.execute("UPDATE store SET last_at=?1, next_stream=?2, next_run=?3", numbers)
-        return Replayed(verified=verified, recomputes=comparison.has_wrong_values)
+        if not faulty.isdisjoint(DERIVED):
+            self._db.execute("UPDATE store SET forgotten_flag=?1", (self.newest_flag(),))
+        if LOG_END in faulty:
+            self._db.set_log_end(self._db.one("SELECT max(position) FROM moments") or 0)
+        if "table_seals" in faulty:
+            self._db.execute("DELETE FROM table_seals")
+        seal_rows(self._db, SEALED)
+        self._sums.forget()
+        self._write_store()  # at once, so that this transaction reads what it has put right
+        return Replayed(verified=verified, recomputes=recomputes)
+
+    def _continue_after(self, comparison: Comparison) -> None:
+        """Sets the counters by the log; those of the store hold too, unless they were altered."""
+        stream, run = comparison.log_fold.last_stream + 1, comparison.next_run
+        newest_time = comparison.log_fold.newest_time
+        if "store" in comparison.faulty_tables:
+            self._stream, self._run, self._micros = stream, run, max(self._began_at, newest_time + 1)
+            self._flag = 1 + (self._db.one("SELECT max(number) FROM flags") or 0)
+        else:
+            self._stream, self._run = max(self._stream, stream), max(self._run, run)
+            self._micros = max(self._micros, newest_time)
+
+    def _delete_where(self, table: str, condition: str) -> None:
+        self._db.execute(f"DELETE FROM {table} WHERE {condition}")
 
     def remove_ownerless_rows(self) -> None:
-        remove_ownerless_rows(self._db, derived_only=True)
+        """Also counts the rows of the tables anew: some were not written by Deltamark, and others may be missing."""
+        remove_ownerless_rows(self._delete_where, derived_only=True)
+        count_rows(self._db, ("correlation_keys", "classifications", "flags", "consumed"))
 
     def _correct(self, folded: Folded, comparison: Comparison) -> None:
         """Writes the rows of one range that differ from the log.

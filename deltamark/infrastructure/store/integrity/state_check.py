@@ -28,6 +28,8 @@ from deltamark.infrastructure.store.integrity.log_fold import (
     LogFold,
 )
 from deltamark.infrastructure.store.integrity.ownerless_rows import ownerless_rows
+from deltamark.infrastructure.store.integrity.table_check import table_faults
+from deltamark.infrastructure.store.queries.configurations import problem_of
 
 _RESOURCES = """SELECT r.stream, e.name, r.key, r.version, r.position, r.live, r.state, r.computed
     FROM resources r LEFT JOIN entity_types e ON e.id = r.entity_type WHERE r.stream>=?1 AND r.stream<?2"""
@@ -37,6 +39,9 @@ _LINKS = """SELECT l.stream, a.name, st.name, s.key, tt.name, t.key, l.version, 
     LEFT JOIN resources t ON t.stream = l.target LEFT JOIN entity_types tt ON tt.id = t.entity_type
     WHERE l.stream>=?1 AND l.stream<?2"""
 _RUNS = "SELECT stream, number, version, first, last FROM runs WHERE stream>=?1 AND stream<?2"
+
+_NEWEST_FLAG = """SELECT max(f) FROM (SELECT forgotten_flag AS f FROM store UNION ALL SELECT max(number) FROM flags
+    UNION ALL SELECT max(flag) FROM consumed) n"""
 
 _RESOURCE_COLUMNS = ("stream", "entity type", "key", "version", "position", "live", "state", "computed values")
 _LINK_COLUMNS = (
@@ -83,6 +88,7 @@ class Comparison:
         self.resources = self.links = self.runs = 0
         self.deleted_resources = self.removed_links = 0
         self.has_wrong_values = False
+        self.faulty_tables: set[str] = set()
         self._wrong: dict[str, list[int]] = {}
         self.next_run = 1
         self._duplicate_searches = 0
@@ -236,17 +242,52 @@ class Comparison:
             self._add_fault(LogFault(name, problem, row.position))
 
     def _compare_whole(self) -> None:
+        self._check_configurations()
         self._compare_horizons()
         self._compare_awaited()
         for table, problem in ownerless_rows(self._db):
             self._add_difference(f"the table {table}", problem, None)
-        row = self._db.row("SELECT next_stream, next_run, last_at FROM store")
-        least = (self._log_fold.last_stream + 1, self.next_run, self._log_fold.newest_time)
-        names = ("the next stream", "the next run", "the newest time")
-        for name, stored, minimum in zip(names, row or (None, None, None), least, strict=True):
+        for fault in table_faults(self._db):
+            if fault.table == "snapshots":  # where the history of a stream begins: no other record has that
+                self._add_fault(LogFault(f"the table {fault.table}", fault.problem, None))
+            else:
+                self._add_difference(f"the table {fault.table}", fault.problem, None)
+                self.faulty_tables.add(fault.table)
+        self._check_next_numbers()
+
+    def _check_next_numbers(self) -> None:
+        """Checks that what the store assigns next lies above what was assigned: an old row of it may have come back."""
+        row = self._db.row("SELECT next_stream, next_run, last_at, next_flag FROM store")
+        least = [
+            ("the next stream", "the log", self._log_fold.last_stream + 1),
+            ("the next run", "the log", self.next_run),
+            ("the newest time", "the log", self._log_fold.newest_time),
+        ]
+        if self.faulty_tables.isdisjoint(("flags", "consumed")):  # their numbers are what was written
+            least.append(("the next flag", "its tables", (self._db.one(_NEWEST_FLAG) or 0) + 1))
+        for (name, source, minimum), stored in zip(least, row or (None,) * len(least), strict=False):
             if not isinstance(stored, int) or stored < minimum:
-                problem = f"{name} is {shown(stored)}; the log gives {shown(minimum)} or more"
+                problem = f"{name} is {shown(stored)}; {source} gives {shown(minimum)} or more"
                 self._add_difference("the store", problem, None)
+                self.faulty_tables.add("store")
+
+    def _check_configurations(self) -> None:
+        """Checks that the XML of every adopted configuration is there, unaltered.
+
+        Only a backup has it otherwise, so what is wrong is a fault of the log.
+        """
+        adopted = {event.digest: position for position, event in reversed(self._log_fold.adoptions)}
+        missing = dict(adopted)
+        for digest, xml in self._db.rows("SELECT digest, xml FROM configurations ORDER BY digest"):
+            problem = problem_of(digest, xml) if digest in adopted else "is adopted by no event of the log"
+            if problem is not None:
+                self._add_configuration_fault(digest, problem, adopted.get(digest))
+            missing.pop(digest, None)
+        for digest, position in missing.items():
+            self._add_configuration_fault(digest, "is missing", position)
+
+    def _add_configuration_fault(self, digest: object, problem: str, position: Position | None) -> None:
+        self._add_fault(LogFault(f"the configuration {str(digest)[:12]}", f"it {problem}", position))
 
     def _compare_horizons(self) -> None:
         sql = "SELECT subject, connector, position, run, task FROM horizons"

@@ -219,13 +219,14 @@ class PostgreSQLDatabase(Database):
         self.execute("DROP TABLE IF EXISTS staged")
         self.execute(f"CREATE TEMP TABLE staged ON COMMIT DROP AS SELECT {chosen} FROM {table} WITH NO DATA")
 
-    def newest_position(self) -> int:
-        sql = """SELECT greatest((SELECT position FROM log_end),
-            (SELECT coalesce(max(notification_id), 0) FROM stored_events))"""
-        return int(self.one(sql))
+    def log_end(self) -> int:
+        return int(self.one("SELECT position FROM log_end"))
+
+    def set_log_end(self, position: int) -> None:
+        self.execute("UPDATE log_end SET position=?1", (position,))
 
     def save_newest_position(self, newest: int) -> None:
-        self.execute("UPDATE log_end SET position=?1", (newest,))
+        self.set_log_end(newest)
         self.execute("SELECT pg_notify(?1, '')", (self.channel(),))
 
     def channel(self) -> str:

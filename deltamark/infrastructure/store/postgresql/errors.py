@@ -8,9 +8,9 @@ from typing import TypeAlias
 import psycopg
 from psycopg import errors
 
-from deltamark.domain.errors import STORE_DAMAGED, DeltamarkError, StoreError, StoreUnreachable
+from deltamark.domain.errors import STORE_DAMAGED, DeltamarkError, StoreError, StoreReadOnly, StoreUnreachable
 from deltamark.infrastructure.store.postgresql.address import Address, without_secrets
-from deltamark.infrastructure.store.transactions import conflict, written_for_long
+from deltamark.infrastructure.store.transactions import Writer, conflict, written_for_long
 
 LOCK_TIMEOUT_S = 60
 
@@ -100,10 +100,10 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def explained(error: psycopg.Error, address: Address, writer: str = "") -> DeltamarkError:
+def explained(error: psycopg.Error, address: Address, writer: Writer | None = None) -> DeltamarkError:
     """Returns what users read about an error of PostgreSQL.
 
-    :param writer: who keeps others from writing, in words, where that is known.
+    :param writer: who keeps others from writing, where that is known.
     """
     if isinstance(error, errors.IntegrityError):
         return conflict(error)
@@ -122,10 +122,11 @@ def _words(error: psycopg.Error) -> tuple[type[StoreError], str, str]:
     if isinstance(error, _AWAY):
         return StoreUnreachable, *_ENDED
     if isinstance(error, errors.InsufficientPrivilege) and WRITERS_TABLE in _text(error):
-        return StoreError, *_MAY_ONLY_READ
+        return StoreReadOnly, *_MAY_ONLY_READ
     for kinds, what, advice in _BY_KIND:
         if isinstance(error, kinds):
-            return StoreError, what, advice
+            kind = StoreReadOnly if errors.ReadOnlySqlTransaction in kinds else StoreError
+            return kind, what, advice
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
         for sign, what, advice in _REFUSED:
             if re.search(sign, str(error)):

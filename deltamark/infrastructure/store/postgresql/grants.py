@@ -89,7 +89,7 @@ def _for_writer(place: _Place, role: str) -> Iterator[str]:
     yield from _for_both(place, role)
     tables = f"ALL TABLES IN SCHEMA {place.schema}"
     yield f"GRANT INSERT, UPDATE, DELETE ON {tables} TO {role}"
-    for table in ("stored_events", "moments"):
+    for table in ("stored_events", "moments", "configurations"):
         yield f"REVOKE UPDATE, DELETE ON {place.schema}.{table} FROM {role}"
     yield f"REVOKE DELETE ON {', '.join(f'{place.schema}.{table}' for table in _NEVER_DELETED)} FROM {role}"
     yield f"REVOKE INSERT, UPDATE, DELETE ON {place.schema}.schema_version FROM {role}"

@@ -18,6 +18,7 @@ from deltamark.application.ports.records import Space
 from deltamark.application.ports.store import Clock, Watch
 from deltamark.domain.errors import DeltamarkError, StoreUnreachable, UsageError
 from deltamark.domain.history.changes import Position
+from deltamark.domain.processes import ProcessState
 from deltamark.infrastructure.store.database_store import DatabaseStore
 from deltamark.infrastructure.store.events.mapper import to_micros
 from deltamark.infrastructure.store.migrations import STEPS, Step
@@ -36,9 +37,9 @@ from deltamark.infrastructure.store.postgresql.notifications import Notification
 from deltamark.infrastructure.store.postgresql.recorder import LOCK_LOG, ChangeRecorder
 from deltamark.infrastructure.store.postgresql.statistics import renew_statistics
 from deltamark.infrastructure.store.queries.leases import renew
-from deltamark.infrastructure.store.transactions import StoreWriting
+from deltamark.infrastructure.store.transactions import StoreWriting, Writer
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
-from deltamark.infrastructure.system.processes import host_of, number_of
+from deltamark.infrastructure.system.processes import host_of, number_of, state_of
 
 _DECIDED_S = 10.0
 _ASK_AGAIN_S = 0.1
@@ -227,16 +228,24 @@ class PostgreSQLStore(DatabaseStore[psycopg.Error]):
             return grants(PostgreSQLDatabase(connection), self._address, writer=writer, reader=reader)
 
     def _explained(self, error: psycopg.Error) -> DeltamarkError:
-        writer = self._writer() if isinstance(error, errors.LockNotAvailable) else ""
+        writer = self._writer() if isinstance(error, errors.LockNotAvailable) else None
         return explained(error, self._address, writer)
 
-    def _writer(self) -> str:
-        """Returns which session keeps others from writing, in words; empty where the server does not say it."""
+    def _writer(self) -> Writer | None:
+        """Returns which session keeps others from writing; None where the server does not say it."""
+        row = None
         with suppress(psycopg.Error), self._connection("") as connection:
             row = PostgreSQLDatabase(connection).row(_WRITER)
-            if row is not None:
-                return "session {} of {} on the server ({}), in a transaction since {}".format(*row)
-        return ""
+        if row is None:
+            return None
+        name = row[2]
+        running = self._run_of(lambda process: application_name(number_of(process), host_of(process)) == name)
+        is_stopped = running is not None and state_of(running[0]) is ProcessState.STOPPED
+        return Writer(
+            words="session {} of {} on the server ({}), in a transaction since {}".format(*row),
+            run=running[1] if running else None,
+            stopped=number_of(running[0]) if running and is_stopped else None,
+        )
 
     def end_unresponsive(self, run: int) -> bool:
         ended = super().end_unresponsive(run)

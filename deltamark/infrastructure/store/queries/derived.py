@@ -14,6 +14,7 @@ from deltamark.domain.history.changes import CorrelationKey
 from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.queries.flags import rule_of
 from deltamark.infrastructure.store.queries.state import Queries
+from deltamark.infrastructure.store.row_seals import checked_rows
 
 
 @cache
@@ -79,9 +80,7 @@ class DerivedQueries(Queries):
         return self._db.table(sql, (association, self._db.array(near.to_pylist())), _ends())
 
     def rules_computed(self) -> set[DerivedRule]:
-        return {
-            rule_of(*row) for row in self._db.all("SELECT name, side, entity_type, digest FROM rules WHERE digest<>''")
-        }
+        return {rule_of(*row) for _, *row in checked_rows(self._db, "rules", "digest<>''")}
 
     def classifications(self, entity_type: str) -> Iterator[tuple[str, list[str]]]:
         sql = """SELECT r.key, n.name FROM classifications c JOIN rules n ON n.id = c.rule
@@ -102,6 +101,27 @@ class DerivedQueries(Queries):
         """Returns the number of a derivation, whatever its definition, or 0 if it has none."""
         sql = "SELECT id FROM rules WHERE name=?1 AND side=?2 AND entity_type=?3"
         return self._db.one(sql, (rule.name, rule.kind.value, rule.entity_type)) or 0
+
+    def keys_of(self, stream: int) -> list[CorrelationKey]:
+        sql = f"""SELECT n.name, n.side, e.name, r.key, k.value FROM rules n
+            {self._db.ordered_join} correlation_keys k ON k.rule = n.id AND k.resource=?1
+            JOIN resources r ON r.stream = k.resource JOIN entity_types e ON e.id = r.entity_type
+            ORDER BY n.name, n.side"""
+        return list(self._keys(sql, (stream,)))
+
+    def keys_equal_to_those_of(self, stream: int) -> list[CorrelationKey]:
+        sql = f"""SELECT m.name, m.side, e.name, r.key, o.value FROM rules n
+            {self._db.ordered_join} correlation_keys k ON k.rule = n.id AND k.resource=?1
+            {self._db.ordered_join} rules m ON m.name = n.name AND m.side <> n.side
+            {self._db.ordered_join} correlation_keys o ON o.rule = m.id AND {self._db.same("o.value", "k.value")}
+            JOIN resources r ON r.stream = o.resource JOIN entity_types e ON e.id = r.entity_type
+            ORDER BY m.name, m.side, r.key"""
+        return list(self._keys(sql, (stream,)))
+
+    def rules_that_hold(self, stream: int) -> list[str]:
+        sql = f"""SELECT n.name FROM rules n {self._db.ordered_join} classifications c
+            ON c.rule = n.id AND c.resource=?1 ORDER BY n.name"""
+        return [name for (name,) in self._db.all(sql, (stream,))]
 
     def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:
         order = "ORDER BY n.name, n.side, r.key"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from deltamark.domain.derivation.dependency_paths import Dependency, Hop
 from deltamark.domain.errors import store_damaged
 from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.queries.state import Queries
+from deltamark.infrastructure.store.row_seals import SEALED, check_numeric_rows, check_row, checked_rows
 
 FLAGGING = "*flags*"
 """The name of the place of flagging itself; no task can have it."""
@@ -21,7 +23,9 @@ FLAGGING = "*flags*"
 
 @cache
 def _flags() -> pa.Schema:
-    return pa.schema([("stream", pa.int64()), ("dependency", pa.int64()), ("since", pa.int64())])
+    return pa.schema(
+        [("stream", pa.int64()), ("dependency", pa.int64()), ("since", pa.int64()), ("newest", pa.int64())]
+    )
 
 
 DEPENDENCY = "entity_type, hops, path, property, leads_to"
@@ -30,23 +34,25 @@ DEPENDENCY = "entity_type, hops, path, property, leads_to"
 class FlagQueries(Queries):
     """Reads flags, watched dependencies and places."""
 
+    _flags_checked: int | None = None
+    """The flags above this number were found to be what was written."""
+
     def flagged_to(self) -> int:
-        position = self._db.one("SELECT position FROM places WHERE consumer=?1", (FLAGGING,)) or 0
+        rows = checked_rows(self._db, "places")  # all of them: the name of the row may have been altered
+        position = next((position for consumer, position, _ in rows if consumer == FLAGGING), 0)
         self._check("flagging", position)
         return int(position)
 
     def newest_flag(self) -> int:
-        match self._db.one("SELECT next_flag FROM store"):
-            case int(number):
-                return number - 1
-        raise store_damaged("the number of the next flag cannot be read")
+        ((*_, number, _, _),) = checked_rows(self._db, "store")
+        return int(number) - 1
 
     def watched(self) -> dict[Dependency, int]:
         return {dependency: since for _, dependency, since in self._watched()}
 
     def _watched(self) -> list[tuple[int, Dependency, int]]:
         """Returns the watched dependencies: number, dependency, and since which position."""
-        rows = self._db.all(f"SELECT id, {DEPENDENCY}, since FROM dependencies ORDER BY id")
+        rows = sorted(checked_rows(self._db, "dependencies"), key=itemgetter(0))
         return [(number, _dependency(row), since) for number, *row, since in rows]
 
     def _numbers(self, dependencies: Iterable[Dependency]) -> dict[int, Dependency]:
@@ -56,12 +62,14 @@ class FlagQueries(Queries):
 
     def places(self, consumer: str) -> dict[DerivedRule, Place]:
         rows = self._db.all(
-            """SELECT r.side, r.name, r.entity_type, c.digest, c.flag, c.position
+            """SELECT r.id, r.name, r.side, r.entity_type, r.digest, r.seal, c.flag, c.position, c.digest, c.seal
             FROM consumed c JOIN rules r ON r.id = c.rule WHERE c.consumer=?1 ORDER BY r.id""",
             (consumer,),
         )
         places: dict[DerivedRule, Place] = {}
-        for side, name, entity_type, digest, flag, position in rows:
+        for number, name, side, entity_type, computed, rule_seal, flag, position, digest, seal in rows:
+            check_row(SEALED["rules"], (number, name, side, entity_type, computed), rule_seal)
+            check_row(SEALED["consumed"], (consumer, number, flag, position, digest), seal)
             self._check(consumer, position, flag)
             rule = DerivedRule(kind=_kind(side), name=name, entity_type=entity_type, digest=digest)
             places[rule] = Place(flag=flag, position=position)
@@ -84,8 +92,11 @@ class FlagQueries(Queries):
 
     def flagged(self, dependencies: Sequence[Dependency], after: int, beyond: int) -> pa.Table:
         numbers = self._numbers(dependencies)
+        if self._flags_checked is None or after < self._flags_checked:
+            check_numeric_rows(self._db, SEALED["flags"], "number>?1", (after,))
+            self._flags_checked = after
         first = "CASE WHEN position>?2 THEN position ELSE newest END"
-        sql = f"""SELECT resource, dependency, min({first}) FROM flags WHERE number>?1 AND newest>?2
+        sql = f"""SELECT resource, dependency, min({first}), max(newest) FROM flags WHERE number>?1 AND newest>?2
             AND {self._db.among_numbers("dependency", 3)} GROUP BY resource, dependency ORDER BY resource, dependency"""
         flags = self._db.table(sql, (after, beyond, self._db.array(list(numbers))), _flags())
         place = {dependency: number for number, dependency in reversed(list(enumerate(dependencies)))}

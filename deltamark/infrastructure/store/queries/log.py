@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from deltamark.application.ports.records import RunSummary
+import orjson
+
+from deltamark.application.ports.records import Narrowing, RunSummary
 from deltamark.domain.derivation.dependency_paths import Hop
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.history.changes import AnyChange, Horizon
+from deltamark.domain.resources.events import Event
 from deltamark.domain.resources.link import Linked, LinkEvent, LinkFact, LinkRef, LinkSnapshot, fold_link
 from deltamark.domain.resources.resource import (
     Created,
@@ -25,23 +29,49 @@ from deltamark.domain.resources.resource import (
 from deltamark.domain.runs.fold import fold_run
 from deltamark.domain.runs.run import ChangesDiscarded, RunEvent
 from deltamark.domain.values import Values, shown
+from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.database import index_damaged
-from deltamark.infrastructure.store.events.mapper import CHANGE_TOPICS, to_micros
-from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, ROWS_SET_ASIDE
-from deltamark.infrastructure.store.queries.state import StateQueries
+from deltamark.infrastructure.store.events import payload
+from deltamark.infrastructure.store.events.mapper import (
+    CHANGE_TOPICS,
+    COMPUTED,
+    LINK_TOPICS,
+    RESOURCE_TOPICS,
+    to_micros,
+)
+from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, ROWS_SET_ASIDE, RUN_BEGINNINGS
+from deltamark.infrastructure.store.queries.state import StateQueries, links, whole_states
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+_SPARSE = 20
+"""Streams are looked up one by one where there are so many positions to be read for each of them, or more."""
 
 _READ = 2_000
 """Events read at a time: memory does not grow with the log."""
 
-_END = 2**63 - 1
+END_OF_LOG = 2**63 - 1
 """Above every position."""
 
 # A stream of another table is written with a plus where events are looked up by it. Without the plus, SQLite would
 # convert every stored stream to a number and scan the whole log.
 EVENT = "notification_id, originator_id, originator_version, topic, state"
+
+
+def _topics(narrowing: Narrowing) -> Sequence[str]:
+    if narrowing.association is not None:
+        return LINK_TOPICS
+    if narrowing.is_computed:
+        return (COMPUTED,)
+    return RESOURCE_TOPICS if narrowing.properties else CHANGE_TOPICS
+
+
+@cache
+def _links() -> pa.Schema:
+    return links().append(pa.field("stream", pa.int64()))
+
+
+def _json(values: Values) -> str:
+    """Returns values in the notation of the stored state."""
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def portions(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
@@ -76,11 +106,55 @@ class LogQueries(StateQueries):
         """Returns the discards that removed changes above a position."""
         return [discarded for _, discarded in self.discards(position) if discarded.up_to > position]
 
-    def changes(self, after: int, until: int | None) -> Iterator[tuple[int, AnyChange]]:
+    def changes(
+        self, after: int, until: int | None, narrowing: Narrowing | None = None
+    ) -> Iterator[tuple[int, AnyChange]]:
         last = self.head() if until is None else until
-        sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
-            AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
-        return map(self._event, self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS))))
+        if narrowing is None:
+            sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
+                AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
+            return map(self._event, self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS))))
+        spans = [(max(first, after), min(end, last)) for first, end in narrowing.spans or [(after, last)]]
+        return self._narrowed([(first, end) for first, end in spans if first < end], narrowing)
+
+    def _narrowed(self, spans: Sequence[tuple[int, int]], narrowing: Narrowing) -> Iterator[tuple[int, AnyChange]]:
+        """Yields the changes of some spans, those of few streams by the index of streams."""
+        parameters: list[Any] = [0, 0, self._db.array(_topics(narrowing))]
+        conditions = []
+        for parts in payload.parts_to_look_for(narrowing.properties, narrowing.ordinals):
+            parameters += parts
+            numbers = range(len(parameters) - len(parts) + 1, len(parameters) + 1)
+            conditions.append(f"({' OR '.join(self._db.holds('state', f'?{number}') for number in numbers)})")
+        streams = self._few_streams(narrowing, at_most=sum(end - first for first, end in spans) // _SPARSE)
+        plus = ""
+        if streams is not None:
+            parameters.append(self._db.array(streams))
+            conditions.append(self._db.among_numbers("originator_id", len(parameters)))
+            plus = "+"  # searched by streams, not by position
+        sql = f"""SELECT {EVENT} FROM stored_events WHERE {plus}notification_id>?1 AND {plus}notification_id<=?2
+            AND {self._db.among_texts("topic", 3)}{"".join(f" AND {condition}" for condition in conditions)}
+            ORDER BY {plus}notification_id"""
+        for first, end in spans if streams is None or len(spans) < 2 else [(spans[0][0], spans[-1][1])]:
+            parameters[:2] = first, end
+            yield from map(self._event, self._db.rows(sql, tuple(parameters)))
+
+    def _few_streams(self, narrowing: Narrowing, *, at_most: int) -> list[int] | None:
+        """Returns the streams of an association or entity type with its links, or None if there are more."""
+        if narrowing.association is not None:
+            sql = "SELECT stream FROM links WHERE association=?1 LIMIT ?2"
+            parameters = (self._association_id(narrowing.association), at_most + 1)
+        elif narrowing.entity_type is not None:
+            sql = "SELECT stream FROM resources WHERE entity_type=?1 LIMIT ?2"
+            parameters = (self._type_id(narrowing.entity_type), at_most + 1)
+        else:
+            return None
+        streams = [stream for (stream,) in self._db.all(sql, parameters)]
+        if len(streams) <= at_most and narrowing.association is None:
+            resources = self._db.array(streams)
+            for end in ("source", "target"):
+                of_end = f"SELECT stream FROM links WHERE {self._db.among_numbers(end, 1)} LIMIT ?2"
+                streams += [stream for (stream,) in self._db.all(of_end, (resources, at_most + 1))]
+        return list(dict.fromkeys(streams)) if len(streams) <= at_most else None
 
     def facts(self, ref: ResourceRef, until: int | None = None) -> Iterator[tuple[int, ResourceFact]]:
         stream = self.stream_of(ref)
@@ -93,7 +167,7 @@ class LogQueries(StateQueries):
             WHERE {self._db.among_numbers("stream", 1)}
             UNION ALL SELECT {EVENT} FROM stored_events
             WHERE {self._db.among_numbers("originator_id", 1)} AND notification_id<=?2 ORDER BY 2, 3"""
-        return map(self._event, self._db.rows(sql, (self._db.array(streams), _END if until is None else until)))
+        return map(self._event, self._db.rows(sql, (self._db.array(streams), END_OF_LOG if until is None else until)))
 
     def _facts_by_stream(self, streams: Sequence[int], until: int) -> Iterator[tuple[int, Iterator[Any]]]:
         facts = self._facts(streams, until) if streams else iter(())
@@ -128,7 +202,7 @@ class LogQueries(StateQueries):
 
         Of the others the present state is read.
         """
-        last = _END if until is None else until
+        last = END_OF_LOG if until is None else until
         columns = ("stream", "key", "position", "live", "state", "computed")
         for rows in portions(self._in_key_order(self._type_id(entity_type), columns)):
             past = self._resources_at([stream for stream, _, position, *_ in rows if position > last], last)
@@ -138,6 +212,27 @@ class LogQueries(StateQueries):
                         yield key, {**self._values(key, state), **self._values(key, computed)}
                 elif stream in past:
                     yield key, past[stream].values
+
+    def resources_at(self, entity_type: str, until: int | None) -> pa.Table:
+        """Folds only the resources that changed since.
+
+        Of the others the present state is read.
+        """
+        kind, last = self._type_id(entity_type), END_OF_LOG if until is None else until
+        of_type = f"FROM resources {self._db.unindexed} WHERE entity_type=?1"
+        unchanged = f"SELECT stream, key, state, computed {of_type} AND live AND position<=?2"
+        tables = [self._db.table(unchanged, (kind, last), whole_states())]
+        changed = self._db.rows(f"SELECT stream, key {of_type} AND position>?2 ORDER BY stream", (kind, last))
+        for rows in portions(changed):
+            past = self._resources_at([stream for stream, _ in rows], last)
+            states = [
+                (stream, key, _json(past[stream].synchronized), _json(past[stream].computed))
+                for stream, key in rows
+                if stream in past
+            ]
+            columns = zip(*states, strict=True) if states else ([], [], [], [])
+            tables.append(pa.table(dict(zip(whole_states().names, columns, strict=True)), schema=whole_states()))
+        return pa.concat_tables(tables)
 
     def _in_key_order(self, kind: int, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yields the resources of an entity type in the order of their keys, which is that of an index.
@@ -178,6 +273,18 @@ class LogQueries(StateQueries):
                 if live if position <= until else stream in past:
                     yield source, target
 
+    def linked_at(self, association: str, until: int | None) -> pa.Table:
+        number, last = self._association_id(association), END_OF_LOG if until is None else until
+        of_association = f"""SELECT l.source, l.target, s.key, t.key, l.stream FROM links l {self._db.unindexed}
+            JOIN resources s ON s.stream = l.source JOIN resources t ON t.stream = l.target WHERE l.association=?1"""
+        tables = [self._db.table(f"{of_association} AND l.live AND l.position<=?2", (number, last), _links())]
+        for rows in portions(self._db.rows(f"{of_association} AND l.position>?2", (number, last))):
+            past = self._links_at([stream for *_, stream in rows], last)
+            standing = [row for row in rows if row[-1] in past]
+            columns = zip(*standing, strict=True) if standing else ([], [], [], [], [])
+            tables.append(pa.table(dict(zip(_links().names, columns, strict=True)), schema=_links()))
+        return pa.concat_tables(tables).select(links().names)
+
     def links_of_at(self, ref: ResourceRef, until: int) -> list[LinkRef]:
         stream = self.stream_of(ref)
         if stream is None:
@@ -200,6 +307,23 @@ class RunQueries(LogQueries):
         above = -1 if newest is None else (self._db.one("SELECT max(number) FROM runs") or 0) - newest
         return list(self._folded("r.number>?1", (above,), with_rows=False))
 
+    def run_starts(self) -> Iterator[RunSummary]:
+        rows = self._db.rows(
+            f"""SELECT r.number, r.first, r.last, {EVENT} FROM runs r
+            {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream
+            WHERE {self._db.among_texts("e.topic", 1)} ORDER BY r.number, e.originator_version""",
+            (self._db.array(RUN_BEGINNINGS),),
+        )
+        return self._folded_rows(rows)
+
+    def run_events(self, number: int, after: int = 0) -> list[Event]:
+        rows = self._db.rows(
+            f"""SELECT {EVENT} FROM runs r {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream
+            WHERE r.number=?1 AND e.originator_version>?2 AND e.topic<>?3 ORDER BY e.originator_version""",
+            (number, after, ROWS_SET_ASIDE),
+        )
+        return [self._event(row)[1] for row in rows]
+
     def _folded(self, which: str, parameters: tuple[Any, ...], *, with_rows: bool) -> Iterator[RunSummary]:
         rows = self._db.rows(
             f"""SELECT r.number, r.first, r.last, {EVENT} FROM runs r
@@ -207,6 +331,9 @@ class RunQueries(LogQueries):
             WHERE {which} AND (?2 OR e.topic<>?3) ORDER BY r.number, e.originator_version""",
             (*parameters, with_rows, ROWS_SET_ASIDE),
         )
+        return self._folded_rows(rows)
+
+    def _folded_rows(self, rows: Iterator[tuple[Any, ...]]) -> Iterator[RunSummary]:
         for (number, first, last), events in groupby(rows, key=itemgetter(0, 1, 2)):
             facts = [cast(RunEvent, self._event(row[3:])[1]) for row in events]
             try:

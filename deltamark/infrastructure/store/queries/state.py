@@ -23,6 +23,11 @@ def states() -> pa.Schema:
 
 
 @cache
+def whole_states() -> pa.Schema:
+    return pa.schema([("stream", pa.int64()), ("key", pa.string()), ("state", pa.string()), ("computed", pa.string())])
+
+
+@cache
 def identities() -> pa.Schema:
     return pa.schema([("value", pa.string()), ("stream", pa.int64()), ("key", pa.string())])
 

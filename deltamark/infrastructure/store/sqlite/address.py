@@ -1,4 +1,4 @@
-"""The file that the URL of an SQLite store names."""
+"""What the URL of an SQLite store names: a file, or a store in memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from deltamark.domain.errors import StoreError
+
+_IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
+
+
+def is_in_memory(url: str) -> bool:
+    """Whether a URL names a store in memory."""
+    return url in _IN_MEMORY
+
+
+def refuse_in_memory(url: str) -> None:
+    """Refuses a store in memory where the store must outlast the process or the call.
+
+    :raises StoreError: if the URL names one.
+    """
+    if is_in_memory(url):
+        raise StoreError(
+            f"{url} is a store in memory, for programs: it is empty at first, and gone when it is closed, which would "
+            "be at once here. Name a file, such as sqlite:///deltamark.db, or a database of PostgreSQL."
+        )
 
 
 def path_of(url: str) -> Path:
@@ -25,5 +44,8 @@ def path_of(url: str) -> Path:
     if not url.startswith(prefix) or not name or name.startswith(":") or "\0" in name:
         # What stands for the name may be a user with a password.
         shown = f"{url!r}" if url.startswith(prefix) else "the store"
-        raise StoreError(f"{shown} is not the URL of an SQLite store. Write sqlite:///deltamark.db, for example.")
+        raise StoreError(
+            f"{shown} is not the URL of an SQLite store. Write sqlite:///deltamark.db, for example, or "
+            "sqlite:// for a store in memory."
+        )
     return Path(name)

@@ -71,7 +71,7 @@ def copy_store(source: sqlite3.Connection, store: Path, target: Path, *, overwri
         with _explained_errors(store, target):
             _copy_pages(source, part, progress)
             _check(part, store)
-            part.chmod(stat.S_IMODE(store.stat().st_mode))
+            part.chmod(stat.S_IMODE(store.stat().st_mode) | stat.S_IWUSR)  # a copy of a read-only store can be written
             _to_disk(part)
             _give_name(part, target, overwrite=overwrite)
             _to_disk(target.parent)

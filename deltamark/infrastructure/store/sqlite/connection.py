@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from eventsourcing.sqlite import (
 from filelock import FileLock, Timeout
 
 from deltamark.domain.errors import StoreError
-from deltamark.infrastructure.store.transactions import written_for_long
+from deltamark.infrastructure.store.sqlite.read_only import ReadOnlyFile
+from deltamark.infrastructure.store.transactions import Writer, written_for_long
 from deltamark.infrastructure.system.processes import holder_of
 
 LOCK_TIMEOUT_S = 60
@@ -37,6 +38,7 @@ copied, and a page that several such jobs change is copied once.
 """
 
 _SETTINGS = (
+    # The first one writes to the file.
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
@@ -81,6 +83,12 @@ class ChangeConnectionPool(SQLiteConnectionPool):
     `writer` makes the connection for writing.
     """
 
+    is_read_only = False
+    """Whether the file cannot be written."""
+
+    is_private = False
+    """Whether the file is gone with this process, so that no commit need wait for the disk."""
+
     def _create_connection(self) -> SQLiteConnection:
         connection = self._prepared()
         connection.raw.execute("PRAGMA query_only=ON")
@@ -117,8 +125,10 @@ class ChangeConnectionPool(SQLiteConnectionPool):
             self.db_name, uri=True, check_same_thread=False, isolation_level=None, timeout=self.lock_timeout or 0
         )
         try:
-            for setting in _SETTINGS:
+            for setting in _SETTINGS[self.is_read_only :]:
                 raw.execute(f"PRAGMA {setting}")
+            if self.is_private:
+                raw.execute("PRAGMA synchronous=OFF")
         except BaseException as e:
             # Not left to garbage collection: an open connection keeps files beside the store.
             raw.close()
@@ -132,22 +142,41 @@ class ChangeConnectionPool(SQLiteConnectionPool):
 class ChangeDatastore(SQLiteDatastore):
     """The connections to one store file."""
 
-    def __init__(self, path: Path, *, lock_timeout_s: int = LOCK_TIMEOUT_S) -> None:
-        super().__init__(
-            path.absolute().as_uri(), lock_timeout=lock_timeout_s, originator_id_type="text", pool_timeout=60
-        )
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lock_timeout_s: int = LOCK_TIMEOUT_S,
+        read_only: ReadOnlyFile | None = None,
+        writer_of: Callable[[int], Writer | None] = lambda number: None,
+        is_private: bool = False,
+    ) -> None:
+        """Opens no connection yet.
+
+        :param writer_of: returns what is known of the process of a number, which keeps others from writing.
+        :param is_private: whether only this process uses the file, which is gone with it: no lock file is needed, and
+            no commit waits for the disk.
+        """
+        uri = path.absolute().as_uri() + (read_only.options if read_only else "")
+        super().__init__(uri, lock_timeout=lock_timeout_s, originator_id_type="text", pool_timeout=60)
         self.pool.close()
-        self.pool = ChangeConnectionPool(db_name=path.absolute().as_uri(), lock_timeout=lock_timeout_s, pool_timeout=60)
+        self.pool = ChangeConnectionPool(db_name=uri, lock_timeout=lock_timeout_s, pool_timeout=60)
+        self.pool.is_read_only = read_only is not None
+        self.pool.is_private = is_private
+        self._read_only = read_only
         self._writer: ChangeConnection | None = None
         self._thread_lock = threading.Lock()
-        self._process_lock = FileLock(f"{path.absolute()}.lock", timeout=lock_timeout_s, thread_local=False)
+        self._process_lock = (
+            None if is_private else FileLock(f"{path.absolute()}.lock", timeout=lock_timeout_s, thread_local=False)
+        )
         self._lock_timeout_s = lock_timeout_s
+        self._writer_of = writer_of
 
     @contextmanager
     def get_connection(self, *, commit: bool) -> Iterator[SQLiteConnection]:
         """A reading connection from the pool, or the writing connection, for this block alone.
 
-        :raises StoreError: if the datastore is closed.
+        :raises StoreError: if the datastore is closed, or for a connection that commits to a read-only file.
         :raises ConcurrentRun: if another process writes for longer than the timeout.
         """
         if self.pool.closed:
@@ -156,6 +185,8 @@ class ChangeDatastore(SQLiteDatastore):
             with super().get_connection(commit=False) as connection:
                 yield connection
             return
+        if self._read_only is not None:
+            raise self._read_only.refusal()
         with self._thread_lock, self._locked():
             yield self._writing()
 
@@ -163,14 +194,17 @@ class ChangeDatastore(SQLiteDatastore):
     def idle_writer(self, patience_s: float) -> Iterator[ChangeConnection | None]:
         """The writing connection for this block alone.
 
-        None if others write for longer than `patience_s`.
+        None if others write for longer than `patience_s`, or the file is read-only.
         """
-        if not self._thread_lock.acquire(timeout=patience_s):
+        if self._read_only is not None or not self._thread_lock.acquire(timeout=patience_s):
             yield None
             return
         try:
             if self.pool.closed:
                 yield None
+                return
+            if self._process_lock is None:
+                yield self._writing()
                 return
             try:
                 self._process_lock.acquire(timeout=patience_s)
@@ -192,20 +226,25 @@ class ChangeDatastore(SQLiteDatastore):
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        lock = self._process_lock
+        if lock is None:
+            yield
+            return
         try:
-            self._process_lock.acquire()
+            lock.acquire()
         except Timeout:
-            writer = holder_of(Path(self._process_lock.lock_file))
+            holder = holder_of(Path(lock.lock_file))
+            writer = self._writer_of(holder) if holder is not None else None
             raise written_for_long(self._lock_timeout_s, writer) from None
         except OSError as e:
             raise StoreError(
-                f"{self._process_lock.lock_file}: {e.strerror}. This lock file of writers could not be opened. "
+                f"{lock.lock_file}: {e.strerror}. This lock file of writers could not be opened. "
                 "Make the folder of the store writable, or remove what is in the place of the file."
             ) from e
         try:
             yield
         finally:
-            self._process_lock.release()
+            lock.release()
 
     def close(self) -> None:
         """Closes every connection."""

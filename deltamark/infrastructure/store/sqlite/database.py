@@ -192,11 +192,13 @@ class SQLiteDatabase(Database):
         sql = f"UPDATE {table} SET {settings} WHERE {conditions}"
         return self._connection.executemany(sql, _rows([*columns.values(), *keys.values()])).rowcount
 
-    def newest_position(self) -> int:
+    def log_end(self) -> int:
         """What SQLite itself keeps for a table with AUTOINCREMENT."""
-        sql = """SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name='stored_events'), 0),
-            coalesce((SELECT max(notification_id) FROM stored_events), 0))"""
-        return int(self.one(sql))
+        return int(self.one("SELECT seq FROM sqlite_sequence WHERE name='stored_events'") or 0)
+
+    def set_log_end(self, position: int) -> None:
+        if not self.execute("UPDATE sqlite_sequence SET seq=?1 WHERE name='stored_events'", (position,)):
+            self.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('stored_events', ?1)", (position,))
 
     def save_newest_position(self, newest: int) -> None:
         """Does nothing: SQLite keeps the newest position itself."""

@@ -10,6 +10,7 @@ from eventsourcing.persistence import Notification, ProgrammingError, StoredEven
 from eventsourcing.sqlite import SQLiteDatastore, SQLiteProcessRecorder
 
 from deltamark.infrastructure.store.database import UNSEALED
+from deltamark.infrastructure.store.events.mapper import is_stream_number
 
 EVENTS_TABLE = "stored_events"
 
@@ -27,11 +28,7 @@ def stream_key(originator_id: UUID | str) -> str | int:
     """Returns a stream as it is stored: numbers as integers, which are small and stay in order."""
     if isinstance(originator_id, UUID):
         return originator_id.hex
-    return int(originator_id) if _is_number(originator_id) else originator_id
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 19 and (text == "0" or text[0] != "0")
+    return int(originator_id) if is_stream_number(originator_id) else originator_id
 
 
 class ChangeRecorder(SQLiteProcessRecorder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from deltamark.application.ports.records import Space
 from deltamark.application.ports.store import Clock, Watch
 from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.history.changes import Position
+from deltamark.domain.processes import ProcessState
 from deltamark.infrastructure.store.database_store import DatabaseStore
 from deltamark.infrastructure.store.events.mapper import to_micros
 from deltamark.infrastructure.store.migrations import STEPS, Step
@@ -24,9 +26,11 @@ from deltamark.infrastructure.store.sqlite.backup import check_target, copy_stor
 from deltamark.infrastructure.store.sqlite.connection import LOCK_TIMEOUT_S, ChangeConnection, ChangeDatastore
 from deltamark.infrastructure.store.sqlite.database import SQLiteDatabase
 from deltamark.infrastructure.store.sqlite.errors import explained
+from deltamark.infrastructure.store.sqlite.read_only import read_only_file
 from deltamark.infrastructure.store.sqlite.recorder import ChangeRecorder
 from deltamark.infrastructure.store.sqlite.store_files import LOST, NOT_WRITTEN, UNDONE, LogLost, StoreFiles
-from deltamark.infrastructure.store.transactions import StoreWriting
+from deltamark.infrastructure.store.transactions import StoreWriting, Writer
+from deltamark.infrastructure.system.processes import is_stopped, number_of, state_of
 
 _POLL_S = 0.1
 
@@ -53,7 +57,12 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
         create: bool = True,
         lock_timeout_s: int = LOCK_TIMEOUT_S,
         steps: Sequence[Step] = STEPS,
+        is_private: bool = False,
     ) -> None:
+        """Opens the store.
+
+        :param is_private: whether only this process uses the file, which is gone with it.
+        """
         super().__init__(f"store {path}", clock)
         self._path = path
         self._steps = steps
@@ -61,7 +70,14 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
         if not create and not (path.exists() and path.stat().st_size):
             raise self._no_store_yet(path)
         self._files = StoreFiles(path)
-        self._datastore = ChangeDatastore(path, lock_timeout_s=lock_timeout_s)
+        self._read_only = read_only_file(path)
+        self._datastore = ChangeDatastore(
+            path,
+            lock_timeout_s=lock_timeout_s,
+            read_only=self._read_only,
+            writer_of=self._writer_of,
+            is_private=is_private,
+        )
         try:
             with self._explained_errors():
                 self._recorder = ChangeRecorder(self._datastore)
@@ -85,11 +101,26 @@ class SQLiteStore(DatabaseStore[sqlite3.Error]):
         """The recorder of the log, for projections of the `eventsourcing` library."""
         return self._recorder
 
+    def _writer_of(self, number: int) -> Writer:
+        """Returns what is known of the process of this machine that keeps others from writing."""
+        running = self._run_of(
+            lambda process: number_of(process) == number and state_of(process) is not ProcessState.ENDED
+        )
+        return Writer(
+            words=f"process {number} on {socket.gethostname()}",
+            run=running[1] if running else None,
+            stopped=number if is_stopped(number) else None,
+        )
+
     @contextmanager
     def _reading_transaction(self) -> Iterator[SQLiteDatabase]:
         with self._datastore.get_connection(commit=False) as connection, connection.transaction(commit=False):
             assert isinstance(connection, ChangeConnection)
+            if self._read_only is not None:
+                self._read_only.check_unchanged()
             yield SQLiteDatabase(connection.raw)
+            if self._read_only is not None:
+                self._read_only.check_unchanged()
 
     @contextmanager
     def _writing_transaction(self) -> Iterator[Writing]:

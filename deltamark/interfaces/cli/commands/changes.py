@@ -10,6 +10,7 @@ from typing import Any
 import click
 from attrs import evolve
 
+from deltamark.application.history.model import ModelChoice
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import LoggedChange, PendingChange, When
 from deltamark.domain.messages import discarded_by, how_many
@@ -24,11 +25,13 @@ from deltamark.interfaces.cli.output import Output, ending_of, output_options
 from deltamark.interfaces.cli.parameters import WHEN, Name, WholeNumber
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, plain, render
 from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import time_column
 
 _CHANGE_MEMBERS = (
     "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
-    "run", "job", "task", "file", "line", "user", "trigger",
+    "run", "job", "task", "file", "line", "user", "trigger", "by", "reason",
+    "grounds",
 )  # fmt: skip
 
 
@@ -59,13 +62,18 @@ def shown_value(value: object) -> str:
 
 
 def by_whom(document: Document) -> str:
-    """Who caused a change, in a word: the user or the schedule."""
+    """Who caused a change, in a word: the person named with the account, the account, or the schedule."""
+    if "by" in document:
+        return f"{document['by']} ({document['user']})"
     return str(document["user" if document["trigger"] == TriggerKind.USER.value else "trigger"])
 
 
-def change_listing(changes: Iterable[LoggedChange | PendingChange], *, is_live: bool = False) -> Listing:
+def change_listing(
+    changes: Iterable[LoggedChange | PendingChange], names: TaskNames, *, is_live: bool = False
+) -> Listing:
     """Changes as rows.
 
+    :param names: the names by which their tasks are shown.
     :param is_live: whether they come as they happen, and are shown one by one.
     """
     return Listing(
@@ -77,9 +85,9 @@ def change_listing(changes: Iterable[LoggedChange | PendingChange], *, is_live: 
             time_column("at"),
             member("change"),
             Column("resource", resource_of),
-            Column("what", what_changed),
+            Column("what", what_changed, is_list=True),
             member("run"),
-            member("task"),
+            Column("task", lambda document: names.shown(document["task"], document["job"])),
             Column("by", by_whom),
         ],
     )
@@ -87,7 +95,7 @@ def change_listing(changes: Iterable[LoggedChange | PendingChange], *, is_live: 
 
 def _logged(engine: Engine, changes: Iterable[LoggedChange], form: Format, *, is_live: bool = False) -> Listing:
     """Changes of the log as rows or as CloudEvents."""
-    listing = change_listing(changes, is_live=is_live)
+    listing = change_listing(changes, TaskNames.of(engine.configuration), is_live=is_live)
     if form is not Format.CLOUDEVENTS:
         return listing
     store = engine.epoch()
@@ -100,6 +108,13 @@ def _logged(engine: Engine, changes: Iterable[LoggedChange], form: Format, *, is
 @click.option("--type", "entity_type", type=Name("TYPE"), metavar="TYPE", help="Only those of an entity type.")
 @click.option("--key", type=Name("KEY"), metavar="KEY", help="Only those of one key.")
 @click.option("--run", type=WholeNumber("RUN", 1), metavar="RUN", help="Only those of one run.")
+@click.option("--task", type=Name("TASK"), metavar="TASK", help="Only those by one task.")
+@click.option("--user", type=Name("USER"), metavar="USER", help="Only those by an account, or for a person (by).")
+@click.option(
+    "--property", "property_name", type=Name("PROPERTY"), metavar="PROPERTY", help="Only those of a property."
+)
+@click.option("--association", type=Name("ASSOCIATION"), metavar="ASSOCIATION", help="Only those of its links.")
+@click.option("--rule", type=Name("RULE"), metavar="RULE", help="Only values that a rule computed.")
 @click.option(
     "--pending", type=WholeNumber("RUN", 1), metavar="RUN", help="Show what a blocked run holds back instead."
 )
@@ -113,6 +128,11 @@ def changes(
     entity_type: str | None,
     key: str | None,
     run: int | None,
+    task: str | None,
+    user: str | None,
+    property_name: str | None,
+    association: str | None,
+    rule: str | None,
     pending: int | None,
     follow: bool,
     form: Format,
@@ -121,11 +141,11 @@ def changes(
 ) -> None:
     """Shows the log, oldest first.
 
-    Where changes were discarded (DoNotDeleteChanges is false), the rest is shown and a note says so; a position
-    below the horizon is refused if --after names it. With --follow it begins with what happens from now on, or
-    after --after. What --pending shows did not happen: it has no position.
+    A change is shown if it is all that the options name. Where changes were discarded, the rest is shown, and a note
+    says so. With --follow it begins with what happens from now on, or after --after.
     """
-    if pending is not None and (follow or not (after is None and until is None and run is None)):
+    filters = (task, user, property_name, association, rule)
+    if pending is not None and (follow or any(given is not None for given in (after, until, run, *filters))):
         raise UsageError("--pending shows what did not happen; only --type and --key can be combined with it.")
     if pending is not None and form is Format.CLOUDEVENTS:
         raise UsageError("--pending shows what did not happen, and a CloudEvent is something that did. Use jsonl.")
@@ -135,22 +155,32 @@ def changes(
         raise UsageError("--follow never ends, and a file appears when it is whole. Redirect standard output instead.")
     output = Output(form=form, file=file, is_for_spreadsheets=safe)
     with workspace.engine(reading_only=True) as engine:
+        named: dict[str, Any] = {
+            "task": task and TaskNames.of(engine.configuration).identifier(task),
+            "user": user,
+            "property_name": property_name,
+            "association": association,
+            "rule": rule,
+        }
         if pending is not None:
-            output.give(change_listing(engine.pending(pending, entity_type=entity_type, key=key)), "changes")
+            held_back = engine.pending(pending, entity_type=entity_type, key=key)
+            output.give(change_listing(held_back, TaskNames.of(engine.configuration)), "changes")
             return
         if follow:
             if after is not None:
                 report_erasures(engine, after)
             # It ends by being interrupted.
             with suppress(KeyboardInterrupt):
-                logged = engine.follow(after, entity_type=entity_type, key=key)
+                logged = engine.follow(after, entity_type=entity_type, key=key, **named)
                 output.give(_logged(engine, logged, form, is_live=True), "changes")
             return
         kept_only = after is None and run is None
-        logged = engine.changes(after or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only)
+        logged = engine.changes(
+            after or 0, until, entity_type=entity_type, key=key, run=run, kept_only=kept_only, **named
+        )
         output.give(_logged(engine, logged, form), "changes")
         if kept_only:
-            _report_horizons(engine, entity_type)
+            _report_horizons(engine, entity_type, association)
         report_erasures(engine, after or 0, until, run=run)
 
 
@@ -161,14 +191,17 @@ def report_erasures(engine: Engine, after: When = 0, until: When | None = None, 
         say(f"Not shown: {how_many(count, 'change')} {part}, which run {erasure} erased.")
 
 
-def _report_horizons(engine: Engine, entity_type: str | None) -> None:
+def _report_horizons(engine: Engine, entity_type: str | None, association: str | None = None) -> None:
     discards: dict[tuple[int, int, str], list[str]] = {}
     for horizon in engine.horizons(entity_type):
+        if association is not None and horizon.subject != association:
+            continue
         discards.setdefault((horizon.position, horizon.run, horizon.task), []).append(horizon.subject)
+    names = TaskNames.of(engine.configuration)
     for (position, run, task), subjects in discards.items():
         say(
             f"Not shown: changes of {', '.join(subjects)} up to position {position}, discarded by "
-            f"{discarded_by(task, run)}."
+            f"{discarded_by(names.shown(task), run)}."
         )
 
 
@@ -249,14 +282,27 @@ def _rows_of(resource: Resource, document: Document) -> list[Document]:
 @click.command(epilog="Example: deltamark export HR_Person --at run:1 -o people.csv")
 @click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
 @click.option("--at", type=WHEN, metavar="WHEN", help="As they were at a position, a time or the end of run:N.")
+@click.option(
+    "--model",
+    type=click.Choice(["then", "now"]),
+    default="then",
+    show_default=True,
+    help="With the properties and associations of that moment, or with the present ones.",
+)
 @output_options()
 @pass_workspace
 def export(
-    workspace: Workspace, entity_type: str, at: When | None, form: Format, file: Path | None, safe: bool
+    workspace: Workspace,
+    entity_type: str,
+    at: When | None,
+    model: ModelChoice,
+    form: Format,
+    file: Path | None,
+    safe: bool,
 ) -> None:
     """Shows all resources of a type with their links.
 
-    They come in key order, as they are now or as they were at a moment.
+    They come in key order, as they are now or as they were at a moment. What --model now leaves out is said.
     """
     output = Output(form=form, file=file, is_for_spreadsheets=safe)
     rows = f"resources of {entity_type}"
@@ -264,10 +310,15 @@ def export(
         if file is not None and ending_of(file) == ".parquet":
             from deltamark.interfaces.cli.parquet import write_resources  # with pyarrow, as above
 
-            say(f"{write_resources(engine, entity_type, at, file):,} {rows} written to {file}.")
+            say(f"{write_resources(engine, entity_type, at, model, file):,} {rows} written to {file}.")
         else:
-            resources = (exported_document(resource) for resource in engine.export_resources(entity_type, at))
-            output.give(export_listing(engine.configuration, entity_type, resources), rows)
+            resources = map(exported_document, engine.export_resources(entity_type, at, model=model))
+            output.give(export_listing(engine.type_model(entity_type, at, model=model), resources), rows)
+        if model == "now":
+            for misfit in engine.misfits(entity_type, at):
+                say(
+                    f"Not shown: {misfit.name} of {how_many(misfit.resources, 'resource')}, because it {misfit.reason}."
+                )
         if at is not None:
             report_erasures(engine, until=at)
 

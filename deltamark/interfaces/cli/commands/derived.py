@@ -18,6 +18,7 @@ from deltamark.interfaces.cli.documents import (
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import time_column
 
 
@@ -35,11 +36,14 @@ def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form:
     `deltamark why` explains one of these resources.
     """
     columns = [member(name) for name in ("task", "entity_type", "key", "since", "through")]
-    names = Column("through", lambda document: ", ".join(document.get("through", ())))
+    through = Column("through", lambda document: ", ".join(document.get("through", ())), is_list=True)
     with workspace.engine(runs_code=runs_code) as engine:
-        documents = [dirty_document(resource) for resource in engine.dirty(entity_type, task=task)]
+        names = TaskNames.of(engine.configuration)
+        resources = engine.dirty(entity_type, task=task and names.identifier(task))
+        documents = [dirty_document(resource) for resource in resources]
         unflagged_after = engine.unflagged_after()
-    table = [*columns[:-1], names] if any("through" in document for document in documents) else columns[:-1]
+    table = [Column("task", lambda document: names.shown(document["task"])), *columns[1:-1]]
+    table += [through] if any("through" in document for document in documents) else []
     render(Listing(documents=documents, columns=columns, table=table), form)
     if unflagged_after is not None:
         say(
@@ -51,7 +55,7 @@ def dirty(workspace: Workspace, entity_type: str | None, task: str | None, form:
 _CAUSE_MEMBERS = (
     "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",
     "path", "property", "task", "computes", "reason", "run", "job", "changed_by", "file", "line", "user", "trigger",
-    "through",
+    "through", "by", "run_reason", "grounds",
 )  # fmt: skip
 
 
@@ -69,16 +73,17 @@ def why(workspace: Workspace, entity_type: str, key: str, task: str | None, form
     was created, deleted or changed. Where there is nothing to compute, it says since when.
     """
     with workspace.engine(runs_code=runs_code) as engine:
-        explanation = engine.why(entity_type, key, task=task)
+        names = TaskNames.of(engine.configuration)
+        explanation = engine.why(entity_type, key, task=task and names.identifier(task))
         computing = engine.configuration.all_calls_of(ComputingTask)
         is_whole = not any(isinstance(called.maker, str) for called in computing)
     table = [
         member("position"),
         member("change"),
         Column("resource", lambda document: resource_of(document) if document["change"] else ""),
-        Column("what", lambda document: what_changed(document) if document["change"] else ""),
+        Column("what", lambda document: what_changed(document) if document["change"] else "", is_list=True),
         Column("path", _whole_path),
-        member("task"),
+        Column("task", lambda document: document["task"] and names.shown(document["task"])),
         time_column("at"),
         member("run"),
         member("reason"),

@@ -7,7 +7,7 @@ import click
 from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.messages import how_many
 from deltamark.domain.retention.erasure import Erasure
-from deltamark.interfaces.cli.context import Workspace, pass_workspace
+from deltamark.interfaces.cli.context import Workspace, by_option, pass_workspace
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.streams import say
@@ -19,8 +19,11 @@ from deltamark.interfaces.cli.streams import say
 @click.option("--reason", type=Name("TEXT"), metavar="TEXT", required=True, help="Why; it is recorded.")
 @click.option("--dry-run", is_flag=True, help="Show what would be erased, and write nothing.")
 @click.option("--no-scrub", is_flag=True, help="Do not overwrite what was deleted on the disk.")
+@by_option
 @pass_workspace
-def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run: bool, no_scrub: bool) -> None:
+def erase(
+    workspace: Workspace, entity_type: str, key: str, reason: str, dry_run: bool, no_scrub: bool, by: str | None
+) -> None:
     """Makes what a resource was unreadable, for good.
 
     Its values, its key and its links are removed from the log, the state and everything derived from it; a resource
@@ -31,7 +34,7 @@ def erase(workspace: Workspace, entity_type: str, key: str, reason: str, dry_run
     """
     try:
         with workspace.engine() as engine:
-            erasure = engine.erase(entity_type, key, reason=reason, dry_run=dry_run)
+            erasure = engine.erase(entity_type, key, by=by, reason=reason, dry_run=dry_run)
             _print_summary(erasure)
             if dry_run or no_scrub:
                 return

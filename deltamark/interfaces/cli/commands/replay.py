@@ -8,14 +8,15 @@ import click
 
 from deltamark.application.integrity.replay import replay as replay_here
 from deltamark.application.integrity.replay import replay_into
-from deltamark.bootstrap import open_store
-from deltamark.domain.errors import ConcurrentRun, StoreError
+from deltamark.bootstrap import open_lasting_store
+from deltamark.domain.errors import ConcurrentRun, StoreError, UsageError
+from deltamark.domain.history.changes import When
 from deltamark.domain.integrity.verification import Discrepancy, LogVerification, Replayed
 from deltamark.domain.messages import how_many
 from deltamark.interfaces.cli.address_options import warn_of_password
 from deltamark.interfaces.cli.context import Workspace, pass_workspace
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
-from deltamark.interfaces.cli.parameters import Name
+from deltamark.interfaces.cli.parameters import Moment, Name
 from deltamark.interfaces.cli.progress import CopyProgress
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
@@ -25,14 +26,24 @@ _MEMBERS = ("found", "subject", "position", "problem", "advice")
 
 @click.command(epilog="Example: deltamark replay --into postgresql://deltamark@db/directory")
 @click.option("--into", type=Name("URL"), metavar="URL", help="Fill this new store instead, SQLite or PostgreSQL.")
+@click.option("--until", type=Moment(), metavar="WHEN", help="With --into: fill it with the store as it was then.")
 @pass_workspace
-def replay(workspace: Workspace, into: str | None) -> None:
+def replay(workspace: Workspace, into: str | None, until: When | None) -> None:
     """Rebuilds the stored state from the log.
 
     It does so in one transaction: if it is stopped, everything stays as it was. It is refused while a run is going on.
     With --into, the store at URL, which must be new, gets the whole log and its state; this one is only read.
+
+    With --until, it becomes what this store was at WHEN (a position, an ISO 8601 time, or run:N), with the
+    configuration, flags, keys and places of then. What was discarded or erased since stays so; what is not as it was,
+    because no log holds it, is said.
     """
     warn_of_password("--into", into)
+    if until is not None:
+        if into is None:
+            raise UsageError("--until needs a new store: this one would lose its later history. Name one with --into.")
+        _replay_until(workspace, into, until)
+        return
     with workspace.opened_store() as store:
         if into is None:
             try:
@@ -43,12 +54,21 @@ def replay(workspace: Workspace, into: str | None) -> None:
             say(_summary(done))
             return
         try:
-            target = open_store(into)
+            target = open_lasting_store(into)
         except StoreError as e:
             raise NothingStarted(str(e)).with_next_steps(*e.next_steps) from e
         with closing(target), CopyProgress("replaying the log into the new store") as progress:
             done = replay_into(store, target, progress)
     say(f"The new store holds {counted(done.verified)}, up to position {done.verified.head}.{_source(done)}")
+
+
+def _replay_until(workspace: Workspace, into: str, until: When) -> None:
+    with workspace.engine(reads_files=False) as engine:
+        done = engine.replay(into, until=until)
+    verified = done.verified
+    say(f"The new store holds {counted(verified)}, up to position {verified.head}. It is sound.")
+    for note in done.notes:
+        say(f"Not as it was: {note}.")
 
 
 def _summary(done: Replayed) -> str:

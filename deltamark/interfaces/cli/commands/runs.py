@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.history.changes import LoggedChange, PendingChange
 from deltamark.domain.messages import how_many
@@ -15,13 +16,31 @@ from deltamark.domain.next_steps import NextAction, NextStep, decisions
 from deltamark.domain.runs.outcomes import decisions_about
 from deltamark.domain.runs.run import JobRun, LeftOut, Operator, SetAside, TriggerKind
 from deltamark.interfaces.cli.commands.changes import change_listing
-from deltamark.interfaces.cli.context import Workspace, format_option, leave_out_option, pass_workspace
+from deltamark.interfaces.cli.context import (
+    Workspace,
+    by_options,
+    format_option,
+    leave_out_option,
+    pass_workspace,
+)
 from deltamark.interfaces.cli.documents import run_document, set_aside_document
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name, WholeNumber
 from deltamark.interfaces.cli.progress import RunProgress
-from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, json_line, member, render, write
-from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.cli.rendering import (
+    Column,
+    Document,
+    Format,
+    Listing,
+    count_column,
+    json_line,
+    member,
+    render,
+    write,
+)
+from deltamark.interfaces.cli.streams import one_line, say, tell
+from deltamark.interfaces.cli.styles import with_sign
+from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import shown_time, time_column
 
 STATUS = {TaskState.FAILED: 1, TaskState.CANCELLED: 1, TaskState.ABORTED: 1, TaskState.BLOCKED: 3}
@@ -31,42 +50,50 @@ _COUNTS = (
     "necessary", "written",
 )  # fmt: skip
 TASK_COLUMNS = [member(name) for name in ("task", "state", *_COUNTS, "seconds")]
+_STATE = Column("state", lambda document: with_sign(document["state"], document["state"]))
 
 
 @click.command(epilog="Example: deltamark run Incremental --dry-run")
 @click.argument("job", type=Name("JOB"))
 @click.option("--force", is_flag=True, help="Ignore thresholds.")
-@click.option("--dry-run", is_flag=True, help="Do everything but commit, and show what would change.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and commit nothing.")
+@by_options
 @format_option
 @leave_out_option
 @pass_workspace
-def run(workspace: Workspace, job: str, force: bool, dry_run: bool, form: Format) -> int:
+def run(
+    workspace: Workspace, job: str, force: bool, dry_run: bool, by: str | None, reason: str | None, form: Format
+) -> int:
     """Runs a job and shows what its tasks did.
 
-    A dry run prints the changes first; those without a position would be held back by a threshold. With --format csv
-    it prints nothing else.
+    A dry run prints the changes first, with --format csv nothing else; those without a position would be held back.
 
-    Exit status 0 when it is done (with or without warnings), 1 if a task failed or the run was cancelled, 2 if another
-    run is running one of the tasks, 3 if a threshold blocked it.
+    Exit status 0 when it is done, also in warning, 1 if a task failed or it was cancelled, 2 if another run runs one of
+    its tasks, 3 if a threshold blocked it or a changed configuration waits for `adopt`.
     """
-    with workspace.engine(create=True, job=job, dry_run=dry_run, runs_code=True) as engine, RunProgress() as progress:
-        done = engine.run_job(
-            job,
-            force=force,
-            dry_run=dry_run,
-            observer=progress,
-            rehearsed=(lambda changes: _show_changes(changes, form)) if dry_run else None,
-        )
-    _print_run(done, form, dry_run=dry_run)
+    with workspace.engine(create=True, job=job, dry_run=dry_run, runs_code=True) as engine:
+        names = TaskNames.of(engine.configuration)
+        with RunProgress(lambda task: names.shown(task, job)) as progress:
+            done = engine.run_job(
+                job,
+                force=force,
+                dry_run=dry_run,
+                by=by,
+                reason=reason,
+                observer=progress,
+                rehearsed=(lambda changes: _show_changes(changes, names, form)) if dry_run else None,
+            )
+    _print_run(done, names, form, dry_run=dry_run)
     return STATUS.get(done.state, 0)
 
 
 @click.command(epilog="Example: deltamark resume 7")
 @click.argument("run", type=WholeNumber("RUN", 1))
+@by_options
 @format_option
 @leave_out_option
 @pass_workspace
-def resume(workspace: Workspace, run: int, form: Format) -> int:
+def resume(workspace: Workspace, run: int, by: str | None, reason: str | None, form: Format) -> int:
     """Resumes a RUN that was blocked, failed or interrupted.
 
     It keeps its number and starts with the first task that did not complete. A blocked synchronization applies exactly
@@ -74,60 +101,78 @@ def resume(workspace: Workspace, run: int, form: Format) -> int:
 
     Exit status as of `run`; 2 also if the run cannot be resumed: the message says why.
     """
-    with workspace.engine(runs_code=True) as engine, RunProgress() as progress:
-        done = engine.resume(run, observer=progress)
-    _print_run(done, form)
+    with workspace.engine(runs_code=True) as engine:
+        names, job = TaskNames.of(engine.configuration), engine.run(run).job
+        with RunProgress(lambda task: names.shown(task, job)) as progress:
+            done = engine.resume(run, by=by, reason=reason, observer=progress)
+    _print_run(done, names, form)
     return STATUS.get(done.state, 0)
 
 
 @click.command(epilog="Example: deltamark cancel 7")
 @click.argument("run", type=WholeNumber("RUN", 1))
+@by_options
 @pass_workspace
-def cancel(workspace: Workspace, run: int) -> None:
+def cancel(workspace: Workspace, run: int, by: str | None, reason: str | None) -> None:
     """Stops a RUN, or drops what a blocked one holds back.
 
     A run that is going on, on whatever machine, finishes the tasks that are running, starts no more, and ends as
-    cancelled.
+    cancelled. A function of a user that is being called is ended.
 
     Exit status 2 if it has ended and holds nothing back.
     """
     with workspace.engine() as engine:
-        record = engine.cancel(run)
+        record = engine.cancel(run, by=by, reason=reason)
+        names = TaskNames.of(engine.configuration)
     match record.state:
         case TaskState.RUNNING:
             say(f"Run {run} was asked to stop: it finishes its running tasks. `deltamark runs {run}` shows it.")
         case TaskState.CANCELLED:
             for task in record.tasks:
                 if task.state is TaskState.CANCELLED:
-                    say(one_line(f"{task.identifier}: {task.messages[-1]}"))
-            say(f"Run {run}: cancelled.")
+                    name = names.shown(task.identifier, record.job)
+                    say(with_sign(one_line(f"{name}: {task.messages[-1]}"), task.state.value), task.state.value)
+            _say_state(f"Run {run}: cancelled.", record.state)
         case _:
-            say(f"Run {run}: {record.state.value}. Its process had died; that is recorded now.")
+            _say_state(f"Run {run}: {record.state.value}. Its process had died; that is recorded now.", record.state)
 
 
-def _show_changes(changes: Iterator[LoggedChange | PendingChange], form: Format) -> None:
+def _say_state(text: str, state: TaskState) -> None:
+    say(with_sign(text, state.value), state.value)
+
+
+def _show_changes(changes: Iterator[LoggedChange | PendingChange], names: TaskNames, form: Format) -> None:
     if form is not Format.TABLE:
-        render(change_listing(changes), form)
+        render(change_listing(changes, names), form)
         return
     first = list(islice(changes, _SHOWN))
-    render(change_listing(first), form)
+    render(change_listing(first, names), form)
     more = sum(1 for _ in changes)
     if more:
         say(f"… and {more:,} more changes; --format jsonl shows all.")
 
 
-def _print_run(run: JobRun, form: Format, *, dry_run: bool = False) -> None:
+def _print_run(run: JobRun, names: TaskNames, form: Format, *, dry_run: bool = False) -> None:
     document = run_document(run, dry_run=dry_run)
+    _say_adoption(run, dry_run=dry_run)
     if form is Format.JSONL:
         write([json_line(document)])
         _say_decisions(run, dry_run=dry_run)
         return
     if not (dry_run and form is Format.CSV):  # there the rows are the changes: CSV cannot hold two tables
-        _print_tasks(document["tasks"], form)
-    say(f"{'Dry run, nothing was kept' if dry_run else f'Run {run.number}'}: {run.state.value}.")
+        _print_tasks(document, names, form)
+    _say_state(f"{'Dry run, nothing was kept' if dry_run else f'Run {run.number}'}: {run.state.value}.", run.state)
     _say_decisions(run, dry_run=dry_run)
-    if run.set_aside and form is Format.TABLE:
-        _report_set_aside(run.set_aside, "" if dry_run else f"`deltamark runs {run.number}` lists all.")
+    rows = tuple(row for task in run.tasks for row in task.set_aside)
+    if rows and form is Format.TABLE:
+        _report_set_aside(rows, "" if dry_run else f"`deltamark runs {run.number}` lists all.")
+
+
+def _say_adoption(run: JobRun, *, dry_run: bool = False) -> None:
+    """Says in one line what the run changed by adopting the configuration."""
+    if run.adoption is not None:
+        line = f"{'The run would have' if dry_run else f'Run {run.number}'} {run.adoption.messages[0]}."
+        say(one_line(line if dry_run else f"{line} `deltamark runs {run.number}` says more."))
 
 
 def _say_decisions(run: JobRun, *, dry_run: bool = False, still: Collection[LeftOut] | None = None) -> None:
@@ -150,21 +195,19 @@ def _say_decisions(run: JobRun, *, dry_run: bool = False, still: Collection[Left
 def say_left_out(left_out: Iterable[LeftOut]) -> None:
     """Says which connectors are left out, since when, and what can be done about it."""
     for found in left_out:
-        say(one_line(f"C{found.reason[1:]}, and is left out. It {found.advice}."))
+        reason = found.reason_since(shown_time(found.since, "seconds"))
+        say(one_line(f"C{reason[1:]}, and is left out. It {found.advice}."))
         for line in command_lines(decisions_about([found])):
             say(line)
 
 
-def _print_tasks(tasks: list[dict[str, Any]], form: Format) -> None:
-    render(Listing(documents=tasks, columns=TASK_COLUMNS, table=_without_zeros(tasks)), form)
-
-
-def _without_zeros(tasks: Iterable[dict[str, Any]]) -> list[Column]:
-    """The columns of tasks for people: no counts that are zero everywhere, and rounded seconds."""
-    tasks = list(tasks)
-    counts = [member(name) for name in _COUNTS if any(task[name] for task in tasks)]
+def _print_tasks(run: dict[str, Any], names: TaskNames, form: Format) -> None:
+    """Prints the tasks of a run; for people without counts that are zero everywhere, and with rounded seconds."""
+    tasks = run["tasks"]
+    counts = [count_column(name) for name in _COUNTS if any(task[name] for task in tasks)]
     seconds = Column("seconds", lambda task: f"{task['seconds']:.2f}", is_number=True)
-    return [member("task"), member("state"), *counts, seconds]
+    name = Column("task", lambda task: names.shown(task["task"], run["job"]))
+    render(Listing(documents=tasks, columns=TASK_COLUMNS, table=[name, _STATE, *counts, seconds]), form)
 
 
 def _report_set_aside(rows: tuple[SetAside, ...], how_to_see_all: str) -> None:
@@ -175,7 +218,8 @@ def _report_set_aside(rows: tuple[SetAside, ...], how_to_see_all: str) -> None:
 
 
 def _set_aside_line(row: SetAside) -> str:
-    place = ":".join(str(part) for part in (row.file, row.line, row.column) if part is not None)
+    file = row.file if row.line is not None or row.key is None else f"{row.file} {row.key}"
+    place = ":".join(str(part) for part in (file, row.line, row.column) if part is not None)
     read = f" (read: {row.value[:80]!r})" if row.value is not None else ""
     return f"{place}: {row.reason}{read}"
 
@@ -195,18 +239,20 @@ def runs(workspace: Workspace, run: int | None, newest: int | None, form: Format
             _print_runs(engine.runs(newest), form)
         else:
             record = engine.run(run)
-            _print_one(record, form, still=engine.held_back() if record.left_out else ())
+            still = engine.held_back() if record.left_out else ()
+            _print_one(record, engine.configuration, form, still=still)
 
 
 def _print_runs(records: Iterable[JobRun], form: Format) -> None:
-    changed = Column("changes", lambda document: sum(_changes(task) for task in document["tasks"]))
+    changed = Column("changes", lambda document: sum(map(_changes, document["tasks"])), is_count=True)
     columns = [member(name) for name in ("run", "job", "state", "started_at", "ended_at")]
     columns += [changed, *(member(name) for name in ("user", "host"))]
     more = [member(name) for name in ("trigger", "due_at", "late")]
-    more.append(Column("resumed", lambda document: len(document["resumed"])))
+    more += [Column("resumed", lambda document: len(document["resumed"])), member("by"), member("reason")]
     documents = [run_document(run) for run in records]
     shown = columns + [column for column in more if any(map(_is_remarkable(column), documents))]
-    table = [time_column(column.title) if column.title.endswith("_at") else column for column in shown]
+    readable = {"state": _STATE} | {name: time_column(name) for name in ("started_at", "ended_at", "due_at")}
+    table = [readable.get(column.title, column) for column in shown]
     render(Listing(documents=documents, columns=columns + more, table=table), form)
 
 
@@ -219,7 +265,7 @@ def _changes(task: dict[str, Any]) -> int:
     return sum(int(task[name]) for name in ("inserted", "updated", "deleted", "linked", "unlinked"))
 
 
-def _print_one(run: JobRun, form: Format, *, still: Collection[LeftOut]) -> None:
+def _print_one(run: JobRun, configuration: Configuration, form: Format, *, still: Collection[LeftOut]) -> None:
     """Prints a run.
 
     :param still: the connectors whose changes are held back now.
@@ -229,40 +275,38 @@ def _print_one(run: JobRun, form: Format, *, still: Collection[LeftOut]) -> None
     if form is Format.JSONL:
         write([json_line(document)])
         return
+    names = TaskNames.of(configuration)
     if form is Format.TABLE:
-        _print_head(run)
-    _print_tasks(document["tasks"], form)
+        _print_head(run, configuration, names)
+    _print_tasks(document, names, form)
     if form is not Format.TABLE:
         return
-    for task in run.tasks:
+    for task in run.tasks if run.adoption is None else (run.adoption, *run.tasks):
         for message in task.messages:
             first, *more = message.split("\n")  # the traceback of a user's function
-            click.echo(one_line(f"{task.identifier}: {first}"))
-            for line in more:
-                click.echo(f"  {one_line(line)}")
+            tell("\n".join([f"{names.shown(task.identifier, run.job)}: {first}", *(f"  {line}" for line in more)]))
     for row in run.set_aside:
-        click.echo(f"set aside: {one_line(_set_aside_line(row))}")
+        tell(f"set aside: {one_line(_set_aside_line(row))}")
 
 
-def _print_head(run: JobRun) -> None:
-    started_by = Operator(user=run.user, host=run.host, process=run.process)
-    click.echo(one_line(f"Run {run.number} of {run.job}: {run.state.value}"))
-    click.echo(
-        f"started {shown_time(run.started_at)}, ended {shown_time(run.ended_at) or '-'}, by {_in_words(started_by)}"
-    )
+def _print_head(run: JobRun, configuration: Configuration, names: TaskNames) -> None:
+    job = configuration.job(run.job)
+    called = "" if job is None or job.display_name == run.job else f" ({job.display_name})"
+    tell(with_sign(f"Run {run.number} of {run.job}{called}: {run.state.value}", run.state.value), run.state.value)
+    tell(f"started {shown_time(run.started_at)}, ended {shown_time(run.ended_at) or '-'}")
+    tell(f"by {_in_words(run.starter)}")
     if run.trigger.kind is TriggerKind.SCHEDULE:
-        click.echo(
-            f"started by the schedule, due {shown_time(run.trigger.due_at)}{', late' if run.trigger.late else ''}"
-        )
+        tell(f"started by the schedule, due {shown_time(run.trigger.due_at)}{', late' if run.trigger.late else ''}")
     for resumption in run.resumed:
-        names = ", ".join(run.task(ordinal).identifier for ordinal in resumption.again)
-        click.echo(f"resumed {shown_time(resumption.at)} by {_in_words(resumption.operator)}: {one_line(names)}")
+        again = ", ".join(names.shown(run.task(ordinal).identifier, run.job) for ordinal in resumption.again)
+        tell(f"resumed {shown_time(resumption.at)} by {_in_words(resumption.operator)}: {again}")
     if run.cancelled_by is not None:
-        click.echo(f"asked to stop by {_in_words(run.cancelled_by)}")
+        tell(f"asked to stop by {_in_words(run.cancelled_by)}")
 
 
 def _in_words(operator: Operator) -> str:
-    return one_line(f"{operator.user} on {operator.host} (process {operator.process})")
+    why = "" if operator.reason is None else f": {operator.reason}"
+    return one_line(f"{operator.name} on {operator.host} (process {operator.process}){why}")
 
 
 COMMANDS: tuple[click.Command, ...] = (run, resume, cancel, runs)

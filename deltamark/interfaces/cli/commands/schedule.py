@@ -14,7 +14,8 @@ from deltamark.interfaces.cli.documents import health_document, notice_document
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.rendering import Format, Listing, json_line, member, render, write
 from deltamark.interfaces.cli.signals import finishing_first
-from deltamark.interfaces.cli.streams import one_line, results, say
+from deltamark.interfaces.cli.streams import one_line, results, say, tell
+from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.times import shown_time
 
 
@@ -51,7 +52,8 @@ def _print_notice(notice: Notice) -> None:
 
 
 def _say_notice(notice: Notice) -> None:
-    say(f"{shown_time(notice.at, 'seconds')}  {line_of(notice)}")
+    state = None if notice.state is None else notice.state.value
+    say(f"{shown_time(notice.at, 'seconds')}  {line_of(notice)}", state)
 
 
 def line_of(notice: Notice) -> str:
@@ -69,7 +71,8 @@ def line_of(notice: Notice) -> str:
             late = f", late: it was due at {due_at}" if notice.late else ""
             return f"{notice.job}: run {notice.run} started{late}"
         case NoticeKind.ENDED:
-            return f"{notice.job}: run {notice.run} {notice.state.value if notice.state else 'ended'}{reason}"
+            state = with_sign(notice.state.value, notice.state.value) if notice.state else "ended"
+            return f"{notice.job}: run {notice.run} {state}{reason}"
         case NoticeKind.REFUSED:
             return f"{notice.job}: due at {due_at}, tried again until it can start{reason}"
         case NoticeKind.RELOADED:
@@ -83,10 +86,11 @@ def line_of(notice: Notice) -> str:
 @format_option
 @pass_workspace
 def health(workspace: Workspace, writable: bool, form: Format) -> int:
-    """Checks the schedule, and that no connector is left out.
+    """Checks the schedule and what feeds the store.
 
     All is well if the configuration and the store can be opened, a scheduler is at work, no scheduled job is overdue,
-    the last run of each neither failed, was blocked nor was aborted, and no run holds the changes of a connector back.
+    the last run of each neither failed, was blocked nor was aborted, no run holds the changes of a connector back, and
+    a connector feeds all that the store holds, except what is frozen on purpose.
     Exit status 0 if so, otherwise 1, and it prints what is wrong. Meant for monitoring.
     """
     try:
@@ -100,9 +104,12 @@ def health(workspace: Workspace, writable: bool, form: Format) -> int:
         render(Listing(documents=[{"problem": words} for words in report.problems], columns=[member("problem")]), form)
     else:
         for line in report.problems or [_well(report)]:
-            click.echo("\n".join(one_line(part) for part in line.split("\n")))
+            tell(line)
+        for unfed in report.unfed:
+            if unfed.freeze is not None:
+                say(one_line(f"{unfed.text}."))
         for line in command_lines(report.next_steps):
-            click.echo(one_line(line))
+            tell(line)
     return 0 if report.is_well else 1
 
 

@@ -25,6 +25,8 @@ from deltamark.interfaces.cli.parameters import Name, WholeNumber
 from deltamark.interfaces.cli.progress import CopyProgress, RunProgress
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.styles import with_sign
+from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import shown_time
 
 FAULTY = 4
@@ -109,10 +111,12 @@ def _verify_derived(workspace: Workspace, sample: int | None, seed: int | None, 
         say(_summary(verification, sample, chosen))
         if not (repair and verification.faults):
             return FAULTY if verification.faults else 0
-        with RunProgress() as progress:
+        names = TaskNames.of(engine.configuration)
+        with RunProgress(names.shown) as progress:
             run = engine.repair(verification, observer=progress)
         assert run is not None, "there are faults to repair"
-        say(f"Run {run.number}, the repair: {run.state.value}.")
+        state = run.state.value
+        say(with_sign(f"Run {run.number}, the repair: {state}.", state), state)
         if run.state is not TaskState.COMPLETED:
             say("What is wrong stays flagged: the next run of these tasks computes it.")
             return STATUS.get(run.state, FAULTY)

@@ -1,25 +1,33 @@
-"""Commands about a workspace: `init`, `validate`, `jobs`, `tasks`."""
+"""Commands about a workspace: `init`, `validate`, `check`, `jobs`, `tasks`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import click
 
+from deltamark import bootstrap
 from deltamark.application.scheduling.due import next_due
 from deltamark.application.services import utc_now
 from deltamark.application.synchronization.hold_back import left_out_by_job
 from deltamark.config.check import Judgement
+from deltamark.config.new_workspace import CONFIGURATION, workspace_files
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
-from deltamark.domain.errors import DeltamarkError, StoreMissing
+from deltamark.domain.errors import DeltamarkError, Fault, StoreMissing, UsageError
 from deltamark.domain.messages import how_many
+from deltamark.domain.proposal.names import entity_type_name
+from deltamark.domain.proposal.proposal import Note, Proposal
 from deltamark.domain.runs.run import LeftOut
 from deltamark.domain.validation.validate import in_file_order
 from deltamark.infrastructure.sample_company import write_workspace
+from deltamark.infrastructure.system.atomic_file import whole_file
+from deltamark.infrastructure.system.new_files import new_files
 from deltamark.infrastructure.system.time_zone import local_zone
 from deltamark.interfaces.cli.commands.runs import say_left_out
 from deltamark.interfaces.cli.context import (
@@ -33,12 +41,13 @@ from deltamark.interfaces.cli.documents import fault_document, left_out_document
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
-from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.cli.streams import one_line, say, tell
 from deltamark.interfaces.cli.times import time_column
 
 
-@click.command(epilog="Example: deltamark init company")
-@click.argument("folder", metavar="DIR", type=Name("DIR"))
+@click.command(epilog="Example: deltamark init --from exports/*.csv")
+@click.argument("paths", metavar="DIR | FILE...", nargs=-1, type=Name("DIR | FILE..."))
+@click.option("--from", "is_from", is_flag=True, help="Propose a configuration for files of yours.")
 @click.option("--people", default=100, show_default=True, type=click.IntRange(100, 1_000_000), help="How many people.")
 @click.option(
     "--seed",
@@ -47,14 +56,89 @@ from deltamark.interfaces.cli.times import time_column
     type=click.IntRange(0, 2**31 - 1),
     help="Another seed invents another company.",
 )
-def init(folder: str, people: int, seed: int) -> None:
-    """Writes a small, working workspace into DIR.
+def init(paths: Sequence[str], is_from: bool, people: int, seed: int) -> None:
+    """Writes a working workspace, also for your own files.
 
-    It holds deltamark.toml, a commented configuration in XML and the extracts of an invented company.
+    DIR gets deltamark.toml, a commented configuration in XML and the extracts of an invented company.
+
+    With --from the working directory gets settings and a configuration for the files, extracts of one folder:
+    keys, types, formats and links as their content shows them. What was guessed is printed; what is doubtful has a ?.
+
+    Nothing that exists is replaced.
     """
+    if is_from:
+        _init_from(paths)
+        return
+    if len(paths) != 1:
+        raise click.UsageError("name one folder, or your files after --from", click.get_current_context())
+    (folder,) = paths
     for path in write_workspace(Path(folder), people=people, seed=seed):
-        click.echo(one_line(str(path)))
+        tell(one_line(str(path)))
     say(f"Now run: cd {folder} && deltamark run Incremental")
+
+
+def _init_from(paths: Sequence[str]) -> None:
+    files = _files(paths)
+    folders = list(dict.fromkeys(os.path.relpath(file.parent) for file in files))
+    if len(folders) > 1:
+        raise UsageError(
+            f"the files are in several folders ({', '.join(folders[:3])}). Put the extracts into one, and name that."
+        )
+    name = entity_type_name(Path.cwd().name, ())
+    connector = name[:1].upper() + name[1:]
+    proposal = bootstrap.proposal_for(files, connector=connector)
+    written = workspace_files(proposal, exports=Path(folders[0]).as_posix())
+    places = [Path(name) for name in written]
+    with new_files(places, would_be_read=sorted(Path(CONFIGURATION).rglob("*.xml"))):
+        for place, text in zip(places, written.values(), strict=True):
+            with whole_file(place, is_new=True) as stream:
+                stream.write(text.encode())
+    _say_proposal(proposal)
+    for place in places:
+        tell(one_line(str(place)))
+    say(f"Now run: deltamark check && deltamark run {proposal.job.identifier}")
+
+
+def _files(paths: Sequence[str]) -> list[Path]:
+    """The files that are named: those of a folder, and those that a pattern finds where the shell finds none."""
+    from deltamark.infrastructure.extracts.formats import ENDINGS  # with DuckDB, which other commands here do not need
+
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            files += sorted(file for file in path.iterdir() if file.name.lower().endswith(ENDINGS) and file.is_file())
+        elif "*" in path.name and not path.exists():
+            files += sorted(path.parent.glob(path.name))
+        elif path.exists():
+            files.append(path)
+        else:
+            raise UsageError(f"there is no file {path}. Name the files from which the workspace is to be made.")
+    if not files:
+        raise UsageError("no file is named. Write for example: deltamark init --from exports/*.csv")
+    return list(dict.fromkeys(files))
+
+
+def _say_proposal(proposal: Proposal) -> None:
+    """What was guessed, file by file, in lines of 80 columns; a ? marks what is doubtful."""
+    file = ""
+    for note in proposal.notes:
+        if not note.column:
+            lead = "" if note.file != file else "  "
+            _say_note(f"{lead}{note.file}: {note.text}", note)
+            file = note.file
+        else:
+            _say_note(f"  {note.column}: {note.text}", note)
+    doubtful = sum(note.is_unsure for note in proposal.notes)
+    if doubtful:
+        verb = "is" if doubtful == 1 else "are"
+        tell(f"{how_many(doubtful, 'guess').replace('guesss', 'guesses')} {verb} doubtful, marked with ?")
+
+
+def _say_note(text: str, note: Note) -> None:
+    mark = "? " if note.is_unsure else "  "
+    blanks = " " * (len(text) - len(text.lstrip()) + 4)
+    for line in wrap(text.strip(), 80, initial_indent=mark + blanks[4:], subsequent_indent="  " + blanks):
+        tell(one_line(line))
 
 
 @click.command(epilog="Example: deltamark --configuration configuration validate")
@@ -85,10 +169,39 @@ def validate(workspace: Workspace, form: Format, runs_code: bool) -> int:
     return 0
 
 
+@click.command(epilog="Example: deltamark check")
+@format_option
+@leave_out_option
+@pass_workspace
+def check(workspace: Workspace, form: Format) -> int:
+    """Checks the sources against the configuration.
+
+    Every row of the extracts is read as a run reads it: files and headers that are missing, values that are not of the
+    type or Format, keys that are empty or repeat, links that name no resource, and thresholds that a single change of a
+    small table would exceed. Tables of connections are left out: `deltamark connections` asks their sources.
+
+    Exit status 2 if the configuration has a fault or a run would fail; rows that a run would set aside are warnings.
+    """
+    checked = workspace.loaded()
+    report = bootstrap.checked_sources(checked, workspace.settings().export_output)
+    _print_faults(_ordered({"error": report.faults, "warning": report.warnings}), form)
+    files = f"{how_many(report.files, 'file')}, {how_many(report.rows, 'row')}"
+    if report.faults:
+        say(f"{how_many(len(report.faults), 'fault')} would fail a run; read were {files}.")
+        return 2
+    doubts = how_many(len(report.warnings), "warning") if report.warnings else "nothing wrong"
+    say(f"The sources can be read: {files}, {doubts}.")
+    return 0
+
+
 def _in_order(judgement: Judgement) -> list[dict[str, Any]]:
     """Faults, warnings and notices together, in file order."""
     severities = {"error": judgement.faults, "warning": judgement.warnings}
     severities["notice"] = (*judgement.notices, *judgement.unjudged)
+    return _ordered(severities)
+
+
+def _ordered(severities: Mapping[str, Collection[Fault]]) -> list[dict[str, Any]]:
     located = {id(fault): (severity, fault) for severity, faults in severities.items() for fault in faults}
     ordered = in_file_order(fault for _, fault in located.values())
     return [fault_document(*located[id(fault)]) for fault in ordered]
@@ -102,7 +215,7 @@ def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
     for fault in faults:
         place = ":".join(str(part) for part in (fault["file"], fault["line"], fault["column"]) if part is not None)
         kind = "" if fault["severity"] == "error" else f"{fault['severity']}: "
-        click.echo(one_line(f"{place + ': ' if place else ''}{kind}{fault['message']}"))
+        tell(one_line(f"{place + ': ' if place else ''}{kind}{fault['message']}"))
 
 
 @click.command(epilog="Example: deltamark jobs")
@@ -117,7 +230,9 @@ def jobs(workspace: Workspace, form: Format) -> None:
     configuration = workspace.loaded().configuration
     left_out = _left_out(workspace, configuration)
     columns = [member(name) for name in ("job", "display_name", "is_incremental", "schedule", "next_at", "tasks")]
-    names = Column("left_out", lambda row: ", ".join(found["connector"] for found in row.get("left_out", ())))
+    names = Column(
+        "left_out", lambda row: ", ".join(found["connector"] for found in row.get("left_out", ())), is_list=True
+    )
     now = utc_now()
     documents = [_job(job, now, left_out.get(job.identifier, ())) for job in configuration.jobs]
     people = [time_column(column.title) if column.title == "next_at" else column for column in columns]
@@ -161,10 +276,12 @@ def tasks(workspace: Workspace, form: Format) -> None:
     Tasks that no job calls come last.
     """
     configuration = workspace.loaded().configuration
-    names = ("job", "task", "kind", "level", "works_on", "dirty", "depends_on")
-    columns = [member(name) for name in names[:-1]]
-    columns.append(Column("depends_on", lambda document: ", ".join(document["depends_on"])))
-    render(Listing(documents=list(_tasks(configuration)), columns=columns), form)
+    job, task, display_name, *others = map(
+        member, ("job", "task", "display_name", "kind", "level", "works_on", "dirty")
+    )
+    others.append(Column("depends_on", lambda document: ", ".join(document["depends_on"]), is_list=True))
+    columns, table = [job, task, *others, display_name], [job, task, display_name, *others]
+    render(Listing(documents=list(_tasks(configuration)), columns=columns, table=table), form)
 
 
 def _tasks(configuration: Configuration) -> Iterator[Document]:
@@ -182,6 +299,7 @@ def _task(job: str | None, task: Task) -> Document:
     return {
         "job": job,
         "task": task.identifier,
+        "display_name": task.display_name,
         "kind": task.kind,
         "level": None if task.level < 0 else task.level,
         "works_on": task.works_on,
@@ -190,4 +308,4 @@ def _task(job: str | None, task: Task) -> Document:
     }
 
 
-COMMANDS: tuple[click.Command, ...] = (init, validate, jobs, tasks)
+COMMANDS: tuple[click.Command, ...] = (init, validate, check, jobs, tasks)

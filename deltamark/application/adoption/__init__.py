@@ -1,0 +1,4 @@
+"""Adopting configurations, and the configurations of the past.
+
+Read `configurations` first.
+"""

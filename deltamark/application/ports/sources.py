@@ -1,0 +1,214 @@
+"""The port to the sources that connections read: a database, a directory. A source knows no store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import field, frozen
+
+from deltamark.domain.configuration.jobs import COMMAND
+from deltamark.domain.fields import as_tuple
+from deltamark.domain.secrets import Secret
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "COMMAND",
+    "LARGEST_COOKIE",
+    "ConnectionSettings",
+    "PlaceLost",
+    "Probe",
+    "Question",
+    "Reached",
+    "Source",
+    "SourcePlace",
+    "SourceUnreachable",
+    "Tables",
+    "WantedTable",
+]
+
+LARGEST_COOKIE = 64 * 1024
+"""In bytes."""
+
+_SCOPE_FORMAT = 1
+_NOT_IN_SCOPE = frozenset({"user", "authority", "timeout", "page_size", "page_bytes", "max_entries", "tls"})
+"""Settings that change how a source is read, and not what is read."""
+
+
+class PlaceLost(Exception):
+    """A source cannot go on from a place: it is too old, of another server, or the server refuses it.
+
+    Everything is read then instead.
+
+    :param reason: why; a clause without a full stop.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class SourceUnreachable(Exception):
+    """A source cannot be read: it was not reached, it refused the user, or it ended midway.
+
+    What was written meanwhile is void.
+
+    :param problem: what happened, in the words of the server; a clause without a full stop. It may hold secrets: the
+        caller redacts it.
+    :param advice: what to do next; a sentence.
+    """
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        self.problem = problem
+        self.advice = advice
+        super().__init__(problem)
+
+
+@frozen(kw_only=True)
+class ConnectionSettings:
+    """The settings of a connection.
+
+    :param values: such as `server` and `user`.
+    :param secrets: setting -> reads the secret when it is needed; raises `SourceUnreachable` where it cannot be read.
+    """
+
+    values: Mapping[str, str | int | bool] = field(factory=dict)
+    secrets: Mapping[str, Callable[[], Secret]] = field(factory=dict, repr=False)
+
+
+@frozen(kw_only=True)
+class WantedTable:
+    """A table that is read from a source.
+
+    :param columns: what mappings name, each once, in the order in which they are written.
+    :param options: the other attributes of its `ConnectionTable`, by their names: `Query`, `ObjectClass`, `Filter`.
+    """
+
+    name: str
+    columns: tuple[str, ...] = field(converter=as_tuple)
+    options: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Question:
+    """What is asked of a source.
+
+    :param settings: of the connection, such as `server` and `user`, without its secrets.
+    :param secrets: setting -> reads the secret when it is needed; raises `SourceUnreachable` where it cannot be read.
+    """
+
+    connection: str
+    package: str
+    settings: Mapping[str, str | int | bool] = field(factory=dict)
+    secrets: Mapping[str, Callable[[], Secret]] = field(factory=dict, repr=False)
+    tables: tuple[WantedTable, ...] = field(converter=as_tuple, default=())
+
+    def text(self, setting: str) -> str | None:
+        """A setting as text; None where it is not given."""
+        value = self.settings.get(setting)
+        return None if value is None else str(value)
+
+    def secret(self, setting: str) -> Secret | None:
+        """A secret, read now; None where none is given.
+
+        :raises SourceUnreachable: if it cannot be read.
+        """
+        read = self.secrets.get(setting)
+        return None if read is None else read()
+
+    @property
+    def scope(self) -> str:
+        """The digest of what is asked, hexadecimal: a place of another scope says nothing about this one.
+
+        User, secrets and the size of pages are not in it.
+        """
+        asked = {
+            "format": _SCOPE_FORMAT,
+            "package": self.package,
+            "settings": {name: value for name, value in self.settings.items() if name not in _NOT_IN_SCOPE},
+            "tables": [[table.name, table.columns, dict(table.options)] for table in self.tables],
+        }
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+@frozen(kw_only=True)
+class SourcePlace:
+    """How far a source was read.
+
+    :param cookie: what the source goes on from, at most `LARGEST_COOKIE` bytes.
+    :param guard: what the server said of itself when the place was taken, such as its id: another one loses the place.
+    :param scope: that of the question, see `Question.scope`.
+    """
+
+    cookie: bytes
+    guard: Mapping[str, str] = field(factory=dict)
+    scope: str
+
+
+@frozen(kw_only=True)
+class Reached:
+    """How far one reading came.
+
+    :param place: where the next one may go on; None where the source can only be read as a whole.
+    :param incomplete: why what is missing in the tables may still be in the source, a clause; None where it is not.
+        Nothing is deleted then because it is missing.
+    :param messages: what a user must know.
+    """
+
+    place: SourcePlace | None = None
+    incomplete: str | None = None
+    messages: tuple[str, ...] = field(converter=as_tuple, default=())
+
+
+@frozen(kw_only=True)
+class Probe:
+    """What a source said without being read.
+
+    :param server: what it says of itself, such as its product and version.
+    :param findings: what a user must know: rights, certificates, how changes are found.
+    :param problems: why it cannot be read, each a clause; empty where it can be.
+    """
+
+    server: str = ""
+    findings: tuple[str, ...] = field(converter=as_tuple, default=())
+    problems: tuple[str, ...] = field(converter=as_tuple, default=())
+
+
+class Tables(Protocol):
+    """Receives the rows of the tables that are read."""
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        """Adds rows to a table.
+
+        :param batch: the columns of its `WantedTable`, all strings (null is no value); in a delta `COMMAND` is the
+            first column: insert, update, merge or delete, as in extracts with commands. Without it there, the table is
+            read as a whole. A table of which nothing is written has no rows.
+        """
+        ...
+
+
+class Source(Protocol):
+    """One kind of source."""
+
+    def probe(self, ask: Question) -> Probe:
+        """Asks the source whether it can be read, without reading rows."""
+        ...
+
+    def snapshot(self, ask: Question, into: Tables) -> Reached:
+        """Reads all rows of all tables.
+
+        :raises SourceUnreachable: if it cannot be read as a whole.
+        """
+        ...
+
+    def changes(self, ask: Question, since: SourcePlace, into: Tables) -> Reached:
+        """Reads what changed since a place: whole rows, each with its command.
+
+        :raises PlaceLost: if it cannot go on from the place. What was written before is void.
+        :raises SourceUnreachable: if it cannot be read as a whole.
+        """
+        ...

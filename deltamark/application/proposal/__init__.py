@@ -1,0 +1,4 @@
+"""Proposing a configuration for files of which nothing is known yet.
+
+Read `propose` first.
+"""

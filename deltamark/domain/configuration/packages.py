@@ -1,0 +1,170 @@
+"""The packages of connections that are built: what is written about their tables, and in their settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+
+from attrs import field, frozen
+
+from deltamark.domain.configuration.entity_model import ConnectionTable
+from deltamark.domain.configuration.ldap_filter import filter_attributes
+from deltamark.domain.fields import as_tuple
+
+QUERY, WATERMARK, OVERLAP, DELETED = "Query", "Watermark", "Overlap", "Deleted"
+OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE = "ObjectClass", "Filter", "Base", "Links", "Attribute"
+
+_DURATION = re.compile(r"(?:(?P<days>\d{1,4})\.)?(?P<hours>\d{1,2}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)\Z")
+_LARGEST_NUMBER = 2**63 - 1
+
+
+_OBJECT_CLASS = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z")
+
+
+@frozen(kw_only=True)
+class Library:
+    """A library that a package needs and that is not installed with Deltamark.
+
+    :param module: what it is imported as.
+    :param extra: what installs it, `pip install deltamark[EXTRA]`.
+    :param advice: what else must be known to install it; a sentence.
+    """
+
+    module: str
+    extra: str
+    advice: str = ""
+
+    @property
+    def installation(self) -> str:
+        """How to install it; a sentence."""
+        return " ".join(filter(None, (f"Install it by: pip install 'deltamark[{self.extra}]'.", self.advice)))
+
+
+@frozen(kw_only=True)
+class Package:
+    """A kind of source.
+
+    :param options: the attributes of its `ConnectionTable` elements besides `Identifier`.
+    :param settings: the names of its settings in `[deltamark.connections.NAME]`; the type of each.
+    :param secrets: those of its settings that name where a secret is.
+    :param problems: of one of its tables, each a clause whose subject is the table.
+    :param key_column: the only column that keys of resources may be read from; None where any may.
+    :param library: what it needs; None where that comes with Deltamark.
+    """
+
+    name: str
+    options: tuple[str, ...] = field(converter=as_tuple)
+    settings: Mapping[str, type]
+    secrets: tuple[str, ...] = field(converter=as_tuple, default=())
+    problems: Callable[[ConnectionTable], Iterator[str]]
+    key_column: str | None = None
+    library: Library | None = None
+
+    def gives_changes(self, table: ConnectionTable) -> bool:
+        """Whether what changed in a table can be read without reading all of it."""
+        return WATERMARK in table.options
+
+
+def overlap_of(table: str) -> timedelta | int:
+    """How far before the watermark a reading begins: a time, or a number of versions.
+
+    :param table: the attribute `Overlap`, such as `00:10:00`, `1.00:00:00` or `1000`.
+    :raises ValueError: if it is neither.
+    """
+    match = _DURATION.match(table)
+    if match is not None:
+        return timedelta(**{unit: int(number) for unit, number in match.groupdict(default="0").items()})
+    if not (table.isascii() and table.isdigit()) or int(table) > _LARGEST_NUMBER:
+        raise ValueError(table)
+    return int(table)
+
+
+def _sql_problems(table: ConnectionTable) -> Iterator[str]:
+    if not table.options.get(QUERY, "").strip():
+        yield 'has no Query; write Query="select …", whose columns are those that the mappings name'
+    for name in (OVERLAP,):
+        if name in table.options and WATERMARK not in table.options:
+            yield f"has {name}, which only a table with Watermark needs; name the Watermark, or remove {name}"
+    overlap = table.options.get(OVERLAP)
+    if overlap is None:
+        return
+    try:
+        overlap_of(overlap)
+    except ValueError:
+        yield f'has the Overlap "{overlap}"; write a time such as 00:10:00, or a whole number such as 1000'
+
+
+SQL = Package(
+    name="Sql",
+    options=(QUERY, WATERMARK, OVERLAP, DELETED),
+    settings={"server": str, "user": str, "password": str, "timeout": int},
+    secrets=("password",),
+    problems=_sql_problems,
+)
+
+
+def _directory_problems(table: ConnectionTable) -> Iterator[str]:
+    if LINKS in table.options:
+        for name in (OBJECT_CLASS, FILTER, BASE):
+            if name in table.options:
+                yield f"has {LINKS} and {name}; the table that {LINKS} names has them, remove {name}"
+        if not table.options.get(ATTRIBUTE, "").strip():
+            yield f'has {LINKS}, but no {ATTRIBUTE}; name that of the links, such as {ATTRIBUTE}="member"'
+        return
+    if ATTRIBUTE in table.options:
+        yield f"has {ATTRIBUTE}, but no {LINKS}; name the table whose links these are, or remove {ATTRIBUTE}"
+    if not _OBJECT_CLASS.match(table.options.get(OBJECT_CLASS, "")):
+        yield f'has no {OBJECT_CLASS}; write what its entries are, such as {OBJECT_CLASS}="user"'
+    try:
+        filter_attributes(table.options.get(FILTER, "(objectClass=*)"))
+    except ValueError as error:
+        yield f"has a {FILTER} that is no LDAP filter: {error}"
+
+
+_LDAP_LIBRARY = Library(
+    module="ldap",
+    extra="ldap",
+    advice="It is compiled, and needs the packages libldap2-dev and libsasl2-dev of Debian, or openldap-devel and "
+    "cyrus-sasl-devel of Fedora, and a compiler.",
+)
+_DIRECTORY_SETTINGS: Mapping[str, type] = {
+    "server": str,
+    "user": str,
+    "password": str,
+    "base": str,
+    "authority": str,
+    "authentication": str,
+    "certificate": str,
+    "key": str,
+    "tls": str,
+    "timeout": int,
+    "page_size": int,
+    "max_entries": int,
+}
+ACTIVE_DIRECTORY = Package(
+    name="ActiveDirectory",
+    options=(OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE),
+    settings={name: kind for name, kind in _DIRECTORY_SETTINGS.items() if name != "base"},
+    secrets=("password",),
+    problems=_directory_problems,
+    key_column="objectGUID",
+    library=_LDAP_LIBRARY,
+)
+LDAP = Package(
+    name="Ldap",
+    options=(OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE),
+    settings=_DIRECTORY_SETTINGS,
+    secrets=("password",),
+    problems=_directory_problems,
+    key_column="entryUUID",
+    library=_LDAP_LIBRARY,
+)
+
+PACKAGES: Mapping[str, Package] = {package.name: package for package in (SQL, ACTIVE_DIRECTORY, LDAP)}
+"""Those that are built, by name."""
+
+
+def package_named(name: str | None) -> Package | None:
+    """The package of that name, or None where none is built."""
+    return None if name is None else PACKAGES.get(name)

@@ -1,0 +1,4 @@
+"""Deliveries in folders, whole or not there, and reading their tables as extracts.
+
+Read `folder` first.
+"""

@@ -1,0 +1,490 @@
+"""A connection to one LDAP server: how it is opened, and how it is searched. Every failure voids the reading."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import ldap
+from attrs import define, field, frozen
+
+from deltamark.application.ports.sources import Question, SourceUnreachable
+from deltamark.infrastructure.ldap.controls import (
+    PAGED,
+    RESPONSES,
+    Answer,
+    PagedAnswer,
+    Request,
+    SyncInfo,
+    paged,
+)
+from deltamark.infrastructure.ldap.tls_failure import tls_failure
+
+BASE, SUBTREE = ldap.SCOPE_BASE, ldap.SCOPE_SUBTREE
+EVERY_ENTRY = "(objectClass=*)"
+
+_TIMEOUT = 60
+_PAGE_SIZE = 1000
+_MOST_ENTRIES = 10_000_000
+_LARGEST_VALUE = 1 << 20
+_MOST_EMPTY_PAGES = 1000
+_METHODS = ("simple", "external")
+_PORTS = {"ldap": 389, "ldaps": 636}
+_RANGE = re.compile(r"(?P<name>.+);range=(?P<first>\d+)-(?P<last>\d+|\*)", re.IGNORECASE)
+_AGAIN = "Nothing is wrong with what is stored: the next run reads again."
+_REFRESH_REQUIRED = 4096
+
+Attributes = dict[str, list[bytes]]
+"""Values by the name of their attribute, in lower case."""
+
+
+@frozen
+class Entry:
+    """An entry of the directory.
+
+    :param dn: its distinguished name, in the form in which the server gave it.
+    :param answers: the controls that came with it.
+    """
+
+    dn: str
+    attributes: Attributes
+    answers: tuple[Answer, ...] = ()
+
+    def first(self, attribute: str) -> bytes | None:
+        """The first value of an attribute; None if it has none."""
+        values = self.attributes.get(attribute.lower())
+        return values[0] if values else None
+
+
+class Refused(Exception):
+    """The server answered a search with a result code that the reader may understand.
+
+    :ivar code: the result code.
+    :ivar unreachable: the same as a failure of the source.
+    """
+
+    def __init__(self, code: int, unreachable: SourceUnreachable) -> None:
+        self.code = code
+        self.unreachable = unreachable
+        super().__init__(unreachable.problem)
+
+
+@define
+class Search:
+    """The end of a search: what came with its result."""
+
+    answers: tuple[Answer, ...] = ()
+    messages: list[SyncInfo] = field(factory=list)
+    references: int = 0
+
+
+@frozen
+class Server:
+    """An address of a directory: `ldaps://dc1.example`, `ldap://dc1.example` (StartTLS), `ldapi:///run/slapd/ldapi`."""
+
+    address: str
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def local(self) -> bool:
+        """Whether what is sent to it does not leave this machine."""
+        if self.scheme == "ldapi" or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def servers(ask: Question) -> list[Server]:
+    """The servers of a connection, in the order in which they are tried.
+
+    :raises SourceUnreachable: if the setting is missing, or no address.
+    """
+    addresses = (ask.text("server") or "").replace(",", " ").split()
+    if not addresses:
+        raise SourceUnreachable(
+            f"connection {ask.connection} has no server",
+            f'Name it under [deltamark.connections.{ask.connection}]: server = "ldaps://directory.example".',
+        )
+    return [_server(address) for address in addresses]
+
+
+def _server(address: str) -> Server:
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    plain = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username or parts.password)
+    if parts.scheme == "ldapi":
+        path = unquote(parts.netloc or parts.path)
+        return Server(f"ldapi://{path.replace('/', '%2F')}", "ldapi", "", 0)
+    if parts.scheme not in _PORTS or not parts.hostname or not plain:
+        raise SourceUnreachable(
+            f'"{address}" is not the address of a directory',
+            "Write ldaps://HOST or ldap://HOST, with :PORT if it is another one, and nothing behind it.",
+        )
+    port = port or _PORTS[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return Server(f"{parts.scheme}://{host}:{port}", parts.scheme, parts.hostname, port)
+
+
+@contextmanager
+def opened(ask: Question) -> Iterator[Session]:
+    """Yields a session with the first server that can be reached, signed in.
+
+    :raises SourceUnreachable: if none can be reached, or one refuses the user: no other is asked then, for passwords
+        are tried once.
+    """
+    session = _first_reached(ask)
+    try:
+        yield session
+    except ValueError as error:
+        raise SourceUnreachable(
+            f"{session.server.address} gave an answer that cannot be read: {error}", _AGAIN
+        ) from error
+    finally:
+        session.close()
+
+
+def _first_reached(ask: Question) -> Session:
+    failures: list[SourceUnreachable] = []
+    for server in servers(ask):
+        session = Session(server, ask)
+        try:
+            session.connect()
+        except SourceUnreachable as failure:
+            session.close()
+            failures.append(failure)
+            continue
+        try:
+            session.sign_in()
+        except BaseException:
+            session.close()
+            raise
+        return session
+    problem = "; ".join(failure.problem for failure in failures)
+    raise SourceUnreachable(problem, failures[-1].advice)
+
+
+class Session:
+    """One connection to one server.
+
+    :ivar server: where it leads.
+    :ivar references: how often the server referred to other servers, which are never asked.
+    """
+
+    def __init__(self, server: Server, ask: Question) -> None:
+        self.server = server
+        self.references = 0
+        self.page_size = int(ask.text("page_size") or _PAGE_SIZE)
+        self._ask = ask
+        self._timeout = float(ask.text("timeout") or _TIMEOUT)
+        self._most = int(ask.text("max_entries") or _MOST_ENTRIES)
+        self._read = 0
+        self._connection: Any = None
+
+    def connect(self) -> None:
+        """Connects, and encrypts the connection.
+
+        :raises SourceUnreachable: if the server is not reached, or its certificate does not prove its name.
+        """
+        encrypted = self.server.scheme != "ldapi"
+        if self._ask.text("tls") == "none":
+            encrypted = self.server.scheme == "ldaps"
+            if not self.server.local:
+                raise SourceUnreachable(
+                    f'tls = "none" is refused for {self.server.address}: passwords and data would be sent unencrypted',
+                    "Leave tls out: the connection is encrypted then. It may be none only for a server of this "
+                    "machine.",
+                )
+        authority = self._authority()
+        self._connection = ldap.initialize(self.server.address)
+        for option, value in (
+            (ldap.OPT_REFERRALS, 0),
+            (ldap.OPT_DEREF, ldap.DEREF_NEVER),
+            (ldap.OPT_SIZELIMIT, 0),
+            (ldap.OPT_TIMELIMIT, 0),
+            (ldap.OPT_NETWORK_TIMEOUT, self._timeout),
+            (ldap.OPT_TIMEOUT, self._timeout),
+        ):
+            self._connection.set_option(option, value)
+        if encrypted:
+            self._connection.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
+            self._connection.set_option(ldap.OPT_X_TLS_CACERTFILE, authority)
+            self._connection.set_option(ldap.OPT_X_TLS_PROTOCOL_MIN, 0x303)
+            for setting, option in (("certificate", ldap.OPT_X_TLS_CERTFILE), ("key", ldap.OPT_X_TLS_KEYFILE)):
+                if path := self._ask.text(setting):
+                    self._connection.set_option(option, path)
+            self._connection.set_option(ldap.OPT_X_TLS_NEWCTX, 0)
+        try:
+            if encrypted and self.server.scheme == "ldap":
+                self._connection.start_tls_s()
+            else:
+                self._connection.search_ext_s("", BASE, EVERY_ENTRY, ["1.1"])
+        except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.TIMEOUT) as error:
+            reason = _failure(error)
+            if encrypted:
+                found = tls_failure(
+                    self.server.host, self.server.port, self.server.scheme == "ldap", authority, self._timeout
+                )
+                if found is not None:
+                    raise SourceUnreachable(
+                        f"{self.server.address} is not trusted: {found}",
+                        "See that the address names the server as its certificate does, and that authority names the "
+                        "file of the authority that issued it. Certificates are always verified.",
+                    ) from error
+            raise SourceUnreachable(
+                f"{self.server.address} was not reached: {reason}",
+                "See that the server runs and can be reached from here.",
+            ) from error
+        except ldap.LDAPError as error:
+            # A server may refuse to be searched before the user is known, which shows that it is there.
+            if encrypted and self.server.scheme == "ldap":
+                raise SourceUnreachable(
+                    f"{self.server.address} does not encrypt the connection: {_failure(error)}",
+                    "Use ldaps://, or let the server offer StartTLS.",
+                ) from error
+
+    def _authority(self) -> str:
+        path = self._ask.text("authority")
+        if path is not None:
+            try:
+                ssl.create_default_context(cafile=path)
+            except (OSError, ValueError) as error:
+                raise SourceUnreachable(
+                    f"the authority {path} cannot be read: {error}", "Name a file of certificates in the form PEM."
+                ) from error
+            return path
+        default = ssl.get_default_verify_paths()
+        for file in (default.cafile, "/etc/ssl/certs/ca-certificates.crt", default.openssl_cafile):
+            if file and Path(file).is_file():
+                return file
+        raise SourceUnreachable(
+            "this machine has no file of certificate authorities",
+            "Name one by the setting authority of the connection.",
+        )
+
+    def sign_in(self) -> None:
+        """Says who reads.
+
+        :raises SourceUnreachable: if the user is refused. It is tried once, for servers lock accounts.
+        """
+        user = self._ask.text("user")
+        method = self._ask.text("authentication") or "simple"
+        if method not in _METHODS:
+            raise SourceUnreachable(
+                f'the authentication of connection {self._ask.connection} is "{method}"',
+                f"Write {' or '.join(_METHODS)}.",
+            )
+        try:
+            if method == "external":
+                self._connection.sasl_external_bind_s()
+            elif user:
+                secret = self._ask.secret("password")
+                if secret is None or not secret.value:
+                    raise SourceUnreachable(
+                        f"user {user} of connection {self._ask.connection} has an empty password, which a server may "
+                        "take for no user at all",
+                        "Name where the password is by the setting password of the connection.",
+                    )
+                self._connection.simple_bind_s(user, secret.value)
+        except ldap.LDAPError as error:
+            who = user or "the certificate of the connection"
+            raise SourceUnreachable(
+                f"{self.server.address} refused {who}: {_failure(error)}",
+                "See that the user and its password are right, and the account is not locked. It was tried once.",
+            ) from error
+
+    def values_matching(self, filters: Sequence[str]) -> Request:
+        """Asks for those values of entries that match one of the filters (RFC 3876)."""
+        from ldap.controls.libldap import MatchedValuesControl
+
+        control = MatchedValuesControl(criticality=True, filterstr=f"({''.join(filters)})")
+        return Request(control.controlType, control.encodeControlValue())
+
+    def root(self) -> Attributes:
+        """What the server says of itself."""
+        entries = list(self.search("", EVERY_ENTRY, ["*", "+"], scope=BASE))
+        return entries[0].attributes if entries else {}
+
+    def search(
+        self,
+        base: str,
+        filtered: str,
+        attributes: Sequence[str],
+        *,
+        scope: int = SUBTREE,
+        controls: Iterable[Request] = (),
+        end: Search | None = None,
+    ) -> Iterator[Entry]:
+        """Yields the entries of one search.
+
+        :param end: is told what came with the result.
+        :raises Refused: if the result is any but success.
+        :raises SourceUnreachable: if the connection ends, or more comes than is allowed.
+        """
+        end = end if end is not None else Search()
+        try:
+            message = self._connection.search_ext(
+                base, scope, filtered, list(attributes) or ["1.1"], serverctrls=list(controls)
+            )
+            while True:
+                kind, data, _, answers, _, _ = self._connection.result4(message, 0, self._timeout, 1, 1, 0, RESPONSES)
+                if kind == ldap.RES_SEARCH_RESULT:
+                    end.answers = tuple(answers)
+                    return
+                if kind == ldap.RES_INTERMEDIATE:
+                    end.messages += [SyncInfo(value) for _, value, _ in data]
+                    continue
+                if kind == ldap.RES_SEARCH_REFERENCE:
+                    end.references += 1
+                    self.references += 1
+                    continue
+                for dn, values, controls_of_entry in data:
+                    yield self._entry(dn, values, tuple(controls_of_entry))
+        except ldap.LDAPError as error:
+            raise self._refused(error, base) from error
+
+    def pages(
+        self,
+        base: str,
+        filtered: str,
+        attributes: Sequence[str],
+        controls: Sequence[Request] = (),
+    ) -> Iterator[Entry]:
+        """Yields the entries of a search that is answered page by page.
+
+        :raises Refused: if the result of a page is any but success.
+        :raises SourceUnreachable: if the connection ends, or the pages never end.
+        """
+        cookie = b""
+        first_of_pages: set[str] = set()
+        empty = 0
+        while True:
+            end = Search()
+            count = 0
+            for entry in self.search(
+                base, filtered, attributes, controls=(*controls, paged(self.page_size, cookie)), end=end
+            ):
+                if count == 0:
+                    if entry.dn in first_of_pages:
+                        raise self._broken(f"gives {entry.dn} on several pages, so its pages do not end")
+                    first_of_pages.add(entry.dn)
+                count += 1
+                yield entry
+            empty = 0 if count else empty + 1
+            if empty > _MOST_EMPTY_PAGES:
+                raise self._broken(f"gave {_MOST_EMPTY_PAGES:,} empty pages one after another")
+            answer = next((one for one in end.answers if one.controlType == PAGED), None)
+            cookie = answer.cookie if isinstance(answer, PagedAnswer) else b""
+            if not cookie:
+                return
+
+    def completed(self, entry: Entry, locate: Callable[[Entry], str], controls: Sequence[Request] = ()) -> Entry:
+        """An entry with all values of attributes of which the server gave a range.
+
+        :param locate: the name by which the entry is read again.
+        """
+        ranges = [match for name in entry.attributes if (match := _RANGE.fullmatch(name))]
+        for match in ranges:
+            name = match["name"]
+            values = entry.attributes.pop(match[0])
+            last = match["last"]
+            while last != "*":
+                first = int(last) + 1
+                again = list(
+                    self.search(locate(entry), EVERY_ENTRY, [f"{name};range={first}-*"], scope=BASE, controls=controls)
+                )
+                more = _range_of(again[0], name) if len(again) == 1 else None
+                if more is None or int(more[0]["first"]) != first:
+                    raise self._broken(f"gave no values of {name} of {entry.dn} after the first {first:,}")
+                values += more[1]
+                last = more[0]["last"]
+            entry.attributes[name] = values
+        return entry
+
+    def _entry(self, dn: str, values: dict[str, list[bytes]], answers: tuple[Answer, ...]) -> Entry:
+        self._read += 1
+        if self._read > self._most:
+            raise SourceUnreachable(
+                f"{self.server.address} gave more than {self._most:,} entries",
+                "If the directory is that large, raise max_entries of the connection.",
+            )
+        attributes = {}
+        for name, listed in values.items():
+            for value in listed:
+                if len(value) > _LARGEST_VALUE:
+                    raise SourceUnreachable(
+                        f"{self.server.address} gave {name} of {dn}, which has {len(value):,} bytes, and at most "
+                        f"{_LARGEST_VALUE:,} are read",
+                        f"Leave {name} out of the mapping.",
+                    )
+            attributes[name.lower()] = listed
+        return Entry(dn, attributes, answers)
+
+    def _broken(self, problem: str) -> SourceUnreachable:
+        return SourceUnreachable(f"{self.server.address} {problem}", _AGAIN)
+
+    def _refused(self, error: Any, base: str) -> Refused | SourceUnreachable:
+        where = f"{self.server.address} "
+        if isinstance(error, ldap.SERVER_DOWN):
+            return SourceUnreachable(f"{where}ended the connection midway: {_failure(error)}", _AGAIN)
+        if isinstance(error, ldap.TIMEOUT):
+            return SourceUnreachable(
+                f"{where}gave no answer within {self._timeout:g} s",
+                "If the server needs longer, raise timeout of the connection.",
+            )
+        return Refused(_code(error), SourceUnreachable(f"{where}answered with {_failure(error)}", _advice(error, base)))
+
+    def close(self) -> None:
+        """Ends the connection."""
+        if self._connection is not None:
+            with suppress(ldap.LDAPError, AttributeError):
+                self._connection.unbind_s()
+            self._connection = None
+
+
+def _range_of(entry: Entry, name: str) -> tuple[re.Match[str], list[bytes]] | None:
+    for other, values in entry.attributes.items():
+        match = _RANGE.fullmatch(other)
+        if match is not None and match["name"] == name:
+            return match, values
+    return None
+
+
+def _code(error: Any) -> int:
+    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    return int(details.get("result", -1))
+
+
+def _failure(error: Any) -> str:
+    details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    parts = [str(details.get("desc") or type(error).__name__), str(details.get("info") or "").strip("\0 \n")]
+    code = details.get("result")
+    if code is not None and code > 0:
+        parts.insert(0, f"result {code}")
+    return ": ".join(part for part in parts if part)
+
+
+def _advice(error: Any, base: str) -> str:
+    if isinstance(error, ldap.SIZELIMIT_EXCEEDED | ldap.ADMINLIMIT_EXCEEDED):
+        return "Let the server answer this user without a limit of entries. Part of a directory is never used."
+    if isinstance(error, ldap.TIMELIMIT_EXCEEDED):
+        return "Let the server answer this user without a limit of time. Part of a directory is never used."
+    if isinstance(error, ldap.NO_SUCH_OBJECT):
+        return f'See that "{base}" exists and that the user may read it.'
+    if isinstance(error, ldap.INSUFFICIENT_ACCESS):
+        return "Give the user the right to read."
+    if isinstance(error, ldap.REFERRAL):
+        return "Name the server that holds the data: references to other servers are not followed."
+    return _AGAIN

@@ -1,0 +1,233 @@
+"""The tables that are asked for, and the rows that entries become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pyarrow as pa
+from attrs import define, field, frozen
+
+from deltamark.application.ports.sources import COMMAND, Question, SourceUnreachable, Tables, WantedTable
+from deltamark.domain.configuration.ldap_filter import filter_attributes
+from deltamark.domain.configuration.secret_attributes import holds_secrets
+from deltamark.infrastructure.ldap.schema import Schema
+from deltamark.infrastructure.ldap.session import Entry
+from deltamark.infrastructure.ldap.values import DERIVED, DN_SYNTAX, Conversion, conversion, dn_text
+
+OWNER, VALUE = "owner", "value"
+DN = "dn"
+INSERT, DELETE = "insert", "delete"
+
+_OWN_NAMES = frozenset({"distinguishedname", "entrydn"})
+_COMPUTED = frozenset({"hassubordinates", "numsubordinates", "subordinatecount"})
+_ROWS_OF_A_BATCH = 5_000
+
+
+@frozen(kw_only=True)
+class LinkTable:
+    """A table of pairs: the values of one attribute of the entries of another table."""
+
+    name: str
+    columns: tuple[str, ...]
+    attribute: str
+
+    def row(self, owner: str, value: str | None) -> tuple[str | None, ...]:
+        """A pair as a row."""
+        return tuple(owner if column.lower() == OWNER else value for column in self.columns)
+
+
+@frozen(kw_only=True)
+class EntryTable:
+    """A table of entries.
+
+    :param links: the tables of pairs whose owners they are.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    object_class: str
+    filter: str | None
+    base: str | None
+    links: tuple[LinkTable, ...]
+
+    @property
+    def searched(self) -> str:
+        """The filter that finds its entries."""
+        return f"(&{self.of_class}{self.filter})" if self.filter else self.of_class
+
+    @property
+    def of_class(self) -> str:
+        """The filter that finds all entries of its class."""
+        return f"(objectClass={self.object_class})"
+
+    @property
+    def attributes(self) -> list[str]:
+        """The attributes that its columns are made of, each once."""
+        sources = (
+            DERIVED[name].attribute if (name := column.lower()) in DERIVED else column for column in self.columns
+        )
+        return list({name.lower(): name for name in sources if name.lower() != DN}.values())
+
+    @property
+    def filter_attributes(self) -> frozenset[str]:
+        """The attributes that decide which entries it has, in lower case."""
+        return filter_attributes(self.filter) if self.filter else frozenset()
+
+
+def asked_tables(ask: Question) -> list[EntryTable]:
+    """The tables of a question, each with those of its links.
+
+    :raises SourceUnreachable: if one cannot be read. The configuration is checked before; this is for other callers.
+    """
+    tables = [_entry_table(table, ask) for table in ask.tables if "Links" not in table.options]
+    names = {table.name for table in tables}
+    for table in ask.tables:
+        owner = table.options.get("Links")
+        if owner is not None and owner not in names:
+            raise SourceUnreachable(f"{table.name} has the links of {owner}, which is no table of {ask.connection}")
+    return tables
+
+
+def _entry_table(table: WantedTable, ask: Question) -> EntryTable:
+    for column in table.columns:
+        if holds_secrets(column):
+            raise SourceUnreachable(f"{table.name} has the column {column}, which holds secrets and is never read")
+    filtered = table.options.get("Filter")
+    try:
+        filter_attributes(filtered or "(objectClass=*)")
+    except ValueError as error:
+        raise SourceUnreachable(f"the filter of {table.name} is wrong: {error}") from error
+    return EntryTable(
+        name=table.name,
+        columns=table.columns,
+        object_class=table.options.get("ObjectClass", "*"),
+        filter=filtered,
+        base=table.options.get("Base") or None,
+        links=tuple(
+            LinkTable(name=other.name, columns=other.columns, attribute=other.options["Attribute"])
+            for other in ask.tables
+            if other.options.get("Links") == table.name
+        ),
+    )
+
+
+def check_names(tables: Iterable[EntryTable], schema: Schema) -> None:
+    """Sees that the server knows all attributes of the tables and of their filters.
+
+    :raises SourceUnreachable: if it does not know one.
+    """
+    for table in tables:
+        schema.check(set(table.attributes), table.name)
+        for name in table.attributes:
+            _check_told(table, name, schema)
+        schema.check(set(table.filter_attributes), f"the filter of {table.name}")
+        for link in table.links:
+            schema.check({link.attribute}, link.name)
+
+
+def _check_told(table: EntryTable, name: str, schema: Schema) -> None:
+    """Sees that the server reports changes of an attribute.
+
+    :raises SourceUnreachable: if it does not: what changed would differ from a complete reading.
+    """
+    found = schema.find(name)
+    if found is None or name.lower() in _OWN_NAMES:
+        return
+    if found.syntax == DN_SYNTAX:
+        raise SourceUnreachable(
+            f"{table.name} has the column {name}, which names other entries: its text changes without a word where one "
+            "of them is renamed",
+            f'Read it by a table with Links="{table.name}" and Attribute="{name}".',
+        )
+    if found.local or name.lower() in _COMPUTED:
+        raise SourceUnreachable(
+            f"{table.name} has the column {name}, which the server computes: no change of it is ever reported",
+            "Leave it out of the mapping.",
+        )
+
+
+@define
+class Rows:
+    """Collects the rows of the tables, and hands them on in batches.
+
+    :ivar messages: what a user must know of the values.
+    """
+
+    into: Tables
+    delta: bool
+    messages: dict[str, None] = field(factory=dict)
+    _waiting: dict[str, list[tuple[str | None, ...]]] = field(factory=dict)
+    _columns: dict[str, tuple[str, ...]] = field(factory=dict)
+
+    def add(self, table: EntryTable | LinkTable, row: tuple[str | None, ...], command: str = INSERT) -> None:
+        """Adds a row; its command counts only in a delta."""
+        rows = self._waiting.setdefault(table.name, [])
+        self._columns[table.name] = table.columns
+        rows.append((command, *row) if self.delta else row)
+        if len(rows) >= _ROWS_OF_A_BATCH:
+            self._write(table.name)
+
+    def finish(self) -> None:
+        """Hands on what waits."""
+        for table in self._waiting:
+            self._write(table)
+
+    def _write(self, table: str) -> None:
+        rows = self._waiting[table]
+        if not rows:
+            return
+        names = (COMMAND, *self._columns[table]) if self.delta else self._columns[table]
+        arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+        self.into.write(table, pa.record_batch(arrays, names=list(names)))
+        rows.clear()
+
+
+class RowMaker:
+    """Makes rows of the entries of one table."""
+
+    def __init__(self, table: EntryTable, schema: Schema, rows: Rows) -> None:
+        self._table = table
+        self._rows = rows
+        self._cells = [self._cell(column, schema) for column in table.columns]
+
+    def row(self, entry: Entry) -> tuple[str | None, ...]:
+        """The row of an entry.
+
+        :raises SourceUnreachable: if a value is not of the form of its attribute.
+        """
+        return tuple(cell(entry) for cell in self._cells)
+
+    def _cell(self, column: str, schema: Schema) -> Callable[[Entry], str | None]:
+        name = column.lower()
+        if name == DN:
+            return lambda entry: dn_text(entry.dn.encode())
+        derived = DERIVED.get(name)
+        if derived is not None:
+            source, convert, absent = derived.attribute.lower(), derived.convert, derived.absent
+        else:
+            found = schema.find(column)
+            source, convert, absent = name, conversion(column, found.syntax if found else ""), None
+        binary = f"{source};binary"
+
+        def cell(entry: Entry) -> str | None:
+            values = entry.attributes.get(source) or entry.attributes.get(binary)
+            if not values:
+                return absent
+            if len(values) == 1:
+                return self._converted(entry, column, values[0], convert)
+            texts = sorted(text for value in values if (text := self._converted(entry, column, value, convert)))
+            self._rows.messages[
+                f"{self._table.name}: {column} has several values; the first one in sorted order was taken"
+            ] = None
+            return texts[0] if texts else None
+
+        return cell
+
+    def _converted(self, entry: Entry, column: str, value: bytes, convert: Conversion) -> str | None:
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise SourceUnreachable(
+                f"{self._table.name}: a value of {column} of {dn_text(entry.dn.encode())} {error}",
+                "Correct it in the directory, or leave the attribute out of the mapping.",
+            ) from error

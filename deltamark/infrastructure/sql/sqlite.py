@@ -1,0 +1,133 @@
+"""Reads an SQLite database: each cell as the type that it has itself, in one read transaction."""
+
+from __future__ import annotations
+
+import base64
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from deltamark.application.ports.sources import Question, SourceUnreachable
+from deltamark.domain.configuration.packages import overlap_of
+from deltamark.domain.values import shown
+from deltamark.infrastructure.sql.reader import Mark, Row, quoted
+
+BEGINNING = "sqlite:///"
+_TIMEOUT_S = 30
+_AGAIN = re.compile(r"(.*):\d+", re.DOTALL)
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:([ T])(\d\d:\d\d(?::\d\d)?)(\.\d+)?(Z|[+-]\d\d:?\d\d)?)?\Z")
+
+
+@contextmanager
+def sqlite_reader(ask: Question) -> Iterator[SQLiteReader]:
+    """One read transaction of the database at the address of a question, which is opened for reading only.
+
+    :raises SourceUnreachable: if it cannot be read.
+    """
+    path = Path((ask.text("server") or "").removeprefix(BEGINNING))
+    if not path.is_file():
+        raise SourceUnreachable(f"there is no database {path}", "Correct server in the settings of the connection.")
+    timeout = ask.settings.get("timeout", _TIMEOUT_S)
+    try:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=float(timeout), isolation_level=None)
+        ) as connection:
+            connection.execute("PRAGMA query_only=1")
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the transaction begins here
+            yield SQLiteReader(connection)
+    except sqlite3.Error as e:
+        raise SourceUnreachable(f"{path.name}: {e}") from e
+
+
+class SQLiteReader:
+    """One read transaction (see `SQLReader`)."""
+
+    server = f"SQLite {sqlite3.sqlite_version}"
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @property
+    def guard(self) -> Mapping[str, str]:
+        """The file has no identity of its own besides its path, which is in the question."""
+        return {}
+
+    def columns(self, query: str) -> Sequence[str]:
+        """The columns of a query; SQLite tells those of one name apart as `name:1`."""
+        names = [name for name, *_ in self._execute(f"SELECT * FROM ({query}\n) LIMIT 0").description]
+        return [match[1] if (match := _AGAIN.fullmatch(name)) and match[1] in names else name for name in names]
+
+    def newest(self, query: str, watermark: str) -> Mark | None:
+        """The largest value of a column, with its storage class."""
+        mark = quoted(watermark)
+        row = self._execute(f"SELECT max({mark}), typeof(max({mark})) FROM ({query}\n)").fetchone()
+        return None if row[0] is None else Mark(text=self._text(row[0]), type=row[1])
+
+    def is_before(self, one: Mark, other: Mark) -> bool:
+        """Whether SQLite sorts a value before another one."""
+        return bool(self._execute("SELECT ? < ?", _value(one), _value(other)).fetchone()[0])
+
+    def rows(
+        self, query: str, columns: Sequence[str], watermark: str | None = None, since: Mark | None = None
+    ) -> Iterator[Row]:
+        """The rows of a query as texts."""
+        sql = f"SELECT {', '.join(map(quoted, columns))} FROM ({query}\n)"
+        parameters: tuple[Any, ...] = ()
+        if watermark is not None and since is not None:
+            sql += f" WHERE {quoted(watermark)} >= ? OR {quoted(watermark)} IS NULL"
+            parameters = (_value(since),)
+        text = self._text
+        for row in self._execute(sql, *parameters):
+            yield [cell if cell is None or cell.__class__ is str else text(cell) for cell in row]
+
+    def earlier(self, mark: Mark, overlap: str) -> Mark:
+        """A value that lies before another one, in the same notation."""
+        step = overlap_of(overlap)
+        if isinstance(step, int) and mark.type == "integer":
+            return Mark(text=str(int(mark.text) - step), type=mark.type)
+        if isinstance(step, timedelta) and mark.type == "text":
+            match = _TIME.match(mark.text)
+            if match is not None:
+                return Mark(text=_before(match, step), type=mark.type)
+        raise SourceUnreachable(
+            f"the watermark is {shown(mark.text)}, of which no Overlap {shown(overlap)} can be taken",
+            "Write a time, such as 00:10:00, where it is a time as ISO 8601, and a number where it is a number.",
+        )
+
+    def _execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        return self._connection.execute(sql, parameters)
+
+    def _text(self, cell: object) -> str:
+        """The text of a value: exact, as a reader of the same type gives it back."""
+        match cell:
+            case bytes():
+                return base64.b64encode(cell).decode()
+            case float():
+                return repr(cell)
+        return str(cell)
+
+
+def _value(mark: Mark) -> str | int | float | bytes:
+    match mark.type:
+        case "integer":
+            return int(mark.text)
+        case "real":
+            return float(mark.text)
+        case "blob":
+            return base64.b64decode(mark.text)
+    return mark.text
+
+
+def _before(match: re.Match[str], step: timedelta) -> str:
+    """A time in the notation of another one, which lies before that."""
+    day, separator, time, fraction, zone = match.groups()
+    if separator is None:
+        return (date.fromisoformat(day) - timedelta(days=-(-step // timedelta(days=1)))).isoformat()
+    moment = datetime.fromisoformat(f"{day}T{time}") - step
+    return f"{moment.date()}{separator}{moment.time().isoformat()[: len(time)]}{fraction or ''}{zone or ''}"

@@ -1,0 +1,1 @@
+"""The log as the event-sourcing library reads it."""

@@ -1,0 +1,193 @@
+"""Directories through whole runs: an engine that reads what changed holds what one that reads everything holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from deltamark import (
+    Configuration,
+    Connection,
+    ConnectionTable,
+    Connector,
+    Engine,
+    EntityAssociation,
+    EntityAssociationMapping,
+    EntityType,
+    EntityTypeMapping,
+    ExportTask,
+    Job,
+    Property,
+    PropertyMapping,
+    PropertyRef,
+    Step,
+    SynchronizeTask,
+    TaskOverride,
+    TaskState,
+    Thresholds,
+)
+from deltamark.domain.configuration.value_formats import Comparison
+from deltamark.domain.secrets import Secret
+from tests.servers import slapd as openldap
+from tests.servers import test_active_directory as ad
+from tests.servers import test_ldap_directory as directory
+from tests.servers.samba import ADDRESS, ADMINISTRATOR, PASSWORD, DomainController
+from tests.servers.slapd import Slapd
+from tests.tiers import examples
+
+# Each test starts a server, and two engines read it.
+pytestmark = pytest.mark.slow
+
+
+def configuration(package: str, key: str, *, user: str, group: str, name: str, named_by: str) -> Configuration:
+    """Accounts, groups, and members.
+
+    :param named_by: the property that values of links hold.
+    """
+    export = ExportTask(identifier="Read", connection="Source")
+    synchronization = SynchronizeTask(identifier="Synchronize", connector="AD", do_not_delete_changes=True)
+    steps = [Step(export.identifier), Step(synchronization.identifier)]
+
+    def properties() -> list[Property]:
+        return [Property("Guid", is_key=True), Property("Name"), Property("Mail"), Property("Dn")]
+
+    def mapping(table: str) -> EntityTypeMapping:
+        columns = {"Guid": key, "Name": name, "Mail": "mail", "Dn": "dn"}
+        return EntityTypeMapping(
+            table,
+            connector="AD",
+            connection_table=table,
+            properties=[
+                PropertyMapping(
+                    name_of,
+                    column,
+                    is_primary_key=name_of == "Guid",
+                    is_unique_key=name_of == "Dn",
+                    comparison=Comparison.DIRECTORY if name_of == "Dn" else Comparison.EXACT,
+                )
+                for name_of, column in columns.items()
+            ],
+        )
+
+    return Configuration(
+        connectors=[Connector("AD", thresholds=Thresholds())],
+        connections=[
+            Connection(
+                "Source",
+                "AD",
+                package,
+                tables=[
+                    ConnectionTable("Account", {"ObjectClass": user, "Filter": "(cn=*)"}),
+                    ConnectionTable("Group", {"ObjectClass": group}),
+                    ConnectionTable("Member", {"Links": "Group", "Attribute": "member"}),
+                ],
+            )
+        ],
+        entity_types=[EntityType("Account", properties()), EntityType("Group", properties())],
+        entity_type_mappings=[mapping("Account"), mapping("Group")],
+        associations=[
+            EntityAssociation(
+                "Member",
+                PropertyRef("Group", "Members"),
+                PropertyRef("Account", "MemberOf"),
+                is_property1_collection=True,
+                is_property2_collection=True,
+            )
+        ],
+        association_mappings=[
+            EntityAssociationMapping(
+                "Member",
+                connector="AD",
+                connection_table="Member",
+                column1="owner",
+                column2="value",
+                entity_property_mapping1=PropertyRef("Group", "Guid"),
+                entity_property_mapping2=PropertyRef("Account", named_by),
+            )
+        ],
+        tasks=[export, synchronization],
+        jobs=[
+            Job("Changes", steps, is_incremental=True),
+            Job("Everything", [TaskOverride(export.kind, "Read", {"ignore_cookie_file": True}), steps[1]]),
+        ],
+    )
+
+
+def held(engine: Engine) -> Any:
+    """All resources with their links."""
+    return [engine.export(name).to_pylist() for name in ("Account", "Group")]
+
+
+def lives_equal(
+    folder: Path, config: Configuration, settings: dict[str, Any], edit: Callable[[int], Any], rounds: int
+) -> None:
+    """Sees that an engine that reads changes holds after each round what one holds that reads everything."""
+    options: dict[str, Any] = {"configuration": config, "connections": {"Source": settings}}
+    with (
+        Engine.open(f"sqlite:///{folder / 'a.db'}", export_output=folder / "a", **options) as by_changes,
+        Engine.open(f"sqlite:///{folder / 'b.db'}", export_output=folder / "b", **options) as by_reading_all,
+    ):
+        for number in range(rounds):
+            done = edit(number)
+            for engine, job in ((by_changes, "Changes"), (by_reading_all, "Everything")):
+                run = engine.run_job(job)
+                assert {task.state for task in run.tasks} <= {TaskState.COMPLETED, TaskState.WARNING}, run
+            assert held(by_changes) == held(by_reading_all), done
+        assert by_changes.verify().is_sound
+
+
+def test_active_directory_by_changes_is_active_directory_read_as_a_whole(
+    controller: DomainController, tmp_path: Path
+) -> None:
+    config = configuration(
+        "ActiveDirectory", "objectGUID", user="user", group="group", name="sAMAccountName", named_by="Guid"
+    )
+    settings = {
+        "server": ADDRESS,
+        "authority": str(controller.authority),
+        "user": ADMINISTRATOR,
+        "password": Secret(PASSWORD),
+    }
+    edits = ad.Edits(controller.client(), Random(8))
+
+    def edit(number: int) -> list[str]:
+        edits.done.clear()
+        for _ in range(8):
+            edits.any()
+        return edits.done
+
+    lives_equal(tmp_path, config, settings, edit, examples(12))
+
+
+@pytest.mark.parametrize("corrects_links", [True, False])
+def test_an_ldap_directory_by_changes_is_the_directory_read_as_a_whole(
+    new_slapd: Callable[..., Slapd], tmp_path: Path, corrects_links: bool
+) -> None:
+    server = new_slapd(session_log=60, corrects_links=corrects_links)
+    client = directory.filled(server)
+    edits = directory.Edits(client, Random(9))
+    config = configuration("Ldap", "entryUUID", user="inetOrgPerson", group="groupOfNames", name="cn", named_by="Dn")
+    settings = {
+        "server": server.address,
+        "tls": "none",
+        "user": openldap.ADMINISTRATOR,
+        "password": Secret(openldap.PASSWORD),
+    }
+
+    def edit(number: int) -> list[str]:
+        edits.done.clear()
+        for _ in range(8):
+            edits.any()
+        if number % 5 == 4:
+            server.stop()
+            server.start()
+            edits.client = server.client()
+        if corrects_links:
+            directory.settled(edits.client)
+        return edits.done
+
+    lives_equal(tmp_path, config, settings, edit, examples(20))
