@@ -1,0 +1,1 @@
+"""Talking to servers by HTTP; read `client` first."""

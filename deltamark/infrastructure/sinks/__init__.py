@@ -1,0 +1,1 @@
+"""Where changes are sent to: files, webhooks, tables of databases."""
