@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist workstea
 test: .venv/.dev
 	$(PYTEST)
 
-# All tests but the soak: those of `make test`, then all on the other store, the slow ones, and more examples of the laws.
+# All tests but the soak: those of `make test`, then the slow ones, some on the other store, and more examples of laws.
 test-all: test
 	DELTAMARK_TESTS=rest $(PYTEST)
 
@@ -34,10 +34,11 @@ check: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The laws with many more examples, many processes on one store for two minutes, and hundreds of kills, power cuts, races
+# Every test on both stores; then the laws with many more examples, many processes on one store for two minutes, and hundreds of kills, power cuts, races
 # and failing statements (docs/explanation/reliability.md); with seeds to repeat them.
 # DELTAMARK_SOAK_SECONDS and DELTAMARK_SOAK_SEED choose others.
 soak: .venv/.dev
+	DELTAMARK_TESTS=all $(PYTEST)
 	DELTAMARK_TESTS=soak $(BIN)/python -m pytest -o faulthandler_timeout=0 -m "law or soak" --hypothesis-show-statistics
 
 # PEOPLE=1000000 make bench is the full size.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
+from zlib import crc32
 
 import psycopg
 import pytest
@@ -42,38 +44,70 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if (ALL and not REST) or any("::" in argument for argument in config.args):
         return
-    chosen = _rest(items) if REST else [item for item in items if _is_quick(item)]
+    quick = _quick(items)
+    chosen = _rest(items, quick) if REST else quick
     kept = set(chosen)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = chosen
 
 
-ONE_IN = 3
-"""Of the many cases of a test, one in so many runs on PostgreSQL in `rest`; all of them run on SQLite."""
+MANY = 4
+"""Of the cases of a test that is marked `many`, one in so many is quick."""
+
+FOLDERS_OF_STORES = ("tests/store/", "tests/laws/", "tests/crash/", "tests/eventsourcing/")
+"""Where all tests run on PostgreSQL in `rest`: they are about what a store does."""
+
+ONE_IN = {"tests/application/": 3}
+"""Of the other tests, one in so many runs on PostgreSQL in `rest`, by folder; all of them run on SQLite."""
+ELSEWHERE = 10
+
+FEW = 3
+"""Of a test with more cases than this on PostgreSQL, one in so many of them runs there in `rest`."""
 
 
-def _rest(items: list[pytest.Item]) -> list[pytest.Item]:
-    """What the tier `quick` has not shown; of the cases of a test, some on PostgreSQL, all in `all`."""
-    left = [item for item in items if _is_left_by_quick(item)]
+def _quick(items: list[pytest.Item]) -> list[pytest.Item]:
+    cases: Counter[str] = Counter()
+    chosen = []
+    for item in items:
+        if item.get_closest_marker("slow") or item.get_closest_marker("soak"):
+            continue
+        if _is_on_postgresql(item) and item.get_closest_marker("on_every_store") is None:
+            continue
+        if item.get_closest_marker("many"):
+            cases[_function(item)] += 1
+            if cases[_function(item)] % MANY != 1:
+                continue
+        chosen.append(item)
+    return chosen
+
+
+def _rest(items: list[pytest.Item], quick: list[pytest.Item]) -> list[pytest.Item]:
+    """What `quick` has not shown, or with fewer examples; of what is left for PostgreSQL, some: all in `all`."""
+    shown = {item for item in quick if not _tries_more(item)}
     cases: dict[str, list[pytest.Item]] = {}
-    for item in left:
-        if _is_on_postgresql(item):
-            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    left_out = {item for found in cases.values() if len(found) > ONE_IN for item in set(found) - set(found[::ONE_IN])}
+    for item in items:
+        if _is_on_postgresql(item) and item not in shown:
+            cases.setdefault(_function(item), []).append(item)
+    left_out = {item for found in cases.values() if len(found) > FEW for item in set(found) - set(found[::FEW])}
+    left_out |= {item for name, found in cases.items() if not _is_for_postgresql(name) for item in found}
     left_out |= {item for found in cases.values() for item in found if item.get_closest_marker("soak")}
-    return [item for item in left if item not in left_out]
+    return [item for item in items if item not in shown and item not in left_out]
 
 
-def _is_left_by_quick(item: pytest.Item) -> bool:
-    """Whether the tier `quick` does not run a test, or with fewer examples."""
-    tries_more = item.get_closest_marker("law") or getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-    return bool(tries_more) or not _is_quick(item)
+def _function(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
 
 
-def _is_quick(item: pytest.Item) -> bool:
-    if item.get_closest_marker("slow") or item.get_closest_marker("soak"):
-        return False
-    return not _is_on_postgresql(item) or item.get_closest_marker("on_every_store") is not None
+def _tries_more(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("law") or getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
+
+
+def _is_for_postgresql(function: str) -> bool:
+    """Whether `rest` runs a test on PostgreSQL: chosen by its name, whatever other tests there are."""
+    if function.startswith(FOLDERS_OF_STORES):
+        return True
+    one_in = next((number for folder, number in ONE_IN.items() if function.startswith(folder)), ELSEWHERE)
+    return crc32(function.encode()) % one_in == 0
 
 
 def _is_on_postgresql(item: pytest.Item) -> bool:

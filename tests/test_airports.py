@@ -39,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("airports")
 
 
+@pytest.mark.slow  # reads every release
 def test_every_release_leaves_exactly_itself_and_records_exactly_its_difference(folder: Path, store_url: str) -> None:
     before: dict[str, Record] = {}
     differences = []

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 300
 IGNORING = ("sh", "-c", 'trap "" HUP INT QUIT TERM; exec "$@"', "sh", sys.executable)
@@ -39,6 +41,7 @@ with running() as server:
 """
 
 
+@pytest.mark.slow  # runs the tests of a process
 def test_tests_that_interrupt_a_process_end_under_a_parent_that_ignores_signals() -> None:
     test = "tests/cli/test_signals.py::test_a_signal_after_the_work_ends_the_process_silently"
 

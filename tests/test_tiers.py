@@ -28,6 +28,7 @@ def collected(tier: str, *arguments: str) -> list[str]:
     return [line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line]
 
 
+@pytest.mark.slow  # collects tests in processes
 @pytest.mark.parametrize(
     ("tier", "kinds", "has_slow"), [("quick", {"[sqlite]"}, False), ("all", BOTH, True), ("soak", BOTH, True)]
 )
@@ -40,8 +41,14 @@ def test_a_tier_runs_tests_on_its_stores_and_slow_ones_or_not(tier: str, kinds: 
     assert {name[name.rindex("[") :] for name in found if name.endswith(("[sqlite]", "[postgresql]"))} == kinds
 
 
+@pytest.mark.slow  # collects tests in processes
 def test_the_rest_is_what_the_quick_tests_leave_but_for_cases_on_postgresql_and_every_law() -> None:
-    files = ("tests/store/test_closing.py", "tests/crash/test_signals.py", "tests/laws/test_erasure.py")
+    files = (
+        "tests/store/test_closing.py",
+        "tests/crash/test_signals.py",
+        "tests/laws/test_erasure.py",
+        "tests/store/integrity/test_altered_columns.py",
+    )
     quick, rest, everything = ({*collected(tier, *files)} for tier in ("quick", "rest", "all"))
 
     left_out = everything - quick - rest
@@ -49,16 +56,21 @@ def test_the_rest_is_what_the_quick_tests_leave_but_for_cases_on_postgresql_and_
     assert all("postgresql" in name for name in left_out)
     assert {name.replace("postgresql", "sqlite") for name in left_out} <= quick | rest
     assert any("postgresql" in name for name in rest)
+    many = [{name for name in names if name.startswith("test_a_flipped_bit")} for names in (quick, rest)]
+    assert all(many)
+    assert not many[0] & many[1]
     assert any("after_an_erasure" in name for name in quick & rest)
     assert not any(name.startswith("test_a_closed") for name in quick & rest)
 
 
+@pytest.mark.slow  # collects tests in processes
 def test_what_every_store_promises_runs_on_both_in_each_tier() -> None:
     found = collected("quick", "tests/store/test_contract.py")
 
     assert {kind for kind in BOTH if any(name.endswith(kind) for name in found)} == BOTH
 
 
+@pytest.mark.slow  # collects tests in processes
 def test_a_test_that_is_named_runs_in_each_tier_on_both_stores() -> None:
     found = collected("quick", f"tests/crash/test_signals.py::{SLOW}")
 

@@ -1,11 +1,12 @@
 """How much the tests try: a little in `make test`, all in `make test-all`, much more in `make soak`.
 
-- `quick`: each test on SQLite, laws with few examples. Left out are tests marked `slow` or `soak`. Tests marked
-  `on_every_store` run on PostgreSQL too, and so do all tests that are named on the command line with `::`.
+- `quick`: each test on SQLite, laws with few examples. Left out are tests marked `slow` or `soak`, and three in four
+  cases of a test marked `many`. Tests marked `on_every_store` run on PostgreSQL too, and so do all tests that are named
+  on the command line with `::`.
 - `all`: every test on both stores, laws with more examples.
-- `rest`: of `all`, what `quick` has not shown: `make test-all` runs `quick`, then this. On PostgreSQL, one in three of
-  the cases of a test with many, and none of a test marked `soak`.
-- `soak`: the laws and the tests of crashes, with 15 times as many examples as they name.
+- `rest`: of `all`, what `quick` has not shown: `make test-all` runs `quick`, then this. On PostgreSQL, all tests of
+  what a store does, some of the others, one in three of the cases of a test with many, and none of a test marked `soak`.
+- `soak`: the laws and the tests of crashes, with 15 times as many examples as they name, after `all`.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ SOAK = TIER == "soak"
 """Whether to take the time for many more examples (`make soak`)."""
 TIMES = 15
 """So many times as many examples as a law names are tried in a soak."""
-_SHARE, _FEWEST = (2, 3) if ALL else (8, 3)
+_SHARE = {"quick": 8, "rest": 4}.get(TIER, 2)
+_FEWEST = 3
 
 
 def examples(number: int) -> int:
-    """The number of examples of this tier for a law of so many: half of them in `all`, an eighth in `quick`."""
+    """The number of examples of this tier for a law of so many: half in `all`, a quarter in `rest`, an eighth in `quick`."""
     if SOAK:
         return number * TIMES
     return min(number, max(number // _SHARE, _FEWEST))

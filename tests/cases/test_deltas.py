@@ -136,6 +136,7 @@ def test_a_group_that_is_emptied_and_filled_in_one_delta_has_what_it_was_filled_
     assert groups.command("verify").status == 0
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [

@@ -104,6 +104,7 @@ def next_day(case: Case, users: str = USERS, groups: str = GROUPS, members: str 
     return case.run(2)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     "members",
     [

@@ -61,6 +61,7 @@ def test_a_link_to_a_name_that_is_a_pattern_reads_nothing_outside(case):
     assert set(names(case, "--export-output", str(inside))) == {"own"}
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".csv.zst", ".parquet"])
 def test_folders_of_any_name_are_read_and_no_others(case, ending):
     case = case("39-pattern-in-a-folder-name")

@@ -65,6 +65,7 @@ def test_the_summary_of_a_command_is_the_first_paragraph_of_its_help_and_fits(la
     assert len(lazy.help) <= 57, "in 80 columns it would be cut"
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -157,6 +157,7 @@ def test_check_finds_nothing_in_what_init_proposed_and_writes_nothing(shop):
     assert sorted(shop.folder.rglob("*")) == before
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("file", "before", "after", "severity", "place", "message"),
     [

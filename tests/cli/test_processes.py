@@ -16,6 +16,8 @@ from tests.cli.processes import COMMAND, ended, environment, pausing_at, run, st
 from tests.cli.test_commands import rows_of_the_log
 from tests.cli.workspace import LATER
 
+pytestmark = pytest.mark.slow  # starts processes
+
 ALL_PEOPLE = ["E1", "E2", "E3"]
 SYNCHRONIZING = ("discard_changes_of", "deltamark.application.synchronization.synchronize")
 COMPARING = ("_compare_all", "deltamark.infrastructure.comparison.comparer")

@@ -172,6 +172,7 @@ main.main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow  # replays a company
 @pytest.mark.parametrize(("program", "bars"), [(AT_ONCE, True), (AT_ONCE.replace("= -1", "= 3600"), False)])
 def test_a_long_replay_draws_its_progress_and_leaves_only_its_result(
     two_days: Workspace, program: str, bars: bool

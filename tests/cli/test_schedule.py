@@ -222,6 +222,7 @@ def until_it_has_nothing_to_do(process: subprocess.Popen[bytes]) -> None:
         pass
 
 
+@pytest.mark.slow  # starts a scheduler
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_scheduler_after_the_running_task(number, start, company):
     process = start(pausing_at("synchronize", "deltamark.application.execution.task_types", "sys.stdin.readline()"))

@@ -11,6 +11,8 @@ from tests.cli.terminal import SPINNER, in_terminal
 from tests.cli.test_processes import COMPARING
 from tests.cli.workspace import EXTRACTS
 
+pytestmark = pytest.mark.slow  # starts processes at terminals
+
 
 def test_146_a_run_draws_its_progress_and_leaves_only_its_results(company):
     shown = in_terminal(company.folder, "run", "Incremental")

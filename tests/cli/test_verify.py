@@ -132,6 +132,7 @@ def test_a_wrong_key_and_a_wrong_classification_are_reported_with_their_rules(de
     assert "property" not in key
 
 
+@pytest.mark.slow  # runs a company
 @pytest.mark.parametrize("job", ["OnlySynchronize", "OnlyFlag"])
 def test_what_the_next_run_corrects_is_pending_and_not_a_fault(derived, job):
     derived.extract(departments="code,title\nD1,Lab\nD2,Sales\n")

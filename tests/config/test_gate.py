@@ -109,6 +109,7 @@ def test_input_within_the_limits_is_accepted(within):
     assert refusal(within.encode(), "a.xml") is None
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     "many",
     [

@@ -71,6 +71,7 @@ class Workspace:
         return process
 
 
+@pytest.mark.slow  # starts processes
 @pytest.mark.parametrize(("number", "status"), STOPS.items(), ids=[number.name for number in STOPS])
 def test_a_signal_in_a_level_undoes_all_its_tasks_and_resume_does_them(
     new_store: NewStore, tmp_path: Path, number: signal.Signals, status: int

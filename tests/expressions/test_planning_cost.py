@@ -64,6 +64,7 @@ def test_an_sql_function_in_itself_costs_in_proportion(template: str) -> None:
     assert planning_s(nested(template, 10)) < MOST_TIMES * planning_s(nested(template, 5))
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("pair", [(name, name) for name in PIPED] + list(pairwise(PIPED)), ids="|".join)
 def test_the_longest_pipe_costs_in_proportion(pair: tuple[str, str]) -> None:
     _check_pair(*pair)

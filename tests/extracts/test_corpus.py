@@ -74,6 +74,7 @@ def test_80_a_header_of_too_many_columns_is_refused(folder):
         folder.read(",".join(f"c{i}" for i in range(5000)) + "\n")
 
 
+@pytest.mark.slow  # writes and reads 64 megabytes
 def test_79_a_row_longer_than_64_megabytes_is_refused_cleanly(folder):
     with pytest.raises(SourceError, match=re.escape("people.csv:2: the row that starts here is longer than 64 MB")):
         folder.read(b'id,name\nk,"' + b"x" * (150 << 20) + b'"\n')

@@ -57,6 +57,7 @@ def logged(organisation: Organisation, after: int = 0) -> list[tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.slow  # runs jobs for each example
 def test_the_order_of_rows_makes_no_difference(new_organisation):
     organisation = new_organisation(everything())
     begun(organisation.world)
@@ -108,6 +109,7 @@ def shuffled(world: World, random: Random) -> None:
         world.resources[name] = dict(rows)
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(6)
 @given(days=DAYS)
 def test_one_run_for_many_days_leaves_what_a_run_for_each_day_leaves(new_plain, days):
@@ -124,6 +126,7 @@ def test_one_run_for_many_days_leaves_what_a_run_for_each_day_leaves(new_plain, 
     assert once.derived() == daily.derived() == once.by_hand()
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(5)
 @given(days=DAYS, cut=st.integers(1, 6))
 def test_how_a_day_is_cut_into_commands_makes_no_difference(new_plain, days, cut):
@@ -142,6 +145,7 @@ def test_how_a_day_is_cut_into_commands_makes_no_difference(new_plain, days, cut
     assert in_parts.derived() == whole.derived()
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(5)
 @given(day=A_DAY)
 def test_renaming_all_keys_renames_what_is_derived_and_changes_no_value(new_plain, day):
@@ -228,6 +232,7 @@ def test_discarding_changes_makes_no_difference_to_what_is_held_derived_or_dirty
     assert dirty(forgetting) == dirty(keeping)
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(6)
 @given(days=DAYS)
 def test_both_kinds_of_store_hold_the_same_log_and_the_same_values(every_store, memory, clock, days):
@@ -247,6 +252,7 @@ def test_both_kinds_of_store_hold_the_same_log_and_the_same_values(every_store, 
             organisation.engine.close()
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(6)
 @given(days=DAYS, at_once=st.sampled_from([1, 2, 7]))
 def test_how_many_resources_are_worked_on_at_once_makes_no_difference(new_plain, days, at_once):

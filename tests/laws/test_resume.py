@@ -86,6 +86,7 @@ def left_by(organisation: Organisation) -> dict[str, Any]:
     return {**organisation.derived(), "links": organisation.links(), "dirty": dirty}
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(6)
 @given(days=DAYS, stops=st.lists(STOPS, min_size=1, max_size=3), job=st.sampled_from(JOBS))
 @example(days=[[], []], stops=[(6, "dies inside"), (2, "fails")], job="Commands")

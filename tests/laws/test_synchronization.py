@@ -7,6 +7,7 @@ from functools import reduce
 from typing import Any
 from unicodedata import normalize
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -258,6 +259,7 @@ def links_by_hand(teams: Iterable[str], people: Iterable[str], pairs: Iterable[t
     return standing
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(6)
 @given(days=st.lists(st.tuples(STAFF, TEAMS, PAIRS), min_size=1, max_size=3), one=st.sampled_from(["", "person"]))
 @example(days=[({"1", "a"}, {"T": "x"}, [("T", "1")]), ({"a"}, {"T": "x"}, [("T", "1")])], one="")

@@ -165,6 +165,7 @@ RENAMED = ([("put", "1", "Cem", None)], ["Synchronize"])
 RENAMED_OFTEN = [([("put", "1", name, None)], ["Synchronize"]) for name in ("Cem", "Bo", "Annabel") * 4]
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(10)
 @given(days=st.lists(st.lists(WORLD, max_size=3), min_size=1, max_size=3), meanwhile=st.lists(MEANWHILE, max_size=12))
 @example(days=[TWO, [("put", "1", "Ann", None)]], meanwhile=[RENAMED])
@@ -207,6 +208,7 @@ def test_what_others_change_while_a_function_is_called_is_neither_lost_nor_overw
     assert functions.given == []
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(5)
 @given(day=st.lists(st.tuples(st.just("put"), NUMBERS, NAMES, st.none() | NUMBERS), min_size=1, max_size=3))
 def test_a_function_is_given_exactly_those_for_whom_something_that_it_reads_changed(new, day):

@@ -302,6 +302,7 @@ def test_a_workspace_of_another_size_runs_for_a_week(people: int, tmp_path: Path
             assert run.counts.set_aside == 0
 
 
+@pytest.mark.slow  # runs many days of a company
 @pytest.mark.parametrize("people", [20, 100])
 def test_no_ordinary_day_passes_the_thresholds(people: int, tmp_path: Path, engine: Engine) -> None:
     days = [Day.of(tmp_path / "days", people, day) for day in range(40)]

@@ -6,6 +6,8 @@ import inspect
 import subprocess
 import sys
 
+import pytest
+
 import deltamark
 from deltamark import Engine
 
@@ -46,6 +48,7 @@ if set(closed) != set(CALLS) or any("is closed" not in error for error in closed
 """
 
 
+@pytest.mark.slow  # runs Python without assertions
 def test_a_closed_or_forked_engine_is_refused_where_assertions_are_left_out(tmp_path):
     store = f"sqlite:///{tmp_path}/store.db"
 

@@ -40,6 +40,7 @@ def test_a_released_store_gives_its_recorded_answers(store_url: str, tmp_path: P
     assert verified(store_url).discrepancies == ()
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_released_store_runs_further_jobs(store_url: str, tmp_path: Path, version: int) -> None:
     bring_back(version, store_url)

@@ -15,6 +15,7 @@ from tests.stores import EveryStore
 pytestmark = pytest.mark.on_every_store
 
 
+@pytest.mark.slow  # runs days on both stores
 @pytest.mark.parametrize("keep", [True, False], ids=["changes kept", "changes discarded"])
 @pytest.mark.parametrize(
     ("kind", "other"),

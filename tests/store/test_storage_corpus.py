@@ -358,6 +358,7 @@ def used(space: Workspace) -> str | None:
     return "\n".join(wrong) or None
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("case", BUILT, ids=[case["id"] for case in BUILT])
 def test_a_storage_file_of_the_corpus_has_the_documented_outcome(space: Workspace, case: dict) -> None:
     BUILDERS[case["id"]](space.path)
@@ -408,6 +409,7 @@ def spoilt(space: Workspace, good: Path, offset: int, data: bytes, tell: list[st
             tell.append(str(error))
 
 
+@pytest.mark.slow  # flips every bit of a page
 def test_197_any_flipped_bit_of_the_first_page_is_harmless_or_reported(space: Workspace, good: Path) -> None:
     page = (good / "store.db").read_bytes()[:PAGE]
     die = dice(197)

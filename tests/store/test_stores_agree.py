@@ -19,6 +19,7 @@ from tests.stores import EveryStore
 Answers = dict[str, object]
 
 
+@pytest.mark.slow  # runs days on both stores
 @pytest.mark.parametrize("keep", [True, False], ids=["changes kept", "changes discarded"])
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])  # seconds each
 def test_the_same_days_leave_the_same_log_and_projections(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from attrs import frozen
 
 from deltamark.domain.configuration.date_formats import (
@@ -53,13 +55,16 @@ class Conversion:
         return f"'{self.quote}' || {text} || '{self.quote}'" if self.quote else text
 
 
+_ESCAPES = tuple(rf"\x{byte:02X}" for byte in range(256))
+
+
+@lru_cache(maxsize=1024)  # long constants, such as all blanks, are in most queries of each run
 def in_ascii(text: str) -> str:
     """A text as an SQL expression in ASCII.
 
     DuckDB's client scans a query with other characters slowly.
     """
-    written = "".join(rf"\x{byte:02X}" for byte in text.encode())
-    return f"decode('{written}'::blob)"
+    return f"decode('{''.join(map(_ESCAPES.__getitem__, text.encode()))}'::blob)"
 
 
 def text_in_ascii(text: str) -> str:

@@ -96,6 +96,7 @@ QUICK = (
 """One of each kind, which is also taken back; the others come in a delta."""
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("change", [CHANGES[name] for name in QUICK], ids=QUICK)
 def test_derived_values_follow_a_change_and_its_reversal(staffed, change):
     before, world = staffed.derived(), staffed.world

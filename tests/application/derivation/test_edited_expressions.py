@@ -210,6 +210,7 @@ def nicked(new_organisation) -> Organisation:
     return organisation
 
 
+@pytest.mark.slow  # runs six jobs on both sides of an edit
 @pytest.mark.parametrize("first", ["Incremental", "Commands", "Follow", "Compute", "HR", "Complete"])
 def test_a_property_that_becomes_computed_has_the_computed_value_in_the_log(nicked, first):
     nicked.computing(Person_Nick=NICK)
@@ -225,6 +226,7 @@ def test_a_property_that_becomes_computed_has_the_computed_value_in_the_log(nick
     assert nicked.engine.verify_derived().differences == ()
 
 
+@pytest.mark.slow  # runs six jobs on both sides of an edit
 @pytest.mark.parametrize("first", ["Incremental", "Follow", "Compute", "HR", "Complete"])
 def test_a_property_that_becomes_mapped_has_the_value_of_the_extract_in_the_log(nicked, first):
     nicked.computing(Person_Nick=NICK).run()
@@ -238,6 +240,7 @@ def test_a_property_that_becomes_mapped_has_the_value_of_the_extract_in_the_log(
     assert told(nicked) == nicked.state()["Person"]
 
 
+@pytest.mark.slow  # runs six jobs on both sides of an edit
 @pytest.mark.parametrize("job", ["Follow", "Compute", "Commands"])
 def test_readers_follow_a_property_that_becomes_computed_without_a_synchronization(nicked, job):
     reads = {"Person_Boss": PROPERTIES["Person.Boss"][2], "Person_Label": sql("x.Nick || '?'", lambda x: None)}

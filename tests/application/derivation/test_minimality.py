@@ -52,6 +52,7 @@ def work(run: object) -> tuple[int, int]:
     return counts.executed, counts.necessary
 
 
+@pytest.mark.slow  # needs many resources
 def test_renaming_a_department_computes_only_its_people_and_their_readers(large):
     run = large.department("D7", "New").run()
 

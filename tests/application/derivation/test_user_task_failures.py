@@ -195,6 +195,7 @@ WRONG = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("answer", "told"), WRONG.values(), ids=WRONG)
 def test_a_wrong_result_is_reported_with_its_resource_and_nothing_is_written(new_staff, answer, told):
     message = failed(computing(new_staff, answer if answer.__name__ != "<lambda>" else named(answer)))
@@ -277,6 +278,7 @@ def test_the_error_carries_data():
     )
 
 
+@pytest.mark.slow  # starts processes
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 def test_a_process_that_a_function_forks_never_touches_the_store(new_store, tmp_path):
     program = textwrap.dedent("""

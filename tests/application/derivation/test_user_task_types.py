@@ -62,6 +62,7 @@ def test_every_type_except_references_is_tested():
     assert TYPES.keys() == set(PropertyType) - {P.FOREIGN_KEY}
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.label)
 def test_a_value_survives_the_way_through_a_function(store_url, tmp_path, clock, kind):
     arrow, values = TYPES[kind]

@@ -55,6 +55,7 @@ def read_from_files():
     return {}
 
 
+@pytest.mark.many
 @pytest.mark.law
 @pytest.mark.parametrize("kind", INPUTS)
 def test_the_same_rows_leave_the_same_log_however_they_are_given(kind, new_shop, read_from_files):

@@ -158,6 +158,7 @@ SLOW = ("computed", "flags and computed", "synchronized", "skipped, computed", "
 """Each of their tasks takes some hundredths of a second."""
 
 
+@pytest.mark.slow  # runs jobs of many tasks
 @pytest.mark.parametrize("kind", [kind for kind in JOBS if kind not in SLOW])
 def test_a_task_of_a_run_costs_the_same_in_a_job_of_many_tasks(house_with, kind):
     def cost(tasks: int) -> Counter[str]:
@@ -178,6 +179,7 @@ def test_a_task_that_computes_or_reads_costs_the_same_in_a_job_of_many_tasks(hou
     assert faster_than_tasks(cost, FEW_SLOW) == {}
 
 
+@pytest.mark.slow  # runs jobs of many tasks
 @pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
 def test_reading_the_whole_run_for_each_task_is_noticed(house_with, monkeypatch):
     read_on = RunRecorder._read_on

@@ -92,6 +92,7 @@ CELLS = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_a_run_continues_and_ends_as_its_tasks_do(new_house, cell):
     limits = Thresholds(maximum_inserted_lines=3)

@@ -85,6 +85,7 @@ def test_a_task_for_fewer_entity_types_leaves_the_others_to_other_tasks(followed
     assert followed.derived() == followed.by_hand()
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("at", range(1, 12))
 def test_a_failed_task_keeps_its_place(followed, at):
     followed.person("1", "Anna", Mail="an@x").without("Person", "2").person("3", "Cem", manager="1", Mail="A@X").run(

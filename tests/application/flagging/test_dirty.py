@@ -94,6 +94,7 @@ def test_what_another_task_computed_before_a_change_that_is_not_flagged_may_chan
     assert led.people("Unit") == {"2": "Arts"}
 
 
+@pytest.mark.slow  # runs many jobs
 @pytest.mark.parametrize("change", ["moved", "left"])
 def test_links_that_come_and_go_and_deleted_resources_are_seen_through_computed_values(led, change):
     if change == "moved":

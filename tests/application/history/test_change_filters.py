@@ -56,6 +56,7 @@ def is_of(change: LoggedChange, name: str) -> bool:
     return isinstance(change.event, ResourceEvent) and name in change.event.changes
 
 
+@pytest.mark.slow  # asks for every two filters
 @pytest.mark.on_every_store
 def test_every_filter_and_every_two_of_them_admit_what_is_all_that_they_name(new_staff: NewStaff) -> None:
     engine = lived(new_staff).engine

@@ -150,6 +150,7 @@ def test_discarded_links_do_not_hide_the_values_of_resources(new_house):
         list(house.engine.audit_association("Members", RunMoment(1), RunMoment(2)))
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("ask", "message"),
     [

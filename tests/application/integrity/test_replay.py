@@ -49,6 +49,7 @@ def test_a_replay_of_a_sound_store_leaves_flags_and_places_and_nothing_is_comput
     assert lived.derived() == lived.by_hand()
 
 
+@pytest.mark.slow  # replays a company and runs its jobs
 @pytest.mark.parametrize(
     "altered",
     ["""UPDATE resources SET state='{"Name":"Eve"}' WHERE key='1'""", "UPDATE links SET live=(1=0)"],
@@ -67,6 +68,7 @@ def test_what_was_computed_out_of_an_altered_state_is_right_after_a_replay_and_a
     assert executed(lived.run()) == {}
 
 
+@pytest.mark.slow  # replays a company and runs its jobs
 @pytest.mark.parametrize("lost", ["DELETE FROM links", "DELETE FROM resources WHERE key='1'"])
 def test_a_run_that_did_not_find_what_was_lost_leaves_a_log_that_nothing_puts_right(lived, lost):
     assert alter(lived.url, lost) >= 1
@@ -80,6 +82,7 @@ def test_a_run_that_did_not_find_what_was_lost_leaves_a_log_that_nothing_puts_ri
         lived.engine.replay()
 
 
+@pytest.mark.slow  # replays a company and runs its jobs
 @pytest.mark.parametrize("lost", ["DELETE FROM links", "DELETE FROM resources WHERE key='1'"])
 def test_what_was_lost_is_there_again_after_a_replay_before_the_next_run(lived, lost):
     alter(lived.url, lost)

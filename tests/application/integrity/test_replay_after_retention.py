@@ -11,6 +11,7 @@ from tests.stores import NewStore
 __all__ = ["calendar", "four_days", "house"]
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("keep", [0, 1, 2, 3, 5, 8])
 def test_what_a_retention_leaves_is_whole_and_can_be_replayed_and_moved(four_days, new_store: NewStore, keep: int):
     chunked(four_days, keep, even_unread=True)

@@ -111,6 +111,7 @@ def meanwhile(house: House, job: str, **options: Any) -> None:
     assert house.engine.run_job(job, **options).state is TaskState.COMPLETED
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("people", "first"),
     [
@@ -365,6 +366,7 @@ NOTHING_ALLOWED = Thresholds(
 )
 
 
+@pytest.mark.slow  # runs a company twice
 @given(st.lists(st.tuples(NAMES, MEMBERS), min_size=2, max_size=4))
 @settings(
     max_examples=examples(8),

@@ -112,6 +112,7 @@ def test_changes_since_the_beginning_of_a_run_are_kept(four_days):
     assert log(four_days) == [c for c in before if c.run >= 3]
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("keep", ["0", "0d", 0, timedelta()])
 def test_with_nothing_to_keep_all_changes_may_be_discarded(four_days, keep):
     now = everything(four_days)
@@ -386,6 +387,7 @@ def test_without_a_flag_task_unread_changes_are_discarded_and_recorded_as_unread
     house.engine.close()
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("keep", "words"),
     [

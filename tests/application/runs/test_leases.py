@@ -464,6 +464,7 @@ def test_a_killed_process_that_is_not_yet_reaped_is_dead_too(house_of):
         assert house.run("People").number == 2
 
 
+@pytest.mark.slow  # starts and stops processes
 @pytest.mark.parametrize(
     "elsewhere",
     [
@@ -495,6 +496,7 @@ def test_a_number_that_another_process_got_does_not_keep_a_run_alive(house_of):
         assert house.run("People").number == 2
 
 
+@pytest.mark.slow  # starts and stops processes
 @pytest.mark.on_every_store
 def test_a_stopped_process_is_named_as_that_and_cancelling_its_run_ends_it(house_of):
     house = house_of(clock=lambda: datetime.now(UTC)).people({"1": "Ann"})

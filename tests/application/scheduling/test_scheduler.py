@@ -374,6 +374,7 @@ def test_a_scheduler_that_was_stopped_for_long_and_comes_back_starts_nothing(new
     assert [keeper.told() for keeper in (one, other)] == [["leads", "waits"], ["leads", "started", "ended"]]
 
 
+@pytest.mark.slow  # many schedulers race
 def test_schedulers_that_race_handle_each_time_once(new_house, time):
     """Four threads look again and again while time goes on by leaps, and each makes the lead of another expire.
 

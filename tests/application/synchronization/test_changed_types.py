@@ -226,6 +226,7 @@ def test_a_delta_gives_the_rows_that_it_names_the_new_type(new_store: NewStore, 
     assert ran(url, configuration(1), tmp_path / "3") == new, "the next complete extract gives all others the new type"
 
 
+@pytest.mark.slow  # runs many jobs
 def test_computed_values_get_the_new_type(new_store: NewStore, tmp_path: Path) -> None:
     url = new_store()
     (tmp_path / "p.csv").write_text("id,name,day\n1,same,2024-01-02T03:04:05Z\n")

@@ -207,6 +207,7 @@ def test_the_same_values_from_csv_and_parquet_and_computed_are_the_same_events(
     }
 
 
+@pytest.mark.slow  # runs a job for each spelling
 @pytest.mark.on_every_store
 def test_other_zeros_and_midnights_are_no_change_and_another_value_is_one(new_store: NewStore, tmp_path: Path) -> None:
     url = new_store()

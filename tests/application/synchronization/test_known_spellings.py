@@ -102,6 +102,7 @@ def test_a_key_of_which_rows_differ_keeps_its_resource(house):
     ]
 
 
+@pytest.mark.slow  # runs jobs for each example
 @pytest.mark.law
 @pytest.mark.parametrize("seed", range(examples(10)))
 def test_law_the_spelling_of_keys_and_names_makes_no_difference(seed: int, new_store: NewStore, tmp_path: Path) -> None:

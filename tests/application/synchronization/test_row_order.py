@@ -110,6 +110,7 @@ REPLACING_ROWS = [
 ]
 
 
+@pytest.mark.slow  # runs a job for each sequence of rows
 @pytest.mark.parametrize(
     ("association", "rows_of_links"),
     [
@@ -248,6 +249,7 @@ MEMBER_ROWS = [
 ]
 
 
+@pytest.mark.slow  # runs a job for each sequence of rows
 @pytest.mark.parametrize("association", ["Many", "One"])
 def test_resources_that_are_deleted_take_their_links_with_them(source: Source, association: str) -> None:
     cases = list(product(sequences(WORLD_ROWS, 3), [(), *sequences(MEMBER_ROWS, 1)]))

@@ -590,6 +590,7 @@ def test_a_command_replaces_the_link_of_an_end_that_has_one(new_house):
     assert house.pairs() == {("U", "1"), ("T", "2")}
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("command", "person", "then"),
     [

@@ -28,6 +28,7 @@ def blocked(house: House, job: str = "People", **options: Any) -> Any:
     return run
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("limits", "just_enough", "one_more"),
     [
@@ -56,6 +57,7 @@ def test_lines_are_counted(
     assert house.names() == {key: name or None for key, name in just_enough.items()}
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("limits", "just_enough", "one_more"),
     [

@@ -397,6 +397,7 @@ def worlds(draw: st.DrawFn) -> tuple[dict[str, Person], set[tuple[str, str]], se
     return people, members, teams
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(5)
 @given(st.lists(worlds(), min_size=2, max_size=5))
 def test_deltas_leave_the_links_that_complete_extracts_leave(

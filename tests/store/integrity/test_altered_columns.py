@@ -77,6 +77,7 @@ def test_every_column_of_the_log_is_altered_here(lived: Store) -> None:
     assert {table: len(row) for table, row in held.items()} == {table: len(names) for table, names in TABLES.items()}
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
 def test_a_flipped_bit_is_found(lived: Store, table: str, column: str) -> None:
     made = [

@@ -161,6 +161,7 @@ def is_named(found: LogVerification, table: str, column: str = "") -> bool:
     return not found.is_sound and (by_log or table in said)
 
 
+@pytest.mark.many
 @pytest.mark.on_every_store
 @pytest.mark.parametrize(("table", "column"), COLUMNS, ids=[f"{table.name}.{column}" for table, column in COLUMNS])
 def test_another_value_is_found(lived: Store, table: Table, column: str) -> None:
@@ -180,6 +181,7 @@ def _is_postgresql(store: Store) -> bool:
     return type(store).__name__ == "PostgreSQLStore"
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("table", "column"),
     [pair for pair in COLUMNS if pair[0].name in {*SEALED, "table_seals"} - {"snapshots"} and pair[1] != "one"],

@@ -108,6 +108,7 @@ ALTERED = {
 }  # fmt: skip
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("what", ALTERED)
 def test_an_altered_state_is_found_and_repaired(store_url: str, what: str) -> None:
     before = tables(lived(store_url), PROJECTIONS)

@@ -44,6 +44,7 @@ def lived(url: str, folder: Path) -> House:
     return house.people({"1": {"name": "Ann", "mail": "z"}, "2": {"name": "Bob", "mail": "y"}})
 
 
+@pytest.mark.many
 @pytest.mark.on_every_store
 @pytest.mark.parametrize(
     "what", [pytest.param(what, marks=[pytest.mark.slow] * (number > 1)) for number, what in enumerate(ALTERED)]

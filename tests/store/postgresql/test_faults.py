@@ -136,6 +136,7 @@ def test_a_backend_terminated_at_any_statement_leaves_the_state_before_or_after_
     assert_log_folds_to_state(url)
 
 
+@pytest.mark.slow  # stops a server
 def test_a_server_killed_during_a_synchronization_loses_nothing(
     server: Server, url: str, company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +200,7 @@ def test_a_follower_continues_after_its_connections_were_terminated(
     assert follower.rest() == []
 
 
+@pytest.mark.slow  # stops a server
 def test_a_follower_continues_after_the_server_was_restarted(
     server: Server, url: str, company: Company, tmp_path: Path
 ) -> None:

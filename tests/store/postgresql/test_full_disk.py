@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from deltamark import (
     Configuration,
     Connector,
@@ -65,6 +67,7 @@ def told(engine: Engine) -> tuple[TaskState | None, str]:
     return run.state, " ".join(run.tasks[0].messages)
 
 
+@pytest.mark.slow  # starts a server on a small disk
 def test_a_server_on_a_full_disk_fails_the_run_and_continues_once_there_is_space(tmp_path: Path) -> None:
     draw = Random(1)
     rows = (f"{number},{draw.randbytes(400).hex()}" for number in range(PEOPLE))

@@ -143,6 +143,7 @@ def rows_of_the_log(connection: Connection) -> list[tuple[object, ...]]:
     return connection.execute(f"SELECT * FROM {SCHEMA}.stored_events ORDER BY 1".encode()).fetchall()
 
 
+@pytest.mark.slow  # runs every job
 @pytest.mark.usefixtures("database")
 def test_the_writer_runs_every_job_with_retention_as_the_owner_does(server: Server, as_role: As, days: Days) -> None:
     let_in(server)
@@ -709,6 +710,7 @@ def test_an_erasure_refused_by_the_server_is_rolled_back(server: Server, as_role
     assert rows_of_the_log(as_role(OWNER)) == before
 
 
+@pytest.mark.slow  # runs every job
 @pytest.mark.parametrize("count", [0, 1])
 @pytest.mark.usefixtures("past")
 def test_snapshots_are_deleted_only_of_deleted_resources_and_links_with_recorded_changes(

@@ -88,6 +88,7 @@ def log_of_two_days(url: str, folder: Path) -> list[object]:
         return [evolve(change, file=None) for change in engine.changes()]
 
 
+@pytest.mark.slow  # runs jobs under each setting
 @pytest.mark.parametrize("whole", ["DATABASE postgres", "ROLE deltamark"])
 def test_what_is_set_for_sessions_does_not_reach_the_log(
     administrator: psycopg.Connection[tuple[object, ...]],

@@ -111,6 +111,7 @@ def folded(engine: Engine, name: str) -> dict[str, dict[str, object]]:
 # Kills
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     "part", [pytest.param(part, marks=[pytest.mark.slow] * (part > 4)) for part in range(STATEMENT_KILLS)]
 )  # a process each
@@ -191,6 +192,7 @@ def growing(tmp_path: Path) -> Workspace:
     return space
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("more", [2, 10, 40, 100])
 def test_a_full_disk_fails_the_task_and_the_store_continues_once_there_is_space(
     growing: Workspace, tmp_path_factory: pytest.TempPathFactory, more: int

@@ -69,6 +69,7 @@ def engine(file: Path, company: Company, tmp_path: Path):
         yield engine
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("harm", HARM)
 def test_the_next_run_is_refused(engine: Engine, file: Path, harm: Harm) -> None:
     harm(file)
@@ -80,6 +81,7 @@ def test_the_next_run_is_refused(engine: Engine, file: Path, harm: Harm) -> None
     assert "backup" not in str(refused.value)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize("moment", ["finish", "commit"])
 def test_a_run_is_not_called_completed_when_it_happens_around_a_commit(
