@@ -5,7 +5,7 @@
   on the command line with `::`.
 - `all`: every test on both stores, laws with more examples.
 - `rest`: of `all`, what `quick` has not shown: `make test-all` runs `quick`, then this. On PostgreSQL, all tests of
-  what a store does, some of the others, one in three of the cases of a test with many, and none of a test marked `soak`.
+  what a store does and some of the others; of a test with many cases one in three, of one marked `soak` none.
 - `soak`: the laws and the tests of crashes, with 15 times as many examples as they name, after `all`.
 """
 
@@ -36,7 +36,7 @@ _FEWEST = 3
 
 
 def examples(number: int) -> int:
-    """The number of examples of this tier for a law of so many: half in `all`, a quarter in `rest`, an eighth in `quick`."""
+    """The number of examples of this tier for a law of so many: half in `all`, a quarter in `rest`, else an eighth."""
     if SOAK:
         return number * TIMES
     return min(number, max(number // _SHARE, _FEWEST))
