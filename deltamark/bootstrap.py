@@ -226,7 +226,7 @@ def services(
         direct_input=direct_input or {},
         deliveries=_late(lambda: _deliveries(export_output / _DELIVERIES)),
         sources={
-            SQL.name: _late(_sql_source),
+            SQL.name: _late(sql_source),
             ACTIVE_DIRECTORY.name: _late(_active_directory),
             LDAP.name: _late(_ldap_directory),
         },
@@ -320,7 +320,8 @@ def _deliveries(folder: Path) -> Deliveries:
     return DeliveryFolder(folder, _extracts)
 
 
-def _sql_source() -> Source:
+def sql_source() -> Source:
+    """Reads databases."""
     from deltamark.infrastructure.sql import postgresql, sqlite
     from deltamark.infrastructure.sql.source import SQLSource
 

@@ -93,12 +93,24 @@ MEANINGS = {
     "`member`.",
     "ConnectionTable Query": "`Sql`: the query, one `SELECT` in the words of the database.",
     "ConnectionTable Watermark": "`Sql`: a column of the query that gets a larger value whenever a row changes: a "
-    "time, or a version. With it, the next readings have only the rows that changed.",
+    "time, or a version. With it, the next readings have only the rows that changed. `xmin:NAME` is a column of "
+    "PostgreSQL, of the type `xid8`, that holds the transaction which wrote the row: no row that is committed late is "
+    "missed.",
     "ConnectionTable Overlap": "`Sql`: how far before the newest value of the last reading the next one begins, for "
     "rows that were committed late: a time as `00:10:00`, or a number. Without it, the newest value itself is read "
     "again.",
     "ConnectionTable Deleted": "`Sql`: a column of the query that says that a row is deleted: anything but nothing, "
     "`0`, `false`, `f`, `no` or `n`.",
+    "ConnectionTable Keys": "`Sql`: a second query that gives the keys of all rows of the `Query`. They are read each "
+    "time and compared with those of the last reading: what is gone is deleted, and what is new is read, whatever its "
+    "`Watermark`.",
+    "ConnectionTable ChangeTable": "`Sql`: in place of `Watermark`, the name of a table with a row for each change, "
+    "which a trigger or the application writes. It has the column of the key; rows of the keys that changed are read "
+    "again, and those that are gone are deleted.",
+    "ConnectionTable Sequence": "`Sql`: the column of `ChangeTable` whose numbers grow with each change. `Overlap` is "
+    "how many numbers are read again, for changes that were committed late.",
+    "ConnectionTable Operation": "`Sql`: the column of `ChangeTable` that says what happened, with `I`, `U` or `D` at "
+    "its beginning. With anything else there, such as a truncation, everything is read.",
     "EntityType Identifier": "The name of the type.",
     "EntityType/Property Identifier": "The name of the property; `Id` is reserved. Names that differ in letter case "
     "only are refused.",

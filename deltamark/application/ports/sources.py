@@ -86,11 +86,13 @@ class WantedTable:
 
     :param columns: what mappings name, each once, in the order in which they are written.
     :param options: the other attributes of its `ConnectionTable`, by their names: `Query`, `ObjectClass`, `Filter`.
+    :param key: the column that tells the resources of its rows apart; None where no resources are read from it.
     """
 
     name: str
     columns: tuple[str, ...] = field(converter=as_tuple)
     options: Mapping[str, str] = field(factory=dict)
+    key: str | None = None
 
 
 @frozen(kw_only=True)
@@ -188,6 +190,19 @@ class Tables(Protocol):
             first column: insert, update, merge or delete, as in extracts with commands. Without it there, the table is
             read as a whole. A table of which nothing is written has no rows.
         """
+        ...
+
+    def keep_keys(self, table: str, keys: pa.Array) -> str:
+        """Keeps the keys of a table beside the delivery, for the reading that goes on from its place.
+
+        Returns their digest, hexadecimal, which belongs into the place.
+
+        :param keys: strings, in the same order whenever they are the same.
+        """
+        ...
+
+    def kept_keys(self, table: str, digest: str) -> pa.Array | None:
+        """The keys that an earlier reading kept; None where they are not there any more, or were altered."""
         ...
 
 

@@ -139,10 +139,17 @@ def question(services: Services, connection: Connection) -> Question:
                 name=table.identifier,
                 columns=dict.fromkeys(_columns(services.configuration, connection.connector, table.identifier)),
                 options=table.options,
+                key=_key(services.configuration, connection.connector, table.identifier),
             )
             for table in connection.tables
         ],
     )
+
+
+def _key(configuration: Configuration, connector: str, table: str) -> str | None:
+    resources, _ = configuration.mappings_of_connector(connector)
+    keys = (mapping.primary_key.connection_column for mapping in resources if mapping.connection_table == table)
+    return next(keys, None)
 
 
 def _columns(configuration: Configuration, connector: str, table: str) -> Iterator[str]:

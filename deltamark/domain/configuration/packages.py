@@ -12,11 +12,14 @@ from deltamark.domain.configuration.entity_model import ConnectionTable
 from deltamark.domain.configuration.ldap_filter import filter_attributes
 from deltamark.domain.fields import as_tuple
 
-QUERY, WATERMARK, OVERLAP, DELETED = "Query", "Watermark", "Overlap", "Deleted"
+QUERY, WATERMARK, OVERLAP, DELETED, KEYS = "Query", "Watermark", "Overlap", "Deleted", "Keys"
+CHANGE_TABLE, SEQUENCE, OPERATION = "ChangeTable", "Sequence", "Operation"
 OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE = "ObjectClass", "Filter", "Base", "Links", "Attribute"
 
 _DURATION = re.compile(r"(?:(?P<days>\d{1,4})\.)?(?P<hours>\d{1,2}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)\Z")
 _LARGEST_NUMBER = 2**63 - 1
+_TRANSACTIONS = "xmin:"
+_TABLE_NAME = re.compile(r"""(?:[^\W\d][\w$]*|"[^"]+"|`[^`]+`)(?:\.(?:[^\W\d][\w$]*|"[^"]+"|`[^`]+`)){0,2}\Z""")
 
 
 _OBJECT_CLASS = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z")
@@ -63,7 +66,7 @@ class Package:
 
     def gives_changes(self, table: ConnectionTable) -> bool:
         """Whether what changed in a table can be read without reading all of it."""
-        return WATERMARK in table.options
+        return WATERMARK in table.options or CHANGE_TABLE in table.options
 
 
 def overlap_of(table: str) -> timedelta | int:
@@ -80,15 +83,46 @@ def overlap_of(table: str) -> timedelta | int:
     return int(table)
 
 
+def transaction_column(watermark: str) -> str | None:
+    """The column that holds which transaction wrote a row: `name` of `xmin:name`; None for other watermarks."""
+    return watermark.removeprefix(_TRANSACTIONS) if watermark.startswith(_TRANSACTIONS) else None
+
+
 def _sql_problems(table: ConnectionTable) -> Iterator[str]:
-    if not table.options.get(QUERY, "").strip():
+    options = table.options
+    if not options.get(QUERY, "").strip():
         yield 'has no Query; write Query="select …", whose columns are those that the mappings name'
-    for name in (OVERLAP,):
-        if name in table.options and WATERMARK not in table.options:
+    for name in (DELETED, KEYS):
+        if name in options and WATERMARK not in options:
             yield f"has {name}, which only a table with Watermark needs; name the Watermark, or remove {name}"
+    for name in (SEQUENCE, OPERATION):
+        if name in options and CHANGE_TABLE not in options:
+            yield f"has {name}, but no {CHANGE_TABLE}; name the table of changes, or remove {name}"
+    if OVERLAP in options and WATERMARK not in options and CHANGE_TABLE not in options:
+        yield f"has {OVERLAP}, which only a table with Watermark needs; name the Watermark, or remove {OVERLAP}"
+    if transaction_column(options.get(WATERMARK, "")) == "":
+        yield 'has a Watermark of transactions without a column; write Watermark="xmin:column"'
+    if CHANGE_TABLE in options:
+        yield from _change_table_problems(table)
+    yield from _overlap_problems(table)
+
+
+def _change_table_problems(table: ConnectionTable) -> Iterator[str]:
+    options = table.options
+    if not _TABLE_NAME.match(options[CHANGE_TABLE]):
+        yield f'has the {CHANGE_TABLE} "{options[CHANGE_TABLE]}"; write the name of a table, such as hr.person_changes'
+    if not options.get(SEQUENCE, "").strip():
+        yield f"has a {CHANGE_TABLE}, but no {SEQUENCE}; name the column by which its changes are numbered"
+    if WATERMARK in options:
+        yield f"has {WATERMARK} and {CHANGE_TABLE}; one of the two tells what changed, remove the other"
+
+
+def _overlap_problems(table: ConnectionTable) -> Iterator[str]:
     overlap = table.options.get(OVERLAP)
     if overlap is None:
         return
+    if transaction_column(table.options.get(WATERMARK, "")) is not None:
+        yield f"has {OVERLAP}, which a Watermark of transactions does not need; remove {OVERLAP}"
     try:
         overlap_of(overlap)
     except ValueError:
@@ -97,8 +131,8 @@ def _sql_problems(table: ConnectionTable) -> Iterator[str]:
 
 SQL = Package(
     name="Sql",
-    options=(QUERY, WATERMARK, OVERLAP, DELETED),
-    settings={"server": str, "user": str, "password": str, "timeout": int},
+    options=(QUERY, WATERMARK, OVERLAP, DELETED, KEYS, CHANGE_TABLE, SEQUENCE, OPERATION),
+    settings={"server": str, "user": str, "password": str, "authority": str, "timeout": int},
     secrets=("password",),
     problems=_sql_problems,
 )

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable
-from deltamark.domain.configuration.packages import PACKAGES, Package, package_named
+from deltamark.domain.configuration.packages import PACKAGES, SQL, Package, package_named
 from deltamark.domain.errors import Fault
 from deltamark.domain.suggestions import hint
+from deltamark.domain.validation.databases import database_faults
 from deltamark.domain.validation.directories import directory_faults
 from deltamark.domain.values import shown
 
@@ -42,6 +43,8 @@ def _package_faults(configuration: Configuration, connection: Connection) -> Ite
         return
     for table in connection.tables:
         yield from _option_faults(connection, package, table)
+        if package is SQL:
+            yield from database_faults(configuration, connection, table)
         if package.key_column is not None:
             yield from directory_faults(configuration, connection, package.key_column, table)
 

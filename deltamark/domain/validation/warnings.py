@@ -9,6 +9,7 @@ from deltamark.domain.configuration.cron import fires_more_than_hourly
 from deltamark.domain.configuration.jobs import ComputingTask, Job
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.errors import Fault
+from deltamark.domain.validation.databases import database_warnings
 from deltamark.domain.validation.derivation_warnings import computed_too_late, contradicted_priorities, never_computed
 from deltamark.domain.validation.jobs import ResolvedCall, location_of
 from deltamark.domain.validation.option_warnings import option_warnings
@@ -30,6 +31,7 @@ def warnings(
     """
     faults = [*contradicted_priorities(plan), *option_warnings(configuration, is_whole=is_whole)]
     if is_whole:
+        faults += database_warnings(configuration)
         faults += never_computed(configuration, plan)
         faults += unfed_warnings(configuration, plan, frozen)
     for job in configuration.jobs:

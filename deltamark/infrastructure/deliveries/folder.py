@@ -23,9 +23,12 @@ from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 from deltamark.domain.sources.places import DeliveryKind, PlaceReached
 from deltamark.infrastructure.deliveries.extracts import DeliveredExtracts
+from deltamark.infrastructure.deliveries.kept_keys import KeptKeys
 from deltamark.infrastructure.system.temporary_files import TemporaryFolder
 
 _RECORD = "delivery.json"
+_KEYS = "keys"
+"""The folder of keys beside the deliveries of a connection."""
 _FORMAT = 1
 _OWNER_ONLY = 0o700
 _BLOCK = 1 << 20
@@ -54,8 +57,9 @@ class DeliveryFolder:
     ) -> Iterator[FolderDraft]:
         """A new delivery; what is not finished at the end of the block is removed."""
         where = Location(f"delivery of {connection}, run {run}")
+        kept = [KeptKeys(folder.root / connection / _KEYS) for folder in (self, self.before) if folder is not None]
         draft = FolderDraft(
-            self.root / connection, epoch, {table.name: table for table in tables}, where, connection, run, task
+            self.root / connection, epoch, {table.name: table for table in tables}, where, connection, run, task, kept
         )
         try:
             draft.begin()
@@ -108,7 +112,9 @@ class FolderDraft:
         connection: str,
         run: int,
         task: int,
+        kept_keys: Sequence[KeptKeys],
     ) -> None:
+        self._kept_keys = kept_keys
         self._parent = parent
         self._epoch = epoch
         self._tables = tables
@@ -153,6 +159,15 @@ class FolderDraft:
         writer.write_batch(batch)
         self._rows[table] += batch.num_rows
 
+    def keep_keys(self, table: str, keys: pa.Array) -> str:
+        """Keeps the keys of a table beside the delivery."""
+        return self._kept_keys[0].keep(table, keys)
+
+    def kept_keys(self, table: str, digest: str) -> pa.Array | None:
+        """The keys that an earlier reading kept."""
+        found = (kept.keys(table, digest) for kept in self._kept_keys)
+        return next((keys for keys in found if keys is not None), None)
+
     def _writer(self, table: str, schema: pa.Schema) -> pq.ParquetWriter:
         path = self._folder / f"{table}.parquet"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -192,6 +207,7 @@ class FolderDraft:
         for earlier in _folders(self._parent):
             if earlier != final:
                 shutil.rmtree(earlier, ignore_errors=True)
+        self._kept_keys[0].remove_others()
         return delivery
 
     def _closed(self, table: str) -> DeliveredTable:

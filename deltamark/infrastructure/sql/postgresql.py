@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from deltamark.application.ports.sources import Question, SourceUnreachable
 from deltamark.domain.configuration.packages import overlap_of
 from deltamark.domain.values import shown
-from deltamark.infrastructure.sql.reader import Mark, Row, quoted
+from deltamark.infrastructure.sql.copied import copied_batches
+from deltamark.infrastructure.sql.loopback import is_loopback
+from deltamark.infrastructure.sql.reader import NAME_A_COLUMN, Among, Condition, Mark, quoted
 
 if TYPE_CHECKING:
     import psycopg
+    import pyarrow as pa
 
 BEGINNINGS = ("postgresql://", "postgres://")
 _TIMEOUT_S = 60
@@ -28,8 +31,8 @@ _SETTINGS = (
 """On which the text of values depends."""
 
 _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "xid8"})
-_BOOLEAN, _BYTES = 16, 17
-"""The types `boolean` and `bytea`."""
+_BOOLEAN, _BYTES, _XID8 = 16, 17, 5069
+"""The types `boolean`, `bytea` and `xid8`."""
 
 
 @contextmanager
@@ -41,7 +44,11 @@ def postgresql_reader(ask: Question) -> Iterator[PostgreSQLReader]:
     import psycopg
 
     secret = ask.secret("password")
-    named = {"user": ask.text("user"), "password": None if secret is None else secret.value}
+    named = {
+        "user": ask.text("user"),
+        "password": None if secret is None else secret.value,
+        **_security(ask.text("server") or "", ask.text("authority")),
+    }
     timeout = int(ask.settings.get("timeout", _TIMEOUT_S))
     try:
         with psycopg.connect(
@@ -79,39 +86,80 @@ class PostgreSQLReader:
 
     @property
     def guard(self) -> Mapping[str, str]:
-        """The number of the database, which one that is created anew does not have."""
+        """The number of the database, and, where the role may know them, those of its server and of its history.
+
+        One that is created anew, or restored to a moment of the past, has others.
+        """
         oid = self._one("SELECT oid::text FROM pg_database WHERE datname = current_database()")
-        return {"database": str(oid)}
+        guard = {"database": str(oid)}
+        for name, source, column in (
+            ("system", "pg_control_system()", "system_identifier"),
+            ("timeline", "pg_control_checkpoint()", "timeline_id"),
+        ):
+            if self._one(f"SELECT has_function_privilege('pg_catalog.{source}', 'execute')"):
+                guard[name] = str(self._one(f"SELECT {column}::text FROM pg_catalog.{source}"))
+        return guard
 
     def columns(self, query: str) -> Sequence[str]:
         """The columns of a query."""
-        return [name for name, _ in self._described(query)]
+        return [name for name, *_ in self._described(query)]
 
-    def newest(self, query: str, watermark: str) -> Mark | None:
+    def newest(self, query: str, column: str) -> Mark | None:
         """The largest value of a column, with its type."""
-        mark = quoted(watermark)
-        row = self._row(f"SELECT max(q.{mark})::text, pg_typeof(max(q.{mark}))::text FROM ({query}\n) q")
+        return self._extreme("max", query, column)
+
+    def oldest(self, query: str, column: str) -> Mark | None:
+        """The smallest value of a column, with its type."""
+        return self._extreme("min", query, column)
+
+    def _extreme(self, function: str, query: str, column: str) -> Mark | None:
+        value = f"{function}(q.{quoted(column)})"
+        row = self._row(f"SELECT {value}::text, pg_typeof({value})::text FROM ({query}\n) q")
         return None if row[0] is None else Mark(text=row[0], type=row[1])
+
+    def horizon(self, query: str, column: str) -> Mark:
+        """The oldest transaction that this one does not see as ended: no earlier one will write any more."""
+        kinds = [kind for name, kind, _ in self._described(query) if name == column]
+        if kinds != [_XID8]:
+            raise SourceUnreachable(
+                f"the column {shown(column)} is not of the type xid8, as the Watermark xmin:{column} says",
+                NAME_A_COLUMN,
+            )
+        return Mark(text=self._one("SELECT pg_snapshot_xmin(pg_current_snapshot())::text"), type="xid8")
+
+    def count(self, query: str, column: str) -> int:
+        """How many different values a column of a query has."""
+        return int(self._one(f"SELECT count(DISTINCT q.{quoted(column)}) FROM ({query}\n) q"))
 
     def is_before(self, one: Mark, other: Mark) -> bool:
         """Whether the server sorts a value before another one."""
         return bool(self._one(f"SELECT {self._literal(one)} < {self._literal(other)}"))
 
-    def rows(
-        self, query: str, columns: Sequence[str], watermark: str | None = None, since: Mark | None = None
-    ) -> Iterator[Row]:
+    def batches(
+        self, query: str, columns: Sequence[str], condition: Condition | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """The rows of a query as texts of the server, by COPY."""
-        types = dict(self._described(query))
-        cells = ", ".join(_as_text(name, types[name]) for name in columns)
+        types = {name: (kind, type_name) for name, kind, type_name in self._described(query)}
+        cells = ", ".join(_as_text(name, types[name][0]) for name in columns)
         sql = f"SELECT {cells} FROM ({query}\n) q"
-        if watermark is not None and since is not None:
-            mark = f"q.{quoted(watermark)}"
-            sql += f" WHERE {mark} >= {self._literal(since)} OR {mark} IS NULL"
+        if isinstance(condition, Among):
+            sql += f" WHERE {self._is_among(condition, *types[condition.column])}"
+        elif condition is not None:
+            column = f"q.{quoted(condition.column)}"
+            sql += f" WHERE {column} >= {self._literal(condition.mark)} OR {column} IS NULL"
         with (
             self._connection.cursor() as cursor,
-            cursor.copy(f"COPY ({sql}) TO STDOUT") as copy,
+            cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)") as copy,
         ):
-            yield from copy.rows()
+            yield from copied_batches(copy, columns)
+
+    def _is_among(self, condition: Among, kind: int, type_name: str) -> str:
+        from psycopg import sql
+
+        values = sql.Literal(list(condition.values)).as_string(self._connection)
+        if kind == _BYTES:
+            return f"{_as_text(condition.column, kind)} = ANY({values}::text[])"
+        return f"q.{quoted(condition.column)} = ANY({values}::text[]::{type_name}[])"
 
     def earlier(self, mark: Mark, overlap: str) -> Mark:
         """A value that lies before another one."""
@@ -133,10 +181,16 @@ class PostgreSQLReader:
 
         return f"{sql.Literal(mark.text).as_string(self._connection)}::{mark.type}"
 
-    def _described(self, query: str) -> list[tuple[str, int]]:
+    def _described(self, query: str) -> list[tuple[str, int, str]]:
+        """The columns of a query, each with the number and the name of its type."""
         with self._connection.cursor() as cursor:
             cursor.execute(f"SELECT * FROM ({query}\n) q LIMIT 0")
-            return [(column.name, column.type_code) for column in cursor.description or ()]
+            columns = [(column.name, column.type_code) for column in cursor.description or ()]
+        kinds = [kind for _, kind in columns]
+        with self._connection.cursor() as cursor:
+            cursor.execute("SELECT n::oid, format_type(n::oid, -1) FROM unnest(%s::bigint[]) AS n", (kinds,))
+            names = dict(cursor.fetchall())
+        return [(name, kind, names[kind]) for name, kind in columns]
 
     def _row(self, statement: str) -> Any:
         row = self._connection.execute(statement).fetchone()
@@ -153,3 +207,30 @@ def _as_text(name: str, kind: int) -> str:
     if kind == _BYTES:
         return f"replace(encode({column}, 'base64'), E'\\n', '')"
     return f"{column}::text" if kind == _BOOLEAN else column
+
+
+def _security(address: str, authority: str | None) -> dict[str, str]:
+    """How the server must prove who it is: by a certificate, unless nothing leaves this machine.
+
+    :raises SourceUnreachable: if the address asks for less.
+    """
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(address).items()}
+    except ProgrammingError:
+        failed = SourceUnreachable(
+            "the address of the server cannot be read", 'Write server = "postgresql://host/database".'
+        )
+    else:
+        hosts = [part for name in ("hostaddr", "host") for part in parts.get(name, "").split(",") if part]
+        if all(map(is_loopback, hosts)):
+            return {}
+        if parts.get("sslmode", "verify-full") == "verify-full":
+            return {"sslmode": "verify-full", "sslrootcert": authority or parts.get("sslrootcert", "system")}
+        failed = SourceUnreachable(
+            f"the address asks for sslmode={parts['sslmode']}, with which another server may answer",
+            "Remove sslmode from it; authority = names the file of an own certificate authority.",
+        )
+    raise failed

@@ -12,10 +12,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pyarrow as pa
+
 from deltamark.application.ports.sources import Question, SourceUnreachable
 from deltamark.domain.configuration.packages import overlap_of
 from deltamark.domain.values import shown
-from deltamark.infrastructure.sql.reader import Mark, Row, quoted
+from deltamark.infrastructure.sql.reader import (
+    NAME_A_COLUMN,
+    NO_TRANSACTIONS,
+    WHOLE_NUMBER,
+    Among,
+    Condition,
+    Mark,
+    quoted,
+    text_batches,
+)
 
 BEGINNING = "sqlite:///"
 _TIMEOUT_S = 30
@@ -63,28 +74,45 @@ class SQLiteReader:
         names = [name for name, *_ in self._execute(f"SELECT * FROM ({query}\n) LIMIT 0").description]
         return [match[1] if (match := _AGAIN.fullmatch(name)) and match[1] in names else name for name in names]
 
-    def newest(self, query: str, watermark: str) -> Mark | None:
+    def newest(self, query: str, column: str) -> Mark | None:
         """The largest value of a column, with its storage class."""
-        mark = quoted(watermark)
-        row = self._execute(f"SELECT max({mark}), typeof(max({mark})) FROM ({query}\n)").fetchone()
-        return None if row[0] is None else Mark(text=self._text(row[0]), type=row[1])
+        return self._extreme("max", query, column)
+
+    def oldest(self, query: str, column: str) -> Mark | None:
+        """The smallest value of a column, with its storage class."""
+        return self._extreme("min", query, column)
+
+    def _extreme(self, function: str, query: str, column: str) -> Mark | None:
+        value = f"{function}({quoted(column)})"
+        row = self._execute(f"SELECT {value}, typeof({value}) FROM ({query}\n)").fetchone()
+        return None if row[0] is None else Mark(text=_text(row[0]), type=row[1])
+
+    def horizon(self, query: str, column: str) -> Mark:
+        """SQLite numbers no transactions."""
+        raise SourceUnreachable(NO_TRANSACTIONS, NAME_A_COLUMN)
+
+    def count(self, query: str, column: str) -> int:
+        """How many different values a column of a query has."""
+        return int(self._execute(f"SELECT count(DISTINCT {quoted(column)}) FROM ({query}\n)").fetchone()[0])
 
     def is_before(self, one: Mark, other: Mark) -> bool:
         """Whether SQLite sorts a value before another one."""
         return bool(self._execute("SELECT ? < ?", _value(one), _value(other)).fetchone()[0])
 
-    def rows(
-        self, query: str, columns: Sequence[str], watermark: str | None = None, since: Mark | None = None
-    ) -> Iterator[Row]:
+    def batches(
+        self, query: str, columns: Sequence[str], condition: Condition | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """The rows of a query as texts."""
         sql = f"SELECT {', '.join(map(quoted, columns))} FROM ({query}\n)"
-        parameters: tuple[Any, ...] = ()
-        if watermark is not None and since is not None:
-            sql += f" WHERE {quoted(watermark)} >= ? OR {quoted(watermark)} IS NULL"
-            parameters = (_value(since),)
-        text = self._text
-        for row in self._execute(sql, *parameters):
-            yield [cell if cell is None or cell.__class__ is str else text(cell) for cell in row]
+        parameters: list[Any] = []
+        if isinstance(condition, Among):
+            parameters = [value for text in condition.values for value in _values_of(text)]
+            sql += f" WHERE {quoted(condition.column)} IN ({', '.join('?' * len(parameters))})"
+        elif condition is not None:
+            sql += f" WHERE {quoted(condition.column)} >= ? OR {quoted(condition.column)} IS NULL"
+            parameters = [_value(condition.mark)]
+        cursor = self._execute(sql, *parameters)
+        yield from text_batches(columns, cursor.fetchmany, _text)
 
     def earlier(self, mark: Mark, overlap: str) -> Mark:
         """A value that lies before another one, in the same notation."""
@@ -103,14 +131,33 @@ class SQLiteReader:
     def _execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
         return self._connection.execute(sql, parameters)
 
-    def _text(self, cell: object) -> str:
-        """The text of a value: exact, as a reader of the same type gives it back."""
-        match cell:
-            case bytes():
-                return base64.b64encode(cell).decode()
-            case float():
-                return repr(cell)
-        return str(cell)
+
+def _text(cell: object) -> str:
+    """The text of a value: exact, as a reader of the same type gives it back."""
+    match cell:
+        case bytes():
+            return base64.b64encode(cell).decode()
+        case float():
+            return repr(cell)
+    return str(cell)
+
+
+def _values_of(text: str) -> Iterator[str | int | float | bytes]:
+    """The values that have a text: columns of SQLite hold any type."""
+    yield text
+    if WHOLE_NUMBER.match(text) and -(2**63) <= int(text) < 2**63:
+        yield int(text)
+        return
+    try:
+        number = float(text)
+    except ValueError:
+        pass
+    else:
+        yield number
+    try:
+        yield base64.b64decode(text.encode(), validate=True)
+    except (ValueError, UnicodeEncodeError):
+        return
 
 
 def _value(mark: Mark) -> str | int | float | bytes:

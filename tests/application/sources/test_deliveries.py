@@ -194,7 +194,7 @@ def test_a_source_that_went_back_is_read_as_a_whole_on_record(new_source: NewSou
 
 def test_a_cookie_of_another_version_is_a_lost_place(new_source: NewSource, monkeypatch: pytest.MonkeyPatch) -> None:
     source = new_source()
-    monkeypatch.setattr("deltamark.infrastructure.sql.source._COOKIE_FORMAT", 2)
+    monkeypatch.setattr("deltamark.infrastructure.sql.source._COOKIE_FORMAT", 3)
 
     run = source.run()
 
