@@ -110,6 +110,11 @@ class Task:
         return None, None
 
     @property
+    def exports_everything(self) -> bool:
+        """Whether it reads all that connections have, and never what changed alone."""
+        return False
+
+    @property
     def source_type(self) -> str | None:
         """The type of the source system for which it prepares or synchronizes."""
         return None
@@ -205,6 +210,10 @@ class ExportTask(Task):
     @property
     def exports(self) -> tuple[str | None, str | None]:
         return self.connection, self.connector
+
+    @property
+    def exports_everything(self) -> bool:
+        return self.ignore_cookie_file
 
     def references(self) -> Iterator[tuple[Named, str]]:
         if self.connection is not None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable
-from deltamark.domain.configuration.jobs import ExportTask
 from deltamark.domain.configuration.packages import CHANGE_TABLE, DELETED, KEYS, SQL, WATERMARK
 from deltamark.domain.errors import Fault
 from deltamark.domain.values import shown
@@ -67,9 +66,7 @@ def database_warnings(configuration: Configuration) -> Iterator[Fault]:
 
 def _is_read_whole(configuration: Configuration, connection: Connection) -> bool:
     return any(
-        isinstance(task, ExportTask)
-        and task.ignore_cookie_file
-        and connection in configuration.connections_read_by(task)
+        task.exports_everything and connection in configuration.connections_read_by(task)
         for job in configuration.jobs
         for task in configuration.called_by(job)
     )
