@@ -896,11 +896,7 @@ class Engine:
         services = self._of_type(entity_type, at, model)
 
         def query(reading: Reading) -> Iterator[ExportedResource]:
-            position = history.moment(reading, services.configuration, entity_type, at)
-            then = type_model_at(reading, services, entity_type, position)
-            resources = history.exported(reading, then, position)
-            if model == "now":
-                resources = Projection(then, present_type_model(services, entity_type)).projected(resources)
+            _, resources = _exported(reading, services, entity_type, at, model)
             yield from resources
 
         return self._rows(query)
@@ -919,9 +915,9 @@ class Engine:
         """
         from deltamark.application.history.export import as_table
 
-        return as_table(
-            self.type_model(entity_type, at, model=model), self.export_resources(entity_type, at, model=model)
-        )
+        services = self._of_type(entity_type, at, model)
+        with services.store.reading() as reading:  # one: an adoption in between would give columns that rows lack
+            return as_table(*_exported(reading, services, entity_type, at, model))
 
     def type_model(self, entity_type: str, at: When | None = None, *, model: ModelChoice = "then") -> TypeModel:
         """The properties and associations by which `export` shows an entity type.
@@ -1576,6 +1572,19 @@ class Engine:
         The store is refused now and read when the iteration begins.
         """
         return _read(self._store, query)
+
+
+def _exported(
+    reading: Reading, services: Services, entity_type: str, at: When | None, model: str
+) -> tuple[TypeModel, Iterator[ExportedResource]]:
+    """All resources of a type at a moment, and the model that they are shown by."""
+    position = history.moment(reading, services.configuration, entity_type, at)
+    then = type_model_at(reading, services, entity_type, position)
+    resources = iter(history.exported(reading, then, position))
+    if model != "now":
+        return then, resources
+    present = present_type_model(services, entity_type)
+    return present, iter(Projection(then, present).projected(resources))
 
 
 def _chosen(connector: str | None, entity_type: str | None, association: str | None) -> Chosen:
