@@ -31,7 +31,7 @@ def test_0_rows_set_aside_are_shown_with_their_location(company):
 
     answer = company.done("run", "Forgetful")
 
-    assert "1 row was set aside; its resource is as before. `deltamark runs 1` lists all." in answer.err
+    assert "1 row was set aside: what it says is not applied. `deltamark runs 1` lists all." in answer.err
     assert "  users.csv:5:login: the key is empty\n" in answer.err
 
 

@@ -211,8 +211,8 @@ def _print_tasks(run: dict[str, Any], names: TaskNames, form: Format) -> None:
 
 
 def _report_set_aside(rows: tuple[SetAside, ...], how_to_see_all: str) -> None:
-    were = "was set aside; its resource is" if len(rows) == 1 else "were set aside; their resources are"
-    say(f"{how_many(len(rows), 'row')} {were} as before. {how_to_see_all}".rstrip())
+    were = "was set aside: what it says" if len(rows) == 1 else "were set aside: what they say"
+    say(f"{how_many(len(rows), 'row')} {were} is not applied. {how_to_see_all}".rstrip())
     for row in rows[:_SHOWN]:
         say("  " + one_line(_set_aside_line(row)))
 
