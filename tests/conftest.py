@@ -57,7 +57,7 @@ MANY = 4
 FOLDERS_OF_STORES = ("tests/store/", "tests/laws/", "tests/crash/", "tests/eventsourcing/")
 """Where all tests run on PostgreSQL in `rest`: they are about what a store does."""
 
-ONE_IN = {"tests/application/": 3}
+ONE_IN = {"tests/application/": 5}
 """Of the other tests, one in so many runs on PostgreSQL in `rest`, by folder; all of them run on SQLite."""
 ELSEWHERE = 10
 
