@@ -86,6 +86,8 @@ MEANINGS = {
     "ConnectionTable Filter": "`ActiveDirectory`, `Ldap`: which of them, an LDAP filter such as `(employeeID=*)`.",
     "ConnectionTable Base": "`ActiveDirectory`, `Ldap`: the distinguished name below which they are; all are read "
     "without it.",
+    "ConnectionTable Join": "`ActiveDirectory`, `Ldap`: what stands between several values of one attribute, which "
+    "are sorted, such as `; `. Without it, the first one in sorted order is taken, and the run says so.",
     "ConnectionTable Links": "`ActiveDirectory`, `Ldap`: the table whose entries own the links that this table has. "
     "Its columns are `owner` and `value`; see "
     "[synchronize an Active Directory](../how-to/synchronize-an-active-directory.md).",

@@ -9,29 +9,9 @@ from typing import Any
 
 import pytest
 
-from deltamark import (
-    Configuration,
-    Connection,
-    ConnectionTable,
-    Connector,
-    Engine,
-    EntityAssociation,
-    EntityAssociationMapping,
-    EntityType,
-    EntityTypeMapping,
-    ExportTask,
-    Job,
-    Property,
-    PropertyMapping,
-    PropertyRef,
-    Step,
-    SynchronizeTask,
-    TaskOverride,
-    TaskState,
-    Thresholds,
-)
-from deltamark.domain.configuration.value_formats import Comparison
+from deltamark import Configuration, Engine, TaskState
 from deltamark.domain.secrets import Secret
+from tests.scenarios.directory_source import configuration, held
 from tests.servers import slapd as openldap
 from tests.servers import test_active_directory as ad
 from tests.servers import test_ldap_directory as directory
@@ -41,85 +21,6 @@ from tests.tiers import examples
 
 # Each test starts a server, and two engines read it.
 pytestmark = pytest.mark.slow
-
-
-def configuration(package: str, key: str, *, user: str, group: str, name: str, named_by: str) -> Configuration:
-    """Accounts, groups, and members.
-
-    :param named_by: the property that values of links hold.
-    """
-    export = ExportTask(identifier="Read", connection="Source")
-    synchronization = SynchronizeTask(identifier="Synchronize", connector="AD", do_not_delete_changes=True)
-    steps = [Step(export.identifier), Step(synchronization.identifier)]
-
-    def properties() -> list[Property]:
-        return [Property("Guid", is_key=True), Property("Name"), Property("Mail"), Property("Dn")]
-
-    def mapping(table: str) -> EntityTypeMapping:
-        columns = {"Guid": key, "Name": name, "Mail": "mail", "Dn": "dn"}
-        return EntityTypeMapping(
-            table,
-            connector="AD",
-            connection_table=table,
-            properties=[
-                PropertyMapping(
-                    name_of,
-                    column,
-                    is_primary_key=name_of == "Guid",
-                    is_unique_key=name_of == "Dn",
-                    comparison=Comparison.DIRECTORY if name_of == "Dn" else Comparison.EXACT,
-                )
-                for name_of, column in columns.items()
-            ],
-        )
-
-    return Configuration(
-        connectors=[Connector("AD", thresholds=Thresholds())],
-        connections=[
-            Connection(
-                "Source",
-                "AD",
-                package,
-                tables=[
-                    ConnectionTable("Account", {"ObjectClass": user, "Filter": "(cn=*)"}),
-                    ConnectionTable("Group", {"ObjectClass": group}),
-                    ConnectionTable("Member", {"Links": "Group", "Attribute": "member"}),
-                ],
-            )
-        ],
-        entity_types=[EntityType("Account", properties()), EntityType("Group", properties())],
-        entity_type_mappings=[mapping("Account"), mapping("Group")],
-        associations=[
-            EntityAssociation(
-                "Member",
-                PropertyRef("Group", "Members"),
-                PropertyRef("Account", "MemberOf"),
-                is_property1_collection=True,
-                is_property2_collection=True,
-            )
-        ],
-        association_mappings=[
-            EntityAssociationMapping(
-                "Member",
-                connector="AD",
-                connection_table="Member",
-                column1="owner",
-                column2="value",
-                entity_property_mapping1=PropertyRef("Group", "Guid"),
-                entity_property_mapping2=PropertyRef("Account", named_by),
-            )
-        ],
-        tasks=[export, synchronization],
-        jobs=[
-            Job("Changes", steps, is_incremental=True),
-            Job("Everything", [TaskOverride(export.kind, "Read", {"ignore_cookie_file": True}), steps[1]]),
-        ],
-    )
-
-
-def held(engine: Engine) -> Any:
-    """All resources with their links."""
-    return [engine.export(name).to_pylist() for name in ("Account", "Group")]
 
 
 def lives_equal(

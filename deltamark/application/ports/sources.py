@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COMMAND",
     "LARGEST_COOKIE",
+    "NOT_READ",
     "ConnectionSettings",
     "PlaceLost",
     "Probe",
@@ -28,15 +29,46 @@ __all__ = [
     "SourcePlace",
     "SourceUnreachable",
     "Tables",
+    "UnreadCell",
     "WantedTable",
+    "unread_cell",
 ]
 
 LARGEST_COOKIE = 64 * 1024
 """In bytes."""
 
+NOT_READ = "deltamark:not read"
+"""The column that says why a row could not be read: `UnreadCell.text`, or nothing where it was read."""
+
+_SEPARATOR = "\t"
+_LONGEST_VALUE = 200
 _SCOPE_FORMAT = 1
 _NOT_IN_SCOPE = frozenset({"user", "authority", "timeout", "page_size", "page_bytes", "max_entries", "tls"})
 """Settings that change how a source is read, and not what is read."""
+
+
+@frozen
+class UnreadCell:
+    """A value that a source could not read: its row is set aside, and its resource stays as it is.
+
+    :param reason: a clause.
+    :param value: the value as it can be shown.
+    """
+
+    column: str
+    reason: str
+    value: str
+
+    @property
+    def text(self) -> str:
+        """What stands in the column `NOT_READ`."""
+        return _SEPARATOR.join((self.column, self.reason, self.value[:_LONGEST_VALUE]))
+
+
+def unread_cell(text: str) -> UnreadCell:
+    """The value of which the column `NOT_READ` says that it could not be read."""
+    column, reason, value, *_ = (*text.split(_SEPARATOR, 2), "", "")
+    return UnreadCell(column, reason, value)
 
 
 class PlaceLost(Exception):
@@ -159,11 +191,13 @@ class Reached:
     :param incomplete: why what is missing in the tables may still be in the source, a clause; None where it is not.
         Nothing is deleted then because it is missing.
     :param messages: what a user must know.
+    :param warned: whether one of them says that a delta may lack something: the run ends in warning.
     """
 
     place: SourcePlace | None = None
     incomplete: str | None = None
     messages: tuple[str, ...] = field(converter=as_tuple, default=())
+    warned: bool = False
 
 
 @frozen(kw_only=True)
@@ -188,7 +222,7 @@ class Tables(Protocol):
 
         :param batch: the columns of its `WantedTable`, all strings (null is no value); in a delta `COMMAND` is the
             first column: insert, update, merge or delete, as in extracts with commands. Without it there, the table is
-            read as a whole. A table of which nothing is written has no rows.
+            read as a whole. `NOT_READ` may be the last one. A table of which nothing is written has no rows.
         """
         ...
 

@@ -189,7 +189,7 @@ def _read(services: Services, connection: Connection, *, everything: bool, run: 
     messages += [f"{connection.identifier}: {_redacted(message, ask)}" for message in reached.messages]
     if delivery.incomplete is not None:
         messages.append(f"{connection.identifier}: {delivery.incomplete}")
-    return _Reading(delivery=delivery, messages=tuple(messages), warned=lost is not None)
+    return _Reading(delivery=delivery, messages=tuple(messages), warned=lost is not None or reached.warned)
 
 
 def _snapshot(source: Source, ask: Question, draft: Draft) -> Reached:

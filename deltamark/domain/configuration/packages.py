@@ -15,6 +15,7 @@ from deltamark.domain.fields import as_tuple
 QUERY, WATERMARK, OVERLAP, DELETED, KEYS = "Query", "Watermark", "Overlap", "Deleted", "Keys"
 CHANGE_TABLE, SEQUENCE, OPERATION = "ChangeTable", "Sequence", "Operation"
 OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE = "ObjectClass", "Filter", "Base", "Links", "Attribute"
+JOIN = "Join"
 
 _DURATION = re.compile(r"(?:(?P<days>\d{1,4})\.)?(?P<hours>\d{1,2}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)\Z")
 _LARGEST_NUMBER = 2**63 - 1
@@ -140,7 +141,7 @@ SQL = Package(
 
 def _directory_problems(table: ConnectionTable) -> Iterator[str]:
     if LINKS in table.options:
-        for name in (OBJECT_CLASS, FILTER, BASE):
+        for name in (OBJECT_CLASS, FILTER, BASE, JOIN):
             if name in table.options:
                 yield f"has {LINKS} and {name}; the table that {LINKS} names has them, remove {name}"
         if not table.options.get(ATTRIBUTE, "").strip():
@@ -150,6 +151,8 @@ def _directory_problems(table: ConnectionTable) -> Iterator[str]:
         yield f"has {ATTRIBUTE}, but no {LINKS}; name the table whose links these are, or remove {ATTRIBUTE}"
     if not _OBJECT_CLASS.match(table.options.get(OBJECT_CLASS, "")):
         yield f'has no {OBJECT_CLASS}; write what its entries are, such as {OBJECT_CLASS}="user"'
+    if table.options.get(JOIN) == "":
+        yield f'has an empty {JOIN}; write what stands between several values of one attribute, such as {JOIN}="; "'
     try:
         filter_attributes(table.options.get(FILTER, "(objectClass=*)"))
     except ValueError as error:
@@ -178,7 +181,7 @@ _DIRECTORY_SETTINGS: Mapping[str, type] = {
 }
 ACTIVE_DIRECTORY = Package(
     name="ActiveDirectory",
-    options=(OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE),
+    options=(OBJECT_CLASS, FILTER, BASE, JOIN, LINKS, ATTRIBUTE),
     settings={name: kind for name, kind in _DIRECTORY_SETTINGS.items() if name != "base"},
     secrets=("password",),
     problems=_directory_problems,
@@ -187,7 +190,7 @@ ACTIVE_DIRECTORY = Package(
 )
 LDAP = Package(
     name="Ldap",
-    options=(OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE),
+    options=(OBJECT_CLASS, FILTER, BASE, JOIN, LINKS, ATTRIBUTE),
     settings=_DIRECTORY_SETTINGS,
     secrets=("password",),
     problems=_directory_problems,

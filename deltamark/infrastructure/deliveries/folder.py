@@ -18,7 +18,7 @@ from attrs import asdict, evolve, field, frozen
 
 from deltamark.application.ports.deliveries import DeliveredTable, Delivery
 from deltamark.application.ports.extracts import Extracts
-from deltamark.application.ports.sources import COMMAND, LARGEST_COOKIE, Reached, WantedTable
+from deltamark.application.ports.sources import COMMAND, LARGEST_COOKIE, NOT_READ, Reached, WantedTable
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 from deltamark.domain.sources.places import DeliveryKind, PlaceReached
@@ -149,10 +149,12 @@ class FolderDraft:
 
     def write(self, table: str, batch: pa.RecordBatch) -> None:
         """Adds rows to a table."""
+        if batch.schema.names[-1:] != [NOT_READ]:
+            batch = batch.append_column(pa.field(NOT_READ, pa.string()), pa.nulls(batch.num_rows, pa.string()))
         writer = self._writers.get(table)
         if writer is None:
             wanted = list(self._tables[table].columns)
-            names = batch.schema.names
+            names = batch.schema.names[:-1]
             if names not in (wanted, [COMMAND, *wanted]) or any(kind != pa.string() for kind in batch.schema.types):
                 raise ValueError(f"{table} has the columns {names} and not {wanted}, all of them strings")
             writer = self._writer(table, batch.schema)
@@ -181,7 +183,7 @@ class FolderDraft:
         for name, wanted in self._tables.items():
             if name not in self._writers:
                 names = [COMMAND, *wanted.columns] if kind is DeliveryKind.DELTA else wanted.columns
-                self._writer(name, pa.schema([(column, pa.string()) for column in names]))
+                self._writer(name, pa.schema([(column, pa.string()) for column in (*names, NOT_READ)]))
         tables = {name: self._closed(name) for name in self._tables}
         delivery = Delivery(
             connection=self._connection,

@@ -14,6 +14,7 @@ import pyarrow as pa
 from attrs import evolve, field, frozen
 
 from deltamark.application.ports.extracts import LinkColumn, LinkExtract, ResourceExtract
+from deltamark.application.ports.sources import NOT_READ
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.configuration.value_formats import CellType
 from deltamark.domain.errors import SourceError
@@ -56,7 +57,7 @@ def _command(described: DescribedColumns) -> list[str]:
 class _NewQuery(Protocol):
     """Gives the query over an extract, for the types that the file gives to its columns."""
 
-    def __call__(self, *, cell_types: Mapping[str, CellType] = ...) -> Query: ...
+    def __call__(self, *, cell_types: Mapping[str, CellType] = ..., not_read: str | None = ...) -> Query: ...
 
 
 @frozen
@@ -218,8 +219,9 @@ class FolderExtracts:
                     )
                 )
                 check_no_commands(cells, query.foreign_column, file)
-                if cells.cell_types:
-                    query = new_query(cell_types=cells.cell_types)
+                not_read = NOT_READ if NOT_READ in cells.names else None
+                if cells.cell_types or not_read is not None:
+                    query = new_query(cell_types=cells.cell_types, not_read=not_read)
                 numbers = [cells.names.index(name) for name in query.columns]
                 fetched = cells.fetch(query.sql, numbers)
                 check_order_of_columns(fetched, file)

@@ -34,6 +34,7 @@ from deltamark.infrastructure.extracts.row_faults import (
     KEY_TOO_LONG,
     LINK_COMMANDS,
     LONGEST_KEY,
+    NOT_READ,
     ROW_EMPTY,
     DescribedColumns,
     MappedColumn,
@@ -95,6 +96,7 @@ def resource_query(
     *,
     is_shared: bool = False,
     cell_types: Mapping[str, CellType] = _NO_TYPES,
+    not_read: str | None = None,
 ) -> Query:
     """The query for ``key``, ``state``, ``fault`` and ``fault_value``.
 
@@ -103,6 +105,7 @@ def resource_query(
     :param command_column: the column with commands in the extracts of the connector that are not always complete.
     :param is_shared: whether a row with nothing but a command is empty.
     :param cell_types: those of columns to which the file gives a type.
+    :param not_read: the column that says why a row could not be read at its source.
 
     :raises SourceError: if the `Format` of a date is invalid.
     """
@@ -136,6 +139,7 @@ def resource_query(
         unchecked="command = 'delete'",
         is_shared=is_shared,
         foreign_column=foreign_column,
+        not_read=not_read,
     )
 
 
@@ -147,6 +151,7 @@ def link_query(
     may_lack_first: bool = False,
     is_shared: bool = False,
     cell_types: Mapping[str, CellType] = _NO_TYPES,
+    not_read: str | None = None,
 ) -> Query:
     """The query for ``key``, ``value2``, ``fault``, ``fault_value`` and ``command``.
 
@@ -159,6 +164,7 @@ def link_query(
         a cell has one value: of several, an empty cell does not say which are concerned.
     :param is_shared: whether a row with nothing but a command is empty.
     :param cell_types: those of columns to which the file gives a type.
+    :param not_read: the column that says why a row could not be read at its source.
     """
     at = mapping.location or Location(mapping.connection_table)
     command_column, foreign_column = _of_table(mapping, command_column)
@@ -191,6 +197,7 @@ def link_query(
         is_shared=is_shared,
         foreign_column=foreign_column,
         commands=LINK_COMMANDS,
+        not_read=not_read,
     )
 
 
@@ -242,6 +249,7 @@ def _query(
     is_shared: bool = False,
     foreign_column: str | None = None,
     commands: Mapping[str, str] = COMMANDS,
+    not_read: str | None = None,
 ) -> Query:
     """The query that selects these columns and the first fault of each row.
 
@@ -249,6 +257,7 @@ def _query(
     :param unchecked: the rows of which only the key is checked.
     :param ignored: the rows that have no fault, whatever they hold.
     :param is_shared: whether a row with nothing but a command is empty.
+    :param not_read: the column that says why a row could not be read at its source.
     """
     values = [f"{c.conversion.text} as t{i}, {c.conversion.has_value} as h{i}" for i, c in enumerate(columns)]
     keys = [f"{without_surroundings(column.cell)} as {column.value}" for column in columns if column.is_key]
@@ -265,6 +274,10 @@ def _query(
         (KEY_TOO_LONG, f"{_longest(columns[key], key)} > {LONGEST_KEY}", columns[key].cell),
         *_conversion_fault(columns, key, "true"),
     ]
+    if not_read is not None:
+        reason = f"w{len(names)}"
+        names.append(not_read)
+        faults.append((NOT_READ, f"{reason} is not null", reason))
     if command_column is not None:
         meanings = " ".join(f"when '{spelling}' then '{meaning}'" for spelling, meaning in commands.items())
         values.append(f"case lower(trim({command}, {in_ascii(BLANKS)})) {meanings} end as command")

@@ -7,16 +7,18 @@ from typing import Any
 
 from attrs import frozen
 
+from deltamark.application.ports.sources import unread_cell
 from deltamark.domain.configuration.value_formats import ValueFormat
 from deltamark.domain.runs.run import SetAside
 from deltamark.domain.synchronization.unreadable_values import reason_unreadable
 from deltamark.domain.values import PropertyType
 
-ROW_EMPTY, KEY_EMPTY, KEY_TOO_LONG, COMMAND_UNKNOWN, HEADER_AGAIN, HEADER_MOVED, FIRST_CONVERSION = range(7)
+ROW_EMPTY, KEY_EMPTY, KEY_TOO_LONG, COMMAND_UNKNOWN, HEADER_AGAIN, HEADER_MOVED, NOT_READ, FIRST_CONVERSION = range(8)
 """Codes. `FIRST_CONVERSION` plus the number of a mapped column: its value is not of the type of its property.
 
 A row of `ROW_EMPTY` is no fault: nothing is in its mapped cells, and it is passed over. One of `HEADER_MOVED` makes all
-rows after it unreadable, so the file is refused.
+rows after it unreadable, so the file is refused. One of `NOT_READ` has the reason why its source could not read it
+(`unread_cell`).
 """
 
 LONGEST_KEY = 4_096
@@ -73,6 +75,8 @@ class DescribedColumns:
         """
         column, reason = self._explanation(row)
         value = row["key"] if row["fault"] is None else row["fault_value"]
+        if row["fault"] == NOT_READ:
+            value = unread_cell(value).value
         return SetAside(file=file, line=row["line"], column=column, reason=reason, value=value, key=row["key"])
 
     def _explanation(self, row: dict[str, Any]) -> tuple[str | None, str]:
@@ -88,6 +92,9 @@ class DescribedColumns:
             return key, "the row is the header once more: join files without the header of the second"
         if code == KEY_TOO_LONG:
             return key, f"the key is longer than {LONGEST_KEY:,} characters"
+        if code == NOT_READ:
+            cell = unread_cell(row["fault_value"])
+            return cell.column, cell.reason
         if code == COMMAND_UNKNOWN:
             return self.command_column, f"the command is not one of {', '.join(self.commands)}"
         column = self.columns[code - FIRST_CONVERSION]

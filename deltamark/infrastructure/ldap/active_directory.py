@@ -27,6 +27,7 @@ from deltamark.infrastructure.ldap.schema import Schema, read_schema
 from deltamark.infrastructure.ldap.session import (
     BASE,
     EVERY_ENTRY,
+    MOST_EMPTY_PAGES,
     Attributes,
     Entry,
     Refused,
@@ -127,7 +128,8 @@ class ActiveDirectory:
                 raise refused.unreachable from refused
             return Reached(
                 place=_place(ask, domain, cookie),
-                messages=(*rows.messages, *([_WITHOUT_RIGHT] if rights else [])),
+                messages=(*rows.messages, *session.told(), *([_WITHOUT_RIGHT] if rights else [])),
+                warned=bool(rights),
             )
 
     def changes(self, ask: Question, since: SourcePlace, into: Tables) -> Reached:
@@ -146,7 +148,8 @@ class ActiveDirectory:
                 raise refused.unreachable from refused
             return Reached(
                 place=_place(ask, domain, cookie),
-                messages=(*rows.messages, *([_WITHOUT_RIGHT] if rights else [])),
+                messages=(*rows.messages, *session.told(), *([_WITHOUT_RIGHT] if rights else [])),
+                warned=bool(rights),
             )
 
 
@@ -276,12 +279,15 @@ def _dirsync(
     domain: _Domain, filtered: str, attributes: Sequence[str], cookie: bytes, flags: int
 ) -> Iterator[Entry | bytes]:
     """Yields the entries of a DirSync, and at last the next cookie."""
+    empty = 0
     while True:
-        end = Search()
+        end, count = Search(), 0
         request = controls.dirsync(flags | controls.INCREMENTAL_VALUES, _ANSWER_BYTES, cookie)
-        yield from domain.session.search(
+        for entry in domain.session.search(
             domain.base, filtered, attributes, controls=(request, controls.extended_dn()), end=end
-        )
+        ):
+            count += 1
+            yield entry
         answer = next((one for one in end.answers if isinstance(one, DirSyncAnswer)), None)
         if answer is None or not answer.cookie:
             raise SourceUnreachable(
@@ -290,6 +296,11 @@ def _dirsync(
             )
         if answer.more and answer.cookie == cookie:
             raise SourceUnreachable(f"{domain.session.server.address} gives the same cookie again and again")
+        empty = 0 if count else empty + 1
+        if empty > MOST_EMPTY_PAGES:
+            raise SourceUnreachable(
+                f"{domain.session.server.address} gave {MOST_EMPTY_PAGES:,} empty answers one after another"
+            )
         cookie = answer.cookie
         if not answer.more:
             yield cookie
@@ -361,7 +372,7 @@ def _read_table(domain: _Domain, table: EntryTable, rows: Rows) -> None:
     attributes = [*table.attributes, GUID, *(link.attribute for link in table.links)]
     for entry in domain.session.pages(domain.base_of(table), table.searched, attributes, _EXTENDED):
         whole = domain.session.completed(entry, _by_guid, _EXTENDED)
-        rows.add(table, maker.row(whole))
+        maker.add(whole)
         for link in table.links:
             for value in _linked(whole, link):
                 rows.add(link, link.row(_identity(whole), value))
@@ -408,7 +419,7 @@ def _write_changes(domain: _Domain, tables: Sequence[EntryTable], changes: dict[
         found: list[str] = []
         for entry in _read_again(session, domain.base_of(table), of_class, table.searched, [*table.attributes, GUID]):
             found.append(_identity(entry))
-            rows.add(table, maker.row(session.completed(entry, _by_guid, _EXTENDED)))
+            maker.add(session.completed(entry, _by_guid, _EXTENDED))
         for identity in [*gone, *sorted(set(of_class) - set(found))]:
             rows.add(table, _deleted_row(table, identity), DELETE)
         for link in table.links:
@@ -453,7 +464,11 @@ def _read_again(
         alternatives = "".join(
             f"(objectGUID={_escaped(uuid.UUID(identity).bytes_le)})" for identity in wanted[start : start + _CHUNK]
         )
-        yield from session.search(base, f"(&{filtered}(|{alternatives}))", attributes, controls=(*_EXTENDED, *more))
+        asked = set(wanted[start : start + _CHUNK])
+        for entry in session.search(base, f"(&{filtered}(|{alternatives}))", attributes, controls=(*_EXTENDED, *more)):
+            if GUID in attributes and _identity(entry) not in asked:
+                raise ValueError(f"the server gave {entry.dn}, which was not asked for")
+            yield entry
 
 
 def _escaped(value: bytes) -> str:

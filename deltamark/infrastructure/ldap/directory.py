@@ -39,7 +39,6 @@ from deltamark.infrastructure.ldap.tables import (
     asked_tables,
     check_names,
 )
-from deltamark.infrastructure.ldap.values import text
 
 ENTRY_UUID = "entryUUID"
 
@@ -104,7 +103,7 @@ class LdapDirectory:
                 rows.finish()
             except Refused as refused:
                 raise refused.unreachable from refused
-            messages = [*rows.messages, *_references(session), *([_NO_SYNC] if place is None else [])]
+            messages = [*rows.messages, *session.told(), *([_NO_SYNC] if place is None else [])]
             return Reached(place=place, messages=messages)
 
     def changes(self, ask: Question, since: SourcePlace, into: Tables) -> Reached:
@@ -127,16 +126,11 @@ class LdapDirectory:
                     raise PlaceLost(f"the server refuses it: {refused}") from refused
                 raise refused.unreachable from refused
             place = SourcePlace(cookie=sealed(following), guard=directory.guard, scope=ask.scope)
-            return Reached(place=place, messages=[*rows.messages, *_references(session)])
+            return Reached(place=place, messages=[*rows.messages, *session.told()])
 
 
 def _count(directory: _Directory, table: EntryTable) -> int:
     return sum(1 for _ in directory.session.pages(directory.base_of(table), table.searched, ["1.1"]))
-
-
-def _references(session: Session) -> Iterator[str]:
-    if session.references:
-        yield f"the server referred to other servers {session.references:,} times; those are not asked"
 
 
 def _directory(session: Session, ask: Question, tables: Sequence[EntryTable]) -> _Directory:
@@ -261,13 +255,13 @@ def _add(table: EntryTable, maker: RowMaker, entry: Entry, rows: Rows, *, replac
 
     :param replaced: whether the links that the store holds give way to these.
     """
-    rows.add(table, maker.row(entry))
+    maker.add(entry)
     for link in table.links:
         owner = _identity(entry)
         if replaced:
             rows.add(link, link.row(owner, None), DELETE)
         for value in entry.attributes.get(link.attribute.lower(), []):
-            rows.add(link, link.row(owner, text(value)))
+            rows.add_link(link, owner, value)
 
 
 def _identity(entry: Entry) -> str:
@@ -407,7 +401,7 @@ def _link_changed(
             if not directory.matches_values:
                 rows.add(link, link.row(identity, None), DELETE)
             for value in owner.attributes.get(attribute.lower(), []):
-                rows.add(link, link.row(identity, text(value)))
+                rows.add_link(link, identity, value)
 
 
 def _escaped(value: str) -> str:

@@ -18,6 +18,7 @@ from deltamark.application.ports.sources import Question, SourceUnreachable
 from deltamark.infrastructure.ldap.controls import (
     PAGED,
     RESPONSES,
+    SYNC_INFO,
     Answer,
     PagedAnswer,
     Request,
@@ -33,7 +34,7 @@ _TIMEOUT = 60
 _PAGE_SIZE = 1000
 _MOST_ENTRIES = 10_000_000
 _LARGEST_VALUE = 1 << 20
-_MOST_EMPTY_PAGES = 1000
+MOST_EMPTY_PAGES = 1000
 _METHODS = ("simple", "external")
 _PORTS = {"ldap": 389, "ldaps": 636}
 _RANGE = re.compile(r"(?P<name>.+);range=(?P<first>\d+)-(?P<last>\d+|\*)", re.IGNORECASE)
@@ -149,11 +150,18 @@ def opened(ask: Question) -> Iterator[Session]:
     try:
         yield session
     except ValueError as error:
-        raise SourceUnreachable(
-            f"{session.server.address} gave an answer that cannot be read: {error}", _AGAIN
-        ) from error
+        raise _not_understood(session.server, error) from error
     finally:
         session.close()
+
+
+_NOT_DECODED = (ValueError, MemoryError, SystemError)
+"""What the library raises for a message that it cannot decode."""
+
+
+def _not_understood(server: Server, error: BaseException) -> SourceUnreachable:
+    reason = f": {error}" if isinstance(error, ValueError) else ""
+    return SourceUnreachable(f"{server.address} gave an answer that cannot be read{reason}", _AGAIN)
 
 
 def _first_reached(ask: Question) -> Session:
@@ -166,8 +174,15 @@ def _first_reached(ask: Question) -> Session:
             session.close()
             failures.append(failure)
             continue
+        except _NOT_DECODED as error:
+            session.close()
+            failures.append(_not_understood(server, error))
+            continue
         try:
             session.sign_in()
+        except _NOT_DECODED as error:
+            session.close()
+            raise _not_understood(server, error) from error
         except BaseException:
             session.close()
             raise
@@ -312,6 +327,11 @@ class Session:
         control = MatchedValuesControl(criticality=True, filterstr=f"({''.join(filters)})")
         return Request(control.controlType, control.encodeControlValue())
 
+    def told(self) -> Iterator[str]:
+        """What a user must know of the searches."""
+        if self.references:
+            yield f"the server referred to other servers {self.references:,} times; those are not asked"
+
     def root(self) -> Attributes:
         """What the server says of itself."""
         entries = list(self.search("", EVERY_ENTRY, ["*", "+"], scope=BASE))
@@ -343,8 +363,9 @@ class Session:
                 if kind == ldap.RES_SEARCH_RESULT:
                     end.answers = tuple(answers)
                     return
+                self._count()
                 if kind == ldap.RES_INTERMEDIATE:
-                    end.messages += [SyncInfo(value) for _, value, _ in data]
+                    end.messages += [SyncInfo(value or b"") for oid, value, _ in data if oid == SYNC_INFO]
                     continue
                 if kind == ldap.RES_SEARCH_REFERENCE:
                     end.references += 1
@@ -354,6 +375,8 @@ class Session:
                     yield self._entry(dn, values, tuple(controls_of_entry))
         except ldap.LDAPError as error:
             raise self._refused(error, base) from error
+        except _NOT_DECODED as error:
+            raise _not_understood(self.server, error) from error
 
     def pages(
         self,
@@ -383,8 +406,8 @@ class Session:
                 count += 1
                 yield entry
             empty = 0 if count else empty + 1
-            if empty > _MOST_EMPTY_PAGES:
-                raise self._broken(f"gave {_MOST_EMPTY_PAGES:,} empty pages one after another")
+            if empty > MOST_EMPTY_PAGES:
+                raise self._broken(f"gave {MOST_EMPTY_PAGES:,} empty pages one after another")
             answer = next((one for one in end.answers if one.controlType == PAGED), None)
             cookie = answer.cookie if isinstance(answer, PagedAnswer) else b""
             if not cookie:
@@ -406,20 +429,23 @@ class Session:
                     self.search(locate(entry), EVERY_ENTRY, [f"{name};range={first}-*"], scope=BASE, controls=controls)
                 )
                 more = _range_of(again[0], name) if len(again) == 1 else None
-                if more is None or int(more[0]["first"]) != first:
+                if more is None or not _goes_on(more[0], first):
                     raise self._broken(f"gave no values of {name} of {entry.dn} after the first {first:,}")
                 values += more[1]
                 last = more[0]["last"]
             entry.attributes[name] = values
         return entry
 
-    def _entry(self, dn: str, values: dict[str, list[bytes]], answers: tuple[Answer, ...]) -> Entry:
+    def _count(self) -> None:
+        """Counts what the server sends: entries, references and messages, none of which may go on without end."""
         self._read += 1
         if self._read > self._most:
             raise SourceUnreachable(
                 f"{self.server.address} gave more than {self._most:,} entries",
                 "If the directory is that large, raise max_entries of the connection.",
             )
+
+    def _entry(self, dn: str, values: dict[str, list[bytes]], answers: tuple[Answer, ...]) -> Entry:
         attributes = {}
         for name, listed in values.items():
             for value in listed:
@@ -454,6 +480,10 @@ class Session:
             self._connection = None
 
 
+def _goes_on(found: re.Match[str], first: int) -> bool:
+    return int(found["first"]) == first and (found["last"] == "*" or int(found["last"]) >= first)
+
+
 def _range_of(entry: Entry, name: str) -> tuple[re.Match[str], list[bytes]] | None:
     for other, values in entry.attributes.items():
         match = _RANGE.fullmatch(other)
@@ -469,7 +499,10 @@ def _code(error: Any) -> int:
 
 def _failure(error: Any) -> str:
     details = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-    parts = [str(details.get("desc") or type(error).__name__), str(details.get("info") or "").strip("\0 \n")]
+    parts = [
+        str(details.get("desc") or type(error).__name__),
+        " ".join(str(details.get("info") or "").replace("\0", "").split()),
+    ]
     code = details.get("result")
     if code is not None and code > 0:
         parts.insert(0, f"result {code}")

@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 from attrs import define, field, frozen
 
-from deltamark.application.ports.sources import COMMAND, Question, SourceUnreachable, Tables, WantedTable
+from deltamark.application.ports.sources import (
+    COMMAND,
+    NOT_READ,
+    Question,
+    SourceUnreachable,
+    Tables,
+    UnreadCell,
+    WantedTable,
+)
 from deltamark.domain.configuration.ldap_filter import filter_attributes
+from deltamark.domain.configuration.packages import JOIN
 from deltamark.domain.configuration.secret_attributes import holds_secrets
 from deltamark.infrastructure.ldap.schema import Schema
 from deltamark.infrastructure.ldap.session import Entry
-from deltamark.infrastructure.ldap.values import DERIVED, DN_SYNTAX, Conversion, conversion, dn_text
+from deltamark.infrastructure.ldap.values import DERIVED, DN_SYNTAX, Conversion, conversion, dn_text, text
 
 OWNER, VALUE = "owner", "value"
 DN = "dn"
@@ -40,6 +49,7 @@ class LinkTable:
 class EntryTable:
     """A table of entries.
 
+    :param join: what stands between several values of one attribute; None where the first in sorted order is taken.
     :param links: the tables of pairs whose owners they are.
     """
 
@@ -48,6 +58,7 @@ class EntryTable:
     object_class: str
     filter: str | None
     base: str | None
+    join: str | None
     links: tuple[LinkTable, ...]
 
     @property
@@ -103,6 +114,7 @@ def _entry_table(table: WantedTable, ask: Question) -> EntryTable:
         object_class=table.options.get("ObjectClass", "*"),
         filter=filtered,
         base=table.options.get("Base") or None,
+        join=table.options.get(JOIN),
         links=tuple(
             LinkTable(name=other.name, columns=other.columns, attribute=other.options["Attribute"])
             for other in ask.tables
@@ -159,13 +171,31 @@ class Rows:
     _waiting: dict[str, list[tuple[str | None, ...]]] = field(factory=dict)
     _columns: dict[str, tuple[str, ...]] = field(factory=dict)
 
-    def add(self, table: EntryTable | LinkTable, row: tuple[str | None, ...], command: str = INSERT) -> None:
-        """Adds a row; its command counts only in a delta."""
+    def add(
+        self,
+        table: EntryTable | LinkTable,
+        row: tuple[str | None, ...],
+        command: str = INSERT,
+        *,
+        unread: UnreadCell | None = None,
+    ) -> None:
+        """Adds a row; its command counts only in a delta.
+
+        :param unread: a value of it that cannot be read: the row is set aside.
+        """
         rows = self._waiting.setdefault(table.name, [])
         self._columns[table.name] = table.columns
-        rows.append((command, *row) if self.delta else row)
+        reason = None if unread is None else unread.text
+        rows.append((command, *row, reason) if self.delta else (*row, reason))
         if len(rows) >= _ROWS_OF_A_BATCH:
             self._write(table.name)
+
+    def add_link(self, link: LinkTable, owner: str, value: bytes) -> None:
+        """Adds a pair by the name that a value has; one that is no text is set aside."""
+        try:
+            self.add(link, link.row(owner, text(value)))
+        except ValueError as error:
+            self.add(link, link.row(owner, _shown(value)), unread=_unread(link.attribute, value, error))
 
     def finish(self) -> None:
         """Hands on what waits."""
@@ -176,10 +206,18 @@ class Rows:
         rows = self._waiting[table]
         if not rows:
             return
-        names = (COMMAND, *self._columns[table]) if self.delta else self._columns[table]
-        arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+        names = (*((COMMAND,) if self.delta else ()), *self._columns[table], NOT_READ)
+        columns = list(zip(*rows, strict=True))
+        if not any(columns[-1]):
+            columns.pop()
+            names = names[:-1]
+        arrays = [pa.array(column, pa.string()) for column in columns]
         self.into.write(table, pa.record_batch(arrays, names=list(names)))
         rows.clear()
+
+
+_Cell = Callable[[Entry, list[UnreadCell]], str | None]
+"""The cell of an entry in a row; a value that cannot be read is added to the list."""
 
 
 class RowMaker:
@@ -190,17 +228,16 @@ class RowMaker:
         self._rows = rows
         self._cells = [self._cell(column, schema) for column in table.columns]
 
-    def row(self, entry: Entry) -> tuple[str | None, ...]:
-        """The row of an entry.
+    def add(self, entry: Entry) -> None:
+        """Adds the row of an entry; it is set aside if a value is not of the form of its attribute."""
+        unread: list[UnreadCell] = []
+        row = tuple([cell(entry, unread) for cell in self._cells])
+        self._rows.add(self._table, row, unread=unread[0] if unread else None)
 
-        :raises SourceUnreachable: if a value is not of the form of its attribute.
-        """
-        return tuple(cell(entry) for cell in self._cells)
-
-    def _cell(self, column: str, schema: Schema) -> Callable[[Entry], str | None]:
+    def _cell(self, column: str, schema: Schema) -> _Cell:
         name = column.lower()
         if name == DN:
-            return lambda entry: dn_text(entry.dn.encode())
+            return lambda entry, _: dn_text(entry.dn.encode())
         derived = DERIVED.get(name)
         if derived is not None:
             source, convert, absent = derived.attribute.lower(), derived.convert, derived.absent
@@ -208,14 +245,17 @@ class RowMaker:
             found = schema.find(column)
             source, convert, absent = name, conversion(column, found.syntax if found else ""), None
         binary = f"{source};binary"
+        join = self._table.join
 
-        def cell(entry: Entry) -> str | None:
+        def cell(entry: Entry, unread: list[UnreadCell]) -> str | None:
             values = entry.attributes.get(source) or entry.attributes.get(binary)
             if not values:
                 return absent
             if len(values) == 1:
-                return self._converted(entry, column, values[0], convert)
-            texts = sorted(text for value in values if (text := self._converted(entry, column, value, convert)))
+                return _converted(column, values[0], convert, unread)
+            texts = sorted(found for value in values if (found := _converted(column, value, convert, unread)))
+            if join is not None:
+                return join.join(texts) or None
             self._rows.messages[
                 f"{self._table.name}: {column} has several values; the first one in sorted order was taken"
             ] = None
@@ -223,11 +263,18 @@ class RowMaker:
 
         return cell
 
-    def _converted(self, entry: Entry, column: str, value: bytes, convert: Conversion) -> str | None:
-        try:
-            return convert(value)
-        except ValueError as error:
-            raise SourceUnreachable(
-                f"{self._table.name}: a value of {column} of {dn_text(entry.dn.encode())} {error}",
-                "Correct it in the directory, or leave the attribute out of the mapping.",
-            ) from error
+
+def _converted(column: str, value: bytes, convert: Conversion, unread: list[UnreadCell]) -> str | None:
+    try:
+        return convert(value)
+    except ValueError as error:
+        unread.append(_unread(column, value, error))
+        return None
+
+
+def _unread(column: str, value: bytes, error: ValueError) -> UnreadCell:
+    return UnreadCell(column, f"the value {error}", _shown(value))
+
+
+def _shown(value: bytes) -> str:
+    return repr(value)[2:-1]
