@@ -19,8 +19,8 @@ test: .venv/.dev
 test-all: test
 	DELTAMARK_TESTS=rest $(PYTEST)
 
-# Real servers for tests/servers, on Debian and as root: a Samba domain controller and slapd. Starts nothing.
-SERVERS := samba samba-ad-dc samba-ad-provision python3-samba winbind attr slapd ldap-utils
+# Real servers for tests/servers, on Debian and as root: a Samba domain controller, slapd and MariaDB. Starts nothing.
+SERVERS := samba samba-ad-dc samba-ad-provision python3-samba winbind attr slapd ldap-utils mariadb-server
 SERVER_LIBRARIES := build-essential libldap2-dev libsasl2-dev
 
 servers: .venv/.dev

@@ -322,13 +322,14 @@ def _deliveries(folder: Path) -> Deliveries:
 
 def sql_source() -> Source:
     """Reads databases."""
-    from deltamark.infrastructure.sql import postgresql, sqlite
+    from deltamark.infrastructure.sql import mysql, postgresql, sqlite
     from deltamark.infrastructure.sql.source import SQLSource
 
     return SQLSource(
         {
             sqlite.BEGINNING: sqlite.sqlite_reader,
             **dict.fromkeys(postgresql.BEGINNINGS, postgresql.postgresql_reader),
+            **dict.fromkeys(mysql.BEGINNINGS, mysql.mysql_reader),
         }
     )
 

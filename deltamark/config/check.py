@@ -146,7 +146,7 @@ def judged_configuration(
         warnings=in_file_order(
             (
                 *warnings(first.configuration, first.plan, is_whole=loaded.is_whole, frozen=frozen),
-                *_missing_libraries(loaded.configuration),
+                *_missing_libraries(loaded.configuration, connections),
             )
         ),
         notices=(*loaded.notices, *frozen_notices(first.configuration, frozen)),
@@ -156,11 +156,13 @@ def judged_configuration(
     )
 
 
-def _missing_libraries(configuration: Configuration) -> Iterator[Fault]:
+def _missing_libraries(configuration: Configuration, settings: Mapping[str, ConnectionSetting]) -> Iterator[Fault]:
     """The connections that cannot be read here, because a library is not installed. All other commands work."""
     for connection in configuration.connections:
         package = package_named(connection.package) if connection.tables else None
-        library = None if package is None else package.library
+        setting = settings.get(connection.identifier)
+        server = None if setting is None else setting.values.get("server")
+        library = None if package is None else package.library_for(server)
         if package is not None and library is not None and find_spec(library.module) is None:
             yield Fault(
                 connection.location,

@@ -55,6 +55,7 @@ class Package:
     :param problems: of one of its tables, each a clause whose subject is the table.
     :param key_column: the only column that keys of resources may be read from; None where any may.
     :param library: what it needs; None where that comes with Deltamark.
+    :param libraries: what it needs for some servers: the beginning of the address -> the library.
     """
 
     name: str
@@ -64,6 +65,17 @@ class Package:
     problems: Callable[[ConnectionTable], Iterator[str]]
     key_column: str | None = None
     library: Library | None = None
+    libraries: Mapping[str, Library] = field(factory=dict)
+
+    def library_for(self, server: object) -> Library | None:
+        """What is needed to read a server; None where that comes with Deltamark.
+
+        :param server: its address, or nothing where it is not known.
+        """
+        for beginning, library in self.libraries.items():
+            if isinstance(server, str) and server.startswith(beginning):
+                return library
+        return self.library
 
     def gives_changes(self, table: ConnectionTable) -> bool:
         """Whether what changed in a table can be read without reading all of it."""
@@ -130,12 +142,14 @@ def _overlap_problems(table: ConnectionTable) -> Iterator[str]:
         yield f'has the Overlap "{overlap}"; write a time such as 00:10:00, or a whole number such as 1000'
 
 
+_MYSQL_LIBRARY = Library(module="pymysql", extra="mysql")
 SQL = Package(
     name="Sql",
     options=(QUERY, WATERMARK, OVERLAP, DELETED, KEYS, CHANGE_TABLE, SEQUENCE, OPERATION),
     settings={"server": str, "user": str, "password": str, "authority": str, "timeout": int},
     secrets=("password",),
     problems=_sql_problems,
+    libraries={"mysql://": _MYSQL_LIBRARY, "mariadb://": _MYSQL_LIBRARY},
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from typing import Any
 
 from attrs import frozen
@@ -18,6 +19,7 @@ from deltamark.application.ports.sources import (
     SourceUnreachable,
     Tables,
 )
+from deltamark.domain.configuration.packages import SQL
 from deltamark.domain.secrets import masked
 from deltamark.domain.values import shown
 from deltamark.infrastructure.sql.reader import Mark, SQLReader
@@ -82,9 +84,12 @@ class SQLSource:
         if address is None:
             raise SourceUnreachable(
                 "no server is given",
-                f'Write server = "sqlite:///hr.db" or "postgresql://host/database" below '
+                'Write server = "sqlite:///hr.db", "postgresql://host/database" or "mysql://host/database" below '
                 f"[deltamark.connections.{ask.connection}] in deltamark.toml.",
             )
+        library = SQL.library_for(address)
+        if library is not None and find_spec(library.module) is None:
+            raise SourceUnreachable("the server needs a library that is not installed", library.installation)
         for beginning, open_reader in self.readers.items():
             if address.startswith(beginning):
                 return open_reader(ask)

@@ -7,7 +7,6 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,8 +14,6 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from deltamark.application.ports.sources import Question, SourceUnreachable
-from deltamark.domain.configuration.packages import overlap_of
-from deltamark.domain.values import shown
 from deltamark.infrastructure.sql.reader import (
     NAME_A_COLUMN,
     NO_TRANSACTIONS,
@@ -27,11 +24,11 @@ from deltamark.infrastructure.sql.reader import (
     quoted,
     text_batches,
 )
+from deltamark.infrastructure.sql.times import earlier_mark
 
 BEGINNING = "sqlite:///"
 _TIMEOUT_S = 30
 _AGAIN = re.compile(r"(.*):\d+", re.DOTALL)
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:([ T])(\d\d:\d\d(?::\d\d)?)(\.\d+)?(Z|[+-]\d\d:?\d\d)?)?\Z")
 
 
 @contextmanager
@@ -116,17 +113,7 @@ class SQLiteReader:
 
     def earlier(self, mark: Mark, overlap: str) -> Mark:
         """A value that lies before another one, in the same notation."""
-        step = overlap_of(overlap)
-        if isinstance(step, int) and mark.type == "integer":
-            return Mark(text=str(int(mark.text) - step), type=mark.type)
-        if isinstance(step, timedelta) and mark.type == "text":
-            match = _TIME.match(mark.text)
-            if match is not None:
-                return Mark(text=_before(match, step), type=mark.type)
-        raise SourceUnreachable(
-            f"the watermark is {shown(mark.text)}, of which no Overlap {shown(overlap)} can be taken",
-            "Write a time, such as 00:10:00, where it is a time as ISO 8601, and a number where it is a number.",
-        )
+        return earlier_mark(mark, overlap, is_number=mark.type == "integer", is_time=mark.type == "text")
 
     def _execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
         return self._connection.execute(sql, parameters)
@@ -169,12 +156,3 @@ def _value(mark: Mark) -> str | int | float | bytes:
         case "blob":
             return base64.b64decode(mark.text)
     return mark.text
-
-
-def _before(match: re.Match[str], step: timedelta) -> str:
-    """A time in the notation of another one, which lies before that."""
-    day, separator, time, fraction, zone = match.groups()
-    if separator is None:
-        return (date.fromisoformat(day) - timedelta(days=-(-step // timedelta(days=1)))).isoformat()
-    moment = datetime.fromisoformat(f"{day}T{time}") - step
-    return f"{moment.date()}{separator}{moment.time().isoformat()[: len(time)]}{fraction or ''}{zone or ''}"

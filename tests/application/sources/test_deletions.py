@@ -244,3 +244,30 @@ def test_control_deltas_without_keys_keep_what_is_gone(
         source.put(**dict.fromkeys(KEYS[:6], "first"))
         with pytest.raises(AssertionError):
             live(source, Random(0), monkeypatch)
+
+
+@pytest.mark.parametrize("options", [BY_KEYS, BY_CHANGES], ids=["keys", "changes"])
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("ALTER TABLE person RENAME name TO label", 'has no column "name"'),
+        ("ALTER TABLE person RENAME TO people", "no such table"),
+    ],
+)
+def test_a_schema_that_changed_is_no_deletion(
+    new_source: NewSource, options: Mapping[str, str], change: str, problem: str
+) -> None:
+    source = new_source(options)
+    place = source.place()
+    removed(source, "a")
+    source.execute("DROP TRIGGER i")
+    source.execute("DROP TRIGGER u")
+    source.execute("DROP TRIGGER d")
+    source.execute(change)
+
+    run = source.run()
+
+    assert run.state is TaskState.FAILED
+    assert problem in messages(run)
+    assert source.place() == place
+    assert len(source.stored()) == 3

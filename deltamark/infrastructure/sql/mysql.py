@@ -1,0 +1,270 @@
+"""Reads a MySQL or MariaDB database: the server's own text of each value, in one consistent read-only transaction."""
+
+from __future__ import annotations
+
+import base64
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import numpy as np
+import pyarrow as pa
+
+from deltamark.application.ports.sources import Question, SourceUnreachable
+from deltamark.domain.values import shown
+from deltamark.infrastructure.sql.loopback import is_loopback
+from deltamark.infrastructure.sql.reader import (
+    NAME_A_COLUMN,
+    NO_TRANSACTIONS,
+    Among,
+    Condition,
+    Mark,
+    text_batches,
+)
+from deltamark.infrastructure.sql.times import earlier_mark
+
+if TYPE_CHECKING:
+    from pymysql.connections import Connection
+    from pymysql.cursors import SSCursor
+
+BEGINNINGS = ("mysql://", "mariadb://")
+_TIMEOUT_S = 60
+_SILENCES = 10
+"""So many times the timeout a server may work before it sends anything."""
+_PORT = 3306
+_SETTINGS = (
+    "SET time_zone = '+00:00'",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+)
+_IDENTITY = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid')"
+
+NUMBER, REAL, TIME, BYTES, TEXT = "number", "real", "time", "bytes", "text"
+_FLOAT, _BIT = 4, 16
+_KINDS: Mapping[int, str] = {
+    **dict.fromkeys((0, 1, 2, 3, 8, 9, 13, _BIT, 246), NUMBER),
+    **dict.fromkeys((_FLOAT, 5), REAL),
+    **dict.fromkeys((7, 10, 12, 14), TIME),
+}
+"""Number of a type in the protocol -> what it is; all others are texts or bytes."""
+_BLOBS = frozenset({249, 250, 251, 252, 253, 254, 255})
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\Z", re.ASCII)
+
+
+@contextmanager
+def mysql_reader(ask: Question) -> Iterator[MySQLReader]:
+    """One read-only transaction of the database at the address of a question: all of it sees the same moment.
+
+    :raises SourceUnreachable: if it cannot be read.
+    """
+    import pymysql
+    from pymysql.converters import conversions
+
+    secret = ask.secret("password")
+    timeout = int(ask.settings.get("timeout", _TIMEOUT_S))
+    as_the_server_says = {kind: encode for kind, encode in conversions.items() if not isinstance(kind, int)}
+    try:
+        connection = pymysql.connect(
+            **_address(ask),
+            password=b"" if secret is None else secret.value.encode(),  # the driver takes texts as Latin-1
+            charset="utf8mb4",
+            conv=as_the_server_says,
+            connect_timeout=timeout,
+            read_timeout=timeout * _SILENCES,
+            program_name="deltamark",
+        )
+        try:
+            for setting in _SETTINGS:
+                _execute(connection, setting)
+            yield MySQLReader(connection)
+        finally:
+            if connection.open:
+                connection.close()
+    except (pymysql.MySQLError, OSError, UnicodeError) as e:
+        problem = " ".join(str(e.args[-1] if e.args else e).split()) or type(e).__name__
+        failed = SourceUnreachable(problem)
+    else:
+        return
+    raise failed  # without its cause, which may show the password
+
+
+def _address(ask: Question) -> dict[str, Any]:
+    """Where the server is, and how it must prove who it is: by a certificate, unless nothing leaves this machine."""
+    address = ask.text("server") or ""
+    advice = 'Write server = "mysql://host:port/database", or "mysql:///database?socket=/path".'
+    try:
+        parts = urlsplit(address)
+        port = parts.port or _PORT
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        parts = None
+    if parts is None or not set(options) <= {"socket"} or parts.fragment:
+        raise SourceUnreachable("the address of the server cannot be read", advice)
+    database = unquote(parts.path.removeprefix("/"))
+    if not database:
+        raise SourceUnreachable("the address of the server names no database", advice)
+    user = ask.text("user") or (None if parts.username is None else unquote(parts.username))
+    found: dict[str, Any] = {"user": user, "database": database}
+    if "socket" in options:
+        return {**found, "unix_socket": options["socket"], "ssl_disabled": True}
+    host = parts.hostname or "localhost"
+    if is_loopback(host):
+        return {**found, "host": host, "port": port, "ssl_disabled": True}
+    try:
+        context = ssl.create_default_context(cafile=ask.text("authority"))
+    except OSError as e:
+        raise SourceUnreachable(
+            f"the authority {shown(ask.text('authority'))} cannot be read ({e.strerror or e})"
+        ) from e
+    return {**found, "host": host, "port": port, "ssl": context}
+
+
+def _execute(connection: Connection[Any], statement: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+class MySQLReader:
+    """One read-only transaction (see `SQLReader`)."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+
+    @property
+    def server(self) -> str:
+        """The product and its version."""
+        version = str(self._one("SELECT VERSION()"))
+        return f"{'MariaDB' if 'mariadb' in version.lower() else 'MySQL'} {version.partition('-')[0]}"
+
+    @property
+    def guard(self) -> Mapping[str, str]:
+        """The database and the number of its server, which one that is installed anew does not have."""
+        found = dict(_execute(self._connection, _IDENTITY))
+        return {"database": str(self._one("SELECT DATABASE()")), **{name: str(value) for name, value in found.items()}}
+
+    def columns(self, query: str) -> Sequence[str]:
+        """The columns of a query; the server itself refuses one that has a name twice."""
+        return [name for name, _ in self._described(query)]
+
+    def newest(self, query: str, column: str) -> Mark | None:
+        """The largest value of a column, with what it is."""
+        return self._extreme("max", query, column)
+
+    def oldest(self, query: str, column: str) -> Mark | None:
+        """The smallest value of a column, with what it is."""
+        return self._extreme("min", query, column)
+
+    def _extreme(self, function: str, query: str, column: str) -> Mark | None:
+        sql = f"SELECT {function}(q.{_quoted(column)}) AS v FROM ({query}\n) q"
+        ((_, kind),) = self._described(sql)
+        value = self._one(f"SELECT {_as_text('v', kind)} FROM ({sql}) q")
+        if value is None:
+            return None
+        if isinstance(value, bytes):
+            return Mark(text=base64.b64encode(value).decode(), type=BYTES)
+        return Mark(text=str(value), type=_KINDS.get(kind, TEXT))
+
+    def horizon(self, query: str, column: str) -> Mark:
+        """No column of MySQL tells which transaction wrote a row."""
+        raise SourceUnreachable(NO_TRANSACTIONS, NAME_A_COLUMN)
+
+    def is_before(self, one: Mark, other: Mark) -> bool:
+        """Whether a value is before another one: numbers by their size, times in their order, other texts as bytes."""
+        if {one.type, other.type} <= {NUMBER, REAL}:
+            return Decimal(one.text) < Decimal(other.text)
+        if TIME in (one.type, other.type):
+            return one.text < other.text  # as the server writes them
+        return bool(int(self._one(f"SELECT {_literal(one.text, one.type)} < {_literal(other.text, other.type)}")))
+
+    def earlier(self, mark: Mark, overlap: str) -> Mark:
+        """A value that lies before another one, in the same notation."""
+        return earlier_mark(mark, overlap, is_number=mark.type == NUMBER, is_time=mark.type == TIME)
+
+    def count(self, query: str, column: str) -> int:
+        """How many different values a column of a query has."""
+        return int(self._one(f"SELECT count(DISTINCT q.{_quoted(column)}) FROM ({query}\n) q"))
+
+    def batches(
+        self, query: str, columns: Sequence[str], condition: Condition | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a query as texts of the server, which sends them while they are read."""
+        from pymysql.cursors import SSCursor
+
+        kinds = dict(self._described(query))
+        sql = f"SELECT {', '.join(_as_text(name, kinds[name]) for name in columns)} FROM ({query}\n) q"
+        if isinstance(condition, Among):
+            kind = _kind(kinds[condition.column])
+            values = ", ".join(_literal(text, kind) for text in condition.values)
+            sql += f" WHERE q.{_quoted(condition.column)} IN ({values})"
+        elif condition is not None:
+            column = f"q.{_quoted(condition.column)}"
+            sql += f" WHERE {column} >= {_literal(condition.mark.text, condition.mark.type)} OR {column} IS NULL"
+        floats = [number for number, name in enumerate(columns) if kinds[name] == _FLOAT]
+        cursor = self._connection.cursor(SSCursor)
+        try:
+            cursor.execute(sql)
+            for batch in text_batches(columns, cursor.fetchmany, _text):
+                yield _with_floats(batch, floats) if floats else batch
+        finally:
+            _close(cursor)
+
+    def _described(self, query: str) -> list[tuple[str, int]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM ({query}\n) q LIMIT 0")
+            return [(column[0], column[1]) for column in cursor.description]
+
+    def _one(self, statement: str) -> Any:
+        ((value,),) = _execute(self._connection, statement)
+        return value
+
+
+def _close(cursor: SSCursor) -> None:
+    """Closes a cursor, whose driver would first read all other rows, also of a connection that ended."""
+    if cursor._result is not None:
+        cursor._result.unbuffered_active = False
+    cursor.close()
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _as_text(name: str, kind: int) -> str:
+    """A column whose text the server writes, exactly: bits as a number, floats with all their digits."""
+    column = f"q.{_quoted(name)}"
+    if kind == _BIT:
+        return f"CAST({column} AS UNSIGNED)"
+    return f"{column} + 0e0" if kind == _FLOAT else column
+
+
+def _with_floats(batch: pa.RecordBatch, numbers: Sequence[int]) -> pa.RecordBatch:
+    """The batch with the shortest texts that give the same floats, of columns that came as doubles."""
+    columns = list(batch.columns)
+    for number in numbers:
+        cells = columns[number].to_pylist()
+        texts = [None if cell is None else str(np.float32(cell)) for cell in cells]
+        columns[number] = pa.array(texts, pa.string())
+    return pa.record_batch(columns, schema=batch.schema)
+
+
+def _text(cell: object) -> str:
+    assert isinstance(cell, bytes), "the driver converts nothing"
+    return base64.b64encode(cell).decode()
+
+
+def _kind(kind: int) -> str:
+    return _KINDS.get(kind, TEXT)
+
+
+def _literal(text: str, kind: str) -> str:
+    """A value in SQL, of which nothing is read as SQL."""
+    if kind in (NUMBER, REAL) and _NUMBER.match(text):
+        return text
+    if kind == BYTES:
+        return f"X'{base64.b64decode(text).hex()}'"
+    return f"_utf8mb4 X'{text.encode().hex()}'"
