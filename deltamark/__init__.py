@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Agent,
         Connection,
         ConnectionTable,
+        ConnectionTransformation,
         Connector,
         EntityAssociation,
         EntityAssociationMapping,
@@ -191,6 +192,7 @@ __all__ = [
     "ConfigurationUnknown",
     "Connection",
     "ConnectionTable",
+    "ConnectionTransformation",
     "Connector",
     "Consumer",
     "ConsumerMoved",
@@ -381,6 +383,7 @@ _MODULES = {
         "PropertyRef",
         "Thresholds",
         "ConnectionTable",
+        "ConnectionTransformation",
     ),
     "deltamark.domain.configuration.jobs": (
         "ComputeCorrelationKeysTask",

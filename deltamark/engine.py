@@ -165,7 +165,11 @@ class Engine:
         settings = checked_settings(connections)
         loaded = bootstrap.checked_configuration(configuration, functions, leave_out_unbuilt=leave_out_unbuilt)
         direct_input = bootstrap.direct_input(
-            "sources", sources, all_tables(loaded.configuration), "the configuration", again=True
+            "sources",
+            sources,
+            all_tables(loaded.configuration, loaded.evaluator.transformed),
+            "the configuration",
+            again=True,
         )
         services = bootstrap.services(
             loaded,
@@ -1479,8 +1483,9 @@ class Engine:
 
         configuration = services.configuration
         if job is None:
-            return bootstrap.direct_input("extracts", extracts, all_tables(configuration), "the configuration")
-        tables = tables_of_job(configuration, job)
+            tables = all_tables(configuration, services.evaluator.transformed)
+            return bootstrap.direct_input("extracts", extracts, tables, "the configuration")
+        tables = tables_of_job(configuration, job, services.evaluator.transformed)
         return bootstrap.direct_input("extracts", extracts, tables, f"job {job.identifier}")
 
     @contextmanager

@@ -23,6 +23,8 @@ ELEMENTS = {
     "ConnectionTable": "A table that the connection reads. It stands for the `ConnectionTable` of that name in "
     "mappings, as a file would; the columns that mappings name are read. Which attributes it has depends on the "
     "package.",
+    "ConnectionTransformation": "A connection table that is made of another one, row by row, before it is prepared; "
+    "see [transform what a source gives](../how-to/transform-what-a-source-gives.md).",
     "EntityType": "A kind of resource: a person, an account, a group.",
     "EntityType/Property": "A property that resources of the entity type may have. A property that only an "
     "association names need not be declared.",
@@ -82,6 +84,12 @@ MEANINGS = {
     "Connection Package": "The kind of source. `Sql`, `ActiveDirectory` and `Ldap` are built; another one is "
     "accepted where there is no `ConnectionTable` inside.",
     "ConnectionTable Identifier": "The `ConnectionTable` of mappings for which it stands.",
+    "ConnectionTransformation Identifier": "The `ConnectionTable` of mappings for which it stands.",
+    "ConnectionTransformation Connector": "Whose table it is.",
+    "ConnectionTransformation Table": "The connection table that is read: a file, a table of a connection, or what a "
+    "program gives. It may have the same name.",
+    "ConnectionTransformation Query": "`SELECT … FROM` this table, `WHERE` a condition holds: expressions over one row "
+    "at a time, in the language of [expressions](expressions.md), and `unnest([…])`.",
     "ConnectionTable ObjectClass": "`ActiveDirectory`, `Ldap`: the class of the entries of the table, such as `user`.",
     "ConnectionTable Filter": "`ActiveDirectory`, `Ldap`: which of them, an LDAP filter such as `(employeeID=*)`.",
     "ConnectionTable Base": "`ActiveDirectory`, `Ldap`: the distinguished name below which they are; all are read "

@@ -15,6 +15,7 @@ from deltamark.application.derivation.plan import judged_plan
 from deltamark.application.derivation.user_functions.decorator import registered
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.services import Services
+from deltamark.application.synchronization.transformation_check import query_faults
 from deltamark.config.connections import NO_SETTINGS, ConnectionSetting, setting_faults
 from deltamark.config.files import WatchedFiles
 from deltamark.config.user_modules import TaskModule, found_tasks
@@ -202,7 +203,7 @@ class _Judge:
             configuration=part,
             plan=judged.plan,
             evaluator=evaluator,
-            faults=(*faults, *judged.faults),
+            faults=(*faults, *judged.faults, *first_faults(query_faults(part, evaluator))),
             unjudged=unjudged,
         )
 

@@ -25,7 +25,7 @@ def with_direct_input(services: Services, job: Job) -> Services:
     """The services for a run of a job, whose extracts are those that the program gives, and files for the others."""
     if services.records_changes:
         return services
-    columns = tables_of_job(services.configuration, job)
+    columns = tables_of_job(services.configuration, job, services.evaluator.transformed)
     sources = {table: source for table, source in services.direct_input.items() if table in columns}
     if not sources:
         return evolve(services, direct_input={})
@@ -58,7 +58,7 @@ def with_input_of(
     """
     kept = services.kept_input.get(run.number)
     if kept is not None:
-        columns = tables_of_job(services.configuration, job)
+        columns = tables_of_job(services.configuration, job, services.evaluator.transformed)
         extracts = kept.extracts.with_tables(given, columns) if given else kept.extracts
         return evolve(
             services,
@@ -84,4 +84,4 @@ def _tables_of(services: Services, call: TaskCall) -> Iterable[str]:
     connector = call.task.prepares or call.task.synchronizes
     if connector is None:
         return ()
-    return tables_of_connectors(services.configuration, [connector])
+    return tables_of_connectors(services.configuration, [connector], services.evaluator.transformed)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
+from deltamark.domain.configuration.entity_model import ConnectionTransformation
 from deltamark.domain.derivation.dependency_paths import Read
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.function_columns import FunctionColumn
 from deltamark.domain.errors import DeltamarkError, Fault
+from deltamark.domain.synchronization.transformed_tables import TransformedTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -102,6 +104,13 @@ class Evaluator(Protocol):
         """The faults of an expression that `reads` accepts but that cannot be evaluated.
 
         An example is a comparison of a date with a text that is none.
+        """
+        ...
+
+    def transformed(self, transformation: ConnectionTransformation) -> TransformedTable:
+        """What the query of a transformation reads and gives.
+
+        :raises ExpressionRefused: if it does not parse, is not allowed, or cannot be evaluated.
         """
         ...
 

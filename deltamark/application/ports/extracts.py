@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
-from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
+from deltamark.domain.configuration.entity_model import (
+    ConnectionTransformation,
+    EntityAssociationMapping,
+    EntityType,
+    EntityTypeMapping,
+)
 from deltamark.domain.configuration.value_formats import AS_IT_IS, ValueFormat
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.runs.run import ExtractRead, SetAside
@@ -108,6 +113,19 @@ class LinkColumn:
     separator: str | None = None
 
 
+@frozen(kw_only=True)
+class Transformation:
+    """A transformation, for one mapping of its table.
+
+    :param one_first_each: of links: whether a second value has at most one first value.
+    :param one_second_each: of links: whether a first value has at most one second value.
+    """
+
+    declared: ConnectionTransformation
+    one_first_each: bool = False
+    one_second_each: bool = False
+
+
 class Extracts(Protocol):
     """Reads the connection tables of connectors.
 
@@ -124,6 +142,7 @@ class Extracts(Protocol):
         command_column: str | None,
         *,
         is_shared: bool = False,
+        transformation: Transformation | None = None,
     ) -> ResourceExtract:
         """The cleansed rows of an entity type's connection table.
 
@@ -132,6 +151,7 @@ class Extracts(Protocol):
             is a delta returns that.
         :param is_shared: whether other mappings read the table too. Then a row is empty, and passed over, if nothing is
             in the mapped cells. Else a command is something, and, where the key alone is mapped, any other cell.
+        :param transformation: what makes the table that the mapping reads of its connection table.
         """
         ...
 
@@ -143,6 +163,7 @@ class Extracts(Protocol):
         *,
         may_lack_first: bool = False,
         is_shared: bool = False,
+        transformation: Transformation | None = None,
     ) -> LinkExtract:
         """The cleansed pairs of an association's connection table.
 
@@ -151,6 +172,7 @@ class Extracts(Protocol):
         :param command_column: as for `resources`.
         :param may_lack_first: whether a row without a first value is no fault.
         :param is_shared: whether other mappings read the table too, see `resources`.
+        :param transformation: as for `resources`.
         """
         ...
 

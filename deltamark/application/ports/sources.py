@@ -119,12 +119,14 @@ class WantedTable:
     :param columns: what mappings name, each once, in the order in which they are written.
     :param options: the other attributes of its `ConnectionTable`, by their names: `Query`, `ObjectClass`, `Filter`.
     :param key: the column that tells the resources of its rows apart; None where no resources are read from it.
+    :param transformations: what is made of it: with another query, all of its rows are to be judged again.
     """
 
     name: str
     columns: tuple[str, ...] = field(converter=as_tuple)
     options: Mapping[str, str] = field(factory=dict)
     key: str | None = None
+    transformations: tuple[str, ...] = field(converter=as_tuple, default=())
 
 
 @frozen(kw_only=True)
@@ -160,12 +162,15 @@ class Question:
 
         User, secrets and the size of pages are not in it.
         """
-        asked = {
+        asked: dict[str, object] = {
             "format": _SCOPE_FORMAT,
             "package": self.package,
             "settings": {name: value for name, value in self.settings.items() if name not in _NOT_IN_SCOPE},
             "tables": [[table.name, table.columns, dict(table.options)] for table in self.tables],
         }
+        made = {table.name: table.transformations for table in self.tables if table.transformations}
+        if made:  # without one the scope is what it was before there were any
+            asked["transformations"] = made
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from attrs import frozen
 
@@ -31,6 +31,7 @@ from deltamark.domain.runs.run import Counts
 from deltamark.domain.secrets import Secret, masked, redacted
 from deltamark.domain.sources.places import DeliveryKind, PlaceMoved
 from deltamark.domain.suggestions import hint
+from deltamark.domain.synchronization.direct_input import tables_of_connectors
 from deltamark.domain.values import shown
 
 
@@ -129,6 +130,7 @@ def question(services: Services, connection: Connection) -> Question:
     """What is asked of the source of a connection: its tables, with the columns that mappings name."""
     settings = services.connections.get(connection.identifier, ConnectionSettings())
     assert connection.package is not None, "a checked configuration names the package of what it reads"
+    columns = tables_of_connectors(services.configuration, [connection.connector], services.evaluator.transformed)
     return Question(
         connection=connection.identifier,
         package=connection.package,
@@ -137,29 +139,36 @@ def question(services: Services, connection: Connection) -> Question:
         tables=[
             WantedTable(
                 name=table.identifier,
-                columns=dict.fromkeys(_columns(services.configuration, connection.connector, table.identifier)),
+                columns=columns[table.identifier],
+                transformations=_transformations(services.configuration, connection.connector, table.identifier),
                 options=table.options,
-                key=_key(services.configuration, connection.connector, table.identifier),
+                key=_key(services, connection.connector, table.identifier),
             )
             for table in connection.tables
         ],
     )
 
 
-def _key(configuration: Configuration, connector: str, table: str) -> str | None:
+def _key(services: Services, connector: str, table: str) -> str | None:
+    """The column that tells the resources of a table apart, also where a transformation takes the key from it."""
+    configuration = services.configuration
     resources, _ = configuration.mappings_of_connector(connector)
-    keys = (mapping.primary_key.connection_column for mapping in resources if mapping.connection_table == table)
-    return next(keys, None)
-
-
-def _columns(configuration: Configuration, connector: str, table: str) -> Iterator[str]:
-    resources, links = configuration.mappings_of_connector(connector)
     for mapping in resources:
-        if mapping.connection_table == table:
-            yield from (item.connection_column for item in mapping.properties)
-    for link in links:
-        if link.connection_table == table:
-            yield from (link.column1, link.column2)
+        if configuration.table_read(mapping) == table:
+            key = mapping.primary_key.connection_column
+            declared = configuration.transformation(connector, mapping.connection_table)
+            if declared is None:
+                return key
+            column = services.evaluator.transformed(declared).column(key)
+            if column is not None and column.source is not None:
+                return column.source
+    return None
+
+
+def _transformations(configuration: Configuration, connector: str, table: str) -> tuple[str, ...]:
+    """The queries that make other tables of one, which are part of the question."""
+    made = (item for item in configuration.transformations if (item.connector, item.table) == (connector, table))
+    return tuple(sorted(f"{item.identifier}: {item.query}" for item in made))
 
 
 def _read(services: Services, connection: Connection, *, everything: bool, run: int, ordinal: int) -> _Reading:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.deliveries import Delivery
-from deltamark.application.ports.extracts import Cleansed, Extracts, LinkColumn, LinkExtract, ResourceExtract
+from deltamark.application.ports.extracts import (
+    Cleansed,
+    Extracts,
+    LinkColumn,
+    LinkExtract,
+    ResourceExtract,
+    Transformation,
+)
 from deltamark.application.services import Apply, Scope, Services, Skip, TaskResult
 from deltamark.application.sources.export import deliveries_of, kept_deliveries
 from deltamark.application.synchronization.hold_back import left_out_by
@@ -30,6 +37,7 @@ from deltamark.domain.synchronization.direct_input import Delta, tables_of_conne
 from deltamark.domain.synchronization.link_rows import empty_sides
 from deltamark.domain.synchronization.recorded_changes import with_own_tables
 from deltamark.domain.synchronization.rows import each_row_once, row_counts
+from deltamark.domain.synchronization.transformed_tables import links_each
 
 _NO_LINES = pa.array([], pa.int64())
 
@@ -46,6 +54,8 @@ class PreparedExtracts:
     """Whether the configuration says that this fills the store: then nothing is deleted, and no limit applies."""
     deliveries: tuple[Delivery, ...] = ()
     """What connections delivered of it, which moves the places of their sources."""
+    tables_read: Mapping[str, str] = field(factory=dict)
+    """Connection table -> the one of which a transformation makes it."""
 
     @property
     def extracts(self) -> list[ResourceExtract | LinkExtract]:
@@ -129,8 +139,11 @@ class PreparedExtracts:
         return {name for delivery in self.deliveries for name in delivery.tables}
 
     def _by_table(self) -> Iterator[tuple[str, ResourceExtract | LinkExtract]]:
-        yield from ((mapping.connection_table, extract) for mapping, extract in self.resources)
-        yield from ((mapping.connection_table, extract) for mapping, extract in self.links)
+        """Each extract with the connection table that was read for it."""
+        for mapping, resources in self.resources:
+            yield self.tables_read.get(mapping.connection_table, mapping.connection_table), resources
+        for links_mapping, links in self.links:
+            yield self.tables_read.get(links_mapping.connection_table, links_mapping.connection_table), links
 
     @property
     def rows(self) -> int:
@@ -171,18 +184,31 @@ def read_extracts(services: Services, connector: str, command_column: str | None
     resources, links = configuration.mappings_of_connector(connector)
     if services.records_changes:
         resources, links = with_own_tables(resources, links)
+    is_transformed = not services.records_changes
     tables = Counter([*(m.connection_table for m in resources), *(m.connection_table for m in links)])
     resource_extracts = []
     for mapping in resources:
-        entity_type = configuration.entity_type(mapping.identifier)
-        assert entity_type is not None
         is_shared = tables[mapping.connection_table] > 1
-        extract = services.extracts.resources(mapping, entity_type, command_column, is_shared=is_shared)
+        extract = read_resources(
+            configuration,
+            services.extracts,
+            mapping,
+            command_column,
+            is_shared=is_shared,
+            is_transformed=is_transformed,
+        )
         resource_extracts.append((mapping, extract))
     link_extracts = []
     for link_mapping in links:
         is_shared = tables[link_mapping.connection_table] > 1
-        pairs = read_links(configuration, services.extracts, link_mapping, command_column, is_shared=is_shared)
+        pairs = read_links(
+            configuration,
+            services.extracts,
+            link_mapping,
+            command_column,
+            is_shared=is_shared,
+            is_transformed=is_transformed,
+        )
         resource_extracts = [
             (mapping, _incomplete_with_links(mapping, extract, link_mapping, pairs))
             for mapping, extract in resource_extracts
@@ -193,7 +219,39 @@ def read_extracts(services: Services, connector: str, command_column: str | None
         resources=tuple(resource_extracts),
         links=tuple(link_extracts),
         deliveries=deliveries,
+        tables_read={
+            mapping.connection_table: configuration.table_read(mapping)
+            for mapping in configuration.all_mappings_of(connector)
+        }
+        if is_transformed
+        else {},
     )
+
+
+def read_resources(
+    configuration: Configuration,
+    extracts: Extracts,
+    mapping: EntityTypeMapping,
+    command_column: str | None,
+    *,
+    is_shared: bool,
+    is_transformed: bool = True,
+) -> ResourceExtract:
+    """The rows of an entity type.
+
+    :param command_column: the column with the commands, None if the extract is complete.
+    :param is_shared: whether other mappings read the table too.
+    :param is_transformed: whether a transformation may make its table.
+    :raises SourceError: if the file cannot be read.
+    """
+    entity_type = configuration.entity_type(mapping.identifier)
+    assert entity_type is not None, "a checked configuration maps existing types"
+    declared = configuration.transformation(mapping.connector, mapping.connection_table) if is_transformed else None
+    if declared is None:
+        return extracts.resources(mapping, entity_type, command_column, is_shared=is_shared)
+    source = evolve(mapping, connection_table=declared.table)
+    transformation = Transformation(declared=declared)
+    return extracts.resources(source, entity_type, command_column, is_shared=is_shared, transformation=transformation)
 
 
 def read_links(
@@ -203,22 +261,36 @@ def read_links(
     command_column: str | None,
     *,
     is_shared: bool,
+    is_transformed: bool = True,
 ) -> LinkExtract:
     """The pairs of an association, read as the keys are that they name.
 
     :param command_column: the column with the commands, None if the extract is complete.
     :param is_shared: whether other mappings read the table too.
+    :param is_transformed: whether a transformation may make its table.
     :raises SourceError: if the file cannot be read.
     """
     sides = empty_sides(configuration, mapping)
     columns = _link_columns(configuration, mapping)
+    transformation = _link_transformation(configuration, mapping) if is_transformed else None
+    if transformation is not None:
+        mapping = evolve(mapping, connection_table=transformation.declared.table)
     return extracts.links(
         mapping,
         columns,
         command_column,
         may_lack_first=sides.may_lack_first,
         is_shared=is_shared,
+        transformation=transformation,
     )
+
+
+def _link_transformation(configuration: Configuration, mapping: EntityAssociationMapping) -> Transformation | None:
+    declared = configuration.transformation(mapping.connector, mapping.connection_table)
+    if declared is None:
+        return None
+    one_first_each, one_second_each = links_each(configuration, mapping)
+    return Transformation(declared=declared, one_first_each=one_first_each, one_second_each=one_second_each)
 
 
 def _with_empty_sides(
@@ -341,7 +413,7 @@ def is_given_delta(services: Services, connector: str) -> bool:
     """Whether a program gives a delta of a connector."""
     if services.records_changes:
         return True
-    tables = tables_of_connectors(services.configuration, [connector])
+    tables = tables_of_connectors(services.configuration, [connector], services.evaluator.transformed)
     return any(isinstance(source, Delta) and table in tables for table, source in services.direct_input.items())
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from attrs import define, field, frozen
 
 from deltamark.application.ports.extracts import Extracts, LinkExtract, ResourceExtract
-from deltamark.application.synchronization.prepare import read_links
+from deltamark.application.synchronization.prepare import read_links, read_resources
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import (
     Connector,
@@ -85,8 +85,9 @@ class _Check:
         """Reads the extracts of a connector."""
         resources, links = self.configuration.mappings_of_connector(connector.identifier)
         delivered = self._delivered(connector.identifier)
-        resources = tuple(mapping for mapping in resources if mapping.connection_table not in delivered)
-        links = tuple(mapping for mapping in links if mapping.connection_table not in delivered)
+        read = self.configuration.table_read
+        resources = tuple(mapping for mapping in resources if read(mapping) not in delivered)
+        links = tuple(mapping for mapping in links if read(mapping) not in delivered)
         tables = Counter([*(m.connection_table for m in resources), *(m.connection_table for m in links)])
         command = self._command_column(connector.identifier)
         counts: dict[str, int] = {}
@@ -116,10 +117,8 @@ class _Check:
         return next((task.command_column for task in tasks if task.prepares == connector and task.command_column), None)
 
     def _resources(self, mapping: EntityTypeMapping, command: str | None, *, is_shared: bool) -> ResourceExtract | None:
-        entity_type = self.configuration.entity_type(mapping.entity_type)
-        assert entity_type is not None, "a checked configuration maps existing types"
         try:
-            return self.extracts.resources(mapping, entity_type, command, is_shared=is_shared)
+            return read_resources(self.configuration, self.extracts, mapping, command, is_shared=is_shared)
         except SourceError as error:
             self._refuse(error, mapping)
             return None

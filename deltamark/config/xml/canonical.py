@@ -14,8 +14,8 @@ from deltamark.config.xml.writer import xml_of
 from deltamark.domain.configuration.configuration import Configuration
 
 _SORTED = (
-    "agents", "policies", "connectors", "connections", "entity_types", "entity_type_mappings", "association_mappings",
-    "resource_types", "tasks", "jobs",
+    "agents", "policies", "connectors", "connections", "transformations", "entity_types", "entity_type_mappings",
+    "association_mappings", "resource_types", "tasks", "jobs",
 )  # fmt: skip
 
 

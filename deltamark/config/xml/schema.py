@@ -40,6 +40,7 @@ from deltamark.domain.configuration.entity_model import (
     Agent,
     Connection,
     ConnectionTable,
+    ConnectionTransformation,
     Connector,
     EntityAssociation,
     EntityAssociationMapping,
@@ -153,6 +154,16 @@ CONNECTION = element(
     CONNECTOR_NAMED,
     Attribute("Package", TEXT, "package"),
     children=(CONNECTION_TABLE,),
+)
+TRANSFORMATION = element(
+    "ConnectionTransformation",
+    ConnectionTransformation,
+    "transformations",
+    Attribute("Identifier", TABLE, "identifier", required=True),
+    CONNECTOR_NAMED,
+    Attribute("Table", TABLE, "table", required=True),
+    Attribute("Query", TEXT, "query", required=True),
+    names=False,
 )
 PROPERTY = element(
     "Property",
@@ -294,6 +305,7 @@ ROOT = Element(
         POLICY,
         CONNECTOR,
         CONNECTION,
+        TRANSFORMATION,
         ENTITY_TYPE,
         ASSOCIATION,
         ENTITY_TYPE_MAPPING,

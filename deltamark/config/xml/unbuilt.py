@@ -28,7 +28,7 @@ _ROLE_MODEL = """
     SingleRole SingleRoleRule TypeRule
 """
 _SOURCES = """
-    ConnectionColumn ConnectionTable ConnectionTransformation PasswordResetSetting PasswordResetSettings
+    ConnectionColumn ConnectionTable PasswordResetSetting PasswordResetSettings
     ResourceTypeMapping Transformation
 """
 _SCREENS_AND_ACCESS = """

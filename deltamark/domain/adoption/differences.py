@@ -39,6 +39,7 @@ class ModelPart(Enum):
     MAPPING = "mapping"
     CONNECTOR = "connector"
     CONNECTION = "connection"
+    TRANSFORMATION = "transformation"
     RESOURCE_TYPE = "resource type"
     EXPRESSION = "property expression"
     CORRELATION = "correlation rule"
@@ -130,6 +131,7 @@ def differences(before: Configuration | None, after: Configuration) -> tuple[Mod
     for part, name in (
         (ModelPart.CONNECTOR, "connectors"),
         (ModelPart.CONNECTION, "connections"),
+        (ModelPart.TRANSFORMATION, "transformations"),
         (ModelPart.RESOURCE_TYPE, "resource_types"),
         (ModelPart.POLICY, "policies"),
         (ModelPart.AGENT, "agents"),

@@ -14,6 +14,7 @@ from attrs import evolve, field, fields, frozen
 from deltamark.domain.configuration.entity_model import (
     Agent,
     Connection,
+    ConnectionTransformation,
     Connector,
     EntityAssociation,
     EntityAssociationMapping,
@@ -53,6 +54,10 @@ def _connectors(items: Iterable[Connector]) -> tuple[Connector, ...]:
 
 
 def _connections(items: Iterable[Connection]) -> tuple[Connection, ...]:
+    return as_tuple(items)
+
+
+def _transformations(items: Iterable[ConnectionTransformation]) -> tuple[ConnectionTransformation, ...]:
     return as_tuple(items)
 
 
@@ -108,6 +113,7 @@ class Configuration:
     policies: tuple[Policy, ...] = field(converter=_policies, default=())
     connectors: tuple[Connector, ...] = field(converter=_connectors, default=())
     connections: tuple[Connection, ...] = field(converter=_connections, default=())
+    transformations: tuple[ConnectionTransformation, ...] = field(converter=_transformations, default=())
     entity_types: tuple[EntityType, ...] = field(converter=_entity_types, default=())
     associations: tuple[EntityAssociation, ...] = field(converter=_associations, default=())
     entity_type_mappings: tuple[EntityTypeMapping, ...] = field(converter=_entity_type_mappings, default=())
@@ -187,6 +193,15 @@ class Configuration:
         """All mappings: of entity types, then of associations."""
         return (*self.entity_type_mappings, *self.association_mappings)
 
+    def transformation(self, connector: str, table: str) -> ConnectionTransformation | None:
+        """The transformation that makes a connection table of a connector, or None where it is read as it is."""
+        return next((t for t in self.transformations if (t.connector, t.identifier) == (connector, table)), None)
+
+    def table_read(self, mapping: EntityTypeMapping | EntityAssociationMapping) -> str:
+        """The connection table that is read for a mapping, which a transformation may change."""
+        transformation = self.transformation(mapping.connector, mapping.connection_table)
+        return mapping.connection_table if transformation is None else transformation.table
+
     def connections_of(self, connector: str) -> tuple[Connection, ...]:
         """The connections that read tables of a connector, in document order."""
         return tuple(c for c in self.connections if c.connector == connector and c.tables)
@@ -206,6 +221,11 @@ class Configuration:
             tuple(m for m in self.entity_type_mappings if m.connector == connector),
             tuple(m for m in self.association_mappings if m.connector == connector),
         )
+
+    def all_mappings_of(self, connector: str) -> tuple[EntityTypeMapping | EntityAssociationMapping, ...]:
+        """The mappings of a connector of both kinds."""
+        resources, links = self.mappings_of_connector(connector)
+        return (*resources, *links)
 
     @cached_property
     def synchronized_connectors(self) -> Collection[str]:

@@ -135,6 +135,25 @@ class Connection:
 
 @checked_keywords
 @frozen
+class ConnectionTransformation:
+    """A connection table that is made of another one, row by row, before anything is prepared.
+
+    Mappings name it as their connection table.
+
+    :param table: the connection table that is read: a file, what a program gives, or what a connection delivers. It may
+        have the same name.
+    :param query: ``SELECT … FROM table WHERE …`` over one row at a time.
+    """
+
+    identifier: str
+    connector: str
+    table: str
+    query: str
+    location: Location | None = location_field()
+
+
+@checked_keywords
+@frozen
 class Property:
     """A property that resources of an entity type may hold."""
 

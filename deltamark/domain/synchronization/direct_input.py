@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import (
+    ConnectionTransformation,
+    EntityAssociationMapping,
+    EntityTypeMapping,
+)
 from deltamark.domain.configuration.jobs import Job
 from deltamark.domain.errors import UsageError
 from deltamark.domain.suggestions import nearest
+from deltamark.domain.synchronization.transformed_tables import TransformedTable
 from deltamark.domain.values import shown
 
 
@@ -33,28 +39,46 @@ def name_of(table: str) -> str:
     return f"{table} (given by the program)"
 
 
-def tables_of_job(configuration: Configuration, job: Job) -> dict[str, tuple[str, ...]]:
-    """Connection table -> the columns that mappings name, of the tables that the tasks of a job read."""
+Transformed: TypeAlias = Callable[[ConnectionTransformation], TransformedTable]
+"""Reads the query of a transformation."""
+
+
+def tables_of_job(configuration: Configuration, job: Job, transformed: Transformed) -> dict[str, tuple[str, ...]]:
+    """Connection table -> the columns that are read, of the tables that the tasks of a job read."""
     tasks = configuration.called_by(job)
-    return tables_of_connectors(configuration, filter(None, (task.prepares or task.synchronizes for task in tasks)))
+    connectors = filter(None, (task.prepares or task.synchronizes for task in tasks))
+    return tables_of_connectors(configuration, connectors, transformed)
 
 
-def all_tables(configuration: Configuration) -> dict[str, tuple[str, ...]]:
-    """Connection table -> the columns that mappings name, of all tables."""
-    return tables_of_connectors(configuration, (connector.identifier for connector in configuration.connectors))
+def all_tables(configuration: Configuration, transformed: Transformed) -> dict[str, tuple[str, ...]]:
+    """Connection table -> the columns that are read, of all tables."""
+    connectors = (connector.identifier for connector in configuration.connectors)
+    return tables_of_connectors(configuration, connectors, transformed)
 
 
-def tables_of_connectors(configuration: Configuration, connectors: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Connection table -> the columns that mappings name, of the tables of some connectors."""
+def tables_of_connectors(
+    configuration: Configuration, connectors: Iterable[str], transformed: Transformed
+) -> dict[str, tuple[str, ...]]:
+    """Connection table -> the columns that are read, of the tables of some connectors.
+
+    Those are what mappings name, and what transformations read to give that.
+    """
     columns: dict[str, dict[str, None]] = {}
     for connector in dict.fromkeys(connectors):
-        resources, links = configuration.mappings_of_connector(connector)
-        for mapping in resources:
-            named = columns.setdefault(mapping.connection_table, {})
-            named.update(dict.fromkeys(mapped.connection_column for mapped in mapping.properties))
-        for pairs in links:
-            columns.setdefault(pairs.connection_table, {}).update(dict.fromkeys((pairs.column1, pairs.column2)))
+        for mapping in configuration.all_mappings_of(connector):
+            named = columns_of(mapping)
+            transformation = configuration.transformation(connector, mapping.connection_table)
+            if transformation is not None:
+                named = transformed(transformation).reads(named)
+            columns.setdefault(configuration.table_read(mapping), {}).update(dict.fromkeys(named))
     return {table: tuple(named) for table, named in columns.items()}
+
+
+def columns_of(mapping: EntityTypeMapping | EntityAssociationMapping) -> tuple[str, ...]:
+    """The columns that a mapping names."""
+    if isinstance(mapping, EntityTypeMapping):
+        return tuple(mapped.connection_column for mapped in mapping.properties)
+    return (mapping.column1, mapping.column2)
 
 
 def refuse_unknown_tables(given: Iterable[object], known: Mapping[str, object], of: str) -> None:

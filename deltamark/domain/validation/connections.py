@@ -61,8 +61,7 @@ def _option_faults(connection: Connection, package: Package, table: ConnectionTa
 
 
 def _unmapped(configuration: Configuration, connection: Connection, table: ConnectionTable) -> Iterator[Fault]:
-    resources, links = configuration.mappings_of_connector(connection.connector)
-    mapped = [*(mapping.connection_table for mapping in resources), *(link.connection_table for link in links)]
+    mapped = [configuration.table_read(mapping) for mapping in configuration.all_mappings_of(connection.connector)]
     if table.identifier not in mapped:
         yield Fault(
             table.location or connection.location,

@@ -161,6 +161,10 @@ def _model_faults(configuration: Configuration, index: Index) -> Iterator[Fault]
     for connection in configuration.connections:
         where = f"connection {shown(connection.identifier)}"
         yield from index.unknown("connector", connection.connector, index.connectors, where, connection.location)
+    for transformation in configuration.transformations:
+        where = f"transformation {shown(transformation.identifier)}"
+        location = transformation.location
+        yield from index.unknown("connector", transformation.connector, index.connectors, where, location)
     for association in configuration.associations:
         where = f"association {shown(association.identifier)}"
         for end in (association.property1, association.property2):

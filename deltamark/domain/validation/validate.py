@@ -17,6 +17,7 @@ from deltamark.domain.validation.identifiers import identifier_faults
 from deltamark.domain.validation.jobs import job_faults
 from deltamark.domain.validation.mappings import mapping_faults
 from deltamark.domain.validation.references import NOTHING_MISSING, Index, Missing, reference_faults
+from deltamark.domain.validation.transformations import transformation_faults
 
 MOST_FAULTS = 200
 """More faults of one kind would not help, and finding the nearest name for each takes time."""
@@ -40,6 +41,7 @@ def faults(
         reference_faults(configuration, index),
         mapping_faults(configuration, index),
         connection_faults(configuration),
+        transformation_faults(configuration),
         computed_faults(configuration, index),
         job_faults(configuration, index),
     )

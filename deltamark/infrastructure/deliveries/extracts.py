@@ -8,7 +8,13 @@ from typing import Any, TypeVar
 from attrs import evolve, frozen
 
 from deltamark.application.ports.deliveries import Delivery
-from deltamark.application.ports.extracts import Extracts, LinkColumn, LinkExtract, ResourceExtract
+from deltamark.application.ports.extracts import (
+    Extracts,
+    LinkColumn,
+    LinkExtract,
+    ResourceExtract,
+    Transformation,
+)
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.configuration.jobs import COMMAND
 from deltamark.domain.errors import SourceError
@@ -34,15 +40,18 @@ class DeliveredExtracts:
         command_column: str | None,
         *,
         is_shared: bool = False,
+        transformation: Transformation | None = None,
     ) -> ResourceExtract:
         """The cleansed rows of an entity type's connection table (see `Extracts`)."""
         table = mapping.connection_table
         if table not in self.delivered:
-            return self.others.resources(mapping, entity_type, command_column, is_shared=is_shared)
+            return self.others.resources(
+                mapping, entity_type, command_column, is_shared=is_shared, transformation=transformation
+            )
         delivery, extracts = self.delivered[table]
         command = COMMAND if delivery.tables[table].is_delta else None
         mapping = evolve(mapping, always_complete=False)  # each table is what it was delivered as
-        extract = extracts.resources(mapping, entity_type, command, is_shared=is_shared)
+        extract = extracts.resources(mapping, entity_type, command, is_shared=is_shared, transformation=transformation)
         return _checked(extract, delivery, table)
 
     def links(
@@ -53,15 +62,30 @@ class DeliveredExtracts:
         *,
         may_lack_first: bool = False,
         is_shared: bool = False,
+        transformation: Transformation | None = None,
     ) -> LinkExtract:
         """The cleansed pairs of an association's connection table (see `Extracts`)."""
         table = mapping.connection_table
         if table not in self.delivered:
-            return self.others.links(mapping, ends, command_column, may_lack_first=may_lack_first, is_shared=is_shared)
+            return self.others.links(
+                mapping,
+                ends,
+                command_column,
+                may_lack_first=may_lack_first,
+                is_shared=is_shared,
+                transformation=transformation,
+            )
         delivery, extracts = self.delivered[table]
         command = COMMAND if delivery.tables[table].is_delta else None
         mapping = evolve(mapping, always_complete=False)
-        extract = extracts.links(mapping, ends, command, may_lack_first=may_lack_first, is_shared=is_shared)
+        extract = extracts.links(
+            mapping,
+            ends,
+            command,
+            may_lack_first=may_lack_first,
+            is_shared=is_shared,
+            transformation=transformation,
+        )
         return _checked(extract, delivery, table)
 
     def with_tables(self, sources: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> DeliveredExtracts:

@@ -11,11 +11,13 @@ import pyarrow.compute as pc
 from deltamark.application.ports.arrow_schemas import COMPUTED, REFUSED
 from deltamark.application.ports.evaluator import Computation, Inputs, RuleValues
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import ConnectionTransformation
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Read, refusal, route
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.function_columns import FunctionColumn
 from deltamark.domain.errors import Fault
+from deltamark.domain.synchronization.transformed_tables import TransformedTable
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import Workbench, query_once
 from deltamark.infrastructure.duckdb.json_values import sql_type
@@ -33,6 +35,7 @@ from deltamark.infrastructure.expressions.compiler import (
     register_functions,
 )
 from deltamark.infrastructure.expressions.result_conversion import LONGEST_TEXT, TEXTS
+from deltamark.infrastructure.expressions.row_query import row_query
 
 _COUNTED = pa.schema(
     [
@@ -59,6 +62,7 @@ class DuckEvaluator:
         self._at_once = at_once
         self._workbench = workbench or Workbench()
         self._compiled: dict[Derivation, Compiled] = {}
+        self._transformed: dict[ConnectionTransformation, TransformedTable] = {}
 
     def reads(self, derivation: Derivation) -> tuple[Read, ...]:
         try:
@@ -79,6 +83,20 @@ class DuckEvaluator:
     def _trial(self, derivation: Derivation, reads: Iterable[Read]) -> Trial:
         types = {read: self._type(derivation, read) for read in reads}
         return Trial(self._workbench, types)
+
+    def transformed(self, transformation: ConnectionTransformation) -> TransformedTable:
+        known = self._transformed.get(transformation)
+        if known is None:
+            query = row_query(transformation)
+            sql = list(query.sql)
+            self._workbench.prepare(lambda root: register_functions(root, " ".join(sql)))
+            names = dict.fromkeys((*query.table.condition_reads, *(n for c in query.table.columns for n in c.reads)))
+            reasons = Trial(self._workbench, {Read((), name): "VARCHAR" for name in names}).of_sql(sql)
+            refused = refusal(map(not_evaluable, reasons))
+            if refused is not None:
+                raise refused
+            known = self._transformed[transformation] = query.table
+        return known
 
     def properties(self, derivations: Sequence[Derivation], inputs: Inputs) -> Computation:
         portions = list(self.portions(derivations, inputs))

@@ -45,6 +45,18 @@ class Trial:
             of_parts = self._of_parts(db, compiled.parts)
             return tuple(dict.fromkeys(of_parts)) or (reason,)
 
+    def of_sql(self, expressions: Iterable[str]) -> tuple[str, ...]:
+        """Why some of these expressions cannot be evaluated for a row without values; constants in them are computed.
+
+        Each is tried inside `try(…)`, where a failure is no value: what remains is what cannot be planned.
+        """
+        with self.workbench.connection() as db:
+            reasons = [
+                self._reason(db, f"try({{'v': {sql}}})", is_constant=True) or self._reason(db, sql, is_constant=False)
+                for sql in expressions
+            ]
+        return tuple(dict.fromkeys(reason for reason in reasons if reason is not None))
+
     def of_parts(self, parts: Iterable[Part]) -> tuple[str, ...]:
         """Why parts of an expression cannot be evaluated: the reasons of the smallest ones that cannot."""
         parts = tuple(parts)

@@ -66,10 +66,14 @@ def parse_sql(expression: str) -> ScalarSql:
     if form is None:
         raise ExpressionRefused("must look like SQL:person: person.Mail, with a name between the colons")
     variable, text = form.groups()
-    return ScalarSql(variable, _parse(text))
+    return ScalarSql(variable, parse(text))
 
 
-def _parse(text: str) -> exp.Expr:
+def parse(text: str) -> exp.Expr:
+    """The tree of a text of SQL. Needs a few hundred stack frames.
+
+    :raises ExpressionRefused: with the fault.
+    """
     if _depth(text) > DEEPEST or text.count("[") > DEEPEST:
         raise ExpressionRefused(f"nests deeper than {DEEPEST} brackets")
     try:

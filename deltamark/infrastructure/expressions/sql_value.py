@@ -96,6 +96,28 @@ def watched_peak() -> Iterator[Peak]:
         _PEAK.reset(token)
 
 
+_IS_CAUGHT: ContextVar[bool] = ContextVar("is_caught", default=False)
+
+
+@contextmanager
+def caught_failures() -> Iterator[None]:
+    """A block in which SQL is made whose failures `try(…)` catches."""
+    token = _IS_CAUGHT.set(True)
+    try:
+        yield
+    finally:
+        _IS_CAUGHT.reset(token)
+
+
+def failure(message: str) -> str:
+    """SQL of a value of any type that fails when it is evaluated.
+
+    :param message: SQL of why.
+    """
+    # `try` takes no `error`: that may have another result each time.
+    return f"(CASE WHEN CAST({message} AS BOOLEAN) THEN NULL END)" if _IS_CAUGHT.get() else f"error({message})"
+
+
 SHORT = Growth(0, 41)
 """The bound of all other types, which have at most 41 characters as texts."""
 

@@ -6,11 +6,11 @@ Refuses what is not named here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from math import isinf
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from attrs import define, evolve, field, frozen
 from sqlglot import exp
@@ -22,7 +22,6 @@ from deltamark.infrastructure.duckdb.conversions import decimal_text
 from deltamark.infrastructure.duckdb.dates import iso_instant
 from deltamark.infrastructure.expressions.advice import instead_of_node
 from deltamark.infrastructure.expressions.decimals import ARITHMETIC, negated, ordered
-from deltamark.infrastructure.expressions.name_resolution import ExpressionNames
 from deltamark.infrastructure.expressions.sql_function_calls import part, round_quotient, unit_of
 from deltamark.infrastructure.expressions.sql_functions import call_function
 from deltamark.infrastructure.expressions.sql_value import (
@@ -37,6 +36,7 @@ from deltamark.infrastructure.expressions.sql_value import (
     computed_once,
     decimal_literal,
     exact_sql,
+    failure,
     unify,
 )
 
@@ -114,11 +114,23 @@ class _Node:
     parts: list[Part] = field(factory=list)
 
 
+class Names(Protocol):
+    """The names that an expression may use."""
+
+    def read(self, parts: Sequence[str], verb: str) -> Typed:
+        """The value of a name after that of the variable.
+
+        :param verb: what the expression does with the name, for messages.
+        :raises ExpressionRefused: if there is no such name.
+        """
+        ...
+
+
 @define
 class Translation:
-    """Translates the trees of one expression over one entity type."""
+    """Translates the trees of one expression."""
 
-    names: ExpressionNames
+    names: Names
     variable: str
     problems: list[ExpressionRefused] = field(factory=list, init=False)
     """Everything that is not allowed, and all wrong types."""
@@ -522,7 +534,7 @@ def _fitted(value: Typed, to: exp.DataType, *, safe: bool) -> Typed:
         )
     number = _cast_to(value, "DECIMAL", Shape.DECIMAL, safe=safe)
     fitted = f"deltamark_decimal_fitted(text, {digits}, {scale})"
-    otherwise = "NULL" if safe else f"error(text || ' does not fit into DECIMAL({digits}, {scale})')"
+    otherwise = "NULL" if safe else failure(f"text || ' does not fit into DECIMAL({digits}, {scale})'")
     return Typed(computed_once(number.sql, f"coalesce({fitted}, {otherwise})"), Shape.DECIMAL)
 
 
@@ -553,7 +565,7 @@ def _cast_decimal(value: Typed, cast: str, kind: str, shape: Shape, *, safe: boo
     elif value.shape is Shape.WHOLE or (value.shape is Shape.NUMBER and value.exact is not None):
         return as_decimal(value)
     elif value.shape in (Shape.TEXT, Shape.NUMBER, Shape.NOTHING):
-        otherwise = "NULL" if safe else "error('\"' || left(text, 80) || '\" is not a decimal number')"
+        otherwise = "NULL" if safe else failure("'\"' || left(text, 80) || '\" is not a decimal number'")
         body = f"CASE WHEN text IS NOT NULL THEN coalesce({decimal_text('trim(text)')}, {otherwise}) END"
         return Typed(computed_once(f"CAST({value.sql} AS VARCHAR)", body), Shape.DECIMAL)
     raise ExpressionRefused(f"converts {value.described} to {kind}")
@@ -564,7 +576,7 @@ def _iso(text: str, *, safe: bool) -> str:
 
     DuckDB's own cast ignores offsets from UTC.
     """
-    otherwise = "NULL" if safe else "error('\"' || left(text, 80) || '\" is not a date in ISO 8601')"
+    otherwise = "NULL" if safe else failure("'\"' || left(text, 80) || '\" is not a date in ISO 8601'")
     body = f"CASE WHEN text IS NOT NULL THEN coalesce({iso_instant('trim(text)')}, {otherwise}) END"
     return f"CAST({computed_once(text, body)} AS TIMESTAMP)"
 

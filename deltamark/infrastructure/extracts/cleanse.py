@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
@@ -79,14 +80,17 @@ def cleanse_resources(
         ``fault_value`` and ``line``.
     """
     rows = fetched.rows
-    connection.register("fetched", rows)
+    # A transformation may make several rows of one line.
+    places = pa.array(np.arange(rows.num_rows), pa.int64())
+    connection.register("fetched", rows.append_column("place", places))
     faults = []
     if described.command_column is not None:
-        faults = _faulty_rows(connection, ", command") if _has_faults(rows) else []
+        faults = _faulty_rows(connection, ", command, place") if _has_faults(rows) else []
     elif _has_faults(rows) or _count(connection, "count(distinct key)") < rows.num_rows:
         faults = _faulty_resources(connection)
     connection.unregister("fetched")
-    return _cleansed(fetched, faults, [row["line"] for row in faults], described, file)
+    places = pa.array([row["place"] for row in faults], pa.int64())
+    return _cleansed(fetched, faults, places, described, file, by="place")
 
 
 def cleanse_links(
@@ -110,7 +114,7 @@ def cleanse_links(
         faults = _faulty_rows(connection)
         left_out = _lines(connection, _IGNORED) + [row["line"] for row in faults]
     connection.unregister("fetched")
-    return _cleansed(fetched, faults, left_out, described, file)
+    return _cleansed(fetched, faults, pa.array(left_out, pa.int64()), described, file)
 
 
 _FAULTY = pa.schema([("key", pa.string()), ("line", pa.int64()), ("command", pa.string())])
@@ -214,26 +218,30 @@ def _faulty_resources(connection: duckdb.DuckDBPyConnection) -> list[dict[str, A
     query = """
         with repeated as (
             select key, count(distinct state) = 1 and count(fault) = 0 as same,
-                list_sort(array_agg(line))[1] as first, list_sort(array_agg(line))[2] as second
+                list_sort(array_agg({'place': place, 'line': line}))[1] as first,
+                list_sort(array_agg({'place': place, 'line': line}))[2] as second
             from fetched where key is not null group by key having count(*) > 1)
-        select f.line, f.key, f.fault, f.fault_value, coalesce(d.same, false) as same,
-               case when f.line = d.first then d.second else d.first end as other
+        select f.line, f.place, f.key, f.fault, f.fault_value, coalesce(d.same, false) as same,
+               case when f.place = d.first.place then d.second.line else d.first.line end as other
         from fetched f left join repeated d on d.key = f.key
-        where f.fault is not null or (d.key is not null and not (d.same and f.line = d.first))
-        order by f.line"""
+        where f.fault is not null or (d.key is not null and not (d.same and f.place = d.first.place))
+        order by f.place"""
     return list(connection.sql(query).to_arrow_table().to_pylist())
 
 
 def _cleansed(
     fetched: FetchedRows,
     faults: list[dict[str, Any]],
-    left_out: list[int],
+    left_out: pa.Array,
     described: DescribedColumns,
     file: str,
+    *,
+    by: str = "line",
 ) -> CleansedRows:
     rows = fetched.rows
-    if left_out:
-        rows = rows.filter(pc.invert(pc.is_in(rows["line"], value_set=pa.array(left_out, pa.int64()))))
+    if len(left_out):
+        named = rows["line"] if by == "line" else pa.array(np.arange(rows.num_rows), pa.int64())
+        rows = rows.filter(pc.invert(pc.is_in(named, value_set=left_out)))
     unreadable = [SetAside(file=file, line=row.line, reason=row.reason, value=row.text) for row in fetched.unreadable]
     set_aside = [described.set_aside(row, file) for row in faults]
     kept = dict.fromkeys(
@@ -247,7 +255,7 @@ def _cleansed(
         set_aside=tuple(sorted([*set_aside, *unreadable], key=lambda row: row.line or 0)),
         losses=[
             *([("that cannot be read", len(fetched.unreadable))] if fetched.unreadable else []),
-            *described.losses([row["fault"] for row in faults]),
+            *described.losses(faults),
         ],
         count=fetched.count,
         passed_over=fetched.passed_over,

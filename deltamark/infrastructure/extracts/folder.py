@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 from attrs import evolve, field, frozen
 
-from deltamark.application.ports.extracts import LinkColumn, LinkExtract, ResourceExtract
+from deltamark.application.ports.extracts import LinkColumn, LinkExtract, ResourceExtract, Transformation
 from deltamark.application.ports.sources import NOT_READ
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.configuration.value_formats import CellType
@@ -38,6 +38,7 @@ from deltamark.infrastructure.extracts.formats import ENDINGS, format_of
 from deltamark.infrastructure.extracts.many_values import one_row_each
 from deltamark.infrastructure.extracts.query import Query, link_query, resource_query
 from deltamark.infrastructure.extracts.row_faults import DescribedColumns
+from deltamark.infrastructure.extracts.transformed import Transformer
 
 _ATTEMPTS = 3
 
@@ -87,6 +88,7 @@ class FolderExtracts:
         command_column: str | None,
         *,
         is_shared: bool = False,
+        transformation: Transformation | None = None,
     ) -> ResourceExtract:
         """The cleansed rows of an entity type's connection table.
 
@@ -94,13 +96,21 @@ class FolderExtracts:
             mapping which is always complete must not have it.
         :param is_shared: whether other mappings read the table too. Then a row is empty, and passed over, if nothing is
             in the mapped cells. Else a command is something, and, where the key alone is mapped, any other cell.
+        :param transformation: what makes the table that the mapping reads of its connection table.
 
         :raises SourceError: if the file cannot be read as a whole. No content of a file raises another error.
         """
         command_column = self._command_column(mapping.connection_table, command_column)
         query = partial(resource_query, mapping, entity_type, command_column, is_shared=is_shared)
         whole_rows = not is_shared and len(mapping.properties) == 1
-        with self._fetched(mapping, query, whole_rows=whole_rows) as (connection, fetched, described, name, digest):
+        made = self._transformer(mapping, transformation, command_column)
+        with self._fetched(mapping, query, made, whole_rows=whole_rows) as (
+            connection,
+            fetched,
+            described,
+            name,
+            digest,
+        ):
             rows = cleanse_resources(connection, fetched, described, name)
         names = ["key", "line", "state", *_command(described)]
         cleansed = rows.cleansed(mapping.entity_type, name, digest, has_commands=described.command_column is not None)
@@ -114,6 +124,7 @@ class FolderExtracts:
         *,
         may_lack_first: bool = False,
         is_shared: bool = False,
+        transformation: Transformation | None = None,
     ) -> LinkExtract:
         """The cleansed pairs of an association's connection table.
 
@@ -123,11 +134,13 @@ class FolderExtracts:
         :param command_column: as for `resources`.
         :param may_lack_first: whether a row without a first value is no fault.
         :param is_shared: whether other mappings read the table too, see `resources`.
+        :param transformation: as for `resources`.
         :raises SourceError: if the file cannot be read as a whole.
         """
         command_column = self._command_column(mapping.connection_table, command_column)
         query = partial(link_query, mapping, ends, command_column, may_lack_first=may_lack_first, is_shared=is_shared)
-        with self._fetched(mapping, query) as (connection, fetched, described, name, digest):
+        made = self._transformer(mapping, transformation, command_column)
+        with self._fetched(mapping, query, made) as (connection, fetched, described, name, digest):
             if any(end.separator is not None for end in ends):
                 fetched = one_row_each(connection, fetched)
             rows = cleanse_links(connection, fetched, described, name)
@@ -140,6 +153,16 @@ class FolderExtracts:
             faulty = rows.faulty.rename_columns(["value1", "line", "command"])
         return LinkExtract(rows=pairs, kept=rows.kept, cleansed=cleansed, faulty=faulty, halves=halves)
 
+    @staticmethod
+    def _transformer(
+        mapping: EntityTypeMapping | EntityAssociationMapping,
+        transformation: Transformation | None,
+        command_column: str | None,
+    ) -> Transformer | None:
+        if transformation is None:
+            return None
+        return Transformer.of(transformation, mapping, None if mapping.always_complete else command_column)
+
     def _command_column(self, table: str, of_job: str | None) -> str | None:
         """The column with the commands of a table: that of the job, unless the program gives the table."""
         if self.direct is None or table not in self.direct:
@@ -148,13 +171,18 @@ class FolderExtracts:
 
     @contextmanager
     def _fetched(
-        self, mapping: EntityTypeMapping | EntityAssociationMapping, query: _NewQuery, *, whole_rows: bool = False
+        self,
+        mapping: EntityTypeMapping | EntityAssociationMapping,
+        query: _NewQuery,
+        made: Transformer | None,
+        *,
+        whole_rows: bool = False,
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, FetchedRows, DescribedColumns, str, str]]:
         """The connection, the result of the query, its columns, and the name and digest of the file."""
         with copies() as all_copies, extract_connection() as connection:
             previous: _Found | None = None
             for attempt in range(_ATTEMPTS):
-                found, touched = self._read(mapping, query, connection, all_copies, whole_rows=whole_rows)
+                found, touched = self._read(mapping, query, made, connection, all_copies, whole_rows=whole_rows)
                 if touched is None or (previous is not None and _is_same(previous, found)):
                     break
                 if attempt == _ATTEMPTS - 1:
@@ -166,6 +194,7 @@ class FolderExtracts:
         self,
         mapping: EntityTypeMapping | EntityAssociationMapping,
         new_query: _NewQuery,
+        made: Transformer | None,
         connection: duckdb.DuckDBPyConnection,
         all_copies: Copies,
         *,
@@ -177,14 +206,16 @@ class FolderExtracts:
         if self.direct is not None and table in self.direct:
             with self.direct.opened(table) as file:
                 spooled = self._read_open(
-                    file, SPOOLED, mapping, new_query, connection, all_copies, whole_rows=whole_rows
+                    file, SPOOLED, mapping, new_query, made, connection, all_copies, whole_rows=whole_rows
                 )
             return spooled, None
         try:
             with open_extract(self.folder, table, ENDINGS, all_copies) as file:
                 known = format_of(file.ending)
                 found.append(
-                    self._read_open(file, known, mapping, new_query, connection, all_copies, whole_rows=whole_rows)
+                    self._read_open(
+                        file, known, mapping, new_query, made, connection, all_copies, whole_rows=whole_rows
+                    )
                 )
         except ExtractTouched as touched:
             return found[0], touched
@@ -196,6 +227,7 @@ class FolderExtracts:
         extract_format: Format,
         mapping: EntityTypeMapping | EntityAssociationMapping,
         new_query: _NewQuery,
+        made: Transformer | None,
         connection: duckdb.DuckDBPyConnection,
         all_copies: Copies,
         *,
@@ -210,15 +242,19 @@ class FolderExtracts:
                     ExtractSource(
                         connection=connection,
                         file=file,
-                        mapping=mapping,
-                        columns=query.columns,
-                        bytes_columns=query.bytes_columns,
-                        identifier_columns=query.identifier_columns,
+                        mapping=mapping if made is None else made.source_mapping(),
+                        columns=query.columns if made is None else made.reads,
+                        bytes_columns=query.bytes_columns if made is None else made.sources_of(query.bytes_columns),
+                        identifier_columns=query.identifier_columns
+                        if made is None
+                        else made.sources_of(query.identifier_columns),
                         copies=all_copies,
                         limits=self.limits,
                     )
                 )
                 check_no_commands(cells, query.foreign_column, file)
+                if made is not None:
+                    cells = made.cells(cells, file, connection)
                 not_read = NOT_READ if NOT_READ in cells.names else None
                 if cells.cell_types or not_read is not None:
                     query = new_query(cell_types=cells.cell_types, not_read=not_read)
@@ -227,6 +263,7 @@ class FolderExtracts:
                 check_order_of_columns(fetched, file)
                 if whole_rows:
                     fetched = only_empty_rows_passed_over(fetched, cells)
-                return without_empty_rows(fetched), query.described, file.name, digest.result()
+                described = query.described if made is None else made.described(query.described)
+                return without_empty_rows(fetched), described, file.name, digest.result()
             except (OSError, pa.ArrowException) as error:
                 raise SourceError(file.where, f"the file cannot be read ({error})") from error

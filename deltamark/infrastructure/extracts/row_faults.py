@@ -21,6 +21,12 @@ rows after it unreadable, so the file is refused. One of `NOT_READ` has the reas
 (`unread_cell`).
 """
 
+HALF_ROW, ROW_TOO_LONG, CONDITION_FAILED, FIRST_OUTPUT = -3, -2, -1, -100_000
+"""Codes of rows that a transformation cannot judge.
+
+`FIRST_OUTPUT` plus the number of a column: it cannot be computed.
+"""
+
 LONGEST_KEY = 4_096
 """Characters."""
 
@@ -51,19 +57,29 @@ class DescribedColumns:
     :param columns: the mapped ones, in the order of the codes.
     :param key: the number of the column that identifies the resource.
     :param commands: what the column with commands may hold.
+    :param outputs: the columns that a transformation gives, in the order of their codes.
+    :param transformation: its name; None where there is none.
     """
 
     columns: Sequence[MappedColumn]
     key: int
     command_column: str | None
     commands: Iterable[str] = COMMANDS
+    outputs: Sequence[str] = ()
+    transformation: str | None = None
 
-    def losses(self, codes: Sequence[int | None]) -> list[tuple[str, int]]:
-        """How many rows with these faults do not show which resource they are about, and why, for `why_incomplete`."""
+    def losses(self, faults: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
+        """How many rows with faults do not show which resource they are about, and why, for `why_incomplete`.
+
+        :param faults: rows with ``fault`` and ``key``.
+        """
+        codes = [row["fault"] for row in faults]
+        without_key = [row for row in faults if row["key"] is None and (row["fault"] or 0) < 0]
         counts = [
             ("without a key", codes.count(KEY_EMPTY)),
             ("with a key of another type", codes.count(FIRST_CONVERSION + self.key)),
             ("with the header once more", codes.count(HEADER_AGAIN)),
+            ("of which no key can be computed", len(without_key)),
         ]
         return [(what, count) for what, count in counts if count]
 
@@ -97,5 +113,19 @@ class DescribedColumns:
             return cell.column, cell.reason
         if code == COMMAND_UNKNOWN:
             return self.command_column, f"the command is not one of {', '.join(self.commands)}"
+        if code < 0:
+            return self._not_transformed(code)
         column = self.columns[code - FIRST_CONVERSION]
         return column.name, reason_unreadable(row["fault_value"], column.kind, column.written)
+
+    def _not_transformed(self, code: int) -> tuple[str | None, str]:
+        if code == HALF_ROW:
+            return self.command_column, (
+                f"the transformation {self.transformation} needs whole rows: give insert, update or delete"
+            )
+        if code == ROW_TOO_LONG:
+            return None, f"the transformation {self.transformation} may make too long a text of this row"
+        if code == CONDITION_FAILED:
+            return None, f"the condition of the transformation {self.transformation} cannot be computed for this row"
+        column = self.outputs[code - FIRST_OUTPUT]
+        return column, f"the transformation {self.transformation} cannot compute this column for this row"

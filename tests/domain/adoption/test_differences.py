@@ -17,6 +17,7 @@ from deltamark.domain.configuration.entity_model import (
     Agent,
     Connection,
     ConnectionTable,
+    ConnectionTransformation,
     Connector,
     EntityAssociation,
     EntityAssociationMapping,
@@ -55,6 +56,7 @@ WHOLE = Configuration(
     policies=[Policy("Po")],
     connectors=[Connector("HR", agent="A"), Connector("AD")],
     connections=[Connection("C", "HR", "Sql", [ConnectionTable("HR_Person", {"Query": "SELECT 1"})])],
+    transformations=[ConnectionTransformation("HR_Person", "HR", "Raw", "select * from Raw")],
     entity_types=[
         EntityType("Person", [Property("Id", is_key=True), Property("Phone"), Property("Risk"), Property("Teams")]),
         EntityType("Team", [Property("Id", is_key=True), Property("Members")]),
