@@ -31,7 +31,6 @@ from deltamark.infrastructure.expressions.row_query import LONGEST_ROW, Compiled
 from deltamark.infrastructure.expressions.udfs import register_functions
 from deltamark.infrastructure.extracts.cells import Cells, FetchedRows, check_columns, numbered, query_cells
 from deltamark.infrastructure.extracts.files import ExtractFile
-from deltamark.infrastructure.extracts.row_faults import NOT_READ as SOURCE_FAILED
 from deltamark.infrastructure.extracts.row_faults import (
     CONDITION_FAILED,
     FIRST_OUTPUT,
@@ -41,6 +40,7 @@ from deltamark.infrastructure.extracts.row_faults import (
     ROW_TOO_LONG,
     DescribedColumns,
 )
+from deltamark.infrastructure.extracts.row_faults import NOT_READ as SOURCE_FAILED
 
 _AT_ONCE = 100_000
 """Rows whose expressions are computed in one query."""
