@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from deltamark.application.scheduling.health import Health, JobHealth
     from deltamark.application.scheduling.notices import Notice, NoticeKind
     from deltamark.application.simulation.simulate import Simulation
+    from deltamark.application.sinks.dead_letters import Retried
+    from deltamark.application.sinks.deliver import Delivered
+    from deltamark.application.sinks.show import SinkStatus
     from deltamark.config.xml.load import load_configuration
     from deltamark.config.xml.writer import configuration_xml
     from deltamark.domain.adoption.configuration_adopted import AdoptedConfiguration, Adoption
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     )
     from deltamark.domain.configuration.jobs import (
         ComputeCorrelationKeysTask,
+        DeliverTask,
         ExportTask,
         Job,
         PrepareSynchronizationTask,
@@ -104,6 +108,8 @@ if TYPE_CHECKING:
         RunBlocked,
         RunFailed,
         RunNotFound,
+        SinkError,
+        SinkStopped,
         SourceError,
         StoreError,
         StoreMissing,
@@ -159,6 +165,8 @@ if TYPE_CHECKING:
         TriggerKind,
     )
     from deltamark.domain.secrets import Secret
+    from deltamark.domain.sinks.dead_letters import DeadLetter, LetterState
+    from deltamark.domain.sinks.outgoing import Gap
     from deltamark.domain.sources.places import KeptPlace
     from deltamark.domain.synchronization.direct_input import Delta
     from deltamark.domain.synchronization.recorded_changes import Delete, Link, Unlink, Upsert
@@ -201,11 +209,14 @@ __all__ = [
     "CorrelationKey",
     "Counts",
     "Created",
+    "DeadLetter",
     "Decommission",
     "DecommissionAction",
     "DecommissionWaits",
     "Delete",
     "Deleted",
+    "DeliverTask",
+    "Delivered",
     "Delta",
     "DeltamarkError",
     "Derivation",
@@ -232,6 +243,7 @@ __all__ = [
     "FlagCause",
     "Folded",
     "Freeze",
+    "Gap",
     "Grounds",
     "GroundsKind",
     "Health",
@@ -245,6 +257,7 @@ __all__ = [
     "JobRun",
     "KeptPlace",
     "LeftOut",
+    "LetterState",
     "Link",
     "LinkDelta",
     "LinkRef",
@@ -286,6 +299,7 @@ __all__ = [
     "ResourceType",
     "Resumption",
     "Retention",
+    "Retried",
     "RowIterator",
     "RowList",
     "RunBlocked",
@@ -296,6 +310,9 @@ __all__ = [
     "SetAside",
     "SetRecentlyModifiedFlagTask",
     "Simulation",
+    "SinkError",
+    "SinkStatus",
+    "SinkStopped",
     "SourceError",
     "Space",
     "Step",
@@ -342,6 +359,9 @@ _MODULES = {
     "deltamark.application.derivation.user_functions.decorator": ("task",),
     "deltamark.application.history.arrow_rows": ("RowIterator", "RowList"),
     "deltamark.application.history.consumers": ("Consumer",),
+    "deltamark.application.sinks.dead_letters": ("Retried",),
+    "deltamark.application.sinks.deliver": ("Delivered",),
+    "deltamark.application.sinks.show": ("SinkStatus",),
     "deltamark.application.history.history": ("ExportedResource", "Folded"),
     "deltamark.application.history.model": ("TypeModel",),
     "deltamark.application.history.projection": ("Misfit",),
@@ -399,6 +419,7 @@ _MODULES = {
         "UpdateClassificationTask",
         "UpdateEntityPropertyExpressionsTask",
         "ExportTask",
+        "DeliverTask",
     ),
     "deltamark.domain.configuration.rules": (
         "EntityPropertyExpression",
@@ -432,6 +453,8 @@ _MODULES = {
         "RunBlocked",
         "RunFailed",
         "RunNotFound",
+        "SinkError",
+        "SinkStopped",
         "SourceError",
         "StoreError",
         "StoreMissing",
@@ -455,6 +478,8 @@ _MODULES = {
         "When",
     ),
     "deltamark.domain.history.consumer": ("ConsumerPlace", "ConsumerStatus"),
+    "deltamark.domain.sinks.dead_letters": ("DeadLetter", "LetterState"),
+    "deltamark.domain.sinks.outgoing": ("Gap",),
     "deltamark.domain.history.diff": ("LinkDelta", "ResourceDelta"),
     "deltamark.domain.history.grounds": ("Grounds", "GroundsKind"),
     "deltamark.domain.history.intervals": ("HeldLink", "HeldValue"),

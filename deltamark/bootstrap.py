@@ -20,6 +20,7 @@ from deltamark.application.ports.comparer import Comparer
 from deltamark.application.ports.deliveries import Deliveries
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.ports.extracts import Extracts
+from deltamark.application.ports.sinks import MakeSink, Sink, SinkConnection, SinkUnavailable
 from deltamark.application.ports.sources import Source, SourceUnreachable
 from deltamark.application.ports.store import Clock
 from deltamark.application.proposal.propose import propose
@@ -32,11 +33,23 @@ from deltamark.config.xml.canonical import CanonicalXML
 from deltamark.config.xml.load import load_as_far_as_possible
 from deltamark.domain.adoption.plan import ADOPTION_LIMIT
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.packages import ACTIVE_DIRECTORY, LDAP, SQL, Package
+from deltamark.domain.configuration.packages import (
+    ACTIVE_DIRECTORY,
+    CLOUD_EVENTS_SINK,
+    CSV_SINK,
+    JSON_LINES_SINK,
+    LDAP,
+    LDIF_SINK,
+    SQL,
+    SQL_SINK,
+    WEBHOOK_SINK,
+    Package,
+)
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.errors import ConfigurationError, StoreMissing, UsageError
 from deltamark.domain.proposal.proposal import Proposal
 from deltamark.domain.runs.run import Operator
+from deltamark.domain.sinks.outgoing import OutgoingChange
 from deltamark.domain.synchronization.direct_input import refuse_unknown_tables
 from deltamark.domain.validation.unfed_warnings import NOTHING_FROZEN, Frozen
 from deltamark.domain.values import shown
@@ -51,6 +64,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from deltamark.application.synchronization.source_check import SourceReport
+    from deltamark.infrastructure.sinks.files import Format
     from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
     from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 
@@ -231,6 +245,7 @@ def services(
             LDAP.name: _late(_ldap_directory),
         },
         connections=as_read(settings, read_secret),
+        sinks=_SINKS,
     )
 
 
@@ -346,6 +361,43 @@ def _ldap_directory() -> Source:
     from deltamark.infrastructure.ldap.directory import LdapDirectory
 
     return LdapDirectory()
+
+
+def _file_sink(connection: SinkConnection) -> Sink:
+    from deltamark.infrastructure.sinks.csv_rows import CsvRows
+    from deltamark.infrastructure.sinks.files import FileSink
+    from deltamark.infrastructure.sinks.json_lines import JsonLines
+    from deltamark.infrastructure.sinks.ldif import Ldif
+
+    forms: dict[str, Callable[[], Format]] = {
+        CSV_SINK.name: lambda: CsvRows(connection.columns[connection.tables[0].identifier]),
+        JSON_LINES_SINK.name: lambda: JsonLines(OutgoingChange.document),
+        CLOUD_EVENTS_SINK.name: lambda: JsonLines(OutgoingChange.cloud_event),
+        LDIF_SINK.name: lambda: Ldif(connection),
+    }
+    return FileSink(connection, forms[connection.package]())
+
+
+def _webhook(connection: SinkConnection) -> Sink:
+    library = WEBHOOK_SINK.library
+    if library is not None and find_spec(library.module) is None:
+        raise SinkUnavailable("it needs a library that is not installed", library.installation)
+    from deltamark.infrastructure.sinks.webhook import Webhook
+
+    return Webhook(connection)
+
+
+def _sql_sink(connection: SinkConnection) -> Sink:
+    from deltamark.infrastructure.sinks.sql import sql_sink
+
+    return sql_sink(connection)
+
+
+_SINKS: Mapping[str, MakeSink] = {
+    **dict.fromkeys((CSV_SINK.name, JSON_LINES_SINK.name, CLOUD_EVENTS_SINK.name, LDIF_SINK.name), _file_sink),
+    WEBHOOK_SINK.name: _webhook,
+    SQL_SINK.name: _sql_sink,
+}
 
 
 def _see_library(package: Package) -> None:

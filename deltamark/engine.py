@@ -73,6 +73,7 @@ from deltamark.domain.resources.resource import Resource, ResourceRef
 from deltamark.domain.retention.erasure import Erasure
 from deltamark.domain.retention.retention import Retention, keep_of
 from deltamark.domain.runs.run import JobRun, LeftOut
+from deltamark.domain.sinks.dead_letters import DeadLetter
 from deltamark.domain.sources.places import KeptPlace
 from deltamark.domain.statements import checked_person, checked_reason
 from deltamark.domain.synchronization.direct_input import all_tables, tables_of_job
@@ -87,6 +88,9 @@ if TYPE_CHECKING:
     from deltamark.application.scheduling.health import Health
     from deltamark.application.scheduling.notices import Notice
     from deltamark.application.simulation.simulate import Simulation
+    from deltamark.application.sinks.dead_letters import Retried
+    from deltamark.application.sinks.deliver import Delivered
+    from deltamark.application.sinks.show import SinkStatus
     from deltamark.domain.synchronization.recorded_changes import RecordedChange
 
 _Row = TypeVar("_Row")
@@ -987,6 +991,66 @@ class Engine:
         from deltamark.application.sources.export import probe
 
         return probe(self._services, arguments.text("connection, the name,", connection))
+
+    def deliver(self, sink: str, *, dry_run: bool = False) -> Delivered:
+        """Delivers the changes beyond the place of a sink to it, up to the present end of the log.
+
+        The sink is a consumer under the name of its connection. Its place moves as it confirms, and only then: it gets
+        each change at least once, in order, with the same id whenever it is sent.
+
+        :param dry_run: only counts what would be delivered.
+        :raises SinkError: if the sink does not take them; what it confirmed before counts.
+        :raises SinkStopped: if the sink said that it takes no more.
+        :raises ConsumerMoved: if another process delivers to it at the same time.
+        :raises UsageError: for a name that is no sink of the configuration, or if this is called inside a dry run.
+        """
+        from deltamark.application.sinks.deliver import deliver
+
+        services = self._writing("deliver")
+        return deliver(services, arguments.text("sink, the name,", sink), dry_run=dry_run)
+
+    def sinks(self) -> list[SinkStatus]:
+        """The sinks of the configuration, each with its place and what it refused."""
+        from deltamark.application.sinks.show import sink_statuses
+
+        return sink_statuses(self._open)
+
+    def dead_letters(self, sink: str | None = None, *, decided: bool = False) -> list[DeadLetter]:
+        """The changes that sinks refused for good, by sink and position.
+
+        :param sink: only of this one.
+        :param decided: also those that were delivered, dropped or released since.
+        """
+        from deltamark.application.sinks.dead_letters import dead_letters
+
+        return dead_letters(self._open, sink, decided=decided)
+
+    def retry_dead_letters(self, sink: str, *, by: str | None = None) -> Retried:
+        """Sends what a sink refused once more, and lets its deliveries go on where it had said that it takes no more.
+
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :raises SinkError: if the sink does not take it; what it took before counts.
+        :raises UsageError: for a name that is no sink of the configuration, or if this is called inside a dry run.
+        """
+        from deltamark.application.sinks.dead_letters import retry
+
+        services = self._recording("retry_dead_letters", by, None, of="the dead letters")
+        return retry(services, arguments.text("sink, the name,", sink))
+
+    def drop_dead_letters(
+        self, sink: str, positions: Iterable[Position] = (), *, reason: str, by: str | None = None
+    ) -> list[DeadLetter]:
+        """Gives up what a sink refused, on record.
+
+        :param positions: of the changes; none: all of the sink that nothing was decided about.
+        :param reason: why; it is recorded.
+        :param by: the person for whom this is done; recorded beside the account, not verified.
+        :raises UsageError: for a position of which the sink refused nothing, or if this is called inside a dry run.
+        """
+        from deltamark.application.sinks.dead_letters import drop
+
+        services = self._recording("drop_dead_letters", by, arguments.text("reason", reason), of="the dead letters")
+        return drop(services, arguments.text("sink, the name,", sink), list(positions), reason=reason)
 
     def horizons(self, entity_type: str | None = None) -> list[Horizon]:
         """How far changes of an entity type and of associations, or of all, were discarded.

@@ -47,6 +47,8 @@ ELEMENTS = {
     "equals, the first.",
     "ExportTask": "Reads a connection, or all connections of a connector: everything, or what changed since the last "
     "delivery that was applied. What it delivers is applied by the `SynchronizeTask` of the connector.",
+    "DeliverTask": "Delivers the changes beyond the place of a sink to it; see "
+    "[deliver changes to another system](../how-to/deliver-changes-to-another-system.md).",
     "PrepareSynchronizationTask": "Reads and cleanses the extracts of a connector for the `SynchronizeTask` after it "
     "in the same run. Needed for extracts with a command column; otherwise `SynchronizeTask` does this by itself.",
     "SynchronizeTask": "Makes the resources and links of a connector equal to its extracts.",
@@ -81,16 +83,20 @@ MEANINGS = {
     "`OnlyProvisioning` skip its tasks in them.",
     "Connector IncrementalJob": "The same for jobs with `IsIncremental`.",
     "Connection Connector": "Whose extracts these are.",
-    "Connection Package": "The kind of source. `Sql`, `ActiveDirectory` and `Ldap` are built; another one is "
+    "Connection Package": "The kind of source: `Sql`, `ActiveDirectory` or `Ldap`. Or the kind of sink, to which "
+    "changes are delivered: `LdifSink`, `JsonLinesSink`, `CloudEventsSink`, `CsvSink`, `WebhookSink` or `SqlSink`; see "
+    "[deliver changes to another system](../how-to/deliver-changes-to-another-system.md). Another one is "
     "accepted where there is no `ConnectionTable` inside.",
-    "ConnectionTable Identifier": "The `ConnectionTable` of mappings for which it stands.",
     "ConnectionTransformation Identifier": "The `ConnectionTable` of mappings for which it stands.",
     "ConnectionTransformation Connector": "Whose table it is.",
     "ConnectionTransformation Table": "The connection table that is read: a file, a table of a connection, or what a "
     "program gives. It may have the same name.",
     "ConnectionTransformation Query": "`SELECT … FROM` this table, `WHERE` a condition holds: expressions over one row "
     "at a time, in the language of [expressions](expressions.md), and `unnest([…])`.",
-    "ConnectionTable ObjectClass": "`ActiveDirectory`, `Ldap`: the class of the entries of the table, such as `user`.",
+    "ConnectionTable Identifier": "The `ConnectionTable` of mappings for which it stands. Of a `SqlSink`: the table "
+    "that rows are inserted into.",
+    "ConnectionTable ObjectClass": "`ActiveDirectory`, `Ldap`: the class of the entries of the table, such as `user`. "
+    "`LdifSink`: the classes of the entries that are added, separated by commas.",
     "ConnectionTable Filter": "`ActiveDirectory`, `Ldap`: which of them, an LDAP filter such as `(employeeID=*)`.",
     "ConnectionTable Base": "`ActiveDirectory`, `Ldap`: the distinguished name below which they are; all are read "
     "without it.",
@@ -101,6 +107,12 @@ MEANINGS = {
     "[synchronize an Active Directory](../how-to/synchronize-an-active-directory.md).",
     "ConnectionTable Attribute": "`ActiveDirectory`, `Ldap`: the attribute whose values are the links, such as "
     "`member`.",
+    "ConnectionTable Subject": "Sinks: the entity type whose changes are delivered.",
+    "ConnectionTable Properties": "Sinks: which properties are delivered, as `PROPERTY`, or as `NAME=PROPERTY` where "
+    "it has another name there, separated by commas. Without it all are.",
+    "ConnectionTable Associations": "Sinks: the associations whose links are delivered, separated by commas; they "
+    "start at the subject.",
+    "ConnectionTable DistinguishedName": "`LdifSink`: the property that holds the distinguished name of each entry.",
     "ConnectionTable Query": "`Sql`: the query, one `SELECT` in the words of the database.",
     "ConnectionTable Watermark": "`Sql`: a column of the query that gets a larger value whenever a row changes: a "
     "time, or a version. With it, the next readings have only the rows that changed. `xmin:NAME` is a column of "
@@ -216,6 +228,7 @@ MEANINGS = {
     "ExportTask Connector": "Reads all connections of it that have tables.",
     "ExportTask IgnoreCookieFile": "`true` reads everything; `false` what changed since the last delivery that was "
     "applied, where the source can say that.",
+    "DeliverTask Connection": "The sink: a connection whose package takes changes.",
     "PrepareSynchronizationTask Connector": "Whose extracts.",
     "PrepareSynchronizationTask SynchronizationMode": "`Complete`: the extracts hold everything, and what is missing "
     "there is deleted. `Initial`: they fill the store; what they name is created and updated, nothing is deleted, and "

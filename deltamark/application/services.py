@@ -18,6 +18,7 @@ from deltamark.application.ports.configuration_format import ConfigurationFormat
 from deltamark.application.ports.deliveries import Deliveries
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.ports.extracts import Extracts
+from deltamark.application.ports.sinks import MakeSink
 from deltamark.application.ports.sources import ConnectionSettings, Source
 from deltamark.application.ports.store import Clock, Store
 from deltamark.domain.adoption.plan import ADOPTION_LIMIT
@@ -89,6 +90,7 @@ class Services:
     :param deliveries: keeps what connections delivered; None where none can be read.
     :param sources: package -> reads such sources.
     :param connections: connection -> its settings.
+    :param sinks: package -> makes such sinks.
     """
 
     store: Store
@@ -116,6 +118,7 @@ class Services:
     deliveries: Deliveries | None = None
     sources: Mapping[str, Source] = field(factory=dict)
     connections: Mapping[str, ConnectionSettings] = field(factory=dict)
+    sinks: Mapping[str, MakeSink] = field(factory=dict)
 
     @cached_property
     def configuration_digest(self) -> str:

@@ -21,7 +21,7 @@ from deltamark.domain.values import shown
 CONNECTIONS = "connections"
 SERVER = "server"
 _SQLITE = "sqlite:///"
-_FILES = frozenset({"authority", "certificate", "key"})
+_FILES = frozenset({"authority", "certificate", "folder", "key"})
 _TYPES = {name: kind for package in PACKAGES.values() for name, kind in package.settings.items()}
 _SECRETS = frozenset(name for package in PACKAGES.values() for name in package.secrets)
 _WORDS: Mapping[type, str] = {str: "a text in quotes", int: "a whole number", bool: "true or false without quotes"}

@@ -118,6 +118,37 @@ class DecommissionWaits(DeltamarkError):
         self.next_steps = (NextStep(NextAction.DECOMMISSION, name), NextStep(NextAction.FORCE_DECOMMISSION, name))
 
 
+class SinkError(DeltamarkError):
+    """A sink does not take the changes that are delivered to it.
+
+    What it had confirmed before counts: the next delivery goes on from there.
+
+    :param sink: the connection.
+    :param problem: what happened; a clause without a full stop.
+    :param advice: what to do next; a sentence.
+    """
+
+    def __init__(self, sink: str, problem: str, advice: str) -> None:
+        self.sink = sink
+        self.problem = problem
+        super().__init__(f"{sink}: {problem}. What it confirmed before counts. {advice}")
+
+
+class SinkStopped(SinkError):
+    """A sink said that it takes no more changes: nothing is sent to it until a user lifts that.
+
+    :param position: of the change that it refused with that.
+    """
+
+    def __init__(self, sink: str, problem: str, position: int) -> None:
+        self.position = position
+        super().__init__(
+            sink,
+            f"it takes no more changes since that at position {position}: {problem}",
+            "Ask who runs it. Then retry its dead letters, which lets deliveries go on, or remove its place.",
+        )
+
+
 class ThresholdExceeded(DeltamarkError):
     """A synchronization would change more than a threshold allows.
 

@@ -146,6 +146,9 @@ READING = [
     ["check"],
     ["--configuration", "asked.xml", "connections"],
     ["places"],
+    ["sinks"],
+    ["dead-letters"],
+    ["deliver", "--dry-run"],
     ["schema", "-o", "/nowhere/at/all/units.xsd"],
 ]
 """Commands that leave the store as it is, of which some are refused."""

@@ -17,12 +17,14 @@ from deltamark.application.flagging.flag import flag
 from deltamark.application.pending_changes.apply import apply_pending
 from deltamark.application.ports.queries import Reading
 from deltamark.application.services import Apply, ReportProgress, Services, Skip
+from deltamark.application.sinks.deliver import deliver_task
 from deltamark.application.sources.export import export
 from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion, prepare
 from deltamark.application.synchronization.synchronize import synchronize
 from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
     ComputingTask,
+    DeliverTask,
     ExportTask,
     Job,
     PrepareSynchronizationTask,
@@ -143,6 +145,10 @@ def _export(context: RunContext, task: ExportTask, call: TaskCall, *_: object) -
     return export(context.services, task, run=context.run, ordinal=call.ordinal)
 
 
+def _deliver(context: RunContext, task: DeliverTask, *_: object) -> Apply:
+    return deliver_task(context.services, task, dry_run=context.is_dry_run)
+
+
 def _synchronize(context: RunContext, task: SynchronizeTask, call: TaskCall, report: ReportProgress) -> Apply | Skip:
     if call.ordinal in context.pending:
         return apply_pending(context.services, task, context.run, call.ordinal)
@@ -251,6 +257,7 @@ TASK_TYPES: Mapping[type[Task], TaskType[Any]] = dict(
         _entry(ComputeCorrelationKeysTask, _compute_rules, _is_due),
         _entry(UpdateClassificationTask, _compute_rules, _is_due),
         _entry(PythonTask, _call_function, _is_due, reads_first=True),
+        _entry(DeliverTask, _deliver, _was_left, reads_first=True),
     )
 )
 """How tasks are carried out, by their class."""

@@ -31,6 +31,7 @@ from deltamark.domain.history.consumer import ConsumerPlace
 from deltamark.domain.integrity.verification import LogVerification, Replayed
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import ChangesDiscarded, ResourceErased, RunEvent
+from deltamark.domain.sinks.dead_letters import DeadLetter
 from deltamark.domain.sources.places import PlaceForgotten, PlaceMoved
 
 if TYPE_CHECKING:
@@ -269,6 +270,10 @@ class Writing(Reading, Protocol):
 
     def drop_consumer(self, name: str) -> None:
         """Drops the place of a program."""
+        ...
+
+    def put_dead_letter(self, letter: DeadLetter) -> None:
+        """Stores a change that a sink refused, instead of an earlier record of the same."""
         ...
 
     # Retention and erasure

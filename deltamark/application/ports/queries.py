@@ -21,6 +21,7 @@ from deltamark.domain.resources.link import LinkEvent, LinkFact, LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
 from deltamark.domain.retention.retention import Outgoing
 from deltamark.domain.runs.run import ChangesDiscarded, PairsAwaited, ResourceErased, RowsSetAside, RunEvent
+from deltamark.domain.sinks.dead_letters import DeadLetter
 from deltamark.domain.sources.places import PlaceMoved
 from deltamark.domain.values import Values
 
@@ -427,6 +428,10 @@ class Reading(Protocol):
 
     def changes_beyond(self, position: Position) -> tuple[int, Position | None]:
         """How many changes lie beyond a position, and the position of the first of them."""
+        ...
+
+    def dead_letters(self, sink: str | None = None) -> list[DeadLetter]:
+        """The changes that sinks refused for good, or one sink did, by sink and position; also those decided on."""
         ...
 
     # Retention and erasure

@@ -110,7 +110,7 @@ def probe(services: Services, name: str) -> Probe:
 
     :raises UsageError: if there is no such connection, or if it has no tables to read.
     """
-    connections = {item.identifier: item for item in services.configuration.connections if item.tables}
+    connections = {item.identifier: item for item in services.configuration.sources}
     connection = connections.get(name)
     if connection is None:
         raise UsageError(f"there is no connection {shown(name)} with tables to read{hint(name, connections)}.")

@@ -22,6 +22,7 @@ from deltamark.config.xml.elements import Attribute, Element, NameInFile, Parts,
 from deltamark.domain.configuration.jobs import (
     ComputeCorrelationKeysTask,
     ComputingTask,
+    DeliverTask,
     ExportTask,
     Job,
     PrepareSynchronizationTask,
@@ -147,6 +148,7 @@ TASKS = (
     _computing_task(ComputeCorrelationKeysTask, BATCH_SIZE),
     _computing_task(UpdateClassificationTask, BATCH_SIZE),
     evolve(_computing_task(PythonTask, FUNCTION, BATCH_SIZE), parts_of=_python_task_parts),
+    _task(DeliverTask, Attribute("Connection", REFERENCE, "connection", required=True)),
 )
 
 

@@ -26,6 +26,7 @@ from deltamark.domain.configuration.entity_model import (
 )
 from deltamark.domain.configuration.jobs import Call, Job, Step, Task, TaskOverride
 from deltamark.domain.configuration.keywords import checked_keywords
+from deltamark.domain.configuration.packages import is_sink
 from deltamark.domain.configuration.rules import (
     EntityPropertyExpression,
     ResourceClassificationRule,
@@ -204,14 +205,22 @@ class Configuration:
 
     def connections_of(self, connector: str) -> tuple[Connection, ...]:
         """The connections that read tables of a connector, in document order."""
-        return tuple(c for c in self.connections if c.connector == connector and c.tables)
+        return tuple(c for c in self.sources if c.connector == connector)
+
+    @property
+    def sources(self) -> tuple[Connection, ...]:
+        """The connections that read tables, in document order."""
+        return tuple(c for c in self.connections if c.tables and not is_sink(c))
+
+    @property
+    def sinks(self) -> tuple[Connection, ...]:
+        """The connections that changes are delivered to, in document order."""
+        return tuple(c for c in self.connections if is_sink(c))
 
     def connections_read_by(self, task: Task) -> tuple[Connection, ...]:
         """The connections that a task reads, in document order."""
         connection, connector = task.exports
-        return tuple(
-            c for c in self.connections if c.tables and (c.identifier == connection or c.connector == connector)
-        )
+        return tuple(c for c in self.sources if c.identifier == connection or c.connector == connector)
 
     def mappings_of_connector(
         self, connector: str

@@ -115,6 +115,11 @@ class Task:
         return False
 
     @property
+    def delivers(self) -> str | None:
+        """The connection to which it delivers changes."""
+        return None
+
+    @property
     def source_type(self) -> str | None:
         """The type of the source system for which it prepares or synchronizes."""
         return None
@@ -229,6 +234,31 @@ class ExportTask(Task):
 
     def _default_identifier(self) -> str:
         return f"Export{self.connection or self.connector or ''}"
+
+
+@checked_keywords
+@frozen(kw_only=True)
+class DeliverTask(Task):
+    """Delivers the changes beyond the place of a sink to it, and moves the place as far as the sink confirmed."""
+
+    kind: ClassVar[str] = "DeliverTask"
+    follows_changes: ClassVar[bool] = True
+
+    connection: str
+
+    @property
+    def works_on(self) -> str | None:
+        return self.connection
+
+    @property
+    def delivers(self) -> str | None:
+        return self.connection
+
+    def references(self) -> Iterator[tuple[Named, str]]:
+        yield "connection", self.connection
+
+    def _default_identifier(self) -> str:
+        return f"Deliver{self.connection}"
 
 
 @frozen(kw_only=True)
@@ -490,6 +520,7 @@ TASK_TYPES: tuple[type[Task], ...] = (
     ComputeCorrelationKeysTask,
     UpdateClassificationTask,
     PythonTask,
+    DeliverTask,
 )
 """All types of tasks."""
 

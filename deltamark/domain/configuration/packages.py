@@ -8,12 +8,14 @@ from datetime import timedelta
 
 from attrs import field, frozen
 
-from deltamark.domain.configuration.entity_model import ConnectionTable
+from deltamark.domain.configuration.entity_model import Connection, ConnectionTable
 from deltamark.domain.configuration.ldap_filter import filter_attributes
+from deltamark.domain.configuration.secret_attributes import holds_secrets
 from deltamark.domain.fields import as_tuple
 
 QUERY, WATERMARK, OVERLAP, DELETED, KEYS = "Query", "Watermark", "Overlap", "Deleted", "Keys"
 CHANGE_TABLE, SEQUENCE, OPERATION = "ChangeTable", "Sequence", "Operation"
+SUBJECT, PROPERTIES, ASSOCIATIONS, DISTINGUISHED_NAME = "Subject", "Properties", "Associations", "DistinguishedName"
 OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE = "ObjectClass", "Filter", "Base", "Links", "Attribute"
 JOIN = "Join"
 
@@ -56,6 +58,9 @@ class Package:
     :param key_column: the only column that keys of resources may be read from; None where any may.
     :param library: what it needs; None where that comes with Deltamark.
     :param libraries: what it needs for some servers: the beginning of the address -> the library.
+    :param is_sink: whether changes are delivered to it, instead of rows being read from it.
+    :param has_values: whether all chosen values of a resource are delivered with each of its changes, and not only
+        those that changed.
     """
 
     name: str
@@ -66,6 +71,8 @@ class Package:
     key_column: str | None = None
     library: Library | None = None
     libraries: Mapping[str, Library] = field(factory=dict)
+    is_sink: bool = False
+    has_values: bool = False
 
     def library_for(self, server: object) -> Library | None:
         """What is needed to read a server; None where that comes with Deltamark.
@@ -212,10 +219,134 @@ LDAP = Package(
     library=_LDAP_LIBRARY,
 )
 
-PACKAGES: Mapping[str, Package] = {package.name: package for package in (SQL, ACTIVE_DIRECTORY, LDAP)}
+
+_ATTRIBUTE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?:;[A-Za-z0-9-]+)*\Z")
+_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+
+
+def names_at_sink(table: ConnectionTable) -> Mapping[str, str] | None:
+    """Name at the sink -> property, as `Properties` says; None where it does not, and all go by their own names.
+
+    It is a list such as `mail=Mail, sn=LastName, Title`; a name alone is that of the property at both ends.
+
+    :raises ValueError: if it is no such list; the message is a clause.
+    """
+    text = table.options.get(PROPERTIES)
+    if text is None:
+        return None
+    names: dict[str, str] = {}
+    for part in text.split(","):
+        name, given, property_name = (item.strip() for item in part.partition("="))
+        if not name or (given and not property_name):
+            raise ValueError(f'"{part.strip()}" is neither a property nor NAME=PROPERTY')
+        if name in names:
+            raise ValueError(f'the name "{name}" is there twice')
+        names[name] = property_name or name
+    return names
+
+
+def listed(table: ConnectionTable, option: str) -> tuple[str, ...]:
+    """The names in an option that lists some, separated by commas."""
+    return tuple(filter(None, (part.strip() for part in table.options.get(option, "").split(","))))
+
+
+def _sink_problems(table: ConnectionTable) -> Iterator[str]:
+    if not table.options.get(SUBJECT, "").strip():
+        yield f'has no {SUBJECT}; write the entity type whose changes are delivered, such as {SUBJECT}="Directory_User"'
+    try:
+        names_at_sink(table)
+    except ValueError as problem:
+        yield f"has {PROPERTIES} that cannot be read: {problem}"
+
+
+def _ldif_problems(table: ConnectionTable) -> Iterator[str]:
+    yield from _sink_problems(table)
+    if not table.options.get(DISTINGUISHED_NAME, "").strip():
+        yield (
+            f"has no {DISTINGUISHED_NAME}; write the property that holds the distinguished name of each entry, such as "
+            f'{DISTINGUISHED_NAME}="DN"'
+        )
+    classes = listed(table, OBJECT_CLASS)
+    if not classes:
+        yield f'has no {OBJECT_CLASS}; write what its entries are, such as {OBJECT_CLASS}="inetOrgPerson"'
+    if any(not _OBJECT_CLASS.match(name) for name in classes):
+        yield f"has an {OBJECT_CLASS} that is no list of names of classes"
+    try:
+        names = names_at_sink(table)
+    except ValueError:
+        return
+    if names is None:
+        yield (
+            f"has no {PROPERTIES}; write which attribute has which property, such as "
+            f'{PROPERTIES}="uid=Login, mail=Mail"'
+        )
+    for name in names or ():
+        if not _ATTRIBUTE_NAME.match(name):
+            yield f'has {PROPERTIES} with "{name}", which is no name of an attribute'
+        if holds_secrets(name):
+            yield f'has {PROPERTIES} with "{name}", an attribute of passwords, which are not delivered; remove it'
+
+
+def _sql_sink_problems(table: ConnectionTable) -> Iterator[str]:
+    yield from _sink_problems(table)
+    if not _TABLE_NAME.match(table.identifier):
+        yield "has an Identifier that is no name of a table; use letters, digits and underscores"
+
+
+_CHOICE = (SUBJECT, PROPERTIES, ASSOCIATIONS)
+_HTTP_LIBRARY = Library(module="urllib3", extra="webhook")
+CSV_SINK = Package(
+    name="CsvSink",
+    options=_CHOICE,
+    settings={"folder": str},
+    problems=_sink_problems,
+    is_sink=True,
+    has_values=True,
+)
+JSON_LINES_SINK = Package(
+    name="JsonLinesSink", options=_CHOICE, settings={"folder": str}, problems=_sink_problems, is_sink=True
+)
+CLOUD_EVENTS_SINK = Package(
+    name="CloudEventsSink", options=_CHOICE, settings={"folder": str}, problems=_sink_problems, is_sink=True
+)
+LDIF_SINK = Package(
+    name="LdifSink",
+    options=(SUBJECT, PROPERTIES, DISTINGUISHED_NAME, OBJECT_CLASS),
+    settings={"folder": str},
+    problems=_ldif_problems,
+    is_sink=True,
+    has_values=True,
+)
+WEBHOOK_SINK = Package(
+    name="WebhookSink",
+    options=_CHOICE,
+    settings={"server": str, "authority": str, "timeout": int, "batch": int, "secret": str, "token": str},
+    secrets=("secret", "token"),
+    problems=_sink_problems,
+    library=_HTTP_LIBRARY,
+    is_sink=True,
+)
+SQL_SINK = Package(
+    name="SqlSink",
+    options=_CHOICE,
+    settings={"server": str, "user": str, "password": str, "timeout": int},
+    secrets=("password",),
+    problems=_sql_sink_problems,
+    is_sink=True,
+)
+SINKS: tuple[Package, ...] = (CSV_SINK, JSON_LINES_SINK, CLOUD_EVENTS_SINK, LDIF_SINK, WEBHOOK_SINK, SQL_SINK)
+"""The packages that changes are delivered to."""
+
+PACKAGES: Mapping[str, Package] = {package.name: package for package in (SQL, ACTIVE_DIRECTORY, LDAP, *SINKS)}
 """Those that are built, by name."""
 
 
 def package_named(name: str | None) -> Package | None:
     """The package of that name, or None where none is built."""
     return None if name is None else PACKAGES.get(name)
+
+
+def is_sink(connection: Connection) -> bool:
+    """Whether changes are delivered to a connection."""
+    package = package_named(connection.package)
+    return package is not None and package.is_sink

@@ -30,6 +30,17 @@ def canonical_name(text: str, form: Callable[[str], str] = str) -> str | None:
     return ",".join(names)
 
 
+def relative_names(text: str) -> list[str]:
+    """The relative names that a canonical name consists of, the lowest first."""
+    return list(_split(text, ","))
+
+
+def naming_values(name: str) -> list[tuple[str, str]]:
+    """The types of a canonical relative name, each with its value as it is without escapes."""
+    pairs = (pair.partition("=") for pair in _split(name, "+"))
+    return [(kind, _unescaped(written) or "") for kind, _, written in pairs]
+
+
 def _split(text: str, separators: str) -> Iterator[str]:
     """The parts of a text between separators that are neither in quotes nor after a backslash."""
     start, position, in_quotes = 0, 0, False

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable
-from deltamark.domain.configuration.packages import PACKAGES, SQL, Package, package_named
+from deltamark.domain.configuration.packages import PACKAGES, SINKS, SQL, Package, is_sink, package_named
 from deltamark.domain.errors import Fault
 from deltamark.domain.suggestions import hint
 from deltamark.domain.validation.databases import database_faults
 from deltamark.domain.validation.directories import directory_faults
+from deltamark.domain.validation.sinks import sink_faults
 from deltamark.domain.values import shown
 
 
@@ -18,8 +19,11 @@ def connection_faults(configuration: Configuration) -> Iterator[Fault]:
     """The faults of connections that read tables, and of the tasks that read them."""
     read_by: dict[tuple[str, str], Connection] = {}
     for connection in configuration.connections:
-        if connection.tables:
+        if connection.tables or is_sink(connection):
             yield from _package_faults(configuration, connection)
+        if is_sink(connection):
+            yield from sink_faults(configuration, connection)
+            continue
         for table in connection.tables:
             yield from _unmapped(configuration, connection, table)
             first = read_by.setdefault((connection.connector, table.identifier), connection)
@@ -76,6 +80,12 @@ def _task_faults(configuration: Configuration) -> Iterator[Fault]:
     connectors = {connector.identifier for connector in configuration.connectors}
     for task in configuration.all_tasks():
         connection, connector = task.exports
+        if task.delivers in connections - {sink.identifier for sink in configuration.sinks}:
+            yield Fault(
+                task.location,
+                f"`{task.kind}` {shown(task.identifier)} delivers to connection {shown(task.delivers)}, which is no "
+                f"sink; write one of the packages {', '.join(package.name for package in SINKS)} in that Connection",
+            )
         is_known = connection in connections or (connection is None and connector in connectors)
         if is_known and not configuration.connections_read_by(task):
             what = f"connection {shown(connection)}" if connection is not None else f"connector {shown(connector)}"

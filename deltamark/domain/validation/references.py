@@ -80,7 +80,7 @@ class Index:
             policies=frozenset(item.identifier for item in configuration.policies),
             connectors=frozenset(item.identifier for item in configuration.connectors),
             connections=frozenset(item.identifier for item in configuration.connections),
-            delivered=frozenset(item.connector for item in configuration.connections if item.tables),
+            delivered=frozenset(item.connector for item in configuration.sources),
             associations=frozenset(item.identifier for item in configuration.associations),
             resource_types=frozenset(item.identifier for item in configuration.resource_types),
             tasks={task.identifier: task for task in reversed(tuple(configuration.all_tasks()))},

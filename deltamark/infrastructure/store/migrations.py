@@ -342,6 +342,26 @@ def _snapshots_in_order(t: Types) -> Sequence[str]:
     )
 
 
+def _dead_letters(t: Types) -> Sequence[str]:
+    return (
+        # Changes that a sink refused for good, by their position; see ADR 0075. What they are is in the log.
+        f"""CREATE TABLE dead_letters (
+            sink {t.text} NOT NULL,
+            position {t.number} NOT NULL,
+            part {t.text} NOT NULL,
+            state {t.text} NOT NULL,
+            refused_at {t.number} NOT NULL,
+            tries {t.number} NOT NULL,
+            problem {t.text} NOT NULL,
+            decided_at {t.number} NOT NULL,
+            decided_by {t.text} NOT NULL,
+            reason {t.text} NOT NULL,
+            seal {t.number} NOT NULL DEFAULT 0,
+            PRIMARY KEY (sink, position, part)
+        ){t.clustered}""",
+    )
+
+
 SEALED = 8
 """The first version in which events are sealed and may be erased."""
 
@@ -360,6 +380,7 @@ STEPS: Sequence[Step] = (
     Step(12, _sealed_rows, fill=partial(seal_rows, tables=_ROWS_SEALED)),
     Step(13, _consumers, fill=partial(seal_rows, tables=("consumers",))),
     Step(14, _snapshots_in_order),
+    Step(15, _dead_letters, fill=partial(seal_rows, tables=("dead_letters",))),
 )
 """All migrations, in order. A released one is never changed."""
 

@@ -75,6 +75,22 @@ _ALL = (
     SealedTable(name="blocked", key=("connector",), columns=("connector", "run", "task", "since", "needs_complete")),
     SealedTable(name="schedules", key=("job",), columns=("job", "timing", "handled_to", "run")),
     SealedTable(name="consumers", key=("name",), columns=("name", "position", "began_at", "moved_at", "moves")),
+    SealedTable(
+        name="dead_letters",
+        key=("sink", "position", "part"),
+        columns=(
+            "sink",
+            "position",
+            "part",
+            "state",
+            "refused_at",
+            "tries",
+            "problem",
+            "decided_at",
+            "decided_by",
+            "reason",
+        ),
+    ),
     # The digest covers the two columns with the content.
     SealedTable(name="pending", key=("run", "task", "part"), columns=("run", "task", "part", "digest")),
     SealedTable(

@@ -226,6 +226,16 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "seal": _SEAL,
         },
     ),
+    "dead_letters": (
+        "Changes that a sink refused for good.",
+        {
+            "sink, position, part": "the sink, the position of the change, and, for a gap, what is missing",
+            "state": "`open`, `stopping` (the sink takes no more), `released`, `delivered` or `dropped`",
+            "refused_at, tries, problem": "when it was refused first, how often it was tried, and the last answer",
+            "decided_at, decided_by, reason": "when it was delivered or dropped, by whom and why; 0 and empty before",
+            "seal": _SEAL,
+        },
+    ),
     "blocked": (
         "Connectors that a threshold blocked.",
         {

@@ -14,6 +14,7 @@ from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.infrastructure.store.commands.append import AppendCommands
 from deltamark.infrastructure.store.commands.configurations import ConfigurationCommands
 from deltamark.infrastructure.store.commands.consumers import ConsumerCommands, ConsumerQueries
+from deltamark.infrastructure.store.commands.dead_letters import DeadLetterCommands, DeadLetterQueries
 from deltamark.infrastructure.store.commands.derived import DerivedCommands
 from deltamark.infrastructure.store.commands.discard import DiscardCommands
 from deltamark.infrastructure.store.commands.erase import ErasureCommands, ErasureQueries
@@ -47,6 +48,7 @@ class StoreReading(
     PlaceQueries,
     ScheduleQueries,
     ConsumerQueries,
+    DeadLetterQueries,
     WaitingLinkQueries,
     VerifyQueries,
     RetentionQueries,
@@ -76,6 +78,7 @@ class StoreWriting(
     PlaceCommands,
     ScheduleCommands,
     ConsumerCommands,
+    DeadLetterCommands,
     StoreCopyUntil,
     HistoryQueries,
 ):

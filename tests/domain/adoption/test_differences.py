@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
-from attrs import evolve, fields, has
+from attrs import NOTHING, evolve, fields, has
 
 from deltamark.domain.adoption.differences import DifferenceKind, differences
 from deltamark.domain.configuration.configuration import Configuration
@@ -46,6 +46,8 @@ FUNCTION = UserTask(
 
 def a_task(kind, function=FUNCTION):
     required = {"connector": "HR", "function": function}
+    if any(attribute.name == "connection" and attribute.default is NOTHING for attribute in fields(kind)):
+        required["connection"] = "C"
     names = {attribute.name for attribute in fields(kind)}
     given = {name: value for name, value in required.items() if name in names}
     return kind(identifier=kind.kind, display_names={1: "T"}, **given)

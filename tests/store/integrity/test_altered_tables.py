@@ -21,6 +21,7 @@ from deltamark.domain.errors import StoreError
 from deltamark.domain.history.consumer import ConsumerPlace
 from deltamark.domain.integrity.verification import LogVerification
 from deltamark.domain.runs.run import PairsAwaited
+from deltamark.domain.sinks.dead_letters import DeadLetter, LetterState
 from deltamark.infrastructure.store.integrity.table_repair import DERIVED
 from deltamark.infrastructure.store.row_seals import SEALED
 from deltamark.infrastructure.store.tables import Table, present_tables
@@ -86,6 +87,11 @@ def fill(tx: Writing) -> None:
     for name, position in (("billing", 3), ("search", 5)):
         tx.put_consumer(
             ConsumerPlace(name=name, position=position, began_at=tx.now(), moved_at=tx.now(), moves=position)
+        )
+
+    for position, state in ((3, LetterState.OPEN), (5, LetterState.DROPPED)):
+        tx.put_dead_letter(
+            DeadLetter(sink="hook", position=position, state=state, refused_at=tx.now(), problem="it answered 422")
         )
 
 
@@ -224,7 +230,8 @@ def test_control_without_the_check_of_tables_flags_may_be_altered(
 
 
 REMOVED = ("flags", "dependencies", "consumed", "rules", "correlation_keys", "classifications", "schedules", "blocked",
-           "places", "horizons", "table_seals", "entity_types", "associations", "consumers")  # fmt: skip
+           "places", "horizons", "table_seals", "entity_types", "associations", "consumers",
+           "dead_letters")  # fmt: skip
 
 
 @pytest.mark.on_every_store

@@ -27,7 +27,7 @@ _INT, _TEXT, _BYTES = "int64", "string", "binary"
 
 _MUST_BE_EMPTY = (
     "stored_events", "snapshots", "resources", "links", "runs", "moments", "horizons", "places", "flags", "leases",
-    "pending", "blocked", "schedules", "consumers", "rules", "dependencies", "awaited", "stubs",
+    "pending", "blocked", "schedules", "consumers", "dead_letters", "rules", "dependencies", "awaited", "stubs",
     "configurations",
 )  # fmt: skip
 
@@ -78,6 +78,11 @@ class StoreCopy(RebuildCommands):
         self._copy_small(db, "blocked", "connector, run, task, since, needs_complete")
         self._copy_small(db, "schedules", "job, timing, handled_to, run")
         self._copy_small(db, "consumers", "name, position, began_at, moved_at, moves")
+        self._copy_small(
+            db,
+            "dead_letters",
+            "sink, position, part, state, refused_at, tries, problem, decided_at, decided_by, reason",
+        )
         self._continue_like(db, comparison)
         seal_rows(self._db, SEALED)
         self._sums.forget()

@@ -21,7 +21,7 @@ def repair_tables(db: Database, faulty: Collection[str]) -> None:
 
     Deleted flags and places make every task compute all resources. Connectors whose block or pending changes cannot be
     trusted stay out of incremental jobs until a complete synchronization. A program whose place was altered reads the
-    log from its beginning.
+    log from its beginning. A refused change whose record was altered is to be decided again.
     """
     if not set(DERIVED).isdisjoint(faulty):
         for name in ("flags", "dependencies", "places", "consumed"):
@@ -39,6 +39,13 @@ def repair_tables(db: Database, faulty: Collection[str]) -> None:
         for row in list(altered_rows(db, SEALED["consumers"])):
             db.execute(
                 "UPDATE consumers SET position=0, began_at=0, moved_at=0, moves=moves+1 WHERE name=?1", (row[0],)
+            )
+    if "dead_letters" in faulty:
+        for row in list(altered_rows(db, SEALED["dead_letters"])):
+            db.execute(
+                """UPDATE dead_letters SET state='open', decided_at=0, decided_by='', reason=''
+                WHERE sink=?1 AND position=?2 AND part=?3""",
+                row[:3],
             )
     for name, columns in _NAMES.items():
         if name in faulty:

@@ -24,6 +24,11 @@ _SUMMARIES = {
     },
     "consumers": {"consumers": "Shows programs that read the log, and how far they are."},
     "decommission": {"decommission": "Deletes or freezes what nothing feeds any more."},
+    "deliver": {
+        "deliver": "Delivers changes to the sinks of the configuration.",
+        "sinks": "Shows the sinks, and how far they are.",
+        "dead-letters": "Shows the changes that sinks refused for good.",
+    },
     "derived": {
         "dirty": 'Shows what the tasks with Dirty="true" would compute.',
         "why": 'Shows why tasks with Dirty="true" compute a resource.',

@@ -28,7 +28,7 @@ def connections(workspace: Workspace, names: tuple[str, ...], form: Format) -> i
     It logs in as a run would, and looks at each table without reading rows. Exit status 1 if one cannot be read.
     """
     with workspace.engine(create=True, dry_run=True) as engine:
-        known = [item.identifier for item in engine.configuration.connections if item.tables]
+        known = [item.identifier for item in engine.configuration.sources]
         answers = {name: engine.probe(name) for name in names or known}
     documents = [_answer(name, answer) for name, answer in answers.items()]
     lists = [Column(name, lambda row, name=name: "; ".join(row[name]), is_list=True) for name in _TEXTS]  # type: ignore[misc]

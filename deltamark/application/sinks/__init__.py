@@ -1,0 +1,1 @@
+"""Delivering changes to sinks, and what sinks refused for good. Read `deliver` first."""

@@ -1,0 +1,1 @@
+"""What is delivered to sinks: changes and gaps, and what sinks refuse for good. Read `outgoing` first."""

@@ -1,0 +1,74 @@
+"""Faults of connections that changes are delivered to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import Connection, ConnectionTable, EntityType
+from deltamark.domain.configuration.packages import (
+    ASSOCIATIONS,
+    CSV_SINK,
+    DISTINGUISHED_NAME,
+    SUBJECT,
+    listed,
+    names_at_sink,
+)
+from deltamark.domain.errors import Fault
+from deltamark.domain.suggestions import hint
+from deltamark.domain.values import shown
+
+
+def sink_faults(configuration: Configuration, connection: Connection) -> Iterator[Fault]:
+    """The faults of a sink: of its tables, and of what they name."""
+    where = f"connection {shown(connection.identifier)}"
+    if not connection.tables:
+        yield Fault(
+            connection.location,
+            f"{where} has no ConnectionTable; write one for each entity type whose changes are delivered",
+        )
+    if connection.package == CSV_SINK.name and len(connection.tables) > 1:
+        yield Fault(
+            connection.location,
+            f"{where} has more than one ConnectionTable, but a CSV file has one kind of rows; write a Connection for "
+            "each",
+        )
+    subjects: set[str] = set()
+    for table in connection.tables:
+        what = f"the table {shown(table.identifier)} of {where}"
+        location = table.location or connection.location
+        for problem in _problems(configuration, table):
+            yield Fault(location, f"{what} {problem}")
+        subject = table.options.get(SUBJECT, "").strip()
+        if subject in subjects:
+            yield Fault(location, f"{what} delivers {shown(subject)} again; remove one of the two")
+        subjects.add(subject)
+
+
+def _problems(configuration: Configuration, table: ConnectionTable) -> Iterator[str]:
+    name = table.options.get(SUBJECT, "").strip()
+    if not name:
+        return  # a fault of the package
+    subject = configuration.entity_type(name)
+    if subject is None:
+        known = [item.identifier for item in configuration.entity_types]
+        yield f"has the {SUBJECT} {shown(name)}, which is no entity type{hint(name, known)}"
+        return
+    yield from _property_problems(configuration, table, subject)
+    associations = [item.identifier for item in configuration.associations_from(name)]
+    for association in listed(table, ASSOCIATIONS):
+        if association not in associations:
+            ending = hint(association, associations)
+            yield f"has {ASSOCIATIONS} with {shown(association)}, which is no association from {shown(name)}{ending}"
+
+
+def _property_problems(configuration: Configuration, table: ConnectionTable, subject: EntityType) -> Iterator[str]:
+    valued = [declared.identifier for declared in configuration.valued_properties(subject)]
+    try:
+        names = names_at_sink(table)
+    except ValueError:
+        return  # a fault of the package
+    named = table.options.get(DISTINGUISHED_NAME, "").strip()
+    for item in dict.fromkeys((*(names or {}).values(), *([named] if named else []))):
+        if item not in valued:
+            yield f"names the property {shown(item)}, which {shown(subject.identifier)} has not{hint(item, valued)}"
