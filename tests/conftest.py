@@ -54,10 +54,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 MANY = 4
 """Of the cases of a test that is marked `many`, one in so many is quick."""
 
-FOLDERS_OF_STORES = ("tests/store/", "tests/laws/", "tests/crash/", "tests/eventsourcing/")
+FOLDERS_OF_STORES = ("tests/store/", "tests/crash/", "tests/eventsourcing/")
 """Where all tests run on PostgreSQL in `rest`: they are about what a store does."""
 
-ONE_IN = {"tests/application/": 5}
+ONE_IN = {"tests/laws/": 2, "tests/application/": 5}
 """Of the other tests, one in so many runs on PostgreSQL in `rest`, by folder; all of them run on SQLite."""
 ELSEWHERE = 10
 
