@@ -78,9 +78,9 @@ def configuration(limits: Thresholds = NO_LIMITS, options: Mapping[str, str] = O
 class DatabaseSource:
     """A database, a store, and an engine between them."""
 
-    def __init__(self, store: str, folder: Path, configured: Configuration) -> None:
+    def __init__(self, store: str, folder: Path, configured: Configuration, database: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.database = folder / "hr.db"
+        self.database = database or folder / "hr.db"
         self.exports = folder / "exports"
         self.version = 0
         self.execute("CREATE TABLE IF NOT EXISTS person (id TEXT PRIMARY KEY, name, version, gone)")

@@ -26,6 +26,9 @@ INCREMENTAL_VALUES = 0x80000000
 
 _REFRESH_ONLY = 1
 _STATE_DELETE = 3
+_UUID_SIZE, _UUID_BEGIN = 16, b"\x04\x10"
+_STATE_SIZE, _STATE_BEGIN = 23, b"\x30\x15\x0a\x01"
+"""How the state of an entry is encoded that has no cookie."""
 _NEW_COOKIE, _REFRESH_DELETE, _REFRESH_PRESENT, _ID_SET = 0x80, 0xA1, 0xA2, 0xA3
 
 
@@ -114,13 +117,24 @@ class DirSyncAnswer(Answer):
 class SyncState(Answer):
     """What an entry of a refresh is: added or modified, still there, or deleted."""
 
-    entry_uuid = ""
     deleted = False
+    _identity = bytes(16)
 
     def decodeControlValue(self, encoded: bytes | None) -> None:  # noqa: N802
-        (_, state), (_, identity), *_cookie = ber.members(encoded or b"")
-        self.entry_uuid = str(uuid.UUID(bytes=identity))
-        self.deleted = ber.number(state) == _STATE_DELETE
+        if encoded is not None and len(encoded) == _STATE_SIZE and encoded.startswith(_STATE_BEGIN):
+            self.deleted = encoded[len(_STATE_BEGIN)] == _STATE_DELETE  # one comes with each entry
+            identity = encoded[-_UUID_SIZE:] if encoded[-_UUID_SIZE - 2 : -_UUID_SIZE] == _UUID_BEGIN else b""
+        else:
+            (_, state), (_, identity), *_cookie = ber.members(encoded or b"")
+            self.deleted = ber.number(state) == _STATE_DELETE
+        if len(identity) != _UUID_SIZE:
+            raise ValueError("the answer of the server has an entryUUID of another size")
+        self._identity = identity
+
+    @property
+    def entry_uuid(self) -> str:
+        """The entry."""
+        return str(uuid.UUID(bytes=self._identity))
 
 
 class SyncDone(Answer):

@@ -446,17 +446,14 @@ class Session:
             )
 
     def _entry(self, dn: str, values: dict[str, list[bytes]], answers: tuple[Answer, ...]) -> Entry:
-        attributes = {}
         for name, listed in values.items():
-            for value in listed:
-                if len(value) > _LARGEST_VALUE:
-                    raise SourceUnreachable(
-                        f"{self.server.address} gave {name} of {dn}, which has {len(value):,} bytes, and at most "
-                        f"{_LARGEST_VALUE:,} are read",
-                        f"Leave {name} out of the mapping.",
-                    )
-            attributes[name.lower()] = listed
-        return Entry(dn, attributes, answers)
+            if len(listed[0] if len(listed) == 1 else max(listed, key=len, default=b"")) > _LARGEST_VALUE:
+                raise SourceUnreachable(
+                    f"{self.server.address} gave {name} of {dn}, which has {max(map(len, listed)):,} bytes, and at "
+                    f"most {_LARGEST_VALUE:,} are read",
+                    f"Leave {name} out of the mapping.",
+                )
+        return Entry(dn, {name.lower(): listed for name, listed in values.items()}, answers)
 
     def _broken(self, problem: str) -> SourceUnreachable:
         return SourceUnreachable(f"{self.server.address} {problem}", _AGAIN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 from attrs import define, field, frozen
@@ -216,8 +216,18 @@ class Rows:
         rows.clear()
 
 
-_Cell = Callable[[Entry, list[UnreadCell]], str | None]
-"""The cell of an entry in a row; a value that cannot be read is added to the list."""
+@frozen
+class _Cell:
+    """What a column is made of.
+
+    :param source: the attribute, in lower case; empty for the distinguished name.
+    :param absent: the text where the attribute has no value.
+    """
+
+    column: str
+    source: str
+    convert: Conversion
+    absent: str | None = None
 
 
 class RowMaker:
@@ -226,50 +236,58 @@ class RowMaker:
     def __init__(self, table: EntryTable, schema: Schema, rows: Rows) -> None:
         self._table = table
         self._rows = rows
-        self._cells = [self._cell(column, schema) for column in table.columns]
+        self._cells = [
+            (cell, cell.source, cell.convert) for cell in (_cell(column, schema) for column in table.columns)
+        ]
 
     def add(self, entry: Entry) -> None:
         """Adds the row of an entry; it is set aside if a value is not of the form of its attribute."""
-        unread: list[UnreadCell] = []
-        row = tuple([cell(entry, unread) for cell in self._cells])
-        self._rows.add(self._table, row, unread=unread[0] if unread else None)
-
-    def _cell(self, column: str, schema: Schema) -> _Cell:
-        name = column.lower()
-        if name == DN:
-            return lambda entry, _: dn_text(entry.dn.encode())
-        derived = DERIVED.get(name)
-        if derived is not None:
-            source, convert, absent = derived.attribute.lower(), derived.convert, derived.absent
-        else:
-            found = schema.find(column)
-            source, convert, absent = name, conversion(column, found.syntax if found else ""), None
-        binary = f"{source};binary"
-        join = self._table.join
-
-        def cell(entry: Entry, unread: list[UnreadCell]) -> str | None:
-            values = entry.attributes.get(source) or entry.attributes.get(binary)
+        row: list[str | None] = []
+        unread: UnreadCell | None = None
+        attributes = entry.attributes
+        for cell, source, convert in self._cells:
+            values = attributes.get(source)
             if not values:
-                return absent
-            if len(values) == 1:
-                return _converted(column, values[0], convert, unread)
-            texts = sorted(found for value in values if (found := _converted(column, value, convert, unread)))
-            if join is not None:
-                return join.join(texts) or None
-            self._rows.messages[
-                f"{self._table.name}: {column} has several values; the first one in sorted order was taken"
-            ] = None
-            return texts[0] if texts else None
+                values = attributes.get(f"{source};binary") if source else [entry.dn.encode()]
+            if not values:
+                row.append(cell.absent)
+                continue
+            try:
+                row.append(convert(values[0]) if len(values) == 1 else self._several(cell, values))
+            except ValueError as error:
+                row.append(None)
+                unread = unread or _unread(cell.column, _first_refused(values, convert), error)
+        self._rows.add(self._table, tuple(row), unread=unread)
 
-        return cell
+    def _several(self, cell: _Cell, values: Sequence[bytes]) -> str | None:
+        """The text of several values."""
+        texts = sorted(found for value in values if (found := cell.convert(value)))
+        if self._table.join is not None:
+            return self._table.join.join(texts) or None
+        self._rows.messages[
+            f"{self._table.name}: {cell.column} has several values; the first one in sorted order was taken"
+        ] = None
+        return texts[0] if texts else None
 
 
-def _converted(column: str, value: bytes, convert: Conversion, unread: list[UnreadCell]) -> str | None:
-    try:
-        return convert(value)
-    except ValueError as error:
-        unread.append(_unread(column, value, error))
-        return None
+def _cell(column: str, schema: Schema) -> _Cell:
+    name = column.lower()
+    if name == DN:
+        return _Cell(column, "", dn_text)
+    derived = DERIVED.get(name)
+    if derived is not None:
+        return _Cell(column, derived.attribute.lower(), derived.convert, derived.absent)
+    found = schema.find(column)
+    return _Cell(column, name, conversion(column, found.syntax if found else ""))
+
+
+def _first_refused(values: Sequence[bytes], convert: Conversion) -> bytes:
+    for value in values:
+        try:
+            convert(value)
+        except ValueError:
+            return value
+    return values[0]
 
 
 def _unread(column: str, value: bytes, error: ValueError) -> UnreadCell:

@@ -1,0 +1,128 @@
+"""A process that reads a source and applies what it read is killed at any step: both happen, or neither."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random, randrange
+
+import pytest
+
+from tests.crash import source_children
+from tests.laws.test_deliveries import KEYS, edited
+from tests.scenarios.database_source import DatabaseSource, configuration
+from tests.store.children import CONTEXT, PATIENCE_S
+from tests.stores import NewStore
+from tests.tiers import SOAK
+
+SEED = int(os.environ.get("DELTAMARK_SOAK_SEED") or randrange(1_000_000))
+ROUNDS = 250 if SOAK else 4
+KILLED = -9
+CONTEXT.set_forkserver_preload(["tests.store.children", source_children.__name__])
+Child = Callable[..., None]
+
+
+class Life:
+    """A source that one store follows by deltas through kills, and another one by reading everything."""
+
+    def __init__(self, new_store: NewStore, folder: Path, seed: int, child: Child = source_children.run) -> None:
+        self._random = Random(seed)
+        self._url, self._folder, self._child = new_store(), folder / "deltas", child
+        self.by_deltas = DatabaseSource(self._url, self._folder, configuration())
+        self.by_deltas.put(**dict.fromkeys(KEYS[:6], "first"))
+        self.whole = DatabaseSource(new_store(), folder / "whole", configuration(), self.by_deltas.database)
+        self.steps = 1
+        self.kills = self.before = self.after = self.resumed = 0
+
+    def close(self) -> None:
+        self.by_deltas.engine.close()
+        self.whole.engine.close()
+
+    def round(self) -> None:
+        """Edits, kills, and a run that ends."""
+        edited(self.by_deltas, self._random)
+        for _ in range(self._random.choice([0, 1, 1, 1, 2, 3])):
+            self._kill()
+        self._ends()
+        assert self.by_deltas.stored() == self.by_deltas.people()
+        self.whole.run("Everything")
+        assert self.whole.stored() == self.by_deltas.stored()
+
+    def _kill(self) -> None:
+        """Runs a process that is killed, or ends where it had fewer steps; both leave all or nothing."""
+        held, place = self.by_deltas.stored(), self.by_deltas.place()
+        resumes = self._random.random() < 0.4
+        if self._runs(self._random.randint(1, self.steps), resumes=resumes) is not None:
+            return
+        self.kills += 1
+        now, wanted = self.by_deltas.place(), self.by_deltas.people()
+        if now == place:
+            self.before += 1
+            assert self.by_deltas.stored() == held, "something was applied, and the place is as before"
+        else:
+            self.after += 1
+            assert self.by_deltas.stored() == wanted, "the place moved, and not all was applied"
+
+    def _runs(self, at_step: int, *, resumes: bool) -> int | None:
+        """Runs a process; gives the number of its steps, or None if it was killed."""
+        receiving, sending = CONTEXT.Pipe(duplex=False)
+        process = CONTEXT.Process(target=self._child, args=(self._url, self._folder, at_step, resumes, sending))
+        process.start()
+        sending.close()
+        steps: int | None = None
+        with suppress(EOFError):
+            assert receiving.poll(PATIENCE_S)
+            steps = receiving.recv()
+        process.join(PATIENCE_S)
+        assert process.exitcode == (KILLED if steps is None else 0)
+        return steps
+
+    def _ends(self) -> None:
+        """A run that nobody kills; from time to time its steps are counted."""
+        if self.steps == 1 or self._random.random() < 0.1:
+            self.steps = self._runs(0, resumes=False) or 1
+            return
+        resumes = self._random.random() < 0.5
+        source_children.run_or_resume(self.by_deltas, resumes=resumes)
+        self.resumed += resumes
+        self.by_deltas.run()
+
+
+@pytest.mark.law
+@pytest.mark.slow  # a process for each kill
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
+def test_a_kill_at_any_step_leaves_all_or_nothing_and_the_next_run_ends_where_a_complete_reading_does(
+    new_store: NewStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    life = Life(new_store, tmp_path, SEED)
+    try:
+        for number in range(ROUNDS):
+            try:
+                life.round()
+            except AssertionError as error:
+                raise AssertionError(f"seed {SEED}, round {number}: {error}") from error
+        assert life.by_deltas.engine.verify().is_sound
+    finally:
+        life.close()
+
+    with capsys.disabled():
+        print(
+            f"\nseed {SEED}: {ROUNDS} rounds, {life.kills} kills among {life.steps} steps, {life.before} before the "
+            f"place moved, {life.after} after it, {life.resumed} resumed"
+        )
+    assert life.before
+
+
+@pytest.mark.slow  # like what it controls
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
+def test_control_a_place_that_moves_by_itself_is_caught(new_store: NewStore, tmp_path: Path) -> None:
+    life = Life(new_store, tmp_path, 1, source_children.run_that_moves_the_place_first)
+    life.by_deltas.run()
+    life.by_deltas.put(a="Ann")
+    try:
+        with pytest.raises(AssertionError, match="the place moved, and not all was applied"):
+            life._kill()
+    finally:
+        life.close()
