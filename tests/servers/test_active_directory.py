@@ -452,3 +452,35 @@ def _foreign(folder: Path) -> str:
     from tests.servers.certificates import issued
 
     return str(issued(folder / "foreign", "other.example").authority)
+
+
+@pytest.mark.soak  # the server makes 1,700 users
+def test_a_group_of_1600_members_follows_them_in_and_out(controller: DomainController) -> None:
+    import ldap
+
+    ask = question(controller)
+    client = controller.client()
+    client.add_s(PEOPLE, [("objectClass", [b"organizationalUnit"])])
+    client.add_s(f"OU=Sales,{PEOPLE}", [("objectClass", [b"organizationalUnit"])])
+    users = [f"CN=u{number},{PEOPLE}" for number in range(1_700)]
+    for number, dn in enumerate(users):
+        client.add_s(dn, [("objectClass", [b"user"]), ("sAMAccountName", [f"u{number}".encode()])])
+    group = f"CN=many,{PEOPLE}"
+    client.add_s(group, [("objectClass", [b"group"]), ("member", [dn.encode() for dn in users[:1_600]])])
+    rows, mirror = Collected(), Mirror(KEYS, LINKS, named_by=GUID)
+    reached = source().snapshot(ask, rows)
+    mirror.replace(rows.rows)
+    assert mirror.state == oracle(client)
+
+    for out, into in ((users[:3], users[1_600:1_603]), (users[3:103], users[1_603:]), ([], users[:1])):
+        changes = [(ldap.MOD_ADD, "member", [dn.encode() for dn in into])]
+        changes += [(ldap.MOD_DELETE, "member", [dn.encode() for dn in out])] if out else []
+        client.modify_s(group, changes)
+        delta = Collected()
+        reached = source().changes(ask, reached.place, delta)
+        mirror.apply(delta.rows)
+
+        assert len(delta.rows["Member"]) == len(out) + len(into)
+        assert "User" not in delta.rows
+        assert mirror.state == oracle(client)
+    assert snapshot(ask)[1] == mirror.state

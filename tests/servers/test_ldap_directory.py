@@ -466,3 +466,37 @@ def test_several_values_in_one_column_are_told_once(new_slapd: NewSlapd) -> None
 
     assert {row["mail"] for row in rows.rows["Person"]} == {"a@x"}
     assert reached.messages == ("Person: mail has several values; the first one in sorted order was taken",)
+
+
+def test_a_group_of_thousands_is_read_whole_and_follows_members_in_and_out(new_slapd: NewSlapd) -> None:
+    import ldap
+
+    count = 5_200
+    server = new_slapd(corrects_links=False)
+    filled(server)
+    people = [f"uid=m{number},{PEOPLE}" for number in range(count)]
+    records = [f"dn: {dn}\nobjectClass: inetOrgPerson\nuid: m{n}\ncn: m{n}\nsn: x" for n, dn in enumerate(people)]
+    listed = "\n".join(f"member: {dn}" for dn in people[:5_000])
+    records.append(f"dn: cn=many,ou=teams,{SUFFIX}\nobjectClass: groupOfNames\ncn: many\n{listed}")
+    server.load("\n\n".join(records) + "\n")
+    client, ask = server.client(), question(server)
+    rows = Collected()
+    reached = source().snapshot(ask, rows)
+
+    def members() -> set[str]:
+        """The members as the server has them."""
+        ((_, values),) = client.search_s(f"cn=many,ou=teams,{SUFFIX}", ldap.SCOPE_BASE, "(objectClass=*)", ["member"])
+        return {value.decode() for value in values["member"]}
+
+    assert {pair["value"] for pair in rows.rows["Member"]} == members() == set(people[:5_000])
+    for out, into in ((people[:3], people[5_000:5_100]), (people[3:1_003], people[5_100:]), (people[:0], people[:1])):
+        changes = [(ldap.MOD_ADD, "member", [dn.encode() for dn in into])]
+        changes += [(ldap.MOD_DELETE, "member", [dn.encode() for dn in out])] if out else []
+        client.modify_s(f"cn=many,ou=teams,{SUFFIX}", changes)
+
+        delta = Collected()
+        reached = source().changes(ask, reached.place, delta)
+
+        assert {pair["value"] for pair in delta.rows["Member"] if pair["command"] == "insert"} == members()
+        assert [pair["command"] for pair in delta.rows["Member"]].index("delete") == 0
+        assert all(row["command"] == "delete" for row in delta.rows.get("Person", ()))

@@ -65,7 +65,7 @@ def test_a_good_directory_has_no_faults() -> None:
         ({"ObjectClass": "user", "Join": ""}, 'has an empty Join; write what stands between several values'),
         ({"ObjectClass": "user", "Attribute": "member"}, "has Attribute, but no Links"),
         ({"ObjectClass": "user", "Query": "select 1"}, "has Query, which package ActiveDirectory does not read"),
-        ({"ObjectClass": "user", "Filtre": "(a=b)"}, 'has Filtre, which package ActiveDirectory does not read; did you'),
+        ({"ObjectClass": "user", "Filtre": "(a=b)"}, 'has Filtre, which package ActiveDirectory does not read; did'),
     ],
 )  # fmt: skip
 def test_a_table_of_entries_that_cannot_be_asked_for(options: dict[str, str], expected: str) -> None:
