@@ -144,8 +144,12 @@ def deliver(services: Services, name: str, *, dry_run: bool = False) -> Delivere
                         "place of the sink to 0, or give it another name.",
                     )
                 place, done = _note(services, name, place, done, confirmed)
-            done = evolve(done, gaps=(*done.gaps, *(change.gap for change in batch.changes if change.gap is not None)))
+            done = evolve(done, gaps=(*done.gaps, *_gaps(batch, place.position)))
     return done
+
+
+def _gaps(batch: Batch, until: Position) -> list[Gap]:
+    return [change.gap for change in batch.changes if change.gap is not None and change.position <= until]
 
 
 def _expected(services: Services, connection: Connection, after: Position, end: Position) -> Delivered:

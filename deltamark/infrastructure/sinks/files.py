@@ -96,19 +96,24 @@ class FileSink:
         """Writes one file, or finds that a process wrote it before it ended."""
         self._make_folder()
         known = None if batch.again else self._written(batch.after + 1)
-        if known is not None:
-            yield Confirmed(position=known.until, sent=known.count)
-            return
+        until = batch.until if known is None else known.until
+        if until > batch.until:
+            raise SinkUnavailable(
+                f"a file in {self._folder} begins behind position {batch.after} and ends at {until}, beyond this batch",
+                "It was written from a later state of this store, or by other settings. Move it away.",
+            )
         pieces: list[bytes] = []
         refused: list[Refusal] = []
         for change in batch.changes:
+            if change.position > until:
+                break
             try:
                 pieces.append(self._form.change(change))
             except RefusedChange as e:
                 refused.append(Refusal(change=change, problem=str(e)))
-        if pieces:
+        if pieces and known is None:
             self._write(batch, pieces)
-        yield Confirmed(position=batch.until, sent=len(pieces), refused=refused)
+        yield Confirmed(position=until, sent=len(pieces), refused=refused)
 
     def _write(self, batch: Batch, pieces: list[bytes]) -> None:
         again = "-again" if batch.again else ""

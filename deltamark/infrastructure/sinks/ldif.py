@@ -51,7 +51,7 @@ class Ldif:
 
     def end(self, end: End) -> bytes:
         """A comment with the end."""
-        return f"\n# end count={end.count} until={end.until} store={end.store} sha256={end.digest}\n".encode()
+        return f"# end count={end.count} until={end.until} store={end.store} sha256={end.digest}\n".encode()
 
     def read_end(self, line: bytes) -> End | None:
         """The end that a comment says."""

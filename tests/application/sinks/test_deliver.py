@@ -90,7 +90,6 @@ def test_a_dry_run_sends_nothing_and_makes_no_place(new_sink_house: NewSinkHouse
     assert house.engine.consumers() == []
 
 
-@pytest.mark.on_every_store
 def test_a_task_of_a_job_delivers(new_sink_house: NewSinkHouse, tmp_path: Path) -> None:
     job = Job("Feed", [Step("SynchronizeHR"), DeliverTask(identifier="Deliver", connection="Feed")])
     house = new_sink_house(sink("JsonLinesSink"), settings={"Feed": {"folder": str(tmp_path / "out")}}, more_jobs=[job])

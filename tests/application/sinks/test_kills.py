@@ -126,7 +126,7 @@ PACKAGES = ("JsonLinesSink", "SqlSink", "WebhookSink")
 
 @pytest.mark.parametrize(
     ("package", "stride"),
-    [*((name, 37) for name in PACKAGES), *(pytest.param(name, 1, marks=pytest.mark.soak) for name in PACKAGES)],
+    [*((name, 149) for name in PACKAGES), *(pytest.param(name, 1, marks=pytest.mark.soak) for name in PACKAGES)],
 )
 def test_a_delivery_may_end_at_any_line(
     new_sink_house: NewSinkHouse, tmp_path: Path, package: str, stride: int
@@ -152,7 +152,7 @@ def test_control_a_place_that_moves_before_the_sink_confirmed_loses_changes(
 
     monkeypatch.setattr(deliver, "_confirmed", hasty)
     with receiving(new_sink_house, tmp_path, "JsonLinesSink") as receiver:
-        lost = [fault for line in range(1, 600, 37) for fault in broken_at(receiver, line)[0]]
+        lost = [fault for line in range(1, 600, 61) for fault in broken_at(receiver, line)[0]]
     assert any("missing" in fault for fault in lost)
 
 

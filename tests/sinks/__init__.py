@@ -1,0 +1,1 @@
+"""Tests of the sinks that changes are delivered to."""
