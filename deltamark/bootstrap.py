@@ -40,6 +40,7 @@ from deltamark.domain.configuration.packages import (
     JSON_LINES_SINK,
     LDAP,
     LDIF_SINK,
+    SCIM,
     SQL,
     SQL_SINK,
     WEBHOOK_SINK,
@@ -243,6 +244,7 @@ def services(
             SQL.name: _late(sql_source),
             ACTIVE_DIRECTORY.name: _late(_active_directory),
             LDAP.name: _late(_ldap_directory),
+            SCIM.name: _late(_scim_service),
         },
         connections=as_read(settings, read_secret),
         sinks=_SINKS,
@@ -361,6 +363,13 @@ def _ldap_directory() -> Source:
     from deltamark.infrastructure.ldap.directory import LdapDirectory
 
     return LdapDirectory()
+
+
+def _scim_service() -> Source:
+    _see_library(SCIM)
+    from deltamark.infrastructure.scim.source import ScimSource
+
+    return ScimSource()
 
 
 def _file_sink(connection: SinkConnection) -> Sink:

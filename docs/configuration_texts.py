@@ -83,9 +83,9 @@ MEANINGS = {
     "`OnlyProvisioning` skip its tasks in them.",
     "Connector IncrementalJob": "The same for jobs with `IsIncremental`.",
     "Connection Connector": "Whose extracts these are.",
-    "Connection Package": "The kind of source: `Sql`, `ActiveDirectory` or `Ldap`. Or the kind of sink, to which "
-    "changes are delivered: `LdifSink`, `JsonLinesSink`, `CloudEventsSink`, `CsvSink`, `WebhookSink` or `SqlSink`; see "
-    "[deliver changes to another system](../how-to/deliver-changes-to-another-system.md). Another one is "
+    "Connection Package": "The kind of source: `Sql`, `ActiveDirectory`, `Ldap` or `Scim`. Or the kind of sink, to "
+    "which changes are delivered: `LdifSink`, `JsonLinesSink`, `CloudEventsSink`, `CsvSink`, `WebhookSink` or `SqlSink`; "
+    "see [deliver changes to another system](../how-to/deliver-changes-to-another-system.md). Another one is "
     "accepted where there is no `ConnectionTable` inside.",
     "ConnectionTransformation Identifier": "The `ConnectionTable` of mappings for which it stands.",
     "ConnectionTransformation Connector": "Whose table it is.",
@@ -97,16 +97,21 @@ MEANINGS = {
     "that rows are inserted into.",
     "ConnectionTable ObjectClass": "`ActiveDirectory`, `Ldap`: the class of the entries of the table, such as `user`. "
     "`LdifSink`: the classes of the entries that are added, separated by commas.",
-    "ConnectionTable Filter": "`ActiveDirectory`, `Ldap`: which of them, an LDAP filter such as `(employeeID=*)`.",
+    "ConnectionTable Filter": "`ActiveDirectory`, `Ldap`: which of them, an LDAP filter such as `(employeeID=*)`. "
+    "`Scim`: a filter of SCIM, such as `active eq true`.",
+    "ConnectionTable ResourceType": "`Scim`: the type of the resources of the table, such as `User` or `Group`; see "
+    "[synchronize a SCIM service](../how-to/synchronize-a-scim-service.md).",
+    "ConnectionTable Endpoint": "`Scim`: where the resources of the table are, such as `/Users`, in the place of their "
+    "`ResourceType`.",
     "ConnectionTable Base": "`ActiveDirectory`, `Ldap`: the distinguished name below which they are; all are read "
     "without it.",
     "ConnectionTable Join": "`ActiveDirectory`, `Ldap`: what stands between several values of one attribute, which "
     "are sorted, such as `; `. Without it, the first one in sorted order is taken, and the run says so.",
-    "ConnectionTable Links": "`ActiveDirectory`, `Ldap`: the table whose entries own the links that this table has. "
-    "Its columns are `owner` and `value`; see "
+    "ConnectionTable Links": "`ActiveDirectory`, `Ldap`, `Scim`: the table whose entries own the links that this "
+    "table has. Its columns are `owner` and `value`; see "
     "[synchronize an Active Directory](../how-to/synchronize-an-active-directory.md).",
-    "ConnectionTable Attribute": "`ActiveDirectory`, `Ldap`: the attribute whose values are the links, such as "
-    "`member`.",
+    "ConnectionTable Attribute": "`ActiveDirectory`, `Ldap`, `Scim`: the attribute whose values are the links, such as "
+    "`member` or `members`.",
     "ConnectionTable Subject": "Sinks: the entity type whose changes are delivered.",
     "ConnectionTable Properties": "Sinks: which properties are delivered, as `PROPERTY`, or as `NAME=PROPERTY` where "
     "it has another name there, separated by commas. Without it all are.",
@@ -120,7 +125,7 @@ MEANINGS = {
     "missed.",
     "ConnectionTable Overlap": "`Sql`: how far before the newest value of the last reading the next one begins, for "
     "rows that were committed late: a time as `00:10:00`, or a number. Without it, the newest value itself is read "
-    "again.",
+    "again. `Scim`: a time; five minutes without it.",
     "ConnectionTable Deleted": "`Sql`: a column of the query that says that a row is deleted: anything but nothing, "
     "`0`, `false`, `f`, `no` or `n`.",
     "ConnectionTable Keys": "`Sql`: a second query that gives the keys of all rows of the `Query`. They are read each "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, tzinfo
@@ -60,6 +61,9 @@ OrphanWriter: TypeAlias = "Callable[[int, str, pa.Table], str]"
 
 LocalZone: TypeAlias = Callable[[], tzinfo]
 
+Wait: TypeAlias = Callable[[float], None]
+"""Waits so many seconds."""
+
 
 def utc_now() -> datetime:
     """The present time."""
@@ -91,6 +95,7 @@ class Services:
     :param sources: package -> reads such sources.
     :param connections: connection -> its settings.
     :param sinks: package -> makes such sinks.
+    :param wait: between two readings of a source that failed for the moment.
     """
 
     store: Store
@@ -119,6 +124,7 @@ class Services:
     sources: Mapping[str, Source] = field(factory=dict)
     connections: Mapping[str, ConnectionSettings] = field(factory=dict)
     sinks: Mapping[str, MakeSink] = field(factory=dict)
+    wait: Wait = field(default=time.sleep, eq=False, repr=False)
 
     @cached_property
     def configuration_digest(self) -> str:

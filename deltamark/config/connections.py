@@ -15,14 +15,16 @@ from deltamark.domain.configuration.packages import PACKAGES, package_named
 from deltamark.domain.errors import ConfigurationError, Fault
 from deltamark.domain.location import Location
 from deltamark.domain.secrets import Secret, has_password, masked, reference_problem
+from deltamark.domain.sources.places import age_of
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 
 CONNECTIONS = "connections"
 SERVER = "server"
+_MAX_AGE = "max_age"
 _SQLITE = "sqlite:///"
 _FILES = frozenset({"authority", "certificate", "folder", "key"})
-_TYPES = {name: kind for package in PACKAGES.values() for name, kind in package.settings.items()}
+_TYPES = {name: kind for package in PACKAGES.values() for name, kind in package.all_settings.items()}
 _SECRETS = frozenset(name for package in PACKAGES.values() for name in package.secrets)
 _WORDS: Mapping[type, str] = {str: "a text in quotes", int: "a whole number", bool: "true or false without quotes"}
 
@@ -79,6 +81,11 @@ def _problem(setting: str, value: object) -> str | None:
         return f"{setting} must be {_WORDS[kind]}"
     if isinstance(value, int) and not isinstance(value, bool) and value <= 0:
         return f"{setting} is {value}; it must be above 0"
+    if setting == _MAX_AGE and isinstance(value, str):
+        try:
+            age_of(value)
+        except ValueError as e:
+            return f"{setting} {shown(value)} {e};"
     if setting == SERVER and isinstance(value, str) and has_password(value):
         return f'{setting} holds a password; write user = "…" and password = "env:NAME" instead'
     return None
@@ -159,8 +166,8 @@ def setting_faults(configuration: Configuration, settings: Mapping[str, Connecti
         if package is None:
             continue
         for key in (*setting.values, *setting.secrets):
-            if key not in package.settings:
-                ending = hint(key, list(package.settings))
+            if key not in package.all_settings:
+                ending = hint(key, list(package.all_settings))
                 yield Fault(
                     setting.location,
                     f"the settings of connection {shown(name)} have {key}, which package {package.name} does not "

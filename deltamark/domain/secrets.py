@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
@@ -68,6 +70,7 @@ class Secret:
 _HIDDEN = "***"
 _SHORTEST = 3
 """Shorter secrets are not looked for: they would be found in any text."""
+_SHORTEST_INSIDE = 6
 
 
 def redacted(text: str, secrets: Iterable[Secret]) -> str:
@@ -84,6 +87,23 @@ def _forms(value: str) -> Iterable[str]:
     yield from (value, quote(value, errors="replace"), quote(value, safe="", errors="replace"))
     yield from (quote_plus(value, errors="replace"), encoded, encoded.rstrip("="))
     yield from (repr(value)[1:-1], escaped, escaped.replace("'", "\\'"), value.replace("'", "''"))
+    yield from (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], html.escape(value))
+    yield from (_in_lower_case(value), repr(value.encode(errors="surrogateescape"))[2:-1])
+    yield from _inside_base64(value.encode(errors="surrogateescape"))
+
+
+def _in_lower_case(value: str) -> str:
+    """A value as some programs quote it for a URL: with hexadecimal digits in lower case."""
+    return re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), quote(value, safe="", errors="replace"))
+
+
+def _inside_base64(value: bytes) -> Iterable[str]:
+    """What is the same of a value wherever it stands in a longer text that is written in base64, as `user:password`."""
+    for before in range(3):
+        digits = base64.b64encode(bytes(before) + value).decode().rstrip("=")
+        first, last = -(-before * 8 // 6), (before + len(value)) * 8 // 6
+        if last - first >= _SHORTEST_INSIDE:
+            yield digits[first:last]
 
 
 REFERENCES = ("env:", "file:", "credential:")

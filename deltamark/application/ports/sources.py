@@ -43,7 +43,19 @@ NOT_READ = "deltamark:not read"
 _SEPARATOR = "\t"
 _LONGEST_VALUE = 200
 _SCOPE_FORMAT = 1
-_NOT_IN_SCOPE = frozenset({"user", "authority", "timeout", "page_size", "page_bytes", "max_entries", "tls"})
+_NOT_IN_SCOPE = frozenset(
+    {
+        "authority",
+        "confirm_limit",
+        "max_age",
+        "max_entries",
+        "page_bytes",
+        "page_size",
+        "timeout",
+        "tls",
+        "user",
+    }
+)
 """Settings that change how a source is read, and not what is read."""
 
 
@@ -92,11 +104,14 @@ class SourceUnreachable(Exception):
     :param problem: what happened, in the words of the server; a clause without a full stop. It may hold secrets: the
         caller redacts it.
     :param advice: what to do next; a sentence.
+    :param is_temporary: whether it may pass in a moment: no connection, a connection that ended, a server that is busy.
+        Then all is read again. Never where the server refused the user, for it may lock the account.
     """
 
-    def __init__(self, problem: str, advice: str = "") -> None:
+    def __init__(self, problem: str, advice: str = "", *, is_temporary: bool = False) -> None:
         self.problem = problem
         self.advice = advice
+        self.is_temporary = is_temporary
         super().__init__(problem)
 
 
@@ -135,6 +150,8 @@ class Question:
 
     :param settings: of the connection, such as `server` and `user`, without its secrets.
     :param secrets: setting -> reads the secret when it is needed; raises `SourceUnreachable` where it cannot be read.
+    :param known: table -> reads the keys of the resources that were applied from it, where a mapping reads its key from
+        the key column of the package: a source that lists what there is finds out by them what is gone.
     """
 
     connection: str
@@ -142,6 +159,7 @@ class Question:
     settings: Mapping[str, str | int | bool] = field(factory=dict)
     secrets: Mapping[str, Callable[[], Secret]] = field(factory=dict, repr=False)
     tables: tuple[WantedTable, ...] = field(converter=as_tuple, default=())
+    known: Mapping[str, Callable[[], frozenset[str]]] = field(factory=dict, eq=False, repr=False)
 
     def text(self, setting: str) -> str | None:
         """A setting as text; None where it is not given."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.deliveries import Deliveries, Delivery, Draft
@@ -21,18 +23,26 @@ from deltamark.application.ports.sources import (
     WantedTable,
 )
 from deltamark.application.services import Apply, Scope, Services, TaskResult
+from deltamark.application.sources.tries import tried
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.entity_model import Connection
+from deltamark.domain.configuration.entity_model import Connection, EntityTypeMapping
 from deltamark.domain.configuration.jobs import ExportTask
+from deltamark.domain.configuration.packages import package_named
 from deltamark.domain.errors import SourceError, UsageError
+from deltamark.domain.fields import as_tuple
 from deltamark.domain.location import Location
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import Counts
 from deltamark.domain.secrets import Secret, masked, redacted
-from deltamark.domain.sources.places import DeliveryKind, PlaceMoved
+from deltamark.domain.sources.places import MAX_AGE, RENEWED_AFTER, DeliveryKind, PlaceMoved, age_of
 from deltamark.domain.suggestions import hint
 from deltamark.domain.synchronization.direct_input import tables_of_connectors
-from deltamark.domain.values import shown
+from deltamark.domain.values import PropertyType, shown
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_T = TypeVar("_T")
 
 
 @frozen(kw_only=True)
@@ -40,7 +50,7 @@ class _Reading:
     """What a task read of one connection."""
 
     delivery: Delivery
-    messages: tuple[str, ...]
+    messages: tuple[str, ...] = field(converter=as_tuple)
     warned: bool
 
 
@@ -146,6 +156,7 @@ def question(services: Services, connection: Connection) -> Question:
             )
             for table in connection.tables
         ],
+        known=_known(services, connection),
     )
 
 
@@ -153,6 +164,9 @@ def _key(services: Services, connector: str, table: str) -> str | None:
     """The column that tells the resources of a table apart, also where a transformation takes the key from it."""
     configuration = services.configuration
     resources, _ = configuration.mappings_of_connector(connector)
+    keys = (mapping.primary_key.connection_column for mapping in resources if mapping.connection_table == table)
+    return next(keys, None)
+
     for mapping in resources:
         if configuration.table_read(mapping) == table:
             key = mapping.primary_key.connection_column
@@ -163,6 +177,34 @@ def _key(services: Services, connector: str, table: str) -> str | None:
             if column is not None and column.source is not None:
                 return column.source
     return None
+
+
+def _known(services: Services, connection: Connection) -> dict[str, Callable[[], frozenset[str]]]:
+    """Table -> reads the keys of the resources of its entity types, where those are texts of the key column."""
+    package = package_named(connection.package)
+    key = None if package is None or package.key_column is None else package.key_column.lower()
+    resources, _ = services.configuration.mappings_of_connector(connection.connector)
+    known: dict[str, Callable[[], frozenset[str]]] = {}
+    for table in connection.tables:
+        is_made = services.configuration.transformation(connection.connector, table.identifier) is not None
+        mappings = [mapping for mapping in resources if mapping.connection_table == table.identifier and not is_made]
+        if mappings and all(_is_key(services.configuration, mapping, key) for mapping in mappings):
+            known[table.identifier] = partial(_keys, services, [mapping.entity_type for mapping in mappings])
+    return known
+
+
+def _is_key(configuration: Configuration, mapping: EntityTypeMapping, column: str | None) -> bool:
+    """Whether keys are the texts of a column as they are."""
+    key, entity_type = mapping.primary_key, configuration.entity_type(mapping.entity_type)
+    stored = None if entity_type is None else entity_type.property(key.identifier)
+    return key.connection_column.lower() == column and stored is not None and stored.type is PropertyType.STRING
+
+
+def _keys(services: Services, entity_types: list[str]) -> frozenset[str]:
+    with services.store.reading() as view:
+        return frozenset(
+            key for name in entity_types for key in view.identities(name, None, None).column("key").to_pylist()
+        )
 
 
 def _transformations(configuration: Configuration, connector: str, table: str) -> tuple[str, ...]:
@@ -176,44 +218,111 @@ def _read(services: Services, connection: Connection, *, everything: bool, run: 
     with services.store.reading() as view:
         epoch = view.epoch()
         moved = view.source_place(connection.identifier)
-    since, reason = _start(None if moved is None else moved[1], ask, everything=everything)
+    start = _start(services, None if moved is None else moved[1], ask, everything=everything)
+    lost, why = start.lost, start.why
     source = _source(services, connection)
-    lost: str | None = None
     with kept_deliveries(services).draft(epoch, connection.identifier, ask.tables, run=run, task=ordinal) as draft:
+        into = _Limited(draft, ask)
+
+        def read(call: Callable[[], Reached]) -> Reached:
+            reached, failures = _asked(ask, lambda: tried(call, into.restart, services.wait))
+            problems.extend(_redacted(problem, ask) for problem in failures)
+            return reached
+
+        problems: list[str] = []
         reached: Reached | None = None
+        since = start.since
         if since is not None:
             try:
-                reached = _asked(ask, lambda: source.changes(ask, since, draft))
+                reached = read(lambda: source.changes(ask, since, into))
             except PlaceLost as e:
                 lost = _redacted(e.reason, ask)
-                draft.restart()
+                into.restart()
         if reached is not None and moved is not None:
             delivery = draft.finish(DeliveryKind.DELTA, moved[1].digest, ask.scope, reached)
         else:
-            reached = _snapshot(source, ask, draft)
+            reached = read(lambda: source.snapshot(ask, into))
             delivery = draft.finish(DeliveryKind.SNAPSHOT, None, ask.scope, reached)
-    what = "everything was read" if delivery.kind is DeliveryKind.SNAPSHOT else "what changed was read"
-    why = f" because {lost}" if lost is not None else reason if delivery.kind is DeliveryKind.SNAPSHOT else ""
-    messages = [f"{connection.identifier}: {what} ({how_many(delivery.rows, 'row')}){why}"]
-    messages += [f"{connection.identifier}: {_redacted(message, ask)}" for message in reached.messages]
+    what = "what changed was read"
+    if delivery.kind is DeliveryKind.SNAPSHOT:
+        what, why = "everything was read", why if lost is None else f" because {lost}"
+    messages = [f"{what} ({how_many(delivery.rows, 'row')}){why}"]
+    messages += [f"read again from the beginning, for {problem}" for problem in problems]
+    messages += [_redacted(message, ask) for message in reached.messages]
     if delivery.incomplete is not None:
-        messages.append(f"{connection.identifier}: {delivery.incomplete}")
-    return _Reading(delivery=delivery, messages=tuple(messages), warned=lost is not None or reached.warned)
+        messages.append(_redacted(delivery.incomplete, ask))
+    return _Reading(
+        delivery=delivery,
+        messages=[f"{connection.identifier}: {message}" for message in messages],
+        warned=lost is not None or reached.warned or delivery.incomplete is not None,
+    )
 
 
-def _snapshot(source: Source, ask: Question, draft: Draft) -> Reached:
-    return _asked(ask, lambda: source.snapshot(ask, draft))
+class _Limited:
+    """Hands on the rows of a reading, up to the number that the connection allows for each table (`max_entries`)."""
+
+    def __init__(self, draft: Draft, ask: Question) -> None:
+        self._draft = draft
+        self._most = ask.settings.get("max_entries")
+        self._rows: dict[str, int] = {}
+
+    def write(self, table: str, batch: pa.RecordBatch) -> None:
+        """Adds rows to a table.
+
+        :raises SourceUnreachable: if they are too many.
+        """
+        rows = self._rows.get(table, 0) + batch.num_rows
+        if self._most is not None and rows > int(self._most):
+            raise SourceUnreachable(
+                f"{table} has more than {int(self._most):,} rows",
+                "If it is that large, raise max_entries of the connection.",
+            )
+        self._rows[table] = rows
+        self._draft.write(table, batch)
+
+    def keep_keys(self, table: str, keys: pa.Array) -> str:
+        """Keeps the keys of a table (see `Tables`)."""
+        return self._draft.keep_keys(table, keys)
+
+    def kept_keys(self, table: str, digest: str) -> pa.Array | None:
+        """The keys that an earlier reading kept (see `Tables`)."""
+        return self._draft.kept_keys(table, digest)
+
+    def restart(self) -> None:
+        """Drops what was written."""
+        self._rows.clear()
+        self._draft.restart()
 
 
-def _start(moved: PlaceMoved | None, ask: Question, *, everything: bool) -> tuple[SourcePlace | None, str]:
-    """The place to go on from; None and why where everything is read."""
+@frozen(kw_only=True)
+class _Start:
+    """Where a reading goes on from.
+
+    :param since: None where everything is read.
+    :param why: the reason for that, as it follows what is said of the reading.
+    :param lost: the reason, where a user must know it; a clause.
+    """
+
+    since: SourcePlace | None = None
+    why: str = ""
+    lost: str | None = None
+
+
+def _start(services: Services, moved: PlaceMoved | None, ask: Question, *, everything: bool) -> _Start:
     if moved is None:
-        return None, ""
+        return _Start()
     if everything:
-        return None, " because the task says so (IgnoreCookieFile)"
+        return _Start(why=" because the task says so (IgnoreCookieFile)")
     if moved.scope != ask.scope:
-        return None, " because its tables, mappings or settings were changed since the last time"
-    return SourcePlace(cookie=base64.b64decode(moved.cookie), guard=dict(moved.guard), scope=moved.scope), ""
+        return _Start(why=" because its tables, mappings or settings were changed since the last time")
+    age, most = services.clock() - moved.at, ask.text("max_age") or MAX_AGE
+    if age < -RENEWED_AFTER:
+        return _Start(
+            lost=f"the clock goes back: the place was reached at {moved.at:%Y-%m-%d %H:%M} UTC, later than now"
+        )
+    if age > age_of(most):
+        return _Start(lost=f"the place was reached {age.days} days ago, longer than its max_age of {most}")
+    return _Start(since=SourcePlace(cookie=base64.b64decode(moved.cookie), guard=dict(moved.guard), scope=moved.scope))
 
 
 def _source(services: Services, connection: Connection) -> Source:
@@ -221,7 +330,7 @@ def _source(services: Services, connection: Connection) -> Source:
     return services.sources[connection.package]
 
 
-def _asked(ask: Question, call: Callable[[], Reached]) -> Reached:
+def _asked(ask: Question, call: Callable[[], _T]) -> _T:
     """What a source answers; its errors without secrets, and without their causes, which may show them.
 
     :raises SourceError: if it cannot be read as a whole.

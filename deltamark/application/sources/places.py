@@ -18,7 +18,7 @@ from deltamark.domain.location import Location
 from deltamark.domain.messages import FORGET_PLACE
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.runs.run import PlannedTask
-from deltamark.domain.sources.places import KeptPlace, PlaceForgotten, PlaceMoved, PlaceReached
+from deltamark.domain.sources.places import RENEWED_AFTER, KeptPlace, PlaceForgotten, PlaceMoved, PlaceReached
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 
@@ -53,7 +53,8 @@ def move_places(tx: Writing, places: Iterable[PlaceReached], origin: Origin) -> 
         now = None if moved is None else moved[1].digest
         if place.since is not None and place.since != now:
             raise _not_following(place.connection, f"what was delivered of {place.connection}", moved)
-        if place.digest != now or place.since is None:
+        is_old = moved is not None and tx.now() - moved[1].at >= RENEWED_AFTER
+        if place.digest != now or place.since is None or is_old:
             tx.append_place(_Move(place, origin).event)
 
 

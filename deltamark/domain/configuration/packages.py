@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable
 from deltamark.domain.configuration.ldap_filter import filter_attributes
+from deltamark.domain.configuration.scim_paths import filter_paths, scim_path
 from deltamark.domain.configuration.secret_attributes import holds_secrets
 from deltamark.domain.fields import as_tuple
 
@@ -18,6 +19,7 @@ CHANGE_TABLE, SEQUENCE, OPERATION = "ChangeTable", "Sequence", "Operation"
 SUBJECT, PROPERTIES, ASSOCIATIONS, DISTINGUISHED_NAME = "Subject", "Properties", "Associations", "DistinguishedName"
 OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE = "ObjectClass", "Filter", "Base", "Links", "Attribute"
 JOIN = "Join"
+RESOURCE_TYPE, ENDPOINT = "ResourceType", "Endpoint"
 
 _DURATION = re.compile(r"(?:(?P<days>\d{1,4})\.)?(?P<hours>\d{1,2}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)\Z")
 _LARGEST_NUMBER = 2**63 - 1
@@ -47,6 +49,10 @@ class Library:
         return " ".join(filter(None, (f"Install it by: pip install 'deltamark[{self.extra}]'.", self.advice)))
 
 
+_SETTINGS_OF_SOURCES: Mapping[str, type] = {"max_age": str, "max_entries": int}
+"""How old a place may be, and how many rows, or entries, one table may have."""
+
+
 @frozen(kw_only=True)
 class Package:
     """A kind of source.
@@ -55,6 +61,7 @@ class Package:
     :param settings: the names of its settings in `[deltamark.connections.NAME]`; the type of each.
     :param secrets: those of its settings that name where a secret is.
     :param problems: of one of its tables, each a clause whose subject is the table.
+    :param column_problem: why a mapping cannot read a column, a clause whose subject is the column; None where it can.
     :param key_column: the only column that keys of resources may be read from; None where any may.
     :param library: what it needs; None where that comes with Deltamark.
     :param libraries: what it needs for some servers: the beginning of the address -> the library.
@@ -68,11 +75,17 @@ class Package:
     settings: Mapping[str, type]
     secrets: tuple[str, ...] = field(converter=as_tuple, default=())
     problems: Callable[[ConnectionTable], Iterator[str]]
+    column_problem: Callable[[str], str | None] | None = None
     key_column: str | None = None
     library: Library | None = None
     libraries: Mapping[str, Library] = field(factory=dict)
     is_sink: bool = False
     has_values: bool = False
+
+    @property
+    def all_settings(self) -> Mapping[str, type]:
+        """Its settings, with those that every source has."""
+        return self.settings if self.is_sink else {**self.settings, **_SETTINGS_OF_SOURCES}
 
     def library_for(self, server: object) -> Library | None:
         """What is needed to read a server; None where that comes with Deltamark.
@@ -219,6 +232,73 @@ LDAP = Package(
     library=_LDAP_LIBRARY,
 )
 
+_ENDPOINT = re.compile(r"/[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*\Z")
+_NOT_TOLD = {
+    "groups": "the service makes it of the members of groups, and reports no change of it; read members of the group",
+    "manager.displayname": "the service makes it of the manager, and reports no change of it; read manager.value",
+}
+
+
+def _scim_problems(table: ConnectionTable) -> Iterator[str]:
+    if LINKS in table.options:
+        for name in (RESOURCE_TYPE, ENDPOINT, FILTER, OVERLAP):
+            if name in table.options:
+                yield f"has {LINKS} and {name}; the table that {LINKS} names has them, remove {name}"
+        attribute = table.options.get(ATTRIBUTE, "").strip()
+        if not attribute:
+            yield f'has {LINKS}, but no {ATTRIBUTE}; name that of the links, such as {ATTRIBUTE}="members"'
+            return
+        problem = _scim_column_problem(attribute)
+        if problem is not None:
+            yield f'has the {ATTRIBUTE} "{attribute}", which {problem}'
+        return
+    if ATTRIBUTE in table.options:
+        yield f"has {ATTRIBUTE}, but no {LINKS}; name the table whose links these are, or remove {ATTRIBUTE}"
+    if (RESOURCE_TYPE in table.options) is (ENDPOINT in table.options):
+        yield f'must have one of {RESOURCE_TYPE} and {ENDPOINT}; write {RESOURCE_TYPE}="User" or {ENDPOINT}="/Users"'
+    if ENDPOINT in table.options and not _ENDPOINT.match(table.options[ENDPOINT]):
+        yield f'has the {ENDPOINT} "{table.options[ENDPOINT]}"; write a path below the server, such as /Users'
+    if FILTER in table.options:
+        try:
+            filter_paths(table.options[FILTER])
+        except ValueError as error:
+            yield f"has a {FILTER} that is no SCIM filter: {error}"
+    if OVERLAP in table.options and not _DURATION.match(table.options[OVERLAP]):
+        yield f'has the Overlap "{table.options[OVERLAP]}"; write a time such as 00:05:00'
+
+
+def _scim_column_problem(column: str) -> str | None:
+    try:
+        path = scim_path(column)
+    except ValueError as error:
+        return str(error)
+    name = path.attribute.lower()
+    if name == "password":
+        return "holds secrets, which are never read"
+    not_told = _NOT_TOLD.get(name) or _NOT_TOLD.get(f"{name}.{(path.part or '').lower()}")
+    return None if not_told is None else f"cannot be read: {not_told}"
+
+
+SCIM = Package(
+    name="Scim",
+    options=(RESOURCE_TYPE, ENDPOINT, FILTER, OVERLAP, LINKS, ATTRIBUTE),
+    settings={
+        "server": str,
+        "user": str,
+        "password": str,
+        "token": str,
+        "authority": str,
+        "timeout": int,
+        "page_size": int,
+        "confirm_limit": int,
+    },
+    secrets=("password", "token"),
+    problems=_scim_problems,
+    column_problem=_scim_column_problem,
+    key_column="id",
+    library=Library(module="urllib3", extra="scim"),
+)
+
 
 _ATTRIBUTE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?:;[A-Za-z0-9-]+)*\Z")
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
@@ -337,7 +417,7 @@ SQL_SINK = Package(
 SINKS: tuple[Package, ...] = (CSV_SINK, JSON_LINES_SINK, CLOUD_EVENTS_SINK, LDIF_SINK, WEBHOOK_SINK, SQL_SINK)
 """The packages that changes are delivered to."""
 
-PACKAGES: Mapping[str, Package] = {package.name: package for package in (SQL, ACTIVE_DIRECTORY, LDAP, *SINKS)}
+PACKAGES: Mapping[str, Package] = {package.name: package for package in (SQL, ACTIVE_DIRECTORY, LDAP, SCIM, *SINKS)}
 """Those that are built, by name."""
 
 

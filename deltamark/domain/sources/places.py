@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import ClassVar
 
@@ -28,6 +29,27 @@ def place_digest(cookie: str, guard: Mapping[str, str], scope: str) -> str:
     :param cookie: in base64.
     """
     return hashlib.sha256(json.dumps([cookie, sorted(guard.items()), scope]).encode()).hexdigest()
+
+
+MAX_AGE = "30d"
+"""How old a place may be, where a connection does not say it: servers forget what was deleted long ago."""
+
+RENEWED_AFTER = timedelta(days=1)
+"""A place that a source confirms is moved again after so long, so that its age is that of what was read."""
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_AGE = re.compile(r"([1-9][0-9]{0,5})(h|d|w)\Z")
+
+
+def age_of(text: str) -> timedelta:
+    """A time span such as `12h`, `30d` or `8w`.
+
+    :raises ValueError: if it is none; the message is a clause without its subject.
+    """
+    match = _AGE.match(text)
+    if match is None:
+        raise ValueError("is no time span; write a number of hours, days or weeks, such as 12h, 30d or 8w")
+    return int(match[1]) * _UNITS[match[2]]
 
 
 PLACES = "-1"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable
-from deltamark.domain.configuration.packages import PACKAGES, SINKS, SQL, Package, is_sink, package_named
+from deltamark.domain.configuration.packages import LINKS, PACKAGES, SINKS, SQL, Package, is_sink, package_named
 from deltamark.domain.errors import Fault
 from deltamark.domain.suggestions import hint
 from deltamark.domain.validation.databases import database_faults
 from deltamark.domain.validation.directories import directory_faults
 from deltamark.domain.validation.sinks import sink_faults
 from deltamark.domain.values import shown
+
+ColumnProblem = Callable[[str], str | None]
 
 
 def connection_faults(configuration: Configuration) -> Iterator[Fault]:
@@ -51,6 +53,8 @@ def _package_faults(configuration: Configuration, connection: Connection) -> Ite
             yield from database_faults(configuration, connection, table)
         if package.key_column is not None:
             yield from directory_faults(configuration, connection, package.key_column, table)
+        if package.column_problem is not None and LINKS not in table.options:
+            yield from _column_faults(configuration, connection, package.column_problem, table)
 
 
 def _option_faults(connection: Connection, package: Package, table: ConnectionTable) -> Iterator[Fault]:
@@ -62,6 +66,21 @@ def _option_faults(connection: Connection, package: Package, table: ConnectionTa
             yield Fault(location, f"{where} has {name}, which package {package.name} does not read{ending}")
     for problem in package.problems(table):
         yield Fault(location, f"{where} {problem}")
+
+
+def _column_faults(
+    configuration: Configuration, connection: Connection, problem_of: ColumnProblem, table: ConnectionTable
+) -> Iterator[Fault]:
+    resources, _ = configuration.mappings_of_connector(connection.connector)
+    for mapping in resources:
+        for item in mapping.properties if mapping.connection_table == table.identifier else ():
+            problem = problem_of(item.connection_column)
+            if problem is not None:
+                yield Fault(
+                    item.location or mapping.location,
+                    f"the column {shown(item.connection_column)} of the table {shown(table.identifier)} of connection "
+                    f"{shown(connection.identifier)} {problem}",
+                )
 
 
 def _unmapped(configuration: Configuration, connection: Connection, table: ConnectionTable) -> Iterator[Fault]:

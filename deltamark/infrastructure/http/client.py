@@ -27,11 +27,13 @@ class HTTPFailure(Exception):
 
     :param problem: a clause without a full stop. It may hold secrets: the caller redacts it.
     :param advice: what to do next; a sentence.
+    :param is_temporary: whether the server was not reached, or ended the connection.
     """
 
-    def __init__(self, problem: str, advice: str = "") -> None:
+    def __init__(self, problem: str, advice: str = "", *, is_temporary: bool = False) -> None:
         self.problem = problem
         self.advice = advice
+        self.is_temporary = is_temporary
         super().__init__(problem)
 
 
@@ -254,7 +256,7 @@ def _failed(error: HTTPError, server: str) -> _Failed:
         problem = f"{_shown(server)} was not verified: {words}"
         return _Failed(HTTPFailure(problem, "Name the file of its authority, or the host that it is issued for."), True)
     problem = f"{_shown(server)} did not answer: {_words(error)}"
-    return _Failed(HTTPFailure(problem, "See whether the server can be reached."), False)
+    return _Failed(HTTPFailure(problem, "See whether the server can be reached.", is_temporary=True), False)
 
 
 def _words(error: BaseException) -> str:

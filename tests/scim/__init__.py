@@ -1,0 +1,1 @@
+"""Services that speak SCIM as sources."""
