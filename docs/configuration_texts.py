@@ -83,8 +83,8 @@ MEANINGS = {
     "`OnlyProvisioning` skip its tasks in them.",
     "Connector IncrementalJob": "The same for jobs with `IsIncremental`.",
     "Connection Connector": "Whose extracts these are.",
-    "Connection Package": "The kind of source: `Sql`, `ActiveDirectory`, `Ldap` or `Scim`. Or the kind of sink, to "
-    "which changes are delivered: `LdifSink`, `JsonLinesSink`, `CloudEventsSink`, `CsvSink`, `WebhookSink` or `SqlSink`; "
+    "Connection Package": "The kind of source: `Sql`, `ActiveDirectory`, `Ldap` or `Scim`. Or the kind of sink, "
+    "to which changes go: `LdifSink`, `JsonLinesSink`, `CloudEventsSink`, `CsvSink`, `WebhookSink` or `SqlSink`; "
     "see [deliver changes to another system](../how-to/deliver-changes-to-another-system.md). Another one is "
     "accepted where there is no `ConnectionTable` inside.",
     "ConnectionTransformation Identifier": "The `ConnectionTable` of mappings for which it stands.",
