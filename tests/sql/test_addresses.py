@@ -7,7 +7,7 @@ import pytest
 from deltamark.application.ports.sources import SourceUnreachable
 from deltamark.infrastructure.sql.loopback import is_loopback
 from deltamark.infrastructure.sql.mysql import _address
-from deltamark.infrastructure.sql.postgresql import _security
+from deltamark.infrastructure.sql.postgresql import _authorities, _security
 from tests.sql.following import question
 
 
@@ -22,7 +22,7 @@ def test_other_machines(host: str) -> None:
 
 
 def test_postgresql_on_another_machine_is_verified() -> None:
-    verified = {"sslmode": "verify-full", "sslrootcert": "system"}
+    verified = {"sslmode": "verify-full", "sslrootcert": _authorities()}
 
     assert _security("postgresql://hr.meridian.example/hr", None) == verified
     assert _security("postgresql://localhost,hr.meridian.example/hr", None) == verified

@@ -227,3 +227,15 @@ def test_secrets_are_in_no_refusal() -> None:
             said = f"{caught.value.problem} {caught.value.advice}"
             assert secret not in said
             assert caught.value.__cause__ is None
+
+
+def test_a_server_on_another_machine_that_has_no_certificate_is_refused(
+    postgresql_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = psycopg.conninfo.conninfo_to_dict(postgresql_database)
+    address = f"postgresql://127.0.0.1:{parts['port']}/{parts['dbname']}"
+    monkeypatch.setattr("deltamark.infrastructure.sql.postgresql.is_loopback", lambda host: False)
+    ask = question({"server": address, "user": "deltamark"}, ["id"], {"Query": "SELECT 1 AS id"}, password="x")
+
+    with pytest.raises(SourceUnreachable, match="does not support SSL"):
+        sql_source().snapshot(ask, Collected())

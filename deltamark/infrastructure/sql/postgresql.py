@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deltamark.application.ports.sources import Question, SourceUnreachable
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 BEGINNINGS = ("postgresql://", "postgres://")
 _TIMEOUT_S = 60
+_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Of Debian, Fedora, openSUSE, Alpine and macOS."""
 _SETTINGS = (
     "SET TIME ZONE 'UTC'",
     "SET DateStyle = 'ISO, YMD'",
@@ -209,6 +218,12 @@ def _as_text(name: str, kind: int) -> str:
     return f"{column}::text" if kind == _BOOLEAN else column
 
 
+def _authorities() -> str:
+    """The file of the authorities that the system trusts; the driver itself looks for it in a folder of its own."""
+    known = (ssl.get_default_verify_paths().cafile, *_AUTHORITIES)
+    return next((file for file in known if file is not None and Path(file).is_file()), "system")
+
+
 def _security(address: str, authority: str | None) -> dict[str, str]:
     """How the server must prove who it is: by a certificate, unless nothing leaves this machine.
 
@@ -228,7 +243,7 @@ def _security(address: str, authority: str | None) -> dict[str, str]:
         if all(map(is_loopback, hosts)):
             return {}
         if parts.get("sslmode", "verify-full") == "verify-full":
-            return {"sslmode": "verify-full", "sslrootcert": authority or parts.get("sslrootcert", "system")}
+            return {"sslmode": "verify-full", "sslrootcert": authority or parts.get("sslrootcert") or _authorities()}
         failed = SourceUnreachable(
             f"the address asks for sslmode={parts['sslmode']}, with which another server may answer",
             "Remove sslmode from it; authority = names the file of an own certificate authority.",

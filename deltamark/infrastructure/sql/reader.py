@@ -139,19 +139,21 @@ def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=batches[0].schema)
 
 
+_EXACT = (pa.string(), pa.int64(), pa.null())
+"""The types of columns whose cells all have one type, of which Arrow writes the exact text."""
+
+
 def text_column(cells: Sequence[object], text: Callable[[object], str]) -> pa.Array:
     """A column of texts.
 
     :param text: the text of a cell that is neither a text nor nothing.
     """
-    kinds = set(map(type, cells)) - {type(None)}
-    if kinds <= {str}:
-        return pa.array(cells, pa.string())
-    if kinds == {int}:
-        try:
-            return pa.array(cells, pa.int64()).cast(pa.string())
-        except (OverflowError, pa.ArrowInvalid):
-            pass
+    try:
+        column = pa.array(cells)
+    except (pa.ArrowException, OverflowError):  # of several types, or larger numbers
+        column = None
+    if column is not None and column.type in _EXACT:
+        return column.cast(pa.string())
     return pa.array(
         [cell if cell is None or cell.__class__ is str else text(cell) for cell in cells],
         pa.string(),
