@@ -1,0 +1,81 @@
+"""Faults of sinks: each is named, with what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from attrs import evolve
+
+from deltamark import Connection, DeliverTask, Job, Step
+from deltamark.domain.validation.validate import faults
+from tests.scenarios.house import configuration
+from tests.scenarios.sinks import PEOPLE, sink, with_sinks
+
+LDIF = {"Subject": "Person", "Properties": "cn=Name", "DistinguishedName": "Mail", "ObjectClass": "person"}
+
+
+def said(*connections: Connection) -> str:
+    return "\n".join(map(str, faults(with_sinks(configuration(), *connections))))
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        sink("JsonLinesSink"),
+        sink("CloudEventsSink", {"Subject": "Team", "Associations": "Members"}, PEOPLE),
+        sink("CsvSink", {"Subject": "Person"}),
+        sink("LdifSink", LDIF),
+        sink("SqlSink"),
+        sink("WebhookSink"),
+    ],
+)
+def test_a_right_sink_has_none(right: Connection) -> None:
+    job = Job("Deliver", [DeliverTask(connection="Feed")])
+    configured = with_sinks(configuration(more_jobs=[job]), right)
+
+    assert list(faults(configured)) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "options", "problem"),
+    [
+        ("JsonLinesSink", {}, "has no Subject"),
+        ("JsonLinesSink", {"Subject": "Persn"}, 'which is no entity type; did you mean "Person"'),
+        (
+            "JsonLinesSink",
+            {"Subject": "Person", "Properties": "Nme"},
+            'names the property "Nme", which "Person" has not',
+        ),
+        ("JsonLinesSink", {"Subject": "Person", "Properties": "a=Name, a=Mail"}, 'the name "a" is there twice'),
+        ("JsonLinesSink", {"Subject": "Person", "Properties": "a="}, "is neither a property nor NAME=PROPERTY"),
+        ("JsonLinesSink", {"Subject": "Person", "Associations": "Members"}, "which is no association from"),
+        ("JsonLinesSink", {"Subject": "Person", "Query": "x"}, "has Query, which package JsonLinesSink does not read"),
+        ("LdifSink", {"Subject": "Person"}, "has no DistinguishedName"),
+        ("LdifSink", {**LDIF, "ObjectClass": "per son"}, "has an ObjectClass that is no list"),
+        ("LdifSink", {**LDIF, "Properties": "c n=Name"}, "which is no name of an attribute"),
+        ("LdifSink", {**LDIF, "Properties": "userPassword=Name"}, "an attribute of passwords"),
+    ],
+)
+def test_a_fault_is_named(package: str, options: Mapping[str, str], problem: str) -> None:
+    assert problem in said(sink(package, options))
+
+
+def test_a_name_of_a_table_is_no_sql() -> None:
+    assert "is no name of a table" in said(sink("SqlSink", table='people"; DROP TABLE x; --'))
+
+
+def test_what_contradicts_itself_is_named() -> None:
+    assert "has no ConnectionTable" in said(evolve(sink("JsonLinesSink"), tables=()))
+    assert "a CSV file has one kind of rows" in said(sink("CsvSink", PEOPLE, {"Subject": "Team"}))
+    assert 'delivers "Person" again' in said(sink("JsonLinesSink", PEOPLE, PEOPLE))
+
+
+def test_a_task_delivers_to_a_sink_only() -> None:
+    job = Job("Deliver", [DeliverTask(connection="Files"), Step("SynchronizeHR")])
+    configured = configuration(more_jobs=[job])
+    configured = evolve(configured, connections=[Connection("Files", "HR")])
+
+    (fault,) = faults(configured)
+
+    assert '`DeliverTask` "DeliverFiles" delivers to connection "Files", which is no sink' in str(fault)
