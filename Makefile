@@ -47,6 +47,7 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks.history $(if $(PEOPLE),--people $(PEOPLE))
 	$(BIN)/python -m benchmarks.direct_input $(if $(PEOPLE),--people $(PEOPLE))
 	$(BIN)/python -m benchmarks.sql_sources $(if $(PEOPLE),--people $(PEOPLE))
+	$(BIN)/python -m benchmarks.ldif $(if $(PEOPLE),--people $(PEOPLE))
 	$(BIN)/python -m benchmarks.start
 
 docs: .venv/.dev

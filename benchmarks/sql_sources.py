@@ -57,7 +57,7 @@ def _measure(name: str, address: str, people: int, folder: Path) -> None:
         tables=[WantedTable(name="people", columns=COLUMNS, options={"Query": "SELECT * FROM people"})],
     )
     keyed = Question(connection=name, package="Sql", settings={"server": address}, tables=[table])
-    deliveries = DeliveryFolder(folder / "deliveries", FolderExtracts)
+    deliveries = DeliveryFolder(folder / "deliveries", lambda folder, options: FolderExtracts(folder, options=options))
     seconds: list[float] = []
     worked: list[float] = []
     unchanged: list[float] = []

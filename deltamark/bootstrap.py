@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
@@ -36,9 +37,13 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.packages import (
     ACTIVE_DIRECTORY,
     CLOUD_EVENTS_SINK,
+    CSV,
     CSV_SINK,
+    EXCEL,
+    JSON_LINES,
     JSON_LINES_SINK,
     LDAP,
+    LDIF,
     LDIF_SINK,
     SCIM,
     SQL,
@@ -245,6 +250,8 @@ def services(
             ACTIVE_DIRECTORY.name: _late(_active_directory),
             LDAP.name: _late(_ldap_directory),
             SCIM.name: _late(_scim_service),
+            LDIF.name: _late(_ldif_files),
+            **{package.name: _late(partial(_copied_files, package)) for package in (CSV, EXCEL, JSON_LINES)},
         },
         connections=as_read(settings, read_secret),
         sinks=_SINKS,
@@ -306,10 +313,10 @@ def _comparer() -> Comparer:
     return DuckComparer()
 
 
-def _extracts(folder: Path) -> Extracts:
+def _extracts(folder: Path, options: Mapping[str, Mapping[str, str]] | None = None) -> Extracts:
     from deltamark.infrastructure.extracts.folder import FolderExtracts
 
-    return FolderExtracts(folder)
+    return FolderExtracts(folder, options=options or {})
 
 
 def checked_sources(checked: CheckedConfiguration, export_output: Path) -> SourceReport:
@@ -407,6 +414,19 @@ _SINKS: Mapping[str, MakeSink] = {
     WEBHOOK_SINK.name: _webhook,
     SQL_SINK.name: _sql_sink,
 }
+
+
+def _ldif_files() -> Source:
+    from deltamark.infrastructure.ldap.ldif.source import LdifFiles
+
+    return LdifFiles()
+
+
+def _copied_files(package: Package) -> Source:
+    _see_library(package)
+    from deltamark.infrastructure.files.copied import CopiedFiles
+
+    return CopiedFiles(package.endings)
 
 
 def _see_library(package: Package) -> None:

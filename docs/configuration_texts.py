@@ -83,7 +83,8 @@ MEANINGS = {
     "`OnlyProvisioning` skip its tasks in them.",
     "Connector IncrementalJob": "The same for jobs with `IsIncremental`.",
     "Connection Connector": "Whose extracts these are.",
-    "Connection Package": "The kind of source: `Sql`, `ActiveDirectory`, `Ldap` or `Scim`. Or the kind of sink, "
+    "Connection Package": "The kind of source: `Sql`, `ActiveDirectory`, `Ldap`, `Scim`, `Ldif`, `Csv`, `Excel` or "
+    "`JsonLines`. Or the kind of sink, "
     "to which changes go: `LdifSink`, `JsonLinesSink`, `CloudEventsSink`, `CsvSink`, `WebhookSink` or `SqlSink`; "
     "see [deliver changes to another system](../how-to/deliver-changes-to-another-system.md). Another one is "
     "accepted where there is no `ConnectionTable` inside.",
@@ -95,9 +96,11 @@ MEANINGS = {
     "at a time, in the language of [expressions](expressions.md), and `unnest([…])`.",
     "ConnectionTable Identifier": "The `ConnectionTable` of mappings for which it stands. Of a `SqlSink`: the table "
     "that rows are inserted into.",
-    "ConnectionTable ObjectClass": "`ActiveDirectory`, `Ldap`: the class of the entries of the table, such as `user`. "
+    "ConnectionTable ObjectClass": "`ActiveDirectory`, `Ldap`, `Ldif`: the class of the entries of the table, such as "
+    "`user`. "
     "`LdifSink`: the classes of the entries that are added, separated by commas.",
-    "ConnectionTable Filter": "`ActiveDirectory`, `Ldap`: which of them, an LDAP filter such as `(employeeID=*)`. "
+    "ConnectionTable Filter": "`ActiveDirectory`, `Ldap`, `Ldif`: which of them, an LDAP filter such as "
+    "`(employeeID=*)`. "
     "`Scim`: a filter of SCIM, such as `active eq true`.",
     "ConnectionTable ResourceType": "`Scim`: the type of the resources of the table, such as `User` or `Group`; see "
     "[synchronize a SCIM service](../how-to/synchronize-a-scim-service.md).",
@@ -105,13 +108,19 @@ MEANINGS = {
     "`ResourceType`.",
     "ConnectionTable Base": "`ActiveDirectory`, `Ldap`: the distinguished name below which they are; all are read "
     "without it.",
-    "ConnectionTable Join": "`ActiveDirectory`, `Ldap`: what stands between several values of one attribute, which "
-    "are sorted, such as `; `. Without it, the first one in sorted order is taken, and the run says so.",
-    "ConnectionTable Links": "`ActiveDirectory`, `Ldap`, `Scim`: the table whose entries own the links that this "
-    "table has. Its columns are `owner` and `value`; see "
+    "ConnectionTable Join": "`ActiveDirectory`, `Ldap`, `Ldif`: what stands between several values of one attribute, "
+    "which are sorted, such as `; `. Without it, the first one in sorted order is taken, and the run says so.",
+    "ConnectionTable File": "`Ldif`, `Csv`, `Excel`, `JsonLines`: the file, by its path below the folder of the "
+    "connection; its name may have `*` and `?` where one file fits it. See "
+    "[read LDIF, Excel and JSON files](../how-to/read-ldif-excel-and-json-files.md).",
+    "ConnectionTable Sheet": "`Excel`: the sheet; by default the one that is named like the table, or the only one.",
+    "ConnectionTable Key": "`JsonLines`, with `Links`: the member that identifies the object whose list this is. "
+    "`Ldif`: the attribute that identifies an entry in links; `entryUUID` by default.",
+    "ConnectionTable Links": "`ActiveDirectory`, `Ldap`, `Scim`, `Ldif`, `JsonLines`: the table whose entries own the "
+    "links that this table has. Its columns are `owner` and `value`; see "
     "[synchronize an Active Directory](../how-to/synchronize-an-active-directory.md).",
-    "ConnectionTable Attribute": "`ActiveDirectory`, `Ldap`, `Scim`: the attribute whose values are the links, such as "
-    "`member` or `members`.",
+    "ConnectionTable Attribute": "`ActiveDirectory`, `Ldap`, `Scim`, `Ldif`, `JsonLines`: the attribute or list whose "
+    "values are the links, such as `member` or `members`.",
     "ConnectionTable Subject": "Sinks: the entity type whose changes are delivered.",
     "ConnectionTable Properties": "Sinks: which properties are delivered, as `PROPERTY`, or as `NAME=PROPERTY` where "
     "it has another name there, separated by commas. Without it all are.",

@@ -24,7 +24,7 @@ store = "sqlite:///deltamark.db"
 # The model and the jobs: every *.xml file in this folder.
 configuration = "{configuration}"
 
-# Where the extracts lie: <ConnectionTable>.csv, .csv.gz, .csv.zst or .parquet.
+# Where the extracts lie: <ConnectionTable>.csv, .parquet, .jsonl or .xlsx.
 export_output = {exports}
 """
 

@@ -9,6 +9,7 @@ import pytest
 from lxml import etree
 
 from tests.cli.workspace import Workspace
+from tests.extracts.workbooks import workbook
 
 CUSTOMERS = """\
 Kundennr;Name;seit;aktiv;Limit;Region
@@ -194,7 +195,7 @@ def test_check_names_each_missing_file_once_with_the_mapping(shop):
 
     assert answer.status == 2
     (line,) = answer.lines
-    assert line.startswith("regions.csv: exports holds none of regions.csv,")
+    assert line.startswith("regions.csv: exports holds no regions.csv (nor")
     assert "The mapping is at configuration/model.xml:" in line
 
 
@@ -229,3 +230,18 @@ def test_check_reports_faults_of_the_configuration_as_validate_does(shop):
 
     assert answer.status == 2
     assert "is not a Boolean" in answer.err
+
+
+def test_workbooks_and_json_lines_are_looked_at_too(shop):
+    people = [("number", "name", "site"), *((number, f"N{number}", f"S{number % 2}") for number in range(8))]
+    sites = '{"code": "S0", "address": {"city": "Lyon"}, "tags": ["a"]}\n{"code": "S1", "address": {"city": "Graz"}}\n'
+    (shop.folder / "people.xlsx").write_bytes(workbook(people))
+    (shop.folder / "sites.jsonl").write_text(sites)
+
+    made = shop.done("init", "--from", "people.xlsx", "sites.jsonl")
+    (run,) = shop.jsonl("run", "Incremental")
+
+    assert any("tags: left out" in line and "holds a list" in line for line in made.lines)
+    assert sum(task["inserted"] for task in run["tasks"]) == 10
+    assert sum(task["linked"] for task in run["tasks"]) == 8
+    assert shop.jsonl("export", "sites")[0]["properties"] == {"code": "S0", "AddressCity": "Lyon"}

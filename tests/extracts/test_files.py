@@ -27,8 +27,9 @@ def test_a_missing_file_is_reported_with_folder_expected_names_and_nearest_name(
     message = refusal(folder)
 
     assert message == (
-        f"people.csv: {folder.path} holds none of people.csv, people.csv.gz, people.csv.zst and people.parquet; "
-        "the nearest name there is Peoples.csv. Nothing was changed. Put the extract there, or correct ConnectionTable."
+        f"people.csv: {folder.path} holds no people.csv "
+        "(nor .csv.gz, .csv.zst, .parquet, .jsonl, .jsonl.gz, .jsonl.zst or .xlsx); the nearest name "
+        "there is Peoples.csv. Nothing was changed. Put the extract there, or correct ConnectionTable."
     )
 
 

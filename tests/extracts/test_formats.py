@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from deltamark.domain.errors import SourceError
 from deltamark.domain.values import PropertyType as T
 from deltamark.infrastructure.extracts.formats import ENDINGS, FORMATS, format_of
 from tests.extracts.folder import STRING, states
+from tests.extracts.workbooks import workbook
 
 COLUMNS = ("id", "name", "age", "hired", "unmapped")
 ROWS = [
@@ -48,11 +50,19 @@ def parquet(columns, rows):
     return sink.getvalue()
 
 
+def json_lines(columns, rows):
+    return b"".join(json.dumps(dict(zip(columns, row, strict=True))).encode() + b"\n" for row in rows)
+
+
 WRITERS = {
     ".csv": csv_text,
     ".csv.gz": lambda columns, rows: gzip.compress(csv_text(columns, rows)),
     ".csv.zst": lambda columns, rows: zstandard(csv_text(columns, rows)),
     ".parquet": parquet,
+    ".jsonl": json_lines,
+    ".jsonl.gz": lambda columns, rows: gzip.compress(json_lines(columns, rows)),
+    ".jsonl.zst": lambda columns, rows: zstandard(json_lines(columns, rows)),
+    ".xlsx": lambda columns, rows: workbook([columns, *rows]),
 }
 
 
@@ -109,7 +119,7 @@ def test_a_file_of_another_kind_is_refused_in_every_format(folder, ending):
         folder.read_mapped(TYPES)
 
 
-@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".csv.zst", ".parquet"])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".csv.zst", ".parquet", ".xlsx"])
 def test_a_table_of_a_header_alone_has_no_rows(folder, ending):
     empty = [(None,) * len(COLUMNS)][:0]
     folder.write(f"people{ending}", WRITERS[ending](COLUMNS, empty))

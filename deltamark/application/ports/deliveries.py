@@ -12,18 +12,25 @@ from deltamark.application.ports.extracts import Extracts
 from deltamark.application.ports.sources import Reached, Tables, WantedTable
 from deltamark.domain.sources.places import DeliveryKind, PlaceReached
 
+PARQUET = ".parquet"
+
 
 @frozen(kw_only=True)
 class DeliveredTable:
     """A table of a delivery.
 
+    :param rows: 0 where it is a copy of a file.
     :param digest: SHA-256 of its file, hexadecimal.
+    :param ending: that of its file.
+    :param options: what its connection says of how a copy is read.
     """
 
     name: str
     rows: int
     digest: str
     is_delta: bool
+    ending: str = PARQUET
+    options: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -61,6 +68,11 @@ class Delivery:
     def rows(self) -> int:
         """The number of rows in all tables."""
         return sum(table.rows for table in self.tables.values())
+
+    @property
+    def copied(self) -> int:
+        """How many of its tables are copies of files, whose rows are not counted."""
+        return sum(table.ending != PARQUET for table in self.tables.values())
 
 
 class Draft(Tables, Protocol):

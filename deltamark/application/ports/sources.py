@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
@@ -135,6 +135,7 @@ class WantedTable:
     :param options: the other attributes of its `ConnectionTable`, by their names: `Query`, `ObjectClass`, `Filter`.
     :param key: the column that tells the resources of its rows apart; None where no resources are read from it.
     :param transformations: what is made of it: with another query, all of its rows are to be judged again.
+    :param mapped: the digest of how its values are mapped, where a file that did not change is not read again.
     """
 
     name: str
@@ -142,6 +143,7 @@ class WantedTable:
     options: Mapping[str, str] = field(factory=dict)
     key: str | None = None
     transformations: tuple[str, ...] = field(converter=as_tuple, default=())
+    mapped: str = ""
 
 
 @frozen(kw_only=True)
@@ -184,7 +186,9 @@ class Question:
             "format": _SCOPE_FORMAT,
             "package": self.package,
             "settings": {name: value for name, value in self.settings.items() if name not in _NOT_IN_SCOPE},
-            "tables": [[table.name, table.columns, dict(table.options)] for table in self.tables],
+            "tables": [
+                [table.name, table.columns, dict(table.options), *filter(None, [table.mapped])] for table in self.tables
+            ],
         }
         made = {table.name: table.transformations for table in self.tables if table.transformations}
         if made:  # without one the scope is what it was before there were any
@@ -260,6 +264,13 @@ class Tables(Protocol):
 
     def kept_keys(self, table: str, digest: str) -> pa.Array | None:
         """The keys that an earlier reading kept; None where they are not there any more, or were altered."""
+        ...
+
+    def copy(self, table: str, ending: str, blocks: Iterable[bytes]) -> None:
+        """Adds a table as the file that it is, read as a whole when it is applied.
+
+        :param ending: that of an extract format, such as `.csv`.
+        """
         ...
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import field, frozen
+from attrs import AttrsInstance, asdict, field, frozen
 
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.deliveries import Deliveries, Delivery, Draft
@@ -72,7 +74,9 @@ def export(services: Services, task: ExportTask, *, run: int, ordinal: int) -> A
         rows = sum(reading.delivery.rows for reading in readings)
         return TaskResult(
             counts=Counts(read=rows),
-            effect=rows > 0 or any(reading.delivery.kind is DeliveryKind.SNAPSHOT for reading in readings),
+            effect=rows > 0
+            or any(reading.delivery.copied for reading in readings)
+            or any(reading.delivery.kind is DeliveryKind.SNAPSHOT for reading in readings),
             messages=[message for reading in readings for message in reading.messages],
             warned=any(reading.warned for reading in readings),
         )
@@ -153,6 +157,7 @@ def question(services: Services, connection: Connection) -> Question:
                 transformations=_transformations(services.configuration, connection.connector, table.identifier),
                 options=table.options,
                 key=_key(services, connection.connector, table.identifier),
+                mapped=_mapped(services.configuration, connection, table.identifier),
             )
             for table in connection.tables
         ],
@@ -207,6 +212,24 @@ def _keys(services: Services, entity_types: list[str]) -> frozenset[str]:
         )
 
 
+def _mapped(configuration: Configuration, connection: Connection, table: str) -> str:
+    """How the values of a table of files are mapped: another mapping may read what the last one set aside."""
+    package = package_named(connection.package)
+    if package is None or not package.reads_files:
+        return ""
+    resources, links = configuration.mappings_of_connector(connection.connector)
+    of_resources = [mapping for mapping in resources if configuration.table_read(mapping) == table]
+    of_links = [mapping for mapping in links if configuration.table_read(mapping) == table]
+    names = {mapping.entity_type for mapping in of_resources}
+    types = [entity_type for entity_type in configuration.entity_types if entity_type.identifier in names]
+    plain = [_plain(item) for items in (of_resources, of_links, types) for item in items]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _plain(item: AttrsInstance) -> dict[str, Any]:
+    return asdict(item, filter=lambda member, _: member.name != "location")
+
+
 def _transformations(configuration: Configuration, connector: str, table: str) -> tuple[str, ...]:
     """The queries that make other tables of one, which are part of the question."""
     made = (item for item in configuration.transformations if (item.connector, item.table) == (connector, table))
@@ -246,7 +269,7 @@ def _read(services: Services, connection: Connection, *, everything: bool, run: 
     what = "what changed was read"
     if delivery.kind is DeliveryKind.SNAPSHOT:
         what, why = "everything was read", why if lost is None else f" because {lost}"
-    messages = [f"{what} ({how_many(delivery.rows, 'row')}){why}"]
+    messages = [f"{what} ({_amount(delivery)}){why}"]
     messages += [f"read again from the beginning, for {problem}" for problem in problems]
     messages += [_redacted(message, ask) for message in reached.messages]
     if delivery.incomplete is not None:
@@ -256,6 +279,11 @@ def _read(services: Services, connection: Connection, *, everything: bool, run: 
         messages=[f"{connection.identifier}: {message}" for message in messages],
         warned=lost is not None or reached.warned or delivery.incomplete is not None,
     )
+
+
+def _amount(delivery: Delivery) -> str:
+    rows, files = how_many(delivery.rows, "row"), how_many(delivery.copied, "file")
+    return ", ".join([*([rows] if delivery.rows or not delivery.copied else []), *([files] if delivery.copied else [])])
 
 
 class _Limited:
@@ -292,6 +320,10 @@ class _Limited:
         """Drops what was written."""
         self._rows.clear()
         self._draft.restart()
+
+    def copy(self, table: str, ending: str, blocks: Iterable[bytes]) -> None:
+        """Adds a table as the file that it is (see `Tables`); its rows are not counted."""
+        self._draft.copy(table, ending, blocks)
 
 
 @frozen(kw_only=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 from attrs import field, frozen
 
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable
-from deltamark.domain.configuration.ldap_filter import filter_attributes
+from deltamark.domain.configuration.ldap_filter import filter_attributes, filter_predicate
 from deltamark.domain.configuration.scim_paths import filter_paths, scim_path
 from deltamark.domain.configuration.secret_attributes import holds_secrets
 from deltamark.domain.fields import as_tuple
@@ -20,6 +21,12 @@ SUBJECT, PROPERTIES, ASSOCIATIONS, DISTINGUISHED_NAME = "Subject", "Properties",
 OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE = "ObjectClass", "Filter", "Base", "Links", "Attribute"
 JOIN = "Join"
 RESOURCE_TYPE, ENDPOINT = "ResourceType", "Endpoint"
+FILE, SHEET, KEY = "File", "Sheet", "Key"
+FOLDER = "folder"
+"""The setting of packages that read files."""
+
+OWNER, VALUE = "owner", "value"
+"""The columns of a table of links."""
 
 _DURATION = re.compile(r"(?:(?P<days>\d{1,4})\.)?(?P<hours>\d{1,2}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)\Z")
 _LARGEST_NUMBER = 2**63 - 1
@@ -68,6 +75,8 @@ class Package:
     :param is_sink: whether changes are delivered to it, instead of rows being read from it.
     :param has_values: whether all chosen values of a resource are delivered with each of its changes, and not only
         those that changed.
+    :param reads_files: whether it reads files as a whole: one that did not change is not read again.
+    :param endings: those of its files; empty where any will do.
     """
 
     name: str
@@ -81,6 +90,8 @@ class Package:
     libraries: Mapping[str, Library] = field(factory=dict)
     is_sink: bool = False
     has_values: bool = False
+    reads_files: bool = False
+    endings: tuple[str, ...] = field(converter=as_tuple, default=())
 
     @property
     def all_settings(self) -> Mapping[str, type]:
@@ -301,7 +312,7 @@ SCIM = Package(
 
 
 _ATTRIBUTE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?:;[A-Za-z0-9-]+)*\Z")
-_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+_PLAIN_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 
 
 def names_at_sink(table: ConnectionTable) -> Mapping[str, str] | None:
@@ -369,7 +380,7 @@ def _ldif_problems(table: ConnectionTable) -> Iterator[str]:
 
 def _sql_sink_problems(table: ConnectionTable) -> Iterator[str]:
     yield from _sink_problems(table)
-    if not _TABLE_NAME.match(table.identifier):
+    if not _PLAIN_TABLE_NAME.match(table.identifier):
         yield "has an Identifier that is no name of a table; use letters, digits and underscores"
 
 
@@ -417,7 +428,102 @@ SQL_SINK = Package(
 SINKS: tuple[Package, ...] = (CSV_SINK, JSON_LINES_SINK, CLOUD_EVENTS_SINK, LDIF_SINK, WEBHOOK_SINK, SQL_SINK)
 """The packages that changes are delivered to."""
 
-PACKAGES: Mapping[str, Package] = {package.name: package for package in (SQL, ACTIVE_DIRECTORY, LDAP, SCIM, *SINKS)}
+
+def file_parts(file: str) -> tuple[str, ...] | None:
+    """The parts of the path of a file below a folder; None where it is none.
+
+    The last one may have the signs `*` and `?` of a pattern.
+    """
+    parts = tuple(file.split("/"))
+    is_path = not any(char in file for char in "\\\0:[]")
+    return (
+        parts
+        if is_path and not {"", ".", ".."} & {*parts} and not any("*" in part or "?" in part for part in parts[:-1])
+        else None
+    )
+
+
+def _file_problems(endings: Sequence[str], table: ConnectionTable) -> Iterator[str]:
+    file = table.options.get(FILE)
+    if file is None:
+        yield f'has no {FILE}; name the file below the folder of the connection, such as {FILE}="people{endings[0]}"'
+    elif file_parts(file) is None:
+        yield f'has the {FILE} "{file}"; write its name, or its path below the folder of the connection, with /'
+    elif not file.lower().endswith(tuple(endings)):
+        yield f'has the {FILE} "{file}", whose ending is none of {", ".join(endings)}'
+
+
+def _json_problems(endings: Sequence[str], table: ConnectionTable) -> Iterator[str]:
+    if LINKS not in table.options:
+        yield from _file_problems(endings, table)
+        for name in (ATTRIBUTE, KEY):
+            if name in table.options:
+                yield f"has {name}, but no {LINKS}; name the table whose lists these are, or remove {name}"
+        return
+    if FILE in table.options:
+        yield f"has {LINKS} and {FILE}; the table that {LINKS} names has the file, remove {FILE}"
+    if not table.options.get(ATTRIBUTE, "").strip():
+        yield f'has {LINKS}, but no {ATTRIBUTE}; name the list, such as {ATTRIBUTE}="groups"'
+    if not table.options.get(KEY, "").strip():
+        yield f'has {LINKS}, but no {KEY}; name the member that identifies the object, such as {KEY}="id"'
+
+
+def _ldif_file_problems(table: ConnectionTable) -> Iterator[str]:
+    if LINKS in table.options:
+        for name in (FILE, KEY):
+            if name in table.options:
+                yield f"has {LINKS} and {name}; the table that {LINKS} names has it, remove {name}"
+    else:
+        yield from _file_problems(_LDIF_ENDINGS, table)
+    yield from _directory_problems(table)
+    try:
+        filter_predicate(table.options.get(FILTER, "(objectClass=*)"))
+    except ValueError as error:
+        yield f"has a {FILTER} that needs a server: {error}"
+
+
+_LDIF_ENDINGS = (".ldif", ".ldf")
+_CSV_ENDINGS = (".csv", ".csv.gz", ".csv.zst")
+_JSON_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+_EXCEL_ENDINGS = (".xlsx",)
+CSV = Package(
+    name="Csv",
+    options=(FILE,),
+    settings={FOLDER: str},
+    problems=partial(_file_problems, _CSV_ENDINGS),
+    reads_files=True,
+    endings=_CSV_ENDINGS,
+)
+EXCEL = Package(
+    name="Excel",
+    options=(FILE, SHEET),
+    settings={FOLDER: str},
+    problems=partial(_file_problems, _EXCEL_ENDINGS),
+    library=Library(module="python_calamine", extra="excel"),
+    reads_files=True,
+    endings=_EXCEL_ENDINGS,
+)
+JSON_LINES = Package(
+    name="JsonLines",
+    options=(FILE, LINKS, ATTRIBUTE, KEY),
+    settings={FOLDER: str},
+    problems=partial(_json_problems, _JSON_ENDINGS),
+    reads_files=True,
+    endings=_JSON_ENDINGS,
+)
+
+LDIF = Package(
+    name="Ldif",
+    options=(FILE, OBJECT_CLASS, FILTER, KEY, JOIN, LINKS, ATTRIBUTE),
+    settings={FOLDER: str},
+    problems=_ldif_file_problems,
+    reads_files=True,
+    endings=_LDIF_ENDINGS,
+)
+
+PACKAGES: Mapping[str, Package] = {
+    package.name: package for package in (SQL, ACTIVE_DIRECTORY, LDAP, SCIM, LDIF, CSV, EXCEL, JSON_LINES, *SINKS)
+}
 """Those that are built, by name."""
 
 

@@ -222,7 +222,8 @@ class _Draft:
         if table.delimiter is not None:
             sign = "tabs" if table.delimiter == "\t" else shown(table.delimiter)
             parts.append(f"{sign} between columns")
-        parts.append(table.encoding or ("UTF-8" if table.delimiter is not None else "typed by the file"))
+        encoding = "typed by the file" if table.file.endswith(".parquet") else "UTF-8"
+        parts.append(table.encoding or encoding)
         if table.skip_lines:
             parts.append(f"{how_many(table.skip_lines, 'line')} before the header")
         self._note(table, ", ".join(parts))

@@ -10,7 +10,7 @@ from deltamark.domain.configuration.packages import LINKS, PACKAGES, SINKS, SQL,
 from deltamark.domain.errors import Fault
 from deltamark.domain.suggestions import hint
 from deltamark.domain.validation.databases import database_faults
-from deltamark.domain.validation.directories import directory_faults
+from deltamark.domain.validation.directories import directory_faults, link_faults
 from deltamark.domain.validation.sinks import sink_faults
 from deltamark.domain.values import shown
 
@@ -51,7 +51,9 @@ def _package_faults(configuration: Configuration, connection: Connection) -> Ite
         yield from _option_faults(connection, package, table)
         if package is SQL:
             yield from database_faults(configuration, connection, table)
-        if package.key_column is not None:
+        if LINKS in table.options and LINKS in package.options:
+            yield from link_faults(configuration, connection, table)
+        elif package.key_column is not None:
             yield from directory_faults(configuration, connection, package.key_column, table)
         if package.column_problem is not None and LINKS not in table.options:
             yield from _column_faults(configuration, connection, package.column_problem, table)

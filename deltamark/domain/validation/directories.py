@@ -6,28 +6,24 @@ from collections.abc import Iterator
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable
-from deltamark.domain.configuration.packages import ATTRIBUTE, LINKS
+from deltamark.domain.configuration.packages import ATTRIBUTE, LINKS, OWNER, VALUE
 from deltamark.domain.configuration.secret_attributes import holds_secrets
 from deltamark.domain.errors import Fault
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 
-PAIR = ("owner", "value")
-"""The columns of a table of links."""
+PAIR = (OWNER, VALUE)
 
 
 def directory_faults(
     configuration: Configuration, connection: Connection, key: str, table: ConnectionTable
 ) -> Iterator[Fault]:
-    """The faults of one table.
+    """The faults of a table of entries.
 
     :param key: the attribute that stays whatever is renamed, and by which deletions are told.
     """
     where = f"the table {shown(table.identifier)} of connection {shown(connection.identifier)}"
     location = table.location or connection.location
-    if LINKS in table.options:
-        yield from _link_faults(configuration, connection, table, where)
-        return
     resources, links = configuration.mappings_of_connector(connection.connector)
     for mapping in resources:
         if mapping.connection_table != table.identifier:
@@ -55,9 +51,9 @@ def directory_faults(
             )
 
 
-def _link_faults(
-    configuration: Configuration, connection: Connection, table: ConnectionTable, where: str
-) -> Iterator[Fault]:
+def link_faults(configuration: Configuration, connection: Connection, table: ConnectionTable) -> Iterator[Fault]:
+    """The faults of a table of links."""
+    where = f"the table {shown(table.identifier)} of connection {shown(connection.identifier)}"
     location = table.location or connection.location
     owner = table.options[LINKS]
     owners = [other.identifier for other in connection.tables if LINKS not in other.options]

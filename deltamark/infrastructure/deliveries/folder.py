@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from attrs import asdict, evolve, field, frozen
 
-from deltamark.application.ports.deliveries import DeliveredTable, Delivery
+from deltamark.application.ports.deliveries import PARQUET, DeliveredTable, Delivery
 from deltamark.application.ports.extracts import Extracts
 from deltamark.application.ports.sources import COMMAND, LARGEST_COOKIE, NOT_READ, Reached, WantedTable
 from deltamark.domain.errors import SourceError
@@ -33,8 +33,8 @@ _FORMAT = 1
 _OWNER_ONLY = 0o700
 _BLOCK = 1 << 20
 
-ReadFolder = Callable[[Path], Extracts]
-"""Reads the extracts of a folder."""
+ReadFolder = Callable[[Path, Mapping[str, Mapping[str, str]]], Extracts]
+"""Reads the extracts of a folder: table -> what its connection says of how it is read."""
 
 
 @frozen
@@ -84,7 +84,8 @@ class DeliveryFolder:
         """Reads the tables of these deliveries, and all others as before."""
         read = {}
         for delivery in deliveries:
-            extracts = self.read_folder(self._folder_of(delivery))
+            options = {table.name: table.options for table in delivery.tables.values()}
+            extracts = self.read_folder(self._folder_of(delivery), options)
             read.update(dict.fromkeys(delivery.tables, (delivery, extracts)))
         return DeliveredExtracts(read, others)
 
@@ -125,6 +126,7 @@ class FolderDraft:
         self._folder = parent / f".{run}-{task}"
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._rows: dict[str, int] = {}
+        self._copied: dict[str, str] = {}
 
     def begin(self) -> None:
         """Makes the folder, empty."""
@@ -140,6 +142,7 @@ class FolderDraft:
             writer.close()
         self._writers.clear()
         self._rows.clear()
+        self._copied.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def restart(self) -> None:
@@ -170,8 +173,16 @@ class FolderDraft:
         found = (kept.keys(table, digest) for kept in self._kept_keys)
         return next((keys for keys in found if keys is not None), None)
 
+    def copy(self, table: str, ending: str, blocks: Iterable[bytes]) -> None:
+        """Adds a table as the file that it is."""
+        if table not in self._tables or table in self._writers:
+            raise ValueError(f"{table} is written already, or was not asked for")
+        with open(self._folder / f"{table}{ending}", "xb", opener=_private) as stream:
+            stream.writelines(blocks)
+        self._copied[table] = ending
+
     def _writer(self, table: str, schema: pa.Schema) -> pq.ParquetWriter:
-        path = self._folder / f"{table}.parquet"
+        path = self._folder / f"{table}{PARQUET}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.close(descriptor)
         self._writers[table] = pq.ParquetWriter(path, schema, compression="zstd")
@@ -181,7 +192,7 @@ class FolderDraft:
     def finish(self, kind: DeliveryKind, since: str | None, scope: str, reached: Reached) -> Delivery:
         """Makes it the newest delivery of its connection, whole on disk; earlier ones are removed."""
         for name, wanted in self._tables.items():
-            if name not in self._writers:
+            if name not in self._writers and name not in self._copied:
                 names = [COMMAND, *wanted.columns] if kind is DeliveryKind.DELTA else wanted.columns
                 self._writer(name, pa.schema([(column, pa.string()) for column in (*names, NOT_READ)]))
         tables = {name: self._closed(name) for name in self._tables}
@@ -213,16 +224,26 @@ class FolderDraft:
         return delivery
 
     def _closed(self, table: str) -> DeliveredTable:
-        writer = self._writers.pop(table)
-        is_delta = COMMAND in writer.schema.names and COMMAND not in self._tables[table].columns
-        writer.close()
-        path = self._folder / f"{table}.parquet"
+        wanted, is_delta = self._tables[table], False
+        ending = self._copied.get(table, PARQUET)
+        if ending == PARQUET:
+            writer = self._writers.pop(table)
+            is_delta = COMMAND in writer.schema.names and COMMAND not in wanted.columns
+            writer.close()
+        path = self._folder / f"{table}{ending}"
         digest = hashlib.sha256()
         with path.open("rb") as stream:
             while block := stream.read(_BLOCK):
                 digest.update(block)
             os.fsync(stream.fileno())
-        return DeliveredTable(name=table, rows=self._rows[table], digest=digest.hexdigest(), is_delta=is_delta)
+        return DeliveredTable(
+            name=table,
+            rows=self._rows.get(table, 0),
+            digest=digest.hexdigest(),
+            is_delta=is_delta,
+            ending=ending,
+            options={} if ending == PARQUET else dict(wanted.options),
+        )
 
 
 def _place(delivery: Delivery, reached: Reached) -> PlaceReached | None:

@@ -15,7 +15,7 @@ from typing import Protocol
 import duckdb
 import numpy as np
 import pyarrow as pa
-from attrs import frozen
+from attrs import field, frozen
 
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityTypeMapping
 from deltamark.domain.configuration.value_formats import CellType
@@ -103,6 +103,7 @@ class ExtractSource:
     :param identifier_columns: those of them whose values may be bytes or texts.
     :param copies: gives new files for copies. DuckDB is given paths of theirs and of `file`, no others.
     :param limits: how far a compressed extract may grow.
+    :param options: what is said of the table where it is read from a connection: which sheet, which list.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -113,6 +114,7 @@ class ExtractSource:
     identifier_columns: frozenset[str]
     copies: Copies
     limits: UnpackLimits
+    options: Mapping[str, str] = field(factory=dict)
 
     @property
     def mapping_location(self) -> Location:

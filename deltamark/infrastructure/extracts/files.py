@@ -19,13 +19,15 @@ from attrs import frozen
 from deltamark.domain.errors import SourceError
 from deltamark.domain.location import Location
 from deltamark.infrastructure.extracts.copies import Copies
+from deltamark.infrastructure.system.inner_files import opened_below
 
 GZIP = b"\x1f\x8b"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 PARQUET = b"PAR1"
+WORKBOOK = b"PK\x03\x04"
 
 _SIGNATURES = (
-    (b"PK\x03\x04", "a zip archive or an Office document (xlsx)"),
+    (WORKBOOK, "a zip archive or an Office document (xlsx)"),
     (b"PK\x05\x06", "a zip archive"),
     (b"%PDF", "a PDF document"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document (xls)"),
@@ -97,7 +99,8 @@ def open_extract(folder: Path, table: str, endings: Sequence[str], copies: Copie
     name = path.name.encode(errors="backslashreplace").decode()
     where = Location(path.name)
     try:
-        descriptor = _opened_below(folder.resolve(), path)
+        root = folder.resolve()
+        descriptor = opened_below(root, path.relative_to(root).parts)
     except OSError as error:
         raise SourceError(
             where, f"the file cannot be opened ({_why(error)})", advice=f"Make {path} readable for this user."
@@ -113,25 +116,6 @@ def open_extract(folder: Path, table: str, endings: Sequence[str], copies: Copie
         _check_unchanged(path, descriptor, before, where)
     finally:
         os.close(descriptor)
-
-
-def _opened_below(root: Path, path: Path) -> int:
-    """Opens a file below a folder, and follows no link on the way: what was checked is what is opened.
-
-    :param path: links resolved.
-    """
-    *folders, name = path.relative_to(root).parts
-    if not hasattr(os, "O_DIRECTORY") or os.open not in os.supports_dir_fd:
-        return os.open(path, _FLAGS)
-    place = os.open(root, _FOLDER_FLAGS)
-    try:
-        for folder in folders:
-            inner = os.open(folder, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=place)
-            os.close(place)
-            place = inner
-        return os.open(name, _FLAGS, dir_fd=place)
-    finally:
-        os.close(place)
 
 
 def locate_extract(folder: Path, table: str, endings: Sequence[str]) -> tuple[Path, str]:
@@ -152,7 +136,7 @@ def locate_extract(folder: Path, table: str, endings: Sequence[str]) -> tuple[Pa
     if not existing:
         raise SourceError(
             Location(names[0]),
-            f"{folder} holds none of {_listed(names)}{_nearest(folder, table)}",
+            f"{folder} holds no {names[0]} (nor {', '.join(endings[1:-1])} or {endings[-1]}){_nearest(folder, table)}",
             advice="Put the extract there, or correct ConnectionTable.",
         )
     name = existing[0]
@@ -184,14 +168,6 @@ def check_signature(file: ExtractFile, head: bytes, expected: bytes, kind: str) 
         )
 
 
-_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_NONBLOCK", 0)  # a FIFO must not hang the job
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-_FOLDER_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _PUT_A_FILE = "Put the extract itself there and run the job again."
 
 

@@ -71,11 +71,13 @@ class FolderExtracts:
     :param folder: where the extracts are.
     :param limits: how far a compressed extract may grow.
     :param direct: the tables that a program gives, which are read in the place of files.
+    :param options: table -> what its connection says of it, see `ExtractSource`.
     """
 
     folder: Path
     limits: UnpackLimits = UnpackLimits()
     direct: DirectTables | None = field(default=None, eq=False)
+    options: Mapping[str, Mapping[str, str]] = field(factory=dict)
 
     def with_tables(self, sources: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> FolderExtracts:
         """The extracts of one run, to which a program gives some of the connection tables."""
@@ -234,6 +236,7 @@ class FolderExtracts:
         whole_rows: bool,
     ) -> _Found:
         query = new_query()
+        read_by = mapping if made is None else made.source_mapping()
         with ThreadPoolExecutor(1) as in_parallel:
             digest = in_parallel.submit(file_digest, file.path)
             try:
@@ -242,7 +245,7 @@ class FolderExtracts:
                     ExtractSource(
                         connection=connection,
                         file=file,
-                        mapping=mapping if made is None else made.source_mapping(),
+                        mapping=read_by,
                         columns=query.columns if made is None else made.reads,
                         bytes_columns=query.bytes_columns if made is None else made.sources_of(query.bytes_columns),
                         identifier_columns=query.identifier_columns
@@ -250,6 +253,7 @@ class FolderExtracts:
                         else made.sources_of(query.identifier_columns),
                         copies=all_copies,
                         limits=self.limits,
+                        options=self.options.get(read_by.connection_table, {}),
                     )
                 )
                 check_no_commands(cells, query.foreign_column, file)

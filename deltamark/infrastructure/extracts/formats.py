@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from deltamark.infrastructure.extracts.cells import Format
 from deltamark.infrastructure.extracts.csv.cells import csv_cells
-from deltamark.infrastructure.extracts.files import GZIP, PARQUET, ZSTANDARD
+from deltamark.infrastructure.extracts.excel import excel_cells
+from deltamark.infrastructure.extracts.files import GZIP, PARQUET, WORKBOOK, ZSTANDARD
+from deltamark.infrastructure.extracts.json_lines import json_lines_cells
 from deltamark.infrastructure.extracts.parquet import parquet_cells
 
 FORMATS = (
@@ -12,6 +14,10 @@ FORMATS = (
     Format(ending=".csv.gz", described="a gzip file", signature=GZIP, read=csv_cells),
     Format(ending=".csv.zst", described="a Zstandard file", signature=ZSTANDARD, read=csv_cells),
     Format(ending=".parquet", described="a Parquet file", signature=PARQUET, read=parquet_cells),
+    Format(ending=".jsonl", described="JSON lines", read=json_lines_cells),
+    Format(ending=".jsonl.gz", described="a gzip file", signature=GZIP, read=json_lines_cells),
+    Format(ending=".jsonl.zst", described="a Zstandard file", signature=ZSTANDARD, read=json_lines_cells),
+    Format(ending=".xlsx", described="an Excel workbook", signature=WORKBOOK, read=excel_cells),
 )
 """In the order in which messages name them."""
 

@@ -17,13 +17,12 @@ from deltamark.application.ports.sources import (
     WantedTable,
 )
 from deltamark.domain.configuration.ldap_filter import filter_attributes
-from deltamark.domain.configuration.packages import JOIN
+from deltamark.domain.configuration.packages import JOIN, OWNER
 from deltamark.domain.configuration.secret_attributes import holds_secrets
 from deltamark.infrastructure.ldap.schema import Schema
 from deltamark.infrastructure.ldap.session import Entry
 from deltamark.infrastructure.ldap.values import DERIVED, DN_SYNTAX, Conversion, conversion, dn_text, text
 
-OWNER, VALUE = "owner", "value"
 DN = "dn"
 INSERT, DELETE = "insert", "delete"
 

@@ -1,0 +1,4 @@
+"""LDIF files (RFC 2849) as sources.
+
+Read `source` first.
+"""
