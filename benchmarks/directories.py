@@ -34,8 +34,9 @@ CHANGES = 100
 def delivered(folder: Path, ask: Question, reading: Callable[[Tables], Reached]) -> tuple[Reached, int]:
     """Reads into a delivery, which is thrown away; gives the number of its rows too."""
     from deltamark.infrastructure.deliveries.folder import DeliveryFolder
+    from deltamark.infrastructure.extracts.folder import FolderExtracts
 
-    deliveries = DeliveryFolder(folder, lambda _: None)  # type: ignore[arg-type, return-value]
+    deliveries = DeliveryFolder(folder, lambda path, options: FolderExtracts(path, options=options))
     with deliveries.draft("benchmark", ask.connection, ask.tables, run=1, task=1) as draft:
         reached = reading(draft)
         return reached, sum(draft._rows.values())

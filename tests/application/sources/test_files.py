@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from deltamark import TaskState
+from deltamark import ConnectionTransformation, TaskState
 from deltamark.infrastructure.system.stable_files import StableFile
 from tests.extracts.workbooks import workbook
 from tests.scenarios.database_source import messages
@@ -206,3 +207,20 @@ def test_the_folder_must_be_given(new_store: NewStore, tmp_path: Path, csv: File
 
     with Engine.open(new_store(), configuration=csv.engine.configuration, export_output=tmp_path) as engine:
         assert "no folder is given" in engine.probe("HR_Source").problems[0]
+
+
+def test_a_transformation_reads_a_sheet_that_was_copied(new_store: NewStore, tmp_path: Path) -> None:
+    query = "SELECT id, upper(name) AS name FROM Raw WHERE id <> 'b'"
+    configured = evolve(
+        configuration("Excel", {"Raw": {"File": "book.xlsx", "Sheet": "Staff"}}),
+        entity_types=configuration("Excel", {PERSON: {}}).entity_types,
+        entity_type_mappings=configuration("Excel", {PERSON: {}}).entity_type_mappings,
+        transformations=[ConnectionTransformation(PERSON, "HR", "Raw", query)],
+    )
+    with FileSource(new_store(), tmp_path, configured) as source:
+        content = workbook([("id", "name"), ("a", "Ann"), ("b", "Bob")], lambda book: book.create_sheet("X"), "Staff")
+        source.write("book.xlsx", content)
+
+        source.run()
+
+        assert source.stored() == {"a": "ANN"}
