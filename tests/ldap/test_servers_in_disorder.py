@@ -19,6 +19,7 @@ from tests.scenarios.directory_source import configuration, held
 from tests.servers.folding import Collected
 
 PAGE, MOST = 3, 300
+PASSWORD = "s3cret/%41\"'@: of the r\u00e9ader"
 EVERY_PAGE = frozenset({controls.PAGED, controls.DIRSYNC, controls.SYNC_REQUEST})
 
 
@@ -56,7 +57,7 @@ class Fed:
                     "server": directory.address,
                     "tls": "none",
                     "user": "reader",
-                    "password": Secret("s3cret-of-the-reader"),
+                    "password": Secret(PASSWORD),
                     "page_size": PAGE,
                     "max_entries": MOST,
                     "timeout": 1,
@@ -78,6 +79,15 @@ class Fed:
         finally:
             self.directory.fault = None
 
+    def keeps_no_secret(self) -> None:
+        """Sees that nothing that was written has the password in it."""
+        written = [message for run in self.engine.runs() for task in run.tasks for message in task.messages]
+        written += [str(place) for place in self.engine.places()]
+        assert any("said so to" in message for message in written) or len(written) < 9
+        assert not any("s3cret" in text for text in written)
+        for path in self._folder.rglob("*"):
+            assert path.is_dir() or b"s3cret" not in path.read_bytes()
+
     def known(self) -> Any:
         """What the store holds of the directory: resources, links, and the place."""
         return held(self.engine), [(place.position, place.run) for place in self.engine.places()]
@@ -90,7 +100,7 @@ class Fed:
         assert run.state is TaskState.FAILED, run
         assert self.known() == before
         message = " ".join(run.tasks[0].messages)
-        assert "s3cret" not in message
+        assert "s3cret" not in message + str(run)
         return message
 
 
@@ -99,6 +109,7 @@ def fed(ldap_library: None, request: pytest.FixtureRequest, tmp_path_factory: py
     """The engine, for each kind of directory; it holds at the end of the module what the directory holds."""
     with Fed(request.param, tmp_path_factory.mktemp(request.param)) as fed:
         yield fed
+        fed.keeps_no_secret()
         assert fed.run("Changes").state is TaskState.COMPLETED
         (accounts, _), _ = fed.known()
         assert {account["Name"] for account in accounts} == fed.directory.names("user")
@@ -117,7 +128,7 @@ def ends_with(code: int, referral: str = "") -> Fault:
     """The result is this one, after half of the answer."""
 
     def fault(request: Request, answered: list[bytes]) -> Iterable[bytes]:
-        return [*answered[: len(answered) // 2], request.done(code, "said so", referral=referral)]
+        return [*answered[: len(answered) // 2], request.done(code, f"said so to {PASSWORD}", referral=referral)]
 
     return of_rows(fault)
 
