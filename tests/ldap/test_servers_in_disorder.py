@@ -64,6 +64,8 @@ class Fed:
                 }
             },
         )
+        self.waited: list[float] = []
+        self.engine._services = evolve(self.engine._services, wait=self.waited.append)
         assert self.run("Everything").state is not TaskState.FAILED
         return self
 
@@ -278,6 +280,21 @@ def test_pages_that_do_not_end_or_are_lost_change_nothing(
     message = fed.fails("Everything", fault)
 
     assert re.search(expected, message), message
+
+
+@pytest.mark.parametrize("fault", [ends_midway, ends_with(51), ends_with(52)])
+def test_a_failure_that_passes_is_followed_by_a_whole_reading(fed: Fed, fault: Fault) -> None:
+    fed.directory.put("new", "user", mail=f"{fed.directory.version}@fake.example")
+    fed.waited.clear()
+
+    def passes(request: Request, answered: list[bytes]) -> Iterable[bytes]:
+        return fault(request, answered) if len(fed.waited) < 2 else answered
+
+    run = fed.run("Changes", passes)
+
+    assert fed.waited == [1, 5]
+    assert run.state in (TaskState.COMPLETED, TaskState.WARNING), run
+    assert account(fed, "new") is not None
 
 
 @kinds("ad")

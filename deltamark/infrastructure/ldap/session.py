@@ -188,7 +188,8 @@ def _first_reached(ask: Question) -> Session:
             raise
         return session
     problem = "; ".join(failure.problem for failure in failures)
-    raise SourceUnreachable(problem, failures[-1].advice)
+    may_pass = all(failure.is_temporary for failure in failures)
+    raise SourceUnreachable(problem, failures[-1].advice, is_temporary=may_pass)
 
 
 class Session:
@@ -261,6 +262,7 @@ class Session:
             raise SourceUnreachable(
                 f"{self.server.address} was not reached: {reason}",
                 "See that the server runs and can be reached from here.",
+                is_temporary=True,
             ) from error
         except ldap.LDAPError as error:
             # A server may refuse to be searched before the user is known, which shows that it is there.
@@ -461,13 +463,21 @@ class Session:
     def _refused(self, error: Any, base: str) -> Refused | SourceUnreachable:
         where = f"{self.server.address} "
         if isinstance(error, ldap.SERVER_DOWN):
-            return SourceUnreachable(f"{where}ended the connection midway: {_failure(error)}", _AGAIN)
+            return SourceUnreachable(
+                f"{where}ended the connection midway: {_failure(error)}", _AGAIN, is_temporary=True
+            )
         if isinstance(error, ldap.TIMEOUT):
             return SourceUnreachable(
                 f"{where}gave no answer within {self._timeout:g} s",
                 "If the server needs longer, raise timeout of the connection.",
+                is_temporary=True,
             )
-        return Refused(_code(error), SourceUnreachable(f"{where}answered with {_failure(error)}", _advice(error, base)))
+        unreachable = SourceUnreachable(
+            f"{where}answered with {_failure(error)}",
+            _advice(error, base),
+            is_temporary=isinstance(error, ldap.BUSY | ldap.UNAVAILABLE),
+        )
+        return Refused(_code(error), unreachable)
 
     def close(self) -> None:
         """Ends the connection."""
