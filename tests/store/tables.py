@@ -46,8 +46,8 @@ BESIDE = {
     "blocked": "SELECT connector, run, task, since, needs_complete FROM blocked",
     "schedules": "SELECT job, timing, handled_to, coalesce(run, 0) FROM schedules",
     "consumers": "SELECT name, position, began_at, moved_at, moves FROM consumers",
-    "dead_letters": """SELECT sink, position, part, state, refused_at, tries, problem, dec
-        ided_at, decided_by, reason FROM dead_letters""",
+    "dead_letters": """SELECT sink, position, part, state, refused_at, tries, problem, decided_at, decided_by, reason
+        FROM dead_letters""",
     "numbers": "SELECT last_at, next_stream, next_run, next_flag, forgotten_flag FROM store",
 }
 EVERYTHING = {**LOG, **PROJECTIONS, **DERIVED, **BESIDE}
