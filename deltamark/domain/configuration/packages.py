@@ -31,7 +31,7 @@ OWNER, VALUE = "owner", "value"
 _DURATION = re.compile(r"(?:(?P<days>\d{1,4})\.)?(?P<hours>\d{1,2}):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)\Z")
 _LARGEST_NUMBER = 2**63 - 1
 _TRANSACTIONS = "xmin:"
-_TABLE_NAME = re.compile(r"""(?:[^\W\d][\w$]*|"[^"]+"|`[^`]+`)(?:\.(?:[^\W\d][\w$]*|"[^"]+"|`[^`]+`)){0,2}\Z""")
+_QUALIFIED_NAME = re.compile(r"""(?:[^\W\d][\w$]*|"[^"]+"|`[^`]+`)(?:\.(?:[^\W\d][\w$]*|"[^"]+"|`[^`]+`)){0,2}\Z""")
 
 
 _OBJECT_CLASS = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z")
@@ -153,7 +153,7 @@ def _sql_problems(table: ConnectionTable) -> Iterator[str]:
 
 def _change_table_problems(table: ConnectionTable) -> Iterator[str]:
     options = table.options
-    if not _TABLE_NAME.match(options[CHANGE_TABLE]):
+    if not _QUALIFIED_NAME.match(options[CHANGE_TABLE]):
         yield f'has the {CHANGE_TABLE} "{options[CHANGE_TABLE]}"; write the name of a table, such as hr.person_changes'
     if not options.get(SEQUENCE, "").strip():
         yield f"has a {CHANGE_TABLE}, but no {SEQUENCE}; name the column by which its changes are numbered"
