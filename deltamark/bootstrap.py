@@ -435,6 +435,19 @@ def _see_library(package: Package) -> None:
         raise SourceUnreachable(f"package {package.name} needs a library that is not installed", library.installation)
 
 
+def export_source(
+    services: Services, connection: str, folder: Path, *, as_csv: bool
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Reads everything of a connection into files of a folder: the rows of each table, and what a user must know."""
+    from deltamark.application.sources.export import export_source
+    from deltamark.infrastructure.deliveries.exported import exported_to, place_files
+
+    with exported_to(folder) as deliveries:
+        delivery, messages = export_source(services, connection, deliveries)
+        place_files(folder, delivery, as_csv=as_csv)
+    return {name: table.rows for name, table in delivery.tables.items()}, messages
+
+
 def _orphan_writer(folder: Path) -> OrphanWriter:
     def write(run: int, association: str, pairs: pa.Table) -> str:
         from deltamark.infrastructure.extracts.orphan_files import orphan_writer

@@ -1052,6 +1052,22 @@ class Engine:
         services = self._recording("drop_dead_letters", by, arguments.text("reason", reason), of="the dead letters")
         return drop(services, arguments.text("sink, the name,", sink), list(positions), reason=reason)
 
+    def export_source(
+        self, connection: str, folder: str | os.PathLike[str], *, as_csv: bool = False
+    ) -> tuple[dict[str, int], tuple[str, ...]]:
+        """Reads everything that a connection gives into files of a new or empty folder; no store is touched.
+
+        A table is a Parquet or CSV file, as it is before any transformation; `delivery.json` has the number of rows.
+        Returns the number of rows of each table, and what a user must know.
+
+        :raises UsageError: if there is no such connection, or if the folder is not empty.
+        :raises SourceError: if the source cannot be read as a whole: then nothing is left in the folder.
+        """
+        from deltamark import bootstrap
+
+        name = arguments.text("connection, the name,", connection)
+        return bootstrap.export_source(self._services, name, arguments.path("folder", folder), as_csv=as_csv)
+
     def horizons(self, entity_type: str | None = None) -> list[Horizon]:
         """How far changes of an entity type and of associations, or of all, were discarded.
 

@@ -145,6 +145,7 @@ READING = [
     ["config", "export", "-o", "/nowhere/at/all/company.xml"],
     ["check"],
     ["--configuration", "asked.xml", "connections"],
+    ["--configuration", "asked.xml", "export-source", "Asked", "--to", "/nowhere/at/all"],
     ["places"],
     ["sinks"],
     ["dead-letters"],

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import AttrsInstance, asdict, field, frozen
+from attrs import AttrsInstance, asdict, evolve, field, frozen
 
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.deliveries import Deliveries, Delivery, Draft
@@ -89,16 +89,29 @@ def deliveries_of(services: Services, connector: str) -> tuple[Delivery, ...]:
 
     :raises SourceError: if one of them has delivered nothing, or has delivered it for another question.
     """
-    connections = [
-        connection
-        for connection in services.configuration.connections_of(connector)
-        if not any(table.identifier in services.direct_input for table in connection.tables)
-    ]
+    connections = [item for item in services.configuration.connections_of(connector) if not _is_given(services, item)]
     if not connections:
         return ()
     with services.store.reading() as view:
         epoch = view.epoch()
     return tuple(_newest(services, epoch, connection) for connection in connections)
+
+
+def _is_given(services: Services, connection: Connection) -> bool:
+    """Whether a program gives the tables of a connection itself.
+
+    :raises SourceError: if it gives some of them: the place of the source is that of all.
+    """
+    tables = [table.identifier for table in connection.tables]
+    given = [name for name in tables if name in services.direct_input]
+    if given and len(given) < len(tables):
+        raise SourceError(
+            Location(connection.identifier),
+            f"the program gives {', '.join(map(shown, given))}, and the connection delivers {len(tables)} tables "
+            "together, whose place moves with all of them",
+            advice=f"Give all of them ({', '.join(tables)}), or none.",
+        )
+    return bool(given)
 
 
 def _newest(services: Services, epoch: str, connection: Connection) -> Delivery:
@@ -124,10 +137,7 @@ def probe(services: Services, name: str) -> Probe:
 
     :raises UsageError: if there is no such connection, or if it has no tables to read.
     """
-    connections = {item.identifier: item for item in services.configuration.sources}
-    connection = connections.get(name)
-    if connection is None:
-        raise UsageError(f"there is no connection {shown(name)} with tables to read{hint(name, connections)}.")
+    connection = _with_tables(services, name)
     ask = question(services, connection)
     try:
         answer = _source(services, connection).probe(ask)
@@ -138,6 +148,33 @@ def probe(services: Services, name: str) -> Probe:
         findings=[_redacted(text, ask) for text in answer.findings],
         problems=[_redacted(text, ask) for text in answer.problems],
     )
+
+
+def export_source(services: Services, name: str, deliveries: Deliveries) -> tuple[Delivery, tuple[str, ...]]:
+    """Reads everything of a connection into a delivery that no store knows, and what a user must know of it.
+
+    :raises UsageError: if there is no such connection, or if it has no tables to read.
+    :raises SourceError: if it cannot be read as a whole: then nothing is delivered.
+    """
+    connection = _with_tables(services, name)
+    ask = question(services, connection)
+    with deliveries.draft("", name, ask.tables, run=0, task=0) as draft:
+        reached = evolve(_snapshot(_source(services, connection), ask, draft), place=None)
+        delivery = draft.finish(DeliveryKind.SNAPSHOT, None, ask.scope, reached)
+    messages = (*reached.messages, *filter(None, [reached.incomplete]))
+    return delivery, tuple(_redacted(message, ask) for message in messages)
+
+
+def _with_tables(services: Services, name: str) -> Connection:
+    """The connection of that name.
+
+    :raises UsageError: if there is none, or if it has no tables to read.
+    """
+    connections = {item.identifier: item for item in services.configuration.sources}
+    connection = connections.get(name)
+    if connection is None:
+        raise UsageError(f"there is no connection {shown(name)} with tables to read{hint(name, connections)}.")
+    return connection
 
 
 def question(services: Services, connection: Connection) -> Question:

@@ -20,6 +20,7 @@ _SUMMARIES = {
     },
     "connections": {
         "connections": "Asks the sources of connections whether they can be read.",
+        "export-source": "Writes what a connection reads into a new folder.",
         "places": "Shows how far the source of each connection was applied.",
     },
     "consumers": {"consumers": "Shows programs that read the log, and how far they are."},

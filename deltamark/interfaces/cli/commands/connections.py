@@ -1,6 +1,8 @@
-"""The commands `connections` and `places`."""
+"""The commands `connections`, `export-source` and `places`."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
@@ -50,6 +52,25 @@ def _answer(name: str, answer: Probe) -> Document:
     }
 
 
+@click.command("export-source", epilog="Example: deltamark export-source HR_Source --to seen")
+@click.argument("name", metavar="NAME", type=Name("NAME"))
+@click.option("--to", "folder", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="A new folder.")
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV files instead of Parquet.")
+@format_option
+@pass_workspace
+def export_source(workspace: Workspace, name: str, folder: Path, as_csv: bool, form: Format) -> None:
+    """Writes what a connection reads into a new folder.
+
+    Everything is read, as a first run would, before any transformation. The store is neither read nor written.
+    """
+    with workspace.engine(create=True, dry_run=True) as engine:
+        rows, messages = engine.export_source(name, folder, as_csv=as_csv)
+    for message in messages:
+        say(f"{name}: {message}")
+    documents = [{"table": table, "rows": count} for table, count in rows.items()]
+    render(Listing(documents=documents, columns=[member("table"), member("rows")]), form)
+
+
 @click.command(epilog='Example: deltamark places --forget HR_Source --reason "restored from a backup"')
 @click.option("--forget", type=Name("NAME"), metavar="NAME", help="Give the place of this connection up.")
 @by_options
@@ -91,4 +112,4 @@ def _place(place: KeptPlace) -> Document:
     }
 
 
-COMMANDS: tuple[click.Command, ...] = (connections, places)
+COMMANDS: tuple[click.Command, ...] = (connections, export_source, places)
