@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
@@ -33,13 +34,14 @@ from deltamark.domain.configuration.jobs import (
 from deltamark.domain.configuration.value_formats import AS_IT_IS
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import Counts, ExtractRead, SetAside
-from deltamark.domain.synchronization.direct_input import Delta, tables_of_connectors
+from deltamark.domain.synchronization.direct_input import Delta, name_of, tables_of_connectors
 from deltamark.domain.synchronization.link_rows import empty_sides
 from deltamark.domain.synchronization.recorded_changes import with_own_tables
 from deltamark.domain.synchronization.rows import each_row_once, row_counts
 from deltamark.domain.synchronization.transformed_tables import links_each
 
 _NO_LINES = pa.array([], pa.int64())
+_DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 @frozen(kw_only=True)
@@ -187,7 +189,11 @@ def read_extracts(services: Services, connector: str, command_column: str | None
     is_transformed = not services.records_changes
     tables = Counter([*(m.connection_table for m in resources), *(m.connection_table for m in links)])
     resource_extracts = []
+    empty = _tables_without_changes(services)
     for mapping in resources:
+        if mapping.connection_table in empty:
+            resource_extracts.append((mapping, _no_resources(mapping)))
+            continue
         is_shared = tables[mapping.connection_table] > 1
         extract = read_resources(
             configuration,
@@ -200,6 +206,9 @@ def read_extracts(services: Services, connector: str, command_column: str | None
         resource_extracts.append((mapping, extract))
     link_extracts = []
     for link_mapping in links:
+        if link_mapping.connection_table in empty:
+            link_extracts.append((link_mapping, _no_links(link_mapping)))
+            continue
         is_shared = tables[link_mapping.connection_table] > 1
         pairs = read_links(
             configuration,
@@ -226,6 +235,30 @@ def read_extracts(services: Services, connector: str, command_column: str | None
         if is_transformed
         else {},
     )
+
+
+def _tables_without_changes(services: Services) -> Collection[str]:
+    """The tables in which no change is recorded: most of them, where a program records one change."""
+    if not services.records_changes:
+        return ()
+    return frozenset(table for table, delta in services.direct_input.items() if not delta.rows)
+
+
+def _no_resources(mapping: EntityTypeMapping) -> ResourceExtract:
+    strings = ("key", "state", "command")
+    rows = pa.table({**{name: pa.array([], pa.string()) for name in strings}, "line": _NO_LINES})
+    return ResourceExtract(rows=rows, kept=pa.array([], pa.string()), cleansed=_nothing_read(mapping))
+
+
+def _no_links(mapping: EntityAssociationMapping) -> LinkExtract:
+    strings = ("value1", "value2", "command")
+    rows = pa.table({"line": _NO_LINES, **{name: pa.array([], pa.string()) for name in strings}})
+    return LinkExtract(rows=rows, kept=pa.array([], pa.string()), cleansed=_nothing_read(mapping))
+
+
+def _nothing_read(mapping: EntityTypeMapping | EntityAssociationMapping) -> Cleansed:
+    file = name_of(mapping.connection_table)
+    return Cleansed(read=ExtractRead(subject=mapping.identifier, file=file, rows=0, digest=_DIGEST_OF_NOTHING))
 
 
 def read_resources(

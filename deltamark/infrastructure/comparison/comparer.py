@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from attrs import evolve
 
 from deltamark.application.ports.arrow_schemas import RESOURCES, UPDATES
@@ -140,37 +141,66 @@ def _compare_commands(workbench: Workbench, extract: ResourceExtract, stored: pa
     a value, and creates the resource if it is missing. ``delete`` of a missing resource does nothing. Several rows of
     one key have the effect that they have one after another.
     """
+    if extract.rows.num_rows == 0:
+        return _all_applied(
+            ResourceChanges(
+                created=RESOURCES.empty_table(), updated=UPDATES.empty_table(), deleted=RESOURCES.empty_table()
+            )
+        )
     faulty = extract.faulty if extract.faulty is not None else FAULTY.empty_table()
     with workbench.connection(incoming=extract.rows, faulty=faulty, stored=stored) as db:
-        fold_repeated_keys(db)
+        is_repeated = _repeats_keys(extract.rows, faulty)
+        if is_repeated:
+            fold_repeated_keys(db)
         db.execute(
-            """CREATE TEMP TABLE commanded AS
+            f"""CREATE TEMP TABLE commanded AS
             SELECT i.key, i.line, i.command, i.state AS after, s.state AS before
-            FROM folded i LEFT JOIN stored s USING (key)"""
+            FROM {"folded" if is_repeated else "incoming"} i LEFT JOIN stored s USING (key)"""
         )
-        _merge(db)
-        db.execute(
-            """CREATE TEMP TABLE differing AS SELECT key, line, after, before FROM commanded
-            WHERE command <> 'delete' AND before IS NOT NULL AND after <> before"""
-        )
-        created = """SELECT key, line, after AS state FROM commanded
-            WHERE before IS NULL AND command IN ('insert', 'merge') ORDER BY line"""
-        deleted = """SELECT key, line, before AS state FROM commanded
-            WHERE before IS NOT NULL AND command = 'delete' ORDER BY key"""
-        unknown = """SELECT key, line FROM unknown
-            UNION ALL SELECT key, line FROM commanded WHERE before IS NULL AND command = 'update' ORDER BY line"""
-        ended = "SELECT key, ended.line, s.state FROM ended LEFT JOIN stored s USING (key)"
+        if pc.any(pc.equal(extract.rows["command"], "merge")).as_py():
+            _merge(db)
+        # Few queries: with few rows, planning them takes all of the time.
+        rows = arrow(db, "SELECT key, line, command, before, after FROM commanded ORDER BY line", _COMMANDED)
+        is_there, is_deleted = pc.is_valid(rows["before"]), pc.equal(rows["command"], "delete")
+        is_update = pc.equal(rows["command"], "update")
+        differs = pc.and_(is_there, pc.and_(pc.invert(is_deleted), pc.not_equal(rows["before"], rows["after"])))
+        updated = UPDATES.empty_table()
+        if pc.any(differs).as_py():
+            db.register("differing", rows.filter(differs))
+            updated = updated_rows(db)
         changes = ResourceChanges(
-            created=arrow(db, created, RESOURCES),
-            updated=updated_rows(db),
-            deleted=arrow(db, deleted, RESOURCES),
+            created=_states(
+                rows.filter(pc.and_(pc.invert(is_there), pc.invert(pc.or_(is_deleted, is_update)))), "after"
+            ),
+            updated=updated,
+            deleted=_states(rows.filter(pc.and_(is_there, is_deleted)), "before").sort_by("key"),
         )
+        unknown = rows.filter(pc.and_(pc.invert(is_there), is_update)).select(NOT_APPLIED.names)
+        if not is_repeated:
+            ended = _states(rows.filter(is_deleted), "before")
+            return ResourceComparison(
+                changes=changes, unknown=unknown, doubtful=NOT_APPLIED.empty_table(), ended=ended.select(ENDED.names)
+            )
+        all_unknown = pa.concat_tables([arrow(db, "SELECT key, line FROM unknown", NOT_APPLIED), unknown])
         return ResourceComparison(
             changes=changes,
-            unknown=arrow(db, unknown, NOT_APPLIED),
+            unknown=all_unknown.sort_by("line"),
             doubtful=arrow(db, "SELECT key, line FROM doubtful ORDER BY line", NOT_APPLIED),
-            ended=arrow(db, ended, ENDED),
+            ended=arrow(db, "SELECT key, ended.line, s.state FROM ended LEFT JOIN stored s USING (key)", ENDED),
         )
+
+
+_COMMANDED = pa.schema([*NOT_APPLIED, *((name, pa.string()) for name in ("command", "before", "after"))])
+
+
+def _repeats_keys(rows: pa.Table, faulty: pa.Table) -> bool:
+    """Whether several rows name one key."""
+    keys = pa.concat_arrays([table["key"].combine_chunks().cast(pa.string()) for table in (rows, faulty)])
+    return bool(pc.count_distinct(keys, mode="all").as_py() < len(keys))
+
+
+def _states(rows: pa.Table, name: str) -> pa.Table:
+    return rows.select(["key", "line", name]).rename_columns(RESOURCES.names).cast(RESOURCES)
 
 
 def _merge(db: duckdb.DuckDBPyConnection) -> None:

@@ -35,10 +35,13 @@ def compare_link_commands(
     value had before; without a second value, each of them does. A row without a first value is the row of a resource at
     the second end, which then has no link.
     """
+    faulty = extract.faulty if extract.faulty is not None else FAULTY.empty_table()
+    if not any(table.num_rows for table in (extract.rows, faulty, earlier.standing, earlier.ended, sides.links)):
+        return _NOTHING
     replaces = _replacing_ends(association, earlier.rows_of)
     with workbench.connection(
         incoming=extract.rows,
-        faulty=extract.faulty if extract.faulty is not None else FAULTY.empty_table(),
+        faulty=faulty,
         standing=earlier.standing,
         ended=earlier.ended,
         deleted1=earlier.deleted[0],
@@ -61,6 +64,17 @@ def compare_link_commands(
             waiting=arrow(db, _WAITING, PAIRS),
             doubtful=arrow(db, "SELECT line, value1, value2 FROM judged WHERE is_doubtful ORDER BY line", VALUES),
         )
+
+
+_NOTHING = LinkCommandsComparison(
+    changes=LinkChanges(linked=LINKS.empty_table(), unlinked=LINKS.empty_table()),
+    orphans=UNRESOLVED.empty_table(),
+    ambiguous=UNRESOLVED.empty_table(),
+    surplus=VALUES.empty_table(),
+    waiting=PAIRS.empty_table(),
+    doubtful=VALUES.empty_table(),
+)
+"""What no row and no earlier pair changes."""
 
 
 def _replacing_ends(association: EntityAssociation, rows_of: int | None) -> tuple[bool, bool]:

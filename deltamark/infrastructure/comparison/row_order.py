@@ -23,16 +23,14 @@ def fold_repeated_keys(db: duckdb.DuckDBPyConnection) -> None:
         """CREATE TEMP TABLE repeated AS SELECT key FROM
             (SELECT key FROM incoming UNION ALL SELECT key FROM faulty) GROUP BY key HAVING count(*) > 1"""
     )
-    any_repeated = db.execute("SELECT count(*) FROM repeated").fetchall() != [(0,)]
-    single = "FROM incoming ANTI JOIN repeated USING (key)" if any_repeated else "FROM incoming"
-    kind = "TABLE" if any_repeated else "VIEW"
-    db.execute(f"CREATE TEMP {kind} folded AS SELECT key, line, command, state {single}")
+    db.execute(
+        "CREATE TEMP TABLE folded AS SELECT key, line, command, state FROM incoming ANTI JOIN repeated USING (key)"
+    )
     db.execute("CREATE TEMP TABLE ended AS SELECT key, line FROM folded WHERE command = 'delete'")
     _judge(db)
     db.execute("CREATE TEMP VIEW unknown AS SELECT key, line FROM judged WHERE is_unknown")
     db.execute("CREATE TEMP VIEW doubtful AS SELECT key, line FROM judged WHERE is_doubtful")
-    if any_repeated:
-        _fold(db)
+    _fold(db)
 
 
 def _judge(db: duckdb.DuckDBPyConnection) -> None:
