@@ -159,8 +159,9 @@ def export_source(services: Services, name: str, deliveries: Deliveries) -> tupl
     connection = _with_tables(services, name)
     ask = question(services, connection)
     with deliveries.draft("", name, ask.tables, run=0, task=0) as draft:
-        reached = evolve(_snapshot(_source(services, connection), ask, draft), place=None)
-        delivery = draft.finish(DeliveryKind.SNAPSHOT, None, ask.scope, reached)
+        source, into = _source(services, connection), _Limited(draft, ask)
+        reached, _ = _asked(ask, lambda: tried(lambda: source.snapshot(ask, into), into.restart, services.wait))
+        delivery = draft.finish(DeliveryKind.SNAPSHOT, None, ask.scope, evolve(reached, place=None))
     messages = (*reached.messages, *filter(None, [reached.incomplete]))
     return delivery, tuple(_redacted(message, ask) for message in messages)
 
