@@ -442,7 +442,7 @@ def export_source(
     from deltamark.application.sources.export import export_source
     from deltamark.infrastructure.deliveries.exported import exported_to, place_files
 
-    with exported_to(folder) as deliveries:
+    with exported_to(folder, _extracts) as deliveries:
         delivery, messages = export_source(services, connection, deliveries)
         place_files(folder, delivery, as_csv=as_csv)
     return {name: table.rows for name, table in delivery.tables.items()}, messages

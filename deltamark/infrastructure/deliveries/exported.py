@@ -16,15 +16,14 @@ import pyarrow.parquet as pq
 from deltamark.application.ports.deliveries import Delivery
 from deltamark.domain.errors import UsageError
 from deltamark.domain.values import shown
-from deltamark.infrastructure.deliveries.folder import DeliveryFolder
-from deltamark.infrastructure.extracts.folder import FolderExtracts
+from deltamark.infrastructure.deliveries.folder import DeliveryFolder, ReadFolder
 
 _ASIDE = ".delivery"
 _RECORD = "delivery.json"
 
 
 @contextmanager
-def exported_to(folder: Path) -> Iterator[DeliveryFolder]:
+def exported_to(folder: Path, read_folder: ReadFolder) -> Iterator[DeliveryFolder]:
     """Deliveries that are written aside in a new or empty folder; what is left of them is removed.
 
     :raises UsageError: if the folder holds something, or cannot be made.
@@ -36,7 +35,7 @@ def exported_to(folder: Path) -> Iterator[DeliveryFolder]:
     except OSError as e:
         raise UsageError(f"the folder {shown(str(folder))} cannot be written ({e.strerror or e}). Name another.") from e
     try:
-        yield DeliveryFolder(folder / _ASIDE, FolderExtracts)
+        yield DeliveryFolder(folder / _ASIDE, read_folder)
     finally:
         shutil.rmtree(folder / _ASIDE, ignore_errors=True)
 
