@@ -8,6 +8,7 @@ texts are a change. So a state always holds what its events say, also after the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,12 +47,16 @@ NOT_APPLIED = pa.schema([("key", pa.string()), ("line", pa.int64())])
 ENDED = pa.schema([*NOT_APPLIED, ("state", pa.string())])
 FAULTY = pa.schema([*NOT_APPLIED, ("command", pa.string())])
 
+_FEW = 1_000
+"""Rows that one thread compares fastest."""
+
 
 class DuckComparer:
     """Compares Arrow tables with DuckDB, in memory."""
 
     def __init__(self, workbench: Workbench | None = None) -> None:
         self._workbench = workbench or Workbench()
+        self._for_few = workbench or Workbench(threads=1)
 
     def resources(
         self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType, *, complete: bool
@@ -61,7 +66,8 @@ class DuckComparer:
 
     def commands(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
         with _damaged_states_as_store_errors(entity_type.identifier):
-            return _compare_commands(self._workbench, extract, stored)
+            is_few = extract.rows.num_rows + stored.num_rows <= _FEW
+            return _compare_commands(self._for_few if is_few else self._workbench, extract, stored)
 
     def links(
         self,
@@ -157,8 +163,9 @@ def _compare_commands(workbench: Workbench, extract: ResourceExtract, stored: pa
             SELECT i.key, i.line, i.command, i.state AS after, s.state AS before
             FROM {"folded" if is_repeated else "incoming"} i LEFT JOIN stored s USING (key)"""
         )
+        names = _names_of_few(extract.rows["state"], stored["state"])
         if pc.any(pc.equal(extract.rows["command"], "merge")).as_py():
-            _merge(db)
+            _merge(db, names)
         # Few queries: with few rows, planning them takes all of the time.
         rows = arrow(db, "SELECT key, line, command, before, after FROM commanded ORDER BY line", _COMMANDED)
         is_there, is_deleted = pc.is_valid(rows["before"]), pc.equal(rows["command"], "delete")
@@ -167,7 +174,7 @@ def _compare_commands(workbench: Workbench, extract: ResourceExtract, stored: pa
         updated = UPDATES.empty_table()
         if pc.any(differs).as_py():
             db.register("differing", rows.filter(differs))
-            updated = updated_rows(db)
+            updated = updated_rows(db, names)
         changes = ResourceChanges(
             created=_states(
                 rows.filter(pc.and_(pc.invert(is_there), pc.invert(pc.or_(is_deleted, is_update)))), "after"
@@ -203,12 +210,24 @@ def _states(rows: pa.Table, name: str) -> pa.Table:
     return rows.select(["key", "line", name]).rename_columns(RESOURCES.names).cast(RESOURCES)
 
 
-def _merge(db: duckdb.DuckDBPyConnection) -> None:
+def _names_of_few(*states: pa.ChunkedArray) -> list[str] | None:
+    """The properties that occur in these states, sorted; None where there are many, or where one cannot be read."""
+    if sum(map(len, states)) > _FEW:
+        return None
+    try:
+        return sorted({name for column in states for state in column.to_pylist() for name in json.loads(state or "{}")})
+    except ValueError:
+        return None
+
+
+def _merge(db: duckdb.DuckDBPyConnection, names: list[str] | None) -> None:
     """Completes the states of merged rows with the stored values that they do not set.
 
     The order is canonical.
+
+    :param names: the properties that occur; None where they are to be found out.
     """
-    names = property_names(db, "commanded")
+    names = property_names(db, "commanded") if names is None else names
     if not names:
         return
     paths = json_paths(names)

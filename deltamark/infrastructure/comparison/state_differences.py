@@ -19,11 +19,14 @@ def property_names(db: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     return [name for (name,) in rows]
 
 
-def updated_rows(db: duckdb.DuckDBPyConnection) -> pa.Table:
-    """The rows of `differing` in which a property has another value, with the differences."""
+def updated_rows(db: duckdb.DuckDBPyConnection, names: list[str] | None = None) -> pa.Table:
+    """The rows of `differing` in which a property has another value, with the differences.
+
+    :param names: the properties that occur; None where they are to be found out.
+    """
     both = "before IS NOT NULL AND after IS NOT NULL"
     db.execute(f"CREATE TEMP TABLE candidates AS SELECT * FROM differing WHERE {both}")
-    names = property_names(db, "candidates")
+    names = property_names(db, "candidates") if names is None else names
     if not names:
         return UPDATES.empty_table()
     members = ", ".join(_difference(n, name) for n, name in enumerate(names, 1))
