@@ -77,7 +77,7 @@ def empty(columns: tuple[str, ...]) -> Any:
 
 
 @law(4)
-@given(rounds=st.lists(st.lists(EDITS, min_size=1, max_size=8), min_size=1, max_size=3))
+@given(rounds=st.lists(st.lists(EDITS, min_size=1, max_size=8), min_size=1, max_size=2))
 def test_transformed_deltas_leave_what_a_complete_reading_leaves(rounds: list[list[tuple[Any, ...]]]) -> None:
     raw = RawTables()
     with (
