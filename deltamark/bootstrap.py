@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -25,7 +26,7 @@ from deltamark.application.ports.sinks import MakeSink, Sink, SinkConnection, Si
 from deltamark.application.ports.sources import Source, SourceUnreachable
 from deltamark.application.ports.store import Clock
 from deltamark.application.proposal.propose import propose
-from deltamark.application.services import OrphanWriter, Reload, Services, utc_now
+from deltamark.application.services import OrphanWriter, Reload, Services, Wait, utc_now
 from deltamark.config import check
 from deltamark.config.check import CheckedConfiguration, ConfigurationReload, Judgement
 from deltamark.config.connections import ConnectionSetting, as_read, setting_faults
@@ -255,8 +256,12 @@ def services(
         },
         connections=as_read(settings, read_secret),
         sinks=_SINKS,
+        wait=WAIT,
     )
 
+
+WAIT: Wait = time.sleep
+"""What an engine waits with, before it reads a source again whose failure may pass."""
 
 _DELIVERIES = "deliveries"
 """The folder of deliveries in that of the extracts."""

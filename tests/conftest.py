@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+from deltamark import bootstrap
 from tests.memory import folder_in_memory
 from tests.postgresql import running
 from tests.signals import answer_signals
@@ -27,6 +28,7 @@ from tests.tiers import ALL, REST, TIER
 pytest_plugins = ["tests.scenarios.fixtures"]
 
 answer_signals()
+bootstrap.WAIT = lambda seconds: None  # a source whose failure may pass is read again at once
 os.environ.pop("COLUMNS", None)  # pytest sets it in workers; what a user sees is what a terminal or a pipe gives
 for name, number in (("quick", 25), ("rest", 100), ("all", 100), ("soak", 4_000)):
     settings.register_profile(name, max_examples=number, deadline=None, print_blob=True)

@@ -55,6 +55,10 @@ _BLOBS = frozenset({249, 250, 251, 252, 253, 254, 255})
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\Z", re.ASCII)
 
 
+_PASSING = frozenset({1040, 1053, 2002, 2003, 2006, 2013})
+"""Errors that may be gone in a moment: the server is full, stops, is not reached, or ended the connection."""
+
+
 @contextmanager
 def mysql_reader(ask: Question) -> Iterator[MySQLReader]:
     """One read-only transaction of the database at the address of a question: all of it sees the same moment.
@@ -86,7 +90,8 @@ def mysql_reader(ask: Question) -> Iterator[MySQLReader]:
                 connection.close()
     except (pymysql.MySQLError, OSError, UnicodeError) as e:
         problem = " ".join(str(e.args[-1] if e.args else e).split()) or type(e).__name__
-        failed = SourceUnreachable(problem)
+        is_temporary = bool(e.args) and e.args[0] in _PASSING
+        failed = SourceUnreachable(problem, is_temporary=is_temporary)
     else:
         return
     raise failed  # without its cause, which may show the password

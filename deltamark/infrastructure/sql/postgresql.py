@@ -39,6 +39,22 @@ _SETTINGS = (
 )
 """On which the text of values depends."""
 
+_CONNECTION_FAILED = "08"
+_PASSING = frozenset({"53300", "57P01", "57P02", "57P03"})
+_REFUSED = ("password", "authentication", "pg_hba", "certificate")
+_NOT_REACHED = (
+    "connection refused",
+    "connection reset",
+    "closed the connection",
+    "connection is lost",
+    "connection timeout expired",
+    "no route to host",
+    "is unreachable",
+    "starting up",
+    "shutting down",
+    "too many clients",
+)
+
 _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "xid8"})
 _BOOLEAN, _BYTES, _XID8 = 16, 17, 5069
 """The types `boolean`, `bytea` and `xid8`."""
@@ -75,10 +91,21 @@ def postgresql_reader(ask: Question) -> Iterator[PostgreSQLReader]:
             yield PostgreSQLReader(connection)
     except psycopg.Error as e:
         problem = " ".join(str(e).split()) or type(e).__name__
-        failed = SourceUnreachable(problem)
+        failed = SourceUnreachable(problem, is_temporary=may_pass(e.sqlstate, problem))
     else:
         return
     raise failed  # without its cause, which may show the password
+
+
+def may_pass(state: str | None, problem: str) -> bool:
+    """Whether an error may be gone in a moment: the server starts, stops, is full, or is not reached.
+
+    :param state: its code; None where there was no connection, of which libpq says the reason in words alone.
+    """
+    if state is not None:
+        return state.startswith(_CONNECTION_FAILED) or state in _PASSING
+    words = problem.lower()
+    return not any(word in words for word in _REFUSED) and any(word in words for word in _NOT_REACHED)
 
 
 class PostgreSQLReader:

@@ -50,7 +50,8 @@ def sqlite_reader(ask: Question) -> Iterator[SQLiteReader]:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the transaction begins here
             yield SQLiteReader(connection)
     except sqlite3.Error as e:
-        raise SourceUnreachable(f"{path.name}: {e}") from e
+        is_locked = getattr(e, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        raise SourceUnreachable(f"{path.name}: {e}", is_temporary=is_locked) from e
 
 
 class SQLiteReader:
