@@ -103,7 +103,9 @@ class Links:
         )
         query = f"select {columns}, p.unread {_FOUND_BY_NAME} order by p.rowid"
         for batch in connection.sql(query, params=[table.name]).to_arrow_reader(_PORTION):
-            into.write(table.name, pa.record_batch(batch.columns, names=[*table.columns, NOT_READ]))
+            rows = pa.record_batch(batch.columns, names=[*table.columns, NOT_READ])
+            is_read = rows.column(NOT_READ).null_count == rows.num_rows
+            into.write(table.name, rows.select(table.columns) if is_read else rows)
         unknown = connection.execute(
             f"select count(*) {_FOUND_BY_NAME} and p.name is not null and n.key is null", [table.name]
         ).fetchone()
