@@ -1,6 +1,6 @@
 """Compiles the query of a transformation: one SELECT over one row at a time, in the language of expressions.
 
-What is not named here is refused: the text of a query never reaches the database (ADR 0009, ADR 0077).
+What is not named here is refused: the text of a query never reaches the database (ADR 0009, ADR 0074).
 """
 
 from __future__ import annotations

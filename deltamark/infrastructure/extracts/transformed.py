@@ -1,4 +1,4 @@
-"""The cells of a connection table that a query makes of another one, row by row (ADR 0077).
+"""The cells of a connection table that a query makes of another one, row by row (ADR 0074).
 
 The rows that are read are texts in memory; a database without files and network computes the expressions over them.
 """

@@ -344,7 +344,7 @@ def _snapshots_in_order(t: Types) -> Sequence[str]:
 
 def _dead_letters(t: Types) -> Sequence[str]:
     return (
-        # Changes that a sink refused for good, by their position; see ADR 0075. What they are is in the log.
+        # Changes that a sink refused for good, by their position; see ADR 0073. What they are is in the log.
         f"""CREATE TABLE dead_letters (
             sink {t.text} NOT NULL,
             position {t.number} NOT NULL,
