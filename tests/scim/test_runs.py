@@ -157,6 +157,7 @@ def test_a_service_by_changes_is_the_service_read_as_a_whole(xml: Path, tmp_path
     with scim_service(cursors=cursors) as service:
         for number in range(30):
             service.user(f"u{number}")
+        service.group("all", *service.ids()[:2])
         settings = {"Cloud_Source": {"server": service.url, "token": Secret(TOKEN), "page_size": 7}}
         options: dict[str, Any] = {"configuration": xml, "connections": settings}
         with (
@@ -182,7 +183,7 @@ def test_a_service_by_changes_is_the_service_read_as_a_whole(xml: Path, tmp_path
 
 def random_edit(service: Scim, random: Random) -> str:
     """Does something to the service, and says what."""
-    users, groups = service.ids(), service.ids("Group")
+    users, groups = service.ids(), service.ids("Group")[1:]  # a table that is empty is held back
     kind = random.choice(["create", "change", "change", "clear", "delete", "group", "members", "member", "ungroup"])
     match kind:
         case "create":
@@ -192,7 +193,7 @@ def random_edit(service: Scim, random: Random) -> str:
         case "clear" if users:
             service.patch(f"/Users/{random.choice(users)}", {"op": "remove", "path": "emails"})
         case "delete" if len(users) > 10:
-            service.delete(f"/Users/{random.choice(users)}")
+            service.delete(f"/Users/{random.choice(users[2:])}")
         case "group":
             service.group(f"g{service.storage.time:%H%M%S}", *random.sample(users, min(3, len(users))))
         case "members" if groups:
