@@ -76,7 +76,7 @@ def _deliver(folder: Path) -> int:
 
 def _read_by_library(path: Path) -> int | None:
     try:
-        import ldif  # type: ignore[import-untyped, unused-ignore]
+        import ldif
     except ImportError:
         return None
     with path.open("rb") as stream:
