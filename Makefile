@@ -34,8 +34,8 @@ check: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Every test on both stores; then the laws with many more examples, many processes on one store for two minutes, and hundreds of kills, power cuts, races
-# and failing statements (docs/explanation/reliability.md); with seeds to repeat them.
+# Every test on both stores; then the laws with many more examples, many processes on one store for two minutes, and
+# hundreds of kills, power cuts, races and failing statements (docs/explanation/reliability.md); with seeds to repeat them.
 # DELTAMARK_SOAK_SECONDS and DELTAMARK_SOAK_SEED choose others.
 soak: .venv/.dev
 	DELTAMARK_TESTS=all $(PYTEST)

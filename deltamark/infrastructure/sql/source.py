@@ -23,7 +23,7 @@ from deltamark.domain.configuration.packages import SQL
 from deltamark.domain.secrets import masked
 from deltamark.domain.values import shown
 from deltamark.infrastructure.sql.reader import Mark, SQLReader
-from deltamark.infrastructure.sql.ways import TablePlace, checked_key, read_changes, read_everything, told_by
+from deltamark.infrastructure.sql.table_changes import TablePlace, checked_key, read_changes, read_everything, told_by
 
 _COOKIE_FORMAT = 2
 
