@@ -21,7 +21,7 @@ from deltamark.application.ports.comparer import (
     ResourceComparison,
     ValuesReadAnew,
 )
-from deltamark.application.ports.extracts import Cleansed, LinkExtract, ResourceExtract
+from deltamark.application.ports.extracts import Cleansed, LinkExtract, ResourceExtract, Transformation
 from deltamark.application.ports.records import LinkChanges, ResourceChanges
 from deltamark.domain.runs.run import ExtractRead
 from deltamark.infrastructure.comparison.comparer import DuckComparer
@@ -66,7 +66,9 @@ class PlainExtracts(Extracts):
         command_column: str | None,
         *,
         is_shared: bool = False,
+        transformation: Transformation | None = None,
     ) -> ResourceExtract:
+        assert transformation is None, "plain extracts know none"
         names = sorted(mapped.identifier for mapped in mapping.properties)
         rows = []
         for line, row in enumerate(self._tables[mapping.connection_table], 2):
@@ -84,7 +86,9 @@ class PlainExtracts(Extracts):
         *,
         may_lack_first: bool = False,
         is_shared: bool = False,
+        transformation: Transformation | None = None,
     ) -> LinkExtract:
+        assert transformation is None, "plain extracts know none"
         rows = []
         for line, row in enumerate(self._tables[mapping.connection_table], 2):
             command = [] if command_column is None else [row[command_column]]
