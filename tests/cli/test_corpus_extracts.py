@@ -169,7 +169,7 @@ def refused(people: People, message: str, status: int = 1) -> None:
 
 def test_63_a_missing_extract_fails_the_task(holding):
     (holding.exports / "people.csv").unlink()
-    refused(holding, r"people.csv: .*holds none of people.csv.*the folder is empty")
+    refused(holding, r"people.csv: .*holds no people.csv.*the folder is empty")
 
     holding.exports.rmdir()
     refused(holding, r"people.csv: .*no such file or directory")

@@ -86,7 +86,7 @@ def run_that_moves_the_place_first(url: str, folder: Path, at_step: int, resumes
     def move_and_die(services: Any, *_: Any, **__: Any) -> None:
         with services.store.transaction() as tx:
             delivery = services.deliveries.newest(tx.epoch(), "HR_Source")
-            places.move_places(tx, places.places_of([delivery]), places.Origin(1, 1))
+            places.move_places(tx, places.places_of([delivery], {}), places.Origin(1, 1))
         die()
 
     with pytest.MonkeyPatch.context() as patch:

@@ -100,7 +100,7 @@ def test_control_a_place_that_moves_when_it_is_read_loses_changes(
         with source.engine._services.store.transaction() as tx:
             delivery = source.engine._services.deliveries.newest(tx.epoch(), "HR_Source")  # type: ignore[union-attr]
             assert delivery is not None
-            places.move_places(tx, places.places_of([delivery]), places.Origin(1, 1))
+            places.move_places(tx, places.places_of([delivery], {}), places.Origin(1, 1))
         source.put(c="Cid")
 
         source.run()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from attrs import evolve
+
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.deliveries import Delivery
 from deltamark.application.ports.queries import Reading
@@ -150,6 +152,19 @@ def forget_place(services: Services, connection: str) -> KeptPlace:
     return _kept(*moved)
 
 
-def places_of(deliveries: Sequence[Delivery]) -> tuple[PlaceReached, ...]:
-    """The places that are reached once these deliveries are applied."""
-    return tuple(delivery.place for delivery in deliveries if delivery.place is not None)
+def places_of(deliveries: Sequence[Delivery], rows_read: Mapping[str, int]) -> tuple[PlaceReached, ...]:
+    """The places that are reached once these deliveries are applied.
+
+    :param rows_read: connection table -> its rows as they were read: a delivery does not know those of copied files.
+    """
+    return tuple(
+        evolve(delivery.place, rows=_rows(delivery, rows_read))
+        for delivery in deliveries
+        if delivery.place is not None
+    )
+
+
+def _rows(delivery: Delivery, rows_read: Mapping[str, int]) -> int:
+    if not delivery.copied:
+        return delivery.rows
+    return sum(rows_read.get(name, table.rows) for name, table in delivery.tables.items())

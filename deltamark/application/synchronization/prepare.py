@@ -70,6 +70,17 @@ class PreparedExtracts:
         return tuple(extract.cleansed.read for extract in self.extracts)
 
     @property
+    def rows_read(self) -> dict[str, int]:
+        """Connection table -> the rows that were read of it."""
+        tables = [mapping.connection_table for mapping, _ in self.resources]
+        tables += [mapping.connection_table for mapping, _ in self.links]
+        found: dict[str, int] = {}
+        for name, read in zip(tables, self.reads, strict=True):
+            table = self.tables_read.get(name, name)
+            found[table] = max(found.get(table, 0), read.rows)
+        return found
+
+    @property
     def set_aside(self) -> tuple[SetAside, ...]:
         """The rows that cleansing set aside, file by file: each once, whatever the number of mappings that read it."""
         return each_row_once(fault for extract in self.extracts for fault in extract.cleansed.set_aside)

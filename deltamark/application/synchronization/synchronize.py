@@ -110,7 +110,8 @@ def synchronize(
         if tx.changed_since(position):
             now = _with_known_keys(services, tx, extracts, {})
         current = _refresh(services, tx, now.extracts, compared, position)
-        return _Synchronization(services, tx, task, scope, now, current, places_of(deliveries)).run()
+        places = places_of(deliveries, extracts.rows_read)
+        return _Synchronization(services, tx, task, scope, now, current, places).run()
 
     return apply
 

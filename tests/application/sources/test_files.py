@@ -37,6 +37,7 @@ def test_a_file_is_copied_and_read_when_it_is_applied(csv: FileSource) -> None:
     assert run.state is TaskState.COMPLETED
     assert "everything was read (1 file)" in messages(run)
     assert csv.stored() == {"a": "Ann", "b": "Bob"}
+    assert [place.rows for place in csv.engine.places()] == [2]
     assert csv.engine.verify().is_sound
 
 
