@@ -254,6 +254,7 @@ def known(before: Model, after: Model) -> Callable[[dict[Any, Any]], dict[Any, A
     return of
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(6)
 @given(models=st.lists(MODELS, min_size=2, max_size=3), data=DATA, delta=DATA)
 def test_a_plan_is_what_an_adoption_does_and_what_a_new_store_holds(

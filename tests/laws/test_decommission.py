@@ -140,6 +140,7 @@ def held(url: str, engine: Engine) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(6)
 @given(
     data=DATA,

@@ -55,6 +55,7 @@ def cells(row: ResourceRow, number: int) -> list[str]:
     return [str(row.key), *(str(number) if name == row.sets else "" for name in ("A", "B")), "", row.command]
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(4)
 @given(rows=st.lists(RESOURCE_ROWS, max_size=30), cuts=CUTS)
 @example(rows=[ResourceRow(0, "delete"), ResourceRow(0, "merge", "A"), ResourceRow(0, "merge", "B")], cuts=[1, 2])

@@ -185,6 +185,7 @@ def renamed_state(state: Any, names: Mapping[str, Mapping[str, str]]) -> Any:
     }
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(7)
 @given(day=A_DAY, job=st.sampled_from(["Incremental", "Commands"]))
 def test_a_day_and_its_inverse_leave_what_was_there_and_the_log_tells_of_both(new_plain, day, job):
@@ -205,6 +206,7 @@ def test_a_day_and_its_inverse_leave_what_was_there_and_the_log_tells_of_both(ne
     assert len([*organisation.engine.changes(after=head)]) >= 2 * bool(changes)
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(5)
 @given(days=DAYS, discarding=st.sets(st.sampled_from(CONNECTORS), min_size=1))
 def test_discarding_changes_makes_no_difference_to_what_is_held_derived_or_dirty(new_plain, days, discarding):

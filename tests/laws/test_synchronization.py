@@ -168,6 +168,7 @@ STEPS = st.one_of(
 ANN, ANNA = {"1": {"Name": "Ann", "Mail": "A@b"}}, {"1": {"Name": "Anna", "Mail": "a@B"}}
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(10)
 @given(steps=st.lists(STEPS, min_size=2, max_size=6))
 @example(steps=[("Incremental", ANN), ("rule", 1), ("Complete", ANN), ("rule", 0), ("Incremental", ANN)])
@@ -316,6 +317,7 @@ def commanded(day: Day, commands: Mapping[str, tuple[str, dict[str, Any]]]) -> D
     return after
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(9)
 @given(first=DAYS, batches=st.lists(COMMANDS, min_size=1, max_size=3))
 @example(first={"a": {"Name": "x", "Age": 1}}, batches=[{"a": ("merge", {"Age": 2}), "A": ("merge", {})}])

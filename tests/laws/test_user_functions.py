@@ -126,6 +126,7 @@ def lived(staff, day, functions, version):
     return version
 
 
+@pytest.mark.slow  # runs jobs for each example
 @law(5)
 @given(days=DAYS)
 @example(days=[TWO, [("fail", None, None, None), ("put", "1", "Cem", None)], []])

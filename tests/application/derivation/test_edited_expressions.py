@@ -256,6 +256,7 @@ def test_readers_follow_a_property_that_becomes_computed_without_a_synchronizati
     assert nicked.engine.verify_derived().differences == ()
 
 
+@pytest.mark.slow  # runs several jobs
 def test_readers_follow_a_property_that_becomes_computed_and_mapped_again(nicked):
     reads = PROPERTIES["Person.Boss"][2]
     nicked.person("3", "Cem", manager="2").person("4", "Dee", manager="1").computing(Person_Boss=reads).run()
@@ -288,6 +289,7 @@ def forget_configurations(organisation: Organisation) -> None:
     alter(organisation.url, "DELETE FROM stored_events WHERE originator_id=0", "DELETE FROM configurations")
 
 
+@pytest.mark.slow  # runs several jobs
 def test_a_property_that_becomes_computed_while_changes_are_discarded_is_right(nicked):
     nicked.edited(discarding=frozenset({"HR"})).run()
 
