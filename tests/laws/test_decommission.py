@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
