@@ -26,7 +26,7 @@ PARTS = 4 if SOAK else 2
 STEPS = 20_000 if SOAK else 5_000
 SOME = [("sqlite", 0, 30)]
 MANY = [*(("sqlite", part, STEPS // PARTS) for part in range(PARTS)), ("postgresql", 0, 300)]
-LIVES, STEPS_OF_A_LIFE = (5, 40) if ALL else (2, 25)
+LIVES, STEPS_OF_A_LIFE = (5 if SOAK else 3, 40) if ALL else (2, 25)
 
 
 @pytest.mark.law

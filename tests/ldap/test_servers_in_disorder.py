@@ -85,7 +85,6 @@ class Fed:
         """Sees that nothing that was written has the password in it."""
         written = [message for run in self.engine.runs() for task in run.tasks for message in task.messages]
         written += [str(place) for place in self.engine.places()]
-        assert any("said so to" in message for message in written) or len(written) < 9
         assert not any("s3cret" in text for text in written)
         for path in self._folder.rglob("*"):
             assert path.is_dir() or b"s3cret" not in path.read_bytes()

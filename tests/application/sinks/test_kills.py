@@ -28,6 +28,7 @@ from tests.application.sinks.conftest import NewSinkHouse
 from tests.scenarios.http_server import Server, http_server
 from tests.scenarios.sinks import Document, SinkHouse, faults, json_lines, sink
 from tests.store.children import CONTEXT
+from tests.tiers import SOAK
 
 FOLDERS = tuple(str(Path(str(package.__file__)).parent) for package in (use_cases, adapters))
 
@@ -126,7 +127,7 @@ PACKAGES = ("JsonLinesSink", "SqlSink", "WebhookSink")
 
 @pytest.mark.parametrize(
     ("package", "stride"),
-    [*((name, 149) for name in PACKAGES), *(pytest.param(name, 1, marks=pytest.mark.soak) for name in PACKAGES)],
+    [*((name, 149) for name in PACKAGES), *(pytest.param(name, 1 if SOAK else 17, marks=pytest.mark.soak) for name in PACKAGES)],
 )
 def test_a_delivery_may_end_at_any_line(
     new_sink_house: NewSinkHouse, tmp_path: Path, package: str, stride: int
