@@ -127,7 +127,10 @@ PACKAGES = ("JsonLinesSink", "SqlSink", "WebhookSink")
 
 @pytest.mark.parametrize(
     ("package", "stride"),
-    [*((name, 149) for name in PACKAGES), *(pytest.param(name, 1 if SOAK else 17, marks=pytest.mark.soak) for name in PACKAGES)],
+    [
+        *((name, 149) for name in PACKAGES),
+        *(pytest.param(name, 1 if SOAK else 17, marks=pytest.mark.soak) for name in PACKAGES),
+    ],
 )
 def test_a_delivery_may_end_at_any_line(
     new_sink_house: NewSinkHouse, tmp_path: Path, package: str, stride: int
