@@ -158,9 +158,7 @@ def places_of(deliveries: Sequence[Delivery], rows_read: Mapping[str, int]) -> t
     :param rows_read: connection table -> its rows as they were read: a delivery does not know those of copied files.
     """
     return tuple(
-        evolve(delivery.place, rows=_rows(delivery, rows_read))
-        for delivery in deliveries
-        if delivery.place is not None
+        evolve(delivery.place, rows=_rows(delivery, rows_read)) for delivery in deliveries if delivery.place is not None
     )
 
 
