@@ -165,8 +165,8 @@ if TYPE_CHECKING:
         TriggerKind,
     )
     from deltamark.domain.secrets import Secret
+    from deltamark.domain.sinks.batch import Gap
     from deltamark.domain.sinks.dead_letters import DeadLetter, LetterState
-    from deltamark.domain.sinks.outgoing import Gap
     from deltamark.domain.sources.places import KeptPlace
     from deltamark.domain.synchronization.direct_input import Delta
     from deltamark.domain.synchronization.recorded_changes import Delete, Link, Unlink, Upsert
@@ -479,7 +479,7 @@ _MODULES = {
     ),
     "deltamark.domain.history.consumer": ("ConsumerPlace", "ConsumerStatus"),
     "deltamark.domain.sinks.dead_letters": ("DeadLetter", "LetterState"),
-    "deltamark.domain.sinks.outgoing": ("Gap",),
+    "deltamark.domain.sinks.batch": ("Gap",),
     "deltamark.domain.history.diff": ("LinkDelta", "ResourceDelta"),
     "deltamark.domain.history.grounds": ("Grounds", "GroundsKind"),
     "deltamark.domain.history.intervals": ("HeldLink", "HeldValue"),

@@ -56,7 +56,7 @@ from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.errors import ConfigurationError, StoreMissing, UsageError
 from deltamark.domain.proposal.proposal import Proposal
 from deltamark.domain.runs.run import Operator
-from deltamark.domain.sinks.outgoing import OutgoingChange
+from deltamark.domain.sinks.batch import OutgoingChange
 from deltamark.domain.synchronization.direct_input import refuse_unknown_tables
 from deltamark.domain.validation.unfed_warnings import NOTHING_FROZEN, Frozen
 from deltamark.domain.values import shown

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from deltamark.application.ports.sources import PlaceLost, Question, SourcePlace, SourceUnreachable, WantedTable
-from deltamark.infrastructure.scim import listing
+from deltamark.infrastructure.scim import pages
 from deltamark.infrastructure.scim.source import ScimSource
 from tests.scenarios.http_server import Reply, Request, http_server
 from tests.scim.service import GROUPS, MEMBERS, USERS, Intercept, Scim, question, reply, scim_service
@@ -506,4 +506,4 @@ def test_limits_of_a_page_are_those_of_the_service() -> None:
         rows, _ = snapshot(question(service, USERS))
 
     assert ids(rows) == users
-    assert listing.PAGE_SIZE > 3
+    assert pages.PAGE_SIZE > 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deltamark.application.ports.sinks import SinkUnavailable
 from deltamark.infrastructure.sinks.files import FileSink, RefusedChange
 from deltamark.infrastructure.sinks.ldif import Ldif
-from tests.sinks.outgoing import change, connection, gap, sent
+from tests.sinks.changes import change, connection, gap, sent
 from tests.tiers import law
 
 OPTIONS = {"ObjectClass": "top, inetOrgPerson", "DistinguishedName": "DN", "Properties": "uid=Login, cn=Name"}

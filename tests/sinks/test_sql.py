@@ -12,7 +12,7 @@ import pytest
 
 from deltamark.application.ports.sinks import SinkUnavailable
 from deltamark.infrastructure.sinks.sql import sql_sink
-from tests.sinks.outgoing import change, connection, gap, sent
+from tests.sinks.changes import change, connection, gap, sent
 from tests.stores import NewStore
 
 

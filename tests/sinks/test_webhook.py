@@ -13,7 +13,7 @@ import pytest
 from deltamark.application.ports.sinks import SinkGone, SinkUnavailable
 from deltamark.infrastructure.sinks.webhook import Webhook
 from tests.scenarios.http_server import Reply, Request, always, http_server, in_turn
-from tests.sinks.outgoing import change, connection, gap, sent
+from tests.sinks.changes import change, connection, gap, sent
 
 KEY = b"a key"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -139,6 +139,6 @@ def test_no_failure_shows_a_secret() -> None:
 
 
 def _batch(*positions: int) -> Any:
-    from deltamark.domain.sinks.outgoing import Batch
+    from deltamark.domain.sinks.batch import Batch
 
     return Batch(after=0, until=positions[-1], changes=[change(n) for n in positions])

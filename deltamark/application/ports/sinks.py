@@ -12,7 +12,7 @@ from deltamark.domain.configuration.entity_model import ConnectionTable
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import Position
 from deltamark.domain.secrets import Secret
-from deltamark.domain.sinks.outgoing import Batch, OutgoingChange
+from deltamark.domain.sinks.batch import Batch, OutgoingChange
 
 __all__ = [
     "Batch",

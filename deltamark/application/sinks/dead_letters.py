@@ -10,12 +10,12 @@ from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.sinks import Refusal, SinkGone
 from deltamark.application.services import Services
 from deltamark.application.sinks.deliver import explained, opened_sink, recorded, sink_named
-from deltamark.application.sinks.outgoing import Outgoing
+from deltamark.application.sinks.sink_changes import SinkChanges
 from deltamark.domain.errors import SinkStopped, UsageError
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import Position
+from deltamark.domain.sinks.batch import Batch
 from deltamark.domain.sinks.dead_letters import DeadLetter, LetterState
-from deltamark.domain.sinks.outgoing import Batch
 from deltamark.domain.values import shown
 
 
@@ -64,7 +64,7 @@ def retry(services: Services, name: str) -> Retried:
                 released.append(_decided(services, letter, LetterState.RELEASED))
                 continue
             with services.store.reading() as reading:
-                change = Outgoing(reading, services.configuration, connection).change(letter.position, letter.part)
+                change = SinkChanges(reading, services.configuration, connection).change(letter.position, letter.part)
             if change is None:
                 gone.append(letter)
                 continue

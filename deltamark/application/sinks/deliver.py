@@ -24,7 +24,7 @@ from deltamark.application.ports.sinks import (
 )
 from deltamark.application.ports.sources import ConnectionSettings, SourceUnreachable
 from deltamark.application.services import Apply, Scope, Services, TaskResult
-from deltamark.application.sinks.outgoing import Outgoing, columns_of
+from deltamark.application.sinks.sink_changes import SinkChanges, columns_of
 from deltamark.domain.configuration.entity_model import Connection
 from deltamark.domain.configuration.jobs import DeliverTask
 from deltamark.domain.errors import SinkError, SinkStopped, UsageError
@@ -34,8 +34,8 @@ from deltamark.domain.history.consumer import ConsumerPlace
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import Counts
 from deltamark.domain.secrets import Secret, masked, redacted
+from deltamark.domain.sinks.batch import Batch, Gap
 from deltamark.domain.sinks.dead_letters import DeadLetter, LetterState
-from deltamark.domain.sinks.outgoing import Batch, Gap
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
 
@@ -134,7 +134,7 @@ def deliver(services: Services, name: str, *, dry_run: bool = False) -> Delivere
         while place.position < end:
             with store.reading() as reading:
                 place.refuse_if_moved(reading.consumer(name))
-                batch = Outgoing(reading, services.configuration, connection).batch(place.position, end)
+                batch = SinkChanges(reading, services.configuration, connection).batch(place.position, end)
             for confirmed in _confirmed(services, connection, sink, batch):
                 if confirmed.position > end:
                     raise SinkError(
@@ -156,7 +156,7 @@ def _expected(services: Services, connection: Connection, after: Position, end: 
     done = Delivered(sink=connection.identifier, position=after, is_dry_run=True)
     while done.position < end:
         with services.store.reading() as reading:
-            batch = Outgoing(reading, services.configuration, connection).batch(done.position, end)
+            batch = SinkChanges(reading, services.configuration, connection).batch(done.position, end)
         gaps = [change.gap for change in batch.changes if change.gap is not None]
         done = evolve(done, sent=done.sent + len(batch.changes), gaps=(*done.gaps, *gaps), position=batch.until)
     return done

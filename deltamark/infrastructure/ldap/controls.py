@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import uuid
+from abc import ABC, abstractmethod
 
 from deltamark.infrastructure.ldap import ber
 
@@ -80,18 +81,18 @@ def sync_request(cookie: bytes | None) -> Request:
     return Request(SYNC_REQUEST, ber.sequence(ber.integer(_REFRESH_ONLY, ber.ENUMERATED), *known))
 
 
-class Answer:
+class Answer(ABC):
     """A control of an answer."""
 
     controlType = ""  # noqa: N815 (the name that python-ldap sets)
     criticality = False
 
+    @abstractmethod
     def decodeControlValue(self, encoded: bytes | None) -> None:  # noqa: N802 (the name that python-ldap calls)
         """Reads the value.
 
         :raises ValueError: if it cannot be read.
         """
-        raise NotImplementedError
 
 
 class PagedAnswer(Answer):

@@ -13,7 +13,7 @@ from deltamark.domain.configuration.packages import overlap_of
 from deltamark.domain.configuration.scim_paths import value_of
 from deltamark.domain.values import shown
 from deltamark.infrastructure.scim.client import Client, Document
-from deltamark.infrastructure.scim.listing import identified, resource_path
+from deltamark.infrastructure.scim.pages import identified, resource_path
 from deltamark.infrastructure.scim.service import Service
 
 NEWEST = 10

@@ -20,7 +20,7 @@ from deltamark.domain.configuration.scim_paths import filter_paths
 from deltamark.domain.messages import how_many
 from deltamark.infrastructure.scim import places
 from deltamark.infrastructure.scim.client import Client, Document, opened
-from deltamark.infrastructure.scim.listing import (
+from deltamark.infrastructure.scim.pages import (
     MOST_RESOURCES,
     PAGE_SIZE,
     Limits,

@@ -17,7 +17,7 @@ from typing import Protocol
 from attrs import frozen
 
 from deltamark.application.ports.sinks import Confirmed, Refusal, SinkConnection, SinkUnavailable
-from deltamark.domain.sinks.outgoing import Batch, OutgoingChange
+from deltamark.domain.sinks.batch import Batch, OutgoingChange
 from deltamark.infrastructure.system.atomic_file import whole_file
 
 _DIGITS = 12

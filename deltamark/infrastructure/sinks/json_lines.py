@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from attrs import frozen
 
-from deltamark.domain.sinks.outgoing import Batch, OutgoingChange
+from deltamark.domain.sinks.batch import Batch, OutgoingChange
 from deltamark.infrastructure.sinks.files import End
 
 

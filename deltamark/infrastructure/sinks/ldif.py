@@ -10,7 +10,7 @@ from attrs import frozen
 
 from deltamark.application.ports.sinks import SinkConnection
 from deltamark.domain.configuration.packages import OBJECT_CLASS, listed
-from deltamark.domain.sinks.outgoing import Batch, OutgoingChange
+from deltamark.domain.sinks.batch import Batch, OutgoingChange
 from deltamark.domain.synchronization.distinguished_names import canonical_name, naming_values, relative_names
 from deltamark.domain.values import Value
 from deltamark.infrastructure.sinks.files import End, RefusedChange

@@ -12,7 +12,7 @@ import orjson
 from attrs import frozen
 
 from deltamark.application.ports.sinks import Confirmed, Refusal, Sink, SinkConnection, SinkUnavailable
-from deltamark.domain.sinks.outgoing import Batch, OutgoingChange
+from deltamark.domain.sinks.batch import Batch, OutgoingChange
 
 if TYPE_CHECKING:
     import psycopg

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 import orjson
 
 from deltamark.application.ports.sinks import Confirmed, Refusal, SinkConnection, SinkGone, SinkUnavailable
-from deltamark.domain.sinks.outgoing import Batch, OutgoingChange
+from deltamark.domain.sinks.batch import Batch, OutgoingChange
 from deltamark.infrastructure.http.client import TRIED_AGAIN, Answer, HTTPClient, HTTPFailure, Limits
 
 _GONE = 410

@@ -23,7 +23,7 @@ import pytest
 import deltamark.application.sinks as use_cases
 import deltamark.infrastructure.sinks as adapters
 from deltamark.application.ports.sinks import Confirmed
-from deltamark.application.sinks import deliver, outgoing
+from deltamark.application.sinks import deliver, sink_changes
 from tests.application.sinks.conftest import NewSinkHouse
 from tests.scenarios.http_server import Server, http_server
 from tests.scenarios.sinks import Document, SinkHouse, faults, json_lines, sink
@@ -98,7 +98,7 @@ def receiving(new: NewSinkHouse, folder: Path, package: str) -> Iterator[Receive
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two changes in a batch, so that a delivery has several."""
-    monkeypatch.setattr(outgoing.Outgoing.batch, "__defaults__", (2,))
+    monkeypatch.setattr(sink_changes.SinkChanges.batch, "__defaults__", (2,))
 
 
 def broken_at(receiver: Receiver, line: int) -> tuple[list[str], bool]:
@@ -118,7 +118,7 @@ def wanted(house: SinkHouse) -> list[Document]:
     services = house.engine._services
     with services.store.reading() as reading:
         (connection,) = house.engine.configuration.sinks
-        batch = outgoing.Outgoing(reading, house.engine.configuration, connection).batch(0, reading.head(), 1000)
+        batch = sink_changes.SinkChanges(reading, house.engine.configuration, connection).batch(0, reading.head(), 1000)
     return [change.document() for change in batch.changes]
 
 
@@ -176,7 +176,7 @@ def _deliver_until_killed(url: str, folder: str, address: str, after: int) -> No
     from tests.scenarios.house import configuration
     from tests.scenarios.sinks import with_sinks
 
-    outgoing.Outgoing.batch.__defaults__ = (2,)  # type: ignore[assignment]
+    sink_changes.SinkChanges.batch.__defaults__ = (2,)  # type: ignore[assignment]
     configured = with_sinks(configuration(), sink("WebhookSink"))
     count = [0]
 

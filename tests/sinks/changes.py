@@ -11,7 +11,7 @@ from deltamark.application.ports.sources import ConnectionSettings
 from deltamark.domain.configuration.entity_model import ConnectionTable
 from deltamark.domain.resources.resource import Change
 from deltamark.domain.secrets import Secret
-from deltamark.domain.sinks.outgoing import GAP, Batch, Gap, OutgoingChange
+from deltamark.domain.sinks.batch import GAP, Batch, Gap, OutgoingChange
 from deltamark.domain.values import Value
 
 AT = datetime(2026, 11, 30, 12, tzinfo=UTC)

@@ -22,7 +22,7 @@ from deltamark.domain.configuration.packages import (
 from deltamark.domain.history.changes import AnyChange, Position
 from deltamark.domain.resources.link import LinkEvent
 from deltamark.domain.resources.resource import Change, ResourceEvent, ResourceRef
-from deltamark.domain.sinks.outgoing import GAP, Batch, Gap, Link, OutgoingChange
+from deltamark.domain.sinks.batch import GAP, Batch, Gap, Link, OutgoingChange
 from deltamark.domain.values import Values
 
 MOST = 1_000
@@ -70,7 +70,7 @@ def _choices(configuration: Configuration, connection: Connection) -> Iterator[_
         )
 
 
-class Outgoing:
+class SinkChanges:
     """Reads what a sink shall have, in one reading of the store."""
 
     def __init__(self, reading: Reading, configuration: Configuration, connection: Connection) -> None:
