@@ -122,6 +122,7 @@ if TYPE_CHECKING:
         UserTaskFailed,
     )
     from deltamark.domain.history.changes import (
+        ChangePage,
         Classification,
         CorrelationKey,
         DirtyResource,
@@ -189,6 +190,7 @@ __all__ = [
     "CannotCancel",
     "CannotResume",
     "Change",
+    "ChangePage",
     "ChangesMissed",
     "Checkpoint",
     "Classification",
@@ -467,6 +469,7 @@ _MODULES = {
         "UserTaskFailed",
     ),
     "deltamark.domain.history.changes": (
+        "ChangePage",
         "Classification",
         "CorrelationKey",
         "DirtyResource",

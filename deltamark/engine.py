@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -52,6 +53,8 @@ from deltamark.domain.derivation.explanation import Explanation
 from deltamark.domain.derivation.simulation import SAMPLES
 from deltamark.domain.errors import Fault, UsageError
 from deltamark.domain.history.changes import (
+    ChangeKind,
+    ChangePage,
     Classification,
     CorrelationKey,
     DirtyResource,
@@ -682,12 +685,16 @@ class Engine:
         property_name: str | None = None,
         association: str | None = None,
         rule: str | None = None,
+        kind: str | None = None,
+        before: Position | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
         kept_only: bool = False,
     ) -> RowIterator[LoggedChange]:
         """The log, oldest first: the changes that are all that is named. An iterator with Arrow forms (`RowIterator`).
 
         Reads in chunks: memory does not grow with the log. Sees the store as it is when the iteration begins;
-        what only the store can tell is refused then, not before.
+        what only the store can tell is refused then, not before. To show some of a long log, see `changes_page`.
 
         :param after: exclusive; 0 is before the first change.
         :param until: the last moment, inclusive; None for the present.
@@ -697,6 +704,11 @@ class Engine:
         :param association: only of its links.
         :param rule: only values that this rule computed: named by its property (``Mail`` or ``Person:Mail``), the
             identifier of its expression, or its function.
+        :param kind: only of this kind: ``created``, ``updated``, ``deleted``, ``linked``, ``unlinked``; ``computed`` are
+            those updates that a task computed.
+        :param before: the first position that is not wanted any more; None for the end of the log.
+        :param newest_first: gives the newest change first.
+        :param limit: how many at most; None for all.
         :param kept_only: leaves out what was discarded instead of raising `HistoryDiscarded`; `horizons` says what
             is missing then.
         :raises HistoryDiscarded: if `after` lies below a horizon of the entity types asked for.
@@ -706,15 +718,82 @@ class Engine:
         arguments.position("after", after)
         self._moment("until", until)
         arguments.boolean("kept_only", kept_only)
+        arguments.boolean("newest_first", newest_first)
+        most = None if limit is None else arguments.whole_number("the limit", limit)
+        if before is not None:
+            arguments.position("before", before)
+            if until is not None:
+                raise UsageError("until and before both name an end. Give one of them.")
         admitted = self._change_filter(
-            self._filter(entity_type, key, run), task, user, property_name, association, rule
+            self._filter(entity_type, key, run, kind), task, user, property_name, association, rule
         )
-        rows = self._rows(
-            lambda reading: history.kept_changes(
-                reading, self.configuration, after, until, admitted, kept_only=kept_only
+
+        def query(reading: Reading) -> Iterator[LoggedChange]:
+            end = until if before is None else min(max(before - 1, 0), reading.head())
+            changes = history.kept_changes(
+                reading, self.configuration, after, end, admitted, kept_only=kept_only, newest_first=newest_first
             )
+            return islice(changes, most)
+
+        return arrow_rows.changes_read(self._rows(query))
+
+    def changes_page(
+        self,
+        *,
+        after: Position | None = None,
+        before: Position | None = None,
+        entity_type: str | None = None,
+        key: str | None = None,
+        run: int | None = None,
+        kind: str | None = None,
+        task: str | None = None,
+        user: str | None = None,
+        property_name: str | None = None,
+        association: str | None = None,
+        rule: str | None = None,
+        limit: int = 50,
+        budget_s: float | None = None,
+    ) -> ChangePage:
+        """Some changes of the log that are all that is named, newest first, with how far the log was searched for them.
+
+        ``page = engine.changes_page(entity_type="Person")`` are the newest; while ``page.more``,
+        ``engine.changes_page(before=page.scanned_to, entity_type="Person")`` are the next.
+
+        The other filters are those of `changes`. What was discarded is not refused: `horizon` of the page says so.
+
+        :param after: gives the changes beyond this position, oldest first.
+        :param before: gives the changes below this position, newest first; None, without `after`: the newest.
+        :param limit: how many at most.
+        :param budget_s: ends the search after about so many seconds, with what was found by then, and `more` is True;
+            None: searches until there are `limit` changes or the log ends.
+        :raises UsageError: as for `changes`; and for both of `after` and `before`.
+        """
+        from deltamark.application.history.pages import change_page
+
+        if after is not None and before is not None:
+            raise UsageError("after and before name two directions. Give one of them.")
+        if after is not None:
+            arguments.position("after", after)
+        if before is not None:
+            arguments.position("before", before)
+        arguments.whole_number("the limit", limit, least=1)
+        budget = arguments.optional_seconds("budget_s", budget_s)
+        admitted = self._change_filter(
+            self._filter(entity_type, key, run, kind), task, user, property_name, association, rule
         )
-        return arrow_rows.changes_read(rows)
+        with self._store.reading() as reading:
+            if after is not None:
+                history.position_of(reading, after)
+            return change_page(
+                reading,
+                self.configuration,
+                admitted,
+                after=after or 0,
+                until=None if before is None else min(max(before - 1, 0), reading.head()),
+                newest_first=after is None,
+                limit=limit,
+                budget_s=budget,
+            )
 
     def follow(
         self,
@@ -852,13 +931,24 @@ class Engine:
         return remove_consumer(services.store, arguments.text("the name of a consumer", name))
 
     def history(
-        self, entity_type: str, key: str, *, after: Position = 0, until: When | None = None, kept_only: bool = False
+        self,
+        entity_type: str,
+        key: str,
+        *,
+        after: Position = 0,
+        until: When | None = None,
+        kept_only: bool = False,
+        before: Position | None = None,
+        limit: int | None = None,
     ) -> RowList[LoggedChange]:
         """The changes of one resource and those of its links, oldest first: a list with Arrow forms (`RowList`).
 
-        Costs time in proportion to those.
+        Costs time in proportion to those. Of a resource with very many, ask for the newest (`limit`), which come
+        newest first; then for those `before` the position of the last; what was discarded is left out then.
 
         :param until: the last moment, inclusive; None for the present.
+        :param before: gives the changes below this position, newest first.
+        :param limit: gives so many at most, newest first; 50 where only `before` is given.
         :param kept_only: as for `changes`.
         :raises HistoryDiscarded: if `after` lies below the horizon of the entity type.
         :raises UsageError: for an entity type that does not exist, or a resource that never did.
@@ -867,6 +957,16 @@ class Engine:
         arguments.position("after", after)
         self._moment("until", until)
         arguments.boolean("kept_only", kept_only)
+        if before is not None or limit is not None:
+            from deltamark.application.history.pages import newest_history
+
+            if after or until is not None:
+                raise UsageError("with before or limit, the newest changes come first: leave out after and until.")
+            end = None if before is None else arguments.position("before", before)
+            most = 50 if limit is None else arguments.whole_number("the limit", limit)
+            with self._store.reading() as reading:
+                below = reading.head() + 1 if end is None else end
+                return arrow_rows.change_list(newest_history(reading, ref, below, most))
         with self._store.reading() as reading:
             changes = history.resource_history(
                 reading, self.configuration, ref, after=after, until=until, kept_only=kept_only
@@ -1600,12 +1700,15 @@ class Engine:
             raise UsageError(f'model is "then" or "now", not {shown(model)}.')
         return self._open
 
-    def _filter(self, entity_type: str | None, key: str | None, run: int | None = None) -> ChangeFilter:
+    def _filter(
+        self, entity_type: str | None, key: str | None, run: int | None = None, kind: str | None = None
+    ) -> ChangeFilter:
         self._check_type(entity_type)
         return ChangeFilter(
             entity_type=entity_type,
             key=arguments.optional_text("a key", key),
             run=None if run is None else arguments.whole_number("the number of a run", run),
+            kind=None if kind is None else arguments.member("the kind of a change", ChangeKind, kind),
         )
 
     def _change_filter(

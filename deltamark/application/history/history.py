@@ -19,7 +19,7 @@ from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Narrowing, RunSummary
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import HistoryDiscarded, RunNotFound, UsageError, exactly
-from deltamark.domain.history.changes import AnyChange, Horizon, LoggedChange, Position, RunMoment, When
+from deltamark.domain.history.changes import AnyChange, ChangeKind, Horizon, LoggedChange, Position, RunMoment, When
 from deltamark.domain.messages import ADOPT
 from deltamark.domain.resources.events import ADOPTION
 from deltamark.domain.resources.link import LinkRef
@@ -136,6 +136,12 @@ def positions_to_compare(
 def refuse_below(horizon: Horizon | None, position: Position) -> None:
     """Raises `HistoryDiscarded` for a position below the horizon."""
     if horizon is not None and position < horizon.position:
+        refuse(horizon)
+
+
+def refuse(horizon: Horizon | None) -> None:
+    """Raises `HistoryDiscarded` if there is a horizon."""
+    if horizon is not None:
         raise HistoryDiscarded(horizon.connector, horizon.position, horizon.run, horizon.task)
 
 
@@ -155,6 +161,7 @@ class ChangeFilter:
     property: str | None = None
     association: str | None = None
     computed: frozenset[tuple[str, str]] | None = None
+    kind: ChangeKind | None = None
 
     def admits(self, event: AnyChange) -> bool:
         """Whether a change passes the filter as far as that does not depend on the record of its run.
@@ -162,6 +169,8 @@ class ChangeFilter:
         A change of a link passes by either end.
         """
         if self.run is not None and event.cause.run != self.run:
+            return False
+        if self.kind is not None and not self.kind.admits(event):
             return False
         if isinstance(event, ResourceEvent):
             return self.association is None and self._names(event.ref) and self._has_value(event)
@@ -197,6 +206,11 @@ class RunNames:
         self._reading = reading
         self._runs: dict[int, JobRun] = {}
         self._grounds = GroundsOfChanges(reading)
+
+    def admitted(self, changes: Iterator[tuple[Position, AnyChange]], admitted: ChangeFilter) -> Iterator[LoggedChange]:
+        """The changes that a filter admits, with their names."""
+        named = (self.named(position, event) for position, event in changes if admitted.admits(event))
+        return (change for change in named if admitted.admits_origin(change))
 
     def named(self, position: Position, event: AnyChange) -> LoggedChange:
         """The change with its names."""
@@ -234,8 +248,9 @@ def kept_changes(
     admitted: ChangeFilter,
     *,
     kept_only: bool,
+    newest_first: bool = False,
 ) -> Iterator[LoggedChange]:
-    """The changes that a filter admits, oldest first.
+    """The changes that a filter admits, oldest first or newest first.
 
     :param kept_only: leaves out what was discarded instead of raising `HistoryDiscarded`.
     :raises HistoryDiscarded: if `after` lies below the horizon of what the filter admits.
@@ -244,21 +259,26 @@ def kept_changes(
     last = None if until is None else position_of(reading, until)
     position_of(reading, after)
     if not kept_only:
-        _refuse_discarded(reading, configuration, after, admitted)
-    return changes(reading, after, last, admitted, narrowing=_with_runs(reading, _narrowing(admitted), admitted))
+        refuse(horizon_of_changes(reading, configuration, admitted, after))
+    narrowing = narrowed(reading, admitted)
+    return changes(reading, after, last, admitted, narrowing=narrowing, newest_first=newest_first)
 
 
-def _refuse_discarded(reading: Reading, configuration: Configuration, after: Position, admitted: ChangeFilter) -> None:
+def horizon_of_changes(
+    reading: Reading, configuration: Configuration, admitted: ChangeFilter, after: Position
+) -> Horizon | None:
+    """The highest horizon of what a filter admits beyond a position, or None if nothing of it was discarded."""
     horizons = horizons_of(reading, configuration, admitted.entity_type)
     if admitted.association is not None:
         horizons = [horizon for horizon in horizons if horizon.subject == admitted.association]
     if admitted.run is not None and not after:
         summary = reading.run(admitted.run, with_rows=False)
         if summary is None:
-            return
+            return None
         horizons = [horizon for horizon in horizons if _changed(summary.run, horizon.subject)]
         after = summary.first
-    refuse_below(max(horizons, key=lambda horizon: horizon.position, default=None), after)
+    horizon = max(horizons, key=lambda horizon: horizon.position, default=None)
+    return horizon if horizon is not None and horizon.position > after else None
 
 
 def _changed(run: JobRun, subject: str) -> bool:
@@ -277,10 +297,16 @@ def _narrowing(admitted: ChangeFilter) -> Narrowing:
         association=admitted.association,
         properties=tuple(sorted(properties)) if len(properties) <= _MOST_LOOKED_FOR else (),
         is_computed=admitted.computed is not None,
+        kind=admitted.kind,
     )
 
 
 _MOST_LOOKED_FOR = 20
+
+
+def narrowed(reading: Reading, admitted: ChangeFilter) -> Narrowing:
+    """What a filter says of changes beforehand, with the runs and tasks that it admits."""
+    return _with_runs(reading, _narrowing(admitted), admitted)
 
 
 def _with_runs(reading: Reading, narrowing: Narrowing, admitted: ChangeFilter) -> Narrowing:
@@ -318,35 +344,55 @@ def callers_of(run: JobRun) -> Iterator[tuple[str, str | None]]:
         yield operator.user, operator.by
 
 
+def bounds(
+    reading: Reading, after: Position, until: Position | None, admitted: ChangeFilter
+) -> tuple[Position, Position]:
+    """The positions between which changes that a filter admits may lie: exclusive, inclusive.
+
+    :raises RunNotFound: if the filter names a run that does not exist.
+    """
+    last = reading.head() if until is None else until
+    if admitted.run is None:
+        return after, last
+    summary = _run(reading, admitted.run)
+    return max(after, summary.first), min(last, summary.last)
+
+
 def changes(
     reading: Reading,
     after: Position,
     until: Position | None,
     admitted: ChangeFilter,
     narrowing: Narrowing | None = None,
+    *,
+    newest_first: bool = False,
 ) -> Iterator[LoggedChange]:
-    """The changes that a filter admits, oldest first.
+    """The changes that a filter admits, oldest first or newest first.
 
     :param narrowing: what is known of them beforehand.
     """
-    if admitted.run is not None:
-        summary = _run(reading, admitted.run)
-        after = max(after, summary.first)
-        until = summary.last if until is None else min(until, summary.last)
+    first, last = bounds(reading, after, until, admitted)
     names = RunNames(reading)
-    if admitted.entity_type is not None and admitted.key is not None:
-        history = history_of(reading, ResourceRef(admitted.entity_type, admitted.key))
-        between: Iterator[tuple[Position, AnyChange]] = (
-            (position, event)
-            for position, event in history
-            if position > after and (until is None or position <= until)
-        )
+    if admitted.key is not None:
+        between = changes_of_key(reading, admitted, first, last, newest_first=newest_first)
     else:
-        between = reading.changes(
-            after, until, None if admitted == ChangeFilter() else narrowing or _narrowing(admitted)
-        )
-    named = (names.named(position, event) for position, event in between if admitted.admits(event))
-    return (change for change in named if admitted.admits_origin(change))
+        narrowing = None if admitted == ChangeFilter() else narrowing or _narrowing(admitted)
+        between = reading.changes(first, last, narrowing, newest_first=newest_first)
+    return names.admitted(between, admitted)
+
+
+def changes_of_key(
+    reading: Reading, admitted: ChangeFilter, after: Position, until: Position, *, newest_first: bool
+) -> Iterator[tuple[Position, AnyChange]]:
+    """The changes of the resources of a key, and of their links: of one entity type, or of all that have such a key."""
+    key = admitted.key or ""
+    types = reading.stored_entity_types() if admitted.entity_type is None else [admitted.entity_type]
+    if len(types) == 1 and not newest_first:
+        history = history_of(reading, ResourceRef(types[0], key))
+        return ((position, event) for position, event in history if after < position <= until)
+    found = (reading.stream_of(ResourceRef(entity_type, key)) for entity_type in types)
+    streams = [stream for stream in found if stream is not None]
+    return reading.changes_at(streams, after, until, newest_first=newest_first)
 
 
 class Folded(NamedTuple, Generic[_State]):

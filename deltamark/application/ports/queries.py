@@ -135,13 +135,27 @@ class Reading(Protocol):
         ...
 
     def changes(
-        self, after: Position, until: Position | None, narrowing: Narrowing | None = None
+        self,
+        after: Position,
+        until: Position | None,
+        narrowing: Narrowing | None = None,
+        *,
+        newest_first: bool = False,
     ) -> Iterator[tuple[Position, AnyChange]]:
-        """The changes in `after` < position <= `until`, oldest first, in chunks.
+        """The changes in `after` < position <= `until`, in chunks.
 
         They are changes of resources and of links.
 
         :param narrowing: which others may be left out.
+        """
+        ...
+
+    def changes_at(
+        self, streams: Sequence[int], after: Position, until: Position, *, newest_first: bool
+    ) -> Iterator[tuple[Position, AnyChange]]:
+        """The changes in `after` < position <= `until` of resources, by their streams, and of their links.
+
+        The positions are read first, the changes in chunks, as far as they are asked for.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import frozen
 
 from deltamark.domain.configuration.rules import DerivationKind
-from deltamark.domain.history.changes import Position
+from deltamark.domain.history.changes import ChangeKind, Position
 from deltamark.domain.processes import ProcessState
 from deltamark.domain.runs.run import JobRun
 
@@ -152,6 +152,7 @@ class Narrowing:
     :param properties: only of resources, with one of these among their values.
     :param is_computed: only of computed values.
     :param ordinals: only by tasks with one of these places in their run.
+    :param kind: only of this kind, see `ChangeKind`.
     """
 
     spans: tuple[tuple[Position, Position], ...] | None = None
@@ -160,6 +161,7 @@ class Narrowing:
     properties: tuple[str, ...] = ()
     is_computed: bool = False
     ordinals: tuple[int, ...] = ()
+    kind: ChangeKind | None = None
 
 
 @frozen(kw_only=True)

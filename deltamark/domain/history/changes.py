@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import Enum
 from typing import TypeAlias
 
 from attrs import frozen
@@ -10,7 +11,7 @@ from attrs import frozen
 from deltamark.domain.history.grounds import Grounds
 from deltamark.domain.representation import html_table, names_in_brief
 from deltamark.domain.resources.link import LinkEvent
-from deltamark.domain.resources.resource import ResourceEvent
+from deltamark.domain.resources.resource import Computed, ResourceEvent
 from deltamark.domain.runs.run import TriggerKind
 from deltamark.domain.values import escaped
 
@@ -18,6 +19,21 @@ Position: TypeAlias = int
 """The place of a change in the log: unique, increasing, never reused. 0 is before the first."""
 
 AnyChange: TypeAlias = ResourceEvent | LinkEvent
+
+
+class ChangeKind(Enum):
+    """The kinds by which changes are filtered; `COMPUTED` is a part of `UPDATED`."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    COMPUTED = "computed"
+    DELETED = "deleted"
+    LINKED = "linked"
+    UNLINKED = "unlinked"
+
+    def admits(self, event: AnyChange) -> bool:
+        """Whether a change is of this kind."""
+        return isinstance(event, Computed) if self is ChangeKind.COMPUTED else event.kind == self.value
 
 
 @frozen(kw_only=True)
@@ -127,6 +143,23 @@ class Horizon:
 
 
 @frozen(kw_only=True)
+class ChangePage:
+    """A part of the log, and how far it was searched for it.
+
+    :param changes: those that were asked for, in the order that was asked for.
+    :param scanned_to: the changes are all from where the search began to this position: newest first, go on with
+        `before` this position; oldest first, with `after` it.
+    :param more: whether the search ended before the end of the log that was asked for: there may be more.
+    :param horizon: what was discarded of the part that was searched, at its highest position; None if nothing was.
+    """
+
+    changes: tuple[LoggedChange, ...]
+    scanned_to: Position
+    more: bool
+    horizon: Horizon | None = None
+
+
+@frozen(kw_only=True)
 class DirtyResource:
     """A resource that a task would compute.
 
@@ -181,6 +214,8 @@ class Classification:
 
 __all__ = [
     "AnyChange",
+    "ChangeKind",
+    "ChangePage",
     "Classification",
     "CorrelationKey",
     "DirtyResource",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import groupby, islice
@@ -14,7 +14,7 @@ import orjson
 from deltamark.application.ports.records import Narrowing, RunSummary
 from deltamark.domain.derivation.dependency_paths import Hop
 from deltamark.domain.errors import store_damaged
-from deltamark.domain.history.changes import AnyChange, Horizon
+from deltamark.domain.history.changes import AnyChange, ChangeKind, Horizon
 from deltamark.domain.resources.events import Event
 from deltamark.domain.resources.link import Linked, LinkEvent, LinkFact, LinkRef, LinkSnapshot, fold_link
 from deltamark.domain.resources.resource import (
@@ -35,8 +35,13 @@ from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import (
     CHANGE_TOPICS,
     COMPUTED,
+    CREATED,
+    DELETED,
     LINK_TOPICS,
+    LINKED,
     RESOURCE_TOPICS,
+    UNLINKED,
+    UPDATED,
     to_micros,
 )
 from deltamark.infrastructure.store.events.run_events import CHANGES_DISCARDED, ROWS_SET_ASIDE, RUN_BEGINNINGS
@@ -44,6 +49,9 @@ from deltamark.infrastructure.store.queries.state import StateQueries, links, wh
 
 _SPARSE = 20
 """Streams are looked up one by one where there are so many positions to be read for each of them, or more."""
+
+_READ_AT = 200
+"""Events read at a time by their positions, of which a reader may want only some."""
 
 _READ = 2_000
 """Events read at a time: memory does not grow with the log."""
@@ -56,12 +64,27 @@ END_OF_LOG = 2**63 - 1
 EVENT = "notification_id, originator_id, originator_version, topic, state"
 
 
+_TOPICS_OF: Mapping[ChangeKind, Sequence[str]] = {
+    ChangeKind.CREATED: (CREATED,),
+    ChangeKind.UPDATED: (UPDATED, COMPUTED),
+    ChangeKind.COMPUTED: (COMPUTED,),
+    ChangeKind.DELETED: (DELETED,),
+    ChangeKind.LINKED: (LINKED,),
+    ChangeKind.UNLINKED: (UNLINKED,),
+}
+
+
 def _topics(narrowing: Narrowing) -> Sequence[str]:
+    topics = CHANGE_TOPICS if narrowing.kind is None else _TOPICS_OF[narrowing.kind]
     if narrowing.association is not None:
-        return LINK_TOPICS
+        return [topic for topic in topics if topic in LINK_TOPICS]
     if narrowing.is_computed:
-        return (COMPUTED,)
-    return RESOURCE_TOPICS if narrowing.properties else CHANGE_TOPICS
+        return [topic for topic in topics if topic == COMPUTED]
+    return [topic for topic in topics if topic in RESOURCE_TOPICS] if narrowing.properties else topics
+
+
+def _direction(newest_first: bool) -> str:
+    return "DESC" if newest_first else "ASC"
 
 
 @cache
@@ -107,17 +130,38 @@ class LogQueries(StateQueries):
         return [discarded for _, discarded in self.discards(position) if discarded.up_to > position]
 
     def changes(
-        self, after: int, until: int | None, narrowing: Narrowing | None = None
+        self, after: int, until: int | None, narrowing: Narrowing | None = None, *, newest_first: bool = False
     ) -> Iterator[tuple[int, AnyChange]]:
         last = self.head() if until is None else until
         if narrowing is None:
             sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
-                AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
+                AND {self._db.among_texts("topic", 3)} ORDER BY notification_id {_direction(newest_first)}"""
             return map(self._event, self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS))))
         spans = [(max(first, after), min(end, last)) for first, end in narrowing.spans or [(after, last)]]
-        return self._narrowed([(first, end) for first, end in spans if first < end], narrowing)
+        return self._narrowed([(first, end) for first, end in spans if first < end], narrowing, newest_first)
 
-    def _narrowed(self, spans: Sequence[tuple[int, int]], narrowing: Narrowing) -> Iterator[tuple[int, AnyChange]]:
+    def changes_at(
+        self, streams: Sequence[int], after: int, until: int, *, newest_first: bool
+    ) -> Iterator[tuple[int, AnyChange]]:
+        # A resource may have a hundred thousand links: of those not asked for, only entries of indexes are read.
+        within = "+e.notification_id>?2 AND +e.notification_id<=?3"
+        sql = f"""SELECT position FROM (
+            SELECT e.notification_id AS position FROM stored_events e
+            WHERE {self._db.among_numbers("e.originator_id", 1)} AND {within}
+            UNION ALL SELECT e.notification_id FROM links l
+            {self._db.ordered_join} stored_events e ON e.originator_id = +l.stream
+            WHERE ({self._db.among_numbers("l.source", 1)} OR {self._db.among_numbers("l.target", 1)}) AND {within}
+            ) p ORDER BY position {_direction(newest_first)}"""
+        events = f"""SELECT {EVENT} FROM stored_events WHERE {self._db.among_numbers("notification_id", 1)}
+            AND {self._db.among_texts("topic", 2)} ORDER BY notification_id {_direction(newest_first)}"""
+        positions = self._db.rows(sql, (self._db.array(list(streams)), after, until))
+        while portion := [position for (position,) in islice(positions, _READ_AT)]:
+            parameters = (self._db.array(portion), self._db.array(CHANGE_TOPICS))
+            yield from map(self._event, self._db.all(events, parameters))
+
+    def _narrowed(
+        self, spans: Sequence[tuple[int, int]], narrowing: Narrowing, newest_first: bool
+    ) -> Iterator[tuple[int, AnyChange]]:
         """Yields the changes of some spans, those of few streams by the index of streams."""
         parameters: list[Any] = [0, 0, self._db.array(_topics(narrowing))]
         conditions = []
@@ -133,8 +177,9 @@ class LogQueries(StateQueries):
             plus = "+"  # searched by streams, not by position
         sql = f"""SELECT {EVENT} FROM stored_events WHERE {plus}notification_id>?1 AND {plus}notification_id<=?2
             AND {self._db.among_texts("topic", 3)}{"".join(f" AND {condition}" for condition in conditions)}
-            ORDER BY {plus}notification_id"""
-        for first, end in spans if streams is None or len(spans) < 2 else [(spans[0][0], spans[-1][1])]:
+            ORDER BY {plus}notification_id {_direction(newest_first)}"""
+        ordered = spans[::-1] if newest_first else spans
+        for first, end in ordered if streams is None or len(spans) < 2 else [(spans[0][0], spans[-1][1])]:
             parameters[:2] = first, end
             yield from map(self._event, self._db.rows(sql, tuple(parameters)))
 
