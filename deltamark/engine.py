@@ -704,7 +704,7 @@ class Engine:
         :param association: only of its links.
         :param rule: only values that this rule computed: named by its property (``Mail`` or ``Person:Mail``), the
             identifier of its expression, or its function.
-        :param kind: only of this kind: ``created``, ``updated``, ``deleted``, ``linked``, ``unlinked``; ``computed`` are
+        :param kind: only ``created``, ``updated``, ``deleted``, ``linked`` or ``unlinked``; or ``computed``, which are
             those updates that a task computed.
         :param before: the first position that is not wanted any more; None for the end of the log.
         :param newest_first: gives the newest change first.
