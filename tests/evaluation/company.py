@@ -115,13 +115,17 @@ def evaluator(at_once: int = 200_000) -> DuckEvaluator:
 
 @frozen
 class Outcome:
-    """The result of an evaluation: all computed values by stream, and the changes."""
+    """The result of an evaluation: all computed values by stream, and the changes.
+
+    `refused` has the stream, the index of the derivation and the reason of each value.
+    """
 
     values: dict[int, dict[str, Any]]
     changes: dict[int, dict[str, list[Any]]]
     texts: dict[int, tuple[str, str]]
     executed: int
     necessary: int
+    refused: list[tuple[int, int, str | None]] = field(factory=list)
 
 
 @define
@@ -152,6 +156,7 @@ class Company:
             {stream: (row["computed"], row["changes"]) for stream, row in rows.items()},
             computation.executed,
             computation.necessary,
+            [] if computation.refused is None else [tuple(row.values()) for row in computation.refused.to_pylist()],
         )
 
     def keep(self, outcome: Outcome) -> None:

@@ -9,7 +9,6 @@ import pytest
 from attrs import evolve
 
 from deltamark import DeltamarkError
-from deltamark.application.ports.evaluator import EvaluationFailed
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.duckdb import connection as duck
 from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
@@ -27,60 +26,95 @@ FULL = computed("Full", "SQL:p: p.First || ' ' || p.Last")
         ("Small", "SQL:p: p.Floor", {"Floor": 256}, '"256" where a whole number from 0 to 255 is expected'),
     ],
 )
-def test_a_failure_names_the_expression_the_resource_and_the_reason(name, expression, person, reason):
-    company = Company({stream: {} for stream in range(1, 50)} | {17: person, 23: person})
-    derivations = [FULL, computed(name, expression), computed("Label", "Literal:x")]
+def test_a_value_that_fails_is_none_and_all_others_are_computed(name, expression, person, reason):
+    people = {stream: {"Floor": 1, "First": "1"} for stream in range(1, 50)}
+    company = Company(people | {17: person, 23: person})
 
-    with pytest.raises(EvaluationFailed) as failed:
-        company.compute(derivations)
+    outcome = company.compute([FULL, computed(name, expression), computed("Label", "Literal:x")])
 
-    assert failed.value.derivation == derivations[1]
-    assert failed.value.stream == 17
-    assert reason in failed.value.reason
-    assert str(failed.value).startswith(
-        f"the expression of Person:{name} failed for the resource with stream 17: {failed.value.reason}. "
-        "Nothing was changed. Correct the expression"
-    )
+    assert [value[:2] for value in outcome.refused] == [(17, 1), (23, 1)]
+    assert all(reason in said for _, _, said in outcome.refused)
+    assert {s for s, values in outcome.values.items() if name in values} == people.keys() - {17, 23}
+    assert {s for s, values in outcome.values.items() if values["Label"] == "x"} == people.keys()
 
 
-def test_the_first_portion_that_fails_is_reported():
+def test_a_value_that_can_no_longer_be_computed_is_removed():
+    company = Company({1: {"Floor": 1}, 2: {"Floor": 1}})
+    score = computed("Score", "SQL:p: 1 / p.Floor")
+    company.keep(company.compute([score]))
+    company.people[2] = {"Floor": 0}
+
+    outcome = company.compute([score], due=[(2, 0)])
+
+    assert (outcome.necessary, outcome.values, outcome.changes) == (1, {2: {}}, {2: {"Score": [1.0, None]}})
+
+
+def test_portions_that_fail_and_others_are_computed():
     company = Company({stream: {"Floor": stream} for stream in range(1, 50)})
+    score = computed("Score", "SQL:p: 1 / (p.Floor % 40 - 1)")
 
-    with pytest.raises(EvaluationFailed) as failed:
-        company.compute([computed("Score", "SQL:p: 1 / (p.Floor % 40 - 31)")], at_once=10)
+    outcome = company.compute([score], at_once=10)
 
-    assert failed.value.stream == 31
+    assert [stream for stream, _, _ in outcome.refused] == [1, 41]
+    assert outcome.necessary == 47
 
 
-def test_a_failure_in_a_reader_of_another_value_names_the_reader():
+def test_a_reader_of_a_value_that_fails_reads_none():
+    company = Company({1: {"Floor": 0}, 2: {"Floor": 2}})
+    derivations = [computed("Score", "SQL:p: 1 / p.Floor"), computed("Label", "SQL:p: coalesce(p.Score, 7)")]
+
+    assert company.compute(derivations).values == {1: {"Label": "7.0"}, 2: {"Label": "0.5", "Score": 0.5}}
+
+
+def test_of_expressions_that_share_a_part_only_those_that_need_it_fail():
+    company = Company({1: {"Floor": 0}, 2: {"Floor": 2}})
+    derivations = [
+        computed("Score", "SQL:p: 1 / p.Floor"),
+        computed("Big", "SQL:p: cast(1 / p.Floor as bigint)"),
+        computed("Label", "SQL:p: case when p.Floor = 0 then 'none' else cast(1 / p.Floor as text) end"),
+    ]
+
+    outcome = company.compute(derivations)
+
+    assert [value[:2] for value in outcome.refused] == [(1, 0), (1, 1)]
+    assert outcome.values[1] == {"Label": "none"}
+
+
+def test_the_reason_is_that_of_the_first_that_fails():
+    company = Company({1: {"First": "1"}, 2: {"First": "b"}, 3: {"First": "c"}})
+
+    refused = company.compute([computed("Level", "SQL:p: cast(p.First as bigint)")]).refused
+
+    assert refused == [(stream, 0, "could not convert string 'b' to INT64") for stream in (2, 3)]
+
+
+def test_a_failure_in_a_reader_of_another_value_is_of_the_reader():
     company = Company({1: {"First": "12", "Last": "x"}})
     reader = computed("Level", "SQL:p: cast(p.Full as bigint)")
 
-    with pytest.raises(EvaluationFailed) as failed:
-        company.compute([FULL, reader], due=[(1, 0)])
-
-    assert failed.value.derivation == reader
+    assert [number for _, number, _ in company.compute([FULL, reader], due=[(1, 0)]).refused] == [1]
 
 
-def test_a_failing_rule_is_named():
+def test_a_failing_rule_has_no_value():
     company = Company({5: {"Floor": 1}, 6: {"Floor": 0}, 7: {"Floor": 0}})
-    rules = [rule("Fine", "Literal:x"), rule("Ratio", "SQL:p: 1 / p.Floor > 2", decides=True)]
+    rules = [rule("Fine", "Literal:x"), rule("Ratio", "SQL:p: 1 / p.Floor > 0.5", decides=True)]
 
-    with pytest.raises(EvaluationFailed) as failed:
-        company.values(rules)
+    values = evaluator().values(rules, company.inputs(rules))
 
-    assert (failed.value.derivation, failed.value.stream) == (rules[1], 6)
-    assert str(failed.value).startswith("the expression of classification rule Ratio failed for the resource")
+    assert [table.column("value").to_pylist() for table in values.tables] == [["x"] * 3, [True, None, None]]
+    assert values.refused.to_pylist() == [
+        {"stream": stream, "derivation": 1, "reason": "division by zero"} for stream in (6, 7)
+    ]
 
 
-def test_a_failure_is_reported_in_one_printable_line():
+def test_a_reason_is_one_printable_line():
     company = Company({1: {"First": "a\n\x1b[31mb" + "x" * 9_000}})
 
-    with pytest.raises(EvaluationFailed) as failed:
-        company.compute([computed("Level", "SQL:p: cast(p.First as bigint)")])
+    ((_, _, reason),) = company.compute([computed("Level", "SQL:p: cast(p.First as bigint)")]).refused
 
-    assert failed.value.reason.isprintable()
-    assert len(failed.value.reason) < 400
+    assert reason is not None
+    assert reason.isprintable()
+    assert len(reason) < 400
 
 
 @pytest.mark.parametrize("place", ["state", "computed", "reached"])

@@ -26,7 +26,8 @@ COUNTED = computed("Level", "SQL:p: len(p.Manager.Reports.First)")
 def refused(company: Company, *derivations: Any, **options: Any) -> list[tuple[int, int]]:
     found = evaluator().properties(derivations, company.inputs(derivations, **options)).refused
     assert found is not None
-    return sorted(zip(*found.to_pydict().values(), strict=True))
+    assert found.column("reason").null_count == found.num_rows
+    return sorted(zip(*(found.column(name).to_pylist() for name in ("stream", "derivation")), strict=True))
 
 
 def test_a_text_of_the_greatest_length_is_stored_and_a_longer_one_is_none() -> None:
@@ -84,7 +85,7 @@ def test_keys_and_classifications_are_refused_like_properties() -> None:
     found = evaluator().values(rules, company.inputs(rules))
 
     assert [table.to_pydict()["value"] for table in found.tables] == [[None, "x"], [None, True]]
-    assert found.refused.to_pydict() == {"stream": [1, 1], "derivation": [0, 1]}
+    assert found.refused.to_pydict() == {"stream": [1, 1], "derivation": [0, 1], "reason": [None, None]}
 
 
 def test_a_property_that_reads_one_that_is_refused_reads_nothing() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,14 +12,13 @@ from deltamark.application.derivation.grounds import Grounds
 from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.workload import Share, View, Workload, unread_flags
 from deltamark.application.ports.commands import Writing
-from deltamark.application.ports.evaluator import EvaluationFailed, Inputs
+from deltamark.application.ports.evaluator import Inputs
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import DerivedRule, Place
 from deltamark.application.services import TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.derivations import Derivation
-from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.messages import how_many
 from deltamark.domain.runs.run import Counts
 from deltamark.domain.values import shown
@@ -142,37 +140,36 @@ class Tally:
 
 
 def refusals(reading: Reading, derivations: Sequence[Derivation], refused: pa.Table) -> tuple[str, ...]:
-    """A message for each derivation with values that are too long to be stored.
+    """A message for each derivation with values that are too long to be stored, and for each whose expression failed.
 
     :param refused: as in `Computation`.
     """
     said = []
     for number, derivation in enumerate(derivations):
-        streams = refused.filter(pc.equal(refused.column("derivation"), number)).column("stream").sort()
-        if not len(streams):
-            continue
-        names = reading.names(streams.slice(0, _MOST_LISTED).combine_chunks()).to_pylist()
-        keys = ", ".join(shown(name["key"]) for name in names)
-        more = f" and {len(streams) - _MOST_LISTED:,} more" if len(streams) > _MOST_LISTED else ""
-        said.append(
-            f"{derivation.described} has no value for {how_many(len(streams), 'resource')} of {derivation.entity_type} "
-            f"({keys}{more}): the text is longer than 1 MiB, or may be longer than 16 MiB on the way. Shorten what the "
-            "expression reads or makes."
-        )
+        of_it = refused.filter(pc.equal(refused.column("derivation"), number))
+        has_failed = pc.is_valid(of_it.column("reason"))
+        too_long, failed = of_it.filter(pc.invert(has_failed)), of_it.filter(has_failed).sort_by("stream")
+        if too_long.num_rows:
+            said.append(
+                f"{_lacks(reading, derivation, too_long)}: the text is longer than 1 MiB, or may be longer than 16 MiB "
+                "on the way. Shorten what the expression reads or makes."
+            )
+        if failed.num_rows:
+            reason = failed.column("reason")[0].as_py()
+            said.append(
+                f"{_lacks(reading, derivation, failed)}: {reason}. Correct the values that it reads, or the expression "
+                "so that it holds for every value."
+            )
     return tuple(said)
 
 
-@contextmanager
-def evaluation_errors(reading: Reading) -> Iterator[None]:
-    """A block in which the failure of an expression becomes an error that names the resource."""
-    try:
-        yield
-    except EvaluationFailed as e:
-        (resource,) = reading.names(pa.array([e.stream], pa.int64())).to_pylist()
-        raise DeltamarkError(
-            f"{e.derivation.described} failed for {resource['entity_type']} {shown(resource['key'])}: {e.reason}. "
-            "Nothing was changed. Correct the expression so that it holds for every value, and run again."
-        ) from e
+def _lacks(reading: Reading, derivation: Derivation, refused: pa.Table) -> str:
+    streams = refused.column("stream").sort()
+    names = reading.names(streams.slice(0, _MOST_LISTED).combine_chunks()).to_pylist()
+    keys = ", ".join(shown(name["key"]) for name in names)
+    more = f" and {len(streams) - _MOST_LISTED:,} more" if len(streams) > _MOST_LISTED else ""
+    resources = f"{how_many(len(streams), 'resource')} of {derivation.entity_type}"
+    return f"{derivation.described} has no value for {resources} ({keys}{more})"
 
 
 def move_places(

@@ -15,7 +15,6 @@ from deltamark.application.derivation.batch import (
     Tally,
     count_distinct,
     due_batch,
-    evaluation_errors,
     messages,
     move_places,
     refusals,
@@ -155,9 +154,8 @@ class _ComputedWriter:
         return self._write(batch.inputs.entity_type, derivations, portions, batch.grounds)
 
     def _evaluate(self, derivations: Sequence[Derivation], inputs: Inputs, grounds: Grounds | str) -> Tally:
-        with evaluation_errors(self._tx):
-            portions = _ahead(self._services.evaluator.portions(derivations, inputs))
-            return self._write(inputs.entity_type, derivations, portions, grounds)
+        portions = _ahead(self._services.evaluator.portions(derivations, inputs))
+        return self._write(inputs.entity_type, derivations, portions, grounds)
 
     def _write(
         self,
@@ -185,8 +183,8 @@ class _ComputedWriter:
         if computed:
             self._input_reader.note_computed(entity_type, pa.concat_tables(computed))
             self._tx.flag_changes(before, only=self._needed)
-        too_long = refusals(self._tx, derivations, pa.concat_tables(refused))
-        return Tally(executed=executed, necessary=necessary, written=necessary, refused=too_long)
+        said = refusals(self._tx, derivations, pa.concat_tables(refused))
+        return Tally(executed=executed, necessary=necessary, written=necessary, refused=said)
 
     def clear(self, obsolete: Sequence[DerivedRule]) -> Tally:
         """Removes the values of derivations that are no longer configured."""

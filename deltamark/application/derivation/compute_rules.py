@@ -10,7 +10,6 @@ from deltamark.application.derivation.batch import (
     Tally,
     count_distinct,
     due_batch,
-    evaluation_errors,
     messages,
     move_places,
     refusals,
@@ -64,9 +63,8 @@ def _compute(
     batch = due_batch(tx, input_reader, shares)
     if batch is None:
         return Tally(), []
-    with evaluation_errors(tx):
-        derivations = [share.planned.derivation for share in batch.shares]
-        values = services.evaluator.values(derivations, batch.inputs)
+    derivations = [share.planned.derivation for share in batch.shares]
+    values = services.evaluator.values(derivations, batch.inputs)
     tally = Tally(refused=refusals(tx, derivations, values.refused))
     for share, table in zip(batch.shares, values.tables, strict=True):
         put = tx.put_classifications if share.rule.kind is DerivationKind.CLASSIFICATION else tx.put_keys

@@ -66,8 +66,12 @@ LINKS = pa.schema([("source", pa.int64()), ("target", pa.int64()), *_KEYS, _LINE
 COMPUTED = pa.schema([("stream", pa.int64()), ("computed", pa.string()), _CHANGES])
 """Rows of `ComputedChanges`."""
 
-REFUSED = pa.schema([("stream", pa.int64()), ("derivation", pa.int64())])
-"""Values that are too long, in `Computation` and `RuleValues`."""
+REFUSED = pa.schema([("stream", pa.int64()), ("derivation", pa.int64()), ("reason", pa.string())])
+"""Values that are none although their expressions should give one, in `Computation` and `RuleValues`.
+
+``reason`` is null where the value is too long, and otherwise why the expression failed: for the first such value of a
+derivation in a portion of the resources, a clause without a full stop.
+"""
 
 _LINKS_BY_KEY = pa.schema([*_KEYS, _LINE])
 _PAIRS = pa.schema([("first", pa.string()), ("second", pa.string())])

@@ -11,7 +11,7 @@ from deltamark.domain.configuration.entity_model import ConnectionTransformation
 from deltamark.domain.derivation.dependency_paths import Read
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.function_columns import FunctionColumn
-from deltamark.domain.errors import DeltamarkError, Fault
+from deltamark.domain.errors import Fault
 from deltamark.domain.synchronization.transformed_tables import TransformedTable
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ class Computation:
     :param rows: ``stream``, ``computed`` and ``changes`` as in `ComputedChanges`, of resources where a value differs.
     :param executed: how many values were computed; one expression for one resource is one value.
     :param necessary: how many of them differ from the stored ones.
-    :param refused: the values that are too long, or may become so on the way, and are therefore none: ``stream``,
-        ``derivation`` (its index among those that are evaluated). None where no value can be.
+    :param refused: the values that are none because they are too long, or may become so on the way, or because the
+        expression fails, for example by a division by zero: ``stream``, ``derivation`` (its index among those that are
+        evaluated), ``reason``. None where there is no such value.
     """
 
     rows: pa.Table
@@ -64,23 +65,6 @@ class RuleValues:
 
     tables: tuple[pa.Table, ...]
     refused: pa.Table
-
-
-class EvaluationFailed(DeltamarkError):
-    """An expression failed for a resource, for example by a division by zero or an overflow.
-
-    :param stream: the first resource that it failed for; the caller knows its name.
-    :param reason: a clause without a full stop.
-    """
-
-    def __init__(self, derivation: Derivation, stream: int, reason: str) -> None:
-        self.derivation = derivation
-        self.stream = stream
-        self.reason = reason
-        super().__init__(
-            f"{derivation.described} failed for the resource with stream {stream}: {reason}. Nothing was changed. "
-            "Correct the expression so that it holds for every value, and run again."
-        )
 
 
 STREAM = "the stream"
@@ -121,9 +105,8 @@ class Evaluator(Protocol):
 
         A derivation with neither binding nor expression stands for a property that is no longer computed: it has no
         value. A value that is not due is also computed where it reads a property of its own resource that changed.
-        Deleted resources have no values.
+        Deleted resources have no values. A value that its expression fails for is none.
 
-        :raises EvaluationFailed: if an expression fails for a value.
         :raises StoreError: if the stored values of a resource cannot be read.
         """
         ...
@@ -135,16 +118,17 @@ class Evaluator(Protocol):
 
         A portion is computed when it is asked for.
 
-        :raises EvaluationFailed, StoreError: as `properties` does, when that portion is asked for.
+        :raises StoreError: as `properties` does, when that portion is asked for.
         """
         ...
 
     def values(self, derivations: Sequence[Derivation], inputs: Inputs) -> RuleValues:
         """Computes keys (text) or classifications (Boolean) of the resources for which they are due.
 
-        An empty key counts as none, and so does one of more than 4,096 characters. Deleted resources have none.
+        An empty key counts as none, and so does one of more than 4,096 characters. Deleted resources have none. A value
+        that its expression fails for is none.
 
-        :raises EvaluationFailed, StoreError: as `properties` does.
+        :raises StoreError: as `properties` does.
         """
         ...
 

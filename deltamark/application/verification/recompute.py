@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
-from deltamark.application.derivation.batch import evaluation_errors
 from deltamark.application.derivation.inputs import InputReader, with_computed
 from deltamark.application.derivation.user_functions.batches import function_portions
 from deltamark.application.digests import rule_of
@@ -101,8 +100,7 @@ class _Recomputation(ABC):
     def _evaluated(self, planned: Sequence[Planned], inputs: Inputs) -> pa.Table:
         derivations = [item.derivation for item in planned]
         if derivations[0].maker is None:
-            with evaluation_errors(self._reading):
-                rows = self._services.evaluator.properties(derivations, inputs).rows
+            rows = self._services.evaluator.properties(derivations, inputs).rows
         else:
             portions = function_portions(self._reading, self._services, derivations, inputs)
             rows = pa.concat_tables(
@@ -128,8 +126,7 @@ class _Recomputation(ABC):
 
     def _compute_rules(self, planned: Sequence[Planned]) -> None:
         inputs = self._inputs(planned)
-        with evaluation_errors(self._reading):
-            tables = self._services.evaluator.values([item.derivation for item in planned], inputs).tables
+        tables = self._services.evaluator.values([item.derivation for item in planned], inputs).tables
         self._count(inputs, len(planned))
         streams = inputs.resources["stream"].combine_chunks()
         for item, table in zip(planned, tables, strict=True):

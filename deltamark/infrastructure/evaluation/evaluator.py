@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from attrs import evolve
 
 from deltamark.application.ports.arrow_schemas import COMPUTED, REFUSED
 from deltamark.application.ports.evaluator import Computation, Inputs, RuleValues
@@ -21,9 +22,9 @@ from deltamark.domain.synchronization.transformed_tables import TransformedTable
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import Workbench, query_once
 from deltamark.infrastructure.duckdb.json_values import sql_type
-from deltamark.infrastructure.evaluation.failures import FAILURES, refuse_damage
+from deltamark.infrastructure.evaluation.failures import FAILURES, refuse_damage, refused_values
 from deltamark.infrastructure.evaluation.function_tables import FunctionResults, function_tables
-from deltamark.infrastructure.evaluation.portions import AT_ONCE, Evaluation
+from deltamark.infrastructure.evaluation.portions import AT_ONCE, Evaluated, Evaluation
 from deltamark.infrastructure.evaluation.property_sql import PropertyStep, property_sql
 from deltamark.infrastructure.evaluation.resource_rows import ResourceRows
 from deltamark.infrastructure.evaluation.rule_sql import Rule, refused_rules, rule_sql, rule_values
@@ -43,6 +44,7 @@ _COUNTED = pa.schema(
         ("executed", pa.list_(pa.bool_())),
         ("necessary", pa.list_(pa.bool_())),
         ("refused", pa.list_(pa.int64())),
+        ("failed", pa.list_(pa.int64())),
     ]
 )
 
@@ -114,17 +116,20 @@ class DuckEvaluator:
         steps = [_step(n, *pair) for n, pair in enumerate(zip(derivations, evaluation.compiled, strict=True))]
         names = sorted({*evaluation.own, *(step.name for step in steps)})
 
-        def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
-            sql = property_sql(steps[: len(some)], evaluation.own, rows, _computed_names(db, rows))
-            return query_once(db, sql).cast(_COUNTED)
+        def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, guarded: Set[int]) -> Evaluated:
+            some = [evolve(step, is_guarded=step.number in guarded) for step in steps] if guarded else steps
+            sql = property_sql(some, evaluation.own, rows, _computed_names(db, rows))
+            changed = query_once(db, sql).cast(_COUNTED)
+            return Evaluated(rows=changed, refused=_refused(changed))
 
         due = _due_count([step.number for step in steps if step.sql is not None], inputs)
-        for changed in evaluation.run(self._workbench, names, work):
+        for evaluated in evaluation.run(self._workbench, names, work):
+            changed = evaluated.rows
             executed, necessary = (
                 pc.sum(pc.list_flatten(changed.column(name))).as_py() or 0 for name in ("executed", "necessary")
             )
             yield Computation(
-                rows=_differing(changed), executed=due + executed, necessary=necessary, refused=_refused(changed)
+                rows=_differing(changed), executed=due + executed, necessary=necessary, refused=evaluated.refused
             )
             due = 0
 
@@ -138,11 +143,15 @@ class DuckEvaluator:
             for compiled in [self._compile(derivation)]
         ]
 
-        def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
-            return query_once(db, rule_sql(rules[: len(some)], evaluation.own, rows))
+        def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, guarded: Set[int]) -> Evaluated:
+            some = [evolve(rule, is_guarded=rule.number in guarded) for rule in rules] if guarded else rules
+            values = query_once(db, rule_sql(some, evaluation.own, rows))
+            return Evaluated(rows=values, refused=refused_rules(rules, values))
 
-        rows = pa.concat_tables(evaluation.run(self._workbench, sorted(evaluation.own), work))
-        return RuleValues(tables=tuple(rule_values(rules, rows)), refused=refused_rules(rules, rows))
+        evaluated = list(evaluation.run(self._workbench, sorted(evaluation.own), work))
+        rows = pa.concat_tables([portion.rows for portion in evaluated])
+        refused = pa.concat_tables([portion.refused for portion in evaluated])
+        return RuleValues(tables=tuple(rule_values(rules, rows)), refused=refused)
 
     def tables(self, columns: Sequence[FunctionColumn], inputs: Inputs, at_once: int) -> Iterator[pa.Table]:
         return function_tables(self._configuration, columns, inputs, self._workbench, at_once)
@@ -219,11 +228,14 @@ def _differing(changed: pa.Table) -> pa.Table:
 
 
 def _refused(changed: pa.Table) -> pa.Table:
-    """The values that are too long."""
-    numbers = changed.column("refused")
-    streams = changed.column("stream").take(pc.list_parent_indices(numbers))
-    table = pa.table({"stream": streams, "derivation": pc.list_flatten(numbers)}).cast(REFUSED)
-    return table.filter(pc.is_valid(table.column("derivation")))
+    """The values that are too long, and those whose expression failed."""
+    tables = []
+    for name in ("refused", "failed"):
+        numbers = changed.column(name)
+        streams = changed.column("stream").take(pc.list_parent_indices(numbers))
+        table = refused_values(streams, pc.list_flatten(numbers), has_failed=name == "failed")
+        tables.append(table.filter(pc.is_valid(table.column("derivation"))))
+    return pa.concat_tables(tables)
 
 
 def _computed_names(db: duckdb.DuckDBPyConnection, rows: ResourceRows) -> list[str]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
 
-from deltamark.application.ports.arrow_schemas import PROPERTY_TYPES, decimals
+from deltamark.application.ports.arrow_schemas import PROPERTY_TYPES, REFUSED, decimals
 from deltamark.application.ports.evaluator import DIGEST, STREAM, Inputs
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.derivation.function_columns import FunctionColumn
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import Workbench, quoted
 from deltamark.infrastructure.evaluation import resource_rows
-from deltamark.infrastructure.evaluation.portions import Evaluation
+from deltamark.infrastructure.evaluation.portions import Evaluated, Evaluation
 from deltamark.infrastructure.evaluation.resource_rows import ResourceRows
 from deltamark.infrastructure.expressions.compiler import Compiled
 
@@ -35,16 +34,18 @@ def function_tables(
     evaluation = Evaluation(configuration, (), [reads_only], inputs, at_once=at_once)
     digest = f"{_digest_sql([column.name for column in columns])} AS {quoted(DIGEST)}"
 
-    def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, some: Sequence[Derivation]) -> pa.Table:
+    def work(db: duckdb.DuckDBPyConnection, rows: ResourceRows, guarded: Set[int]) -> Evaluated:
         selected = [f"{resource_rows.STREAM} AS {quoted(STREAM)}"]
         for column in columns:
             own = not column.read.path
             value = rows.value(column.read.property, column.declared.type) if own else quoted(column.name)
             selected.append(f"{value} AS {quoted(column.name)}")
         sql = f"SELECT {', '.join(selected)} FROM ({rows.sql('resources.state IS NOT NULL')})"
-        return db.sql(f"SELECT *, {digest} FROM ({sql}) ORDER BY {quoted(STREAM)}").to_arrow_table()
+        table = db.sql(f"SELECT *, {digest} FROM ({sql}) ORDER BY {quoted(STREAM)}").to_arrow_table()
+        return Evaluated(rows=table, refused=REFUSED.empty_table())
 
-    for table in evaluation.run(workbench, sorted(evaluation.own), work):
+    for evaluated in evaluation.run(workbench, sorted(evaluation.own), work):
+        table = evaluated.rows
         if table.num_rows:
             identity = {name: table.column(name) for name in (STREAM, DIGEST)}
             yield pa.table(identity | {c.name: _typed(c, table.column(c.name)) for c in columns})

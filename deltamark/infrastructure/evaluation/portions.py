@@ -1,25 +1,26 @@
 """One evaluation: prepares its tables, and works through the resources in portions.
 
-It finds the cause of a failure.
+A portion for which an expression fails is evaluated again with each value on its own: those that fail are none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 
 import duckdb
 import pyarrow as pa
-from attrs import define, field
+import pyarrow.compute as pc
+from attrs import define, evolve, field, frozen
 
-from deltamark.application.ports.evaluator import EvaluationFailed, Inputs
+from deltamark.application.ports.evaluator import Inputs
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.dependency_paths import Read
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.errors import DeltamarkError
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import Workbench, query_once, quoted
-from deltamark.infrastructure.evaluation.failures import FAILURES, first_failing, reason_of, refuse_damage
+from deltamark.infrastructure.evaluation.failures import FAILURES, reason_of, refuse_damage
 from deltamark.infrastructure.evaluation.path_joins import JoinedPath, PathJoins, path_reads, prepare_joins
 from deltamark.infrastructure.evaluation.resource_rows import STREAM, ResourceRows, create_due_bits
 from deltamark.infrastructure.evaluation.text_lengths import TextLengths, longest_reached
@@ -28,8 +29,24 @@ from deltamark.infrastructure.expressions.compiler import Compiled
 AT_ONCE = 50_000
 """Resources in one portion; larger portions need more memory and save no time."""
 
-Work = Callable[[duckdb.DuckDBPyConnection, ResourceRows, Sequence[Derivation]], pa.Table]
-"""Evaluates these derivations, the first ones or all, over the rows of a portion."""
+
+@frozen
+class Evaluated:
+    """The result of an evaluation over a portion.
+
+    :param rows: what the query gave.
+    :param refused: as in `Computation`; a value that failed may have any reason.
+    """
+
+    rows: pa.Table
+    refused: pa.Table
+
+
+Work = Callable[[duckdb.DuckDBPyConnection, ResourceRows, Set[int]], Evaluated]
+"""Evaluates the derivations over the rows of a portion.
+
+A failure of those with these numbers gives a refused value. It takes longer, and counts as an error for all others.
+"""
 
 
 @define(slots=False)
@@ -45,6 +62,7 @@ class Evaluation:
     compiled: Sequence[Compiled | None]
     inputs: Inputs
     at_once: int = field(default=AT_ONCE, kw_only=True)
+    _reasons: dict[int, str] = field(factory=dict, init=False)
 
     @cached_property
     def reads(self) -> Sequence[Read]:
@@ -64,13 +82,13 @@ class Evaluation:
         lists = {read for compiled in self.compiled if compiled is not None for read in compiled.lists}
         return path_reads(self.configuration, self.inputs.entity_type, self.reads, lists)
 
-    def run(self, workbench: Workbench, names: Sequence[str], work: Work) -> Iterator[pa.Table]:
+    def run(self, workbench: Workbench, names: Sequence[str], work: Work) -> Iterator[Evaluated]:
         """The results of `work`, portion by portion in the order of resources.
 
         One result if there are none.
 
         :param names: the properties of the resource itself that `work` reads.
-        :raises EvaluationFailed: naming the first resource that an expression fails for.
+        :raises DeltamarkError: if the portion fails although each value is evaluated on its own.
         :raises StoreError: if a state is damaged.
         """
         with workbench.connection() as db:
@@ -124,34 +142,50 @@ class Evaluation:
             raise
         return lengths.parts(portion, measured)
 
-    def _evaluate(self, db: duckdb.DuckDBPyConnection, rows: ResourceRows, portion: pa.Table, work: Work) -> pa.Table:
+    def _evaluate(self, db: duckdb.DuckDBPyConnection, rows: ResourceRows, portion: pa.Table, work: Work) -> Evaluated:
         db.register("resources", portion)
         try:
-            return work(db, rows, self.derivations)
-        except FAILURES as e:
+            return work(db, rows, frozenset())
+        except FAILURES:
             refuse_damage(db, "resources", self.inputs.entity_type)
             self._refuse_damage_at_ends(db)
-            raise self._failure(db, rows, portion, work, e) from e
+        try:
+            evaluated = work(db, rows, self._numbers)
+        except FAILURES as e:
+            raise DeltamarkError(
+                f"the values of {self.inputs.entity_type} could not be computed: {reason_of(e)}. Nothing was changed. "
+                "Check the expressions that may cause this."
+            ) from e
+        return evolve(evaluated, refused=self._with_reasons(db, rows, portion, work, evaluated.refused))
 
-    def _failure(
-        self, db: duckdb.DuckDBPyConnection, rows: ResourceRows, portion: pa.Table, work: Work, error: duckdb.Error
-    ) -> DeltamarkError:
-        """The error that names the resource and the derivation that failed."""
+    @property
+    def _numbers(self) -> Set[int]:
+        return frozenset(range(len(self.derivations)))
 
-        def failure(resources: pa.Table, count: int) -> duckdb.Error | None:
-            db.register("resources", resources)
-            try:
-                work(db, rows, self.derivations[:count])
-            except FAILURES as e:
-                return e
-            return None
+    def _with_reasons(
+        self, db: duckdb.DuckDBPyConnection, rows: ResourceRows, portion: pa.Table, work: Work, refused: pa.Table
+    ) -> pa.Table:
+        """The refused values with the reason of the first that failed of each derivation."""
+        failed = refused.filter(pc.is_valid(refused.column("reason")))
+        firsts = failed.group_by("derivation").aggregate([("stream", "min")])
+        for row in firsts.to_pylist():
+            if row["derivation"] not in self._reasons:
+                resource = portion.filter(pc.equal(portion.column("stream"), row["stream_min"]))
+                db.register("resources", resource)
+                self._reasons[row["derivation"]] = _failure(db, rows, work, self._numbers - {row["derivation"]})
+        reasons = [
+            None if reason is None else self._reasons[number]
+            for number, reason in zip(
+                *(refused.column(name).to_pylist() for name in ("derivation", "reason")), strict=True
+            )
+        ]
+        return refused.set_column(refused.schema.get_field_index("reason"), "reason", pa.array(reasons, pa.string()))
 
-        resource = first_failing(lambda some: failure(some, len(self.derivations)) is not None, portion)
-        for count, derivation in enumerate(self.derivations, 1):
-            cause = failure(resource, count)
-            if cause is not None:
-                return EvaluationFailed(derivation, resource.column("stream")[0].as_py(), reason_of(cause))
-        return DeltamarkError(
-            f"the values of {self.inputs.entity_type} could not be computed: {reason_of(error)}. Nothing was changed. "
-            "Check the expressions that may cause this."
-        )
+
+def _failure(db: duckdb.DuckDBPyConnection, rows: ResourceRows, work: Work, others: Set[int]) -> str:
+    """Why the one derivation that is not among the others fails for the table ``resources``."""
+    try:
+        work(db, rows, others)
+    except FAILURES as e:
+        return reason_of(e)
+    return "it fails among other resources only"

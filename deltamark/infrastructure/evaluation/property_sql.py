@@ -33,6 +33,7 @@ class PropertyStep:
     :param own: the properties of its own resource that it reads.
     :param fits: SQL for whether it may be computed; None if it always may. See `Compiled.fits`.
     :param longest: the most bytes of a text; None if any text is stored.
+    :param is_guarded: whether a failure of its expression gives no value, instead of an error. It takes longer.
     """
 
     number: int
@@ -42,11 +43,17 @@ class PropertyStep:
     own: frozenset[str]
     fits: str | None = None
     longest: int | None = None
+    is_guarded: bool = False
 
     @property
-    def is_bounded(self) -> bool:
-        """Whether its value may be refused because it is too long."""
-        return self.fits is not None or self.longest is not None
+    def may_be_refused(self) -> bool:
+        """Whether its value may be none because it is too long, or because its expression fails."""
+        return self.fits is not None or self.longest is not None or self.is_guarded
+
+    @property
+    def made(self) -> str:
+        """What its expression gave, before it is refused."""
+        return self.column("made") + (".value" if self.is_guarded else "")
 
     @property
     def is_text(self) -> bool:
@@ -67,8 +74,9 @@ def property_sql(
     """The query for the rows in which a property gets another value.
 
     Its columns are ``stream``, ``computed``, ``changes``; ``executed``, a list with a true for each value that was
-    computed although it was not due; ``necessary``, a list with a true for each value that differs; and ``refused``,
-    the numbers of the values that are too long. A row in which a value is refused is there even if no value differs.
+    computed although it was not due; ``necessary``, a list with a true for each value that differs; ``refused``,
+    the numbers of the values that are too long; and ``failed``, those of the guarded ones whose expression failed. A
+    row in which a value is refused or failed is there even if no value differs.
 
     :param own: the properties of the resource itself that expressions read, with their types.
     :param kept: the names of all stored computed values of the resources.
@@ -132,14 +140,15 @@ def _computed_level(
     Whether each value is computed, the value, and the columns that later steps read.
     """
     sql = _layer(sql, [f"{_runs(step, steps, rows)} AS {step.column('runs')}" for step in level])
-    bounded = [step for step in level if step.is_bounded]
-    sql = _layer(sql, [f"{step.fits} AS {step.column('fits')}" for step in bounded if step.fits is not None])
-    sql = _layer(
-        sql, [f"CASE WHEN {_is_made(step)} THEN {_value(step)} END AS {step.column('made')}" for step in bounded]
-    )
+    refusable = [step for step in level if step.may_be_refused]
+    sql = _layer(sql, [f"{step.fits} AS {step.column('fits')}" for step in refusable if step.fits is not None])
+    sql = _layer(sql, [f"{_making(step)} AS {step.column('made')}" for step in refusable])
     sql = _layer(sql, [f"{_new(step)} AS {step.column('new')}" for step in level])
     sql = _layer(
-        sql, [f"({step.column('runs')} AND NOT {_is_short(step)}) AS {step.column('refused')}" for step in bounded]
+        sql, [f"({step.column('runs')} AND NOT {_is_short(step)}) AS {step.column('refused')}" for step in refusable]
+    )
+    sql = _layer(
+        sql, [f"({step.column('made')} IS NULL) AS {step.column('failed')}" for step in refusable if step.is_guarded]
     )
     read_columns = []
     for step in level:
@@ -151,20 +160,23 @@ def _computed_level(
     return _layer(sql, read_columns)
 
 
-def _is_made(step: PropertyStep) -> str:
-    return step.column("runs") + (f" AND {step.column('fits')}" if step.fits is not None else "")
+def _making(step: PropertyStep) -> str:
+    """The value where it is computed; of a guarded step a structure with the value, null where the expression fails."""
+    is_made = step.column("runs") + (f" AND {step.column('fits')}" if step.fits is not None else "")
+    sql = f"CASE WHEN {is_made} THEN {_value(step)} END"
+    return f"TRY({{'value': {sql}}})" if step.is_guarded else sql
 
 
 def _is_short(step: PropertyStep) -> str:
     """Whether a value that was due is not too long."""
     fits = step.column("fits") if step.fits is not None else "TRUE"
-    return f"({fits} AND coalesce(strlen({step.column('made')}), 0) <= {step.longest})" if step.longest else f"({fits})"
+    return f"({fits} AND coalesce(strlen({step.made}), 0) <= {step.longest})" if step.longest else f"({fits})"
 
 
 def _new(step: PropertyStep) -> str:
-    if not step.is_bounded:
+    if not step.may_be_refused:
         return f"CASE WHEN {step.column('runs')} THEN {_value(step)} ELSE {step.column('old')} END"
-    made = step.column("made")
+    made = step.made
     new = f"CASE WHEN strlen({made}) <= {step.longest} THEN {made} END" if step.longest else made
     return f"CASE WHEN {step.column('runs')} THEN {new} ELSE {step.column('old')} END"
 
@@ -217,13 +229,15 @@ def _changes(sql: str, steps: Sequence[PropertyStep], rows: ResourceRows, kept: 
     extra = [f"{step.column('runs')} AND NOT {_is_counted(step, rows)}" for step in steps if _may_be_extra(step, steps)]
     differ = ", ".join(step.column("differs") for step in steps)
     new = ", ".join(step.column("new") for step in steps)
-    refused = [step for step in steps if step.is_bounded]
-    numbers = ", ".join(f"CASE WHEN {step.column('refused')} THEN {step.number} END" for step in refused)
+    refused = [step for step in steps if step.may_be_refused]
+    failed = [step for step in steps if step.is_guarded]
     is_chosen = " OR ".join(
-        step.column(role) for role, some in (("differs", steps), ("refused", refused)) for step in some
+        step.column(role)
+        for role, some in (("differs", steps), ("refused", refused), ("failed", failed))
+        for step in some
     )
     sql = f"""SELECT {STREAM}, {differ}, {new}, CAST([{", ".join(extra)}] AS BOOLEAN[]) AS "the extra",
-        CAST([{numbers}] AS BIGINT[]) AS "the refused",
+        {_numbers(refused, "refused")} AS "the refused", {_numbers(failed, "failed")} AS "the failed",
         json_extract({COMPUTED}, {json_paths(names)}) AS "the stored",
         json_extract({STATE}, {json_paths(names)}) AS "the stated"
         FROM ({sql}) WHERE {is_chosen}"""
@@ -233,7 +247,8 @@ def _changes(sql: str, steps: Sequence[PropertyStep], rows: ResourceRows, kept: 
         f"ELSE {stored[step.name]} END AS {after[step.name]}"
         for step in steps
     )
-    sql = f'SELECT {STREAM}, {differ}, "the extra", "the refused", "the stored", "the stated", {values} FROM ({sql})'
+    sql = f"""SELECT {STREAM}, {differ}, "the extra", "the refused", "the failed", "the stored", "the stated",
+        {values} FROM ({sql})"""
     members = [f"'\"{name}\":' || {after.get(name, stored[name])}" for name in names]
     changed = [
         f"CASE WHEN {by_name[name].column('differs')} THEN concat('\"{name}\":[', "
@@ -241,9 +256,16 @@ def _changes(sql: str, steps: Sequence[PropertyStep], rows: ResourceRows, kept: 
         for name in sorted(by_name)
     ]
     objects = f"""SELECT {STREAM} AS stream, {_object(members)} AS computed, {_object(changed)} AS changes,
-        "the extra" AS executed, [{differ}] AS necessary, "the refused" AS refused FROM ({sql})"""
+        "the extra" AS executed, [{differ}] AS necessary, "the refused" AS refused, "the failed" AS failed
+        FROM ({sql})"""
     return f"""SELECT stream, {lower_escapes("computed")} AS computed, {lower_escapes("changes")} AS changes,
-        executed, necessary, refused FROM ({objects})"""
+        executed, necessary, refused, failed FROM ({objects})"""
+
+
+def _numbers(steps: Sequence[PropertyStep], role: str) -> str:
+    """A list of the numbers of the steps of which a fact is true, and null for each other step."""
+    numbers = ", ".join(f"CASE WHEN {step.column(role)} THEN {step.number} END" for step in steps)
+    return f"CAST([{numbers}] AS BIGINT[])"
 
 
 def _may_be_extra(step: PropertyStep, steps: Sequence[PropertyStep]) -> bool:

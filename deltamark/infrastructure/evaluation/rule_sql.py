@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
 
+from deltamark.application.ports.arrow_schemas import REFUSED
 from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.duckdb.connection import quoted
+from deltamark.infrastructure.evaluation.failures import refused_values
 from deltamark.infrastructure.evaluation.resource_rows import STATE, STREAM, ResourceRows
 
 _LONGEST_KEY = 4_096
@@ -22,17 +24,19 @@ class Rule:
     :param number: the index of its derivation.
     :param is_boolean: whether it is a classification; otherwise it is a key.
     :param fits: SQL for whether it may be computed; None if it always may. See `Compiled.fits`.
+    :param is_guarded: as of a `PropertyStep`.
     """
 
     number: int
     sql: str
     is_boolean: bool
     fits: str | None = None
+    is_guarded: bool = False
 
     @property
     def result(self) -> str:
         """The column of the result of its expression."""
-        return f'"result {self.number}"'
+        return f'"result {self.number}"' + (".value" if self.is_guarded else "")
 
     @property
     def value(self) -> str:
@@ -43,7 +47,7 @@ class Rule:
 
 
 def rule_sql(rules: Sequence[Rule], own: Mapping[str, PropertyType], rows: ResourceRows) -> str:
-    """The query for ``stream`` and, for each rule, ``is due n``, ``value n`` and ``is refused n``.
+    """The query for ``stream`` and, for each rule, ``is due n``, ``value n``, ``is refused n`` and ``is failed n``.
 
     A value is computed only if it is due.
 
@@ -55,15 +59,23 @@ def rule_sql(rules: Sequence[Rule], own: Mapping[str, PropertyType], rows: Resou
     refused = "".join(
         f', ("is asked {rule.number}" AND NOT {rule.fits or "TRUE"}) AS "is refused {rule.number}"' for rule in rules
     )
-    results = "".join(
-        f', CASE WHEN "is asked {rule.number}" AND NOT "is refused {rule.number}" THEN {rule.sql} END AS {rule.result}'
-        for rule in rules
-    )
+    results = "".join(f', {_result(rule)} AS "result {rule.number}"' for rule in rules)
     values = "".join(
-        f', "is due {rule.number}", {rule.value} AS "value {rule.number}", "is refused {rule.number}"' for rule in rules
+        f', "is due {rule.number}", {rule.value} AS "value {rule.number}", "is refused {rule.number}", '
+        f'{_has_failed(rule)} AS "is failed {rule.number}"'
+        for rule in rules
     )
     return f"""SELECT {STREAM} AS stream{values} FROM (SELECT *{results} FROM (SELECT *{refused} FROM (
         SELECT *{asked} FROM (SELECT *{inputs}{due} FROM ({rows.sql()})))))"""
+
+
+def _result(rule: Rule) -> str:
+    sql = f'CASE WHEN "is asked {rule.number}" AND NOT "is refused {rule.number}" THEN {rule.sql} END'
+    return f"TRY({{'value': {sql}}})" if rule.is_guarded else sql
+
+
+def _has_failed(rule: Rule) -> str:
+    return f'"result {rule.number}" IS NULL' if rule.is_guarded else "FALSE"
 
 
 def rule_values(rules: Sequence[Rule], rows: pa.Table) -> list[pa.Table]:
@@ -78,12 +90,14 @@ def rule_values(rules: Sequence[Rule], rows: pa.Table) -> list[pa.Table]:
 
 
 def refused_rules(rules: Sequence[Rule], rows: pa.Table) -> pa.Table:
-    """The ``stream`` and ``derivation`` of each value that is too long to be computed."""
-    streams, numbers = [], []
-    for rule in rules:
-        refused = rows.column("stream").filter(rows.column(f"is refused {rule.number}"))
-        streams += refused.chunks
-        numbers += [pa.repeat(pa.scalar(rule.number, pa.int64()), len(refused))] if len(refused) else []
-    return pa.table(
-        {"stream": pa.chunked_array(streams, pa.int64()), "derivation": pa.chunked_array(numbers, pa.int64())}
+    """The values that are too long to be computed, and those whose expression failed, as `refused_values` has them."""
+    return pa.concat_tables(
+        [REFUSED.empty_table()]
+        + [
+            refused_values(rows.column("stream").filter(is_so), rule.number, has_failed=has_failed)
+            for rule in rules
+            for role, has_failed in (("is refused", False), ("is failed", True))
+            for is_so in [rows.column(f"{role} {rule.number}")]
+            if pc.any(is_so).as_py()
+        ]
     )

@@ -29,6 +29,7 @@ from deltamark.infrastructure.expressions.sql_value import (
     as_text,
     computed_once,
     decimal_literal,
+    failure,
 )
 
 LONGEST_TEXT = 1 << 20
@@ -116,7 +117,7 @@ def _checked(is_valid: str, sql: str, value: Typed, result: PropertyType) -> str
 def _conversion_error(value: str, result: PropertyType) -> str:
     quoted_value = f"left(regexp_replace(CAST({value} AS VARCHAR), '[[:cntrl:]]', ' ', 'g'), 80)"
     expected = literal(f'" where {result.described} is expected')
-    return f"error('gives \"' || {quoted_value} || {expected})"
+    return failure(f"'gives \"' || {quoted_value} || {expected}")
 
 
 def _advice(value: Typed, result: PropertyType) -> str:

@@ -28,7 +28,6 @@ from deltamark.infrastructure.expressions.sql_value import (
     Shape,
     Typed,
     as_text,
-    caught_failures,
     watched_peak,
 )
 from deltamark.infrastructure.expressions.translator import Translation
@@ -135,7 +134,7 @@ def _compiled(transformation: ConnectionTransformation) -> RowQuery:
         raise ExpressionRefused(f'is no SELECT; write "select … from {transformation.table} where …"')
     problems = [ExpressionRefused(problem) for problem in _clause_problems(tree)]
     name = _name_of_table(tree, transformation, problems)
-    with watched_peak() as peak, caught_failures():
+    with watched_peak() as peak:
         compilation = _Compilation(name, problems)
         try:
             columns = compilation.columns(tree.expressions)

@@ -96,17 +96,8 @@ def watched_peak() -> Iterator[Peak]:
         _PEAK.reset(token)
 
 
-_IS_CAUGHT: ContextVar[bool] = ContextVar("is_caught", default=False)
-
-
-@contextmanager
-def caught_failures() -> Iterator[None]:
-    """A block in which SQL is made whose failures `try(…)` catches."""
-    token = _IS_CAUGHT.set(True)
-    try:
-        yield
-    finally:
-        _IS_CAUGHT.reset(token)
+FAILURE = "the value fails: "
+"""The beginning of the text that `failure` converts."""
 
 
 def failure(message: str) -> str:
@@ -115,7 +106,7 @@ def failure(message: str) -> str:
     :param message: SQL of why.
     """
     # `try` takes no `error`: that may have another result each time.
-    return f"(CASE WHEN CAST({message} AS BOOLEAN) THEN NULL END)" if _IS_CAUGHT.get() else f"error({message})"
+    return f"(CASE WHEN CAST('{FAILURE}' || {message} AS BOOLEAN) THEN NULL END)"
 
 
 SHORT = Growth(0, 41)

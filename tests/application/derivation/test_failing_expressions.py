@@ -1,4 +1,4 @@
-"""An expression that fails for some value fails its task, and nothing of that task is written."""
+"""A value that its expression fails for is none: the task ends in warning and names the resource."""
 
 from __future__ import annotations
 
@@ -10,26 +10,53 @@ from tests.scenarios.house import RULES, task
 FRAGILE = ResourceCorrelationRule("Owner", None, "SQL:p: p.Name", None, "SQL:p: cast(p.Mail as bigint) + 1")
 
 
-def test_a_failing_expression_writes_nothing_and_loses_no_flag(new_house):
+def test_a_value_that_fails_is_none_until_it_is_corrected(new_house):
     house = new_house(rules=[FRAGILE]).people({"1": {"Name": "Ann", "Mail": "41"}})
     house.run("Incremental")
-    before = house.keys()
+    assert house.keys() == {("source", "1"): "Ann", ("target", "1"): "42"}
     house.people({"1": {"Name": "Anna", "Mail": "forty"}, "2": {"Name": "Bob", "Mail": "1"}})
 
     run = house.engine.run_job("Incremental")
 
-    assert (run.state, task(run, "Keys").state) == (TaskState.FAILED, TaskState.FAILED)
-    (message,) = task(run, "Keys").messages
-    assert message.startswith('the target expression of rule Owner_1 failed for Person "1": could not convert')
-    assert message.endswith("Correct the expression so that it holds for every value, and run again.")
-    assert house.keys() == before == {("source", "1"): "Ann", ("target", "1"): "42"}
-    assert [d.key for d in house.engine.dirty(task="Keys")] == ["1", "2"]
+    assert (run.state, task(run, "Keys").state) == (TaskState.WARNING, TaskState.WARNING)
+    assert task(run, "Keys").messages == (
+        'the target expression of rule Owner_1 has no value for 1 resource of Person ("1"): could not convert string '
+        "'forty' to INT64. Correct the values that it reads, or the expression so that it holds for every value.",
+    )
+    incremental = house.keys()
+    assert incremental == {("source", "1"): "Anna", ("source", "2"): "Bob", ("target", "2"): "2"}
+    assert house.engine.dirty(task="Keys") == []
+    house.engine.run_job("Complete")
+    assert house.keys() == incremental
 
     again = house.people({"1": {"Name": "Anna", "Mail": "41"}, "2": {"Name": "Bob", "Mail": "1"}}).run("Incremental")
 
-    assert task(again, "Keys").counts.computed == 2
-    assert house.keys()["source", "1"] == "Anna"
-    assert house.keys()["target", "2"] == "2"
+    assert (again.state, task(again, "Keys").counts.computed) == (TaskState.COMPLETED, 1)
+    assert house.keys()["target", "1"] == "42"
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "reason"),
+    [
+        ("cast(p.Mail as decimal) * cast(p.Mail as decimal)", "9" * 38, "the result has 76 digits"),
+        ("round(100 / cast(p.Mail as decimal), 2)", "0", "division by zero"),
+        ("cast(cast(p.Mail as bigint) * 10 as text)", str(2**63 - 1), "overflow in multiplication of INT64"),
+        ("cast(p.Mail as date)", "soon", "is not a date"),
+    ],
+)
+def test_one_value_fails_no_run(new_house, expression, value, reason):
+    rule = ResourceCorrelationRule("Owner", None, f"SQL:p: {expression}", "Name", "ToLower")
+    people = {"1": {"Name": "Ann", "Mail": "2026" if "date" not in expression else "2026-11-30"}}
+    house = new_house(rules=[rule]).people(people | {"2": {"Name": "Bob", "Mail": value}})
+
+    run = house.engine.run_job("Incremental")
+
+    assert run.state is TaskState.WARNING
+    message = task(run, "Keys").messages[-1]
+    assert message.startswith('the source expression of rule Owner_1 has no value for 1 resource of Person ("2"): ')
+    assert reason in message
+    assert house.keys().keys() == {("source", "1"), ("target", "1"), ("target", "2")}
+    assert house.engine.verify_derived().differences == ()
 
 
 @pytest.mark.parametrize(
