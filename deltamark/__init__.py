@@ -122,7 +122,6 @@ if TYPE_CHECKING:
         UserTaskFailed,
     )
     from deltamark.domain.history.changes import (
-        ChangePage,
         Classification,
         CorrelationKey,
         DirtyResource,
@@ -137,6 +136,7 @@ if TYPE_CHECKING:
     from deltamark.domain.history.diff import LinkDelta, ResourceDelta
     from deltamark.domain.history.grounds import Grounds, GroundsKind
     from deltamark.domain.history.intervals import HeldLink, HeldValue
+    from deltamark.domain.history.pages import ChangePage, ResourcePage, RowOfTask, SetAsidePage
     from deltamark.domain.history.report import Existence, ReportedValue, ResourceReport
     from deltamark.domain.integrity.verification import Checkpoint, Discrepancy, LogVerification, Replayed
     from deltamark.domain.next_steps import NextAction, NextStep
@@ -296,6 +296,7 @@ __all__ = [
     "ResourceClassificationRule",
     "ResourceCorrelationRule",
     "ResourceDelta",
+    "ResourcePage",
     "ResourceRef",
     "ResourceReport",
     "ResourceType",
@@ -304,12 +305,14 @@ __all__ = [
     "Retried",
     "RowIterator",
     "RowList",
+    "RowOfTask",
     "RunBlocked",
     "RunFailed",
     "RunMoment",
     "RunNotFound",
     "Secret",
     "SetAside",
+    "SetAsidePage",
     "SetRecentlyModifiedFlagTask",
     "Simulation",
     "SinkError",
@@ -469,7 +472,6 @@ _MODULES = {
         "UserTaskFailed",
     ),
     "deltamark.domain.history.changes": (
-        "ChangePage",
         "Classification",
         "CorrelationKey",
         "DirtyResource",
@@ -486,6 +488,7 @@ _MODULES = {
     "deltamark.domain.history.diff": ("LinkDelta", "ResourceDelta"),
     "deltamark.domain.history.grounds": ("Grounds", "GroundsKind"),
     "deltamark.domain.history.intervals": ("HeldLink", "HeldValue"),
+    "deltamark.domain.history.pages": ("ChangePage", "ResourcePage", "RowOfTask", "SetAsidePage"),
     "deltamark.domain.history.report": ("Existence", "ReportedValue", "ResourceReport"),
     "deltamark.domain.integrity.verification": ("Checkpoint", "Discrepancy", "LogVerification", "Replayed"),
     "deltamark.domain.next_steps": ("NextAction", "NextStep"),

@@ -40,13 +40,13 @@ from deltamark.application.ports.records import Space
 from deltamark.application.ports.sources import Probe
 from deltamark.application.ports.store import Clock, Store
 from deltamark.application.runs.observer import Observer, checked
-from deltamark.application.runs.show import recorded_run, recorded_runs
+from deltamark.application.runs.show import newest_runs, recorded_run, recorded_runs, set_aside_page
 from deltamark.application.services import Services, utc_now
 from deltamark.domain.adoption.configuration_adopted import AdoptedConfiguration, Adoption
 from deltamark.domain.adoption.decommission import Decommission, DecommissionAction, NameKind
 from deltamark.domain.adoption.plan import ADOPTION_LIMIT, AdoptionPlan
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
+from deltamark.domain.configuration.jobs import ComputingTask, Job, Task, TaskState
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.differences import Verification
 from deltamark.domain.derivation.explanation import Explanation
@@ -54,7 +54,6 @@ from deltamark.domain.derivation.simulation import SAMPLES
 from deltamark.domain.errors import Fault, UsageError
 from deltamark.domain.history.changes import (
     ChangeKind,
-    ChangePage,
     Classification,
     CorrelationKey,
     DirtyResource,
@@ -69,6 +68,7 @@ from deltamark.domain.history.changes import (
 from deltamark.domain.history.consumer import ConsumerPlace, ConsumerStatus, checked_name
 from deltamark.domain.history.diff import LinkDelta, ResourceDelta
 from deltamark.domain.history.intervals import HeldLink, HeldValue
+from deltamark.domain.history.pages import ChangePage, ResourcePage, SetAsidePage
 from deltamark.domain.history.report import ResourceReport
 from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
 from deltamark.domain.resources.link import LinkRef
@@ -80,7 +80,7 @@ from deltamark.domain.sinks.dead_letters import DeadLetter
 from deltamark.domain.sources.places import KeptPlace
 from deltamark.domain.statements import checked_person, checked_reason
 from deltamark.domain.synchronization.direct_input import all_tables, tables_of_job
-from deltamark.domain.values import shown
+from deltamark.domain.values import Value, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -480,28 +480,80 @@ class Engine:
 
         return health(self._open, writable=arguments.boolean("writable", writable))
 
-    def runs(self, newest: int | None = None) -> RowList[JobRun]:
+    def runs(
+        self,
+        newest: int | None = None,
+        *,
+        before: int | None = None,
+        job: str | None = None,
+        state: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = None,
+    ) -> RowList[JobRun]:
         """The runs, oldest first, without the rows they set aside: a list with Arrow forms (`RowList`).
 
-        Only the `newest` ones if given.
+        Only the `newest` ones if given. With any of the other parameters, those that are all that is named, newest
+        first.
 
         A run without a heartbeat for a minute is shown as aborted, before that is recorded.
+
+        :param before: only runs with a number below this one: that of the last run of the page before.
+        :param job: only of the job of this identifier; also of one that left the configuration.
+        :param state: only in this state, such as ``completed``, ``blocked`` or ``running``.
+        :param since: only those that started then or later.
+        :param limit: how many at most; 50 where one of the others is given.
+        :raises UsageError: for something that is no state, a time without zone, and `newest` with one of the others.
         """
         if newest is not None:
             arguments.whole_number("the number of newest runs", newest)
+        others = (before, job, state, since, limit)
+        if all(value is None for value in others):
+            with self._store.reading() as reading:
+                return arrow_rows.run_list(recorded_runs(reading, newest))
+        if newest is not None:
+            raise UsageError("newest gives the oldest first, all others the newest: give limit in its place.")
+        if since is not None and (not isinstance(since, datetime) or since.tzinfo is None):
+            raise UsageError("since is a datetime with a time zone.")
+        number = None if before is None else arguments.whole_number("the number of a run", before)
+        most = 50 if limit is None else arguments.whole_number("the limit", limit)
+        wanted = None if state is None else arguments.member("the state of a run", TaskState, state)
         with self._store.reading() as reading:
-            return arrow_rows.run_list(recorded_runs(reading, newest))
+            return arrow_rows.run_list(
+                newest_runs(
+                    reading,
+                    before=number,
+                    job=arguments.optional_text("the name of a job", job),
+                    state=wanted,
+                    since=since,
+                    limit=most,
+                )
+            )
 
-    def run(self, number: int) -> JobRun:
+    def run(self, number: int, *, with_rows: bool = True) -> JobRun:
         """One run with the rows it set aside.
 
         See `runs` for one whose process died.
 
+        :param with_rows: whether with the rows that it set aside; without them it is read in no time (`set_aside`).
         :raises UsageError: if there is no run of that number.
         """
         arguments.whole_number("the number of a run", number)
+        arguments.boolean("with_rows", with_rows)
         with self._store.reading() as reading:
-            return recorded_run(reading, number)
+            return recorded_run(reading, number, with_rows=with_rows)
+
+    def set_aside(self, run: int, *, after: int = 0, limit: int = 50) -> SetAsidePage:
+        """Some of the rows that a run set aside, in the order in which they were recorded.
+
+        :param after: what the page before has as `next`; 0 for the first page.
+        :param limit: how many at most.
+        :raises UsageError: if there is no run of that number.
+        """
+        arguments.whole_number("the number of a run", run)
+        arguments.whole_number("after", after)
+        arguments.whole_number("the limit", limit, least=1)
+        with self._store.reading() as reading:
+            return set_aside_page(reading, run, after, limit)
 
     def pending(self, run: int, *, entity_type: str | None = None, key: str | None = None) -> Iterator[PendingChange]:
         """The changes that a threshold held back in a run, in the order in which they would be made.
@@ -993,6 +1045,54 @@ class Engine:
         self._moment("at", at)
         with self._store.reading() as reading:
             return history.links_at_moment(reading, self.configuration, ref, at)
+
+    def counts(self) -> dict[str, int]:
+        """How many resources of each entity type exist: of those of the configuration, and others that the store has.
+
+        They are counted by an index: a million in some hundredths of a second.
+        """
+        with self._store.reading() as reading:
+            stored = reading.live_resource_counts()
+        configured = {definition.identifier: 0 for definition in self.configuration.entity_types}
+        return {**configured, **stored}
+
+    def resources(
+        self,
+        entity_type: str,
+        *,
+        after: str | None = None,
+        prefix: str = "",
+        where: Mapping[str, Value] | None = None,
+        limit: int = 50,
+        budget_s: float | None = None,
+    ) -> ResourcePage:
+        """Some existing resources of an entity type, as they are now, in the order of their keys.
+
+        ``page = engine.resources("Person", where={"Location": "Lisbon"})`` are the first; while ``page.more``,
+        ``engine.resources("Person", after=page.scanned_to, where=...)`` are the next.
+
+        :param after: only with keys beyond this one.
+        :param prefix: only with keys that begin so.
+        :param where: property -> value: only those that have all of these values. A text also finds the number or
+            Boolean that is written so; None finds those without a value. No index helps with that.
+        :param limit: how many at most.
+        :param budget_s: ends the search after about so many seconds, with what was found by then, and `more` is True.
+        :raises UsageError: for an entity type or a property that does not exist and never did.
+        """
+        from deltamark.application.history.resource_pages import resource_page
+
+        self._check_type(arguments.text("an entity type", entity_type))
+        wanted = arguments.values_by_name("where", where or {})
+        after_key = arguments.optional_text("a key", after)
+        arguments.text("prefix", prefix)
+        arguments.whole_number("the limit", limit, least=1)
+        budget = arguments.optional_seconds("budget_s", budget_s)
+        with self._store.reading() as reading:
+            for name in wanted:
+                check_property(reading, self._services, entity_type, name)
+            return resource_page(
+                reading, entity_type, after=after_key, prefix=prefix, where=wanted, limit=limit, budget_s=budget
+            )
 
     def export_resources(
         self, entity_type: str, at: When | None = None, *, model: ModelChoice = "then"

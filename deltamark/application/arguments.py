@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import Position, RunMoment, When
-from deltamark.domain.values import shown
+from deltamark.domain.values import Value, shown
 
 _Member = TypeVar("_Member", bound=Enum)
 
@@ -141,6 +141,22 @@ def position(what: str, value: object) -> Position:
     if isinstance(value, bool) or not isinstance(value, int):
         raise UsageError(f"{what} is a position in the log, a whole number, not {_described(value)}.")
     return value
+
+
+def values_by_name(what: str, value: object) -> dict[str, Value]:
+    """The value, which must be a mapping of names to values of properties.
+
+    :raises UsageError: if it is something else.
+    """
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{what} is a mapping of properties to values, not {_described(value)}.")
+    for name, of_name in value.items():
+        text("a property", name)
+        if isinstance(of_name, str):
+            text(f"the value of {name}", of_name)
+        elif not isinstance(of_name, bool | int | float | None):
+            raise UsageError(f"the value of {name} is a text, number, Boolean or None, not {_described(of_name)}.")
+    return dict(value)
 
 
 def event(what: str, value: object) -> Event:

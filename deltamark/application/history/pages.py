@@ -13,7 +13,8 @@ from deltamark.application.history.history import ChangeFilter, RunNames
 from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.queries import Reading
 from deltamark.domain.configuration.configuration import Configuration
-from deltamark.domain.history.changes import AnyChange, ChangePage, LoggedChange, Position
+from deltamark.domain.history.changes import AnyChange, LoggedChange, Position
+from deltamark.domain.history.pages import ChangePage
 from deltamark.domain.resources.resource import ResourceRef
 
 _SMALLEST = 256

@@ -50,6 +50,24 @@ class Reading(Protocol):
         """The number of live resources of an entity type, counted up to `at_most`."""
         ...
 
+    def live_resource_counts(self) -> dict[str, int]:
+        """The number of existing resources by entity type, of those that ever had one."""
+        ...
+
+    def resources_from(
+        self, entity_type: str, after: str | None, least: str, at_most: int, parts: Sequence[str] = ()
+    ) -> tuple[list[Resource], str | None]:
+        """Some existing resources of an entity type in key order, and the last key that was looked at.
+
+        That is None where `at_most` keys were not there to be looked at.
+
+        :param after: only with keys beyond it.
+        :param least: only with keys from it on.
+        :param at_most: how many keys are looked at, also those of deleted resources.
+        :param parts: only with one of these texts in their values as they are stored.
+        """
+        ...
+
     def identities(self, entity_type: str, property_name: str | None, among: pa.Array | None) -> pa.Table:
         """The streams of live resources by a property: ``value``, ``stream``, ``key``.
 
@@ -403,6 +421,14 @@ class Reading(Protocol):
 
         Only the `newest` ones if given.
         """
+        ...
+
+    def runs_before(self, before: int | None, at_most: int) -> list[RunSummary]:
+        """The newest runs below a number, newest first, without the rows they set aside."""
+        ...
+
+    def rows_set_aside(self, number: int, after: int) -> Iterator[RowsSetAside]:
+        """The records of rows set aside in a run, as far as they are still valid and beyond an event of it."""
         ...
 
     def run_starts(self) -> Iterator[RunSummary]:

@@ -143,23 +143,6 @@ class Horizon:
 
 
 @frozen(kw_only=True)
-class ChangePage:
-    """A part of the log, and how far it was searched for it.
-
-    :param changes: those that were asked for, in the order that was asked for.
-    :param scanned_to: the changes are all from where the search began to this position: newest first, go on with
-        `before` this position; oldest first, with `after` it.
-    :param more: whether the search ended before the end of the log that was asked for: there may be more.
-    :param horizon: what was discarded of the part that was searched, at its highest position; None if nothing was.
-    """
-
-    changes: tuple[LoggedChange, ...]
-    scanned_to: Position
-    more: bool
-    horizon: Horizon | None = None
-
-
-@frozen(kw_only=True)
 class DirtyResource:
     """A resource that a task would compute.
 
@@ -215,7 +198,6 @@ class Classification:
 __all__ = [
     "AnyChange",
     "ChangeKind",
-    "ChangePage",
     "Classification",
     "CorrelationKey",
     "DirtyResource",

@@ -147,6 +147,19 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def key_beyond(self, parameter: int, *, inclusive: bool = False) -> str:
+        """Returns the condition that the key of a resource lies beyond a text, such that the index on keys is used."""
+
+    @property
+    @abstractmethod
+    def key_order(self) -> str:
+        """The order of the index on keys, within an entity type."""
+
+    @abstractmethod
+    def text_holds(self, text: str, part: str) -> str:
+        """Returns the condition that a text contains another."""
+
+    @abstractmethod
     def json_property(self, column: str, parameter: int) -> str:
         """Returns the member of a JSON object that a parameter names, as text."""
 

@@ -116,6 +116,16 @@ class PostgreSQLDatabase(Database):
     def in_key_order(self, columns: Sequence[str]) -> str:
         return f"SELECT {', '.join(columns)} FROM resources WHERE entity_type=?1 ORDER BY key"
 
+    def key_beyond(self, parameter: int, *, inclusive: bool = False) -> str:
+        return f"(left(key, {PREFIX})>=left(?{parameter}, {PREFIX}) AND key>{'=' if inclusive else ''}?{parameter})"
+
+    @property
+    def key_order(self) -> str:
+        return f"left(key, {PREFIX}), key"
+
+    def text_holds(self, text: str, part: str) -> str:
+        return f"strpos({text}, {part}) > 0"
+
     def json_property(self, column: str, parameter: int) -> str:
         return f"({column}::json ->> ?{parameter}::text)"
 

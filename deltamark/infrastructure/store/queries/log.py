@@ -27,7 +27,7 @@ from deltamark.domain.resources.resource import (
     fold,
 )
 from deltamark.domain.runs.fold import fold_run
-from deltamark.domain.runs.run import ChangesDiscarded, RunEvent
+from deltamark.domain.runs.run import ChangesDiscarded, RowsSetAside, RunEvent, RunResumed
 from deltamark.domain.values import Values, shown
 from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.database import index_damaged
@@ -352,6 +352,31 @@ class RunQueries(LogQueries):
         above = -1 if newest is None else (self._db.one("SELECT max(number) FROM runs") or 0) - newest
         return list(self._folded("r.number>?1", (above,), with_rows=False))
 
+    def runs_before(self, before: int | None, at_most: int) -> list[RunSummary]:
+        below = END_OF_LOG if before is None else before
+        sql = "SELECT number FROM runs WHERE number<?1 ORDER BY number DESC LIMIT ?2"
+        numbers = [number for (number,) in self._db.all(sql, (below, at_most))]
+        if not numbers:
+            return []
+        return list(self._folded("r.number>=?1 AND r.number<=?4", (numbers[-1],), with_rows=False, last=numbers[0]))[
+            ::-1
+        ]
+
+    def rows_set_aside(self, number: int, after: int) -> Iterator[RowsSetAside]:
+        dropped: dict[int, int] = {}
+        for event in self.run_events(number):
+            if isinstance(event, RunResumed):
+                dropped |= dict.fromkeys(set(event.again) - set(event.pending), event.originator_version)
+        rows = self._db.rows(
+            f"""SELECT {EVENT} FROM runs r {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream
+            WHERE r.number=?1 AND e.originator_version>?2 AND e.topic=?3 ORDER BY e.originator_version""",
+            (number, after, ROWS_SET_ASIDE),
+        )
+        for row in rows:
+            event = cast(RowsSetAside, self._event(row)[1])
+            if event.originator_version > dropped.get(event.task, 0):
+                yield event
+
     def run_starts(self) -> Iterator[RunSummary]:
         rows = self._db.rows(
             f"""SELECT r.number, r.first, r.last, {EVENT} FROM runs r
@@ -369,12 +394,14 @@ class RunQueries(LogQueries):
         )
         return [self._event(row)[1] for row in rows]
 
-    def _folded(self, which: str, parameters: tuple[Any, ...], *, with_rows: bool) -> Iterator[RunSummary]:
+    def _folded(
+        self, which: str, parameters: tuple[Any, ...], *, with_rows: bool, last: int | None = None
+    ) -> Iterator[RunSummary]:
         rows = self._db.rows(
             f"""SELECT r.number, r.first, r.last, {EVENT} FROM runs r
             {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream
             WHERE {which} AND (?2 OR e.topic<>?3) ORDER BY r.number, e.originator_version""",
-            (*parameters, with_rows, ROWS_SET_ASIDE),
+            (*parameters, with_rows, ROWS_SET_ASIDE, *(() if last is None else (last,))),
         )
         return self._folded_rows(rows)
 

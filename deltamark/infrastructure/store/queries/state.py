@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -112,6 +112,39 @@ class StateQueries(Queries):
         if at_most is None:
             return int(self._db.one(f"SELECT count(*) FROM ({rows}) f", (kind,)))
         return int(self._db.one(f"SELECT count(*) FROM ({rows} LIMIT ?2) f", (kind, at_most)))
+
+    def live_resource_counts(self) -> dict[str, int]:
+        sql = """SELECT e.name, (SELECT count(*) FROM resources r WHERE r.entity_type=e.id AND r.live)
+            FROM entity_types e ORDER BY e.name"""
+        return {name: int(count) for name, count in self._db.all(sql)}
+
+    def resources_from(
+        self, entity_type: str, after: str | None, least: str, at_most: int, parts: Sequence[str] = ()
+    ) -> tuple[list[Resource], str | None]:
+        beyond = self._db.key_beyond(2, inclusive=True) if after is None or after < least else self._db.key_beyond(2)
+        first = least if after is None or after < least else after
+        held = " OR ".join(
+            self._db.text_holds(column, f"?{number}")
+            for number in range(4, 4 + len(parts))
+            for column in ("state", "computed")
+        )
+        # All keys are read, from the index and in its order; of those that do not fit, no value.
+        fits = f"live AND ({held})" if parts else "live"
+        sql = f"""SELECT key, stream, version, CASE WHEN {fits} THEN state END, computed FROM resources
+            WHERE entity_type=?1 AND {beyond} ORDER BY entity_type, {self._db.key_order} LIMIT ?3"""
+        rows = self._db.all(sql, (self._type_id(entity_type), first, at_most, *parts))
+        found = [
+            Resource(
+                originator_id=str(stream),
+                version=version,
+                ref=ResourceRef(entity_type, key),
+                synchronized=self._values(key, state),
+                computed=self._values(key, computed),
+            )
+            for key, stream, version, state, computed in rows
+            if state is not None
+        ]
+        return found, rows[-1][0] if len(rows) == at_most else None
 
     def identities(self, entity_type: str, property_name: str | None, among: pa.Array | None) -> pa.Table:
         kind = self._type_id(entity_type)

@@ -100,6 +100,16 @@ class SQLiteDatabase(Database):
         return f"""SELECT {chosen} FROM resources i CROSS JOIN resources r NOT INDEXED ON r.stream = i.stream
             WHERE i.entity_type=?1 ORDER BY i.entity_type, i.key"""
 
+    def key_beyond(self, parameter: int, *, inclusive: bool = False) -> str:
+        return f"key>{'=' if inclusive else ''}?{parameter}"
+
+    @property
+    def key_order(self) -> str:
+        return "key"
+
+    def text_holds(self, text: str, part: str) -> str:
+        return f"instr({text}, {part}) > 0"
+
     def json_property(self, column: str, parameter: int) -> str:
         return f"""CAST(json_extract({column}, '$."' || ?{parameter} || '"') AS TEXT)"""
 
