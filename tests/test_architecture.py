@@ -62,7 +62,7 @@ def test_no_message_of_the_inner_layers_speaks_of_commands(layer: str) -> None:
     assert spoken == []
 
 
-EXTRAS = ("ldap",)
+EXTRAS = ("ldap", "jinja2", "litestar", "prometheus_client", "uvicorn")
 """Modules that come with an extra and need not be installed."""
 
 

@@ -151,6 +151,7 @@ READING = [
     ["dead-letters"],
     ["deliver", "--dry-run"],
     ["schema", "-o", "/nowhere/at/all/units.xsd"],
+    ["serve", "--host", "10.0.0.5"],
 ]
 """Commands that leave the store as it is, of which some are refused."""
 WRITING = [

@@ -55,6 +55,7 @@ _SUMMARIES = {
         "schedule": "Runs jobs at the times of their CronTabExpression.",
         "health": "Checks the schedule and what feeds the store.",
     },
+    "serve": {"serve": "Serves the console and the API until it is stopped."},
     "simulate": {"simulate": "Shows what other rules would compute."},
     "store": {
         "backup": "Copies an SQLite store to FILE, also while jobs run.",

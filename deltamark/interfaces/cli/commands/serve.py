@@ -1,0 +1,75 @@
+"""The command `serve`: the console and the API."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import click
+
+from deltamark.domain.errors import UsageError
+from deltamark.interfaces.cli.context import Workspace, leave_out_option, pass_workspace
+from deltamark.interfaces.cli.parameters import Name
+from deltamark.interfaces.cli.streams import say
+
+NEEDED = ("litestar", "jinja2", "uvicorn", "prometheus_client")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(epilog="Example: deltamark serve --port 8000")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Where it listens.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True, help="The port.")
+@click.option(
+    "--public-host", "names", multiple=True, metavar="NAME", help="A name by which it is reached; may be repeated."
+)
+@click.option("--tls-cert", type=_FILE, metavar="FILE", help="The certificate, for TLS.")
+@click.option("--tls-key", type=_FILE, metavar="FILE", help="The key of the certificate.")
+@click.option("--behind-proxy", metavar="NETWORKS", help="Networks of a proxy that signs users in, such as 10.0.0.0/8.")
+@click.option(
+    "--user-header", metavar="HEADER", default="X-Forwarded-User", show_default=True, help="Holds the name of the user."
+)
+@click.option(
+    "--as", "name", type=Name("USER"), metavar="USER", envvar="DELTAMARK_USER", help="Whom the link signs in."
+)
+@leave_out_option
+@pass_workspace
+def serve(
+    workspace: Workspace,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    behind_proxy: str | None,
+    user_header: str,
+    name: str | None,
+) -> None:
+    """Serves the console and the API until it is stopped.
+
+    It prints a link that signs an administrator in: once, within ten minutes. It listens on this machine only; any
+    other address needs TLS or a proxy. Runs go on when it ends.
+
+    Exit status 2 if it cannot listen, or if what it needs is not installed.
+    """
+    if any(importlib.util.find_spec(module) is None for module in NEEDED):
+        raise UsageError("the console needs more than is installed. Install it by: pip install 'deltamark[web]'.")
+    from deltamark.infrastructure.system.account import process_account
+    from deltamark.interfaces.http.server import serve as run_server
+    from deltamark.interfaces.http.settings import HttpSettings, Proxy, networks_of
+    from deltamark.interfaces.http.users import Role, SignInMethod, User
+
+    proxy = None if behind_proxy is None else Proxy(networks=networks_of(behind_proxy), header=user_header)
+    settings = HttpSettings(host=host, port=port, names=names, certificate=tls_cert, key=tls_key, proxy=proxy)
+    settings.refuse_open_network()
+    user = User(name=name or process_account(), role=Role.ADMIN, method=SignInMethod.LINK)
+    with workspace.engine(create=True, reading_only=True) as engine:
+        run_server(engine, settings, first_user=None if proxy else user, on_listening=_say_address)
+    say("Stopped.")
+
+
+def _say_address(address: str) -> None:
+    say(f"Open {address}")
+    say("Stop it with Ctrl-C.")
+
+
+COMMANDS: tuple[click.Command, ...] = (serve,)

@@ -1,0 +1,175 @@
+"""The application: routes, who is let in, and how errors are answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Litestar, Request, Response, get, post
+from litestar.di import Provide
+from litestar.exceptions import NotAuthorizedException, NotFoundException
+from litestar.params import FromPath, FromQuery
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Redirect, Template
+from litestar.template.config import TemplateConfig
+
+from deltamark.engine import Engine
+from deltamark.interfaces.http.assets import Asset, assets
+from deltamark.interfaces.http.authentication import (
+    EVERYBODY,
+    ROLE,
+    Authentication,
+    cookie_name,
+    require_role,
+    session_secret,
+)
+from deltamark.interfaces.http.console.pages import PAGES
+from deltamark.interfaces.http.given import TheAssets, TheEngine, TheLinks, TheSessions, TheSettings
+from deltamark.interfaces.http.headers import Gate
+from deltamark.interfaces.http.problems import HANDLERS, SIGN_IN
+from deltamark.interfaces.http.sessions import SESSION_AGE, Links, Sessions
+from deltamark.interfaces.http.settings import HttpSettings
+from deltamark.interfaces.http.users import User
+
+BODY_LIMIT = 100_000
+PAGE_THREADS = 16
+_READY_S = 1.0
+
+
+def create_app(engine: Engine, settings: HttpSettings | None = None, *, links: Links | None = None) -> Litestar:
+    """The console and the API over an engine.
+
+    :param engine: what the routes ask; the caller closes it.
+    :param links: the links that sign in.
+    """
+    settings = settings or HttpSettings()
+    links = links or Links(settings.clock)
+    sessions = Sessions(settings.clock)
+    app = Litestar(
+        route_handlers=[live, ready, asset, sign_in, sign_out, *PAGES],
+        dependencies={
+            "engine": Provide(lambda: engine, sync_to_thread=False),
+            "settings": Provide(lambda: settings, sync_to_thread=False),
+            "links": Provide(lambda: links, sync_to_thread=False),
+            "sessions": Provide(lambda: sessions, sync_to_thread=False),
+            "known_assets": Provide(_known_assets, sync_to_thread=False),
+            "user": Provide(signed_in, sync_to_thread=False),
+        },
+        middleware=[Authentication(settings, sessions)],
+        guards=[require_role],
+        exception_handlers=HANDLERS,
+        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(template_environment())),
+        on_startup=[_use_own_threads],
+        request_max_body_size=BODY_LIMIT,
+        logging_config=None,  # `problems` logs errors
+        openapi_config=None,
+    )
+    app.asgi_handler = Gate(app.asgi_handler, settings)
+    return app
+
+
+async def _use_own_threads() -> None:
+    """Gives handlers that wait for the store threads enough, which by default are as few as six."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(PAGE_THREADS, "deltamark-http"))
+
+
+def template_environment() -> Environment:
+    """Jinja for the pages of the console: it escapes every value."""
+    folder = str(files("deltamark.interfaces.http.console") / "templates")
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def signed_in(request: Request[Any, Any, Any]) -> User:
+    """The user who sends a request.
+
+    :raises NotAuthorizedException: if nobody is signed in.
+    """
+    user = request.scope.get("user")
+    if not isinstance(user, User):
+        raise NotAuthorizedException("nobody is signed in.")
+    return user
+
+
+_ASSETS: dict[str, Asset] = {}
+
+
+def _known_assets() -> Mapping[str, Asset]:
+    if not _ASSETS:
+        _ASSETS.update(assets())
+    return _ASSETS
+
+
+@get("/health/live", opt={ROLE: EVERYBODY})
+async def live() -> dict[str, str]:
+    """Says that the server answers. It uses no thread, and so answers while all others wait."""
+    return {"state": "live"}
+
+
+@get("/health/ready", opt={ROLE: EVERYBODY})
+async def ready(engine: TheEngine) -> Response[dict[str, str]]:
+    """Says whether the store can be read within a second."""
+    try:
+        await asyncio.wait_for(asyncio.to_thread(engine.position), _READY_S)
+    except Exception:
+        return Response({"state": "not ready"}, status_code=503, headers={"Retry-After": "5"})
+    return Response({"state": "ready"})
+
+
+@get("/static/{name:path}", opt={ROLE: EVERYBODY})
+async def asset(request: Request[Any, Any, Any], name: FromPath[str], known_assets: TheAssets) -> Response[bytes]:
+    """A file of the console."""
+    found = known_assets.get(name.lstrip("/"))
+    if found is None:
+        raise NotFoundException("there is no such file.")
+    headers = {"ETag": found.etag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == found.etag:
+        return Response(b"", status_code=304, headers=headers)
+    return Response(found.content, media_type=found.media_type, headers=headers)
+
+
+@get(SIGN_IN, opt={ROLE: EVERYBODY}, sync_to_thread=False)
+def sign_in(
+    request: Request[Any, Any, Any],
+    links: TheLinks,
+    sessions: TheSessions,
+    settings: TheSettings,
+    token: FromQuery[str | None] = None,
+) -> Template | Redirect:
+    """Signs in by a link that works once; without one it says how to sign in."""
+    user = None if token is None else links.redeem(token)
+    if user is None:
+        status = 200 if token is None else 401
+        return Template("sign_in.html", context={"is_refused": token is not None, "user": None}, status_code=status)
+    secret = sessions.begin(user, instead_of=session_secret(request.scope, settings))
+    answer = Redirect("/", status_code=303)
+    answer.set_cookie(
+        cookie_name(settings),
+        secret,
+        max_age=int(SESSION_AGE.total_seconds()),
+        path="/",
+        secure=settings.has_tls,
+        httponly=True,
+        samesite="strict",
+    )
+    return answer
+
+
+@post("/sign-out", opt={ROLE: EVERYBODY}, sync_to_thread=False)
+def sign_out(request: Request[Any, Any, Any], sessions: TheSessions, settings: TheSettings) -> Redirect:
+    """Ends the session of the browser."""
+    secret = session_secret(request.scope, settings)
+    if secret is not None:
+        sessions.end(secret)
+    answer = Redirect(SIGN_IN, status_code=303)
+    answer.delete_cookie(cookie_name(settings), path="/")
+    return answer

@@ -1,0 +1,154 @@
+"""Settings of the HTTP interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from deltamark.domain.errors import UsageError
+from deltamark.domain.fields import as_tuple
+from deltamark.domain.values import shown
+from deltamark.interfaces.http.users import Role
+
+LOOPBACK = "127.0.0.1"
+PORT = 8765
+_LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+Network = IPv4Network | IPv6Network
+
+
+def utc_now() -> datetime:
+    """The present time."""
+    return datetime.now(UTC)
+
+
+@frozen(kw_only=True)
+class Proxy:
+    """A server in front of this one that signs users in.
+
+    :param networks: its addresses: only from these is the header believed.
+    :param header: holds the name of the user.
+    """
+
+    networks: tuple[Network, ...] = field(converter=as_tuple)
+    header: str
+
+
+@frozen(kw_only=True)
+class HttpSettings:
+    """Where the server listens, and who is let in.
+
+    :param names: the names by which it is reached besides those of this machine: `host` or `host:port`.
+    :param certificate: the file of the certificate for TLS, with that of its key.
+    :param users: user -> role, of those whom the proxy signs in.
+    :param default_role: of users whom the proxy signs in and `users` does not name; None refuses them.
+    :param four_eyes: whether who started or resumed a run may not decide about what it holds back.
+    :param tokens: the file of the API tokens.
+    """
+
+    host: str = LOOPBACK
+    port: int = PORT
+    names: tuple[str, ...] = field(converter=as_tuple, default=())
+    certificate: Path | None = None
+    key: Path | None = None
+    proxy: Proxy | None = None
+    users: Mapping[str, Role] = field(factory=dict)
+    default_role: Role | None = None
+    four_eyes: bool = False
+    tokens: Path | None = None
+    clock: Callable[[], datetime] = utc_now
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether the server itself encrypts."""
+        return self.certificate is not None
+
+    @property
+    def scheme(self) -> str:
+        """The beginning of its address."""
+        return "https" if self.has_tls else "http"
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The values of the header `Host` that are answered."""
+        local = {f"{name}:{self.port}" for name in _LOCAL_NAMES}
+        if not _is_any_address(self.host):
+            local.add(f"{_in_url(self.host)}:{self.port}")
+        named = {name if _has_port(name) else f"{name}:{self.port}" for name in self.names}
+        return frozenset(name.lower() for name in local | named | set(self.names))
+
+    @property
+    def address(self) -> str:
+        """The URL of the console."""
+        host = LOOPBACK if _is_any_address(self.host) else self.host
+        name = next(iter(self.names), _in_url(host))
+        return f"{self.scheme}://{name if _has_port(name) else f'{name}:{self.port}'}"
+
+    def refuse_open_network(self) -> None:
+        """Refuses to listen where other machines reach the server, unless it is encrypted or behind a proxy.
+
+        :raises UsageError: if it would.
+        """
+        if (self.certificate is None) != (self.key is None):
+            raise UsageError("--tls-cert and --tls-key belong together; give both.")
+        if not (self.has_tls or self.proxy is not None or is_loopback(self.host)):
+            raise UsageError(
+                f"{self.host} is reached by other machines, and what they send would not be encrypted. Give --tls-cert "
+                f"and --tls-key, or --behind-proxy with the networks of the proxy, or listen on {LOOPBACK}."
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def networks_of(text: str) -> tuple[Network, ...]:
+    """The networks in a text such as `10.0.0.0/8,192.168.1.7`.
+
+    :raises UsageError: if one cannot be read.
+    """
+    networks = []
+    for part in text.split(","):
+        try:
+            networks.append(ip_network(part.strip()))
+        except ValueError:
+            raise UsageError(f"{shown(part.strip())} is no network; write an address such as 10.0.0.0/8.") from None
+    return tuple(networks)
+
+
+def is_from(address: str | None, networks: tuple[Any, ...]) -> bool:
+    """Whether an address lies in one of the networks."""
+    if address is None:
+        return False
+    try:
+        peer = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(peer, "ipv4_mapped", None) or peer
+    return any(mapped in network for network in networks)
+
+
+def _is_any_address(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _has_port(name: str) -> bool:
+    return name.rpartition(":")[2].isdigit() and not name.endswith("]") and ":" in name

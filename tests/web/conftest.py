@@ -1,0 +1,106 @@
+"""A small company whose store the tests of the HTTP interface read, made once, and the application over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from deltamark.engine import Engine
+from deltamark.infrastructure.sample_company import write_workspace
+from deltamark.interfaces.http.app import create_app
+from deltamark.interfaces.http.sessions import Links
+from deltamark.interfaces.http.settings import HttpSettings
+from deltamark.interfaces.http.users import Role, SignInMethod, User
+
+SITE = "http://127.0.0.1:8765"
+OWN = {"Sec-Fetch-Site": "same-origin"}
+
+
+class Time:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 29, 8, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def goes_on(self, by: timedelta) -> None:
+        self.now += by
+
+
+class Site:
+    """The application, and people who open it."""
+
+    def __init__(self, engine: Engine, settings: HttpSettings, time: Time) -> None:
+        self.engine, self.settings, self.time = engine, settings, time
+        self.links = Links(time)
+        self.app: Litestar = create_app(engine, settings, links=self.links)
+        self._clients: list[TestClient[Litestar]] = []
+
+    def client(self, *, base_url: str = SITE, address: str = "127.0.0.1") -> TestClient[Litestar]:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await self.app({**scope, "client": (address, 50000)}, receive, send)
+
+        client: TestClient[Any] = TestClient(app, base_url=base_url, raise_server_exceptions=False)
+        client.follow_redirects = False
+        client.__enter__()
+        self._clients.append(client)
+        return client
+
+    def link(self, role: Role = Role.ADMIN, name: str = "ann") -> str:
+        return f"/sign-in?token={self.links.new(User(name=name, role=role, method=SignInMethod.LINK))}"
+
+    def signed_in(self, role: Role = Role.ADMIN, name: str = "ann") -> TestClient[Litestar]:
+        client = self.client()
+        assert client.get(self.link(role, name)).status_code == 303
+        return client
+
+    def close(self) -> None:
+        for client in reversed(self._clients):
+            client.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def _company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("web") / "company"
+    write_workspace(folder, people=20)
+    with Engine.open(
+        f"sqlite:///{folder}/deltamark.db", configuration=folder / "configuration", export_output=folder / "exports"
+    ) as engine:
+        engine.run_job("Incremental")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(_company: Path) -> Iterator[Engine]:
+    with Engine.open(f"sqlite:///{_company}/deltamark.db", configuration=_company / "configuration") as engine:
+        yield engine
+
+
+NewSite = Callable[..., Site]
+
+
+@pytest.fixture(scope="module")
+def new_site(engine: Engine) -> Iterator[NewSite]:
+    sites: list[Site] = []
+
+    def new(**settings: object) -> Site:
+        time = Time()
+        sites.append(Site(engine, HttpSettings(clock=time, **settings), time))  # type: ignore[arg-type]
+        return sites[-1]
+
+    yield new
+    for site in sites:
+        site.close()
+
+
+@pytest.fixture(scope="module")
+def site(new_site: NewSite) -> Site:
+    return new_site()
