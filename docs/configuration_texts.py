@@ -113,6 +113,9 @@ MEANINGS = {
     "ConnectionTable File": "`Ldif`, `Csv`, `Excel`, `JsonLines`: the file, by its path below the folder of the "
     "connection; its name may have `*` and `?` where one file fits it. See "
     "[read LDIF, Excel and JSON files](../how-to/read-ldif-excel-and-json-files.md).",
+    "ConnectionTable ChangeFiles": "`Ldif`: the files of changes since that file was written, by a pattern such as "
+    "`changes-*.ldif`; they are applied in the order of their names. See "
+    "[read LDIF, Excel and JSON files](../how-to/read-ldif-excel-and-json-files.md#files-of-changes).",
     "ConnectionTable Sheet": "`Excel`: the sheet; by default the one that is named like the table, or the only one.",
     "ConnectionTable Key": "`JsonLines`, with `Links`: the member that identifies the object whose list this is. "
     "`Ldif`: the attribute that identifies an entry in links; `entryUUID` by default.",

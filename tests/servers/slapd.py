@@ -133,6 +133,11 @@ class Slapd:
         )
         self.start()
 
+    def content(self) -> bytes:
+        """Its entries as LDIF."""
+        command = [program("slapcat", "slapd"), "-f", str(self._folder / "slapd.conf")]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+
     def client(self) -> Any:
         """A connection that may do everything, as tests ask for what is there."""
         import ldap

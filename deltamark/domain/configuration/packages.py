@@ -21,7 +21,7 @@ SUBJECT, PROPERTIES, ASSOCIATIONS, DISTINGUISHED_NAME = "Subject", "Properties",
 OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE = "ObjectClass", "Filter", "Base", "Links", "Attribute"
 JOIN = "Join"
 RESOURCE_TYPE, ENDPOINT = "ResourceType", "Endpoint"
-FILE, SHEET, KEY = "File", "Sheet", "Key"
+FILE, SHEET, KEY, CHANGE_FILES = "File", "Sheet", "Key", "ChangeFiles"
 FOLDER = "folder"
 """The setting of packages that read files."""
 
@@ -470,11 +470,17 @@ def _json_problems(endings: Sequence[str], table: ConnectionTable) -> Iterator[s
 
 def _ldif_file_problems(table: ConnectionTable) -> Iterator[str]:
     if LINKS in table.options:
-        for name in (FILE, KEY):
+        for name in (FILE, CHANGE_FILES, KEY):
             if name in table.options:
                 yield f"has {LINKS} and {name}; the table that {LINKS} names has it, remove {name}"
     else:
         yield from _file_problems(_LDIF_ENDINGS, table)
+        changes = table.options.get(CHANGE_FILES)
+        if changes is not None and (file_parts(changes) is None or not changes.lower().endswith(_LDIF_ENDINGS)):
+            yield (
+                f'has the {CHANGE_FILES} "{changes}"; write the names of the files below the folder of the connection, '
+                f'such as {CHANGE_FILES}="changes-*{_LDIF_ENDINGS[0]}"'
+            )
     yield from _directory_problems(table)
     try:
         filter_predicate(table.options.get(FILTER, "(objectClass=*)"))
@@ -514,7 +520,7 @@ JSON_LINES = Package(
 
 LDIF = Package(
     name="Ldif",
-    options=(FILE, OBJECT_CLASS, FILTER, KEY, JOIN, LINKS, ATTRIBUTE),
+    options=(FILE, CHANGE_FILES, OBJECT_CLASS, FILTER, KEY, JOIN, LINKS, ATTRIBUTE),
     settings={FOLDER: str},
     problems=_ldif_file_problems,
     reads_files=True,

@@ -35,6 +35,12 @@ def relative_names(text: str) -> list[str]:
     return list(_split(text, ","))
 
 
+def relative_name(text: str) -> tuple[str, str]:
+    """The lowest relative name of a distinguished name and the name of its parent, both as they are written."""
+    lowest = next(_split(text, ",;"))
+    return lowest, text[len(lowest) + 1 :].lstrip(" ")
+
+
 def naming_values(name: str) -> list[tuple[str, str]]:
     """The types of a canonical relative name, each with its value as it is without escapes."""
     pairs = (pair.partition("=") for pair in _split(name, "+"))

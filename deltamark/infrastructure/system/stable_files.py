@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,6 +22,7 @@ from deltamark.infrastructure.system.inner_files import names_below, opened_belo
 _BLOCK = 1 << 20
 _WAIT = "Run the job when the file is written; best write it under another name and rename it at the end."
 _MOST_NAMED = 5
+_NUMBER = re.compile(r"([0-9]{1,18})")
 
 
 @define
@@ -104,6 +106,25 @@ def stable_file(ask: Question, file: str) -> Iterator[StableFile]:
             raise SourceUnreachable(f"the file {name} was replaced while it was read", _WAIT)
 
 
+def files_that_fit(ask: Question, pattern: str) -> list[str]:
+    """The files below the folder of a connection that a pattern fits, by their paths.
+
+    They are in the order of their names, in which numbers count as numbers: `day-9` is before `day-10`.
+
+    :raises SourceUnreachable: if the folder cannot be read.
+    """
+    parts = file_parts(pattern)
+    if parts is None:
+        raise SourceUnreachable(f"{shown(pattern)} is no path of files below a folder")
+    *folders, last = parts
+    names = sorted(_names(folder_of(ask), folders, last), key=_in_order)
+    return ["/".join((*folders, name)) for name in names]
+
+
+def _in_order(name: str) -> tuple[list[tuple[int, str]], str]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _NUMBER.split(name)], name
+
+
 def folder_of(ask: Question) -> Path:
     """The folder of a connection.
 
@@ -131,10 +152,7 @@ def _located(root: Path, file: str) -> tuple[str, ...]:
     *folders, pattern = parts
     if "*" not in pattern and "?" not in pattern:
         return parts
-    try:
-        names = [name for name in names_below(root, folders) if fnmatchcase(name, pattern)]
-    except OSError as e:
-        raise _not_opened("/".join(folders) or ".", root, e) from e
+    names = _names(root, folders, pattern)
     if len(names) != 1:
         listed = ", ".join(names[:_MOST_NAMED]) + (" and others" if len(names) > _MOST_NAMED else "")
         problem = f"{len(names):,} files of {root} fit {shown(file)}: {listed}" if names else f"no file of {root} fits"
@@ -142,6 +160,13 @@ def _located(root: Path, file: str) -> tuple[str, ...]:
             problem if names else f"{problem} {shown(file)}", "Leave one there that fits, or correct File."
         )
     return (*folders, names[0])
+
+
+def _names(root: Path, folders: Sequence[str], pattern: str) -> list[str]:
+    try:
+        return [name for name in names_below(root, folders) if fnmatchcase(name, pattern)]
+    except OSError as e:
+        raise _not_opened("/".join(folders) or ".", root, e) from e
 
 
 def _not_opened(name: str, root: Path, error: OSError) -> SourceUnreachable:

@@ -76,6 +76,10 @@ class Links:
             if len(self._pairs) >= _PORTION:
                 self._store("pairs", self._pairs)
 
+    def keep(self, table: str, owner: str, reason: str) -> None:
+        """Keeps the links of an owner as they were."""
+        self._pairs.append((table, owner, None, "", UnreadCell("value", reason, "").text))
+
     def resolve(self, into: Tables, tables: Sequence[WantedTable]) -> None:
         """Writes the tables of links: in the place of a name the identifier of its entry, where there is one.
 

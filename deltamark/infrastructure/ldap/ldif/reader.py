@@ -24,8 +24,9 @@ _CHANGE = re.compile(rb"^(?:changetype|control) *:", re.IGNORECASE | re.MULTILIN
 _MARK = b"\xef\xbb\xbf"
 _LONGEST_EXCERPT = 60
 _DN = "dn"
+_IS_CHANGE = "this record is a change (changetype), and not an entry; files of changes are named by ChangeFiles"
 _NO_ATTRIBUTE = "the record has a name and no attribute"
-_TWO_NAMES = "the record has two names: a blank line before the next one is missing"
+TWO_NAMES = "the record has two names: a blank line before the next one is missing"
 _NOT_PLAIN = (b":  ", b": :", b": <", b"\n#", b"\n\n\n")
 """What single records are looked at for. It may be inside of values, too."""
 
@@ -97,7 +98,7 @@ class LdifReader:
                     key = names.get(name)
                     if key is None or not colon:
                         self._piece = piece
-                        key, value = self._attribute(line)
+                        key, value = self.attribute(line)
                     if key in attributes:
                         attributes[key].append(value)
                     elif key:
@@ -107,7 +108,7 @@ class LdifReader:
                     self.fail(0, _NO_ATTRIBUTE)
                 if _DN in attributes:
                     self._piece = piece
-                    self._fail_in(first, _TWO_NAMES)
+                    self.fail_in(first, TWO_NAMES)
                 self._records += 1
                 yield first[4:], attributes
             self._first_line += self._portion.count(b"\n") + 2
@@ -165,25 +166,33 @@ class LdifReader:
         if len(lines) < 2:
             self.fail(0, _NO_ATTRIBUTE)
         if lines[0][:3].lower() != b"dn:":
-            self._fail_in(lines[0], "the record does not begin with dn:")
+            self.fail_in(lines[0], "the record does not begin with dn:")
         for line in lines:
-            key, value = self._attribute(line)
+            key, value = self.attribute(line)
             if key in attributes:
                 attributes[key].append(value)
             elif key:
                 attributes[key] = [value]
         names = attributes.pop(_DN)
         if len(names) > 1:
-            self._fail_in(lines[0], _TWO_NAMES)
+            self.fail_in(lines[0], TWO_NAMES)
         return names[0], attributes
 
-    def _attribute(self, line: bytes) -> tuple[str, bytes]:
+    def attribute(self, line: bytes) -> tuple[str, bytes]:
         """The attribute of a line in lower case, empty where it is not wanted, and its value."""
         name, colon, value = line.partition(b":")
         key = self._names.get(name)
         if key is None or not colon:
             key = self._new_name(name, line)
         return key, self.value(value, line)
+
+    def name(self, name: bytes, line: bytes) -> str:
+        """An attribute in lower case, empty where it is not wanted.
+
+        :param line: where it is named.
+        """
+        key = self._names.get(name)
+        return self._new_name(name, line) if key is None else key
 
     def value(self, value: bytes, line: bytes) -> bytes:
         """The value behind the first colon of a line."""
@@ -192,27 +201,27 @@ class LdifReader:
             try:
                 return binascii.a2b_base64(value[1:].strip(b" "), strict_mode=True)
             except ValueError:
-                self._fail_in(line, "the value is no base64")
+                self.fail_in(line, "the value is no base64")
         if first == b"<":
-            self._fail_in(line, "a value is named by a URL, and URLs are never followed")
+            self.fail_in(line, "a value is named by a URL, and URLs are never followed")
         value = value.lstrip(b" ")
         if value[:1] in (b":", b"<"):
-            self._fail_in(line, f"a value that begins with {value[:1].decode()} must be in base64")
+            self.fail_in(line, f"a value that begins with {value[:1].decode()} must be in base64")
         return value
 
     def _new_name(self, name: bytes, line: bytes) -> str:
         """The attribute in lower case; empty where it is not wanted."""
         if name == line or not _NAME.fullmatch(name):
             if _CHANGE.search(self._piece):
-                raise LdifError(self.line, "this record is a change (changetype), and not an entry")
+                raise LdifError(self.line, _IS_CHANGE)
             what = "is no attribute with a colon" if name == line else "has no name of an attribute before its colon"
-            self._fail_in(line, f"the line {what} ({shown(line[:_LONGEST_EXCERPT].decode('utf-8', 'replace'))})")
+            self.fail_in(line, f"the line {what} ({shown(line[:_LONGEST_EXCERPT].decode('utf-8', 'replace'))})")
         key = name.decode().lower()
         base, *options = key.split(";")
         if base in ("changetype", "control"):
-            raise LdifError(self.line, "this record is a change (changetype), and not an entry")
+            raise LdifError(self.line, _IS_CHANGE)
         if any(option.startswith("range=") for option in options):
-            self._fail_in(line, f"{shown(key)} holds a part of the values only; export all of them")
+            self.fail_in(line, f"{shown(key)} holds a part of the values only; export all of them")
         known = key if self._wanted is None or key == _DN or base in self._wanted else ""
         self._names[name] = known
         return known
@@ -222,7 +231,7 @@ class LdifReader:
             if end := _END.fullmatch(line):
                 count = self._records + any(other[:1] != b"#" for other in lines)
                 if end[1] is not None and int(end[1]) != count:
-                    self._fail_in(line, f"the file ends here with {int(end[1]):,} records, and {count:,} are there")
+                    self.fail_in(line, f"the file ends here with {int(end[1]):,} records, and {count:,} are there")
                 self._is_ended = True
         return [line for line in lines if line[:1] != b"#"]
 
@@ -293,7 +302,11 @@ class LdifReader:
         """
         raise LdifError(self._line_of(logical), reason)
 
-    def _fail_in(self, line: bytes, reason: str) -> NoReturn:
+    def fail_in(self, line: bytes, reason: str) -> NoReturn:
+        """Refuses the file for a line of this record.
+
+        :raises LdifError: always.
+        """
         lines = self._piece.strip(b"\n").split(b"\n")
         self.fail(lines.index(line) if line in lines else 0, reason)
 
