@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any
+from weakref import ref
 
 from attrs import asdict
 
@@ -20,7 +22,22 @@ from deltamark.domain.derivation.plan import Plan, Planned
 
 
 def configuration_digest(configuration: Configuration) -> str:
-    """SHA-256 of a configuration without the locations of its elements, hexadecimal."""
+    """SHA-256 of a configuration without the locations of its elements, hexadecimal.
+
+    Known from before for the same object, as it never changes: every run of an engine asks.
+    """
+    for known, digest in tuple(_known):
+        if known() is configuration:
+            return digest
+    digest = _computed_digest(configuration)
+    _known.append((ref(configuration), digest))
+    return digest
+
+
+_known: deque[tuple[ref[Configuration], str]] = deque(maxlen=8)
+
+
+def _computed_digest(configuration: Configuration) -> str:
     plain = asdict(
         configuration,
         filter=lambda attribute, _: attribute.name not in ("location", "name_locations"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from attrs import evolve, field, frozen
 
@@ -28,9 +30,12 @@ class FakeEvaluator:
             raise ExpressionRefused("is a riddle; write it plainly")
         return tuple(Read((), name) for name in (derivation.expression or "").split() if name != "!")
 
-    def faults(self, derivation: Derivation) -> tuple[Fault, ...]:
-        is_faulty = "!" in (derivation.expression or "")
-        return (Fault(derivation.location, f"{derivation.described} cannot be evaluated"),) if is_faulty else ()
+    def faults(self, derivations: Iterable[Derivation]) -> tuple[Fault, ...]:
+        return tuple(
+            Fault(derivation.location, f"{derivation.described} cannot be evaluated")
+            for derivation in derivations
+            if "!" in (derivation.expression or "")
+        )
 
 
 def configured(**expressions: str) -> Configuration:

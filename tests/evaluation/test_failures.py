@@ -150,7 +150,7 @@ def test_lack_of_memory_is_reported(monkeypatch):
 
 
 def test_an_expression_that_cannot_be_evaluated_is_reported_with_its_location():
-    (found,) = evaluator().faults(rule("Key", "SQL:p: cast('x' as bigint)"))
+    (found,) = evaluator().faults([rule("Key", "SQL:p: cast('x' as bigint)")])
 
     assert found.location == PLACE
     assert found.message == (
@@ -159,8 +159,8 @@ def test_an_expression_that_cannot_be_evaluated_is_reported_with_its_location():
 
 
 def test_an_expression_that_fails_only_for_some_values_is_accepted():
-    assert evaluator().faults(computed("Score", "SQL:p: 1 / coalesce(p.Floor, 0)")) == ()
-    assert evaluator().faults(computed("Label", "SQL:p: array_to_string(p.Reports.First, ',')")) == ()
+    assert evaluator().faults([computed("Score", "SQL:p: 1 / coalesce(p.Floor, 0)")]) == ()
+    assert evaluator().faults([computed("Label", "SQL:p: array_to_string(p.Reports.First, ',')")]) == ()
 
 
 def test_several_threads_may_share_an_evaluator():

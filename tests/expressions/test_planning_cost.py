@@ -44,7 +44,7 @@ def planning_s(expression: str) -> float:
         evaluator = DuckEvaluator(COMPANY)
         began = process_time()
         try:
-            assert evaluator.faults(derivation(expression, "Name")) == ()
+            assert evaluator.faults([derivation(expression, "Name")]) == ()
         except ExpressionRefused as e:  # piped so often, it may make texts that are too long
             if "may make a text" not in str(e):
                 raise

@@ -87,7 +87,5 @@ def _reads(configuration: Configuration, evaluator: Evaluator, derivation: Deriv
     return reads_of(configuration, derivation.maker, derivation.entity_type)
 
 
-def _not_evaluable(reads: Mapping[Derivation, object], evaluator: Evaluator) -> Iterator[Fault]:
-    for derivation in reads:
-        if derivation.maker is None:
-            yield from evaluator.faults(derivation)
+def _not_evaluable(reads: Mapping[Derivation, object], evaluator: Evaluator) -> tuple[Fault, ...]:
+    return evaluator.faults(derivation for derivation in reads if derivation.maker is None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
@@ -84,8 +84,8 @@ class Evaluator(Protocol):
         """
         ...
 
-    def faults(self, derivation: Derivation) -> tuple[Fault, ...]:
-        """The faults of an expression that `reads` accepts but that cannot be evaluated.
+    def faults(self, derivations: Iterable[Derivation]) -> tuple[Fault, ...]:
+        """The faults of expressions that `reads` accepts but that cannot be evaluated.
 
         An example is a comparison of a date with a text that is none.
         """

@@ -47,8 +47,11 @@ NOT_APPLIED = pa.schema([("key", pa.string()), ("line", pa.int64())])
 ENDED = pa.schema([*NOT_APPLIED, ("state", pa.string())])
 FAULTY = pa.schema([*NOT_APPLIED, ("command", pa.string())])
 
-_FEW = 1_000
-"""Rows that one thread compares fastest."""
+_FEW = 10_000
+"""Rows that one thread compares fastest: planning takes more time for two threads."""
+
+_FEW_STATES = 1_000
+"""States whose properties are found fastest without a query."""
 
 
 class DuckComparer:
@@ -66,8 +69,7 @@ class DuckComparer:
 
     def commands(self, extract: ResourceExtract, stored: pa.Table, entity_type: EntityType) -> ResourceComparison:
         with _damaged_states_as_store_errors(entity_type.identifier):
-            is_few = extract.rows.num_rows + stored.num_rows <= _FEW
-            return _compare_commands(self._for_few if is_few else self._workbench, extract, stored)
+            return _compare_commands(self._workbench_for(extract.rows, stored), extract, stored)
 
     def links(
         self,
@@ -77,12 +79,17 @@ class DuckComparer:
         *,
         complete: bool,
     ) -> LinkComparison:
-        return compare_links(self._workbench, extract, sides, association, complete=complete)
+        workbench = self._workbench_for(extract.rows, sides.first, sides.second, sides.links)
+        return compare_links(workbench, extract, sides, association, complete=complete)
 
     def link_commands(
         self, extract: LinkExtract, earlier: EarlierPairs, sides: LinkSides, association: EntityAssociation
     ) -> LinkCommandsComparison:
-        return compare_link_commands(self._workbench, extract, earlier, sides, association)
+        workbench = self._workbench_for(extract.rows, sides.first, sides.second, sides.links, earlier.standing)
+        return compare_link_commands(workbench, extract, earlier, sides, association)
+
+    def _workbench_for(self, *tables: pa.Table) -> Workbench:
+        return self._for_few if sum(table.num_rows for table in tables) <= _FEW else self._workbench
 
     def read_anew(self, stored: pa.Table, reading: NewReading) -> ValuesReadAnew:
         with _damaged_states_as_store_errors(reading.entity_type):
@@ -212,7 +219,7 @@ def _states(rows: pa.Table, name: str) -> pa.Table:
 
 def _names_of_few(*states: pa.ChunkedArray) -> list[str] | None:
     """The properties that occur in these states, sorted; None where there are many, or where one cannot be read."""
-    if sum(map(len, states)) > _FEW:
+    if sum(map(len, states)) > _FEW_STATES:
         return None
     try:
         return sorted({name for column in states for state in column.to_pylist() for name in json.loads(state or "{}")})

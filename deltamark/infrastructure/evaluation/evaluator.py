@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import groupby
 
 import duckdb
 import pyarrow as pa
@@ -38,6 +39,9 @@ from deltamark.infrastructure.expressions.compiler import (
 from deltamark.infrastructure.expressions.result_conversion import LONGEST_TEXT, TEXTS
 from deltamark.infrastructure.expressions.row_query import row_query
 
+_FEW = 5_000
+"""Resources that one thread evaluates fastest: planning takes most of the time, and more of it for two threads."""
+
 _COUNTED = pa.schema(
     [
         *COMPUTED,
@@ -63,37 +67,48 @@ class DuckEvaluator:
         self._configuration = configuration
         self._at_once = at_once
         self._workbench = workbench or Workbench()
+        self._for_few = workbench or Workbench(threads=1)
         self._compiled: dict[Derivation, Compiled] = {}
+        self._registered: set[tuple[Workbench, str]] = set()
         self._transformed: dict[ConnectionTransformation, TransformedTable] = {}
 
     def reads(self, derivation: Derivation) -> tuple[Read, ...]:
         try:
             return self._compile(derivation).reads
         except PartlyRefused as e:
-            reasons = self._trial(derivation, e.reads).of_parts(e.parts)
+            reasons = self._trial(derivation.entity_type, e.reads).of_parts(e.parts)
             refused = refusal([*e.problems, *map(not_evaluable, reasons)])
             assert refused is not None, "it has problems"
             raise refused from None
 
-    def faults(self, derivation: Derivation) -> tuple[Fault, ...]:
-        compiled = self._compile(derivation)
-        reasons = self._trial(derivation, compiled.reads).of_whole(compiled)
-        return tuple(
-            Fault(derivation.location, f"{derivation.described} {not_evaluable(reason)}") for reason in reasons
-        )
+    def faults(self, derivations: Iterable[Derivation]) -> tuple[Fault, ...]:
+        faults: list[Fault] = []
+        for entity_type, group in groupby(derivations, key=lambda derivation: derivation.entity_type):
+            faults += self._faults_in(entity_type, {derivation: self._compile(derivation) for derivation in group})
+        return tuple(faults)
 
-    def _trial(self, derivation: Derivation, reads: Iterable[Read]) -> Trial:
-        types = {read: self._type(derivation, read) for read in reads}
-        return Trial(self._workbench, types)
+    def _faults_in(self, entity_type: str, compiled: Mapping[Derivation, Compiled]) -> Iterator[Fault]:
+        """The faults of expressions of one entity type; one by one only if they cannot be tried together."""
+        self._register(self._for_few, [*compiled.values()])
+        reads = {read for one in compiled.values() for read in one.reads}
+        if self._trial(entity_type, reads).are_evaluable([*compiled.values()]):
+            return
+        for derivation, one in compiled.items():
+            for reason in self._trial(entity_type, one.reads).of_whole(one):
+                yield Fault(derivation.location, f"{derivation.described} {not_evaluable(reason)}")
+
+    def _trial(self, entity_type: str, reads: Iterable[Read]) -> Trial:
+        types = {read: self._type(entity_type, read) for read in reads}
+        return Trial(self._for_few, types)
 
     def transformed(self, transformation: ConnectionTransformation) -> TransformedTable:
         known = self._transformed.get(transformation)
         if known is None:
             query = row_query(transformation)
             sql = list(query.sql)
-            self._workbench.prepare(lambda root: register_functions(root, " ".join(sql)))
+            self._for_few.prepare(lambda root: register_functions(root, " ".join(sql)))
             names = dict.fromkeys((*query.table.condition_reads, *(n for c in query.table.columns for n in c.reads)))
-            reasons = Trial(self._workbench, {Read((), name): "VARCHAR" for name in names}).of_sql(sql)
+            reasons = Trial(self._for_few, {Read((), name): "VARCHAR" for name in names}).of_sql(sql)
             refused = refusal(map(not_evaluable, reasons))
             if refused is not None:
                 raise refused
@@ -123,7 +138,7 @@ class DuckEvaluator:
             return Evaluated(rows=changed, refused=_refused(changed))
 
         due = _due_count([step.number for step in steps if step.sql is not None], inputs)
-        for evaluated in evaluation.run(self._workbench, names, work):
+        for evaluated in evaluation.run(self._workbench_for(evaluation), names, work):
             changed = evaluated.rows
             executed, necessary = (
                 pc.sum(pc.list_flatten(changed.column(name))).as_py() or 0 for name in ("executed", "necessary")
@@ -148,7 +163,7 @@ class DuckEvaluator:
             values = query_once(db, rule_sql(some, evaluation.own, rows))
             return Evaluated(rows=values, refused=refused_rules(rules, values))
 
-        evaluated = list(evaluation.run(self._workbench, sorted(evaluation.own), work))
+        evaluated = list(evaluation.run(self._workbench_for(evaluation), sorted(evaluation.own), work))
         rows = pa.concat_tables([portion.rows for portion in evaluated])
         refused = pa.concat_tables([portion.refused for portion in evaluated])
         return RuleValues(tables=tuple(rule_values(rules, rows)), refused=refused)
@@ -184,18 +199,27 @@ class DuckEvaluator:
     def _compile(self, derivation: Derivation) -> Compiled:
         compiled = self._compiled.get(derivation)
         if compiled is None:
-            compiled = compile_derivation(derivation, self._configuration)
-            sql = compiled.sql
-            self._workbench.prepare(lambda connection: register_functions(connection, sql))
-            self._compiled[derivation] = compiled
+            compiled = self._compiled[derivation] = compile_derivation(derivation, self._configuration)
         return compiled
 
-    def _type(self, derivation: Derivation, read: Read) -> str:
+    def _workbench_for(self, evaluation: Evaluation) -> Workbench:
+        """The workbench for the resources of an evaluation, with the functions that its expressions call."""
+        workbench = self._for_few if evaluation.inputs.resources.num_rows <= _FEW else self._workbench
+        self._register(workbench, [compiled for compiled in evaluation.compiled if compiled is not None])
+        return workbench
+
+    def _register(self, workbench: Workbench, compiled: Sequence[Compiled]) -> None:
+        new = [one.sql for one in compiled if (workbench, one.sql) not in self._registered]
+        if new:
+            workbench.prepare(lambda connection: register_functions(connection, " ".join(new)))
+            self._registered.update((workbench, sql) for sql in new)
+
+    def _type(self, entity_type: str, read: Read) -> str:
         """The SQL type of what an expression reads.
 
         A compiled expression reads only declared properties.
         """
-        way = route(self._configuration, derivation.entity_type, read.path)
+        way = route(self._configuration, entity_type, read.path)
         end = self._configuration.entity_type(way.leads_to)
         declared = end.property(read.property) if end else None
         assert declared is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import duckdb
 from attrs import frozen
@@ -44,6 +44,18 @@ class Trial:
                 return ()
             of_parts = self._of_parts(db, compiled.parts)
             return tuple(dict.fromkeys(of_parts)) or (reason,)
+
+    def are_evaluable(self, expressions: Sequence[Compiled]) -> bool:
+        """Whether `of_whole` has no reason against any of these expressions; in few queries, which take most time."""
+        planned = [compiled.sql for compiled in expressions if compiled.reads]
+        computed = [compiled.sql for compiled in expressions if not compiled.reads]
+        computed += [f"({sql}) IS NULL" for compiled in expressions for sql in _constants(compiled.parts)]
+        with self.workbench.connection() as db:
+            return not any(
+                self._reason(db, ", ".join(dict.fromkeys(some)), is_constant=is_constant)
+                for some, is_constant in ((planned, False), (computed, True))
+                if some
+            )
 
     def of_sql(self, expressions: Iterable[str]) -> tuple[str, ...]:
         """Why some of these expressions cannot be evaluated for a row without values; constants in them are computed.
