@@ -19,7 +19,6 @@ from deltamark.domain.runs.run import TriggerKind
 from deltamark.domain.values import shown
 from deltamark.engine import Engine
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
-from deltamark.interfaces.cli.documents import change_document, cloud_event, exported_document, resource_document
 from deltamark.interfaces.cli.export_rows import export_listing
 from deltamark.interfaces.cli.output import Output, ending_of, output_options
 from deltamark.interfaces.cli.parameters import WHEN, Name, WholeNumber
@@ -27,6 +26,7 @@ from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing
 from deltamark.interfaces.cli.streams import say
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import time_column
+from deltamark.interfaces.documents import change_document, cloud_event, exported_document, resource_document
 
 _CHANGE_MEMBERS = (
     "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes",

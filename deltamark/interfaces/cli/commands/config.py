@@ -19,13 +19,13 @@ from deltamark.interfaces.cli.context import (
     leave_out_option,
     pass_workspace,
 )
-from deltamark.interfaces.cli.documents import adoption_document, configuration_difference_document
 from deltamark.interfaces.cli.groups import GuessingGroup
 from deltamark.interfaces.cli.output_files import refuse_own_file
 from deltamark.interfaces.cli.parameters import WHEN
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render, write
 from deltamark.interfaces.cli.streams import one_line, say
 from deltamark.interfaces.cli.times import time_column
+from deltamark.interfaces.documents import adoption_document, configuration_difference_document
 
 _output_option = click.option(
     "-o",

@@ -10,11 +10,11 @@ from deltamark.application.ports.sources import Probe
 from deltamark.domain.errors import UsageError
 from deltamark.domain.sources.places import KeptPlace
 from deltamark.interfaces.cli.context import Workspace, by_options, format_option, pass_workspace
-from deltamark.interfaces.cli.documents import time_of
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
 from deltamark.interfaces.cli.times import time_column
+from deltamark.interfaces.documents import time_of
 
 _TEXTS = ("findings", "problems")
 _PLACE = ("connection", "position", "since", "run", "delivery", "rows")

@@ -8,11 +8,11 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import When
 from deltamark.domain.history.consumer import ConsumerStatus
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
-from deltamark.interfaces.cli.documents import time_of
 from deltamark.interfaces.cli.parameters import Moment, Name
 from deltamark.interfaces.cli.rendering import Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
 from deltamark.interfaces.cli.times import time_column
+from deltamark.interfaces.documents import time_of
 
 _MEMBERS = ("consumer", "position", "behind", "waiting_since", "moved_at", "began_at", "gap")
 _SHOWN = ("consumer", "position", "behind", "waiting_since", "moved_at")

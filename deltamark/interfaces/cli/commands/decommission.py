@@ -10,11 +10,11 @@ from deltamark.domain.adoption.decommission import Decommission, DecommissionAct
 from deltamark.domain.errors import ConcurrentRun, UsageError
 from deltamark.domain.messages import how_many
 from deltamark.interfaces.cli.context import Workspace, by_options, format_option, pass_workspace
-from deltamark.interfaces.cli.documents import holding_document
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Column, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.documents import holding_document
 
 _MEMBERS = ("kind", "name", "resources", "links", "waiting", "with_resources", "frozen")
 

@@ -8,11 +8,11 @@ from deltamark.domain.errors import SinkError, UsageError
 from deltamark.domain.messages import how_many
 from deltamark.domain.sinks.dead_letters import DeadLetter
 from deltamark.interfaces.cli.context import Workspace, by_options, format_option, pass_workspace
-from deltamark.interfaces.cli.documents import time_of
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
 from deltamark.interfaces.cli.times import time_column
+from deltamark.interfaces.documents import time_of
 
 _DELIVERED = ("sink", "sent", "refused", "gaps", "position")
 _SINKS = ("sink", "package", "position", "behind", "refused", "stopped")

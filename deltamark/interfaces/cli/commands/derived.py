@@ -8,18 +8,18 @@ from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.derivation.explanation import Explanation
 from deltamark.interfaces.cli.commands.changes import resource_of, what_changed
 from deltamark.interfaces.cli.context import Workspace, format_option, load_functions_option, pass_workspace
-from deltamark.interfaces.cli.documents import (
+from deltamark.interfaces.cli.parameters import Name
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
+from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.cli.task_names import TaskNames
+from deltamark.interfaces.cli.times import time_column
+from deltamark.interfaces.documents import (
     cause_document,
     classification_document,
     dirty_document,
     key_document,
     pair_document,
 )
-from deltamark.interfaces.cli.parameters import Name
-from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
-from deltamark.interfaces.cli.streams import one_line, say
-from deltamark.interfaces.cli.task_names import TaskNames
-from deltamark.interfaces.cli.times import time_column
 
 
 @click.command(epilog="Example: deltamark dirty --type HR_Person")

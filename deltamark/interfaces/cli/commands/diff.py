@@ -21,13 +21,13 @@ from deltamark.interfaces.cli.commands.changes import (
     what_changed,
 )
 from deltamark.interfaces.cli.context import Workspace, pass_workspace
-from deltamark.interfaces.cli.documents import delta_document, held_document, report_documents
 from deltamark.interfaces.cli.output import Output, output_options
 from deltamark.interfaces.cli.parameters import WHEN, Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member
 from deltamark.interfaces.cli.streams import say
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import shown_time
+from deltamark.interfaces.documents import delta_document, held_document, report_documents
 
 _DELTA_MEMBERS = ("change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes")
 _BOUND_MEMBERS = ("position", "at", "run", "job", "task", "user", "trigger", "file", "line", "by", "reason", "grounds")

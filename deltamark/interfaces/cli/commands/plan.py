@@ -8,10 +8,10 @@ from deltamark.domain.adoption.plan import AdoptionPlan
 from deltamark.domain.adoption.unfed import undecided
 from deltamark.domain.next_steps import NextAction, NextStep
 from deltamark.interfaces.cli.context import Workspace, format_option, leave_out_option, pass_workspace
-from deltamark.interfaces.cli.documents import effect_document
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.documents import effect_document
 
 _COUNTS = (
     "converted", "removed", "unreadable", "created", "deleted", "linked", "unlinked", "underived", "computed",

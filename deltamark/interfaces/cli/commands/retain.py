@@ -8,13 +8,13 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.messages import how_many
 from deltamark.domain.retention.retention import Retention, keep_of
 from deltamark.interfaces.cli.context import Workspace, by_options, format_option, pass_workspace
-from deltamark.interfaces.cli.documents import time_of
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.progress import CopyProgress
 from deltamark.interfaces.cli.rendering import Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import shown_time, time_column
+from deltamark.interfaces.documents import time_of
 
 _MEMBERS = ("subject", "change", "count", "first", "first_at", "last", "last_at", "bytes")
 

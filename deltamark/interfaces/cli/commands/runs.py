@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -23,7 +23,6 @@ from deltamark.interfaces.cli.context import (
     leave_out_option,
     pass_workspace,
 )
-from deltamark.interfaces.cli.documents import run_document, set_aside_document
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name, WholeNumber
 from deltamark.interfaces.cli.progress import RunProgress
@@ -42,6 +41,7 @@ from deltamark.interfaces.cli.streams import one_line, say, tell
 from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import shown_time, time_column
+from deltamark.interfaces.documents import run_document, set_aside_document
 
 STATUS = {TaskState.FAILED: 1, TaskState.CANCELLED: 1, TaskState.ABORTED: 1, TaskState.BLOCKED: 3}
 _SHOWN = 20
@@ -201,7 +201,7 @@ def say_left_out(left_out: Iterable[LeftOut]) -> None:
             say(line)
 
 
-def _print_tasks(run: dict[str, Any], names: TaskNames, form: Format) -> None:
+def _print_tasks(run: Mapping[str, Any], names: TaskNames, form: Format) -> None:
     """Prints the tasks of a run; for people without counts that are zero everywhere, and with rounded seconds."""
     tasks = run["tasks"]
     counts = [count_column(name) for name in _COUNTS if any(task[name] for task in tasks)]

@@ -10,13 +10,13 @@ from deltamark.application.scheduling.health import Health
 from deltamark.application.scheduling.notices import Notice, NoticeKind
 from deltamark.domain.errors import DeltamarkError
 from deltamark.interfaces.cli.context import Workspace, format_option, leave_out_option, pass_workspace
-from deltamark.interfaces.cli.documents import health_document, notice_document
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.rendering import Format, Listing, json_line, member, render, write
 from deltamark.interfaces.cli.signals import finishing_first
 from deltamark.interfaces.cli.streams import one_line, results, say, tell
 from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.times import shown_time
+from deltamark.interfaces.documents import health_document, notice_document
 
 
 @click.command(epilog="Example: deltamark schedule --format jsonl")

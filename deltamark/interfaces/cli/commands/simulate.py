@@ -13,11 +13,11 @@ from deltamark.domain.history.changes import When
 from deltamark.domain.messages import how_many
 from deltamark.domain.values import Value, shown
 from deltamark.interfaces.cli.context import Workspace, format_option, leave_out_option, pass_workspace
-from deltamark.interfaces.cli.documents import derived_difference_document
 from deltamark.interfaces.cli.parameters import WHEN, Name, WholeNumber
 from deltamark.interfaces.cli.progress import CopyProgress
 from deltamark.interfaces.cli.rendering import Column, Format, Listing, count_column, member, render
 from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.documents import derived_difference_document
 
 if TYPE_CHECKING:
     from deltamark.application.simulation.simulate import Simulation

@@ -20,7 +20,6 @@ from deltamark.interfaces.cli.commands.changes import shown_value
 from deltamark.interfaces.cli.commands.replay import show_verification
 from deltamark.interfaces.cli.commands.runs import STATUS
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
-from deltamark.interfaces.cli.documents import difference_document
 from deltamark.interfaces.cli.parameters import Name, WholeNumber
 from deltamark.interfaces.cli.progress import CopyProgress, RunProgress
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
@@ -28,6 +27,7 @@ from deltamark.interfaces.cli.streams import say
 from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import shown_time
+from deltamark.interfaces.documents import difference_document
 
 FAULTY = 4
 _MEMBERS = (

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
 
 import click
 
@@ -37,12 +36,13 @@ from deltamark.interfaces.cli.context import (
     load_functions_option,
     pass_workspace,
 )
-from deltamark.interfaces.cli.documents import fault_document, left_out_document, time_of
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import one_line, say, tell
 from deltamark.interfaces.cli.times import time_column
+from deltamark.interfaces.document_types import FaultDocument
+from deltamark.interfaces.documents import fault_document, left_out_document, time_of
 
 
 @click.command(epilog="Example: deltamark init --from exports/*.csv")
@@ -194,20 +194,20 @@ def check(workspace: Workspace, form: Format) -> int:
     return 0
 
 
-def _in_order(judgement: Judgement) -> list[dict[str, Any]]:
+def _in_order(judgement: Judgement) -> list[FaultDocument]:
     """Faults, warnings and notices together, in file order."""
     severities = {"error": judgement.faults, "warning": judgement.warnings}
     severities["notice"] = (*judgement.notices, *judgement.unjudged)
     return _ordered(severities)
 
 
-def _ordered(severities: Mapping[str, Collection[Fault]]) -> list[dict[str, Any]]:
+def _ordered(severities: Mapping[str, Collection[Fault]]) -> list[FaultDocument]:
     located = {id(fault): (severity, fault) for severity, faults in severities.items() for fault in faults}
     ordered = in_file_order(fault for _, fault in located.values())
     return [fault_document(*located[id(fault)]) for fault in ordered]
 
 
-def _print_faults(faults: list[dict[str, Any]], form: Format) -> None:
+def _print_faults(faults: list[FaultDocument], form: Format) -> None:
     if form is not Format.TABLE:
         columns = [member(name) for name in ("severity", "file", "line", "column", "message")]
         render(Listing(documents=faults, columns=columns), form)

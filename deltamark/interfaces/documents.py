@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from attrs import asdict, fields
@@ -40,6 +40,30 @@ from deltamark.domain.history.report import ResourceReport
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Change, Resource, ResourceEvent, ResourceRef
 from deltamark.domain.runs.run import JobRun, LeftOut, Operator, Resumption, SetAside, TaskRun
+from deltamark.interfaces.document_types import (
+    CauseDocument,
+    ChangeDocument,
+    ClassificationDocument,
+    CloudEventDocument,
+    DeltaDocument,
+    DirtyDocument,
+    ExportedDocument,
+    FaultDocument,
+    FreezeDocument,
+    GroundsDocument,
+    HealthDocument,
+    JobHealthDocument,
+    KeyDocument,
+    LeftOutDocument,
+    OperatorDocument,
+    PairDocument,
+    ResourceDocument,
+    ResumptionDocument,
+    RunDocument,
+    SetAsideDocument,
+    TaskDocument,
+    UnfedDocument,
+)
 
 
 def time_of(at: datetime | None) -> str | None:
@@ -75,12 +99,12 @@ def configuration_difference_document(difference: ModelDifference) -> dict[str, 
     }
 
 
-def change_document(change: LoggedChange | PendingChange) -> dict[str, Any]:
+def change_document(change: LoggedChange | PendingChange) -> ChangeDocument:
     """A change of the log, or one that was held back, which has no position."""
     event = change.event
     head = {"position": change.position, "at": time_of(change.at), "change": change.kind}
     what = _changed(event.ref, event.changes) if isinstance(event, ResourceEvent) else _pair(event.ref)
-    return {**head, **what, **_origin(change)}
+    return cast("ChangeDocument", {**head, **what, **_origin(change)})
 
 
 def _changed(ref: ResourceRef, changes: Mapping[str, Change]) -> dict[str, Any]:
@@ -109,7 +133,7 @@ def _origin(change: LoggedChange | PendingChange) -> dict[str, Any]:
     return origin
 
 
-def grounds_document(grounds: Grounds) -> dict[str, Any]:
+def grounds_document(grounds: Grounds) -> GroundsDocument:
     """The grounds of a change, without what there is not."""
     members = {
         "kind": grounds.kind.value,
@@ -124,7 +148,7 @@ def grounds_document(grounds: Grounds) -> dict[str, Any]:
         "task": grounds.task,
         "words": grounds.words,
     }
-    return {name: value for name, value in members.items() if value is not None}
+    return cast("GroundsDocument", {name: value for name, value in members.items() if value is not None})
 
 
 def _stated(by: str | None, reason: str | None) -> dict[str, str]:
@@ -132,10 +156,10 @@ def _stated(by: str | None, reason: str | None) -> dict[str, str]:
     return {name: value for name, value in (("by", by), ("reason", reason)) if value is not None}
 
 
-def delta_document(delta: ResourceDelta | LinkDelta) -> dict[str, Any]:
+def delta_document(delta: ResourceDelta | LinkDelta) -> DeltaDocument:
     """A difference between two moments: a change without position and origin."""
     what = _changed(delta.ref, delta.changes) if isinstance(delta, ResourceDelta) else _pair(delta.ref)
-    return {"change": delta.kind, **what}
+    return cast("DeltaDocument", {"change": delta.kind, **what})
 
 
 def held_document(interval: HeldValue | HeldLink) -> dict[str, Any]:
@@ -218,12 +242,12 @@ def _bound(change: LoggedChange | None) -> dict[str, Any] | None:
     return {"position": change.position, "at": time_of(change.at), **_origin(change)}
 
 
-def exported_document(resource: ExportedResource) -> dict[str, Any]:
+def exported_document(resource: ExportedResource) -> ExportedDocument:
     """A resource of an export."""
     return {"key": resource.key, "properties": dict(resource.values), "links": resource.links}
 
 
-def resource_document(resource: Resource, links: Iterable[LinkRef]) -> dict[str, Any]:
+def resource_document(resource: Resource, links: Iterable[LinkRef]) -> ResourceDocument:
     """A resource as in an export, with computed properties named and the links that lead to it."""
     leading: dict[str, list[str]] = {}
     arriving: dict[str, list[str]] = {}
@@ -242,86 +266,99 @@ def resource_document(resource: Resource, links: Iterable[LinkRef]) -> dict[str,
     }
 
 
-def task_document(task: TaskRun) -> dict[str, Any]:
+def task_document(task: TaskRun) -> TaskDocument:
     """A task of a run.
 
     `left_out` is there only where it left a connector out because its changes are held back.
     """
     left_out = {} if task.left_out is None else {"left_out": left_out_document(task.left_out)}
-    return {
-        "task": task.identifier,
-        "state": task.state.value,
-        **asdict(task.counts),
-        "seconds": task.seconds,
-        "messages": list(task.messages),
-        **left_out,
-    }
+    return cast(
+        "TaskDocument",
+        {
+            "task": task.identifier,
+            "state": task.state.value,
+            **asdict(task.counts),
+            "seconds": task.seconds,
+            "messages": list(task.messages),
+            **left_out,
+        },
+    )
 
 
-def left_out_document(left_out: LeftOut) -> dict[str, Any]:
+def left_out_document(left_out: LeftOut) -> LeftOutDocument:
     """A connector that is left out because a run holds its changes back."""
     return {"connector": left_out.connector, "run": left_out.run, "since": time_of(left_out.since)}
 
 
-def run_document(run: JobRun, *, dry_run: bool = False) -> dict[str, Any]:
+def run_document(run: JobRun, *, dry_run: bool = False) -> RunDocument:
     """A run with its tasks.
 
     A dry run has no number, for it leaves nothing behind. `adoption` is there only where the run changed something by
     adopting the configuration.
     """
-    return {
-        "run": None if dry_run else run.number,
-        "job": run.job,
-        "state": run.state.value,
-        "started_at": time_of(run.started_at),
-        "ended_at": time_of(run.ended_at),
-        "user": run.user,
-        "host": run.host,
-        **_stated(run.by, run.reason),
-        "forced": run.forced,
-        "trigger": run.trigger.kind.value,
-        "due_at": time_of(run.trigger.due_at),
-        "late": run.trigger.late,
-        "resumed": [_resumption_document(resumption) for resumption in run.resumed],
-        **({} if run.cancelled_by is None else {"cancelled_by": _operator_document(run.cancelled_by)}),
-        "dry_run": dry_run,
-        **({} if run.adoption is None else {"adoption": task_document(run.adoption)}),
-        "tasks": [task_document(task) for task in run.tasks],
-    }
+    return cast(
+        "RunDocument",
+        {
+            "run": None if dry_run else run.number,
+            "job": run.job,
+            "state": run.state.value,
+            "started_at": time_of(run.started_at),
+            "ended_at": time_of(run.ended_at),
+            "user": run.user,
+            "host": run.host,
+            **_stated(run.by, run.reason),
+            "forced": run.forced,
+            "trigger": run.trigger.kind.value,
+            "due_at": time_of(run.trigger.due_at),
+            "late": run.trigger.late,
+            "resumed": [_resumption_document(resumption) for resumption in run.resumed],
+            **({} if run.cancelled_by is None else {"cancelled_by": _operator_document(run.cancelled_by)}),
+            "dry_run": dry_run,
+            **({} if run.adoption is None else {"adoption": task_document(run.adoption)}),
+            "tasks": [task_document(task) for task in run.tasks],
+        },
+    )
 
 
-def _resumption_document(resumption: Resumption) -> dict[str, Any]:
-    return {
-        "at": time_of(resumption.at),
-        **_operator_document(resumption.operator),
-        "again": list(resumption.again),
-    }
+def _resumption_document(resumption: Resumption) -> ResumptionDocument:
+    return cast(
+        "ResumptionDocument",
+        {
+            "at": time_of(resumption.at),
+            **_operator_document(resumption.operator),
+            "again": list(resumption.again),
+        },
+    )
 
 
-def _operator_document(operator: Operator) -> dict[str, Any]:
-    return {"user": operator.user, "host": operator.host, **_stated(operator.by, operator.reason)}
+def _operator_document(operator: Operator) -> OperatorDocument:
+    return cast(
+        "OperatorDocument", {"user": operator.user, "host": operator.host, **_stated(operator.by, operator.reason)}
+    )
 
 
-def set_aside_document(row: SetAside) -> dict[str, Any]:
+def set_aside_document(row: SetAside) -> SetAsideDocument:
     """A row that was not applied."""
-    return asdict(row)
+    return cast("SetAsideDocument", asdict(row))
 
 
-def dirty_document(resource: DirtyResource) -> dict[str, Any]:
+def dirty_document(resource: DirtyResource) -> DirtyDocument:
     """A resource that a task would compute.
 
     `through` is there only where it may follow computed values.
     """
-    return {name: value for name, value in asdict(resource).items() if name != "through" or value}
+    return cast(
+        "DirtyDocument", {name: value for name, value in asdict(resource).items() if name != "through" or value}
+    )
 
 
-def cause_document(cause: FlagCause) -> dict[str, Any]:
+def cause_document(cause: FlagCause) -> CauseDocument:
     """The cause of a flag: a change with the path from the resource to what changed.
 
     `task` is the one that would compute the resource; `changed_by` is the task that made the change.
     """
-    nothing = {"position": cause.position, "at": None, "change": None, "entity_type": None, "key": None}
-    change = nothing if cause.change is None else change_document(cause.change)
+    nothing: dict[str, Any] = {"position": cause.position, "at": None, "change": None, "entity_type": None, "key": None}
+    change = nothing if cause.change is None else dict(change_document(cause.change))
     origin = ("run", "job", "task", "user", "trigger", "by", "file", "line", "grounds")
     made = {name: name for name in origin} | {"task": "changed_by", "reason": "run_reason"}
     where = {member: change.pop(name) for name, member in made.items() if name in change}
@@ -333,7 +370,7 @@ def cause_document(cause: FlagCause) -> dict[str, Any]:
         "reason": cause.reason,
         **({"through": list(cause.through)} if cause.through else {}),
     }
-    return {**change, **why, **where}
+    return cast("CauseDocument", {**change, **why, **where})
 
 
 _KINDS = {
@@ -398,22 +435,22 @@ def derived_difference_document(difference: DerivedDifference) -> dict[str, Any]
     }
 
 
-def classification_document(classification: Classification) -> dict[str, Any]:
+def classification_document(classification: Classification) -> ClassificationDocument:
     """The resource type of a resource."""
-    return asdict(classification)
+    return cast("ClassificationDocument", asdict(classification))
 
 
-def key_document(key: CorrelationKey) -> dict[str, Any]:
+def key_document(key: CorrelationKey) -> KeyDocument:
     """A correlation key."""
-    return asdict(key)
+    return cast("KeyDocument", asdict(key))
 
 
-def pair_document(pair: MatchedPair) -> dict[str, Any]:
+def pair_document(pair: MatchedPair) -> PairDocument:
     """A matched pair."""
-    return asdict(pair)
+    return cast("PairDocument", asdict(pair))
 
 
-def fault_document(severity: str, fault: Fault) -> dict[str, Any]:
+def fault_document(severity: str, fault: Fault) -> FaultDocument:
     """A fault or a warning of a configuration."""
     place = fault.location
     return {
@@ -439,9 +476,9 @@ def notice_document(notice: Notice) -> dict[str, Any]:
     }
 
 
-def health_document(health: Health) -> dict[str, Any]:
+def health_document(health: Health) -> HealthDocument:
     """The state of the schedule."""
-    jobs = [
+    jobs: list[JobHealthDocument] = [
         {
             "job": job.job,
             "run": None if job.last is None else job.last.number,
@@ -460,7 +497,7 @@ def health_document(health: Health) -> dict[str, Any]:
     }
 
 
-def unfed_document(unfed: Unfed) -> dict[str, Any]:
+def unfed_document(unfed: Unfed) -> UnfedDocument:
     """What the store holds and nothing feeds any more, and since when it is frozen."""
     return {
         "kind": unfed.subject.kind.value,
@@ -484,13 +521,13 @@ def holding_document(holding: Holding) -> dict[str, Any]:
     }
 
 
-def _freeze_document(freeze: Freeze | None) -> dict[str, Any] | None:
+def _freeze_document(freeze: Freeze | None) -> FreezeDocument | None:
     if freeze is None:
         return None
     return {"since": time_of(freeze.since), "run": freeze.run, "by": freeze.by, "reason": freeze.reason}
 
 
-def cloud_event(change: LoggedChange, store: str) -> dict[str, Any]:
+def cloud_event(change: LoggedChange, store: str) -> CloudEventDocument:
     """A change as a CloudEvent 1.0, for message buses that know those.
 
     See https://github.com/cloudevents/spec.
