@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -19,17 +19,17 @@ from urllib.parse import quote
 from attrs import evolve
 
 from deltamark.application.ports.comparer import Comparer
-from deltamark.application.ports.deliveries import Deliveries
+from deltamark.application.ports.deliveries import PARQUET, Deliveries
+from deltamark.application.ports.descriptions import Describer
 from deltamark.application.ports.evaluator import Evaluator
 from deltamark.application.ports.extracts import Extracts
 from deltamark.application.ports.sinks import MakeSink, Sink, SinkConnection, SinkUnavailable
-from deltamark.application.ports.sources import Source, SourceUnreachable
+from deltamark.application.ports.sources import Question, Source, SourceUnreachable
 from deltamark.application.ports.store import Clock
-from deltamark.application.proposal.propose import propose
 from deltamark.application.services import OrphanWriter, Reload, Services, Wait, utc_now
 from deltamark.config import check
 from deltamark.config.check import CheckedConfiguration, ConfigurationReload, Judgement
-from deltamark.config.connections import ConnectionSetting, as_read, setting_faults
+from deltamark.config.connections import ConnectionSetting, as_read, checked_settings, setting_faults
 from deltamark.config.user_modules import TaskModule
 from deltamark.config.xml.canonical import CanonicalXML
 from deltamark.config.xml.load import load_as_far_as_possible
@@ -54,7 +54,7 @@ from deltamark.domain.configuration.packages import (
 )
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.errors import ConfigurationError, StoreMissing, UsageError
-from deltamark.domain.proposal.proposal import Proposal
+from deltamark.domain.proposal.proposal import Proposal, connection_name
 from deltamark.domain.runs.run import Operator
 from deltamark.domain.sinks.batch import OutgoingChange
 from deltamark.domain.synchronization.direct_input import refuse_unknown_tables
@@ -64,7 +64,7 @@ from deltamark.infrastructure.store.sqlite.address import is_in_memory, path_of,
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
 from deltamark.infrastructure.system.account import process_account
 from deltamark.infrastructure.system.secret_values import read_secret
-from deltamark.infrastructure.system.temporary_files import remove_left_behind, temporary_folder
+from deltamark.infrastructure.system.temporary_files import TemporaryFolder, remove_left_behind, temporary_folder
 from deltamark.infrastructure.system.time_zone import local_zone
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
 
     from deltamark.application.synchronization.source_check import SourceReport
     from deltamark.infrastructure.sinks.files import Format
+    from deltamark.infrastructure.sql.source import SQLSource
     from deltamark.infrastructure.store.postgresql.store import PostgreSQLStore
     from deltamark.infrastructure.store.sqlite.store import SQLiteStore
 
@@ -337,10 +338,59 @@ def proposal_for(files: Sequence[Path], *, connector: str) -> Proposal:
     :param connector: the name of what they come from.
     :raises UsageError: with what is wrong in each file that cannot be read.
     """
+    from deltamark.application.proposal.propose import propose
     from deltamark.infrastructure.extracts.profiles import file_profiles
 
     with file_profiles() as profiles:
         return propose(profiles, files, connector=connector)
+
+
+def proposal_for_server(
+    server: str, settings: Mapping[str, str], names: Collection[str] = (), *, connector: str
+) -> Proposal:
+    """A configuration that synchronizes the tables of a server of which only the address is known.
+
+    :param settings: those of the connection, besides `server`, with references to secrets.
+    :param names: of the tables that are wanted; none: all.
+    :param connector: the name of what they come from.
+    :raises SourceError: if the server cannot be read.
+    :raises UsageError: for an address of no known kind.
+    """
+    from deltamark.application.proposal.propose import propose_for_server
+    from deltamark.application.sources.export import delivered_whole
+    from deltamark.infrastructure.deliveries.exported import exported_to, place_files
+    from deltamark.infrastructure.extracts.profiles import file_profiles
+
+    connection = connection_name(connector)
+    read = as_read(checked_settings({connection: {"server": server, **settings}}), read_secret)[connection]
+    folder = TemporaryFolder()
+
+    def read_tables(ask: Question) -> list[Path]:
+        with exported_to(folder.path, _extracts) as deliveries:
+            delivery, _ = delivered_whole(_proposed_source(ask.package), ask, deliveries, WAIT)
+            place_files(folder.path, delivery, as_csv=False)
+        return [folder.path / f"{table.name}{PARQUET}" for table in ask.tables]
+
+    try:
+        with file_profiles() as profiles:
+            return propose_for_server(
+                profiles,
+                _describer(server),
+                read_tables,
+                Question(connection=connection, package="", settings=read.values, secrets=read.secrets),
+                names=names,
+                connector=connector,
+            )
+    finally:
+        folder.close()
+
+
+def _describer(server: str) -> Describer:
+    return sql_source()
+
+
+def _proposed_source(package: str) -> Source:
+    return sql_source()
 
 
 def _deliveries(folder: Path) -> Deliveries:
@@ -349,7 +399,7 @@ def _deliveries(folder: Path) -> Deliveries:
     return DeliveryFolder(folder, _extracts)
 
 
-def sql_source() -> Source:
+def sql_source() -> SQLSource:
     """Reads databases."""
     from deltamark.infrastructure.sql import mysql, postgresql, sqlite
     from deltamark.infrastructure.sql.source import SQLSource

@@ -9,7 +9,7 @@ from deltamark.config.settings import FILE_NAME
 from deltamark.config.xml.writer import commented_xml
 from deltamark.config.xml.xsd import FILE_NAME as SCHEMA
 from deltamark.config.xml.xsd import configuration_schema
-from deltamark.domain.proposal.proposal import Proposal
+from deltamark.domain.proposal.proposal import Proposal, connection_name
 
 CONFIGURATION = "configuration"
 """The folder of the configuration."""
@@ -29,18 +29,36 @@ export_output = {exports}
 """
 
 
-def workspace_files(proposal: Proposal, *, exports: str) -> Mapping[str, str]:
+_CONNECTION = """\
+
+# Where {name} is. No secret is written here: say where it is, as env:NAME, file:PATH or credential:NAME.
+[deltamark.connections.{name}]
+"""
+
+
+def workspace_files(
+    proposal: Proposal, *, exports: str, connection: Mapping[str, str] | None = None
+) -> Mapping[str, str]:
     """The files that make a workspace of a proposal, each by its path in the workspace.
 
     :param exports: the folder of the extracts, as the settings shall name it.
+    :param connection: the settings of the connection of the proposal, where it has one; secrets by reference.
     """
     schema = f"../{SCHEMA}"
+    settings = _SETTINGS.format(configuration=CONFIGURATION, exports=_text(exports))
+    if connection is not None:
+        settings += _CONNECTION.format(name=connection_name(proposal.connector.identifier))
+        settings += "".join(f"{setting} = {_text(value)}\n" for setting, value in connection.items())
     return {
-        FILE_NAME: _SETTINGS.format(configuration=CONFIGURATION, exports=json.dumps(exports, ensure_ascii=False)),
+        FILE_NAME: settings,
         SCHEMA: configuration_schema(),
         f"{CONFIGURATION}/model.xml": commented_xml(proposal.model, comment=_ABOUT_THE_MODEL, schema=schema),
         f"{CONFIGURATION}/jobs.xml": commented_xml(proposal.jobs, comment=_ABOUT_THE_JOBS, schema=schema),
     }
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 _ABOUT_THE_MODEL = (

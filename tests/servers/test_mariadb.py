@@ -18,6 +18,7 @@ from deltamark.domain.secrets import Secret
 from tests.scenarios.database_source import PERSON, configuration, messages
 from tests.servers.certificates import issued
 from tests.servers.mariadb import PASSWORD, READER, MariaDB
+from tests.sql import described
 from tests.sql.following import Collected, Follower, follow, question
 from tests.tiers import SOAK
 
@@ -295,3 +296,17 @@ def test_a_table_of_changes_is_followed_by_a_job(server: MariaDB, tmp_path: Path
         assert (run.counts.updated, run.counts.deleted) == (1, 1)
         assert "what changed was read" in messages(run)
         assert {item.key: item.values["Name"] for item in engine.export_resources(PERSON)} == {"1": "Anna", "3": "Cid"}
+
+
+def test_a_database_says_what_is_proposed_for_it(server: MariaDB, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text(PASSWORD)
+    server.execute(*described.TABLES)
+    try:
+        proposal = described.proposed(server.address, user=READER, password=f"file:{password}")
+    finally:
+        server.execute("DROP TABLE membership", "DROP TABLE person", "DROP TABLE department")
+
+    assert proposal.description is not None
+    assert proposal.description.server.startswith("MariaDB ")

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from deltamark.application.ports.sources import SourceUnreachable
-from deltamark.bootstrap import sql_source
+from deltamark.bootstrap import proposal_for_server, sql_source
+from tests.sql import described
 from tests.sql.following import Collected, Follower, follow, question
 from tests.tiers import SOAK
 
@@ -239,3 +240,22 @@ def test_a_server_on_another_machine_that_has_no_certificate_is_refused(
 
     with pytest.raises(SourceUnreachable, match="does not support SSL"):
         sql_source().snapshot(ask, Collected())
+
+
+def test_a_database_says_what_is_proposed_for_it(postgresql_database: str) -> None:
+    with psycopg.connect(postgresql_database, autocommit=True) as connection:
+        for statement in described.TABLES:
+            connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute("CREATE SCHEMA other")
+        connection.execute('CREATE TABLE other."Order" (id int PRIMARY KEY, data bytea)')
+        try:
+            described.proposed(postgresql_database)
+            (connected,) = proposal_for_server(
+                postgresql_database, {}, ["other.Order"], connector="HR"
+            ).configuration.connections
+        finally:
+            connection.execute("DROP SCHEMA other CASCADE")
+            connection.execute("DROP TABLE membership, person, department")
+
+    (table,) = connected.tables
+    assert (table.identifier, table.options) == ("other_Order", {"Query": 'select * from other."Order"'})

@@ -24,7 +24,7 @@ from deltamark.application.ports.sources import (
     SourceUnreachable,
     WantedTable,
 )
-from deltamark.application.services import Apply, Scope, Services, TaskResult
+from deltamark.application.services import Apply, Scope, Services, TaskResult, Wait
 from deltamark.application.sources.tries import tried
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection, EntityTypeMapping
@@ -157,10 +157,19 @@ def export_source(services: Services, name: str, deliveries: Deliveries) -> tupl
     :raises SourceError: if it cannot be read as a whole: then nothing is delivered.
     """
     connection = _with_tables(services, name)
-    ask = question(services, connection)
-    with deliveries.draft("", name, ask.tables, run=0, task=0) as draft:
-        source, into = _source(services, connection), _Limited(draft, ask)
-        reached, _ = _asked(ask, lambda: tried(lambda: source.snapshot(ask, into), into.restart, services.wait))
+    return delivered_whole(_source(services, connection), question(services, connection), deliveries, services.wait)
+
+
+def delivered_whole(
+    source: Source, ask: Question, deliveries: Deliveries, wait: Wait
+) -> tuple[Delivery, tuple[str, ...]]:
+    """Reads everything that is asked of a source into a delivery that no store knows, and what a user must know of it.
+
+    :raises SourceError: if it cannot be read as a whole: then nothing is delivered.
+    """
+    with deliveries.draft("", ask.connection, ask.tables, run=0, task=0) as draft:
+        into = _Limited(draft, ask)
+        reached, _ = asked(ask, lambda: tried(lambda: source.snapshot(ask, into), into.restart, wait))
         delivery = draft.finish(DeliveryKind.SNAPSHOT, None, ask.scope, evolve(reached, place=None))
     messages = (*reached.messages, *filter(None, [reached.incomplete]))
     return delivery, tuple(_redacted(message, ask) for message in messages)
@@ -207,9 +216,6 @@ def _key(services: Services, connector: str, table: str) -> str | None:
     """The column that tells the resources of a table apart, also where a transformation takes the key from it."""
     configuration = services.configuration
     resources, _ = configuration.mappings_of_connector(connector)
-    keys = (mapping.primary_key.connection_column for mapping in resources if mapping.connection_table == table)
-    return next(keys, None)
-
     for mapping in resources:
         if configuration.table_read(mapping) == table:
             key = mapping.primary_key.connection_column
@@ -286,7 +292,7 @@ def _read(services: Services, connection: Connection, *, everything: bool, run: 
         into = _Limited(draft, ask)
 
         def read(call: Callable[[], Reached]) -> Reached:
-            reached, failures = _asked(ask, lambda: tried(call, into.restart, services.wait))
+            reached, failures = asked(ask, lambda: tried(call, into.restart, services.wait))
             problems.extend(_redacted(problem, ask) for problem in failures)
             return reached
 
@@ -400,7 +406,7 @@ def _source(services: Services, connection: Connection) -> Source:
     return services.sources[connection.package]
 
 
-def _asked(ask: Question, call: Callable[[], _T]) -> _T:
+def asked(ask: Question, call: Callable[[], _T]) -> _T:
     """What a source answers; its errors without secrets, and without their causes, which may show them.
 
     :raises SourceError: if it cannot be read as a whole.

@@ -103,6 +103,10 @@ class Connector:
     location: Location | None = location_field()
 
 
+def _options(options: Mapping[str, str]) -> dict[str, str]:
+    return dict(options)
+
+
 @checked_keywords
 @frozen
 class ConnectionTable:
@@ -112,7 +116,7 @@ class ConnectionTable:
     """
 
     identifier: str
-    options: Mapping[str, str] = field(factory=dict, converter=dict)
+    options: Mapping[str, str] = field(factory=dict, converter=_options)
     location: Location | None = location_field()
 
 

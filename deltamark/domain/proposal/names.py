@@ -45,6 +45,7 @@ _OF_THE_SAME_TABLE = (
     "manager", "parent", "boss", "supervisor", "superior", "head", "lead", "leader", "chief", "predecessor",
     "successor", "mother", "father", "vorgesetzter", "chef", "owner", "mentor", "replaces", "reports", "upper", "main",
 )  # fmt: skip
+_SECRET_WORDS = ("password", "passwd", "passwort", "passphrase", "pwd", "secret", "token", "apikey")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 _DATE_AT_THE_END = re.compile(r"[-_. ]*(?:\d{4}[-_.]?\d{2}[-_.]?\d{2}|\d{4}[-_.]?\d{2}|\d{6,14})(?:[-_T. ]?\d{4,6})?$")
 _SPELLED = str.maketrans({"ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "þ": "th"})
@@ -67,6 +68,12 @@ def is_flag_name(name: str) -> bool:
     """Whether a column says yes or no, by its name."""
     parts = words(name)
     return bool(parts) and (parts[0] in _FLAG_WORDS or parts[-1] in _FLAG_WORDS)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a column may hold secrets, by its name."""
+    parts = words(name)
+    return any(part in _SECRET_WORDS for part in parts) or "".join(parts) in _SECRET_WORDS
 
 
 def is_date_name(name: str) -> bool:

@@ -82,6 +82,7 @@ class TableProfile:
     :param left_out: columns that cannot be mapped, each with the reason.
     :param unreadable: how many rows cannot be split into cells.
     :param flaw: the first of them: its line and what is wrong with it.
+    :param is_of_server: whether it is a table of a server: `file` is its name there then.
     """
 
     file: str
@@ -94,6 +95,7 @@ class TableProfile:
     left_out: tuple[tuple[str, str], ...] = field(converter=as_tuple, default=())
     unreadable: int = 0
     flaw: str = ""
+    is_of_server: bool = False
 
     def column(self, name: str) -> ColumnProfile:
         """The column of that name, which is there."""

@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import (
+    Connection,
     Connector,
     EntityAssociation,
     EntityAssociationMapping,
@@ -20,6 +21,7 @@ from deltamark.domain.configuration.entity_model import (
     Thresholds,
 )
 from deltamark.domain.configuration.jobs import (
+    ExportTask,
     Job,
     PrepareSynchronizationTask,
     SetRecentlyModifiedFlagTask,
@@ -29,6 +31,7 @@ from deltamark.domain.configuration.jobs import (
 from deltamark.domain.configuration.value_formats import Comparison
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.messages import how_many
+from deltamark.domain.proposal.described import Description
 from deltamark.domain.proposal.keys import KeyChoice
 from deltamark.domain.proposal.links import LinkChoice
 from deltamark.domain.proposal.names import entity_type_name, property_name, without_date, without_key_words
@@ -71,17 +74,19 @@ class Section:
 
 @frozen(kw_only=True)
 class Proposal:
-    """A configuration that synchronizes some files.
+    """A configuration that synchronizes some files, or tables of a server.
 
     :param model: the connector, then the tables and their links, as a file should show them.
     :param jobs: the jobs, likewise.
     :param notes: what was guessed, in the order of the files.
+    :param description: what the server said; None for files.
     """
 
     connector: Connector
     model: tuple[Section, ...] = field(converter=as_tuple)
     jobs: tuple[Section, ...] = field(converter=as_tuple)
     notes: tuple[Note, ...] = field(converter=as_tuple)
+    description: Description | None = None
 
     @property
     def job(self) -> Job:
@@ -94,6 +99,7 @@ class Proposal:
         items = [item for section in (*self.model, *self.jobs) for item in section.items]
         return Configuration(
             connectors=_only(Connector, items),
+            connections=_only(Connection, items),
             entity_types=_only(EntityType, items),
             associations=_only(EntityAssociation, items),
             entity_type_mappings=_only(EntityTypeMapping, items),
@@ -110,15 +116,26 @@ def _only(kind: type[_Item], items: Iterable[object]) -> list[_Item]:
 
 
 def proposal(
-    tables: Sequence[TableProfile], keys: Mapping[str, KeyChoice], links: Sequence[LinkChoice], *, connector: str
+    tables: Sequence[TableProfile],
+    keys: Mapping[str, KeyChoice],
+    links: Sequence[LinkChoice],
+    *,
+    connector: str,
+    description: Description | None = None,
 ) -> Proposal:
     """The configuration for some tables.
 
     :param keys: table -> its key.
     :param links: the columns that name resources of tables.
     :param connector: its name.
+    :param description: what their server says of them; None where they are files.
     """
-    return _Draft(tables, keys, links, connector).finished()
+    return _Draft(tables, keys, links, connector, description).finished()
+
+
+def connection_name(connector: str) -> str:
+    """The name of the connection that is proposed for a connector."""
+    return f"{connector}_Source"
 
 
 @define
@@ -148,7 +165,9 @@ class _Draft:
         keys: Mapping[str, KeyChoice],
         links: Sequence[LinkChoice],
         connector: str,
+        description: Description | None,
     ) -> None:
+        self._description = description
         self._tables = tables
         self._keys = keys
         self._connector = connector
@@ -209,10 +228,18 @@ class _Draft:
         connector = self._made_connector()
         return Proposal(
             connector=connector,
-            model=[self._connector_section(connector), *self._sections],
+            model=[self._connector_section(connector), *self._connection_sections(), *self._sections],
             jobs=[self._job_section()],
-            notes=self._notes,
+            notes=[*self._notes_of_server(), *self._notes],
+            description=self._description,
         )
+
+    def _notes_of_server(self) -> list[Note]:
+        if self._description is None:
+            return []
+        notes = self._description.notes
+        first = Note(file=self._description.server, column="", text=how_many(len(self._description.tables), "table"))
+        return [first, *(Note(file=self._description.server, column="", text=text, is_unsure=True) for text in notes)]
 
     def _note(self, table: TableProfile, text: str, *, column: str = "", is_unsure: bool = False) -> None:
         self._notes.append(Note(file=table.file, column=column, text=text, is_unsure=is_unsure))
@@ -222,8 +249,9 @@ class _Draft:
         if table.delimiter is not None:
             sign = "tabs" if table.delimiter == "\t" else shown(table.delimiter)
             parts.append(f"{sign} between columns")
-        encoding = "typed by the file" if table.file.endswith(".parquet") else "UTF-8"
-        parts.append(table.encoding or encoding)
+        if not table.is_of_server:
+            encoding = "typed by the file" if table.file.endswith(".parquet") else "UTF-8"
+            parts.append(table.encoding or encoding)
         if table.skip_lines:
             parts.append(f"{how_many(table.skip_lines, 'line')} before the header")
         self._note(table, ", ".join(parts))
@@ -232,7 +260,7 @@ class _Draft:
         if table.unreadable:
             text = f"{how_many(table.unreadable, 'row')} cannot be read and will be set aside: {table.flaw}"
             self._note(table, text, is_unsure=True)
-        if without_date(table.table) != table.table:
+        if not table.is_of_server and without_date(table.table) != table.table:
             self._note(
                 table,
                 "the name ends with a date: the next extract must have the same name, or each run reads this one again",
@@ -407,19 +435,50 @@ class _Draft:
         rows = sum(draft.profile.rows for draft in self._types.values())
         default = connector.thresholds == Thresholds()
         comment = (
-            f"Where the files come from. A run that would change more than the limits allow is held back until you "
-            f"decide. They fit the {rows:,} rows of today; without these attributes: 100 lines, 1,000 links, 5 %."
+            f"Where the {self._what} come from. A run that would change more than the limits allow is held back until "
+            f"you decide. They fit the {rows:,} rows of today; without these attributes: 100 lines, 1,000 links, 5 %."
         )
         return Section(items=[connector], comment="" if default else comment)
 
+    @property
+    def _what(self) -> str:
+        return "files" if self._description is None else "tables"
+
+    def _connection_sections(self) -> list[Section]:
+        """The connection, with the tables that something of the proposal reads."""
+        if self._description is None:
+            return []
+        described = [table for table in self._description.tables if table.name in {**self._types, **self._pure}]
+        connection = Connection(
+            connection_name(self._connector),
+            self._connector,
+            self._description.package,
+            tables=[table.table for table in described],
+            display_names={1: f"Source of {self._connector}"},
+        )
+        comment = (
+            "What is read from the server, which deltamark.toml names. Of each table the columns are read that a "
+            "mapping below names."
+        )
+        return [Section(items=[connection], comment=comment)]
+
     def _job_section(self) -> Section:
         connector = self._connector
-        prepare = PrepareSynchronizationTask(
-            identifier=f"Prepare{connector}",
-            display_names={1: f"Read the files of {connector}"},
-            connector=connector,
-            synchronization_mode=SynchronizationMode.COMPLETE,
-            level=1,
+        prepare = (
+            PrepareSynchronizationTask(
+                identifier=f"Prepare{connector}",
+                display_names={1: f"Read the files of {connector}"},
+                connector=connector,
+                synchronization_mode=SynchronizationMode.COMPLETE,
+                level=1,
+            )
+            if self._description is None
+            else ExportTask(
+                identifier=f"Read{connector}",
+                display_names={1: f"Read {connector}"},
+                connection=connection_name(connector),
+                level=1,
+            )
         )
         synchronize = SynchronizeTask(
             identifier=f"Synchronize{connector}",
@@ -441,7 +500,9 @@ class _Draft:
             is_incremental=True,
         )
         comments = {
-            id(prepare): "Read the files: they are complete, so what is missing in them is deleted.",
+            id(prepare): "Read the files: they are complete, so what is missing in them is deleted."
+            if self._description is None
+            else "Read the tables: whole ones, or, of a server that tells it, what changed since the last time.",
             id(synchronize): "Make the resources equal to them. DoNotDeleteChanges keeps every change in the log.",
             id(flag): "Flag what changed, for tasks that compute something of it.",
         }

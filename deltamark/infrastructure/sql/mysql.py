@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from deltamark.application.ports.sources import Question, SourceUnreachable
 from deltamark.domain.values import shown
+from deltamark.infrastructure.sql.description import ForeignKey, SQLTable
 from deltamark.infrastructure.sql.loopback import is_loopback
 from deltamark.infrastructure.sql.reader import (
     NAME_A_COLUMN,
@@ -42,6 +43,20 @@ _SETTINGS = (
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
 _IDENTITY = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid')"
+
+_TABLES = """
+SELECT TABLE_NAME FROM information_schema.TABLES
+WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME"""
+_COLUMNS = """
+SELECT TABLE_NAME, COLUMN_NAME, LOWER(DATA_TYPE) FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME, ORDINAL_POSITION"""
+_KEYS = """
+SELECT TABLE_NAME, CONSTRAINT_NAME, COLUMN_NAME, REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME
+FROM information_schema.KEY_COLUMN_USAGE
+WHERE TABLE_SCHEMA = DATABASE() AND (CONSTRAINT_NAME = 'PRIMARY' OR REFERENCED_TABLE_SCHEMA = DATABASE())
+ORDER BY TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION"""
+_BYTE_TYPES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 NUMBER, REAL, TIME, BYTES, TEXT = "number", "real", "time", "bytes", "text"
 _FLOAT, _BIT = 4, 16
@@ -151,6 +166,45 @@ class MySQLReader:
         """The database and the number of its server, which one that is installed anew does not have."""
         found = dict(_execute(self._connection, _IDENTITY))
         return {"database": str(self._one("SELECT DATABASE()")), **{name: str(value) for name, value in found.items()}}
+
+    def tables(self) -> Sequence[SQLTable]:
+        """The tables of the database; the server does not show those that the user may not use."""
+        columns = _execute(self._connection, _COLUMNS)
+        keys: dict[tuple[str, str], list[tuple[str, str | None, str | None]]] = {}
+        for table, name, column, target, target_column in _execute(self._connection, _KEYS):
+            keys.setdefault((table, name), []).append((column, target, target_column))
+        return [
+            SQLTable(
+                label=label,
+                source=self._source(label),
+                columns=[name for table, name, _ in columns if table == label],
+                binary=frozenset(name for table, name, kind in columns if table == label and kind in _BYTE_TYPES),
+                primary=[column for column, _, _ in keys.get((label, "PRIMARY"), ())],
+                foreign=[
+                    ForeignKey(
+                        columns=[column for column, _, _ in parts],
+                        table=str(parts[0][1]),
+                        target=[str(target) for _, _, target in parts],
+                    )
+                    for (table, name), parts in keys.items()
+                    if table == label and parts[0][1] is not None
+                ],
+            )
+            for (label,) in _execute(self._connection, _TABLES)
+        ]
+
+    def _source(self, name: str) -> str:
+        """The name of a table in SQL, in quotes only where it needs them."""
+        import pymysql
+
+        if _PLAIN_NAME.match(name):
+            try:
+                _execute(self._connection, f"SELECT 1 FROM {name} LIMIT 0")
+            except pymysql.err.ProgrammingError:  # a word of SQL
+                pass
+            else:
+                return name
+        return _quoted(name)
 
     def columns(self, query: str) -> Sequence[str]:
         """The columns of a query; the server itself refuses one that has a name twice."""

@@ -13,6 +13,7 @@ from deltamark.application.ports.sources import Question, SourceUnreachable
 from deltamark.domain.configuration.packages import overlap_of
 from deltamark.domain.values import shown
 from deltamark.infrastructure.sql.copied import copied_batches
+from deltamark.infrastructure.sql.description import ForeignKey, SQLTable
 from deltamark.infrastructure.sql.loopback import is_loopback
 from deltamark.infrastructure.sql.reader import NAME_A_COLUMN, Among, Condition, Mark, quoted
 
@@ -38,6 +39,25 @@ _SETTINGS = (
     "SET client_encoding = 'UTF8'",
 )
 """On which the text of values depends."""
+
+_TABLES = """
+SELECT c.oid::bigint,
+       CASE WHEN pg_table_is_visible(c.oid) THEN c.relname ELSE n.nspname || '.' || c.relname END,
+       CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE quote_ident(n.nspname) || '.' END || quote_ident(c.relname),
+       has_schema_privilege(n.oid, 'usage') AND has_table_privilege(c.oid, 'select')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+      AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 2"""
+_COLUMNS = """
+SELECT attrelid::bigint, attname, atttypid::bigint FROM pg_attribute
+WHERE attrelid = ANY(%s::bigint[]::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY attrelid, attnum"""
+_KEYS = """
+SELECT c.conrelid::bigint, c.contype::text, c.confrelid::bigint,
+       ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (number, place)
+             JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY k.place),
+       ARRAY(SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (number, place)
+             JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY k.place)
+FROM pg_constraint c WHERE c.contype IN ('p', 'f') AND c.conrelid = ANY(%s::bigint[]::oid[]) ORDER BY c.conname"""
 
 _CONNECTION_FAILED = "08"
 _PASSING = frozenset({"53300", "57P01", "57P02", "57P03"})
@@ -135,6 +155,30 @@ class PostgreSQLReader:
             if self._one(f"SELECT has_function_privilege('pg_catalog.{source}', 'execute')"):
                 guard[name] = str(self._one(f"SELECT {column}::text FROM pg_catalog.{source}"))
         return guard
+
+    def tables(self) -> Sequence[SQLTable]:
+        """The tables of all schemas."""
+        tables = self._connection.execute(_TABLES).fetchall()
+        numbers = [number for number, *_ in tables]
+        labels = {number: label for number, label, *_ in tables}
+        columns = self._connection.execute(_COLUMNS, (numbers,)).fetchall()
+        keys = self._connection.execute(_KEYS, (numbers,)).fetchall()
+        return [
+            SQLTable(
+                label=label,
+                source=source,
+                columns=[name for table, name, _ in columns if table == number],
+                binary=frozenset(name for table, name, kind in columns if table == number and kind == _BYTES),
+                primary=next((own for table, kind, _, own, _ in keys if table == number and kind == "p"), ()),
+                foreign=[
+                    ForeignKey(columns=own, table=labels[target], target=others)
+                    for table, kind, target, own, others in keys
+                    if table == number and kind == "f" and target in labels
+                ],
+                is_readable=is_readable,
+            )
+            for number, label, source, is_readable in tables
+        ]
 
     def columns(self, query: str) -> Sequence[str]:
         """The columns of a query."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 from attrs import field, frozen
 
 from deltamark.domain.fields import as_tuple
+from deltamark.infrastructure.sql.description import SQLTable
 
 PORTION = 10_000
 """Rows that are written at a time: memory does not grow with a table."""
@@ -61,6 +62,10 @@ class SQLReader(Protocol):
     @property
     def guard(self) -> Mapping[str, str]:
         """What tells this database from one that was made anew."""
+        ...
+
+    def tables(self) -> Sequence[SQLTable]:
+        """The tables that the user may see, without those of the database itself, by name."""
         ...
 
     def columns(self, query: str) -> Sequence[str]:

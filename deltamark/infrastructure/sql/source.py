@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import Any
@@ -20,8 +20,10 @@ from deltamark.application.ports.sources import (
     Tables,
 )
 from deltamark.domain.configuration.packages import SQL
+from deltamark.domain.proposal.described import Description
 from deltamark.domain.secrets import masked
 from deltamark.domain.values import shown
+from deltamark.infrastructure.sql.description import description
 from deltamark.infrastructure.sql.reader import Mark, SQLReader
 from deltamark.infrastructure.sql.table_changes import TablePlace, checked_key, read_changes, read_everything, told_by
 
@@ -51,6 +53,11 @@ class SQLSource:
                     continue
                 findings.append(f"{table.name}: {told_by(table)}")
             return Probe(server=reader.server, findings=findings, problems=problems)
+
+    def describe(self, ask: Question, names: Collection[str] = ()) -> Description:
+        """The tables of a database, with their keys."""
+        with self._open(ask) as reader:
+            return description(reader.server, reader.tables(), names)
 
     def snapshot(self, ask: Question, into: Tables) -> Reached:
         """Reads all rows of all queries in one transaction."""

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from deltamark.application.ports.sources import Question, SourceUnreachable
+from deltamark.infrastructure.sql.description import ForeignKey, SQLTable
 from deltamark.infrastructure.sql.reader import (
     NAME_A_COLUMN,
     NO_TRANSACTIONS,
@@ -28,6 +29,7 @@ from deltamark.infrastructure.sql.times import earlier_mark
 
 BEGINNING = "sqlite:///"
 _TIMEOUT_S = 30
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _AGAIN = re.compile(r"(.*):\d+", re.DOTALL)
 
 
@@ -66,6 +68,48 @@ class SQLiteReader:
     def guard(self) -> Mapping[str, str]:
         """The file has no identity of its own besides its path, which is in the question."""
         return {}
+
+    def tables(self) -> Sequence[SQLTable]:
+        """The tables of the file, without virtual ones."""
+        names = self._execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+            "AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
+        ).fetchall()
+        labels = {name.lower(): name for (name,) in names}
+        return [self._table(name, labels) for (name,) in names]
+
+    def _table(self, name: str, labels: Mapping[str, str]) -> SQLTable:
+        columns = self._execute("SELECT name, upper(type), pk FROM pragma_table_info(?)", name).fetchall()
+        foreign: dict[int, list[tuple[str, str, str | None]]] = {}
+        rows = 'SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq'
+        for number, table, column, target in self._execute(rows, name):
+            foreign.setdefault(number, []).append((labels.get(table.lower(), table), column, target))
+        return SQLTable(
+            label=name,
+            source=self._source(name),
+            columns=[column for column, _, _ in columns],
+            binary=frozenset(column for column, kind, _ in columns if "BLOB" in kind),
+            primary=[column for _, column in sorted((number, column) for column, _, number in columns if number)],
+            foreign=[
+                ForeignKey(
+                    columns=[column for _, column, _ in parts],
+                    table=parts[0][0],
+                    target=[target for _, _, target in parts if target is not None],
+                )
+                for parts in foreign.values()
+            ],
+        )
+
+    def _source(self, name: str) -> str:
+        """The name of a table in SQL, in quotes only where it needs them."""
+        if _PLAIN_NAME.match(name):
+            try:
+                self._execute(f"SELECT 1 FROM {name} LIMIT 0")
+            except sqlite3.OperationalError:  # a word of SQL
+                pass
+            else:
+                return name
+        return quoted(name)
 
     def columns(self, query: str) -> Sequence[str]:
         """The columns of a query; SQLite tells those of one name apart as `name:1`."""

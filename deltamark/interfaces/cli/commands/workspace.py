@@ -23,6 +23,7 @@ from deltamark.domain.messages import how_many
 from deltamark.domain.proposal.names import entity_type_name
 from deltamark.domain.proposal.proposal import Note, Proposal
 from deltamark.domain.runs.run import LeftOut
+from deltamark.domain.secrets import has_password
 from deltamark.domain.validation.validate import in_file_order
 from deltamark.infrastructure.sample_company import write_workspace
 from deltamark.infrastructure.system.atomic_file import whole_file
@@ -47,7 +48,10 @@ from deltamark.interfaces.documents import fault_document, left_out_document, ti
 
 @click.command(epilog="Example: deltamark init --from exports/*.csv")
 @click.argument("paths", metavar="DIR | FILE...", nargs=-1, type=Name("DIR | FILE..."))
-@click.option("--from", "is_from", is_flag=True, help="Propose a configuration for files of yours.")
+@click.option("--from", "is_from", is_flag=True, help="Propose a configuration for files or a server of yours.")
+@click.option("--user", metavar="NAME", help="Of a server: who signs in.")
+@click.option("--password", metavar="env:NAME", help="Of a server: where its password is, never the password itself.")
+@click.option("--authority", metavar="FILE", help="Of a server: the certificates that it is verified by.")
 @click.option("--people", default=100, show_default=True, type=click.IntRange(100, 1_000_000), help="How many people.")
 @click.option(
     "--seed",
@@ -56,7 +60,15 @@ from deltamark.interfaces.documents import fault_document, left_out_document, ti
     type=click.IntRange(0, 2**31 - 1),
     help="Another seed invents another company.",
 )
-def init(paths: Sequence[str], is_from: bool, people: int, seed: int) -> None:
+def init(
+    paths: Sequence[str],
+    is_from: bool,
+    user: str | None,
+    password: str | None,
+    authority: str | None,
+    people: int,
+    seed: int,
+) -> None:
     """Writes a working workspace, also for your own files.
 
     DIR gets deltamark.toml, a commented configuration in XML and the extracts of an invented company.
@@ -64,8 +76,18 @@ def init(paths: Sequence[str], is_from: bool, people: int, seed: int) -> None:
     With --from the working directory gets settings and a configuration for the files, extracts of one folder:
     keys, types, formats and links as their content shows them. What was guessed is printed; what is doubtful has a ?.
 
+    Instead of files, name the address of a database or a directory (sqlite:///, postgresql://, mysql://, ldaps://), and
+    then the tables or object classes, if not all. Keys and links are those that it names itself.
+
     Nothing that exists is replaced.
     """
+    settings = {"user": user, "password": password, "authority": authority}
+    given = {name: value for name, value in settings.items() if value is not None}
+    if is_from and paths and "://" in paths[0]:
+        _init_from_server(paths[0], given, paths[1:])
+        return
+    if given:
+        raise UsageError(f"--{next(iter(given))} belongs to the address of a server after --from. Name it.")
     if is_from:
         _init_from(paths)
         return
@@ -84,10 +106,29 @@ def _init_from(paths: Sequence[str]) -> None:
         raise UsageError(
             f"the files are in several folders ({', '.join(folders[:3])}). Put the extracts into one, and name that."
         )
+    proposal = bootstrap.proposal_for(files, connector=_connector_here())
+    _write_proposal(proposal, workspace_files(proposal, exports=Path(folders[0]).as_posix()))
+
+
+def _init_from_server(server: str, settings: Mapping[str, str], names: Sequence[str]) -> None:
+    if has_password(server):
+        raise UsageError(
+            "the address holds a password, which every user of this machine can see in the list of processes. Write "
+            "--user NAME --password env:VARIABLE (or file:PATH, credential:NAME), and change the password."
+        )
+    proposal = bootstrap.proposal_for_server(server, settings, names, connector=_connector_here())
+    assert proposal.description is not None, "a server was described"
+    connection = {"server": server, **settings, **proposal.description.settings}
+    _write_proposal(proposal, workspace_files(proposal, exports="exports", connection=connection))
+
+
+def _connector_here() -> str:
+    """The name of the working directory, as a connector can have it."""
     name = entity_type_name(Path.cwd().name, ())
-    connector = name[:1].upper() + name[1:]
-    proposal = bootstrap.proposal_for(files, connector=connector)
-    written = workspace_files(proposal, exports=Path(folders[0]).as_posix())
+    return name[:1].upper() + name[1:]
+
+
+def _write_proposal(proposal: Proposal, written: Mapping[str, str]) -> None:
     places = [Path(name) for name in written]
     with new_files(places, would_be_read=sorted(Path(CONFIGURATION).rglob("*.xml"))):
         for place, text in zip(places, written.values(), strict=True):
@@ -96,7 +137,8 @@ def _init_from(paths: Sequence[str]) -> None:
     _say_proposal(proposal)
     for place in places:
         tell(one_line(str(place)))
-    say(f"Now run: deltamark check && deltamark run {proposal.job.identifier}")
+    look = "check" if proposal.description is None else "connections"
+    say(f"Now run: deltamark {look} && deltamark run {proposal.job.identifier}")
 
 
 def _files(paths: Sequence[str]) -> list[Path]:
