@@ -25,12 +25,12 @@ def proposed(server: str, **settings: str) -> Proposal:
     keys = {m.entity_type: m.primary_key.connection_column for m in configuration.entity_type_mappings}
     assert keys == {"department": "code", "person": "id"}
     links = {
-        m.association: (str(m.entity_property_mapping1), m.column2, str(m.entity_property_mapping2))
+        m.connection_table: (str(m.entity_property_mapping1), m.column2, str(m.entity_property_mapping2))
         for m in configuration.association_mappings
     }
     assert links == {
         "membership": ("person:id", "department", "department:code"),
-        "person_department": ("person:id", "department", "department:code"),
+        "person": ("person:id", "department", "department:code"),
     }
     types = {p.identifier: p.type.label for t in configuration.entity_types for p in t.properties}
     assert (types["hired"], types["id"]) == ("Date", "String")
