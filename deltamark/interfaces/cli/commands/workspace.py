@@ -48,10 +48,10 @@ from deltamark.interfaces.documents import fault_document, left_out_document, ti
 
 @click.command(epilog="Example: deltamark init --from exports/*.csv")
 @click.argument("paths", metavar="DIR | FILE...", nargs=-1, type=Name("DIR | FILE..."))
-@click.option("--from", "is_from", is_flag=True, help="Propose a configuration for files or a server of yours.")
-@click.option("--user", metavar="NAME", help="Of a server: who signs in.")
-@click.option("--password", metavar="env:NAME", help="Of a server: where its password is, never the password itself.")
-@click.option("--authority", metavar="FILE", help="Of a server: the certificates that it is verified by.")
+@click.option("--from", "is_from", is_flag=True, help="Propose a configuration for your files or server.")
+@click.option("--user", metavar="NAME", help="Who signs in to the server.")
+@click.option("--password", metavar="env:NAME", help="Where the password is.")
+@click.option("--authority", metavar="FILE", help="The certificates that verify the server.")
 @click.option("--people", default=100, show_default=True, type=click.IntRange(100, 1_000_000), help="How many people.")
 @click.option(
     "--seed",
@@ -69,17 +69,13 @@ def init(
     people: int,
     seed: int,
 ) -> None:
-    """Writes a working workspace, also for your own files.
+    """Writes a working workspace, also for your own files. Nothing that exists is replaced.
 
     DIR gets deltamark.toml, a commented configuration in XML and the extracts of an invented company.
 
-    With --from the working directory gets settings and a configuration for the files, extracts of one folder:
-    keys, types, formats and links as their content shows them. What was guessed is printed; what is doubtful has a ?.
-
-    Instead of files, name the address of a database or a directory (sqlite:///, postgresql://, mysql://, ldaps://), and
-    then the tables or object classes, if not all. Keys and links are those that it names itself.
-
-    Nothing that exists is replaced.
+    With --from the working directory gets settings and a configuration for the files of one folder: keys, types,
+    formats and links as they show them. What was guessed is printed; what is doubtful has a ?. In place of files, name
+    a server (sqlite:///, postgresql://, mysql://, ldaps://), and then some of its tables, if not all.
     """
     settings = {"user": user, "password": password, "authority": authority}
     given = {name: value for name, value in settings.items() if value is not None}
