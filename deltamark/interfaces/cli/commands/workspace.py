@@ -58,7 +58,7 @@ from deltamark.interfaces.documents import fault_document, left_out_document, ti
     default=1,
     show_default=True,
     type=click.IntRange(0, 2**31 - 1),
-    help="Another seed invents another company.",
+    help="Another number, another company.",
 )
 def init(
     paths: Sequence[str],
@@ -69,13 +69,14 @@ def init(
     people: int,
     seed: int,
 ) -> None:
-    """Writes a working workspace, also for your own files. Nothing that exists is replaced.
+    """Writes a working workspace, also for your own files.
 
-    DIR gets deltamark.toml, a commented configuration in XML and the extracts of an invented company.
+    DIR gets deltamark.toml, a commented configuration in XML and the extracts of an invented company. Nothing that
+    exists is replaced.
 
-    With --from the working directory gets settings and a configuration for the files of one folder: keys, types,
-    formats and links as they show them. What was guessed is printed; what is doubtful has a ?. In place of files, name
-    a server (sqlite:///, postgresql://, mysql://, ldaps://), and then some of its tables, if not all.
+    With --from the working directory gets a configuration for the files of one folder: keys, types, formats and links
+    as they show them. What was guessed is printed; what is doubtful has a ?. In place of files, name a server
+    (sqlite:///, postgresql://, mysql://, ldaps://), and then some of its tables, if not all.
     """
     settings = {"user": user, "password": password, "authority": authority}
     given = {name: value for name, value in settings.items() if value is not None}
