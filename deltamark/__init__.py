@@ -136,7 +136,16 @@ if TYPE_CHECKING:
     from deltamark.domain.history.diff import LinkDelta, ResourceDelta
     from deltamark.domain.history.grounds import Grounds, GroundsKind
     from deltamark.domain.history.intervals import HeldLink, HeldValue
-    from deltamark.domain.history.pages import ChangePage, ResourcePage, RowOfTask, SetAsidePage
+    from deltamark.domain.history.pages import (
+        AmbiguousKey,
+        ChangePage,
+        DirtyCount,
+        PendingCount,
+        PendingPage,
+        ResourcePage,
+        RowOfTask,
+        SetAsidePage,
+    )
     from deltamark.domain.history.report import Existence, ReportedValue, ResourceReport
     from deltamark.domain.integrity.verification import Checkpoint, Discrepancy, LogVerification, Replayed
     from deltamark.domain.next_steps import NextAction, NextStep
@@ -185,6 +194,7 @@ __all__ = [
     "AdoptionWaits",
     "Agent",
     "AlreadyRunning",
+    "AmbiguousKey",
     "Backup",
     "Because",
     "CannotCancel",
@@ -227,6 +237,7 @@ __all__ = [
     "DerivedKind",
     "Difference",
     "DifferenceKind",
+    "DirtyCount",
     "DirtyResource",
     "Discrepancy",
     "Engine",
@@ -282,6 +293,8 @@ __all__ = [
     "OutdatedChanges",
     "Outgoing",
     "PendingChange",
+    "PendingCount",
+    "PendingPage",
     "Policy",
     "PrepareSynchronizationTask",
     "Probe",
@@ -488,7 +501,16 @@ _MODULES = {
     "deltamark.domain.history.diff": ("LinkDelta", "ResourceDelta"),
     "deltamark.domain.history.grounds": ("Grounds", "GroundsKind"),
     "deltamark.domain.history.intervals": ("HeldLink", "HeldValue"),
-    "deltamark.domain.history.pages": ("ChangePage", "ResourcePage", "RowOfTask", "SetAsidePage"),
+    "deltamark.domain.history.pages": (
+        "AmbiguousKey",
+        "ChangePage",
+        "DirtyCount",
+        "PendingCount",
+        "PendingPage",
+        "ResourcePage",
+        "RowOfTask",
+        "SetAsidePage",
+    ),
     "deltamark.domain.history.report": ("Existence", "ReportedValue", "ResourceReport"),
     "deltamark.domain.integrity.verification": ("Checkpoint", "Discrepancy", "LogVerification", "Replayed"),
     "deltamark.domain.next_steps": ("NextAction", "NextStep"),

@@ -68,7 +68,15 @@ from deltamark.domain.history.changes import (
 from deltamark.domain.history.consumer import ConsumerPlace, ConsumerStatus, checked_name
 from deltamark.domain.history.diff import LinkDelta, ResourceDelta
 from deltamark.domain.history.intervals import HeldLink, HeldValue
-from deltamark.domain.history.pages import ChangePage, ResourcePage, SetAsidePage
+from deltamark.domain.history.pages import (
+    AmbiguousKey,
+    ChangePage,
+    DirtyCount,
+    PendingCount,
+    PendingPage,
+    ResourcePage,
+    SetAsidePage,
+)
 from deltamark.domain.history.report import ResourceReport
 from deltamark.domain.integrity.verification import Checkpoint, LogVerification, Replayed
 from deltamark.domain.resources.link import LinkRef
@@ -569,6 +577,44 @@ class Engine:
         arguments.whole_number("the number of a run", run)
         admitted = self._filter(entity_type, key)
         return self._rows(lambda reading: pending_changes(reading, run, admitted))
+
+    def pending_page(
+        self,
+        run: int,
+        *,
+        after: int = 0,
+        limit: int = 50,
+        kind: str | None = None,
+        entity_type: str | None = None,
+        key: str | None = None,
+    ) -> PendingPage:
+        """Some of the changes that a threshold held back in a run, in the order in which they would be made.
+
+        :param after: what the page before has as `next`; 0 for the first page.
+        :param limit: how many at most.
+        :param kind: only of this kind, as for `changes`.
+        :param entity_type: only of resources of this type, and of links at either end.
+        :raises UsageError: as `pending`, at once.
+        """
+        from deltamark.application.pending_changes.show import pending_page
+
+        arguments.whole_number("the number of a run", run)
+        arguments.whole_number("after", after)
+        arguments.whole_number("the limit", limit, least=1)
+        admitted = self._filter(entity_type, key, kind=kind)
+        with self._store.reading() as reading:
+            return pending_page(reading, run, admitted, after, limit)
+
+    def pending_counts(self, run: int) -> list[PendingCount]:
+        """How many changes a threshold held back in a run, by task, kind and entity type or association.
+
+        :raises UsageError: for a run that does not exist, or that has no pending changes.
+        """
+        from deltamark.application.pending_changes.show import pending_counts
+
+        arguments.whole_number("the number of a run", run)
+        with self._store.reading() as reading:
+            return pending_counts(reading, run)
 
     # The configuration as part of history.
 
@@ -1410,21 +1456,54 @@ class Engine:
 
     # What is derived.
 
-    def dirty(self, entity_type: str | None = None, *, task: str | None = None) -> list[DirtyResource]:
+    def dirty(
+        self,
+        entity_type: str | None = None,
+        *,
+        task: str | None = None,
+        after: ResourceRef | None = None,
+        limit: int | None = None,
+    ) -> list[DirtyResource]:
         """What the dirty tasks, or one of them, would compute now, by task, entity type and key.
 
         Also what may follow: resources that read computed values which are about to be computed. They have `through`.
-        Changes that no flag task has seen yet are not in it (`unflagged_after`).
+        Changes that no flag task has seen yet are not in it (`unflagged_after`). With a `limit` the first ones of one
+        task, without those that may follow: what takes long to find; `dirty_counts` says how many there are.
 
+        :param after: with `limit`, only beyond this resource: the last one of the page before.
+        :param limit: how many at most; names a `task` too.
         :raises UsageError: for an entity type or task that does not exist, or a task that is not dirty.
         """
-        from deltamark.application.flagging.dirty import dirty_resources
+        from deltamark.application.flagging.dirty import dirty_resources, some_dirty_resources
 
         self._check_type(entity_type)
         consumers = lookup.dirty_tasks(task, self.configuration)
+        tasks = self.configuration.all_calls_of(ComputingTask)
+        if limit is not None:
+            arguments.whole_number("the limit", limit)
+            begin = arguments.optional("after", ResourceRef, after)
+            if task is None:
+                raise UsageError("with a limit, name the task.")
+            with self._store.reading() as reading:
+                return some_dirty_resources(
+                    reading, self._services.plan, tasks, consumers[0], entity_type, begin, limit
+                )
+        if after is not None:
+            raise UsageError("after goes with a limit.")
+        with self._store.reading() as reading:
+            return list(dirty_resources(reading, self._services.plan, tasks, consumers, entity_type))
+
+    def dirty_counts(self) -> list[DirtyCount]:
+        """How many resources each dirty task would compute now, by task and entity type.
+
+        Where a task computes everything, because it never ran or its rules changed, no list is made.
+        """
+        from deltamark.application.flagging.dirty import dirty_counts
+
+        consumers = lookup.dirty_tasks(None, self.configuration)
         with self._store.reading() as reading:
             tasks = self.configuration.all_calls_of(ComputingTask)
-            return list(dirty_resources(reading, self._services.plan, tasks, consumers, entity_type))
+            return dirty_counts(reading, self._services.plan, tasks, consumers)
 
     def unflagged_after(self) -> Position | None:
         """The position beyond which changes have not been flagged yet, or None where all have been.
@@ -1454,35 +1533,90 @@ class Engine:
             tasks = self.configuration.all_calls_of(ComputingTask)
             return explanation(reading, self._services.plan, tasks, consumers, ref)
 
-    def keys(self, rule: str | None = None) -> RowIterator[CorrelationKey]:
+    def keys(
+        self, rule: str | None = None, *, after: CorrelationKey | None = None, limit: int | None = None
+    ) -> RowIterator[CorrelationKey]:
         """Correlation keys by rule, side and resource: an iterator with Arrow forms (`RowIterator`).
 
+        :param after: with `limit`, only beyond this key: the last one of the page before.
+        :param limit: how many at most, found by an index.
         :raises UsageError: for a rule that does not exist.
         """
+        from deltamark.application.derivation.result_pages import some_keys
+
         lookup.check_rule(rule, self.configuration)
+        if _is_page(after, limit):
+            most = arguments.whole_number("the limit", limit)
+            begin = arguments.optional("after", CorrelationKey, after)
+            return arrow_rows.keys_read(self._rows(lambda reading: some_keys(reading, rule, begin, most)))
         rules = None if rule is None else [rule]
         return arrow_rows.keys_read(self._rows(lambda reading: reading.correlation_keys(rules)))
 
-    def matches(self, rule: str | None = None) -> Iterator[MatchedPair]:
-        """The pairs of a source and a target resource whose keys are equal.
+    def keys_of(self, entity_type: str, key: str) -> list[CorrelationKey]:
+        """The correlation keys of one resource, by rule and side.
 
-        Raises as `keys` does.
+        :raises UsageError: for an entity type that does not exist.
         """
+        ref = self._ref(entity_type, key)
+        with self._store.reading() as reading:
+            stream = reading.stream_of(ref)
+            return [] if stream is None else reading.keys_of(stream)
+
+    def matches(
+        self, rule: str | None = None, *, after: MatchedPair | None = None, limit: int | None = None
+    ) -> Iterator[MatchedPair]:
+        """The pairs of a source and a target resource whose keys are equal, by rule and value.
+
+        :param after: with `limit`, only beyond this pair: the last one of the page before.
+        :param limit: how many at most, found by an index.
+        :raises UsageError: as `keys` does.
+        """
+        from deltamark.application.derivation.result_pages import some_pairs
         from deltamark.application.derivation.results import matched_pairs
 
         lookup.check_rule(rule, self.configuration)
+        if _is_page(after, limit):
+            most = arguments.whole_number("the limit", limit)
+            begin = arguments.optional("after", MatchedPair, after)
+            return self._rows(lambda reading: some_pairs(reading, self.configuration, rule, begin, most))
         return self._rows(lambda reading: matched_pairs(reading, self.configuration, rule))
 
-    def classifications(self, entity_type: str | None = None) -> Iterator[Classification]:
+    def ambiguous(self, rule: str, *, after: str | None = None, limit: int = 50) -> list[AmbiguousKey]:
+        """The values of a correlation rule that several resources have on one side, ascending.
+
+        :param after: only values beyond this one: that of the last of the page before.
+        :param limit: how many at most.
+        :raises UsageError: for a rule that does not exist.
+        """
+        from deltamark.application.derivation.result_pages import ambiguous_keys
+
+        lookup.check_rule(arguments.text("a rule", rule), self.configuration)
+        value = arguments.optional_text("after", after)
+        arguments.whole_number("the limit", limit, least=1)
+        with self._store.reading() as reading:
+            return ambiguous_keys(reading, rule, value, limit)
+
+    def classifications(
+        self, entity_type: str | None = None, *, after: ResourceRef | None = None, limit: int | None = None
+    ) -> Iterator[Classification]:
         """The resource type that was found for each resource, by entity type and key.
 
         Gives those of one entity type, or of all.
 
+        :param after: with `limit`, only beyond this resource: that of the last of the page before.
+        :param limit: how many at most, found by an index.
         :raises UsageError: for an entity type that does not exist.
         """
+        from deltamark.application.derivation.result_pages import some_classifications
         from deltamark.application.derivation.results import classifications
 
         self._check_type(entity_type)
+        if _is_page(after, limit):
+            most = arguments.whole_number("the limit", limit)
+            begin = arguments.optional("after", ResourceRef, after)
+            return self._rows(
+                lambda reading: some_classifications(reading, self.configuration, entity_type, begin, most)
+            )
         return self._rows(lambda reading: classifications(reading, self.configuration, entity_type))
 
     def verify_derived(self, *, sample: int | None = None, seed: int = 0) -> Verification:
@@ -1873,6 +2007,16 @@ def _exported(
         return then, resources
     present = present_type_model(services, entity_type)
     return present, iter(Projection(then, present).projected(resources))
+
+
+def _is_page(after: object, limit: int | None) -> bool:
+    """Whether some rows are asked for.
+
+    :raises UsageError: if it is said where they begin, and not how many.
+    """
+    if after is not None and limit is None:
+        raise UsageError("after goes with a limit.")
+    return limit is not None
 
 
 def _chosen(connector: str | None, entity_type: str | None, association: str | None) -> Chosen:

@@ -14,6 +14,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import Position, RunMoment, When
 from deltamark.domain.values import Value, shown
 
+_Instance = TypeVar("_Instance")
 _Member = TypeVar("_Member", bound=Enum)
 
 LARGEST = 2**63 - 1
@@ -140,6 +141,16 @@ def position(what: str, value: object) -> Position:
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise UsageError(f"{what} is a position in the log, a whole number, not {_described(value)}.")
+    return value
+
+
+def optional(what: str, kind: type[_Instance], value: object) -> _Instance | None:
+    """The value, which must be an instance of a class or None.
+
+    :raises UsageError: if it is something else.
+    """
+    if value is not None and not isinstance(value, kind):
+        raise UsageError(f"{what} is a {kind.__name__} or None, not {_described(value)}.")
     return value
 
 

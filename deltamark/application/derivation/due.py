@@ -163,16 +163,16 @@ class DueValues:
             derivation = planned.derivation
             if derivation.kind is DerivationKind.PROPERTY:
                 own = self._due_for_all(planned)
-                table = _first([own, *(readers for _, readers in found)])
+                table = first_of([own, *(readers for _, readers in found)])
                 if table.num_rows:
                     changing[derivation.entity_type, derivation.name] = table
         return follows, changing
 
     def _due_for_all(self, planned: Planned) -> pa.Table:
         """The resources of which a computed property may change, if nothing changes that it reads."""
-        of_tasks = [_first(table for _, table in shares) for shares in self._makers(planned)]
+        of_tasks = [first_of(table for _, table in shares) for shares in self._makers(planned)]
         if self.reads_unflagged(planned):
-            found = _first(of_tasks)
+            found = first_of(of_tasks)
             # A deleted resource has no values; its properties went with it.
             states = self._reading.states(planned.derivation.entity_type, _streams(found))
             live = _streams(states.filter(pc.is_valid(states.column("state"))))
@@ -278,7 +278,7 @@ def _streams(table: pa.Table) -> pa.Array:
     return table.column("stream").combine_chunks()
 
 
-def _first(tables: Iterable[pa.Table]) -> pa.Table:
+def first_of(tables: Iterable[pa.Table]) -> pa.Table:
     """The resources of some tables, each once, with its first position."""
     whole = pa.concat_tables([DUE.empty_table(), *(table for table in tables if table.num_rows)])
     if not whole.num_rows:
@@ -295,5 +295,5 @@ def _read_over(reading: Reading, hops: Sequence[Hop], values: pa.Table) -> pa.Ta
         back = Hop(hop.association, forward=not hop.forward)
         links = reading.ends(back, _streams(values) if values.num_rows < _ALL_LINKS else None)
         readers = links.join(values, "near", "stream", join_type="inner")
-        values = _first([readers.select(["far", "since"]).rename_columns(DUE.names).cast(DUE)])
+        values = first_of([readers.select(["far", "since"]).rename_columns(DUE.names).cast(DUE)])
     return values

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from deltamark.application.ports.queries import Reading
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.rules import ResourceClassificationRule, rule_names
-from deltamark.domain.history.changes import Classification, MatchedPair
+from deltamark.domain.history.changes import Classification, CorrelationKey, MatchedPair
 from deltamark.domain.resources.resource import ResourceRef
 
 _Ranked: TypeAlias = "tuple[Mapping[str, ResourceClassificationRule], Mapping[str, tuple[int, int]]]"
@@ -90,12 +90,17 @@ def pairs_of(reading: Reading, configuration: Configuration, stream: int) -> Ite
 
 def matched_pairs(reading: Reading, configuration: Configuration, rule: str | None) -> Iterator[MatchedPair]:
     """The pairs with equal keys of a rule, or of all rules, by rule, value, source and target."""
+    rules = [name for name, _ in rule_names(configuration.correlation_rules)] if rule is None else [rule]
+    return pairs_with_equal_keys(configuration, reading.matching_keys(rules))
+
+
+def pairs_with_equal_keys(configuration: Configuration, sorted_keys: Iterable[CorrelationKey]) -> Iterator[MatchedPair]:
+    """The pairs among some keys, which are sorted by rule, value, side and resource."""
     confidence = {
         name: configured.source_matched_confidence_level
         for name, configured in rule_names(configuration.correlation_rules)
     }
-    rules = list(confidence) if rule is None else [rule]
-    for (name, value), equal in groupby(reading.matching_keys(rules), key=lambda key: (key.rule, key.value)):
+    for (name, value), equal in groupby(sorted_keys, key=lambda key: (key.rule, key.value)):
         keys = list(equal)
         for source in (key for key in keys if key.side == "source"):
             for target in (key for key in keys if key.side == "target"):

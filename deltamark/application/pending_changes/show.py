@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import evolve
 
 from deltamark.application.history.history import ChangeFilter
 from deltamark.application.lookup import run_numbered
 from deltamark.application.ports import pending_changes as kinds
-from deltamark.application.ports.pending_changes import Part, PendingChanges
+from deltamark.application.ports.pending_changes import Part, PartSummary, PendingChanges
 from deltamark.application.ports.queries import Reading
 from deltamark.domain.errors import NothingHeldBack
 from deltamark.domain.history.changes import AnyChange, PendingChange
+from deltamark.domain.history.pages import PendingCount, PendingPage
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.link import Linked, LinkRef, Unlinked
 from deltamark.domain.resources.resource import Change, Created, Deleted, ResourceRef, Updated
@@ -36,6 +40,90 @@ def pending_changes(reading: Reading, run: int, changes: ChangeFilter) -> Iterat
         for change in _of_task(reading, pending, record, ordinal)
         if changes.admits(change.event)
     )
+
+
+def pending_counts(reading: Reading, run: int) -> list[PendingCount]:
+    """How many changes a run held back, by task, kind and what they are of; read without the changes.
+
+    :raises UsageError: if there is no such run, or if it has no pending changes.
+    """
+    counts: dict[tuple[int, str, str, tuple[str, ...]], int] = {}
+    record, parts = _parts(reading, run)
+    for part in parts:
+        key = (part.task, _EVENT_KINDS.get(part.kind, part.kind), part.subject, part.ends)
+        counts[key] = counts.get(key, 0) + part.rows
+    return [
+        PendingCount(
+            task=record.task(task).identifier,
+            kind=kind,
+            subject=subject,
+            entity_types=ends or (subject,),
+            count=count,
+        )
+        for (task, kind, subject, ends), count in counts.items()
+    ]
+
+
+def pending_page(reading: Reading, run: int, changes: ChangeFilter, after: int, limit: int) -> PendingPage:
+    """Some of the changes that a run held back, in the order in which they would be made.
+
+    Parts that cannot have changes that the filter admits are not read.
+
+    :param after: what the page before gave to go on with; 0 for the first.
+    :raises UsageError: as `pending_changes`.
+    """
+    record, parts = _parts(reading, run)
+    found: list[PendingChange] = []
+    passed = 0
+    for part in parts:
+        begin, passed = passed, passed + part.rows
+        if passed <= after or not _may_have(part, changes):
+            continue
+        pending = reading.pending_part(run, part.task, part.number)
+        if pending is None:
+            raise NothingHeldBack(run)
+        (whole,) = pending.parts
+        chosen = [row for row in _admitted_rows(whole, changes) if begin + row >= after]
+        taken = chosen[: limit - len(found)]
+        some = evolve(whole, rows=whole.rows.take(pa.array(taken, pa.int64())))
+        found += _of_task(reading, evolve(pending, parts=[some]), record, part.task)
+        if len(taken) < len(chosen):
+            return PendingPage(changes=tuple(found), next=begin + chosen[len(taken)])
+    return PendingPage(changes=tuple(found), next=None)
+
+
+_EVENT_KINDS = {kinds.COMPUTED: kinds.UPDATED, kinds.REMOVED: kinds.UNLINKED}
+"""The kinds of changes that parts of some kinds have."""
+
+
+def _parts(reading: Reading, run: int) -> tuple[JobRun, list[PartSummary]]:
+    record = run_numbered(reading, run)
+    if not reading.pending_tasks(run):
+        raise NothingHeldBack(run)
+    return record, [part for part in reading.pending_parts(run) if part.is_change]
+
+
+def _may_have(part: PartSummary, changes: ChangeFilter) -> bool:
+    """Whether changes of a part may pass a filter."""
+    wanted = None if changes.kind is None else changes.kind.value
+    if wanted not in (None, part.kind, _EVENT_KINDS.get(part.kind, part.kind)):
+        return False
+    return changes.entity_type in (None, *(part.ends or (part.subject,)))
+
+
+def _admitted_rows(part: Part, changes: ChangeFilter) -> list[int]:
+    """The rows of a part, which may have some, that pass a filter."""
+    if changes.key is None:
+        return list(range(part.rows.num_rows))
+    ends = zip(part.ends, ("source_key", "target_key"), strict=True) if part.ends else [(part.subject, "key")]
+    masks = [
+        pc.equal(part.rows.column(column), changes.key)
+        for entity_type, column in ends
+        if changes.entity_type in (None, entity_type)
+    ]
+    mask = masks[0] if len(masks) == 1 else pc.or_(*masks)
+    rows: list[int] = pc.indices_nonzero(mask).to_pylist()
+    return rows
 
 
 def _of_task(reading: Reading, pending: PendingChanges, run: JobRun, ordinal: int) -> Iterator[PendingChange]:

@@ -46,6 +46,23 @@ class Part:
 
 
 @frozen(kw_only=True)
+class PartSummary:
+    """Which part of the changes that a task of a run held back, and how many rows it has."""
+
+    task: int
+    number: int
+    kind: str
+    subject: str
+    ends: tuple[str, ...] = field(converter=as_tuple, default=())
+    rows: int
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it changes resources or links."""
+        return self.kind not in (AWAITED, SETTLED)
+
+
+@frozen(kw_only=True)
 class PendingChanges:
     """What a blocked synchronization would have done, and what it had read.
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from deltamark.application.ports.pending_changes import Block, PendingChanges
+from deltamark.application.ports.pending_changes import Block, PartSummary, PendingChanges
 from deltamark.application.ports.progress import Progress
 from deltamark.application.ports.records import DerivedRule, Lease, Narrowing, Pair, Place, RunSummary, Schedule
 from deltamark.domain.adoption.configuration_adopted import ConfigurationAdopted
@@ -330,6 +330,14 @@ class Reading(Protocol):
         """The ordinals of the tasks of a run that have pending changes."""
         ...
 
+    def pending_parts(self, run: int) -> list[PartSummary]:
+        """The parts of the changes that a run held back, in the order in which they are applied."""
+        ...
+
+    def pending_part(self, run: int, task: int, number: int) -> PendingChanges | None:
+        """One part of what a task held back, with the head of all; None if it was dropped."""
+        ...
+
     def pending(self, run: int, task: int) -> PendingChanges | None:
         """The pending changes of a task of a run, by its ordinal, or None where there are none.
 
@@ -385,6 +393,38 @@ class Reading(Protocol):
 
     def classifications(self, entity_type: str) -> Iterator[tuple[str, list[str]]]:
         """The classified resources of an entity type, by key: key and names of the rules."""
+        ...
+
+    def key_rules(self, rule: str | None = None) -> list[tuple[int, DerivedRule]]:
+        """The correlation rules that have keys, or the sides of one, with their numbers, by name, side and type."""
+        ...
+
+    def keys_after(self, rule: int, after: str | None, at_most: int) -> list[tuple[str, str]]:
+        """Some keys of a side of a rule in the order of the keys of its resources: key of the resource, value."""
+        ...
+
+    def key_values(
+        self, rule: int, first: str, at_most: int, *, inclusive: bool = False, others: Sequence[int] = ()
+    ) -> list[tuple[str, int]]:
+        """Values of a side of a rule beyond a text, ascending, each with how many resources have it.
+
+        :param inclusive: whether that text may be one of them.
+        :param others: other sides. With them, only values that one of them has too; without, only those that several
+            resources have.
+        """
+        ...
+
+    def keys_with_values(self, rules: Sequence[int], values: Sequence[str]) -> Iterator[CorrelationKey]:
+        """The keys of some sides of rules that have one of some values, by rule, value, side and resource."""
+        ...
+
+    def classifications_after(
+        self, entity_type: str, after: str | None, at_most: int
+    ) -> tuple[list[tuple[str, list[str]]], str | None]:
+        """The rules that hold for some resources by key, and the last key that was looked at.
+
+        That is None where `at_most` keys were not there to be looked at.
+        """
         ...
 
     def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:

@@ -156,6 +156,14 @@ class Database(ABC):
         """The order of the index on keys, within an entity type."""
 
     @abstractmethod
+    def value_beyond(self, column: str, parameter: int, *, inclusive: bool = False) -> str:
+        """Returns the condition that a text lies beyond another, such that an index on the first is used."""
+
+    @abstractmethod
+    def value_order(self, column: str) -> str:
+        """Returns the order of an index on a text."""
+
+    @abstractmethod
     def text_holds(self, text: str, part: str) -> str:
         """Returns the condition that a text contains another."""
 

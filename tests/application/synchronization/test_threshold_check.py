@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -190,6 +191,48 @@ def test_pending_changes_can_be_filtered_by_type_and_key(new_house: NewHouse) ->
     assert [c.event.ref.key for c in house.engine.pending(run, key="2")] == ["2"]
     assert [c.kind for c in house.engine.pending(run, entity_type="Person")] == ["deleted", "deleted", "created"]
     assert list(house.engine.pending(run, entity_type="Team")) == []
+
+
+@pytest.mark.on_every_store
+def test_pending_changes_are_counted_and_come_some_at_a_time(new_house: NewHouse) -> None:
+    house = new_house(limits=TWO_DELETED)
+    house.people({"1": {"Name": "Ann", "Age": 5}, "2": "Bob", "3": {"Name": "Cem", "Weight": 1.5}}).run()
+    house.teams({"T": "Team"}, ("T", "1"), ("T", "3")).run("Teams")
+    run = blocked(house.people({"3": {"Name": "Cem", "Weight": 2}, "4": "Dee"})).number
+    engine = house.engine
+    whole = list(engine.pending(run))
+
+    counts = {(count.kind, count.subject): count.count for count in engine.pending_counts(run)}
+    assert sum(counts.values()) == len(whole)
+    assert counts["deleted", "Person"] == 2
+    filters = [{}, {"kind": "deleted"}, {"kind": "unlinked"}, {"entity_type": "Team"}, {"key": "1"}]
+    for asked in (*filters, {"key": "1", "entity_type": "Person"}, {"kind": "created", "key": "1"}):
+        kind, others = asked.get("kind"), {name: value for name, value in asked.items() if name != "kind"}
+        expected = [one for one in engine.pending(run, **others) if kind in (None, one.kind)]
+        for limit in (1, 2, 50):
+            found, after = [], 0
+            while after is not None:
+                page = engine.pending_page(run, after=after, limit=limit, **asked)
+                found += page.changes
+                after = page.next
+            assert found == expected, asked
+    with pytest.raises(UsageError, match="there is no run 99"):
+        engine.pending_page(99)
+
+
+def test_parts_that_older_versions_held_back_are_counted_too(new_house: NewHouse) -> None:
+    house = new_house(limits=TWO_DELETED)
+    house.people({"1": "Ann", "2": "Bob"}).run()
+    run = blocked(house.people({"3": "Cem"})).number
+    expected = house.engine.pending_counts(run)
+    with house.engine._services.store.transaction() as tx:
+        heads = tx._db.all("SELECT part, head FROM pending WHERE part>0")
+        for part, head in heads:
+            members = {name: value for name, value in json.loads(head).items() if name != "rows"}
+            assert members != json.loads(head)
+            tx._db.execute("UPDATE pending SET head=?1 WHERE part=?2", (json.dumps(members), part))
+
+    assert house.engine.pending_counts(run) == expected
 
 
 def test_a_run_that_held_nothing_back_has_no_pending_changes(house: House) -> None:

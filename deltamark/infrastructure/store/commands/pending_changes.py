@@ -5,12 +5,14 @@ They are not in the log: changes that were held back did not happen.
 
 from __future__ import annotations
 
-from deltamark.application.ports.pending_changes import Block, PendingChanges
+from functools import partial
+
+from deltamark.application.ports.pending_changes import Block, PartSummary, PendingChanges
 from deltamark.domain.errors import store_damaged
 from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.database import Same
 from deltamark.infrastructure.store.events.mapper import from_micros, to_micros
-from deltamark.infrastructure.store.events.pending_payloads import StoredPart, pending_of, stored_parts
+from deltamark.infrastructure.store.events.pending_payloads import StoredPart, part_summary, pending_of, stored_parts
 from deltamark.infrastructure.store.queries.state import Queries
 from deltamark.infrastructure.store.row_seals import checked_rows
 from deltamark.infrastructure.store.session import Session
@@ -29,6 +31,22 @@ class PendingQueries(Queries):
     def pending_tasks(self, run: int) -> list[int]:
         sql = "SELECT DISTINCT task FROM pending WHERE run=?1 ORDER BY task"
         return [task for (task,) in self._db.all(sql, (run,))]
+
+    def pending_parts(self, run: int) -> list[PartSummary]:
+        sql = "SELECT task, part, head FROM pending WHERE run=?1 AND part>0 ORDER BY task, part"
+        content = "SELECT content FROM pending WHERE run=?1 AND task=?2 AND part=?3"
+        return [
+            part_summary(task, part, head, partial(self._db.one, content, (run, task, part)))
+            for task, part, head in self._db.all(sql, (run,))
+        ]
+
+    def pending_part(self, run: int, task: int, number: int) -> PendingChanges | None:
+        sql = """SELECT part, head, content, digest FROM pending WHERE run=?1 AND task=?2 AND part IN (0, ?3)
+            ORDER BY part"""
+        rows = self._db.all(sql, (run, task, number))
+        if len(rows) < 2:
+            return None
+        return pending_of([StoredPart(*row[1:]) for row in rows], f"the pending changes of run {run}", is_whole=False)
 
     def pending(self, run: int, task: int) -> PendingChanges | None:
         sql = "SELECT part, head, content, digest FROM pending WHERE run=?1 AND task=?2 ORDER BY part"

@@ -9,13 +9,13 @@ zstd.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
 from attrs import asdict, evolve, frozen
 
-from deltamark.application.ports.pending_changes import Part, PendingChanges
+from deltamark.application.ports.pending_changes import Part, PartSummary, PendingChanges
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.runs.run import ExtractRead
 from deltamark.domain.sources.places import PlaceReached
@@ -62,7 +62,8 @@ def stored_parts(pending: PendingChanges) -> Iterator[StoredPart]:
         head["places"] = [asdict(place) for place in pending.places]
     yield _stored(head, b"")
     for part in parts:
-        yield _stored({"kind": part.kind, "subject": part.subject, "ends": part.ends}, _bytes_of(part.rows))
+        about = {"kind": part.kind, "subject": part.subject, "ends": part.ends, "rows": part.rows.num_rows}
+        yield _stored(about, _bytes_of(part.rows))
 
 
 def _portions(part: Part) -> Iterator[Part]:
@@ -88,10 +89,11 @@ def _bytes_of(rows: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def pending_of(stored: Sequence[StoredPart], what: str) -> PendingChanges:
+def pending_of(stored: Sequence[StoredPart], what: str, *, is_whole: bool = True) -> PendingChanges:
     """Returns the pending changes of rows in their order.
 
     :param what: the name of the pending changes in messages.
+    :param is_whole: whether the rows are all; otherwise the head and some of the others.
     :raises StoreError: if a row is missing or cannot be read.
     """
     try:
@@ -99,7 +101,7 @@ def pending_of(stored: Sequence[StoredPart], what: str) -> PendingChanges:
             if not part.is_whole:
                 raise ValueError("a digest does not match")
         head: dict[str, Any] = orjson.loads(stored[0].head)
-        if head.pop("parts") != len(stored) - 1:
+        if head.pop("parts") != len(stored) - 1 and is_whole:
             raise ValueError("rows are missing")
         head["at"] = from_micros(head["at"])
         head["places"] = [PlaceReached(**place) for place in head.get("places", ())]
@@ -111,8 +113,27 @@ def pending_of(stored: Sequence[StoredPart], what: str) -> PendingChanges:
         ) from e
 
 
+def part_summary(task: int, number: int, head: str, rows: Callable[[], bytes]) -> PartSummary:
+    """Returns what the head of a part says.
+
+    :param rows: reads the rows, to count them where the head does not say how many: older versions did not.
+    :raises StoreError: if it cannot be read.
+    """
+    try:
+        part: dict[str, Any] = orjson.loads(head)
+        if "rows" not in part:
+            with pa.ipc.open_stream(rows()) as reader:
+                part["rows"] = reader.read_all().num_rows
+        return PartSummary(task=task, number=number, **part)
+    except (ValueError, TypeError, pa.ArrowException) as e:
+        raise store_damaged(
+            "pending changes cannot be read", alternative="run the job again: pending changes were not applied"
+        ) from e
+
+
 def _part(stored: StoredPart) -> Part:
     part: dict[str, Any] = orjson.loads(stored.head)
+    part.pop("rows", None)
     with pa.ipc.open_stream(stored.rows) as reader:
         rows = reader.read_all()
     rows.validate(full=True)

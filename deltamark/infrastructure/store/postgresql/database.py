@@ -117,11 +117,18 @@ class PostgreSQLDatabase(Database):
         return f"SELECT {', '.join(columns)} FROM resources WHERE entity_type=?1 ORDER BY key"
 
     def key_beyond(self, parameter: int, *, inclusive: bool = False) -> str:
-        return f"(left(key, {PREFIX})>=left(?{parameter}, {PREFIX}) AND key>{'=' if inclusive else ''}?{parameter})"
+        return self.value_beyond("key", parameter, inclusive=inclusive)
 
     @property
     def key_order(self) -> str:
         return f"left(key, {PREFIX}), key"
+
+    def value_beyond(self, column: str, parameter: int, *, inclusive: bool = False) -> str:
+        sign = ">=" if inclusive else ">"
+        return f"(left({column}, {PREFIX})>=left(?{parameter}, {PREFIX}) AND {column}{sign}?{parameter})"
+
+    def value_order(self, column: str) -> str:
+        return f"left({column}, {PREFIX}), {column}"
 
     def text_holds(self, text: str, part: str) -> str:
         return f"strpos({text}, {part}) > 0"

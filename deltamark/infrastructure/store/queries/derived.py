@@ -9,11 +9,12 @@ from operator import itemgetter
 from typing import Any
 
 from deltamark.application.ports.records import DerivedRule
+from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.derivation.dependency_paths import Hop
 from deltamark.domain.history.changes import CorrelationKey
 from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.queries.flags import rule_of
-from deltamark.infrastructure.store.queries.state import Queries
+from deltamark.infrastructure.store.queries.state import Queries, without_nul
 from deltamark.infrastructure.store.row_seals import checked_rows
 
 
@@ -122,6 +123,73 @@ class DerivedQueries(Queries):
         sql = f"""SELECT n.name FROM rules n {self._db.ordered_join} classifications c
             ON c.rule = n.id AND c.resource=?1 ORDER BY n.name"""
         return [name for (name,) in self._db.all(sql, (stream,))]
+
+    def key_rules(self, rule: str | None = None) -> list[tuple[int, DerivedRule]]:
+        kinds = self._db.array([kind.value for kind in (DerivationKind.SOURCE_KEY, DerivationKind.TARGET_KEY)])
+        named = "" if rule is None else " AND name=?2"
+        sql = f"""SELECT id, name, side, entity_type, digest FROM rules
+            WHERE {self._db.among_texts("side", 1)}{named} ORDER BY name, side, entity_type"""
+        rows = self._db.all(sql, (kinds,) if rule is None else (kinds, rule))
+        return [(number, rule_of(*row)) for number, *row in rows]
+
+    def keys_after(self, rule: int, after: str | None, at_most: int) -> list[tuple[str, str]]:
+        entity_type = self._db.one("SELECT entity_type FROM rules WHERE id=?1", (rule,)) or ""
+        # By the index of keys: a rule has a key for most resources, and only some are asked for.
+        beyond = self._db.key_beyond(2, inclusive=after is None)
+        sql = f"""SELECT key, (SELECT k.value FROM correlation_keys k WHERE k.rule=?3 AND k.resource=r.stream)
+            FROM resources r WHERE entity_type=?1 AND {beyond}
+            ORDER BY entity_type, {self._db.key_order}"""
+        found: list[tuple[str, str]] = []
+        rows = self._db.rows(sql, (self._type_id(entity_type), without_nul(after or ""), rule))
+        for key, value in rows:
+            if len(found) == at_most:
+                break
+            if value is not None:
+                found.append((key, value))
+        return found
+
+    def key_values(
+        self, rule: int, first: str, at_most: int, *, inclusive: bool = False, others: Sequence[int] = ()
+    ) -> list[tuple[str, int]]:
+        parameters: list[Any] = [rule, without_nul(first), at_most]
+        matched = ""
+        having = "HAVING count(*) > 1"
+        if others:
+            parameters.append(self._db.array(list(others)))
+            same = self._db.same("o.value", "k.value")
+            each = self._db.each_number(4, "w")
+            matched = f"""AND EXISTS (SELECT 1 FROM {each} {self._db.ordered_join} correlation_keys o
+                ON o.rule = w.value AND {same})"""
+            having = ""
+        beyond = self._db.value_beyond("k.value", 2, inclusive=inclusive)
+        order = self._db.value_order("k.value")
+        sql = f"""SELECT k.value, count(*) FROM correlation_keys k WHERE k.rule=?1 AND {beyond} {matched}
+            GROUP BY {order} {having} ORDER BY {order} LIMIT ?3"""
+        return [(value, int(count)) for value, count in self._db.all(sql, parameters)]
+
+    def keys_with_values(self, rules: Sequence[int], values: Sequence[str]) -> Iterator[CorrelationKey]:
+        sql = f"""SELECT n.name, n.side, e.name, r.key, k.value FROM {self._db.each_number(1, "a")}
+            CROSS JOIN {self._db.each_text(2, "v")}
+            {self._db.ordered_join} correlation_keys k ON k.rule = a.value AND {self._db.same("k.value", "v.value")}
+            JOIN rules n ON n.id = k.rule JOIN resources r ON r.stream = k.resource
+            JOIN entity_types e ON e.id = r.entity_type ORDER BY n.name, k.value, n.side, r.key"""
+        return self._keys(sql, (self._db.array(list(rules)), self._db.array(list(values))))
+
+    def classifications_after(
+        self, entity_type: str, after: str | None, at_most: int
+    ) -> tuple[list[tuple[str, list[str]]], str | None]:
+        beyond = self._db.key_beyond(2, inclusive=after is None)
+        sql = f"""SELECT key, stream FROM resources WHERE entity_type=?1 AND {beyond}
+            ORDER BY entity_type, {self._db.key_order} LIMIT ?3"""
+        rows = self._db.all(sql, (self._type_id(entity_type), without_nul(after or ""), at_most))
+        holding = f"""SELECT c.resource, n.name FROM rules n CROSS JOIN {self._db.each_number(1, "w")}
+            {self._db.ordered_join} classifications c ON c.rule = n.id AND c.resource = w.value
+            WHERE n.entity_type=?2 ORDER BY n.name"""
+        names: dict[int, list[str]] = {}
+        for stream, name in self._db.all(holding, (self._db.array([stream for _, stream in rows]), entity_type)):
+            names.setdefault(stream, []).append(name)
+        found = [(key, names[stream]) for key, stream in rows if stream in names]
+        return found, rows[-1][0] if len(rows) == at_most else None
 
     def correlation_keys(self, rules: Sequence[str] | None) -> Iterator[CorrelationKey]:
         order = "ORDER BY n.name, n.side, r.key"

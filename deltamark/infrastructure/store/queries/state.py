@@ -43,6 +43,14 @@ _LINKED_KEYS = """SELECT l.source, l.target, s.key AS source_key, t.key AS targe
     FROM links l JOIN resources s ON s.stream = l.source JOIN resources t ON t.stream = l.target"""
 
 
+def without_nul(text: str) -> str:
+    """Returns the text up to a NUL, which no key or value has and PostgreSQL refuses.
+
+    What lies beyond one of the two lies beyond the other.
+    """
+    return text.partition("\0")[0]
+
+
 class Queries:
     """Reads through one database connection, as consistently as its transaction."""
 
@@ -122,7 +130,9 @@ class StateQueries(Queries):
         self, entity_type: str, after: str | None, least: str, at_most: int, parts: Sequence[str] = ()
     ) -> tuple[list[Resource], str | None]:
         beyond = self._db.key_beyond(2, inclusive=True) if after is None or after < least else self._db.key_beyond(2)
-        first = least if after is None or after < least else after
+        first = without_nul(least if after is None or after < least else after)
+        if "\0" in least:
+            return [], None  # no key begins so
         held = " OR ".join(
             self._db.text_holds(column, f"?{number}")
             for number in range(4, 4 + len(parts))

@@ -101,11 +101,17 @@ class SQLiteDatabase(Database):
             WHERE i.entity_type=?1 ORDER BY i.entity_type, i.key"""
 
     def key_beyond(self, parameter: int, *, inclusive: bool = False) -> str:
-        return f"key>{'=' if inclusive else ''}?{parameter}"
+        return self.value_beyond("key", parameter, inclusive=inclusive)
 
     @property
     def key_order(self) -> str:
         return "key"
+
+    def value_beyond(self, column: str, parameter: int, *, inclusive: bool = False) -> str:
+        return f"{column}>{'=' if inclusive else ''}?{parameter}"
+
+    def value_order(self, column: str) -> str:
+        return column
 
     def text_holds(self, text: str, part: str) -> str:
         return f"instr({text}, {part}) > 0"
