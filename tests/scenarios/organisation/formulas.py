@@ -93,6 +93,11 @@ def applied(function: Callable[[str], Any], text: str | None) -> Any:
     return None if text is None else function(text)
 
 
+def _quotient(text: str) -> int | None:
+    """The whole part of a quotient; none where the divisor is 0."""
+    return int(len(text) / (len(text) - 3)) if len(text) != 3 else None
+
+
 PROPERTIES: Mapping[str, tuple[Formula, ...]] = {
     # Of the resource itself.
     "Person.Label": (
@@ -103,6 +108,8 @@ PROPERTIES: Mapping[str, tuple[Formula, ...]] = {
     "Person.Size": (
         sql("length(x.Name)", lambda x: applied(len, x["Name"])),
         sql("length(x.Label) + 1", lambda x: applied(lambda text: len(text) + 1, x["Label"])),
+        # Fails for a name of three letters.
+        sql("length(x.Name) // (length(x.Name) - 3)", lambda x: applied(_quotient, x["Name"])),
     ),
     # A computed one of the resource itself.
     "Person.Greeting": (
