@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from typing import Any
@@ -13,13 +13,16 @@ import orjson
 
 from deltamark.infrastructure.store.arrow import pa, pc
 from deltamark.infrastructure.store.arrow_rows import PORTION, as_array, to_table
-from deltamark.infrastructure.store.database import Column, Database, DatabaseFault, Same, index_damaged
+from deltamark.infrastructure.store.database import Column, Database, DatabaseFault, Same, index_damaged, length
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.mapper import ERASED
 from deltamark.infrastructure.store.sqlite import integrity
 
 _STREAMS = 4_000
 """How many streams are read at a time."""
+
+_ROWS_OF_STATEMENT = 100
+"""How many rows one statement inserts."""
 
 _SEPARATOR = b"\x1e"
 
@@ -198,9 +201,18 @@ class SQLiteDatabase(Database):
         return self._cursor(sql, parameters).rowcount
 
     def insert(self, table: str, columns: Mapping[str, Column]) -> None:
-        marks = ", ".join("?" * len(columns))
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
-        self._connection.executemany(sql, _rows(columns.values()))
+        """Inserts many rows with each statement: to begin and end one takes as long as to insert a row."""
+        count, width = length(columns), len(columns)
+        marks = f"({', '.join('?' * width)})"
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
+        values = _row_by_row(columns.values(), count)
+        at_once = min(_ROWS_OF_STATEMENT, self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width)
+        whole = count - count % at_once
+        statements = (values[start : start + at_once * width] for start in range(0, whole * width, at_once * width))
+        self._connection.executemany(f"{sql}{', '.join([marks] * at_once)}", statements)
+        self._connection.executemany(
+            f"{sql}{marks}", (values[start : start + width] for start in range(whole * width, count * width, width))
+        )
 
     def update(self, table: str, columns: Mapping[str, Column], keys: Mapping[str, Column]) -> int:
         settings = ", ".join(f"{name}=?" for name in columns)
@@ -257,6 +269,14 @@ class SQLiteDatabase(Database):
 
     def analyze(self, temporary: str) -> None:
         """Does nothing: joins are made in the order written."""
+
+
+def _row_by_row(columns: Collection[Column], count: int) -> list[Any]:
+    """Returns the values of the first row, then those of the second, and so on."""
+    values: list[Any] = [None] * (count * len(columns))
+    for place, column in enumerate(columns):
+        values[place :: len(columns)] = [column.value] * count if isinstance(column, Same) else _values(column)
+    return values
 
 
 def _rows(columns: Iterable[Column]) -> Iterator[tuple[Any, ...]]:
