@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all servers check soak bench docs site clean
+.PHONY: demo test test-all servers check soak bench docs site vendor clean
 
 demo: .venv/.run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
@@ -56,6 +56,10 @@ docs: .venv/.dev
 # The documentation as a site with a search, to be opened from the folder: build/site/index.html
 site: .venv/.dev
 	$(BIN)/python -m sphinx -q -n -W --keep-going -c docs/site . build/site
+
+# The scripts of others that the console serves, from the npm registry: needs npm. Refuses a package of another integrity.
+vendor: .venv/.dev
+	$(BIN)/python -m tests.web.console.vendor
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -50,6 +50,7 @@ from deltamark.domain.configuration.jobs import ComputingTask, Job, Task, TaskSt
 from deltamark.domain.configuration.user_function import UserTask
 from deltamark.domain.derivation.differences import Verification
 from deltamark.domain.derivation.explanation import Explanation
+from deltamark.domain.derivation.plan import Planned
 from deltamark.domain.derivation.simulation import SAMPLES
 from deltamark.domain.errors import Fault, UsageError
 from deltamark.domain.history.changes import (
@@ -1532,6 +1533,13 @@ class Engine:
         with self._store.reading() as reading:
             tasks = self.configuration.all_calls_of(ComputingTask)
             return explanation(reading, self._services.plan, tasks, consumers, ref)
+
+    def derivations(self) -> tuple[Planned, ...]:
+        """What the configuration derives, in the order of computation, each with what it reads.
+
+        These are computed properties, correlation keys and classifications.
+        """
+        return self._open.plan.derived
 
     def keys(
         self, rule: str | None = None, *, after: CorrelationKey | None = None, limit: int | None = None

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Litestar, Request, Response, get, post
 from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException, NotFoundException
@@ -27,7 +25,8 @@ from deltamark.interfaces.http.authentication import (
     require_role,
     session_secret,
 )
-from deltamark.interfaces.http.console.pages import PAGES
+from deltamark.interfaces.http.console.pages.routes import ROUTES
+from deltamark.interfaces.http.console.rendering import environment
 from deltamark.interfaces.http.given import TheAssets, TheEngine, TheLinks, TheSessions, TheSettings
 from deltamark.interfaces.http.headers import Gate
 from deltamark.interfaces.http.problems import HANDLERS, SIGN_IN
@@ -50,7 +49,7 @@ def create_app(engine: Engine, settings: HttpSettings | None = None, *, links: L
     links = links or Links(settings.clock)
     sessions = Sessions(settings.clock)
     app = Litestar(
-        route_handlers=[live, ready, asset, sign_in, sign_out, *PAGES],
+        route_handlers=[live, ready, asset, sign_in, sign_out, *ROUTES],
         dependencies={
             "engine": Provide(lambda: engine, sync_to_thread=False),
             "settings": Provide(lambda: settings, sync_to_thread=False),
@@ -62,7 +61,7 @@ def create_app(engine: Engine, settings: HttpSettings | None = None, *, links: L
         middleware=[Authentication(settings, sessions)],
         guards=[require_role],
         exception_handlers=HANDLERS,
-        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(template_environment())),
+        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment())),
         on_startup=[_use_own_threads],
         request_max_body_size=BODY_LIMIT,
         logging_config=None,  # `problems` logs errors
@@ -75,18 +74,6 @@ def create_app(engine: Engine, settings: HttpSettings | None = None, *, links: L
 async def _use_own_threads() -> None:
     """Gives handlers that wait for the store threads enough, which by default are as few as six."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(PAGE_THREADS, "deltamark-http"))
-
-
-def template_environment() -> Environment:
-    """Jinja for the pages of the console: it escapes every value."""
-    folder = str(files("deltamark.interfaces.http.console") / "templates")
-    return Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def signed_in(request: Request[Any, Any, Any]) -> User:

@@ -1,1 +1,4 @@
-"""The console: pages for people, made on the server."""
+"""The console: pages that are rendered here and can be read without JavaScript.
+
+Read `pages` for what each shows, `rendering` for how values, times and addresses are written, then `templates`.
+"""

@@ -1,0 +1,53 @@
+"""Integrity: how the log is proven, what was discarded of it, who reads it, and the space it takes."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+from litestar import get
+from litestar.response import Template
+
+from deltamark.application.ports.records import Space
+from deltamark.application.sinks.show import SinkStatus
+from deltamark.domain.fields import as_tuple
+from deltamark.domain.history.changes import Horizon
+from deltamark.domain.history.consumer import ConsumerStatus
+from deltamark.domain.integrity.verification import Checkpoint
+from deltamark.domain.sources.places import KeptPlace
+from deltamark.engine import Engine
+from deltamark.interfaces.http.authentication import ROLE
+from deltamark.interfaces.http.console.pages.answers import page
+from deltamark.interfaces.http.given import TheEngine, TheUser
+from deltamark.interfaces.http.users import Role
+
+
+@frozen(kw_only=True)
+class Integrity:
+    """How far the store can be relied on."""
+
+    checkpoint: Checkpoint | None
+    horizons: tuple[Horizon, ...] = field(converter=as_tuple)
+    consumers: tuple[ConsumerStatus, ...] = field(converter=as_tuple)
+    sinks: tuple[SinkStatus, ...] = field(converter=as_tuple)
+    places: tuple[KeptPlace, ...] = field(converter=as_tuple)
+    space: Space
+
+
+def integrity_of(engine: Engine) -> Integrity:
+    """How far the store can be relied on now."""
+    return Integrity(
+        checkpoint=engine.checkpoint(),
+        horizons=engine.horizons(),
+        consumers=engine.consumers(),
+        sinks=engine.sinks(),
+        places=engine.places(),
+        space=engine.space(),
+    )
+
+
+@get("/integrity", opt={ROLE: Role.READER}, sync_to_thread=True)
+def integrity(engine: TheEngine, user: TheUser) -> Template:
+    """How far the store can be relied on."""
+    return page("integrity.html", engine, user, "Integrity", shown=integrity_of(engine))
+
+
+ROUTES = (integrity,)
