@@ -60,12 +60,14 @@ from deltamark.domain.sinks.batch import OutgoingChange
 from deltamark.domain.synchronization.direct_input import refuse_unknown_tables
 from deltamark.domain.validation.unfed_warnings import NOTHING_FROZEN, Frozen
 from deltamark.domain.values import shown
+from deltamark.domain.work_limits import WorkLimits, memory_fault, threads_fault
 from deltamark.infrastructure.store.sqlite.address import is_in_memory, path_of, refuse_in_memory
 from deltamark.infrastructure.store.urls import StoreKind, kind_of
 from deltamark.infrastructure.system.account import process_account
 from deltamark.infrastructure.system.secret_values import read_secret
 from deltamark.infrastructure.system.temporary_files import TemporaryFolder, remove_left_behind, temporary_folder
 from deltamark.infrastructure.system.time_zone import local_zone
+from deltamark.infrastructure.system.work_limits import use_work_limits, work_limits
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -323,6 +325,24 @@ def _extracts(folder: Path, options: Mapping[str, Mapping[str, str]] | None = No
     from deltamark.infrastructure.extracts.folder import FolderExtracts
 
     return FolderExtracts(folder, options=options or {})
+
+
+def change_work_limits(memory: str | None, threads: int | None, temporary: Path | None) -> None:
+    """Compares and computes under other limits from now on, in the whole process; None leaves one as it is.
+
+    :raises UsageError: for a limit that is none.
+    """
+    limits = work_limits()
+    for name, value, fault in (("memory", memory, memory_fault), ("threads", threads, threads_fault)):
+        if value is not None and (problem := fault(value)) is not None:
+            raise UsageError(f"{name} {problem}.")
+    use_work_limits(
+        WorkLimits(
+            memory=limits.memory if memory is None else memory,
+            threads=limits.threads if threads is None else threads,
+            temporary=limits.temporary if temporary is None else temporary,
+        )
+    )
 
 
 def checked_sources(checked: CheckedConfiguration, export_output: Path) -> SourceReport:

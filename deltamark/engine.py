@@ -139,6 +139,9 @@ class Engine:
         adoption: int = ADOPTION_LIMIT,
         sources: Mapping[str, Any] | None = None,
         connections: Mapping[str, Mapping[str, object]] | None = None,
+        memory: str | None = None,
+        threads: int | None = None,
+        temporary: str | os.PathLike[str] | None = None,
     ) -> Engine:
         """Opens a store with a configuration.
 
@@ -160,6 +163,11 @@ class Engine:
         :param connections: connection -> its settings, as they would be in `[deltamark.connections.NAME]`:
             ``{"HR_Source": {"server": "postgresql://host/hr", "user": "reader", "password": "env:HR_PASSWORD"}}``. In
             place of a reference, a secret may be a `Secret`.
+        :param memory: the most memory that a comparison or computation may take, such as ``2GB``; what needs more is
+            written to the temporary folder. This and the next two are those of the process: None leaves them as they
+            are, at first ``1GB``, 2 threads and the temporary folder of the system.
+        :param threads: how many threads a comparison or computation uses.
+        :param temporary: the folder in which temporary folders are made, which only this user may read.
         :raises ConfigurationError: with every fault of the configuration, or of the settings of connections.
         :raises StoreError: if the store cannot be opened.
         :raises UsageError: for an argument of a wrong type.
@@ -172,6 +180,9 @@ class Engine:
         arguments.boolean("create", create)
         arguments.boolean("leave_out_unbuilt", leave_out_unbuilt)
         arguments.whole_number("adoption, the limit,", adoption)
+        bootstrap.change_work_limits(
+            memory, threads, None if temporary is None else arguments.file("temporary", temporary)
+        )
         folder = arguments.file("export_output", export_output)
         now = arguments.clock(clock)
         reload, functions = None, tuple(registered(tasks).values())

@@ -26,6 +26,7 @@ from deltamark.domain.location import Location
 from deltamark.domain.secrets import masked
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
+from deltamark.domain.work_limits import WorkLimits, memory_fault, threads_fault
 
 FILE_NAME = "deltamark.toml"
 TABLE = "deltamark"
@@ -39,9 +40,13 @@ TASKS = "tasks"
 CHECKPOINT_KEY = "checkpoint_key"
 LEAVE_OUT_UNBUILT = "leave_out_unbuilt"
 ADOPTION = "adoption"
-KEYS = (*DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, ADOPTION, TASKS, CONNECTIONS)
+MEMORY, THREADS, TEMPORARY = "memory", "threads", "temporary"
+KEYS = (*DEFAULTS, CHECKPOINT_KEY, LEAVE_OUT_UNBUILT, ADOPTION, MEMORY, THREADS, TEMPORARY, TASKS, CONNECTIONS)
 ENVIRONMENT = {key: f"DELTAMARK_{key.upper()}" for key in (*DEFAULTS, CHECKPOINT_KEY)}
 LEAVE_OUT_UNBUILT_VARIABLE = f"DELTAMARK_{LEAVE_OUT_UNBUILT.upper()}"
+MEMORY_VARIABLE, THREADS_VARIABLE, TEMPORARY_VARIABLE = (
+    f"DELTAMARK_{key.upper()}" for key in (MEMORY, THREADS, TEMPORARY)
+)
 ADOPTION_VARIABLE = f"DELTAMARK_{ADOPTION.upper()}"
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 SQLITE = "sqlite:///"
@@ -56,7 +61,7 @@ class Settings:
     modules with user functions, `checkpoint_key` the file of the key that signs checkpoints. `leave_out_unbuilt`:
     whether what the configuration has and this version does not is left out instead of being a fault. `adoption`: how
     many values, resources and links a run may convert or remove by adopting a changed configuration. `connections`: how
-    each connection is reached, by its name.
+    each connection is reached, by its name. `limits`: what comparing and computing may take of the machine.
     """
 
     store: str = field(repr=masked)
@@ -67,6 +72,7 @@ class Settings:
     leave_out_unbuilt: bool = False
     adoption: int = ADOPTION_LIMIT
     connections: Mapping[str, ConnectionSetting] = field(factory=dict)
+    limits: WorkLimits = WorkLimits()
 
 
 def load_settings(
@@ -112,7 +118,25 @@ def load_settings(
         _leave_out_unbuilt(leave_out_unbuilt, environment, from_file),
         _adoption(adoption, environment, from_file),
         connections,
+        _limits(directory, environment, from_file),
     )
+
+
+def _limits(directory: Path, environment: Mapping[str, str], from_file: Mapping[str, Any]) -> WorkLimits:
+    usual = WorkLimits()
+    memory = environment.get(MEMORY_VARIABLE, "").strip() or from_file.get(MEMORY, usual.memory)
+    threads: object = environment.get(THREADS_VARIABLE, "").strip() or from_file.get(THREADS, usual.threads)
+    if isinstance(threads, str) and threads.isascii() and threads.isdigit():
+        threads = int(threads)
+    problems = ((MEMORY_VARIABLE, memory_fault(memory)), (THREADS_VARIABLE, threads_fault(threads)))
+    faults = [Fault(None, f"{variable} {problem}") for variable, problem in problems if problem is not None]
+    if faults:  # those of the file were found before
+        raise ConfigurationError(faults)
+    assert isinstance(threads, int), "it has no fault"
+    temporary = directory / from_file[TEMPORARY] if TEMPORARY in from_file else None
+    if environment.get(TEMPORARY_VARIABLE):
+        temporary = Path(environment[TEMPORARY_VARIABLE])
+    return WorkLimits(memory=memory, threads=threads, temporary=temporary)
 
 
 def _leave_out_unbuilt(option: bool | None, environment: Mapping[str, str], from_file: Mapping[str, Any]) -> bool:
@@ -218,6 +242,10 @@ def _faults(document: Mapping[str, Any], file: ConfigurationFile, text: str) -> 
         elif key == LEAVE_OUT_UNBUILT:
             if not isinstance(value, bool):
                 yield Fault(_location(file, text, key), f"{key} is {shown(value)}; write true or false without quotes")
+        elif key in (MEMORY, THREADS):
+            problem = memory_fault(value) if key == MEMORY else threads_fault(value)
+            if problem is not None:
+                yield Fault(_location(file, text, key), f"{key} {problem}")
         elif key == ADOPTION:
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 wanted = "write a whole number of 0 or more without quotes, such as 1000"

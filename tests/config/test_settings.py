@@ -9,6 +9,7 @@ import pytest
 
 from deltamark.config.settings import Settings, load_settings
 from deltamark.domain.errors import ConfigurationError
+from deltamark.domain.work_limits import WorkLimits
 
 FILE = """[deltamark]
 store = "sqlite:///data/log.db"
@@ -103,6 +104,37 @@ def test_an_invalid_setting_is_reported_with_its_line(text, expected, tmp_path):
     (message,) = refusals(tmp_path, text)
 
     assert re.match(expected, message), message
+
+
+def test_the_limits_of_computing_come_from_the_file_and_the_environment(tmp_path):
+    (tmp_path / "deltamark.toml").write_text('[deltamark]\nmemory = "2GB"\nthreads = 4\ntemporary = "spill"\n')
+
+    assert load_settings(tmp_path, {}).limits == WorkLimits(memory="2GB", threads=4, temporary=tmp_path / "spill")
+    variables = {"DELTAMARK_MEMORY": "500MB", "DELTAMARK_THREADS": "1", "DELTAMARK_TEMPORARY": "/scratch"}
+    assert load_settings(tmp_path, variables).limits == WorkLimits(
+        memory="500MB", threads=1, temporary=Path("/scratch")
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("memory = 2", 'deltamark.toml:2: memory is "2"; write a size such as "500MB" or "2GB"'),
+        ('memory = "0GB"', 'deltamark.toml:2: memory is "0GB"; write a size such as "500MB" or "2GB"'),
+        (
+            "threads = true",
+            'deltamark.toml:2: threads is "True"; write a whole number from 1 to 1,024 without quotes, such as 2',
+        ),
+        ("temporary = 1", 'deltamark.toml:2: temporary is "1"; it must be a text in quotes'),
+    ],
+)
+def test_a_limit_that_is_none_is_reported_with_its_line(line, expected, tmp_path):
+    assert refusals(tmp_path, f"[deltamark]\n{line}") == [expected]
+
+
+def test_a_limit_of_the_environment_that_is_none_is_reported_with_its_variable(tmp_path):
+    with pytest.raises(ConfigurationError, match='DELTAMARK_THREADS is "two"; write a whole number from 1 to 1,024'):
+        load_settings(tmp_path, {"DELTAMARK_THREADS": "two"})
 
 
 def test_all_unknown_keys_are_reported_together(tmp_path):

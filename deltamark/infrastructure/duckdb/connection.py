@@ -7,13 +7,14 @@ from contextlib import AbstractContextManager, contextmanager
 
 import duckdb
 import pyarrow as pa
+from attrs import evolve
 
 from deltamark.domain.errors import DeltamarkError, UsageError
+from deltamark.domain.work_limits import WorkLimits
 from deltamark.infrastructure.system.per_process import OnePerProcess
 from deltamark.infrastructure.system.temporary_files import TemporaryFolder
+from deltamark.infrastructure.system.work_limits import work_limits
 
-MEMORY_LIMIT = "1GB"
-THREADS = 2
 _INTERRUPTED = "Query interrupted"
 """The message of DuckDB in place of what a signal handler raised during a query."""
 
@@ -27,7 +28,7 @@ def locked_down(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
     :raises DeltamarkError: if a query needs too much memory.
     :raises KeyboardInterrupt: if a signal interrupted a query.
     """
-    connection = _open()
+    connection = _open(work_limits())
     try:
         with _as_own_errors():
             for name, table in tables.items():
@@ -48,11 +49,17 @@ class Workbench:
     All workbenches of a process with the same number of threads share one database. A workbench may be used from
     several threads; each connection has only its own tables.
 
-    :param threads: of DuckDB; for few rows one is fastest.
+    :param threads: of DuckDB, at most as many as the limits of the process allow; for few rows one is fastest.
     """
 
-    def __init__(self, *, threads: int = THREADS) -> None:
+    def __init__(self, *, threads: int | None = None) -> None:
         self._threads = threads
+
+    @property
+    def limits(self) -> WorkLimits:
+        """The limits of its database at present."""
+        limits = work_limits()
+        return limits if self._threads is None else evolve(limits, threads=min(self._threads, limits.threads))
 
     def prepare(self, action: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
         """Adds something to the database that all connections see, such as functions.
@@ -82,20 +89,21 @@ class Workbench:
             connection.close()
 
     def _root(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        return _DATABASES.borrowed((MEMORY_LIMIT, self._threads), lambda: _open(self._threads))
+        limits = self.limits
+        return _DATABASES.borrowed(limits, lambda: _open(limits))
 
 
 _SPILL = OnePerProcess[TemporaryFolder]()
 
 
-def _open(threads: int = THREADS) -> duckdb.DuckDBPyConnection:
-    with _SPILL.borrowed(None, TemporaryFolder) as folder:
+def _open(limits: WorkLimits) -> duckdb.DuckDBPyConnection:
+    with _SPILL.borrowed(limits.temporary, TemporaryFolder) as folder:
         spill = str(folder.path / "spill")
     connection = duckdb.connect(
         ":memory:",
         config={
-            "memory_limit": MEMORY_LIMIT,
-            "threads": threads,
+            "memory_limit": limits.memory,
+            "threads": limits.threads,
             "temp_directory": spill,  # by default it is .tmp in the working directory
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -119,8 +127,8 @@ def _as_own_errors() -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as e:
         raise DeltamarkError(
-            f"comparing or computing needs more memory than {MEMORY_LIMIT}. Nothing was changed. Look for values of "
-            "many megabytes in the extracts."
+            f"comparing or computing needs more memory than {work_limits().memory}. Nothing was changed. Look for "
+            "values of many megabytes in the extracts, or allow more memory with the setting `memory`."
         ) from e
     except RuntimeError as e:
         if str(e) == _INTERRUPTED:

@@ -21,6 +21,7 @@ from deltamark.domain.derivation.function_columns import FunctionColumn
 from deltamark.domain.errors import Fault
 from deltamark.domain.synchronization.transformed_tables import TransformedTable
 from deltamark.domain.values import PropertyType
+from deltamark.domain.work_limits import WorkLimits
 from deltamark.infrastructure.duckdb.connection import Workbench, query_once
 from deltamark.infrastructure.duckdb.json_values import sql_type
 from deltamark.infrastructure.evaluation.failures import FAILURES, refuse_damage, refused_values
@@ -69,7 +70,7 @@ class DuckEvaluator:
         self._workbench = workbench or Workbench()
         self._for_few = workbench or Workbench(threads=1)
         self._compiled: dict[Derivation, Compiled] = {}
-        self._registered: set[tuple[Workbench, str]] = set()
+        self._registered: set[tuple[WorkLimits, str]] = set()
         self._transformed: dict[ConnectionTransformation, TransformedTable] = {}
 
     def reads(self, derivation: Derivation) -> tuple[Read, ...]:
@@ -209,10 +210,11 @@ class DuckEvaluator:
         return workbench
 
     def _register(self, workbench: Workbench, compiled: Sequence[Compiled]) -> None:
-        new = [one.sql for one in compiled if (workbench, one.sql) not in self._registered]
+        limits = workbench.limits
+        new = [one.sql for one in compiled if (limits, one.sql) not in self._registered]
         if new:
             workbench.prepare(lambda connection: register_functions(connection, " ".join(new)))
-            self._registered.update((workbench, sql) for sql in new)
+            self._registered.update((limits, sql) for sql in new)
 
     def _type(self, entity_type: str, read: Read) -> str:
         """The SQL type of what an expression reads.

@@ -10,21 +10,21 @@ from contextlib import contextmanager
 
 import duckdb
 
+from deltamark.domain.work_limits import WorkLimits
 from deltamark.infrastructure.system.per_process import OnePerProcess
 from deltamark.infrastructure.system.temporary_files import TemporaryFolder
-
-MEMORY_LIMIT = "1GB"
+from deltamark.infrastructure.system.work_limits import work_limits
 
 
 class _Database:
     """A DuckDB in memory that spills to a folder of its own and loads no extensions."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: WorkLimits) -> None:
         self._folder = TemporaryFolder()
         self.root = duckdb.connect(
             config={
-                "threads": 2,
-                "memory_limit": MEMORY_LIMIT,
+                "threads": limits.threads,
+                "memory_limit": limits.memory,
                 "temp_directory": str(self._folder.path / "spill"),
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
@@ -43,7 +43,8 @@ def extract_connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
     Opening a database takes longer than reading a thousand rows.
     """
-    with _DATABASES.borrowed(MEMORY_LIMIT, _Database) as database:
+    limits = work_limits()
+    with _DATABASES.borrowed(limits, lambda: _Database(limits)) as database:
         connection = database.root.cursor()
     try:
         connection.execute("set python_enable_replacements = false")

@@ -36,6 +36,21 @@ _OPEN_FILE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLO
 _MEMORY = Path("/dev/shm")  # noqa: S108 (only folders that a process makes and locks for itself lie in it)
 
 
+_chosen: Path | None = None
+"""Where temporary folders and files are made; None for the temporary folder of the system."""
+
+
+def is_usable(place: Path) -> bool:
+    """Whether temporary folders can be made in a folder."""
+    return place.is_dir() and os.access(place, os.R_OK | os.W_OK | os.X_OK)
+
+
+def use_place(place: Path | None) -> None:
+    """Makes temporary folders and files in another folder from now on; None is the temporary folder of the system."""
+    global _chosen
+    _chosen = place
+
+
 def memory_folder(room: int) -> Path | None:
     """The folder of the system that lies in memory; None where there is none, or less than `room` bytes free in it."""
     with suppress(OSError):
@@ -47,7 +62,7 @@ def memory_folder(room: int) -> Path | None:
 
 
 class TemporaryFolder:
-    """A new folder in the system's temporary folder, or in another one, for this user alone.
+    """A new folder in the chosen temporary folder, or in another one, for this user alone.
 
     It is removed when it is closed, when nothing refers to it any more, when the process ends, or, if the process is
     killed, by the next one that calls `remove_left_behind`.
@@ -74,7 +89,7 @@ def temporary_folder() -> Iterator[Path]:
 
 def nameless_file() -> BinaryIO:
     """A new, empty file for this user alone; it is gone when it is closed, or when the process ends in any way."""
-    return tempfile.TemporaryFile(buffering=0)
+    return tempfile.TemporaryFile(buffering=0, dir=_chosen)
 
 
 def path_of_descriptor(descriptor: int) -> Path | None:
@@ -91,11 +106,12 @@ def remove_left_behind(folder: Path | None = None) -> None:
 
     Whatever another process still has, belongs to somebody else, or is a link is left alone. Never fails.
 
-    :param folder: the system's temporary folder and that in memory if it is None.
+    :param folder: if it is None, those in which this process makes temporary folders, and that of the system.
     """
     if fcntl is None:
         return
-    for place in (Path(tempfile.gettempdir()), _MEMORY) if folder is None else (folder,):
+    usual = (Path(tempfile.gettempdir()), _MEMORY, *(() if _chosen is None else (_chosen,)))
+    for place in usual if folder is None else (folder,):
         with suppress(OSError):
             _remove_left_in(place)
 
@@ -143,7 +159,7 @@ def lock_part(descriptor: int) -> bool:
 
 def _locked_folder(place: Path | None) -> tuple[Path, int | None]:
     while True:
-        path = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=place))
+        path = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=place or _chosen))
         if fcntl is None:
             return path, None
         try:

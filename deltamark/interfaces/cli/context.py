@@ -25,6 +25,7 @@ from deltamark.domain.runs.run import BY_USER
 from deltamark.engine import Engine
 from deltamark.infrastructure.store.sqlite.address import path_of, refuse_in_memory
 from deltamark.infrastructure.system.temporary_files import temporary_folder
+from deltamark.infrastructure.system.work_limits import use_work_limits
 from deltamark.interfaces.cli.exit_statuses import NothingStarted
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.rendering import Format
@@ -51,6 +52,7 @@ class Workspace:
         :param runs_code: whether the modules that they name may be imported, which runs the code of the workspace: for
             commands that run jobs, and for others when they are asked to.
         :raises ConfigurationError: if `deltamark.toml` cannot be read.
+        :raises UsageError: if the temporary folder cannot be used.
         """
         settings = load_settings(
             Path(),
@@ -61,6 +63,7 @@ class Workspace:
             leave_out_unbuilt=self.leave_out_unbuilt,
             adoption=self.adoption,
         )
+        use_work_limits(settings.limits)
         return evolve(settings, tasks=tuple(evolve(module, may_run=runs_code) for module in settings.tasks))
 
     def loaded(self) -> CheckedConfiguration:
