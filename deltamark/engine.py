@@ -845,7 +845,15 @@ class Engine:
             )
             return islice(changes, most)
 
-        return arrow_rows.changes_read(self._rows(query))
+        def read(schema: pa.Schema, at_most: int) -> Iterator[pa.RecordBatch]:
+            with self._store.reading() as reading:
+                for batch, names in history.kept_change_batches(
+                    reading, self.configuration, after, until, at_most, kept_only=kept_only
+                ):
+                    yield arrow_rows.named_batch(batch, names, schema)
+
+        is_whole = admitted == ChangeFilter() and before is None and most is None and not newest_first
+        return arrow_rows.changes_read(self._rows(query), read if is_whole else None)
 
     def changes_page(
         self,

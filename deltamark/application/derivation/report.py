@@ -49,7 +49,7 @@ def resource_report(
         last=span.last,
         horizons=[horizon for horizon in horizons if horizon.position > span.first],
         existence=[
-            Existence(since=names.of(interval.since), until=names.of(interval.until))
+            Existence(since=names.of_fact(interval.since), until=names.of_fact(interval.until))
             for interval in existence_intervals(facts)
             if interval.overlaps(span.first, span.last)
         ],
@@ -69,8 +69,8 @@ def _values(reading: Reading, services: Services, facts: _Facts, span: Span, nam
                     ref=interval.beginning.ref,
                     property=name,
                     value=interval.value,
-                    since=names.of(interval.since),
-                    until=names.of(interval.until),
+                    since=names.of_fact(interval.since),
+                    until=names.of_fact(interval.until),
                 )
                 is_computed = _is_computed(interval, name)
                 rule = _rule(reading, services, interval, name) if is_computed else None
@@ -109,4 +109,6 @@ def _links(reading: Reading, stream: int, span: Span, names: Names) -> Iterator[
         for facts in reading.link_facts(association.identifier, (stream, stream)):
             for interval in link_intervals(facts):
                 if interval.overlaps(span.first, span.last):
-                    yield HeldLink(ref=facts[0][1].ref, since=names.of(interval.since), until=names.of(interval.until))
+                    yield HeldLink(
+                        ref=facts[0][1].ref, since=names.of_fact(interval.since), until=names.of_fact(interval.until)
+                    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,8 +11,11 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+import orjson
 from attrs import asdict, fields
 
+from deltamark.application.history.history import OriginNames
+from deltamark.application.ports.records import ChangeBatch
 from deltamark.domain.history.changes import CorrelationKey, LoggedChange
 from deltamark.domain.history.intervals import HeldLink, HeldValue
 from deltamark.domain.representation import MOST_ROWS, html_table
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
 
 _Row = TypeVar("_Row")
 
-_BATCH = 10_000
+_BATCH = 2_000
+"""Larger batches are read slower: the memory of each one is taken from the system anew."""
 _SHOWN = 5
 
 Columns: TypeAlias = Mapping[str, type]
@@ -50,6 +55,8 @@ RUN: Columns = {
 }  # fmt: skip
 
 _Make: TypeAlias = Callable[[_Row], tuple[Any, ...]]
+_ReadBatches: TypeAlias = "Callable[[pa.Schema, int], Iterator[pa.RecordBatch]]"
+"""Reads rows as batches of a schema of at most so many rows, without an object for each row."""
 
 
 class _AsArrow(ABC, Generic[_Row]):
@@ -63,11 +70,10 @@ class _AsArrow(ABC, Generic[_Row]):
         """The rows that were not read yet."""
 
     def batches(self) -> pa.RecordBatchReader:
-        """The rows as a stream of batches of at most 10,000: memory does not grow with their number."""
+        """The rows as a stream of batches of at most 2,000: memory does not grow with their number."""
         import pyarrow as pa
 
-        kinds = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), datetime: pa.timestamp("us", tz="UTC")}
-        schema = pa.schema([(name, kinds[kind]) for name, kind in self._columns.items()])
+        schema = _schema(self._columns)
 
         def read() -> Iterator[pa.RecordBatch]:
             rows = self._rest()
@@ -90,8 +96,24 @@ class _AsArrow(ABC, Generic[_Row]):
 class RowIterator(_AsArrow[_Row], Iterator[_Row]):
     """Rows that are read from the store when they are asked for, once."""
 
-    def __init__(self, rows: Iterator[_Row], columns: Columns, make: _Make[_Row]) -> None:
-        self._rows, self._columns, self._make = rows, columns, make
+    _batches: Iterator[pa.RecordBatch] | None = None
+
+    def __init__(
+        self, rows: Iterator[_Row], columns: Columns, make: _Make[_Row], read: _ReadBatches | None = None
+    ) -> None:
+        self._rows, self._columns, self._make, self._read = rows, columns, make, read
+
+    def batches(self) -> pa.RecordBatchReader:
+        rows = self._rows
+        if self._read is None or not inspect.isgenerator(rows) or inspect.getgeneratorstate(rows) != "GEN_CREATED":
+            return super().batches()
+        import pyarrow as pa
+
+        schema = _schema(self._columns)
+        batches = self._read(schema, _BATCH)
+        rows.close()
+        self._batches = batches  # for `close`
+        return pa.RecordBatchReader.from_batches(schema, batches)
 
     def __next__(self) -> _Row:
         return next(self._rows)
@@ -101,9 +123,10 @@ class RowIterator(_AsArrow[_Row], Iterator[_Row]):
 
     def close(self) -> None:
         """Ends reading, and gives the connection to the store back."""
-        close = getattr(self._rows, "close", None)
-        if close is not None:
-            close()
+        for opened in (self._rows, self._batches):
+            close = getattr(opened, "close", None)
+            if close is not None:
+                close()
 
     def __repr__(self) -> str:
         return f"<rows, read when they are asked for: {', '.join(self._columns)}>"
@@ -127,6 +150,25 @@ class RowList(_AsArrow[_Row], list[_Row]):
         return html_table(f"{len(self):,} rows", self._columns, map(self._make, islice(self, MOST_ROWS)), len(self))
 
 
+def _schema(columns: Columns) -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), datetime: pa.timestamp("us", tz="UTC")}
+    return pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+
+
+def named_batch(batch: ChangeBatch, names: list[OriginNames], schema: pa.Schema) -> pa.RecordBatch:
+    """Changes in columns with those that the records of their runs add."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    arrays = {name: batch.columns.column(name) for name in batch.columns.schema.names}
+    for name, values in zip(OriginNames._fields, zip(*names, strict=True), strict=True):
+        arrays[name] = pa.array(values, pa.string()).take(batch.origin)
+    arrays["file"] = pc.if_else(arrays["line"].is_null(), None, arrays["file"])
+    return pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], schema=schema)
+
+
 def _change(change: LoggedChange) -> tuple[Any, ...]:
     event = change.event
     if isinstance(event, LinkEvent):
@@ -136,7 +178,7 @@ def _change(change: LoggedChange) -> tuple[Any, ...]:
         )  # fmt: skip
     else:
         changed = {name: {"before": c.before, "after": c.after} for name, c in event.changes.items()}
-        values = json.dumps(changed, ensure_ascii=False)
+        values = orjson.dumps(changed).decode()
         where = (event.ref.entity_type, event.ref.key, None, None, None, values)
     return (
         change.position, change.at, change.kind, *where, change.run, change.job, change.task, change.user,
@@ -176,7 +218,11 @@ def _run(run: JobRun) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-changes_read = partial(RowIterator[LoggedChange], columns=CHANGE, make=_change)
+def changes_read(rows: Iterator[LoggedChange], read: _ReadBatches | None = None) -> RowIterator[LoggedChange]:
+    """Changes of the log."""
+    return RowIterator(rows, CHANGE, _change, read)
+
+
 values_read = partial(RowIterator[HeldValue], columns=HELD_VALUE, make=_held_value)
 links_read = partial(RowIterator[HeldLink], columns=HELD_LINK, make=_held_link)
 keys_read = partial(RowIterator[CorrelationKey], columns=KEY, make=_key)

@@ -64,8 +64,8 @@ def values_between(
                     ref=facts[0][1].ref,
                     property=property_name,
                     value=interval.value,
-                    since=names.of(interval.since),
-                    until=names.of(interval.until),
+                    since=names.of_fact(interval.since),
+                    until=names.of_fact(interval.until),
                 )
 
 
@@ -79,7 +79,9 @@ def links_between(reading: Reading, association: EntityAssociation, span: Span, 
     for facts in _links(reading, association, key):
         for interval in link_intervals(facts):
             if interval.overlaps(span.first, span.last):
-                yield HeldLink(ref=facts[0][1].ref, since=names.of(interval.since), until=names.of(interval.until))
+                yield HeldLink(
+                    ref=facts[0][1].ref, since=names.of_fact(interval.since), until=names.of_fact(interval.until)
+                )
 
 
 def _resources(reading: Reading, entity_type: str, key: str | None) -> Iterable[list[tuple[Position, ResourceFact]]]:
@@ -107,6 +109,13 @@ def _links(
 class Names(RunNames):
     """The names of run, job and task of changes, where there is a change."""
 
-    def of(self, logged: Logged | None) -> LoggedChange | None:
+    _newest: LoggedChange | None = None
+
+    def of_fact(self, logged: Logged | None) -> LoggedChange | None:
         """The change with its names."""
-        return None if logged is None else self.named(*logged)
+        if logged is None:
+            return None
+        newest = self._newest
+        if newest is None or newest.position != logged[0]:  # a change that ends a value mostly begins the next one
+            newest = self._newest = self.named(*logged)
+        return newest

@@ -9,9 +9,12 @@ from deltamark.domain.history.changes import AnyChange, Position
 from deltamark.domain.history.grounds import Grounds, GroundsKind
 from deltamark.domain.messages import ADOPT, ERASE
 from deltamark.domain.resources.events import ADOPTION
-from deltamark.domain.resources.link import BOTH_DELETED, SOURCE_DELETED, TARGET_DELETED, Unlinked
-from deltamark.domain.resources.resource import Because, Computed, Deleted
+from deltamark.domain.resources.link import BOTH_DELETED, SOURCE_DELETED, TARGET_DELETED, Linked, Unlinked
+from deltamark.domain.resources.resource import Because, Computed, Created, Deleted, Updated
 from deltamark.domain.runs.run import JobRun
+
+EXPLAINED_BY_ROW = frozenset((Created, Updated, Linked))
+"""The classes of changes that have no grounds: their file and line explain them."""
 
 
 class GroundsOfChanges:

@@ -6,17 +6,17 @@ import heapq
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import reduce
-from itertools import groupby
+from itertools import groupby, starmap
 from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
 from attrs import evolve, frozen
 
-from deltamark.application.history.grounds import GroundsOfChanges
+from deltamark.application.history.grounds import EXPLAINED_BY_ROW, GroundsOfChanges
 from deltamark.application.history.model import TypeModel
 from deltamark.application.lookup import resource_not_found
 from deltamark.application.ports.queries import Reading
-from deltamark.application.ports.records import Narrowing, RunSummary
+from deltamark.application.ports.records import ChangeBatch, Narrowing, RunSummary
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.errors import HistoryDiscarded, RunNotFound, UsageError, exactly
 from deltamark.domain.history.changes import AnyChange, ChangeKind, Horizon, LoggedChange, Position, RunMoment, When
@@ -24,7 +24,7 @@ from deltamark.domain.messages import ADOPT
 from deltamark.domain.resources.events import ADOPTION
 from deltamark.domain.resources.link import LinkRef
 from deltamark.domain.resources.resource import Computed, Resource, ResourceEvent, ResourceRef, fold
-from deltamark.domain.runs.run import JobRun
+from deltamark.domain.runs.run import JobRun, Operator, TriggerKind
 from deltamark.domain.values import Values
 
 _State = TypeVar("_State")
@@ -205,39 +205,96 @@ class RunNames:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._runs: dict[int, JobRun] = {}
+        self._names: dict[tuple[int, int, str], _TaskNames] = {}
         self._grounds = GroundsOfChanges(reading)
 
     def admitted(self, changes: Iterator[tuple[Position, AnyChange]], admitted: ChangeFilter) -> Iterator[LoggedChange]:
         """The changes that a filter admits, with their names."""
+        if admitted == ChangeFilter():
+            return starmap(self.named, changes)
         named = (self.named(position, event) for position, event in changes if admitted.admits(event))
         return (change for change in named if admitted.admits_origin(change))
 
     def named(self, position: Position, event: AnyChange) -> LoggedChange:
         """The change with its names."""
-        number = event.cause.run
-        if number not in self._runs:
-            self._runs[number] = _run(self._reading, number).run
-        run = self._runs[number]
-        task = run.task(event.cause.task)
-        subject = event.ref.entity_type if isinstance(event, ResourceEvent) else event.ref.association
-        file = next((read.file for read in task.extracts if read.subject == subject), None)
-        grounds = self._grounds.of(position, event, run, file)
-        if event.cause.line is None:
-            file = None
-        caller, trigger = run.caller_at(event.at)
+        cause, ref = event.cause, event.ref
+        subject = ref.association if isinstance(ref, LinkRef) else ref.entity_type
+        names = self._names.get((cause.run, cause.task, subject)) or self._read(cause.run, cause.task, subject)
+        file = names.file
+        grounds = None
+        if event.__class__ not in EXPLAINED_BY_ROW:
+            grounds = self._grounds.of(position, event, names.run, file)
+        caller, trigger = (names.caller, names.trigger) if names.caller else names.run.caller_at(event.at)
         return LoggedChange(
             position=position,
             event=event,
-            run=number,
-            job=run.job,
-            task=task.identifier,
+            run=cause.run,
+            job=names.job,
+            task=names.task,
             user=caller.user,
             trigger=trigger,
-            file=file,
+            file=None if cause.line is None else file,
             by=caller.by,
             reason=caller.reason,
             grounds=grounds,
         )
+
+    def of(self, run: int, task: int, subject: str, at: datetime) -> OriginNames:
+        """The names for the changes that a task made at a time to an entity type or association."""
+        names = self._names.get((run, task, subject)) or self._read(run, task, subject)
+        caller, trigger = (names.caller, names.trigger) if names.caller else names.run.caller_at(at)
+        return OriginNames(
+            job=names.job,
+            task=names.task,
+            user=caller.user,
+            trigger=trigger.value,
+            by=caller.by,
+            reason=caller.reason,
+            file=names.file,
+        )
+
+    def _read(self, number: int, ordinal: int, subject: str) -> _TaskNames:
+        """The names of a task for changes of an entity type or association, read once."""
+        if number not in self._runs:
+            self._runs[number] = _run(self._reading, number).run
+        run = self._runs[number]
+        task = run.task(ordinal)
+        names = _TaskNames(
+            run=run,
+            job=run.job,
+            task=task.identifier,
+            file=next((read.file for read in task.extracts if read.subject == subject), None),
+            caller=None if run.resumed else run.starter,
+            trigger=run.trigger.kind,
+        )
+        self._names[number, ordinal, subject] = names
+        return names
+
+
+class OriginNames(NamedTuple):
+    """What the record of a run adds to changes, under the names of their columns."""
+
+    job: str
+    task: str
+    user: str
+    trigger: str
+    by: str | None
+    reason: str | None
+    file: str | None
+
+
+class _TaskNames(NamedTuple):
+    """The names for the changes that one task made to one entity type or association.
+
+    :param caller: None where the run was resumed, so that the time of a change decides.
+    """
+
+    run: JobRun
+    job: str
+    task: str
+    file: str | None
+    caller: Operator | None
+    trigger: TriggerKind
 
 
 def kept_changes(
@@ -256,12 +313,42 @@ def kept_changes(
     :raises HistoryDiscarded: if `after` lies below the horizon of what the filter admits.
     :raises UsageError: for a position, moment or run that does not exist.
     """
+    last = _kept_until(reading, configuration, after, until, admitted, kept_only=kept_only)
+    narrowing = narrowed(reading, admitted)
+    return changes(reading, after, last, admitted, narrowing=narrowing, newest_first=newest_first)
+
+
+def kept_change_batches(
+    reading: Reading,
+    configuration: Configuration,
+    after: Position,
+    until: When | None,
+    at_most: int,
+    *,
+    kept_only: bool,
+) -> Iterator[tuple[ChangeBatch, list[OriginNames]]]:
+    """All changes in columns, oldest first, each batch with the names for its origins (see `kept_changes`)."""
+    last = _kept_until(reading, configuration, after, until, ChangeFilter(), kept_only=kept_only)
+    run_names = RunNames(reading)
+    for batch in reading.change_batches(after, last, at_most):
+        yield batch, [run_names.of(*origin) for origin in batch.origins]
+
+
+def _kept_until(
+    reading: Reading,
+    configuration: Configuration,
+    after: Position,
+    until: When | None,
+    admitted: ChangeFilter,
+    *,
+    kept_only: bool,
+) -> Position | None:
+    """The position of the last moment, after a check that nothing beyond `after` was discarded."""
     last = None if until is None else position_of(reading, until)
     position_of(reading, after)
     if not kept_only:
         refuse(horizon_of_changes(reading, configuration, admitted, after))
-    narrowing = narrowed(reading, admitted)
-    return changes(reading, after, last, admitted, narrowing=narrowing, newest_first=newest_first)
+    return last
 
 
 def horizon_of_changes(

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from deltamark.application.ports.pending_changes import Block, PartSummary, PendingChanges
 from deltamark.application.ports.progress import Progress
-from deltamark.application.ports.records import DerivedRule, Lease, Narrowing, Pair, Place, RunSummary, Schedule
+from deltamark.application.ports.records import (
+    ChangeBatch,
+    DerivedRule,
+    Lease,
+    Narrowing,
+    Pair,
+    Place,
+    RunSummary,
+    Schedule,
+)
 from deltamark.domain.adoption.configuration_adopted import ConfigurationAdopted
 from deltamark.domain.adoption.decommission import Decommissioned, FedAgain
 from deltamark.domain.configuration.entity_model import EntityAssociation
@@ -175,6 +184,10 @@ class Reading(Protocol):
 
         The positions are read first, the changes in chunks, as far as they are asked for.
         """
+        ...
+
+    def change_batches(self, after: Position, until: Position | None, at_most: int) -> Iterator[ChangeBatch]:
+        """All changes in `after` < position <= `until` in columns, `at_most` in a batch: no object is made of each."""
         ...
 
     def changes_of(self, streams: pa.Array, after: Position) -> Iterator[tuple[Position, ResourceEvent]]:

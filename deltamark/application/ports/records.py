@@ -140,6 +140,22 @@ class RunSummary:
 
 
 @frozen(kw_only=True)
+class ChangeBatch:
+    """Some changes of the log in columns, in their order.
+
+    :param columns: ``position``, ``at`` (timestamp), ``change``, ``entity_type``, ``key``, ``association``,
+        ``other_entity_type``, ``other_key``, ``changes`` (a JSON object: property -> before and after), ``run``,
+        ``line``.
+    :param origins: run, place of the task in it, entity type or association, and time: each combination once.
+    :param origin: for each change, the place of its combination in `origins` (int32).
+    """
+
+    columns: pa.RecordBatch
+    origins: list[tuple[int, int, str, datetime]]
+    origin: pa.Array
+
+
+@frozen(kw_only=True)
 class Narrowing:
     """What is known beforehand of the changes that a reader wants, so that a store can leave out others.
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from attrs import field, frozen
 
 from deltamark.domain.history.changes import AnyChange, LoggedChange, Position
 from deltamark.domain.resources.events import Event
-from deltamark.domain.resources.link import Link, LinkEvent, LinkFact, LinkRef
-from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceFact, ResourceRef
+from deltamark.domain.resources.link import Link, LinkFact, LinkRef, LinkSnapshot
+from deltamark.domain.resources.resource import (
+    Computed,
+    Created,
+    Resource,
+    ResourceFact,
+    ResourceRef,
+    ResourceSnapshot,
+    Updated,
+)
 from deltamark.domain.values import Value, same_value
 
 
@@ -67,17 +75,33 @@ class Interval(Generic[_Fact]):
     def since(self) -> Logged | None:
         """The change that began it, or None if a snapshot has replaced that change."""
         fact = self.beginning
-        return (self.begins, fact) if isinstance(fact, ResourceEvent | LinkEvent) else None
+        return None if isinstance(fact, _SNAPSHOTS) else (self.begins, cast(AnyChange, fact))
+
+
+_SNAPSHOTS = (ResourceSnapshot, LinkSnapshot)
 
 
 def value_intervals(facts: Iterable[tuple[Position, ResourceFact]], name: str) -> Iterator[Interval[ResourceFact]]:
     """Yields the intervals in which a property of one resource had a value, oldest first."""
-    resource: Resource | None = None
+    synchronized: Value = None
+    computed: Value = None
 
     def value_after(fact: ResourceFact) -> Value:
-        nonlocal resource
-        resource = fact.apply(resource)
-        return resource.values.get(name) if resource.live else None
+        # As `apply` of the facts, for one property alone: a resource has many.
+        nonlocal synchronized, computed
+        if isinstance(fact, Updated):
+            change = fact.updates.get(name)
+            if change is not None and isinstance(fact, Computed):
+                computed = change.after
+            elif change is not None:
+                synchronized = change.after
+        elif isinstance(fact, Created):
+            synchronized, computed = fact.values.get(name), None
+        elif isinstance(fact, ResourceSnapshot) and fact.live:
+            synchronized, computed = fact.values.get(name), fact.computed.get(name)
+        else:
+            synchronized = computed = None
+        return synchronized if computed is None else computed
 
     return _intervals(facts, value_after)
 
@@ -116,8 +140,8 @@ def _intervals(
         if same_value(new, value):
             continue
         if began is not None:
-            assert isinstance(fact, ResourceEvent | LinkEvent), "a snapshot is the first of the facts"
-            yield Interval(value, *began, until=(position, fact))
+            assert not isinstance(fact, _SNAPSHOTS), "a snapshot is the first of the facts"
+            yield Interval(value, *began, until=(position, cast(AnyChange, fact)))
         value, began = new, None if new is None else (position, fact)
     if began is not None:
         yield Interval(value, *began)

@@ -115,3 +115,23 @@ def test_nothing_in_a_notebook_is_taken_for_html(lived: House) -> None:
     assert not any("<script" in page for page in pages)
     assert sum("&lt;script&gt;" in page for page in pages) == 4
     assert len(arrow_rows.run_list(engine.runs() * 10_000)._repr_html_()) < 20_000
+
+
+def test_the_log_in_columns_says_what_its_objects_say(lived: House) -> None:
+    lived.people({"2": "Bea"}).run("Complete")  # deletes a person and the link
+    changes = lived.engine.changes()
+    rows = [dict(zip(arrow_rows.CHANGE, arrow_rows._change(change), strict=True)) for change in lived.engine.changes()]
+
+    columns = changes.to_arrow().to_pylist()
+
+    assert columns == rows
+    assert {row["change"] for row in columns} == {"created", "updated", "deleted", "linked", "unlinked"}
+    assert list(changes) == [], "they were read"
+    assert lived.engine.changes(entity_type="Person").to_arrow().num_rows < len(rows)
+
+
+def test_rows_that_were_read_are_not_in_the_batches(lived: House) -> None:
+    changes = lived.engine.changes()
+    first = next(changes)
+
+    assert first.position not in changes.to_arrow()["position"].to_pylist()

@@ -55,7 +55,7 @@ class ErasureQueries(LogQueries):
         sql = f"""SELECT {EVENT} FROM {self._db.each_number(1, "w")}
             {self._db.ordered_join} stored_events e ON e.notification_id = w.value
             WHERE e.topic=?2 AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.stream = e.originator_id) ORDER BY 1"""
-        emptied = map(self._event, self._db.rows(sql, (self._db.array(sorted(erased_by)), ERASED)))
+        emptied = self._mapper.events(self._db.rows(sql, (self._db.array(sorted(erased_by)), ERASED)))
         counts = Counter(erased_by[position] for position, event in emptied if run in (None, event.cause.run))
         return dict(sorted(counts.items()))
 
@@ -73,7 +73,7 @@ class ErasureQueries(LogQueries):
     def records_of_rows(self) -> Iterator[tuple[Position, RowsSetAside | PairsAwaited]]:
         sql = f"""SELECT {EVENT} FROM runs r {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream
             WHERE {self._db.among_texts("e.topic", 1)} ORDER BY e.notification_id"""
-        yield from map(self._event, self._db.rows(sql, (self._db.array(ERASABLE_RECORDS),)))
+        yield from self._mapper.events(self._db.rows(sql, (self._db.array(ERASABLE_RECORDS),)))
 
     def runs_that_name(self, key: str, besides: Collection[Position] = ()) -> list[int]:
         either = " OR ".join(self._db.holds("e.state", self._db.as_bytes(f"CAST(?{n} AS TEXT)")) for n in (1, 2))

@@ -62,14 +62,14 @@ class PastQueries(LogQueries):
         topics = self._db.array([CHANGES_DISCARDED, RESOURCE_ERASED])
         sql = f"""SELECT {EVENT} FROM stored_events WHERE {self._db.among_texts("topic", 1)} AND notification_id>?2
             ORDER BY notification_id"""
-        removals = map(self._event, self._db.rows(sql, (topics, position)))
+        removals = self._mapper.events(self._db.rows(sql, (topics, position)))
         return [(at, event) for at, event in removals if isinstance(event, ChangesDiscarded | ResourceErased)]
 
     def run_records(self, until: int) -> list[tuple[int, RunEvent]]:
         sql = f"""SELECT e.notification_id, e.originator_id, e.originator_version, e.topic, e.state
             FROM runs r {self._db.ordered_join} stored_events e ON e.originator_id = +r.stream
             WHERE {self._db.among_texts("e.topic", 1)} AND +e.notification_id<=?2 ORDER BY e.notification_id"""
-        return [self._event(row) for row in self._db.rows(sql, (self._db.array(_RECORDS), until))]
+        return list(self._mapper.events(self._db.rows(sql, (self._db.array(_RECORDS), until))))
 
     def unknown_at(self, position: int) -> Horizon | None:
         following = self._db.one("SELECT min(stream) FROM runs WHERE first>?1", (position,))

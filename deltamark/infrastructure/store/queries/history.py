@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 from deltamark.domain.integrity.verification import Checkpoint
 from deltamark.domain.resources.link import LinkEvent, LinkFact
 from deltamark.domain.resources.resource import Resource, ResourceFact, ResourceRef, fold
 from deltamark.infrastructure.store.events.mapper import LINK_TOPICS, RESOURCE_TOPICS, from_micros
-from deltamark.infrastructure.store.queries.log import EVENT, RunQueries, portions, whole
+from deltamark.infrastructure.store.queries.log import EVENT, RunQueries, check_whole, portions
 
 _END = 2**63 - 1
+
+_STREAMS = 250
+"""Streams whose facts are in memory at a time. With more, the garbage collector runs often."""
 
 
 class HistoryQueries(RunQueries):
@@ -48,7 +50,7 @@ class HistoryQueries(RunQueries):
     def link_changes(self, after: int, until: int) -> Iterator[tuple[int, LinkEvent]]:
         sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
             AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
-        return map(self._event, self._db.rows(sql, (after, until, self._db.array(LINK_TOPICS))))
+        return self._mapper.events(self._db.rows(sql, (after, until, self._db.array(LINK_TOPICS))))
 
     def facts_of_all(self, entity_type: str) -> Iterator[list[tuple[int, ResourceFact]]]:
         streams = ((row[0],) for row in self._in_key_order(self._type_id(entity_type), ("stream", "key")))
@@ -66,11 +68,16 @@ class HistoryQueries(RunQueries):
         return self._facts_in_order(self._db.rows(sql, parameters))
 
     def _facts_in_order(self, streams: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[int, Any]]]:
-        for rows in portions(streams):
+        for rows in portions(streams, _STREAMS):
             facts = self._facts_of_each([stream for (stream,) in rows], _END)
             yield from (facts[stream] for (stream,) in rows if stream in facts)
 
     def _facts_of_each(self, streams: Sequence[int], until: int) -> dict[int, list[tuple[int, Any]]]:
         """Returns the facts of some streams up to a position, by stream."""
-        groups = groupby(self._facts(streams, until), key=lambda row: int(row[1].originator_id))
-        return {stream: list(whole(stream, group)) for stream, group in groups}
+        rows = list(self._fact_rows(streams, until))
+        facts: dict[int, list[tuple[int, Any]]] = {}
+        for row, fact in zip(rows, self._mapper.events(rows), strict=True):
+            facts.setdefault(row[1], []).append(fact)
+        for stream, of_stream in facts.items():
+            check_whole(stream, of_stream)
+        return facts

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import orjson
 
-from deltamark.application.ports.records import Narrowing, RunSummary
+from deltamark.application.ports.records import ChangeBatch, Narrowing, RunSummary
 from deltamark.domain.derivation.dependency_paths import Hop
 from deltamark.domain.errors import store_damaged
 from deltamark.domain.history.changes import AnyChange, ChangeKind, Horizon
@@ -32,6 +32,7 @@ from deltamark.domain.values import Values, shown
 from deltamark.infrastructure.store.arrow import pa
 from deltamark.infrastructure.store.database import index_damaged
 from deltamark.infrastructure.store.events import payload
+from deltamark.infrastructure.store.events.columns import change_batch
 from deltamark.infrastructure.store.events.mapper import (
     CHANGE_TOPICS,
     COMPUTED,
@@ -97,9 +98,9 @@ def _json(values: Values) -> str:
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def portions(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+def portions(rows: Iterator[tuple[Any, ...]], at_most: int = _READ) -> Iterator[list[tuple[Any, ...]]]:
     """Yields the rows, some at a time."""
-    while portion := list(islice(rows, _READ)):
+    while portion := list(islice(rows, at_most)):
         yield portion
 
 
@@ -123,7 +124,7 @@ class LogQueries(StateQueries):
 
     def discards(self, after: int) -> list[tuple[int, ChangesDiscarded]]:
         sql = f"SELECT {EVENT} FROM stored_events WHERE topic=?1 AND notification_id>?2 ORDER BY notification_id"
-        return [self._event(row) for row in self._db.rows(sql, (CHANGES_DISCARDED, after))]
+        return list(self._mapper.events(self._db.rows(sql, (CHANGES_DISCARDED, after))))
 
     def _discarded_beyond(self, position: int) -> list[ChangesDiscarded]:
         """Returns the discards that removed changes above a position."""
@@ -136,7 +137,7 @@ class LogQueries(StateQueries):
         if narrowing is None:
             sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
                 AND {self._db.among_texts("topic", 3)} ORDER BY notification_id {_direction(newest_first)}"""
-            return map(self._event, self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS))))
+            return self._mapper.events(self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS))))
         spans = [(max(first, after), min(end, last)) for first, end in narrowing.spans or [(after, last)]]
         return self._narrowed([(first, end) for first, end in spans if first < end], narrowing, newest_first)
 
@@ -157,7 +158,15 @@ class LogQueries(StateQueries):
         positions = self._db.rows(sql, (self._db.array(list(streams)), after, until))
         while portion := [position for (position,) in islice(positions, _READ_AT)]:
             parameters = (self._db.array(portion), self._db.array(CHANGE_TOPICS))
-            yield from map(self._event, self._db.all(events, parameters))
+            yield from self._mapper.events(self._db.all(events, parameters))
+
+    def change_batches(self, after: int, until: int | None, at_most: int) -> Iterator[ChangeBatch]:
+        last = self.head() if until is None else until
+        sql = f"""SELECT {EVENT} FROM stored_events WHERE notification_id>?1 AND notification_id<=?2
+            AND {self._db.among_texts("topic", 3)} ORDER BY notification_id"""
+        rows = self._db.rows(sql, (after, last, self._db.array(CHANGE_TOPICS)))
+        while portion := list(islice(rows, at_most)):
+            yield change_batch(portion)
 
     def _narrowed(
         self, spans: Sequence[tuple[int, int]], narrowing: Narrowing, newest_first: bool
@@ -181,7 +190,7 @@ class LogQueries(StateQueries):
         ordered = spans[::-1] if newest_first else spans
         for first, end in ordered if streams is None or len(spans) < 2 else [(spans[0][0], spans[-1][1])]:
             parameters[:2] = first, end
-            yield from map(self._event, self._db.rows(sql, tuple(parameters)))
+            yield from self._mapper.events(self._db.rows(sql, tuple(parameters)))
 
     def _few_streams(self, narrowing: Narrowing, *, at_most: int) -> list[int] | None:
         """Returns the streams of an association or entity type with its links, or None if there are more."""
@@ -208,11 +217,14 @@ class LogQueries(StateQueries):
 
     def _facts(self, streams: Sequence[int], until: int | None) -> Iterator[tuple[int, Any]]:
         """Yields the snapshots and events of some streams, stream by stream, oldest first."""
+        return self._mapper.events(self._fact_rows(streams, until))
+
+    def _fact_rows(self, streams: Sequence[int], until: int | None) -> Iterator[tuple[Any, ...]]:
         sql = f"""SELECT position, stream, version, topic, state FROM snapshots
             WHERE {self._db.among_numbers("stream", 1)}
             UNION ALL SELECT {EVENT} FROM stored_events
             WHERE {self._db.among_numbers("originator_id", 1)} AND notification_id<=?2 ORDER BY 2, 3"""
-        return map(self._event, self._db.rows(sql, (self._db.array(streams), END_OF_LOG if until is None else until)))
+        return self._db.rows(sql, (self._db.array(streams), END_OF_LOG if until is None else until))
 
     def _facts_by_stream(self, streams: Sequence[int], until: int) -> Iterator[tuple[int, Iterator[Any]]]:
         facts = self._facts(streams, until) if streams else iter(())
@@ -224,14 +236,14 @@ class LogQueries(StateQueries):
         # By stream, not by position: the streams are few, and the log is long.
         sql = f"""SELECT {EVENT} FROM stored_events WHERE {self._db.among_numbers("originator_id", 1)}
             AND +notification_id>?2 ORDER BY +notification_id"""
-        return map(self._event, self._db.rows(sql, (self._db.array(streams.to_pylist()), after)))
+        return self._mapper.events(self._db.rows(sql, (self._db.array(streams.to_pylist()), after)))
 
     def link_changes_at(self, hop: Hop, near: pa.Array, after: int) -> Iterator[tuple[int, LinkEvent]]:
         sql = f"""SELECT {EVENT} FROM links l {self._db.ordered_join} stored_events e ON e.originator_id = +l.stream
             WHERE l.association=?1 AND {self._db.among_numbers("l.source" if hop.forward else "l.target", 2)}
             AND +notification_id>?3 ORDER BY +notification_id"""
         parameters = (self._association_id(hop.association), self._db.array(near.to_pylist()), after)
-        return map(self._event, self._db.rows(sql, parameters))
+        return self._mapper.events(self._db.rows(sql, parameters))
 
     def link_changes_of(self, ref: ResourceRef) -> Iterator[tuple[int, AnyChange]]:
         stream = self.stream_of(ref)
@@ -239,8 +251,7 @@ class LogQueries(StateQueries):
             return
         sql = f"""SELECT {EVENT} FROM links l {self._db.ordered_join} stored_events e ON e.originator_id = +l.stream
             WHERE l.source=?1 OR l.target=?1 ORDER BY notification_id"""
-        for row in self._db.rows(sql, (stream,)):
-            yield self._event(row)
+        yield from self._mapper.events(self._db.rows(sql, (stream,)))
 
     def states_at(self, entity_type: str, until: int | None) -> Iterator[tuple[str, Values]]:
         """Folds only the resources that changed since.
@@ -392,7 +403,7 @@ class RunQueries(LogQueries):
             WHERE r.number=?1 AND e.originator_version>?2 AND e.topic<>?3 ORDER BY e.originator_version""",
             (number, after, ROWS_SET_ASIDE),
         )
-        return [self._event(row)[1] for row in rows]
+        return [event for _, event in self._mapper.events(rows)]
 
     def _folded(
         self, which: str, parameters: tuple[Any, ...], *, with_rows: bool, last: int | None = None
@@ -431,7 +442,8 @@ class RunQueries(LogQueries):
 
 _Fact = TypeVar("_Fact", bound=ResourceFact | LinkFact)
 
-_BEGINNINGS = (Created, Linked, ResourceSnapshot, LinkSnapshot)
+_SNAPSHOTS = (ResourceSnapshot, LinkSnapshot)
+_BEGINNINGS = (Created, Linked, *_SNAPSHOTS)
 
 
 def whole(stream: int, facts: Iterable[tuple[int, _Fact]]) -> Iterator[tuple[int, _Fact]]:
@@ -440,13 +452,31 @@ def whole(stream: int, facts: Iterable[tuple[int, _Fact]]) -> Iterator[tuple[int
     :raises StoreError: if an event is missing.
     """
     expected = 1
-    for position, fact in facts:
-        version = fact.originator_version
-        if isinstance(fact, ResourceSnapshot | LinkSnapshot):
-            expected = version
-        if version != expected:
-            raise store_damaged(f"stream {stream} lacks event {expected}: event {version} follows instead")
-        if expected == 1 and not isinstance(fact, _BEGINNINGS):
-            raise store_damaged(f"stream {stream} begins with an event that cannot be first ({type(fact).__name__})")
-        yield position, fact
-        expected = version + 1
+    for fact in facts:
+        expected = _following(stream, expected, fact[1])
+        yield fact
+
+
+def check_whole(stream: int, facts: Iterable[tuple[int, _Fact]]) -> None:
+    """Checks facts that `whole` would yield.
+
+    :raises StoreError: if an event is missing.
+    """
+    expected = 1
+    for _, fact in facts:
+        if expected > 1 and fact.originator_version == expected:
+            expected += 1
+        else:
+            expected = _following(stream, expected, fact)
+
+
+def _following(stream: int, expected: int, fact: _Fact) -> int:
+    """Returns the version after a fact, which must be the one that is expected."""
+    version = fact.originator_version
+    if isinstance(fact, _SNAPSHOTS):
+        expected = version
+    if version != expected:
+        raise store_damaged(f"stream {stream} lacks event {expected}: event {version} follows instead")
+    if expected == 1 and not isinstance(fact, _BEGINNINGS):
+        raise store_damaged(f"stream {stream} begins with an event that cannot be first ({type(fact).__name__})")
+    return version + 1
