@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -53,13 +53,19 @@ def counted(work: Callable[[], object]) -> Counter[str]:
     with pytest.MonkeyPatch.context() as patch:
         for database in (SQLiteDatabase, PostgreSQLDatabase):
             _count_statements(patch, database, counts)
-        event = ChangeMapper.event
+        event, events = ChangeMapper.event, ChangeMapper.events
 
         def counted_event(mapper: ChangeMapper, *row: Any) -> Any:
             counts["events"] += 1
             return event(mapper, *row)
 
+        def counted_events(mapper: ChangeMapper, rows: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+            for found in events(mapper, rows):
+                counts["events"] += 1
+                yield found
+
         patch.setattr(ChangeMapper, "event", counted_event)
+        patch.setattr(ChangeMapper, "events", counted_events)
         sys.setprofile(called)
         try:
             work()

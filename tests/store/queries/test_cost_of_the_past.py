@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,6 +54,11 @@ class Counted(ChangeMapper):
     def event(self, stream: str, version: int, topic: str, state: bytes) -> Any:
         self.read += 1
         return super().event(stream, version, topic, state)
+
+    def events(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        for event in super().events(rows):
+            self.read += 1
+            yield event
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def to_micros(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
-@lru_cache(maxsize=64)  # all changes of a task have one time
+@lru_cache(maxsize=4096)  # all changes of a task have one time
 def from_micros(micros: int) -> datetime:
     """Returns the time of a number of microseconds since 1970-01-01 UTC."""
     return _EPOCH + timedelta(microseconds=micros)
