@@ -87,7 +87,7 @@ from deltamark.domain.retention.retention import Retention, keep_of
 from deltamark.domain.runs.run import JobRun, LeftOut
 from deltamark.domain.sinks.dead_letters import DeadLetter
 from deltamark.domain.sources.places import KeptPlace
-from deltamark.domain.statements import checked_person, checked_reason
+from deltamark.domain.statements import checked_person, checked_program, checked_reason
 from deltamark.domain.synchronization.direct_input import all_tables, tables_of_job
 from deltamark.domain.values import Value, shown
 
@@ -123,6 +123,7 @@ class Engine:
         self._services = services
         self._not_built = tuple(not_built)
         self._is_closed = False
+        self._is_borrowed = False
         self._this_thread = threading.local()
 
     @classmethod
@@ -222,6 +223,33 @@ class Engine:
         """
         return self._services.configuration
 
+    def configuration_changed(self) -> bool:
+        """Whether the files of the configuration differ from those in force: they were changed since.
+
+        False where the engine was opened with a `Configuration`. A schedule loads them by itself.
+        """
+        reload = self._open.reload
+        return reload is not None and reload.differs()
+
+    def as_operator(self, user: str, *, via: str | None = None) -> Engine:
+        """This engine in the name of a person: what it writes on record is done `by` that person.
+
+        It shares the store with this one; closing it does not close that. So a server records who did what::
+
+            engine.as_operator("ann", via="web").cancel(30, reason="wrong file")
+
+        :param user: recorded as `by`, beside the account of the process; not verified.
+        :param via: the program by which it is done, a short word; recorded with runs that are started, resumed or
+            cancelled.
+        """
+        services = self._open
+        person = checked_person(arguments.text("user", user))
+        program = None if via is None else checked_program(arguments.text("via", via))
+        engine = Engine(evolve(services, operator=evolve(services.operator, by=person, via=program)), self._not_built)
+        engine._is_borrowed = True
+        engine._this_thread = self._this_thread
+        return engine
+
     @property
     def not_built(self) -> tuple[Fault, ...]:
         """A notice for each thing that is not built and was left out when the engine was opened, in file order."""
@@ -234,7 +262,7 @@ class Engine:
 
         In a process that was forked from the one that opened it, the store stays open for that one.
         """
-        if not self._is_closed and os.getpid() == self._services.operator.process:
+        if not self._is_closed and not self._is_borrowed and os.getpid() == self._services.operator.process:
             self._services.store.close()
         self._is_closed = True
 
@@ -1227,6 +1255,20 @@ class Engine:
         with self._store.reading() as reading:
             return reading.head() if when is None else history.position_of(reading, when)
 
+    def wait(self, after: Position, timeout: float | None = None) -> Position:
+        """Waits until the log has grown beyond a position, and returns where it ends then.
+
+        Returns the end of the log too when the time is over: compare it with `after`. PostgreSQL announces new events
+        at once; an SQLite file is looked at ten times a second. To read the changes themselves, see `follow`.
+
+        :param timeout: how many seconds at most; None: for ever.
+        :raises StoreUnreachable: if the server of the store stays away.
+        """
+        from deltamark.application.history.follow import wait_beyond
+
+        arguments.position("after", after)
+        return wait_beyond(self._store, after, arguments.optional_seconds("timeout", timeout))
+
     def places(self) -> list[KeptPlace]:
         """How far the source of each connection was applied, by connection."""
         from deltamark.application.sources.places import kept_places
@@ -1908,7 +1950,7 @@ class Engine:
             return services
         operator = evolve(
             services.operator,
-            by=None if by is None else checked_person(arguments.text("by", by)),
+            by=services.operator.by if by is None else checked_person(arguments.text("by", by)),
             reason=None if reason is None else checked_reason(arguments.text("reason", reason), of),
         )
         return evolve(services, operator=operator)

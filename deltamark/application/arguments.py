@@ -190,6 +190,8 @@ def moment(what: str, value: object) -> When | None:
     if value is None or isinstance(value, datetime):
         return value
     if isinstance(value, RunMoment):
+        if value.run is None:
+            return value
         whole_number("the number of a run", value.run)
         return value
     if isinstance(value, bool) or not isinstance(value, int):

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from attrs import field, frozen
 
@@ -35,7 +35,19 @@ if TYPE_CHECKING:
 LEASE_S = 60.0
 """Time to live of leases, in seconds; a run renews its leases three times in that."""
 
-Reload: TypeAlias = "Callable[[Services], Services | None]"
+
+class Reload(Protocol):
+    """Loads a configuration again when its files were changed."""
+
+    def differs(self) -> bool:
+        """Whether the files differ from those that were loaded."""
+        ...
+
+    def __call__(self, services: Services) -> Services | None:
+        """The services with the changed configuration, or None if nothing has changed."""
+        ...
+
+
 """Returns services with the present configuration if it changed since the last call, otherwise None.
 
 Raises `ConfigurationError`, once for each change, where it has faults.

@@ -239,6 +239,10 @@ class ConfigurationReload:
         self._make_evaluator = make_evaluator
         self._functions, self._modules = tuple(functions), tuple(modules)
 
+    def differs(self) -> bool:
+        """Whether the files differ from those that were loaded."""
+        return self._files.differ()
+
     def __call__(self, services: Services) -> Services | None:
         """Returns the services with the changed configuration, or None if nothing has changed.
 

@@ -127,6 +127,10 @@ class WatchedFiles:
         self._path = path
         self._known = self._newest = _stamp(path)
 
+    def differ(self) -> bool:
+        """Whether the files are others than those that were read."""
+        return _stamp(self._path) != self._known
+
     def changed(self) -> bool:
         """Whether the files have changed since this was last true, or since the start.
 

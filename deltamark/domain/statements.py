@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from unicodedata import category
 
 from deltamark.domain.errors import UsageError
@@ -21,6 +22,16 @@ def checked_reason(reason: str, of: str = "the erasure") -> str:
     if not text:
         raise UsageError(f"the reason for {of} is empty. Give a reason, or name a request.")
     return _plain(text, "the reason", LONGEST_REASON, "Shorten it, or name a request.")
+
+
+def checked_program(name: str) -> str:
+    """The name of a program by which something is done, if it can go on record: a short word.
+
+    :raises UsageError: if it is something else.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", name):
+        raise UsageError(f"{shown(name)} is no name of a program: write up to 40 small letters, digits and hyphens.")
+    return name
 
 
 def checked_person(person: str) -> str:

@@ -135,6 +135,7 @@ class OperatorDocument(TypedDict):
     host: str
     by: NotRequired[str]
     reason: NotRequired[str]
+    via: NotRequired[str]
 
 
 class ResumptionDocument(OperatorDocument):
@@ -156,6 +157,7 @@ class RunDocument(TypedDict):
     host: str
     by: NotRequired[str]
     reason: NotRequired[str]
+    via: NotRequired[str]
     forced: bool
     trigger: str
     due_at: str | None

@@ -151,9 +151,10 @@ def grounds_document(grounds: Grounds) -> GroundsDocument:
     return cast("GroundsDocument", {name: value for name, value in members.items() if value is not None})
 
 
-def _stated(by: str | None, reason: str | None) -> dict[str, str]:
-    """For whom and why something was done, as far as that was stated."""
-    return {name: value for name, value in (("by", by), ("reason", reason)) if value is not None}
+def _stated(by: str | None, reason: str | None, via: str | None = None) -> dict[str, str]:
+    """For whom, why and by which program something was done, as far as that was stated."""
+    stated = (("by", by), ("reason", reason), ("via", via))
+    return {name: value for name, value in stated if value is not None}
 
 
 def delta_document(delta: ResourceDelta | LinkDelta) -> DeltaDocument:
@@ -306,7 +307,7 @@ def run_document(run: JobRun, *, dry_run: bool = False) -> RunDocument:
             "ended_at": time_of(run.ended_at),
             "user": run.user,
             "host": run.host,
-            **_stated(run.by, run.reason),
+            **_stated(run.by, run.reason, run.via),
             "forced": run.forced,
             "trigger": run.trigger.kind.value,
             "due_at": time_of(run.trigger.due_at),
@@ -333,7 +334,8 @@ def _resumption_document(resumption: Resumption) -> ResumptionDocument:
 
 def _operator_document(operator: Operator) -> OperatorDocument:
     return cast(
-        "OperatorDocument", {"user": operator.user, "host": operator.host, **_stated(operator.by, operator.reason)}
+        "OperatorDocument",
+        {"user": operator.user, "host": operator.host, **_stated(operator.by, operator.reason, operator.via)},
     )
 
 

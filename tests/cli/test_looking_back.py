@@ -112,7 +112,7 @@ def test_an_audit_of_an_association_shows_who_was_in_a_group(past):
     [
         (["diff", "HR_Person", "--from", "run:1"], "Missing option '--to'"),
         (["diff", "HR_Person", "--from", "tomorrow", "--to", "1"], "is no moment"),
-        (["diff", "HR_Person", "--from", "2026-01-01", "--to", "1"], "has no time zone"),
+        (["diff", "HR_Person", "--from", "2026-01-01T08", "--to", "1"], "has no time zone"),
         (["diff", "HR_Person", "--from", "0", "--to", "99999"], "position 99999 is not in the log"),
         (["diff", "HR_Person", "--from", "run:7", "--to", "0"], "there is no run 7. The newest is run 2."),
         (["diff", "HR_Persn", "--from", "0", "--to", "0"], 'did you mean "HR_Person"'),

@@ -89,6 +89,29 @@ def _changes(
             _wait(watch, remaining_s, options.stop, patience)
 
 
+def wait_beyond(store: Store, after: Position, timeout_s: float | None) -> Position:
+    """Waits until the log ends beyond a position, or the time is over, and returns where it ends.
+
+    :raises StoreUnreachable: if the store was away for longer than `PATIENCE_S`.
+    """
+    never = Event()
+    with store.watching() as watch:
+        patience = Patience(never)
+        begun = monotonic()
+        while True:
+            try:
+                with store.reading() as reading:
+                    head = reading.head()
+            except StoreUnreachable as e:
+                patience.wait_or_raise(e)
+                continue
+            patience.reset()
+            remaining_s = _POLL_S if timeout_s is None else min(_POLL_S, begun + timeout_s - monotonic())
+            if head > after or remaining_s <= 0:
+                return head
+            _wait(watch, remaining_s, never, patience)
+
+
 def _wait(watch: Watch, timeout_s: float, stop: Event, patience: Patience) -> None:
     try:
         watch.wait(timeout_s, stop)

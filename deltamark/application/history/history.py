@@ -36,8 +36,9 @@ def position_of(reading: Reading, when: When) -> Position:
     :raises UsageError: for a position beyond the log, a time without zone, a run that does not exist or has not ended.
     """
     match when:
-        case RunMoment(number):
-            summary = _run(reading, number)
+        case RunMoment():
+            summary = _newest_ended(reading) if when.run is None else _run(reading, when.run)
+            number = summary.run.number
             if summary.run.ended_at is None:
                 raise UsageError(f"run {number} has not ended. Name a run that has, or a position.")
             return summary.last
@@ -49,6 +50,16 @@ def position_of(reading: Reading, when: When) -> Position:
     if not 0 <= when <= head:
         raise UsageError(f"position {when} is not in the log, which ends at {head}.")
     return when
+
+
+def _newest_ended(reading: Reading) -> RunSummary:
+    before = None
+    while runs := reading.runs_before(before, 20):
+        ended = next((summary for summary in runs if summary.run.ended_at is not None), None)
+        if ended is not None:
+            return ended
+        before = runs[-1].run.number
+    raise UsageError("no run has ended yet. Run a job first, or name a position.")
 
 
 _A_SECOND = timedelta(seconds=1)

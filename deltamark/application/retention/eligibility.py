@@ -47,7 +47,7 @@ def eligible_changes(
 def _older(reading: Reading, names: tuple[str, ...], keep: Keep, now: datetime) -> Position:
     """The position up to which changes are older than what is kept."""
     match keep:
-        case RunMoment(number):
+        case RunMoment(int(number)):
             summary = reading.run(number, with_rows=False)
             if summary is None:
                 raise RunNotFound(number)

@@ -118,10 +118,12 @@ class PendingChange:
 class RunMoment:
     """The moment when a run ended.
 
-    Written `run:N`.
+    Written `run:N`, or `run:last`.
+
+    :param run: None for the newest run that has ended.
     """
 
-    run: int
+    run: int | None
 
 
 When: TypeAlias = Position | datetime | RunMoment

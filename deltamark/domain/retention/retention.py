@@ -43,6 +43,8 @@ def keep_of(written: object) -> Keep:
         raise UsageError(
             f"the number of changes to keep is {written}; it must be from 0 to 10**18 - 1. {_HOW_TO_WRITE}."
         )
+    if written == RunMoment(None):
+        raise UsageError(f"run:last names no fixed run. {_HOW_TO_WRITE}.")
     if isinstance(written, timedelta | int | RunMoment) and not isinstance(written, bool):
         return written
     kind = type(written).__name__

@@ -127,6 +127,7 @@ def _new_run(event: RunStarted) -> JobRun:
         trigger=Trigger(event.trigger, event.due_at, event.late),
         by=event.by,
         reason=event.reason,
+        via=event.via,
         definition=event.definition,
         direct_input=event.direct_input or (),
     )
@@ -164,4 +165,6 @@ def _applied_to_task(
 
 
 def _operator(event: RunResumed | CancelRequested) -> Operator:
-    return Operator(user=event.user, host=event.host, process=event.process, by=event.by, reason=event.reason)
+    return Operator(
+        user=event.user, host=event.host, process=event.process, by=event.by, reason=event.reason, via=event.via
+    )

@@ -169,6 +169,7 @@ class Operator:
     :param user: the account, as the operating system says.
     :param by: the person for whom they do it; None where no one was named. Stated, not verified.
     :param reason: why; None where no reason was given.
+    :param via: the program by which they do it, such as ``web``; None for the command line and programs of users.
     """
 
     user: str
@@ -176,6 +177,7 @@ class Operator:
     process: int
     by: str | None = None
     reason: str | None = None
+    via: str | None = None
 
     @property
     def name(self) -> str:
@@ -209,6 +211,7 @@ class RunStarted(RunEvent):
     late: bool = False
     by: str | None = None
     reason: str | None = None
+    via: str | None = None
     definition: str | None = None
     direct_input: tuple[str, ...] | None = field(converter=optional(as_tuple), default=None)
 
@@ -229,6 +232,7 @@ class RunResumed(RunEvent):
     pending: tuple[int, ...] = field(converter=as_tuple, default=())
     by: str | None = None
     reason: str | None = None
+    via: str | None = None
 
 
 @frozen(kw_only=True)
@@ -240,6 +244,7 @@ class CancelRequested(RunEvent):
     process: int
     by: str | None = None
     reason: str | None = None
+    via: str | None = None
 
 
 @frozen(kw_only=True)
@@ -413,6 +418,7 @@ class JobRun:
     :param user: the account that started it.
     :param by: the person for whom it was started; None where no one was named. Stated, not verified.
     :param reason: why it was started; None where no reason was given.
+    :param via: the program by which it was started, such as ``web``; None for the command line and programs of users.
     :param definition: its job as XML, where that was given to the run; None where it is one of the configuration.
     :param is_dry_run: whether it was a dry run: nothing of it is on record.
     :param direct_input: the connection tables that a program gave to it in the place of files.
@@ -440,6 +446,7 @@ class JobRun:
     that changed nothing else."""
     by: str | None = None
     reason: str | None = None
+    via: str | None = None
     definition: str | None = None
     is_dry_run: bool = False
     direct_input: tuple[str, ...] = ()
@@ -461,7 +468,9 @@ class JobRun:
     @property
     def starter(self) -> Operator:
         """Who started it."""
-        return Operator(user=self.user, host=self.host, process=self.process, by=self.by, reason=self.reason)
+        return Operator(
+            user=self.user, host=self.host, process=self.process, by=self.by, reason=self.reason, via=self.via
+        )
 
     @property
     def id(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import click
@@ -12,18 +12,19 @@ import click
 from deltamark.application.arguments import LARGEST
 from deltamark.domain.history.changes import RunMoment, When
 from deltamark.domain.values import shown
-from deltamark.interfaces.cli.times import with_a_zone, written_moment
+from deltamark.interfaces.cli.times import end_of_day, with_a_zone, written_moment
 
 _RUN = re.compile(r"run:([0-9]{1,18})\Z")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _POSITION = re.compile(r"[0-9]{1,18}\Z")
 _NUMBER = re.compile(r"[0-9]{1,19}\Z")
 _UNDECODED = re.compile(r"[\ud800-\udfff]")
 
 
 class Moment(click.ParamType[When]):
-    """A position, an ISO 8601 time with its zone, or `run:N`.
+    """A position, an ISO 8601 time with its zone, a day, `yesterday`, `run:N`, or `run:last`.
 
-    A time without a fraction means the end of its second.
+    A time without a fraction means the end of its second, a day its end in the zone in which times are shown.
     """
 
     name = "WHEN"
@@ -34,14 +35,21 @@ class Moment(click.ParamType[When]):
             return value  # type: ignore[no-any-return]
         if run := _RUN.match(value):
             return RunMoment(int(run.group(1)))
+        if value == "run:last":
+            return RunMoment(None)
         if _POSITION.match(value):
             return int(value)
+        if value == "yesterday" or _DAY.match(value):
+            try:
+                return end_of_day(None if value == "yesterday" else date.fromisoformat(value))
+            except (ValueError, OverflowError):
+                self.fail(f"{shown(value)} is no day. Write one that was, such as 2026-11-24.", param, ctx)
         try:
             moment = written_moment(value)
         except (ValueError, OverflowError):
             self.fail(
-                f"{shown(value)} is no moment. Write a position (42), a time (2026-11-24T08:15:30Z) or the end of a "
-                "run (run:7).",
+                f"{shown(value)} is no moment. Write a position (42), a time (2026-11-24T08:15:30Z), a day "
+                "(2026-11-24, yesterday) or the end of a run (run:7, run:last).",
                 param,
                 ctx,
             )

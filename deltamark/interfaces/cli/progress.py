@@ -43,10 +43,12 @@ class RunProgress(Observer):
     continues without it. Used in a `with` block, it leaves no half line behind, however the run ends.
 
     :param name_of: the name by which a task of that identifier is shown.
+    :param announce: is given the number of the run when its first task begins or is skipped.
     """
 
-    def __init__(self, name_of: Callable[[str], str]) -> None:
+    def __init__(self, name_of: Callable[[str], str], announce: Callable[[int], None] | None = None) -> None:
         self._name_of = name_of
+        self._announce = announce
         self._live: Progress | None = None
         self._lines: dict[int, TaskID] = {}
 
@@ -58,7 +60,13 @@ class RunProgress(Observer):
     ) -> None:
         self._stop()
 
+    def _say_number(self, run: int) -> None:
+        announce, self._announce = self._announce, None
+        if announce is not None:
+            announce(run)
+
     def task_started(self, run: int, task: TaskRun) -> None:
+        self._say_number(run)
         if not can_redraw(sys.stderr):
             return
         with suppress(OSError, ValueError):
@@ -74,6 +82,7 @@ class RunProgress(Observer):
                 self._live.update(self._lines[task.ordinal], description=one_line(self._description(task)))
 
     def task_ended(self, run: int, task: TaskRun) -> None:
+        self._say_number(run)
         self._remove(task.ordinal)
         with self._undisturbed():
             say(line_of(task, self._name_of(task.identifier)), task.state.value)

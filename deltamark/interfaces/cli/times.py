@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from deltamark.interfaces.cli.rendering import Column
 
@@ -52,6 +52,19 @@ def written_moment(text: str) -> datetime:
     fraction = _FRACTION.search(text)
     digits = len(fraction.group(1)) if fraction else 0
     return moment + timedelta(microseconds=10 ** (_DIGITS - digits) - 1 if digits < _DIGITS else 0)
+
+
+def end_of_day(day: date | None) -> datetime:
+    """The end of a day in the zone in which times are shown; None is yesterday. Of the present day, the present time.
+
+    :raises OverflowError: for a day at the end of the calendar.
+    """
+    zone = UTC if _is_utc.get() else None
+    now = datetime.now(UTC).astimezone(zone)
+    day = now.date() - timedelta(days=1) if day is None else day
+    midnight = datetime.combine(day + timedelta(days=1), time())
+    following = midnight.replace(tzinfo=UTC) if zone else midnight.astimezone()
+    return now if day == now.date() else following - timedelta(microseconds=1)
 
 
 def with_a_zone(moment: datetime) -> list[str]:

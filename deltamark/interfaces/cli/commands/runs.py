@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -10,6 +12,7 @@ import click
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import LoggedChange, PendingChange
 from deltamark.domain.messages import how_many
 from deltamark.domain.next_steps import NextAction, NextStep, decisions
@@ -54,27 +57,50 @@ _STATE = Column("state", lambda document: with_sign(document["state"], document[
 
 
 @click.command(epilog="Example: deltamark run Incremental --dry-run")
-@click.argument("job", type=Name("JOB"))
+@click.argument("job", required=False, type=Name("JOB"))
 @click.option("--force", is_flag=True, help="Ignore thresholds.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and commit nothing.")
 @by_options
+@click.option("--via", type=Name("PROGRAM"), metavar="PROGRAM", help="The program that starts it; it is recorded.")
+@click.option("--announce", is_flag=True, help="Print the number of the run first, when its first task begins.")
 @format_option
 @leave_out_option
 @pass_workspace
+@click.pass_context
 def run(
-    workspace: Workspace, job: str, force: bool, dry_run: bool, by: str | None, reason: str | None, form: Format
+    context: click.Context,
+    workspace: Workspace,
+    job: str | None,
+    force: bool,
+    dry_run: bool,
+    by: str | None,
+    reason: str | None,
+    via: str | None,
+    announce: bool,
+    form: Format,
 ) -> int:
-    """Runs a job and shows what its tasks did.
+    """Runs a job and shows what its tasks did. Without a JOB, shows the jobs.
 
     A dry run prints the changes first, with --format csv nothing else; those without a position would be held back.
 
     Exit status 0 when it is done, also in warning, 1 if a task failed or it was cancelled, 2 if another run runs one of
     its tasks, 3 if a threshold blocked it or a changed configuration waits for `adopt`.
     """
+    if job is None:
+        from deltamark.interfaces.cli.commands.workspace import jobs  # which imports this module
+
+        context.invoke(jobs, form=form)
+        say("Name the job to run: `deltamark run JOB`.")
+        return 2
+    if via is not None and by is None:
+        raise UsageError("--via names a program that acts for a person. Name the person with --by.")
     with workspace.engine(create=True, job=job, dry_run=dry_run, runs_code=True) as engine:
         names = TaskNames.of(engine.configuration)
-        with RunProgress(lambda task: names.shown(task, job)) as progress:
-            done = engine.run_job(
+        with RunProgress(
+            lambda task: names.shown(task, job), announce=partial(_announce, form) if announce else None
+        ) as progress:
+            acting = engine if by is None or via is None else engine.as_operator(by, via=via)
+            done = acting.run_job(
                 job,
                 force=force,
                 dry_run=dry_run,
@@ -85,6 +111,15 @@ def run(
             )
     _print_run(done, names, form, dry_run=dry_run)
     return STATUS.get(done.state, 0)
+
+
+def _announce(form: Format, run: int) -> None:
+    """Prints the number of a run that has begun."""
+    if form is Format.TABLE:
+        tell(f"Run {run}")
+        sys.stdout.flush()
+    else:
+        write([json_line({"run": run, "state": TaskState.RUNNING.value})])
 
 
 @click.command(epilog="Example: deltamark resume 7")
@@ -306,7 +341,8 @@ def _print_head(run: JobRun, configuration: Configuration, names: TaskNames) -> 
 
 def _in_words(operator: Operator) -> str:
     why = "" if operator.reason is None else f": {operator.reason}"
-    return one_line(f"{operator.name} on {operator.host} (process {operator.process}){why}")
+    via = "" if operator.via is None else f" via {operator.via}"
+    return one_line(f"{operator.name}{via} on {operator.host} (process {operator.process}){why}")
 
 
 COMMANDS: tuple[click.Command, ...] = (run, resume, cancel, runs)
