@@ -52,6 +52,14 @@ class GuessingGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def command_of(context: click.Context, name: str) -> click.Command:
+    """The command of a name, of the outermost group."""
+    group = context.find_root().command
+    assert isinstance(group, click.Group)
+    command = group.commands[name]
+    return command.command if isinstance(command, LazyCommand) else command
+
+
 def leaves(group: click.Group) -> Iterator[tuple[str, click.Command]]:
     """Every command that is no group, by its full name, such as `config export`."""
     for name, command in sorted(group.commands.items()):

@@ -26,6 +26,7 @@ from deltamark.interfaces.cli.context import (
     leave_out_option,
     pass_workspace,
 )
+from deltamark.interfaces.cli.groups import command_of
 from deltamark.interfaces.cli.next_steps import command_lines
 from deltamark.interfaces.cli.parameters import Name, WholeNumber
 from deltamark.interfaces.cli.progress import RunProgress
@@ -87,9 +88,7 @@ def run(
     its tasks, 3 if a threshold blocked it or a changed configuration waits for `adopt`.
     """
     if job is None:
-        from deltamark.interfaces.cli.commands.workspace import jobs  # which imports this module
-
-        context.invoke(jobs, form=form)
+        context.invoke(command_of(context, "jobs"), form=form)
         say("Name the job to run: `deltamark run JOB`.")
         return 2
     if via is not None and by is None:
