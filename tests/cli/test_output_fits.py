@@ -152,6 +152,8 @@ READING = [
     ["deliver", "--dry-run"],
     ["schema", "-o", "/nowhere/at/all/units.xsd"],
     ["serve", "--host", "10.0.0.5"],
+    ["token", "list"],
+    ["token", "revoke", "nothing"],
 ]
 """Commands that leave the store as it is, of which some are refused."""
 WRITING = [
@@ -173,6 +175,8 @@ WRITING = [
     ["erase", "Unit", "joined", "--reason", "asked for"],
     ["changes"],
     ["init", "another/company"],
+    ["token", "create", "a name of several words, which goes on record", "--role", "admin", "--type", "Unit"],
+    ["token", "list"],
     ["--configuration", "idle.xml", "schedule"],
 ]
 

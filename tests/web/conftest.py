@@ -16,6 +16,7 @@ from deltamark.infrastructure.sample_company import write_workspace
 from deltamark.interfaces.http.app import create_app
 from deltamark.interfaces.http.sessions import Links
 from deltamark.interfaces.http.settings import HttpSettings
+from deltamark.interfaces.http.tokens import Tokens
 from deltamark.interfaces.http.users import Role, SignInMethod, User
 
 SITE = "http://127.0.0.1:8765"
@@ -38,10 +39,10 @@ class Time:
 class Site:
     """The application, and people who open it."""
 
-    def __init__(self, engine: Engine, settings: HttpSettings, time: Time) -> None:
-        self.engine, self.settings, self.time = engine, settings, time
+    def __init__(self, engine: Engine, settings: HttpSettings, time: Time, tokens: Path, **given: Any) -> None:
+        self.engine, self.settings, self.time, self.tokens = engine, settings, time, tokens
         self.links = Links(time)
-        self.app: Litestar = create_app(engine, settings, links=self.links)
+        self.app: Litestar = create_app(engine, settings, links=self.links, tokens=Tokens(tokens, time), **given)
         self._clients: list[TestClient[Litestar]] = []
 
     def client(self, *, base_url: str = SITE, address: str = "127.0.0.1") -> TestClient[Litestar]:
@@ -63,8 +64,8 @@ class Site:
         return client
 
     def close(self) -> None:
-        for client in reversed(self._clients):
-            client.__exit__(None, None, None)
+        while self._clients:
+            self._clients.pop().__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")
@@ -88,12 +89,12 @@ NewSite = Callable[..., Site]
 
 
 @pytest.fixture(scope="module")
-def new_site(engine: Engine) -> Iterator[NewSite]:
+def new_site(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewSite]:
     sites: list[Site] = []
 
-    def new(**settings: object) -> Site:
-        time = Time()
-        sites.append(Site(engine, HttpSettings(clock=time, **settings), time))  # type: ignore[arg-type]
+    def new(over: Engine = engine, given: dict[str, Any] | None = None, **settings: Any) -> Site:
+        time, tokens = Time(), tmp_path_factory.mktemp("site") / "tokens.json"
+        sites.append(Site(over, HttpSettings(clock=time, **settings), time, tokens, **(given or {})))
         return sites[-1]
 
     yield new

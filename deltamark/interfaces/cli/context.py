@@ -16,7 +16,13 @@ from deltamark.application.lookup import job_named
 from deltamark.application.ports.store import Store
 from deltamark.application.services import Reload
 from deltamark.config.check import CheckedConfiguration, Judgement
-from deltamark.config.settings import Settings, load_settings
+from deltamark.config.settings import (
+    ADOPTION_VARIABLE,
+    ENVIRONMENT,
+    LEAVE_OUT_UNBUILT_VARIABLE,
+    Settings,
+    load_settings,
+)
 from deltamark.domain.adoption.decommission import frozen_inputs
 from deltamark.domain.derivation.unfed_inputs import UnfedInput
 from deltamark.domain.errors import ROW_ERRORS, DeltamarkError, Fault, StoreError, StoreMissing
@@ -65,6 +71,21 @@ class Workspace:
         )
         use_work_limits(settings.limits)
         return evolve(settings, tasks=tuple(evolve(module, may_run=runs_code) for module in settings.tasks))
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which another process of the command line has this workspace.
+
+        The URL of a store may hold a password, which lists of processes do not show of an environment.
+        """
+        settings = self.settings()
+        return {
+            **os.environ,
+            ENVIRONMENT["store"]: settings.store,
+            ENVIRONMENT["configuration"]: str(settings.configuration),
+            ENVIRONMENT["export_output"]: str(settings.export_output),
+            LEAVE_OUT_UNBUILT_VARIABLE: str(settings.leave_out_unbuilt).lower(),
+            ADOPTION_VARIABLE: str(settings.adoption),
+        }
 
     def loaded(self) -> CheckedConfiguration:
         """The configuration, checked. Says on standard error what was left out.

@@ -15,7 +15,8 @@ from deltamark.application.history.model import ModelChoice
 from deltamark.domain.history.changes import When
 from deltamark.engine import Engine
 from deltamark.infrastructure.system.atomic_file import whole_file
-from deltamark.interfaces.cli.rendering import Document, Listing, plain
+from deltamark.interfaces.cell_texts import plain
+from deltamark.interfaces.cli.rendering import Document, Listing
 
 _CHUNK = 20_000
 _NUMBERS = frozenset(("position", "run", "line"))

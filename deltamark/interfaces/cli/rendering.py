@@ -19,6 +19,7 @@ import orjson
 from attrs import evolve, frozen
 
 from deltamark.domain.values import is_visible
+from deltamark.interfaces.cell_texts import plain, without_formula
 from deltamark.interfaces.cli.row_counter import counted
 from deltamark.interfaces.cli.streams import one_line
 from deltamark.interfaces.cli.styles import style_for
@@ -31,8 +32,6 @@ Document: TypeAlias = Mapping[str, Any]
 _AT_A_TIME = 500
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?\Z")
-_FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*\t")
-_BREAK = re.compile(r"'*[\r\n]")
 
 
 class Format(Enum):
@@ -144,7 +143,7 @@ def csv_lines(listing: Listing, *, for_a_terminal: bool = False) -> Iterator[byt
     # Quotes keep a spreadsheet with another separator from splitting a cell and taking a part of it for a formula.
     text: Callable[[object], str]
     if listing.is_for_spreadsheets:
-        text, writer = _without_formula, csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        text, writer = without_formula, csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
     else:
         text, writer = plain, csv.writer(buffer, lineterminator="\n")
     if for_a_terminal:
@@ -165,40 +164,6 @@ def _csv_cell(column: Column, document: Document, text: Callable[[object], str])
 
 def _escaping(text: Callable[[object], str]) -> Callable[[object], str]:
     return lambda value: one_line(text(value))
-
-
-def _without_formula(value: object) -> str:
-    """A value as a text that no spreadsheet takes for a formula.
-
-    Numbers are none.
-    """
-    return guarded(value) if isinstance(value, str) else plain(value)
-
-
-def guarded(text: str) -> str:
-    """A text with an apostrophe before each line that a spreadsheet might take for a formula.
-
-    Those are lines that begin, behind white space, with ``=``, ``+``, ``-`` or ``@``, or with a tab; and a text that
-    begins with the end of a line. A line that looks as if it had been guarded gets one more apostrophe, so taking one
-    from each line that is such a line behind apostrophes gives the text back.
-    """
-    lines = text.splitlines(keepends=True)
-    guards = ("'" if _FORMULA.match(line) or (n == 0 and _BREAK.match(line)) else "" for n, line in enumerate(lines))
-    return "".join(guard + line for guard, line in zip(guards, lines, strict=True))
-
-
-def plain(value: object) -> str:
-    """A value as text: empty for null, JSON for lists and objects."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return value
-        case int() | float():
-            return str(value)
-    return orjson.dumps(value).decode()
 
 
 def print_table(listing: Listing) -> None:

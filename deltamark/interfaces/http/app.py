@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, Request, Response, get, post
+from litestar import Litestar, Request, Response, Router, get, post
 from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException, NotFoundException
 from litestar.params import FromPath, FromQuery
@@ -16,6 +17,8 @@ from litestar.response import Redirect, Template
 from litestar.template.config import TemplateConfig
 
 from deltamark.engine import Engine
+from deltamark.interfaces.http.api import access, log, reading
+from deltamark.interfaces.http.api import runs as api_runs
 from deltamark.interfaces.http.assets import Asset, assets
 from deltamark.interfaces.http.authentication import (
     EVERYBODY,
@@ -25,49 +28,87 @@ from deltamark.interfaces.http.authentication import (
     require_role,
     session_secret,
 )
-from deltamark.interfaces.http.console.pages.routes import ROUTES
+from deltamark.interfaces.http.children import Runs
+from deltamark.interfaces.http.console.pages.routes import ROUTES as PAGES
 from deltamark.interfaces.http.console.rendering import environment
-from deltamark.interfaces.http.given import TheAssets, TheEngine, TheLinks, TheSessions, TheSettings
+from deltamark.interfaces.http.description import described
+from deltamark.interfaces.http.feed import Hub
+from deltamark.interfaces.http.formats import Downloads
+from deltamark.interfaces.http.given import TheAssets, TheEngine, TheLinks, TheMetrics, TheSessions, TheSettings
 from deltamark.interfaces.http.headers import Gate
+from deltamark.interfaces.http.idempotency import Idempotency
+from deltamark.interfaces.http.metrics import Metrics
 from deltamark.interfaces.http.problems import HANDLERS, SIGN_IN
 from deltamark.interfaces.http.sessions import SESSION_AGE, Links, Sessions
 from deltamark.interfaces.http.settings import HttpSettings
-from deltamark.interfaces.http.users import User
+from deltamark.interfaces.http.tokens import FILE_NAME, Tokens
+from deltamark.interfaces.http.users import Role, User
 
 BODY_LIMIT = 100_000
 PAGE_THREADS = 16
 _READY_S = 1.0
 
 
-def create_app(engine: Engine, settings: HttpSettings | None = None, *, links: Links | None = None) -> Litestar:
+def create_app(
+    engine: Engine,
+    settings: HttpSettings | None = None,
+    *,
+    links: Links | None = None,
+    runs: Runs | None = None,
+    tokens: Tokens | None = None,
+    hub: Hub | None = None,
+) -> Litestar:
     """The console and the API over an engine.
 
     :param engine: what the routes ask; the caller closes it.
     :param links: the links that sign in.
+    :param runs: starts runs; by default with the settings of this process.
+    :param tokens: the API tokens; by default those of the file in the working directory.
     """
     settings = settings or HttpSettings()
     links = links or Links(settings.clock)
     sessions = Sessions(settings.clock)
+    tokens = tokens or Tokens(settings.tokens or Path(FILE_NAME), settings.clock)
+    runs = runs or Runs(engine, four_eyes=settings.four_eyes)
+    hub = hub or Hub(engine)
+    downloads, idempotency = Downloads(), Idempotency(settings.clock)
+    metrics = Metrics(engine, hub)
     app = Litestar(
-        route_handlers=[live, ready, asset, sign_in, sign_out, *ROUTES],
+        route_handlers=[
+            live,
+            ready,
+            asset,
+            sign_in,
+            sign_out,
+            measured,
+            Router(API, route_handlers=[*ROUTES, description]),
+            *PAGES,
+        ],
         dependencies={
             "engine": Provide(lambda: engine, sync_to_thread=False),
             "settings": Provide(lambda: settings, sync_to_thread=False),
             "links": Provide(lambda: links, sync_to_thread=False),
             "sessions": Provide(lambda: sessions, sync_to_thread=False),
             "known_assets": Provide(_known_assets, sync_to_thread=False),
+            "runs": Provide(lambda: runs, sync_to_thread=False),
+            "tokens": Provide(lambda: tokens, sync_to_thread=False),
+            "hub": Provide(lambda: hub, sync_to_thread=False),
+            "downloads": Provide(lambda: downloads, sync_to_thread=False),
+            "idempotency": Provide(lambda: idempotency, sync_to_thread=False),
+            "metrics": Provide(lambda: metrics, sync_to_thread=False),
             "user": Provide(signed_in, sync_to_thread=False),
         },
-        middleware=[Authentication(settings, sessions)],
+        middleware=[Authentication(settings, sessions, tokens)],
         guards=[require_role],
         exception_handlers=HANDLERS,
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment())),
-        on_startup=[_use_own_threads],
+        on_startup=[_use_own_threads, hub.open],
+        on_shutdown=[hub.close],
         request_max_body_size=BODY_LIMIT,
         logging_config=None,  # `problems` logs errors
         openapi_config=None,
     )
-    app.asgi_handler = Gate(app.asgi_handler, settings)
+    app.asgi_handler = Gate(app.asgi_handler, settings, metrics)
     return app
 
 
@@ -88,6 +129,10 @@ def signed_in(request: Request[Any, Any, Any]) -> User:
 
 
 _ASSETS: dict[str, Asset] = {}
+_DESCRIPTION: dict[str, Any] = {}
+API = "/api/v1"
+ROUTES = (*reading.ROUTES, *log.ROUTES, *api_runs.ROUTES, *access.ROUTES)
+"""Every route of the API."""
 
 
 def _known_assets() -> Mapping[str, Asset]:
@@ -110,6 +155,20 @@ async def ready(engine: TheEngine) -> Response[dict[str, str]]:
     except Exception:
         return Response({"state": "not ready"}, status_code=503, headers={"Retry-After": "5"})
     return Response({"state": "ready"})
+
+
+@get("/openapi.json", opt={ROLE: EVERYBODY}, sync_to_thread=True)
+def description() -> dict[str, Any]:
+    """The description of the API, in OpenAPI 3.1."""
+    if not _DESCRIPTION:
+        _DESCRIPTION.update(described(ROUTES, API))
+    return _DESCRIPTION
+
+
+@get("/metrics", opt={ROLE: Role.READER}, sync_to_thread=True)
+def measured(metrics: TheMetrics) -> Response[bytes]:
+    """What is watched, for Prometheus."""
+    return Response(metrics.text(), media_type=metrics.media_type)
 
 
 @get("/static/{name:path}", opt={ROLE: EVERYBODY})

@@ -14,6 +14,7 @@ from deltamark.domain.values import shown
 from deltamark.interfaces.http.headers import header
 from deltamark.interfaces.http.sessions import Sessions
 from deltamark.interfaces.http.settings import HttpSettings, is_from
+from deltamark.interfaces.http.tokens import Tokens
 from deltamark.interfaces.http.users import Role, SignInMethod, User
 
 if TYPE_CHECKING:
@@ -52,9 +53,10 @@ class Authentication(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, settings: HttpSettings, sessions: Sessions) -> None:
+    def __init__(self, settings: HttpSettings, sessions: Sessions, tokens: Tokens | None) -> None:
         self._settings = settings
         self._sessions = sessions
+        self._tokens = tokens
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         assert scope["type"] == ScopeType.HTTP
@@ -66,10 +68,22 @@ class Authentication(ASGIMiddleware):
         await next_app(scope, receive, send)
 
     def _user(self, scope: Scope) -> User | None:
+        authorization = header(scope, b"authorization")
+        if authorization is not None:
+            return self._user_of_token(authorization)
         if self._settings.proxy is not None:
             return self._user_of_proxy(scope)
         secret = session_secret(scope, self._settings)
         return None if secret is None else self._sessions.user_of(secret)
+
+    def _user_of_token(self, authorization: str) -> User:
+        scheme, _, text = authorization.partition(" ")
+        user = None
+        if self._tokens is not None and scheme.lower() == "bearer":
+            user = self._tokens.user_of(text.strip())
+        if user is None:
+            raise NotAuthorizedException("the API token is unknown or revoked, or its time is over.")
+        return user
 
     def _user_of_proxy(self, scope: Scope) -> User | None:
         proxy = self._settings.proxy
@@ -83,7 +97,7 @@ class Authentication(ASGIMiddleware):
         role = self._settings.users.get(name, self._settings.default_role)
         if role is None:
             raise PermissionDeniedException(
-                f"{shown(masked(name))} has no role here. An administrator gives roles in [deltamark.web.users]."
+                f"{shown(masked(name))} has no role here. Start the server with --role or --default-role."
             )
         return User(name=name, role=role, method=SignInMethod.PROXY)
 

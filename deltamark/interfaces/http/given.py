@@ -9,9 +9,21 @@ from litestar.params import SkipValidation
 
 from deltamark.engine import Engine
 from deltamark.interfaces.http.assets import Asset
+from deltamark.interfaces.http.children import Runs
+from deltamark.interfaces.http.feed import Hub
+from deltamark.interfaces.http.formats import Downloads
+from deltamark.interfaces.http.idempotency import Idempotency
+from deltamark.interfaces.http.metrics import Metrics
 from deltamark.interfaces.http.sessions import Links, Sessions
 from deltamark.interfaces.http.settings import HttpSettings
+from deltamark.interfaces.http.tokens import Tokens
 from deltamark.interfaces.http.users import User
+
+NAMES = (
+    "engine", "user", "settings", "links", "sessions", "known_assets", "runs", "hub", "downloads", "tokens", "metrics",
+    "idempotency",
+)  # fmt: skip
+"""The names of the parameters."""
 
 TheEngine = NamedDependency[SkipValidation[Engine]]
 """`engine`: the store with its configuration."""
@@ -30,3 +42,21 @@ TheSessions = NamedDependency[SkipValidation[Sessions]]
 
 TheAssets = NamedDependency[SkipValidation[Mapping[str, Asset]]]
 """`known_assets`: the files of the console."""
+
+TheRuns = NamedDependency[SkipValidation[Runs]]
+"""`runs`: starts, resumes and cancels runs."""
+
+TheHub = NamedDependency[SkipValidation[Hub]]
+"""`hub`: watches the log."""
+
+TheDownloads = NamedDependency[SkipValidation[Downloads]]
+"""`downloads`: streams whole lists."""
+
+TheTokens = NamedDependency[SkipValidation[Tokens]]
+"""`tokens`: the API tokens."""
+
+TheIdempotency = NamedDependency[SkipValidation[Idempotency]]
+"""`idempotency`: the runs that requests with a key of their own started."""
+
+TheMetrics = NamedDependency[SkipValidation[Metrics]]
+"""`metrics`: what is watched."""

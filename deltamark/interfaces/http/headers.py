@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import orjson
 from litestar.enums import ScopeType
 
+from deltamark.interfaces.http.metrics import Metrics
 from deltamark.interfaces.http.settings import HttpSettings
 
 if TYPE_CHECKING:
@@ -44,8 +46,9 @@ class Gate:
     A page of another site whose name leads to this machine (DNS rebinding) sends its own name as `Host`.
     """
 
-    def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: HttpSettings, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
         self._hosts = settings.hosts
         fixed = _ALWAYS | (_UNDER_TLS if settings.has_tls else {})
         self._always = [(name.lower().encode(), value.encode()) for name, value in fixed.items()]
@@ -56,8 +59,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
 
+        began = perf_counter()
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                route = str(scope.get("path_template") or "")
+                self._metrics.answered(route, scope["method"], message["status"], perf_counter() - began)
                 there = {name for name, _ in message["headers"]}
                 added = [(name, value) for name, value in self._unless_said if name not in there]
                 message["headers"] = [*message["headers"], *self._always, *added]

@@ -20,6 +20,7 @@ from deltamark.domain import errors
 from deltamark.domain.errors import ConfigurationError, DeltamarkError, exactly
 from deltamark.domain.next_steps import NextStep
 from deltamark.domain.secrets import masked
+from deltamark.interfaces.http.children import OwnRun
 
 MEDIA_TYPE = "application/problem+json"
 SIGN_IN = "/sign-in"
@@ -35,6 +36,7 @@ STATUSES: tuple[tuple[type[DeltamarkError], int], ...] = (
     (errors.HistoryDiscarded, 410),
     (errors.ErasedResource, 410),
     (errors.UserStartDenied, 403),
+    (OwnRun, 403),
     (errors.CannotResume, 409),
     (errors.CannotCancel, 409),
     (errors.ConcurrentRun, 409),

@@ -13,6 +13,7 @@ import uvicorn
 from deltamark.domain.errors import UsageError
 from deltamark.engine import Engine
 from deltamark.interfaces.http.app import create_app
+from deltamark.interfaces.http.children import Runs
 from deltamark.interfaces.http.problems import SIGN_IN
 from deltamark.interfaces.http.sessions import Links
 from deltamark.interfaces.http.settings import HttpSettings
@@ -43,10 +44,11 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    engine: Engine, settings: HttpSettings, *, first_user: User | None, on_listening: Callable[[str], None]
+    engine: Engine, settings: HttpSettings, *, runs: Runs, first_user: User | None, on_listening: Callable[[str], None]
 ) -> None:
     """Answers requests until a signal ends it.
 
+    :param runs: starts runs.
     :param first_user: whom the link signs in that `on_listening` is given; None for no link.
     :param on_listening: is called with the address, when it can be opened.
     :raises UsageError: if it cannot listen there.
@@ -56,7 +58,7 @@ def serve(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
     links = Links(settings.clock)
-    app = create_app(engine, settings, links=links)
+    app = create_app(engine, settings, links=links, runs=runs)
     address = settings.address
     if first_user is not None:
         address = f"{address}{SIGN_IN}?token={links.new(first_user)}"

@@ -61,6 +61,7 @@ _SUMMARIES = {
         "backup": "Copies an SQLite store to FILE, also while jobs run.",
         "grants": "Prints the SQL that lets roles use a PostgreSQL store.",
     },
+    "token": {"token": "Makes, shows and revokes API tokens of `serve`."},
     "verify": {"verify": "Checks the log, the stored state and derived values."},
     "workspace": {
         "init": "Writes a working workspace, also for your own files.",

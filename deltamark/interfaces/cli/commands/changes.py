@@ -18,11 +18,12 @@ from deltamark.domain.resources.resource import Resource, ResourceEvent
 from deltamark.domain.runs.run import TriggerKind
 from deltamark.domain.values import shown
 from deltamark.engine import Engine
+from deltamark.interfaces.cell_texts import plain
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
 from deltamark.interfaces.cli.export_rows import export_listing
 from deltamark.interfaces.cli.output import Output, ending_of, output_options
 from deltamark.interfaces.cli.parameters import WHEN, Name, WholeNumber
-from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, plain, render
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
 from deltamark.interfaces.cli.task_names import TaskNames
 from deltamark.interfaces.cli.times import time_column

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +13,33 @@ from deltamark.interfaces.cli.context import Workspace, leave_out_option, pass_w
 from deltamark.interfaces.cli.parameters import Name
 from deltamark.interfaces.cli.streams import say
 
+if TYPE_CHECKING:
+    from deltamark.interfaces.http.users import Role
+
+ROLES = ("reader", "reviewer", "operator", "admin")
 NEEDED = ("litestar", "jinja2", "uvicorn", "prometheus_client")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def refuse_without_web() -> None:
+    """Refuses what needs packages that are not installed.
+
+    :raises UsageError: if one is missing.
+    """
+    if any(importlib.util.find_spec(module) is None for module in NEEDED):
+        raise UsageError("the console needs more than is installed. Install it by: pip install 'deltamark[web]'.")
+
+
+def _roles(assigned: tuple[str, ...]) -> dict[str, Role]:
+    from deltamark.interfaces.http.users import role_named
+
+    roles = {}
+    for assignment in assigned:
+        name, sign, role = assignment.rpartition("=")
+        if not sign or not name:
+            raise UsageError(f"{assignment} gives no role; write USER=ROLE, such as ann=reviewer.")
+        roles[name] = role_named(role)
+    return roles
 
 
 @click.command(epilog="Example: deltamark serve --port 8000")
@@ -28,6 +54,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--user-header", metavar="HEADER", default="X-Forwarded-User", show_default=True, help="Holds the name of the user."
 )
+@click.option("--role", "assigned", multiple=True, metavar="USER=ROLE", help="The role of a user of the proxy.")
+@click.option("--default-role", type=click.Choice(ROLES), metavar="ROLE", help="Of the other users of the proxy.")
+@click.option("--four-eyes", is_flag=True, help="Who started a run may not accept what it holds back.")
 @click.option(
     "--as", "name", type=Name("USER"), metavar="USER", envvar="DELTAMARK_USER", help="Whom the link signs in."
 )
@@ -42,6 +71,9 @@ def serve(
     tls_key: Path | None,
     behind_proxy: str | None,
     user_header: str,
+    assigned: tuple[str, ...],
+    default_role: str | None,
+    four_eyes: bool,
     name: str | None,
 ) -> None:
     """Serves the console and the API until it is stopped.
@@ -51,19 +83,30 @@ def serve(
 
     Exit status 2 if it cannot listen, or if what it needs is not installed.
     """
-    if any(importlib.util.find_spec(module) is None for module in NEEDED):
-        raise UsageError("the console needs more than is installed. Install it by: pip install 'deltamark[web]'.")
+    refuse_without_web()
     from deltamark.infrastructure.system.account import process_account
+    from deltamark.interfaces.http.children import Runs
     from deltamark.interfaces.http.server import serve as run_server
     from deltamark.interfaces.http.settings import HttpSettings, Proxy, networks_of
     from deltamark.interfaces.http.users import Role, SignInMethod, User
 
     proxy = None if behind_proxy is None else Proxy(networks=networks_of(behind_proxy), header=user_header)
-    settings = HttpSettings(host=host, port=port, names=names, certificate=tls_cert, key=tls_key, proxy=proxy)
+    settings = HttpSettings(
+        host=host,
+        port=port,
+        names=names,
+        certificate=tls_cert,
+        key=tls_key,
+        proxy=proxy,
+        users=_roles(assigned),
+        default_role=None if default_role is None else Role(default_role),
+        four_eyes=four_eyes,
+    )
     settings.refuse_open_network()
     user = User(name=name or process_account(), role=Role.ADMIN, method=SignInMethod.LINK)
     with workspace.engine(create=True, reading_only=True) as engine:
-        run_server(engine, settings, first_user=None if proxy else user, on_listening=_say_address)
+        runs = Runs(engine, environment=workspace.environment(), four_eyes=four_eyes)
+        run_server(engine, settings, runs=runs, first_user=None if proxy else user, on_listening=_say_address)
     say("Stopped.")
 
 

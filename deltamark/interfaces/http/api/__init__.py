@@ -1,0 +1,1 @@
+"""The API: its routes, by what they are about."""

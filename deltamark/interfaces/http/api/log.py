@@ -1,0 +1,229 @@
+"""Routes about the log: changes, the history of a resource, the feed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Annotated, Any, TypedDict
+
+from litestar import Request, Response, get
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.params import QueryParameter
+from litestar.response import Stream
+
+from deltamark.domain.history.changes import ChangeKind, LoggedChange
+from deltamark.domain.resources.link import LinkRef
+from deltamark.interfaces.document_types import ChangeDocument, CloudEventDocument
+from deltamark.interfaces.documents import change_document, cloud_event
+from deltamark.interfaces.http.api.parameters import (
+    BUDGET_S,
+    EntityType,
+    Key,
+    Limit,
+    SomeEntityType,
+    SomeFormat,
+    SomeKey,
+    SomeNumber,
+    SomePosition,
+    refuse_unseen,
+    sees_change,
+)
+from deltamark.interfaces.http.api.reading import FORMS, READER, streamed
+from deltamark.interfaces.http.authentication import ROLE
+from deltamark.interfaces.http.feed import MOST_STREAMS, Following
+from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
+from deltamark.interfaces.http.given import TheDownloads, TheEngine, TheHub, TheUser
+from deltamark.interfaces.http.users import Role, User
+
+EVENT_STREAM = "text/event-stream"
+LONGEST_WAIT_S = 30
+_SLICE = 1_000
+_CLOUD_EVENTS = "application/cloudevents-batch+json"
+_COLUMNS = (
+    "position", "at", "change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes", "run",
+    "job", "task", "user", "trigger", "by", "reason", "file", "line",
+)  # fmt: skip
+
+
+class ChangesPage(TypedDict):
+    """Some changes, and where to go on.
+
+    `next` is the `before` (newest first) or the `after` (oldest first) of the next page; None where there is none.
+    `horizon`: changes up to this position were discarded, of what was searched.
+    """
+
+    changes: list[ChangeDocument]
+    next: int | None
+    more: bool
+    head: int
+    horizon: int | None
+
+
+Kind = Annotated[ChangeKind | None, QueryParameter(description="Only changes of a kind.")]
+
+
+@get("/changes", opt={ROLE: Role.READER, FORMS: ("jsonl", "csv", "arrow", "cloudevents")})
+async def changes(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    hub: TheHub,
+    downloads: TheDownloads,
+    after: SomePosition = None,
+    before: SomePosition = None,
+    entity_type: SomeEntityType = None,
+    key: SomeKey = None,
+    run: SomeNumber = None,
+    kind: Kind = None,
+    limit: Limit = 100,
+    wait: Annotated[int, QueryParameter(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for a change.")] = 0,
+    answer_format: SomeFormat = None,
+) -> Response[ChangesPage]:
+    """The log: newest first, or oldest first beyond `after`; with `wait` it waits for the next change.
+
+    A page as JSON or as CloudEvents; as JSON lines, CSV or Arrow everything beyond `after`, oldest first.
+    """
+    if user.entity_types is not None and entity_type is not None:
+        refuse_unseen(user, entity_type)
+    named: dict[str, Any] = {"entity_type": entity_type, "key": key, "run": run, "kind": kind and kind.value}
+    as_events = _CLOUD_EVENTS in request.headers.get("accept", "")
+    form = Form.JSON if as_events else form_of(request, with_arrow=True)
+    if form is not Form.JSON:
+        if before is not None:
+            raise ValidationException("before belongs to pages. Give after, or ask for JSON.")
+        await asyncio.to_thread(lambda: engine.changes_page(after=after or 0, limit=1, budget_s=0, **named))
+        rows = Rows(
+            documents=lambda: map(_document, _all(engine, after or 0, user, named)),
+            columns=_COLUMNS,
+            arrow=None if user.entity_types is not None or kind is not None else lambda: _arrow(engine, after, named),
+        )
+        if form is Form.ARROW and rows.arrow is None:
+            refuse_unseen(user, None)
+            raise ValidationException("Arrow is not given with kind. Leave it out.")
+        return streamed(downloads.answer(rows, form, raw=request.query_params.get("raw") == "1"))
+    if wait and after is not None:
+        await hub.wait(after, wait)
+
+    def read() -> Response[ChangesPage]:
+        page = engine.changes_page(after=after, before=before, limit=limit, budget_s=BUDGET_S, **named)
+        visible = [change for change in page.changes if sees_change(user, change)]
+        if as_events:
+            store = engine.epoch()
+            events: list[CloudEventDocument] = [cloud_event(change, store) for change in visible]
+            return streamed(Response(events, media_type=_CLOUD_EVENTS))
+        has_next = page.more or after is not None
+        return Response(
+            {
+                "changes": [change_document(change) for change in visible],
+                "next": page.scanned_to if has_next else None,
+                "more": page.more,
+                "head": engine.position(),
+                "horizon": None if page.horizon is None else page.horizon.position,
+            }
+        )
+
+    return await asyncio.to_thread(read)
+
+
+def _document(change: LoggedChange) -> Document:
+    return change_document(change)
+
+
+def _all(engine: Any, after: int, user: User, named: dict[str, Any]) -> Iterator[LoggedChange]:
+    """Everything beyond a position, read a part at a time: no view of the store stays open meanwhile."""
+    head, more = engine.position(), True
+    while more and after < head:
+        page = engine.changes_page(after=after, limit=_SLICE, **named)
+        yield from (change for change in page.changes if change.position <= head and sees_change(user, change))
+        after, more = page.scanned_to, page.more
+
+
+def _arrow(engine: Any, after: int | None, named: dict[str, Any]) -> Any:
+    chosen = {name: value for name, value in named.items() if name != "kind"}
+    return engine.changes(after or 0, kept_only=True, **chosen).batches()
+
+
+@get("/resource/history", opt=READER, sync_to_thread=True)
+def history(
+    engine: TheEngine,
+    user: TheUser,
+    entity_type: EntityType,
+    key: Key,
+    after: Annotated[int, QueryParameter(ge=0, le=2**63 - 1, description="A position of the log.")] = 0,
+    limit: Limit = 100,
+) -> ChangesPage:
+    """The changes of one resource and of its links, oldest first."""
+    refuse_unseen(user, entity_type)
+    found = engine.history(entity_type, key, after=after, kept_only=True)
+    page = found[:limit]
+    more = len(found) > limit
+    return {
+        "changes": [change_document(change) for change in page if sees_change(user, change)],
+        "next": page[-1].position if more else None,
+        "more": more,
+        "head": engine.position(),
+        "horizon": None,
+    }
+
+
+class TooManyStreams(HTTPException):
+    """As many streams as may be are open."""
+
+    status_code = 503
+
+
+@get("/changes/stream", opt={**READER, FORMS: ("event-stream",)})
+async def stream(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    hub: TheHub,
+    after: SomePosition = None,
+    entity_type: SomeEntityType = None,
+    key: SomeKey = None,
+    run: SomeNumber = None,
+) -> Stream:
+    """The log as it grows, as server-sent events: each change once, beyond `Last-Event-ID` or `after`, or from now on.
+
+    Event `change`: its `id` is the position, its data the change. Event `discarded`: changes that are asked for were
+    discarded, and the stream ends.
+    """
+    if hub.streams >= MOST_STREAMS:
+        raise TooManyStreams("too many streams are open.", headers={"Retry-After": "5"})
+    if entity_type is not None:
+        refuse_unseen(user, entity_type)
+    last = request.headers.get("last-event-id", "")
+    if last:
+        if not (last.isascii() and last.isdigit() and len(last) <= 18):
+            raise ValidationException("Last-Event-ID is the position of a change.")
+        after = int(last)
+    named: dict[str, Any] = {"entity_type": entity_type, "key": key, "run": run}
+    if after is None:
+        after = await asyncio.to_thread(engine.position)
+    # Refuses what does not exist before it begins.
+    start = after
+    await asyncio.to_thread(lambda: engine.changes_page(after=start, limit=1, budget_s=0, **named))
+
+    def admits(change: LoggedChange) -> bool:
+        ref = change.event.ref
+        refs = [ref.source, ref.target] if isinstance(ref, LinkRef) else [ref]
+        return (
+            any(entity_type in (None, ref.entity_type) and key in (None, ref.key) for ref in refs)
+            and (run is None or change.run == run)
+            and sees_change(user, change)
+        )
+
+    following = Following(
+        after=start,
+        admits=admits,
+        read=lambda place: engine.changes_page(after=place, limit=_SLICE, **named),
+    )
+    return Stream(
+        hub.messages(following),
+        media_type=EVENT_STREAM,
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+ROUTES = (changes, history, stream)
+"""Its routes."""

@@ -1,0 +1,104 @@
+"""The parameters that routes share, and what a user may see of an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from litestar.exceptions import PermissionDeniedException
+from litestar.params import PathParameter, QueryParameter
+
+from deltamark.domain.errors import UsageError
+from deltamark.domain.history.changes import LoggedChange, PendingChange, RunMoment, When
+from deltamark.domain.resources.link import LinkRef
+from deltamark.domain.values import shown
+from deltamark.interfaces.http.users import User
+
+LARGEST = 2**63 - 1
+MOST = 1_000
+BUDGET_S = 0.25
+"""How long a page is searched for: what was found by then is answered, with how far the search came."""
+
+EntityType: TypeAlias = Annotated[str, QueryParameter(name="type", description="An entity type.")]
+SomeEntityType: TypeAlias = Annotated[str | None, QueryParameter(name="type", description="Only of an entity type.")]
+Key: TypeAlias = Annotated[str, QueryParameter(description="The key of a resource.")]
+SomeKey: TypeAlias = Annotated[str | None, QueryParameter(description="Only of one key.")]
+Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many rows at most.")]
+SomePosition: TypeAlias = Annotated[int | None, QueryParameter(ge=0, le=LARGEST, description="A position of the log.")]
+SomeNumber: TypeAlias = Annotated[int | None, QueryParameter(ge=1, le=LARGEST, description="The number of a run.")]
+RunNumber: TypeAlias = Annotated[int, PathParameter(ge=1, le=LARGEST, description="The number of a run.")]
+SomeMoment: TypeAlias = Annotated[
+    str | None, QueryParameter(description="A moment: a position, a time with its zone, or the end of `run:N`.")
+]
+Moment: TypeAlias = Annotated[
+    str, QueryParameter(description="A moment: a position, a time with its zone, or the end of `run:N`.")
+]
+SomeFormat: TypeAlias = Annotated[
+    str | None, QueryParameter(name="format", description="json, jsonl, csv or arrow; otherwise `Accept` says it.")
+]
+
+_Row = TypeVar("_Row", bound=Mapping[str, Any])
+_TYPES = ("entity_type", "other_entity_type", "source_entity_type", "target_entity_type")
+
+
+def refuse_unseen(user: User, *entity_types: str | None) -> None:
+    """Refuses what a user may not see.
+
+    :raises PermissionDeniedException: for an entity type that is not among theirs; None stands for all of them.
+    """
+    if user.entity_types is None:
+        return
+    for entity_type in entity_types:
+        if entity_type is None or not user.sees(entity_type):
+            raise PermissionDeniedException(f"{user.name} may see only {', '.join(sorted(user.entity_types))}.")
+
+
+def seen(user: User, documents: Iterable[_Row]) -> Iterator[_Row]:
+    """The rows that a user may see."""
+    for document in documents:
+        if sees_row(user, document):
+            yield document
+
+
+def sees_row(user: User, document: Mapping[str, Any]) -> bool:
+    """Whether a user may see a row: all entity types that it names are theirs."""
+    named = (document.get(name) for name in _TYPES)
+    return user.entity_types is None or all(user.sees(name) for name in named if isinstance(name, str))
+
+
+def sees_change(user: User, change: LoggedChange | PendingChange) -> bool:
+    """Whether a user may see a change."""
+    ref = change.event.ref
+    if isinstance(ref, LinkRef):
+        return user.sees(ref.source.entity_type) and user.sees(ref.target.entity_type)
+    return user.sees(ref.entity_type)
+
+
+_RUN = re.compile(r"run:([1-9][0-9]{0,17})\Z")
+_POSITION = re.compile(r"[0-9]{1,18}\Z")
+
+
+def moment_of(text: str | None) -> When | None:
+    """The moment that a text names; None for None.
+
+    :raises UsageError: if it names none.
+    """
+    if text is None:
+        return None
+    if run := _RUN.match(text):
+        return RunMoment(int(run[1]))
+    if _POSITION.match(text):
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError(text)
+        whole = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{shown(text)} is no moment. Write a position (42), a time with its zone (2026-11-24T08:15:30Z) or the "
+            "end of a run (run:7)."
+        ) from None
+    return whole if "." in text else whole.replace(microsecond=999_999)  # the end of its second

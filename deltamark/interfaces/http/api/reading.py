@@ -1,0 +1,505 @@
+"""Routes that read the state: types, resources, links, derived values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from itertools import islice
+from typing import Annotated, Any, TypedDict, TypeVar, cast
+
+import orjson
+from litestar import Request, Response, get
+from litestar.exceptions import NotFoundException
+from litestar.params import QueryParameter
+
+from deltamark.domain.values import shown
+from deltamark.engine import Engine
+from deltamark.interfaces.document_types import (
+    CauseDocument,
+    ClassificationDocument,
+    DeltaDocument,
+    DirtyDocument,
+    ExportedDocument,
+    HealthDocument,
+    KeyDocument,
+    PairDocument,
+    Plain,
+    ResourceDocument,
+)
+from deltamark.interfaces.documents import (
+    cause_document,
+    classification_document,
+    delta_document,
+    dirty_document,
+    exported_document,
+    health_document,
+    key_document,
+    pair_document,
+    resource_document,
+)
+from deltamark.interfaces.http.api.parameters import (
+    BUDGET_S,
+    EntityType,
+    Key,
+    Limit,
+    Moment,
+    SomeEntityType,
+    SomeFormat,
+    SomeMoment,
+    moment_of,
+    refuse_unseen,
+    seen,
+)
+from deltamark.interfaces.http.authentication import ROLE
+from deltamark.interfaces.http.formats import Document, Form, Rows, form_of
+from deltamark.interfaces.http.given import TheDownloads, TheEngine, TheUser
+from deltamark.interfaces.http.users import Role, User
+
+FORMS = "forms"
+"""What a route says in its `opt` when it answers in other forms than JSON, too."""
+
+READER = {ROLE: Role.READER}
+LISTED = {ROLE: Role.READER, FORMS: ("jsonl", "csv")}
+WITH_ARROW = {ROLE: Role.READER, FORMS: ("jsonl", "csv", "arrow")}
+_FOR_EVER = "private, max-age=31536000, immutable"
+_Row = TypeVar("_Row", bound=Any)
+_SLICE = 1_000
+
+
+class PropertyDocument(TypedDict):
+    """A property of an entity type."""
+
+    name: str
+    type: str
+    is_key: bool
+
+
+class EntityTypeDocument(TypedDict):
+    """An entity type of the configuration, and how many resources of it there are."""
+
+    entity_type: str
+    display_name: str | None
+    resources: int
+    properties: list[PropertyDocument]
+
+
+class JobDocument(TypedDict):
+    """A job of the configuration."""
+
+    job: str
+    display_name: str
+    is_incremental: bool
+    cron: str | None
+    user_start_denied: bool
+
+
+class StoreDocument(TypedDict):
+    """Where the log is, and what the store takes."""
+
+    position: int
+    epoch: str
+
+
+class HorizonDocument(TypedDict):
+    """Up to which position changes were discarded."""
+
+    connector: str
+    subject: str
+    position: int
+    run: int
+    task: str
+
+
+class ListedResource(TypedDict):
+    """A resource of a page."""
+
+    key: str
+    properties: dict[str, Plain]
+    computed: list[str]
+
+
+class ResourcesPage(TypedDict):
+    """Some resources of a type, by key: go on with `after` what `next` says."""
+
+    resources: list[ListedResource]
+    next: str | None
+    more: bool
+
+
+class LinkDocument(TypedDict):
+    """A link."""
+
+    association: str
+    entity_type: str
+    key: str
+    other_entity_type: str
+    other_key: str
+
+
+class WhyDocument(TypedDict):
+    """Why tasks would compute a resource, or since when its derived values are true."""
+
+    live: bool
+    causes: list[CauseDocument]
+    derives: bool
+    clean_since: int | None
+    flagged_to: int
+    unflagged: int
+    all_flagged: bool
+
+
+@get("/entity-types", opt=READER, sync_to_thread=True)
+def entity_types(engine: TheEngine, user: TheUser) -> list[EntityTypeDocument]:
+    """The entity types that a user may see, with how many resources there are."""
+    counts = engine.counts()
+    return [
+        {
+            "entity_type": defined.identifier,
+            "display_name": defined.display_names.get(1),
+            "resources": counts.get(defined.identifier, 0),
+            "properties": [
+                {"name": item.identifier, "type": item.type.value, "is_key": item.is_key} for item in defined.properties
+            ],
+        }
+        for defined in engine.configuration.entity_types
+        if user.sees(defined.identifier)
+    ]
+
+
+@get("/jobs", opt=READER, sync_to_thread=False)
+def jobs(engine: TheEngine) -> list[JobDocument]:
+    """The jobs of the configuration."""
+    return [
+        {
+            "job": job.identifier,
+            "display_name": job.display_name,
+            "is_incremental": job.is_incremental,
+            "cron": job.cron_tab_expression,
+            "user_start_denied": job.user_start_denied,
+        }
+        for job in engine.configuration.jobs
+    ]
+
+
+@get("/health", opt=READER, sync_to_thread=True)
+def health(engine: TheEngine) -> HealthDocument:
+    """Whether the schedule is kept, no connector is held back, and what is stored is fed."""
+    return health_document(engine.health())
+
+
+@get("/position", opt=READER, sync_to_thread=True)
+def position(engine: TheEngine) -> StoreDocument:
+    """The newest position of the log, and which store it is."""
+    return {"position": engine.position(), "epoch": engine.epoch()}
+
+
+@get("/horizons", opt=READER, sync_to_thread=True)
+def horizons(engine: TheEngine) -> list[HorizonDocument]:
+    """Up to which positions changes were discarded."""
+    return [
+        {
+            "connector": horizon.connector,
+            "subject": horizon.subject,
+            "position": horizon.position,
+            "run": horizon.run,
+            "task": horizon.task,
+        }
+        for horizon in engine.horizons()
+    ]
+
+
+@get("/resources", opt=WITH_ARROW, sync_to_thread=True)
+def resources(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    downloads: TheDownloads,
+    entity_type: EntityType,
+    after: Annotated[str | None, QueryParameter(description="Only keys beyond this one.")] = None,
+    prefix: Annotated[str, QueryParameter(description="Only keys that begin so.")] = "",
+    property_name: Annotated[str | None, QueryParameter(name="property", description="With `value`.")] = None,
+    value: Annotated[str | None, QueryParameter(description="Only where the property has this value.")] = None,
+    limit: Limit = 100,
+    answer_format: SomeFormat = None,
+) -> Response[ResourcesPage]:
+    """Resources of a type, by key: a page as JSON, or all of them as JSON lines, CSV or Arrow."""
+    refuse_unseen(user, entity_type)
+    form = form_of(request, with_arrow=True)
+    where = {} if property_name is None else {property_name: value}
+
+    def page(start: str | None, most: int, budget_s: float | None) -> tuple[list[ListedResource], str | None, bool]:
+        found = engine.resources(entity_type, after=start, prefix=prefix, where=where, limit=most, budget_s=budget_s)
+        rows: list[ListedResource] = [
+            {"key": item.ref.key, "properties": dict(item.values), "computed": sorted(item.computed)}
+            for item in found.resources
+        ]
+        return rows, found.scanned_to, found.more
+
+    if form is Form.JSON:
+        rows, scanned_to, more = page(after, limit, BUDGET_S)
+        return Response({"resources": rows, "next": scanned_to if more else None, "more": more})
+    engine.resources(entity_type, where=where, limit=1, budget_s=0)  # refuses what does not exist before it streams
+
+    def documents() -> Iterator[Document]:
+        start, more = after, True
+        while more:
+            rows, start, more = page(start, _SLICE, None)
+            yield from rows
+
+    model = engine.type_model(entity_type)
+    names = [item.identifier for item in model.properties]
+    flat = (
+        documents if form is Form.JSONL else lambda: ({"key": row["key"], **row["properties"]} for row in documents())
+    )
+    arrow = None if where or prefix or after else lambda: engine.export(entity_type).to_reader(_SLICE)
+    if form is Form.ARROW and arrow is None:
+        raise NotFoundException("Arrow is given for all resources of a type. Leave the filters out.")
+    return streamed(
+        downloads.answer(Rows(documents=flat, columns=["key", *names], arrow=arrow), form, raw=_raw(request))
+    )
+
+
+def streamed(answer: Any) -> Response[Any]:
+    """A stream, in the place of a page."""
+    return cast("Response[Any]", answer)
+
+
+def _raw(request: Request[Any, Any, Any]) -> bool:
+    return request.query_params.get("raw") == "1"
+
+
+@get("/exports", opt=WITH_ARROW, sync_to_thread=True)
+def export(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    downloads: TheDownloads,
+    entity_type: EntityType,
+    at: SomeMoment = None,
+    answer_format: SomeFormat = None,
+) -> Response[list[ExportedDocument]]:
+    """All resources of a type with their links, now or as they were, as JSON lines, CSV or Arrow; JSON is not given."""
+    refuse_unseen(user, entity_type)
+    moment = moment_of(at)
+    form = form_of(request, with_arrow=True)
+    model = engine.type_model(entity_type, moment)
+    hidden = _hidden_links(engine, user)
+    names = [item.identifier for item in model.properties]
+    links = [item.identifier for item in model.associations if item.identifier not in hidden]
+
+    def documents() -> Iterator[Document]:
+        for item in engine.export_resources(entity_type, moment):
+            document = exported_document(item)
+            shown_links = {name: keys for name, keys in document["links"].items() if name not in hidden}
+            yield {**document, "links": shown_links}
+
+    def flat() -> Iterator[Document]:
+        return ({"key": row["key"], **row["properties"], **row["links"]} for row in documents())
+
+    form = Form.JSONL if form is Form.JSON else form
+    rows = Rows(
+        documents=documents if form is Form.JSONL else flat,
+        columns=["key", *names, *links],
+        arrow=lambda: engine.export(entity_type, moment).drop_columns(sorted(hidden & set(links))).to_reader(_SLICE),
+    )
+    if form is Form.ARROW and hidden:
+        refuse_unseen(user, None)
+    return streamed(downloads.answer(rows, form, raw=_raw(request)))
+
+
+def _hidden_links(engine: Engine, user: User) -> set[str]:
+    """The associations that lead to what a user may not see."""
+    return {
+        item.identifier
+        for item in engine.configuration.associations
+        if not (user.sees(item.property1.entity_type) and user.sees(item.property2.entity_type))
+    }
+
+
+@get("/resource", opt=READER, sync_to_thread=True)
+def resource(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    entity_type: EntityType,
+    key: Key,
+    at: SomeMoment = None,
+) -> Response[ResourceDocument]:
+    """One resource with its links, now or as it was."""
+    refuse_unseen(user, entity_type)
+    moment = moment_of(at)
+    found = engine.resource(entity_type, key, at=moment)
+    if found is None:
+        raise NotFoundException(f"there is no {entity_type} {shown(key)}{'' if moment is None else ' at that moment'}.")
+    links = engine.links(entity_type, key, at=moment)
+    visible = [link for link in links if user.sees(link.source.entity_type) and user.sees(link.target.entity_type)]
+    caching = "no-cache" if moment is None else _FOR_EVER
+    return with_etag(request, resource_document(found, visible), caching)
+
+
+def with_etag(request: Request[Any, Any, Any], document: Any, caching: str) -> Response[Any]:
+    """An answer with the digest of its content, which is not sent again to who has it."""
+    etag = f'"{sha256(orjson.dumps(document)).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": caching, "Vary": "Authorization, Cookie"}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(None, status_code=304, headers=headers)
+    return Response(document, headers=headers)
+
+
+@get("/resource/links", opt=READER, sync_to_thread=True)
+def links(
+    engine: TheEngine, user: TheUser, entity_type: EntityType, key: Key, at: SomeMoment = None
+) -> list[LinkDocument]:
+    """The links of a resource in both directions, now or as they were."""
+    refuse_unseen(user, entity_type)
+    rows: list[LinkDocument] = [
+        {
+            "association": link.association,
+            "entity_type": link.source.entity_type,
+            "key": link.source.key,
+            "other_entity_type": link.target.entity_type,
+            "other_key": link.target.key,
+        }
+        for link in engine.links(entity_type, key, at=moment_of(at))
+    ]
+    return list(seen(user, rows))
+
+
+@get("/resource/why", opt=READER, sync_to_thread=True)
+def why(engine: TheEngine, user: TheUser, entity_type: EntityType, key: Key) -> WhyDocument:
+    """Why tasks would compute a resource."""
+    refuse_unseen(user, entity_type)
+    found = engine.why(entity_type, key)
+    return {
+        "live": found.live,
+        "causes": list(seen(user, map(cause_document, found.causes))),
+        "derives": found.derives,
+        "clean_since": found.clean_since,
+        "flagged_to": found.flagged_to,
+        "unflagged": found.unflagged,
+        "all_flagged": found.all_flagged,
+    }
+
+
+def _listed(
+    request: Request[Any, Any, Any],
+    user: User,
+    downloads: TheDownloads,
+    read: Callable[[], Iterator[_Row]],
+    columns: tuple[str, ...],
+    limit: int,
+) -> Response[list[_Row]]:
+    """Rows that begin from the first: some as JSON, or all of them in other forms."""
+    form = form_of(request, with_arrow=False)
+    if form is Form.JSON:
+        rows = read()
+        answer = list(islice(seen(user, rows), limit))
+        close = getattr(rows, "close", None)
+        if close is not None:
+            close()
+        return Response(answer)
+    checked = read()
+    first = next(checked, None)  # refuses what does not exist before it streams
+
+    def documents() -> Iterator[Document]:
+        if first is not None:
+            yield from seen(user, [first])
+            yield from seen(user, checked)
+
+    return streamed(downloads.answer(Rows(documents=documents, columns=columns), form, raw=_raw(request)))
+
+
+@get("/keys", opt=LISTED, sync_to_thread=True)
+def keys(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    downloads: TheDownloads,
+    rule: Annotated[str | None, QueryParameter(description="Only of one rule.")] = None,
+    limit: Limit = 100,
+    answer_format: SomeFormat = None,
+) -> Response[list[KeyDocument]]:
+    """Correlation keys."""
+    columns = ("rule", "side", "entity_type", "key", "value")
+    return _listed(request, user, downloads, lambda: map(key_document, engine.keys(rule)), columns, limit)
+
+
+@get("/pairs", opt=LISTED, sync_to_thread=True)
+def pairs(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    downloads: TheDownloads,
+    rule: Annotated[str | None, QueryParameter(description="Only of one rule.")] = None,
+    limit: Limit = 100,
+    answer_format: SomeFormat = None,
+) -> Response[list[PairDocument]]:
+    """The pairs of resources that correlation rules match."""
+    columns = ("rule", "value", "source_entity_type", "source_key", "target_entity_type", "target_key", "confidence")
+    return _listed(request, user, downloads, lambda: map(pair_document, engine.matches(rule)), columns, limit)
+
+
+@get("/classifications", opt=LISTED, sync_to_thread=True)
+def classifications(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    downloads: TheDownloads,
+    entity_type: SomeEntityType = None,
+    limit: Limit = 100,
+    answer_format: SomeFormat = None,
+) -> Response[list[ClassificationDocument]]:
+    """The resource type that was found for each resource."""
+    columns = ("entity_type", "key", "resource_type", "rule", "confidence")
+
+    def read() -> Iterator[ClassificationDocument]:
+        return map(classification_document, engine.classifications(entity_type))
+
+    return _listed(request, user, downloads, read, columns, limit)
+
+
+@get("/dirty", opt=LISTED, sync_to_thread=True)
+def dirty(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    downloads: TheDownloads,
+    entity_type: SomeEntityType = None,
+    limit: Limit = 100,
+    answer_format: SomeFormat = None,
+) -> Response[list[DirtyDocument]]:
+    """What tasks would compute."""
+    columns = ("task", "entity_type", "key", "since", "through")
+    return _listed(
+        request, user, downloads, lambda: map(dirty_document, iter(engine.dirty(entity_type))), columns, limit
+    )
+
+
+@get("/diff", opt=LISTED, sync_to_thread=True)
+def diff(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    downloads: TheDownloads,
+    entity_type: EntityType,
+    from_moment: Annotated[str, QueryParameter(name="from", description="A moment.")],
+    to: Moment,
+    limit: Limit = 100,
+    answer_format: SomeFormat = None,
+) -> Response[list[DeltaDocument]]:
+    """What differs between two moments."""
+    refuse_unseen(user, entity_type)
+    first, second = moment_of(from_moment), moment_of(to)
+    assert first is not None
+    assert second is not None
+    columns = ("change", "entity_type", "key", "association", "other_entity_type", "other_key", "changes")
+    return _listed(
+        request, user, downloads, lambda: map(delta_document, engine.diff(entity_type, first, second)), columns, limit
+    )
+
+
+ROUTES = (
+    entity_types, jobs, health, position, horizons, resources, export, resource, links, why, keys, pairs,
+    classifications, dirty, diff,
+)  # fmt: skip
+"""Its routes."""
