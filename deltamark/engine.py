@@ -287,6 +287,7 @@ class Engine:
         job: str | Job,
         *,
         force: bool = False,
+        force_read: bool = False,
         dry_run: bool = False,
         by: str | None = None,
         reason: str | None = None,
@@ -309,6 +310,8 @@ class Engine:
             with it. Tasks that the configuration has under the same identifier must be the same; functions must be
             called by tasks of the configuration.
         :param force: ignores thresholds, which would hold changes back.
+        :param force_read: compares every extract, also one that an earlier run applied as it is, and that would change
+            nothing: corrects what was altered in the store by other means.
         :param dry_run: does everything and then undoes it.
         :param by: the person for whom this is done; recorded beside the account, not verified.
         :param reason: why, or by which request; it is recorded.
@@ -336,13 +339,14 @@ class Engine:
         from deltamark.application.execution.given_jobs import job_to_run
 
         services = self._recording("run_job", by, reason, of="the run")
-        return self._run(services, job_to_run(services, job), force, dry_run, observer, rehearsed, extracts)
+        return self._run(services, job_to_run(services, job), force, dry_run, observer, rehearsed, extracts, force_read)
 
     def run_task(
         self,
         task: str | Task,
         *,
         force: bool = False,
+        force_read: bool = False,
         dry_run: bool = False,
         by: str | None = None,
         reason: str | None = None,
@@ -360,7 +364,9 @@ class Engine:
         from deltamark.application.execution.given_jobs import task_to_run
 
         services = self._recording("run_task", by, reason, of="the run")
-        return self._run(services, task_to_run(services, task), force, dry_run, observer, rehearsed, extracts)
+        return self._run(
+            services, task_to_run(services, task), force, dry_run, observer, rehearsed, extracts, force_read
+        )
 
     def record(
         self,
@@ -406,17 +412,33 @@ class Engine:
         observer: Observer | None,
         rehearsed: Callable[[Iterator[LoggedChange | PendingChange]], None] | None,
         extracts: Mapping[str, Any] | None,
+        force_read: bool = False,
     ) -> JobRun:
         from deltamark.application.execution.dry_run import dry_run as run_dry
         from deltamark.application.execution.run_job import run_if_free
 
         services = self._with_input(services, chosen.job, extracts)
         arguments.boolean("force", force)
+        arguments.boolean("force_read", force_read)
         watching = checked(observer)
         if not arguments.boolean("dry_run", dry_run):
-            return run_if_free(services, chosen.job, forced=force, observer=watching, definition=chosen.definition)
+            return run_if_free(
+                services,
+                chosen.job,
+                forced=force,
+                reads_anew=force_read,
+                observer=watching,
+                definition=chosen.definition,
+            )
         with self._dry_run():
-            return run_dry(services, chosen.job, forced=force, observer=watching, show_changes=rehearsed)
+            return run_dry(
+                services,
+                chosen.job,
+                forced=force,
+                reads_anew=force_read,
+                observer=watching,
+                show_changes=rehearsed,
+            )
 
     def resume(
         self,

@@ -27,7 +27,7 @@ from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import Job, TaskState
 from deltamark.domain.derivation.plan import Plan
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.runs.run import Counts, ExtractRead, LeftOut, Operator, SetAside
+from deltamark.domain.runs.run import Basis, Counts, ExtractRead, LeftOut, Operator, SetAside
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -183,6 +183,7 @@ class TaskResult:
     :param effect: whether it changed anything that the tasks that depend on it need to know.
     :param warned: whether a user must look at something.
     :param left_out: a connector that was left out because a run holds its changes back.
+    :param basis: of a synchronization that changes nothing when it is repeated.
     """
 
     counts: Counts = Counts()
@@ -192,6 +193,7 @@ class TaskResult:
     messages: tuple[str, ...] = field(converter=as_tuple, default=())
     warned: bool = False
     left_out: LeftOut | None = None
+    basis: Basis | None = None
 
     @property
     def state(self) -> TaskState:

@@ -318,6 +318,8 @@ def test_108_an_extract_that_grows_while_it_is_read_fails_the_task(holding, monk
             file.write("l,b\n")
         return original(*arguments, **options)
 
+    with (holding.exports / "people.csv").open("a") as file:
+        file.write("k,b\n")  # the same again would not be read
     monkeypatch.setattr(csv_cells, "detect_dialect", growing)
 
     refused(holding, "people.csv: the file was changed while it was read")

@@ -22,7 +22,13 @@ ShowChanges = Callable[[Iterator[LoggedChange | PendingChange]], None]
 
 
 def dry_run(
-    services: Services, job: Job, *, forced: bool, observer: Observer, show_changes: ShowChanges | None
+    services: Services,
+    job: Job,
+    *,
+    forced: bool,
+    observer: Observer,
+    show_changes: ShowChanges | None,
+    reads_anew: bool = False,
 ) -> JobRun:
     """Runs a job in a transaction that is rolled back, and returns the record that the run had.
 
@@ -33,7 +39,7 @@ def dry_run(
     with services.store.dry_run():
         deliveries = None if services.deliveries is None else services.deliveries.rehearsal()
         services = evolve(services, write_orphans=_no_file, deliveries=deliveries)
-        run = run_job(services, job, forced=forced, observer=observer, is_dry_run=True)
+        run = run_job(services, job, forced=forced, observer=observer, reads_anew=reads_anew, is_dry_run=True)
         if show_changes is not None:
             show_changes(_changes(services, run))
     return evolve(run, is_dry_run=True)

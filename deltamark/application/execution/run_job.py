@@ -48,7 +48,13 @@ def refuse_denied(job: Job, trigger: Trigger) -> None:
 
 
 def run_if_free(
-    services: Services, job: Job, *, forced: bool, observer: Observer, definition: str | None = None
+    services: Services,
+    job: Job,
+    *,
+    forced: bool,
+    observer: Observer,
+    reads_anew: bool = False,
+    definition: str | None = None,
 ) -> JobRun:
     """Runs a job as `run_job` does, but is refused at once where a task is already running.
 
@@ -57,7 +63,7 @@ def run_if_free(
     :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
     """
     refuse_if_running(services.store, tasks_to_lease(services, job))
-    return run_job(services, job, forced=forced, observer=observer, definition=definition)
+    return run_job(services, job, forced=forced, observer=observer, reads_anew=reads_anew, definition=definition)
 
 
 def run_job(
@@ -66,6 +72,7 @@ def run_job(
     *,
     forced: bool,
     observer: Observer,
+    reads_anew: bool = False,
     is_dry_run: bool = False,
     trigger: Trigger = BY_USER,
     claim: Claim = lambda tx, run: None,
@@ -78,6 +85,7 @@ def run_job(
 
     The first run under a configuration adopts it, in the transaction in which it starts.
 
+    :param reads_anew: compares extracts also where an earlier run applied them as they are.
     :param claim: takes part in the transaction that starts the run.
     :param definition: what is recorded of a job that is not one of the configuration.
     :raises AlreadyRunning: if another run runs one of the tasks; nothing was started.
@@ -112,6 +120,7 @@ def run_job(
         calls={call.ordinal: call for call in calls},
         outcomes={},
         forced=forced,
+        reads_anew=reads_anew,
         is_dry_run=is_dry_run,
     )
     record = RunRecorder(services, number, leased)

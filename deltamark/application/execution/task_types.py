@@ -48,6 +48,7 @@ class RunContext:
     :param calls: all task calls of the job, by ordinal.
     :param outcomes: of the tasks that have ended, by ordinal; grows during the run.
     :param forced: whether a user lets changes pass every threshold.
+    :param reads_anew: whether extracts are compared also where that changes nothing.
     :param pending: the ordinals of the synchronizations that a user resumes: they apply what was held back.
     :param prepared: the extracts that were prepared and are not synchronized yet, by connector.
     :param is_dry_run: whether all tasks share one transaction, which is undone.
@@ -63,6 +64,7 @@ class RunContext:
     calls: Mapping[int, TaskCall]
     outcomes: dict[int, Outcome]
     forced: bool = False
+    reads_anew: bool = False
     pending: frozenset[int] = frozenset()
     prepared: dict[str, PreparedExtracts] = field(factory=dict)
     is_dry_run: bool = False
@@ -156,7 +158,15 @@ def _synchronize(context: RunContext, task: SynchronizeTask, call: TaskCall, rep
         reason = _unprepared_reason(context, call)
         if reason is not None:
             return exclusion(context.services, task.connector, context.job, forced=context.forced) or Skip(reason)
-    return synchronize(context.services, task, context.job, context.prepared, forced=context.forced, report=report)
+    return synchronize(
+        context.services,
+        task,
+        context.job,
+        context.prepared,
+        forced=context.forced,
+        reads_anew=context.reads_anew,
+        report=report,
+    )
 
 
 def _unprepared_reason(context: RunContext, call: TaskCall) -> str | None:

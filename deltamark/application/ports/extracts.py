@@ -126,6 +126,14 @@ class Transformation:
     one_second_each: bool = False
 
 
+@frozen
+class FileDigest:
+    """The name of a file, and the SHA-256 of its bytes, as `ExtractRead` has them."""
+
+    file: str
+    digest: str
+
+
 class Extracts(Protocol):
     """Reads the connection tables of connectors.
 
@@ -133,7 +141,20 @@ class Extracts(Protocol):
 
     Each extract says for itself whether it is a delta: of one connector, some tables may be whole and others deltas.
     All mappings that read one table get the same kind.
+
+    :param reader: what besides a file decides what is read of it, such as versions and limits; None where equal
+        digests do not mean that the same is read.
     """
+
+    @property
+    def reader(self) -> str | None: ...
+
+    def file_of(self, table: str) -> FileDigest:
+        """The file of a connection table, which is read only for its digest.
+
+        :raises SourceError: if it cannot be read as a whole.
+        """
+        ...
 
     def resources(
         self,

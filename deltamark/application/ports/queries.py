@@ -161,6 +161,17 @@ class Reading(Protocol):
         """
         ...
 
+    def applied_before(
+        self, basis: str, entity_types: Collection[str], associations: Collection[str]
+    ) -> tuple[int, int] | None:
+        """The newest synchronization with a basis: its run, and its place there. None if none is known.
+
+        Nor is it if these entity types or associations were changed since, or if that is in doubt: after an adoption,
+        an erasure, a change of waiting links, a discard of changes made since, or a replay that corrected anything, and
+        where more was written than a look-up may read.
+        """
+        ...
+
     def changes(
         self,
         after: Position,

@@ -145,6 +145,7 @@ class RunLog:
                 extracts=end.result.extracts,
                 messages=end.result.messages,
                 left_out=end.result.left_out,
+                basis=end.result.basis,
             )
         )
 

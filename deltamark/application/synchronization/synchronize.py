@@ -39,6 +39,12 @@ from deltamark.application.synchronization.key_changes import changed_keys_of_li
 from deltamark.application.synchronization.known_spellings import SpelledExtracts, with_known_spellings
 from deltamark.application.synchronization.look_alikes import without_look_alikes
 from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion, is_given_delta, read_extracts
+from deltamark.application.synchronization.repetitions import (
+    Repetition,
+    basis_of_extracts,
+    basis_of_files,
+    repetition,
+)
 from deltamark.application.synchronization.threshold_check import SynchronizationEffects
 from deltamark.application.synchronization.unresolved_links import UnresolvedLinks
 from deltamark.application.synchronization.waiting_links import (
@@ -58,11 +64,11 @@ from deltamark.domain.configuration.entity_model import (
     EntityTypeMapping,
     PropertyRef,
 )
-from deltamark.domain.configuration.jobs import Job, SynchronizeTask
+from deltamark.domain.configuration.jobs import Job, SynchronizeTask, TaskState
 from deltamark.domain.history.changes import Position
 from deltamark.domain.messages import how_many
 from deltamark.domain.resources.events import Origin
-from deltamark.domain.runs.run import Counts, SetAside
+from deltamark.domain.runs.run import Basis, Counts, SetAside
 from deltamark.domain.sources.places import PlaceReached
 from deltamark.domain.synchronization.incomplete import why_incomplete
 from deltamark.domain.synchronization.rows import each_cell_once
@@ -78,27 +84,76 @@ def synchronize(
     prepared: dict[str, PreparedExtracts],
     *,
     forced: bool = False,
+    reads_anew: bool = False,
     report: ReportProgress = report_nothing,
 ) -> Apply | Skip:
     """Reads a connector's extracts unless they are prepared, then applies them at once.
 
-    They are applied in one transaction.
+    They are applied in one transaction. Extracts that an earlier run applied as they are, and after which nothing else
+    changed what they feed, are not compared again.
 
     Compares resources before the transaction, with the state as it is then; those that others change in between are
     compared again inside it.
 
+    :param reads_anew: reads and compares extracts in any case.
     :raises HeldBack: from the transaction, if it would change more than a threshold allows.
     """
     skip = exclusion(services, task.connector, job, forced=forced)
     if skip:
         return skip
     with services.store.reading() as view:
-        position = view.head()
-        extracts, states = _read_in_parallel(services, task, prepared, view)
-        spelled = _with_known_keys(services, view, extracts, states)
-        rows = extracts.counts()
-        report(TaskProgress("comparing", rows))
-        compared = _compare(services, view, spelled.extracts, states)
+        extracts = prepared.pop(task.connector, None)
+        if reads_anew or is_given_delta(services, task.connector):
+            basis = None
+        elif extracts is None:
+            basis = basis_of_files(services, task)
+        else:
+            basis = basis_of_extracts(services, extracts)
+        if repetition(services, view, task, basis) is None:
+            return _compared(services, task, extracts, view, report)
+
+    def apply(tx: Writing, scope: Scope) -> TaskResult:
+        found = repetition(services, tx, task, basis)
+        if found is None:  # something was changed in between
+            return _compared(services, task, extracts, tx, report)(tx, scope)
+        return _repeated(services, task, found, tx, scope)
+
+    return apply
+
+
+def _repeated(services: Services, task: SynchronizeTask, found: Repetition, tx: Writing, scope: Scope) -> TaskResult:
+    """What comparing again what was applied would give: what the earlier task recorded, and no change."""
+    before = found.task
+    messages = [*before.messages[: found.basis.messages], f"not compared: {_SAME.format(run=found.run)}"]
+    if not task.do_not_delete_changes:
+        messages += discard_changes_of(services.configuration, tx, task, scope)
+    return TaskResult(
+        counts=Counts(read=before.counts.read, set_aside=before.counts.set_aside),
+        set_aside=before.set_aside,
+        extracts=before.extracts,
+        messages=messages,
+        warned=before.state is TaskState.WARNING and not before.set_aside,
+        basis=found.basis,
+    )
+
+
+_SAME = "the extracts are those that run {run} read, and nothing else changed what they feed"
+
+
+def _compared(
+    services: Services,
+    task: SynchronizeTask,
+    prepared: PreparedExtracts | None,
+    view: Reading,
+    report: ReportProgress,
+) -> Apply:
+    """Reads extracts unless they are prepared, and compares them with the state of a view."""
+    position = view.head()
+    extracts, states = _read_in_parallel(services, task, prepared, view)
+    spelled = _with_known_keys(services, view, extracts, states)
+    rows = extracts.counts()
+    report(TaskProgress("comparing", rows))
+    compared = _compare(services, view, spelled.extracts, states)
     del states
     report(TaskProgress("waiting to write", rows))
 
@@ -123,15 +178,14 @@ def _with_known_keys(
 
 
 def _read_in_parallel(
-    services: Services, task: SynchronizeTask, prepared: dict[str, PreparedExtracts], view: Reading
+    services: Services, task: SynchronizeTask, prepared: PreparedExtracts | None, view: Reading
 ) -> tuple[PreparedExtracts, dict[str, pa.Table]]:
     """Reads the extracts and the state to compare them with at the same time.
 
     Neither needs the other.
     """
-    extracts = prepared.pop(task.connector, None)
-    if extracts is not None:
-        return extracts, {}
+    if prepared is not None:
+        return prepared, {}
     # Of a delta, few resources are read.
     if services.configuration.connections_of(task.connector) or is_given_delta(services, task.connector):
         return read_extracts(services, task.connector), {}
@@ -221,13 +275,24 @@ class _Synchronization:
             self._links_of_other_connector(other)
         self._check_thresholds()
         move_places(self._tx, self._places, self._origin)
+        basis = self._basis()
         if extracts.is_complete or extracts.repeats_what_was_held_back:
             self._messages += release(self._tx, self._task.connector)
         if not self._task.do_not_delete_changes:
             self._messages += discard_changes_of(self._services.configuration, self._tx, self._task, self._scope)
         read = self._read()
         counts = self._counts + read.counts
-        return evolve(read, counts=counts, effect=counts.changed > 0, messages=(*read.messages, *self._messages))
+        return evolve(
+            read, counts=counts, effect=counts.changed > 0, messages=(*read.messages, *self._messages), basis=basis
+        )
+
+    def _basis(self) -> Basis | None:
+        """What a repetition must have to change nothing; its messages are those until now."""
+        digest = basis_of_extracts(self._services, self._extracts)
+        if digest is None:
+            return None
+        of_extracts = () if self._extracts.reported else self._extracts.messages
+        return Basis(digest=digest, messages=len(of_extracts) + len(self._messages))
 
     def _read(self) -> TaskResult:
         """What was read and set aside, recorded whether the changes are applied or held back."""

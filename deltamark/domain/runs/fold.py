@@ -160,6 +160,7 @@ def _applied_to_task(
                 extracts=event.extracts,
                 messages=event.messages,
                 left_out=event.left_out,
+                basis=event.basis,
                 progress="",
             )
 

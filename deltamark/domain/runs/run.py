@@ -75,6 +75,21 @@ class ExtractRead:
 
 
 @frozen(kw_only=True)
+class Basis:
+    """What the result of a synchronization followed from, besides the store.
+
+    A synchronization with the same basis changes nothing as long as nothing else changes what it feeds.
+
+    :param digest: of the extracts, of the configuration and of the version that read them.
+    :param messages: how many of the messages of the task, the first ones, say something about the extracts: a
+        synchronization with the same basis has them too.
+    """
+
+    digest: str
+    messages: int = 0
+
+
+@frozen(kw_only=True)
 class PlannedTask:
     """A task that a run will call.
 
@@ -346,6 +361,7 @@ class TaskEnded(RunEvent):
     Its children look at `effect`. `messages` are for people.
 
     :param left_out: the connector that the task would have worked on, and why it was left out; None where it was not.
+    :param basis: of a synchronization that changes nothing when it is repeated; None of all other tasks.
     """
 
     task: int
@@ -356,6 +372,7 @@ class TaskEnded(RunEvent):
     extracts: tuple[ExtractRead, ...] = field(converter=as_tuple, default=())
     messages: tuple[str, ...] = field(converter=as_tuple, default=())
     left_out: LeftOut | None = None
+    basis: Basis | None = None
 
 
 @frozen(kw_only=True)
@@ -387,6 +404,8 @@ class TaskRun:
     """The progress of a running task, in words."""
     left_out: LeftOut | None = None
     """The connector that it left out because a run holds its changes back."""
+    basis: Basis | None = None
+    """What it followed from, where it is a synchronization that changes nothing when it is repeated."""
 
     def __repr__(self) -> str:
         return f"<TaskRun {self.identifier}: {self.state.value}, {how_many(self.counts.changed, 'change')}>"

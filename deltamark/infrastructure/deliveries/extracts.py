@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from deltamark.application.ports.deliveries import Delivery
 from deltamark.application.ports.extracts import (
     Extracts,
+    FileDigest,
     LinkColumn,
     LinkExtract,
     ResourceExtract,
@@ -32,6 +33,17 @@ class DeliveredExtracts:
 
     delivered: Mapping[str, tuple[Delivery, Extracts]]
     others: Extracts
+
+    @property
+    def reader(self) -> str | None:
+        """None: a delivery moves the place of its source, which the next one is not to be compared with."""
+        return None
+
+    def file_of(self, table: str) -> FileDigest:
+        """The file of a connection table, see `Extracts`."""
+        if table not in self.delivered:
+            return self.others.file_of(table)
+        return self.delivered[table][1].file_of(table)
 
     def resources(
         self,

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 from attrs import evolve, field, frozen
 
-from deltamark.application.ports.extracts import LinkColumn, LinkExtract, ResourceExtract, Transformation
+from deltamark.application.ports.extracts import FileDigest, LinkColumn, LinkExtract, ResourceExtract, Transformation
 from deltamark.application.ports.sources import NOT_READ
 from deltamark.domain.configuration.entity_model import EntityAssociationMapping, EntityType, EntityTypeMapping
 from deltamark.domain.configuration.value_formats import CellType
@@ -39,6 +39,7 @@ from deltamark.infrastructure.extracts.many_values import one_row_each
 from deltamark.infrastructure.extracts.query import Query, link_query, resource_query
 from deltamark.infrastructure.extracts.row_faults import DescribedColumns
 from deltamark.infrastructure.extracts.transformed import Transformer
+from deltamark.version import __version__
 
 _ATTEMPTS = 3
 
@@ -82,6 +83,25 @@ class FolderExtracts:
     def with_tables(self, sources: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> FolderExtracts:
         """The extracts of one run, to which a program gives some of the connection tables."""
         return evolve(self, direct=DirectTables(sources, columns, self.direct))
+
+    @property
+    def reader(self) -> str | None:
+        """The versions of what reads files, and the limits and options that it reads them with."""
+        options = sorted((table, sorted(of_table.items())) for table, of_table in self.options.items())
+        return (
+            f"deltamark {__version__}, duckdb {duckdb.__version__}, pyarrow {pa.__version__}, {self.limits}, {options}"
+        )
+
+    def file_of(self, table: str) -> FileDigest:
+        """The file of a connection table, which is read only for its digest.
+
+        :raises SourceError: if it cannot be read as a whole.
+        """
+        if self.direct is not None and table in self.direct:
+            with self.direct.opened(table) as file:
+                return FileDigest(file.name, file_digest(file.path))
+        with copies() as all_copies, open_extract(self.folder, table, ENDINGS, all_copies) as file:
+            return FileDigest(file.name, file_digest(file.path))
 
     def resources(
         self,

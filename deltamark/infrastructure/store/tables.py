@@ -154,9 +154,9 @@ PHRASES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         },
     ),
     "places": (
-        "How far changes were flagged.",
+        "How far changes were flagged, and up to where a replay corrected the state.",
         {
-            "consumer, position, digest": "a single row: flagging itself, its position, and an empty digest",
+            "consumer, position, digest": "`*flags*` or `*corrected*`, its position, and an empty digest",
             "seal": _SEAL,
         },
     ),

@@ -34,6 +34,7 @@ from deltamark.infrastructure.store.queries.flags import FlagQueries
 from deltamark.infrastructure.store.queries.history import HistoryQueries
 from deltamark.infrastructure.store.queries.leases import LeaseQueries
 from deltamark.infrastructure.store.queries.places import PlaceQueries
+from deltamark.infrastructure.store.queries.repetitions import RepetitionQueries
 from deltamark.infrastructure.store.queries.retention import RetentionQueries
 from deltamark.infrastructure.store.queries.stored_events import StoredEventQueries
 
@@ -46,6 +47,7 @@ class StoreReading(
     LeaseQueries,
     PendingQueries,
     PlaceQueries,
+    RepetitionQueries,
     ScheduleQueries,
     ConsumerQueries,
     DeadLetterQueries,
@@ -80,6 +82,7 @@ class StoreWriting(
     ConsumerCommands,
     DeadLetterCommands,
     StoreCopyUntil,
+    RepetitionQueries,
     HistoryQueries,
 ):
     """All queries and commands, in one writing transaction."""

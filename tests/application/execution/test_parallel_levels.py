@@ -27,6 +27,8 @@ IN_ORDER = Job("InOrder", [Step("SynchronizeHR"), Step("SynchronizeTeams")])
 class Meeting:
     """Extracts in which whoever reads one waits until somebody else reads another one at the same time."""
 
+    reader = None
+
     def __init__(self, extracts, patience_s=PATIENCE_S):
         self._extracts = extracts
         self._barrier = threading.Barrier(2, timeout=patience_s)

@@ -59,6 +59,8 @@ class PlainExtracts(Extracts):
     def _write(self, name: str, columns: list[str], rows: Iterable[Mapping[str, Any]]) -> None:
         self._tables[name] = [{column: row.get(column) for column in columns} for row in rows]
 
+    reader = None
+
     def resources(
         self,
         mapping: EntityTypeMapping,

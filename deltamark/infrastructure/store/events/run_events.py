@@ -11,6 +11,7 @@ from attrs import asdict, fields
 
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.runs.run import (
+    Basis,
     CancelRequested,
     ChangesDiscarded,
     Counts,
@@ -42,12 +43,14 @@ RUN_BEGINNINGS = (RUN_STARTED, RUN_RESUMED)
 ERASABLE_RECORDS = (ROWS_SET_ASIDE, LINKS_WAIT)
 """Records of runs that hold what rows of extracts say; an erasure empties those that name the resource."""
 
+TASK_ENDED = "te1"
+
 RUN_TOPICS: Mapping[str, type[RunEvent]] = {
     RUN_STARTED: RunStarted,
     "ts1": TaskStarted,
     ROWS_SET_ASIDE: RowsSetAside,
     CHANGES_DISCARDED: ChangesDiscarded,
-    "te1": TaskEnded,
+    TASK_ENDED: TaskEnded,
     "re1": RunEnded,
     RUN_RESUMED: RunResumed,
     "cr1": CancelRequested,
@@ -106,6 +109,8 @@ def _value(name: str, value: Any) -> Any:
             return tuple((int(first), int(last)) for first, last in value)
         case "streams":
             return tuple(map(int, value))
+        case "basis":
+            return Basis(**value)
         case "left_out":
             return LeftOut(**{**value, "since": datetime.fromisoformat(value["since"])})
         case "messages" | "direct_input" | "entity_types" | "again" | "pending":

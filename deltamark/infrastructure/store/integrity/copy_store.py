@@ -84,6 +84,8 @@ class StoreCopy(RebuildCommands):
             "sink, position, part, state, refused_at, tries, problem, decided_at, decided_by, reason",
         )
         self._continue_like(db, comparison)
+        if verified.differences:
+            self._note_correction(self.head())
         seal_rows(self._db, SEALED)
         self._sums.forget()
         return Replayed(verified=verified, recomputes=recomputes)

@@ -104,6 +104,8 @@ class StoreCopyUntil(StoreCopy, PastQueries, ErasureQueries):
             pass
         refuse_broken(comparison.result())
         refuse_faulty_tables(comparison)
+        if comparison.result().differences:
+            self._note_correction(until)
         self._is_rebuilding = True
         up_to = f"position<={int(until)}"
         self._copy(db, "snapshots", SNAPSHOTS, "stream", up_to)

@@ -16,6 +16,7 @@ from deltamark.infrastructure.store.integrity.ownerless_rows import remove_owner
 from deltamark.infrastructure.store.integrity.state_check import Comparison, expected_horizons
 from deltamark.infrastructure.store.integrity.table_check import LOG_END
 from deltamark.infrastructure.store.integrity.table_repair import DERIVED, repair_tables
+from deltamark.infrastructure.store.queries.repetitions import CORRECTED
 from deltamark.infrastructure.store.queries.state import Queries
 from deltamark.infrastructure.store.row_seals import SEALED, count_rows, seal_rows
 
@@ -69,6 +70,7 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
             self._db.set_log_end(self._db.one("SELECT max(position) FROM moments") or 0)
         if "table_seals" in faulty:
             self._db.execute("DELETE FROM table_seals")
+        self._note_correction(self.head())
         seal_rows(self._db, SEALED)
         self._sums.forget()
         self._write_store()  # at once, so that this transaction reads what it has put right
@@ -84,6 +86,14 @@ class RebuildCommands(WaitingLinkCommands, VerifyQueries):
         else:
             self._stream, self._run = max(self._stream, stream), max(self._run, run)
             self._micros = max(self._micros, newest_time)
+
+    def _note_correction(self, position: int) -> None:
+        """Keeps up to where the state was corrected: before that, it may not have been what extracts say."""
+        self._db.execute(
+            """INSERT INTO places (consumer, position, digest) VALUES (?1, ?2, '')
+            ON CONFLICT (consumer) DO UPDATE SET position=excluded.position""",
+            (CORRECTED, position),
+        )
 
     def _delete_where(self, table: str, condition: str) -> None:
         self._db.execute(f"DELETE FROM {table} WHERE {condition}")
