@@ -60,7 +60,7 @@ _STATE = Column("state", lambda document: with_sign(document["state"], document[
 @click.command(epilog="Example: deltamark run Incremental --dry-run")
 @click.argument("job", required=False, type=Name("JOB"))
 @click.option("--force", is_flag=True, help="Ignore thresholds.")
-@click.option("--force-read", is_flag=True, help="Compare extracts also if an earlier run applied the same.")
+@click.option("--force-read", is_flag=True, help="Compare extracts that were applied already, too.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and commit nothing.")
 @by_options
 @click.option("--via", type=Name("PROGRAM"), metavar="PROGRAM", help="The program that starts it; it is recorded.")
