@@ -27,7 +27,7 @@ from tests.servers import samba, slapd
 
 ATTRIBUTES = ("entryUUID", "uid", "cn", "sn", "givenName", "mail", "telephoneNumber", "departmentNumber", "title")
 PEOPLE = f"ou=people,{slapd.SUFFIX}"
-TIMES, OVER_THE_SERVER_S = 2.0, 1.0
+TIMES, OVER_THE_SERVER_S, ABOVE_IDLE_MIB = 2.0, 1.0, 40
 CHANGES = 100
 
 
@@ -42,14 +42,14 @@ def delivered(folder: Path, ask: Question, reading: Callable[[Tables], Reached])
         return reached, sum(draft._rows.values())
 
 
-def directory_question(address: str) -> Question:
+def directory_question(address: str, object_class: str = "inetOrgPerson") -> Question:
     """All people of slapd, with nine columns."""
     return Question(
         connection="Directory",
         package="Ldap",
         settings={"server": address, "tls": "none", "user": slapd.ADMINISTRATOR},
         secrets={"password": lambda: Secret(slapd.PASSWORD)},
-        tables=(WantedTable(name="Person", columns=ATTRIBUTES, options={"ObjectClass": "inetOrgPerson"}),),
+        tables=(WantedTable(name="Person", columns=ATTRIBUTES, options={"ObjectClass": object_class}),),
     )
 
 
@@ -100,17 +100,24 @@ class ServerTime:
 
 
 def read(address: str) -> None:
-    """Reads slapd as a whole, and prints the seconds, the memory and the rows as JSON."""
+    """Reads slapd as a whole, and prints the seconds, the memory and the rows as JSON.
+
+    Its container is read before, as a process does that has loaded its libraries and opened its store.
+    """
     from deltamark.infrastructure.ldap.directory import LdapDirectory
 
     ask = directory_question(address)
+    unit = directory_question(address, "organizationalUnit")
     with tempfile.TemporaryDirectory() as name:
+        began = time.perf_counter()
+        delivered(Path(name), unit, lambda into: LdapDirectory().snapshot(unit, into))
+        first = time.perf_counter() - began
         idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         began, worked = time.perf_counter(), time.process_time()
         _, rows = delivered(Path(name), ask, lambda into: LdapDirectory().snapshot(ask, into))
         took, worked = time.perf_counter() - began, time.process_time() - worked
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": took, "processor": worked, "rows": rows, "idle": idle, "peak": peak}))
+    print(json.dumps({"first": first, "seconds": took, "processor": worked, "rows": rows, "idle": idle, "peak": peak}))
 
 
 def measure_slapd(folder: Path, entries: int) -> None:
@@ -137,7 +144,12 @@ def measure_slapd(folder: Path, entries: int) -> None:
         f"(goal: at most {TIMES:g})"
     )
     peak, idle = (max(result[name] for result in ours) for name in ("peak", "idle"))
-    print(f"  peak memory {peak:.0f} MiB, {peak - idle:.0f} above the idle process")
+    first = median(result["first"] for result in ours)
+    print(f"  {first:.2f} s before that for a first reading, of one entry, with loading the libraries")
+    print(
+        f"  peak memory {peak:.0f} MiB, {peak - idle:.0f} above the process after its first reading "
+        f"(goal: at most {ABOVE_IDLE_MIB})"
+    )
 
 
 def _people(count: int) -> str:

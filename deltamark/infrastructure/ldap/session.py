@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import ldap
 from attrs import define, field, frozen
+from ldap.ldapobject import SimpleLDAPObject
 
 from deltamark.application.ports.sources import Question, SourceUnreachable
 from deltamark.infrastructure.ldap.controls import (
@@ -39,13 +40,14 @@ _METHODS = ("simple", "external")
 _PORTS = {"ldap": 389, "ldaps": 636}
 _RANGE = re.compile(r"(?P<name>.+);range=(?P<first>\d+)-(?P<last>\d+|\*)", re.IGNORECASE)
 _AGAIN = "Nothing is wrong with what is stored: the next run reads again."
-_REFRESH_REQUIRED = 4096
+_ENTRY, _LAST = ldap.RES_SEARCH_ENTRY, ldap.RES_SEARCH_RESULT
+_MOST_NAMES = 1000
 
 Attributes = dict[str, list[bytes]]
 """Values by the name of their attribute, in lower case."""
 
 
-@frozen
+@define(eq=False)
 class Entry:
     """An entry of the directory.
 
@@ -192,6 +194,33 @@ def _first_reached(ask: Question) -> Session:
     raise SourceUnreachable(problem, failures[-1].advice, is_temporary=may_pass)
 
 
+class _Connection(SimpleLDAPObject):
+    """A connection of the library that leaves the controls of answers as they came: one comes with each entry."""
+
+    def next_message(self, search: int, timeout: float) -> tuple[int, Any, Any]:
+        """The next message of a search: its kind, what it holds, and the controls of a result."""
+        kind, data, _, answers = self._ldap_call(self._l.result4, search, 0, timeout, 1, 1, 0)
+        return kind, data, answers
+
+
+def _decoded(answers: Iterable[tuple[str, bool, bytes | None]]) -> tuple[Answer, ...]:
+    """The controls of an answer that are known.
+
+    :raises ldap.LDAPError: if one is not, and must be.
+    """
+    found = []
+    for oid, is_critical, value in answers:
+        known = RESPONSES.get(oid)
+        if known is not None:
+            answer = known()
+            answer.decodeControlValue(value)
+            answer.controlType = oid
+            found.append(answer)
+        elif is_critical:
+            raise ldap.UNAVAILABLE_CRITICAL_EXTENSION({"desc": f"the control {oid} of an answer is not known"})
+    return tuple(found)
+
+
 class Session:
     """One connection to one server.
 
@@ -207,6 +236,7 @@ class Session:
         self._timeout = float(ask.text("timeout") or _TIMEOUT)
         self._most = int(ask.text("max_entries") or _MOST_ENTRIES)
         self._read = 0
+        self._names: dict[str, str] = {}
         self._connection: Any = None
 
     def connect(self) -> None:
@@ -224,7 +254,7 @@ class Session:
                     "machine.",
                 )
         authority = self._authority()
-        self._connection = ldap.initialize(self.server.address)
+        self._connection = _Connection(self.server.address)
         for option, value in (
             (ldap.OPT_REFERRALS, 0),
             (ldap.OPT_DEREF, ldap.DEREF_NEVER),
@@ -361,20 +391,23 @@ class Session:
                 base, scope, filtered, list(attributes) or ["1.1"], serverctrls=list(controls)
             )
             while True:
-                kind, data, _, answers, _, _ = self._connection.result4(message, 0, self._timeout, 1, 1, 0, RESPONSES)
-                if kind == ldap.RES_SEARCH_RESULT:
-                    end.answers = tuple(answers)
+                kind, data, answers = self._connection.next_message(message, self._timeout)
+                if kind == _LAST:
+                    end.answers = _decoded(answers)
                     return
-                self._count()
+                self._read += 1
+                if self._read > self._most:
+                    raise self._too_many()
+                if kind == _ENTRY:
+                    for dn, values, controls_of_entry in data:
+                        yield self._entry(dn, values, _decoded(controls_of_entry))
+                    continue
                 if kind == ldap.RES_INTERMEDIATE:
                     end.messages += [SyncInfo(value or b"") for oid, value, _ in data if oid == SYNC_INFO]
                     continue
                 if kind == ldap.RES_SEARCH_REFERENCE:
                     end.references += 1
                     self.references += 1
-                    continue
-                for dn, values, controls_of_entry in data:
-                    yield self._entry(dn, values, tuple(controls_of_entry))
         except ldap.LDAPError as error:
             raise self._refused(error, base) from error
         except _NOT_DECODED as error:
@@ -438,24 +471,30 @@ class Session:
             entry.attributes[name] = values
         return entry
 
-    def _count(self) -> None:
-        """Counts what the server sends: entries, references and messages, none of which may go on without end."""
-        self._read += 1
-        if self._read > self._most:
-            raise SourceUnreachable(
-                f"{self.server.address} gave more than {self._most:,} entries",
-                "If the directory is that large, raise max_entries of the connection.",
-            )
+    def _too_many(self) -> SourceUnreachable:
+        """What the server sends may not go on without end: entries, references and messages."""
+        return SourceUnreachable(
+            f"{self.server.address} gave more than {self._most:,} entries",
+            "If the directory is that large, raise max_entries of the connection.",
+        )
 
     def _entry(self, dn: str, values: dict[str, list[bytes]], answers: tuple[Answer, ...]) -> Entry:
+        attributes, names = {}, self._names
         for name, listed in values.items():
-            if len(listed[0] if len(listed) == 1 else max(listed, key=len, default=b"")) > _LARGEST_VALUE:
-                raise SourceUnreachable(
-                    f"{self.server.address} gave {name} of {dn}, which has {max(map(len, listed)):,} bytes, and at "
-                    f"most {_LARGEST_VALUE:,} are read",
-                    f"Leave {name} out of the mapping.",
-                )
-        return Entry(dn, {name.lower(): listed for name, listed in values.items()}, answers)
+            for value in listed:
+                if len(value) > _LARGEST_VALUE:
+                    raise SourceUnreachable(
+                        f"{self.server.address} gave {name} of {dn}, which has {max(map(len, listed)):,} bytes, and at "
+                        f"most {_LARGEST_VALUE:,} are read",
+                        f"Leave {name} out of the mapping.",
+                    )
+            key = names.get(name)
+            if key is None:
+                key = name.lower()
+                if len(names) < _MOST_NAMES:  # a server may give any number of ranges
+                    names[name] = key
+            attributes[key] = listed
+        return Entry(dn, attributes, answers)
 
     def _broken(self, problem: str) -> SourceUnreachable:
         return SourceUnreachable(f"{self.server.address} {problem}", _AGAIN)

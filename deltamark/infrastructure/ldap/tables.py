@@ -246,6 +246,11 @@ class RowMaker:
         attributes = entry.attributes
         for cell, source, convert in self._cells:
             values = attributes.get(source)
+            if values and convert is text and len(values) == 1:
+                value = values[0]
+                if value.isascii() and b"\0" not in value:
+                    row.append(value.decode())
+                    continue
             if not values:
                 values = attributes.get(f"{source};binary") if source else [entry.dn.encode()]
             if not values:
