@@ -82,13 +82,18 @@ def run_or_resume(source: DatabaseSource, *, resumes: bool) -> None:
 
 def run_that_moves_the_place_first(url: str, folder: Path, at_step: int, resumes: bool, told: Connection) -> None:
     """A run whose place moves in a transaction of its own, before what was delivered is applied: what must never be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deltamark.application.execution.task_types.synchronize", moves_the_place_and_dies("HR_Source"))
+        run(url, folder, 0, False, told)
+
+
+def moves_the_place_and_dies(connection: str) -> Callable[..., None]:
+    """A synchronization that moves the place of a connection, and applies nothing."""
 
     def move_and_die(services: Any, *_: Any, **__: Any) -> None:
         with services.store.transaction() as tx:
-            delivery = services.deliveries.newest(tx.epoch(), "HR_Source")
+            delivery = services.deliveries.newest(tx.epoch(), connection)
             places.move_places(tx, places.places_of([delivery], {}), places.Origin(1, 1))
         die()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deltamark.application.execution.task_types.synchronize", move_and_die)
-        run(url, folder, 0, False, told)
+    return move_and_die

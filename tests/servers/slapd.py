@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from tests.servers.certificates import Certificate
@@ -102,10 +103,12 @@ class Slapd:
             self._process = None
 
     def kill(self) -> None:
-        """Kills the server."""
+        """Kills the server, and waits until its port is free."""
         if self._process is not None:
             self._process.kill()
             self._process = None
+        while not is_free(self.port):
+            sleep(0.02)
 
     def backup(self) -> Path:
         """A copy of the data, made while the server is stopped."""
