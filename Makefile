@@ -20,7 +20,8 @@ test-all: test
 	DELTAMARK_TESTS=rest $(PYTEST)
 
 # Real servers for tests/servers, on Debian and as root: a Samba domain controller, slapd and MariaDB. Starts nothing.
-SERVERS := samba samba-ad-dc samba-ad-provision python3-samba winbind attr slapd ldap-utils mariadb-server
+SERVERS := samba samba-ad-dc samba-ad-provision python3-samba winbind attr slapd ldap-utils mariadb-server \
+	krb5-user libsasl2-modules-gssapi-mit
 SERVER_LIBRARIES := build-essential libldap2-dev libsasl2-dev
 
 servers: .venv/.dev

@@ -48,11 +48,13 @@ def mutated(data: bytes, random: Random) -> bytes:
 INTERMEDIATE = 0x79
 
 
-def altered(answered: list[bytes], random: Random) -> bytes:
-    """Messages, altered but for intermediate ones: python-ldap 3.4.8 crashes at one that has no name."""
+def altered(answered: list[bytes], random: Random, *, reads_messages: bool) -> bytes:
+    """Messages, altered, but for intermediate ones where they are read: python-ldap 3.4.8 crashes at a nameless one."""
     while True:
-        found = mutated(b"".join(message for message in answered if INTERMEDIATE not in message), random)
-        if INTERMEDIATE not in found:
+        found = mutated(
+            b"".join(message for message in answered if not reads_messages or INTERMEDIATE not in message), random
+        )
+        if not reads_messages or INTERMEDIATE not in found:
             return found
 
 
@@ -102,7 +104,7 @@ def test_altered_answers_end_a_reading_whole_or_with_a_message(ldap_library: Non
             if at[0] != 0:
                 yield from answered
                 return
-            yield altered(answered, random)
+            yield altered(answered, random, reads_messages=kind == "sync")
             raise End
 
         directory.fault = alters
@@ -115,6 +117,24 @@ def test_altered_answers_end_a_reading_whole_or_with_a_message(ldap_library: Non
                 failed += 1
     assert whole
     assert failed
+
+
+@pytest.mark.parametrize("kind", ["ad", "plain"])
+def test_a_message_without_a_name_does_not_end_the_process(ldap_library: None, kind: str) -> None:
+    from deltamark.infrastructure.ldap.active_directory import ActiveDirectory
+    from deltamark.infrastructure.ldap.directory import LdapDirectory
+
+    def adds_a_message(request: Request, answered: list[bytes]) -> Iterator[bytes]:
+        number = answered[0][2:5]  # of the request, as an element
+        if number[:2] == b"\x02\x01":
+            yield ber.sequence(number, ber.element(INTERMEDIATE, ber.element(0x81, b"value")))
+        yield from answered
+
+    with FakeDirectory(kind) as directory:
+        directory.put("u", "user", mail="u@x")
+        source: Any = ActiveDirectory() if kind == "ad" else LdapDirectory()
+        directory.fault = adds_a_message
+        read(source, question(directory), None)
 
 
 def read(source: Any, ask: Question, place: SourcePlace | None) -> None:

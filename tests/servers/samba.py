@@ -40,7 +40,7 @@ class DomainController:
         """Starts the server."""
         tls = self.folder / "tls"
         options = {
-            "server services": "ldap",
+            "server services": "ldap kdc",
             "interfaces": "lo",
             "bind interfaces only": "yes",
             "ldap server require strong auth": "allow_sasl_over_tls",

@@ -294,7 +294,7 @@ class _Refresh:
 
         :raises PlaceLost: if the server no longer knows what was deleted since the cookie.
         """
-        end = Search()
+        end = Search(reads_messages=True)
         request = controls.sync_request(self._since)
         for entry in self._directory.session.search(
             self._base, self._filter, self._attributes, controls=[request], end=end

@@ -36,12 +36,13 @@ _PAGE_SIZE = 1000
 _MOST_ENTRIES = 10_000_000
 _LARGEST_VALUE = 1 << 20
 MOST_EMPTY_PAGES = 1000
-_METHODS = ("simple", "external")
+_METHODS = ("simple", "external", "gssapi")
 _PORTS = {"ldap": 389, "ldaps": 636}
 _RANGE = re.compile(r"(?P<name>.+);range=(?P<first>\d+)-(?P<last>\d+|\*)", re.IGNORECASE)
 _AGAIN = "Nothing is wrong with what is stored: the next run reads again."
 _ENTRY, _LAST = ldap.RES_SEARCH_ENTRY, ldap.RES_SEARCH_RESULT
 _MOST_NAMES = 1000
+_NO_MODULE = "no mechanism available"
 
 Attributes = dict[str, list[bytes]]
 """Values by the name of their attribute, in lower case."""
@@ -80,8 +81,13 @@ class Refused(Exception):
 
 @define
 class Search:
-    """The end of a search: what came with its result."""
+    """The end of a search: what came with its result.
 
+    :ivar reads_messages: whether messages within the answer are read: the library ends the process at one without a
+        name, and only the content synchronization needs them.
+    """
+
+    reads_messages: bool = False
     answers: tuple[Answer, ...] = ()
     messages: list[SyncInfo] = field(factory=list)
     references: int = 0
@@ -194,12 +200,12 @@ def _first_reached(ask: Question) -> Session:
     raise SourceUnreachable(problem, failures[-1].advice, is_temporary=may_pass)
 
 
-class _Connection(SimpleLDAPObject):
+class _Connection(SimpleLDAPObject):  # type: ignore[misc]  # it has no types
     """A connection of the library that leaves the controls of answers as they came: one comes with each entry."""
 
-    def next_message(self, search: int, timeout: float) -> tuple[int, Any, Any]:
+    def next_message(self, search: int, timeout: float, reads_messages: bool) -> tuple[int, Any, Any]:
         """The next message of a search: its kind, what it holds, and the controls of a result."""
-        kind, data, _, answers = self._ldap_call(self._l.result4, search, 0, timeout, 1, 1, 0)
+        kind, data, _, answers = self._ldap_call(self._l.result4, search, 0, timeout, 1, int(reads_messages), 0)
         return kind, data, answers
 
 
@@ -264,7 +270,9 @@ class Session:
             (ldap.OPT_TIMEOUT, self._timeout),
         ):
             self._connection.set_option(option, value)
+        self._connection.set_option(ldap.OPT_X_SASL_NOCANON, 1)  # a name is asked for as the address has it
         if encrypted:
+            self._connection.set_option(ldap.OPT_X_SASL_SSF_MAX, 0)  # one encryption is enough, and AD refuses two
             self._connection.set_option(ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND)
             self._connection.set_option(ldap.OPT_X_TLS_CACERTFILE, authority)
             self._connection.set_option(ldap.OPT_X_TLS_PROTOCOL_MIN, 0x303)
@@ -336,6 +344,8 @@ class Session:
         try:
             if method == "external":
                 self._connection.sasl_external_bind_s()
+            elif method == "gssapi":
+                self._sign_in_by_ticket(user)
             elif user:
                 secret = self._ask.secret("password")
                 if secret is None or not secret.value:
@@ -350,6 +360,35 @@ class Session:
             raise SourceUnreachable(
                 f"{self.server.address} refused {who}: {_failure(error)}",
                 "See that the user and its password are right, and the account is not locked. It was tried once.",
+            ) from error
+
+    def _sign_in_by_ticket(self, user: str | None) -> None:
+        if user:
+            raise SourceUnreachable(
+                f'user {user} of connection {self._ask.connection} has no meaning with authentication = "gssapi": the '
+                "ticket says who reads",
+                "Leave out user and password.",
+            )
+        try:
+            self._connection.sasl_non_interactive_bind_s("GSSAPI")
+        except ldap.LDAPError as error:
+            failure = _failure(error)
+            advice = (
+                "See that the ticket is of a user who may read, and that the address names the server as Kerberos does "
+                "(ldap/HOST). It was tried once."
+            )
+            if _NO_MODULE in failure:
+                advice = (
+                    "Install the Kerberos module of SASL: the package libsasl2-modules-gssapi-mit of Debian, or "
+                    "cyrus-sasl-gssapi of Fedora."
+                )
+            elif isinstance(error, ldap.LOCAL_ERROR):
+                advice = (
+                    "Get a ticket by kinit, or name a keytab by the environment variable KRB5_CLIENT_KTNAME, for the "
+                    "account under which this program runs; see that the address names the server as Kerberos does."
+                )
+            raise SourceUnreachable(
+                f"{self.server.address} was not signed in to by Kerberos: {failure}", advice
             ) from error
 
     def values_matching(self, filters: Sequence[str]) -> Request:
@@ -391,7 +430,7 @@ class Session:
                 base, scope, filtered, list(attributes) or ["1.1"], serverctrls=list(controls)
             )
             while True:
-                kind, data, answers = self._connection.next_message(message, self._timeout)
+                kind, data, answers = self._connection.next_message(message, self._timeout, end.reads_messages)
                 if kind == _LAST:
                     end.answers = _decoded(answers)
                     return
