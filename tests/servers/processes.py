@@ -87,9 +87,14 @@ class ServerProcess:
         self._close()
 
     def kill(self) -> None:
-        """Kills the server, as a power cut does."""
+        """Kills the server, as a power cut does; it may have a process group of its own."""
+        guard = self._guard.pid
+        with suppress(FileNotFoundError):
+            for child in Path(f"/proc/{guard}/task/{guard}/children").read_text().split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
         with suppress(ProcessLookupError):
-            os.killpg(self._guard.pid, signal.SIGKILL)
+            os.killpg(guard, signal.SIGKILL)
         self._close()
 
     def _close(self) -> None:

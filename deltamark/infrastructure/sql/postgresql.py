@@ -75,6 +75,11 @@ _NOT_REACHED = (
     "too many clients",
 )
 
+_NOT_PROVEN = ("SSL error", "does not match host name")
+_CERTIFICATE = (
+    "See that the address names the server as its certificate does, and that authority names the file of the authority "
+    "that issued it. Certificates are always verified."
+)
 _NUMBERS = frozenset({"smallint", "integer", "bigint", "numeric", "xid8"})
 _BOOLEAN, _BYTES, _XID8 = 16, 17, 5069
 """The types `boolean`, `bytea` and `xid8`."""
@@ -111,7 +116,8 @@ def postgresql_reader(ask: Question) -> Iterator[PostgreSQLReader]:
             yield PostgreSQLReader(connection)
     except psycopg.Error as e:
         problem = " ".join(str(e).split()) or type(e).__name__
-        failed = SourceUnreachable(problem, is_temporary=may_pass(e.sqlstate, problem))
+        advice = _CERTIFICATE if e.sqlstate is None and any(word in problem for word in _NOT_PROVEN) else ""
+        failed = SourceUnreachable(problem, advice, is_temporary=may_pass(e.sqlstate, problem))
     else:
         return
     raise failed  # without its cause, which may show the password
