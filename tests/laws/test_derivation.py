@@ -12,6 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deltamark.application.derivation import inputs
 from deltamark.infrastructure.evaluation.evaluator import DuckEvaluator
 from tests.laws.machine import EDITS, begun, lived
 from tests.scenarios.organisation.formulas import ASSOCIATIONS, KEY_OF
@@ -267,6 +268,24 @@ def test_how_many_resources_are_worked_on_at_once_makes_no_difference(new_plain,
         for day in days:
             lived(organisation.world, day)
             organisation.run()
+
+    assert other.derived() == one.derived()
+    assert logged(other) == logged(one)
+
+
+@pytest.mark.slow  # runs jobs for each example
+@law(3)
+@given(days=DAYS, at_once=st.sampled_from([1, 2, 7]))
+def test_whether_all_resources_are_in_memory_makes_no_difference(new_plain, days, at_once):
+    one, other = new_plain(), new_plain()
+    for organisation, few, portion in ((one, inputs.FEW, inputs.AT_ONCE), (other, 0, at_once)):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(inputs, "FEW", few)
+            patched.setattr(inputs, "AT_ONCE", portion)
+            organisation.run("Complete")
+            for day in days:
+                lived(organisation.world, day)
+                organisation.run("Complete")
 
     assert other.derived() == one.derived()
     assert logged(other) == logged(one)

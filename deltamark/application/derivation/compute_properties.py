@@ -5,8 +5,8 @@ Each stage reads the values of earlier ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
 from attrs import evolve
@@ -34,6 +34,7 @@ from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
 from deltamark.domain.configuration.user_function import UserTask
+from deltamark.domain.derivation.dependency_paths import Read
 from deltamark.domain.derivation.derivations import Derivation
 from deltamark.domain.messages import how_many
 from deltamark.domain.resources.events import Origin
@@ -125,6 +126,22 @@ def _ahead(portions: Iterator[Computation]) -> Iterator[Computation]:
             yield portion
 
 
+def _each_ahead(given: Iterable[Inputs], evaluated: Callable[[Inputs], list[Computation]]) -> Iterator[Computation]:
+    """The results of inputs, each evaluated in a thread while the caller writes the results of those before.
+
+    The caller alone uses the store, also to read inputs.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming: Future[list[Computation]] | None = None
+        for inputs in given:
+            following = pool.submit(evaluated, inputs)
+            if coming is not None:
+                yield from coming.result()
+            coming = following
+        if coming is not None:
+            yield from coming.result()
+
+
 def _sorted(rows: pa.Table) -> pa.Table:
     """The rows in the order of their streams, which they mostly have: sorting copies all texts."""
     streams = rows.column("stream").to_numpy()
@@ -149,19 +166,38 @@ class _ComputedWriter:
 
     def compute(self, shares: Sequence[Share], calls: Calls) -> Tally:
         """Computes the values of one stage that are due."""
+        is_evaluated = shares[0].planned.derivation.maker is None
+        if is_evaluated and all(share.is_full for share in shares):
+            reads = [read for share in shares for read in share.planned.reads]
+            derivations = [share.planned.derivation for share in shares]
+            grounds = Grounds(shares=tuple(shares), causes=None)
+            return self._evaluate_all(shares[0].entity_type, derivations, reads, grounds)
         batch = due_batch(self._tx, self._input_reader, shares)
         if batch is None:
             return Tally()
         self._computed += batch.inputs.resources.column("stream").chunks
-        if shares[0].planned.derivation.maker is None:
-            return self._evaluate([share.planned.derivation for share in batch.shares], batch.inputs, batch.grounds)
+        if is_evaluated:
+            some = [share.planned.derivation for share in batch.shares]
+            evaluated = self._services.evaluator.portions(some, batch.inputs)
+            return self._write(batch.inputs.entity_type, some, _ahead(evaluated), batch.grounds)
         derivations = [share.planned.derivation for share in shares]
         portions = calls.portions(self._tx, shares, batch.inputs)
         return self._write(batch.inputs.entity_type, derivations, portions, batch.grounds)
 
-    def _evaluate(self, derivations: Sequence[Derivation], inputs: Inputs, grounds: Grounds | str) -> Tally:
-        portions = _ahead(self._services.evaluator.portions(derivations, inputs))
-        return self._write(inputs.entity_type, derivations, portions, grounds)
+    def _evaluate_all(
+        self, entity_type: str, derivations: Sequence[Derivation], reads: Sequence[Read], grounds: Grounds | str
+    ) -> Tally:
+        """Computes the values of all live resources of an entity type."""
+
+        def evaluated(inputs: Inputs) -> list[Computation]:
+            return list(self._services.evaluator.portions(derivations, inputs))
+
+        def noted() -> Iterator[Inputs]:
+            for inputs in self._input_reader.portions(entity_type, reads):
+                self._computed += inputs.resources.column("stream").chunks
+                yield inputs
+
+        return self._write(entity_type, derivations, _each_ahead(noted(), evaluated), grounds)
 
     def _write(
         self,
@@ -174,7 +210,7 @@ class _ComputedWriter:
 
         :param grounds: why the values are written, or the word for why those of all resources are (`WHOLE_REASONS`).
         """
-        before, executed, necessary, computed = self._tx.head(), 0, 0, []
+        before, executed, necessary, computed, is_written = self._tx.head(), 0, 0, list[pa.Table](), False
         refused = [REFUSED.empty_table()]
         for portion in portions:
             refused += [portion.refused] if portion.refused is not None else []
@@ -185,9 +221,12 @@ class _ComputedWriter:
                 changes = ComputedChanges(entity_type=entity_type, rows=rows)
                 changes = evolve(changes, whole=grounds) if isinstance(grounds, str) else grounds.added_to(changes)
                 self._tx.put_computed(changes, self._origin)
-                computed.append(rows.select(["stream", "computed"]))
+                is_written = True
+                if self._input_reader.keeps(entity_type):
+                    computed.append(rows.select(["stream", "computed"]))
         if computed:
             self._input_reader.note_computed(entity_type, pa.concat_tables(computed))
+        if is_written:
             self._tx.flag_changes(before, only=self._needed)
         said = refusals(self._tx, derivations, pa.concat_tables(refused))
         return Tally(executed=executed, necessary=necessary, written=necessary, refused=said)
@@ -198,7 +237,7 @@ class _ComputedWriter:
         for entity_type in dict.fromkeys(rule.entity_type for rule in obsolete):
             names = sorted(rule.name for rule in obsolete if rule.entity_type == entity_type)
             removals = [Derivation(kind=DerivationKind.PROPERTY, name=name, entity_type=entity_type) for name in names]
-            done = self._evaluate(removals, self._input_reader.all(entity_type, ()), "removed")
+            done = self._evaluate_all(entity_type, removals, (), "removed")
             message = (
                 f"removed {how_many(done.written, 'value')} of {', '.join(f'{entity_type}:{name}' for name in names)}: "
                 f"nothing computes {'it' if len(names) == 1 else 'them'} any more"

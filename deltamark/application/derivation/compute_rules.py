@@ -17,6 +17,7 @@ from deltamark.application.derivation.batch import (
 from deltamark.application.derivation.inputs import InputReader
 from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.ports.commands import Writing
+from deltamark.application.ports.evaluator import RuleValues
 from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
@@ -60,16 +61,28 @@ def _compute(
 
     Returns also the streams of the resources.
     """
-    batch = due_batch(tx, input_reader, shares)
-    if batch is None:
-        return Tally(), []
-    derivations = [share.planned.derivation for share in batch.shares]
-    values = services.evaluator.values(derivations, batch.inputs)
+    if all(share.is_full for share in shares):
+        reads = [read for share in shares for read in share.planned.reads]
+        chosen, portions = tuple(shares), input_reader.portions(shares[0].entity_type, reads)
+    else:
+        batch = due_batch(tx, input_reader, shares)
+        if batch is None:
+            return Tally(), []
+        chosen, portions = batch.shares, iter([batch.inputs])
+    derivations = [share.planned.derivation for share in chosen]
+    found, streams = list[RuleValues](), list[pa.Array]()
+    for inputs in portions:
+        found.append(services.evaluator.values(derivations, inputs))
+        streams += inputs.resources.column("stream").chunks
+    values = RuleValues(
+        tables=tuple(map(pa.concat_tables, zip(*(some.tables for some in found), strict=True))),
+        refused=pa.concat_tables([some.refused for some in found]),
+    )
     tally = Tally(refused=refusals(tx, derivations, values.refused))
-    for share, table in zip(batch.shares, values.tables, strict=True):
+    for share, table in zip(chosen, values.tables, strict=True):
         put = tx.put_classifications if share.rule.kind is DerivationKind.CLASSIFICATION else tx.put_keys
         written = put(share.rule, table, everything=share.is_full)
         # `written` also counts the values of deleted resources that are removed; those were not computed.
         necessary = min(written, table.num_rows)
         tally += Tally(executed=table.num_rows, necessary=necessary, written=written)
-    return tally, list(batch.inputs.resources.column("stream").chunks)
+    return tally, streams

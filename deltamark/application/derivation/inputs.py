@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from attrs import evolve
 
 from deltamark.application.ports.evaluator import Inputs
 from deltamark.application.ports.queries import Reading
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.derivation.dependency_paths import Hop, Read, route
 
-_AT_ONCE = 50_000
+AT_ONCE = 50_000
+"""Resources in one portion."""
+
+FEW = 100_000
+"""Resources of an entity type that are kept in memory, because several computations read them."""
 
 
 class InputReader:
@@ -41,15 +46,51 @@ class InputReader:
             entity_type=entity_type, resources=self._all_states(entity_type), links=links, reached=reached, due=due
         )
 
-    def some(self, entity_type: str, streams: pa.Array, reads: Iterable[Read], due: pa.Table | None) -> Inputs:
-        """Some resources, by their streams, with only what is read over paths from them."""
+    def portions(self, entity_type: str, reads: Sequence[Read]) -> Iterator[Inputs]:
+        """All live resources of an entity type in the order of their streams, with what is read over paths from them.
+
+        At least one portion. Of large entity types, only what a portion reads is in memory at one time.
+        """
+        ways = [route(self._configuration, entity_type, path) for path in _paths(reads)]
+        if all(self._is_kept(name) for name in {entity_type, *(way.leads_to for way in ways)}):
+            inputs = self.all(entity_type, reads)
+            for start in range(0, max(inputs.resources.num_rows, 1), AT_ONCE):
+                yield evolve(inputs, resources=inputs.resources.slice(start, AT_ONCE))
+            return
+        streams = self._reading.live_streams(entity_type)
+        for start in range(0, max(len(streams), 1), AT_ONCE):
+            yield self.some(entity_type, streams.slice(start, AT_ONCE), reads, None, ends=self._ends_from)
+
+    def _is_kept(self, entity_type: str) -> bool:
+        if entity_type in self._states:
+            return True
+        return self._reading.live_resource_count(entity_type, FEW + 1) <= FEW
+
+    def _ends_from(self, hop: Hop, near: pa.Array) -> pa.Table:
+        """The ends that are linked with some, taken from all: there are many portions, and links are small."""
+        links = self._all_ends(hop)
+        return links.filter(pc.is_in(links.column("near"), near))
+
+    def some(
+        self,
+        entity_type: str,
+        streams: pa.Array,
+        reads: Iterable[Read],
+        due: pa.Table | None,
+        *,
+        ends: Callable[[Hop, pa.Array], pa.Table] | None = None,
+    ) -> Inputs:
+        """Some resources, by their streams, with only what is read over paths from them.
+
+        :param ends: gives the links of a hop from some resources; None asks the store.
+        """
         paths = _paths(reads)
         links: dict[tuple[str, ...], pa.Table] = {}
         reached = {}
         for path in _with_prefixes(paths):
             way = route(self._configuration, entity_type, path)
             near = streams if len(path) == 1 else _far(links[path[:-1]])
-            links[path] = self._reading.ends(way.hops[-1], near)
+            links[path] = (ends or self._reading.ends)(way.hops[-1], near)
             if path in paths:
                 reached[path] = self._reading.states(way.leads_to, _far(links[path]))
         return Inputs(
@@ -59,6 +100,10 @@ class InputReader:
             reached=reached,
             due=due,
         )
+
+    def keeps(self, entity_type: str) -> bool:
+        """Whether it has read all resources of an entity type, and needs to know what is computed of them."""
+        return entity_type in self._states
 
     def note_computed(self, entity_type: str, rows: pa.Table) -> None:
         """Takes account of computed properties of an entity type that were written.
@@ -90,8 +135,8 @@ def with_computed(states: pa.Table, rows: pa.Table) -> pa.Table:
     """
     positions = pc.index_in(states.column("stream"), rows.column("stream").combine_chunks())
     computed: list[pa.Array] = []
-    for start in range(0, states.num_rows, _AT_ONCE):
-        position, before = (column.slice(start, _AT_ONCE) for column in (positions, states.column("computed")))
+    for start in range(0, states.num_rows, AT_ONCE):
+        position, before = (column.slice(start, AT_ONCE) for column in (positions, states.column("computed")))
         first, last = (pc.min_max(position)[end].as_py() for end in ("min", "max"))
         if first is not None:
             fresh = rows.column("computed").slice(first, last - first + 1).combine_chunks()

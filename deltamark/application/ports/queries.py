@@ -95,6 +95,10 @@ class Reading(Protocol):
         """
         ...
 
+    def live_streams(self, entity_type: str) -> pa.Array:
+        """The streams of all live resources of an entity type, in order."""
+        ...
+
     def names(self, streams: pa.Array) -> pa.Table:
         """These resources by type and key: ``stream``, ``entity_type``, ``key``, ``live``."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deltamark import Change, TaskState
+from deltamark.application.derivation import inputs
 from tests.scenarios.organisation.formulas import CLASSES, KEYS, PROPERTIES
 from tests.scenarios.organisation.running import Organisation, task
 from tests.scenarios.organisation.setting import Setting, everything
@@ -56,6 +57,31 @@ def test_every_kind_of_expression_equals_plain_python(staffed):
         ("ByUnit", "4", "d@x"),
     }
     assert staffed.classes() == {"b@x": ("User", "Led"), "d@x": ("User", "Led")}
+
+
+@pytest.fixture
+def one_at_a_time(monkeypatch) -> None:
+    """No entity type is kept in memory: a complete computation reads one resource at a time."""
+    monkeypatch.setattr(inputs, "FEW", 0)
+    monkeypatch.setattr(inputs, "AT_ONCE", 1)
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_what_is_computed_in_portions_equals_plain_python(staffed):
+    staffed.department("R", "Radix").person("5", "Eve", manager="2", department="B", Mail="e@x")
+
+    staffed.run("Complete")
+
+    assert staffed.derived() == staffed.by_hand()
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_portions_without_their_links_would_be_noticed(staffed, monkeypatch):
+    monkeypatch.setattr(inputs.InputReader, "_ends_from", lambda reader, hop, near: reader._all_ends(hop).slice(0, 0))
+
+    staffed.run("Complete")
+
+    assert staffed.derived() != staffed.by_hand()
 
 
 CHANGES = {

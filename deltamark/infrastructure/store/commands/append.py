@@ -17,7 +17,7 @@ from deltamark.domain.errors import ConcurrentRun
 from deltamark.domain.resources.events import Origin
 from deltamark.domain.resources.link import BOTH_DELETED, BY_TASK, SOURCE_DELETED, TARGET_DELETED
 from deltamark.infrastructure.store.arrow import np, npt, pa, pc, schemas
-from deltamark.infrastructure.store.arrow_rows import chunks
+from deltamark.infrastructure.store.arrow_rows import CHUNK, chunks
 from deltamark.infrastructure.store.database import KEYS, LINKS, SOURCES, TARGETS, Column, Same, index_damaged
 from deltamark.infrastructure.store.events import payload
 from deltamark.infrastructure.store.events.bulk_payloads import (
@@ -27,7 +27,11 @@ from deltamark.infrastructure.store.events.bulk_payloads import (
     resource_payloads,
 )
 from deltamark.infrastructure.store.events.mapper import COMPUTED, CREATED, DELETED, LINKED, UNLINKED, UPDATED
+from deltamark.infrastructure.store.events.seals import MOST
 from deltamark.infrastructure.store.session import Session
+
+_PORTION = 8 * MOST
+"""Rows that are plain values at one time where rows are inserted one by one. Whole segments, whatever its size."""
 
 
 @frozen
@@ -69,7 +73,18 @@ class AppendCommands(Session):
         return bool(self._db.one(sql, (kind,)) != kind)
 
     def _events(self, streams: Sequence[int], versions: Sequence[int] | Same, topic: str, payloads: pa.Array) -> range:
-        positions = self._positions(len(payloads))
+        count = len(payloads)
+        positions = self._positions(count)
+        portion = _PORTION if self._db.by_rows else max(count, 1)
+        for start in range(0, count, portion):
+            some = slice(start, start + portion)
+            numbers: Sequence[int] | Same = versions if isinstance(versions, Same) else versions[some]
+            self._insert_events(positions[some], streams[some], numbers, topic, payloads[some])
+        return positions
+
+    def _insert_events(
+        self, positions: range, streams: Sequence[int], versions: Sequence[int] | Same, topic: str, payloads: pa.Array
+    ) -> None:
         numbers = np.full(len(payloads), versions.value) if isinstance(versions, Same) else versions
         plain = payloads.to_pylist()
         seals = self._seals.seal(topic, positions.start, streams, numbers, plain)
@@ -84,7 +99,6 @@ class AppendCommands(Session):
                 "seal": _plain(seals) if self._db.by_rows else _in_arrow(seals),
             },
         )
-        return positions
 
     def _create(self, kind: int, entity_type: str, head: Head, chunk: pa.Table, is_empty: bool) -> None:
         key, line, state = (chunk.column(name).combine_chunks() for name in ("key", "line", "state"))
@@ -244,7 +258,7 @@ class AppendCommands(Session):
     def put_computed(self, changes: ComputedChanges, origin: Origin) -> None:
         kind = self._type_id(changes.entity_type)
         head = Head(self._micros, origin)
-        for chunk in chunks(changes.rows):
+        for chunk in chunks(changes.rows, _PORTION if self._db.by_rows else CHUNK):
             self._put_computed(kind, changes.entity_type, head, chunk, changes.whole)
 
     def _put_computed(self, kind: int, entity_type: str, head: Head, chunk: pa.Table, whole: str | None) -> None:

@@ -34,7 +34,7 @@ def _name_rows() -> pa.Schema:
 
 
 @cache
-def _classified() -> pa.Schema:
+def _streams() -> pa.Schema:
     return pa.schema([("stream", pa.int64())])
 
 
@@ -64,6 +64,11 @@ class DerivedQueries(Queries):
         sql = f"{columns} WHERE {self._db.among_numbers('stream', 1)} ORDER BY stream"
         return self._db.table(sql, (self._db.array(among.to_pylist()),), _states())
 
+    def live_streams(self, entity_type: str) -> pa.Array:
+        sql = f"SELECT stream FROM resources {self._db.unindexed} WHERE entity_type=?1 AND live ORDER BY stream"
+        found = self._db.table(sql, (self._type_id(entity_type),), _streams())
+        return found.column("stream").combine_chunks()
+
     def names(self, streams: pa.Array) -> pa.Table:
         sql = f"""SELECT r.stream, e.name, r.key, CASE WHEN r.live THEN 1 ELSE 0 END
             FROM resources r JOIN entity_types e ON e.id = r.entity_type
@@ -91,7 +96,7 @@ class DerivedQueries(Queries):
 
     def classified(self, rule: DerivedRule) -> pa.Array:
         sql = "SELECT resource FROM classifications WHERE rule=?1 ORDER BY resource"
-        rows = self._db.table(sql, (self._rule_id(rule),), _classified())
+        rows = self._db.table(sql, (self._rule_id(rule),), _streams())
         return rows.column("stream").combine_chunks()
 
     def stored_keys(self, rule: DerivedRule) -> pa.Table:

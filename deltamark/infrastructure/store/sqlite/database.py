@@ -24,6 +24,9 @@ _STREAMS = 4_000
 _ROWS_OF_STATEMENT = 100
 """How many rows one statement inserts."""
 
+_ROWS_OF_PORTION = 8_000
+"""How many rows are plain values at one time."""
+
 _SEPARATOR = b"\x1e"
 
 # In the order of the table: with the index on keys, every row would need a search.
@@ -205,14 +208,14 @@ class SQLiteDatabase(Database):
         count, width = length(columns), len(columns)
         marks = f"({', '.join('?' * width)})"
         sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
-        values = _row_by_row(columns.values(), count)
-        at_once = min(_ROWS_OF_STATEMENT, self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width)
-        whole = count - count % at_once
-        statements = (values[start : start + at_once * width] for start in range(0, whole * width, at_once * width))
-        self._connection.executemany(f"{sql}{', '.join([marks] * at_once)}", statements)
-        self._connection.executemany(
-            f"{sql}{marks}", (values[start : start + width] for start in range(whole * width, count * width, width))
-        )
+        most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width
+        at_once = min(_ROWS_OF_STATEMENT, most)
+        several, single = f"{sql}{', '.join([marks] * at_once)}", f"{sql}{marks}"
+        for start in range(0, count, _ROWS_OF_PORTION):
+            values = _row_by_row(columns.values(), start, min(start + _ROWS_OF_PORTION, count))
+            whole = len(values) - len(values) % (at_once * width)
+            self._connection.executemany(several, _pieces(values, 0, whole, at_once * width))
+            self._connection.executemany(single, _pieces(values, whole, len(values), width))
 
     def update(self, table: str, columns: Mapping[str, Column], keys: Mapping[str, Column]) -> int:
         settings = ", ".join(f"{name}=?" for name in columns)
@@ -271,12 +274,17 @@ class SQLiteDatabase(Database):
         """Does nothing: joins are made in the order written."""
 
 
-def _row_by_row(columns: Collection[Column], count: int) -> list[Any]:
-    """Returns the values of the first row, then those of the second, and so on."""
-    values: list[Any] = [None] * (count * len(columns))
+def _row_by_row(columns: Collection[Column], start: int, end: int) -> list[Any]:
+    """Returns the values of some rows: those of the first one, then those of the second, and so on."""
+    values: list[Any] = [None] * ((end - start) * len(columns))
     for place, column in enumerate(columns):
-        values[place :: len(columns)] = [column.value] * count if isinstance(column, Same) else _values(column)
+        some = [column.value] * (end - start) if isinstance(column, Same) else _values(column[start:end])
+        values[place :: len(columns)] = some
     return values
+
+
+def _pieces(values: list[Any], start: int, end: int, size: int) -> Iterator[list[Any]]:
+    return (values[first : first + size] for first in range(start, end, size))
 
 
 def _rows(columns: Iterable[Column]) -> Iterator[tuple[Any, ...]]:
