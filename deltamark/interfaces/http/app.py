@@ -29,7 +29,7 @@ from deltamark.interfaces.http.authentication import (
     session_secret,
 )
 from deltamark.interfaces.http.children import Runs
-from deltamark.interfaces.http.console.pages.routes import ROUTES as PAGES
+from deltamark.interfaces.http.console.pages.routes import console
 from deltamark.interfaces.http.console.rendering import environment
 from deltamark.interfaces.http.description import described
 from deltamark.interfaces.http.feed import Hub
@@ -82,7 +82,7 @@ def create_app(
             sign_out,
             measured,
             Router(API, route_handlers=[*ROUTES, description]),
-            *PAGES,
+            console(),
         ],
         dependencies={
             "engine": Provide(lambda: engine, sync_to_thread=False),

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from deltamark.domain.messages import how_many
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.values import escaped, is_visible
+from deltamark.interfaces.http.users import Role
 from deltamark.version import __version__
 
 MAIN_PAGES = (
@@ -62,6 +63,7 @@ def environment() -> Environment:
         "how_many": how_many,
         "log_url": log_url,
         "main_pages": MAIN_PAGES,
+        "operator": Role.OPERATOR,
         "resource_url": resource_url,
         "url": url,
         "version": __version__,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 
+from litestar.enums import RequestEncodingType
+from litestar.exceptions import PermissionDeniedException
+from litestar.params import Body
 from litestar.response import Template
 
 from deltamark.domain.errors import UsageError
@@ -12,6 +16,9 @@ from deltamark.domain.values import shown
 from deltamark.engine import Engine
 from deltamark.interfaces.http.users import User
 
+Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
+"""`data`: the fields of a form, by their names."""
+
 ROWS = 50
 """How many rows a page shows of a long list."""
 
@@ -19,12 +26,28 @@ BUDGET_S = 0.2
 """How long a page searches for rows that its filters admit."""
 
 
-def page(template: str, engine: Engine, user: User, here: str = "", **context: object) -> Template:
+def page(
+    template: str, engine: Engine, user: User, here: str = "", *, status_code: int = 200, **context: object
+) -> Template:
     """A page with the head that all have.
 
     :param here: the name of the main page that it belongs to.
     """
-    return Template(template, context={"user": user, "position": engine.position(), "here": here, **context})
+    refuse_partial_sight(user)
+    return Template(
+        template,
+        context={"user": user, "position": engine.position(), "here": here, **context},
+        status_code=status_code,
+    )
+
+
+def refuse_partial_sight(user: User) -> None:
+    """Leaves the console to those who may see all entity types: its pages show them together.
+
+    :raises PermissionDeniedException: for others, who use the API.
+    """
+    if user.entity_types is not None:
+        raise PermissionDeniedException("the console is for those who may see all entity types; use the API.")
 
 
 def moment(text: str | None) -> When | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from attrs import field, frozen
+from attrs import astuple, field, fields, frozen
 from litestar import get
 from litestar.params import FromQuery
 from litestar.response import Template
@@ -14,24 +14,17 @@ from litestar.response import Template
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import rule_names
+from deltamark.domain.errors import UsageError
 from deltamark.domain.fields import as_tuple
-from deltamark.domain.history.changes import DirtyResource, MatchedPair
+from deltamark.domain.history.changes import CorrelationKey, MatchedPair
+from deltamark.domain.history.pages import AmbiguousKey, DirtyCount
 from deltamark.domain.resources.resource import ResourceRef
+from deltamark.domain.values import shown
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
-from deltamark.interfaces.http.console.pages.answers import ROWS, number_in, page
+from deltamark.interfaces.http.console.pages.answers import ROWS, page
 from deltamark.interfaces.http.given import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
-
-
-@frozen(kw_only=True)
-class Ambiguous:
-    """A value of a rule that several resources have on one side, so that it matches more than one pair."""
-
-    rule: str
-    value: str
-    sources: tuple[ResourceRef, ...] = field(converter=as_tuple)
-    targets: tuple[ResourceRef, ...] = field(converter=as_tuple)
 
 
 @frozen(kw_only=True)
@@ -41,17 +34,21 @@ class Derived:
     :param show: which part: one of `SHOWN`.
     :param name: the rule, type or task that it is cut down to; empty for all.
     :param names: those that there are.
-    :param after: how many rows come before; `more` whether others follow.
-    :param counts: task -> how many resources it would compute, for what is to be computed.
+    :param after: what the next part begins after, as addresses hold it; empty at the end.
+    :param counts: how many resources each task would compute, where that is shown.
     """
 
     show: str
     name: str
     names: tuple[str, ...] = field(converter=as_tuple)
-    rows: tuple[object, ...] = field(converter=as_tuple)
-    after: int
-    more: bool
-    counts: Mapping[str, int]
+    rows: tuple[Any, ...] = field(converter=as_tuple)
+    after: str
+    counts: tuple[DirtyCount, ...] = field(converter=as_tuple, default=())
+
+    @property
+    def needs_name(self) -> bool:
+        """Whether it is shown for one rule or task at a time."""
+        return self.show in _ONE_AT_A_TIME
 
 
 SHOWN = {
@@ -67,19 +64,73 @@ NAMED = {"ambiguous": "Rule", "pairs": "Rule", "keys": "Rule", "classifications"
 """What each part is cut down by."""
 
 
-def derived_of(engine: Engine, show: str = "ambiguous", name: str = "", after: int = 0) -> Derived:
-    """A part of what was derived."""
+_ONE_AT_A_TIME = ("ambiguous", "dirty")
+_KEYS = {"pairs": MatchedPair, "keys": CorrelationKey, "classifications": ResourceRef, "dirty": ResourceRef}
+
+
+def derived_of(engine: Engine, show: str = "ambiguous", name: str = "", after: str = "") -> Derived:
+    """A part of what was derived.
+
+    :param after: of the part before.
+    """
     show = show if show in SHOWN else "ambiguous"
-    rows = list(islice(_ROWS[show](engine, name or None), after, after + ROWS + 1))
+    names = _names(engine.configuration, show)
+    if show in _ONE_AT_A_TIME and not name:
+        name = names[0] if names else ""
+    found = list(_rows(engine, show, name, _place(show, after))) if name or show not in _ONE_AT_A_TIME else []
+    rows = found[:ROWS]
     return Derived(
         show=show,
         name=name,
-        names=_names(engine.configuration, show),
-        rows=rows[:ROWS],
-        after=after,
-        more=len(rows) > ROWS,
-        counts=Counter(row.task for row in engine.dirty()) if show == "dirty" else {},
+        names=names,
+        rows=rows,
+        after=_written(rows[-1]) if len(found) > ROWS else "",
+        counts=engine.dirty_counts() if show == "dirty" else (),
     )
+
+
+def _rows(engine: Engine, show: str, name: str, after: Any) -> Iterable[object]:
+    """One row more than a page has, so that it knows whether others follow."""
+    most = ROWS + 1
+    match show:
+        case "pairs":
+            return engine.matches(name or None, after=after, limit=most)
+        case "keys":
+            return engine.keys(name or None, after=after, limit=most)
+        case "classifications":
+            return engine.classifications(name or None, after=after, limit=most)
+        case "dirty":
+            return engine.dirty(task=name, after=after, limit=most)
+    return engine.ambiguous(name, after=after, limit=most)
+
+
+def _written(row: Any) -> str:
+    """What names a row in an address."""
+    if isinstance(row, AmbiguousKey):
+        return json.dumps([row.value])
+    if isinstance(row, MatchedPair | CorrelationKey):
+        return json.dumps(astuple(row))
+    return json.dumps([row.entity_type, row.key])
+
+
+def _place(show: str, after: str) -> Any:
+    """The row that an address names; None without one.
+
+    :raises UsageError: if it names none.
+    """
+    if not after:
+        return None
+    try:
+        parts = json.loads(after)
+    except ValueError:
+        parts = None
+    kind = _KEYS.get(show)
+    wanted: Sequence[type] = (
+        [str] if kind is None else [int if each.name == "confidence" else str for each in fields(kind)]
+    )
+    if not isinstance(parts, list) or [type(part) for part in parts] != list(wanted):
+        raise UsageError(f"{shown(after)} names no row. Follow the link of a page.")
+    return parts[0] if kind is None else kind(**dict(zip((each.name for each in fields(kind)), parts, strict=True)))
 
 
 def _names(configuration: Configuration, show: str) -> list[str]:
@@ -90,41 +141,13 @@ def _names(configuration: Configuration, show: str) -> list[str]:
     return [name for name, _ in rule_names(configuration.correlation_rules)]
 
 
-def _ambiguous(engine: Engine, rule: str | None) -> Iterable[Ambiguous]:
-    """The values of rules that match more than one pair, by rule and value."""
-    pairs: dict[tuple[str, str], list[MatchedPair]] = {}
-    for pair in engine.matches(rule):
-        pairs.setdefault((pair.rule, pair.value), []).append(pair)
-    for (name, value), matched in pairs.items():
-        if len(matched) > 1:
-            yield Ambiguous(
-                rule=name,
-                value=value,
-                sources=sorted({ResourceRef(pair.source_entity_type, pair.source_key) for pair in matched}),
-                targets=sorted({ResourceRef(pair.target_entity_type, pair.target_key) for pair in matched}),
-            )
-
-
-def _dirty(engine: Engine, task: str | None) -> Iterable[DirtyResource]:
-    return engine.dirty(task=task)
-
-
-_ROWS: Mapping[str, Callable[[Engine, str | None], Iterable[object]]] = {
-    "ambiguous": _ambiguous,
-    "pairs": lambda engine, rule: engine.matches(rule),
-    "keys": lambda engine, rule: engine.keys(rule),
-    "classifications": lambda engine, name: engine.classifications(name),
-    "dirty": _dirty,
-}
-
-
 @get("/derived", opt={ROLE: Role.READER}, sync_to_thread=True)
 def derived(
     engine: TheEngine, user: TheUser, show: FromQuery[str] = "", name: FromQuery[str] = "", after: FromQuery[str] = ""
 ) -> Template:
     """What was derived of the resources."""
-    shown = derived_of(engine, show, name, number_in(after, "the number of a row") or 0)
-    return page("derived.html", engine, user, "Derived", shown=shown, parts=SHOWN, named=NAMED)
+    found = derived_of(engine, show, name, after)
+    return page("derived.html", engine, user, "Derived", shown=found, parts=SHOWN, named=NAMED)
 
 
 ROUTES = (derived,)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping
 
-from attrs import field, frozen
-from litestar import get
+from attrs import evolve, field, frozen
+from litestar import get, post
 from litestar.params import FromPath, FromQuery
-from litestar.response import Template
+from litestar.response import Redirect, Template
 
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import PendingChange
+from deltamark.domain.history.pages import PendingPage
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.domain.runs.run import JobRun
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
-from deltamark.interfaces.http.console.pages.answers import ROWS, number_in, page
+from deltamark.interfaces.http.children import Runs
+from deltamark.interfaces.http.console.pages.answers import ROWS, Form, number_in, page, refuse_partial_sight
 from deltamark.interfaces.http.console.pages.overview import why_held_back
-from deltamark.interfaces.http.given import TheEngine, TheSettings, TheUser
+from deltamark.interfaces.http.given import TheEngine, TheRuns, TheUser
 from deltamark.interfaces.http.users import Role, User
 
 KINDS = ("deleted", "updated", "created", "unlinked", "linked")
@@ -45,13 +46,14 @@ class HeldChange:
 
 @frozen(kw_only=True)
 class HeldKind:
-    """Some changes of one kind, and how many there are that the filters admit.
+    """Some changes of one kind.
 
+    :param count: how many there are of the type that is asked for; None where a key is asked for.
     :param after: where the next part begins; None at the end.
     """
 
     kind: str
-    count: int
+    count: int | None
     rows: tuple[HeldChange, ...] = field(converter=as_tuple)
     after: int | None
 
@@ -97,44 +99,50 @@ def held_of(
     engine: Engine,
     number: int,
     user: User,
+    runs: Runs,
     *,
     kind: str = "",
     entity_type: str = "",
     key: str = "",
     after: int = 0,
-    four_eyes: bool = False,
 ) -> Held:
     """What a reviewer sees of a run: counts, and samples of each kind or a page of one."""
     run = engine.run(number, with_rows=False)
-    counts = Counter(change.kind for change in engine.pending(number))
-    admitted = engine.pending(number, entity_type=entity_type or None, key=key or None)
-    by_kind: dict[str, list[PendingChange]] = {name: [] for name in KINDS if kind in ("", name)}
-    for change in admitted:
-        if change.kind in by_kind:
-            by_kind[change.kind].append(change)
-    most = ROWS if kind else SAMPLES
+    counts: Counter[str] = Counter()
+    of_type: Counter[str] = Counter()
+    for each in engine.pending_counts(number) if run.state is TaskState.BLOCKED else ():
+        counts[each.kind] += each.count
+        of_type[each.kind] += each.count if entity_type in ("", *each.entity_types) else 0
+    kinds = []
+    for name in KINDS:
+        if kind in ("", name) and of_type[name]:
+            found = engine.pending_page(
+                number,
+                after=after,
+                limit=ROWS if kind else SAMPLES,
+                kind=name,
+                entity_type=entity_type or None,
+                key=key or None,
+            )
+            if found.changes:
+                kinds.append(_kind(engine, name, found, None if key else of_type[name]))
     return Held(
         run=run,
         messages=why_held_back(engine, number),
         before=_before(engine, run),
         counts={name: counts[name] for name in KINDS},
-        kinds=[_kind(engine, name, changes, after, most) for name, changes in by_kind.items() if changes],
+        kinds=kinds,
         kind=kind,
         type=entity_type,
         key=key,
         types=[each.identifier for each in engine.configuration.entity_types],
-        may_not=may_not_decide(run, user, four_eyes=four_eyes),
+        may_not=may_not_decide(run, user, runs),
     )
 
 
-def _kind(engine: Engine, kind: str, changes: Sequence[PendingChange], after: int, most: int) -> HeldKind:
-    shown = list(islice(changes, after, after + most))
-    return HeldKind(
-        kind=kind,
-        count=len(changes),
-        rows=[HeldChange(change=change, links=_links(engine, change)) for change in shown],
-        after=after + most if len(changes) > after + most else None,
-    )
+def _kind(engine: Engine, kind: str, found: PendingPage, count: int | None) -> HeldKind:
+    rows = [HeldChange(change=change, links=_links(engine, change)) for change in found.changes]
+    return HeldKind(kind=kind, count=count, rows=rows, after=found.next)
 
 
 def _links(engine: Engine, change: PendingChange) -> int:
@@ -151,14 +159,13 @@ def _before(engine: Engine, run: JobRun) -> Before | None:
     return Before(runs=len(deleted), least=min(deleted), most=max(deleted)) if deleted else None
 
 
-def may_not_decide(run: JobRun, user: User, *, four_eyes: bool) -> str:
+def may_not_decide(run: JobRun, user: User, runs: Runs) -> str:
     """Why a user may not decide about what a run holds back; empty where they may."""
     if run.state is not TaskState.BLOCKED:
         return f"Run {run.number} is {run.state.value}: nothing of it waits for a decision."
     if not user.may(Role.REVIEWER):
         return f"A reviewer decides about this. You have the role {user.role.value}."
-    involved = {name for operator in (run.starter, run.operator) for name in (operator.by, operator.user) if name}
-    if four_eyes and user.name in involved:
+    if not runs.may_decide(run, user):
         return "You started or resumed this run, so another person must decide."
     return ""
 
@@ -167,7 +174,7 @@ def may_not_decide(run: JobRun, user: User, *, four_eyes: bool) -> str:
 def held(
     engine: TheEngine,
     user: TheUser,
-    settings: TheSettings,
+    runs: TheRuns,
     number: FromPath[int],
     kind: FromQuery[str] = "",
     type: FromQuery[str] = "",  # noqa: A002, the name in the address
@@ -179,13 +186,44 @@ def held(
         engine,
         number,
         user,
+        runs,
         kind=kind,
         entity_type=type,
         key=key,
         after=number_in(after, "the number of a row") or 0,
-        four_eyes=settings.four_eyes,
     )
     return page("held.html", engine, user, "Runs", shown=shown)
 
 
-ROUTES = (held,)
+@post("/held/{number:int}", opt={ROLE: Role.REVIEWER}, sync_to_thread=True)
+def decide(engine: TheEngine, user: TheUser, runs: TheRuns, number: FromPath[int], data: Form) -> Redirect | Template:
+    """Accepts or drops what a run holds back, if it is what the form shows."""
+    refuse_partial_sight(user)
+    fault = _fault(engine, engine.run(number, with_rows=False), data)
+    if fault:
+        shown = held_of(engine, number, user, runs)
+        shown = evolve(shown, fault=fault, reason=data.get("reason", ""))
+        return page("held.html", engine, user, "Runs", status_code=409, shown=shown)
+    do = runs.accept if data["deed"] == "accept" else runs.drop
+    do(number, user, reason=data["reason"].strip())
+    return Redirect(f"/runs/{number}", status_code=303)
+
+
+def _fault(engine: Engine, run: JobRun, form: Mapping[str, str]) -> str:
+    """Why a decision is not carried out; empty where it is."""
+    if run.state is not TaskState.BLOCKED or str(run.version) != form.get("version"):
+        return (
+            f"Somebody decided about run {run.number} since this page was made: it is {run.state.value} now. "
+            "Nothing was done by you. Look at it again."
+        )
+    held_back = sum(each.count for each in engine.pending_counts(run.number))
+    if form.get("count", "").strip().replace(",", "") != str(held_back):
+        return f"To confirm, repeat the number of changes: {held_back}. Nothing was done."
+    if not form.get("reason", "").strip():
+        return "Say why: it goes on record with your name. Nothing was done."
+    if form.get("deed") not in ("accept", "drop"):
+        return "Choose to accept the changes or to drop them. Nothing was done."
+    return ""
+
+
+ROUTES = (held, decide)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from attrs import field, frozen
-from litestar import get
+from litestar import Request, get
 from litestar.params import FromQuery
-from litestar.response import Template
+from litestar.response import Stream, Template
 
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import ChangeKind, Position
 from deltamark.domain.history.pages import ChangePage
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
-from deltamark.interfaces.http.console.pages.answers import BUDGET_S, ROWS, number_in, page
-from deltamark.interfaces.http.given import TheEngine, TheUser
+from deltamark.interfaces.http.console.pages.answers import BUDGET_S, ROWS, number_in, page, refuse_partial_sight
+from deltamark.interfaces.http.console.pages.live import appended
+from deltamark.interfaces.http.console.rendering import render
+from deltamark.interfaces.http.given import TheEngine, TheHub, TheUser
 from deltamark.interfaces.http.users import Role
 
 
@@ -33,6 +38,30 @@ class LogFilter:
         """Whether it admits every change."""
         return self == LogFilter()
 
+    @property
+    def named(self) -> dict[str, Any]:
+        """The filter as the engine takes it."""
+        return {
+            "entity_type": self.type or None,
+            "key": self.key or None,
+            "kind": self.kind or None,
+            "run": self.run,
+            "task": self.task or None,
+            "property_name": self.property_name or None,
+        }
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """The filter as addresses hold it."""
+        return {
+            "type": self.type,
+            "key": self.key,
+            "kind": self.kind,
+            "run": self.run,
+            "task": self.task,
+            "property": self.property_name,
+        }
+
 
 @frozen(kw_only=True)
 class Log:
@@ -41,30 +70,47 @@ class Log:
     changes: ChangePage
     filter: LogFilter
     before: Position | None
+    is_live: bool
     types: tuple[str, ...] = field(converter=as_tuple)
     tasks: tuple[str, ...] = field(converter=as_tuple)
     kinds: tuple[str, ...] = tuple(kind.value for kind in ChangeKind)
 
 
-def log_of(engine: Engine, admitted: LogFilter, before: Position | None = None) -> Log:
+def log_of(engine: Engine, admitted: LogFilter, before: Position | None = None, *, is_live: bool = False) -> Log:
     """The newest changes that a filter admits, or those below a position."""
     configuration = engine.configuration
     return Log(
-        changes=engine.changes_page(
-            before=before,
-            entity_type=admitted.type or None,
-            key=admitted.key or None,
-            kind=admitted.kind or None,
-            run=admitted.run,
-            task=admitted.task or None,
-            property_name=admitted.property_name or None,
-            limit=ROWS,
-            budget_s=BUDGET_S,
-        ),
+        changes=engine.changes_page(before=before, limit=ROWS, budget_s=BUDGET_S, **admitted.named),
         filter=admitted,
         before=before,
+        is_live=is_live,
         types=[entity_type.identifier for entity_type in configuration.entity_types],
         tasks=sorted({task.identifier for task in configuration.all_tasks()}),
+    )
+
+
+MOST_AT_ONCE = 20
+"""So many new changes come onto the page at once; of more it says how many positions they are."""
+
+
+def rows_beyond(engine: Engine, admitted: LogFilter, after: Position) -> tuple[str, Position]:
+    """The changes beyond a position as rows, newest first, and the position that they reach.
+
+    Where there are too many, one row says so, with a link.
+    """
+    found = engine.changes_page(after=after, limit=MOST_AT_ONCE, budget_s=BUDGET_S, **admitted.named)
+    head = engine.position() if found.more else found.scanned_to
+    if not found.changes:
+        return "", head
+    return (
+        render("_log_rows.html", changes=found.changes[::-1], more=found.more, after=after, head=head, f=admitted),
+        head,
+    )
+
+
+def _filter(type: str, key: str, kind: str, run: str, task: str, property: str) -> LogFilter:  # noqa: A002
+    return LogFilter(
+        type=type, key=key, kind=kind, run=number_in(run, "the number of a run"), task=task, property_name=property
     )
 
 
@@ -79,13 +125,37 @@ def log(
     task: FromQuery[str] = "",
     property: FromQuery[str] = "",  # noqa: A002
     before: FromQuery[str] = "",
+    live: FromQuery[str] = "",
 ) -> Template:
-    """The log."""
-    admitted = LogFilter(
-        type=type, key=key, kind=kind, run=number_in(run, "the number of a run"), task=task, property_name=property
-    )
-    shown = log_of(engine, admitted, number_in(before, "a position"))
-    return page("log.html", engine, user, "Log", shown=shown)
+    """The log.
+
+    :param live: whether new changes come onto the page.
+    """
+    admitted = _filter(type, key, kind, run, task, property)
+    place = number_in(before, "a position")
+    return page("log.html", engine, user, "Log", shown=log_of(engine, admitted, place, is_live=live == "1"))
 
 
-ROUTES = (log,)
+@get("/log/live", opt={ROLE: Role.READER})
+async def tail(
+    request: Request[Any, Any, Any],
+    engine: TheEngine,
+    user: TheUser,
+    hub: TheHub,
+    type: FromQuery[str] = "",  # noqa: A002, the name in the address
+    key: FromQuery[str] = "",
+    kind: FromQuery[str] = "",
+    run: FromQuery[str] = "",
+    task: FromQuery[str] = "",
+    property: FromQuery[str] = "",  # noqa: A002
+    after: FromQuery[str] = "",
+) -> Stream:
+    """New changes as rows, from a position on: that of the last message that the browser has, if it says so."""
+    refuse_partial_sight(user)
+    admitted = _filter(type, key, kind, run, task, property)
+    place = number_in(request.headers.get("last-event-id") or after, "a position") or 0
+    await asyncio.to_thread(lambda: engine.changes_page(after=place, limit=1, budget_s=0, **admitted.named))
+    return appended(hub, place, lambda reached: rows_beyond(engine, admitted, reached))
+
+
+ROUTES = (log, tail)

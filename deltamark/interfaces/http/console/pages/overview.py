@@ -67,7 +67,7 @@ def overview_of(engine: Engine, now: datetime) -> Overview:
         health=health,
         problems=[problem for problem in health.problems if problem not in said],
         runs=runs[:LAST_RUNS],
-        dirty=Counter(dirty.task for dirty in engine.dirty()),
+        dirty=_dirty(engine),
         size=engine.space().size,
         changes=changes_a_day(
             engine.runs(since=since, limit=_READ_RUNS), engine.configuration, now.astimezone(UTC).date()
@@ -75,6 +75,13 @@ def overview_of(engine: Engine, now: datetime) -> Overview:
         computed=_computed(runs),
         durations=_durations(runs),
     )
+
+
+def _dirty(engine: Engine) -> Mapping[str, int]:
+    counts: Counter[str] = Counter()
+    for each in engine.dirty_counts():
+        counts[each.task] += each.count
+    return +counts
 
 
 def why_held_back(engine: Engine, run: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from deltamark.domain.fields import as_tuple
 from deltamark.domain.resources.resource import Resource, ResourceRef
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
-from deltamark.interfaces.http.console.pages.answers import BUDGET_S, ROWS, page
+from deltamark.interfaces.http.console.pages.answers import BUDGET_S, ROWS, page, refuse_partial_sight
 from deltamark.interfaces.http.console.rendering import log_url, resource_url
 from deltamark.interfaces.http.given import TheEngine, TheUser
 from deltamark.interfaces.http.users import Role
@@ -131,6 +131,7 @@ def resources(
 @get("/find", opt={ROLE: Role.READER}, sync_to_thread=True)
 def find(engine: TheEngine, user: TheUser, q: FromQuery[str] = "") -> Template | Redirect:
     """What the search box names."""
+    refuse_partial_sight(user)
     found = found_by(engine, q)
     return Redirect(found) if isinstance(found, str) else page("find.html", engine, user, shown=found)
 

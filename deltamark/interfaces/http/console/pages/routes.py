@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar.handlers import HTTPRouteHandler
+from litestar import Router
 
 from deltamark.interfaces.http.console.pages import (
     configuration,
@@ -19,5 +19,10 @@ from deltamark.interfaces.http.console.pages import (
 
 _MODULES = (overview, runs, held, resources, resource, log, derived, configuration, integrity, schedule)
 
-ROUTES: tuple[HTTPRouteHandler, ...] = tuple(route for module in _MODULES for route in module.ROUTES)
-"""Every page."""
+
+def console() -> Router:
+    """Every page.
+
+    A router of its own: an application registers the handlers of a path twice where it has more than one itself.
+    """
+    return Router("/", route_handlers=[route for module in _MODULES for route in module.ROUTES])

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 from attrs import field, fields, frozen
-from litestar import get
+from litestar import get, post
 from litestar.params import FromPath, FromQuery
-from litestar.response import Template
+from litestar.response import Redirect, Stream, Template
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.jobs import TaskState
+from deltamark.domain.errors import UsageError
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.runs.run import Counts, ExtractRead, JobRun, SetAside, TaskRun
 from deltamark.domain.runs.task_calls import Group, all_calls, call_groups
 from deltamark.engine import Engine
 from deltamark.interfaces.http.authentication import ROLE
 from deltamark.interfaces.http.console.charts import TaskInTime, tasks_in_time
-from deltamark.interfaces.http.console.pages.answers import ROWS, number_in, page
+from deltamark.interfaces.http.console.pages.answers import ROWS, Form, number_in, page, refuse_partial_sight
+from deltamark.interfaces.http.console.pages.live import followed
 from deltamark.interfaces.http.console.pictures import Box, Graph, task_arrows
-from deltamark.interfaces.http.given import TheEngine, TheUser
+from deltamark.interfaces.http.console.rendering import render
+from deltamark.interfaces.http.given import TheEngine, TheHub, TheRuns, TheUser
 from deltamark.interfaces.http.users import Role
 
 _COUNTS = tuple(attribute.name for attribute in fields(Counts))
@@ -31,11 +35,13 @@ class Runs:
     """A part of the list of runs, newest first.
 
     :param older: the number below which the next part begins; None at the end.
+    :param startable: the jobs that users may start.
     """
 
     runs: tuple[JobRun, ...] = field(converter=as_tuple)
     older: int | None
     jobs: tuple[str, ...] = field(converter=as_tuple)
+    startable: tuple[str, ...] = field(converter=as_tuple)
     job: str
     state: str
     states: tuple[str, ...] = tuple(state.value for state in TaskState)
@@ -76,6 +82,7 @@ def runs_of(engine: Engine, *, before: int | None = None, job: str = "", state: 
         runs=shown,
         older=shown[-1].number if len(found) > ROWS else None,
         jobs=sorted({job.identifier for job in engine.configuration.jobs} | {run.job for run in shown}),
+        startable=[job.identifier for job in engine.configuration.jobs if not job.user_start_denied],
         job=job,
         state=state,
     )
@@ -144,4 +151,36 @@ def run(engine: TheEngine, user: TheUser, number: FromPath[int], after: FromQuer
     return page("run.html", engine, user, "Runs", shown=shown)
 
 
-ROUTES = (runs, run)
+@get("/runs/{number:int}/live", opt={ROLE: Role.READER})
+async def live(engine: TheEngine, user: TheUser, hub: TheHub, number: FromPath[int]) -> Stream:
+    """One run as it goes on: its page without the head, whenever that changed, until it has ended."""
+    refuse_partial_sight(user)
+    await asyncio.to_thread(engine.run, number, with_rows=False)  # refuses what does not exist before it begins
+
+    def part() -> tuple[str, bool]:
+        shown = run_of(engine, number, datetime.now(UTC))
+        return render("_run.html", shown=shown, user=user), not shown.is_going_on
+
+    return followed(hub, part)
+
+
+@post("/runs", opt={ROLE: Role.OPERATOR}, sync_to_thread=True)
+def start(user: TheUser, runs: TheRuns, data: Form) -> Redirect:
+    """Starts a job, and goes to its run."""
+    refuse_partial_sight(user)
+    begun = runs.start(data.get("job", ""), user, reason=data.get("reason", "").strip() or None)
+    return Redirect(f"/runs/{begun.number}", status_code=303)
+
+
+@post("/runs/{number:int}", opt={ROLE: Role.OPERATOR}, sync_to_thread=True)
+def decide(engine: TheEngine, user: TheUser, runs: TheRuns, number: FromPath[int], data: Form) -> Redirect:
+    """Cancels a run that goes on, or resumes one that failed or was interrupted."""
+    refuse_partial_sight(user)
+    if engine.run(number, with_rows=False).state is TaskState.BLOCKED:
+        raise UsageError(f"run {number} holds changes back: a reviewer accepts or drops them.")
+    do = runs.cancel if data.get("deed") == "cancel" else runs.resume
+    do(number, user, reason=data.get("reason", "").strip() or None)
+    return Redirect(f"/runs/{number}", status_code=303)
+
+
+ROUTES = (runs, run, live, start, decide)

@@ -1,0 +1,1 @@
+"""The console in a browser: Chromium without a screen, and rules of accessibility (axe-core)."""
