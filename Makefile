@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all servers check soak bench docs site vendor clean
+.PHONY: demo test test-all servers check soak bench docs site vendor screenshots clean
 
 demo: .venv/.run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
@@ -19,9 +19,10 @@ test: .venv/.dev
 test-all: test
 	DELTAMARK_TESTS=rest $(PYTEST)
 
-# Real servers for tests/servers, on Debian and as root: a Samba domain controller, slapd and MariaDB. Starts nothing.
+# Real servers for tests/servers, on Debian and as root: a Samba domain controller, slapd and MariaDB; for tests/browser
+# the browser Chromium. Starts nothing.
 SERVERS := samba samba-ad-dc samba-ad-provision python3-samba winbind attr slapd ldap-utils mariadb-server \
-	krb5-user libsasl2-modules-gssapi-mit
+	krb5-user libsasl2-modules-gssapi-mit chromium
 SERVER_LIBRARIES := build-essential libldap2-dev libsasl2-dev
 
 servers: .venv/.dev
@@ -61,6 +62,10 @@ site: .venv/.dev
 # The scripts of others that the console serves, from the npm registry: needs npm. Refuses a package of another integrity.
 vendor: .venv/.dev
 	$(BIN)/python -m tests.web.console.vendor
+
+# The pictures of the console in the documentation; needs Chromium (make servers).
+screenshots: .venv/.dev
+	$(BIN)/python -m tests.browser.screenshots
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -50,7 +50,7 @@ def test_a_graph_is_drawn_with_all_its_boxes_and_leads_to_pages(new_window: NewW
     boxes = page.locator("[data-graph] rect")
 
     assert boxes.count() > 4
-    assert page.locator("[data-graph] a").count() == boxes.count() - 1
+    assert page.locator("[data-graph] a").count() >= boxes.count() - 2  # itself, and how many others there are
     page.locator("[data-graph] a").first.click()
     page.wait_for_url(re.compile(r"/resource\?type=\w+&key=(?!E00002$)"))
 

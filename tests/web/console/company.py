@@ -38,27 +38,26 @@ class Day:
         self.now = FIRST_DAY + timedelta(days=day)
 
 
-def company(folder: Path, *, is_held_back: bool = True) -> None:
+def company(folder: Path, *, people: int = PEOPLE, is_hostile: bool = True) -> None:
     """Writes a workspace and runs its incremental job once a day.
 
     The first run loads all. One run sets a row aside; the last one holds back that three in four people are deleted.
     """
-    write_workspace(folder, people=PEOPLE)
+    write_workspace(folder, people=people)
     exports, day = folder / "exports", Day()
     with open_company(folder, day) as engine:
         for number in range(DAYS):
             day.set(number if number < 2 else number + 1)
             if number:
-                generate(exports, people=PEOPLE, day=number)
+                generate(exports, people=people, day=number)
             if number == 2:
                 _change_rows(exports / "HR_Person.csv", _with_faults)
-            if number == 4:
+            if number == 4 and is_hostile:
                 _change_rows(exports / "HR_Person.csv", _with_a_hostile_name)
             engine.run_job("Incremental", by="ann", reason="the nightly extracts" if number else None)
-        if is_held_back:
-            day.set(DAYS + 2)
-            _change_rows(exports / "HR_Person.csv", lambda rows: rows[: len(rows) // 4])
-            engine.run_job("Incremental")
+        day.set(DAYS + 2)
+        _change_rows(exports / "HR_Person.csv", lambda rows: rows[: len(rows) // 4])
+        engine.run_job("Incremental")
 
 
 def open_company(folder: Path, clock: Callable[[], datetime] | None = None) -> Engine:

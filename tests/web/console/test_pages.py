@@ -11,8 +11,13 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from lxml import html
 
+from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.resources.resource import ResourceRef
+from deltamark.engine import Engine
+from deltamark.interfaces.http.console.pages.log import LogFilter, rows_beyond
 from deltamark.interfaces.http.console.rendering import environment, resource_url
+from deltamark.interfaces.http.users import Role
+from tests.web.conftest import OWN, Site
 from tests.web.console.company import HOSTILE
 
 PAGES = {
@@ -191,3 +196,51 @@ def test_what_cannot_be_found_is_answered_as_a_page(reader: TestClient[Litestar]
 
         assert answer.status_code in (400, 404), address
         assert "<h1>" in answer.text, address
+
+
+def test_a_decision_is_refused_that_is_about_something_else_or_says_not_why(site: Site, engine: Engine) -> None:
+    reviewer = site.signed_in(Role.REVIEWER, "rita")
+    version = str(engine.run(6).version)
+    count = str(sum(each.count for each in engine.pending_counts(6)))
+    form = {"version": version, "count": count, "reason": "Moved", "deed": "accept"}
+
+    for changed, words in (
+        ({"version": "1"}, "Somebody decided about run 6"),
+        ({"count": "1"}, "repeat the number of changes"),
+        ({"reason": " "}, "Say why"),
+        ({"deed": "both"}, "Choose"),
+    ):
+        answer = reviewer.post("/held/6", data={**form, **changed}, headers=OWN)
+
+        assert answer.status_code == 409, changed
+        assert words in html.document_fromstring(answer.text).findtext(".//*[@role='alert']", ""), changed
+    assert reviewer.post("/held/6", data=form).status_code == 403  # from another site
+    assert site.signed_in(Role.READER, "ria").post("/held/6", data=form, headers=OWN).status_code == 403
+    assert site.signed_in(Role.OPERATOR, "otto").post("/held/6", data=form, headers=OWN).status_code == 403
+    assert engine.run(6).state is TaskState.BLOCKED
+
+
+def test_readers_start_nothing(site: Site, engine: Engine) -> None:
+    reader = site.signed_in(Role.READER, "ria")
+    newest = engine.runs(limit=1)[0].number
+
+    assert "Start a job" not in reader.get("/runs").text
+    assert reader.post("/runs", data={"job": "Incremental"}, headers=OWN).status_code == 403
+    assert reader.post("/runs/6", data={"deed": "cancel"}, headers=OWN).status_code == 403
+    answer = site.signed_in(Role.OPERATOR, "otto").post("/runs/6", data={"deed": "cancel"}, headers=OWN)
+    assert (answer.status_code, "a reviewer" in answer.text) == (400, True)
+    assert engine.runs(limit=1)[0].number == newest
+
+
+def test_rows_that_follow_a_position_are_sent_newest_first_and_not_too_many(engine: Engine) -> None:
+    head = engine.position()
+
+    few, reached = rows_beyond(engine, LogFilter(), head - 5)
+    many, to = rows_beyond(engine, LogFilter(), 0)
+
+    shown = [int(text.replace(",", "")) for text in re.findall(r'class="n"><a [^>]+>([\d,]+)</a>', few)]
+    assert shown == sorted(shown, reverse=True)
+    assert reached == to == head
+    assert "More changes came" in many
+    assert "More changes came" not in few
+    assert rows_beyond(engine, LogFilter(), head) == ("", head)

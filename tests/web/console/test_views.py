@@ -10,6 +10,7 @@ from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import RunMoment
 from deltamark.domain.resources.resource import ResourceRef
 from deltamark.engine import Engine
+from deltamark.interfaces.http.children import Runs
 from deltamark.interfaces.http.console.charts import HEIGHT, Sample, bar_chart
 from deltamark.interfaces.http.console.pages.answers import moment
 from deltamark.interfaces.http.console.pages.derived import SHOWN, derived_of
@@ -67,7 +68,7 @@ def test_a_run_shows_columns_that_are_not_0_and_its_tasks_in_time(engine: Engine
 
 
 def test_held_back_changes_come_with_the_dangerous_ones_first(engine: Engine) -> None:
-    shown = held_of(engine, 6, REVIEWER)
+    shown = held_of(engine, 6, REVIEWER, Runs(engine))
 
     assert [group.kind for group in shown.kinds] == ["deleted", "unlinked"]
     assert shown.count == sum(1 for _ in engine.pending(6))
@@ -80,12 +81,12 @@ def test_held_back_changes_come_with_the_dangerous_ones_first(engine: Engine) ->
 
 
 def test_held_back_changes_can_be_filtered_and_paged(engine: Engine) -> None:
-    key = held_of(engine, 6, REVIEWER).kinds[0].rows[0].change.event.ref
+    key = held_of(engine, 6, REVIEWER, Runs(engine)).kinds[0].rows[0].change.event.ref
     assert isinstance(key, ResourceRef)
 
-    [deleted, *_] = held_of(engine, 6, REVIEWER, entity_type="HR_Person", key=key.key).kinds
-    every = held_of(engine, 6, REVIEWER, kind="unlinked")
-    rest = held_of(engine, 6, REVIEWER, kind="unlinked", after=every.kinds[0].after or 0)
+    [deleted, *_] = held_of(engine, 6, REVIEWER, Runs(engine), entity_type="HR_Person", key=key.key).kinds
+    every = held_of(engine, 6, REVIEWER, Runs(engine), kind="unlinked")
+    rest = held_of(engine, 6, REVIEWER, Runs(engine), kind="unlinked", after=every.kinds[0].after or 0)
 
     assert (deleted.kind, len(deleted.rows), deleted.after) == ("deleted", 1, None)
     assert [group.kind for group in every.kinds] == ["unlinked"]
@@ -96,9 +97,9 @@ def test_who_started_a_run_may_not_decide_where_that_is_forbidden(engine: Engine
     starter = User(name=engine.run(6).user, role=Role.ADMIN, method=SignInMethod.LINK)
     reader = User(name="ria", role=Role.OPERATOR, method=SignInMethod.LINK)
 
-    assert "another person" in held_of(engine, 6, starter, four_eyes=True).may_not
-    assert held_of(engine, 6, starter).may_not == ""
-    assert "reviewer" in held_of(engine, 6, reader).may_not
+    assert "another person" in held_of(engine, 6, starter, Runs(engine, four_eyes=True)).may_not
+    assert held_of(engine, 6, starter, Runs(engine)).may_not == ""
+    assert "reviewer" in held_of(engine, 6, reader, Runs(engine)).may_not
 
 
 def test_a_resource_shows_its_values_at_any_moment_with_where_they_come_from(engine: Engine) -> None:

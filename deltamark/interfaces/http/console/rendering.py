@@ -30,7 +30,7 @@ MAIN_PAGES = (
 LONG_TEXT = 400
 """A longer value is folded: its first characters, then all of it when it is opened."""
 
-LONG_WORD = 40
+LONG_WORD = 30
 """A longer word may be broken anywhere: it would make its column too wide."""
 
 MOST_SHOWN = 20_000
@@ -61,6 +61,7 @@ def environment() -> Environment:
     found.globals |= {
         "asset": "/static/{}".format,
         "how_many": how_many,
+        "key_url": lambda entity_type, key: resource_url(ResourceRef(entity_type, key)),
         "log_url": log_url,
         "main_pages": MAIN_PAGES,
         "operator": Role.OPERATOR,

@@ -15,6 +15,7 @@ from deltamark.domain.derivation.explanation import Explanation
 from deltamark.domain.errors import DeltamarkError, HistoryDiscarded
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import LoggedChange, Position, When
+from deltamark.domain.history.report import ResourceReport
 from deltamark.domain.resources.link import LinkEvent, LinkRef
 from deltamark.domain.resources.resource import Resource, ResourceEvent, ResourceRef
 from deltamark.domain.values import Value
@@ -74,6 +75,7 @@ class ResourcePage:
     :param unknown: why what it was at the moment is not known; empty where it is.
     :param resource: None where there was none at the moment.
     :param older: the position below which the next part of the history begins; None where it is whole.
+    :param derived: its keys, the pairs that it is in, and its resource type; None for the past.
     :param places: the positions of the changes that are shown, in thousandths of the log.
     """
 
@@ -92,6 +94,7 @@ class ResourcePage:
     places: tuple[float, ...] = field(converter=as_tuple)
     positions: tuple[Position, ...] = field(converter=as_tuple)
     why: Explanation | None
+    derived: ResourceReport | None
 
     @property
     def is_there(self) -> bool:
@@ -152,6 +155,7 @@ def resource_of(
         places=[round(1000 * position / max(head, 1), 1) for position in positions],
         positions=positions,
         why=_explanation(engine, ref) if at is None and found is not None else None,
+        derived=_derived(engine, ref, head) if at is None and found is not None and found.live else None,
     )
 
 
@@ -159,6 +163,13 @@ def _explanation(engine: Engine, ref: ResourceRef) -> Explanation | None:
     try:
         return engine.why(ref.entity_type, ref.key)
     except DeltamarkError:  # nothing computes anything of it
+        return None
+
+
+def _derived(engine: Engine, ref: ResourceRef, head: Position) -> ResourceReport | None:
+    try:
+        return engine.report(ref.entity_type, ref.key, head)
+    except HistoryDiscarded:
         return None
 
 
