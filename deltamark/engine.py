@@ -1198,34 +1198,47 @@ class Engine:
         from deltamark.application.history.resource_pages import resource_page
 
         self._check_type(arguments.text("an entity type", entity_type))
-        wanted = arguments.values_by_name("where", where or {})
+        wanted = self._wanted(entity_type, where)
         after_key = arguments.optional_text("a key", after)
         arguments.text("prefix", prefix)
         arguments.whole_number("the limit", limit, least=1)
         budget = arguments.optional_seconds("budget_s", budget_s)
         with self._store.reading() as reading:
-            for name in wanted:
-                check_property(reading, self._services, entity_type, name)
             return resource_page(
                 reading, entity_type, after=after_key, prefix=prefix, where=wanted, limit=limit, budget_s=budget
             )
 
     def export_resources(
-        self, entity_type: str, at: When | None = None, *, model: ModelChoice = "then"
+        self,
+        entity_type: str,
+        at: When | None = None,
+        *,
+        model: ModelChoice = "then",
+        where: Mapping[str, Value] | None = None,
     ) -> Iterator[ExportedResource]:
         """All resources of a type in key order, now or as they were, with links that start there.
 
         Reads in chunks; raises as `export` does, when the iteration begins.
+
+        :param where: property -> value: only those that have all of these values then (see `resources`).
         """
         services = self._of_type(entity_type, at, model)
+        wanted = self._wanted(entity_type, where)
 
         def query(reading: Reading) -> Iterator[ExportedResource]:
-            _, resources = _exported(reading, services, entity_type, at, model)
+            _, resources = _exported(reading, services, entity_type, at, model, wanted)
             yield from resources
 
         return self._rows(query)
 
-    def export(self, entity_type: str, at: When | None = None, *, model: ModelChoice = "then") -> pa.Table:
+    def export(
+        self,
+        entity_type: str,
+        at: When | None = None,
+        *,
+        model: ModelChoice = "then",
+        where: Mapping[str, Value] | None = None,
+    ) -> pa.Table:
         """All resources of a type in key order as an Arrow table.
 
         A column for each property in the order of the entity type, typed, then one of keys (a list of texts)
@@ -1233,6 +1246,7 @@ class Engine:
         of the type of its property is one of texts.
 
         :param model: ``"now"``: only what fits the present model of the type; `misfits` says what does not.
+        :param where: property -> value: only those that have all of these values then (see `resources`).
         :raises HistoryDiscarded: if the moment lies below the horizon.
         :raises UsageError: for a moment that does not exist, or an entity type that never did; with ``"now"`` also for
             one that is not configured now.
@@ -1240,8 +1254,9 @@ class Engine:
         from deltamark.application.history.export import as_table
 
         services = self._of_type(entity_type, at, model)
+        wanted = self._wanted(entity_type, where)
         with services.store.reading() as reading:  # one: an adoption in between would give columns that rows lack
-            return as_table(*_exported(reading, services, entity_type, at, model))
+            return as_table(*_exported(reading, services, entity_type, at, model, wanted))
 
     def type_model(self, entity_type: str, at: When | None = None, *, model: ModelChoice = "then") -> TypeModel:
         """The properties and associations by which `export` shows an entity type.
@@ -2066,6 +2081,15 @@ class Engine:
         with services.store.reading() as reading:
             return checked_filter(reading, services, evolve(admitted, **named), rule, may_come=may_come)
 
+    def _wanted(self, entity_type: str, where: Mapping[str, Value] | None) -> dict[str, Value]:
+        """The values that properties must have; the entity type has or had all of these properties."""
+        wanted = arguments.values_by_name("where", where or {})
+        if wanted:
+            with self._store.reading() as reading:
+                for name in wanted:
+                    check_property(reading, self._services, entity_type, name)
+        return wanted
+
     def _moment(self, what: str, value: object) -> When | None:
         """The value, which must name a moment that is not in the future, or None."""
         when = arguments.moment(what, value)
@@ -2088,12 +2112,21 @@ class Engine:
 
 
 def _exported(
-    reading: Reading, services: Services, entity_type: str, at: When | None, model: str
+    reading: Reading,
+    services: Services,
+    entity_type: str,
+    at: When | None,
+    model: str,
+    where: Mapping[str, Value],
 ) -> tuple[TypeModel, Iterator[ExportedResource]]:
     """All resources of a type at a moment, and the model that they are shown by."""
     position = history.moment(reading, services.configuration, entity_type, at)
     then = type_model_at(reading, services, entity_type, position)
     resources = iter(history.exported(reading, then, position))
+    if where:
+        from deltamark.application.history.resource_pages import has_values
+
+        resources = (resource for resource in resources if has_values(resource.values, where))
     if model != "now":
         return then, resources
     present = present_type_model(services, entity_type)

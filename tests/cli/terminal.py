@@ -47,7 +47,14 @@ def in_terminal(
     """Runs the command in a terminal with some columns; `keys` are typed once the file `reached` exists."""
     own, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    usual = {"TERM": "xterm-256color", "COLUMNS": None, "LINES": None, "NO_COLOR": None, "COLORTERM": None}
+    usual = {
+        "PAGER": "cat",
+        "TERM": "xterm-256color",
+        "COLUMNS": None,
+        "LINES": None,
+        "NO_COLOR": None,
+        "COLORTERM": None,
+    }
     process = started(
         folder,
         *arguments,

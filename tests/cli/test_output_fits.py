@@ -147,6 +147,11 @@ READING = [
     ["--configuration", "asked.xml", "connections"],
     ["--configuration", "asked.xml", "export-source", "Asked", "--to", "/nowhere/at/all"],
     ["places"],
+    ["types"],
+    ["find", "Unit", "Size=0"],
+    ["find", "Unit", "--limit", "1"],
+    ["completion", "fish"],
+    ["run"],
     ["sinks"],
     ["dead-letters"],
     ["deliver", "--dry-run"],
@@ -292,7 +297,7 @@ def test_no_line_is_wider_than_the_terminal_and_no_word_is_broken(units, monkeyp
 
 def test_a_pipe_gets_tables_of_100_columns_and_each_sentence_in_one_line(units, monkeypatch):
     for command in READING:
-        sentences = command[0] in ("runs", "health", "grants", "check") or "validate" in command
+        sentences = command[0] in ("runs", "health", "grants", "check", "completion") or "validate" in command
 
         piped = Screen(None).shows(monkeypatch, command)
 

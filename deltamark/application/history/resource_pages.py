@@ -9,7 +9,7 @@ from time import monotonic
 from deltamark.application.ports.queries import Reading
 from deltamark.domain.history.pages import ResourcePage
 from deltamark.domain.resources.resource import Resource
-from deltamark.domain.values import Value
+from deltamark.domain.values import Value, Values
 
 _AT_ONCE = 2_000
 """Keys that are looked at before the time is."""
@@ -27,7 +27,7 @@ def resource_page(
 ) -> ResourcePage:
     """Some resources of an entity type in key order.
 
-    :param where: property -> the value that it must have (see `has_value`).
+    :param where: property -> the value that it must have (see `has_values`).
     :param budget_s: ends the search after so many seconds, with what was found by then; None: never.
     """
     deadline = None if budget_s is None else monotonic() + budget_s
@@ -39,7 +39,7 @@ def resource_page(
         for resource in resources:
             if not resource.ref.key.startswith(prefix):
                 return ResourcePage(resources=tuple(found), scanned_to=after, more=False)
-            if not all(has_value(resource, name, value) for name, value in where.items()):
+            if not has_values(resource.values, where):
                 continue
             if len(found) == limit:
                 return ResourcePage(resources=tuple(found), scanned_to=found[-1].ref.key, more=True)
@@ -53,9 +53,12 @@ def resource_page(
             return ResourcePage(resources=tuple(found), scanned_to=after, more=True)
 
 
-def has_value(resource: Resource, name: str, value: Value) -> bool:
-    """Whether a property has a value, or, for a text, one that is written so; None: whether it has none."""
-    stored = resource.values.get(name)
+def has_values(values: Values, where: Mapping[str, Value]) -> bool:
+    """Whether each property has a value, or, for a text, one that is written so; None: whether it has none."""
+    return all(_is_value(values.get(name), value) for name, value in where.items())
+
+
+def _is_value(stored: Value, value: Value) -> bool:
     if stored == value and isinstance(stored, bool) == isinstance(value, bool):
         return True
     return isinstance(value, str) and stored is not None and not isinstance(stored, str) and json.dumps(stored) == value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from attrs import frozen
@@ -120,6 +121,31 @@ class Writer:
     words: str
     run: tuple[int, datetime] | None = None
     stopped: int | None = None
+
+
+TOLD_AFTER_S = 1.0
+"""Who waits longer for another writer is told so."""
+
+_told_of_waits: list[Callable[[str], None]] = []
+
+
+def on_wait(told: Callable[[str], None]) -> None:
+    """Calls a function, in whatever thread, with a sentence whenever this process waits for another writer."""
+    _told_of_waits[:] = [told]
+
+
+def tell_of_wait(writer: Writer | None) -> None:
+    """Tells that this process waits for a writer, if it is known who that is."""
+    who = "another process, which is writing to the store"
+    if writer is not None:
+        who = writer.words
+        if writer.run is not None:
+            number, since = writer.run
+            who += f", which is writing: run {number} since {to_the_second(since)}"
+        if writer.stopped is not None:
+            who += "; it is stopped and does not go on by itself"
+    for told in _told_of_waits:
+        told(f"Waiting for {who}.")
 
 
 def written_for_long(seconds: float, writer: Writer | None) -> ConcurrentRun:

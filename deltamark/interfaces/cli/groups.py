@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -11,6 +11,7 @@ import click
 
 from deltamark.domain.secrets import masked
 from deltamark.domain.suggestions import hint
+from deltamark.interfaces.cli.pager import paged
 
 HELP_OPTIONS = ["-h", "--help"]
 
@@ -21,11 +22,13 @@ class LazyCommand(click.Command):
     Until then it has a name and a summary.
 
     :param summary: the first paragraph of its help.
+    :param is_paged: whether long results are shown by a pager.
     """
 
-    def __init__(self, name: str, module: str, summary: str) -> None:
+    def __init__(self, name: str, module: str, summary: str, *, is_paged: bool = False) -> None:
         super().__init__(name, help=summary)
         self._module = module
+        self._is_paged = is_paged
 
     @cached_property
     def command(self) -> click.Command:
@@ -34,11 +37,32 @@ class LazyCommand(click.Command):
         return next(command for command in commands if command.name == self.name)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        return self.command.make_context(*args, **kwargs)
+        context = self.command.make_context(*args, **kwargs)
+        if self._is_paged and not context.find_root().params.get("no_pager"):
+            context.with_resource(paged())
+        return context
 
 
 class GuessingGroup(click.Group):
-    """A group that suggests the command that a mistyped name may mean."""
+    """A group that suggests the command that a mistyped name may mean.
+
+    :param sections: title -> the commands below it in the help; None lists all by name.
+    """
+
+    def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections = sections
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands by what one wants, each with its whole summary."""
+        listed = {name for names in (self._sections or {}).values() for name in names}
+        others = tuple(name for name in self.list_commands(ctx) if name not in listed)
+        width = max(map(len, self.commands), default=0)
+        for title, names in {**(self._sections or {}), "Commands" if not listed else "Other commands": others}.items():
+            rows = [(name.ljust(width), _summary(self.commands[name])) for name in names if name in self.commands]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -50,6 +74,10 @@ class GuessingGroup(click.Group):
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             ctx.fail(f"there is no command {masked(args[0])[:80]!r}{hint(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
+
+
+def _summary(command: click.Command) -> str:
+    return " ".join((command.help or "").split("\n\n")[0].split())
 
 
 def command_of(context: click.Context, name: str) -> click.Command:

@@ -12,14 +12,16 @@ import click
 from deltamark.domain.errors import ConfigurationError, DeltamarkError
 from deltamark.domain.secrets import masked
 from deltamark.interfaces.cli.address_options import STORE, warn_of_password
-from deltamark.interfaces.cli.commands import all_commands
+from deltamark.interfaces.cli.commands import SECTIONS, all_commands
 from deltamark.interfaces.cli.exit_statuses import BROKEN_PIPE, FAILED, status_of_error
 from deltamark.interfaces.cli.groups import HELP_OPTIONS, GuessingGroup
 from deltamark.interfaces.cli.next_steps import command_lines
+from deltamark.interfaces.cli.pager import PagerLeft
 from deltamark.interfaces.cli.signals import StopSignal, end_by_signals
 from deltamark.interfaces.cli.streams import (
     OutputLost,
     ReaderGone,
+    be_quiet,
     escape_what_cannot_be_written,
     leave,
     open_missing,
@@ -52,13 +54,17 @@ class Commands(GuessingGroup):
         Results that cannot be written fail it.
         """
         with results():
-            status = super().invoke(ctx)
+            try:
+                status = super().invoke(ctx)
+            except PagerLeft:
+                return 0
             sys.stdout.flush()
             return status
 
 
 @click.group(
     cls=Commands,
+    sections=SECTIONS,
     context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": 100},
     epilog="Example: deltamark init company && cd company && deltamark run Incremental",
 )
@@ -78,6 +84,8 @@ class Commands(GuessingGroup):
     help="How many values, resources and links a run may convert or remove by adopting a configuration.",
 )
 @click.option("--utc", is_flag=True, help="Show times in UTC, not in the zone of this machine (TZ).")
+@click.option("--no-pager", is_flag=True, help="Do not show long results by a pager (PAGER, or less).")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress: only results, warnings and errors.")
 @click.option(DEBUG, is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="deltamark", message="%(prog)s %(version)s")
 @click.pass_context
@@ -89,6 +97,8 @@ def deltamark(
     leave_out_unbuilt: bool | None,
     adoption: int | None,
     utc: bool,
+    no_pager: bool,
+    quiet: bool,
     debug: bool,
 ) -> None:
     """Synchronizes resources from source systems, remembers every change, computes what changed.
@@ -100,6 +110,7 @@ def deltamark(
     from deltamark.interfaces.cli.times import show_in_utc
 
     show_in_utc(utc)
+    be_quiet(quiet)
     ctx.obj = Workspace(store, configuration, export_output, debug, leave_out_unbuilt, adoption)
     warn_of_password(STORE, store)
 

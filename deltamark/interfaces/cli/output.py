@@ -14,7 +14,7 @@ from deltamark.infrastructure.system.atomic_file import whole_file
 from deltamark.interfaces.cli.output_files import refuse_own_file
 from deltamark.interfaces.cli.rendering import Format, Listing, csv_lines, json_line, render
 from deltamark.interfaces.cli.row_counter import counted
-from deltamark.interfaces.cli.streams import say
+from deltamark.interfaces.cli.streams import is_quiet, say
 
 ENDINGS = (".csv", ".jsonl", ".parquet")
 
@@ -60,7 +60,8 @@ class Output:
             return
         with whole_file(self.file) as stream:
             count = _WRITERS[ending_of(self.file)](evolve(listing, documents=counted(listing.documents)), stream)
-        say(f"{count:,} {rows} written to {self.file}.")
+        if not is_quiet():
+            say(f"{count:,} {rows} written to {self.file}.")
 
 
 def output_options(*, cloud_events: bool = False) -> Callable[[click.decorators.FC], click.decorators.FC]:

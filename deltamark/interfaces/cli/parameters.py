@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from deltamark.application.arguments import LARGEST
+from deltamark.domain.errors import UsageError
 from deltamark.domain.history.changes import RunMoment, When
-from deltamark.domain.values import shown
+from deltamark.domain.values import Value, shown
 from deltamark.interfaces.cli.times import end_of_day, with_a_zone, written_moment
 
 _RUN = re.compile(r"run:([0-9]{1,18})\Z")
@@ -92,5 +95,40 @@ class Name(click.ParamType[str]):
         except UnicodeError:
             self.fail(f"{shown(text)} is not valid UTF-8.", param, ctx)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names of the configuration or the keys of the store that begin with a text."""
+        from deltamark.interfaces.cli.completion import completions
 
+        return [CompletionItem(name) for name in completions(ctx, self.name, incomplete)]
+
+
+class Condition(click.ParamType[tuple[str, Value]]):
+    """A property and the value that it must have, `PROPERTY=VALUE`; `PROPERTY=` for no value."""
+
+    name = "PROPERTY=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Value]:
+        """The property and the value in a text."""
+        if isinstance(value, tuple):
+            return value
+        name, sign, wanted = Name(self.name).convert(value, param, ctx).partition("=")
+        if not sign or not name:
+            self.fail(f"{shown(str(value))} names no value. Write PROPERTY=VALUE.", param, ctx)
+        return name, wanted or None
+
+
+def conditions(pairs: Iterable[tuple[str, Value]]) -> dict[str, Value]:
+    """The conditions by property.
+
+    :raises UsageError: if two are about one property.
+    """
+    found: dict[str, Value] = {}
+    for name, value in pairs:
+        if name in found:
+            raise UsageError(f"two conditions are about {name}, which has one value. Leave out one.")
+        found[name] = value
+    return found
+
+
+CONDITION = Condition()
 WHEN = Moment()

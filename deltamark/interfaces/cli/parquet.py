@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from deltamark.application.history.model import ModelChoice
 from deltamark.domain.history.changes import When
+from deltamark.domain.values import Value
 from deltamark.engine import Engine
 from deltamark.infrastructure.system.atomic_file import whole_file
 from deltamark.interfaces.cell_texts import plain
@@ -22,7 +23,9 @@ _CHUNK = 20_000
 _NUMBERS = frozenset(("position", "run", "line"))
 
 
-def write_resources(engine: Engine, entity_type: str, at: When | None, model: ModelChoice, file: Path) -> int:
+def write_resources(
+    engine: Engine, entity_type: str, at: When | None, model: ModelChoice, file: Path, where: Mapping[str, Value]
+) -> int:
     """Writes all resources of a type to a file.
 
     There is a typed column for each property. Returns how many it wrote.
@@ -30,7 +33,7 @@ def write_resources(engine: Engine, entity_type: str, at: When | None, model: Mo
     :raises UsageError: for a file that cannot be written; what was there stays then.
     """
     with whole_file(file) as stream:
-        table = engine.export(entity_type, at, model=model)
+        table = engine.export(entity_type, at, model=model, where=where)
         pyarrow.parquet.write_table(table, stream)
         return int(table.num_rows)
 

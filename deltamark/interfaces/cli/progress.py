@@ -16,7 +16,7 @@ from rich.table import Column
 from deltamark.application.runs.observer import Observer
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.domain.runs.run import TaskRun
-from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.cli.streams import is_quiet, one_line, say
 from deltamark.interfaces.cli.styles import with_sign
 from deltamark.interfaces.cli.terminal import can_redraw, drawing_on
 
@@ -67,7 +67,7 @@ class RunProgress(Observer):
 
     def task_started(self, run: int, task: TaskRun) -> None:
         self._say_number(run)
-        if not can_redraw(sys.stderr):
+        if is_quiet() or not can_redraw(sys.stderr):
             return
         with suppress(OSError, ValueError):
             if self._live is None:
@@ -84,6 +84,8 @@ class RunProgress(Observer):
     def task_ended(self, run: int, task: TaskRun) -> None:
         self._say_number(run)
         self._remove(task.ordinal)
+        if is_quiet() and task.state in (TaskState.COMPLETED, TaskState.SKIPPED):
+            return
         with self._undisturbed():
             say(line_of(task, self._name_of(task.identifier)), task.state.value)
             if task.state is not TaskState.SKIPPED:
@@ -163,7 +165,8 @@ class CopyProgress:
     def __call__(self, done: int, total: int) -> None:
         """Updates the bar."""
         with suppress(OSError, ValueError):
-            if self._live is None and can_redraw(sys.stderr) and monotonic() - self._begun_at > _PATIENCE_S:
+            is_late = monotonic() - self._begun_at > _PATIENCE_S
+            if self._live is None and is_late and not is_quiet() and can_redraw(sys.stderr):
                 self._live = self._bar()
             if self._live is not None:
                 self._live.update(self._live.task_ids[0], completed=done, total=total)

@@ -20,6 +20,7 @@ from attrs import evolve, frozen
 
 from deltamark.domain.values import is_visible
 from deltamark.interfaces.cell_texts import plain, without_formula
+from deltamark.interfaces.cli.pager import PagedOutput
 from deltamark.interfaces.cli.row_counter import counted
 from deltamark.interfaces.cli.streams import one_line
 from deltamark.interfaces.cli.styles import style_for
@@ -93,6 +94,8 @@ class Listing:
 
 def render(listing: Listing, form: Format) -> None:
     """Prints the rows on standard output."""
+    if listing.is_live and isinstance(sys.stdout, PagedOutput):
+        sys.stdout.go_direct()
     if not (listing.is_live or sys.stdout.isatty()):
         listing = evolve(listing, documents=counted(listing.documents))
     match form:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
+from deltamark.interfaces.cli.streams import is_quiet
 from deltamark.interfaces.cli.terminal import can_redraw, drawing_on
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def counted(rows: Iterable[Row]) -> Iterator[Row]:
 
     After a second, shows their number on standard error if that is a terminal.
     """
-    if not can_redraw(sys.stderr):
+    if is_quiet() or not can_redraw(sys.stderr):
         yield from rows
         return
     started, live = monotonic(), _progress()

@@ -10,11 +10,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TextIO
 
 import click
 
 from deltamark.domain.values import is_visible
+from deltamark.interfaces.cli.pager import PagedOutput
 from deltamark.interfaces.cli.styles import coloured
 from deltamark.interfaces.cli.terminal import filled_line, width_of_lines, writable
 
@@ -83,6 +85,19 @@ def leave() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+_is_quiet: ContextVar[bool] = ContextVar("whether progress is not shown", default=False)
+
+
+def be_quiet(is_asked: bool) -> None:
+    """Shows no progress from now on, or shows it."""
+    _is_quiet.set(is_asked)
+
+
+def is_quiet() -> bool:
+    """Whether progress is not shown."""
+    return _is_quiet.get()
+
+
 def say(text: str, state: str | None = None) -> None:
     """Prints a message to the user on standard error: standard output holds results only.
 
@@ -105,6 +120,10 @@ def _write_lines(lines: Iterable[str], stream: TextIO, state: str | None) -> Non
         width = width_of_lines(stream)
         lines = [part for line in lines for part in filled_line(writable(line, stream), width)]
     text = "\n".join(coloured(line, state, stream) for line in lines)
+    output = sys.stdout
+    if stream is sys.stderr and isinstance(output, PagedOutput) and output.has_screen:
+        output.said.append(f"{text}\n")  # a pager has the screen until it is left
+        return
     click.echo(text, file=stream, color=True)  # colours are there only where the stream has them
 
 

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from deltamark.domain.errors import StoreError
 from deltamark.infrastructure.store.sqlite.read_only import ReadOnlyFile
-from deltamark.infrastructure.store.transactions import Writer, written_for_long
+from deltamark.infrastructure.store.transactions import TOLD_AFTER_S, Writer, tell_of_wait, written_for_long
 from deltamark.infrastructure.system.processes import holder_of
 
 LOCK_TIMEOUT_S = 60
@@ -224,6 +224,20 @@ class ChangeDatastore(SQLiteDatastore):
             self._writer = self.pool.writer()
         return self._writer
 
+    def _acquire(self, lock: FileLock) -> None:
+        """Waits for the lock; after a moment, tells for whom.
+
+        :raises Timeout: if it takes too long.
+        """
+        try:
+            lock.acquire(timeout=min(TOLD_AFTER_S, self._lock_timeout_s))
+        except Timeout:
+            if self._lock_timeout_s <= TOLD_AFTER_S:
+                raise
+            holder = holder_of(Path(lock.lock_file))
+            tell_of_wait(self._writer_of(holder) if holder is not None else None)
+            lock.acquire(timeout=self._lock_timeout_s - TOLD_AFTER_S)
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         lock = self._process_lock
@@ -231,7 +245,7 @@ class ChangeDatastore(SQLiteDatastore):
             yield
             return
         try:
-            lock.acquire()
+            self._acquire(lock)
         except Timeout:
             holder = holder_of(Path(lock.lock_file))
             writer = self._writer_of(holder) if holder is not None else None

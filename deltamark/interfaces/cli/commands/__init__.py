@@ -13,6 +13,7 @@ _SUMMARIES = {
         "show": "Shows one resource with its links, now or as it was.",
         "export": "Shows all resources of a type with their links.",
     },
+    "completion": {"completion": "Prints what makes a shell complete names."},
     "checkpoint": {"checkpoint": "Prints a checkpoint of the log, to be kept elsewhere."},
     "config": {
         "config": "Shows configurations, of now and of the past.",
@@ -41,6 +42,10 @@ _SUMMARIES = {
         "audit": "Shows who had what between two moments.",
     },
     "erase": {"erase": "Makes what a resource was unreadable, for good."},
+    "find": {
+        "types": "Shows the entity types, and how many resources each has.",
+        "find": "Finds resources of a type by their values.",
+    },
     "plan": {"plan": "Shows what adopting the present configuration will do."},
     "replay": {"replay": "Rebuilds the stored state from the log."},
     "retain": {"retain": "Discards old changes of a connector, type or association."},
@@ -74,8 +79,31 @@ _SUMMARIES = {
 """Module -> command -> the first paragraph of its help."""
 
 
+SECTIONS = {
+    "Begin": ("init", "validate", "check", "connections", "schema", "completion"),
+    "Run jobs": ("run", "resume", "cancel", "runs", "jobs", "tasks", "schedule", "health"),
+    "Look at what is": ("types", "find", "show", "export", "serve"),
+    "Look at what was": ("changes", "history", "diff", "audit"),
+    "Understand what is computed": ("dirty", "why", "keys", "classifications", "simulate"),
+    "Change the configuration": ("plan", "adopt", "config", "decommission"),
+    "Hand changes over": ("deliver", "sinks", "dead-letters", "consumers"),
+    "Read sources": ("export-source", "places"),
+    "Prove and keep the log": ("verify", "checkpoint", "replay", "backup", "retain", "erase", "grants"),
+}
+"""What one wants -> the commands for it, in the order of the help."""
+
+
+_PAGED = frozenset(
+    name
+    for title in ("Look at what is", "Look at what was", "Understand what is computed", "Change the configuration")
+    for name in SECTIONS[title]
+    if name not in ("serve", "adopt", "decommission")
+) | {"runs", "jobs", "tasks", "sinks", "dead-letters", "consumers", "places", "validate", "verify"}
+"""Commands that only show something."""
+
+
 def all_commands() -> Iterator[LazyCommand]:
     """Every command of the command line, none of them imported yet."""
     for module, summaries in _SUMMARIES.items():
         for name, summary in summaries.items():
-            yield LazyCommand(name, f"{__name__}.{module}", summary)
+            yield LazyCommand(name, f"{__name__}.{module}", summary, is_paged=name in _PAGED)

@@ -16,13 +16,13 @@ from deltamark.domain.history.changes import LoggedChange, PendingChange, When
 from deltamark.domain.messages import discarded_by, how_many
 from deltamark.domain.resources.resource import Resource, ResourceEvent
 from deltamark.domain.runs.run import TriggerKind
-from deltamark.domain.values import shown
+from deltamark.domain.values import Value, shown
 from deltamark.engine import Engine
 from deltamark.interfaces.cell_texts import plain
 from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
 from deltamark.interfaces.cli.export_rows import export_listing
 from deltamark.interfaces.cli.output import Output, ending_of, output_options
-from deltamark.interfaces.cli.parameters import WHEN, Name, WholeNumber
+from deltamark.interfaces.cli.parameters import CONDITION, WHEN, Name, WholeNumber, conditions
 from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
 from deltamark.interfaces.cli.streams import say
 from deltamark.interfaces.cli.task_names import TaskNames
@@ -290,6 +290,7 @@ def _rows_of(resource: Resource, document: Document) -> list[Document]:
     show_default=True,
     help="With the properties and associations of that moment, or with the present ones.",
 )
+@click.option("--where", multiple=True, type=CONDITION, metavar="PROPERTY=VALUE", help="Only those with this value.")
 @output_options()
 @pass_workspace
 def export(
@@ -297,6 +298,7 @@ def export(
     entity_type: str,
     at: When | None,
     model: ModelChoice,
+    where: tuple[tuple[str, Value], ...],
     form: Format,
     file: Path | None,
     safe: bool,
@@ -307,13 +309,14 @@ def export(
     """
     output = Output(form=form, file=file, is_for_spreadsheets=safe)
     rows = f"resources of {entity_type}"
+    wanted = conditions(where)
     with workspace.engine(reading_only=True) as engine:
         if file is not None and ending_of(file) == ".parquet":
             from deltamark.interfaces.cli.parquet import write_resources  # with pyarrow, as above
 
-            say(f"{write_resources(engine, entity_type, at, model, file):,} {rows} written to {file}.")
+            say(f"{write_resources(engine, entity_type, at, model, file, wanted):,} {rows} written to {file}.")
         else:
-            resources = map(exported_document, engine.export_resources(entity_type, at, model=model))
+            resources = map(exported_document, engine.export_resources(entity_type, at, model=model, where=wanted))
             output.give(export_listing(engine.type_model(entity_type, at, model=model), resources), rows)
         if model == "now":
             for misfit in engine.misfits(entity_type, at):

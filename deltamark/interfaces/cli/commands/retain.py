@@ -20,9 +20,9 @@ _MEMBERS = ("subject", "change", "count", "first", "first_at", "last", "last_at"
 
 
 @click.command(epilog="Example: deltamark retain --connector HR --keep 90d --dry-run")
-@click.option("--connector", type=Name("NAME"), metavar="NAME", help="A connector: all that it feeds or fed last.")
-@click.option("--type", "entity_type", type=Name("NAME"), metavar="NAME", help="Or an entity type.")
-@click.option("--association", type=Name("NAME"), metavar="NAME", help="Or an association.")
+@click.option("--connector", type=Name("CONNECTOR"), metavar="NAME", help="A connector: all that it feeds or fed last.")
+@click.option("--type", "entity_type", type=Name("TYPE"), metavar="NAME", help="Or an entity type.")
+@click.option("--association", type=Name("ASSOCIATION"), metavar="NAME", help="Or an association.")
 @click.option(
     "--keep",
     type=Name("WHAT"),

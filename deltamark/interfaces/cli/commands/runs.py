@@ -82,7 +82,9 @@ def run(
     announce: bool,
     form: Format,
 ) -> int:
-    """Runs a job and shows what its tasks did. Without a JOB, shows the jobs.
+    """Runs a job and shows what its tasks did.
+
+    Without a JOB, shows the jobs.
 
     A dry run prints the changes first, with --format csv nothing else; those without a position would be held back.
 

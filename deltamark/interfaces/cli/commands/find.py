@@ -1,0 +1,80 @@
+"""Commands that look for resources: `types`, `find`."""
+
+from __future__ import annotations
+
+import click
+
+from deltamark.application.history.history import ExportedResource
+from deltamark.domain.values import Value
+from deltamark.interfaces.cli.context import Workspace, format_option, pass_workspace
+from deltamark.interfaces.cli.export_rows import export_listing
+from deltamark.interfaces.cli.parameters import CONDITION, Name, WholeNumber, conditions
+from deltamark.interfaces.cli.rendering import Column, Document, Format, Listing, member, render
+from deltamark.interfaces.cli.streams import one_line, say
+from deltamark.interfaces.documents import exported_document
+
+
+@click.command(epilog="Example: deltamark types")
+@format_option
+@pass_workspace
+def types(workspace: Workspace, form: Format) -> None:
+    """Shows the entity types, and how many resources each has.
+
+    Also which connectors feed them, and the position below which changes were discarded.
+    """
+    with workspace.engine(reading_only=True) as engine:
+        configuration = engine.configuration
+        counts = engine.counts()
+        horizons = {horizon.subject: horizon.position for horizon in engine.horizons()}
+        documents: list[Document] = [
+            {
+                "entity_type": name,
+                "resources": count,
+                "connectors": list(
+                    dict.fromkeys(
+                        mapping.connector
+                        for mapping in configuration.entity_type_mappings
+                        if mapping.identifier == name
+                    )
+                ),
+                "horizon": horizons.get(name),
+            }
+            for name, count in counts.items()
+        ]
+    columns = [member(name) for name in ("entity_type", "resources", "connectors", "horizon")]
+    table = [*columns[:2], Column("connectors", lambda one: ", ".join(one["connectors"]), is_list=True), columns[3]]
+    render(Listing(documents=documents, columns=columns, table=table), form)
+
+
+@click.command(epilog="Example: deltamark find HR_Person Location=Lisbon")
+@click.argument("entity_type", metavar="TYPE", type=Name("TYPE"))
+@click.argument("where", metavar="[PROPERTY=VALUE]...", nargs=-1, type=CONDITION)
+@click.option("--prefix", default="", metavar="TEXT", help="Only keys that begin so.")
+@click.option("--after", type=Name("KEY"), metavar="KEY", help="Only keys beyond this one.")
+@click.option("--limit", default=50, show_default=True, type=WholeNumber("N", 1), metavar="N", help="At most N.")
+@format_option
+@pass_workspace
+def find(
+    workspace: Workspace,
+    entity_type: str,
+    where: tuple[tuple[str, Value], ...],
+    prefix: str,
+    after: str | None,
+    limit: int,
+    form: Format,
+) -> None:
+    """Finds resources of a type by their values.
+
+    They are shown as they are now, and have all of the values. PROPERTY= finds those without a value.
+    """
+    with workspace.engine(reading_only=True) as engine:
+        page = engine.resources(entity_type, after=after, prefix=prefix, where=conditions(where), limit=limit)
+        model = engine.type_model(entity_type)
+    found = (ExportedResource(key=one.ref.key, values=one.values, links={}) for one in page.resources)
+    listing = export_listing(model, map(exported_document, found))
+    render(Listing(documents=listing.documents, columns=listing.columns[: 1 + len(model.properties)]), form)
+    if page.more and page.scanned_to is not None:
+        say(one_line(f"There are more: --after '{page.scanned_to}' shows the next, --limit more at once."))
+
+
+COMMANDS: tuple[click.Command, ...] = (types, find)
