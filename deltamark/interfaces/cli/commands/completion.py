@@ -9,15 +9,15 @@ from deltamark.interfaces.cli.completion import VARIABLE
 from deltamark.interfaces.cli.streams import tell
 
 
-@click.command(epilog='Example: eval "$(deltamark completion bash)"')
+@click.command(epilog="Example: deltamark completion fish")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """Prints what makes a shell complete names.
 
     It completes commands and options, and what the configuration and the store hold: jobs, types, connectors and keys.
-    For bash, put the line of the example into ~/.bashrc; for zsh likewise into ~/.zshrc; for fish, write the output to
-    ~/.config/fish/completions/deltamark.fish.
+    For bash, put `eval "$(deltamark completion bash)"` into ~/.bashrc; for zsh likewise into ~/.zshrc; for fish, write
+    the output to ~/.config/fish/completions/deltamark.fish.
     """
     kind = get_completion_class(shell)
     assert kind is not None

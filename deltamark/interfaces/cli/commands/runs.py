@@ -64,7 +64,7 @@ _STATE = Column("state", lambda document: with_sign(document["state"], document[
 @click.option("--dry-run", is_flag=True, help="Show what would change, and commit nothing.")
 @by_options
 @click.option("--via", type=Name("PROGRAM"), metavar="PROGRAM", help="The program that starts it; it is recorded.")
-@click.option("--announce", is_flag=True, help="Print the number of the run first, when its first task begins.")
+@click.option("--announce", is_flag=True, help="Print the number of the run first.")
 @format_option
 @leave_out_option
 @pass_workspace
@@ -84,9 +84,8 @@ def run(
 ) -> int:
     """Runs a job and shows what its tasks did.
 
-    Without a JOB, shows the jobs.
-
-    A dry run prints the changes first, with --format csv nothing else; those without a position would be held back.
+    Without a JOB, shows the jobs. A dry run prints the changes first, with --format csv nothing else; those without a
+    position would be held back.
 
     Exit status 0 when it is done, also in warning, 1 if a task failed or it was cancelled, 2 if another run runs one of
     its tasks, 3 if a threshold blocked it or a changed configuration waits for `adopt`.
