@@ -5,8 +5,8 @@ Each stage reads the values of earlier ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 from attrs import evolve
@@ -20,7 +20,7 @@ from deltamark.application.derivation.batch import (
     refusals,
 )
 from deltamark.application.derivation.grounds import Grounds
-from deltamark.application.derivation.inputs import InputReader
+from deltamark.application.derivation.inputs import InputReader, each_ahead
 from deltamark.application.derivation.user_functions.answers import Answers, Questions
 from deltamark.application.derivation.user_functions.batches import Calls
 from deltamark.application.derivation.user_functions.cancellation import ReasonToEnd
@@ -126,22 +126,6 @@ def _ahead(portions: Iterator[Computation]) -> Iterator[Computation]:
             yield portion
 
 
-def _each_ahead(given: Iterable[Inputs], evaluated: Callable[[Inputs], list[Computation]]) -> Iterator[Computation]:
-    """The results of inputs, each evaluated in a thread while the caller writes the results of those before.
-
-    The caller alone uses the store, also to read inputs.
-    """
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming: Future[list[Computation]] | None = None
-        for inputs in given:
-            following = pool.submit(evaluated, inputs)
-            if coming is not None:
-                yield from coming.result()
-            coming = following
-        if coming is not None:
-            yield from coming.result()
-
-
 def _sorted(rows: pa.Table) -> pa.Table:
     """The rows in the order of their streams, which they mostly have: sorting copies all texts."""
     streams = rows.column("stream").to_numpy()
@@ -197,7 +181,7 @@ class _ComputedWriter:
                 self._computed += inputs.resources.column("stream").chunks
                 yield inputs
 
-        return self._write(entity_type, derivations, _each_ahead(noted(), evaluated), grounds)
+        return self._write(entity_type, derivations, each_ahead(noted(), evaluated), grounds)
 
     def _write(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -14,10 +14,10 @@ from deltamark.application.derivation.batch import (
     move_places,
     refusals,
 )
-from deltamark.application.derivation.inputs import InputReader
+from deltamark.application.derivation.inputs import InputReader, each_ahead
 from deltamark.application.derivation.workload import Share, workload
 from deltamark.application.ports.commands import Writing
-from deltamark.application.ports.evaluator import RuleValues
+from deltamark.application.ports.evaluator import Inputs, RuleValues
 from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.domain.configuration.jobs import ComputingTask
 from deltamark.domain.configuration.rules import DerivationKind
@@ -70,10 +70,14 @@ def _compute(
             return Tally(), []
         chosen, portions = batch.shares, iter([batch.inputs])
     derivations = [share.planned.derivation for share in chosen]
-    found, streams = list[RuleValues](), list[pa.Array]()
-    for inputs in portions:
-        found.append(services.evaluator.values(derivations, inputs))
-        streams += inputs.resources.column("stream").chunks
+    streams: list[pa.Array] = []
+
+    def noted() -> Iterator[Inputs]:
+        for inputs in portions:
+            streams.extend(inputs.resources.column("stream").chunks)
+            yield inputs
+
+    found = list(each_ahead(noted(), lambda inputs: [services.evaluator.values(derivations, inputs)]))
     values = RuleValues(
         tables=tuple(map(pa.concat_tables, zip(*(some.tables for some in found), strict=True))),
         refused=pa.concat_tables([some.refused for some in found]),

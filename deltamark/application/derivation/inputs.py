@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -124,6 +126,25 @@ class InputReader:
         if hop not in self._ends:
             self._ends[hop] = self._reading.ends(hop)
         return self._ends[hop]
+
+
+_Result = TypeVar("_Result")
+
+
+def each_ahead(given: Iterable[Inputs], evaluated: Callable[[Inputs], list[_Result]]) -> Iterator[_Result]:
+    """The results of inputs, each evaluated in a thread while the caller uses the results of those before.
+
+    The caller alone uses the store, also to read inputs.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming: Future[list[_Result]] | None = None
+        for inputs in given:
+            following = pool.submit(evaluated, inputs)
+            if coming is not None:
+                yield from coming.result()
+            coming = following
+        if coming is not None:
+            yield from coming.result()
 
 
 def with_computed(states: pa.Table, rows: pa.Table) -> pa.Table:
