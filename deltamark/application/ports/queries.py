@@ -176,6 +176,12 @@ class Reading(Protocol):
         """
         ...
 
+    def is_touched_since(
+        self, position: Position, entity_types: Collection[str], associations: Collection[str]
+    ) -> bool:
+        """Whether these entity types or associations may have been changed beyond a position, see `applied_before`."""
+        ...
+
     def changes(
         self,
         after: Position,

@@ -37,6 +37,14 @@ from deltamark.application.sources.places import move_places, not_applied, place
 from deltamark.application.synchronization.hold_back import HeldBack, release
 from deltamark.application.synchronization.key_changes import changed_keys_of_links, changed_keys_of_resources
 from deltamark.application.synchronization.known_spellings import SpelledExtracts, with_known_spellings
+from deltamark.application.synchronization.link_comparisons import (
+    ComparedLinks,
+    Identities,
+    compare,
+    compared_before,
+    refs_of,
+    sides_of,
+)
 from deltamark.application.synchronization.look_alikes import without_look_alikes
 from deltamark.application.synchronization.prepare import PreparedExtracts, exclusion, is_given_delta, read_extracts
 from deltamark.application.synchronization.repetitions import (
@@ -62,7 +70,6 @@ from deltamark.domain.configuration.entity_model import (
     EntityAssociation,
     EntityAssociationMapping,
     EntityTypeMapping,
-    PropertyRef,
 )
 from deltamark.domain.configuration.jobs import Job, SynchronizeTask, TaskState
 from deltamark.domain.history.changes import Position
@@ -155,6 +162,7 @@ def _compared(
     report(TaskProgress("comparing", rows))
     compared = _compare(services, view, spelled.extracts, states)
     del states
+    links = compared_before(services, view, spelled.extracts, compared)
     report(TaskProgress("waiting to write", rows))
 
     def apply(tx: Writing, scope: Scope) -> TaskResult:
@@ -166,7 +174,9 @@ def _compared(
             now = _with_known_keys(services, tx, extracts, {})
         current = _refresh(services, tx, now.extracts, compared, position)
         places = places_of(deliveries, extracts.rows_read)
-        return _Synchronization(services, tx, task, scope, now, current, places).run()
+        same_rows = now.set_aside == spelled.set_aside
+        still = _still_compared(tx, now.extracts, links, position) if same_rows else {}
+        return _Synchronization(services, tx, task, scope, now, current, still, places).run()
 
     return apply
 
@@ -212,6 +222,20 @@ def _refresh(
     return {**compared, **_compare(services, tx, evolve(extracts, resources=stale), {})}
 
 
+def _still_compared(
+    tx: Writing, extracts: PreparedExtracts, links: dict[str, ComparedLinks], position: Position
+) -> dict[str, ComparedLinks]:
+    """The compared links of which nothing was changed since a position, nor of the resources at their ends."""
+    if not tx.changed_since(position):
+        return links
+    return {
+        mapping.association: links[mapping.association]
+        for mapping, _ in extracts.links
+        if mapping.association in links
+        and not tx.is_touched_since(position, [ref.entity_type for ref in refs_of(mapping)], [mapping.association])
+    }
+
+
 def _compare(services: Services, view: Reading, extracts: PreparedExtracts, states: dict[str, pa.Table]) -> Compared:
     compared = {}
     for mapping, extract in extracts.resources:
@@ -239,9 +263,12 @@ class _Synchronization:
         scope: Scope,
         spelled: SpelledExtracts,
         compared: Compared,
+        links: dict[str, ComparedLinks],
         places: tuple[PlaceReached, ...],
     ) -> None:
         self._compared = compared
+        self._compared_links = links
+        self._identities = Identities(services.configuration, tx)
         self._services = services
         self._tx = tx
         self._task = task
@@ -394,7 +421,10 @@ class _Synchronization:
         self._check_rows(mapping.association, extract, self._tx.live_link_count, "links")
         delta = self._deltas.get(mapping.association)
         unresolved = UnresolvedLinks(
-            configuration=self._services.configuration, view=self._tx, mapping=mapping, identities=self._identities
+            configuration=self._services.configuration,
+            view=self._tx,
+            mapping=mapping,
+            identities=self._identities.among,
         )
         if delta is None:
             compared, waiting, orphans = self._compare_all_links(unresolved, association, extract)
@@ -425,16 +455,18 @@ class _Synchronization:
         """The changes of links, those of waiting links, and the orphans to report."""
         mapping = unresolved.mapping
         complete = self._extracts.deletes_missing(extract)
-        first, second = (self._identities(ref, None) for ref in _refs(mapping))
-        sides = LinkSides(first=first, second=second, links=self._tx.live_links(mapping.association))
-        extract = self._without_lost_links(mapping, extract, sides)
-        compared = self._services.comparer.links(extract, sides, association, complete=complete)
+        before = self._compared_links.get(mapping.association)
+        sides: LinkSides | None
+        if before is not None:
+            compared, sides = before.comparison, before.sides
+        else:
+            sides = sides_of(self._identities, mapping)
+            extract = self._without_lost_links(mapping, extract, sides)
+            compared = compare(self._services, mapping, extract, sides, complete=complete)
         orphans = unresolved.orphans(compared.orphans)
-        if self._is_limited and complete:
-            known = evolve(compared, orphans=orphans)
-            self._effects.add_key_change(
-                changed_keys_of_links(mapping.association, sides, known, lambda most: int(sides.links.num_rows))
-            )
+        if self._is_limited and complete and sides is not None:
+            known, held = evolve(compared, orphans=orphans), int(sides.links.num_rows)
+            self._effects.add_key_change(changed_keys_of_links(mapping.association, sides, known, lambda most: held))
         waiting = waiting_after_complete(self._tx, association, extract, compared, complete=complete)
         return compared, waiting, orphans
 
@@ -463,8 +495,8 @@ class _Synchronization:
     ) -> LinkCommandsComparison:
         association = delta.association
         first, second = (
-            self._identities(ref, _values_of(name, rows.rows, earlier.standing))
-            for ref, name in zip(_refs(delta.mapping), ("value1", "value2"), strict=True)
+            self._identities.among(ref, _values_of(name, rows.rows, earlier.standing))
+            for ref, name in zip(refs_of(delta.mapping), ("value1", "value2"), strict=True)
         )
         # Where a target may have many links, such as the thousands of a department, those of other sources do not
         # matter.
@@ -518,14 +550,6 @@ class _Synchronization:
         self._counts += Counts(linked=changes.linked.num_rows, unlinked=changes.unlinked.num_rows)
         return ends
 
-    def _identities(self, ref: PropertyRef, among: pa.Array | None) -> pa.Table:
-        return self._tx.identities(ref.entity_type, self._key_or_property(ref), among)
-
-    def _key_or_property(self, ref: PropertyRef) -> str | None:
-        """None where the property is the key of its type: keys are found without reading states."""
-        mapping = self._services.configuration.mapping_of(ref.entity_type)
-        return None if mapping is not None and mapping.primary_key.identifier == ref.property else ref.property
-
     def _report_orphans(self, unresolved: UnresolvedLinks, file: str, orphans: pa.Table) -> None:
         if self._task.orphans and orphans.num_rows:
             association = unresolved.mapping.association
@@ -549,10 +573,6 @@ class _Synchronization:
                 f"{extract.cleansed.read.file} holds a header and no row, "
                 f"which would remove all {live} {what} of {subject}"
             )
-
-
-def _refs(mapping: EntityAssociationMapping) -> tuple[PropertyRef, PropertyRef]:
-    return mapping.entity_property_mapping1, mapping.entity_property_mapping2
 
 
 def _values_of(name: str, *tables: pa.Table) -> pa.Array:

@@ -27,6 +27,7 @@ from deltamark.application.ports.extracts import LinkExtract, ResourceExtract
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Pair, ResourceChanges
 from deltamark.application.runs.run_log import RunLog
+from deltamark.application.synchronization.link_comparisons import is_key
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import EntityAssociation, EntityAssociationMapping, PropertyRef
 from deltamark.domain.resources.events import Origin
@@ -95,7 +96,7 @@ class DeltaLinks:
         self.mapping = mapping
         self._tx = tx
         self._refs = (mapping.entity_property_mapping1, mapping.entity_property_mapping2)
-        self._keys = tuple(_is_key(configuration, ref) for ref in self._refs)
+        self._keys = tuple(is_key(configuration, ref) for ref in self._refs)
         self._compared = tuple(compared.get(ref.entity_type) for ref in self._refs)
         self._rows_of = end_of_rows(configuration, mapping)
         self._deleted = (self._deletions(0, extracts), self._deletions(1, extracts))
@@ -364,8 +365,3 @@ def _ended_values(comparison: ResourceComparison, ref: PropertyRef, is_key: bool
         }
     states = [*comparison.changes.deleted.column("state").to_pylist(), *comparison.ended.column("state").to_pylist()]
     return set(filter(None, _property(states, ref.property)))
-
-
-def _is_key(configuration: Configuration, ref: PropertyRef) -> bool:
-    mapping = configuration.mapping_of(ref.entity_type)
-    return mapping is not None and mapping.primary_key.identifier == ref.property

@@ -58,6 +58,17 @@ class RepetitionQueries(LogQueries):
             head = events[-1][0] - 1 if events else first
         return None
 
+    def is_touched_since(self, position: int, entity_types: Collection[str], associations: Collection[str]) -> bool:
+        head = self.head()
+        if head - position > _FARTHEST or self.corrected_to() > position or self._discarded_beyond(position):
+            return True
+        while head > position:
+            events = self._events_before(head, position)
+            if self._touches(events, entity_types, associations):
+                return True
+            head = events[-1][0] - 1 if events else position
+        return False
+
     def corrected_to(self) -> int:
         """Returns the position up to which a replay corrected the state, 0 if none did."""
         rows = checked_rows(self._db, "places")
