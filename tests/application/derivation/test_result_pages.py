@@ -12,6 +12,7 @@ from tests.application.flagging.test_dirty import CHAIN
 from tests.scenarios.organisation.formulas import KEYS
 from tests.scenarios.organisation.running import Organisation
 from tests.scenarios.organisation.setting import Setting
+from tests.store.queries.test_cost_of_pages import Recorded
 
 SETTING = Setting(properties=CHAIN.properties, keys=KEYS, classes=CHAIN.classes)
 
@@ -44,7 +45,7 @@ def ref(row: Any) -> ResourceRef:
 
 
 @pytest.mark.on_every_store
-def test_pages_of_results_are_the_whole_in_its_order(staffed: Organisation) -> None:
+def test_pages_of_results_are_the_whole_in_its_order(staffed: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = staffed.engine
     keys, pairs, classes = list(engine.keys()), list(engine.matches()), list(engine.classifications())
     assert len(keys) > 10
@@ -74,6 +75,11 @@ def test_pages_of_results_are_the_whole_in_its_order(staffed: Organisation) -> N
     assert engine.keys_of("Person", "nobody") == []
     with pytest.raises(UsageError, match="after goes with a limit"):
         engine.keys(after=keys[0])
+    recorded = Recorded(monkeypatch)  # of SQLite only
+    for ask in (engine.keys, engine.matches, engine.classifications):
+        list(ask(limit=5))
+        engine.ambiguous(keys[0].rule, limit=1)
+    assert recorded.whole_tables() == []
 
 
 @pytest.mark.on_every_store
