@@ -8,14 +8,23 @@ import signal
 import subprocess
 import sys
 from time import monotonic, sleep
-
-from playwright.sync_api import Page, expect
+from typing import TYPE_CHECKING, Any
 
 from deltamark.domain.configuration.jobs import TaskState
 from deltamark.interfaces.http.users import Role
 from tests.browser.conftest import NewWindow, Served
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
 PATIENCE_MS = 60_000
+
+
+def expect(locator: Locator) -> Any:
+    """What Playwright waits for. It may be absent: the fixture of the browser says so."""
+    from playwright.sync_api import expect as expected
+
+    return expected(locator)
 
 
 def state(page: Page) -> str:
