@@ -27,6 +27,7 @@ from deltamark.domain.values import PropertyType
 from deltamark.infrastructure.store.tables import Table, TableColumn, present_tables
 from deltamark.interfaces.cli.groups import HELP_OPTIONS, leaves
 from deltamark.interfaces.cli.main import deltamark as command_line
+from docs.api_reference import api
 from docs.configuration_texts import ELEMENTS, meaning, sections
 
 FOLDER = Path(__file__).parent / "reference"
@@ -457,6 +458,7 @@ _AFTER_TABLES = """
 """
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "api.md": lambda: GENERATED + api(),
     "cli.md": commands,
     "configuration.md": configuration,
     "python.md": python,

@@ -1,7 +1,5 @@
 """The shapes of documents: their members, for the command line, the API and its description."""
 
-from __future__ import annotations
-
 from typing import NotRequired, TypeAlias, TypedDict
 
 Plain: TypeAlias = str | int | float | bool | None
@@ -31,7 +29,7 @@ class GroundsDocument(TypedDict):
     ends: NotRequired[list[RefDocument]]
     first: NotRequired[int]
     last: NotRequired[int]
-    whole: NotRequired[bool]
+    whole: NotRequired[str]
     configuration: NotRequired[str]
     adopted: NotRequired[int]
     task: NotRequired[str]

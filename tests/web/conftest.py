@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from litestar import Litestar
 from litestar.testing import TestClient
 
@@ -105,3 +110,27 @@ def new_site(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module")
 def site(new_site: NewSite) -> Site:
     return new_site()
+
+
+@contextmanager
+def served(site: Site) -> Iterator[str]:
+    """The application of a site behind a real server, in a thread; gives its address."""
+    config = uvicorn.Config(site.app, host="127.0.0.1", port=site.settings.port, log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{site.settings.port}"
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        thread.join()
+
+
+def free_port() -> int:
+    with socket.socket() as some:
+        some.bind(("127.0.0.1", 0))
+        return int(some.getsockname()[1])

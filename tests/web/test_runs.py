@@ -108,6 +108,7 @@ def test_what_is_held_back_is_counted_shown_and_dropped_on_record(site: Site, st
     assert reviewer.get(f"{A}/runs/2/held").status_code == 404
 
 
+@pytest.mark.slow  # starts a process
 def test_what_is_held_back_is_accepted_on_record_by_a_process_of_its_own(site: Site, store: Engine) -> None:
     reviewer = site.signed_in(Role.REVIEWER, "bob")
 
@@ -137,6 +138,7 @@ def test_a_decision_needs_the_version_a_reason_and_another_person(of_four_eyes: 
     assert decide(bob, version(bob), reason="yes") == 202
 
 
+@pytest.mark.slow  # starts a process
 def test_a_run_is_started_once_with_a_key_of_its_own(site: Site, store: Engine) -> None:
     operator = site.signed_in(Role.OPERATOR, "eve")
     key = {**OWN, "Idempotency-Key": "one"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -62,12 +63,21 @@ def described(routes: Sequence[HTTPRouteHandler], path: str) -> dict[str, Any]:
         for operation in item.values():
             if isinstance(operation, dict) and "responses" in operation:
                 _complete(operation, by_operation)
-    return document
+    return cast("dict[str, Any]", _any_of(document))
+
+
+def _any_of(part: Any) -> Any:
+    """Says `anyOf` for `oneOf`: a whole number is also a number, and so one of two."""
+    if isinstance(part, dict):
+        return {("anyOf" if name == "oneOf" else name): _any_of(value) for name, value in part.items()}
+    return [_any_of(value) for value in part] if isinstance(part, list) else part
 
 
 def _complete(operation: dict[str, Any], handlers: dict[str, HTTPRouteHandler]) -> None:
     """Adds what is the same for every route: problems, other forms, and the role that it needs."""
     handler = handlers[operation["operationId"]]
+    operation["description"] = inspect.getdoc(handler.fn) or ""
+    operation["summary"] = operation["description"].partition("\n")[0]
     for status in [status for status in operation["responses"] if not status.startswith("2")]:
         del operation["responses"][status]
     problem = {"schema": {"$ref": "#/components/schemas/Problem"}}

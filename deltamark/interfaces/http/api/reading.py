@@ -158,7 +158,7 @@ def entity_types(engine: TheEngine, user: TheUser) -> list[EntityTypeDocument]:
             "display_name": defined.display_names.get(1),
             "resources": counts.get(defined.identifier, 0),
             "properties": [
-                {"name": item.identifier, "type": item.type.value, "is_key": item.is_key} for item in defined.properties
+                {"name": item.identifier, "type": item.type.label, "is_key": item.is_key} for item in defined.properties
             ],
         }
         for defined in engine.configuration.entity_types
