@@ -51,6 +51,7 @@ bench: .venv/.dev
 	$(BIN)/python -m benchmarks.sql_sources $(if $(PEOPLE),--people $(PEOPLE))
 	$(BIN)/python -m benchmarks.ldif $(if $(PEOPLE),--people $(PEOPLE))
 	$(BIN)/python -m benchmarks.start
+	$(BIN)/python -m benchmarks.serve $(if $(PEOPLE),--people $(PEOPLE))
 
 docs: .venv/.dev
 	$(BIN)/python -m docs.generate_reference
