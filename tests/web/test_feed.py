@@ -82,6 +82,7 @@ def test_a_reader_that_is_cut_off_gets_every_change_once_while_a_job_writes(comp
     assert got == expected
 
 
+@pytest.mark.slow  # runs a job beside them
 def test_many_readers_need_no_thread_each_and_all_get_everything(company: Path) -> None:
     readers = 200
 
