@@ -108,6 +108,10 @@ def test_the_wheel_built_from_the_source_distribution_installs_and_runs(tmp_path
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "deltamark/py.typed" in names
+    console = ROOT / "deltamark" / "interfaces" / "http" / "console"
+    assets = {str(file.relative_to(ROOT)) for part in ("static", "templates") for file in (console / part).rglob("*.*")}
+    assert assets
+    assert assets <= set(names)
     assert not [name for name in names if name.split("/")[0] in LAYERS]
 
     place = tmp_path / "venv"
