@@ -255,6 +255,7 @@ CAUSES: dict[str, Sequence[Step_]] = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("cause", CAUSES)
 def test_what_something_else_changed_is_compared(cause: str, new_twins: Callable[[], Twins]) -> None:
     twins = new_twins()
