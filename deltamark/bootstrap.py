@@ -46,7 +46,9 @@ from deltamark.domain.configuration.packages import (
     LDAP,
     LDIF,
     LDIF_SINK,
+    SAFE_FOR_SPREADSHEETS,
     SCIM,
+    SCIM_SINK,
     SQL,
     SQL_SINK,
     WEBHOOK_SINK,
@@ -461,7 +463,10 @@ def _file_sink(connection: SinkConnection) -> Sink:
     from deltamark.infrastructure.sinks.ldif import Ldif
 
     forms: dict[str, Callable[[], Format]] = {
-        CSV_SINK.name: lambda: CsvRows(connection.columns[connection.tables[0].identifier]),
+        CSV_SINK.name: lambda: CsvRows(
+            connection.columns[connection.tables[0].identifier],
+            connection.tables[0].options.get(SAFE_FOR_SPREADSHEETS) == "true",
+        ),
         JSON_LINES_SINK.name: lambda: JsonLines(OutgoingChange.document),
         CLOUD_EVENTS_SINK.name: lambda: JsonLines(OutgoingChange.cloud_event),
         LDIF_SINK.name: lambda: Ldif(connection),
@@ -470,16 +475,27 @@ def _file_sink(connection: SinkConnection) -> Sink:
 
 
 def _webhook(connection: SinkConnection) -> Sink:
-    library = WEBHOOK_SINK.library
-    if library is not None and find_spec(library.module) is None:
-        raise SinkUnavailable("it needs a library that is not installed", library.installation)
+    _see_library_of_sink(WEBHOOK_SINK)
     from deltamark.infrastructure.sinks.webhook import Webhook
 
     return Webhook(connection)
 
 
+def _scim_sink(connection: SinkConnection) -> Sink:
+    _see_library_of_sink(SCIM_SINK)
+    from deltamark.infrastructure.scim.sink import ScimSink
+
+    return ScimSink(connection)
+
+
+def _see_library_of_sink(package: Package) -> None:
+    library = package.library
+    if library is not None and find_spec(library.module) is None:
+        raise SinkUnavailable("it needs a library that is not installed", library.installation)
+
+
 def _sql_sink(connection: SinkConnection) -> Sink:
-    from deltamark.infrastructure.sinks.sql import sql_sink
+    from deltamark.infrastructure.sql.sink import sql_sink
 
     return sql_sink(connection)
 
@@ -488,6 +504,7 @@ _SINKS: Mapping[str, MakeSink] = {
     **dict.fromkeys((CSV_SINK.name, JSON_LINES_SINK.name, CLOUD_EVENTS_SINK.name, LDIF_SINK.name), _file_sink),
     WEBHOOK_SINK.name: _webhook,
     SQL_SINK.name: _sql_sink,
+    SCIM_SINK.name: _scim_sink,
 }
 
 

@@ -1334,13 +1334,18 @@ class Engine:
         return forget_place(services, connection)
 
     def probe(self, connection: str) -> Probe:
-        """Asks the source of a connection whether it can be read, without reading rows.
+        """Asks a source whether it can be read, without reading rows, or a sink whether it takes changes, sending none.
 
-        :raises UsageError: if there is no such connection, or if it has no tables to read.
+        :raises UsageError: if there is no such connection, or if it has no tables.
         """
+        name = arguments.text("connection, the name,", connection)
+        if any(sink.identifier == name for sink in self.configuration.sinks):
+            from deltamark.application.sinks.deliver import probe_sink
+
+            return probe_sink(self._services, name)
         from deltamark.application.sources.export import probe
 
-        return probe(self._services, arguments.text("connection, the name,", connection))
+        return probe(self._services, name)
 
     def deliver(self, sink: str, *, dry_run: bool = False) -> Delivered:
         """Delivers the changes beyond the place of a sink to it, up to the present end of the log.

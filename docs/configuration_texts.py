@@ -85,8 +85,8 @@ MEANINGS = {
     "Connection Connector": "Whose extracts these are.",
     "Connection Package": "The kind of source: `Sql`, `ActiveDirectory`, `Ldap`, `Scim`, `Ldif`, `Csv`, `Excel` or "
     "`JsonLines`. Or the kind of sink, "
-    "to which changes go: `LdifSink`, `JsonLinesSink`, `CloudEventsSink`, `CsvSink`, `WebhookSink` or `SqlSink`; "
-    "see [deliver changes to another system](../how-to/deliver-changes-to-another-system.md). Another one is "
+    "to which changes go: `LdifSink`, `JsonLinesSink`, `CloudEventsSink`, `CsvSink`, `WebhookSink`, `SqlSink` or "
+    "`ScimSink`; see [deliver changes to another system](../how-to/deliver-changes-to-another-system.md). Another one is "
     "accepted where there is no `ConnectionTable` inside.",
     "ConnectionTransformation Identifier": "The `ConnectionTable` of mappings for which it stands.",
     "ConnectionTransformation Connector": "Whose table it is.",
@@ -128,7 +128,9 @@ MEANINGS = {
     "ConnectionTable Properties": "Sinks: which properties are delivered, as `PROPERTY`, or as `NAME=PROPERTY` where "
     "it has another name there, separated by commas. Without it all are.",
     "ConnectionTable Associations": "Sinks: the associations whose links are delivered, separated by commas; they "
-    "start at the subject.",
+    "start at the subject. `LdifSink` and `ScimSink`: as `ATTRIBUTE=ASSOCIATION`, such as `member=Members`.",
+    "ConnectionTable SafeForSpreadsheets": "`CsvSink`: `true` puts an apostrophe before what a spreadsheet takes for a "
+    "formula. `false` by default.",
     "ConnectionTable DistinguishedName": "`LdifSink`: the property that holds the distinguished name of each entry.",
     "ConnectionTable Query": "`Sql`: the query, one `SELECT` in the words of the database.",
     "ConnectionTable Watermark": "`Sql`: a column of the query that gets a larger value whenever a row changes: a "

@@ -131,6 +131,7 @@ class SinkError(DeltamarkError):
     def __init__(self, sink: str, problem: str, advice: str) -> None:
         self.sink = sink
         self.problem = problem
+        self.advice = advice
         super().__init__(f"{sink}: {problem}. What it confirmed before counts. {advice}")
 
 

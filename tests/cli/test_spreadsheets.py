@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deltamark.interfaces.cell_texts import guarded
+from deltamark.domain.spreadsheets import guarded
 
 TEXTS = st.text(st.sampled_from("=+-@\t\r\n' a'1\u00a0\u2028＝"), max_size=8) | st.text(max_size=20)
 

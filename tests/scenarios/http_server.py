@@ -82,7 +82,7 @@ def http_server(answers: Answers = OK, context: ssl.SSLContext | None = None) ->
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_POST = do_GET = do_PATCH = do_PUT = do_DELETE = answer  # noqa: N815  # names of the library
+        do_POST = do_GET = do_PATCH = do_PUT = do_DELETE = do_OPTIONS = answer  # noqa: N815  # names of the library
 
         def log_message(self, *_: object) -> None:
             pass

@@ -80,6 +80,7 @@ class Scim:
         return self.call(
             request.method,
             parts.path.removeprefix("/scim/v2"),
+            json.loads(request.body) if request.body else None,
             query=dict(parse_qsl(parts.query, keep_blank_values=True)),
         )
 

@@ -12,12 +12,15 @@ import pymysql
 import pytest
 
 from deltamark import Engine, TaskState
+from deltamark.application.ports.sinks import SinkUnavailable
 from deltamark.application.ports.sources import SourceUnreachable
 from deltamark.bootstrap import sql_source
 from deltamark.domain.secrets import Secret
+from deltamark.infrastructure.sql.sink import sql_sink
 from tests.scenarios.database_source import PERSON, configuration, messages
 from tests.servers.certificates import issued
 from tests.servers.mariadb import PASSWORD, READER, MariaDB
+from tests.sinks.changes import change, connection, sent
 from tests.sql import described
 from tests.sql.following import Collected, Follower, follow, question
 from tests.tiers import SOAK
@@ -310,3 +313,37 @@ def test_a_database_says_what_is_proposed_for_it(server: MariaDB, tmp_path: Path
 
     assert proposal.description is not None
     assert proposal.description.server.startswith("MariaDB ")
+
+
+def test_a_sink_has_each_change_once(server: MariaDB) -> None:
+    server.execute(
+        "CREATE USER IF NOT EXISTS writer@'%' IDENTIFIED BY 'w'", "GRANT SELECT, INSERT, CREATE ON hr.* TO writer@'%'"
+    )
+    made = connection("SqlSink", secrets={"password": "w"}, server=server.address, user="writer")
+    first = sql_sink(made)
+    before = first.probe()
+    for _ in range(2):
+        (confirmed,) = sent(first, change(1, name="Änn 😀"), change(2, key="k" * 70_000), change(3, "deleted"))
+        assert [refusal.change.position for refusal in confirmed.refused] == [2]
+    first.close()
+
+    found = server.rows(
+        "SELECT position, `change`, JSON_VALUE(document, '$.changes.name.after') FROM people ORDER BY 1"
+    )
+    after = sql_sink(made).probe()
+    server.execute("DROP TABLE people")
+    assert list(found) == [(1, "created", "Änn 😀"), (3, "deleted", None)]
+    assert (before.findings, after.findings) == (
+        ("people: the first delivery makes the table",), ("people: the table is there",)
+    )  # fmt: skip
+    assert (before.server.partition(" ")[0], after.problems) == ("MariaDB", ())
+
+
+def test_a_sink_with_a_wrong_password_says_so_without_it(server: MariaDB) -> None:
+    wrong = "wr0ng-secret"
+    made = connection("SqlSink", secrets={"password": wrong}, server=server.address, user=READER)
+
+    with pytest.raises(SinkUnavailable, match="Access denied") as failed:
+        sql_sink(made)
+
+    assert wrong not in str(failed.value)

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from deltamark.application.ports.sinks import SinkUnavailable
-from deltamark.infrastructure.sinks.sql import sql_sink
+from deltamark.application.ports.sources import SourceUnreachable
+from deltamark.infrastructure.sql.sink import sql_sink
 from tests.sinks.changes import change, connection, gap, sent
 from tests.stores import NewStore
 
@@ -71,6 +72,35 @@ def test_a_row_that_the_table_refuses_is_refused_and_the_others_are_there(tmp_pa
     assert [row[1] for row in rows(file)] == [1, 3]
 
 
+def test_a_probe_makes_nothing_and_names_a_table_of_another_kind(tmp_path: Path) -> None:
+    file = tmp_path / "there.db"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE other (id TEXT)")
+    missing = sql_sink(connection("SqlSink", server=f"sqlite:///{file}"))
+    before = missing.probe()
+    missing.close()
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE people (id TEXT)")
+    wrong = sql_sink(connection("SqlSink", server=f"sqlite:///{file}"))
+    after = wrong.probe()
+    wrong.close()
+
+    assert before.findings == ("people: the first delivery makes the table",)
+    assert "has no column position" in after.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("server", "problem"),
+    [
+        ("postgresql://db.meridian.example/feed?sslmode=require", "sslmode=require"),
+        ("mysql://db.meridian.example", "names no database"),
+    ],
+)
+def test_a_server_that_is_not_verified_or_not_named_is_refused(server: str, problem: str) -> None:
+    with pytest.raises(SourceUnreachable, match=problem):
+        sql_sink(connection("SqlSink", server=server))
+
+
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(tmp_path / "other.db")
 
@@ -79,7 +109,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     assert not (tmp_path / "other.db").exists()
 
 
-@pytest.mark.parametrize("server", ["mysql://somewhere", ""])
+@pytest.mark.parametrize("server", ["oracle://somewhere", ""])
 def test_another_database_is_refused(server: str) -> None:
     with pytest.raises(SinkUnavailable, match="no database is set"):
         sql_sink(connection("SqlSink", server=server))

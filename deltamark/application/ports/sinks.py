@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 
 from attrs import field, frozen
 
-from deltamark.application.ports.sources import ConnectionSettings
+from deltamark.application.ports.sources import ConnectionSettings, Probe, Question
 from deltamark.domain.configuration.entity_model import ConnectionTable
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.history.changes import Position
@@ -108,9 +108,22 @@ class SinkConnection:
         read = self.settings.secrets.get(setting)
         return None if read is None else read()
 
+    def question(self) -> Question:
+        """The same settings as one asks a source with."""
+        return Question(
+            connection=self.name, package=self.package, settings=self.settings.values, secrets=self.settings.secrets
+        )
+
 
 class Sink(Protocol):
     """One place that changes are delivered to."""
+
+    def probe(self) -> Probe:
+        """Asks whether changes can be delivered; nothing is sent, made or changed.
+
+        :raises SinkUnavailable: if that cannot be asked.
+        """
+        ...
 
     def send(self, batch: Batch) -> Iterator[Confirmed]:
         """Sends the changes of a batch in order, and says after each step how far the sink has them.

@@ -10,8 +10,8 @@ from attrs import field, frozen
 from deltamark.application.adoption.unfed import unfed
 from deltamark.application.ports.queries import Reading
 from deltamark.application.ports.records import Schedule
+from deltamark.application.runs.named_lease import SCHEDULER
 from deltamark.application.scheduling.due import next_due, scheduled_jobs, timing_of
-from deltamark.application.scheduling.leader import SCHEDULER
 from deltamark.application.services import Services
 from deltamark.application.synchronization.hold_back import held_back_connectors
 from deltamark.domain.adoption.unfed import Unfed, undecided

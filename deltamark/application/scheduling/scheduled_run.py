@@ -15,8 +15,8 @@ from deltamark.application.execution.run_job import run_job, tasks_to_lease
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.records import Schedule
 from deltamark.application.runs.leases import refuse_if_running
+from deltamark.application.runs.named_lease import NamedLease
 from deltamark.application.runs.observer import Observer
-from deltamark.application.scheduling.leader import Leadership
 from deltamark.application.scheduling.notices import NoticeKind, Notices
 from deltamark.application.services import Services
 from deltamark.domain.configuration.jobs import Job, TaskState
@@ -49,7 +49,7 @@ class ScheduledRun(Observer):
     """
 
     def __init__(
-        self, services: Services, due: Due, *, leadership: Leadership, stop: Event, notices: Notices, observer: Observer
+        self, services: Services, due: Due, *, leadership: NamedLease, stop: Event, notices: Notices, observer: Observer
     ) -> None:
         self._services = services
         self._due = due

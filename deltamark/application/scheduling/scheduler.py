@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 
 from deltamark.application.ports.records import Schedule
+from deltamark.application.runs.named_lease import SCHEDULER, NamedLease
 from deltamark.application.runs.observer import Observer
 from deltamark.application.scheduling.due import next_due, scheduled_jobs, timing_of
-from deltamark.application.scheduling.leader import Leadership
 from deltamark.application.scheduling.notices import NoticeKind, Notices, ReceiveNotice
 from deltamark.application.scheduling.scheduled_run import AlreadyHandled, Due, ScheduledRun
 from deltamark.application.services import Services
@@ -85,14 +85,14 @@ class Scheduler:
         self._notices = Notices(receive, services.clock)
         self._observer = observer
         self._adopt = adopt
-        self._leadership = Leadership(services.store, services.lease_s)
+        self._leadership = NamedLease(services.store, SCHEDULER, services.lease_s)
         self._is_leading: bool | None = None
         self._waiting: tuple[str, Position] | None = None
         self._is_announced = False
 
     def resign(self) -> None:
         """Lets another scheduler lead."""
-        self._leadership.resign()
+        self._leadership.release()
 
     def step(self) -> float:
         """Runs what is due, at most one job, and returns the seconds until the next step."""

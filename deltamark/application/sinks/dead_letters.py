@@ -9,7 +9,14 @@ from attrs import field, frozen
 from deltamark.application.ports.commands import Writing
 from deltamark.application.ports.sinks import Refusal, SinkGone
 from deltamark.application.services import Services
-from deltamark.application.sinks.deliver import explained, opened_sink, recorded, sink_named
+from deltamark.application.sinks.deliver import (
+    delivering,
+    explained,
+    opened_sink,
+    recorded,
+    refuse_taken_over,
+    sink_named,
+)
 from deltamark.application.sinks.sink_changes import SinkChanges
 from deltamark.domain.errors import SinkStopped, UsageError
 from deltamark.domain.fields import as_tuple
@@ -57,13 +64,13 @@ def retry(services: Services, name: str) -> Retried:
     refused: list[DeadLetter] = []
     released: list[DeadLetter] = []
     gone: list[DeadLetter] = []
-    letters = dead_letters(services, name, decided=False)
-    with opened_sink(services, connection) as sink:
-        for letter in letters:
+    with delivering(services, name) as lease, opened_sink(services, connection) as sink:
+        for letter in dead_letters(services, name, decided=False):
             if letter.state is LetterState.STOPPING:
                 released.append(_decided(services, letter, LetterState.RELEASED))
                 continue
             with services.store.reading() as reading:
+                refuse_taken_over(reading, lease, name)
                 change = SinkChanges(reading, services.configuration, connection).change(letter.position, letter.part)
             if change is None:
                 gone.append(letter)

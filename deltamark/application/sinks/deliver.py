@@ -22,7 +22,8 @@ from deltamark.application.ports.sinks import (
     SinkGone,
     SinkUnavailable,
 )
-from deltamark.application.ports.sources import ConnectionSettings, SourceUnreachable
+from deltamark.application.ports.sources import ConnectionSettings, Probe, SourceUnreachable
+from deltamark.application.runs.named_lease import NamedLease, sink_lease
 from deltamark.application.services import Apply, Scope, Services, TaskResult
 from deltamark.application.sinks.sink_changes import SinkChanges, columns_of
 from deltamark.domain.configuration.entity_model import Connection
@@ -117,7 +118,7 @@ def deliver(services: Services, name: str, *, dry_run: bool = False) -> Delivere
 
     :param dry_run: only counts what would be delivered; nothing is sent and no place is made or moved.
     :raises SinkError: if the sink does not take it; what it confirmed before counts.
-    :raises ConsumerMoved: if another process delivers to it at the same time.
+    :raises ConsumerMoved: if its place was moved meanwhile.
     :raises UsageError: for a name that is no sink.
     """
     connection = sink_named(services, name)
@@ -128,11 +129,14 @@ def deliver(services: Services, name: str, *, dry_run: bool = False) -> Delivere
         known = reading.consumer(name)
     if dry_run:
         return _expected(services, connection, 0 if known is None else known.position, end)
-    place = known or registered_place(store, name, 0)
-    done = Delivered(sink=name, position=place.position)
-    with opened_sink(services, connection) as sink:
+    with delivering(services, name) as lease, opened_sink(services, connection) as sink:
+        with store.reading() as reading:
+            known = reading.consumer(name)
+        place = known or registered_place(store, name, 0)
+        done = Delivered(sink=name, position=place.position)
         while place.position < end:
             with store.reading() as reading:
+                refuse_taken_over(reading, lease, name)
                 place.refuse_if_moved(reading.consumer(name))
                 batch = SinkChanges(reading, services.configuration, connection).batch(place.position, end)
             for confirmed in _confirmed(services, connection, sink, batch):
@@ -146,6 +150,34 @@ def deliver(services: Services, name: str, *, dry_run: bool = False) -> Delivere
                 place, done = _note(services, name, place, done, confirmed)
             done = evolve(done, gaps=(*done.gaps, *_gaps(batch, place.position)))
     return done
+
+
+@contextmanager
+def delivering(services: Services, name: str) -> Iterator[NamedLease]:
+    """The right to send to a sink, which no other process has during the block.
+
+    :raises SinkError: if another process has it.
+    """
+    lease = NamedLease(services.store, sink_lease(name), services.lease_s)
+    if not lease.take():
+        raise SinkError(name, "another process delivers to it now", "Deliver again when that has ended.")
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def refuse_taken_over(reading: Reading, lease: NamedLease, name: str) -> None:
+    """Sees that this process may still send.
+
+    :raises SinkError: if it was stopped for so long that another process took over.
+    """
+    if not lease.is_held(reading):
+        raise SinkError(
+            name,
+            "this process was not heard from for too long, so that another one may deliver to it",
+            "Nothing more was sent. Deliver again.",
+        )
 
 
 def _gaps(batch: Batch, until: Position) -> list[Gap]:
@@ -227,6 +259,25 @@ def recorded(tx: Writing, sink: str, refusal: Refusal, state: LetterState) -> De
         )
     tx.put_dead_letter(letter)
     return letter
+
+
+def probe_sink(services: Services, name: str) -> Probe:
+    """Asks a sink whether changes can be delivered to it; nothing is sent, made or changed.
+
+    :raises UsageError: for a name that is no sink.
+    """
+    connection = sink_named(services, name)
+    try:
+        with opened_sink(services, connection) as sink, explained(services, connection):
+            answer = sink.probe()
+    except SinkError as e:
+        return Probe(problems=[f"{e.problem}. {e.advice}".strip()])
+    secrets = _secrets(_settings(services, connection))
+    return Probe(
+        server=masked(redacted(answer.server, secrets)),
+        findings=[masked(redacted(text, secrets)) for text in answer.findings],
+        problems=[masked(redacted(text, secrets)) for text in answer.problems],
+    )
 
 
 @contextmanager

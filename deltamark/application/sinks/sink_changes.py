@@ -12,10 +12,9 @@ from deltamark.application.ports.records import Narrowing
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable
 from deltamark.domain.configuration.packages import (
-    ASSOCIATIONS,
     DISTINGUISHED_NAME,
     SUBJECT,
-    listed,
+    associations_at_sink,
     names_at_sink,
     package_named,
 )
@@ -65,7 +64,7 @@ def _choices(configuration: Configuration, connection: Connection) -> Iterator[_
         yield _Choice(
             table=table,
             names=names,
-            associations=listed(table, ASSOCIATIONS),
+            associations=tuple(associations_at_sink(table).values()),
             name_property=table.options.get(DISTINGUISHED_NAME, "").strip() or None,
         )
 
@@ -82,6 +81,7 @@ class SinkChanges:
         package = package_named(connection.package)
         self._has_values = package is not None and package.has_values
         self._values: dict[ResourceRef, Values] = {}
+        self._names: dict[ResourceRef, str | None] = {}
 
     def batch(self, after: Position, until: Position, most: int = MOST) -> Batch:
         """The next changes, at most so many, and the position up to which they are complete."""
@@ -121,24 +121,47 @@ class SinkChanges:
         choice = self._of_association.get(event.ref.association)
         if choice is None:
             return None
-        target = event.ref.target
+        source, target = event.ref.source, event.ref.target
+        name = self._name(position, source)
         return OutgoingChange(
             store=self._store,
             position=position,
             at=event.at,
             kind=event.kind,
             table=choice.table.identifier,
-            entity_type=event.ref.source.entity_type,
-            key=event.ref.source.key,
-            link=Link(association=event.ref.association, other_entity_type=target.entity_type, other_key=target.key),
+            entity_type=source.entity_type,
+            key=source.key,
+            name_before=name,
+            name_after=name,
+            link=Link(
+                association=event.ref.association,
+                other_entity_type=target.entity_type,
+                other_key=target.key,
+                other_name=self._name(position, target),
+            ),
         )
 
+    def _name(self, position: Position, ref: ResourceRef) -> str | None:
+        """The distinguished name of a resource at a position, of one that is deleted the last one."""
+        choice = self._of_type.get(ref.entity_type)
+        if choice is None or choice.name_property is None:
+            return None
+        if ref not in self._names:
+            name = None
+            for _, fact in self._reading.facts(ref, position):
+                if isinstance(fact, ResourceEvent):
+                    name = _name_after(fact, choice.name_property, name)
+            self._names[ref] = name
+        return self._names[ref]
+
     def _resource(self, position: Position, event: ResourceEvent, choice: _Choice) -> OutgoingChange | None:
+        named = choice.name_property
+        if named is not None and event.ref in self._names:
+            self._names[event.ref] = _name_after(event, named, self._names[event.ref])
         before, after = self._around(position, event) if self._has_values else ({}, {})
         changed = {name: event.changes[name] for name in choice.properties if name in event.changes}
         if event.kind == "updated" and not changed:
             return None
-        named = choice.name_property
         return OutgoingChange(
             store=self._store,
             position=position,
@@ -197,6 +220,15 @@ def _chosen(values: Values, names: Mapping[str, str]) -> Values:
 
 def _renamed(changes: Mapping[str, Change], names: Mapping[str, str]) -> dict[str, Change]:
     return {name: changes[item] for name, item in names.items() if item in changes}
+
+
+def _name_after(event: ResourceEvent, name: str, before: str | None) -> str | None:
+    """The text of a property after an event, of a deletion the last one."""
+    if name not in event.changes:
+        return before
+    change = event.changes[name]
+    value = change.before if event.kind == "deleted" else change.after
+    return None if value is None else str(value)
 
 
 def _text(values: Values, name: str | None) -> str | None:

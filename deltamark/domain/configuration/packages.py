@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable
 from deltamark.domain.configuration.ldap_filter import filter_attributes, filter_predicate
-from deltamark.domain.configuration.scim_paths import filter_paths, scim_path
+from deltamark.domain.configuration.scim_paths import filter_paths, scim_path, written_path
 from deltamark.domain.configuration.secret_attributes import holds_secrets
 from deltamark.domain.fields import as_tuple
 
@@ -20,6 +20,7 @@ CHANGE_TABLE, SEQUENCE, OPERATION = "ChangeTable", "Sequence", "Operation"
 SUBJECT, PROPERTIES, ASSOCIATIONS, DISTINGUISHED_NAME = "Subject", "Properties", "Associations", "DistinguishedName"
 OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE = "ObjectClass", "Filter", "Base", "Links", "Attribute"
 JOIN = "Join"
+SAFE_FOR_SPREADSHEETS = "SafeForSpreadsheets"
 RESOURCE_TYPE, ENDPOINT = "ResourceType", "Endpoint"
 FILE, SHEET, KEY, CHANGE_FILES = "File", "Sheet", "Key", "ChangeFiles"
 FOLDER = "folder"
@@ -174,13 +175,14 @@ def _overlap_problems(table: ConnectionTable) -> Iterator[str]:
 
 
 _MYSQL_LIBRARY = Library(module="pymysql", extra="mysql")
+_MYSQL_LIBRARIES = {"mysql://": _MYSQL_LIBRARY, "mariadb://": _MYSQL_LIBRARY}
 SQL = Package(
     name="Sql",
     options=(QUERY, WATERMARK, OVERLAP, DELETED, KEYS, CHANGE_TABLE, SEQUENCE, OPERATION),
     settings={"server": str, "user": str, "password": str, "authority": str, "timeout": int},
     secrets=("password",),
     problems=_sql_problems,
-    libraries={"mysql://": _MYSQL_LIBRARY, "mariadb://": _MYSQL_LIBRARY},
+    libraries=_MYSQL_LIBRARIES,
 )
 
 
@@ -318,21 +320,36 @@ _PLAIN_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 def names_at_sink(table: ConnectionTable) -> Mapping[str, str] | None:
     """Name at the sink -> property, as `Properties` says; None where it does not, and all go by their own names.
 
-    It is a list such as `mail=Mail, sn=LastName, Title`; a name alone is that of the property at both ends.
+    :raises ValueError: if it is no such list; the message is a clause.
+    """
+    return None if PROPERTIES not in table.options else names_listed(table, PROPERTIES, "a property")
+
+
+def associations_at_sink(table: ConnectionTable) -> Mapping[str, str]:
+    """Name at the sink -> association, as `Associations` says.
 
     :raises ValueError: if it is no such list; the message is a clause.
     """
-    text = table.options.get(PROPERTIES)
-    if text is None:
-        return None
+    return names_listed(table, ASSOCIATIONS, "an association")
+
+
+def names_listed(table: ConnectionTable, option: str, what: str) -> Mapping[str, str]:
+    """Name at the sink -> name here, of an option such as `mail=Mail, sn=LastName, Title`.
+
+    A name alone is that at both ends.
+
+    :param what: what it has the names of, for messages.
+    :raises ValueError: if it is no such list; the message is a clause.
+    """
     names: dict[str, str] = {}
-    for part in text.split(","):
-        name, given, property_name = (item.strip() for item in part.partition("="))
-        if not name or (given and not property_name):
-            raise ValueError(f'"{part.strip()}" is neither a property nor NAME=PROPERTY')
+    text = table.options.get(option, "")
+    for part in text.split(",") if text.strip() or option == PROPERTIES else ():
+        name, given, own = (item.strip() for item in part.partition("="))
+        if not name or (given and not own):
+            raise ValueError(f'"{part.strip()}" is neither {what} nor NAME={what.split()[-1].upper()}')
         if name in names:
             raise ValueError(f'the name "{name}" is there twice')
-        names[name] = property_name or name
+        names[name] = own or name
     return names
 
 
@@ -348,6 +365,10 @@ def _sink_problems(table: ConnectionTable) -> Iterator[str]:
         names_at_sink(table)
     except ValueError as problem:
         yield f"has {PROPERTIES} that cannot be read: {problem}"
+    try:
+        associations_at_sink(table)
+    except ValueError as problem:
+        yield f"has {ASSOCIATIONS} that cannot be read: {problem}"
 
 
 def _ldif_problems(table: ConnectionTable) -> Iterator[str]:
@@ -376,6 +397,59 @@ def _ldif_problems(table: ConnectionTable) -> Iterator[str]:
             yield f'has {PROPERTIES} with "{name}", which is no name of an attribute'
         if holds_secrets(name):
             yield f'has {PROPERTIES} with "{name}", an attribute of passwords, which are not delivered; remove it'
+    yield from _attribute_problems(table, _ATTRIBUTE_NAME, "member")
+
+
+def _attribute_problems(table: ConnectionTable, attribute: re.Pattern[str], example: str) -> Iterator[str]:
+    """What is wrong with the attributes that links go to, which must be named."""
+    try:
+        names = associations_at_sink(table)
+    except ValueError:
+        return
+    for name, association in names.items():
+        if not attribute.match(name) or name == association:
+            yield (
+                f'has {ASSOCIATIONS} with "{name}"; write which attribute has the links, such as '
+                f'{ASSOCIATIONS}="{example}={association}"'
+            )
+
+
+def _csv_sink_problems(table: ConnectionTable) -> Iterator[str]:
+    yield from _sink_problems(table)
+    if table.options.get(SAFE_FOR_SPREADSHEETS, "true") not in ("true", "false"):
+        yield f'has {SAFE_FOR_SPREADSHEETS}="{table.options[SAFE_FOR_SPREADSHEETS]}"; write true or false'
+
+
+_MEMBER = re.compile(r"[A-Za-z$][A-Za-z0-9_$-]*\Z")
+
+
+def _scim_sink_problems(table: ConnectionTable) -> Iterator[str]:
+    yield from _sink_problems(table)
+    if not table.options.get(RESOURCE_TYPE, "").strip():
+        yield f'has no {RESOURCE_TYPE}; write what its resources are at the service, such as {RESOURCE_TYPE}="User"'
+    yield from _attribute_problems(table, _MEMBER, "members")
+    try:
+        names = names_at_sink(table)
+    except ValueError:
+        return
+    if names is None:
+        yield (
+            f"has no {PROPERTIES}; write which attribute has which property, such as "
+            f'{PROPERTIES}="userName=Login, name.familyName=LastName"'
+        )
+    for name in names or ():
+        try:
+            path = written_path(name)
+        except ValueError as error:
+            yield f'has {PROPERTIES} with "{name}", which {error}'
+            continue
+        if path.attribute.lower() == "password":
+            yield f'has {PROPERTIES} with "{name}", which holds secrets, which are not delivered; remove it'
+        if path.attribute.lower() in _OF_THE_SERVICE:
+            yield f'has {PROPERTIES} with "{name}", which is set by the service, or by this sink; remove it'
+
+
+_OF_THE_SERVICE = frozenset({"id", "externalid", "meta", "schemas", "members", "groups"})
 
 
 def _sql_sink_problems(table: ConnectionTable) -> Iterator[str]:
@@ -388,9 +462,9 @@ _CHOICE = (SUBJECT, PROPERTIES, ASSOCIATIONS)
 _HTTP_LIBRARY = Library(module="urllib3", extra="webhook")
 CSV_SINK = Package(
     name="CsvSink",
-    options=_CHOICE,
+    options=(*_CHOICE, SAFE_FOR_SPREADSHEETS),
     settings={"folder": str},
-    problems=_sink_problems,
+    problems=_csv_sink_problems,
     is_sink=True,
     has_values=True,
 )
@@ -402,7 +476,7 @@ CLOUD_EVENTS_SINK = Package(
 )
 LDIF_SINK = Package(
     name="LdifSink",
-    options=(SUBJECT, PROPERTIES, DISTINGUISHED_NAME, OBJECT_CLASS),
+    options=(*_CHOICE, DISTINGUISHED_NAME, OBJECT_CLASS),
     settings={"folder": str},
     problems=_ldif_problems,
     is_sink=True,
@@ -420,12 +494,31 @@ WEBHOOK_SINK = Package(
 SQL_SINK = Package(
     name="SqlSink",
     options=_CHOICE,
-    settings={"server": str, "user": str, "password": str, "timeout": int},
+    settings={"server": str, "user": str, "password": str, "authority": str, "timeout": int},
     secrets=("password",),
     problems=_sql_sink_problems,
+    libraries=_MYSQL_LIBRARIES,
     is_sink=True,
 )
-SINKS: tuple[Package, ...] = (CSV_SINK, JSON_LINES_SINK, CLOUD_EVENTS_SINK, LDIF_SINK, WEBHOOK_SINK, SQL_SINK)
+SCIM_SINK = Package(
+    name="ScimSink",
+    options=(*_CHOICE, RESOURCE_TYPE),
+    settings={"server": str, "user": str, "password": str, "token": str, "authority": str, "timeout": int},
+    secrets=("password", "token"),
+    problems=_scim_sink_problems,
+    library=Library(module="urllib3", extra="scim"),
+    is_sink=True,
+    has_values=True,
+)
+SINKS: tuple[Package, ...] = (
+    CSV_SINK,
+    JSON_LINES_SINK,
+    CLOUD_EVENTS_SINK,
+    LDIF_SINK,
+    WEBHOOK_SINK,
+    SQL_SINK,
+    SCIM_SINK,
+)
 """The packages that changes are delivered to."""
 
 

@@ -64,6 +64,58 @@ def scim_path(text: str) -> ScimPath:
     return ScimPath(match["schema"], match["attribute"], chooses, match["part"])
 
 
+_CORE_SCHEMA = "urn:ietf:params:scim:schemas:core:2.0:"
+_ONE_VALUE = re.compile(rf"""\[\s*({_NAME})\s+eq\s+("(?:[^"\\]|\\.)*"|true|false)\s*\]""", re.IGNORECASE)
+
+
+@frozen
+class WrittenPath:
+    """The path of an attribute that is written.
+
+    :param text: as it is sent.
+    :param extension: the URN of the extension that has it; None for the core schema.
+    :param chosen: the part and its value that tell one value of several apart, such as `type` and `work`.
+    :param part: the sub-attribute; None where the path has none.
+    """
+
+    text: str
+    extension: str | None
+    attribute: str
+    chosen: tuple[str, Any] | None
+    part: str | None
+
+    @property
+    def attribute_text(self) -> str:
+        """The path of the attribute as a whole."""
+        return self.attribute if self.extension is None else f"{self.extension}:{self.attribute}"
+
+    @property
+    def chosen_text(self) -> str:
+        """The path of the value that is meant, with all of its parts."""
+        return self.text.rpartition(".")[0]
+
+
+def written_path(text: str) -> WrittenPath:
+    """The parts of a path that is written.
+
+    :raises ValueError: if it is none, or does not say which value it means; the message is a clause without its
+        subject.
+    """
+    scim_path(text)
+    match = _PATH.fullmatch(text)
+    assert match is not None, "it was read before"
+    schema, part = match["schema"], match["part"]
+    chosen: tuple[str, Any] | None = None
+    if match["filter"] is not None:
+        one = _ONE_VALUE.fullmatch(match["filter"])
+        if one is None or part is None:
+            raise ValueError('does not say which one value is written; write emails[type eq "work"].value')
+        chosen = (one[1], json.loads(one[2].lower() if one[2][0] != '"' else one[2]))
+    is_core = schema is None or schema.lower().startswith(_CORE_SCHEMA)
+    own = text if schema is None or not is_core else text[len(schema) + 1 :]
+    return WrittenPath(own, None if is_core else schema, match["attribute"], chosen, part)
+
+
 def filter_paths(text: str) -> frozenset[str]:
     """The paths of the attributes that a filter compares.
 

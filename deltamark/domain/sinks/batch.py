@@ -37,11 +37,15 @@ class Gap:
 
 @frozen(kw_only=True)
 class Link:
-    """The link that was made or removed: its association and its other end."""
+    """The link that was made or removed: its association and its other end.
+
+    :param other_name: the distinguished name of the other end, where one is asked for.
+    """
 
     association: str
     other_entity_type: str
     other_key: str
+    other_name: str | None = None
 
 
 @frozen(kw_only=True)
@@ -55,7 +59,8 @@ class OutgoingChange:
     :param changes: name at the sink -> value before and after.
     :param before: all chosen values before it, where the package of the sink asks for them.
     :param after: all chosen values after it, likewise.
-    :param name_before: the distinguished name before it, where one is asked for; `name_after` that after it.
+    :param name_before: the distinguished name before it, where one is asked for; `name_after` that after it; of a link,
+        that of the resource where it starts.
     """
 
     store: str

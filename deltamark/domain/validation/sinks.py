@@ -6,17 +6,23 @@ from collections.abc import Iterator
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable, EntityType
+from deltamark.domain.configuration.jobs import SynchronizeTask
 from deltamark.domain.configuration.packages import (
     ASSOCIATIONS,
     CSV_SINK,
     DISTINGUISHED_NAME,
+    LDIF_SINK,
+    SCIM_SINK,
     SUBJECT,
-    listed,
+    associations_at_sink,
     names_at_sink,
 )
 from deltamark.domain.errors import Fault
 from deltamark.domain.suggestions import hint
 from deltamark.domain.values import shown
+
+_NAMES_BOTH_ENDS = frozenset({LDIF_SINK.name, SCIM_SINK.name})
+"""The packages that must know both ends of a link by a name of their own."""
 
 
 def sink_faults(configuration: Configuration, connection: Connection) -> Iterator[Fault]:
@@ -37,7 +43,7 @@ def sink_faults(configuration: Configuration, connection: Connection) -> Iterato
     for table in connection.tables:
         what = f"the table {shown(table.identifier)} of {where}"
         location = table.location or connection.location
-        for problem in _problems(configuration, table):
+        for problem in _problems(configuration, table, connection):
             yield Fault(location, f"{what} {problem}")
         subject = table.options.get(SUBJECT, "").strip()
         if subject in subjects:
@@ -45,7 +51,30 @@ def sink_faults(configuration: Configuration, connection: Connection) -> Iterato
         subjects.add(subject)
 
 
-def _problems(configuration: Configuration, table: ConnectionTable) -> Iterator[str]:
+def sink_warnings(configuration: Configuration) -> Iterator[Fault]:
+    """The warnings about sinks that never get what changes, because it is discarded at once."""
+    fed: dict[str, list[str]] = {}
+    for mapping in configuration.entity_type_mappings:
+        fed.setdefault(mapping.connector, []).append(mapping.entity_type)
+    kept_by_all = {
+        task.connector: task
+        for task in configuration.all_tasks()
+        if isinstance(task, SynchronizeTask) and not task.do_not_delete_changes
+    }
+    for sink in configuration.sinks:
+        for table in sink.tables:
+            subject = table.options.get(SUBJECT, "").strip()
+            for connector, task in kept_by_all.items():
+                if connector is not None and subject in fed.get(connector, ()):
+                    yield Fault(
+                        table.location or sink.location,
+                        f"the sink {shown(sink.identifier)} gets no changes of {shown(subject)}: "
+                        f"{shown(task.identifier)} discards them when it ends, before they are delivered; write "
+                        f'DoNotDeleteChanges="true" in that task',
+                    )
+
+
+def _problems(configuration: Configuration, table: ConnectionTable, connection: Connection) -> Iterator[str]:
     name = table.options.get(SUBJECT, "").strip()
     if not name:
         return  # a fault of the package
@@ -55,11 +84,23 @@ def _problems(configuration: Configuration, table: ConnectionTable) -> Iterator[
         yield f"has the {SUBJECT} {shown(name)}, which is no entity type{hint(name, known)}"
         return
     yield from _property_problems(configuration, table, subject)
-    associations = [item.identifier for item in configuration.associations_from(name)]
-    for association in listed(table, ASSOCIATIONS):
+    associations = {item.identifier: item for item in configuration.associations_from(name)}
+    try:
+        chosen = associations_at_sink(table).values()
+    except ValueError:
+        return  # a fault of the package
+    subjects = {item.options.get(SUBJECT, "").strip() for item in connection.tables}
+    for association in chosen:
         if association not in associations:
             ending = hint(association, associations)
             yield f"has {ASSOCIATIONS} with {shown(association)}, which is no association from {shown(name)}{ending}"
+            continue
+        other = associations[association].property2.entity_type
+        if connection.package in _NAMES_BOTH_ENDS and other not in subjects:
+            yield (
+                f"has {ASSOCIATIONS} with {shown(association)}, whose other end {shown(other)} no ConnectionTable of "
+                f"this sink delivers; write one with {SUBJECT}={shown(other)}"
+            )
 
 
 def _property_problems(configuration: Configuration, table: ConnectionTable, subject: EntityType) -> Iterator[str]:

@@ -13,6 +13,7 @@ from deltamark.domain.validation.databases import database_warnings
 from deltamark.domain.validation.derivation_warnings import computed_too_late, contradicted_priorities, never_computed
 from deltamark.domain.validation.jobs import ResolvedCall, location_of
 from deltamark.domain.validation.option_warnings import option_warnings
+from deltamark.domain.validation.sinks import sink_warnings
 from deltamark.domain.validation.unfed_warnings import NOTHING_FROZEN, Frozen, unfed_warnings
 from deltamark.domain.validation.validate import in_file_order
 from deltamark.domain.values import shown
@@ -32,6 +33,7 @@ def warnings(
     faults = [*contradicted_priorities(plan), *option_warnings(configuration, is_whole=is_whole)]
     if is_whole:
         faults += database_warnings(configuration)
+        faults += sink_warnings(configuration)
         faults += never_computed(configuration, plan)
         faults += unfed_warnings(configuration, plan, frozen)
     for job in configuration.jobs:

@@ -108,6 +108,20 @@ class Client:
             raise self._refused(path, answer)
         return self._parsed(path, answer)
 
+    def send(self, method: str, path: str, document: Document | None = None, *, again: bool = True) -> Answer:
+        """Sends a document, and returns the answer, whatever its status.
+
+        :param again: whether the service does the same if it gets it twice.
+        :raises SourceUnreachable: if there is no answer.
+        """
+        headers = {**self._headers, "Content-Type": "application/scim+json"}
+        body = None if document is None else json.dumps(document).encode()
+        try:
+            return self._http.request(method, f"{self.address}{path}", body=body, headers=headers, again=again)
+        except HTTPFailure as e:
+            failed = SourceUnreachable(e.problem, e.advice, is_temporary=e.is_temporary)
+        raise failed  # without its cause, which may show more than is meant
+
     def broken(self, path: str, problem: str) -> SourceUnreachable:
         """An answer that cannot be used."""
         return SourceUnreachable(f"{self.address}{path} {problem}", _AGAIN)

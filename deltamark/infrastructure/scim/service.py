@@ -15,7 +15,6 @@ from deltamark.infrastructure.scim.client import Client
 
 CONFIG, TYPES, SCHEMAS = "/ServiceProviderConfig", "/ResourceTypes", "/Schemas"
 
-_USUAL_ENDPOINTS: Mapping[str, str] = {"user": "/Users", "group": "/Groups"}
 _OF_ALL = frozenset({"id", "externalid", "meta", "schemas"})
 _CORE = ":schemas:core:"
 
@@ -31,6 +30,14 @@ class ResourceType:
     name: str
     endpoint: str
     schemas: tuple[str, ...]
+
+
+_USUAL_TYPES: Mapping[str, ResourceType] = {
+    name.lower(): ResourceType(
+        name=name, endpoint=f"/{name}s", schemas=(f"urn:ietf:params:scim:schemas:core:2.0:{name}",)
+    )
+    for name in ("User", "Group")
+}
 
 
 @frozen(kw_only=True)
@@ -61,10 +68,17 @@ class Service:
 
         :raises SourceUnreachable: if the service does not have that type.
         """
+        return self.resource_type(name).endpoint
+
+    def resource_type(self, name: str) -> ResourceType:
+        """A type of resources, or a usual one where the service says nothing of its types.
+
+        :raises SourceUnreachable: if the service does not have that type.
+        """
         for kind in self.types:
             if kind.name.lower() == name.lower():
-                return kind.endpoint
-        usual = _USUAL_ENDPOINTS.get(name.lower())
+                return kind
+        usual = _USUAL_TYPES.get(name.lower())
         if self.types or usual is None:
             names = [kind.name for kind in self.types]
             raise SourceUnreachable(

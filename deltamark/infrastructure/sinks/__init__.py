@@ -1,1 +1,1 @@
-"""Where changes are sent to: files, webhooks, tables of databases."""
+"""Where changes are sent to that nothing is read from: files of several formats, webhooks."""

@@ -17,6 +17,7 @@ from typing import Protocol
 from attrs import frozen
 
 from deltamark.application.ports.sinks import Confirmed, Refusal, SinkConnection, SinkUnavailable
+from deltamark.application.ports.sources import Probe
 from deltamark.domain.sinks.batch import Batch, OutgoingChange
 from deltamark.infrastructure.system.atomic_file import whole_file
 
@@ -91,6 +92,18 @@ class FileSink:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def probe(self) -> Probe:
+        """Sees whether the folder can be written, or made."""
+        folder = self._folder
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            return Probe(problems=[f"{folder} is no folder. Name one"])
+        known = folder
+        while not known.exists() and known != known.parent:
+            known = known.parent
+        if not os.access(known, os.W_OK | os.X_OK):
+            return Probe(problems=[f"{known} cannot be written. Name a folder that you may write"])
+        return Probe(server=str(folder), findings=[] if known == folder else ["the first delivery makes the folder"])
 
     def send(self, batch: Batch) -> Iterator[Confirmed]:
         """Writes one file, or finds that a process wrote it before it ended."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from deltamark.application.ports.sinks import SinkConnection
-from deltamark.domain.configuration.packages import OBJECT_CLASS, listed
-from deltamark.domain.sinks.batch import Batch, OutgoingChange
+from deltamark.domain.configuration.packages import OBJECT_CLASS, associations_at_sink, listed
+from deltamark.domain.sinks.batch import Batch, Link, OutgoingChange
 from deltamark.domain.synchronization.distinguished_names import canonical_name, naming_values, relative_names
 from deltamark.domain.values import Value
 from deltamark.infrastructure.sinks.files import End, RefusedChange
@@ -45,6 +45,8 @@ class Ldif:
         if change.gap is not None:
             gap = change.document()
             lines.append(_comment(f"gap: {gap['subject'] or 'changes'} up to position {gap['until']} {gap['because']}"))
+        elif change.link is not None:
+            lines += self._linked(change, change.link)
         else:
             lines += self._records(change)
         return b"\n".join(lines) + b"\n"
@@ -60,6 +62,21 @@ class Ldif:
             return None
         count, until, store, digest = (part.decode() for part in match.groups())
         return End(store=store, until=int(until), count=int(count), digest=digest)
+
+    def _linked(self, change: OutgoingChange, link: Link) -> Iterator[bytes]:
+        owner, other = _canonical(change.name_after), _canonical(link.other_name)
+        if owner is None or other is None:
+            raise RefusedChange("one end of the link has no distinguished name")
+        (attribute,) = (
+            attribute
+            for table in self.connection.tables
+            if table.identifier == change.table
+            for attribute, association in associations_at_sink(table).items()
+            if association == link.association
+        )
+        yield from (_line("dn", change.name_after), b"changetype: modify")
+        yield _line("add" if change.kind == "linked" else "delete", attribute)
+        yield from (_line(attribute, link.other_name), b"-")
 
     def _records(self, change: OutgoingChange) -> Iterator[bytes]:
         before, after = _canonical(change.name_before), _canonical(change.name_after)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 import orjson
 
 from deltamark.application.ports.sinks import Confirmed, Refusal, SinkConnection, SinkGone, SinkUnavailable
+from deltamark.application.ports.sources import Probe
 from deltamark.domain.sinks.batch import Batch, OutgoingChange
 from deltamark.infrastructure.http.client import TRIED_AGAIN, Answer, HTTPClient, HTTPFailure, Limits
 
@@ -23,6 +24,8 @@ _GONE = 410
 _REFUSED = frozenset({400, 409, 413, 422})
 """Statuses that concern what was sent; others of 400 and above concern the address or the user."""
 
+_NOT_ALLOWED = frozenset({401, 403})
+_NOT_BUILT = 501
 _LARGEST_ANSWER = 64 * 1024
 _SECRET = "whsec_"  # noqa: S105  # how a secret begins
 _TIMEOUT_S = 30
@@ -62,6 +65,18 @@ class Webhook:
     def close(self) -> None:
         """Ends the connections."""
         self._client.close()
+
+    def probe(self) -> Probe:
+        """Asks the server by OPTIONS, which changes nothing: any answer says that it is there and was verified."""
+        try:
+            answer = self._client.request("OPTIONS", headers=self._token)
+        except HTTPFailure as e:
+            raise SinkUnavailable(e.problem, e.advice) from None
+        if answer.status in _NOT_ALLOWED:
+            return Probe(problems=[f"the server answers {_words(answer)}. {_advice(answer)}"])
+        if answer.status in TRIED_AGAIN and answer.status != _NOT_BUILT:
+            return Probe(problems=[f"the server answers {_words(answer)}. See the server"])
+        return Probe(server="HTTP server", findings=[f"it answers {_words(answer)} to OPTIONS"])
 
     def send(self, batch: Batch) -> Iterator[Confirmed]:
         """Sends requests in order; what a server refuses is sent in halves until it is known which change it is."""

@@ -88,7 +88,7 @@ def mysql_reader(ask: Question) -> Iterator[MySQLReader]:
     as_the_server_says = {kind: encode for kind, encode in conversions.items() if not isinstance(kind, int)}
     try:
         connection = pymysql.connect(
-            **_address(ask),
+            **mysql_address(ask),
             password=b"" if secret is None else secret.value.encode(),  # the driver takes texts as Latin-1
             charset="utf8mb4",
             conv=as_the_server_says,
@@ -112,7 +112,7 @@ def mysql_reader(ask: Question) -> Iterator[MySQLReader]:
     raise failed  # without its cause, which may show the password
 
 
-def _address(ask: Question) -> dict[str, Any]:
+def mysql_address(ask: Question) -> dict[str, Any]:
     """Where the server is, and how it must prove who it is: by a certificate, unless nothing leaves this machine."""
     address = ask.text("server") or ""
     advice = 'Write server = "mysql://host:port/database", or "mysql:///database?socket=/path".'

@@ -97,7 +97,7 @@ def postgresql_reader(ask: Question) -> Iterator[PostgreSQLReader]:
     named = {
         "user": ask.text("user"),
         "password": None if secret is None else secret.value,
-        **_security(ask.text("server") or "", ask.text("authority")),
+        **postgresql_security(ask.text("server") or "", ask.text("authority")),
     }
     timeout = int(ask.settings.get("timeout", _TIMEOUT_S))
     try:
@@ -301,7 +301,7 @@ def _authorities() -> str:
     return next((file for file in known if file is not None and Path(file).is_file()), "system")
 
 
-def _security(address: str, authority: str | None) -> dict[str, str]:
+def postgresql_security(address: str, authority: str | None) -> dict[str, str]:
     """How the server must prove who it is: by a certificate, unless nothing leaves this machine.
 
     :raises SourceUnreachable: if the address asks for less.

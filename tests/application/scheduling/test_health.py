@@ -10,9 +10,9 @@ import pytest
 from deltamark import Configuration, Connector, Job, SetRecentlyModifiedFlagTask, TaskState
 from deltamark.application.ports.pending_changes import Block
 from deltamark.application.ports.records import RunSummary, Schedule
+from deltamark.application.runs.named_lease import SCHEDULER
 from deltamark.application.scheduling.due import timing_of
 from deltamark.application.scheduling.health import Health, health
-from deltamark.application.scheduling.leader import SCHEDULER
 from deltamark.domain.next_steps import NextAction
 from deltamark.domain.runs.run import JobRun
 from tests.fakes.clock import FakeClock

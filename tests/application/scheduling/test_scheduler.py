@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 
 from deltamark import Job, Observer, Step, StoreError, TaskState, Thresholds, UsageError
-from deltamark.application.scheduling.leader import SCHEDULER
+from deltamark.application.runs.named_lease import SCHEDULER
 from deltamark.domain.configuration.names import identifier_problem
 from tests.scenarios.house import House, configuration
 from tests.scenarios.timeline import Time, Timekeeper, due_times, hourly, moment

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
 
 from deltamark import ConsumerMoved, DeliverTask, Engine, Job, SinkError, Step, TaskState, UsageError
+from deltamark.application.runs.named_lease import NamedLease, sink_lease
+from deltamark.application.sinks import deliver
+from deltamark.application.sinks.sink_changes import SinkChanges
 from tests.application.sinks.conftest import NewSinkHouse
-from tests.scenarios.sinks import csv_rows, json_lines, sink
+from tests.scenarios.http_server import Reply, Request, always, http_server
+from tests.scenarios.sinks import SinkHouse, csv_rows, json_lines, sink
 
 
 @pytest.mark.on_every_store
@@ -164,24 +170,94 @@ def test_retention_keeps_what_a_sink_has_not_got(new_sink_house: NewSinkHouse, t
     assert [d["change"] for d in json_lines(tmp_path)] == ["created", "updated"]
 
 
-def test_of_two_processes_one_moves_the_place(new_sink_house: NewSinkHouse, tmp_path: Path) -> None:
-    house = new_sink_house(sink("JsonLinesSink"), settings={"Feed": {"folder": str(tmp_path)}}).lived()
-    services = house.engine._services
-    real = services.sinks["JsonLinesSink"]
+def other_engine(house: SinkHouse) -> Engine:
+    return Engine.open(
+        house.url,
+        configuration=house.engine.configuration,
+        export_output=house.folder,
+        connections=house.settings,
+        clock=house._clock,
+    )
 
-    def meanwhile(connection: object) -> object:
-        made = real(connection)  # type: ignore[arg-type]
-        with Engine.open(
-            house.url, configuration=house.engine.configuration, export_output=house.folder, connections=house.settings
-        ) as other:
-            other.deliver("Feed")
-        return made
 
-    object.__setattr__(services, "sinks", {"JsonLinesSink": meanwhile})
-    with pytest.raises(ConsumerMoved):
-        house.engine.deliver("Feed")
+@pytest.mark.on_every_store
+@pytest.mark.parametrize("is_leased", [True, pytest.param(False, id="control")])
+def test_of_two_processes_one_sends(
+    new_sink_house: NewSinkHouse, monkeypatch: pytest.MonkeyPatch, is_leased: bool
+) -> None:
+    refused: list[str] = []
+    if not is_leased:
+        monkeypatch.setattr(deliver.NamedLease, "take", lambda lease: True)
+        monkeypatch.setattr(deliver, "refuse_taken_over", lambda *_: None)
 
-    assert len(json_lines(tmp_path)) == 6
+    def meanwhile(request: Request) -> Reply:
+        if len(server.requests) == 1:
+            with other_engine(house) as other:
+                for send in (other.deliver, other.retry_dead_letters):
+                    try:
+                        send("Feed")
+                    except SinkError as e:
+                        refused.append(e.problem)
+        return Reply()
+
+    with http_server(meanwhile) as server:
+        house = new_sink_house(sink("WebhookSink"), settings={"Feed": {"server": server.url}}).lived()
+        with suppress(ConsumerMoved):
+            house.engine.deliver("Feed")
+
+    ids = [request.headers["webhook-id"] for request in server.requests]
+    assert (len(set(ids)) == len(ids)) is is_leased
+    assert refused == (["another process delivers to it now"] * 2 if is_leased else [])
+    assert house.engine.deliver("Feed").sent == 0 if is_leased else True
+
+
+def test_a_process_that_was_stopped_for_too_long_sends_no_further_batch(
+    new_sink_house: NewSinkHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SinkChanges, "batch", partialmethod(SinkChanges.batch, most=2))
+
+    def stopped(request: Request) -> Reply:
+        if len(server.requests) == 1:
+            with other_engine(house) as other:
+                store = other._services.store
+                with store.reading() as reading:
+                    (lease,) = reading.leases([sink_lease("Feed")])
+                store.renew_leases(lease.run, 0.0)  # as if it was not heard from
+                taken.append(NamedLease(store, sink_lease("Feed"), 3600.0).take())
+        return Reply()
+
+    taken: list[bool] = []
+    with http_server(stopped) as server:
+        house = new_sink_house(sink("WebhookSink"), settings={"Feed": {"server": server.url}}).lived()
+        with pytest.raises(SinkError, match="was not heard from for too long"):
+            house.engine.deliver("Feed")
+
+    assert (taken, len(server.requests)) == ([True], 2)
+
+
+def test_a_probe_of_a_sink_sends_and_makes_nothing(new_sink_house: NewSinkHouse, tmp_path: Path) -> None:
+    files = {"Feed": {"folder": str(tmp_path / "in" / "out")}}
+    house = new_sink_house(sink("JsonLinesSink"), settings=files).lived()
+
+    answer = house.engine.probe("Feed")
+
+    assert (answer.server, answer.problems) == (str(tmp_path / "in" / "out"), ())
+    assert not (tmp_path / "in").exists()
+    (tmp_path / "in").write_text("a file")
+    assert "cannot be written" in house.engine.probe("Feed").problems[0]
+
+
+@pytest.mark.parametrize(("status", "problem"), [(204, None), (405, None), (401, "unauthorized"), (503, "answers 503")])
+def test_a_probe_of_a_webhook_asks_by_options(
+    new_sink_house: NewSinkHouse, monkeypatch: pytest.MonkeyPatch, status: int, problem: str | None
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda s: None)
+    with http_server(always(Reply(status))) as server:
+        house = new_sink_house(sink("WebhookSink"), settings={"Feed": {"server": server.url}})
+        answer = house.engine.probe("Feed")
+
+    assert {request.method for request in server.requests} == {"OPTIONS"}
+    assert [problem in text for text in answer.problems] == ([] if problem is None else [True])
 
 
 def test_what_is_no_sink_is_refused(new_sink_house: NewSinkHouse, tmp_path: Path) -> None:
@@ -191,3 +267,18 @@ def test_what_is_no_sink_is_refused(new_sink_house: NewSinkHouse, tmp_path: Path
         house.engine.deliver("Fed")
     with pytest.raises(SinkError, match="no folder is set"):
         house.lived().engine.deliver("Feed")
+
+
+def test_csv_for_spreadsheets_holds_no_formula(new_sink_house: NewSinkHouse, tmp_path: Path) -> None:
+    options = {"Subject": "Person", "Properties": "name=Name", "SafeForSpreadsheets": "true"}
+    house = new_sink_house(sink("CsvSink", options), settings={"Feed": {"folder": str(tmp_path)}})
+    house.people({"1": '=HYPERLINK("http://x")', "2": "Bo;=1+1"}).run()
+
+    house.engine.deliver("Feed")
+    house.people({"1": "Ann", "2": "Bo;=1+1"}).run()
+    again = house.engine.deliver("Feed")
+
+    text = next(iter(sorted(tmp_path.iterdir()))).read_text()
+    assert [row["name"] for row in csv_rows(tmp_path)] == ['\'=HYPERLINK("http://x")', "Bo;=1+1", "Ann"]
+    assert '"Bo;=1+1"' in text
+    assert again.sent == 1

@@ -22,6 +22,7 @@ import pytest
 
 import deltamark.application.sinks as use_cases
 import deltamark.infrastructure.sinks as adapters
+import deltamark.infrastructure.sql.sink as tables
 from deltamark.application.ports.sinks import Confirmed
 from deltamark.application.sinks import deliver, sink_changes
 from tests.application.sinks.conftest import NewSinkHouse
@@ -30,7 +31,7 @@ from tests.scenarios.sinks import Document, SinkHouse, faults, json_lines, sink
 from tests.store.children import CONTEXT
 from tests.tiers import SOAK
 
-FOLDERS = tuple(str(Path(str(package.__file__)).parent) for package in (use_cases, adapters))
+FOLDERS = (*(str(Path(str(package.__file__)).parent) for package in (use_cases, adapters)), str(tables.__file__))
 
 
 class Killed(BaseException):

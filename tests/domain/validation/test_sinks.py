@@ -8,10 +8,12 @@ import pytest
 from attrs import evolve
 
 from deltamark import Connection, DeliverTask, Job, Step
+from deltamark.domain.validation.sinks import sink_warnings
 from deltamark.domain.validation.validate import faults
 from tests.scenarios.house import configuration
 from tests.scenarios.sinks import PEOPLE, sink, with_sinks
 
+SCIM = {"Subject": "Person", "ResourceType": "User", "Properties": "userName=Name"}
 LDIF = {"Subject": "Person", "Properties": "cn=Name", "DistinguishedName": "Mail", "ObjectClass": "person"}
 
 
@@ -28,6 +30,8 @@ def said(*connections: Connection) -> str:
         sink("LdifSink", LDIF),
         sink("SqlSink"),
         sink("WebhookSink"),
+        sink("CsvSink", {"Subject": "Person", "SafeForSpreadsheets": "true"}),
+        sink("ScimSink", SCIM, {**SCIM, "Subject": "Team", "Properties": "a.b=Code", "Associations": "m=Members"}),
     ],
 )
 def test_a_right_sink_has_none(right: Connection) -> None:
@@ -55,6 +59,16 @@ def test_a_right_sink_has_none(right: Connection) -> None:
         ("LdifSink", {**LDIF, "ObjectClass": "per son"}, "has an ObjectClass that is no list"),
         ("LdifSink", {**LDIF, "Properties": "c n=Name"}, "which is no name of an attribute"),
         ("LdifSink", {**LDIF, "Properties": "userPassword=Name"}, "an attribute of passwords"),
+        ("LdifSink", {**LDIF, "Subject": "Team", "Associations": "Members"}, 'such as Associations="member=Members"'),
+        ("LdifSink", {**LDIF, "Subject": "Team", "Associations": "member=Members"}, 'whose other end "Person"'),
+        ("JsonLinesSink", {"Subject": "Team", "Associations": "a=,"}, "is neither an association nor NAME=ASSOCIATION"),
+        ("CsvSink", {"Subject": "Person", "SafeForSpreadsheets": "yes"}, "write true or false"),
+        ("ScimSink", {"Subject": "Person", "ResourceType": "User"}, "has no Properties"),
+        ("ScimSink", {"Subject": "Person", "Properties": "userName=Name"}, "has no ResourceType"),
+        ("ScimSink", {**SCIM, "Properties": "emails[primary pr].value=Mail"}, "which one value is written"),
+        ("ScimSink", {**SCIM, "Properties": "password=Name"}, "holds secrets"),
+        ("ScimSink", {**SCIM, "Properties": "externalId=Name"}, "is set by the service, or by this sink"),
+        ("ScimSink", {**SCIM, "Subject": "Team", "Associations": "members=Members"}, 'whose other end "Person"'),
     ],
 )
 def test_a_fault_is_named(package: str, options: Mapping[str, str], problem: str) -> None:
@@ -79,3 +93,12 @@ def test_a_task_delivers_to_a_sink_only() -> None:
     (fault,) = faults(configured)
 
     assert '`DeliverTask` "DeliverFiles" delivers to connection "Files", which is no sink' in str(fault)
+
+
+def test_a_sink_whose_changes_are_discarded_before_they_are_delivered_is_a_warning() -> None:
+    kept, discarded = (with_sinks(configuration(keep_people=kept), sink("JsonLinesSink")) for kept in (True, False))
+
+    assert list(sink_warnings(kept)) == []
+    (warning,) = sink_warnings(discarded)
+    assert 'the sink "Feed" gets no changes of "Person": "SynchronizeHR" discards them' in str(warning)
+    assert 'write DoNotDeleteChanges="true"' in str(warning)

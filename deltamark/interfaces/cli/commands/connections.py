@@ -25,12 +25,14 @@ _PLACE = ("connection", "position", "since", "run", "delivery", "rows")
 @format_option
 @pass_workspace
 def connections(workspace: Workspace, names: tuple[str, ...], form: Format) -> int:
-    """Asks the sources of connections whether they can be read.
+    """Asks sources whether they can be read, and sinks whether they take changes.
 
-    It logs in as a run would, and looks at each table without reading rows. Exit status 1 if one cannot be read.
+    It logs in as a run would, and looks at each table without reading rows, or sending and making anything. Exit
+    status 1 if one cannot be used.
     """
     with workspace.engine(create=True, dry_run=True) as engine:
-        known = [item.identifier for item in engine.configuration.sources]
+        configuration = engine.configuration
+        known = [item.identifier for item in (*configuration.sources, *configuration.sinks)]
         answers = {name: engine.probe(name) for name in names or known}
     documents = [_answer(name, answer) for name, answer in answers.items()]
     lists = [Column(name, lambda row, name=name: "; ".join(row[name]), is_list=True) for name in _TEXTS]  # type: ignore[misc]

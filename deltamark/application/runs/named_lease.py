@@ -1,6 +1,6 @@
-"""Leader election: of all schedulers that share a store, one starts jobs.
+"""A right that one process has at a time, under a name: to start jobs, or to deliver to a sink.
 
-The leader holds a lease like those of tasks, under a name that no task can have. See ADR 0013 for what leases promise.
+It is a lease like those of tasks, under a name that no task can have. See ADR 0013 for what leases promise.
 """
 
 from __future__ import annotations
@@ -15,47 +15,56 @@ from deltamark.application.runs.leases import Heartbeat
 from deltamark.domain.errors import DeltamarkError
 
 SCHEDULER = "/schedule"
-"""No identifier of a task holds a slash."""
+"""To start jobs at their times. No identifier of a task holds a slash."""
 
 
-class Leadership:
-    """The right of one scheduler to start jobs, as long as it holds the lease."""
+def sink_lease(sink: str) -> str:
+    """The name of the right to deliver to a sink."""
+    return f"/sink/{sink}"
 
-    def __init__(self, store: Store, lease_s: float) -> None:
+
+class NamedLease:
+    """The right of one process, as long as it holds the lease.
+
+    :param name: one with a slash, which no identifier of a task holds.
+    """
+
+    def __init__(self, store: Store, name: str, lease_s: float) -> None:
         self._store = store
+        self._name = name
         self._lease_s = lease_s
         self._holder = -1 - randbelow(2**62)  # in the place of a run's number; those are positive
         self._heartbeat: Heartbeat | None = None
 
     def is_held(self, reading: Reading) -> bool:
-        """Whether this scheduler leads."""
-        return any(lease.is_live and lease.run == self._holder for lease in reading.leases([SCHEDULER]))
+        """Whether this process holds it."""
+        return any(lease.is_live and lease.run == self._holder for lease in reading.leases([self._name]))
 
     def is_kept(self, tx: Writing) -> bool:
         """Extends the lease with this transaction.
 
-        False if another scheduler leads.
+        False if another process holds it.
         """
-        return tx.extend_leases(self._holder, [SCHEDULER], self._lease_s)
+        return tx.extend_leases(self._holder, [self._name], self._lease_s)
 
     def take(self) -> bool:
-        """Becomes the leader if there is none, or if the lease of the last one has expired."""
+        """Takes it if no process has it, or if that of the last one has expired."""
         self._stop_heartbeat()
-        if has_leader(self._store):
+        if is_taken(self._store, self._name):
             return False
         with self._store.transaction() as tx:
-            tx.drop_expired_leases([SCHEDULER])
-            if tx.leases([SCHEDULER]):
+            tx.drop_expired_leases([self._name])
+            if tx.leases([self._name]):
                 return False
-            tx.take_leases(self._holder, [SCHEDULER], self._lease_s)
+            tx.take_leases(self._holder, [self._name], self._lease_s)
         self._heartbeat = Heartbeat(self._store, self._holder, self._lease_s)
         self._heartbeat.start()
         return True
 
-    def resign(self) -> None:
+    def release(self) -> None:
         """Gives the lease back, if the store can be written.
 
-        Another scheduler can then lead at once.
+        Another process can then take it at once.
         """
         if self._heartbeat is not None:
             self._stop_heartbeat()
@@ -68,7 +77,7 @@ class Leadership:
             heartbeat.stop()
 
 
-def has_leader(store: Store) -> bool:
-    """Whether some scheduler leads."""
+def is_taken(store: Store, name: str) -> bool:
+    """Whether some process holds the lease of that name."""
     with store.reading() as reading:
-        return any(lease.is_live for lease in reading.leases([SCHEDULER]))
+        return any(lease.is_live for lease in reading.leases([name]))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deltamark.application.scheduling.leader import Leadership, has_leader
+from deltamark.application.runs.named_lease import SCHEDULER, NamedLease, is_taken
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeStore
 
@@ -20,22 +20,22 @@ def store() -> FakeStore:
 
 
 @pytest.fixture
-def leads(store: FakeStore) -> Iterator[tuple[Leadership, Leadership]]:
+def leads(store: FakeStore) -> Iterator[tuple[NamedLease, NamedLease]]:
     """Those of two schedulers; their heartbeats end with the test."""
-    both = Leadership(store, LEASE_S), Leadership(store, LEASE_S)  # type: ignore[arg-type]
+    both = NamedLease(store, SCHEDULER, LEASE_S), NamedLease(store, SCHEDULER, LEASE_S)  # type: ignore[arg-type]
     yield both
     for lead in both:
-        lead.resign()
+        lead.release()
 
 
 def test_the_first_who_takes_the_lead_has_it(store, leads):
     one, other = leads
 
-    assert not has_leader(store)
+    assert not is_taken(store, SCHEDULER)
     assert one.take()
     assert not other.take()
 
-    assert has_leader(store)
+    assert is_taken(store, SCHEDULER)
     assert (one.is_held(store), other.is_held(store)) == (True, False)
 
 
@@ -43,7 +43,7 @@ def test_who_resigns_is_followed_at_once(store, leads):
     one, other = leads
     one.take()
 
-    one.resign()
+    one.release()
 
     assert other.take()
     assert (one.is_held(store), other.is_held(store)) == (False, True)
