@@ -86,8 +86,8 @@ MEANINGS = {
     "Connection Package": "The kind of source: `Sql`, `ActiveDirectory`, `Ldap`, `Scim`, `Ldif`, `Csv`, `Excel` or "
     "`JsonLines`. Or the kind of sink, "
     "to which changes go: `LdifSink`, `JsonLinesSink`, `CloudEventsSink`, `CsvSink`, `WebhookSink`, `SqlSink` or "
-    "`ScimSink`; see [deliver changes to another system](../how-to/deliver-changes-to-another-system.md). Another one is "
-    "accepted where there is no `ConnectionTable` inside.",
+    "`ScimSink`; see [deliver changes to another system](../how-to/deliver-changes-to-another-system.md). Another one "
+    "is accepted where there is no `ConnectionTable` inside.",
     "ConnectionTransformation Identifier": "The `ConnectionTable` of mappings for which it stands.",
     "ConnectionTransformation Connector": "Whose table it is.",
     "ConnectionTransformation Table": "The connection table that is read: a file, a table of a connection, or what a "
