@@ -7,7 +7,6 @@ import orjson
 from deltamark.domain.spreadsheets import guarded
 
 
-
 def without_formula(value: object) -> str:
     """A value as a text that no spreadsheet takes for a formula.
 
