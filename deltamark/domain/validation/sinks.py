@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from deltamark.domain.configuration.configuration import Configuration
 from deltamark.domain.configuration.entity_model import Connection, ConnectionTable, EntityType
-from deltamark.domain.configuration.jobs import SynchronizeTask
 from deltamark.domain.configuration.packages import (
     ASSOCIATIONS,
     CSV_SINK,
@@ -56,15 +55,11 @@ def sink_warnings(configuration: Configuration) -> Iterator[Fault]:
     fed: dict[str, list[str]] = {}
     for mapping in configuration.entity_type_mappings:
         fed.setdefault(mapping.connector, []).append(mapping.entity_type)
-    kept_by_all = {
-        task.connector: task
-        for task in configuration.all_tasks()
-        if isinstance(task, SynchronizeTask) and not task.do_not_delete_changes
-    }
+    discarding = {task.synchronizes: task for task in configuration.all_tasks() if task.discards_changes}
     for sink in configuration.sinks:
         for table in sink.tables:
             subject = table.options.get(SUBJECT, "").strip()
-            for connector, task in kept_by_all.items():
+            for connector, task in discarding.items():
                 if connector is not None and subject in fed.get(connector, ()):
                     yield Fault(
                         table.location or sink.location,
