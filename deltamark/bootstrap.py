@@ -44,6 +44,7 @@ from deltamark.domain.configuration.packages import (
     JSON_LINES,
     JSON_LINES_SINK,
     LDAP,
+    LDAP_SCHEMES,
     LDIF,
     LDIF_SINK,
     SAFE_FOR_SPREADSHEETS,
@@ -397,7 +398,7 @@ def proposal_for_server(
         with file_profiles() as profiles:
             return propose_for_server(
                 profiles,
-                _describer(server),
+                _late(lambda: _describer(server)),
                 read_tables,
                 Question(connection=connection, package="", settings=read.values, secrets=read.secrets),
                 names=names,
@@ -408,11 +409,17 @@ def proposal_for_server(
 
 
 def _describer(server: str) -> Describer:
-    return sql_source()
+    if not server.startswith(LDAP_SCHEMES):
+        return sql_source()
+    _see_library(LDAP)
+    from deltamark.infrastructure.ldap.description import DirectoryDescriber
+
+    return DirectoryDescriber()
 
 
 def _proposed_source(package: str) -> Source:
-    return sql_source()
+    directories = {ACTIVE_DIRECTORY.name: _active_directory, LDAP.name: _ldap_directory}
+    return directories.get(package, sql_source)()
 
 
 def _deliveries(folder: Path) -> Deliveries:

@@ -106,7 +106,7 @@ def _inside_base64(value: bytes) -> Iterable[str]:
             yield digits[first:last]
 
 
-REFERENCES = ("env:", "file:", "credential:")
+REFERENCES = ("env:", "file:", "credential:", "keyring:")
 """How a setting says where a secret is."""
 
 
@@ -119,10 +119,12 @@ def reference_problem(text: str) -> str | None:
     if f"{kind}{separator}" not in REFERENCES:
         return (
             "must say where the secret is, and not be the secret: write env:NAME (a variable of the environment), "
-            "file:/path, or credential:NAME (of the service manager)"
+            "file:/path, credential:NAME (of the service manager), or keyring:SERVICE/NAME"
         )
     if not name.strip():
         return f"names nothing after {kind}:"
     if kind == "credential" and ("/" in name or name.startswith(".")):
         return "names a credential with a slash or a leading dot; write the name alone"
+    if kind == "keyring" and not all(map(str.strip, name.partition("/"))):
+        return "names no entry of a keyring; write keyring:SERVICE/NAME"
     return None

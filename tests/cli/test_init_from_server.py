@@ -40,6 +40,7 @@ def hr(tmp_path: Path, capsysbinary, monkeypatch: pytest.MonkeyPatch) -> Workspa
 def test_a_database_names_its_keys_and_links_and_what_is_proposed_runs(hr: Workspace) -> None:
     made = hr.done("init", "--from", "sqlite:///hr.db")
     valid = hr.done("validate")
+    checked = hr.done("check")
     (first,) = hr.jsonl("run", "Incremental")
 
     assert "code: the key: the primary key" in made.text
@@ -47,7 +48,7 @@ def test_a_database_names_its_keys_and_links_and_what_is_proposed_runs(hr: Works
     assert "membership: links of person and group: the foreign key to person.id" in made.text.replace("\n     ", "")
     assert "?   password_hash: left out: by its name it may hold secrets" in made.text
     assert "?   bare: left out: no column is unique" in made.text
-    assert "deltamark connections && deltamark run Incremental" in made.text + made.err
+    assert "deltamark check && deltamark run Incremental" in made.text + made.err
     model = Path("configuration/model.xml").read_text()
     assert '<ConnectionTable Identifier="group" Query="select * from &quot;group&quot;" />' in model
     assert '<Property Identifier="hired" Type="Date" />' in model
@@ -55,6 +56,7 @@ def test_a_database_names_its_keys_and_links_and_what_is_proposed_runs(hr: Works
     assert "password" not in model
     assert "bare" not in model.partition("<Connection ")[2].partition("</Connection>")[0]
     assert '[deltamark.connections.Hr_Source]\nserver = "sqlite:///hr.db"\n' in Path("deltamark.toml").read_text()
+    assert "The sources can be read: 0 files, 0 rows, 1 connection, nothing wrong." in checked.text + checked.err
     assert "3 entity types" in valid.text + valid.err
     assert (first["state"], sum(task["inserted"] for task in first["tasks"])) == ("completed", 6)
     assert sum(task["linked"] for task in first["tasks"]) == 1 + 2 + 3
@@ -88,3 +90,24 @@ def test_what_cannot_be_proposed_is_said_and_nothing_is_written(
     assert message in failed.err
     assert "geheim" not in failed.err + failed.text
     assert [path.name for path in hr.folder.iterdir()] == ["hr.db"]
+
+
+def test_check_names_connections_that_cannot_be_used(hr: Workspace) -> None:
+    hr.done("init", "--from", "sqlite:///hr.db")
+    with closing(sqlite3.connect(hr.folder / "hr.db")) as database:
+        database.executescript("DROP TABLE membership; DROP TABLE person")
+    model = Path("configuration/model.xml")
+    sink = (
+        '<Connection Identifier="Feed" Connector="Hr" Package="JsonLinesSink" DisplayName_L1="Feed">'
+        '<ConnectionTable Identifier="departments" Subject="department" /></Connection>'
+    )
+    model.write_text(model.read_text().replace("</ConfigurationFile>", f"{sink}</ConfigurationFile>"))
+    settings = Path("deltamark.toml")
+    settings.write_text(settings.read_text() + '[deltamark.connections.Feed]\nfolder = "hr.db"\n')
+
+    failed = hr.deltamark("check")
+
+    assert failed.status == 2
+    assert 'connection "Hr_Source" cannot be used' in failed.text
+    assert 'connection "Feed" cannot be used' in failed.text
+    assert "is no folder" in failed.text

@@ -18,6 +18,7 @@ from deltamark.domain.fields import as_tuple
 QUERY, WATERMARK, OVERLAP, DELETED, KEYS = "Query", "Watermark", "Overlap", "Deleted", "Keys"
 CHANGE_TABLE, SEQUENCE, OPERATION = "ChangeTable", "Sequence", "Operation"
 SUBJECT, PROPERTIES, ASSOCIATIONS, DISTINGUISHED_NAME = "Subject", "Properties", "Associations", "DistinguishedName"
+LDAP_SCHEMES = ("ldap://", "ldaps://", "ldapi://")
 OBJECT_CLASS, FILTER, BASE, LINKS, ATTRIBUTE = "ObjectClass", "Filter", "Base", "Links", "Attribute"
 JOIN = "Join"
 SAFE_FOR_SPREADSHEETS = "SafeForSpreadsheets"

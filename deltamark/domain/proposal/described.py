@@ -19,12 +19,14 @@ class Reference:
 
     :param table: the `ConnectionTable` that is referred to.
     :param why: who says so, a clause.
+    :param is_directory_name: whether the values are distinguished names, which are compared as a directory does.
     """
 
     columns: tuple[str, ...] = field(converter=as_tuple)
     table: str
     target: tuple[str, ...] = field(converter=as_tuple)
     why: str
+    is_directory_name: bool = False
 
 
 @frozen(kw_only=True)
@@ -38,6 +40,7 @@ class DescribedTable:
     :param key: the columns of its key; none where it has none.
     :param key_why: who says so, a clause.
     :param left_out: columns that are not proposed, each with the reason.
+    :param link_name: of a table of links, what its server calls them; `is_single_link`, whether each owner has one.
     """
 
     label: str
@@ -48,6 +51,8 @@ class DescribedTable:
     key_why: str = "the primary key"
     references: tuple[Reference, ...] = field(converter=as_tuple, default=())
     left_out: tuple[tuple[str, str], ...] = field(converter=as_tuple, default=())
+    link_name: str | None = None
+    is_single_link: bool = False
 
     @property
     def name(self) -> str:
@@ -73,6 +78,8 @@ class DescribedTable:
 
     def key_of(self, profile: TableProfile) -> KeyChoice:
         """Its key: the one that the server names, if that is one column, or else what its values show."""
+        if self.link_name is not None:
+            return KeyChoice(column=None, why="it holds links")
         if len(self.key) == 1:
             return KeyChoice(column=self.key[0], why=self.key_why)
         if not self.key:
@@ -113,6 +120,7 @@ class Description:
                 source=ColumnRef(table.name, reference.columns[0]),
                 target=ColumnRef(reference.table, reference.target[0]),
                 why=reference.why,
+                is_directory_name=reference.is_directory_name,
             )
             for table in self.tables
             for reference in table.references

@@ -25,6 +25,7 @@ class LinkChoice:
 
     :param why: what speaks for it, a clause.
     :param ignores_case: whether the values differ from the keys in letter case.
+    :param is_directory_name: whether the values are distinguished names.
     :param is_unsure: whether a person must look at it.
     """
 
@@ -33,6 +34,7 @@ class LinkChoice:
     separator: str | None = None
     why: str = ""
     ignores_case: bool = False
+    is_directory_name: bool = False
     is_unsure: bool = False
 
 

@@ -28,6 +28,7 @@ from deltamark.domain.configuration.jobs import (
     SynchronizationMode,
     SynchronizeTask,
 )
+from deltamark.domain.configuration.packages import package_named
 from deltamark.domain.configuration.value_formats import Comparison
 from deltamark.domain.fields import as_tuple
 from deltamark.domain.messages import how_many
@@ -308,7 +309,7 @@ class _Draft:
         if column.is_binary:
             choice = Choice(reading=Reading(kind=PropertyType.BINARY))
         elif is_key or referring:
-            choice = Choice(reading=_key_reading(column))
+            choice = Choice(reading=Reading() if self._is_of_directory else _key_reading(column))
         else:
             choice = chosen_reading(column, self._month_first)
         if is_key:
@@ -339,7 +340,7 @@ class _Draft:
             false_values=written.false_values,
             null_values=written.null_values,
             trim=written.trim and not is_key,
-            comparison=Comparison.IGNORE_CASE if any(link.ignores_case for link in referring) else Comparison.EXACT,
+            comparison=_comparison(referring),
         )
         return Property(name, reading.kind), mapping, " ".join(comments)
 
@@ -393,15 +394,18 @@ class _Draft:
             return
         one, other = ends[0], ends[1]
         name = entity_type_name(table.table, [known.name for known in self._types.values()])
-        forward = property_name(other.name if one is not other else second.source.column, one.taken)
+        described = None if self._description is None else self._description.table(table.table)
+        called = None if described is None else described.link_name
+        forward = property_name(called or (other.name if one is not other else second.source.column), one.taken)
         one.navigations.append(forward)
-        back = property_name(one.name if one is not other else first.source.column, other.taken)
+        opposite = f"{called}_of" if called else one.name if one is not other else first.source.column
+        back = property_name(opposite, other.taken)
         other.navigations.append(back)
         association = EntityAssociation(
             name,
             PropertyRef(one.name, forward),
             PropertyRef(other.name, back),
-            is_property1_collection=True,
+            is_property1_collection=described is None or not described.is_single_link,
             is_property2_collection=True,
         )
         mapping = EntityAssociationMapping(
@@ -439,6 +443,12 @@ class _Draft:
             f"you decide. They fit the {rows:,} rows of today; without these attributes: 100 lines, 1,000 links, 5 %."
         )
         return Section(items=[connector], comment="" if default else comment)
+
+    @property
+    def _is_of_directory(self) -> bool:
+        """Whether keys must be texts as the server gives them: it tells deletions by them."""
+        package = None if self._description is None else package_named(self._description.package)
+        return package is not None and package.key_column is not None
 
     @property
     def _what(self) -> str:
@@ -507,6 +517,12 @@ class _Draft:
             id(flag): "Flag what changed, for tasks that compute something of it.",
         }
         return Section(items=[job], comments=comments)
+
+
+def _comparison(referring: Sequence[LinkChoice]) -> Comparison:
+    if any(link.is_directory_name for link in referring):
+        return Comparison.DIRECTORY
+    return Comparison.IGNORE_CASE if any(link.ignores_case for link in referring) else Comparison.EXACT
 
 
 def _key_reading(column: ColumnProfile) -> Reading:

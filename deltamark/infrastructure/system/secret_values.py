@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from deltamark.application.ports.sources import SourceUnreachable
@@ -17,7 +18,7 @@ _CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 
 def read_secret(reference: str, environment: Mapping[str, str] = os.environ) -> Secret:
-    """The secret that a reference names: `env:NAME`, `file:/path` or `credential:NAME`.
+    """The secret that a reference names: `env:NAME`, `file:/path`, `credential:NAME` or `keyring:SERVICE/NAME`.
 
     One line break at the end of a file is not part of it.
 
@@ -32,6 +33,8 @@ def read_secret(reference: str, environment: Mapping[str, str] = os.environ) -> 
             )
     elif kind == "file":
         value = _content(Path(name), reference, is_private=True)
+    elif kind == "keyring":
+        value = _in_keyring(name, reference)
     else:
         folder = environment.get(_CREDENTIALS)
         if folder is None:
@@ -45,6 +48,29 @@ def read_secret(reference: str, environment: Mapping[str, str] = os.environ) -> 
             f"the secret {reference} is empty", "Servers take an empty password for none at all; write the secret."
         )
     return Secret(value)
+
+
+def _in_keyring(name: str, reference: str) -> str:
+    if find_spec("keyring") is None:
+        raise SourceUnreachable(
+            f"{reference} needs a library that is not installed", "Install it by: pip install 'deltamark[keyring]'."
+        )
+    import keyring
+    from keyring.errors import KeyringError
+
+    service, _, user = name.partition("/")
+    try:
+        value = keyring.get_password(service, user)
+    except (KeyringError, OSError) as e:
+        failed = SourceUnreachable(
+            f"the keyring of this user cannot be read ({type(e).__name__})",
+            "Unlock it, or name the secret as env:, file: or credential:; a service has no keyring.",
+        )
+    else:
+        if value is None:
+            raise SourceUnreachable(f"the keyring has no entry {reference}", f"Run: keyring set {service} {user}")
+        return value
+    raise failed  # without its cause, which may show more than is meant
 
 
 def _content(path: Path, reference: str, *, is_private: bool) -> str:

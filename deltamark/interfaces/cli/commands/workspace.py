@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from textwrap import wrap
+from urllib.parse import unquote
 
 import click
 
@@ -17,6 +18,7 @@ from deltamark.application.synchronization.hold_back import left_out_by_job
 from deltamark.config.check import Judgement
 from deltamark.config.new_workspace import CONFIGURATION, workspace_files
 from deltamark.domain.configuration.configuration import Configuration
+from deltamark.domain.configuration.entity_model import Connection
 from deltamark.domain.configuration.jobs import ComputingTask, Job, Task
 from deltamark.domain.errors import DeltamarkError, Fault, StoreMissing, UsageError
 from deltamark.domain.messages import how_many
@@ -25,6 +27,7 @@ from deltamark.domain.proposal.proposal import Note, Proposal
 from deltamark.domain.runs.run import LeftOut
 from deltamark.domain.secrets import has_password
 from deltamark.domain.validation.validate import in_file_order
+from deltamark.domain.values import shown
 from deltamark.infrastructure.sample_company import write_workspace
 from deltamark.infrastructure.system.atomic_file import whole_file
 from deltamark.infrastructure.system.new_files import new_files
@@ -113,10 +116,22 @@ def _init_from_server(server: str, settings: Mapping[str, str], names: Sequence[
             "the address holds a password, which every user of this machine can see in the list of processes. Write "
             "--user NAME --password env:VARIABLE (or file:PATH, credential:NAME), and change the password."
         )
+    server, below = _split(server)
+    settings = {**settings, **({"base": below} if below else {})}
     proposal = bootstrap.proposal_for_server(server, settings, names, connector=_connector_here())
     assert proposal.description is not None, "a server was described"
-    connection = {"server": server, **settings, **proposal.description.settings}
+    given = {name: value for name, value in settings.items() if name != "base"}
+    connection = {"server": server, **given, **proposal.description.settings}
     _write_proposal(proposal, workspace_files(proposal, exports="exports", connection=connection))
+
+
+def _split(server: str) -> tuple[str, str]:
+    """The address of a directory without its path, and the name in that path, below which is read."""
+    if not server.startswith(("ldap://", "ldaps://")):
+        return server, ""
+    scheme, _, rest = server.partition("://")
+    host, _, path = rest.partition("/")
+    return f"{scheme}://{host}", unquote(path)
 
 
 def _connector_here() -> str:
@@ -134,8 +149,7 @@ def _write_proposal(proposal: Proposal, written: Mapping[str, str]) -> None:
     _say_proposal(proposal)
     for place in places:
         tell(one_line(str(place)))
-    look = "check" if proposal.description is None else "connections"
-    say(f"Now run: deltamark {look} && deltamark run {proposal.job.identifier}")
+    say(f"Now run: deltamark check && deltamark run {proposal.job.identifier}")
 
 
 def _files(paths: Sequence[str]) -> list[Path]:
@@ -217,20 +231,37 @@ def check(workspace: Workspace, form: Format) -> int:
 
     Every row of the extracts is read as a run reads it: files and headers that are missing, values that are not of the
     type or Format, keys that are empty or repeat, links that name no resource, and thresholds that a single change of a
-    small table would exceed. Tables of connections are left out: `deltamark connections` asks their sources.
+    small table would exceed. Connections are asked as `deltamark connections` does: sources whether they can be read,
+    sinks whether they take changes.
 
     Exit status 2 if the configuration has a fault or a run would fail; rows that a run would set aside are warnings.
     """
     checked = workspace.loaded()
     report = bootstrap.checked_sources(checked, workspace.settings().export_output)
-    _print_faults(_ordered({"error": report.faults, "warning": report.warnings}), form)
+    connections = (*checked.configuration.sources, *checked.configuration.sinks)
+    faults = (*report.faults, *_unusable(workspace, connections))
+    _print_faults(_ordered({"error": faults, "warning": report.warnings}), form)
     files = f"{how_many(report.files, 'file')}, {how_many(report.rows, 'row')}"
-    if report.faults:
-        say(f"{how_many(len(report.faults), 'fault')} would fail a run; read were {files}.")
+    if connections:
+        files += f", {how_many(len(connections), 'connection')}"
+    if faults:
+        say(f"{how_many(len(faults), 'fault')} would fail a run; read were {files}.")
         return 2
     doubts = how_many(len(report.warnings), "warning") if report.warnings else "nothing wrong"
     say(f"The sources can be read: {files}, {doubts}.")
     return 0
+
+
+def _unusable(workspace: Workspace, connections: Collection[Connection]) -> list[Fault]:
+    """Why sources cannot be read, and sinks take no changes."""
+    if not connections:
+        return []
+    with workspace.engine(create=True, dry_run=True) as engine:
+        return [
+            Fault(connection.location, f"connection {shown(connection.identifier)} cannot be used: {problem}")
+            for connection in connections
+            for problem in engine.probe(connection.identifier).problems
+        ]
 
 
 def _in_order(judgement: Judgement) -> list[FaultDocument]:
