@@ -20,7 +20,7 @@ _SUMMARIES = {
         "adopt": "Puts the configuration of the files into force.",
     },
     "connections": {
-        "connections": "Asks the sources of connections whether they can be read.",
+        "connections": "Asks sources and sinks whether they can be used.",
         "export-source": "Writes what a connection reads into a new folder.",
         "places": "Shows how far the source of each connection was applied.",
     },

@@ -25,9 +25,9 @@ _PLACE = ("connection", "position", "since", "run", "delivery", "rows")
 @format_option
 @pass_workspace
 def connections(workspace: Workspace, names: tuple[str, ...], form: Format) -> int:
-    """Asks sources whether they can be read, and sinks whether they take changes.
+    """Asks sources and sinks whether they can be used.
 
-    It logs in as a run would, and looks at each table without reading rows, or sending and making anything. Exit
+    It logs in as a run would, and looks at each table and folder, without reading rows, sending or making anything. Exit
     status 1 if one cannot be used.
     """
     with workspace.engine(create=True, dry_run=True) as engine:
