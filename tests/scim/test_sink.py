@@ -101,7 +101,8 @@ def test_a_service_has_what_the_store_has_and_the_same_again_changes_nothing(hou
     assert writes(service) == []
 
 
-@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.many
+@pytest.mark.parametrize("is_done", [True, False], ids=["after", "before"])
 def test_a_connection_that_ends_before_or_after_any_write_loses_and_doubles_nothing(
     house: SinkHouse, service: Scim, is_done: bool
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_connection_that_ends_before_or_after_any_write_loses_and_doubles_noth
     assert (len(failed) >= 8, done.refused) == (True, ())
 
 
+@pytest.mark.slow  # the life twice; the test before it shows the same from the end
 def test_a_delivery_from_the_beginning_ends_where_the_store_is(house: SinkHouse, service: Scim) -> None:
     life(house)
     house.engine.deliver("Feed")
@@ -176,6 +178,7 @@ def test_what_the_service_has_besides_is_left_as_it_is(house: SinkHouse, service
     assert (user.nick_name, [(str(m.type), m.value) for m in user.emails]) == ("Nan", [("home", "h@x")])
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
 def test_other_answers_end_the_delivery_and_show_no_secret(house: SinkHouse, service: Scim, status: int) -> None:
     house.people({"1": "Ann", "2": "Bo"}).run()

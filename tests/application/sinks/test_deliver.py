@@ -247,6 +247,7 @@ def test_a_probe_of_a_sink_sends_and_makes_nothing(new_sink_house: NewSinkHouse,
     assert "cannot be written" in house.engine.probe("Feed").problems[0]
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("status", "problem"), [(204, None), (405, None), (401, "unauthorized"), (503, "answers 503")])
 def test_a_probe_of_a_webhook_asks_by_options(
     new_sink_house: NewSinkHouse, monkeypatch: pytest.MonkeyPatch, status: int, problem: str | None

@@ -27,8 +27,8 @@ _PLACE = ("connection", "position", "since", "run", "delivery", "rows")
 def connections(workspace: Workspace, names: tuple[str, ...], form: Format) -> int:
     """Asks sources and sinks whether they can be used.
 
-    It logs in as a run would, and looks at each table and folder, without reading rows, sending or making anything. Exit
-    status 1 if one cannot be used.
+    It logs in as a run would, and looks at each table and folder, without reading rows, sending or making anything.
+    Exit status 1 if one cannot be used.
     """
     with workspace.engine(create=True, dry_run=True) as engine:
         configuration = engine.configuration
