@@ -76,7 +76,7 @@ def test_3_a_blocked_task_is_shown_the_others_continue_and_force_applies_it(comp
 
 
 NOT_STARTED = {
-    "usage": ["run"],
+    "usage": ["run", "Incremental", "--nonsense"],
     "a job that is none": ["run", "Nightly"],
     "an entity type that is none": ["export", "Persons"],
     "a key that is none": ["show", "HR_Person", "E9"],

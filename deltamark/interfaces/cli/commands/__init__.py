@@ -82,7 +82,7 @@ _SUMMARIES = {
 SECTIONS = {
     "Begin": ("init", "validate", "check", "connections", "schema", "completion"),
     "Run jobs": ("run", "resume", "cancel", "runs", "jobs", "tasks", "schedule", "health"),
-    "Look at what is": ("types", "find", "show", "export", "serve"),
+    "Look at what is": ("types", "find", "show", "export", "serve", "token"),
     "Look at what was": ("changes", "history", "diff", "audit"),
     "Understand what is computed": ("dirty", "why", "keys", "classifications", "simulate"),
     "Change the configuration": ("plan", "adopt", "config", "decommission"),
@@ -97,7 +97,7 @@ _PAGED = frozenset(
     name
     for title in ("Look at what is", "Look at what was", "Understand what is computed", "Change the configuration")
     for name in SECTIONS[title]
-    if name not in ("serve", "adopt", "decommission")
+    if name not in ("serve", "token", "adopt", "decommission")
 ) | {"runs", "jobs", "tasks", "sinks", "dead-letters", "consumers", "places", "validate", "verify"}
 """Commands that only show something."""
 
